@@ -1,0 +1,261 @@
+"""One customer of the Portal, what it has agreed to, and who decided it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import reduce
+from typing import TypedDict
+from uuid import UUID
+
+from domain.event import Event
+from domain.identity import AccountId, Target, account_stream
+
+
+class Tier(StrEnum):
+    """What the customer has bought of the Portal."""
+
+    STANDARD = "standard"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+
+class Mode(StrEnum):
+    """How far the synchronisation with one target may go."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    UPSERT = "upsert"
+    FULL = "full"
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether calls that write are sent."""
+        return self in (Mode.UPSERT, Mode.FULL)
+
+
+class Role(StrEnum):
+    """In what capacity a person acts for an account."""
+
+    MASTER_USER = "master_user"
+    ACCOUNT_MANAGER = "account_manager"
+
+
+class NotPermitted(Exception):
+    """A person asked for something that they, or the account, may not do; the message says what would help."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountEvent(Event):
+    """A fact about an account: who did it, and in what role."""
+
+    by: str
+    role: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountAdded(AccountEvent, topic="Account.AccountAdded"):
+    """The account is known here; synchronisation is off."""
+
+    tier: str
+    master_user: str
+    account_manager: str
+    modes: dict[str, str]
+
+
+class SyncAllowed(AccountEvent, topic="Account.SyncAllowed"):
+    """The account manager lets a Standard account turn synchronisation on."""
+
+
+class SyncTurnedOn(AccountEvent, topic="Account.SyncTurnedOn"):
+    """The Master User ticked Sync Drivers."""
+
+
+class SyncTurnedOff(AccountEvent, topic="Account.SyncTurnedOff"):
+    """Sync Drivers was unticked: nothing is written from here on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeSet(AccountEvent, topic="Account.ModeSet"):
+    """How far the synchronisation with one target may go from here on."""
+
+    target: str
+    mode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletesJudged(AccountEvent):
+    """A person's word on held deletes: `holds` are pairs of portal driver id and version of the hold."""
+
+    target: str
+    digest: str
+    holds: list[list[str | int]]
+
+
+class DeletesApproved(DeletesJudged, topic="Account.DeletesApproved"):
+    """Exactly these held deletes may go out, within a day from now."""
+
+
+class DeletesRejected(DeletesJudged, topic="Account.DeletesRejected"):
+    """Exactly these held deletes shall not happen."""
+
+
+class AccountOrigin(TypedDict):
+    """The fields that every fact about an account starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    by: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One customer of the Portal: a fleet.
+
+    `terms` tells per target at which version of the account its present terms (opt-in and mode) began: a decision
+    made under older terms is void.
+    """
+
+    account: AccountId
+    version: int = 0
+    tier: Tier = Tier.STANDARD
+    master_user: str = ""
+    account_manager: str = ""
+    is_allowed: bool = False
+    is_on: bool = False
+    modes: Mapping[Target, Mode] = field(default_factory=dict)
+    terms: Mapping[Target, int] = field(default_factory=dict)
+
+    @property
+    def id(self) -> UUID:
+        """The id of this account's history."""
+        return account_stream(self.account)
+
+    def mode(self, target: Target) -> Mode:
+        """How far synchronisation with this target may go now."""
+        return self.modes.get(target, Mode.OFF) if self.is_on else Mode.OFF
+
+    def role_of(self, person: str) -> Role:
+        """In what capacity this person acts; raises `NotPermitted` for a stranger."""
+        roles = {self.account_manager: Role.ACCOUNT_MANAGER, self.master_user: Role.MASTER_USER}
+        if not person or person not in roles:
+            raise NotPermitted(
+                f"{person or 'nobody'} is neither the Master User nor the account manager of {self.account}"
+            )
+        return roles[person]
+
+
+def apply(account: Account, event: Event) -> Account:
+    """The account after this fact."""
+    match event:
+        case AccountAdded():
+            account = replace(
+                account,
+                tier=Tier(event.tier),
+                master_user=event.master_user,
+                account_manager=event.account_manager,
+                modes={Target(target): Mode(mode) for target, mode in event.modes.items()},
+            )
+        case SyncAllowed():
+            account = replace(account, is_allowed=True)
+        case SyncTurnedOn() | SyncTurnedOff():
+            terms = dict.fromkeys(Target, event.originator_version)
+            account = replace(account, is_on=isinstance(event, SyncTurnedOn), terms=terms)
+        case ModeSet():
+            target = Target(event.target)
+            account = replace(
+                account,
+                modes={**account.modes, target: Mode(event.mode)},
+                terms={**account.terms, target: event.originator_version},
+            )
+    return replace(account, version=event.originator_version)
+
+
+def replay(start: Account, events: Iterable[Event]) -> Account:
+    """The account after all these facts."""
+    return reduce(apply, events, start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Something that a person asks of an account, at a moment. Each answer is the facts that follow; none is a no-op.
+
+    Every method raises `NotPermitted` when the person or the account may not do it.
+    """
+
+    by: str
+    at: datetime
+
+    def add(
+        self, account: Account, *, tier: Tier, master_user: str, account_manager: str, modes: Mapping[Target, Mode]
+    ) -> tuple[AccountEvent, ...]:
+        """Make the account known, with synchronisation off."""
+        if account.version:
+            raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
+        added = AccountAdded(
+            **self._origin(account, "operator"),
+            tier=tier,
+            master_user=master_user,
+            account_manager=account_manager,
+            modes={str(target): str(mode) for target, mode in modes.items()},
+        )
+        return (added,)
+
+    def allow(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Let a Standard account turn synchronisation on: the account manager's word."""
+        if self.by != account.account_manager or not self.by:
+            raise NotPermitted(f"only the account manager of {account.account} can allow Sync Drivers on its tier")
+        return () if account.is_allowed else (SyncAllowed(**self._origin(account, Role.ACCOUNT_MANAGER)),)
+
+    def turn_on(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Tick Sync Drivers: the Master User's word."""
+        role = self._as_master_user(account)
+        if account.tier is Tier.STANDARD and not account.is_allowed:
+            raise NotPermitted(
+                f"{account.account} is on the Standard tier: its account manager must allow Sync Drivers first "
+                "(`driverlink accounts allow`)"
+            )
+        return () if account.is_on else (SyncTurnedOn(**self._origin(account, role)),)
+
+    def turn_off(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Untick Sync Drivers: the Master User's word."""
+        role = self._as_master_user(account)
+        return (SyncTurnedOff(**self._origin(account, role)),) if account.is_on else ()
+
+    def set_mode(self, account: Account, target: Target, mode: Mode) -> tuple[AccountEvent, ...]:
+        """Say how far synchronisation with a target may go."""
+        role = account.role_of(self.by)
+        if account.modes.get(target, Mode.OFF) is mode:
+            return ()
+        return (ModeSet(**self._origin(account, role), target=target, mode=mode),)
+
+    def judge(
+        self,
+        account: Account,
+        verdict: type[DeletesJudged],
+        *,
+        target: Target,
+        digest: str,
+        holds: list[list[str | int]],
+    ) -> tuple[AccountEvent, ...]:
+        """Approve or reject exactly the held deletes that the person saw."""
+        role = account.role_of(self.by)
+        return (verdict(**self._origin(account, role), target=target, digest=digest, holds=holds),)
+
+    def _as_master_user(self, account: Account) -> Role:
+        if self.by != account.master_user:
+            raise NotPermitted(f"only the Master User of {account.account} can turn Sync Drivers on or off")
+        return Role.MASTER_USER
+
+    def _origin(self, account: Account, role: str) -> AccountOrigin:
+        return {
+            "originator_id": account.id,
+            "originator_version": account.version + 1,
+            "at": self.at,
+            "account": account.account,
+            "by": self.by,
+            "role": role,
+        }

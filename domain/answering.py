@@ -1,0 +1,74 @@
+"""How a target's answer is recorded on the link; what follows from it, `decide` says as ever."""
+
+from datetime import datetime
+
+from domain.deciding import in_sequence, origin
+from domain.driver_link import (
+    REFUSED,
+    UNSETTLED,
+    Confirmed,
+    Deferred,
+    DriverLink,
+    LinkEvent,
+    Parked,
+    Refused,
+)
+from domain.report import CallAnswered, Outcome
+from domain.wish import to_change
+
+MOST_CORRECTIONS = 5
+"""After so many answers in a row that the target is not as it last said, a person has to look."""
+
+
+def record(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:
+    """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked."""
+    match Outcome(report.outcome):
+        case Outcome.CONFIRMED:
+            return (_confirmed(link, report, at),)
+        case Outcome.DEFERRED:
+            deferred = Deferred(
+                **origin(link, at), decision=report.decision, reason=report.reason, detail=report.detail
+            )
+            return (deferred,)
+        case Outcome.REFUSED:
+            return _refused(link, report, at, REFUSED, report.detail)
+        case Outcome.EXISTS | Outcome.MISSING:
+            return _corrected(link, report, at)
+
+
+def _confirmed(link: DriverLink, report: CallAnswered, at: datetime) -> Confirmed:
+    said = link.said(report.decision)
+    stated = said.profile if said else report.profile
+    return Confirmed(
+        **origin(link, at),
+        decision=report.decision,
+        key=report.key,
+        profile=dict(stated),
+        unlike=list(to_change(link.target, stated, report.profile)) if report.key else [],
+    )
+
+
+def _corrected(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:
+    if link.corrections + 1 >= MOST_CORRECTIONS:
+        detail = f"{link.target} said {MOST_CORRECTIONS} times in a row that it is not as it had said before"
+        return _refused(link, report, at, UNSETTLED, detail)
+    return (_refusal(link, report, at),)
+
+
+def _refused(link: DriverLink, report: CallAnswered, at: datetime, reason: str, detail: str) -> tuple[LinkEvent, ...]:
+    said = link.said(report.decision)
+    parked = Parked(
+        **origin(link, at),
+        sequence=said.sequence if said else 0,
+        reason=reason,
+        detail=detail,
+        waits_for="",
+        holder="",
+        because={"cause": "answer", "ref": f"decision {report.decision}"},
+    )
+    return in_sequence(link, [_refusal(link, report, at), parked])
+
+
+def _refusal(link: DriverLink, report: CallAnswered, at: datetime) -> Refused:
+    reason = report.reason or report.outcome
+    return Refused(**origin(link, at), decision=report.decision, reason=reason, detail=report.detail)

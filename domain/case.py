@@ -1,0 +1,166 @@
+"""The facts for one decision, and the row of the situations table that they lead to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from domain.account import Mode
+from domain.driver_link import Because, DriverLink
+from domain.ledger import Contest, Ledger
+from domain.roster import TargetDriver
+from domain.situations import Linked, Portal, Row, Shown, row_for
+from domain.wish import Wish, to_change, to_restate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What made us look at a link, when, and under which terms of the account."""
+
+    at: datetime
+    kind: str
+    ref: str
+    mode: Mode
+    terms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one decision looks at. `linked` is what the link's key shows, `found` who answers to the wish."""
+
+    wish: Wish
+    link: DriverLink
+    ledger: Ledger
+    linked: TargetDriver | None
+    found: TargetDriver | None = None
+    contest: Contest | None = None
+
+    @property
+    def restated(self) -> tuple[str, ...]:
+        """The fields that we last stated otherwise: to the target's knowledge, or in a decision on its way."""
+        target, wished = self.wish.target, self.wish.profile
+        pending = self.link.pending
+        on_its_way = to_restate(target, wished, pending.profile) if pending else ()
+        return tuple(sorted({*to_restate(target, wished, self.link.confirmed or {}), *on_its_way}))
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The fields that the target shows otherwise than wished, less those that it always shows in its own way."""
+        shown = self.linked.profile if self.linked else {}
+        differing = to_change(self.wish.target, self.wish.profile, shown)
+        return tuple(field for field in differing if field not in self.link.unlike)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The facts, the row of the table that they lead to, and what made us look."""
+
+    facts: Facts
+    row: Row
+    cause: Cause
+
+    def because(self) -> Because:
+        """Why, as it is stored with what is decided."""
+        return {
+            "cause": self.cause.kind,
+            "ref": self.cause.ref,
+            "situation": str(self.row.situation),
+            "mode": str(self.cause.mode),
+            "evidence": _evidence(self.facts),
+        }
+
+
+def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
+    """Look everything up that the decision on this link depends on."""
+    wish = ledger.yielded(wish)
+    facts = Facts(wish=wish, link=link, ledger=ledger, linked=ledger.roster.shown(link.key))
+    if wish.is_wanted and not wish.is_unkeyed:
+        facts = _with_match(facts)
+    portal = Portal.WANTS if wish.is_wanted else Portal.DELETED
+    linked = _linked(facts)
+    return Case(facts=facts, row=row_for(portal, linked, _SHOWN[portal, linked](facts)), cause=cause)
+
+
+def _with_match(facts: Facts) -> Facts:
+    wish, ledger = facts.wish, facts.ledger
+    if wish.key is None and facts.linked is not None:
+        return replace(facts, found=facts.linked, contest=ledger.contest(wish, facts.linked))
+    match = ledger.roster.match(wish.marks)
+    if match is None:
+        return replace(facts, contest=ledger.contest(wish, None))
+    if len(match.candidates) > 1:
+        ambiguous = Contest(mark=match.mark, holder=None, candidates=len(match.candidates))
+        return replace(facts, contest=ledger.contest(wish, None) or ambiguous)
+    found = match.candidates[0]
+    return replace(facts, found=found, contest=ledger.contest(wish, found))
+
+
+def _linked(facts: Facts) -> Linked:
+    if not facts.link.is_live:
+        return Linked.NONE
+    return Linked.SAME_KEY if facts.wish.key in (None, facts.link.key) else Linked.KEY_CHANGED
+
+
+def _in_the_way(facts: Facts) -> Shown | None:
+    if facts.wish.is_unkeyed:
+        return Shown.BLANK
+    return Shown.CLAIMED if facts.contest else None
+
+
+def _found(facts: Facts) -> Shown:
+    if facts.found is None:
+        return Shown.UNKNOWN
+    return Shown.UNCLAIMED if facts.found.active else Shown.DELETED
+
+
+def _shown_unlinked(facts: Facts) -> Shown:
+    return _in_the_way(facts) or _found(facts)
+
+
+def _shown_same_key(facts: Facts) -> Shown:
+    if in_the_way := _in_the_way(facts):
+        return in_the_way
+    if facts.linked is None or not facts.linked.active:
+        found = _found(facts)
+        return Shown.ELSEWHERE if found is Shown.UNCLAIMED else found
+    if facts.link.pending or facts.restated:
+        return Shown.WISH_CHANGED
+    return Shown.DIFFERS if facts.drifted else Shown.EQUAL
+
+
+def _shown_key_changed(facts: Facts) -> Shown:
+    if in_the_way := _in_the_way(facts):
+        return in_the_way
+    if facts.found is not None and facts.found is not facts.linked:
+        return _found(facts)
+    return Shown.UNKNOWN if facts.linked is not None and facts.linked.active else Shown.BOTH_UNKNOWN
+
+
+def _shown_unlinked_deleted(facts: Facts) -> Shown:
+    return Shown.ON_ITS_WAY if facts.link.pending else Shown.NOTHING
+
+
+def _shown_live_deleted(facts: Facts) -> Shown:
+    return Shown.THERE if facts.linked is not None and facts.linked.active else Shown.GONE
+
+
+_SHOWN: Mapping[tuple[Portal, Linked], Callable[[Facts], Shown]] = {
+    (Portal.WANTS, Linked.NONE): _shown_unlinked,
+    (Portal.WANTS, Linked.SAME_KEY): _shown_same_key,
+    (Portal.WANTS, Linked.KEY_CHANGED): _shown_key_changed,
+    (Portal.DELETED, Linked.NONE): _shown_unlinked_deleted,
+    (Portal.DELETED, Linked.SAME_KEY): _shown_live_deleted,
+    (Portal.DELETED, Linked.KEY_CHANGED): _shown_live_deleted,
+}
+
+
+def _evidence(facts: Facts) -> dict[str, Any]:
+    shown = {"linked": facts.linked, "found": facts.found}
+    evidence: dict[str, Any] = {
+        name: {"key": driver.key, "active": driver.active} for name, driver in shown.items() if driver is not None
+    }
+    if facts.contest:
+        evidence["contest"] = {"by": facts.contest.kind, "candidates": facts.contest.candidates}
+        if facts.contest.holder:
+            evidence["contest"]["holder"] = facts.contest.holder
+    return evidence

@@ -1,0 +1,252 @@
+"""The only place where decisions are made: `decide(wish, link, ledger, cause) -> events`."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
+
+from domain.account import Mode
+from domain.case import Case, Cause, to_case
+from domain.driver_link import (
+    REFUSED,
+    UNSETTLED,
+    Confirmed,
+    CreateDecided,
+    Decision,
+    DeleteDecided,
+    DeleteHeld,
+    DeleteRecalled,
+    DriftFound,
+    DriverLink,
+    LinkDecided,
+    LinkEvent,
+    Parked,
+    ReinstateDecided,
+    Released,
+    RenameDecided,
+    UpdateDecided,
+)
+from domain.identity import Key, Target
+from domain.ledger import Contest, Ledger
+from domain.profile import Profile
+from domain.roster import TargetDriver
+from domain.situations import Answer
+from domain.wish import Wish, to_change, unreadable
+
+
+def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+    """What follows for one link from what the Portal wants and the target shows; nothing when all is said already.
+
+    The ledger is only read; whoever stores the events lets it `record` them.
+    """
+    case = to_case(wish, link, ledger, cause)
+    return _ANSWERS[case.row.answer](case)
+
+
+class LinkOrigin(TypedDict):
+    """The fields that every fact about a link starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    target: str
+    driver: str
+
+
+def origin(link: DriverLink, at: datetime) -> LinkOrigin:
+    """The first fields of the next fact about this link."""
+    return {
+        "originator_id": link.id,
+        "originator_version": link.version + 1,
+        "at": at,
+        "account": link.account,
+        "target": str(link.target),
+        "driver": link.driver,
+    }
+
+
+def in_sequence(link: DriverLink, events: Iterable[LinkEvent]) -> tuple[LinkEvent, ...]:
+    """The same facts, numbered one after the other from the link's next version on."""
+    return tuple(replace(event, originator_version=link.version + step) for step, event in enumerate(events, 1))
+
+
+def _park(case: Case) -> tuple[LinkEvent, ...]:
+    contest = case.facts.contest
+    if contest is None:
+        return _parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
+    if _has_to_step_aside(case, contest):
+        link = case.facts.link
+        stand_in = Key(f"tmp-{link.id.hex[:12]}")
+        return _said(case, RenameDecided, wished_key=stand_in, profile=link.confirmed or {})
+    return _parked(case, "contested", contest.detail, contest)
+
+
+def _has_to_step_aside(case: Case, contest: Contest) -> bool:
+    """Drivers who wait for each other's ids in a circle would wait for ever: one takes a temporary id."""
+    linked = case.facts.linked
+    is_renamable = case.facts.wish.target is Target.DRIVERI and linked is not None and linked.active
+    return is_renamable and case.facts.ledger.is_cycle(case.facts.link.driver, contest.mark)
+
+
+def _create(case: Case) -> tuple[LinkEvent, ...]:
+    return _said(case, CreateDecided, wished_key=case.facts.wish.key, fields=sorted(case.facts.wish.profile))
+
+
+def _link(case: Case) -> tuple[LinkEvent, ...]:
+    return _said_of_found(case, LinkDecided)
+
+
+def _reinstate(case: Case) -> tuple[LinkEvent, ...]:
+    return _said_of_found(case, ReinstateDecided)
+
+
+def _said_of_found(case: Case, fact: type[Decision]) -> tuple[LinkEvent, ...]:
+    found = case.facts.found
+    return _said(case, fact, wished_key=found.key, fields=_to_bring(case.facts.wish, found)) if found else ()
+
+
+def _to_bring(wish: Wish, shown: TargetDriver) -> list[str]:
+    """The fields to write into a driver that is there already: what differs, and what cannot be read back."""
+    differing = to_change(wish.target, wish.profile, shown.profile)
+    return sorted({*differing, *unreadable(wish.target, wish.profile)})
+
+
+def _update(case: Case) -> tuple[LinkEvent, ...]:
+    facts = case.facts
+    return _said(case, UpdateDecided, wished_key=facts.link.key, fields=sorted({*facts.restated, *facts.drifted}))
+
+
+def _override(case: Case) -> tuple[LinkEvent, ...]:
+    facts = case.facts
+    drift = DriftFound(**origin(facts.link, case.cause.at), fields=list(facts.drifted), because=case.because())
+    return in_sequence(facts.link, [drift, *_update(case)])
+
+
+def _rename(case: Case) -> tuple[LinkEvent, ...]:
+    facts = case.facts
+    fields = sorted({*facts.restated, *facts.drifted})
+    return _said(case, RenameDecided, wished_key=facts.wish.key, fields=fields)
+
+
+def _withdraw(case: Case) -> tuple[LinkEvent, ...]:
+    return _said(case, DeleteDecided, wished_key=None, profile={})
+
+
+def _delete(case: Case) -> tuple[LinkEvent, ...]:
+    link, guard = case.facts.link, case.facts.ledger.guard
+    if link.held or link.let_stay == case.facts.wish.sequence:
+        return ()
+    if case.cause.mode is Mode.UPSERT:
+        return _parked(case, "mode", "the mode upsert lets no deletes out")
+    if isinstance(link.pending, DeleteDecided) or guard.lets_through(link.driver):
+        return _said(case, DeleteDecided, wished_key=None, profile={}, guard=guard.figures())
+    return _held(case)
+
+
+def _held(case: Case) -> tuple[LinkEvent, ...]:
+    link = case.facts.link
+    held = DeleteHeld(
+        **origin(link, case.cause.at),
+        sequence=case.facts.wish.sequence,
+        key=link.key or "",
+        because={**case.because(), "guard": case.facts.ledger.guard.figures()},
+    )
+    return in_sequence(link, [*_released(case), held])
+
+
+def _end(case: Case) -> tuple[LinkEvent, ...]:
+    link = case.facts.link
+    ended = Confirmed(**origin(link, case.cause.at), decision=0, key=None, profile={}, unlike=[])
+    return in_sequence(link, [*_released(case), ended])
+
+
+def _nothing(case: Case) -> tuple[LinkEvent, ...]:
+    return in_sequence(case.facts.link, _released(case))
+
+
+_ANSWERS: Mapping[Answer, Callable[[Case], tuple[LinkEvent, ...]]] = {
+    Answer.PARK: _park,
+    Answer.CREATE: _create,
+    Answer.LINK: _link,
+    Answer.REINSTATE: _reinstate,
+    Answer.UPDATE: _update,
+    Answer.OVERRIDE: _override,
+    Answer.RENAME: _rename,
+    Answer.WITHDRAW: _withdraw,
+    Answer.DELETE: _delete,
+    Answer.END: _end,
+    Answer.NOTHING: _nothing,
+    Answer.REPORT: _nothing,
+}
+
+
+def _said(
+    case: Case,
+    fact: type[Decision],
+    *,
+    wished_key: Key | None,
+    profile: Profile | None = None,
+    fields: Sequence[str] = (),
+    guard: dict[str, int] | None = None,
+) -> tuple[LinkEvent, ...]:
+    """The decision, after whatever it ends; nothing if it stands already, or was refused just so."""
+    link, wish = case.facts.link, case.facts.wish
+    because = case.because()
+    if guard is not None:
+        because["guard"] = guard
+    decision = fact(
+        **origin(link, case.cause.at),
+        sequence=wish.sequence,
+        key=link.key,
+        wished_key=wished_key,
+        profile=dict(wish.profile if profile is None else profile),
+        fields=list(fields),
+        answers=link.answers,
+        terms=case.cause.terms,
+        waits_for=wish.waits_for,
+        because=because,
+    )
+    return () if _stands(link, decision) else in_sequence(link, [*_released(case), decision])
+
+
+def _stands(link: DriverLink, decision: Decision) -> bool:
+    if link.pending is not None:
+        return _meaning(link.pending) == _meaning(decision) and link.pending.answers == decision.answers
+    if link.parked is None:
+        return False
+    if link.parked.reason == UNSETTLED:
+        return link.parked.sequence == decision.sequence
+    return link.parked.reason == REFUSED and link.refused is not None and _meaning(link.refused) == _meaning(decision)
+
+
+def _meaning(decision: Decision) -> tuple[object, ...]:
+    return type(decision), decision.wished_key, decision.profile, decision.terms, decision.waits_for
+
+
+def _parked(case: Case, reason: str, detail: str, contest: Contest | None = None) -> tuple[LinkEvent, ...]:
+    link = case.facts.link
+    waits_for, holder = (contest.mark, contest.holder or "") if contest else ("", "")
+    if link.parked and (link.parked.reason, link.parked.waits_for, link.parked.holder) == (reason, waits_for, holder):
+        return ()
+    parked = Parked(
+        **origin(link, case.cause.at),
+        sequence=case.facts.wish.sequence,
+        reason=reason,
+        detail=detail,
+        waits_for=waits_for,
+        holder=holder,
+        because=case.because(),
+    )
+    return in_sequence(link, [*_released(case), parked])
+
+
+def _released(case: Case) -> list[LinkEvent]:
+    """What has to be said first: that the reason for parking is over, that a held delete is recalled."""
+    link = case.facts.link
+    if link.parked:
+        return [Released(**origin(link, case.cause.at), reason=link.parked.reason)]
+    if link.held:
+        return [DeleteRecalled(**origin(link, case.cause.at))]
+    return []

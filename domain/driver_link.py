@@ -1,0 +1,269 @@
+"""The event-sourced history of one portal driver on one target."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, TypedDict
+from uuid import UUID
+
+from domain.event import Event
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
+from domain.profile import Profile
+
+EXISTS = "exists"
+MISSING = "missing"
+REFUSED = "refused"
+UNSETTLED = "unsettled"
+
+
+class Because(TypedDict, total=False):
+    """Why something was decided. `cause` and `ref` name what made us look; `evidence` is what the roster showed."""
+
+    cause: str
+    ref: str
+    situation: str
+    mode: str
+    evidence: dict[str, Any]
+    guard: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkEvent(Event):
+    """A fact about one portal driver on one target."""
+
+    target: str
+    driver: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision(LinkEvent):
+    """What shall happen on the target, whole: a projector needs nothing else.
+
+    `key` is the key as the target knows the driver now, `wished_key` the one that it shall have (None: the target
+    gives it). `answers` counts the answers of the target that the decision knows of, `terms` is the version of the
+    account's terms: a decision that knows fewer, or older terms, is void. `waits_for` is a mark left out for now.
+    """
+
+    sequence: int
+    key: str | None
+    wished_key: str | None
+    profile: dict[str, str]
+    fields: list[str]
+    answers: int
+    terms: int
+    waits_for: str
+    because: Because
+
+
+class CreateDecided(Decision, topic="DriverLink.CreateDecided"):
+    """The target shall have a new driver."""
+
+
+class LinkDecided(Decision, topic="DriverLink.LinkDecided"):
+    """The wished driver is there already: link to it, and bring the named fields to the Portal's (adopt, relink)."""
+
+
+class RenameDecided(Decision, topic="DriverLink.RenameDecided"):
+    """The linked driver shall have another key."""
+
+
+class UpdateDecided(Decision, topic="DriverLink.UpdateDecided"):
+    """The named fields of the linked driver shall change."""
+
+
+class DeleteDecided(Decision, topic="DriverLink.DeleteDecided"):
+    """The linked driver shall go; without a key there is nothing yet that could go."""
+
+
+class ReinstateDecided(Decision, topic="DriverLink.ReinstateDecided"):
+    """A driver that the target keeps as deleted shall be back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteHeld(LinkEvent, topic="DriverLink.DeleteHeld"):
+    """The guard holds a delete until a person decides."""
+
+    sequence: int
+    key: str
+    because: Because
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldJudged(LinkEvent):
+    """A person's word on the hold of this version; `digest` names the set that they saw."""
+
+    hold: int
+    by: str
+    digest: str
+
+
+class DeleteApproved(HoldJudged, topic="DriverLink.DeleteApproved"):
+    """The held delete may go out."""
+
+
+class DeleteRejected(HoldJudged, topic="DriverLink.DeleteRejected"):
+    """The held delete shall not happen; the driver stays on the target."""
+
+
+class DeleteRecalled(LinkEvent, topic="DriverLink.DeleteRecalled"):
+    """The driver came back before anybody decided on its held delete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked(LinkEvent, topic="DriverLink.Parked"):
+    """Nothing is written until the reason is gone; later changes fold into one wish.
+
+    `waits_for` is the mark whose release makes us look again, `holder` the portal driver that has it.
+    """
+
+    sequence: int
+    reason: str
+    detail: str
+    waits_for: str
+    holder: str
+    because: Because
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released(LinkEvent, topic="DriverLink.Released"):
+    """The reason for parking is gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed(LinkEvent, topic="DriverLink.Confirmed"):
+    """The target shows what was decided in `decision` (a version of this link; 0: seen without a call of ours).
+
+    `key` None means that the driver is gone there. `unlike` names the fields that the target showed differently right
+    after the call: its own way of writing them, which is no drift.
+    """
+
+    decision: int
+    key: str | None
+    profile: dict[str, str]
+    unlike: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused(LinkEvent, topic="DriverLink.Refused"):
+    """The target did not do what was decided in `decision`, and will not."""
+
+    decision: int
+    reason: str
+    detail: str
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether only the roster was wrong, so that another decision may do."""
+        return self.reason in (EXISTS, MISSING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deferred(LinkEvent, topic="DriverLink.Deferred"):
+    """The target could not be reached, or not now; the projector tries again."""
+
+    decision: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftFound(LinkEvent, topic="DriverLink.DriftFound"):
+    """The target shows these fields differently than we last confirmed, and we did not do it."""
+
+    fields: list[str]
+    because: Because
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverLink:
+    """One portal driver on one target, after some of its history.
+
+    It is live while it has a `key`. `confirmed` is the profile that the target last confirmed; `unanswered` are the
+    decisions since its last answer, and `pending` the one of them that stands; `refused` is the last that the target
+    refused for good; `corrections` counts the answers in a row that told us only that the roster was wrong;
+    `let_stay` is the sequence of a deletion that a person rejected.
+    """
+
+    account: AccountId
+    target: Target
+    driver: PortalDriverId
+    version: int = 0
+    key: Key | None = None
+    confirmed: Profile | None = None
+    unlike: tuple[str, ...] = ()
+    answers: int = 0
+    pending: Decision | None = None
+    unanswered: tuple[Decision, ...] = ()
+    refused: Decision | None = None
+    corrections: int = 0
+    parked: Parked | None = None
+    held: DeleteHeld | None = None
+    let_stay: int = 0
+    waits_for: str = ""
+
+    @property
+    def id(self) -> UUID:
+        """The id of this link's history."""
+        return link_stream(self.account, self.target, self.driver)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a target driver is linked now."""
+        return self.key is not None
+
+    def said(self, decision: int) -> Decision | None:
+        """The unanswered decision of this version."""
+        return next((event for event in self.unanswered if event.originator_version == decision), None)
+
+
+def apply(link: DriverLink, event: Event) -> DriverLink:
+    """The link after this fact."""
+    match event:
+        case Decision():
+            link = _decided(link, event)
+        case Parked():
+            link = replace(link, pending=None, parked=event, held=None, waits_for=event.waits_for)
+        case Released():
+            link = replace(link, parked=None, waits_for="")
+        case Confirmed() | Refused():
+            link = _answered(link, event)
+        case DeleteHeld() | HoldJudged() | DeleteRecalled():
+            link = _held(link, event)
+    return replace(link, version=event.originator_version)
+
+
+def _decided(link: DriverLink, event: Decision) -> DriverLink:
+    unanswered = (*link.unanswered, event)
+    return replace(link, pending=event, unanswered=unanswered, parked=None, held=None, waits_for=event.waits_for)
+
+
+def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> DriverLink:
+    match event:
+        case DeleteHeld():
+            return replace(link, pending=None, parked=None, held=event, waits_for="")
+        case DeleteRejected():
+            return replace(link, held=None, let_stay=link.held.sequence if link.held else 0)
+        case _:
+            return replace(link, held=None)
+
+
+def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
+    refused = link.said(event.decision) if isinstance(event, Refused) and not event.is_correction else None
+    link = replace(link, answers=link.answers + 1, pending=None, unanswered=(), refused=refused)
+    if isinstance(event, Refused):
+        return replace(link, corrections=link.corrections + 1)
+    return replace(
+        link,
+        corrections=0,
+        key=Key(event.key) if event.key else None,
+        confirmed=event.profile if event.key else None,
+        unlike=tuple(event.unlike),
+        waits_for=link.waits_for if event.key else "",
+    )
+
+
+def replay(start: DriverLink, events: Iterable[Event]) -> DriverLink:
+    """The link after all these facts."""
+    return reduce(apply, events, start)

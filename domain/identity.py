@@ -1,0 +1,53 @@
+"""Who is who: accounts, portal drivers, targets, keys, and the ids derived from them."""
+
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID, uuid5
+
+AccountId = NewType("AccountId", str)
+PortalDriverId = NewType("PortalDriverId", str)
+Key = NewType("Key", str)
+"""How a target names a driver: the DriverID in Driveri, the user id (digits) in Motive."""
+
+_NAMESPACE = UUID("5d7c1f2e-6f0c-5b9e-8a53-0f6e1c9d4b11")
+
+
+class Target(StrEnum):
+    """A system that must mirror the Portal."""
+
+    DRIVERI = "driveri"
+    MOTIVE = "motive"
+
+
+def _stream_id(*parts: str) -> UUID:
+    return uuid5(_NAMESPACE, "\x1f".join(parts))
+
+
+def account_stream(account: AccountId) -> UUID:
+    """The id of an account's history."""
+    return _stream_id("account", account)
+
+
+def portal_driver_stream(account: AccountId, driver: PortalDriverId) -> UUID:
+    """The id of a portal driver's history."""
+    return _stream_id("portal-driver", account, driver)
+
+
+def link_stream(account: AccountId, target: Target, driver: PortalDriverId) -> UUID:
+    """The id of a DriverLink: never derived from a DriverID, which can be renamed."""
+    return _stream_id("driver-link", account, target, driver)
+
+
+def delivery_stream(account: AccountId, target: Target, driver: PortalDriverId) -> UUID:
+    """The id of the history of what one target answered about one link."""
+    return _stream_id("delivery", account, target, driver)
+
+
+def target_driver_stream(account: AccountId, target: Target, key: Key) -> UUID:
+    """The id of the history of what was seen of one target driver."""
+    return _stream_id("target-driver", account, target, key)
+
+
+def walk_stream(account: AccountId, target: Target) -> UUID:
+    """The id of the history of the walks of one roster."""
+    return _stream_id("walk", account, target)

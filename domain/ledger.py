@@ -1,0 +1,118 @@
+"""What must hold across the links of one account on one target, as one batch sees it and changes it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from domain.driver_link import DeleteDecided, DeleteHeld, DriverLink
+from domain.guard import Guard
+from domain.identity import Key, PortalDriverId, Target
+from domain.roster import Roster, TargetDriver
+from domain.wish import Wish, claims, key_mark
+
+_KINDS = {"key": "id", "portal": "external id", "ref": "RefID", "email": "e-mail", "licence": "licence"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Why a wish cannot have a mark: another portal driver holds it, or several target drivers answer to it."""
+
+    mark: str
+    holder: PortalDriverId | None
+    candidates: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Which kind of mark it is, in words."""
+        return _KINDS[self.mark.partition(":")[0]]
+
+    @property
+    def detail(self) -> str:
+        """The reason for a person."""
+        if self.holder is None:
+            return f"{self.candidates} target drivers have its {self.kind}"
+        return f"portal driver {self.holder} has claimed its {self.kind}"
+
+
+class Ledger:
+    """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
+
+    A mark is claimed by the first who wished it, or is linked by it, and by nobody else.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        roster: Roster | None = None,
+        claimed: Mapping[str, PortalDriverId] | None = None,
+        waiting: Mapping[PortalDriverId, str] | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self.target = target
+        self.roster = roster or Roster(target)
+        self.guard = guard or Guard()
+        self._claimed = dict(claimed or {})
+        self._waiting = dict(waiting or {})
+
+    def holder(self, mark: str) -> PortalDriverId | None:
+        """The portal driver that has this mark for itself."""
+        return self._claimed.get(mark)
+
+    def contest(self, wish: Wish, found: TargetDriver | None) -> Contest | None:
+        """The first mark of the wish, or of the driver found for it, that somebody else holds."""
+        wanted = (*wish.marks, *((key_mark(self.target, found.key),) if found else ()))
+        for mark in wanted:
+            holder = self.holder(mark)
+            if holder not in (None, wish.driver):
+                return Contest(mark=mark, holder=holder)
+        return None
+
+    def yielded(self, wish: Wish) -> Wish:
+        """The wish without the value that it can do without, where another driver holds that."""
+        mark = wish.yielding_mark
+        return wish.without_yielding_mark() if mark and self.holder(mark) not in (None, wish.driver) else wish
+
+    def is_cycle(self, driver: PortalDriverId, mark: str) -> bool:
+        """Whether the holder of this mark waits, directly or through others, for a mark that the driver holds."""
+        passed: set[PortalDriverId] = set()
+        holder = self.holder(mark)
+        while holder is not None and holder not in passed:
+            if holder == driver:
+                return True
+            passed.add(holder)
+            holder = self.holder(self._waiting.get(holder, ""))
+        return False
+
+    def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
+        """Take over what was decided on a link; the marks that came free by it."""
+        held, wanted = claims_of(before), claims_of(after)
+        freed = frozenset(mark for mark in held - wanted if self._claimed.get(mark) == before.driver)
+        for mark in freed:
+            del self._claimed[mark]
+        for mark in wanted:
+            self._claimed.setdefault(mark, after.driver)
+        self._record_waiting(after)
+        for event in events:
+            self._record_delete(after.driver, event)
+        return freed
+
+    def _record_waiting(self, link: DriverLink) -> None:
+        if link.parked and link.parked.waits_for:
+            self._waiting[link.driver] = link.parked.waits_for
+        else:
+            self._waiting.pop(link.driver, None)
+
+    def _record_delete(self, driver: PortalDriverId, event: object) -> None:
+        if isinstance(event, DeleteDecided) and event.key is not None:
+            self.guard = self.guard.after_delete(driver)
+        elif isinstance(event, DeleteHeld):
+            self.guard = self.guard.after_hold()
+
+
+def claims_of(link: DriverLink) -> frozenset[str]:
+    """Every mark that a link has for its portal driver: by what the target confirmed, and by what is on its way."""
+    confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
+    said = link.pending or link.refused
+    if said is None or isinstance(said, DeleteDecided):
+        return confirmed
+    return confirmed | claims(link.target, Key(said.wished_key) if said.wished_key else None, said.profile)

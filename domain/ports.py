@@ -1,0 +1,81 @@
+"""The roles that the outside plays for the services; adapters implement them."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.failures import Rejected, Unavailable
+from domain.identity import Key
+from domain.profile import Profile
+from domain.roster import TargetDriver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The target now shows what was wished."""
+
+    seen: TargetDriver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exists:
+    """The wished key is somebody already. Nothing was written."""
+
+    seen: TargetDriver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """The target does not know the driver that the call was about. Nothing was written."""
+
+    key: Key
+
+
+Answer = Done | Exists | Missing | Rejected | Unavailable
+
+
+class TargetDrivers(Protocol):
+    """The drivers of one account on one target. Calls answer with values; only reading the roster raises.
+
+    Every call states the whole wish and may be repeated. A short blip (429, 5xx, a connection that fails before
+    anything was sent) is retried at once a few times; what is left is `Unavailable`.
+    """
+
+    def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+        """The whole roster page by page, deleted and deactivated ones included.
+
+        Raises `TargetFailed` when a page cannot be read.
+        """
+        ...
+
+    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+        """The driver of this key or, without a key, the one that a create with this profile would have made.
+
+        None if there is none.
+        Raises `TargetFailed` when the target cannot tell.
+        """
+        ...
+
+    async def create(self, key: Key | None, profile: Profile) -> Answer:
+        """Make a new driver: `Done`, or `Exists` when the key (or our own external id) is taken."""
+        ...
+
+    async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        """Bring the named fields of this driver to the profile; without fields only look that it is there."""
+        ...
+
+    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        """Give the driver with this key the wished key and the profile; `Exists` is about the wished key."""
+        ...
+
+    async def delete(self, key: Key) -> Answer:
+        """Delete (Driveri) or deactivate (Motive); `Done` as well if it is so already."""
+        ...
+
+    async def reinstate(self, key: Key, profile: Profile) -> Answer:
+        """Bring a deleted or deactivated driver back, with this profile."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and tokens."""
+        ...

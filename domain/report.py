@@ -1,0 +1,75 @@
+"""What a projector says back: what a target answered to a call, and what a walk of its roster saw."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.event import Event
+
+
+class Outcome(StrEnum):
+    """How a call ended."""
+
+    CONFIRMED = "confirmed"
+    EXISTS = "exists"
+    MISSING = "missing"
+    REFUSED = "refused"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportEvent(Event):
+    """A fact about one account on one target, as its projector met it."""
+
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
+    """The answer to the decision of this version of a driver's link.
+
+    `key`, `active` and `profile` are the target driver as it was seen then, if one was; `left` is a key that the call
+    took away. CONFIRMED without a key: the driver is gone.
+    """
+
+    driver: str
+    decision: int
+    outcome: str
+    key: str | None
+    active: bool
+    profile: dict[str, str]
+    left: str | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetDriverSeen(ReportEvent, topic="Report.TargetDriverSeen"):
+    """A walk saw a driver that it did not know, or otherwise."""
+
+    key: str
+    active: bool
+    profile: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetDriverGone(ReportEvent, topic="Report.TargetDriverGone"):
+    """A walk that read everything did not see a driver that was known."""
+
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkCompleted(ReportEvent, topic="Report.WalkCompleted"):
+    """The whole roster was read; `terms` is the version of the account's terms that asked for it."""
+
+    terms: int
+    drivers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkFailed(ReportEvent, topic="Report.WalkFailed"):
+    """The roster could not be read whole, so nothing follows from it; the projector tries again."""
+
+    terms: int
+    reason: str
+    detail: str

@@ -1,0 +1,53 @@
+"""What we last saw of a target's drivers."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from domain.identity import Key, Target
+from domain.profile import Profile
+from domain.wish import key_mark, marks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetDriver:
+    """A driver as a target shows it.
+
+    `active` is false when the target keeps the driver as deleted (Driveri) or deactivated (Motive).
+    `profile` holds the fields that we own there, in the Portal's words; in Motive also `portal_driver_id`
+    and `driveri_driver_id`, which are our two external ids.
+    """
+
+    key: Key
+    active: bool
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """The target drivers that answer to the strongest mark that anybody answers to."""
+
+    mark: str
+    candidates: tuple[TargetDriver, ...]
+
+
+class Roster:
+    """The part of a target's roster that a batch is about; never the truth, only what we last saw."""
+
+    def __init__(self, target: Target, shown: Iterable[TargetDriver] = ()) -> None:
+        self._target = target
+        self._by_mark: dict[str, dict[Key, TargetDriver]] = {}
+        for driver in shown:
+            for mark in marks(target, driver.key, driver.profile):
+                self._by_mark.setdefault(mark, {})[driver.key] = driver
+
+    def shown(self, key: Key | None) -> TargetDriver | None:
+        """The target driver of this key, if the target showed one."""
+        found: Mapping[Key, TargetDriver] = self._by_mark.get(key_mark(self._target, key), {}) if key else {}
+        return next(iter(found.values()), None)
+
+    def match(self, wished: Iterable[str]) -> Match | None:
+        """Who answers to the first of these marks that anybody answers to."""
+        for mark in wished:
+            if found := self._by_mark.get(mark):
+                return Match(mark=mark, candidates=tuple(found[key] for key in sorted(found)))
+        return None

@@ -1,0 +1,173 @@
+"""What the Portal wants a target to show for one driver, and by which marks the two recognise each other.
+
+A mark is a value that identifies a driver on a target, such as `ref:00417`; of personal data it holds only a digest.
+The same vocabulary serves to find a wished driver in a roster, and to claim a value for one portal driver.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.profile import Profile, chosen, differing
+
+_OWNED: Mapping[Target, tuple[str, ...]] = {
+    Target.DRIVERI: (
+        "first_name",
+        "last_name",
+        "email",
+        "phone",
+        "driveri_group",
+        "licence_number",
+        "licence_state",
+        "licence_country",
+    ),
+    Target.MOTIVE: (
+        "first_name",
+        "last_name",
+        "email",
+        "phone",
+        "ref_id",
+        "licence_number",
+        "licence_state",
+        "time_zone",
+        "portal_driver_id",
+        "driveri_driver_id",
+    ),
+}
+_UNREADABLE: Mapping[Target, frozenset[str]] = {Target.DRIVERI: frozenset({"phone"}), Target.MOTIVE: frozenset()}
+_REMOVABLE: Mapping[Target, frozenset[str]] = {
+    Target.DRIVERI: frozenset(),
+    Target.MOTIVE: frozenset({"driveri_driver_id"}),
+}
+_LICENCE: Mapping[Target, tuple[str, ...]] = {
+    Target.DRIVERI: ("licence_number", "licence_state", "licence_country"),
+    Target.MOTIVE: ("licence_number", "licence_state"),
+}
+_YIELDING = "driveri_driver_id"
+_PERSONAL = frozenset({"email", "licence"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What one target shall show for one portal driver.
+
+    `is_wanted` is false when the Portal has deleted the driver. `key` is the Driveri DriverID wished; None in Motive,
+    which gives its own. `marks` are in the order in which they are tried. `waits_for` names a mark that another
+    driver holds, so that the wish had to leave it out for now.
+    """
+
+    account: AccountId
+    target: Target
+    driver: PortalDriverId
+    sequence: int
+    is_wanted: bool
+    key: Key | None
+    profile: Profile
+    marks: tuple[str, ...]
+    waits_for: str = ""
+
+    @property
+    def is_unkeyed(self) -> bool:
+        """Whether the Portal gives nothing by which the target could name the driver."""
+        return self.target is Target.DRIVERI and self.key is None
+
+    @property
+    def yielding_mark(self) -> str:
+        """The mark that the wish can do without while another driver holds it; empty if it has none."""
+        return yielding_mark(self.target, self.profile)
+
+    def without_yielding_mark(self) -> "Wish":
+        """The same wish without the value that another driver holds."""
+        profile = {field: text for field, text in self.profile.items() if field != _YIELDING}
+        return replace(self, profile=profile, waits_for=self.yielding_mark)
+
+
+def to_wish(
+    account: AccountId, target: Target, driver: PortalDriverId, *, sequence: int, profile: Profile, is_wanted: bool
+) -> Wish:
+    """The wish that a portal driver's profile means for one target."""
+    stated = {**profile, "portal_driver_id": driver}
+    key = _wished_key(profile) if target is Target.DRIVERI else None
+    owned = _whole_licence(target, chosen(stated, _OWNED[target]))
+    return Wish(
+        account=account,
+        target=target,
+        driver=driver,
+        sequence=sequence,
+        is_wanted=is_wanted,
+        key=key,
+        profile=owned,
+        marks=marks(target, key, owned),
+    )
+
+
+def _wished_key(profile: Profile) -> Key | None:
+    text = profile.get("driveri_driver_id") or profile.get("ref_id")
+    return Key(text) if text else None
+
+
+def _whole_licence(target: Target, profile: dict[str, str]) -> dict[str, str]:
+    parts = _LICENCE[target]
+    if all(part in profile for part in parts):
+        return profile
+    return {field: text for field, text in profile.items() if field not in parts}
+
+
+def key_mark(target: Target, key: Key) -> str:
+    """The mark that the key itself is; Driveri's ids are compared without regard to case."""
+    return f"key:{key.casefold()}" if target is Target.DRIVERI else f"key:{key}"
+
+
+def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
+    """The marks by which a driver with this key and profile is recognised, the strongest first."""
+    if target is Target.DRIVERI:
+        return (key_mark(target, key),) if key else ()
+    found = (
+        key and key_mark(target, key),
+        _mark("portal", profile, "portal_driver_id"),
+        _mark("ref", profile, "ref_id"),
+        _mark("email", profile, "email"),
+        _mark("licence", profile, "licence_number", "licence_state"),
+    )
+    return tuple(mark for mark in found if mark)
+
+
+def yielding_mark(target: Target, profile: Profile) -> str:
+    """The mark of the value that must be unique in Motive, though nobody is recognised by it: the DriverID."""
+    return _mark("driverid", profile, _YIELDING) if target is Target.MOTIVE else ""
+
+
+def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
+    """Every mark that one portal driver has for itself alone while a target shows, or shall show, this."""
+    yielding = yielding_mark(target, profile)
+    return frozenset((*marks(target, key, profile), *((yielding,) if yielding else ())))
+
+
+def _mark(kind: str, profile: Profile, *fields: str) -> str:
+    values = [profile.get(field, "") for field in fields]
+    if not all(values):
+        return ""
+    text = "/".join(values).casefold()
+    return f"{kind}:{_sealed(text) if kind in _PERSONAL else text}"
+
+
+def _sealed(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:24]
+
+
+def to_change(target: Target, wished: Profile, shown: Profile) -> tuple[str, ...]:
+    """The sorted names of the fields that a target which shows this has to change, as far as they can be read back."""
+    surplus = _REMOVABLE[target] & (shown.keys() - wished.keys())
+    return tuple(sorted({*differing(wished, shown, _UNREADABLE[target]), *surplus}))
+
+
+def to_restate(target: Target, wished: Profile, stated: Profile) -> tuple[str, ...]:
+    """The sorted names of the fields that we last stated otherwise."""
+    surplus = _REMOVABLE[target] & (stated.keys() - wished.keys())
+    return tuple(sorted({*differing(wished, stated), *surplus}))
+
+
+def unreadable(target: Target, wished: Profile) -> tuple[str, ...]:
+    """The sorted names of the wished fields that the target never shows."""
+    return tuple(sorted(_UNREADABLE[target] & wished.keys()))
