@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.deciding import in_sequence, origin
+from domain.drafting import in_sequence, origin
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,

@@ -1,35 +1,26 @@
 """The only place where decisions are made: `decide(wish, link, ledger, cause) -> events`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from typing import TypedDict
-from uuid import UUID
+from collections.abc import Callable, Mapping
 
 from domain.account import Mode
 from domain.case import Case, Cause, to_case
+from domain.drafting import in_sequence, origin, parked, released, said
 from domain.driver_link import (
-    REFUSED,
-    UNSETTLED,
     Confirmed,
     CreateDecided,
     Decision,
     DeleteDecided,
     DeleteHeld,
-    DeleteRecalled,
     DriftFound,
     DriverLink,
     LinkDecided,
     LinkEvent,
-    Parked,
     ReinstateDecided,
-    Released,
     RenameDecided,
     UpdateDecided,
 )
 from domain.identity import Key, Target
 from domain.ledger import Contest, Ledger
-from domain.profile import Profile
 from domain.roster import TargetDriver
 from domain.situations import Answer
 from domain.wish import Wish, to_change, unreadable
@@ -44,43 +35,15 @@ def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[
     return _ANSWERS[case.row.answer](case)
 
 
-class LinkOrigin(TypedDict):
-    """The fields that every fact about a link starts with."""
-
-    originator_id: UUID
-    originator_version: int
-    at: datetime
-    account: str
-    target: str
-    driver: str
-
-
-def origin(link: DriverLink, at: datetime) -> LinkOrigin:
-    """The first fields of the next fact about this link."""
-    return {
-        "originator_id": link.id,
-        "originator_version": link.version + 1,
-        "at": at,
-        "account": link.account,
-        "target": str(link.target),
-        "driver": link.driver,
-    }
-
-
-def in_sequence(link: DriverLink, events: Iterable[LinkEvent]) -> tuple[LinkEvent, ...]:
-    """The same facts, numbered one after the other from the link's next version on."""
-    return tuple(replace(event, originator_version=link.version + step) for step, event in enumerate(events, 1))
-
-
 def _park(case: Case) -> tuple[LinkEvent, ...]:
     contest = case.facts.contest
     if contest is None:
-        return _parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
+        return parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
     if _has_to_step_aside(case, contest):
         link = case.facts.link
         stand_in = Key(f"tmp-{link.id.hex[:12]}")
-        return _said(case, RenameDecided, wished_key=stand_in, profile=link.confirmed or {})
-    return _parked(case, "contested", contest.detail, contest)
+        return said(case, RenameDecided, wished_key=stand_in, profile=link.confirmed or {})
+    return parked(case, "contested", contest.detail, contest)
 
 
 def _has_to_step_aside(case: Case, contest: Contest) -> bool:
@@ -91,7 +54,7 @@ def _has_to_step_aside(case: Case, contest: Contest) -> bool:
 
 
 def _create(case: Case) -> tuple[LinkEvent, ...]:
-    return _said(case, CreateDecided, wished_key=case.facts.wish.key, fields=sorted(case.facts.wish.profile))
+    return said(case, CreateDecided, wished_key=case.facts.wish.key, fields=sorted(case.facts.wish.profile))
 
 
 def _link(case: Case) -> tuple[LinkEvent, ...]:
@@ -104,7 +67,7 @@ def _reinstate(case: Case) -> tuple[LinkEvent, ...]:
 
 def _said_of_found(case: Case, fact: type[Decision]) -> tuple[LinkEvent, ...]:
     found = case.facts.found
-    return _said(case, fact, wished_key=found.key, fields=_to_bring(case.facts.wish, found)) if found else ()
+    return said(case, fact, wished_key=found.key, fields=_to_bring(case.facts.wish, found)) if found else ()
 
 
 def _to_bring(wish: Wish, shown: TargetDriver) -> list[str]:
@@ -115,7 +78,7 @@ def _to_bring(wish: Wish, shown: TargetDriver) -> list[str]:
 
 def _update(case: Case) -> tuple[LinkEvent, ...]:
     facts = case.facts
-    return _said(case, UpdateDecided, wished_key=facts.link.key, fields=sorted({*facts.restated, *facts.drifted}))
+    return said(case, UpdateDecided, wished_key=facts.link.key, fields=sorted({*facts.restated, *facts.drifted}))
 
 
 def _override(case: Case) -> tuple[LinkEvent, ...]:
@@ -127,11 +90,11 @@ def _override(case: Case) -> tuple[LinkEvent, ...]:
 def _rename(case: Case) -> tuple[LinkEvent, ...]:
     facts = case.facts
     fields = sorted({*facts.restated, *facts.drifted})
-    return _said(case, RenameDecided, wished_key=facts.wish.key, fields=fields)
+    return said(case, RenameDecided, wished_key=facts.wish.key, fields=fields)
 
 
 def _withdraw(case: Case) -> tuple[LinkEvent, ...]:
-    return _said(case, DeleteDecided, wished_key=None, profile={})
+    return said(case, DeleteDecided, wished_key=None, profile={})
 
 
 def _delete(case: Case) -> tuple[LinkEvent, ...]:
@@ -139,9 +102,9 @@ def _delete(case: Case) -> tuple[LinkEvent, ...]:
     if link.held or link.let_stay == case.facts.wish.sequence:
         return ()
     if case.cause.mode is Mode.UPSERT:
-        return _parked(case, "mode", "the mode upsert lets no deletes out")
+        return parked(case, "mode", "the mode upsert lets no deletes out")
     if isinstance(link.pending, DeleteDecided) or guard.lets_through(link.driver):
-        return _said(case, DeleteDecided, wished_key=None, profile={}, guard=guard.figures())
+        return said(case, DeleteDecided, wished_key=None, profile={}, guard=guard.figures())
     return _held(case)
 
 
@@ -153,17 +116,17 @@ def _held(case: Case) -> tuple[LinkEvent, ...]:
         key=link.key or "",
         because={**case.because(), "guard": case.facts.ledger.guard.figures()},
     )
-    return in_sequence(link, [*_released(case), held])
+    return in_sequence(link, [*released(case), held])
 
 
 def _end(case: Case) -> tuple[LinkEvent, ...]:
     link = case.facts.link
     ended = Confirmed(**origin(link, case.cause.at), decision=0, key=None, profile={}, unlike=[])
-    return in_sequence(link, [*_released(case), ended])
+    return in_sequence(link, [*released(case), ended])
 
 
 def _nothing(case: Case) -> tuple[LinkEvent, ...]:
-    return in_sequence(case.facts.link, _released(case))
+    return in_sequence(case.facts.link, released(case))
 
 
 _ANSWERS: Mapping[Answer, Callable[[Case], tuple[LinkEvent, ...]]] = {
@@ -180,73 +143,3 @@ _ANSWERS: Mapping[Answer, Callable[[Case], tuple[LinkEvent, ...]]] = {
     Answer.NOTHING: _nothing,
     Answer.REPORT: _nothing,
 }
-
-
-def _said(
-    case: Case,
-    fact: type[Decision],
-    *,
-    wished_key: Key | None,
-    profile: Profile | None = None,
-    fields: Sequence[str] = (),
-    guard: dict[str, int] | None = None,
-) -> tuple[LinkEvent, ...]:
-    """The decision, after whatever it ends; nothing if it stands already, or was refused just so."""
-    link, wish = case.facts.link, case.facts.wish
-    because = case.because()
-    if guard is not None:
-        because["guard"] = guard
-    decision = fact(
-        **origin(link, case.cause.at),
-        sequence=wish.sequence,
-        key=link.key,
-        wished_key=wished_key,
-        profile=dict(wish.profile if profile is None else profile),
-        fields=list(fields),
-        answers=link.answers,
-        terms=case.cause.terms,
-        waits_for=wish.waits_for,
-        because=because,
-    )
-    return () if _stands(link, decision) else in_sequence(link, [*_released(case), decision])
-
-
-def _stands(link: DriverLink, decision: Decision) -> bool:
-    if link.pending is not None:
-        return _meaning(link.pending) == _meaning(decision) and link.pending.answers == decision.answers
-    if link.parked is None:
-        return False
-    if link.parked.reason == UNSETTLED:
-        return link.parked.sequence == decision.sequence
-    return link.parked.reason == REFUSED and link.refused is not None and _meaning(link.refused) == _meaning(decision)
-
-
-def _meaning(decision: Decision) -> tuple[object, ...]:
-    return type(decision), decision.wished_key, decision.profile, decision.terms, decision.waits_for
-
-
-def _parked(case: Case, reason: str, detail: str, contest: Contest | None = None) -> tuple[LinkEvent, ...]:
-    link = case.facts.link
-    waits_for, holder = (contest.mark, contest.holder or "") if contest else ("", "")
-    if link.parked and (link.parked.reason, link.parked.waits_for, link.parked.holder) == (reason, waits_for, holder):
-        return ()
-    parked = Parked(
-        **origin(link, case.cause.at),
-        sequence=case.facts.wish.sequence,
-        reason=reason,
-        detail=detail,
-        waits_for=waits_for,
-        holder=holder,
-        because=case.because(),
-    )
-    return in_sequence(link, [*_released(case), parked])
-
-
-def _released(case: Case) -> list[LinkEvent]:
-    """What has to be said first: that the reason for parking is over, that a held delete is recalled."""
-    link = case.facts.link
-    if link.parked:
-        return [Released(**origin(link, case.cause.at), reason=link.parked.reason)]
-    if link.held:
-        return [DeleteRecalled(**origin(link, case.cause.at))]
-    return []

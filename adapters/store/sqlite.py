@@ -1,0 +1,185 @@
+"""A store in one SQLite file, by the recorders of the eventsourcing library."""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    IntegrityError,
+    Notification,
+    PersistenceError,
+    StoredEvent,
+    Tracking,
+)
+from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
+
+from adapters.store.mapping import decoded, new_mapper, to_event
+from adapters.store.tables import Table, table_of
+from domain.event import Event
+from domain.storing import (
+    DeadLetter,
+    Record,
+    Row,
+    StoreConflict,
+    StoreFailed,
+    Unit,
+    Value,
+    Where,
+)
+
+R = TypeVar("R", bound=Row)
+
+
+class _Recorder(SQLiteProcessRecorder):
+    """Writes the rows of a unit with the cursor that writes its events and its position."""
+
+    def __init__(self, datastore: SQLiteDatastore, rows: Sequence[type[Row]]) -> None:
+        self._rows = rows
+        super().__init__(datastore)
+
+    def construct_create_table_statements(self) -> list[str]:
+        statements = super().construct_create_table_statements()
+        return [*statements, *(statement for row in self._rows for statement in table_of(row).create())]
+
+    def _insert_events(
+        self,
+        c: SQLiteCursor,
+        stored_events: Sequence[StoredEvent],
+        **kwargs: Any,  # noqa: ANN401 - the library's signature
+    ) -> Sequence[int] | None:
+        unit: Unit = kwargs["unit"]
+        returning = super()._insert_events(c, stored_events, **kwargs)
+        for row, where in unit.removed:
+            statement = table_of(row).delete(where)
+            c.execute(statement.sql, statement.parameters)
+        for kind, rows in groupby(unit.rows.values(), key=type):
+            table: Table[Any] = table_of(kind)
+            c.executemany(table.upsert(), [table.parameters(row) for row in rows])
+        return returning
+
+
+class SqliteLog:
+    """A store's own log, read in place: the stream that its followers read in the embedded shape."""
+
+    def __init__(self, name: str, recorder: SQLiteProcessRecorder) -> None:
+        self.name = f"1/{name}/0"
+        self._recorder = recorder
+        self._mapper = new_mapper()
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        """The records behind this position, in order."""
+        with _failures():
+            found = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        return [self._to_record(notification) for notification in found]
+
+    def end(self) -> int:
+        """The position of the last record; 0 when there is none."""
+        with _failures():
+            return self._recorder.max_notification_id() or 0
+
+    def _to_record(self, notification: Notification) -> Record:
+        event, reason = decoded(self._mapper, notification)
+        return Record(
+            position=notification.id, topic=notification.topic, body=notification.state, event=event, reason=reason
+        )
+
+
+class SqliteStore:
+    """What one service owns, in one file. One process at a time may have the file open."""
+
+    def __init__(self, path: Path, *, log_name: str, rows: Sequence[type[Row]]) -> None:
+        with _failures():
+            self._datastore = SQLiteDatastore(f"file:{path}", lock_timeout=10)
+            self._recorder = _Recorder(self._datastore, (*rows, DeadLetter))
+            self._recorder.create_table()
+        self._mapper = new_mapper()
+        self.log = SqliteLog(log_name, self._recorder)
+
+    def commit(self, unit: Unit) -> bool:
+        """Store a unit in one transaction; False when its position was taken over already."""
+        stored = [self._mapper.to_stored_event(event) for event in unit.events]
+        tracking = Tracking(unit.position.name, unit.position.at) if unit.position else None
+        try:
+            with _failures():
+                self._recorder.insert_events(stored, tracking=tracking, unit=unit)
+        except IntegrityError as conflict:
+            if unit.position and self.position(unit.position.name) >= unit.position.at:
+                return False
+            raise StoreConflict(str(conflict)) from conflict
+        return True
+
+    def position(self, name: str) -> int:
+        """How far the stream of this name has been taken over."""
+        with _failures():
+            return self._recorder.max_tracking_id(name) or 0
+
+    def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
+        """The events of each of these histories, in order, by one query."""
+        found: dict[UUID, list[Event]] = {each: [] for each in ids}
+        marks = ", ".join("?" for _ in found)
+        sql = (
+            "SELECT originator_id, originator_version, topic, state FROM stored_events "  # noqa: S608 - only marks
+            f"WHERE originator_id IN ({marks}) ORDER BY originator_id, originator_version"
+        )
+        for each, version, topic, state in self._fetch(sql, [each.hex for each in found]):
+            stored = StoredEvent(originator_id=UUID(each), originator_version=version, topic=topic, state=state)
+            found[UUID(each)].append(to_event(self._mapper, stored))
+        return found
+
+    def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
+        """The ids of the histories behind this one, in the order of ids."""
+        sql = "SELECT DISTINCT originator_id FROM stored_events WHERE originator_id > ? ORDER BY originator_id LIMIT ?"
+        return [UUID(each) for (each,) in self._fetch(sql, [after.hex if after else "", limit])]
+
+    def select(
+        self,
+        row: type[R],
+        where: Where | None = None,
+        *,
+        order_by: str = "",
+        after: Value | None = None,
+        limit: int | None = None,
+    ) -> list[R]:
+        """The rows that match."""
+        table = table_of(row)
+        statement = table.select(where or {}, order_by, after, limit)
+        return [table.to_row(values) for values in self._fetch(statement.sql, statement.parameters)]
+
+    def count(
+        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
+    ) -> Mapping[tuple[Value, ...], int]:
+        """How many rows match, for each combination of the columns in `by`."""
+        statement = table_of(row).count(where or {}, by)
+        return {tuple(values[:-1]): values[-1] for values in self._fetch(statement.sql, statement.parameters)}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._datastore.close()
+
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with _failures(), self._datastore.transaction(commit=False) as cursor:
+            cursor.execute(sql, parameters)
+            return [tuple(values) for values in cursor.fetchall()]
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn the library's failures into ours; a conflict stays one."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (PersistenceError, sqlite3.Error) as failure:
+        raise StoreFailed(_advice(str(failure))) from failure
+
+
+def _advice(text: str) -> str:
+    if "full" in text:
+        return "the disk is full: free some space and start again; nothing of the last step was stored"
+    if "readonly" in text or "unable to open" in text:
+        return f"the data folder cannot be written ({text}): check its owner and its rights"
+    return f"the store does not work: {text}"

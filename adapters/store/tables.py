@@ -1,0 +1,147 @@
+"""Rows as tables: the SQL that every relational store shares, with `?` for parameters."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from types import UnionType
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from domain.storing import Row, Value, Where
+
+R = TypeVar("R", bound=Row)
+
+_TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL and its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[R]):
+    """How one row type is stored."""
+
+    row: type[R]
+    columns: tuple[str, ...]
+    json_columns: frozenset[str]
+    boolean_columns: frozenset[str]
+    declarations: tuple[str, ...]
+
+    def create(self) -> list[str]:
+        """The statements that make the table and its indexes where they are not there yet."""
+        name, key = self.row.TABLE, ", ".join(self.row.KEY)
+        table = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(self.declarations)}, PRIMARY KEY ({key}))"
+        indexes = [
+            f"CREATE INDEX IF NOT EXISTS {name}_{'_'.join(columns)} ON {name} ({', '.join(columns)})"
+            for columns in self.row.INDEXES
+        ]
+        return [table, *indexes]
+
+    def upsert(self) -> str:
+        """Insert a row, or put it in the place of the one with its key."""
+        values = ", ".join("?" for _ in self.columns)
+        key = ", ".join(self.row.KEY)
+        rest = [column for column in self.columns if column not in self.row.KEY]
+        action = f"UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in rest)}" if rest else "NOTHING"
+        return (
+            f"INSERT INTO {self.row.TABLE} ({', '.join(self.columns)}) VALUES ({values}) "  # noqa: S608 - names of our own dataclasses
+            f"ON CONFLICT ({key}) DO {action}"
+        )
+
+    def parameters(self, row: R) -> tuple[Any, ...]:
+        """A row as the parameters of `upsert`."""
+        return tuple(
+            json.dumps(getattr(row, column), ensure_ascii=False, sort_keys=True)
+            if column in self.json_columns
+            else getattr(row, column)
+            for column in self.columns
+        )
+
+    def delete(self, where: Where) -> Statement:
+        """Remove the rows that match."""
+        condition = _condition(where)
+        return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+
+    def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> Statement:
+        """The rows that match."""
+        condition = _condition(where, order_by, after)
+        sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
+        if order_by:
+            sql += f" ORDER BY {order_by}"
+        return Statement(f"{sql} LIMIT {limit:d}" if limit is not None else sql, condition.parameters)
+
+    def count(self, where: Where, by: Sequence[str]) -> Statement:
+        """How many rows match, for each combination of these columns."""
+        condition = _condition(where)
+        chosen = "".join(f"{column}, " for column in by)
+        sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
+        return Statement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
+
+    def to_row(self, values: Sequence[Any]) -> R:
+        """A row from the values of its columns."""
+        return self.row(
+            **{column: self._to_field(column, value) for column, value in zip(self.columns, values, strict=True)}
+        )
+
+    def _to_field(self, column: str, value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
+        if column in self.json_columns:
+            return json.loads(value)
+        return bool(value) if column in self.boolean_columns else value
+
+
+_TABLES: dict[type[Row], Table[Any]] = {}
+
+
+def table_of(row: type[R]) -> Table[R]:
+    """How this row type is stored: one column for each field."""
+    if row not in _TABLES:
+        _TABLES[row] = _to_table(row)
+    return _TABLES[row]
+
+
+def _to_table(row: type[R]) -> Table[R]:
+    hints = get_type_hints(row)
+    types = {each.name: _plain(hints[each.name]) for each in fields(row)}
+    return Table(
+        row=row,
+        columns=tuple(types),
+        json_columns=frozenset(name for name, kind in types.items() if kind not in _TYPES),
+        boolean_columns=frozenset(name for name, kind in types.items() if kind is bool),
+        declarations=tuple(
+            f"{name} {_TYPES.get(kind, 'TEXT')}{'' if _is_optional(hints[name]) else ' NOT NULL'}"
+            for name, kind in types.items()
+        ),
+    )
+
+
+def _is_optional(hint: Any) -> bool:  # noqa: ANN401 - an annotation
+    return isinstance(hint, UnionType) and type(None) in get_args(hint)
+
+
+def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
+    if _is_optional(hint):
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    return get_origin(hint) or hint
+
+
+def _condition(where: Where, order_by: str = "", after: Value | None = None) -> Statement:
+    clauses: list[str] = []
+    parameters: list[Any] = []
+    for column, wanted in where.items():
+        values = _values(wanted)
+        clauses.append(f"{column} = ?" if values is None else f"{column} IN ({', '.join('?' for _ in values)})")
+        parameters.extend([wanted] if values is None else values)
+    if after is not None:
+        clauses.append(f"{order_by} > ?")
+        parameters.append(after)
+    return Statement(f" WHERE {' AND '.join(clauses)}" if clauses else "", tuple(parameters))
+
+
+def _values(wanted: Value | Collection[Value]) -> list[Value] | None:
+    if isinstance(wanted, str | int | float):
+        return None
+    return list(wanted)

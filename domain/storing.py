@@ -1,0 +1,164 @@
+"""The roles of a store and of a stream, and what one transaction stores."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, TypeVar
+from uuid import UUID
+
+from domain.event import Event
+
+Value = str | int | float | bool
+Where = Mapping[str, Value | Collection[Value]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of a table: a read model, or work to be done. Its fields are the columns.
+
+    Columns hold text, numbers, booleans, or plain JSON (a dict or list). `KEY` names the columns that identify a row,
+    `INDEXES` further groups of columns that are searched by.
+    """
+
+    TABLE: ClassVar[str]
+    KEY: ClassVar[tuple[str, ...]]
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter(Row):
+    """A record that could not be handled, with its bytes and the reason, so that nobody else is stopped by it."""
+
+    TABLE: ClassVar[str] = "dead_letters"
+    KEY: ClassVar[tuple[str, ...]] = ("stream", "position")
+
+    stream: str
+    position: int
+    topic: str
+    body: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far a stream has been read: `name` is epoch/stream/partition, `at` the last record taken over."""
+
+    name: str
+    at: int
+
+
+@dataclass(slots=True)
+class Unit:
+    """What one transaction stores: all of it, or nothing."""
+
+    events: list[Event] = field(default_factory=list)
+    rows: dict[tuple[object, ...], Row] = field(default_factory=dict)
+    removed: list[tuple[type[Row], Where]] = field(default_factory=list)
+    position: Position | None = None
+
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Insert these rows, or put them in the place of those with the same key."""
+        for row in rows:
+            self.rows[(type(row), *(getattr(row, column) for column in row.KEY))] = row
+
+    def remove(self, row: type[Row], where: Where) -> None:
+        """Remove the rows that match, before any are kept."""
+        self.removed.append((row, where))
+
+    def add(self, other: "Unit") -> None:
+        """Take over what another unit would store, apart from its position."""
+        self.events.extend(other.events)
+        self.removed.extend(other.removed)
+        self.rows.update(other.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record of a stream. `event` is None when it could not be decoded, and `reason` says why."""
+
+    position: int
+    topic: str
+    body: bytes
+    event: Event | None
+    reason: str = ""
+
+
+class StoreFailed(Exception):
+    """A store cannot work; the message says what would help. Nothing of the transaction was stored."""
+
+
+class StoreConflict(Exception):
+    """Somebody else stored into the same histories first: load them again, and decide again."""
+
+
+class Stream(Protocol):
+    """An ordered log of records, read from a position on."""
+
+    @property
+    def name(self) -> str:
+        """Under which positions in it are kept: epoch/stream/partition."""
+        ...
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        """The records behind this position, at most so many, in order. Raises `StoreFailed`."""
+        ...
+
+    def end(self) -> int:
+        """The position of the last record; 0 when there is none."""
+        ...
+
+
+class Store(Protocol):
+    """What one service owns: the histories it writes, its tables, and how far it has read others' streams."""
+
+    @property
+    def log(self) -> Stream:
+        """Everything that was stored as an event, in the order of commits."""
+        ...
+
+    def commit(self, unit: Unit) -> bool:
+        """Store a unit in one transaction; False when its position was taken over already, and nothing was stored.
+
+        Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work.
+        """
+        ...
+
+    def position(self, name: str) -> int:
+        """How far the stream of this name has been taken over; 0 at first."""
+        ...
+
+    def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
+        """The events of each of these histories, in order, by one query; an unknown id has none."""
+        ...
+
+    def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
+        """The ids of the histories behind this one, in the order of ids."""
+        ...
+
+    def select(
+        self,
+        row: type[R],
+        where: Where | None = None,
+        *,
+        order_by: str = "",
+        after: Value | None = None,
+        limit: int | None = None,
+    ) -> list[R]:
+        """The rows that match: a column equals a value, or is one of several.
+
+        `after` starts behind this value of the column in `order_by`.
+        """
+        ...
+
+    def count(
+        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
+    ) -> Mapping[tuple[Value, ...], int]:
+        """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file or the connections."""
+        ...
