@@ -133,12 +133,18 @@ def _condition(where: Where, order_by: str = "", after: Value | None = None) -> 
     parameters: list[Any] = []
     for column, wanted in where.items():
         values = _values(wanted)
-        clauses.append(f"{column} = ?" if values is None else f"{column} IN ({', '.join('?' for _ in values)})")
+        clauses.append(_clause(column, values))
         parameters.extend([wanted] if values is None else values)
     if after is not None:
         clauses.append(f"{order_by} > ?")
         parameters.append(after)
     return Statement(f" WHERE {' AND '.join(clauses)}" if clauses else "", tuple(parameters))
+
+
+def _clause(column: str, values: list[Value] | None) -> str:
+    if values is None:
+        return f"{column} = ?"
+    return f"{column} IN ({', '.join('?' for _ in values)})" if values else "1 = 0"
 
 
 def _values(wanted: Value | Collection[Value]) -> list[Value] | None:

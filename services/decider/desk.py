@@ -1,0 +1,181 @@
+"""Where the links of one account on one target are decided, with everything loaded that a batch needs."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
+from domain.guard import WINDOW, Guard
+from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.ledger import Ledger, claims_of
+from domain.roster import Roster
+from domain.storing import Row, Store, Unit, Where
+from domain.wish import Wish, key_mark
+from services.decider.read_models import (
+    ClaimRow,
+    DeleteRow,
+    LinkRow,
+    Look,
+    RosterMark,
+    RosterRow,
+    to_delete_row,
+    to_link_row,
+    to_roster_marks,
+    to_target_driver,
+)
+
+R = TypeVar("R", bound=Row)
+
+Deciding = Callable[[DriverLink, Ledger], tuple[LinkEvent, ...]]
+
+
+class RosterChanges:
+    """What the batch in hand has learnt of one roster, before it is stored."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, RosterRow | None] = {}
+
+    def saw(self, row: RosterRow) -> None:
+        """The target shows this driver."""
+        self._rows[row.mark] = row
+
+    def lost(self, mark: str) -> None:
+        """The target shows the driver with this key no more."""
+        self._rows[mark] = None
+
+    def over(self, stored: Iterable[RosterRow]) -> list[RosterRow]:
+        """The stored rows, with the batch's own news in their place."""
+        current = {row.mark: row for row in stored if row.mark not in self._rows}
+        return [*current.values(), *(row for row in self._rows.values() if row)]
+
+    def store(self, unit: Unit, account: AccountId, target: Target) -> None:
+        """Put the news into the unit."""
+        if not self._rows:
+            return
+        place = {"account": str(account), "target": str(target)}
+        unit.remove(RosterMark, {**place, "driver": list(self._rows)})
+        unit.remove(RosterRow, {**place, "mark": [mark for mark, row in self._rows.items() if row is None]})
+        for row in self._rows.values():
+            if row:
+                unit.keep([row, *to_roster_marks(row)])
+
+
+class Desk:
+    """Decides link after link against one ledger, and collects what is to be stored."""
+
+    def __init__(self, store: Store, account: AccountId, target: Target, now: datetime) -> None:
+        self._store = store
+        self._place: dict[str, str] = {"account": str(account), "target": str(target)}
+        self._account = account
+        self._target = target
+        self._now = now
+        self._links: dict[PortalDriverId, DriverLink] = {}
+        self._touched: set[PortalDriverId] = set()
+        self._events: list[LinkEvent] = []
+        self._freed: set[str] = set()
+        self._ledger = Ledger(target)
+        self.roster = RosterChanges()
+
+    def load(self, wishes: Iterable[Wish], links: Mapping[PortalDriverId, DriverLink]) -> None:
+        """Make ready for deciding these wishes on these links: one query for each kind of thing, not for each link."""
+        wishes = list(wishes)
+        self._links = dict(links)
+        marks = {mark for wish in wishes for mark in (*wish.marks, wish.yielding_mark) if mark}
+        marks |= {key_mark(self._target, link.key) for link in links.values() if link.key}
+        roster = self._roster(marks)
+        claimed = self._claims(marks | {row.mark for row in roster})
+        self._ledger = Ledger(
+            self._target,
+            roster=Roster(self._target, map(to_target_driver, roster)),
+            claimed=claimed,
+            waiting=self._waiting(claimed),
+            guard=self._guard() if any(not wish.is_wanted for wish in wishes) else None,
+        )
+
+    def link(self, driver: PortalDriverId) -> DriverLink:
+        """A driver's link as it stands now."""
+        known = self._links.get(driver)
+        return known or DriverLink(account=self._account, target=self._target, driver=driver)
+
+    def decide(self, driver: PortalDriverId, deciding: Deciding) -> None:
+        """Let something be decided for a driver's link, and take it over."""
+        before = self.link(driver)
+        events = deciding(before, self._ledger)
+        after = replay(before, events)
+        self._freed |= self._ledger.record(before, after, events)
+        self._links[driver] = after
+        self._events.extend(events)
+        if events:
+            self._touched.add(driver)
+
+    def store(self, unit: Unit) -> None:
+        """Put everything that was decided, and what follows from it, into the unit."""
+        self.roster.store(unit, self._account, self._target)
+        unit.events.extend(self._events)
+        touched = [self._links[driver] for driver in sorted(self._touched)]
+        unit.keep(map(to_link_row, touched))
+        if self._freed:
+            unit.remove(ClaimRow, {**self._place, "mark": sorted(self._freed)})
+        for link in touched:
+            unit.keep(self._claim_rows(link))
+        unit.keep(self._looks())
+        unit.keep(to_delete_row(event) for event in self._events if isinstance(event, DeleteDecided) and event.key)
+
+    def _claim_rows(self, link: DriverLink) -> Iterable[ClaimRow]:
+        for mark in sorted(claims_of(link)):
+            if self._ledger.holder(mark) == link.driver:
+                yield ClaimRow(**self._place, mark=mark, driver=link.driver)
+
+    def _looks(self) -> Iterable[Row]:
+        freed = sorted(self._freed)
+        waiting = self._select(LinkRow, {"waits_for": freed}) if freed else []
+        drivers = {PortalDriverId(row.driver) for row in waiting}
+        drivers |= {link.driver for link in self._links.values() if link.waits_for in self._freed}
+        return [Look(**self._place, driver=driver) for driver in sorted(drivers)]
+
+    def _roster(self, marks: set[str]) -> list[RosterRow]:
+        answering = self._select(RosterMark, {"mark": sorted(marks)})
+        stored = self._select(RosterRow, {"mark": sorted({row.driver for row in answering})})
+        return self.roster.over(stored)
+
+    def _claims(self, marks: Iterable[str]) -> dict[str, PortalDriverId]:
+        rows = self._select(ClaimRow, {"mark": sorted(marks)})
+        return {row.mark: PortalDriverId(row.driver) for row in rows}
+
+    def _waiting(self, claimed: dict[str, PortalDriverId]) -> dict[PortalDriverId, str]:
+        """Who of those who hold a mark waits for another one, and so on to the end of each chain; adds their claims."""
+        parked = (link.parked for link in self._links.values() if link.parked)
+        waiting = {PortalDriverId(fact.driver): fact.waits_for for fact in parked if fact.waits_for}
+        asked = set(self._links)
+        claimed |= self._claims(set(waiting.values()) - set(claimed))
+        while unasked := set(claimed.values()) - asked:
+            rows = self._select(LinkRow, {"driver": sorted(unasked), "state": "parked"})
+            found = {PortalDriverId(row.driver): row.waits_for for row in rows if row.waits_for}
+            waiting |= found
+            asked |= unasked
+            claimed |= self._claims(set(found.values()) - set(claimed))
+        return waiting
+
+    def _guard(self) -> Guard:
+        since = (self._now - WINDOW).isoformat()
+        deleted = self._store.select(DeleteRow, self._place, order_by="at", after=since)
+        window = frozenset(PortalDriverId(row.driver) for row in deleted)
+        live = self._store.count(LinkRow, {**self._place, "is_live": True, "is_deleting": False})
+        held = self._store.count(LinkRow, {**self._place, "state": "held"})
+        return Guard(staying=sum(live.values()), deleted=window, held=sum(held.values()))
+
+    def _select(self, row: type[R], where: Where) -> list[R]:
+        return self._store.select(row, {**self._place, **where})
+
+
+def load_links(
+    store: Store, places: Iterable[tuple[AccountId, Target, PortalDriverId]]
+) -> dict[tuple[AccountId, Target], dict[PortalDriverId, DriverLink]]:
+    """The links of these drivers on these targets, by one query."""
+    wanted = {link_stream(*place): place for place in dict.fromkeys(places)}
+    found: dict[tuple[AccountId, Target], dict[PortalDriverId, DriverLink]] = {}
+    for each, events in store.histories(list(wanted)).items():
+        account, target, driver = wanted[each]
+        start = DriverLink(account=account, target=target, driver=driver)
+        found.setdefault((account, target), {})[driver] = replay(start, events)
+    return found

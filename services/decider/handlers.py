@@ -1,0 +1,243 @@
+"""What the decider makes of each stream that it follows, and of what it has to look at again."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain import answering, holding
+from domain.account import Account, DeletesApproved, DeletesJudged, Mode
+from domain.case import Cause
+from domain.deciding import decide
+from domain.driver_link import DriverLink, LinkEvent
+from domain.event import Event
+from domain.guard import has_expired
+from domain.identity import AccountId, Key, Target
+from domain.ledger import Ledger
+from domain.portal import Change
+from domain.report import CallAnswered, ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.roster import TargetDriver
+from domain.storing import Store, Unit
+from domain.wish import Wish, key_mark
+from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
+from services.decider.desk import Deciding, Desk, load_links
+from services.decider.read_models import (
+    CatchUp,
+    Look,
+    WalkFailureRow,
+    WalkRow,
+    WishRow,
+    to_roster_row,
+    to_wish_row,
+    wish_of,
+)
+from services.runtime.clock import Clock
+
+_PAGE = 500
+
+Place = tuple[AccountId, Target]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matter:
+    """One thing to be decided for one link: the wish as it stood then, and how it is decided."""
+
+    wish: Wish
+    deciding: Deciding
+
+
+class Decider:
+    """The decider service: the only place where decisions are made; writes `driver-links.decisions.v1`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
+        """Take over accounts; carry out what people said of held deletes."""
+        unit = keep_accounts(self._store, (event for _, event in events))
+        accounts = {row.account: to_account(row) for row in unit.rows.values() if isinstance(row, AccountRow)}
+        now = self._clock()
+        judged = [event for _, event in events if isinstance(event, DeletesJudged)]
+        self._decide(unit, self._judgements(judged, accounts, now), now)
+        return unit
+
+    def on_changes(self, events: Sequence[tuple[int, Event]]) -> Unit:
+        """Keep what the Portal wants, whether sync is on or off; decide each change where it is."""
+        unit, now = Unit(), self._clock()
+        rows = [to_wish_row(event, position) for position, event in events if isinstance(event, Change)]
+        unit.keep(rows)
+        accounts = accounts_of(self._store, (row.account for row in rows))
+        ready = self._ready(accounts)
+        self._decide(unit, self._changes(rows, accounts, ready, now), now)
+        return unit
+
+    def on_reports(self, events: Sequence[tuple[int, Event]]) -> Unit:
+        """Take over what the targets showed; record each answer on its link, and decide again."""
+        unit, now = Unit(), self._clock()
+        reports = [event for _, event in events if isinstance(event, ReportEvent)]
+        _take_walks(unit, reports)
+        answers = [event for event in reports if isinstance(event, CallAnswered)]
+        self._decide(unit, self._answers(answers, now), now, reports)
+        return unit
+
+    def look_again(self) -> int:
+        """Decide links for which something came free; how many."""
+        looks = self._store.select(Look, limit=_PAGE)
+        unit, now = Unit(), self._clock()
+        for look in looks:
+            unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
+        places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
+        self._decide(unit, self._again(places, "freed", "", now), now)
+        return self._commit(unit, len(looks))
+
+    def catch_up(self) -> int:
+        """Decide the next page of all of an account's wishes, after a walk; how many."""
+        work = self._store.select(CatchUp, limit=1)
+        if not work:
+            return 0
+        place = {"account": work[0].account}
+        page = self._store.select(WishRow, place, order_by="position", after=work[0].after, limit=_PAGE)
+        unit, now = Unit(), self._clock()
+        unit.remove(CatchUp, {"account": work[0].account, "target": work[0].target})
+        if page:
+            unit.keep([CatchUp(**place, target=work[0].target, after=page[-1].position, walk=work[0].walk)])
+        places = [(AccountId(row.account), Target(work[0].target), row.driver) for row in page]
+        self._decide(unit, self._again(places, "walk", work[0].walk, now), now)
+        return self._commit(unit, len(page) or 1)
+
+    def _commit(self, unit: Unit, done: int) -> int:
+        if done:
+            self._store.commit(unit)
+        return done
+
+    def _judgements(
+        self, judged: Sequence[DeletesJudged], accounts: Mapping[str, Account], now: datetime
+    ) -> Iterator[Matter]:
+        for event in judged:
+            if isinstance(event, DeletesApproved) and has_expired(event.at, now):
+                continue
+            account, target = accounts[event.account], Target(event.target)
+            cause = _cause(account, target, now, "approval", event.digest)
+            holds = {str(driver): int(hold) for driver, hold in event.holds}
+            for row in self._wishes(event.account, holds):
+                wish = wish_of(row, target)
+                yield Matter(wish=wish, deciding=_judging(event, wish, cause, holds[row.driver]))
+
+    def _changes(
+        self, rows: Sequence[WishRow], accounts: Mapping[str, Account], ready: set[Place], now: datetime
+    ) -> Iterator[Matter]:
+        for row in rows:
+            for target in Target:
+                if (AccountId(row.account), target) in ready:
+                    cause = _cause(accounts[row.account], target, now, "change", str(row.sequence))
+                    yield _matter(wish_of(row, target), cause)
+
+    def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[Matter]:
+        accounts = accounts_of(self._store, (answer.account for answer in answers))
+        ready = self._ready(accounts)
+        wishes: dict[tuple[str, str], WishRow] = {}
+        for name in accounts:
+            drivers = [answer.driver for answer in answers if answer.account == name]
+            wishes |= {(name, row.driver): row for row in self._wishes(name, drivers)}
+        for answer in answers:
+            target = Target(answer.target)
+            wish = wish_of(wishes[answer.account, answer.driver], target)
+            cause = _cause(accounts[answer.account], target, now, "answer", str(answer.decision))
+            yield Matter(wish=wish, deciding=_recording(answer, now))
+            if (AccountId(answer.account), target) in ready:
+                yield _matter(wish, cause)
+
+    def _again(
+        self, places: Sequence[tuple[AccountId, Target, str]], kind: str, ref: str, now: datetime
+    ) -> Iterator[Matter]:
+        accounts = accounts_of(self._store, (account for account, _, _ in places))
+        for account, target in sorted(self._ready(accounts)):
+            drivers = [driver for name, each, driver in places if (name, each) == (account, target)]
+            cause = _cause(accounts[account], target, now, kind, ref)
+            rows = self._wishes(account, drivers)
+            for row in sorted(rows, key=lambda row: row.position):
+                yield _matter(wish_of(row, target), cause)
+
+    def _wishes(self, account: str, drivers: Iterable[str]) -> list[WishRow]:
+        wanted = sorted(set(drivers))
+        return self._store.select(WishRow, {"account": account, "driver": wanted}) if wanted else []
+
+    def _ready(self, accounts: Mapping[str, Account]) -> set[Place]:
+        """Where decisions are made now: sync is on, and the roster was walked under the present terms."""
+        walks = self._store.select(WalkRow, {"account": sorted(accounts)}) if accounts else []
+        walked = {(walk.account, walk.target): walk.terms for walk in walks}
+        return {
+            (AccountId(name), target)
+            for name, account in accounts.items()
+            for target in Target
+            if account.mode(target) is not Mode.OFF and walked.get((name, target)) == account.terms[target]
+        }
+
+    def _decide(
+        self, unit: Unit, matters: Iterable[Matter], now: datetime, reports: Sequence[ReportEvent] = ()
+    ) -> None:
+        """Decide these matters in their order, at one desk for each account and target."""
+        by_place: dict[Place, list[Matter]] = {}
+        for matter in matters:
+            by_place.setdefault((matter.wish.account, matter.wish.target), []).append(matter)
+        desks = {place: Desk(self._store, *place, now) for place in (*by_place, *_places(reports))}
+        _take_sightings(desks, reports)
+        links = load_links(
+            self._store, ((*place, matter.wish.driver) for place, each in by_place.items() for matter in each)
+        )
+        for place, desk in desks.items():
+            its_matters = by_place.get(place, [])
+            desk.load([matter.wish for matter in its_matters], links.get(place, {}))
+            for matter in its_matters:
+                desk.decide(matter.wish.driver, matter.deciding)
+            desk.store(unit)
+
+
+def _cause(account: Account, target: Target, now: datetime, kind: str, ref: str) -> Cause:
+    return Cause(at=now, kind=kind, ref=ref, mode=account.mode(target), terms=account.terms.get(target, 0))
+
+
+def _matter(wish: Wish, cause: Cause) -> Matter:
+    return Matter(wish=wish, deciding=lambda link, ledger: decide(wish, link, ledger, cause))
+
+
+def _judging(event: DeletesJudged, wish: Wish, cause: Cause, hold: int) -> Deciding:
+    def judge(link: DriverLink, ledger: Ledger) -> tuple[LinkEvent, ...]:
+        if isinstance(event, DeletesApproved):
+            return holding.approve(wish, link, ledger, cause, hold=hold, by=event.by, digest=event.digest)
+        return holding.reject(link, cause, hold=hold, by=event.by, digest=event.digest)
+
+    return judge
+
+
+def _recording(answer: CallAnswered, now: datetime) -> Deciding:
+    return lambda link, _: answering.record(link, answer, now)
+
+
+def _places(reports: Iterable[ReportEvent]) -> set[Place]:
+    return {(AccountId(report.account), Target(report.target)) for report in reports}
+
+
+def _take_sightings(desks: Mapping[Place, Desk], reports: Iterable[ReportEvent]) -> None:
+    for report in reports:
+        account, target = AccountId(report.account), Target(report.target)
+        roster = desks[account, target].roster
+        if isinstance(report, CallAnswered) and report.left:
+            roster.lost(key_mark(target, Key(report.left)))
+        if isinstance(report, TargetDriverGone):
+            roster.lost(key_mark(target, Key(report.key)))
+        if isinstance(report, CallAnswered | TargetDriverSeen) and report.key:
+            seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
+            roster.saw(to_roster_row(account, target, seen))
+
+
+def _take_walks(unit: Unit, reports: Iterable[ReportEvent]) -> None:
+    for report in reports:
+        place = {"account": report.account, "target": report.target}
+        if isinstance(report, WalkCompleted):
+            unit.remove(WalkFailureRow, place)
+            unit.keep([WalkRow(**place, terms=report.terms, drivers=report.drivers, at=report.at.isoformat())])
+            unit.keep([CatchUp(**place, after=0, walk=str(report.originator_version))])
+        elif isinstance(report, WalkFailed):
+            failure = f"{report.reason}: {report.detail}"
+            unit.keep([WalkFailureRow(**place, at=report.at.isoformat(), failure=failure)])

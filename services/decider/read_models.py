@@ -1,0 +1,239 @@
+"""What the decider knows: the Portal's wishes, the targets' rosters, and how every link stands."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from domain.driver_link import DeleteDecided, DriverLink
+from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.portal import Change, DriverDeleted
+from domain.roster import TargetDriver
+from domain.storing import Row
+from domain.wish import Wish, key_mark, marks, to_wish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WishRow(Row):
+    """What the Portal last stated of a driver; `position` is that change's place in the stream."""
+
+    TABLE: ClassVar[str] = "wishes"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "position"),)
+
+    account: str
+    driver: str
+    sequence: int
+    is_wanted: bool
+    position: int
+    profile: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterRow(Row):
+    """A target driver as it was last seen; `mark` is its key as a mark."""
+
+    TABLE: ClassVar[str] = "roster"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark")
+
+    account: str
+    target: str
+    mark: str
+    key: str
+    active: bool
+    profile: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterMark(Row):
+    """One mark to which a target driver answers."""
+
+    TABLE: ClassVar[str] = "roster_marks"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "target", "driver"),)
+
+    account: str
+    target: str
+    mark: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkRow(Row):
+    """The last walk that read a whole roster, and under which terms of the account."""
+
+    TABLE: ClassVar[str] = "walks"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+
+    account: str
+    target: str
+    terms: int
+    drivers: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkFailureRow(Row):
+    """Why a roster cannot be read at present."""
+
+    TABLE: ClassVar[str] = "walk_failures"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+
+    account: str
+    target: str
+    at: str
+    failure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRow(Row):
+    """How a link stands now: `state` is one of in_step, pending, parked, held, kept, ended."""
+
+    TABLE: ClassVar[str] = "links"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("account", "target", "state"),
+        ("account", "target", "waits_for"),
+        ("account", "target", "key"),
+    )
+
+    account: str
+    target: str
+    driver: str
+    version: int
+    state: str
+    key: str
+    is_live: bool
+    is_deleting: bool
+    reason: str
+    detail: str
+    waits_for: str
+    hold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRow(Row):
+    """A mark that one portal driver has for itself."""
+
+    TABLE: ClassVar[str] = "claims"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark")
+
+    account: str
+    target: str
+    mark: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRow(Row):
+    """When a delete was last decided for a driver; the guard counts them."""
+
+    TABLE: ClassVar[str] = "deletes"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "target", "at"),)
+
+    account: str
+    target: str
+    driver: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look(Row):
+    """Work in hand: a link to look at again, because what it waited for came free."""
+
+    TABLE: ClassVar[str] = "looks"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "driver")
+
+    account: str
+    target: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUp(Row):
+    """Work in hand: all of an account's wishes to look at, from behind a position on, after a walk."""
+
+    TABLE: ClassVar[str] = "catch_ups"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+
+    account: str
+    target: str
+    after: int
+    walk: str
+
+
+def to_wish_row(change: Change, position: int) -> WishRow:
+    """What the Portal states by a change."""
+    return WishRow(
+        account=change.account,
+        driver=change.driver,
+        sequence=change.sequence,
+        is_wanted=not isinstance(change, DriverDeleted),
+        position=position,
+        profile=change.profile,
+    )
+
+
+def wish_of(row: WishRow, target: Target) -> Wish:
+    """What this row wants a target to show."""
+    return to_wish(
+        AccountId(row.account),
+        target,
+        PortalDriverId(row.driver),
+        sequence=row.sequence,
+        profile=row.profile,
+        is_wanted=row.is_wanted,
+    )
+
+
+def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> RosterRow:
+    """A target driver as a row."""
+    return RosterRow(
+        account=account,
+        target=target,
+        mark=key_mark(target, seen.key),
+        key=seen.key,
+        active=seen.active,
+        profile=dict(seen.profile),
+    )
+
+
+def to_target_driver(row: RosterRow) -> TargetDriver:
+    """The target driver that a row stands for."""
+    return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile)
+
+
+def to_roster_marks(row: RosterRow) -> Iterable[RosterMark]:
+    """All marks to which this target driver answers."""
+    for mark in marks(Target(row.target), Key(row.key), row.profile):
+        yield RosterMark(account=row.account, target=row.target, mark=mark, driver=row.mark)
+
+
+def to_link_row(link: DriverLink) -> LinkRow:
+    """How a link stands, as a row."""
+    parked = link.parked
+    return LinkRow(
+        account=link.account,
+        target=link.target,
+        driver=link.driver,
+        version=link.version,
+        state=_state(link),
+        key=link.key or "",
+        is_live=link.is_live,
+        is_deleting=isinstance(link.pending, DeleteDecided),
+        reason=parked.reason if parked else "",
+        detail=parked.detail if parked else "",
+        waits_for=link.waits_for,
+        hold=link.held.originator_version if link.held else 0,
+    )
+
+
+def to_delete_row(decided: DeleteDecided) -> DeleteRow:
+    """A delete, as the guard counts it."""
+    return DeleteRow(account=decided.account, target=decided.target, driver=decided.driver, at=decided.at.isoformat())
+
+
+def _state(link: DriverLink) -> str:
+    states = {"parked": link.parked, "held": link.held, "pending": link.pending}
+    at_rest = ("kept" if link.let_stay else "in_step") if link.is_live else "ended"
+    return next((name for name, fact in states.items() if fact is not None), at_rest)

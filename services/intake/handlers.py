@@ -1,0 +1,161 @@
+"""What the Portal states, turned into changes. Accepted means committed."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from domain.identity import AccountId, PortalDriverId
+from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
+from domain.profile import Profile
+from domain.storing import Store, Unit
+from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
+from services.runtime.clock import Clock
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedDriver:
+    """A driver as one line of a list states it; without an id of the Portal's own it is known by its RefID."""
+
+    line: int
+    driver: PortalDriverId | None
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLine:
+    """A line that states no driver that could be taken over."""
+
+    line: int
+    column: str
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """What became of a list: how many of which change, and the lines that were refused."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    refused: list[RefusedLine] = field(default_factory=list)
+
+
+class SnapshotRefused(Exception):
+    """A list cannot count as a full snapshot; the message says why."""
+
+
+class UnknownDriver(Exception):
+    """The Portal has no such driver, as far as intake knows."""
+
+
+class Intake:
+    """The intake service: owns what is known of the Portal's drivers and writes `portal.driver-changes.v1`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def take_list(
+        self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, snapshot: str | None = None
+    ) -> Taken:
+        """Take over a part of a list in one transaction; of two lines for one driver the last one counts."""
+        taken = Taken()
+        stated = self._identified(account, drivers, taken)
+        known = self._known(account, stated)
+        statement = Statement(at=self._clock(), source=source)
+        unit = Unit()
+        for driver, profile in stated.items():
+            facts = statement.present(known[driver], profile)
+            self._add(unit, known[driver], facts)
+            taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
+        if snapshot:
+            unit.keep(SnapshotDriver(account=account, snapshot=snapshot, driver=driver) for driver in stated)
+        self._store.commit(unit)
+        return taken
+
+    def finish_snapshot(
+        self, account: AccountId, *, source: str, snapshot: str, refused: Sequence[StatedDriver]
+    ) -> Taken:
+        """The list was complete: what it lacks is noted the first time and taken as deleted the second time in a row.
+
+        `refused` are the lines that could not be taken over but do name a driver, who is thus not absent.
+        Raises `SnapshotRefused` when it showed nobody.
+        """
+        seen = {row.driver for row in self._store.select(SnapshotDriver, {"account": account, "snapshot": snapshot})}
+        if not seen:
+            raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
+        seen.update(self._identified(account, refused, Taken()))
+        taken, unit = Taken(), Unit()
+        statement = Statement(at=self._clock(), source=source)
+        for known in self._there(account):
+            if known.driver not in seen:
+                facts = statement.absent(known)
+                self._add(unit, known, facts)
+                taken.changes.update(type(fact).__name__ for fact in facts)
+        unit.remove(SnapshotDriver, {"account": account})
+        self._store.commit(unit)
+        return taken
+
+    def state(self, account: AccountId, driver: PortalDriverId, profile: Profile, *, source: str) -> str:
+        """Take over one driver's whole profile; the name of the change, or `unchanged`."""
+        taken = self.take_list(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
+        return next(iter(taken.changes))
+
+    def delete(self, account: AccountId, driver: PortalDriverId, *, source: str) -> str:
+        """Take over that the Portal deleted a driver. Raises `UnknownDriver`."""
+        known = self.show(account, driver)
+        unit = Unit()
+        facts = Statement(at=self._clock(), source=source).deleted(known)
+        self._add(unit, known, facts)
+        self._store.commit(unit)
+        return type(facts[0]).__name__
+
+    def show(self, account: AccountId, driver: PortalDriverId) -> PortalDriver:
+        """A driver whom the Portal has. Raises `UnknownDriver`."""
+        known = self._known(account, [driver])[driver]
+        if not known.is_there:
+            raise UnknownDriver(f"the Portal has no driver {driver} in account {account}")
+        return known
+
+    def _identified(
+        self, account: AccountId, drivers: Sequence[StatedDriver], taken: Taken
+    ) -> dict[PortalDriverId, Profile]:
+        by_ref = self._by_ref(account, drivers)
+        found: dict[PortalDriverId, Profile] = {}
+        for stated in drivers:
+            ref = stated.profile.get("ref_id", "")
+            candidates = [stated.driver] if stated.driver else by_ref.get(ref) or [PortalDriverId(f"ref:{ref}")]
+            if len(candidates) > 1:
+                reason = f"{len(candidates)} drivers have this Reference ID; add a Driver ID column to tell them apart"
+                taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=reason))
+            else:
+                found[candidates[0]] = stated.profile
+        return found
+
+    def _by_ref(self, account: AccountId, drivers: Sequence[StatedDriver]) -> dict[str, list[PortalDriverId]]:
+        refs = sorted({stated.profile.get("ref_id", "") for stated in drivers if not stated.driver} - {""})
+        found: dict[str, list[PortalDriverId]] = {}
+        if refs:
+            for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
+                found.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))
+        return found
+
+    def _known(self, account: AccountId, drivers: Iterable[PortalDriverId]) -> dict[PortalDriverId, PortalDriver]:
+        known = {driver: PortalDriver(account=account, driver=driver) for driver in drivers}
+        for row in self._store.select(KnownDriver, {"account": account, "driver": list(known)}):
+            known[PortalDriverId(row.driver)] = to_portal_driver(row)
+        return known
+
+    def _there(self, account: AccountId) -> Iterable[PortalDriver]:
+        where: dict[str, str | bool] = {"account": account, "is_there": True}
+        after: str | None = None
+        while page := self._store.select(KnownDriver, where, order_by="driver", after=after, limit=_PAGE):
+            yield from map(to_portal_driver, page)
+            after = page[-1].driver
+
+    @staticmethod
+    def _add(unit: Unit, known: PortalDriver, facts: Sequence[PortalDriverEvent]) -> None:
+        unit.events.extend(facts)
+        if facts:
+            unit.keep([to_row(replay(known, facts))])
+

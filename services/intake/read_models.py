@@ -1,0 +1,62 @@
+"""What intake knows of the Portal's drivers."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from domain.identity import AccountId, PortalDriverId
+from domain.portal import PortalDriver
+from domain.storing import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDriver(Row):
+    """A portal driver as it was stated last."""
+
+    TABLE: ClassVar[str] = "known_drivers"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "ref_id"),)
+
+    account: str
+    driver: str
+    version: int
+    is_there: bool
+    missed: bool
+    ref_id: str
+    profile: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotDriver(Row):
+    """Work in hand: a driver that the snapshot being read has shown so far."""
+
+    TABLE: ClassVar[str] = "snapshot_drivers"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "snapshot", "driver")
+
+    account: str
+    snapshot: str
+    driver: str
+
+
+def to_portal_driver(row: KnownDriver) -> PortalDriver:
+    """The portal driver that a row stands for."""
+    return PortalDriver(
+        account=AccountId(row.account),
+        driver=PortalDriverId(row.driver),
+        version=row.version,
+        profile=row.profile if row.is_there else None,
+        missed=row.missed,
+    )
+
+
+def to_row(known: PortalDriver) -> KnownDriver:
+    """The row that stands for a portal driver."""
+    profile = dict(known.profile or {})
+    return KnownDriver(
+        account=known.account,
+        driver=known.driver,
+        version=known.version,
+        is_there=known.is_there,
+        missed=known.missed,
+        ref_id=profile.get("ref_id", ""),
+        profile=profile,
+    )

@@ -1,0 +1,147 @@
+"""The projector's process: follows its streams, walks rosters, and keeps a bounded number of calls under way."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import AccountId, Key
+from domain.ports import TargetDrivers
+from services.projector.calling import carry_out, settle
+from services.projector.handlers import Wishes
+from services.projector.jobs import Driver, Job, Jobs
+from services.projector.reporting import Reporting, Result
+from services.projector.walking import Walk, Walks
+from services.runtime.service import Bell, Service
+
+MOST_CALLS = 24
+"""Calls under way at a time, over all accounts."""
+
+_REST = 0.5
+_WALK_AGAIN = 5.0
+_MOST_WALKS = 4
+
+Connecting = Callable[[AccountId], TargetDrivers | Rejected]
+"""The target as one account reaches it, or why it cannot."""
+
+_log = structlog.get_logger()
+
+
+class ProjectorApp:
+    """One target's projector: the only caller of that target, one call at a time for each link."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        wishes: Wishes,
+        jobs: Jobs,
+        reporting: Reporting,
+        walks: Walks,
+        connect: Connecting,
+        bell: Bell,
+    ) -> None:
+        self.service = service
+        self._wishes = wishes
+        self._jobs = jobs
+        self._reporting = reporting
+        self._walks = walks
+        self._connect = connect
+        self._bell = bell
+        self._target = jobs.target
+        self._walk_not_before: dict[AccountId, float] = {}
+        self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled; then let the calls under way end, and store their answers."""
+        await self.service.call(self._wishes.resume)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.service.run())
+                group.create_task(self._keep_calling())
+                group.create_task(self._keep_walking())
+        finally:
+            if self._under_way:
+                await asyncio.wait(self._under_way.values())
+                await self._report()
+
+    async def _keep_calling(self) -> None:
+        waiter = self._bell.waiter()
+        while True:
+            waiter.clear()
+            if len(self._under_way) < MOST_CALLS:
+                await self._start()
+            rung = asyncio.create_task(waiter.wait())
+            await asyncio.wait({*self._under_way.values(), rung}, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
+            rung.cancel()
+            await self._report()
+
+    async def _start(self) -> None:
+        room = MOST_CALLS - len(self._under_way)
+        jobs = await self.service.call(self._jobs.take, room, frozenset(self._under_way))
+        for job in jobs:
+            self._under_way[job.driver] = asyncio.create_task(self._do_safely(job))
+
+    async def _report(self) -> None:
+        done = [(driver, task.result()) for driver, task in self._under_way.items() if task.done()]
+        if done:
+            await self.service.call(self._reporting.report, [result for _, result in done])
+            self.service.ring()
+        for driver, _ in done:
+            del self._under_way[driver]
+
+    async def _do_safely(self, job: Job) -> tuple[Job, Result]:
+        try:
+            return job, await self._do(job)
+        except Exception as failure:  # noqa: BLE001 - one driver's trouble is its own, whatever it is
+            _log.exception("call failed unexpectedly", account=job.driver[0], driver=job.driver[1])
+            return job, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
+
+    async def _do(self, job: Job) -> Result:
+        drivers = self._connect(job.driver[0])
+        if isinstance(drivers, Rejected):
+            return drivers
+        if job.started is not None:
+            settled = await settle(job.started, self._target, drivers)
+            if settled is not None or job.order is None:
+                return settled
+        return await carry_out(job.answered, drivers)
+
+    async def _keep_walking(self) -> None:
+        waiter = self._bell.waiter()
+        while True:
+            waiter.clear()
+            await self._walk_all(await self.service.call(self._walks.due))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter.wait(), _WALK_AGAIN)
+
+    async def _walk_all(self, walks: Sequence[Walk]) -> None:
+        limit = asyncio.Semaphore(_MOST_WALKS)
+        now = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            for walk in walks:
+                if self._walk_not_before.get(walk.account, 0.0) <= now:
+                    group.create_task(self._walk(walk, limit))
+
+    async def _walk(self, walk: Walk, limit: asyncio.Semaphore) -> None:
+        async with limit:
+            drivers = self._connect(walk.account)
+            failure = drivers if isinstance(drivers, Rejected) else await self._read(walk, drivers)
+        if failure is not None:
+            _log.warning("roster cannot be read", account=walk.account, target=self._target, reason=failure.reason)
+            self._walk_not_before[walk.account] = asyncio.get_running_loop().time() + _WALK_AGAIN
+            await self.service.call(self._walks.fail, walk, failure)
+        self.service.ring()
+
+    async def _read(self, walk: Walk, drivers: TargetDrivers) -> Rejected | Unavailable | None:
+        seen: set[Key] = set()
+        try:
+            async for page in drivers.walk():
+                seen.update(driver.key for driver in page)
+                await self.service.call(self._walks.take_page, walk, page)
+        except TargetFailed as failed:
+            return failed.failure
+        await self.service.call(self._walks.complete, walk, seen)
+        return None

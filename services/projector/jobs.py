@@ -1,0 +1,142 @@
+"""Which orders are due: newer than what is confirmed, under the account's present terms, fairly between accounts."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from domain.account import Account, Mode
+from domain.driver_link import DeleteDecided
+from domain.identity import AccountId, PortalDriverId, Target
+from domain.storing import Store, Unit
+from services.accounts.read_models import accounts_of
+from services.projector.read_models import DeliveryRow, Order, StartedCall, Task, WishedRow, from_json
+from services.runtime.clock import Clock
+
+MOST_ACCOUNTS = 16
+"""Accounts that are served in one round; the next round goes on behind them."""
+
+_WAIT_FOR_TERMS = timedelta(seconds=1)
+
+Driver = tuple[AccountId, PortalDriverId]
+"""Which link is meant, on the projector's own target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is due for one link: an order to carry out, or one that was started to settle, or first this, then that."""
+
+    driver: Driver
+    order: Order | None = None
+    started: Order | None = None
+
+    @property
+    def answered(self) -> Order:
+        """The order that the next answer is about."""
+        order = self.started or self.order
+        if order is None:
+            raise ValueError("a job without an order")
+        return order
+
+
+class Standing(StrEnum):
+    """Whether an order may be carried out now."""
+
+    DUE = "due"
+    VOID = "void"
+    AHEAD = "ahead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due:
+    """A task with all that is known of its link."""
+
+    task: Task
+    account: Account
+    wished: Order | None
+    started: Order | None
+    answers: int
+
+    @property
+    def driver(self) -> Driver:
+        return AccountId(self.task.account), PortalDriverId(self.task.driver)
+
+
+class Jobs:
+    """Takes jobs out of the tasks in hand."""
+
+    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+        self._store = store
+        self.target = target
+        self._clock = clock
+        self._served = ""
+
+    def take(self, room: int, busy: Collection[Driver]) -> list[Job]:
+        """The jobs that are due, at most so many; that they start is stored before anybody learns of them."""
+        unit, now = Unit(), self._clock()
+        taken = [self._to_job(unit, due, now) for due in self._due(room, busy, now)]
+        if unit.rows or unit.removed:
+            self._store.commit(unit)
+        return [job for job in taken if job]
+
+    def _to_job(self, unit: Unit, due: _Due, now: datetime) -> Job | None:
+        standing = self._standing(due)
+        if standing is Standing.AHEAD:
+            unit.keep([replace(due.task, not_before=(now + _WAIT_FOR_TERMS).isoformat())])
+        order = due.wished if standing is Standing.DUE else None
+        if due.started:
+            is_same = order is not None and order.decision == due.started.decision
+            return Job(driver=due.driver, order=order if is_same else None, started=due.started)
+        if order is None:
+            if standing is Standing.VOID:
+                unit.remove(Task, {"account": due.task.account, "driver": due.task.driver})
+            return None
+        unit.keep([StartedCall(account=due.task.account, driver=due.task.driver, body=order.to_json())])
+        return Job(driver=due.driver, order=order)
+
+    def _standing(self, due: _Due) -> Standing:
+        order = due.wished
+        if order is None or order.answers < due.answers:
+            return Standing.VOID
+        terms = due.account.terms.get(self.target, 0)
+        if order.terms != terms:
+            return Standing.AHEAD if order.terms > terms else Standing.VOID
+        mode = due.account.mode(self.target)
+        is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and order.fact != DeleteDecided.TOPIC)
+        return Standing.DUE if is_allowed else Standing.VOID
+
+    def _due(self, room: int, busy: Collection[Driver], now: datetime) -> Iterator[_Due]:
+        names = self._next_accounts()
+        accounts = accounts_of(self._store, names)
+        for name in names:
+            account = accounts.get(name) or Account(account=AccountId(name))
+            yield from self._due_of(account, max(1, room // len(names)), busy, now)
+
+    def _next_accounts(self) -> list[str]:
+        waiting = sorted(str(name) for (name,) in self._store.count(Task, by=["account"]))
+        ahead = [name for name in waiting if name > self._served]
+        chosen = (ahead + waiting[: len(waiting) - len(ahead)])[:MOST_ACCOUNTS]
+        self._served = chosen[-1] if chosen else ""
+        return chosen
+
+    def _due_of(self, account: Account, share: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
+        where = {"account": str(account.account)}
+        tasks = self._store.select(Task, where, order_by="not_before", limit=share + len(busy))
+        free = [task for task in tasks if (account.account, task.driver) not in busy]
+        return self._with_orders(account, [task for task in free if task.not_before <= now.isoformat()][:share])
+
+    def _with_orders(self, account: Account, tasks: Sequence[Task]) -> list[_Due]:
+        where = {"account": str(account.account), "driver": [task.driver for task in tasks]}
+        wished = {row.driver: from_json(row.body) for row in self._store.select(WishedRow, where) if row.is_open}
+        started = {row.driver: from_json(row.body) for row in self._store.select(StartedCall, where)}
+        answers = {row.driver: row.answers for row in self._store.select(DeliveryRow, where)}
+        return [
+            _Due(
+                task=task,
+                account=account,
+                wished=wished.get(task.driver),
+                started=started.get(task.driver),
+                answers=answers.get(task.driver, 0),
+            )
+            for task in tasks
+        ]

@@ -1,0 +1,133 @@
+"""What a projector knows: the newest decision of each link, what was answered, and its target's roster."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from domain.driver_link import Decision
+from domain.identity import Key
+from domain.profile import Profile
+from domain.roster import TargetDriver
+from domain.storing import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A decision, as far as a target is concerned; `decision` is its version on the link, `fact` its stored name."""
+
+    fact: str
+    decision: int
+    key: Key | None
+    wished_key: Key | None
+    profile: Profile
+    fields: tuple[str, ...]
+    answers: int
+    terms: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The order as plain JSON."""
+        return {**asdict(self), "fields": list(self.fields)}
+
+
+def to_order(decision: Decision) -> Order:
+    """The order that a decision is."""
+    return Order(
+        fact=decision.TOPIC,
+        decision=decision.originator_version,
+        key=Key(decision.key) if decision.key else None,
+        wished_key=Key(decision.wished_key) if decision.wished_key else None,
+        profile=decision.profile,
+        fields=tuple(decision.fields),
+        answers=decision.answers,
+        terms=decision.terms,
+    )
+
+
+def from_json(stored: dict[str, Any]) -> Order:
+    """The order that was stored."""
+    return Order(**{**stored, "fields": tuple(stored["fields"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WishedRow(Row):
+    """The newest decision of a link: the one that counts."""
+
+    TABLE: ClassVar[str] = "wished"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+
+    account: str
+    driver: str
+    is_open: bool
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow(Row):
+    """How often the target answered about a link: `version` counts all reports, `answers` those that settled a call."""
+
+    TABLE: ClassVar[str] = "deliveries"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+
+    account: str
+    driver: str
+    version: int
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterRow(Row):
+    """A target driver as we last saw it; `version` counts what walks reported of it. Gone ones stay, as not there."""
+
+    TABLE: ClassVar[str] = "roster"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "key")
+
+    account: str
+    key: str
+    version: int
+    is_there: bool
+    active: bool
+    profile: dict[str, str]
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkRow(Row):
+    """The last walk that was reported: how many reports there were, and under which terms one was complete."""
+
+    TABLE: ClassVar[str] = "walks"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+
+    account: str
+    version: int
+    terms: int
+    failure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Row):
+    """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601, or empty)."""
+
+    TABLE: ClassVar[str] = "tasks"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "not_before"),)
+
+    account: str
+    driver: str
+    not_before: str
+    deferred: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedCall(Row):
+    """Work in hand: a call that was started; until its answer is stored nobody knows whether it took effect."""
+
+    TABLE: ClassVar[str] = "started_calls"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+
+    account: str
+    driver: str
+    body: dict[str, Any]
+
+
+def to_target_driver(row: RosterRow) -> TargetDriver:
+    """The target driver that a row stands for."""
+    return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile)

@@ -1,0 +1,148 @@
+"""Walks of a target's roster: what differs from what was known is reported, then that the walk is complete."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
+
+from domain.account import Account, Mode
+from domain.failures import CallFailure
+from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
+from domain.report import ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.roster import TargetDriver
+from domain.storing import Store, Unit, Where
+from services.accounts.read_models import AccountRow, to_account
+from services.projector.read_models import RosterRow, WalkRow
+from services.runtime.clock import Clock
+
+_PAGE = 500
+
+
+class WalkOrigin(TypedDict):
+    """The fields that every report of a walk starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """One walk of an account's roster, under the terms that asked for it."""
+
+    account: AccountId
+    terms: int
+    began: datetime
+
+
+class Walks:
+    """What a walk stores. A sighting older than an answer of the target to us says nothing new."""
+
+    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+        self._store = store
+        self._target = target
+        self._clock = clock
+
+    def due(self) -> list[Walk]:
+        """The accounts whose roster was not walked yet under their present terms."""
+        accounts = [to_account(row) for row in self._store.select(AccountRow, {"is_on": True})]
+        walked = {row.account: row.terms for row in self._store.select(WalkRow)}
+        return [
+            Walk(account=account.account, terms=self._terms(account), began=self._clock())
+            for account in accounts
+            if account.mode(self._target) is not Mode.OFF and walked.get(account.account) != self._terms(account)
+        ]
+
+    def take_page(self, walk: Walk, page: Sequence[TargetDriver]) -> None:
+        """Report what this page shows otherwise than it was known."""
+        unit = Unit()
+        where: Where = {"account": str(walk.account), "key": [seen.key for seen in page]}
+        known = {row.key: row for row in self._store.select(RosterRow, where)}
+        for seen in page:
+            row = known.get(seen.key) or _unknown(walk.account, seen.key)
+            if row.at < walk.began.isoformat() and not _is_shown(row, seen):
+                self._add_seen(unit, row, seen)
+        if unit.events:
+            self._store.commit(unit)
+
+    def complete(self, walk: Walk, seen: set[Key]) -> None:
+        """Report who is there no more, and that the whole roster was read."""
+        unit = Unit()
+        for row in self._roster(walk.account):
+            if row.is_there and row.key not in seen and row.at < walk.began.isoformat():
+                self._add_gone(unit, row)
+        last = self._walk_row(walk)
+        version = last.version + 1
+        unit.events.append(WalkCompleted(**self._origin(walk.account, version), terms=walk.terms, drivers=len(seen)))
+        unit.keep([replace(last, version=version, terms=walk.terms, failure="")])
+        self._store.commit(unit)
+
+    def fail(self, walk: Walk, failure: CallFailure) -> None:
+        """Report that the roster cannot be read, unless that is known."""
+        row = self._walk_row(walk)
+        if row.failure == failure.detail:
+            return
+        version = row.version + 1
+        failed = WalkFailed(
+            **self._origin(walk.account, version),
+            terms=walk.terms,
+            reason=str(failure.reason),
+            detail=failure.detail,
+        )
+        unit = Unit(events=[failed])
+        unit.keep([replace(row, version=version, failure=failure.detail)])
+        self._store.commit(unit)
+
+    def _add_seen(self, unit: Unit, row: RosterRow, seen: TargetDriver) -> None:
+        profile = dict(seen.profile)
+        fact = TargetDriverSeen(**self._sighting(row), key=row.key, active=seen.active, profile=profile)
+        unit.events.append(fact)
+        unit.keep([_after(replace(row, is_there=True, active=seen.active, profile=profile), fact)])
+
+    def _add_gone(self, unit: Unit, row: RosterRow) -> None:
+        fact = TargetDriverGone(**self._sighting(row), key=row.key)
+        unit.events.append(fact)
+        unit.keep([_after(replace(row, is_there=False), fact)])
+
+    def _sighting(self, row: RosterRow) -> WalkOrigin:
+        origin = self._origin(AccountId(row.account), row.version + 1)
+        origin["originator_id"] = target_driver_stream(AccountId(row.account), self._target, Key(row.key))
+        return origin
+
+    def _origin(self, account: AccountId, version: int) -> WalkOrigin:
+        return {
+            "originator_id": walk_stream(account, self._target),
+            "originator_version": version,
+            "at": self._clock(),
+            "account": account,
+            "target": str(self._target),
+        }
+
+    def _terms(self, account: Account) -> int:
+        return account.terms.get(self._target, 0)
+
+    def _walk_row(self, walk: Walk) -> WalkRow:
+        rows = self._store.select(WalkRow, {"account": str(walk.account)})
+        return rows[0] if rows else WalkRow(account=walk.account, version=0, terms=0, failure="")
+
+    def _roster(self, account: AccountId) -> Iterator[RosterRow]:
+        after: str | None = None
+        where: Where = {"account": str(account)}
+        while page := self._store.select(RosterRow, where, order_by="key", after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].key
+
+
+def _unknown(account: AccountId, key: Key) -> RosterRow:
+    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, profile={}, at="")
+
+
+def _is_shown(row: RosterRow, seen: TargetDriver) -> bool:
+    return row.is_there and (row.active, row.profile) == (seen.active, dict(seen.profile))
+
+
+def _after(row: RosterRow, fact: ReportEvent) -> RosterRow:
+    return replace(row, version=fact.originator_version, at=fact.at.isoformat())

@@ -1,0 +1,86 @@
+"""How every service takes over a stream: batch by batch, one transaction each; a bad record stops nobody."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from domain.event import Event
+from domain.storing import DeadLetter, Position, Record, Store, StoreConflict, StoreFailed, Stream, Unit
+from services.runtime.clock import Clock
+
+BATCH = 500
+
+Handler = Callable[[Sequence[tuple[int, Event]]], Unit]
+"""What a service makes of the events of a batch, each with its position: the unit to store."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A stream that a service follows, and what it makes of it."""
+
+    stream: Stream
+    handler: Handler
+
+
+class Follower:
+    """Takes a stream over into a store: what follows from a batch commits with the position behind it."""
+
+    def __init__(self, feed: Feed, store: Store, clock: Clock) -> None:
+        self._stream = feed.stream
+        self._handler = feed.handler
+        self._store = store
+        self._clock = clock
+
+    def step(self) -> int:
+        """Take over the next batch; how many records it had. Raises `StoreFailed`."""
+        position = self._store.position(self._stream.name)
+        records = self._stream.read(position, BATCH)
+        if records:
+            self._take_over(records)
+        return len(records)
+
+    def _take_over(self, records: Sequence[Record]) -> None:
+        try:
+            self._commit(self._handled(records), records[-1].position)
+        except StoreConflict:
+            _log.info("batch is decided again", stream=self._stream.name, position=records[-1].position)
+
+    def _handled(self, records: Sequence[Record]) -> Unit:
+        """The unit for these records; where the whole batch cannot be handled, only the records that can."""
+        unit = Unit()
+        readable = [(record.position, record.event) for record in records if record.event is not None]
+        try:
+            unit.add(self._handler(readable))
+        except (StoreFailed, StoreConflict):
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
+            return self._handled_singly(records, failure)
+        unit.keep(self._dead_letter(record, record.reason) for record in records if record.event is None)
+        return unit
+
+    def _handled_singly(self, records: Sequence[Record], failure: Exception) -> Unit:
+        if len(records) == 1:
+            unit = Unit()
+            unit.keep([self._dead_letter(records[0], f"{type(failure).__name__}: {failure}")])
+            return unit
+        for record in records[:-1]:
+            self._commit(self._handled([record]), record.position)
+        return self._handled(records[-1:])
+
+    def _commit(self, unit: Unit, position: int) -> None:
+        unit.position = Position(name=self._stream.name, at=position)
+        self._store.commit(unit)
+
+    def _dead_letter(self, record: Record, reason: str) -> DeadLetter:
+        _log.warning("record became a dead letter", stream=self._stream.name, position=record.position)
+        return DeadLetter(
+            stream=self._stream.name,
+            position=record.position,
+            topic=record.topic,
+            body=record.body.decode("utf-8", "backslashreplace"),
+            reason=reason,
+            at=self._clock().isoformat(),
+        )

@@ -1,0 +1,114 @@
+"""A driver as Driveri keeps it, and what its status codes mean in one tenant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from services.sandbox.journal import Effect, Seen
+
+_BOOKKEEPING = frozenset({"createdDate", "updatedDate"})
+_NEVER_READ_BACK = frozenset({"phone", "invitations"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The one group a driver is in."""
+
+    group_name: str
+    group_unique_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """All that is stored of a driver; dates are in milliseconds since the epoch.
+
+    `invitations` counts the e-mails that Driveri would have sent to the driver.
+    Source of the fields: driveri-python-sdk 1.0.0.
+    """
+
+    driver_id: str
+    first_name: str
+    last_name: str | None = None
+    status: int
+    created_date: int
+    updated_date: int
+    licence_number: str | None = None
+    license_country: str | None = None
+    license_state: str | None = None
+    user_name: str | None = None
+    email: str | None = None
+    group: Group | None = None
+    enable_driveri_app: bool = False
+    last_login: int | None = None
+    authorized_to_drive: int = 1
+    linked_user_name: str | None = None
+    image_url: str | None = None
+    driver_preferences: Mapping[str, object] | None = None
+    phone: str | None = None
+    invitations: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statuses:
+    """What the status codes of a tenant mean; only the descriptions say which of them stands for deleted."""
+
+    descriptions: Mapping[int, str]
+
+    @property
+    def active(self) -> int:
+        """The code of a new driver: the one described as active, else the lowest."""
+        code = self._described_as("active")
+        return min(self.descriptions) if code is None else code
+
+    @property
+    def deleted(self) -> int | None:
+        """The code of a deleted driver; None in a tenant that describes none so."""
+        return self._described_as("deleted")
+
+    def _described_as(self, meaning: str) -> int | None:
+        codes = (code for code, text in self.descriptions.items() if text.casefold() == meaning)
+        return next(codes, None)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+_WIRE_NAMES = {field.name: _camel(field.name) for field in fields(Driver)}
+
+
+def inspected(driver: Driver) -> dict[str, object]:
+    """Everything that is stored, by its name on the wire."""
+    shown = {wire_name: getattr(driver, name) for name, wire_name in _WIRE_NAMES.items()}
+    return shown | {"group": _group(driver.group)}
+
+
+def as_read(driver: Driver, *, preferences: bool) -> dict[str, object]:
+    """The driver as the API shows it: without the phone, and with the preferences only for who asks."""
+    hidden = _NEVER_READ_BACK if preferences else _NEVER_READ_BACK | {"driverPreferences"}
+    return {name: value for name, value in inspected(driver).items() if name not in hidden}
+
+
+def _group(group: Group | None) -> dict[str, str] | None:
+    return {"groupName": group.group_name, "groupUniqueName": group.group_unique_name} if group else None
+
+
+def effect_between(before: Driver | None, after: Driver) -> Effect:
+    """What a write did, as the journal tells it."""
+    return Effect(
+        before=seen(before) if before else None,
+        after=seen(after),
+        created=before is None,
+        changed=_changed(before, after),
+    )
+
+
+def seen(driver: Driver) -> Seen:
+    """The driver's key and status."""
+    return Seen(key=driver.driver_id, status=driver.status)
+
+
+def _changed(before: Driver | None, after: Driver) -> tuple[str, ...]:
+    was = inspected(before) if before else {"invitations": 0, "enableDriveriApp": False}
+    names = (name for name, value in inspected(after).items() if was.get(name) != value)
+    return tuple(sorted(name for name in names if name not in _BOOKKEEPING))

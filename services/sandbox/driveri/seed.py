@@ -1,0 +1,145 @@
+"""What the Driveri sandbox starts from: tenants with their API keys, status codes and drivers."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from services.sandbox.driveri.driver import Driver, Group, Statuses
+from services.sandbox.driveri.keys import Client
+from services.sandbox.driveri.tenant import Tenant
+from services.sandbox.validation import SeedRefused, check_unique, first_problem
+
+VIEW_DRIVERS = "View Drivers"
+UPDATE_DRIVERS = "Update Drivers"
+
+
+class _Seed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClientSeed(_Seed):
+    """An API key. `token_lifetime` is in milliseconds."""
+
+    client_id: str = Field(min_length=1, pattern="^[^:]+$")
+    client_secret: str = Field(min_length=1)
+    scopes: tuple[str, ...] = (VIEW_DRIVERS, UPDATE_DRIVERS)
+    token_lifetime: int = Field(default=3_600_000, gt=0)
+
+
+class StatusSeed(_Seed):
+    """A status code and what it means."""
+
+    status: int = Field(ge=1, le=5)
+    description: str = Field(min_length=1)
+
+
+class _Camel(_Seed):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class GroupSeed(_Camel):
+    """The group a driver is in."""
+
+    group_name: str
+    group_unique_name: str
+
+
+class DriverSeed(_Camel):
+    """A driver as Driveri shows it, and what it does not show; all but the id and first name may be left out."""
+
+    driver_id: str = Field(min_length=1)
+    first_name: str
+    last_name: str | None = None
+    status: int | None = None
+    created_date: int | None = None
+    updated_date: int | None = None
+    licence_number: str | None = None
+    license_country: str | None = None
+    license_state: str | None = None
+    user_name: str | None = None
+    email: str | None = None
+    group: GroupSeed | None = None
+    enable_driveri_app: bool = False
+    last_login: int | None = None
+    authorized_to_drive: int = Field(default=1, ge=0, le=1)
+    linked_user_name: str | None = None
+    image_url: str | None = None
+    driver_preferences: dict[str, object] | None = None
+    phone: str | None = None
+    invitations: int = Field(default=0, ge=0)
+
+    def driver(self, statuses: Statuses, at: int) -> Driver:
+        """The stored driver; dates that are not stated are the time of the seeding."""
+        unstated = {"status": statuses.active, "created_date": at, "updated_date": at}
+        values = unstated | self.model_dump(exclude={"group"}, exclude_none=True)
+        return Driver(**values, group=Group(**self.group.model_dump()) if self.group else None)
+
+
+_STATUSES = tuple(
+    StatusSeed(status=code, description=description)
+    for code, description in enumerate(("Active", "Inactive", "Suspended", "Deleted", "Pending"), start=1)
+)
+
+
+class TenantSeed(_Seed):
+    """One tenant."""
+
+    tenant: str = Field(min_length=1, pattern="^[^/]+$")
+    clients: tuple[ClientSeed, ...] = ()
+    statuses: tuple[StatusSeed, ...] = Field(default=_STATUSES, min_length=1)
+    drivers: tuple[DriverSeed, ...] = ()
+
+    @field_validator("statuses")
+    @classmethod
+    def _check_codes(cls, statuses: tuple[StatusSeed, ...]) -> tuple[StatusSeed, ...]:
+        check_unique("status code", (status.status for status in statuses))
+        return statuses
+
+    @field_validator("drivers")
+    @classmethod
+    def _check_ids(cls, drivers: tuple[DriverSeed, ...]) -> tuple[DriverSeed, ...]:
+        check_unique("driverId (letter case aside)", (driver.driver_id.casefold() for driver in drivers))
+        return drivers
+
+    @model_validator(mode="after")
+    def _check_statuses(self) -> "TenantSeed":
+        declared = self.descriptions()
+        for number, driver in enumerate(self.drivers):
+            if driver.status is not None and driver.status not in declared:
+                raise ValueError(f"driver {number} has a status that is not in statuses")
+        return self
+
+    def descriptions(self) -> Mapping[int, str]:
+        """What each status code means."""
+        return {status.status: status.description for status in self.statuses}
+
+    def built_tenant(self, at: int) -> Tenant:
+        """The tenant with its drivers, in the order of the seed."""
+        statuses = Statuses(descriptions=self.descriptions())
+        return Tenant(self.tenant, statuses, (driver.driver(statuses, at) for driver in self.drivers))
+
+    def built_clients(self) -> list[Client]:
+        """The tenant's API keys."""
+        return [Client(tenant=self.tenant, **client.model_dump()) for client in self.clients]
+
+
+class DriveriSeed(_Seed):
+    """All tenants of one sandbox."""
+
+    tenants: tuple[TenantSeed, ...] = ()
+
+    @field_validator("tenants")
+    @classmethod
+    def _check_names(cls, tenants: tuple[TenantSeed, ...]) -> tuple[TenantSeed, ...]:
+        check_unique("tenant", (tenant.tenant for tenant in tenants))
+        check_unique("client_id", (client.client_id for tenant in tenants for client in tenant.clients))
+        return tenants
+
+
+def parsed_seed(document: object) -> DriveriSeed:
+    """The seed in a JSON document; raises `SeedRefused`."""
+    try:
+        return DriveriSeed.model_validate(document)
+    except ValidationError as error:
+        raise SeedRefused(first_problem(error)) from None

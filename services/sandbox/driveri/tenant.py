@@ -1,0 +1,110 @@
+"""The drivers of one tenant, found by id, e-mail and user name, and listed in the order they were created in."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from services.sandbox.driveri.driver import Driver, Statuses
+from services.sandbox.shelves import Shelves
+
+_ALL = "all"
+_PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which drivers a list is about. Dates are of the last update, inclusive, in milliseconds since the epoch."""
+
+    states: frozenset[int] = frozenset()
+    show_all: bool = False
+    group: str | None = None
+    from_date: int | None = None
+    to_date: int | None = None
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it asks for more than one shelf can answer."""
+        return self.group is not None or self.from_date is not None or self.to_date is not None or len(self.states) > 1
+
+    @property
+    def shelf(self) -> Hashable:
+        """The shelf to look on; a state asked for by its code is shown, be it the one of deleted drivers."""
+        if len(self.states) == 1:
+            return ("state", *self.states)
+        return _ALL if self.show_all or self.states else _PRESENT
+
+    def admits(self, driver: Driver) -> bool:
+        """Whether a driver from that shelf is asked for."""
+        return (
+            (not self.states or driver.status in self.states)
+            and (self.group is None or self.group in _group_names(driver))
+            and (self.from_date is None or driver.updated_date >= self.from_date)
+            and (self.to_date is None or driver.updated_date <= self.to_date)
+        )
+
+
+def _group_names(driver: Driver) -> Sequence[str]:
+    return (driver.group.group_name, driver.group.group_unique_name) if driver.group else ()
+
+
+class Tenant:
+    """One fleet's drivers. A driver's id is unique in it without regard to letter case, deleted drivers included."""
+
+    def __init__(self, name: str, statuses: Statuses, drivers: Iterable[Driver] = ()) -> None:
+        self.name = name
+        self.statuses = statuses
+        self._rows: list[Driver] = []
+        self._numbers: dict[str, int] = {}
+        self._shelves = Shelves()
+        for driver in drivers:
+            self.add(driver)
+
+    def find(self, driver_id: str) -> Driver | None:
+        """The driver of this id, in whatever letter case."""
+        number = self._numbers.get(driver_id.casefold())
+        return None if number is None else self._rows[number]
+
+    def with_email(self, email: str) -> list[Driver]:
+        """The drivers with this e-mail address, deleted ones included."""
+        return self._on(("email", email.casefold()))
+
+    def with_user_name(self, user_name: str) -> list[Driver]:
+        """The drivers with this user name, deleted ones included."""
+        return self._on(("userName", user_name.casefold()))
+
+    def all(self) -> Sequence[Driver]:
+        """Every driver, deleted ones included."""
+        return self._rows
+
+    def page(self, query: Query, offset: int, limit: int) -> tuple[list[Driver], int]:
+        """The drivers asked for, from `offset`, at most `limit`; and how many there are in all."""
+        numbers = self._shelves.on(query.shelf)
+        if query.is_narrowed:
+            numbers = [number for number in numbers if query.admits(self._rows[number])]
+        return [self._rows[number] for number in numbers[offset : offset + limit]], len(numbers)
+
+    def add(self, driver: Driver) -> None:
+        """Take in a driver whose id is free."""
+        number = len(self._rows)
+        self._rows.append(driver)
+        self._numbers[driver.driver_id.casefold()] = number
+        self._shelves.move(number, frozenset(), self._labels(driver))
+
+    def replace(self, before: Driver, after: Driver) -> None:
+        """Put the new version of a driver in the place of the one before; its new id, if any, is free."""
+        number = self._numbers.pop(before.driver_id.casefold())
+        self._numbers[after.driver_id.casefold()] = number
+        self._rows[number] = after
+        self._shelves.move(number, self._labels(before), self._labels(after))
+
+    def _on(self, label: Hashable) -> list[Driver]:
+        return [self._rows[number] for number in self._shelves.on(label)]
+
+    def _labels(self, driver: Driver) -> set[Hashable]:
+        labels: set[Hashable] = {_ALL, ("state", driver.status)}
+        if driver.status != self.statuses.deleted:
+            labels.add(_PRESENT)
+        if driver.email:
+            labels.add(("email", driver.email.casefold()))
+        if driver.user_name:
+            labels.add(("userName", driver.user_name.casefold()))
+        return labels

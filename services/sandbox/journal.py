@@ -1,0 +1,151 @@
+"""Every write that reached a vendor's API, in order, and what it really changed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.sandbox.clock import Now
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_WRITE = "sandbox.write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """How a driver stood at one moment: its key, and its status in the vendor's own terms."""
+
+    key: str
+    status: str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What one write did to one driver; `changed` names the fields whose stored value is another one now."""
+
+    before: Seen | None = None
+    after: Seen | None = None
+    created: bool = False
+    changed: tuple[str, ...] = ()
+
+
+NO_EFFECT = Effect()
+
+
+@dataclass(slots=True, kw_only=True)
+class Write:
+    """What the endpoints found out about one write request while they served it."""
+
+    owner: str | None = None
+    effects: list[Effect] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the journal. `at` is in milliseconds since the epoch; `owner` is the tenant or company."""
+
+    number: int
+    at: int
+    owner: str | None
+    method: str
+    path: str
+    status: int
+    effect: Effect
+
+    def shown(self, owner_word: str) -> dict[str, object]:
+        """The line as JSON, with the vendor's word for its owner."""
+        effect = asdict(self.effect)
+        driver = self.effect.after.key if self.effect.after else None
+        return {
+            "number": self.number,
+            "at": self.at,
+            owner_word: self.owner,
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "driver": driver,
+            **effect,
+        }
+
+
+class Journal:
+    """The entries since the last seeding; numbers go on over a seeding, so that a reader never goes astray."""
+
+    def __init__(self, owner_word: str) -> None:
+        self._owner_word = owner_word
+        self._entries: list[Entry] = []
+        self._forgotten = 0
+
+    @property
+    def last(self) -> int:
+        """The number of the newest entry ever written, 0 before the first."""
+        return self._forgotten + len(self._entries)
+
+    def record(self, *, at: int, method: str, path: str, status: int, write: Write) -> None:
+        """Write down one request: an entry for each driver it was about, or one without a driver."""
+        for effect in write.effects or (NO_EFFECT,):
+            self._entries.append(
+                Entry(
+                    number=self.last + 1,
+                    at=at,
+                    owner=write.owner,
+                    method=method,
+                    path=path,
+                    status=status,
+                    effect=effect,
+                )
+            )
+
+    def shown(self, *, after: int, limit: int) -> Sequence[dict[str, object]]:
+        """At most `limit` entries with numbers above `after`, oldest first, as JSON."""
+        start = max(after - self._forgotten, 0)
+        return [entry.shown(self._owner_word) for entry in self._entries[start : start + limit]]
+
+    def forget(self) -> None:
+        """Drop all entries; the next one carries the next number all the same."""
+        self._forgotten = self.last
+        self._entries.clear()
+
+
+class Journalling:
+    """ASGI middleware that records each write below `/v1`, except those about tokens, when its answer starts.
+
+    Between a change of the state and the start of the answer nothing else runs, so the journal has the order in
+    which the writes took effect.
+    """
+
+    def __init__(self, app: ASGIApp, journal: Journal, now: Now) -> None:
+        self._app = app
+        self._journal = journal
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; ASGI's own signature."""
+        if scope["type"] != "http" or scope["method"] in _READS or scope["path"].startswith("/v1/auth/"):
+            await self._app(scope, receive, send)
+            return
+        scope[_WRITE] = Write()
+
+        async def send_and_record(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._record(scope, message["status"])
+            await send(message)
+
+        await self._app(scope, receive, send_and_record)
+
+    def _record(self, scope: Scope, status: int) -> None:
+        self._journal.record(
+            at=self._now(), method=scope["method"], path=scope["path"], status=status, write=scope[_WRITE]
+        )
+
+
+def note_owner(request: Request, owner: str) -> None:
+    """Say whose data the request is about; of no consequence when it is a read."""
+    if _WRITE in request.scope:
+        request.scope[_WRITE].owner = owner
+
+
+def note_effect(request: Request, effect: Effect) -> None:
+    """Say what a write did to one driver."""
+    request.scope[_WRITE].effects.append(effect)

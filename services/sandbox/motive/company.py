@@ -1,0 +1,89 @@
+"""The users of one company, found by id, external id and their other names, and listed by id."""
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from services.sandbox.motive.user import User
+from services.sandbox.shelves import Shelves
+
+LOOKUPS = ("email", "username", "driver_company_id", "phone")
+UNIQUE_NAMES = ("email", "username")
+
+
+class Company:
+    """One customer of Motive and its users; a test-mode key answers as if, and changes nothing."""
+
+    def __init__(self, *, name: str, api_key: str, test_mode: bool) -> None:
+        self.name = name
+        self.api_key = api_key
+        self.test_mode = test_mode
+        self._users: dict[int, User] = {}
+        self._shelves = Shelves()
+        self._holders: dict[tuple[str, str], int] = {}
+        self._records: dict[int, int] = {}
+
+    def find(self, user_id: int) -> User | None:
+        """The user of this id."""
+        return self._users.get(user_id)
+
+    def with_name(self, field: str, value: str) -> User | None:
+        """The user whose field (one of `LOOKUPS`) has this value; of several the one with the lowest id."""
+        numbers = self._shelves.on((field, value.casefold()))
+        return self._users[numbers[0]] if numbers else None
+
+    def holder(self, external_id: str, integration_name: str) -> User | None:
+        """The user whom that integration calls so."""
+        return self._users.get(self._holders.get((external_id, integration_name), 0))
+
+    def holder_of_record(self, record_id: int) -> User | None:
+        """The user who has the external id with this record number."""
+        return self._users.get(self._records.get(record_id, 0))
+
+    def all(self) -> Iterable[User]:
+        """Every user, by id."""
+        return [self._users[number] for number in self._shelves.on(("list", None, None))]
+
+    def page(self, *, role: str | None, status: str | None, start: int, stop: int) -> tuple[Sequence[User], int]:
+        """The users with this role and status (None for any) from `start` to `stop`, and how many there are in all."""
+        numbers = self._shelves.on(("list", role, status))
+        return [self._users[number] for number in numbers[start:stop]], len(numbers)
+
+    def put(self, before: User | None, after: User) -> None:
+        """Take in a new user, or the new version of one."""
+        self._users[after.id] = after
+        self._shelves.move(after.id, _labels(before) if before else frozenset(), _labels(after))
+        for record in before.external_ids if before else ():
+            del self._holders[record.pair], self._records[record.id]
+        for record in after.external_ids:
+            self._holders[record.pair] = self._records[record.id] = after.id
+
+
+def _labels(user: User) -> frozenset[Hashable]:
+    lists = (("list", role, status) for role in (user.role, None) for status in (user.status, None))
+    names = ((field, getattr(user, field)) for field in LOOKUPS)
+    return frozenset(lists) | {(field, value.casefold()) for field, value in names if value}
+
+
+class TakenNames:
+    """Which e-mail addresses and user names are taken, in all companies, also in those that nobody here sees."""
+
+    def __init__(self, elsewhere: Iterable[str] = ()) -> None:
+        unseen = [name.casefold() for name in elsewhere]
+        self._owners = {(field, name): 0 for field in UNIQUE_NAMES for name in unseen}
+
+    def taken_for(self, user: User) -> str | None:
+        """The first field of the user whose value somebody else has."""
+        for label in _names(user):
+            if self._owners.get(label, user.id) != user.id:
+                return label[0]
+        return None
+
+    def put(self, before: User | None, after: User) -> None:
+        """Give up the names a user had, and take those the user has now."""
+        for label in _names(before) if before else ():
+            del self._owners[label]
+        self._owners.update(dict.fromkeys(_names(after), after.id))
+
+
+def _names(user: User) -> list[tuple[str, str]]:
+    names = ((field, getattr(user, field)) for field in UNIQUE_NAMES)
+    return [(field, value.casefold()) for field, value in names if value]

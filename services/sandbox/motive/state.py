@@ -1,0 +1,64 @@
+"""The whole state of the Motive sandbox: companies, names taken, ids to give, journal."""
+
+from itertools import count
+
+from services.sandbox.clock import Now
+from services.sandbox.journal import NO_EFFECT, Effect, Journal
+from services.sandbox.motive.company import Company, TakenNames
+from services.sandbox.motive.seed import CompanySeed, parsed_seed
+from services.sandbox.motive.time import iso_time
+from services.sandbox.motive.user import User, as_read, effect_between
+
+
+class MotiveState:
+    """Several companies in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
+
+    def __init__(self, document: object, now: Now) -> None:
+        self.now = now
+        self.journal = Journal("company")
+        self.seed(document)
+
+    def seed(self, document: object) -> None:
+        """Replace everything. Raises `SeedRefused`."""
+        self._seed, self._seeded_at = parsed_seed(document), iso_time(self.now())
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to what was seeded last, and forget the journal."""
+        self.user_ids = count(self._seed.first_free_user_id())
+        self.record_ids = count(self._seed.first_free_record_id())
+        self.names = TakenNames(self._seed.elsewhere)
+        self.companies = {company.api_key: self._built(company) for company in self._seed.companies}
+        self.journal.forget()
+
+    def store(self, company: Company, before: User | None, after: User) -> Effect:
+        """Make a checked change true, and say what it did; nothing, for a test-mode key."""
+        if company.test_mode:
+            return effect_between(before, before) if before else NO_EFFECT
+        effect = effect_between(before, after)
+        if effect.changed:
+            self.names.put(before, after)
+            company.put(before, after)
+        return effect
+
+    def shown(self) -> dict[str, object]:
+        """Everything; it can be seeded again as it is."""
+        companies = [_shown(company) for company in self.companies.values()]
+        return {"companies": companies, "elsewhere": list(self._seed.elsewhere)}
+
+    def _built(self, seed: CompanySeed) -> Company:
+        company = Company(name=seed.name, api_key=seed.api_key, test_mode=seed.test_mode)
+        for user_seed in seed.users:
+            user = user_seed.user(self.user_ids, self.record_ids, self._seeded_at)
+            self.names.put(None, user)
+            company.put(None, user)
+        return company
+
+
+def _shown(company: Company) -> dict[str, object]:
+    return {
+        "company": company.name,
+        "api_key": company.api_key,
+        "test_mode": company.test_mode,
+        "users": [as_read(user) for user in company.all()],
+    }

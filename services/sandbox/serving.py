@@ -1,0 +1,165 @@
+"""Runs the sandboxes over real HTTP, on loopback only."""
+
+import asyncio
+import errno
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from services.sandbox import driveri, motive
+from services.sandbox.clock import Now, wall_clock
+
+_STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_TO_FINISH = 5
+
+
+class PortBusy(Exception):
+    """Something listens on this port already."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is busy")
+        self.port = port
+
+
+class NotLoopback(ValueError):
+    """An address that other machines could reach; a sandbox has no locks on its doors."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} is not a loopback address")
+        self.host = host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeds:
+    """What each sandbox starts from: JSON documents, described in docs/reference/sandbox.md."""
+
+    driveri: object = field(default_factory=dict)
+    motive: object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandboxes:
+    """The base addresses of the running sandboxes, such as `http://127.0.0.1:8101`."""
+
+    driveri: str
+    motive: str
+
+
+async def serve(
+    host: str,
+    driveri_port: int,
+    motive_port: int,
+    seeds: Seeds,
+    announce: Callable[[Sandboxes], None],
+    now: Now = wall_clock,
+) -> None:
+    """Run both sandboxes until SIGTERM, Ctrl-C or cancellation; port 0 is any free port.
+
+    Calls `announce` once both listen.
+    Raises `SeedRefused`, `NotLoopback` or `PortBusy` before that.
+    """
+    driveri_app = driveri.application(seeds.driveri, now)
+    motive_app = motive.application(seeds.motive, now)
+    stop = asyncio.Event()
+    async with (
+        listening(driveri_app, host=host, port=driveri_port) as driveri_url,
+        listening(motive_app, host=host, port=motive_port) as motive_url,
+    ):
+        with _stopped_by_signals(stop):
+            announce(Sandboxes(driveri=driveri_url, motive=motive_url))
+            await stop.wait()
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """An app served in the running loop, as its base address; port 0 is any free port.
+
+    Raises `NotLoopback` or `PortBusy`.
+    """
+    with _bound(host, port) as bound:
+        server = _Server(app)
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        try:
+            yield _base_url(bound)
+        finally:
+            server.stopping.set()
+            await serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, ended by an event; signals are left to whoever runs it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                date_header=False,
+                server_header=False,
+                timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+            )
+        )
+        self.stopping = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait for the end; uvicorn's own loop would look for it ten times a second."""
+        await self.stopping.wait()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: two servers in one process cannot both have the signals."""
+        yield
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens from now on, so that a client may come before the server takes its first look."""
+    address = _loopback(host)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((str(address), port))
+            bound.listen()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortBusy(port) from None
+            raise
+        yield bound
+
+
+def _loopback(host: str) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise NotLoopback(host) from None
+    if not address.is_loopback:
+        raise NotLoopback(host)
+    return address
+
+
+def _base_url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in _STOPPING_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in _STOPPING_SIGNALS:
+            loop.remove_signal_handler(number)
