@@ -50,7 +50,8 @@ def _create(tenant: Tenant, written: WrittenDriver, at: int) -> Effect:
 
 
 def _replace(tenant: Tenant, existing: Driver, written: WrittenDriver, at: int, *, status: int) -> Effect:
-    effect = effect_between(existing, after := _applied(existing, written, at, status=status))
+    after = _applied(existing, written, at, status=status)
+    effect = effect_between(existing, after)
     if effect.changed:
         tenant.replace(existing, after)
     return effect

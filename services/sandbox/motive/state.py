@@ -2,11 +2,10 @@
 
 from itertools import count
 
-from services.sandbox.clock import Now
+from services.sandbox.clock import Now, iso_time
 from services.sandbox.journal import NO_EFFECT, Effect, Journal
 from services.sandbox.motive.company import Company, TakenNames
 from services.sandbox.motive.seed import CompanySeed, parsed_seed
-from services.sandbox.motive.time import iso_time
 from services.sandbox.motive.user import User, as_read, effect_between
 
 

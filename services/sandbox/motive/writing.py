@@ -6,9 +6,9 @@ Source: Motive's public API reference; where it is silent, the choice is named i
 from collections.abc import Iterable
 from dataclasses import replace
 
+from services.sandbox.clock import iso_time
 from services.sandbox.motive.company import Company
 from services.sandbox.motive.state import MotiveState
-from services.sandbox.motive.time import iso_time
 from services.sandbox.motive.user import ExternalId, User, changed_between
 from services.sandbox.motive.wire import AddedExternalId, WrittenExternalId, WrittenUser, invalid
 

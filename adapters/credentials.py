@@ -1,0 +1,93 @@
+"""The credentials of accounts at targets, in one file that only its owner can read; never in a store or an event."""
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from domain.identity import Target
+
+
+class DriveriCredentials(BaseModel):
+    """An API key of one Driveri tenant."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    tenant: str
+    client_id: str
+    client_secret: str
+
+
+class MotiveCredentials(BaseModel):
+    """The API key of one Motive company."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    api_key: str
+
+
+class AccountCredentials(BaseModel):
+    """What one account has, per target."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    driveri: DriveriCredentials | None = None
+    motive: MotiveCredentials | None = None
+
+
+class CredentialsUnreadable(Exception):
+    """The credentials file is there but cannot be used; the message says why, without quoting it."""
+
+
+class CredentialsFile:
+    """The file, read again whenever it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._accounts: dict[str, AccountCredentials] = {}
+
+    def of(self, account: str) -> AccountCredentials:
+        """What an account has; nothing where it is not in the file. Raises `CredentialsUnreadable`."""
+        return self._read().get(account, AccountCredentials())
+
+    def keep(self, account: str, target: Target, values: dict[str, str]) -> None:
+        """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
+        accounts = dict(self._read())
+        known = accounts.get(account, AccountCredentials()).model_dump()
+        try:
+            accounts[account] = AccountCredentials.model_validate({**known, str(target): values})
+        except ValidationError as wrong:
+            missing = ", ".join(str(each["loc"][-1]) for each in wrong.errors())
+            raise CredentialsUnreadable(f"credentials for {target} need: {missing}") from None
+        self._write(accounts)
+
+    def _read(self) -> dict[str, AccountCredentials]:
+        if not self._path.exists():
+            return {}
+        status = self._path.stat()
+        if status.st_mode & 0o077:
+            raise CredentialsUnreadable(f"{self._path.name} can be read by others; run: chmod 600 {self._path}")
+        stamp = (status.st_mtime_ns, status.st_size)
+        if stamp != self._stamp:
+            self._accounts = self._parse()
+            self._stamp = stamp
+        return self._accounts
+
+    def _parse(self) -> dict[str, AccountCredentials]:
+        try:
+            stored = json.loads(self._path.read_text("utf-8"))
+            return {str(name): AccountCredentials.model_validate(each) for name, each in stored.items()}
+        except (ValueError, AttributeError):
+            raise CredentialsUnreadable(f"{self._path.name} is damaged; connect the accounts again") from None
+
+    def _write(self, accounts: dict[str, AccountCredentials]) -> None:
+        text = json.dumps({name: each.model_dump(exclude_none=True) for name, each in accounts.items()}, indent=1)
+        beside = self._path.with_suffix(".new")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)

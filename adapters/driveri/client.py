@@ -1,0 +1,118 @@
+"""Driveri's driver calls, each as one function. Source: driveri-python-sdk 1.0.0."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import httpx
+
+from adapters.driveri.access import DriveriAccess
+from adapters.driveri.tokens import Tokens
+from adapters.driveri.wire import Configurations, DriverRow, DriversPage, Lookup, StatusRow, words_of
+from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
+from domain.failures import Rejected, TargetFailed
+from domain.profile import Profile
+
+PAGE_SIZE: Final = 200
+"""The most drivers that Driveri puts on a page."""
+
+FIRST_PAGE: Final = MappingProxyType({"offset": "0", "limit": str(PAGE_SIZE), "showAll": "true"})
+_DOTS: Final = {".": "%2E", "..": "%2E%2E"}
+
+
+class DriveriClient:
+    """The calls of one tenant. Each raises `TargetFailed` when there is no answer or the credentials are refused."""
+
+    def __init__(
+        self,
+        access: DriveriAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None,
+        clock: Clock,
+        pause: Pause,
+        jitter: Jitter,
+    ) -> None:
+        self._sender = Sender(
+            base_url=access.base_url,
+            headers={"Accept-Language": access.language},
+            transport=transport,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
+        self._tokens = Tokens(access, self._sender, clock)
+        self._tenant = f"/v1/tenants/{_quoted(access.tenant)}"
+
+    async def statuses(self) -> tuple[StatusRow, ...]:
+        """The meanings of this tenant's driver status codes."""
+        reply = await self._send(Call(path=f"{self._tenant}/configurations"))
+        return parsed(_accepted(reply), Configurations).data.driver_status
+
+    async def page(self, query: Mapping[str, str]) -> DriversPage:
+        """One page of the list of drivers."""
+        reply = await self._send(Call(path=f"{self._tenant}/drivers", params=query))
+        return parsed(_accepted(reply), DriversPage)
+
+    async def lookup(self, driver_id: str) -> tuple[DriverRow, ...]:
+        """The drivers of this id that Driveri shows without being asked for deleted ones."""
+        reply = await self._send(Call(path=f"{self._tenant}/driver", params={"driverId": driver_id}))
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            return ()
+        found = parsed(_accepted(reply), Lookup).data
+        return (found and found.drivers) or ()
+
+    async def add(self, body: Mapping[str, object], *, reinstate: bool) -> httpx.Response:
+        """Create a driver or, if so asked, bring a deleted one of this id back."""
+        call = Call(
+            method="POST",
+            path=f"{self._tenant}/drivers",
+            intent=Intent.WRITE if reinstate else Intent.CREATE,
+            params={"reinstateDriver": str(reinstate).lower()},
+            body=body,
+        )
+        return await self._send(call)
+
+    async def edit(self, driver_id: str, body: Mapping[str, object]) -> httpx.Response:
+        """Write these fields of a driver; a `driverId` among them is the new id."""
+        path = f"{self._tenant}/drivers/{_quoted(driver_id)}"
+        return await self._send(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
+
+    async def close(self) -> None:
+        """Give our token back and close the connections."""
+        await self._tokens.let_go()
+        await self._sender.close()
+
+    async def _send(self, call: Call) -> httpx.Response:
+        token = await self._tokens.current()
+        reply = await self._sender.send(call, token.headers())
+        if reply.status_code == httpx.codes.UNAUTHORIZED:
+            self._tokens.refuse(token)
+            token = await self._tokens.current()
+            reply = await self._sender.send(call, token.headers())
+        if reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise TargetFailed(refusal(reply, "", {}))
+        return reply
+
+
+def next_query(query: Mapping[str, str], link: str) -> dict[str, str]:
+    """Our query, moved on to where the link points.
+
+    Only the link's query is taken: whatever host or path it names, the call stays on the configured ones.
+    """
+    return {**query, **dict(parse_qsl(urlsplit(link).query))}
+
+
+def refused(reply: httpx.Response, profile: Profile) -> Rejected:
+    """What Driveri's refusal of a call with this profile means."""
+    return refusal(reply, words_of(reply), profile)
+
+
+def _accepted(reply: httpx.Response) -> httpx.Response:
+    if reply.is_success:
+        return reply
+    raise TargetFailed(refused(reply, {}))
+
+
+def _quoted(part: str) -> str:
+    return _DOTS.get(part) or quote(part, safe="")

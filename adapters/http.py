@@ -1,0 +1,248 @@
+"""What every vendor's adapter needs of HTTP: sending, short retries, and the classing of failures.
+
+no connection, so nothing was sent    tried again, then DOWN
+silence after sending                 a read is tried again, then DOWN; anything else is NO_ANSWER at once
+429                                   tried again if the wait is short, then LIMITED
+503                                   tried again if the wait is short, then DOWN
+502, 504                              the same; but a create is NO_ANSWER at once
+other 5xx, 408, redirects, web pages  DOWN
+401, 403                              an answer: CREDENTIALS
+404                                   an answer: the call knows what it means, else NOT_CONFIGURED
+other 4xx                             an answer: INVALID
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Final, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
+from domain.ports import Answer
+from domain.profile import Profile
+
+Clock = Callable[[], float]
+"""The time of day, in seconds since the epoch."""
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
+
+Jitter = Callable[[], float]
+"""A number from 0 up to 1, so that callers who failed together do not return together."""
+
+REFUSED: Final = frozenset({400, 409, 422})
+"""The statuses by which a vendor refuses what a write says."""
+
+RETRIES: Final = 3
+FIRST_DELAY: Final = 0.2
+"""Seconds; each further delay is twice as long."""
+
+SHORT_WAIT: Final = 2.0
+"""The longest `Retry-After`, in seconds, that is waited for here; a longer one is the caller's decision."""
+
+MAX_CONNECTIONS: Final = 20
+CALLS_AT_ONCE: Final = 16
+"""Below the size of the pool: httpx leaks connections when a request is cancelled while it waits for one."""
+
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+_GATEWAY: Final = frozenset({502, 504})
+_PASSING: Final = frozenset({502, 503, 504})
+_PERSONAL: Final = re.compile(r"\S*@\S*|\+?\d[\d().\- ]{5,}\d")
+
+# httpx writes every URL to its log, and a look-up's URL can hold an e-mail address; httpcore even writes headers.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+class Intent(Enum):
+    """What a call is for, and so what may be done when its answer is lost."""
+
+    READ = auto()
+    """Leaves nothing behind that matters: may be repeated whatever happens."""
+
+    WRITE = auto()
+    """States a whole wish: may be repeated after a gateway's failure, not after silence."""
+
+    CREATE = auto()
+    """Makes something new: never repeated once it was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request. `path` is below the base URL and already quoted."""
+
+    path: str
+    method: str = "GET"
+    intent: Intent = Intent.READ
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trouble:
+    failure: Unavailable
+    passing: bool
+
+
+class Sender:
+    """Sends calls to one vendor: some at once, with short retries of blips."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        headers: Mapping[str, str],
+        transport: httpx.AsyncBaseTransport | None,
+        clock: Clock,
+        pause: Pause,
+        jitter: Jitter,
+    ) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+            transport=transport,
+        )
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._clock = clock
+        self._pause = pause
+        self._jitter = jitter
+
+    async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """The vendor's answer: a success, or a refusal (4xx except 408 and 429).
+
+        Raises `TargetFailed` with `Unavailable` when there is no such answer.
+        """
+        attempt = 0
+        while True:
+            result = await self._attempt(call, headers)
+            if isinstance(result, httpx.Response):
+                return result
+            if attempt == RETRIES or not result.passing:
+                raise TargetFailed(result.failure)
+            await self._pause(self._delay(attempt, result.failure.retry_after))
+            attempt += 1
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _attempt(self, call: Call, headers: Mapping[str, str] | None) -> httpx.Response | _Trouble:
+        try:
+            async with self._calls:
+                reply = await self._client.request(
+                    call.method, call.path, params=call.params or None, json=call.body, headers=headers
+                )
+        except httpx.RequestError as error:
+            return _trouble_of_error(error, call.intent)
+        return _trouble_of_reply(reply, call.intent, self._clock()) or reply
+
+    def _delay(self, attempt: int, retry_after: float | None) -> float:
+        return max(retry_after or 0.0, FIRST_DELAY * 2.0**attempt * (1 + self._jitter() / 2))
+
+
+def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:
+    if isinstance(error, _NOT_SENT):
+        return _Trouble(failure=down("no connection"), passing=True)
+    if intent is Intent.READ:
+        return _Trouble(failure=down("no answer to a read"), passing=True)
+    return _no_answer("sent, but no answer came")
+
+
+def _trouble_of_reply(reply: httpx.Response, intent: Intent, now: float) -> _Trouble | None:
+    status = reply.status_code
+    wait = seconds_until(reply.headers.get("Retry-After"), now)
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        limited = Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=wait)
+        return _Trouble(failure=limited, passing=_is_short(wait))
+    if status in _GATEWAY and intent is Intent.CREATE:
+        return _no_answer(f"sent, but a gateway answered {status}")
+    if status in _PASSING:
+        return _Trouble(failure=down(f"answered {status}", wait), passing=_is_short(wait))
+    return None if _is_answer(reply) else _Trouble(failure=down(f"answered {status}", wait), passing=False)
+
+
+def _no_answer(detail: str) -> _Trouble:
+    return _Trouble(failure=Unavailable(reason=Reason.NO_ANSWER, detail=detail), passing=False)
+
+
+def _is_short(wait: float | None) -> bool:
+    return wait is None or wait <= SHORT_WAIT
+
+
+def _is_answer(reply: httpx.Response) -> bool:
+    if reply.status_code == httpx.codes.UNAUTHORIZED:
+        return True
+    is_page = reply.content.lstrip().startswith(b"<")
+    is_refusal = reply.is_client_error and reply.status_code != httpx.codes.REQUEST_TIMEOUT
+    return not is_page and (reply.is_success or is_refusal)
+
+
+def seconds_until(text: str | None, now: float) -> float | None:
+    """The meaning of a `Retry-After`, in seconds: a number, or an HTTP date. Source: RFC 9110, 10.2.3."""
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - now)
+
+
+def down(detail: str, retry_after: float | None = None) -> Unavailable:
+    """The vendor does not work just now."""
+    return Unavailable(reason=Reason.DOWN, detail=detail, retry_after=retry_after)
+
+
+def parsed(reply: httpx.Response, form: type[Form]) -> Form:
+    """The body in its wire form.
+
+    Raises `TargetFailed` when it has another form; the places are named, never what stands there.
+    """
+    try:
+        return form.model_validate_json(reply.content)
+    except ValidationError as error:
+        places = {".".join(str(part) for part in found["loc"]) or "body" for found in error.errors(include_input=False)}
+    raise TargetFailed(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
+
+
+def refusal(reply: httpx.Response, words: str, profile: Profile) -> Rejected:
+    """What a refusing answer means.
+
+    The vendor's words are repeated only if the profile is there to take personal data out of them.
+    """
+    status = reply.status_code
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return Rejected(reason=Reason.CREDENTIALS, detail=f"answered {status}")
+    if status == httpx.codes.NOT_FOUND:
+        return Rejected(reason=Reason.NOT_CONFIGURED, detail="answered 404: nothing is known at this address")
+    told = _PERSONAL.sub("<...>", redacted(words, profile)) if profile else ""
+    return Rejected(reason=Reason.INVALID, detail=f"answered {status}: {told}".rstrip(": "))
+
+
+async def answered(call: Coroutine[object, object, Answer]) -> Answer:
+    """The answer of a call; a failure on the way becomes the value that it carries."""
+    try:
+        return await call
+    except TargetFailed as failed:
+        return failed.failure

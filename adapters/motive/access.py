@@ -1,0 +1,29 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+ExternalIdsField = Literal["external_ids_attributes", "external_ids"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotiveAccess:
+    """How to reach one company in Motive.
+
+    `portal_integration` and `driveri_integration` are the integration names under which a user carries our two
+    external ids.
+    `external_ids_field` is how an update spells them: the reference says `external_ids_attributes`, the integration
+    guide `external_ids`.
+    """
+
+    base_url: str
+    api_key: str = field(repr=False)
+    portal_integration: str = "gps_portal"
+    driveri_integration: str = "driveri"
+    external_ids_field: ExternalIdsField = "external_ids_attributes"
+
+    def integrations(self) -> Mapping[str, str]:
+        """The integration name of each of our external ids, by the profile's field."""
+        return MappingProxyType(
+            {"portal_driver_id": self.portal_integration, "driveri_driver_id": self.driveri_integration}
+        )

@@ -1,0 +1,112 @@
+"""Motive's user and external id calls, each as one function.
+
+Source: developer.gomotive.com, Users and External Ids.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import httpx
+
+from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
+from adapters.motive.access import MotiveAccess
+from adapters.motive.wire import ExternalId, User, UserAnswer, UsersPage, words_of
+from domain.failures import Rejected, TargetFailed
+from domain.profile import Profile
+
+PAGE_SIZE: Final = 100
+"""The most users that Motive puts on a page."""
+
+
+class MotiveClient:
+    """The calls of one company. Each raises `TargetFailed` when there is no answer or the credentials are refused."""
+
+    def __init__(
+        self,
+        access: MotiveAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None,
+        clock: Clock,
+        pause: Pause,
+        jitter: Jitter,
+    ) -> None:
+        self._sender = Sender(
+            base_url=access.base_url,
+            headers={"X-Api-Key": access.api_key},
+            transport=transport,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
+
+    async def page(self, number: int) -> UsersPage:
+        """One page of the list of drivers, deactivated ones included; the first is 1."""
+        query = {"role": "driver", "per_page": str(PAGE_SIZE), "page_no": str(number)}
+        return parsed(_accepted(await self._send(Call(path="/v1/users", params=query))), UsersPage)
+
+    async def user(self, key: str) -> User | None:
+        """One user with the record ids of the external ids; None if nobody has this key."""
+        return await self._one(Call(path=_path_of(key)))
+
+    async def lookup(self, **query: str) -> User | None:
+        """The visible user with this `email` or `username`."""
+        return await self._one(Call(path="/v1/users/lookup", params=query))
+
+    async def lookup_by_external_id(self, external_id: str, integration: str) -> User | None:
+        """The visible user who carries this external id."""
+        query = {"external_id": external_id, "integration_name": integration}
+        return await self._one(Call(path="/v1/users/lookup_by_external_id", params=query))
+
+    async def create(self, body: Mapping[str, object]) -> httpx.Response:
+        """Make a user; the answer is a success or a refusal."""
+        return await self._send(Call(method="POST", path="/v1/users", intent=Intent.CREATE, body=body))
+
+    async def edit(self, key: str, body: Mapping[str, object], profile: Profile) -> httpx.Response | None:
+        """Write these fields of a user; None if nobody has this key. The profile is what a refusal may repeat."""
+        reply = await self._send(Call(method="PUT", path=_path_of(key), intent=Intent.WRITE, body=body))
+        return None if reply.status_code == httpx.codes.NOT_FOUND else _accepted(reply, profile)
+
+    async def add_external_id(self, key: str, entry: ExternalId) -> None:
+        """Let a user carry this external id."""
+        body = {
+            "external_id": entry.external_id,
+            "integration_name": entry.integration_name,
+            "external_id_holder_id": int(key),
+            "external_id_holder_type": "User",
+        }
+        _accepted(await self._send(Call(method="POST", path="/v1/external_ids", intent=Intent.WRITE, body=body)))
+
+    async def remove_external_id(self, record: int) -> None:
+        """Remove one external id; whether it took effect shows only when the user is read."""
+        await self._send(Call(method="DELETE", path=f"/v1/external_ids/{record}", intent=Intent.WRITE))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sender.close()
+
+    async def _one(self, call: Call) -> User | None:
+        reply = await self._send(call)
+        is_miss = reply.status_code == httpx.codes.NOT_FOUND or "not found" in words_of(reply).casefold()
+        return None if is_miss else parsed(_accepted(reply), UserAnswer).user
+
+    async def _send(self, call: Call) -> httpx.Response:
+        reply = await self._sender.send(call)
+        if reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise TargetFailed(refused(reply, {}))
+        return reply
+
+
+def refused(reply: httpx.Response, profile: Profile) -> Rejected:
+    """What Motive's refusal of a call with this profile means."""
+    return refusal(reply, words_of(reply), profile)
+
+
+def _accepted(reply: httpx.Response, profile: Profile | None = None) -> httpx.Response:
+    if reply.is_success:
+        return reply
+    raise TargetFailed(refused(reply, profile or {}))
+
+
+def _path_of(key: str) -> str:
+    return f"/v1/users/{quote(key, safe='')}"

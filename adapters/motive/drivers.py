@@ -1,0 +1,218 @@
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import httpx
+
+from adapters.http import REFUSED, Clock, Jitter, Pause, answered, down
+from adapters.motive.access import MotiveAccess
+from adapters.motive.client import MotiveClient, refused
+from adapters.motive.external_ids import new_ids
+from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
+from adapters.motive.upkeep import Upkeep, without_effect
+from adapters.motive.wire import User, UsersPage, user_of, words_of
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import Key
+from domain.ports import Answer, Done, Exists, Missing
+from domain.profile import Profile, chosen
+from domain.roster import TargetDriver
+
+_TAKEN: Final = re.compile(r"\b(e-?mail|username)\b.*\b(taken|already|in use|exists?)\b", re.IGNORECASE | re.DOTALL)
+
+
+class MotiveDrivers:
+    """The drivers of one company in Motive: `TargetDrivers`, where the key is the user id.
+
+    Only users with the role `driver` are touched. A call that must read the user anyway checks the role before it
+    writes; the others rely on keys from the roster, and look at the role that the answer shows.
+    """
+
+    def __init__(
+        self,
+        access: MotiveAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock = time.time,
+        pause: Pause = asyncio.sleep,
+        jitter: Jitter = random.random,
+    ) -> None:
+        self._access = access
+        self._client = MotiveClient(access, transport=transport, clock=clock, pause=pause, jitter=jitter)
+        self._upkeep = Upkeep(self._client, access)
+
+    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+        """Every driver once, page by page; see `TargetDrivers.walk`."""
+        seen: set[int] = set()
+        number = 1
+        while True:
+            page = await self._client.page(number)
+            fresh = {user.id: user for user in _drivers_on(page) if user.id not in seen}
+            seen.update(fresh)
+            yield tuple(to_driver(user, self._access) for user in fresh.values())
+            if _is_last(page, number):
+                return
+            number += 1
+
+    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+        """The driver of this user id or, without one, the driver who carries the profile's portal driver id."""
+        user = await self._carrier(profile) if key is None else await self._client.user(key)
+        return to_driver(user, self._access) if user is not None and user.role == DRIVER else None
+
+    async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
+        """Make a user with the role `driver`, and read it back."""
+        return await answered(self._create(profile))
+
+    async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        """Bring the named fields to the profile: one call, if neither of our external ids is among them."""
+        return await answered(self._update(key, profile, fields))
+
+    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
+        """Bring the whole profile: a user id cannot be changed, only the external ids can."""
+        return await self.update(key, profile, tuple(profile))
+
+    async def delete(self, key: Key) -> Answer:
+        """Deactivate the driver, and read it back."""
+        return await answered(self._delete(key))
+
+    async def reinstate(self, key: Key, profile: Profile) -> Answer:
+        """Make the driver active again with this profile, and read it back."""
+        return await answered(self._reinstate(key, profile))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _create(self, profile: Profile) -> Answer:
+        reply = await self._client.create(self._new_user(profile))
+        if reply.status_code in REFUSED:
+            return await self._refused_create(reply, profile)
+        if reply.is_error:
+            return refused(reply, profile)
+        if reply.status_code != httpx.codes.CREATED:
+            return without_effect(f"answered {reply.status_code} in place of 201, as to a key in test mode")
+        try:
+            return await self._settled_create(reply, profile)
+        except TargetFailed as failed:
+            return _unconfirmed(failed)
+
+    def _new_user(self, profile: Profile) -> dict[str, object]:
+        body = {**to_wire(profile), "role": DRIVER, "external_ids_attributes": new_ids(profile, self._access)}
+        return body if "email" in profile else body | self._username(profile)
+
+    def _username(self, profile: Profile) -> dict[str, str]:
+        driver = profile.get("portal_driver_id")
+        return {"username": f"{self._access.portal_integration}-{driver}"} if driver else {}
+
+    async def _settled_create(self, reply: httpx.Response, profile: Profile) -> Answer:
+        told = user_of(reply)
+        made = await self._carrier(profile) if told is None else await self._client.user(str(told.id))
+        if made is None:
+            return without_effect("answered 201, but the user is not there")
+        return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
+
+    async def _refused_create(self, reply: httpx.Response, profile: Profile) -> Answer:
+        holder = await self._carrier(profile) or await self._namesake(profile)
+        if holder is not None:
+            return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
+        if _TAKEN.search(words_of(reply)):
+            detail = "the e-mail address or the username belongs to a user whom this company cannot see"
+            return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
+        return refused(reply, profile)
+
+    async def _carrier(self, profile: Profile) -> User | None:
+        driver = profile.get("portal_driver_id")
+        return await self._client.lookup_by_external_id(driver, self._access.portal_integration) if driver else None
+
+    async def _namesake(self, profile: Profile) -> User | None:
+        query = chosen(profile, ["email"]) or self._username(profile)
+        return await self._client.lookup(**query) if query else None
+
+    async def _update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        body = to_wire(profile, fields)
+        names_external_id = not self._access.integrations().keys().isdisjoint(fields)
+        if body and not names_external_id:
+            return await self._put(key, profile, body)
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        return await self._write(before, profile, body) if names_external_id else self._done(before)
+
+    async def _put(self, key: Key, profile: Profile, body: Mapping[str, object]) -> Answer:
+        reply = await self._client.edit(key, body, profile)
+        if reply is None:
+            return Missing(key=key)
+        user = user_of(reply) or await self._client.user(key)
+        if user is None:
+            return Missing(key=key)
+        return self._done(user, profile) if user.role == DRIVER else _foreign(user)
+
+    async def _delete(self, key: Key) -> Answer:
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        shown = to_driver(before, self._access)
+        if not shown.active:
+            return Done(seen=shown)
+        if await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
+            return Missing(key=key)
+        after = await self._client.user(key)
+        return Missing(key=key) if after is None else _if_active(self._done(after), wished=False)
+
+    async def _reinstate(self, key: Key, profile: Profile) -> Answer:
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        return _if_active(await self._write(before, profile, {"status": ACTIVE, **to_wire(profile)}), wished=True)
+
+    async def _driver(self, key: Key) -> User | Missing | Rejected:
+        user = await self._client.user(key)
+        if user is None:
+            return Missing(key=key)
+        return user if user.role == DRIVER else _foreign(user)
+
+    async def _write(self, before: User, profile: Profile, body: Mapping[str, object]) -> Answer:
+        after = await self._upkeep.write(before, profile, body)
+        if after is None:
+            return Missing(key=Key(str(before.id)))
+        return after if isinstance(after, Rejected) else self._done(after)
+
+    def _done(self, user: User, written: Profile | None = None) -> Done:
+        """What the user shows; external ids that the answer to a write leaves out are taken to be as wished."""
+        seen = to_driver(user, self._access)
+        if written is None or "external_ids" in user.model_fields_set:
+            return Done(seen=seen)
+        return Done(seen=replace(seen, profile={**seen.profile, **chosen(written, self._access.integrations())}))
+
+
+def _drivers_on(page: UsersPage) -> list[User]:
+    return [answer.user for answer in page.users if answer.user.role == DRIVER]
+
+
+def _is_last(page: UsersPage, number: int) -> bool:
+    if number * page.pagination.per_page >= page.pagination.total:
+        return True
+    if not page.users:
+        raise TargetFailed(down(f"page {number} of the roster is empty before its end"))
+    return False
+
+
+def _if_active(answer: Answer, *, wished: bool) -> Answer:
+    if not isinstance(answer, Done) or answer.seen.active is wished:
+        return answer
+    return without_effect("answered without an error, but the user's status is as it was")
+
+
+def _foreign(user: User) -> Rejected:
+    return Rejected(reason=Reason.FOREIGN_ROLE, detail=f"user {user.id} has the role {user.role}, not {DRIVER}")
+
+
+def _unconfirmed(failed: TargetFailed) -> Answer:
+    failure = failed.failure
+    if isinstance(failure, Rejected):
+        return failure
+    detail = f"created, but not read back: {failure.detail}"
+    return Unavailable(reason=Reason.NO_ANSWER, detail=detail, retry_after=failure.retry_after)

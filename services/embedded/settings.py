@@ -1,0 +1,52 @@
+"""The settings of the embedded shape, from the environment."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, HttpUrl, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WrongSettings(Exception):
+    """A setting is wrong; the message names each one and says what is wrong with it."""
+
+
+class EmbeddedSettings(BaseSettings):
+    """One process, one data folder. Every setting is an environment variable `DRIVERLINK_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="DRIVERLINK_", extra="ignore")
+
+    data: Path = Field(
+        default=Path("driverlink-data"),
+        description="The data folder: one SQLite file for each service, the credentials, the local socket.",
+    )
+    driveri_url: HttpUrl = Field(
+        default=HttpUrl("https://api.netradyne.com/driveri"), description="The base address of Driveri's API."
+    )
+    driveri_active_status: str = Field(
+        default="Active", min_length=1, description="What Driveri's configurations call a driver in service."
+    )
+    driveri_deleted_status: str = Field(
+        default="Deleted", min_length=1, description="What Driveri's configurations call a deleted driver."
+    )
+    motive_url: HttpUrl = Field(
+        default=HttpUrl("https://api.gomotive.com"), description="The base address of Motive's API."
+    )
+    motive_portal_integration: str = Field(
+        default="gps_portal", min_length=1, description="The integration name under which Motive keeps the Portal's id."
+    )
+    motive_driveri_integration: str = Field(
+        default="driveri", min_length=1, description="The integration name under which Motive keeps the DriverID."
+    )
+    motive_external_ids_field: Literal["external_ids_attributes", "external_ids"] = Field(
+        default="external_ids_attributes", description="How an update of a Motive user spells its external ids."
+    )
+
+
+def read_settings(data: Path | None = None) -> EmbeddedSettings:
+    """The settings from the environment, with the data folder given; raises `WrongSettings`."""
+    try:
+        return EmbeddedSettings(data=data) if data else EmbeddedSettings()
+    except ValidationError as wrong:
+        found = (f"DRIVERLINK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong.errors())
+        raise WrongSettings("; ".join(found)) from None
