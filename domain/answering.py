@@ -39,12 +39,14 @@ def record(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEv
 def _confirmed(link: DriverLink, report: CallAnswered, at: datetime) -> Confirmed:
     said = link.said(report.decision)
     stated = said.profile if said else report.profile
+    written = {*link.unlike, *(said.fields if said else ())}
+    is_there = report.key is not None and report.active
     return Confirmed(
         **origin(link, at),
         decision=report.decision,
-        key=report.key,
+        key=report.key if is_there else None,
         profile=dict(stated),
-        unlike=list(to_change(link.target, stated, report.profile)) if report.key else [],
+        unlike=[name for name in to_change(link.target, stated, report.profile) if is_there and name in written],
     )
 
 

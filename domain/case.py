@@ -131,9 +131,10 @@ def _shown_same_key(facts: Facts) -> Shown:
 def _shown_key_changed(facts: Facts) -> Shown:
     if in_the_way := _in_the_way(facts):
         return in_the_way
-    if facts.found is not None and facts.found is not facts.linked:
+    is_there = facts.linked is not None and facts.linked.active
+    if facts.found is not None and not (is_there and facts.found is facts.linked):
         return _found(facts)
-    return Shown.UNKNOWN if facts.linked is not None and facts.linked.active else Shown.BOTH_UNKNOWN
+    return Shown.UNKNOWN if is_there else Shown.BOTH_UNKNOWN
 
 
 def _shown_unlinked_deleted(facts: Facts) -> Shown:

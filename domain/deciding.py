@@ -82,9 +82,9 @@ def _update(case: Case) -> tuple[LinkEvent, ...]:
 
 
 def _override(case: Case) -> tuple[LinkEvent, ...]:
-    facts = case.facts
+    facts, update = case.facts, _update(case)
     drift = DriftFound(**origin(facts.link, case.cause.at), fields=list(facts.drifted), because=case.because())
-    return in_sequence(facts.link, [drift, *_update(case)])
+    return in_sequence(facts.link, [drift, *update]) if update else ()
 
 
 def _rename(case: Case) -> tuple[LinkEvent, ...]:
@@ -103,9 +103,8 @@ def _delete(case: Case) -> tuple[LinkEvent, ...]:
         return ()
     if case.cause.mode is Mode.UPSERT:
         return parked(case, "mode", "the mode upsert lets no deletes out")
-    if isinstance(link.pending, DeleteDecided) or guard.lets_through(link.driver):
-        return said(case, DeleteDecided, wished_key=None, profile={}, guard=guard.figures())
-    return _held(case)
+    decided = said(case, DeleteDecided, wished_key=None, profile={}, guard=guard.figures())
+    return decided if not decided or guard.lets_through(link.driver) else _held(case)
 
 
 def _held(case: Case) -> tuple[LinkEvent, ...]:

@@ -217,6 +217,10 @@ class DriverLink:
         """The unanswered decision of this version."""
         return next((event for event in self.unanswered if event.originator_version == decision), None)
 
+    def stands(self, decision: int) -> bool:
+        """Whether the decision of this version is the one that stands."""
+        return self.pending is not None and self.pending.originator_version == decision
+
 
 def apply(link: DriverLink, event: Event) -> DriverLink:
     """The link after this fact."""
@@ -224,9 +228,9 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
         case Decision():
             link = _decided(link, event)
         case Parked():
-            link = replace(link, pending=None, parked=event, held=None, waits_for=event.waits_for)
+            link = _parked(link, event)
         case Released():
-            link = replace(link, parked=None, waits_for="")
+            link = replace(link, parked=None, refused=None, waits_for="")
         case Confirmed() | Refused():
             link = _answered(link, event)
         case DeleteHeld() | HoldJudged() | DeleteRecalled():
@@ -235,14 +239,19 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
 
 
 def _decided(link: DriverLink, event: Decision) -> DriverLink:
-    unanswered = (*link.unanswered, event)
-    return replace(link, pending=event, unanswered=unanswered, parked=None, held=None, waits_for=event.waits_for)
+    link = replace(link, pending=event, unanswered=(*link.unanswered, event), waits_for=event.waits_for)
+    return replace(link, refused=None, parked=None, held=None)
+
+
+def _parked(link: DriverLink, event: Parked) -> DriverLink:
+    link = replace(link, pending=None, parked=event, held=None, waits_for=event.waits_for)
+    return replace(link, refused=link.refused if event.reason == REFUSED else None, corrections=0)
 
 
 def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> DriverLink:
     match event:
         case DeleteHeld():
-            return replace(link, pending=None, parked=None, held=event, waits_for="")
+            return replace(link, pending=None, refused=None, parked=None, held=event, waits_for="")
         case DeleteRejected():
             return replace(link, held=None, let_stay=link.held.sequence if link.held else 0)
         case _:
@@ -250,10 +259,12 @@ def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> 
 
 
 def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
-    refused = link.said(event.decision) if isinstance(event, Refused) and not event.is_correction else None
-    link = replace(link, answers=link.answers + 1, pending=None, unanswered=(), refused=refused)
+    stood = link.pending if link.stands(event.decision) else None
+    answers = link.answers + 1 if event.decision else link.answers
+    link = replace(link, answers=answers, pending=None, unanswered=(), refused=None)
     if isinstance(event, Refused):
-        return replace(link, corrections=link.corrections + 1)
+        is_correction = event.is_correction
+        return replace(link, refused=None if is_correction else stood, corrections=link.corrections + is_correction)
     return replace(
         link,
         corrections=0,

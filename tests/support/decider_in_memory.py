@@ -1,0 +1,151 @@
+"""The decider without a store: one account's links on one target, decided as the service decides them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from domain import answering, holding
+from domain.account import Mode
+from domain.case import Cause
+from domain.deciding import decide
+from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkEvent, apply, replay
+from domain.guard import WINDOW, Guard, digest
+from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.ledger import Ledger, claims_of
+from domain.portal import Change, DriverDeleted
+from domain.report import CallAnswered, Outcome
+from domain.roster import Roster, TargetDriver
+from domain.wish import Wish, key_mark, to_wish
+
+ACCOUNT = AccountId("fleet-1")
+
+Deciding = Callable[[DriverLink, Ledger], tuple[LinkEvent, ...]]
+
+
+class DeciderInMemory:
+    """Keeps the Portal's wishes, the links, what was last seen of the target, and everything it said."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.mode = Mode.OFF
+        self.terms = 0
+        self.wishes: dict[PortalDriverId, Wish] = {}
+        self.links: dict[PortalDriverId, DriverLink] = {}
+        self.log: list[LinkEvent] = []
+        self.ledger = Ledger(target)
+        self._walked = 0
+        self._roster: dict[str, TargetDriver] = {}
+        self._deleted: dict[PortalDriverId, datetime] = {}
+        self._freed: set[str] = set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether decisions are made now: sync is on, and the roster was walked under the present terms."""
+        return self.mode is not Mode.OFF and self._walked == self.terms
+
+    @property
+    def holds(self) -> dict[PortalDriverId, int]:
+        """The deletes that wait for a person: the version of each link's hold."""
+        return {driver: link.held.originator_version for driver, link in self.links.items() if link.held}
+
+    def link(self, driver: PortalDriverId) -> DriverLink:
+        """A driver's link as it stands now."""
+        return self.links.get(driver) or DriverLink(account=ACCOUNT, target=self.target, driver=driver)
+
+    def take_terms(self, mode: Mode) -> None:
+        """The account has other terms from here on."""
+        self.mode = mode
+        self.terms += 1
+
+    def take_changes(self, changes: Iterable[Change], at: datetime) -> None:
+        """Keep what the Portal wants, whether sync is on or off, and decide each change."""
+        for change in changes:
+            driver = PortalDriverId(change.driver)
+            wish = to_wish(
+                ACCOUNT,
+                self.target,
+                driver,
+                sequence=change.sequence,
+                profile=change.profile,
+                is_wanted=not isinstance(change, DriverDeleted),
+            )
+            self.wishes[driver] = wish
+            self._decide(driver, "change", str(change.sequence), at)
+        self._look_again(at)
+
+    def take_answer(self, report: CallAnswered, at: datetime) -> None:
+        """Correct the roster by an answer, record it on its link, and decide again."""
+        if report.left:
+            self._roster.pop(key_mark(self.target, Key(report.left)), None)
+        if report.key:
+            seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
+            self._roster[key_mark(self.target, seen.key)] = seen
+        driver = PortalDriverId(report.driver)
+        self._carry_out(driver, lambda link, ledger: answering.record(link, report, at), at)
+        if report.outcome != Outcome.DEFERRED:
+            self._decide(driver, "answer", str(report.decision), at)
+        self._look_again(at)
+
+    def take_walk(self, shown: Sequence[TargetDriver], at: datetime) -> None:
+        """Know the whole roster, and decide every wish again."""
+        self._roster = {key_mark(self.target, driver.key): driver for driver in shown}
+        self._walked = self.terms
+        for driver in self.wishes:
+            self._decide(driver, "walk", "1", at)
+        self._look_again(at)
+
+    def approve(self, holds: dict[PortalDriverId, int], at: datetime) -> None:
+        """A person approves exactly these held deletes."""
+        for driver, hold in holds.items():
+            wish, cause = self.wishes[driver], self._cause("approval", digest(holds.items()), at)
+            self._carry_out(
+                driver,
+                lambda link, ledger, wish=wish, cause=cause, hold=hold: holding.approve(  # type: ignore[misc]
+                    wish, link, ledger, cause, hold=hold, by="ann", digest=cause.ref
+                ),
+                at,
+            )
+        self._look_again(at)
+
+    def reject(self, holds: dict[PortalDriverId, int], at: datetime) -> None:
+        """A person rejects exactly these held deletes."""
+        cause = self._cause("approval", digest(holds.items()), at)
+        for driver, hold in holds.items():
+            link = self.link(driver)
+            self._take_over(link, holding.reject(link, cause, hold=hold, by="ann", digest=cause.ref))
+        self._look_again(at)
+
+    def _cause(self, kind: str, ref: str, at: datetime) -> Cause:
+        return Cause(at=at, kind=kind, ref=ref, mode=self.mode, terms=self.terms)
+
+    def _decide(self, driver: PortalDriverId, kind: str, ref: str, at: datetime) -> None:
+        if self.is_ready:
+            wish, cause = self.wishes[driver], self._cause(kind, ref, at)
+            self._carry_out(driver, lambda link, ledger: decide(wish, link, ledger, cause), at)
+
+    def _carry_out(self, driver: PortalDriverId, deciding: Deciding, at: datetime) -> None:
+        self.ledger.roster = Roster(self.target, self._roster.values())
+        self.ledger.guard = self._guard(at)
+        link = self.link(driver)
+        self._take_over(link, deciding(link, self.ledger))
+
+    def _take_over(self, link: DriverLink, events: tuple[LinkEvent, ...]) -> None:
+        after = replay(link, events)
+        self._freed |= self.ledger.record(link, after, events)
+        self.links[link.driver] = after
+        self.log.extend(events)
+        self._deleted |= {link.driver: event.at for event in events if isinstance(event, DeleteDecided) and event.key}
+
+    def _look_again(self, at: datetime) -> None:
+        while freed := frozenset(self._freed):
+            self._freed.clear()
+            for driver in sorted(self.links):
+                if self.links[driver].waits_for in freed:
+                    self._decide(driver, "freed", "", at)
+
+    def _guard(self, at: datetime) -> Guard:
+        staying = [link for link in self.links.values() if link.is_live and not isinstance(link.pending, DeleteDecided)]
+        return Guard(
+            staying=len(staying),
+            deleted=frozenset(driver for driver, when in self._deleted.items() if at - when < WINDOW),
+            held=len(self.holds),
+        )

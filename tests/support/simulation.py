@@ -1,0 +1,122 @@
+"""A small fleet in the Portal, one target, and our services between them, step by step and without I/O."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from domain.account import Mode
+from domain.driver_link import LinkEvent
+from domain.identity import PortalDriverId, Target
+from domain.portal import PortalDriver, PortalDriverEvent, Change, Statement, replay
+from domain.profile import Profile, tidy
+from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
+from tests.support.projector_in_memory import ProjectorInMemory
+from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
+
+BEGIN = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+MOST_ROUNDS = 60
+
+
+class Simulation:
+    """Everything that happens to one account on one target, in the order in which it happens."""
+
+    def __init__(self, target: Target) -> None:
+        self.target: TargetInMemory = DriveriInMemory() if target is Target.DRIVERI else MotiveInMemory()
+        self.decider = DeciderInMemory(target)
+        self.projector = ProjectorInMemory(self.target)
+        self.portal: dict[PortalDriverId, PortalDriver] = {}
+        self.now = BEGIN
+        self._followed = 0
+
+    def set_mode(self, mode: Mode) -> None:
+        """The account agrees to other terms; the roster is walked under them."""
+        self.decider.take_terms(mode)
+        self.projector.mode, self.projector.terms = self.decider.mode, self.decider.terms
+        if mode is not Mode.OFF:
+            self.walk()
+
+    def state(self, driver: PortalDriverId, profile: Profile) -> None:
+        """The Portal shows this driver with this profile."""
+        known = self._known(driver)
+        self._take(known, self._statement().present(known, profile))
+
+    def restate(self, driver: PortalDriverId, changed: Mapping[str, str]) -> None:
+        """The Portal changes some fields of a driver that it has; a blank clears one."""
+        known = self._known(driver)
+        if known.profile is not None:
+            self.state(driver, tidy({**known.profile, **changed}))
+
+    def delete(self, driver: PortalDriverId) -> None:
+        """The Portal deletes this driver."""
+        known = self._known(driver)
+        self._take(known, self._statement().deleted(known))
+
+    def walk(self) -> None:
+        """The target's whole roster is read, and everything is decided again."""
+        self.decider.take_walk(self.target.walk(), self.now)
+        self._follow()
+
+    def start(self, driver: PortalDriverId) -> bool:
+        """The projector starts the call that is due for this driver."""
+        return self.projector.start(driver)
+
+    def finish(self, driver: PortalDriverId, *, loses_answer: bool = False) -> bool:
+        """The call under way takes effect."""
+        return self.projector.finish(driver, self.now, loses_answer=loses_answer)
+
+    def deliver(self) -> bool:
+        """The decider learns of the oldest report."""
+        if not self.projector.reports:
+            return False
+        self.decider.take_answer(self.projector.reports.pop(0), self.now)
+        self._follow()
+        return True
+
+    def approve(self, holds: Mapping[PortalDriverId, int]) -> None:
+        """A person approves these held deletes."""
+        self.decider.approve(dict(holds), self.now)
+        self._follow()
+
+    def reject(self, holds: Mapping[PortalDriverId, int]) -> None:
+        """A person rejects these held deletes."""
+        self.decider.reject(dict(holds), self.now)
+        self._follow()
+
+    def wait(self, hours: float) -> None:
+        """Time passes."""
+        self.now += timedelta(hours=hours)
+
+    def run(self) -> None:
+        """Let every call be made and every answer be taken over, until nothing is left to do."""
+        for _ in range(MOST_ROUNDS):
+            calls = [self.start(driver) | self.finish(driver) for driver in sorted(self.decider.links)]
+            answers = 0
+            while self.deliver():
+                answers += 1
+            if not (any(calls) or answers):
+                return
+        raise AssertionError(f"not at rest after {MOST_ROUNDS} rounds")
+
+    def settle(self) -> None:
+        """Let everything end that is under way, read the roster, and let everything end again."""
+        if self.decider.mode is not Mode.FULL:
+            self.set_mode(Mode.FULL)
+        self.run()
+        self.walk()
+        self.run()
+
+    def _known(self, driver: PortalDriverId) -> PortalDriver:
+        return self.portal.get(driver) or PortalDriver(account=ACCOUNT, driver=driver)
+
+    def _statement(self) -> Statement:
+        return Statement(at=self.now, source="api")
+
+    def _take(self, known: PortalDriver, facts: tuple[PortalDriverEvent, ...]) -> None:
+        self.portal[known.driver] = replay(known, facts)
+        self.decider.take_changes((fact for fact in facts if isinstance(fact, Change)), self.now)
+        self._follow()
+
+    def _follow(self) -> None:
+        news: list[LinkEvent] = self.decider.log[self._followed :]
+        self._followed += len(news)
+        for event in news:
+            self.projector.follow(event)

@@ -1,0 +1,241 @@
+"""The two targets as `TargetDrivers` describes them, in memory: what decisions do there, and what people do by hand."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from domain.driver_link import (
+    CreateDecided,
+    Decision,
+    DeleteDecided,
+    ReinstateDecided,
+    RenameDecided,
+)
+from domain.failures import Reason, Rejected
+from domain.identity import Key, Target
+from domain.ports import Answer, Done, Exists, Missing
+from domain.profile import Profile, chosen
+from domain.roster import TargetDriver
+from domain.wish import key_mark, unreadable
+
+REFUSED_NAME = "Nobody"
+"""A last name that no target takes."""
+
+FOREIGN_ZONE = "Antarctica/Troll"
+"""A time zone that Motive has no name for, so that it keeps what it has."""
+
+REFUSED = Rejected(reason=Reason.INVALID, detail="the target does not take it")
+
+
+class TargetInMemory(ABC):
+    """One target's drivers, deleted ones included. `called` are the keys that calls have written to."""
+
+    target: Target
+
+    def __init__(self) -> None:
+        self._drivers: dict[str, TargetDriver] = {}
+        self.called: set[Key] = set()
+
+    def walk(self) -> list[TargetDriver]:
+        """The whole roster, as it can be read."""
+        return sorted(map(self._as_read, self._drivers.values()), key=lambda driver: driver.key)
+
+    def truth(self, key: Key | None) -> TargetDriver | None:
+        """The driver of this key with everything it holds, readable or not."""
+        return self._drivers.get(key_mark(self.target, key)) if key else None
+
+    def shown(self, key: Key | None) -> TargetDriver | None:
+        """The driver of this key, as it can be read."""
+        found = self.truth(key)
+        return self._as_read(found) if found else None
+
+    def put(self, driver: TargetDriver) -> None:
+        """Have this driver, whoever wrote it."""
+        self._drivers[key_mark(self.target, driver.key)] = driver
+
+    def drop(self, key: Key) -> None:
+        """Have the driver of this key no more."""
+        self._drivers.pop(key_mark(self.target, key), None)
+
+    def perform(self, order: Decision) -> Answer:
+        """Carry a decision out; one without a key to delete needs no call."""
+        answer = self._perform(order)
+        if isinstance(answer, Done):
+            self.called |= {Key(key) for key in (order.key, order.wished_key, answer.seen.key) if key}
+        return answer
+
+    def settle(self, order: Decision) -> Answer | None:
+        """What became of an order whose answer was lost; None: nothing, or repeating it does no harm."""
+        found = self.find(order)
+        if found is None or not found.active:
+            return None
+        is_told = isinstance(order, RenameDecided) or found.profile.items() >= order.profile.items()
+        if isinstance(order, CreateDecided):
+            return Done(seen=found) if is_told else Exists(seen=found)
+        return Done(seen=found) if isinstance(order, RenameDecided) else None
+
+    def _perform(self, order: Decision) -> Answer:
+        match order:
+            case CreateDecided():
+                return self._create(Key(order.wished_key) if order.wished_key else None, order.profile)
+            case DeleteDecided():
+                return self._delete(Key(order.key or ""))
+            case RenameDecided():
+                return self._rename(Key(order.key or ""), Key(order.wished_key or ""), order.profile)
+            case ReinstateDecided():
+                return self._reinstate(Key(order.wished_key or ""), order.profile)
+        return self._update(Key(order.wished_key or ""), order.profile, order.fields)
+
+    def _delete(self, key: Key) -> Answer:
+        found = self.truth(key)
+        if found is None:
+            return Missing(key=key)
+        self.put(replace(found, active=False))
+        return Done(seen=self._as_deleted(found))
+
+    def _update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        found = self.truth(key)
+        if found is None:
+            return Missing(key=key)
+        if self._refuses(key, profile, fields):
+            return REFUSED
+        self.put(replace(found, profile=self._written(found.profile, profile, fields)))
+        return Done(seen=self._as_updated(found.key, profile, fields))
+
+    def _as_read(self, driver: TargetDriver) -> TargetDriver:
+        hidden = unreadable(self.target, driver.profile)
+        return replace(driver, profile={name: text for name, text in driver.profile.items() if name not in hidden})
+
+    def _seen(self, key: Key) -> TargetDriver:
+        return self._as_read(self._drivers[key_mark(self.target, key)])
+
+    def _written(self, before: Profile, profile: Profile, fields: Iterable[str]) -> dict[str, str]:
+        return {**before, **chosen(profile, fields)}
+
+    def _refuses(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> bool:  # noqa: ARG002 - Motive asks
+        return chosen(profile, fields).get("last_name") == REFUSED_NAME
+
+    @abstractmethod
+    def find(self, order: Decision) -> TargetDriver | None:
+        """The driver that this order has made, or is about."""
+
+    @abstractmethod
+    def _create(self, key: Key | None, profile: Profile) -> Answer: ...
+
+    @abstractmethod
+    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer: ...
+
+    @abstractmethod
+    def _reinstate(self, key: Key, profile: Profile) -> Answer: ...
+
+    @abstractmethod
+    def _as_deleted(self, driver: TargetDriver) -> TargetDriver: ...
+
+    @abstractmethod
+    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver: ...
+
+
+class DriveriInMemory(TargetInMemory):
+    """Driveri: its writes are answered by a message only, so what was seen is what the write makes true."""
+
+    target = Target.DRIVERI
+
+    def find(self, order: Decision) -> TargetDriver | None:
+        """The driver of the wished key."""
+        return self.shown(Key(order.wished_key or ""))
+
+    def _create(self, key: Key | None, profile: Profile) -> Answer:
+        if found := self.shown(key):
+            return Exists(seen=found)
+        return self._stored(Key(key or ""), profile)
+
+    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        found, holder = self.truth(key), self.truth(wished_key)
+        if found is None:
+            return Done(seen=self._seen(wished_key)) if holder and holder.active else Missing(key=key)
+        if holder is not None and holder is not found:
+            return Exists(seen=self._seen(wished_key))
+        if self._refuses(key, profile, profile):
+            return REFUSED
+        self.drop(key)
+        self.put(replace(found, key=wished_key, profile={**found.profile, **profile}))
+        return Done(seen=self._as_updated(wished_key, profile, tuple(profile)))
+
+    def _reinstate(self, key: Key, profile: Profile) -> Answer:
+        found = self.truth(key)
+        return self._stored(found.key if found else key, {**(found.profile if found else {}), **profile})
+
+    def _stored(self, key: Key, profile: Profile) -> Answer:
+        if self._refuses(key, profile, profile):
+            return REFUSED
+        self.put(TargetDriver(key=key, active=True, profile=dict(profile)))
+        return Done(seen=self._seen(key))
+
+    def _as_deleted(self, driver: TargetDriver) -> TargetDriver:
+        return TargetDriver(key=driver.key, active=False, profile={})
+
+    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver:
+        if not fields:
+            return self._seen(key)
+        return self._as_read(TargetDriver(key=key, active=True, profile=dict(profile)))
+
+
+class MotiveInMemory(TargetInMemory):
+    """Motive: gives its own keys, reads back what it wrote, and has e-mails and external ids once only."""
+
+    target = Target.MOTIVE
+
+    def find(self, order: Decision) -> TargetDriver | None:
+        """The driver of the wished key or, without one, the one that carries our external id."""
+        return self.shown(Key(order.wished_key)) if order.wished_key else self._carrier(order.profile)
+
+    def next_key(self) -> Key:
+        """The key of the next user."""
+        return Key(str(1 + len(self._drivers)))
+
+    def _carrier(self, profile: Profile) -> TargetDriver | None:
+        return self._holder("portal_driver_id", profile)
+
+    def _holder(self, field: str, profile: Profile, besides: Key | None = None) -> TargetDriver | None:
+        text = profile.get(field, "").casefold()
+        holders = (each for each in self._drivers.values() if each.profile.get(field, "").casefold() == text)
+        return next((each for each in holders if text and each.key != besides), None)
+
+    def _create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 - Motive gives the key
+        if holder := self._carrier(profile) or self._holder("email", profile):
+            return Exists(seen=holder)
+        if self._refuses(None, profile, profile):
+            return REFUSED
+        made = TargetDriver(key=self.next_key(), active=True, profile=self._written({}, profile, profile))
+        self.put(made)
+        return Done(seen=made)
+
+    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        raise AssertionError(f"nobody renames {key} to {wished_key} in Motive: {sorted(profile)}")
+
+    def _reinstate(self, key: Key, profile: Profile) -> Answer:
+        fields = sorted({*profile, "driveri_driver_id"})
+        answer = self._update(key, profile, fields)
+        if isinstance(answer, Done):
+            self.put(replace(answer.seen, active=True))
+            return Done(seen=self._seen(key))
+        return answer
+
+    def _refuses(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> bool:
+        unique = {"email", "portal_driver_id", "driveri_driver_id"} & set(fields)
+        is_taken = any(self._holder(field, profile, key) for field in unique)
+        return is_taken or super()._refuses(key, profile, fields)
+
+    def _written(self, before: Profile, profile: Profile, fields: Iterable[str]) -> dict[str, str]:
+        after = super()._written(before, profile, fields)
+        if "driveri_driver_id" in fields and "driveri_driver_id" not in profile:
+            after.pop("driveri_driver_id", None)
+        if after.get("time_zone") == FOREIGN_ZONE:
+            after["time_zone"] = before.get("time_zone", "America/Denver")
+        return after
+
+    def _as_deleted(self, driver: TargetDriver) -> TargetDriver:
+        return self._seen(driver.key)
+
+    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver:  # noqa: ARG002 - read back
+        return self._seen(key)

@@ -1,0 +1,129 @@
+import asyncio
+
+import pytest
+
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from tests.unit.adapters.driveri.tenant import (
+    A1,
+    AWAY,
+    CONFIGURATIONS,
+    DELETED,
+    JANE,
+    LIST,
+    LOOK,
+    NOBODY,
+    driver,
+    drivers,
+    listed,
+    row,
+    tenant,
+    walked,
+)
+from tests.unit.adapters.vendor import Answer, answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_walk_yields_every_page_with_deleted_drivers() -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(row("A1"), row("B2", DELETED), following="?offset=200&limit=200"), listed(row("C3", AWAY)))
+    assert await walked(drivers(vendor)) == [(driver("A1"), driver("B2", active=False)), (driver("C3"),)]
+    first = {"offset": "0", "limit": "200", "showAll": "true"}
+    assert vendor.queries(LIST) == [first, first | {"offset": "200"}]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://elsewhere.test/internal/drivers?offset=200&limit=200&showAll=true",
+        "/v1/tenants/acme/drivers?offset=200",
+        "?offset=200",
+    ],
+)
+async def test_a_walk_stays_on_the_configured_address(link: str) -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(row("A1"), following=link), listed(row("B2")))
+    assert len(await walked(drivers(vendor))) == 2
+    assert {request.url.host for request in vendor.requests} == {"vendor.test"}
+    assert vendor.queries(LIST)[1] == {"offset": "200", "limit": "200", "showAll": "true"}
+
+
+async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(row("A1"), row("B2"), following="?offset=200"), listed(row("B2"), row("C3")))
+    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["A1", "B2"], ["C3"]]
+
+
+async def test_a_walk_that_goes_round_in_a_circle_fails() -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(row("A1"), following="?offset=200"), listed(row("B2"), following="?offset=0"))
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    detail = "the pages of the roster go round in a circle"
+    assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail=detail)
+
+
+@pytest.mark.parametrize("broken", [answer(200), answer(200, {"data": None}), answer(200, {"data": {}}), answer(500)])
+async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None:
+    vendor = tenant()
+    vendor.on(LIST, broken)
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    assert raised.value.failure.reason is Reason.DOWN
+
+
+async def test_an_unknown_tenant_is_a_matter_of_configuration() -> None:
+    vendor = tenant()
+    vendor.on(CONFIGURATIONS, NOBODY)
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    assert raised.value.failure.reason is Reason.NOT_CONFIGURED
+
+
+async def test_a_status_word_that_the_tenant_lacks_is_answered_with_those_it_has() -> None:
+    vendor = tenant()
+    vendor.on(CONFIGURATIONS, answer(200, {"data": {"driverStatus": [{"status": 1, "description": "Active"}]}}))
+    detail = "no driver status is called 'Deleted' here; there are: Active"
+    assert await drivers(vendor).delete(A1) == Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
+
+
+async def test_status_codes_are_read_once() -> None:
+    vendor = tenant()
+    vendor.on(LOOK, listed(row("A1")))
+    target = drivers(vendor)
+    await asyncio.gather(*(target.find(A1, {}) for _ in range(3)))
+    assert vendor.calls.count(CONFIGURATIONS) == 1
+
+
+async def test_find_compares_ids_without_regard_to_case() -> None:
+    vendor = tenant()
+    vendor.on(LOOK, listed(row("A10"), row("a1")))
+    assert await drivers(vendor).find(A1, {}) == driver("a1")
+    assert vendor.queries(LOOK) == [{"driverId": "A1"}]
+
+
+@pytest.mark.parametrize("miss", [NOBODY, listed(), answer(200, {"data": None}), answer(200, {"data": {}})])
+async def test_find_looks_for_deleted_drivers_in_the_list(miss: Answer) -> None:
+    vendor = tenant()
+    vendor.on(LOOK, miss)
+    vendor.on(LIST, listed(row("B2", DELETED), following="?offset=200"), listed(row("A1", DELETED)))
+    assert await drivers(vendor).find(A1, {}) == driver("A1", active=False)
+    assert [query["state"] for query in vendor.queries(LIST)] == [str(DELETED)] * 2
+
+
+async def test_find_raises_when_driveri_cannot_tell() -> None:
+    vendor = tenant()
+    vendor.on(LOOK, answer(422, {"message": "odd"}))
+    with pytest.raises(TargetFailed) as raised:
+        await drivers(vendor).find(A1, {})
+    assert raised.value.failure == Rejected(reason=Reason.INVALID, detail="answered 422")
+
+
+async def test_find_is_none_for_an_id_that_nobody_has() -> None:
+    assert await drivers(tenant()).find(A1, {}) is None
+
+
+async def test_find_without_a_key_is_none_without_a_call() -> None:
+    vendor = tenant()
+    assert await drivers(vendor).find(None, JANE) is None
+    assert vendor.calls == []

@@ -1,0 +1,217 @@
+import asyncio
+from base64 import b64encode
+
+import pytest
+
+from adapters.driveri.access import DriveriAccess
+from adapters.driveri.tokens import Token, Tokens
+from adapters.http import Sender
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from tests.unit.adapters.vendor import Answer, Vendor, answer
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_000_000.0
+HOUR = 3600.0
+ACCESS = DriveriAccess(base_url="https://driveri.test", tenant="acme", client_id="id", client_secret="hush")
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def row(name: str, *, expires: float = NOW + HOUR, created: float = NOW, shown: bool = True) -> dict[str, object]:
+    secret = {"accessToken": f"secret-{name}"} if shown else {}
+    return {"accessTokenId": f"id-{name}", "expiresOn": expires * 1000, "createdOn": created * 1000} | secret
+
+
+def issued(name: str, expires: float = NOW + HOUR) -> Answer:
+    return answer(200, {"data": {"tokenType": "Bearer", "scope": "View Drivers"} | row(name, expires=expires)})
+
+
+def active(*rows: dict[str, object]) -> Answer:
+    return answer(200, {"data": list(rows)})
+
+
+def tokens(vendor: Vendor, clock: Clock | None = None) -> Tokens:
+    clock = clock or Clock()
+    sender = Sender(
+        base_url="https://driveri.test",
+        headers={},
+        transport=vendor.transport,
+        clock=clock,
+        pause=vendor.pause,
+        jitter=lambda: 0.0,
+    )
+    return Tokens(ACCESS, sender, clock)
+
+
+def vendor_with(*rows: dict[str, object]) -> Vendor:
+    vendor = Vendor()
+    vendor.on("GET /v1/auth/tokens", active(*rows))
+    vendor.on("POST /v1/auth/token", issued("new"))
+    return vendor
+
+
+LIST = "GET /v1/auth/tokens"
+ASK = "POST /v1/auth/token"
+
+
+async def test_a_token_is_asked_for_with_the_api_key() -> None:
+    vendor = vendor_with()
+    token = await tokens(vendor).current()
+    assert token.headers() == {"Authorization": "Bearer secret-new"}
+    basic = "Basic " + b64encode(b"id:hush").decode()
+    assert [request.headers["Authorization"] for request in vendor.requests] == [basic, basic]
+
+
+async def test_a_token_is_kept_until_it_has_to_be_renewed() -> None:
+    vendor, clock = vendor_with(), Clock()
+    ours = tokens(vendor, clock)
+    await ours.current()
+    clock.now += HOUR - 301
+    await ours.current()
+    assert vendor.calls == [LIST, ASK]
+
+
+async def test_a_token_is_renewed_some_time_before_it_expires() -> None:
+    vendor, clock = vendor_with(), Clock()
+    ours = tokens(vendor, clock)
+    await ours.current()
+    clock.now += HOUR - 300
+    vendor.on(ASK, issued("next", expires=NOW + 2 * HOUR))
+    assert (await ours.current()).secret == "secret-next"
+
+
+async def test_a_token_of_a_short_life_is_used_for_most_of_it() -> None:
+    vendor, clock = vendor_with(), Clock()
+    vendor.on(ASK, issued("brief", expires=NOW + 30))
+    ours = tokens(vendor, clock)
+    await ours.current()
+    clock.now += 26
+    await ours.current()
+    assert vendor.calls == [LIST, ASK]
+
+
+async def test_callers_who_come_together_share_one_renewal() -> None:
+    vendor = vendor_with()
+    ours = tokens(vendor)
+    found = await asyncio.gather(*(ours.current() for _ in range(5)))
+    assert len(set(found)) == 1
+    assert vendor.calls == [LIST, ASK]
+
+
+async def test_callers_who_come_together_share_one_failure() -> None:
+    vendor = Vendor()
+    vendor.on(LIST, answer(500))
+    ours = tokens(vendor)
+    found = await asyncio.gather(*(ours.current() for _ in range(5)), return_exceptions=True)
+    assert {str(failed) for failed in found} == {"down: answered 500"}
+    assert vendor.calls == [LIST]
+
+
+async def test_the_active_token_that_lasts_longest_is_reused() -> None:
+    vendor = vendor_with(row("short", expires=NOW + 600), row("long", expires=NOW + 1200))
+    assert (await tokens(vendor).current()).secret == "secret-long"
+    assert vendor.calls == [LIST]
+
+
+async def test_active_tokens_may_be_listed_below_a_name() -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, answer(200, {"data": {"tokens": [row("old")]}}))
+    assert (await tokens(vendor).current()).secret == "secret-old"
+
+
+@pytest.mark.parametrize("nothing", [answer(200), answer(404), answer(200, {"data": None}), answer(200, {"data": {}})])
+async def test_no_list_of_tokens_is_no_active_token(nothing: Answer) -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, nothing)
+    assert (await tokens(vendor).current()).secret == "secret-new"
+
+
+@pytest.mark.parametrize(
+    "useless", [row("hidden", shown=False), row("expiring", expires=NOW + 60)], ids=["hidden", "expiring"]
+)
+async def test_a_token_that_cannot_be_used_is_not_reused(useless: dict[str, object]) -> None:
+    assert (await tokens(vendor_with(useless)).current()).secret == "secret-new"
+
+
+@pytest.mark.parametrize("status", [400, 403, 409])
+async def test_the_oldest_token_makes_room_when_a_third_is_refused(status: int) -> None:
+    vendor = vendor_with(row("younger", shown=False, created=NOW - 5), row("older", shown=False, created=NOW - 9))
+    vendor.on(ASK, answer(status), issued("new"))
+    vendor.on("DELETE /v1/auth/token/revoke/id-older", answer(200, {"data": {"message": "revoked"}}))
+    assert (await tokens(vendor).current()).secret == "secret-new"
+    assert vendor.calls == [LIST, ASK, "DELETE /v1/auth/token/revoke/id-older", ASK]
+
+
+async def test_nothing_is_revoked_when_a_first_token_is_refused() -> None:
+    vendor = vendor_with(row("hidden", shown=False))
+    vendor.on(ASK, answer(403))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    assert raised.value.failure == Rejected(reason=Reason.CREDENTIALS, detail="answered 403")
+    assert vendor.calls == [LIST, ASK]
+
+
+async def test_a_wrong_api_key_is_a_matter_of_credentials() -> None:
+    vendor = Vendor()
+    vendor.on(LIST, answer(401))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    assert raised.value.failure == Rejected(reason=Reason.CREDENTIALS, detail="answered 401")
+
+
+async def test_a_token_answer_without_a_token_is_down() -> None:
+    vendor = vendor_with()
+    vendor.on(ASK, answer(200, {"data": row("hidden", shown=False)}))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    expected = Unavailable(reason=Reason.DOWN, detail="an answer of an unexpected form at data.accessToken")
+    assert raised.value.failure == expected
+
+
+async def test_a_refused_token_is_not_taken_from_the_list_again() -> None:
+    vendor = vendor_with(row("old"))
+    ours = tokens(vendor)
+    ours.refuse(await ours.current())
+    assert (await ours.current()).secret == "secret-new"
+
+
+async def test_a_token_refused_late_does_not_push_out_its_successor() -> None:
+    vendor = vendor_with(row("old"))
+    ours = tokens(vendor)
+    old = await ours.current()
+    ours.refuse(old)
+    new = await ours.current()
+    ours.refuse(old)
+    assert await ours.current() == new
+
+
+async def test_only_our_own_token_is_given_back() -> None:
+    vendor = vendor_with()
+    ours = tokens(vendor)
+    await ours.current()
+    vendor.on("DELETE /v1/auth/token/revoke", answer(500))
+    await ours.let_go()
+    await ours.let_go()
+    assert vendor.calls == [LIST, ASK, "DELETE /v1/auth/token/revoke"]
+    assert vendor.requests[-1].headers["Authorization"] == "Bearer secret-new"
+
+
+async def test_a_reused_token_is_left_to_its_owner() -> None:
+    vendor = vendor_with(row("old"))
+    ours = tokens(vendor)
+    await ours.current()
+    await ours.let_go()
+    assert vendor.calls == [LIST]
+
+
+def test_a_token_never_shows_its_secret() -> None:
+    assert "hush" not in repr(Token(secret="hush", renew_at=0.0, is_ours=True))

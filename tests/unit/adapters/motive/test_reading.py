@@ -1,0 +1,111 @@
+import logging
+
+import pytest
+
+from domain.failures import Reason, Rejected, TargetFailed
+from tests.unit.adapters.motive.company import (
+    BODY,
+    BY_EXTERNAL_ID,
+    JANE,
+    KEY,
+    LIST,
+    NOBODY,
+    OURS,
+    READ,
+    company,
+    driver,
+    drivers,
+    listed,
+    one,
+    user,
+    walked,
+)
+from tests.unit.adapters.vendor import Answer, answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_walk_yields_every_page_with_deactivated_drivers() -> None:
+    vendor = company()
+    first = listed(user(OURS), user(number=18, status="deactivated"), total=3, per_page=2)
+    vendor.on(LIST, first, listed(user(number=19), page_no=2, total=3, per_page=2))
+    assert await walked(drivers(vendor)) == [
+        (driver(), driver(key="18", active=False, profile=BODY)),
+        (driver(key="19", profile=BODY),),
+    ]
+    asked = {"role": "driver", "per_page": "100"}
+    assert vendor.queries(LIST) == [asked | {"page_no": "1"}, asked | {"page_no": "2"}]
+    assert {request.headers["X-Api-Key"] for request in vendor.requests} == {"hush"}
+
+
+async def test_a_walk_never_shows_users_of_another_role() -> None:
+    vendor = company()
+    vendor.on(LIST, listed(user(role="fleet_user"), user(number=18, role="admin"), user(number=19), total=3))
+    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["19"]]
+
+
+async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
+    vendor = company()
+    vendor.on(LIST, listed(user(), total=2, per_page=1), listed(user(), user(number=18), total=2, per_page=1))
+    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17"], ["18"]]
+
+
+async def test_an_empty_company_is_one_empty_page() -> None:
+    vendor = company()
+    vendor.on(LIST, listed(total=0))
+    assert await walked(drivers(vendor)) == [()]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [answer(200), answer(200, {"users": []}), answer(500), listed(total=300), listed(user(), total=3, per_page=0)],
+)
+async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None:
+    vendor = company()
+    vendor.on(LIST, broken)
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    assert raised.value.failure.reason is Reason.DOWN
+
+
+async def test_find_reads_the_user_of_the_key() -> None:
+    vendor = company()
+    vendor.on(READ, one(user(OURS)))
+    assert await drivers(vendor).find(KEY, {}) == driver()
+
+
+@pytest.mark.parametrize("nobody", [NOBODY, one(user(role="admin"))])
+async def test_find_is_none_for_whoever_is_no_driver(nobody: Answer) -> None:
+    vendor = company()
+    vendor.on(READ, nobody)
+    vendor.on(BY_EXTERNAL_ID, nobody)
+    assert await drivers(vendor).find(KEY, {}) is None
+    assert await drivers(vendor).find(None, JANE) is None
+
+
+async def test_find_without_a_key_looks_for_our_external_id() -> None:
+    vendor = company()
+    vendor.on(BY_EXTERNAL_ID, one(user(OURS)))
+    assert await drivers(vendor).find(None, JANE) == driver()
+    assert vendor.queries(BY_EXTERNAL_ID) == [{"external_id": "p-1", "integration_name": "gps_portal"}]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_miss_is_recognised_by_its_words(status: int) -> None:
+    vendor = company()
+    vendor.on(BY_EXTERNAL_ID, answer(status, {"error_message": "User not found"}))
+    assert await drivers(vendor).find(None, JANE) is None
+
+
+async def test_find_raises_when_motive_cannot_tell() -> None:
+    vendor = company()
+    vendor.on(READ, answer(403, {"error_message": "no"}))
+    with pytest.raises(TargetFailed) as raised:
+        await drivers(vendor).find(KEY, {})
+    assert raised.value.failure == Rejected(reason=Reason.CREDENTIALS, detail="answered 403")
+
+
+async def test_looking_somebody_up_leaves_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    await drivers(company()).find(None, {"portal_driver_id": "p-1"})
+    assert "p-1" not in caplog.text

@@ -1,0 +1,96 @@
+import pytest
+
+from adapters.motive import MotiveAccess
+from adapters.motive.time_zones import to_iana, to_rails
+from adapters.motive.translate import to_driver, to_wire
+from adapters.motive.wire import User
+from domain.identity import Key
+from domain.roster import TargetDriver
+
+ACCESS = MotiveAccess(base_url="https://motive.test", api_key="hush")
+JANE = {
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "ref_id": "R-1",
+    "driveri_driver_id": "A1",
+    "email": "jane@fleet.test",
+    "phone": "555-0100",
+    "time_zone": "America/Denver",
+    "licence_number": "0042",
+    "licence_state": "TX",
+    "portal_driver_id": "p-1",
+}
+BODY = {
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "driver_company_id": "R-1",
+    "email": "jane@fleet.test",
+    "phone": "555-0100",
+    "time_zone": "Mountain Time (US & Canada)",
+    "drivers_license_number": "0042",
+    "drivers_license_state": "TX",
+}
+
+
+def test_a_profile_is_written_in_motives_words() -> None:
+    assert to_wire(JANE | {"country": "US", "driveri_group": "North", "licence_country": "US"}) == BODY
+
+
+def test_only_the_named_fields_are_written() -> None:
+    assert to_wire(JANE, ["ref_id", "portal_driver_id"]) == {"driver_company_id": "R-1"}
+
+
+def test_a_field_that_the_portal_leaves_blank_is_not_written() -> None:
+    assert to_wire({"first_name": "Jane"}, ["first_name", "email", "time_zone"]) == {"first_name": "Jane"}
+
+
+def test_a_time_zone_that_motive_has_no_name_for_is_not_written() -> None:
+    assert to_wire({"time_zone": "Antarctica/Troll"}) == {}
+
+
+def test_a_written_driver_reads_back_as_the_portal_states_it() -> None:
+    ours = [
+        {"id": 1, "external_id": "p-1", "integration_name": "gps_portal"},
+        {"id": 2, "external_id": "payroll-9", "integration_name": "payroll"},
+        {"id": 3, "external_id": "A1", "integration_name": "driveri"},
+    ]
+    user = User.model_validate({"id": 17, "role": "driver", "status": "active", **BODY, "external_ids": ours})
+    assert to_driver(user, ACCESS) == TargetDriver(key=Key("17"), active=True, profile=JANE)
+
+
+def test_a_bare_driver_reads_back_as_an_empty_profile() -> None:
+    user = User.model_validate({"id": 17, "role": "driver", "status": "deactivated", "email": "", "external_ids": None})
+    assert to_driver(user, ACCESS) == TargetDriver(key=Key("17"), active=False, profile={})
+
+
+@pytest.mark.parametrize(
+    ("iana", "rails"),
+    [
+        ("America/New_York", "Eastern Time (US & Canada)"),
+        ("America/Chicago", "Central Time (US & Canada)"),
+        ("America/Los_Angeles", "Pacific Time (US & Canada)"),
+        ("America/Phoenix", "Arizona"),
+        ("America/Anchorage", "Alaska"),
+        ("Pacific/Honolulu", "Hawaii"),
+        ("America/St_Johns", "Newfoundland"),
+        ("Etc/UTC", "UTC"),
+    ],
+)
+def test_a_time_zone_goes_there_and_back(iana: str, rails: str) -> None:
+    assert to_rails(iana) == rails
+    assert to_iana(rails) == iana
+
+
+@pytest.mark.parametrize(
+    ("iana", "shown"), [("America/Toronto", "America/New_York"), ("America/Vancouver", "America/Los_Angeles")]
+)
+def test_a_zone_without_a_name_goes_by_the_one_that_keeps_the_same_time(iana: str, shown: str) -> None:
+    assert to_iana(to_rails(iana) or "") == shown
+
+
+def test_a_rails_zone_without_a_counterpart_is_shown_as_it_is() -> None:
+    assert to_iana("Kathmandu") == "Kathmandu"
+
+
+def test_access_never_shows_its_secret() -> None:
+    assert "hush" not in repr(ACCESS)

@@ -1,0 +1,126 @@
+import pytest
+
+from domain.failures import Reason, Rejected
+from domain.identity import Key
+from domain.ports import Done, Missing
+from tests.unit.adapters.motive.company import (
+    BODY,
+    EDIT,
+    JANE,
+    KEY,
+    NOBODY,
+    OURS,
+    READ,
+    company,
+    driver,
+    drivers,
+    one,
+    user,
+)
+from tests.unit.adapters.vendor import answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_update_without_external_ids_is_one_call() -> None:
+    vendor = company()
+    vendor.on(EDIT, one(user(OURS)))
+    assert await drivers(vendor).update(KEY, JANE, ["email", "last_name"]) == Done(seen=driver())
+    assert vendor.calls == [EDIT]
+    assert vendor.body(EDIT) == {"last_name": "Doe", "email": "jane@fleet.test"}
+
+
+async def test_update_takes_external_ids_that_the_answer_leaves_out_as_wished() -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(200, {"user": {"id": 17, "role": "driver", "status": "active", **BODY}}))
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
+
+
+async def test_update_whose_answer_shows_nobody_reads_back() -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(200))
+    vendor.on(READ, one(user(OURS)))
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
+
+
+async def test_update_of_a_user_who_vanishes_meanwhile_is_missing() -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(200))
+    vendor.on(READ, NOBODY)
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == Missing(key=KEY)
+
+
+async def test_update_that_meets_another_role_says_so() -> None:
+    vendor = company()
+    vendor.on(EDIT, one(user(role="admin")))
+    detail = "user 17 has the role admin, not driver"
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == Rejected(reason=Reason.FOREIGN_ROLE, detail=detail)
+
+
+@pytest.mark.parametrize("fields", [[], ["country"]])
+async def test_update_of_no_field_that_motive_has_only_looks(fields: list[str]) -> None:
+    vendor = company()
+    vendor.on(READ, one(user(OURS)))
+    assert await drivers(vendor).update(KEY, JANE, fields) == Done(seen=driver())
+    assert vendor.calls == [READ]
+
+
+@pytest.mark.parametrize("fields", [[], ["email"], ["portal_driver_id"]])
+async def test_update_of_an_unknown_driver_is_missing(fields: list[str]) -> None:
+    vendor = company()
+    vendor.on(EDIT, NOBODY)
+    vendor.on(READ, NOBODY)
+    assert await drivers(vendor).update(KEY, JANE, fields) == Missing(key=KEY)
+
+
+async def test_update_that_is_refused_says_why() -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(400, {"error_message": "jane@fleet.test is no address"}))
+    expected = Rejected(reason=Reason.INVALID, detail="answered 400: <email> is no address")
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == expected
+
+
+async def test_rename_brings_the_whole_profile() -> None:
+    vendor = company()
+    vendor.on(READ, one(user(OURS)))
+    vendor.on(EDIT, one(user(OURS)))
+    assert await drivers(vendor).rename(KEY, Key("B2"), JANE) == Done(seen=driver())
+    assert vendor.body(EDIT) == BODY
+
+
+@pytest.mark.parametrize("role", ["fleet_user", "admin"])
+async def test_users_of_another_role_are_never_written_to(role: str) -> None:
+    vendor = company()
+    vendor.on(READ, one(user(OURS, role=role)))
+    target = drivers(vendor)
+    expected = Rejected(reason=Reason.FOREIGN_ROLE, detail=f"user 17 has the role {role}, not driver")
+    assert await target.delete(KEY) == expected
+    assert await target.reinstate(KEY, JANE) == expected
+    assert await target.update(KEY, JANE, ["email", "portal_driver_id"]) == expected
+    assert await target.update(KEY, JANE, []) == expected
+    assert set(vendor.calls) == {READ}
+
+
+async def test_calls_about_a_user_who_is_gone_are_missing() -> None:
+    vendor = company()
+    vendor.on(READ, NOBODY)
+    assert await drivers(vendor).delete(KEY) == Missing(key=KEY)
+    assert await drivers(vendor).reinstate(KEY, JANE) == Missing(key=KEY)
+    vendor.on(READ, one(user(OURS)))
+    vendor.on(EDIT, NOBODY)
+    assert await drivers(vendor).delete(KEY) == Missing(key=KEY)
+    assert await drivers(vendor).reinstate(KEY, JANE) == Missing(key=KEY)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_refused_credentials_end_a_call(status: int) -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(status, {"error_message": "no"}))
+    expected = Rejected(reason=Reason.CREDENTIALS, detail=f"answered {status}")
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == expected
+
+
+async def test_close_ends_without_a_call() -> None:
+    vendor = company()
+    await drivers(vendor).close()
+    assert vendor.calls == []

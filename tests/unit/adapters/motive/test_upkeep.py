@@ -1,0 +1,121 @@
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.access import ExternalIdsField
+from domain.failures import Reason, Rejected, Unavailable
+from domain.identity import Key
+from domain.ports import Answer as PortAnswer
+from domain.ports import Done, Missing
+from tests.unit.adapters.vendor import Answer, Vendor, answer
+
+pytestmark = pytest.mark.anyio
+
+READ = "GET /v1/users/17"
+EDIT = "PUT /v1/users/17"
+ADD_ID = "POST /v1/external_ids"
+
+KEY = Key("17")
+PROFILE = {"portal_driver_id": "p-1", "driveri_driver_id": "A1"}
+PORTAL = {"id": 1, "external_id": "p-1", "integration_name": "gps_portal"}
+DRIVERI = {"id": 2, "external_id": "A1", "integration_name": "driveri"}
+FORMER = {"id": 2, "external_id": "A0", "integration_name": "driveri"}
+PAYROLL = {"id": 3, "external_id": "payroll-9", "integration_name": "payroll"}
+LOST = Rejected(
+    reason=Reason.NOT_EFFECTIVE,
+    detail="external ids of other integrations were lost and could not be restored: payroll",
+)
+
+
+def shown(*external_ids: dict[str, object]) -> Answer:
+    return answer(200, {"user": {"id": 17, "role": "driver", "status": "active", "external_ids": list(external_ids)}})
+
+
+def company(*reads: Answer) -> Vendor:
+    vendor = Vendor()
+    vendor.on(READ, *reads)
+    vendor.on(EDIT, shown())
+    vendor.on(ADD_ID, answer(201, {}))
+    return vendor
+
+
+async def updated(
+    vendor: Vendor, profile: dict[str, str], spelling: ExternalIdsField = "external_ids_attributes"
+) -> PortAnswer:
+    access = MotiveAccess(base_url="https://motive.test", api_key="hush", external_ids_field=spelling)
+    target = MotiveDrivers(access, transport=vendor.transport, pause=vendor.pause, jitter=lambda: 0.0)
+    return await target.update(KEY, profile, ["portal_driver_id", "driveri_driver_id"])
+
+
+def seen(answered: PortAnswer) -> dict[str, str]:
+    assert isinstance(answered, Done)
+    return dict(answered.seen.profile)
+
+
+@pytest.mark.parametrize("spelling", ["external_ids_attributes", "external_ids"])
+async def test_an_update_sends_everybodys_external_ids_and_reads_back(spelling: ExternalIdsField) -> None:
+    vendor = company(shown(PAYROLL, FORMER), shown(PAYROLL, PORTAL, DRIVERI))
+    assert seen(await updated(vendor, PROFILE, spelling)) == PROFILE
+    added = {"external_id": "p-1", "integration_name": "gps_portal"}
+    assert vendor.body(EDIT) == {spelling: [PAYROLL, added, DRIVERI]}
+    assert vendor.calls == [READ, EDIT, READ]
+
+
+async def test_external_ids_in_step_are_not_written_again() -> None:
+    vendor = company(shown(PORTAL, PAYROLL, DRIVERI))
+    assert seen(await updated(vendor, PROFILE)) == PROFILE
+    assert vendor.calls == [READ]
+
+
+async def test_an_entry_that_an_update_lost_is_restored() -> None:
+    vendor = company(shown(PAYROLL), shown(PORTAL, DRIVERI), shown(PORTAL, DRIVERI, PAYROLL))
+    with capture_logs() as logs:
+        assert seen(await updated(vendor, PROFILE)) == PROFILE
+    said = {"event": "external_id_restored", "log_level": "warning", "user": "17", "integration": "payroll"}
+    assert logs == [said]
+    assert vendor.body(ADD_ID) == {
+        "external_id": "payroll-9",
+        "integration_name": "payroll",
+        "external_id_holder_id": 17,
+        "external_id_holder_type": "User",
+    }
+    assert vendor.calls == [READ, EDIT, READ, ADD_ID, READ]
+
+
+@pytest.mark.parametrize("refused", [answer(400, {"error_message": "no"}), answer(503), answer(201, {})])
+async def test_an_entry_that_cannot_be_restored_is_reported(refused: Answer) -> None:
+    vendor = company(shown(PAYROLL), shown(PORTAL, DRIVERI))
+    vendor.on(ADD_ID, refused)
+    assert await updated(vendor, PROFILE) == LOST
+
+
+async def test_a_loss_is_reported_even_if_the_repair_cannot_be_read_back() -> None:
+    vendor = company(shown(PAYROLL), shown(PORTAL, DRIVERI), answer(500))
+    assert await updated(vendor, PROFILE) == LOST
+
+
+async def test_a_driveri_id_that_the_portal_blanked_is_removed() -> None:
+    vendor = company(shown(PORTAL, FORMER, PAYROLL), shown(PORTAL, FORMER, PAYROLL), shown(PORTAL, PAYROLL))
+    vendor.on("DELETE /v1/external_ids/2", answer(204))
+    assert seen(await updated(vendor, {"portal_driver_id": "p-1"})) == {"portal_driver_id": "p-1"}
+    assert vendor.calls == [READ, EDIT, READ, "DELETE /v1/external_ids/2", READ]
+    assert vendor.body(EDIT) == {"external_ids_attributes": [PAYROLL, PORTAL]}
+
+
+async def test_a_removal_that_does_not_answer_may_be_tried_again() -> None:
+    vendor = company(shown(PORTAL, FORMER))
+    vendor.on("DELETE /v1/external_ids/2", answer(500))
+    expected = Unavailable(reason=Reason.DOWN, detail="answered 500")
+    assert await updated(vendor, {"portal_driver_id": "p-1"}) == expected
+
+
+async def test_external_ids_that_do_not_take_are_not_effective() -> None:
+    vendor = company(shown(PAYROLL))
+    detail = "answered without an error, but our external ids are not there"
+    assert await updated(vendor, PROFILE) == Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
+
+
+async def test_a_user_who_vanishes_meanwhile_is_missing() -> None:
+    gone = answer(404, {"error_message": "user not found"})
+    assert await updated(company(shown(PAYROLL), gone), PROFILE) == Missing(key=KEY)
+    assert await updated(company(shown(PAYROLL), shown(), gone), PROFILE) == Missing(key=KEY)

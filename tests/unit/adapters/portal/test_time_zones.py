@@ -1,0 +1,37 @@
+"""People's words for time zones end as IANA names."""
+
+from zoneinfo import available_timezones
+
+import pytest
+
+from adapters.portal import time_zones
+from adapters.portal.time_zones import to_iana
+
+
+@pytest.mark.parametrize(
+    ("written", "iana"),
+    [
+        ("America/Denver", "America/Denver"),
+        ("america/DENVER", "America/Denver"),
+        ("Europe/Madrid", "Europe/Madrid"),
+        ("US/Mountain", "America/Denver"),
+        ("Canada/Atlantic", "America/Halifax"),
+        ("MST7MDT", "America/Denver"),
+        ("Mountain Time (US & Canada)", "America/Denver"),
+        ("mountain time  (us & canada)", "America/Denver"),
+        ("Arizona", "America/Phoenix"),
+        ("Newfoundland", "America/St_Johns"),
+    ],
+)
+def test_iana_names_aliases_and_rails_names_become_iana_names(written: str, iana: str) -> None:
+    assert to_iana(written) == iana
+
+
+@pytest.mark.parametrize("written", ["Middle Earth", "MDT", "localtime", "-07:00", ""])
+def test_what_names_no_zone_is_unknown(written: str) -> None:
+    assert to_iana(written) is None
+
+
+def test_every_answer_of_the_tables_is_a_zone() -> None:
+    answers = {*time_zones._BY_RAILS_NAME.values(), *time_zones._BY_ALIAS.values()}
+    assert answers <= available_timezones()

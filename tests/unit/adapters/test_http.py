@@ -1,0 +1,228 @@
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from adapters.http import REFUSED, Call, Intent, Sender, answered, parsed, refusal, seconds_until
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import Key
+from domain.ports import Answer, Missing
+from tests.unit.adapters.vendor import Vendor, answer, failure, page
+
+pytestmark = pytest.mark.anyio
+
+NOON = 1_767_268_800.0  # Thu, 01 Jan 2026 12:00:00 GMT
+
+READ = Call(path="/things")
+WRITE = Call(method="PUT", path="/things", intent=Intent.WRITE, body={"a": 1})
+CREATE = Call(method="POST", path="/things", intent=Intent.CREATE, body={"a": 1})
+
+
+class Thing(BaseModel):
+    """A form to read into."""
+
+    name: str
+    size: int
+
+
+def sender(vendor: Vendor) -> Sender:
+    return Sender(
+        base_url="https://vendor.test/api",
+        headers={},
+        transport=vendor.transport,
+        clock=lambda: NOON,
+        pause=vendor.pause,
+        jitter=lambda: 0.0,
+    )
+
+
+async def failure_of(vendor: Vendor, call: Call) -> object:
+    with pytest.raises(TargetFailed) as raised:
+        await sender(vendor).send(call)
+    return raised.value.failure
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 400, 401, 403, 404, 409, 422])
+async def test_a_success_or_a_refusal_is_an_answer(status: int) -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(status))
+    assert (await sender(vendor).send(READ)).status_code == status
+    assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize("call", [READ, WRITE, CREATE])
+async def test_a_blip_is_tried_again_at_once(call: Call) -> None:
+    vendor = Vendor()
+    vendor.on(f"{call.method} /api/things", failure(httpx.ConnectError), answer(503), answer(200))
+    assert (await sender(vendor).send(call)).status_code == 200
+    assert vendor.waits == [0.2, 0.4]
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+async def test_a_write_that_was_never_sent_is_down_after_three_retries(error: type[httpx.TransportError]) -> None:
+    vendor = Vendor()
+    vendor.on("PUT /api/things", failure(error))
+    assert await failure_of(vendor, WRITE) == Unavailable(reason=Reason.DOWN, detail="no connection")
+    assert vendor.waits == [0.2, 0.4, 0.8]
+
+
+@pytest.mark.parametrize("call", [WRITE, CREATE])
+@pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.RemoteProtocolError])
+async def test_a_write_without_an_answer_is_never_repeated(call: Call, error: type[httpx.TransportError]) -> None:
+    vendor = Vendor()
+    vendor.on(f"{call.method} /api/things", failure(error))
+    assert await failure_of(vendor, call) == Unavailable(reason=Reason.NO_ANSWER, detail="sent, but no answer came")
+    assert len(vendor.requests) == 1
+
+
+async def test_a_read_without_an_answer_is_repeated() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", failure(httpx.ReadTimeout), answer(200))
+    assert (await sender(vendor).send(READ)).status_code == 200
+
+
+async def test_a_read_that_is_never_answered_is_down() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", failure(httpx.ReadTimeout))
+    assert await failure_of(vendor, READ) == Unavailable(reason=Reason.DOWN, detail="no answer to a read")
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_create_lost_behind_a_gateway_is_not_repeated(status: int) -> None:
+    vendor = Vendor()
+    vendor.on("POST /api/things", answer(status))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail=f"sent, but a gateway answered {status}")
+    assert await failure_of(vendor, CREATE) == expected
+    assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_write_that_states_the_whole_wish_is_repeated_behind_a_gateway(status: int) -> None:
+    vendor = Vendor()
+    vendor.on("PUT /api/things", answer(status), answer(200))
+    assert (await sender(vendor).send(WRITE)).status_code == 200
+
+
+@pytest.mark.parametrize("status", [500, 501, 408, 302])
+async def test_what_is_neither_success_nor_refusal_is_down(status: int) -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(status))
+    assert await failure_of(vendor, READ) == Unavailable(reason=Reason.DOWN, detail=f"answered {status}")
+    assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+async def test_a_web_page_is_no_answer(status: int) -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", page(status))
+    assert await failure_of(vendor, READ) == Unavailable(reason=Reason.DOWN, detail=f"answered {status}")
+
+
+async def test_a_short_limit_is_waited_for() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(429, headers={"Retry-After": "1"}), answer(200))
+    assert (await sender(vendor).send(READ)).status_code == 200
+    assert vendor.waits == [1.0]
+
+
+async def test_a_long_limit_is_the_callers_decision() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(429, headers={"Retry-After": "Thu, 01 Jan 2026 12:01:30 GMT"}))
+    expected = Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=90.0)
+    assert await failure_of(vendor, READ) == expected
+    assert len(vendor.requests) == 1
+
+
+async def test_a_limit_without_a_time_is_tried_again_with_growing_delays() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(429))
+    assert await failure_of(vendor, READ) == Unavailable(reason=Reason.LIMITED, detail="answered 429")
+    assert vendor.waits == [0.2, 0.4, 0.8]
+
+
+async def test_maintenance_with_a_long_wait_says_for_how_long() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(503, headers={"Retry-After": "600"}))
+    expected = Unavailable(reason=Reason.DOWN, detail="answered 503", retry_after=600.0)
+    assert await failure_of(vendor, READ) == expected
+
+
+async def test_jitter_spreads_retries_by_up_to_half() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(503), answer(200))
+    spread = Sender(
+        base_url="https://vendor.test/api",
+        headers={},
+        transport=vendor.transport,
+        clock=lambda: NOON,
+        pause=vendor.pause,
+        jitter=lambda: 0.5,
+    )
+    await spread.send(READ)
+    assert vendor.waits == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        (" 17 ", 17.0),
+        ("Thu, 01 Jan 2026 12:00:05 GMT", 5.0),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
+    assert seconds_until(text, NOON) == seconds
+
+
+def test_a_body_of_another_form_is_named_by_its_places_only() -> None:
+    reply = httpx.Response(200, json={"name": 7, "size": "Jane"})
+    with pytest.raises(TargetFailed) as raised:
+        parsed(reply, Thing)
+    expected = Unavailable(reason=Reason.DOWN, detail="an answer of an unexpected form at name, size")
+    assert raised.value.failure == expected
+
+
+def test_an_empty_body_where_one_is_needed_is_down() -> None:
+    with pytest.raises(TargetFailed) as raised:
+        parsed(httpx.Response(200), Thing)
+    assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail="an answer of an unexpected form at body")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_told_apart(status: int) -> None:
+    expected = Rejected(reason=Reason.CREDENTIALS, detail=f"answered {status}")
+    assert refusal(httpx.Response(status), "no", {}) == expected
+
+
+def test_an_unknown_address_is_a_matter_of_configuration() -> None:
+    assert refusal(httpx.Response(404), "", {}).reason is Reason.NOT_CONFIGURED
+
+
+@pytest.mark.parametrize("status", sorted(REFUSED))
+def test_a_refusal_repeats_the_vendor_without_personal_data(status: int) -> None:
+    words = "Doe: jane@fleet.test and JANE@other.test or +1 (555) 123-4567 are in use"
+    profile = {"last_name": "Doe", "email": "jane@fleet.test"}
+    expected = Rejected(
+        reason=Reason.INVALID, detail=f"answered {status}: <last_name>: <email> and <...> or <...> are in use"
+    )
+    assert refusal(httpx.Response(status), words, profile) == expected
+
+
+def test_a_refusal_without_a_profile_keeps_the_vendors_words_to_itself() -> None:
+    assert refusal(httpx.Response(400), "Jane Doe", {}) == Rejected(reason=Reason.INVALID, detail="answered 400")
+
+
+async def test_a_failure_on_the_way_becomes_the_answer() -> None:
+    failed = Unavailable(reason=Reason.DOWN, detail="answered 500")
+
+    async def call() -> Answer:
+        raise TargetFailed(failed)
+
+    async def other_call() -> Answer:
+        return Missing(key=Key("A1"))
+
+    assert await answered(call()) == failed
+    assert await answered(other_call()) == Missing(key=Key("A1"))
