@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.identity import Target
+from domain.ports import CredentialsUnreadable
 
 
 class DriveriCredentials(BaseModel):
@@ -36,10 +38,6 @@ class AccountCredentials(BaseModel):
     motive: MotiveCredentials | None = None
 
 
-class CredentialsUnreadable(Exception):
-    """The credentials file is there but cannot be used; the message says why, without quoting it."""
-
-
 class CredentialsFile:
     """The file, read again whenever it has changed."""
 
@@ -52,12 +50,12 @@ class CredentialsFile:
         """What an account has; nothing where it is not in the file. Raises `CredentialsUnreadable`."""
         return self._read().get(account, AccountCredentials())
 
-    def keep(self, account: str, target: Target, values: dict[str, str]) -> None:
+    def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
         """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
         accounts = dict(self._read())
         known = accounts.get(account, AccountCredentials()).model_dump()
         try:
-            accounts[account] = AccountCredentials.model_validate({**known, str(target): values})
+            accounts[account] = AccountCredentials.model_validate({**known, str(target): dict(values)})
         except ValidationError as wrong:
             missing = ", ".join(str(each["loc"][-1]) for each in wrong.errors())
             raise CredentialsUnreadable(f"credentials for {target} need: {missing}") from None

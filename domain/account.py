@@ -11,6 +11,9 @@ from uuid import UUID
 from domain.event import Event
 from domain.identity import AccountId, Target, account_stream
 
+MOST_HOLDS = 1000
+"""Held deletes that one fact names, so that no record grows with the fleet."""
+
 
 class Tier(StrEnum):
     """What the customer has bought of the Portal."""
@@ -241,9 +244,15 @@ class Request:
         digest: str,
         holds: list[list[str | int]],
     ) -> tuple[AccountEvent, ...]:
-        """Approve or reject exactly the held deletes that the person saw."""
+        """Approve or reject exactly the held deletes that the person saw, in facts of a bounded size."""
         role = account.role_of(self.by)
-        return (verdict(**self._origin(account, role), target=target, digest=digest, holds=holds),)
+        facts = [
+            verdict(
+                **self._origin(account, role), target=target, digest=digest, holds=holds[start : start + MOST_HOLDS]
+            )
+            for start in range(0, len(holds), MOST_HOLDS)
+        ]
+        return tuple(replace(fact, originator_version=account.version + step) for step, fact in enumerate(facts, 1))
 
     def _as_master_user(self, account: Account) -> Role:
         if self.by != account.master_user:

@@ -1,5 +1,6 @@
 """How a target's answer is recorded on the link; what follows from it, `decide` says as ever."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from domain.drafting import in_sequence, origin
@@ -13,6 +14,8 @@ from domain.driver_link import (
     Parked,
     Refused,
 )
+from domain.identity import Key
+from domain.ledger import Ledger
 from domain.report import CallAnswered, Outcome
 from domain.wish import to_change
 
@@ -20,8 +23,13 @@ MOST_CORRECTIONS = 5
 """After so many answers in a row that the target is not as it last said, a person has to look."""
 
 
-def record(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:
-    """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked."""
+def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger | None = None) -> tuple[LinkEvent, ...]:
+    """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked.
+
+    A driver that another link has got meanwhile cannot be linked a second time: for this link it exists already.
+    """
+    if ledger and report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
+        return _corrected(link, replace(report, outcome=Outcome.EXISTS), at)
     match Outcome(report.outcome):
         case Outcome.CONFIRMED:
             return (_confirmed(link, report, at),)

@@ -36,7 +36,8 @@ class Contest:
 class Ledger:
     """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
 
-    A mark is claimed by the first who wished it, or is linked by it, and by nobody else.
+    A mark is claimed by the first who wished it, and by nobody else; a key by whose link has it, whoever wished it.
+    `linked` names, by its mark, for each key the portal driver whose link has it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Ledger:
         roster: Roster | None = None,
         claimed: Mapping[str, PortalDriverId] | None = None,
         waiting: Mapping[PortalDriverId, str] | None = None,
+        linked: Mapping[str, PortalDriverId] | None = None,
         guard: Guard | None = None,
     ) -> None:
         self.target = target
@@ -53,10 +55,15 @@ class Ledger:
         self.guard = guard or Guard()
         self._claimed = dict(claimed or {})
         self._waiting = dict(waiting or {})
+        self._linked = dict(linked or {})
 
     def holder(self, mark: str) -> PortalDriverId | None:
         """The portal driver that has this mark for itself."""
         return self._claimed.get(mark)
+
+    def is_linked_elsewhere(self, driver: PortalDriverId, key: Key) -> bool:
+        """Whether the link of another portal driver has this key."""
+        return self._linked.get(key_mark(self.target, key), driver) != driver
 
     def contest(self, wish: Wish, found: TargetDriver | None) -> Contest | None:
         """The first mark of the wish, or of the driver found for it, that somebody else holds."""
@@ -91,10 +98,18 @@ class Ledger:
             del self._claimed[mark]
         for mark in wanted:
             self._claimed.setdefault(mark, after.driver)
+        self._record_key(before, after)
         self._record_waiting(after)
         for event in events:
             self._record_delete(after.driver, event)
         return freed
+
+    def _record_key(self, before: DriverLink, after: DriverLink) -> None:
+        if before.key is not None:
+            self._linked.pop(key_mark(self.target, before.key), None)
+        if after.key is not None:
+            mark = key_mark(self.target, after.key)
+            self._linked[mark] = self._claimed[mark] = after.driver
 
     def _record_waiting(self, link: DriverLink) -> None:
         if link.parked and link.parked.waits_for:

@@ -1,11 +1,11 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from domain.failures import Rejected, Unavailable
-from domain.identity import Key
+from domain.identity import Key, Target
 from domain.profile import Profile
 from domain.roster import TargetDriver
 
@@ -78,4 +78,16 @@ class TargetDrivers(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and tokens."""
+        ...
+
+
+class CredentialsUnreadable(Exception):
+    """Credentials are there but cannot be used; the message says why, without quoting them."""
+
+
+class CredentialsKeeper(Protocol):
+    """Where an account's credentials at targets are kept, apart from every store."""
+
+    def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
+        """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
         ...

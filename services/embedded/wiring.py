@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.credentials import CredentialsFile, CredentialsUnreadable, DriveriCredentials, MotiveCredentials
+from adapters.credentials import CredentialsFile, DriveriCredentials, MotiveCredentials
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.store.sqlite import SqliteStore
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
-from domain.ports import TargetDrivers
+from domain.ports import CredentialsKeeper, CredentialsUnreadable, TargetDrivers
 from domain.storing import Row
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
@@ -34,7 +34,7 @@ class Embedded:
     intake_service: Service
     decider_service: Service
     projectors: Mapping[Target, ProjectorApp]
-    credentials: CredentialsFile
+    credentials: CredentialsKeeper
     connections: "Connections"
 
     @property

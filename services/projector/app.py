@@ -12,11 +12,12 @@ from domain.ports import TargetDrivers
 from services.projector.calling import carry_out, settle
 from services.projector.handlers import Wishes
 from services.projector.jobs import Driver, Job, Jobs
+from services.projector.read_models import Task
 from services.projector.reporting import Reporting, Result
 from services.projector.walking import Walk, Walks
-from services.runtime.service import Bell, Service
+from services.runtime.service import LINGER, Bell, Service
 
-MOST_CALLS = 24
+MOST_CALLS = 32
 """Calls under way at a time, over all accounts."""
 
 _REST = 0.5
@@ -67,6 +68,11 @@ class ProjectorApp:
                 await asyncio.wait(self._under_way.values())
                 await self._report()
 
+    def work_left(self) -> int:
+        """How much is not done yet: records to take over, orders to carry out, rosters to walk."""
+        tasks = sum(self.service.store.count(Task).values())
+        return self.service.lag() + tasks + len(self._walks.due())
+
     async def _keep_calling(self) -> None:
         waiter = self._bell.waiter()
         while True:
@@ -76,6 +82,7 @@ class ProjectorApp:
             rung = asyncio.create_task(waiter.wait())
             await asyncio.wait({*self._under_way.values(), rung}, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
             rung.cancel()
+            await asyncio.sleep(LINGER)
             await self._report()
 
     async def _start(self) -> None:

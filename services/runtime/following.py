@@ -42,6 +42,10 @@ class Follower:
             self._take_over(records)
         return len(records)
 
+    def lag(self) -> int:
+        """How far the store is behind the stream; 0 when everything is taken over."""
+        return self._stream.end() - self._store.position(self._stream.name)
+
     def _take_over(self, records: Sequence[Record]) -> None:
         try:
             self._commit(self._handled(records), records[-1].position)

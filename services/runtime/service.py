@@ -13,6 +13,9 @@ from services.runtime.following import Feed, Follower
 _REST = 1.0
 """Seconds after which a service looks at its streams though no bell rang."""
 
+LINGER = 0.02
+"""Seconds between a ring and the look: what comes meanwhile goes into the same batch."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -54,7 +57,8 @@ class Service:
         self.name = name
         self.store = store
         self._bell = bell
-        self._steps = [*(Follower(feed, store, clock).step for feed in feeds), *chores]
+        self._followers = [Follower(feed, store, clock) for feed in feeds]
+        self._steps = [*(follower.step for follower in self._followers), *chores]
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def run(self) -> None:
@@ -67,10 +71,15 @@ class Service:
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(waiter.wait(), _REST)
+            await asyncio.sleep(LINGER)
 
     def step(self) -> int:
         """Take over what the streams have, and do the chores; how much there was."""
         return sum(step() for step in self._steps)
+
+    def lag(self) -> int:
+        """How far this service is behind its streams."""
+        return sum(follower.lag() for follower in self._followers)
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work on the store, after whatever it does now."""

@@ -1,0 +1,94 @@
+"""`driverlink`: every command, and how each failure ends in one clear line and an exit status of its own."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import structlog
+import typer
+
+from domain.storing import StoreFailed
+from services.cli.accounts import accounts, sync
+from services.cli.approvals import approvals
+from services.cli.asking import events, explain, status
+from services.cli.demo import demo
+from services.cli.importing import change, import_file
+from services.cli.logging import configure_logging
+from services.cli.reaching import CommandRefused
+from services.cli.rebuild import rebuild
+from services.cli.up import sandbox, up
+from services.cli.wiring import UnreadableExport
+from services.embedded.folder import FolderUnusable
+from services.embedded.settings import WrongSettings
+from services.sandbox.serving import NotLoopback, PortBusy
+from services.sandbox.validation import SeedRefused
+
+app = typer.Typer(
+    name="driverlink",
+    help="Keeps the drivers of the Portal in step with Driveri and Motive, and says why.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(accounts, name="accounts")
+app.add_typer(sync, name="sync")
+app.command("import")(import_file)
+app.add_typer(change, name="change")
+app.command()(status)
+app.command()(events)
+app.command()(explain)
+app.add_typer(approvals, name="approvals")
+app.command()(up)
+app.command()(rebuild)
+app.command()(sandbox)
+app.command()(demo)
+
+_CLEAR = (
+    CommandRefused,
+    FolderUnusable,
+    NotLoopback,
+    PortBusy,
+    SeedRefused,
+    StoreFailed,
+    UnreadableExport,
+    WrongSettings,
+)
+"""Failures whose message is one line that says what to do."""
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if wanted:
+        typer.echo(f"driverlink {version('driverlink')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to standard error.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback has done the work
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
+    ] = False,
+) -> None:
+    configure_logging(is_verbose=verbose)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (*_CLEAR, ExceptionGroup) as failure:
+        clear = _clear(failure)
+        if clear is None:
+            raise
+        typer.echo(f"driverlink: {clear}", err=True)
+        sys.exit(1)
+
+
+def _clear(failure: BaseException) -> BaseException | None:
+    """The failure that has a clear line, out of those that happened together."""
+    if isinstance(failure, BaseExceptionGroup):
+        return next((clear for each in failure.exceptions if (clear := _clear(each))), None)
+    return failure if isinstance(failure, _CLEAR) else None

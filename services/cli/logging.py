@@ -1,0 +1,22 @@
+"""Log lines: one event each, with keys and values, to standard error."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logging(*, is_verbose: bool) -> None:
+    """Show warnings, or everything."""
+    level = logging.INFO if is_verbose else logging.WARNING
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

@@ -1,0 +1,83 @@
+"""How a command reaches the services: through the owner's local socket, or by opening the data folder itself."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from services.control.app import to_app
+from services.embedded.folder import DataFolder, FolderOwned
+from services.embedded.settings import EmbeddedSettings
+from services.embedded.wiring import open_embedded
+
+_PATIENCE = 600.0
+"""Seconds to wait for an answer."""
+
+
+class CommandRefused(Exception):
+    """The services refused what the command asked; the message says why and what to do."""
+
+
+class Services:
+    """The services, as a command asks them."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
+        """What is there. Raises `CommandRefused`."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return _answered(await self._client.get(path, params=given))
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Ask for something to be done. Raises `CommandRefused`."""
+        return _answered(await self._client.post(path, json=body))
+
+
+@asynccontextmanager
+async def reached(settings: EmbeddedSettings) -> AsyncIterator[Services]:
+    """The services of the data folder. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
+    folder = DataFolder(settings.data)
+    try:
+        folder.__enter__()
+    except FolderOwned as owned:
+        async with _through_socket(folder, owned) as services:
+            yield services
+        return
+    try:
+        async with _opened(settings) as services:
+            yield services
+    finally:
+        folder.__exit__(None, None, None)
+
+
+@asynccontextmanager
+async def _opened(settings: EmbeddedSettings) -> AsyncIterator[Services]:
+    embedded = open_embedded(settings)
+    try:
+        transport = httpx.ASGITransport(to_app(embedded))
+        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
+            yield Services(client)
+    finally:
+        await embedded.connections.close()
+        embedded.close()
+
+
+@asynccontextmanager
+async def _through_socket(folder: DataFolder, owned: FolderOwned) -> AsyncIterator[Services]:
+    transport = httpx.AsyncHTTPTransport(uds=str(folder.socket))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
+            yield Services(client)
+    except httpx.TransportError:
+        raise CommandRefused(f"{owned}; or, if it is only just starting or ending, try again") from None
+
+
+def _answered(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    if response.is_success:
+        return response.json()
+    try:
+        raise CommandRefused(str(response.json()["error"]))
+    except (ValueError, KeyError, TypeError):
+        raise CommandRefused(f"the services answered {response.status_code}; see their log") from None

@@ -1,0 +1,39 @@
+"""What every command shares: its data folder, and one clear line for everything that can go wrong."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from services.cli.reaching import CommandRefused, Services, reached
+from services.embedded.settings import read_settings
+
+T = TypeVar("T")
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="The data folder [env: DRIVERLINK_DATA, default: driverlink-data]", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts in place of tables.")]
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
+PersonOption = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking, by their Portal user name.")]
+
+
+def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]]) -> T:
+    """Ask the services of a data folder something. Raises what `main` turns into one line."""
+
+    async def run() -> T:
+        async with reached(read_settings(data)) as services:
+            return await asking(services)
+
+    return asyncio.run(run())
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command that is asynchronous."""
+    return asyncio.run(work)
+
+
+__all__ = ["AccountArgument", "CommandRefused", "DataOption", "JsonOption", "PersonOption", "ask", "run_async"]

@@ -1,0 +1,70 @@
+"""`driverlink up` and `driverlink sandbox`: what runs until Ctrl-C."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.printing import err, out
+from services.cli.reaching import CommandRefused
+from services.cli.running import DataOption, run_async
+from services.control.app import to_app
+from services.embedded.app import run, stopping_on_signals
+from services.embedded.folder import DataFolder
+from services.embedded.settings import EmbeddedSettings, read_settings
+from services.embedded.wiring import open_embedded
+from services.sandbox.sample import SAMPLE
+from services.sandbox.serving import Sandboxes, Seeds, serve
+
+
+def up(data: DataOption = None) -> None:
+    """Run everything in this process until Ctrl-C, on a data folder; it goes on where it was."""
+    settings = read_settings(data)
+    run_async(_up(settings))
+
+
+async def _up(settings: EmbeddedSettings) -> None:
+    stop = asyncio.Event()
+    with DataFolder(settings.data) as folder, stopping_on_signals(stop):
+        embedded = open_embedded(settings)
+        try:
+            err.print(f"driverlink runs on {settings.data}; Ctrl-C ends it", markup=False)
+            await run(embedded, to_app(embedded), folder, stop=stop)
+        finally:
+            embedded.close()
+    err.print("driverlink has ended; everything is stored")
+
+
+def sandbox(
+    driveri_port: Annotated[int, typer.Option(help="The port of Driveri's sandbox; 0: any free one.")] = 8101,
+    motive_port: Annotated[int, typer.Option(help="The port of Motive's sandbox; 0: any free one.")] = 8102,
+    seed: Annotated[
+        Path | None,
+        typer.Option(help="A folder with driveri.json and motive.json [default: the sample].", show_default=False),
+    ] = None,
+    *,
+    empty: Annotated[bool, typer.Option("--empty", help="Start without tenants, companies and drivers.")] = False,
+) -> None:
+    """Run local stand-ins of the Driveri and Motive APIs over real HTTP until Ctrl-C."""
+    run_async(serve("127.0.0.1", driveri_port, motive_port, Seeds() if empty else _seeds(seed or SAMPLE), _announce))
+
+
+def _announce(running: Sandboxes) -> None:
+    out.print(f"Driveri: {running.driveri}")
+    out.print(f"Motive:  {running.motive}")
+    out.file.flush()
+
+
+def _seeds(folder: Path) -> Seeds:
+    return Seeds(driveri=_seed(folder / "driveri.json"), motive=_seed(folder / "motive.json"))
+
+
+def _seed(path: Path) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as failure:
+        raise CommandRefused(f"the seed {path} cannot be read: {failure.strerror}") from None
+    except ValueError:
+        raise CommandRefused(f"the seed {path} is no JSON") from None

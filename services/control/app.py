@@ -1,0 +1,47 @@
+"""What commands ask of the process that owns the data folder: a small web application on its local socket.
+
+A command that finds nobody owning the folder opens it, and asks the same application in its own process.
+"""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from domain.account import NotPermitted
+from domain.ports import CredentialsUnreadable
+from domain.storing import StoreConflict, StoreFailed
+from services.accounts.handlers import UnknownAccount
+from services.control.accounts import AccountRoutes
+from services.control.approvals import ApprovalRoutes
+from services.control.asking import AskingRoutes
+from services.control.drivers import DriverRoutes
+from services.control.messages import Malformed
+from services.embedded.wiring import Embedded
+from services.intake.handlers import SnapshotRefused, UnknownDriver
+
+_STATUS: dict[type[Exception], int] = {
+    Malformed: 400,
+    NotPermitted: 403,
+    UnknownAccount: 404,
+    UnknownDriver: 404,
+    SnapshotRefused: 409,
+    StoreConflict: 409,
+    CredentialsUnreadable: 409,
+    StoreFailed: 503,
+}
+
+
+def to_app(embedded: Embedded) -> Starlette:
+    """The application of one process; a refused request answers `{"error": one line}`."""
+    parts = (
+        AccountRoutes(embedded),
+        DriverRoutes(embedded),
+        ApprovalRoutes(embedded),
+        AskingRoutes(embedded),
+    )
+    routes = [route for part in parts for route in part.routes()]
+    return Starlette(routes=routes, exception_handlers=dict.fromkeys(_STATUS, _refuse))
+
+
+async def _refuse(_: Request, refused: Exception) -> Response:
+    return JSONResponse({"error": str(refused)}, _STATUS[type(refused)])

@@ -1,0 +1,57 @@
+"""Held deletes, and what people say of them."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from domain.account import Account, AccountEvent, DeletesApproved, DeletesJudged, DeletesRejected, NotPermitted
+from domain.account import Request as Person
+from services.accounts.handlers import Asking
+from services.asking.approvals import HeldSet, held
+from services.control.messages import Judge, received
+from services.embedded.wiring import Embedded
+
+
+class ApprovalRoutes:
+    """Everything below `/accounts/{account}/approvals`."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._decider = embedded.decider_service
+        self._embedded = embedded
+
+    def routes(self) -> list[Route]:
+        """Where these questions are asked."""
+        return [
+            Route("/accounts/{account}/approvals", self._show, methods=["GET"]),
+            Route("/accounts/{account}/approvals", self._judge, methods=["POST"]),
+        ]
+
+    async def _show(self, request: Request) -> Response:
+        await self._embedded.accounts_service.call(self._embedded.accounts.show, request.path_params["account"])
+        sets = await self._decider.call(held, self._decider.store, request.path_params["account"])
+        return JSONResponse([each.to_json() for each in sets])
+
+    async def _judge(self, request: Request) -> Response:
+        name, asked = request.path_params["account"], await received(request, Judge)
+        sets = await self._decider.call(held, self._decider.store, name)
+        chosen = next((each for each in sets if (each.target, each.digest) == (asked.target, asked.digest)), None)
+        if chosen is None:
+            raise NotPermitted(
+                f"{asked.digest} is not what is held now for {name} on {asked.target}; "
+                f"look at it again: `driverlink approvals list {name}`"
+            )
+        verdict = DeletesApproved if asked.approve else DeletesRejected
+        await self._embedded.accounts_service.call(
+            self._embedded.accounts.ask, name, asked.by, _judging(verdict, chosen)
+        )
+        self._embedded.accounts_service.ring()
+        return JSONResponse({**chosen.to_json(), "verdict": "approved" if asked.approve else "rejected"})
+
+
+def _judging(verdict: type[DeletesJudged], chosen: HeldSet) -> Asking:
+    holds: list[list[str | int]] = [[driver.driver, driver.hold] for driver in chosen.drivers]
+
+    def judge(person: Person, account: Account) -> tuple[AccountEvent, ...]:
+        return person.judge(account, verdict, target=chosen.target, digest=chosen.digest, holds=holds)
+
+    return judge

@@ -1,0 +1,111 @@
+"""What the Portal states: lists of drivers, and single ones."""
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from domain.identity import AccountId, PortalDriverId
+from domain.profile import FIELDS, tidy
+from services.control.messages import (
+    FinishSnapshot,
+    Malformed,
+    StatedLine,
+    StateDriver,
+    TakeList,
+    received,
+)
+from services.embedded.wiring import Embedded
+from services.intake.handlers import StatedDriver, Taken, UnknownDriver
+
+_COMMAND = "command line"
+
+
+class DriverRoutes:
+    """Everything that is about the Portal's drivers of one account."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._service = embedded.intake_service
+        self._intake = embedded.intake
+        self._embedded = embedded
+
+    def routes(self) -> list[Route]:
+        """Where these questions are asked."""
+        return [
+            Route("/accounts/{account}/lists", self._take_list, methods=["POST"]),
+            Route("/accounts/{account}/snapshots", self._finish_snapshot, methods=["POST"]),
+            Route("/accounts/{account}/changes", self._state, methods=["POST"]),
+        ]
+
+    async def _known_account(self, request: Request) -> AccountId:
+        account = await self._embedded.accounts_service.call(
+            self._embedded.accounts.show, request.path_params["account"]
+        )
+        return account.account
+
+    async def _take_list(self, request: Request) -> Response:
+        account, asked = await self._known_account(request), await received(request, TakeList)
+        taken = await self._service.call(
+            self._intake.take_list, account, _stated(asked.lines), source=asked.source, snapshot=asked.snapshot
+        )
+        self._service.ring()
+        return JSONResponse(_to_json(taken))
+
+    async def _finish_snapshot(self, request: Request) -> Response:
+        account, asked = await self._known_account(request), await received(request, FinishSnapshot)
+        taken = await self._service.call(
+            self._intake.finish_snapshot,
+            account,
+            source=asked.source,
+            snapshot=asked.snapshot,
+            refused=_stated(asked.refused),
+        )
+        self._service.ring()
+        return JSONResponse(_to_json(taken))
+
+    async def _state(self, request: Request) -> Response:
+        account, asked = await self._known_account(request), await received(request, StateDriver)
+        change = await self._service.call(self._stated_change, account, asked)
+        self._service.ring()
+        return JSONResponse({"account": account, "driver": asked.driver, "change": change})
+
+    def _stated_change(self, account: AccountId, asked: StateDriver) -> str:
+        driver = PortalDriverId(asked.driver)
+        if asked.action == "delete":
+            return self._intake.delete(account, driver, source=_COMMAND)
+        profile = _checked(asked.profile)
+        if asked.action == "update":
+            profile = {**(self._intake.show(account, driver).profile or {}), **profile}
+        elif self._is_known(account, driver):
+            raise Malformed(f"the Portal has driver {driver} already; use `driverlink change update`")
+        if not tidy(profile).get("first_name") or not tidy(profile).get("last_name"):
+            raise Malformed("a driver needs a first name and a last name")
+        return self._intake.state(account, driver, profile, source=_COMMAND)
+
+    def _is_known(self, account: AccountId, driver: PortalDriverId) -> bool:
+        try:
+            self._intake.show(account, driver)
+        except UnknownDriver:
+            return False
+        return True
+
+
+def _stated(lines: tuple[StatedLine, ...]) -> list[StatedDriver]:
+    return [
+        StatedDriver(
+            line=line.line, driver=PortalDriverId(line.driver) if line.driver else None, profile=tidy(line.profile)
+        )
+        for line in lines
+    ]
+
+
+def _checked(profile: dict[str, str]) -> dict[str, str]:
+    unknown = sorted(profile.keys() - set(FIELDS))
+    if unknown:
+        raise Malformed(f"unknown field {unknown[0]}; there are: {', '.join(FIELDS)}")
+    return profile
+
+
+def _to_json(taken: Taken) -> dict[str, object]:
+    return {"changes": dict(taken.changes), "refused": [asdict(line) for line in taken.refused]}

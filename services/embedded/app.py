@@ -1,0 +1,65 @@
+"""Everything in one process: the services, and the local socket by which commands reach them."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from services.embedded.folder import DataFolder
+from services.embedded.wiring import Embedded
+
+_log = structlog.get_logger()
+
+
+async def run(embedded: Embedded, control: ASGIApp, folder: DataFolder, *, stop: asyncio.Event) -> None:
+    """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`."""
+    async with _listening(control, folder), asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(embedded.accounts_service.run()),
+            group.create_task(embedded.intake_service.run()),
+            group.create_task(embedded.decider_service.run()),
+            *(group.create_task(projector.run()) for projector in embedded.projectors.values()),
+        ]
+        _log.info("services run", folder=str(folder.path))
+        await stop.wait()
+        for task in running:
+            task.cancel()
+    await embedded.connections.close()
+
+
+@contextmanager
+def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """While this lasts, Ctrl-C and SIGTERM set the event."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _listening(control: ASGIApp, folder: DataFolder) -> AsyncIterator[None]:
+    config = uvicorn.Config(control, uds=str(folder.socket), lifespan="off", log_config=None, access_log=False)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with signals left to whoever runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing to capture."""
+        yield
