@@ -4,7 +4,6 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import structlog
 import typer
 
 from domain.storing import StoreFailed

@@ -11,6 +11,7 @@ from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.storing import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
+from services.asking.events import BadCursor
 from services.control.accounts import AccountRoutes
 from services.control.approvals import ApprovalRoutes
 from services.control.asking import AskingRoutes
@@ -21,6 +22,7 @@ from services.intake.handlers import SnapshotRefused, UnknownDriver
 
 _STATUS: dict[type[Exception], int] = {
     Malformed: 400,
+    BadCursor: 400,
     NotPermitted: 403,
     UnknownAccount: 404,
     UnknownDriver: 404,

@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from domain.account import Account, AccountEvent, DeletesApproved, DeletesJudged, DeletesRejected, NotPermitted
 from domain.account import Request as Person
+from domain.identity import Target
 from services.accounts.handlers import Asking
 from services.asking.approvals import HeldSet, held
 from services.control.messages import Judge, received
@@ -52,6 +53,6 @@ def _judging(verdict: type[DeletesJudged], chosen: HeldSet) -> Asking:
     holds: list[list[str | int]] = [[driver.driver, driver.hold] for driver in chosen.drivers]
 
     def judge(person: Person, account: Account) -> tuple[AccountEvent, ...]:
-        return person.judge(account, verdict, target=chosen.target, digest=chosen.digest, holds=holds)
+        return person.judge(account, verdict, target=Target(chosen.target), digest=chosen.digest, holds=holds)
 
     return judge

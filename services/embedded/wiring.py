@@ -11,10 +11,11 @@ from adapters.store.sqlite import SqliteStore
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import CredentialsKeeper, CredentialsUnreadable, TargetDrivers
-from domain.storing import Row
+from domain.storing import Row, Stream
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.decider import wiring as decider
+from services.decider.read_models import CatchUp, Look
 from services.embedded.settings import EmbeddedSettings
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
@@ -42,6 +43,23 @@ class Embedded:
         """Every service, in the order of the way of a change."""
         projectors = (app.service for app in self.projectors.values())
         return (self.accounts_service, self.intake_service, self.decider_service, *projectors)
+
+    @property
+    def logs(self) -> dict[str, Stream]:
+        """Every log, by the name that people know it by."""
+        reports = {f"reports-{target}": app.service.store.log for target, app in self.projectors.items()}
+        return {
+            "accounts": self.accounts_service.store.log,
+            "changes": self.intake_service.store.log,
+            "decisions": self.decider_service.store.log,
+            **reports,
+        }
+
+    def decider_work_left(self) -> int:
+        """How much the decider has not taken over or looked at yet."""
+        store = self.decider_service.store
+        looks = sum(count for row in (Look, CatchUp) for count in store.count(row).values())
+        return self.decider_service.lag() + looks
 
     def close(self) -> None:
         """Let the work in hand end, and let go of the files."""

@@ -1,0 +1,72 @@
+"""Every fact that concerns one driver, from the histories of the account, the driver and the driver's links."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from domain.driver_link import DriverLink, HoldJudged, LinkEvent
+from domain.event import Event
+from domain.identity import AccountId, PortalDriverId, Target, account_stream, portal_driver_stream
+from domain.portal import Change, PortalDriver, replay
+from domain.storing import Store
+from services.asking.readiness import Readiness, readiness_of
+from services.asking.story import Hold
+from services.asking.telling.past import Past
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """What is known of one driver: the facts, oldest first, and how far the account has come with each target."""
+
+    account: AccountId
+    driver: PortalDriverId
+    of_account: Sequence[Event]
+    of_portal: Sequence[Event]
+    of_links: Mapping[Target, Sequence[LinkEvent]]
+    readiness: Mapping[Target, Readiness]
+
+    @property
+    def unstated(self) -> PortalDriver:
+        """The driver before the Portal stated anything."""
+        return PortalDriver(account=self.account, driver=self.driver)
+
+    @property
+    def known(self) -> PortalDriver:
+        """The driver as the Portal states it now."""
+        return replay(self.unstated, self.of_portal)
+
+    @property
+    def last_change(self) -> Change | None:
+        """The last change of the driver, with its profile; None when the Portal never stated it."""
+        return next((fact for fact in reversed(self.of_portal) if isinstance(fact, Change)), None)
+
+    @property
+    def heeded(self) -> set[Hold]:
+        """The held deletes on which a person's word was carried out."""
+        judged = (fact for facts in self.of_links.values() for fact in facts if isinstance(fact, HoldJudged))
+        return {(fact.target, fact.hold) for fact in judged}
+
+    def start(self, target: Target) -> Past:
+        """The driver's link with a target before anything was decided."""
+        return Past(link=DriverLink(account=self.account, target=target, driver=self.driver))
+
+    def past(self, target: Target) -> Past:
+        """The driver's link with a target as it is now."""
+        return reduce(Past.after, self.of_links[target], self.start(target))
+
+
+def load(account: AccountId, driver: PortalDriverId, *, accounts: Store, intake: Store, decider: Store) -> Dossier:
+    """Everything about a portal driver in these stores. Raises `StoreFailed`."""
+    links = {target: DriverLink(account=account, target=target, driver=driver).id for target in Target}
+    decided = decider.histories(list(links.values()))
+    of_account, of_portal = account_stream(account), portal_driver_stream(account, driver)
+    return Dossier(
+        account=account,
+        driver=driver,
+        of_account=accounts.histories([of_account])[of_account],
+        of_portal=intake.histories([of_portal])[of_portal],
+        of_links={
+            target: [fact for fact in decided[link] if isinstance(fact, LinkEvent)] for target, link in links.items()
+        },
+        readiness=readiness_of(decider, account),
+    )

@@ -1,0 +1,96 @@
+"""Whether decisions are made for an account on a target now, and if not, why not and what would help."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.account import Account, Mode, Tier
+from domain.failures import Reason
+from domain.identity import AccountId, Target
+from domain.storing import Store
+from services.accounts.read_models import accounts_of
+from services.asking.telling.words import command, moment, named
+from services.decider.read_models import WalkFailureRow, WalkRow
+
+_ACCESS = (Reason.CREDENTIALS, Reason.NOT_CONFIGURED)
+"""What speaks of the account's access to a target; a person has to see to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hindrance:
+    """Why nothing is decided or sent, and what a person could do about it; empty if only waiting helps."""
+
+    sentence: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """How far an account has come with a target: its terms, and the walks of its roster."""
+
+    target: Target
+    account: Account
+    is_known: bool
+    walk: WalkRow | None
+    failure: WalkFailureRow | None
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether the roster was read whole under the account's present terms."""
+        return self.walk is not None and self.walk.terms == self.account.terms.get(self.target)
+
+    def hindrance(self) -> Hindrance | None:
+        """What keeps decisions from being made; None when they are made."""
+        if not self.is_known or not self.account.is_on:
+            return self._off()
+        name = named(self.target)
+        if self.account.mode(self.target) is Mode.OFF:
+            advice = f"Say how far it may go: {command('accounts mode', self.account.account, self.target, 'full')}."
+            return Hindrance(sentence=f"The mode for {name} is off: nothing is decided or sent.", advice=advice)
+        return None if self.is_walked else self._unread()
+
+    def _off(self) -> Hindrance:
+        account = self.account
+        if not self.is_known:
+            sentence = f"There is no account {account.account} yet: its drivers are kept in mind, nothing is decided."
+            return Hindrance(sentence=sentence, advice=f"Add the account: {command('accounts add', account.account)}.")
+        advice = f"The Master User, {account.master_user}, can turn it on: {command('sync on', account.account)}."
+        if account.tier is Tier.STANDARD and not account.is_allowed:
+            allow = command("accounts allow", account.account)
+            manager = f"The account manager, {account.account_manager}, has to allow it on the Standard tier: {allow}."
+            advice = f"{manager} {advice}"
+        return Hindrance(sentence="Sync Drivers is off: nothing is decided or sent.", advice=advice)
+
+    def _unread(self) -> Hindrance:
+        name = named(self.target)
+        if self.failure is None:
+            sentence = f"The roster of {name} is being read: decisions follow as soon as it is complete."
+            return Hindrance(sentence=sentence, advice="")
+        since = moment(datetime.fromisoformat(self.failure.at))
+        sentence = (
+            f"The roster of {name} cannot be read since {since} ({self.failure.failure}): nothing is decided. "
+            "It is tried again by itself."
+        )
+        return Hindrance(sentence=sentence, advice=advice_on(self.failure.failure, self.account.account, self.target))
+
+
+def advice_on(failure: str, account: str, target: str) -> str:
+    """What a person could do about a call or walk that failed, by the reason with which the failure begins."""
+    is_about_access = failure.partition(":")[0] in _ACCESS
+    return f"Check the credentials: {command('accounts connect', account, target)}." if is_about_access else ""
+
+
+def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:
+    """How far an account has come with each target. Raises `StoreFailed`."""
+    known = accounts_of(decider, [account]).get(account)
+    walks = {row.target: row for row in decider.select(WalkRow, {"account": account})}
+    failures = {row.target: row for row in decider.select(WalkFailureRow, {"account": account})}
+    return {
+        target: Readiness(
+            target=target,
+            account=known or Account(account=AccountId(account)),
+            is_known=known is not None,
+            walk=walks.get(target),
+            failure=failures.get(target),
+        )
+        for target in Target
+    }

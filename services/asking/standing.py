@@ -1,0 +1,196 @@
+"""How a driver stands on a target now, and what a person could do about it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from domain.account import Mode
+from domain.driver_link import REFUSED, UNSETTLED, Deferred, DeleteRejected, DriverLink, Parked
+from domain.portal import PortalDriver
+from services.asking.readiness import Hindrance, Readiness, advice_on
+from services.asking.telling.because import evidence
+from services.asking.telling.link import told
+from services.asking.telling.past import Past
+from services.asking.telling.words import command, keyed, moment, named
+from services.decider.read_models import to_link_row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a driver stands on a target: `state` is that of its link, or `undecided` when there is none.
+
+    `advice` says what a person could do; empty if there is nothing.
+    """
+
+    target: str
+    state: str
+    sentence: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that a standing is told from: the driver, its link with its past, and how far the account has come."""
+
+    driver: PortalDriver
+    past: Past
+    readiness: Readiness
+
+    @property
+    def link(self) -> DriverLink:
+        """The link as it is now."""
+        return self.past.link
+
+    @property
+    def name(self) -> str:
+        """The target by its name."""
+        return named(self.link.target)
+
+    @property
+    def key(self) -> str:
+        """The linked target driver by its key."""
+        return keyed(self.link.target, self.link.key or "")
+
+    @property
+    def whereabouts(self) -> str:
+        """Whether a target driver is linked, and which one."""
+        return f"Linked to {self.key}" if self.link.is_live else "Not there"
+
+    @property
+    def account(self) -> str:
+        """The account's id."""
+        return self.link.account
+
+
+Told = tuple[str, str]
+"""A sentence, and what a person could do about it."""
+
+
+def standing(view: View) -> Standing:
+    """How the driver stands on the target; what keeps the whole account from moving is told first."""
+    state = _state(view)
+    sentence, advice = _STATES[state](view)
+    hindrance = view.readiness.hindrance()
+    if hindrance and not _is_done(view, state):
+        sentence, advice = _hindered(hindrance, sentence, state)
+    return Standing(target=view.link.target, state=state, sentence=sentence, advice=advice)
+
+
+def _state(view: View) -> str:
+    if not view.link.version:
+        return "undecided"
+    state = to_link_row(view.link).state
+    return "in_step" if state == "kept" and view.driver.is_there else state
+
+
+def _is_done(view: View, state: str) -> bool:
+    return not view.driver.is_there and state in ("ended", "undecided")
+
+
+def _hindered(hindrance: Hindrance, sentence: str, state: str) -> Told:
+    before = "" if state == "undecided" else f" As it stood before: {sentence}"
+    return f"{hindrance.sentence}{before}", hindrance.advice
+
+
+def _undecided(view: View) -> Told:
+    if not view.driver.is_there:
+        return f"Nothing was ever decided for {view.name}, and the Portal has deleted the driver.", ""
+    return "Nothing is decided yet: the driver is waiting for its turn.", ""
+
+
+def _in_step(view: View) -> Told:
+    if not view.driver.is_there:
+        return f"Still linked to {view.key}, though the Portal deleted the driver.", ""
+    left_out = " without its Driveri DriverID, which another portal driver has there" if view.link.waits_for else ""
+    return f"In step: linked to {view.key}{left_out}.", ""
+
+
+def _pending(view: View) -> Told:
+    decided = view.link.pending
+    sentence, target = told(decided, view.past) if decided else "", view.link.target
+    if view.readiness.account.mode(target) is Mode.OBSERVE:
+        advice = f"To have it sent, set the mode to full: {command('accounts mode', view.account, target, 'full')}."
+        return f"{view.whereabouts}. Decided, but nothing is sent in the mode observe: {sentence}", advice
+    deferred = view.past.last(Deferred)
+    if decided and deferred and deferred.decision == decided.originator_version:
+        advice = advice_on(deferred.reason, view.account, target)
+        return f"{view.whereabouts}. {sentence} {told(deferred, view.past)}", advice
+    return f"{view.whereabouts}. On its way: {sentence}", ""
+
+
+def _parked(view: View) -> Told:
+    parked = view.link.parked
+    if parked is None:
+        return "", ""
+    refused = f"{view.name} refused it: " if parked.reason == REFUSED else ""
+    sentence = f"{view.whereabouts}, and set aside since {moment(parked.at)}: {refused}{parked.detail}."
+    return sentence, _ADVICE[parked.reason](view, parked) if parked.reason in _ADVICE else ""
+
+
+def _advice_unkeyed(*_: object) -> str:
+    return "Give it a Driveri DriverID or a RefID in the Portal."
+
+
+def _advice_contested(view: View, parked: Parked) -> str:
+    contest = evidence(parked.because, "contest")
+    by = contest.get("by", "id")
+    if parked.holder:
+        return (
+            f"Decide whose {by} it is, and correct it in the Portal: this driver's or portal driver {parked.holder}'s. "
+            "It is looked at again by itself."
+        )
+    return f"Leave only one driver with this {by} on {view.name}; it is looked at again at the next change or walk."
+
+
+def _advice_mode(view: View, _: Parked) -> str:
+    full = command("accounts mode", view.account, view.link.target, "full")
+    return f"To let deletes out, set the mode to full: {full}."
+
+
+def _advice_refused(view: View, _: Parked) -> str:
+    return f"Correct in the Portal what {view.name} objects to: the change is tried by itself."
+
+
+def _advice_unsettled(view: View, _: Parked) -> str:
+    return f"Look at the driver on {view.name}: it is tried again at its next change in the Portal."
+
+
+_ADVICE: Mapping[str, Callable[[View, Parked], str]] = {
+    "unkeyed": _advice_unkeyed,
+    "contested": _advice_contested,
+    "mode": _advice_mode,
+    REFUSED: _advice_refused,
+    UNSETTLED: _advice_unsettled,
+}
+
+
+def _held(view: View) -> Told:
+    held = view.link.held
+    if held is None:
+        return "", ""
+    guard = held.because.get("guard", {})
+    figures = f"{guard.get('deleted')} of at most {guard.get('limit')} deletes within 24 hours had gone out"
+    sentence = f"The Portal deleted the driver, and the guard holds the delete of {view.key} since {moment(held.at)}"
+    return f"{sentence}: {figures}.", f"Approve or reject it: {command('approvals list', view.account)}."
+
+
+def _kept(view: View) -> Told:
+    rejected = view.past.last(DeleteRejected)
+    by = rejected.by if rejected else "somebody"
+    return f"The Portal deleted the driver, but {by} rejected the delete: {view.key} stays on {view.name}.", ""
+
+
+def _ended(view: View) -> Told:
+    if view.driver.is_there:
+        return f"Not there: nobody on {view.name} is linked.", ""
+    return f"The Portal deleted the driver, and nobody on {view.name} is linked any more.", ""
+
+
+_STATES: Mapping[str, Callable[[View], Told]] = {
+    "undecided": _undecided,
+    "in_step": _in_step,
+    "pending": _pending,
+    "parked": _parked,
+    "held": _held,
+    "kept": _kept,
+    "ended": _ended,
+}

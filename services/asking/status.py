@@ -1,0 +1,119 @@
+"""How every account stands with its targets, in numbers."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.identity import Key, Target
+from domain.storing import Store
+from domain.wish import key_mark
+from services.accounts.read_models import AccountRow
+from services.asking.answers import Answer
+from services.asking.paging import pages
+from services.asking.readiness import Readiness, readiness_of
+from services.decider.read_models import CatchUp, LinkRow, RosterRow, WishRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus(Answer):
+    """How an account stands with a target. The counts are of portal drivers, `strays` of target drivers.
+
+    `is_walked`: the roster was read whole, at `walked_at`, under the account's present terms. `failure` says why it
+    cannot be read, since `failing_since`; empty if it can. `is_catching_up`: the drivers are being gone through.
+    `kept` are rejected deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
+    """
+
+    target: str
+    mode: str
+    is_walked: bool
+    walked_at: datetime | None
+    failure: str
+    failing_since: datetime | None
+    is_catching_up: bool
+    in_step: int
+    pending: int
+    parked: Mapping[str, int]
+    held: int
+    kept: int
+    ended: int
+    undecided: int
+    strays: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStatus(Answer):
+    """How an account stands: `drivers` counts those that the Portal wants in all."""
+
+    account: str
+    tier: str
+    is_on: bool
+    drivers: int
+    targets: tuple[TargetStatus, ...]
+
+
+def status(decider: Store, accounts: Iterable[str] | None = None) -> list[AccountStatus]:
+    """How these accounts stand, or all that are known, in the order of ids; unknown ones are left out.
+
+    Raises `StoreFailed`.
+    """
+    where = {} if accounts is None else {"account": sorted(set(accounts))}
+    return [_account_status(decider, row) for row in decider.select(AccountRow, where, order_by="account")]
+
+
+def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:
+    """The active target drivers that no link has as its key, in the order of their marks."""
+    place = {"account": account, "target": str(target)}
+    live = pages(decider, LinkRow, {**place, "is_live": True}, "driver")
+    linked = {key_mark(target, Key(row.key)) for page in live for row in page}
+    for page in pages(decider, RosterRow, {**place, "active": True}, "mark"):
+        yield from (Key(row.key) for row in page if row.mark not in linked)
+
+
+def _account_status(decider: Store, row: AccountRow) -> AccountStatus:
+    wanted = decider.count(WishRow, {"account": row.account, "is_wanted": True})
+    undecided = _undecided(decider, row.account)
+    readiness = readiness_of(decider, row.account)
+    return AccountStatus(
+        account=row.account,
+        tier=row.tier,
+        is_on=row.is_on,
+        drivers=sum(wanted.values()),
+        targets=tuple(_target_status(decider, readiness[target], undecided[target]) for target in Target),
+    )
+
+
+def _undecided(decider: Store, account: str) -> Counter[Target]:
+    found: Counter[Target] = Counter()
+    for page in pages(decider, WishRow, {"account": account, "is_wanted": True}, "driver"):
+        drivers = [row.driver for row in page]
+        for target in Target:
+            decided = decider.count(LinkRow, {"account": account, "target": str(target), "driver": drivers})
+            found[target] += len(page) - sum(decided.values())
+    return found
+
+
+def _target_status(decider: Store, readiness: Readiness, undecided: int) -> TargetStatus:
+    account, target = readiness.account, readiness.target
+    place = {"account": str(account.account), "target": str(target)}
+    counts = decider.count(LinkRow, place, by=("state", "reason"))
+    states: Counter[str] = Counter()
+    for (state, _), links in counts.items():
+        states[str(state)] += links
+    return TargetStatus(
+        target=str(target),
+        mode=str(account.modes.get(target, "off")),
+        is_walked=readiness.is_walked,
+        walked_at=datetime.fromisoformat(readiness.walk.at) if readiness.walk else None,
+        failure=readiness.failure.failure if readiness.failure else "",
+        failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
+        is_catching_up=bool(decider.count(CatchUp, place).get((), 0)),
+        in_step=states["in_step"],
+        pending=states["pending"],
+        parked={str(reason): links for (state, reason), links in counts.items() if state == "parked"},
+        held=states["held"],
+        kept=states["kept"],
+        ended=states["ended"],
+        undecided=undecided,
+        strays=sum(1 for _ in strays(decider, account.account, target)),
+    )

@@ -1,0 +1,28 @@
+"""What happened to an account, as far as it concerns its drivers, in one plain sentence each."""
+
+from domain.account import DeletesApproved, DeletesJudged, ModeSet, SyncAllowed, SyncTurnedOff, SyncTurnedOn
+from domain.event import Event
+from services.asking.telling.words import named, person
+
+
+def told(event: Event) -> str:
+    """A fact about an account; empty if it says nothing about its drivers."""
+    match event:
+        case SyncAllowed():
+            return f"{person(event.by, event.role)} allowed Sync Drivers on the account's tier."
+        case SyncTurnedOn():
+            return f"{person(event.by, event.role)} turned Sync Drivers on."
+        case SyncTurnedOff():
+            return f"{person(event.by, event.role)} turned Sync Drivers off."
+        case ModeSet():
+            return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
+    return ""
+
+
+def told_in_vain(event: DeletesJudged) -> str:
+    """A person's word on a held delete that nothing came of."""
+    verb = "approved" if isinstance(event, DeletesApproved) else "rejected"
+    return (
+        f"{person(event.by, event.role)} {verb} a held delete on {named(event.target)}, and nothing came of it: "
+        "it was not that hold any more, the mode is not full, or the approval came too late."
+    )

@@ -1,0 +1,130 @@
+"""`driverlink status`, `events` and `explain`."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from domain.identity import Target
+from services.cli.printing import err, out, print_json, print_table
+from services.cli.running import AccountArgument, DataOption, JsonOption, ask
+
+_PAGE = 500
+_FOLLOW_EVERY = 1.0
+"""Seconds between looks for new events."""
+
+
+def status(
+    account: Annotated[str | None, typer.Argument(help="Only this account [default: all].", show_default=False)] = None,
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how accounts stand with their targets: in step, pending, parked, held, strays."""
+    found = ask(data, lambda services: services.get("/status", account=account))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("account", "sync", "drivers", "target", "mode", "in step", "pending", "parked", "held", "kept")
+    rows = [_status_row(each, target) for each in found for target in each["targets"]]
+    print_table((*columns, "undecided", "strays", "note"), rows)
+
+
+def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:
+    counts = (target[name] for name in ("held", "kept", "undecided", "strays"))
+    parked = ", ".join(f"{count} {reason}" for reason, count in sorted(target["parked"].items()))
+    sync = "on" if account["is_on"] else "off"
+    start = (account["account"], sync, account["drivers"], target["target"], target["mode"])
+    return (*start, target["in_step"], target["pending"], parked or 0, *counts, _note(account, target))
+
+
+def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
+    if target["failure"]:
+        return f"its roster cannot be read: {target['failure']}"
+    if account["is_on"] and target["mode"] != "off" and not target["is_walked"]:
+        return "its roster is not read yet"
+    return "is being caught up" if target["is_catching_up"] else ""
+
+
+def events(
+    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
+    driver: Annotated[str | None, typer.Option(help="Only those about this portal driver.")] = None,
+    driver_id: Annotated[str | None, typer.Option(help="Only those about this Driveri DriverID.")] = None,
+    target: Annotated[Target | None, typer.Option(help="Only those on this target.")] = None,
+    event_type: Annotated[
+        list[str] | None, typer.Option("--type", help="Such as CreateDecided; again for more.")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="accounts, changes, decisions, reports-driveri, reports-motive.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to this date or time.")] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")] = False,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one event a line, as JSON.")] = False,
+) -> None:
+    """Print the log: every change, decision, outcome and word of a person, oldest first."""
+    query: dict[str, Any] = {
+        "account": account,
+        "driver": driver,
+        "driver_id": driver_id,
+        "target": target,
+        "type": event_type,
+        "log": log,
+        "since": since,
+        "until": until,
+        "limit": _PAGE,
+    }
+    for event in _events(data, query, is_following=follow):
+        if as_json:
+            print_json(event)
+        else:
+            _print_event(event)
+
+
+def _events(data: Path | None, query: dict[str, Any], *, is_following: bool) -> Iterator[dict[str, Any]]:
+    while True:
+        page = ask(data, lambda services: services.get("/events", **query))
+        yield from page["events"]
+        query["cursor"] = page["cursor"]
+        if page["is_end"]:
+            if not is_following:
+                return
+            time.sleep(_FOLLOW_EVERY)
+
+
+def _print_event(event: Mapping[str, Any]) -> None:
+    where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
+    because = event["data"].get("because") or {}
+    why = " ".join(str(because[name]) for name in ("situation", "cause", "ref") if because.get(name))
+    moment = (event["at"] or "")[:19].replace("T", " ")
+    out.print(f"{moment}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False)
+
+
+def explain(
+    account: AccountArgument,
+    driver: Annotated[str, typer.Argument(metavar="DRIVER", help="The Portal's id, a RefID or a Driveri DriverID.")],
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell one driver's story: how they stand on each target, what was done, and why."""
+    answer = ask(data, lambda services: services.get(f"/accounts/{account}/drivers/{driver}"))
+    if as_json:
+        print_json(answer.get("explanation", answer))
+    elif "candidates" in answer:
+        _print_candidates(answer["candidates"], driver)
+    else:
+        for line in answer["lines"]:
+            out.print(line, markup=False)
+    if "candidates" in answer:
+        raise typer.Exit(1)
+
+
+def _print_candidates(candidates: list[dict[str, Any]], driver: str) -> None:
+    err.print(f"{driver} may be any of these; ask again with the Portal's id:", markup=False)
+    columns = ("driver", "name", "ref_id", "driveri_driver_id")
+    print_table(columns, [[each[column] for column in columns] for each in candidates])
