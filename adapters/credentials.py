@@ -4,11 +4,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class DriveriCredentials(BaseModel):
@@ -16,9 +19,9 @@ class DriveriCredentials(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    tenant: str
-    client_id: str
-    client_secret: str
+    tenant: _Text
+    client_id: _Text
+    client_secret: _Text = Field(repr=False)
 
 
 class MotiveCredentials(BaseModel):
@@ -26,7 +29,7 @@ class MotiveCredentials(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    api_key: str
+    api_key: _Text = Field(repr=False)
 
 
 class AccountCredentials(BaseModel):
@@ -43,7 +46,7 @@ class CredentialsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._accounts: dict[str, AccountCredentials] = {}
 
     def of(self, account: str) -> AccountCredentials:
@@ -59,15 +62,24 @@ class CredentialsFile:
         except ValidationError as wrong:
             missing = ", ".join(str(each["loc"][-1]) for each in wrong.errors())
             raise CredentialsUnreadable(f"credentials for {target} need: {missing}") from None
-        self._write(accounts)
+        try:
+            self._write(accounts)
+        except OSError as failure:
+            raise CredentialsUnreadable(f"{self._path.name} cannot be written: {failure.strerror}") from None
 
     def _read(self) -> dict[str, AccountCredentials]:
-        if not self._path.exists():
+        try:
+            return self._current()
+        except FileNotFoundError:
             return {}
+        except OSError as failure:
+            raise CredentialsUnreadable(f"{self._path.name} cannot be read: {failure.strerror}") from None
+
+    def _current(self) -> dict[str, AccountCredentials]:
         status = self._path.stat()
         if status.st_mode & 0o077:
             raise CredentialsUnreadable(f"{self._path.name} can be read by others; run: chmod 600 {self._path}")
-        stamp = (status.st_mtime_ns, status.st_size)
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
             self._accounts = self._parse()
             self._stamp = stamp
@@ -78,12 +90,15 @@ class CredentialsFile:
             stored = json.loads(self._path.read_text("utf-8"))
             return {str(name): AccountCredentials.model_validate(each) for name, each in stored.items()}
         except (ValueError, AttributeError):
-            raise CredentialsUnreadable(f"{self._path.name} is damaged; connect the accounts again") from None
+            raise CredentialsUnreadable(
+                f"{self._path.name} is damaged: remove it, and connect the accounts again"
+            ) from None
 
     def _write(self, accounts: dict[str, AccountCredentials]) -> None:
         text = json.dumps({name: each.model_dump(exclude_none=True) for name, each in accounts.items()}, indent=1)
         beside = self._path.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

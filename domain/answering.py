@@ -29,7 +29,7 @@ def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger 
     A driver that another link has got meanwhile cannot be linked a second time: for this link it exists already.
     """
     if ledger and report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
-        return _corrected(link, replace(report, outcome=Outcome.EXISTS), at)
+        return _corrected(link, replace(report, outcome=str(Outcome.EXISTS)), at)
     match Outcome(report.outcome):
         case Outcome.CONFIRMED:
             return (_confirmed(link, report, at),)
@@ -66,19 +66,22 @@ def _corrected(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[Li
 
 
 def _refused(link: DriverLink, report: CallAnswered, at: datetime, reason: str, detail: str) -> tuple[LinkEvent, ...]:
-    said = link.said(report.decision)
+    """Only the decision that stands can be parked for; another one was superseded meanwhile."""
+    refusal, stood = _refusal(link, report, at), link.standing(report.decision)
+    if stood is None:
+        return (refusal,)
     parked = Parked(
         **origin(link, at),
-        sequence=said.sequence if said else 0,
+        sequence=stood.sequence,
         reason=reason,
         detail=detail,
         waits_for="",
         holder="",
         because={"cause": "answer", "ref": f"decision {report.decision}"},
     )
-    return in_sequence(link, [_refusal(link, report, at), parked])
+    return in_sequence(link, [refusal, parked])
 
 
 def _refusal(link: DriverLink, report: CallAnswered, at: datetime) -> Refused:
-    reason = report.reason or report.outcome
+    reason = report.outcome if report.outcome in (Outcome.EXISTS, Outcome.MISSING) else report.reason
     return Refused(**origin(link, at), decision=report.decision, reason=reason, detail=report.detail)

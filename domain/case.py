@@ -50,6 +50,11 @@ class Facts:
         differing = to_change(self.wish.target, self.wish.profile, shown)
         return tuple(field for field in differing if field not in self.link.unlike)
 
+    @property
+    def waits_anew(self) -> bool:
+        """Whether the wish leaves a mark out for now, and the link does not say yet that it waits for it."""
+        return self.wish.waits_for not in ("", self.link.waits_for)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -72,10 +77,10 @@ class Case:
 
 def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
     """Look everything up that the decision on this link depends on."""
-    wish = ledger.yielded(wish)
     facts = Facts(wish=wish, link=link, ledger=ledger, linked=ledger.roster.shown(link.key))
     if wish.is_wanted and not wish.is_unkeyed:
         facts = _with_match(facts)
+        facts = replace(facts, wish=ledger.yielded(wish, facts.found))
     portal = Portal.WANTS if wish.is_wanted else Portal.DELETED
     linked = _linked(facts)
     return Case(facts=facts, row=row_for(portal, linked, _SHOWN[portal, linked](facts)), cause=cause)
@@ -123,7 +128,7 @@ def _shown_same_key(facts: Facts) -> Shown:
     if facts.linked is None or not facts.linked.active:
         found = _found(facts)
         return Shown.ELSEWHERE if found is Shown.UNCLAIMED else found
-    if facts.link.pending or facts.restated:
+    if facts.link.pending or facts.restated or facts.waits_anew:
         return Shown.WISH_CHANGED
     return Shown.DIFFERS if facts.drifted else Shown.EQUAL
 

@@ -106,7 +106,7 @@ class DeleteRejected(HoldJudged, topic="DriverLink.DeleteRejected"):
 
 
 class DeleteRecalled(LinkEvent, topic="DriverLink.DeleteRecalled"):
-    """The driver came back before anybody decided on its held delete."""
+    """Nobody has to decide on the held delete any more: the driver came back, or is gone from the target by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +181,8 @@ class DriverLink:
     """One portal driver on one target, after some of its history.
 
     It is live while it has a `key`. `confirmed` is the profile that the target last confirmed; `unanswered` are the
-    decisions since its last answer, and `pending` the one of them that stands; `refused` is the last that the target
-    refused for good; `corrections` counts the answers in a row that told us only that the roster was wrong;
+    decisions since its last answer, and `pending` the one of them that stands; `refused` is the one that stood when the
+    target refused it for good; `corrections` counts the answers in a row that told us only that the roster was wrong;
     `let_stay` is the sequence of a deletion that a person rejected.
     """
 
@@ -217,9 +217,9 @@ class DriverLink:
         """The unanswered decision of this version."""
         return next((event for event in self.unanswered if event.originator_version == decision), None)
 
-    def stands(self, decision: int) -> bool:
-        """Whether the decision of this version is the one that stands."""
-        return self.pending is not None and self.pending.originator_version == decision
+    def standing(self, decision: int) -> Decision | None:
+        """The decision of this version, if it is the one that stands."""
+        return self.pending if self.pending is not None and self.pending.originator_version == decision else None
 
 
 def apply(link: DriverLink, event: Event) -> DriverLink:
@@ -259,19 +259,21 @@ def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> 
 
 
 def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
-    stood = link.pending if link.stands(event.decision) else None
     answers = link.answers + 1 if event.decision else link.answers
-    link = replace(link, answers=answers, pending=None, unanswered=(), refused=None)
+    stood = link.standing(event.decision)
+    link = replace(link, answers=answers, pending=None, unanswered=())
+    if isinstance(event, Refused) and event.is_correction:
+        return replace(link, refused=None, corrections=link.corrections + 1)
     if isinstance(event, Refused):
-        is_correction = event.is_correction
-        return replace(link, refused=None if is_correction else stood, corrections=link.corrections + is_correction)
+        return replace(link, refused=stood, corrections=0)
     return replace(
         link,
+        refused=None,
         corrections=0,
         key=Key(event.key) if event.key else None,
         confirmed=event.profile if event.key else None,
         unlike=tuple(event.unlike),
-        waits_for=link.waits_for if event.key else "",
+        waits_for=link.waits_for if event.key or link.parked else "",
     )
 
 

@@ -44,6 +44,10 @@ class Guard:
         """The guard once one more delete is held."""
         return replace(self, held=self.held + 1)
 
+    def after_release(self) -> "Guard":
+        """The guard once one delete fewer is held: somebody decided, or nobody has to any more."""
+        return replace(self, held=self.held - 1)
+
     def figures(self) -> dict[str, int]:
         """The numbers that a decision is recorded with."""
         return {"limit": self.limit, "deleted": len(self.deleted), "held": self.held}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from domain.driver_link import DeleteDecided, DeleteHeld, DriverLink
+from domain.driver_link import Decision, DeleteDecided, DriverLink
 from domain.guard import Guard
 from domain.identity import Key, PortalDriverId, Target
 from domain.roster import Roster, TargetDriver
@@ -74,10 +74,12 @@ class Ledger:
                 return Contest(mark=mark, holder=holder)
         return None
 
-    def yielded(self, wish: Wish) -> Wish:
-        """The wish without the value that it can do without, where another driver holds that."""
+    def yielded(self, wish: Wish, ours: TargetDriver | None) -> Wish:
+        """The wish without the value that it can do without, where another portal driver or target driver has that."""
         mark = wish.yielding_mark
-        return wish.without_yielding_mark() if mark and self.holder(mark) not in (None, wish.driver) else wish
+        shown = self.roster.match([mark])
+        is_shown = shown is not None and any(carrier != ours for carrier in shown.candidates)
+        return wish.without_yielding_mark() if is_shown or self.holder(mark) not in (None, wish.driver) else wish
 
     def is_cycle(self, driver: PortalDriverId, mark: str) -> bool:
         """Whether the holder of this mark waits, directly or through others, for a mark that the driver holds."""
@@ -91,25 +93,29 @@ class Ledger:
         return False
 
     def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
-        """Take over what was decided on a link; the marks that came free by it."""
+        """Take over what was decided on a link; the marks that came free by it, or went to another driver."""
         held, wanted = claims_of(before), claims_of(after)
         freed = frozenset(mark for mark in held - wanted if self._claimed.get(mark) == before.driver)
         for mark in freed:
             del self._claimed[mark]
         for mark in wanted:
             self._claimed.setdefault(mark, after.driver)
-        self._record_key(before, after)
+        freed |= self._record_key(before, after)
         self._record_waiting(after)
-        for event in events:
-            self._record_delete(after.driver, event)
+        self._record_hold(before, after)
+        if any(isinstance(event, DeleteDecided) and event.key is not None for event in events):
+            self.guard = self.guard.after_delete(after.driver)
         return freed
 
-    def _record_key(self, before: DriverLink, after: DriverLink) -> None:
+    def _record_key(self, before: DriverLink, after: DriverLink) -> frozenset[str]:
         if before.key is not None:
             self._linked.pop(key_mark(self.target, before.key), None)
-        if after.key is not None:
-            mark = key_mark(self.target, after.key)
-            self._linked[mark] = self._claimed[mark] = after.driver
+        if after.key is None:
+            return frozenset()
+        mark = key_mark(self.target, after.key)
+        is_taken_over = self._claimed.get(mark) != after.driver
+        self._linked[mark] = self._claimed[mark] = after.driver
+        return frozenset({mark}) if is_taken_over else frozenset()
 
     def _record_waiting(self, link: DriverLink) -> None:
         if link.parked and link.parked.waits_for:
@@ -117,17 +123,26 @@ class Ledger:
         else:
             self._waiting.pop(link.driver, None)
 
-    def _record_delete(self, driver: PortalDriverId, event: object) -> None:
-        if isinstance(event, DeleteDecided) and event.key is not None:
-            self.guard = self.guard.after_delete(driver)
-        elif isinstance(event, DeleteHeld):
+    def _record_hold(self, before: DriverLink, after: DriverLink) -> None:
+        if after.held and not before.held:
             self.guard = self.guard.after_hold()
+        elif before.held and not after.held:
+            self.guard = self.guard.after_release()
 
 
 def claims_of(link: DriverLink) -> frozenset[str]:
     """Every mark that a link has for its portal driver: by what the target confirmed, and by what is on its way."""
     confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
     said = link.pending or link.refused
-    if said is None or isinstance(said, DeleteDecided):
-        return confirmed
-    return confirmed | claims(link.target, Key(said.wished_key) if said.wished_key else None, said.profile)
+    return confirmed | _wished_by(said) if said else confirmed
+
+
+def claimable_by(link: DriverLink) -> frozenset[str]:
+    """Every mark that a link has, or will have once an answer is recorded: what a ledger has to know about it."""
+    return claims_of(link).union(*map(_wished_by, link.unanswered))
+
+
+def _wished_by(said: Decision) -> frozenset[str]:
+    if isinstance(said, DeleteDecided):
+        return frozenset()
+    return claims(Target(said.target), Key(said.wished_key) if said.wished_key else None, said.profile)

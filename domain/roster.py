@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from domain.identity import Key, Target
 from domain.profile import Profile
-from domain.wish import key_mark, marks
+from domain.wish import claims, key_mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Roster:
         self._target = target
         self._by_mark: dict[str, dict[Key, TargetDriver]] = {}
         for driver in shown:
-            for mark in marks(target, driver.key, driver.profile):
+            for mark in claims(target, driver.key, driver.profile):
                 self._by_mark.setdefault(mark, {})[driver.key] = driver
 
     def shown(self, key: Key | None) -> TargetDriver | None:

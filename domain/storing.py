@@ -122,7 +122,8 @@ class Store(Protocol):
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False when its position was taken over already, and nothing was stored.
 
-        Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work.
+        Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work, `ValueError` when a
+        value cannot be stored (no Unicode, or not of its column's type): each time nothing of the unit is.
         """
         ...
 
@@ -149,7 +150,7 @@ class Store(Protocol):
     ) -> list[R]:
         """The rows that match: a column equals a value, or is one of several.
 
-        `after` starts behind this value of the column in `order_by`.
+        `after` starts behind this value of the column in `order_by`. Text is ordered by its code points.
         """
         ...
 

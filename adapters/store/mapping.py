@@ -1,5 +1,10 @@
 """Events as they are stored: the library's JSON mapper, with every event under its own name."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
 
 from eventsourcing.domain import EventSourcingError
@@ -31,10 +36,12 @@ def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, st
     if stored.topic not in Event.BY_TOPIC:
         return None, f"unknown type {stored.topic!r}"
     try:
-        event = mapper.to_domain_event(stored)
-    except (EventSourcingError, TopicError, TypeError, ValueError) as failure:
+        event = to_event(mapper, stored)
+    except (EventSourcingError, TopicError, LookupError, TypeError, ValueError) as failure:
         return None, f"{stored.topic} cannot be read: {failure}"
-    return (event, "") if isinstance(event, Event) else (None, f"{stored.topic} is no event")
+    if wrong := _wrong_fields(event):
+        return None, f"{stored.topic} cannot be read: missing or of another type: {', '.join(wrong)}"
+    return event, ""
 
 
 def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:
@@ -43,3 +50,24 @@ def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:
     if not isinstance(event, Event):
         raise TypeError(f"{stored.topic} is no event")
     return event
+
+
+def _wrong_fields(event: Event) -> list[str]:
+    """The fields that are missing or of another type: the library's mapper takes whatever JSON there is."""
+    stored = vars(event)
+    return [
+        name for name, types in _shape(event.TOPIC).items() if name not in stored or not isinstance(stored[name], types)
+    ]
+
+
+@cache
+def _shape(topic: str) -> Mapping[str, tuple[type, ...]]:
+    kind = Event.BY_TOPIC[topic]
+    hints = get_type_hints(kind)
+    return {field.name: _types(hints[field.name]) for field in fields(kind)}
+
+
+def _types(hint: Any) -> tuple[type, ...]:  # noqa: ANN401 - an annotation
+    if isinstance(hint, UnionType):
+        return tuple(each for part in get_args(hint) for each in _types(part))
+    return (dict,) if is_typeddict(hint) else (get_origin(hint) or hint,)

@@ -33,6 +33,19 @@ from domain.storing import (
 
 R = TypeVar("R", bound=Row)
 
+_UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)
+"""What says that a value does not fit its column: no conflict, and no trouble of the store."""
+
+_ADVICE = (
+    ("full", "the disk is full: free some space and start again; nothing of the last step was stored"),
+    ("readonly", "the data folder cannot be written: check its owner and its rights"),
+    ("unable to open", "the data folder cannot be opened: check its owner and its rights"),
+    ("locked", "another process has a file of the data folder open: stop it and start again"),
+    ("not a database", "a file of the data folder is damaged: put a copy of it in its place"),
+    ("malformed", "a file of the data folder is damaged: put a copy of it in its place"),
+    ("I/O error", "the disk does not work: look at the system's log"),
+)
+
 
 class _Recorder(SQLiteProcessRecorder):
     """Writes the rows of a unit with the cursor that writes its events and its position."""
@@ -51,15 +64,21 @@ class _Recorder(SQLiteProcessRecorder):
         stored_events: Sequence[StoredEvent],
         **kwargs: Any,  # noqa: ANN401 - the library's signature
     ) -> Sequence[int] | None:
-        unit: Unit = kwargs["unit"]
         returning = super()._insert_events(c, stored_events, **kwargs)
-        for row, where in unit.removed:
-            statement = table_of(row).delete(where)
-            c.execute(statement.sql, statement.parameters)
-        for kind, rows in groupby(unit.rows.values(), key=type):
-            table: Table[Any] = table_of(kind)
-            c.executemany(table.upsert(), [table.parameters(row) for row in rows])
+        _write_rows(c, kwargs["unit"])
         return returning
+
+
+def _write_rows(cursor: SQLiteCursor, unit: Unit) -> None:
+    for row, where in unit.removed:
+        statement = table_of(row).delete(where)
+        cursor.execute(statement.sql, statement.parameters)
+    for kind, rows in groupby(unit.rows.values(), key=type):
+        table: Table[Any] = table_of(kind)
+        try:
+            cursor.executemany(table.upsert(), [table.parameters(row) for row in rows])
+        except _UNSTORABLE as failure:
+            raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
 
 
 class SqliteLog:
@@ -93,7 +112,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, log_name: str, rows: Sequence[type[Row]]) -> None:
         with _failures():
-            self._datastore = SQLiteDatastore(f"file:{path}", lock_timeout=10)
+            self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
             self._recorder = _Recorder(self._datastore, (*rows, DeadLetter))
             self._recorder.create_table()
         self._mapper = new_mapper()
@@ -153,8 +172,10 @@ class SqliteStore:
         self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:
         """How many rows match, for each combination of the columns in `by`."""
-        statement = table_of(row).count(where or {}, by)
-        return {tuple(values[:-1]): values[-1] for values in self._fetch(statement.sql, statement.parameters)}
+        table = table_of(row)
+        statement = table.count(where or {}, by)
+        found = self._fetch(statement.sql, statement.parameters)
+        return {table.to_fields(by, values[:-1]): values[-1] for values in found}
 
     def close(self) -> None:
         """Let go of the file."""
@@ -178,8 +199,5 @@ def _failures() -> Iterator[None]:
 
 
 def _advice(text: str) -> str:
-    if "full" in text:
-        return "the disk is full: free some space and start again; nothing of the last step was stored"
-    if "readonly" in text or "unable to open" in text:
-        return f"the data folder cannot be written ({text}): check its owner and its rights"
-    return f"the store does not work: {text}"
+    advice = (advice for word, advice in _ADVICE if word in text)
+    return next(advice, f"the store does not work: {text}")

@@ -83,14 +83,16 @@ class Table(Generic[R]):
 
     def to_row(self, values: Sequence[Any]) -> R:
         """A row from the values of its columns."""
-        return self.row(
-            **{column: self._to_field(column, value) for column, value in zip(self.columns, values, strict=True)}
-        )
+        return self.row(**dict(zip(self.columns, self.to_fields(self.columns, values), strict=True)))
+
+    def to_fields(self, columns: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+        """The fields that the values of these columns stand for."""
+        return tuple(self._to_field(column, value) for column, value in zip(columns, values, strict=True))
 
     def _to_field(self, column: str, value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
         if column in self.json_columns:
             return json.loads(value)
-        return bool(value) if column in self.boolean_columns else value
+        return bool(value) if column in self.boolean_columns and value is not None else value
 
 
 _TABLES: dict[type[Row], Table[Any]] = {}

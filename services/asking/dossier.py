@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from uuid import UUID
 
 from domain.driver_link import DriverLink, HoldJudged, LinkEvent
 from domain.event import Event
-from domain.identity import AccountId, PortalDriverId, Target, account_stream, portal_driver_stream
+from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
 from domain.portal import Change, PortalDriver, replay
 from domain.storing import Store
 from services.asking.readiness import Readiness, readiness_of
@@ -16,7 +17,10 @@ from services.asking.telling.past import Past
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dossier:
-    """What is known of one driver: the facts, oldest first, and how far the account has come with each target."""
+    """What is known of one driver: the facts, oldest first, and how far the account has come with each target.
+
+    `of_account` holds what the decider has taken over: of what is newer nothing can have come yet.
+    """
 
     account: AccountId
     driver: PortalDriverId
@@ -57,16 +61,25 @@ class Dossier:
 
 def load(account: AccountId, driver: PortalDriverId, *, accounts: Store, intake: Store, decider: Store) -> Dossier:
     """Everything about a portal driver in these stores. Raises `StoreFailed`."""
-    links = {target: DriverLink(account=account, target=target, driver=driver).id for target in Target}
-    decided = decider.histories(list(links.values()))
-    of_account, of_portal = account_stream(account), portal_driver_stream(account, driver)
+    readiness = readiness_of(decider, account)
     return Dossier(
         account=account,
         driver=driver,
-        of_account=accounts.histories([of_account])[of_account],
-        of_portal=intake.histories([of_portal])[of_portal],
-        of_links={
-            target: [fact for fact in decided[link] if isinstance(fact, LinkEvent)] for target, link in links.items()
-        },
-        readiness=readiness_of(decider, account),
+        of_account=_taken_over(accounts, account, readiness),
+        of_portal=_history(intake, portal_driver_stream(account, driver)),
+        of_links={target: _decided(decider, link_stream(account, target, driver)) for target in Target},
+        readiness=readiness,
     )
+
+
+def _taken_over(accounts: Store, account: AccountId, readiness: Mapping[Target, Readiness]) -> list[Event]:
+    version = max(each.account.version for each in readiness.values())
+    return [fact for fact in _history(accounts, account_stream(account)) if fact.originator_version <= version]
+
+
+def _decided(decider: Store, link: UUID) -> list[LinkEvent]:
+    return [fact for fact in _history(decider, link) if isinstance(fact, LinkEvent)]
+
+
+def _history(store: Store, history: UUID) -> Sequence[Event]:
+    return store.histories([history])[history]

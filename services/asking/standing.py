@@ -100,7 +100,7 @@ def _undecided(view: View) -> Told:
 def _in_step(view: View) -> Told:
     if not view.driver.is_there:
         return f"Still linked to {view.key}, though the Portal deleted the driver.", ""
-    left_out = " without its Driveri DriverID, which another portal driver has there" if view.link.waits_for else ""
+    left_out = " without its Driveri DriverID, which another driver has there" if view.link.waits_for else ""
     return f"In step: linked to {view.key}{left_out}.", ""
 
 

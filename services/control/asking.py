@@ -44,8 +44,16 @@ class AskingRoutes:
         deciding = await self._decider.call(self._embedded.decider_work_left)
         delivering = sum([await projector.service.call(projector.work_left) for projector in projectors])
         recorded = sum(service.store.log.end() for service in self._embedded.services)
-        left = {"left": deciding + delivering, "to_decide": deciding, "to_deliver": delivering}
-        return JSONResponse({**left, "recorded": recorded})
+        in_step = await self._decider.call(self._decider.store.count, LinkRow, {"state": "in_step"}, by=["target"])
+        return JSONResponse(
+            {
+                "left": deciding + delivering,
+                "to_decide": deciding,
+                "to_deliver": delivering,
+                "recorded": recorded,
+                "in_step": {str(target): count for (target,), count in in_step.items()},
+            }
+        )
 
     async def _status(self, request: Request) -> Response:
         name = request.query_params.get("account")

@@ -1,16 +1,17 @@
 """Where the links of one account on one target are decided, with everything loaded that a batch needs."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
 from domain.guard import WINDOW, Guard
-from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.ledger import Ledger, claims_of
 from domain.roster import Roster
 from domain.storing import Row, Store, Unit, Where
-from domain.wish import Wish, key_mark
+from domain.wish import Wish, claims, key_mark
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -23,41 +24,11 @@ from services.decider.read_models import (
     to_roster_marks,
     to_target_driver,
 )
+from services.decider.sightings import RosterChanges
 
 R = TypeVar("R", bound=Row)
 
 Deciding = Callable[[DriverLink, Ledger], tuple[LinkEvent, ...]]
-
-
-class RosterChanges:
-    """What the batch in hand has learnt of one roster, before it is stored."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, RosterRow | None] = {}
-
-    def saw(self, row: RosterRow) -> None:
-        """The target shows this driver."""
-        self._rows[row.mark] = row
-
-    def lost(self, mark: str) -> None:
-        """The target shows the driver with this key no more."""
-        self._rows[mark] = None
-
-    def over(self, stored: Iterable[RosterRow]) -> list[RosterRow]:
-        """The stored rows, with the batch's own news in their place."""
-        current = {row.mark: row for row in stored if row.mark not in self._rows}
-        return [*current.values(), *(row for row in self._rows.values() if row)]
-
-    def store(self, unit: Unit, account: AccountId, target: Target) -> None:
-        """Put the news into the unit."""
-        if not self._rows:
-            return
-        place = {"account": str(account), "target": str(target)}
-        unit.remove(RosterMark, {**place, "driver": list(self._rows)})
-        unit.remove(RosterRow, {**place, "mark": [mark for mark, row in self._rows.items() if row is None]})
-        for row in self._rows.values():
-            if row:
-                unit.keep([row, *to_roster_marks(row)])
 
 
 class Desk:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -79,13 +80,14 @@ class Demo:
         former = [
             wished_id(self._fleet.there[driver]) for scene in scenes if scene.is_relink for driver in scene.drivers
         ]
+        scenes_began = datetime.now(UTC).isoformat()
         held = await self._play_scenes(scenes)
         now, links = await self._targets.shown(), await self._stage.links()
         return Outcome(
             drivers=drivers,
             comparison=compare(self._fleet, now, _waits(links)),
             touched=[*untouched(self._fleet, seeded, now), *left_alone(former, settled, now)],
-            decided=await self._decided(scenes),
+            decided=await self._decided(scenes, scenes_began),
             held=held,
             standing=Counter((link["target"], link["state"]) for link in links),
             seconds=time.monotonic() - began,
@@ -101,14 +103,16 @@ class Demo:
         self._progress.update(bar, completed=rows.total_bytes)
 
     async def _watch(self, title: str) -> None:
-        """Show how the work in hand goes down."""
+        """Show how the work in hand goes down, and how many drivers are in step meanwhile."""
         bar = self._progress.add_task(title, total=None)
-        most = 0
+        most = 1
 
         def look(progress: Json) -> None:
             nonlocal most
             most = max(most, progress["left"])
-            self._progress.update(bar, total=most, completed=most - progress["left"])
+            in_step = ", ".join(f"{count} in {target}" for target, count in sorted(progress["in_step"].items()))
+            described = f"{title} ({in_step})" if in_step else title
+            self._progress.update(bar, total=most, completed=most - progress["left"], description=described)
 
         await self._stage.until_quiet(look)
 
@@ -122,13 +126,17 @@ class Demo:
         await self._watch("the Master User approves what is held")
         return held
 
-    async def _decided(self, scenes: Iterable[Scene]) -> list[Json]:
-        """What was decided, and why, for the drivers of each scene; of many alike the first and the last."""
-        decided: list[Json] = []
+    async def _decided(self, scenes: Iterable[Scene], since: str) -> list[Json]:
+        """What was decided since, and why, for the drivers of each scene; of many alike the first and the last."""
+        titles: dict[str, list[str]] = {}
         for scene in scenes:
             for driver in dict.fromkeys((scene.drivers[0], scene.drivers[-1])):
-                decided += [{"scene": scene.title, **each} for each in await self._stage.decided(driver)]
-        return decided
+                titles.setdefault(driver, []).append(scene.title)
+        return [
+            {"scene": ", then ".join(scene), **each}
+            for driver, scene in titles.items()
+            for each in await self._stage.decided(driver, since)
+        ]
 
 
 def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:

@@ -66,20 +66,19 @@ class Stage:
         found: list[Json] = await self.get(f"/accounts/{ACCOUNT}/links")
         return found
 
-    async def decided(self, driver: str) -> list[Json]:
-        """What was decided for one driver, and why: target, type, situation, cause."""
-        page: Json = await self.get("/events", account=ACCOUNT, driver=driver, log="decisions", limit=1000)
-        return [
-            {
-                "driver": driver,
-                "target": event["target"],
-                "decided": event["type"],
-                "situation": event["data"]["because"].get("situation", ""),
-                "because": f"{event['data']['because']['cause']} {event['data']['because']['ref']}".strip(),
-            }
-            for event in page["events"]
-            if "because" in event["data"]
-        ]
+    async def decided(self, driver: str, since: str) -> list[Json]:
+        """What was decided for one driver since a moment, and why: target, type, situation, cause."""
+        query = {"account": ACCOUNT, "driver": driver, "log": "decisions", "since": since}
+        return [_to_reason(event) for event in await self._events(query) if "because" in event["data"]]
+
+    async def _events(self, query: dict[str, str]) -> list[Json]:
+        found: list[Json] = []
+        while True:
+            page: Json = await self.get("/events", **query)
+            found += page["events"]
+            if page["is_end"]:
+                return found
+            query["cursor"] = page["cursor"]
 
     async def until_quiet(self, on_look: Callable[[Json], None] = lambda _: None) -> None:
         """Wait until nothing is left to be done, and nothing was recorded between two looks."""
@@ -99,6 +98,17 @@ class Stage:
     async def post(self, path: str, body: Json) -> Any:  # noqa: ANN401 - JSON
         """Have something done."""
         return (await self._client.post(path, json=body)).raise_for_status().json()
+
+
+def _to_reason(event: Json) -> Json:
+    because = event["data"]["because"]
+    return {
+        "driver": event["driver"],
+        "target": event["target"],
+        "decided": event["type"],
+        "situation": because.get("situation", ""),
+        "because": f"{because['cause']} {because['ref']}".strip(),
+    }
 
 
 @asynccontextmanager

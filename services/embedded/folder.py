@@ -34,18 +34,15 @@ class DataFolder:
         return self.path / "control.sock"
 
     def __enter__(self) -> "DataFolder":
-        self._make()
-        self._lock = os.open(self.path / "owner", os.O_RDWR | os.O_CREAT, 0o600)
+        if len(os.fsencode(self.socket.absolute())) > _LONGEST_SOCKET_PATH:
+            raise FolderUnusable(
+                f"the path of the data folder {self.path} is too long for a local socket; use a shorter one"
+            )
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(self._lock, 100).decode("ascii", "replace").strip()
+            self._own()
+        except OSError as failure:
             self._release()
-            raise FolderOwned(self.path, owner or "just starting") from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
-        with suppress(FileNotFoundError):
-            self.socket.unlink()
+            raise FolderUnusable(f"the data folder {self.path} cannot be used: {failure.strerror}") from None
         return self
 
     def __exit__(
@@ -55,17 +52,18 @@ class DataFolder:
             self.socket.unlink()
         self._release()
 
-    def _make(self) -> None:
-        if len(os.fsencode(self.socket.absolute())) > _LONGEST_SOCKET_PATH:
-            raise FolderUnusable(
-                f"the path of the data folder {self.path} is too long for a local socket; use a shorter one"
-            )
+    def _own(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self.path / "owner", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe = self.path / "owner"
-            probe.touch(mode=0o600)
-        except OSError as failure:
-            raise FolderUnusable(f"the data folder {self.path} cannot be used: {failure.strerror}") from None
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(self._lock, 100).decode("ascii", "replace").strip()
+            self._release()
+            raise FolderOwned(self.path, owner or "just starting") from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
+        self.socket.unlink(missing_ok=True)
 
     def _release(self) -> None:
         if self._lock is not None:

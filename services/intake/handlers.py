@@ -1,7 +1,7 @@
 """What the Portal states, turned into changes. Accepted means committed."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.identity import AccountId, PortalDriverId
@@ -40,6 +40,10 @@ class Taken:
     refused: list[RefusedLine] = field(default_factory=list)
 
 
+_Meant = tuple[StatedDriver, list[PortalDriverId]]
+"""A line, and the drivers that it can be about: one as a rule; several who share a RefID, or nobody."""
+
+
 class SnapshotRefused(Exception):
     """A list cannot count as a full snapshot; the message says why."""
 
@@ -60,7 +64,8 @@ class Intake:
     ) -> Taken:
         """Take over a part of a list in one transaction; of two lines for one driver the last one counts."""
         taken = Taken()
-        stated = self._identified(account, drivers, taken)
+        meant = self._meant(account, drivers)
+        stated = _identified(meant, taken)
         known = self._known(account, stated)
         statement = Statement(at=self._clock(), source=source)
         unit = Unit()
@@ -69,7 +74,9 @@ class Intake:
             self._add(unit, known[driver], facts)
             taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
         if snapshot:
-            unit.keep(SnapshotDriver(account=account, snapshot=snapshot, driver=driver) for driver in stated)
+            unit.keep(
+                SnapshotDriver(account=account, snapshot=snapshot, driver=driver) for driver in sorted(_shown(meant))
+            )
         self._store.commit(unit)
         return taken
 
@@ -84,15 +91,15 @@ class Intake:
         seen = {row.driver for row in self._store.select(SnapshotDriver, {"account": account, "snapshot": snapshot})}
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
-        seen.update(self._identified(account, refused, Taken()))
+        seen.update(_shown(self._meant(account, refused)))
         taken, unit = Taken(), Unit()
         statement = Statement(at=self._clock(), source=source)
         for known in self._there(account):
-            if known.driver not in seen:
-                facts = statement.absent(known)
-                self._add(unit, known, facts)
-                taken.changes.update(type(fact).__name__ for fact in facts)
-        unit.remove(SnapshotDriver, {"account": account})
+            # Shown only by a line that was refused, a driver is there all the same.
+            facts = statement.present(known, known.profile or {}) if known.driver in seen else statement.absent(known)
+            self._add(unit, known, facts)
+            taken.changes.update(type(fact).__name__ for fact in facts)
+        unit.remove(SnapshotDriver, {"account": account, "snapshot": snapshot})
         self._store.commit(unit)
         return taken
 
@@ -117,23 +124,12 @@ class Intake:
             raise UnknownDriver(f"the Portal has no driver {driver} in account {account}")
         return known
 
-    def _identified(
-        self, account: AccountId, drivers: Sequence[StatedDriver], taken: Taken
-    ) -> dict[PortalDriverId, Profile]:
+    def _meant(self, account: AccountId, drivers: Sequence[StatedDriver]) -> list[_Meant]:
         by_ref = self._by_ref(account, drivers)
-        found: dict[PortalDriverId, Profile] = {}
-        for stated in drivers:
-            ref = stated.profile.get("ref_id", "")
-            candidates = [stated.driver] if stated.driver else by_ref.get(ref) or [PortalDriverId(f"ref:{ref}")]
-            if len(candidates) > 1:
-                reason = f"{len(candidates)} drivers have this Reference ID; add a Driver ID column to tell them apart"
-                taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=reason))
-            else:
-                found[candidates[0]] = stated.profile
-        return found
+        return [(stated, _candidates(stated, by_ref)) for stated in drivers]
 
     def _by_ref(self, account: AccountId, drivers: Sequence[StatedDriver]) -> dict[str, list[PortalDriverId]]:
-        refs = sorted({stated.profile.get("ref_id", "") for stated in drivers if not stated.driver} - {""})
+        refs = sorted({stated.profile.get("ref_id", "").strip() for stated in drivers if not stated.driver} - {""})
         found: dict[str, list[PortalDriverId]] = {}
         if refs:
             for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
@@ -159,3 +155,30 @@ class Intake:
         if facts:
             unit.keep([to_row(replay(known, facts))])
 
+
+def _candidates(stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]]) -> list[PortalDriverId]:
+    if stated.driver:
+        return [stated.driver]
+    ref = stated.profile.get("ref_id", "").strip()
+    return by_ref.get(ref) or ([PortalDriverId(f"ref:{ref}")] if ref else [])
+
+
+def _identified(meant: Iterable[_Meant], taken: Taken) -> dict[PortalDriverId, Profile]:
+    found: dict[PortalDriverId, Profile] = {}
+    for stated, candidates in meant:
+        if len(candidates) == 1:
+            found[candidates[0]] = stated.profile
+        else:
+            taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=_reason(len(candidates))))
+    return found
+
+
+def _shown(meant: Iterable[_Meant]) -> set[PortalDriverId]:
+    """Everybody whom the lines can be about: one that is refused shows that its driver is there all the same."""
+    return {driver for _, candidates in meant for driver in candidates}
+
+
+def _reason(candidates: int) -> str:
+    if candidates == 0:
+        return "there is neither a Driver ID nor a Reference ID"
+    return f"{candidates} drivers have this Reference ID; add a Driver ID column to tell them apart"

@@ -38,8 +38,11 @@ class Follower:
         """Take over the next batch; how many records it had. Raises `StoreFailed`."""
         position = self._store.position(self._stream.name)
         records = self._stream.read(position, BATCH)
-        if records:
-            self._take_over(records)
+        try:
+            if records:
+                self._take_over(records)
+        except StoreConflict:
+            _log.info("batch is decided again", stream=self._stream.name, position=position)
         return len(records)
 
     def lag(self) -> int:
@@ -47,32 +50,28 @@ class Follower:
         return self._stream.end() - self._store.position(self._stream.name)
 
     def _take_over(self, records: Sequence[Record]) -> None:
+        """Handle and store a batch; where the whole of it cannot be, each record by itself."""
         try:
             self._commit(self._handled(records), records[-1].position)
-        except StoreConflict:
-            _log.info("batch is decided again", stream=self._stream.name, position=records[-1].position)
-
-    def _handled(self, records: Sequence[Record]) -> Unit:
-        """The unit for these records; where the whole batch cannot be handled, only the records that can."""
-        unit = Unit()
-        readable = [(record.position, record.event) for record in records if record.event is not None]
-        try:
-            unit.add(self._handler(readable))
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
-            return self._handled_singly(records, failure)
+            self._take_over_singly(records, failure)
+
+    def _handled(self, records: Sequence[Record]) -> Unit:
+        unit = Unit()
+        unit.add(self._handler([(record.position, record.event) for record in records if record.event is not None]))
         unit.keep(self._dead_letter(record, record.reason) for record in records if record.event is None)
         return unit
 
-    def _handled_singly(self, records: Sequence[Record], failure: Exception) -> Unit:
-        if len(records) == 1:
-            unit = Unit()
-            unit.keep([self._dead_letter(records[0], f"{type(failure).__name__}: {failure}")])
-            return unit
-        for record in records[:-1]:
-            self._commit(self._handled([record]), record.position)
-        return self._handled(records[-1:])
+    def _take_over_singly(self, records: Sequence[Record], failure: Exception) -> None:
+        if len(records) > 1:
+            for record in records:
+                self._take_over([record])
+            return
+        unit = Unit()
+        unit.keep([self._dead_letter(records[0], f"{type(failure).__name__}: {failure}")])
+        self._commit(unit, records[0].position)
 
     def _commit(self, unit: Unit, position: int) -> None:
         unit.position = Position(name=self._stream.name, at=position)
@@ -83,8 +82,13 @@ class Follower:
         return DeadLetter(
             stream=self._stream.name,
             position=record.position,
-            topic=record.topic,
-            body=record.body.decode("utf-8", "backslashreplace"),
-            reason=reason,
+            topic=_storable(record.topic),
+            body=_storable(record.body.decode("utf-8", "backslashreplace")),
+            reason=_storable(reason),
             at=self._clock().isoformat(),
         )
+
+
+def _storable(text: str) -> str:
+    """The text with an escape for each character that some store cannot hold: lone surrogates, and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
-from domain.storing import Store
+from domain.storing import Store, StoreConflict
 from services.runtime.clock import Clock
 from services.runtime.following import Feed, Follower
 
-_REST = 1.0
+REST = 1.0
 """Seconds after which a service looks at its streams though no bell rang."""
 
 LINGER = 0.02
@@ -41,7 +41,8 @@ class Bell:
 class Service:
     """One store, the streams that feed it, and its chores, all in one thread of their own.
 
-    A chore does a bounded piece of work that waits in the store, and says how much it did.
+    A chore does a bounded piece of work that waits in the store, and says how much it did. `rest` and `linger` are in
+    seconds.
     """
 
     def __init__(
@@ -53,12 +54,16 @@ class Service:
         bell: Bell,
         feeds: Sequence[Feed] = (),
         chores: Sequence[Callable[[], int]] = (),
+        rest: float = REST,
+        linger: float = LINGER,
     ) -> None:
         self.name = name
         self.store = store
         self._bell = bell
         self._followers = [Follower(feed, store, clock) for feed in feeds]
-        self._steps = [*(follower.step for follower in self._followers), *chores]
+        self._steps = [*(follower.step for follower in self._followers), *map(_repeatable, chores)]
+        self._rest = rest
+        self._linger = linger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def run(self) -> None:
@@ -70,8 +75,8 @@ class Service:
                 self._bell.ring()
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(waiter.wait(), _REST)
-            await asyncio.sleep(LINGER)
+                    await asyncio.wait_for(waiter.wait(), self._rest)
+            await asyncio.sleep(self._linger)
 
     def step(self) -> int:
         """Take over what the streams have, and do the chores; how much there was."""
@@ -94,3 +99,13 @@ class Service:
         """End after the work in hand, and let go of the store."""
         self._thread.shutdown(wait=True)
         self.store.close()
+
+
+def _repeatable(chore: Callable[[], int]) -> Callable[[], int]:
+    def step() -> int:
+        try:
+            return chore()
+        except StoreConflict:
+            return 1
+
+    return step

@@ -80,7 +80,7 @@ class DeciderInMemory:
             seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
             self._roster[key_mark(self.target, seen.key)] = seen
         driver = PortalDriverId(report.driver)
-        self._carry_out(driver, lambda link, ledger: answering.record(link, report, at), at)
+        self._carry_out(driver, lambda link, ledger: answering.record(link, report, at, ledger), at)
         if report.outcome != Outcome.DEFERRED:
             self._decide(driver, "answer", str(report.decision), at)
         self._look_again(at)

@@ -97,11 +97,12 @@ class Simulation:
         raise AssertionError(f"not at rest after {MOST_ROUNDS} rounds")
 
     def settle(self) -> None:
-        """Let everything end that is under way, read the roster, and let everything end again."""
+        """Let everything end that is under way, then read the roster twice: first for the truth, then for the rest."""
         if self.decider.mode is not Mode.FULL:
             self.set_mode(Mode.FULL)
-        self.run()
-        self.walk()
+        for _ in range(2):
+            self.run()
+            self.walk()
         self.run()
 
     def _known(self, driver: PortalDriverId) -> PortalDriver:

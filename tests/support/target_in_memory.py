@@ -16,7 +16,7 @@ from domain.identity import Key, Target
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
 from domain.roster import TargetDriver
-from domain.wish import key_mark, unreadable
+from domain.wish import key_mark, to_change, unreadable
 
 REFUSED_NAME = "Nobody"
 """A last name that no target takes."""
@@ -67,12 +67,11 @@ class TargetInMemory(ABC):
     def settle(self, order: Decision) -> Answer | None:
         """What became of an order whose answer was lost; None: nothing, or repeating it does no harm."""
         found = self.find(order)
-        if found is None or not found.active:
+        if found is None or not isinstance(order, CreateDecided | RenameDecided):
             return None
-        is_told = isinstance(order, RenameDecided) or found.profile.items() >= order.profile.items()
-        if isinstance(order, CreateDecided):
-            return Done(seen=found) if is_told else Exists(seen=found)
-        return Done(seen=found) if isinstance(order, RenameDecided) else None
+        if found.active and not to_change(self.target, order.profile, found.profile):
+            return Done(seen=found)
+        return Exists(seen=found) if isinstance(order, CreateDecided) else None
 
     def _perform(self, order: Decision) -> Answer:
         match order:
@@ -152,7 +151,8 @@ class DriveriInMemory(TargetInMemory):
     def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
         found, holder = self.truth(key), self.truth(wished_key)
         if found is None:
-            return Done(seen=self._seen(wished_key)) if holder and holder.active else Missing(key=key)
+            has_become = holder is not None and holder.active
+            return self._update(wished_key, profile, tuple(profile)) if has_become else Missing(key=key)
         if holder is not None and holder is not found:
             return Exists(seen=self._seen(wished_key))
         if self._refuses(key, profile, profile):

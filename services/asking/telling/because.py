@@ -128,7 +128,7 @@ def _contest(ground: Ground) -> str:
 
 def _left_out(ground: Ground) -> str:
     if isinstance(ground.event, Decision) and ground.event.waits_for:
-        return f"The Driveri DriverID is left out on {ground.target} for now: another portal driver has it there."
+        return f"The Driveri DriverID is left out on {ground.target} for now: another driver has it there."
     return ""
 
 
