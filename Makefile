@@ -1,5 +1,6 @@
 # Everything runs in a virtual environment of its own, from pinned dependencies; only Python 3.11 and make are needed.
-PYTHON ?= python3.11
+PYTHON ?= $(shell for each in python3.11 python3 python; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -46,7 +47,7 @@ clean: ## Remove the virtual environment and what the demo made
 	rm -rf $(VENV) demo-data
 
 $(INSTALLED): requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned dependencies ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt

@@ -40,11 +40,13 @@ class EventPage(Answer):
 def read_events(streams: Mapping[str, Stream], filters: Filters, cursor: str | None, limit: int) -> EventPage:
     """The next events of these logs that match, at most so many; there may be none though it is not the end yet.
 
+    What happened at the same moment comes in the order of the logs.
+
     Raises `BadCursor`, `StoreFailed`, and `ValueError` for a limit below 1.
     """
     if limit < 1:
         raise ValueError("a page has at least one event")
-    positions = _decoded(cursor, streams) if cursor else _starts(streams, filters.since)
+    positions = _decoded(cursor, streams) if cursor is not None else _starts(streams, filters.since)
     found: list[LoggedEvent] = []
     scanned = 0
     for name, record in islice(_merged(streams, positions, filters.until), MOST_SCANNED):
@@ -62,7 +64,7 @@ def read_events(streams: Mapping[str, Stream], filters: Filters, cursor: str | N
 def _merged(
     streams: Mapping[str, Stream], positions: Mapping[str, int], until: datetime | None
 ) -> Iterator[tuple[str, Record]]:
-    each = [_records(name, stream, positions[name], until) for name, stream in sorted(streams.items())]
+    each = [_records(name, stream, positions[name], until) for name, stream in streams.items()]
     return merge(*each, key=lambda found: _moment(found[1]))
 
 

@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from domain.account import Mode
-from domain.driver_link import REFUSED, UNSETTLED, Deferred, DeleteRejected, DriverLink, Parked
+from domain.driver_link import (
+    REFUSED,
+    UNSETTLED,
+    Decision,
+    Deferred,
+    DeleteHeld,
+    DeleteRejected,
+    DriverLink,
+    Parked,
+)
 from domain.portal import PortalDriver
 from services.asking.readiness import Hindrance, Readiness, advice_on
 from services.asking.telling.because import evidence
@@ -68,11 +77,11 @@ Told = tuple[str, str]
 def standing(view: View) -> Standing:
     """How the driver stands on the target; what keeps the whole account from moving is told first."""
     state = _state(view)
-    sentence, advice = _STATES[state](view)
+    sentence, advice = _told(view, state)
     hindrance = view.readiness.hindrance()
     if hindrance and not _is_done(view, state):
         sentence, advice = _hindered(hindrance, sentence, state)
-    return Standing(target=view.link.target, state=state, sentence=sentence, advice=advice)
+    return Standing(target=str(view.link.target), state=state, sentence=sentence, advice=advice)
 
 
 def _state(view: View) -> str:
@@ -80,6 +89,15 @@ def _state(view: View) -> str:
         return "undecided"
     state = to_link_row(view.link).state
     return "in_step" if state == "kept" and view.driver.is_there else state
+
+
+def _told(view: View, state: str) -> Told:
+    link = view.link
+    if link.parked:
+        return _parked(view, link.parked)
+    if link.held:
+        return _held(view, link.held)
+    return _pending(view, link.pending) if link.pending else _AT_REST[state](view)
 
 
 def _is_done(view: View, state: str) -> bool:
@@ -104,23 +122,46 @@ def _in_step(view: View) -> Told:
     return f"In step: linked to {view.key}{left_out}.", ""
 
 
-def _pending(view: View) -> Told:
-    decided = view.link.pending
-    sentence, target = told(decided, view.past) if decided else "", view.link.target
+def _kept(view: View) -> Told:
+    rejected = view.past.last(DeleteRejected)
+    by = rejected.by if rejected else "somebody"
+    return f"The Portal deleted the driver, but {by} rejected the delete: {view.key} stays on {view.name}.", ""
+
+
+def _ended(view: View) -> Told:
+    if view.driver.is_there:
+        return f"Not there: nobody on {view.name} is linked.", ""
+    return f"The Portal deleted the driver, and nobody on {view.name} is linked any more.", ""
+
+
+_AT_REST: Mapping[str, Callable[[View], Told]] = {
+    "undecided": _undecided,
+    "in_step": _in_step,
+    "kept": _kept,
+    "ended": _ended,
+}
+
+
+def _pending(view: View, decided: Decision) -> Told:
+    sentence, target = told(decided, view.past), view.link.target
     if view.readiness.account.mode(target) is Mode.OBSERVE:
         advice = f"To have it sent, set the mode to full: {command('accounts mode', view.account, target, 'full')}."
         return f"{view.whereabouts}. Decided, but nothing is sent in the mode observe: {sentence}", advice
     deferred = view.past.last(Deferred)
-    if decided and deferred and deferred.decision == decided.originator_version:
+    if deferred and deferred.decision == decided.originator_version:
         advice = advice_on(deferred.reason, view.account, target)
         return f"{view.whereabouts}. {sentence} {told(deferred, view.past)}", advice
     return f"{view.whereabouts}. On its way: {sentence}", ""
 
 
-def _parked(view: View) -> Told:
-    parked = view.link.parked
-    if parked is None:
-        return "", ""
+def _held(view: View, held: DeleteHeld) -> Told:
+    guard = held.because.get("guard", {})
+    figures = f"{guard.get('deleted')} of at most {guard.get('limit')} deletes within 24 hours had gone out"
+    sentence = f"The Portal deleted the driver, and the guard holds the delete of {view.key} since {moment(held.at)}"
+    return f"{sentence}: {figures}.", f"Approve or reject it: {command('approvals list', view.account)}."
+
+
+def _parked(view: View, parked: Parked) -> Told:
     refused = f"{view.name} refused it: " if parked.reason == REFUSED else ""
     sentence = f"{view.whereabouts}, and set aside since {moment(parked.at)}: {refused}{parked.detail}."
     return sentence, _ADVICE[parked.reason](view, parked) if parked.reason in _ADVICE else ""
@@ -160,37 +201,4 @@ _ADVICE: Mapping[str, Callable[[View, Parked], str]] = {
     "mode": _advice_mode,
     REFUSED: _advice_refused,
     UNSETTLED: _advice_unsettled,
-}
-
-
-def _held(view: View) -> Told:
-    held = view.link.held
-    if held is None:
-        return "", ""
-    guard = held.because.get("guard", {})
-    figures = f"{guard.get('deleted')} of at most {guard.get('limit')} deletes within 24 hours had gone out"
-    sentence = f"The Portal deleted the driver, and the guard holds the delete of {view.key} since {moment(held.at)}"
-    return f"{sentence}: {figures}.", f"Approve or reject it: {command('approvals list', view.account)}."
-
-
-def _kept(view: View) -> Told:
-    rejected = view.past.last(DeleteRejected)
-    by = rejected.by if rejected else "somebody"
-    return f"The Portal deleted the driver, but {by} rejected the delete: {view.key} stays on {view.name}.", ""
-
-
-def _ended(view: View) -> Told:
-    if view.driver.is_there:
-        return f"Not there: nobody on {view.name} is linked.", ""
-    return f"The Portal deleted the driver, and nobody on {view.name} is linked any more.", ""
-
-
-_STATES: Mapping[str, Callable[[View], Told]] = {
-    "undecided": _undecided,
-    "in_step": _in_step,
-    "pending": _pending,
-    "parked": _parked,
-    "held": _held,
-    "kept": _kept,
-    "ended": _ended,
 }

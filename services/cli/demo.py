@@ -1,5 +1,6 @@
 """`driverlink demo`: the whole way of a change, on sample data, in under a minute."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -37,11 +38,8 @@ async def _play(data: Path, progress: Progress) -> Outcome:
 
 def _print(outcome: Outcome, data: Path) -> None:
     columns = ("scene", "driver", "target", "decided", "situation", "because")
-    rows = [
-        (each["scene"], each["driver"], each["target"], each["decided"], each["situation"], each["because"])
-        for each in outcome.decided
-    ]
-    print_table(columns, rows, title="\nWhat was decided, and why")
+    rows = [tuple(each[column] for column in columns) for each in outcome.decided]
+    print_table(columns, _without_repeats(rows), title="\nWhat was decided, and why")
     held = ", ".join(f"{len(each['drivers'])} on {each['target']}" for each in outcome.held)
     out.print(f"\nThe guard held deletes ({held or 'none'}), and the Master User approved exactly those.")
     _print_comparison(outcome)
@@ -49,6 +47,14 @@ def _print(outcome: Outcome, data: Path) -> None:
     example = outcome.decided[0]["driver"] if outcome.decided else ""
     for command in (f"explain sample-fleet {example}", "status", "events --account sample-fleet --type DeleteHeld"):
         out.print(f"  driverlink {command} --data {data}", markup=False)
+
+
+def _without_repeats(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """The rows with a scene and a driver named only where they begin."""
+    last: tuple[str, ...] = ()
+    for row in rows:
+        yield ("", "", *row[2:]) if row[:2] == last else row
+        last = row[:2]
 
 
 def _print_comparison(outcome: Outcome) -> None:

@@ -80,7 +80,7 @@ async def _import(services: Services, file: Path, account: str, *, is_complete: 
     lines = read_export(file)
     done, snapshot = Import(), uuid4().hex if is_complete else None
     with progress_bar(is_quiet=is_quiet) as progress:
-        bar = progress.add_task(f"import {file.name}", total=lines.total_bytes)
+        bar = progress.add_task(f"import {file.name}", total=lines.total_bytes, note="")
         for batch in _batches(lines):
             await _take(services, account, batch, done, snapshot)
             _advance(progress, bar, batch, lines.total_bytes)

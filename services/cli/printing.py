@@ -35,10 +35,11 @@ def progress_bar(*, is_quiet: bool) -> Progress:
     """A bar for long work, on standard error; nothing at all for scripts."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
         console=err,
         disable=is_quiet,
         transient=False,

@@ -8,10 +8,10 @@ from typing import TypeVar
 from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
-from domain.ledger import Ledger, claims_of
+from domain.ledger import Ledger, claimable_by, claims_of
 from domain.roster import Roster
 from domain.storing import Row, Store, Unit, Where
-from domain.wish import Wish, claims, key_mark
+from domain.wish import Wish, key_mark
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -34,7 +34,9 @@ Deciding = Callable[[DriverLink, Ledger], tuple[LinkEvent, ...]]
 class Desk:
     """Decides link after link against one ledger, and collects what is to be stored."""
 
-    def __init__(self, store: Store, account: AccountId, target: Target, now: datetime) -> None:
+    def __init__(
+        self, store: Store, account: AccountId, target: Target, *, now: datetime, roster: RosterChanges
+    ) -> None:
         self._store = store
         self._place: dict[str, str] = {"account": str(account), "target": str(target)}
         self._account = account
@@ -45,7 +47,7 @@ class Desk:
         self._events: list[LinkEvent] = []
         self._freed: set[str] = set()
         self._ledger = Ledger(target)
-        self.roster = RosterChanges()
+        self._roster = roster
 
     def load(self, wishes: Iterable[Wish], links: Mapping[PortalDriverId, DriverLink]) -> None:
         """Make ready for deciding these wishes on these links: one query for each kind of thing, not for each link."""
@@ -53,13 +55,15 @@ class Desk:
         self._links = dict(links)
         marks = {mark for wish in wishes for mark in (*wish.marks, wish.yielding_mark) if mark}
         marks |= {key_mark(self._target, link.key) for link in links.values() if link.key}
-        roster = self._roster(marks)
-        claimed = self._claims(marks | {row.mark for row in roster})
+        roster = self._shown(marks)
+        marks |= {each.mark for row in roster for each in to_roster_marks(row)}
+        claimed = self._claims(marks.union(*map(claimable_by, links.values())))
         self._ledger = Ledger(
             self._target,
             roster=Roster(self._target, map(to_target_driver, roster)),
             claimed=claimed,
             waiting=self._waiting(claimed),
+            linked=self._linked(claimed),
             guard=self._guard() if any(not wish.is_wanted for wish in wishes) else None,
         )
 
@@ -72,16 +76,18 @@ class Desk:
         """Let something be decided for a driver's link, and take it over."""
         before = self.link(driver)
         events = deciding(before, self._ledger)
-        after = replay(before, events)
+        if not events:
+            return
+        after, staying = replay(before, events), self._ledger.guard.staying
         self._freed |= self._ledger.record(before, after, events)
+        staying += _is_staying(after) - _is_staying(before)
+        self._ledger.guard = replace(self._ledger.guard, staying=staying)
         self._links[driver] = after
         self._events.extend(events)
-        if events:
-            self._touched.add(driver)
+        self._touched.add(driver)
 
     def store(self, unit: Unit) -> None:
         """Put everything that was decided, and what follows from it, into the unit."""
-        self.roster.store(unit, self._account, self._target)
         unit.events.extend(self._events)
         touched = [self._links[driver] for driver in sorted(self._touched)]
         unit.keep(map(to_link_row, touched))
@@ -104,14 +110,22 @@ class Desk:
         drivers |= {link.driver for link in self._links.values() if link.waits_for in self._freed}
         return [Look(**self._place, driver=driver) for driver in sorted(drivers)]
 
-    def _roster(self, marks: set[str]) -> list[RosterRow]:
+    def _shown(self, marks: set[str]) -> list[RosterRow]:
         answering = self._select(RosterMark, {"mark": sorted(marks)})
         stored = self._select(RosterRow, {"mark": sorted({row.driver for row in answering})})
-        return self.roster.over(stored)
+        return self._roster.over(stored)
 
     def _claims(self, marks: Iterable[str]) -> dict[str, PortalDriverId]:
         rows = self._select(ClaimRow, {"mark": sorted(marks)})
         return {row.mark: PortalDriverId(row.driver) for row in rows}
+
+    def _linked(self, claimed: Mapping[str, PortalDriverId]) -> dict[str, PortalDriverId]:
+        """Whose link has which key: those in hand, and those who have claimed something."""
+        strangers = sorted(set(claimed.values()) - self._links.keys())
+        rows = self._select(LinkRow, {"driver": strangers, "is_live": True}) if strangers else []
+        linked = {key_mark(self._target, Key(row.key)): PortalDriverId(row.driver) for row in rows}
+        own = {key_mark(self._target, link.key): driver for driver, link in self._links.items() if link.key}
+        return linked | own
 
     def _waiting(self, claimed: dict[str, PortalDriverId]) -> dict[PortalDriverId, str]:
         """Who of those who hold a mark waits for another one, and so on to the end of each chain; adds their claims."""
@@ -137,6 +151,10 @@ class Desk:
 
     def _select(self, row: type[R], where: Where) -> list[R]:
         return self._store.select(row, {**self._place, **where})
+
+
+def _is_staying(link: DriverLink) -> bool:
+    return link.is_live and not isinstance(link.pending, DeleteDecided)
 
 
 def load_links(

@@ -11,30 +11,19 @@ from domain.deciding import decide
 from domain.driver_link import DriverLink, LinkEvent
 from domain.event import Event
 from domain.guard import has_expired
-from domain.identity import AccountId, Key, Target
+from domain.identity import AccountId, Target
 from domain.ledger import Ledger
 from domain.portal import Change
-from domain.report import CallAnswered, ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
-from domain.roster import TargetDriver
+from domain.report import CallAnswered, ReportEvent, WalkCompleted
 from domain.storing import Store, Unit
-from domain.wish import Wish, key_mark
+from domain.wish import Wish
 from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider.desk import Deciding, Desk, load_links
-from services.decider.read_models import (
-    CatchUp,
-    Look,
-    WalkFailureRow,
-    WalkRow,
-    WishRow,
-    to_roster_row,
-    to_wish_row,
-    wish_of,
-)
+from services.decider.read_models import CatchUp, Look, WalkRow, WishRow, to_wish_row, wish_of
+from services.decider.sightings import Place, RosterChanges, keep_rosters, keep_walks, roster_changes
 from services.runtime.clock import Clock
 
 _PAGE = 500
-
-Place = tuple[AccountId, Target]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +62,13 @@ class Decider:
 
     def on_reports(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over what the targets showed; record each answer on its link, and decide again."""
-        unit, now = Unit(), self._clock()
+        now = self._clock()
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
-        _take_walks(unit, reports)
+        unit, rosters = keep_walks(reports), roster_changes(reports)
+        unit.add(keep_rosters(rosters))
+        unit.keep(_catch_ups(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
-        self._decide(unit, self._answers(answers, now), now, reports)
+        self._decide(unit, self._answers(answers, now), now, rosters)
         return unit
 
     def look_again(self) -> int:
@@ -174,20 +165,19 @@ class Decider:
         }
 
     def _decide(
-        self, unit: Unit, matters: Iterable[Matter], now: datetime, reports: Sequence[ReportEvent] = ()
+        self, unit: Unit, matters: Iterable[Matter], now: datetime, rosters: Mapping[Place, RosterChanges] | None = None
     ) -> None:
         """Decide these matters in their order, at one desk for each account and target."""
         by_place: dict[Place, list[Matter]] = {}
         for matter in matters:
             by_place.setdefault((matter.wish.account, matter.wish.target), []).append(matter)
-        desks = {place: Desk(self._store, *place, now) for place in (*by_place, *_places(reports))}
-        _take_sightings(desks, reports)
         links = load_links(
             self._store, ((*place, matter.wish.driver) for place, each in by_place.items() for matter in each)
         )
-        for place, desk in desks.items():
-            its_matters = by_place.get(place, [])
-            desk.load([matter.wish for matter in its_matters], links.get(place, {}))
+        for place, its_matters in by_place.items():
+            roster = (rosters or {}).get(place, RosterChanges())
+            desk = Desk(self._store, *place, now=now, roster=roster)
+            desk.load([matter.wish for matter in its_matters], links[place])
             for matter in its_matters:
                 desk.decide(matter.wish.driver, matter.deciding)
             desk.store(unit)
@@ -211,33 +201,10 @@ def _judging(event: DeletesJudged, wish: Wish, cause: Cause, hold: int) -> Decid
 
 
 def _recording(answer: CallAnswered, now: datetime) -> Deciding:
-    return lambda link, _: answering.record(link, answer, now)
+    return lambda link, ledger: answering.record(link, answer, now, ledger)
 
 
-def _places(reports: Iterable[ReportEvent]) -> set[Place]:
-    return {(AccountId(report.account), Target(report.target)) for report in reports}
-
-
-def _take_sightings(desks: Mapping[Place, Desk], reports: Iterable[ReportEvent]) -> None:
+def _catch_ups(reports: Iterable[ReportEvent]) -> Iterator[CatchUp]:
     for report in reports:
-        account, target = AccountId(report.account), Target(report.target)
-        roster = desks[account, target].roster
-        if isinstance(report, CallAnswered) and report.left:
-            roster.lost(key_mark(target, Key(report.left)))
-        if isinstance(report, TargetDriverGone):
-            roster.lost(key_mark(target, Key(report.key)))
-        if isinstance(report, CallAnswered | TargetDriverSeen) and report.key:
-            seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
-            roster.saw(to_roster_row(account, target, seen))
-
-
-def _take_walks(unit: Unit, reports: Iterable[ReportEvent]) -> None:
-    for report in reports:
-        place = {"account": report.account, "target": report.target}
         if isinstance(report, WalkCompleted):
-            unit.remove(WalkFailureRow, place)
-            unit.keep([WalkRow(**place, terms=report.terms, drivers=report.drivers, at=report.at.isoformat())])
-            unit.keep([CatchUp(**place, after=0, walk=str(report.originator_version))])
-        elif isinstance(report, WalkFailed):
-            failure = f"{report.reason}: {report.detail}"
-            unit.keep([WalkFailureRow(**place, at=report.at.isoformat(), failure=failure)])
+            yield CatchUp(account=report.account, target=report.target, after=0, walk=str(report.originator_version))

@@ -9,7 +9,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.portal import Change, DriverDeleted
 from domain.roster import TargetDriver
 from domain.storing import Row
-from domain.wish import Wish, key_mark, marks, to_wish
+from domain.wish import Wish, claims, key_mark, to_wish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +204,8 @@ def to_target_driver(row: RosterRow) -> TargetDriver:
 
 
 def to_roster_marks(row: RosterRow) -> Iterable[RosterMark]:
-    """All marks to which this target driver answers."""
-    for mark in marks(Target(row.target), Key(row.key), row.profile):
+    """All marks to which this target driver answers, and those that it has for itself alone."""
+    for mark in sorted(claims(Target(row.target), Key(row.key), row.profile)):
         yield RosterMark(account=row.account, target=row.target, mark=mark, driver=row.mark)
 
 

@@ -74,7 +74,7 @@ class Demo:
         await self._import(SAMPLE / "portal-drivers.csv")
         drivers = len(self._fleet.there)
         await self._stage.turn_on()
-        await self._watch("drivers appear in Driveri and Motive")
+        await self._watch("drivers appear in both targets")
         settled = await self._targets.shown()
         scenes = to_scenes(self._fleet, _settled(await self._stage.links()), _strays(self._fleet, settled))
         former = [
@@ -95,7 +95,7 @@ class Demo:
 
     async def _import(self, export: Path) -> None:
         rows = read_export(export)
-        bar = self._progress.add_task(f"import {export.name}", total=rows.total_bytes)
+        bar = self._progress.add_task(f"import {export.name}", total=rows.total_bytes, note="")
         for batch in _batches(row for row in rows if isinstance(row, ExportRow)):
             await self._stage.take([{"line": row.line, "driver": row.driver, "profile": row.profile} for row in batch])
             self._fleet.there.update({str(row.driver): row.profile for row in batch})
@@ -104,15 +104,14 @@ class Demo:
 
     async def _watch(self, title: str) -> None:
         """Show how the work in hand goes down, and how many drivers are in step meanwhile."""
-        bar = self._progress.add_task(title, total=None)
+        bar = self._progress.add_task(title, total=None, note="")
         most = 1
 
         def look(progress: Json) -> None:
             nonlocal most
             most = max(most, progress["left"])
-            in_step = ", ".join(f"{count} in {target}" for target, count in sorted(progress["in_step"].items()))
-            described = f"{title} ({in_step})" if in_step else title
-            self._progress.update(bar, total=most, completed=most - progress["left"], description=described)
+            in_step = " ".join(f"{target} {count}" for target, count in sorted(progress["in_step"].items()))
+            self._progress.update(bar, total=most, completed=most - progress["left"], note=in_step)
 
         await self._stage.until_quiet(look)
 
@@ -121,16 +120,16 @@ class Demo:
             for change in scene.changes:
                 await self._stage.announce(change)
                 self._fleet.apply(change)
-            await self._watch(f"the Portal: {scene.title}")
+            await self._watch(scene.title)
         held = await self._stage.approve_all()
-        await self._watch("the Master User approves what is held")
+        await self._watch("the held deletes are approved")
         return held
 
     async def _decided(self, scenes: Iterable[Scene], since: str) -> list[Json]:
-        """What was decided since, and why, for the drivers of each scene; of many alike the first and the last."""
+        """What was decided since, and why, for the drivers of each scene; of many alike the first and the last two."""
         titles: dict[str, list[str]] = {}
         for scene in scenes:
-            for driver in dict.fromkeys((scene.drivers[0], scene.drivers[-1])):
+            for driver in dict.fromkeys((scene.drivers[0], *scene.drivers[-2:])):
                 titles.setdefault(driver, []).append(scene.title)
         return [
             {"scene": ", then ".join(scene), **each}

@@ -1,7 +1,7 @@
 """The product in this process, as the demonstration plays on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ _CREDENTIALS = {
     "driveri": {"tenant": "sample-fleet", "client_id": "sample-client", "client_secret": "sample-secret"},
     "motive": {"api_key": "sample-motive-key"},
 }
+_JUDGED = ("DeleteApproved", "DeleteRejected", "DeleteRecalled")
 _LOOK = 0.25
 """Seconds between two looks at how far the services are."""
 
@@ -69,10 +70,12 @@ class Stage:
     async def decided(self, driver: str, since: str) -> list[Json]:
         """What was decided for one driver since a moment, and why: target, type, situation, cause."""
         query = {"account": ACCOUNT, "driver": driver, "log": "decisions", "since": since}
-        return [_to_reason(event) for event in await self._events(query) if "because" in event["data"]]
+        events = await self.events(query)
+        return [_to_reason(event) for event in events if "because" in event["data"] or event["type"] in _JUDGED]
 
-    async def _events(self, query: dict[str, str]) -> list[Json]:
-        found: list[Json] = []
+    async def events(self, query: Mapping[str, str]) -> list[Json]:
+        """Every event of the log that matches."""
+        query, found = dict(query), []
         while True:
             page: Json = await self.get("/events", **query)
             found += page["events"]
@@ -101,13 +104,14 @@ class Stage:
 
 
 def _to_reason(event: Json) -> Json:
-    because = event["data"]["because"]
+    because = event["data"].get("because", {})
+    cause = f"{because.get('cause', '')} {because.get('ref', '')}".strip()
     return {
         "driver": event["driver"],
         "target": event["target"],
         "decided": event["type"],
         "situation": because.get("situation", ""),
-        "because": f"{because['cause']} {because['ref']}".strip(),
+        "because": event["data"].get("by") or cause,
     }
 
 

@@ -77,23 +77,23 @@ def to_scenes(fleet: Fleet, settled: Iterable[str], strays: Sequence[str]) -> li
     masses = many[:MASS_DELETE]
     return [
         Scene(title="an update", changes=(_update(updated, phone="602-555-0188", last_name="Quintero-Vance"),)),
-        Scene(title="a rename to a new DriverID", changes=(_update(renamed, driveri_driver_id="NEW-7001"),)),
+        Scene(title="a new DriverID", changes=(_update(renamed, driveri_driver_id="NEW-7001"),)),
         Scene(
-            title="a change to an existing DriverID",
+            title="a DriverID that exists",
             changes=(_update(relinked, driveri_driver_id=strays[0]),),
             is_relink=True,
         ),
         Scene(
-            title="a swap of two DriverIDs",
+            title="a swap of DriverIDs",
             changes=(_update(one, driveri_driver_id=ids[other]), _update(other, driveri_driver_id=ids[one])),
         ),
         Scene(title="a delete", changes=(Change(action="delete", driver=leaver),)),
         Scene(title="a rehire", changes=(_rehire(fleet, leaver),)),
         Scene(
-            title="more deletes than the guard lets through",
+            title="too many deletes",
             changes=tuple(Change(action="delete", driver=driver) for driver in masses),
         ),
-        Scene(title="a driver comes back whose delete is held", changes=(_rehire(fleet, masses[-1]),)),
+        Scene(title="one of them comes back", changes=(_rehire(fleet, masses[-1]),)),
     ]
 
 

@@ -9,6 +9,7 @@ import structlog
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, Key
 from domain.ports import TargetDrivers
+from domain.storing import StoreFailed
 from services.projector.calling import carry_out, settle
 from services.projector.handlers import Wishes
 from services.projector.jobs import Driver, Job, Jobs
@@ -150,5 +151,10 @@ class ProjectorApp:
                 await self.service.call(self._walks.take_page, walk, page)
         except TargetFailed as failed:
             return failed.failure
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            _log.exception("walk failed unexpectedly", account=walk.account, target=self._target)
+            return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
         await self.service.call(self._walks.complete, walk, seen)
         return None

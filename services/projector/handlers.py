@@ -1,13 +1,14 @@
 """What a projector makes of the streams that it follows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from domain.driver_link import Decision, DeleteHeld, LinkEvent, Parked
+from domain.driver_link import LinkEvent
 from domain.event import Event
 from domain.identity import Target
 from domain.storing import Store, Unit
 from services.accounts.read_models import keep_accounts
-from services.projector.read_models import StartedCall, Task, WishedRow, to_order
+from services.projector.known import wished_after
+from services.projector.read_models import StartedCall, Task, WishedRow
 from services.runtime.clock import Clock
 
 
@@ -24,11 +25,10 @@ class Wishes:
         return keep_accounts(self._store, (event for _, event in events))
 
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Keep the newest decision of each link; a link that is parked or held has nothing to carry out."""
-        unit = Unit()
-        for _, event in events:
-            if isinstance(event, LinkEvent) and event.target == self._target:
-                self._keep(unit, event)
+        """Keep the newest decision of each link; a link that is set aside or ended has nothing to carry out."""
+        unit = keep_wished(self._target, (event for _, event in events))
+        wished = (row for row in unit.rows.values() if isinstance(row, WishedRow) and row.is_open)
+        unit.keep([self._task(row.account, row.driver) for row in wished])
         return unit
 
     def resume(self) -> None:
@@ -37,13 +37,14 @@ class Wishes:
         unit.keep(self._task(call.account, call.driver) for call in self._store.select(StartedCall))
         self._store.commit(unit)
 
-    def _keep(self, unit: Unit, event: LinkEvent) -> None:
-        if isinstance(event, Decision):
-            order = to_order(event).to_json()
-            unit.keep([WishedRow(account=event.account, driver=event.driver, is_open=True, body=order)])
-            unit.keep([self._task(event.account, event.driver)])
-        elif isinstance(event, Parked | DeleteHeld):
-            unit.keep([WishedRow(account=event.account, driver=event.driver, is_open=False, body={})])
-
     def _task(self, account: str, driver: str) -> Task:
         return Task(account=account, driver=driver, not_before=self._clock().isoformat(), deferred=0)
+
+
+def keep_wished(target: Target, events: Iterable[Event]) -> Unit:
+    """The rows of what is wished of this target after these events."""
+    unit = Unit()
+    for event in events:
+        if isinstance(event, LinkEvent) and event.target == target and (row := wished_after(event)):
+            unit.keep([row])
+    return unit

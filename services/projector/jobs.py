@@ -106,16 +106,16 @@ class Jobs:
         return Standing.DUE if is_allowed else Standing.VOID
 
     def _due(self, room: int, busy: Collection[Driver], now: datetime) -> Iterator[_Due]:
-        names = self._next_accounts()
+        names = self._next_accounts(min(room, MOST_ACCOUNTS))
         accounts = accounts_of(self._store, names)
         for name in names:
             account = accounts.get(name) or Account(account=AccountId(name))
-            yield from self._due_of(account, max(1, room // len(names)), busy, now)
+            yield from self._due_of(account, room // len(names), busy, now)
 
-    def _next_accounts(self) -> list[str]:
+    def _next_accounts(self, most: int) -> list[str]:
         waiting = sorted(str(name) for (name,) in self._store.count(Task, by=["account"]))
         ahead = [name for name in waiting if name > self._served]
-        chosen = (ahead + waiting[: len(waiting) - len(ahead)])[:MOST_ACCOUNTS]
+        chosen = (ahead + waiting[: len(waiting) - len(ahead)])[:most]
         self._served = chosen[-1] if chosen else ""
         return chosen
 

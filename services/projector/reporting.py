@@ -1,19 +1,20 @@
 """How a target's answers become reports."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from domain.driver_link import RenameDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
-from domain.identity import Key, PortalDriverId, Target, delivery_stream
+from domain.identity import PortalDriverId, Target, delivery_stream
 from domain.ports import Answer, Done, Exists, Missing
 from domain.report import CallAnswered, Outcome
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit, Where
 from services.projector.calling import Withdrawn
 from services.projector.jobs import Driver, Job
+from services.projector.known import delivery_after, keys_of, shown_after, undelivered, unseen
 from services.projector.read_models import DeliveryRow, Order, RosterRow, StartedCall, Task
 from services.runtime.clock import Clock
 
@@ -76,7 +77,7 @@ class _Batch:
         self._now = now
         self._deliveries: dict[Driver, DeliveryRow] = {}
         self._deferred: dict[Driver, int] = {}
-        self._versions: dict[tuple[str, str], int] = {}
+        self._shown: dict[tuple[str, str], RosterRow] = {}
 
     def load(self, said: Sequence[tuple[Job, _Said]]) -> None:
         """One query for each kind of thing and account."""
@@ -89,42 +90,44 @@ class _Batch:
             for task in self._store.select(Task, where):
                 self._deferred[account, PortalDriverId(task.driver)] = task.deferred
             for row in self._store.select(RosterRow, {"account": str(account), "key": keys}):
-                self._versions[account, row.key] = row.version
+                self._shown[account, row.key] = row
 
     def add(self, job: Job, said: _Said) -> None:
         """Take over one answer."""
         if said.outcome is Outcome.DEFERRED:
             self._defer(job, said)
             return
-        self._add_report(job, said, answers=1)
+        report = self._add_report(job, said)
         self.unit.remove(StartedCall, _where(job))
         self.unit.remove(Task, _where(job))
-        if said.left is not None:
-            gone = TargetDriver(key=Key(said.left), active=False, profile={})
-            self.unit.keep([self._to_roster_row(job, gone, is_there=False)])
-        if said.seen is not None:
-            self.unit.keep([self._to_roster_row(job, said.seen, is_there=True)])
+        for key in keys_of(report):
+            known = self._shown.get((report.account, key)) or unseen(report.account, key)
+            self.unit.keep([shown_after(known, report)])
 
     def _defer(self, job: Job, said: _Said) -> None:
         """Try again later; only the first time in a row is worth a report."""
         tries = self._deferred.get(job.driver, 0)
         if tries == 0:
-            self._add_report(job, said, answers=0)
+            self._add_report(job, said)
         if not (said.is_open or job.started):
             self.unit.remove(StartedCall, _where(job))
         delay = max(said.retry_after, min(_FIRST_DELAY * 2**tries, _LONGEST_DELAY))
         not_before = (self._now + timedelta(seconds=delay)).isoformat()
         self.unit.keep([Task(**_where(job), not_before=not_before, deferred=tries + 1)])
 
-    def _add_report(self, job: Job, said: _Said, answers: int) -> None:
-        account, driver = job.driver
-        known = self._deliveries.get(job.driver) or DeliveryRow(**_where(job), version=0, answers=0)
-        delivery = replace(known, version=known.version + 1, answers=known.answers + answers)
-        self._deliveries[job.driver] = delivery
+    def _add_report(self, job: Job, said: _Said) -> CallAnswered:
+        known = self._deliveries.get(job.driver) or undelivered(*job.driver)
+        report = self._to_report(job, said, known.version + 1)
+        delivery = self._deliveries[job.driver] = delivery_after(known, report)
         self.unit.keep([delivery])
-        report = CallAnswered(
+        self.unit.events.append(report)
+        return report
+
+    def _to_report(self, job: Job, said: _Said, version: int) -> CallAnswered:
+        account, driver = job.driver
+        return CallAnswered(
             originator_id=delivery_stream(account, self._target, driver),
-            originator_version=delivery.version,
+            originator_version=version,
             at=self._now,
             account=account,
             target=str(self._target),
@@ -137,19 +140,6 @@ class _Batch:
             left=said.left,
             reason=said.reason,
             detail=said.detail,
-        )
-        self.unit.events.append(report)
-
-    def _to_roster_row(self, job: Job, seen: TargetDriver, *, is_there: bool) -> RosterRow:
-        account, _ = job.driver
-        return RosterRow(
-            account=account,
-            key=seen.key,
-            version=self._versions.get((account, seen.key), 0),
-            is_there=is_there,
-            active=seen.active,
-            profile=dict(seen.profile),
-            at=self._now.isoformat(),
         )
 
 

@@ -1,7 +1,7 @@
 """Walks of a target's roster: what differs from what was known is reported, then that the walk is complete."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
@@ -9,10 +9,11 @@ from uuid import UUID
 from domain.account import Account, Mode
 from domain.failures import CallFailure
 from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
-from domain.report import ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.report import TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit, Where
 from services.accounts.read_models import AccountRow, to_account
+from services.projector.known import shown_after, unseen, unwalked, walk_after
 from services.projector.read_models import RosterRow, WalkRow
 from services.runtime.clock import Clock
 
@@ -62,7 +63,7 @@ class Walks:
         where: Where = {"account": str(walk.account), "key": [seen.key for seen in page]}
         known = {row.key: row for row in self._store.select(RosterRow, where)}
         for seen in page:
-            row = known.get(seen.key) or _unknown(walk.account, seen.key)
+            row = known.get(seen.key) or unseen(walk.account, seen.key)
             if row.at < walk.began.isoformat() and not _is_shown(row, seen):
                 self._add_seen(unit, row, seen)
         if unit.events:
@@ -75,9 +76,10 @@ class Walks:
             if row.is_there and row.key not in seen and row.at < walk.began.isoformat():
                 self._add_gone(unit, row)
         last = self._walk_row(walk)
-        version = last.version + 1
-        unit.events.append(WalkCompleted(**self._origin(walk.account, version), terms=walk.terms, drivers=len(seen)))
-        unit.keep([replace(last, version=version, terms=walk.terms, failure="")])
+        origin = self._origin(walk.account, last.version + 1)
+        completed = WalkCompleted(**origin, terms=walk.terms, drivers=len(seen))
+        unit.events.append(completed)
+        unit.keep([walk_after(last, completed)])
         self._store.commit(unit)
 
     def fail(self, walk: Walk, failure: CallFailure) -> None:
@@ -85,27 +87,21 @@ class Walks:
         row = self._walk_row(walk)
         if row.failure == failure.detail:
             return
-        version = row.version + 1
-        failed = WalkFailed(
-            **self._origin(walk.account, version),
-            terms=walk.terms,
-            reason=str(failure.reason),
-            detail=failure.detail,
-        )
+        origin = self._origin(walk.account, row.version + 1)
+        failed = WalkFailed(**origin, terms=walk.terms, reason=str(failure.reason), detail=failure.detail)
         unit = Unit(events=[failed])
-        unit.keep([replace(row, version=version, failure=failure.detail)])
+        unit.keep([walk_after(row, failed)])
         self._store.commit(unit)
 
     def _add_seen(self, unit: Unit, row: RosterRow, seen: TargetDriver) -> None:
-        profile = dict(seen.profile)
-        fact = TargetDriverSeen(**self._sighting(row), key=row.key, active=seen.active, profile=profile)
+        fact = TargetDriverSeen(**self._sighting(row), key=row.key, active=seen.active, profile=dict(seen.profile))
         unit.events.append(fact)
-        unit.keep([_after(replace(row, is_there=True, active=seen.active, profile=profile), fact)])
+        unit.keep([shown_after(row, fact)])
 
     def _add_gone(self, unit: Unit, row: RosterRow) -> None:
         fact = TargetDriverGone(**self._sighting(row), key=row.key)
         unit.events.append(fact)
-        unit.keep([_after(replace(row, is_there=False), fact)])
+        unit.keep([shown_after(row, fact)])
 
     def _sighting(self, row: RosterRow) -> WalkOrigin:
         origin = self._origin(AccountId(row.account), row.version + 1)
@@ -126,7 +122,7 @@ class Walks:
 
     def _walk_row(self, walk: Walk) -> WalkRow:
         rows = self._store.select(WalkRow, {"account": str(walk.account)})
-        return rows[0] if rows else WalkRow(account=walk.account, version=0, terms=0, failure="")
+        return rows[0] if rows else unwalked(walk.account)
 
     def _roster(self, account: AccountId) -> Iterator[RosterRow]:
         after: str | None = None
@@ -136,13 +132,5 @@ class Walks:
             after = page[-1].key
 
 
-def _unknown(account: AccountId, key: Key) -> RosterRow:
-    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, profile={}, at="")
-
-
 def _is_shown(row: RosterRow, seen: TargetDriver) -> bool:
     return row.is_there and (row.active, row.profile) == (seen.active, dict(seen.profile))
-
-
-def _after(row: RosterRow, fact: ReportEvent) -> RosterRow:
-    return replace(row, version=fact.originator_version, at=fact.at.isoformat())

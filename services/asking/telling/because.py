@@ -77,7 +77,7 @@ def _cause(ground: Ground) -> str:
             return f"Cause: {_freed(ground.past)} came free."
         case "approval":
             return f"Cause: the approval of the set {ref}{_approver(ground.past)}."
-    return f"Cause: {cause} {ref}".rstrip() + "."
+    return f"Cause: {cause} {ref}".rstrip() + "." if cause else ""
 
 
 def _freed(past: Past) -> str:

@@ -1,0 +1,97 @@
+"""What the targets' reports tell of their rosters and of the walks, whatever is decided because of it."""
+
+from collections.abc import Iterable, Mapping
+
+from domain.identity import AccountId, Key, Target
+from domain.report import CallAnswered, ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.roster import TargetDriver
+from domain.storing import Unit
+from domain.wish import key_mark
+from services.decider.read_models import (
+    RosterMark,
+    RosterRow,
+    WalkFailureRow,
+    WalkRow,
+    to_roster_marks,
+    to_roster_row,
+)
+
+Place = tuple[AccountId, Target]
+"""An account on a target: what is decided there, is decided at one desk."""
+
+
+class RosterChanges:
+    """What the batch in hand has learnt of one roster, before it is stored."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, RosterRow | None] = {}
+
+    def saw(self, row: RosterRow) -> None:
+        """The target shows this driver."""
+        self._rows[row.mark] = row
+
+    def lost(self, mark: str) -> None:
+        """The target shows the driver with this key no more."""
+        self._rows[mark] = None
+
+    def over(self, stored: Iterable[RosterRow]) -> list[RosterRow]:
+        """The stored rows, with the batch's own news in their place."""
+        current = {row.mark: row for row in stored if row.mark not in self._rows}
+        return [*current.values(), *(row for row in self._rows.values() if row)]
+
+    def store(self, unit: Unit, account: AccountId, target: Target) -> None:
+        """Put the news into the unit."""
+        if not self._rows:
+            return
+        place = {"account": str(account), "target": str(target)}
+        unit.remove(RosterMark, {**place, "driver": list(self._rows)})
+        unit.remove(RosterRow, {**place, "mark": [mark for mark, row in self._rows.items() if row is None]})
+        for row in self._rows.values():
+            if row:
+                unit.keep([row, *to_roster_marks(row)])
+
+
+def roster_changes(reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]:
+    """What these reports tell of each roster; every place that is reported of has an entry."""
+    changes: dict[Place, RosterChanges] = {}
+    for report in reports:
+        place = AccountId(report.account), Target(report.target)
+        _take_sighting(changes.setdefault(place, RosterChanges()), *place, report)
+    return changes
+
+
+def keep_rosters(changes: Mapping[Place, RosterChanges]) -> Unit:
+    """The rows of the rosters after these changes."""
+    unit = Unit()
+    for place, each in changes.items():
+        each.store(unit, *place)
+    return unit
+
+
+def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
+    """The rows of the last walks after these reports: a complete one ends a failure."""
+    unit = Unit()
+    failures: dict[tuple[str, str], WalkFailureRow | None] = {}
+    for report in reports:
+        place = {"account": report.account, "target": report.target}
+        at = report.at.isoformat()
+        if isinstance(report, WalkCompleted):
+            unit.keep([WalkRow(**place, terms=report.terms, drivers=report.drivers, at=at)])
+            failures[report.account, report.target] = None
+        elif isinstance(report, WalkFailed):
+            failure = f"{report.reason}: {report.detail}"
+            failures[report.account, report.target] = WalkFailureRow(**place, at=at, failure=failure)
+    for (account, target), failed in failures.items():
+        unit.remove(WalkFailureRow, {"account": account, "target": target})
+        unit.keep([failed] if failed else [])
+    return unit
+
+
+def _take_sighting(roster: RosterChanges, account: AccountId, target: Target, report: ReportEvent) -> None:
+    if isinstance(report, CallAnswered) and report.left:
+        roster.lost(key_mark(target, Key(report.left)))
+    if isinstance(report, TargetDriverGone):
+        roster.lost(key_mark(target, Key(report.key)))
+    if isinstance(report, CallAnswered | TargetDriverSeen) and report.key:
+        seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
+        roster.saw(to_roster_row(account, target, seen))

@@ -1,0 +1,72 @@
+"""What a projector knows after each of its reports; live and rebuilt rows are made here."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
+from domain.report import CallAnswered, Outcome, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from services.projector.read_models import DeliveryRow, RosterRow, WalkRow, WishedRow, to_order
+
+Sighting = CallAnswered | TargetDriverSeen | TargetDriverGone
+"""A report that tells of a target driver."""
+
+
+def wished_after(event: LinkEvent) -> WishedRow | None:
+    """What a link's event leaves to carry out; None: the same as before.
+
+    A link that is parked, held, or ended by itself has nothing to carry out.
+    """
+    if isinstance(event, Decision):
+        return WishedRow(account=event.account, driver=event.driver, is_open=True, body=to_order(event).to_json())
+    has_ended = isinstance(event, Confirmed) and not event.decision
+    if has_ended or isinstance(event, Parked | DeleteHeld):
+        return WishedRow(account=event.account, driver=event.driver, is_open=False, body={})
+    return None
+
+
+def undelivered(account: str, driver: str) -> DeliveryRow:
+    """A link of which nothing was reported yet."""
+    return DeliveryRow(account=account, driver=driver, version=0, answers=0)
+
+
+def delivery_after(known: DeliveryRow, report: CallAnswered) -> DeliveryRow:
+    """A link's delivery after this answer; one that was put off settles nothing."""
+    is_settled = report.outcome != Outcome.DEFERRED
+    return replace(known, version=report.originator_version, answers=known.answers + is_settled)
+
+
+def unseen(account: str, key: str) -> RosterRow:
+    """A target driver whom nobody has seen yet."""
+    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, profile={}, at="")
+
+
+def keys_of(report: Sighting) -> Iterator[str]:
+    """The keys of the target drivers that a report tells of."""
+    if isinstance(report, CallAnswered) and report.left:
+        yield report.left
+    if report.key:
+        yield report.key
+
+
+def shown_after(known: RosterRow, report: Sighting) -> RosterRow:
+    """The target driver of this row after a report that tells of it."""
+    at = report.at.isoformat()
+    match report:
+        case TargetDriverGone():
+            return replace(known, at=at, version=report.originator_version, is_there=False)
+        case CallAnswered() if report.key != known.key:
+            return replace(known, at=at, is_there=False, active=False, profile={})
+    version = report.originator_version if isinstance(report, TargetDriverSeen) else known.version
+    return replace(known, at=at, version=version, is_there=True, active=report.active, profile=report.profile)
+
+
+def unwalked(account: str) -> WalkRow:
+    """A roster that was never walked."""
+    return WalkRow(account=account, version=0, terms=0, failure="")
+
+
+def walk_after(known: WalkRow, report: WalkCompleted | WalkFailed) -> WalkRow:
+    """An account's last walk after this report of one."""
+    if isinstance(report, WalkFailed):
+        return replace(known, version=report.originator_version, failure=report.detail)
+    return replace(known, version=report.originator_version, terms=report.terms, failure="")

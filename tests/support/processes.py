@@ -1,0 +1,105 @@
+"""The product as separate processes that can be killed, and a client that outlives their deaths."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from services.demo.sandboxes import RunningSandboxes
+from services.embedded.folder import DataFolder
+
+_DONE_ALREADY = (400, 403, 404, 409)
+
+
+class Up:
+    """`driverlink up` on a data folder, started again after each kill."""
+
+    def __init__(self, data: Path, targets: RunningSandboxes) -> None:
+        self.socket = DataFolder(data).socket
+        self._environment = {
+            **os.environ,
+            "DRIVERLINK_DATA": str(data),
+            "DRIVERLINK_DRIVERI_URL": targets.driveri,
+            "DRIVERLINK_MOTIVE_URL": targets.motive,
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.cli", "up", env=self._environment, stderr=asyncio.subprocess.PIPE
+        )
+        while not await self._answers():
+            if self._process.returncode is not None and self._process.stderr is not None:
+                raise AssertionError((await self._process.stderr.read()).decode())
+            await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        await self._process.communicate()
+        return self._process.returncode or 0
+
+    async def _answers(self) -> bool:
+        transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
+        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=1.0) as client:
+            try:
+                return (await client.get("/accounts")).is_success
+            except httpx.TransportError:
+                return False
+
+
+class OutlivingTransport(httpx.AsyncBaseTransport):
+    """Asks again until there is an answer. What a lost answer had done already, the next one may refuse to do twice."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._transport = httpx.AsyncHTTPTransport(uds=str(socket))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request as often as it takes."""
+        await request.aread()
+        lost = False
+        while True:
+            try:
+                response = await self._transport.handle_async_request(request)
+                await response.aread()
+            except httpx.TransportError:
+                lost = True
+                await self._reconnect()
+                continue
+            if lost and request.method == "POST" and response.status_code in _DONE_ALREADY:
+                return httpx.Response(200, json={}, request=request)
+            return response
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        await self._transport.aclose()
+
+    async def _reconnect(self) -> None:
+        await self._transport.aclose()
+        self._transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def outliving_client(socket: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the control socket that waits for whoever comes after a killed process."""
+    async with httpx.AsyncClient(
+        transport=OutlivingTransport(socket), base_url="http://driverlink", timeout=60.0
+    ) as client:
+        yield client
