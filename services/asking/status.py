@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.identity import Key, Target
-from domain.storing import Store
+from domain.storing import Row, Store, Where
 from domain.wish import key_mark
 from services.accounts.read_models import AccountRow
 from services.asking.answers import Answer
@@ -71,29 +71,32 @@ def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:
 
 
 def _account_status(decider: Store, row: AccountRow) -> AccountStatus:
-    wanted = decider.count(WishRow, {"account": row.account, "is_wanted": True})
-    undecided = _undecided(decider, row.account)
     readiness = readiness_of(decider, row.account)
     return AccountStatus(
         account=row.account,
         tier=row.tier,
         is_on=row.is_on,
-        drivers=sum(wanted.values()),
-        targets=tuple(_target_status(decider, readiness[target], undecided[target]) for target in Target),
+        drivers=_count(decider, WishRow, {"account": row.account, "is_wanted": True}),
+        targets=tuple(_target_status(decider, readiness[target]) for target in Target),
     )
 
 
-def _undecided(decider: Store, account: str) -> Counter[Target]:
-    found: Counter[Target] = Counter()
-    for page in pages(decider, WishRow, {"account": account, "is_wanted": True}, "driver"):
-        drivers = [row.driver for row in page]
-        for target in Target:
-            decided = decider.count(LinkRow, {"account": account, "target": str(target), "driver": drivers})
-            found[target] += len(page) - sum(decided.values())
+def _undecided(decider: Store, place: Mapping[str, str]) -> int:
+    """The wanted drivers without a link. Every link has a wish, so that mostly the numbers alone tell."""
+    account = {"account": place["account"]}
+    if _count(decider, LinkRow, place) == _count(decider, WishRow, account):
+        return 0
+    found = 0
+    for page in pages(decider, WishRow, {**account, "is_wanted": True}, "driver"):
+        found += len(page) - _count(decider, LinkRow, {**place, "driver": [row.driver for row in page]})
     return found
 
 
-def _target_status(decider: Store, readiness: Readiness, undecided: int) -> TargetStatus:
+def _count(decider: Store, row: type[Row], where: Where) -> int:
+    return sum(decider.count(row, where).values())
+
+
+def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
     account, target = readiness.account, readiness.target
     place = {"account": str(account.account), "target": str(target)}
     counts = decider.count(LinkRow, place, by=("state", "reason"))
@@ -107,13 +110,13 @@ def _target_status(decider: Store, readiness: Readiness, undecided: int) -> Targ
         walked_at=datetime.fromisoformat(readiness.walk.at) if readiness.walk else None,
         failure=readiness.failure.failure if readiness.failure else "",
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
-        is_catching_up=bool(decider.count(CatchUp, place).get((), 0)),
+        is_catching_up=_count(decider, CatchUp, place) > 0,
         in_step=states["in_step"],
         pending=states["pending"],
         parked={str(reason): links for (state, reason), links in counts.items() if state == "parked"},
         held=states["held"],
         kept=states["kept"],
         ended=states["ended"],
-        undecided=undecided,
+        undecided=_undecided(decider, place),
         strays=sum(1 for _ in strays(decider, account.account, target)),
     )

@@ -17,6 +17,9 @@ from services.cli.reaching import CommandRefused
 from services.cli.rebuild import rebuild
 from services.cli.up import sandbox, up
 from services.cli.wiring import UnreadableExport
+from services.demo.app import NotADemo
+from services.demo.sandboxes import SandboxEnded
+from services.demo.story import NoCast
 from services.embedded.folder import FolderUnusable
 from services.embedded.settings import WrongSettings
 from services.sandbox.serving import NotLoopback, PortBusy
@@ -45,8 +48,11 @@ app.command()(demo)
 _CLEAR = (
     CommandRefused,
     FolderUnusable,
+    NoCast,
+    NotADemo,
     NotLoopback,
     PortBusy,
+    SandboxEnded,
     SeedRefused,
     StoreFailed,
     UnreadableExport,
