@@ -255,7 +255,7 @@ class Request:
         return tuple(replace(fact, originator_version=account.version + step) for step, fact in enumerate(facts, 1))
 
     def _as_master_user(self, account: Account) -> Role:
-        if self.by != account.master_user:
+        if self.by != account.master_user or not self.by:
             raise NotPermitted(f"only the Master User of {account.account} can turn Sync Drivers on or off")
         return Role.MASTER_USER
 

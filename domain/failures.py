@@ -7,6 +7,7 @@
 A roster that cannot be read raises `TargetFailed`, which carries one of them.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,8 +60,11 @@ class TargetFailed(Exception):
 
 
 def redacted(text: str, profile: Profile) -> str:
-    """A target's own words, with each value of the profile replaced by the name of its field; cut at 300 characters."""
-    for field, value in sorted(profile.items(), key=lambda item: -len(item[1])):
-        if len(value) > 1:
-            text = text.replace(value, f"<{field}>")
-    return text[:300]
+    """A target's own words, cut at 300 characters, with the name of its field for each value of the profile.
+
+    Letter case does not count, because targets write values in their own way.
+    """
+    named = sorted((item for item in profile.items() if len(item[1]) > 1), key=lambda item: -len(item[1]))
+    pattern = "|".join(f"(?P<{field}>{re.escape(value)})" for field, value in named)
+    hidden = re.sub(pattern, lambda found: f"<{found.lastgroup}>", text, flags=re.IGNORECASE) if named else text
+    return hidden[:300]

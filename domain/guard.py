@@ -46,7 +46,7 @@ class Guard:
 
     def after_release(self) -> "Guard":
         """The guard once one delete fewer is held: somebody decided, or nobody has to any more."""
-        return replace(self, held=self.held - 1)
+        return replace(self, held=max(self.held - 1, 0))
 
     def figures(self) -> dict[str, int]:
         """The numbers that a decision is recorded with."""

@@ -28,7 +28,7 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
     """The answer to the decision of this version of a driver's link.
 
     `key`, `active` and `profile` are the target driver as it was seen then, if one was; `left` is a key that the call
-    took away. CONFIRMED without a key: the driver is gone.
+    took away, or did not find. CONFIRMED without a key, or of an inactive driver: the driver is gone.
     """
 
     driver: str

@@ -1,6 +1,9 @@
 """Properties run the same way everywhere: derived from their source, without a clock and without a memory."""
 
+import pytest
 from hypothesis import settings
 
-settings.register_profile("steady", derandomize=True, deadline=None, database=None, print_blob=False)
+pytest.register_assert_rewrite("tests.support")
+
+settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 settings.load_profile("steady")

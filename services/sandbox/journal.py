@@ -1,9 +1,10 @@
 """Every write that reached a vendor's API, in order, and what it really changed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.sandbox.clock import Now
@@ -132,7 +133,8 @@ class Journalling:
                 self._record(scope, message["status"])
             await send(message)
 
-        await self._app(scope, receive, send_and_record)
+        with suppress(ClientDisconnect):
+            await self._app(scope, receive, send_and_record)
 
     def _record(self, scope: Scope, status: int) -> None:
         self._journal.record(

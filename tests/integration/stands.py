@@ -1,5 +1,6 @@
-"""Each vendor's adapter in front of its sandbox, and the people who are there."""
+"""Each vendor's adapter in front of its sandbox, the twins of both targets, and the people who are there."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from domain.ports import TargetDrivers
 from domain.profile import Profile
 from domain.roster import TargetDriver
 from services.sandbox import driveri, motive
+from tests.support.target_twin import TargetTwin
 
 NOW = 1_767_268_800
 SEEDED = 230
@@ -38,8 +40,8 @@ MOTIVE_JANE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stand:
-    """One vendor's adapter in front of its sandbox.
+class Stand(ABC):
+    """A target's drivers, behind the port.
 
     `wished_key` and `jane` are for a driver who is not there yet; `bob` is, and so is `departed`, who is not active.
     `unknown` is a key that nobody has.
@@ -52,7 +54,6 @@ class Stand:
     bob: Key
     departed: Key
     unknown: Key
-    transport: httpx.ASGITransport
 
     async def find(self, key: Key) -> TargetDriver:
         """The driver of this key as the target shows it now."""
@@ -60,8 +61,19 @@ class Stand:
         assert found is not None
         return found
 
+    @abstractmethod
     async def writes(self) -> list[dict[str, Any]]:
-        """Every write that has reached the vendor's API, with what it changed."""
+        """Every write that has reached the target, with what it changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStand(Stand):
+    """One vendor's adapter in front of its sandbox."""
+
+    transport: httpx.ASGITransport
+
+    async def writes(self) -> list[dict[str, Any]]:
+        """The sandbox's journal."""
         return list((await self._told("journal"))["entries"])
 
     async def state(self) -> dict[str, Any]:
@@ -71,6 +83,17 @@ class Stand:
     async def _told(self, about: str) -> dict[str, Any]:
         async with httpx.AsyncClient(transport=self.transport, base_url="http://sandbox.test") as client:
             return dict((await client.get(f"/sandbox/{about}")).json())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinStand(Stand):
+    """The twin of a target in memory."""
+
+    twin: TargetTwin
+
+    async def writes(self) -> list[dict[str, Any]]:
+        """What had an effect."""
+        return [{"call": effect} for effect in self.twin.effects]
 
 
 def clock() -> float:
@@ -138,9 +161,9 @@ def motive_drivers(
     return MotiveDrivers(access, transport=transport, clock=clock, pause=pause, jitter=lambda: 0.0)
 
 
-def tenant() -> Stand:
+def tenant() -> SandboxStand:
     transport = httpx.ASGITransport(driveri.application(driveri_seed(), lambda: NOW * 1000))
-    return Stand(
+    return SandboxStand(
         target=Target.DRIVERI,
         drivers=driveri_drivers(transport),
         wished_key=Key("Zoë/1 %2F"),
@@ -152,9 +175,9 @@ def tenant() -> Stand:
     )
 
 
-def company() -> Stand:
+def company() -> SandboxStand:
     transport = httpx.ASGITransport(motive.application(motive_seed(), lambda: NOW * 1000))
-    return Stand(
+    return SandboxStand(
         target=Target.MOTIVE,
         drivers=motive_drivers(transport),
         wished_key=None,
@@ -164,3 +187,41 @@ def company() -> Stand:
         unknown=Key("99999"),
         transport=transport,
     )
+
+
+def driveri_twin() -> TwinStand:
+    twin = TargetTwin(Target.DRIVERI)
+    _seed(twin, Key("B 2"), Key("D/3"), [Key(f"S-{number}") for number in range(SEEDED)])
+    return TwinStand(
+        target=Target.DRIVERI,
+        drivers=twin,
+        wished_key=Key("Zoë/1 %2F"),
+        jane=DRIVERI_JANE,
+        bob=Key("B 2"),
+        departed=Key("D/3"),
+        unknown=Key("nobody"),
+        twin=twin,
+    )
+
+
+def motive_twin() -> TwinStand:
+    twin = TargetTwin(Target.MOTIVE)
+    _seed(twin, Key("2"), Key("3"), [Key("1"), *(Key(str(number)) for number in range(4, SEEDED + 3))])
+    return TwinStand(
+        target=Target.MOTIVE,
+        drivers=twin,
+        wished_key=None,
+        jane=MOTIVE_JANE,
+        bob=Key("2"),
+        departed=Key("3"),
+        unknown=Key("99999"),
+        twin=twin,
+    )
+
+
+def _seed(twin: TargetTwin, bob: Key, departed: Key, others: list[Key]) -> None:
+    twin.drivers.put(TargetDriver(key=bob, active=True, profile=BOB))
+    twin.drivers.put(TargetDriver(key=departed, active=False, profile={"first_name": "Dee"}))
+    for number, key in enumerate(others):
+        profile = {"first_name": f"First {number}", "last_name": f"Last {number}"}
+        twin.drivers.put(TargetDriver(key=key, active=True, profile=profile))

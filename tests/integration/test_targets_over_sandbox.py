@@ -1,4 +1,4 @@
-"""The promises of `TargetDrivers`, kept by both adapters against the stand-ins for their vendors."""
+"""The promises of `TargetDrivers`, kept by both adapters against the stand-ins for their vendors, and by the twins."""
 
 from dataclasses import replace
 
@@ -19,7 +19,9 @@ from tests.integration.stands import (
     Stand,
     company,
     driveri_drivers,
+    driveri_twin,
     motive_drivers,
+    motive_twin,
     tenant,
 )
 
@@ -31,9 +33,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=[tenant, company])
+@pytest.fixture(params=[tenant, company, driveri_twin, motive_twin])
 def stand(request: pytest.FixtureRequest) -> Stand:
-    """Each of the two in turn."""
+    """Each of them in turn."""
     made: Stand = request.param()
     return made
 

@@ -1,16 +1,16 @@
 """The decider without a store: one account's links on one target, decided as the service decides them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from domain import answering, holding
 from domain.account import Mode
 from domain.case import Cause
 from domain.deciding import decide
-from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkEvent, apply, replay
+from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
 from domain.guard import WINDOW, Guard, digest
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.ledger import Ledger, claims_of
+from domain.ledger import Ledger
 from domain.portal import Change, DriverDeleted
 from domain.report import CallAnswered, Outcome
 from domain.roster import Roster, TargetDriver
@@ -93,25 +93,12 @@ class DeciderInMemory:
             self._decide(driver, "walk", "1", at)
         self._look_again(at)
 
-    def approve(self, holds: dict[PortalDriverId, int], at: datetime) -> None:
-        """A person approves exactly these held deletes."""
+    def judge(self, holds: Mapping[PortalDriverId, int], at: datetime, *, is_approved: bool) -> None:
+        """A person approves or rejects exactly these held deletes."""
+        name = digest(holds.items())
+        cause = self._cause("approval", name, at)
         for driver, hold in holds.items():
-            wish, cause = self.wishes[driver], self._cause("approval", digest(holds.items()), at)
-            self._carry_out(
-                driver,
-                lambda link, ledger, wish=wish, cause=cause, hold=hold: holding.approve(  # type: ignore[misc]
-                    wish, link, ledger, cause, hold=hold, by="ann", digest=cause.ref
-                ),
-                at,
-            )
-        self._look_again(at)
-
-    def reject(self, holds: dict[PortalDriverId, int], at: datetime) -> None:
-        """A person rejects exactly these held deletes."""
-        cause = self._cause("approval", digest(holds.items()), at)
-        for driver, hold in holds.items():
-            link = self.link(driver)
-            self._take_over(link, holding.reject(link, cause, hold=hold, by="ann", digest=cause.ref))
+            self._carry_out(driver, _judging(self.wishes[driver], cause, hold, name, is_approved=is_approved), at)
         self._look_again(at)
 
     def _cause(self, kind: str, ref: str, at: datetime) -> Cause:
@@ -149,3 +136,9 @@ class DeciderInMemory:
             deleted=frozenset(driver for driver, when in self._deleted.items() if at - when < WINDOW),
             held=len(self.holds),
         )
+
+
+def _judging(wish: Wish, cause: Cause, hold: int, name: str, *, is_approved: bool) -> Deciding:
+    if is_approved:
+        return lambda link, ledger: holding.approve(wish, link, ledger, cause, hold=hold, by="ann", digest=name)
+    return lambda link, _: holding.reject(link, cause, hold=hold, by="ann", digest=name)

@@ -19,20 +19,19 @@ MOST_ROUNDS = 60
 class Simulation:
     """Everything that happens to one account on one target, in the order in which it happens."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, mode: Mode = Mode.FULL) -> None:
         self.target: TargetInMemory = DriveriInMemory() if target is Target.DRIVERI else MotiveInMemory()
         self.decider = DeciderInMemory(target)
         self.projector = ProjectorInMemory(self.target)
         self.portal: dict[PortalDriverId, PortalDriver] = {}
         self.now = BEGIN
         self._followed = 0
+        self.set_mode(mode)
 
     def set_mode(self, mode: Mode) -> None:
-        """The account agrees to other terms; the roster is walked under them."""
+        """The account agrees to other terms; nothing is decided until the roster is walked under them."""
         self.decider.take_terms(mode)
         self.projector.mode, self.projector.terms = self.decider.mode, self.decider.terms
-        if mode is not Mode.OFF:
-            self.walk()
 
     def state(self, driver: PortalDriverId, profile: Profile) -> None:
         """The Portal shows this driver with this profile."""
@@ -71,14 +70,9 @@ class Simulation:
         self._follow()
         return True
 
-    def approve(self, holds: Mapping[PortalDriverId, int]) -> None:
-        """A person approves these held deletes."""
-        self.decider.approve(dict(holds), self.now)
-        self._follow()
-
-    def reject(self, holds: Mapping[PortalDriverId, int]) -> None:
-        """A person rejects these held deletes."""
-        self.decider.reject(dict(holds), self.now)
+    def judge(self, *, is_approved: bool) -> None:
+        """A person approves or rejects exactly the deletes that are held now."""
+        self.decider.judge(self.decider.holds, self.now, is_approved=is_approved)
         self._follow()
 
     def wait(self, hours: float) -> None:

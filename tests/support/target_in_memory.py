@@ -1,7 +1,7 @@
 """The two targets as `TargetDrivers` describes them, in memory: what decisions do there, and what people do by hand."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from domain.driver_link import (
@@ -28,13 +28,12 @@ REFUSED = Rejected(reason=Reason.INVALID, detail="the target does not take it")
 
 
 class TargetInMemory(ABC):
-    """One target's drivers, deleted ones included. `called` are the keys that calls have written to."""
+    """One target's drivers, deleted ones included."""
 
     target: Target
 
     def __init__(self) -> None:
         self._drivers: dict[str, TargetDriver] = {}
-        self.called: set[Key] = set()
 
     def walk(self) -> list[TargetDriver]:
         """The whole roster, as it can be read."""
@@ -58,22 +57,7 @@ class TargetInMemory(ABC):
         self._drivers.pop(key_mark(self.target, key), None)
 
     def perform(self, order: Decision) -> Answer:
-        """Carry a decision out; one without a key to delete needs no call."""
-        answer = self._perform(order)
-        if isinstance(answer, Done):
-            self.called |= {Key(key) for key in (order.key, order.wished_key, answer.seen.key) if key}
-        return answer
-
-    def settle(self, order: Decision) -> Answer | None:
-        """What became of an order whose answer was lost; None: nothing, or repeating it does no harm."""
-        found = self.find(order)
-        if found is None or not isinstance(order, CreateDecided | RenameDecided):
-            return None
-        if found.active and not to_change(self.target, order.profile, found.profile):
-            return Done(seen=found)
-        return Exists(seen=found) if isinstance(order, CreateDecided) else None
-
-    def _perform(self, order: Decision) -> Answer:
+        """Carry a decision out."""
         match order:
             case CreateDecided():
                 return self._create(Key(order.wished_key) if order.wished_key else None, order.profile)
@@ -84,6 +68,31 @@ class TargetInMemory(ABC):
             case ReinstateDecided():
                 return self._reinstate(Key(order.wished_key or ""), order.profile)
         return self._update(Key(order.wished_key or ""), order.profile, order.fields)
+
+    def settle(self, order: Decision) -> Answer | None:
+        """What became of an order whose answer was lost; None: nothing, or repeating it does no harm."""
+        found = self.find(order)
+        if found is None or not isinstance(order, CreateDecided | RenameDecided):
+            return None
+        if found.active and not to_change(self.target, order.profile, found.profile):
+            return Done(seen=found)
+        return Exists(seen=found) if isinstance(order, CreateDecided) else None
+
+    def edit_by_hand(self, rank: int, changed: Mapping[str, str]) -> None:
+        """Somebody changes some fields of a driver, if the target takes that."""
+        found = self._by_rank(rank)
+        if found and not self._refuses(found.key, changed, changed):
+            self.put(replace(found, profile={**found.profile, **changed}))
+
+    def turn_by_hand(self, rank: int) -> None:
+        """Somebody deletes a driver, or brings a deleted one back."""
+        found = self._by_rank(rank)
+        if found:
+            self.put(replace(found, active=not found.active))
+
+    def _by_rank(self, rank: int) -> TargetDriver | None:
+        drivers = sorted(self._drivers.values(), key=lambda driver: driver.key)
+        return drivers[rank % len(drivers)] if drivers else None
 
     def _delete(self, key: Key) -> Answer:
         found = self.truth(key)
@@ -115,6 +124,10 @@ class TargetInMemory(ABC):
         return chosen(profile, fields).get("last_name") == REFUSED_NAME
 
     @abstractmethod
+    def add_by_hand(self, key: Key, profile: Profile) -> None:
+        """Somebody makes a driver, if the target takes that."""
+
+    @abstractmethod
     def find(self, order: Decision) -> TargetDriver | None:
         """The driver that this order has made, or is about."""
 
@@ -138,6 +151,18 @@ class DriveriInMemory(TargetInMemory):
     """Driveri: its writes are answered by a message only, so what was seen is what the write makes true."""
 
     target = Target.DRIVERI
+
+    def add_by_hand(self, key: Key, profile: Profile) -> None:
+        """Somebody makes a driver of this DriverID, if it is free."""
+        if self.truth(key) is None:
+            self.put(TargetDriver(key=key, active=True, profile=profile))
+
+    def rename_by_hand(self, rank: int, key: Key) -> None:
+        """Somebody gives a driver another DriverID, if that is free."""
+        found = self._by_rank(rank)
+        if found and self.truth(key) is None:
+            self.drop(found.key)
+            self.put(replace(found, key=key))
 
     def find(self, order: Decision) -> TargetDriver | None:
         """The driver of the wished key."""
@@ -185,12 +210,16 @@ class MotiveInMemory(TargetInMemory):
 
     target = Target.MOTIVE
 
+    def add_by_hand(self, key: Key, profile: Profile) -> None:  # noqa: ARG002 - Motive gives the key
+        """Somebody makes a driver, if nobody else has what must be unique."""
+        if not self._refuses(None, profile, profile):
+            self.put(TargetDriver(key=self._next_key(), active=True, profile=profile))
+
     def find(self, order: Decision) -> TargetDriver | None:
         """The driver of the wished key or, without one, the one that carries our external id."""
         return self.shown(Key(order.wished_key)) if order.wished_key else self._carrier(order.profile)
 
-    def next_key(self) -> Key:
-        """The key of the next user."""
+    def _next_key(self) -> Key:
         return Key(str(1 + len(self._drivers)))
 
     def _carrier(self, profile: Profile) -> TargetDriver | None:
@@ -206,7 +235,7 @@ class MotiveInMemory(TargetInMemory):
             return Exists(seen=holder)
         if self._refuses(None, profile, profile):
             return REFUSED
-        made = TargetDriver(key=self.next_key(), active=True, profile=self._written({}, profile, profile))
+        made = TargetDriver(key=self._next_key(), active=True, profile=self._written({}, profile, profile))
         self.put(made)
         return Done(seen=made)
 

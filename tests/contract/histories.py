@@ -1,0 +1,77 @@
+"""The histories that a store keeps: each in order, many by one call, all of them in pages."""
+
+from uuid import UUID, uuid5
+
+import pytest
+
+from domain.storing import Store
+from tests.contract.stands import StoreStand, fact, unit
+from tests.golden.samples import SAMPLES
+
+_UNKNOWN = UUID("0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11")
+
+
+class Histories:
+    """Histories are known by their ids; nothing is said of how many events one has."""
+
+    @pytest.fixture
+    def store(self, stand: StoreStand) -> Store:
+        return stand.store
+
+    def test_a_history_is_in_order_of_versions(self, store: Store) -> None:
+        store.commit(unit(fact(), fact("418"), fact(version=2)))
+        store.commit(unit(fact("418", 2), fact(version=3)))
+        first, second = fact().originator_id, fact("418").originator_id
+        assert store.histories([second, first]) == {
+            first: [fact(), fact(version=2), fact(version=3)],
+            second: [fact("418"), fact("418", 2)],
+        }
+
+    def test_versions_may_leave_gaps(self, store: Store) -> None:
+        store.commit(unit(fact(), fact(version=2), fact(version=11)))
+        events = store.histories([fact().originator_id])[fact().originator_id]
+        assert [event.originator_version for event in events] == [1, 2, 11]
+
+    def test_every_kind_of_fact_comes_back_as_it_was(self, store: Store) -> None:
+        store.commit(unit(*SAMPLES.values()))
+        for topic, sample in SAMPLES.items():
+            assert sample in store.histories([sample.originator_id])[sample.originator_id], topic
+
+    def test_an_unknown_history_has_no_events(self, store: Store) -> None:
+        store.commit(unit(fact()))
+        assert store.histories([_UNKNOWN, fact().originator_id]) == {_UNKNOWN: [], fact().originator_id: [fact()]}
+
+    def test_no_ids_have_no_histories(self, store: Store) -> None:
+        store.commit(unit(fact()))
+        assert store.histories([]) == {}
+
+    def test_an_id_that_is_asked_for_twice_has_one_history(self, store: Store) -> None:
+        store.commit(unit(fact()))
+        assert store.histories([fact().originator_id] * 2) == {fact().originator_id: [fact()]}
+
+    def test_thousands_of_histories_come_by_one_call(self, store: Store) -> None:
+        known = [fact(str(number)) for number in range(2_000)]
+        store.commit(unit(*known))
+        unknown = [uuid5(_UNKNOWN, str(number)) for number in range(20_000)]
+        found = store.histories([*unknown, *(event.originator_id for event in known)])
+        assert {each: events for each, events in found.items() if events} == {
+            event.originator_id: [event] for event in known
+        }
+        assert len(found) == 22_000
+
+    def test_ids_come_in_pages_and_in_order(self, store: Store) -> None:
+        store.commit(unit(*(fact(str(number), version) for number in range(7) for version in (1, 2, 3))))
+        expected = sorted(fact(str(number)).originator_id for number in range(7))
+        pages = [list(store.ids(None, 3))]
+        while pages[-1]:
+            pages.append(list(store.ids(pages[-1][-1], 3)))
+        assert pages == [expected[:3], expected[3:6], expected[6:], []]
+
+    def test_ids_go_on_behind_an_id_that_is_not_there(self, store: Store) -> None:
+        store.commit(unit(fact(), fact("418")))
+        lower, higher = sorted([fact().originator_id, fact("418").originator_id])
+        between = UUID(int=(lower.int + higher.int) // 2)
+        assert list(store.ids(between, 10)) == [higher]
+
+    def test_a_store_without_events_has_no_ids(self, store: Store) -> None:
+        assert list(store.ids(None, 10)) == []

@@ -1,0 +1,127 @@
+"""What the suites need of an adapter beyond its port, and what they store."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import ClassVar, Protocol
+
+from domain.event import Event
+from domain.identity import AccountId, PortalDriverId, portal_driver_stream
+from domain.portal import DriverCreated, DriverUpdated
+from domain.storing import Position, Row, Store, Stream, Unit
+
+SOURCE = "1/upstream.v1/0"
+"""The stream whose positions the suites keep."""
+
+_AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Row):
+    """A row with a column of each type."""
+
+    TABLE: ClassVar[str] = "contract_entries"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "name")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "size"),)
+
+    account: str
+    name: str
+    size: int
+    weight: float
+    is_there: bool
+    note: str | None
+    is_seen: bool | None
+    tags: list[str]
+    profile: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick(Row):
+    """A row that is nothing but its key."""
+
+    TABLE: ClassVar[str] = "contract_ticks"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "name")
+
+    account: str
+    name: str
+
+
+ROWS: tuple[type[Row], ...] = (Entry, Tick)
+"""The tables that the store on a stand has to have."""
+
+
+class StreamStand(Protocol):
+    """A stream, and its other side."""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream; without any record at first."""
+        ...
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Append these facts, in this order."""
+        ...
+
+    def put_record(self, topic: str, body: bytes) -> None:
+        """Append a record as it is, readable or not. Its position may well leave a gap."""
+        ...
+
+
+class StoreStand(Protocol):
+    """A store with the tables of `ROWS`, and what can happen to it."""
+
+    @property
+    def store(self) -> Store:
+        """The store; empty at first."""
+        ...
+
+    def reopen(self) -> None:
+        """Close the store, and open it again where it was."""
+        ...
+
+    def full_disk(self) -> AbstractContextManager[None]:
+        """While this lasts, the store cannot grow."""
+        ...
+
+
+def entry(name: str, *, account: str = "acme", size: int = 0, **profile: str) -> Entry:
+    """A row of this key."""
+    return Entry(
+        account=account,
+        name=name,
+        size=size,
+        weight=0.5,
+        is_there=True,
+        note=None,
+        is_seen=None,
+        tags=[],
+        profile=profile,
+    )
+
+
+def fact(driver: str = "417", version: int = 1) -> DriverCreated | DriverUpdated:
+    """A fact of this version of a driver's history."""
+    kind = DriverCreated if version == 1 else DriverUpdated
+    account = AccountId("acme")
+    return kind(
+        originator_id=portal_driver_stream(account, PortalDriverId(driver)),
+        originator_version=version,
+        at=_AT,
+        account=account,
+        driver=driver,
+        source="export",
+        profile={"first_name": f"Jane {version}", "last_name": "Doe"},
+    )
+
+
+def unit(*events: Event, rows: Sequence[Row] = (), at: int | None = None) -> Unit:
+    """What is to be stored, with the position `at` in `SOURCE` if one is given."""
+    made = Unit(events=list(events), position=None if at is None else Position(name=SOURCE, at=at))
+    made.keep(rows)
+    return made
+
+
+def renamed(event: DriverCreated | DriverUpdated, first_name: str) -> Event:
+    """The same fact with another first name."""
+    return replace(event, profile={**event.profile, "first_name": first_name})

@@ -1,0 +1,10 @@
+"""The contract of `Store`; its log has to keep the contract of `Stream` besides."""
+
+from tests.contract.committing import Committing
+from tests.contract.histories import Histories
+from tests.contract.lasting import Lasting
+from tests.contract.tables import Tables
+
+
+class StoreContract(Committing, Histories, Tables, Lasting):
+    """Inherit it, and give a fixture `stand` that is a `StoreStand`."""

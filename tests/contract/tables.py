@@ -1,0 +1,145 @@
+"""The tables of a store: what goes in comes out, and is found by what it says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from domain.storing import Store, Where
+from tests.contract.stands import Entry, StoreStand, Tick, entry, unit
+
+ODD_TEXTS = (
+    "",
+    " a ",
+    "00417",
+    "O'Neil",
+    'the "second"',
+    "'; DROP TABLE contract_entries; --",
+    "100 %_?\\",
+    "two\nlines\tand \x01",
+    "Zoë, Łukasz, 李小龍, Ω, \u202e\u0301",
+    "😀" * 50,
+    "x" * 10_000,
+)
+
+
+def named(*names: str, **sizes: int) -> list[Entry]:
+    """Rows with these names, some of a size."""
+    return [*(entry(name) for name in names), *(entry(name, size=size) for name, size in sizes.items())]
+
+
+class Tables:
+    """Rows are compared by value; where no order is asked for, none is promised."""
+
+    @pytest.fixture
+    def store(self, stand: StoreStand) -> Store:
+        return stand.store
+
+    @pytest.mark.parametrize("text", ODD_TEXTS, ids=range(len(ODD_TEXTS)))
+    def test_any_text_comes_back_and_is_found(self, store: Store, text: str) -> None:
+        row = replace(entry(text, first_name=text, last_name="Doe"), note=text, tags=[text, "b"])
+        store.commit(unit(rows=[row, entry("another")]))
+        assert store.select(Entry, {"name": text}) == [row]
+        assert store.select(Entry, {"note": [text, "?"]}) == [row]
+
+    @pytest.mark.parametrize("is_seen", [None, False, True])
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_booleans_come_back_as_such(self, store: Store, *, is_there: bool, is_seen: bool | None) -> None:
+        row = replace(entry("a"), is_there=is_there, is_seen=is_seen)
+        store.commit(unit(rows=[row]))
+        (found,) = store.select(Entry)
+        assert found == row
+        assert (found.is_there is is_there, found.is_seen is is_seen) == (True, True)
+
+    @pytest.mark.parametrize("size", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
+    def test_whole_numbers_come_back_exactly(self, store: Store, size: int) -> None:
+        store.commit(unit(rows=[entry("a", size=size)]))
+        assert store.select(Entry, {"size": size}) == [entry("a", size=size)]
+
+    @pytest.mark.parametrize("weight", [0.0, 0.1, -1e-300, 1e300])
+    def test_fractions_come_back_exactly(self, store: Store, weight: float) -> None:
+        row = replace(entry("a"), weight=weight)
+        store.commit(unit(rows=[row]))
+        assert store.select(Entry) == [row]
+
+    def test_json_comes_back_as_it_was(self, store: Store) -> None:
+        row = replace(entry("a"), tags=[], profile={"_type_": "x", "": "Zoë", "null": "null"})
+        store.commit(unit(rows=[row]))
+        assert store.select(Entry) == [row]
+
+    @pytest.mark.parametrize(
+        ("where", "names"),
+        [
+            ({}, "abcd"),
+            ({"account": "acme"}, "abc"),
+            ({"account": "acme", "size": 2}, "bc"),
+            ({"size": [1, 2], "account": ["acme", "nobody"]}, "abc"),
+            ({"size": (1, 1)}, "a"),
+            ({"size": {2}}, "bcd"),
+            ({"size": []}, ""),
+            ({"account": "acme", "name": ()}, ""),
+            ({"is_there": False}, "c"),
+            ({"is_there": [True, False]}, "abcd"),
+            ({"weight": 0.5}, "abcd"),
+            ({"name": "?"}, ""),
+        ],
+    )
+    def test_conditions_hold_together(self, store: Store, where: Where, names: str) -> None:
+        rows = [*named(a=1, b=2), replace(entry("c", size=2), is_there=False), entry("d", account="other", size=2)]
+        store.commit(unit(rows=rows))
+        assert [row.name for row in store.select(Entry, where, order_by="name")] == list(names)
+        assert store.count(Entry, where) == {(): len(names)}
+        gone = unit()
+        gone.remove(Entry, where)
+        store.commit(gone)
+        assert {row.name for row in store.select(Entry)} == set("abcd") - set(names)
+
+    def test_a_condition_takes_thousands_of_values(self, store: Store) -> None:
+        store.commit(unit(rows=named("5", "7", "x")))
+        wanted = [str(number) for number in range(20_000)]
+        assert [row.name for row in store.select(Entry, {"name": wanted}, order_by="name")] == ["5", "7"]
+
+    def test_text_is_ordered_by_its_code_points(self, store: Store) -> None:
+        names = ["a", "Z", "ä", "10", "9", "\uff5a", "😀", "É", "aa", ""]
+        store.commit(unit(rows=named(*names)))
+        assert [row.name for row in store.select(Entry, order_by="name")] == sorted(names)
+        assert [row.name for row in store.select(Entry, order_by="name", after="a")] == sorted(names)[5:]
+
+    def test_numbers_are_ordered_as_numbers(self, store: Store) -> None:
+        store.commit(unit(rows=named(a=10, b=9, c=-1)))
+        assert [row.size for row in store.select(Entry, order_by="size")] == [-1, 9, 10]
+        assert [row.size for row in store.select(Entry, order_by="size", after=9)] == [10]
+
+    def test_pages_show_everything_once(self, store: Store) -> None:
+        store.commit(unit(rows=[*named(*"gfedcba"), entry("h", account="other")]))
+        pages = [store.select(Entry, {"account": "acme"}, order_by="name", limit=3)]
+        while pages[-1]:
+            after = pages[-1][-1].name
+            pages.append(store.select(Entry, {"account": "acme"}, order_by="name", after=after, limit=3))
+        assert [[row.name for row in page] for page in pages] == [list("abc"), list("def"), ["g"], []]
+
+    def test_a_limit_needs_no_order(self, store: Store) -> None:
+        store.commit(unit(rows=named("a", "b", "c")))
+        assert [len(store.select(Entry, limit=limit)) for limit in (0, 2, 5)] == [0, 2, 3]
+
+    def test_a_table_without_rows_has_none(self, store: Store) -> None:
+        assert (store.select(Tick), store.count(Tick)) == ([], {(): 0})
+
+    @pytest.mark.parametrize(
+        ("where", "by", "counts"),
+        [
+            ({}, ["account"], {("acme",): 3, ("other",): 1}),
+            ({"account": "acme"}, ["size"], {(1,): 1, (2,): 2}),
+            ({}, ["account", "is_there"], {("acme", True): 2, ("acme", False): 1, ("other", True): 1}),
+            ({"size": []}, ["account"], {}),
+            ({"account": "nobody"}, ["account"], {}),
+        ],
+    )
+    def test_rows_are_counted_by_what_they_say(
+        self, store: Store, where: Where, by: list[str], counts: Mapping[tuple[object, ...], int]
+    ) -> None:
+        rows = [*named(a=1, b=2), replace(entry("c", size=2), is_there=False), entry("d", account="other", size=2)]
+        store.commit(unit(rows=rows))
+        found = store.count(Entry, where, by=by)
+        assert found == counts
+        assert sorted(map(repr, found)) == sorted(map(repr, counts))

@@ -1,0 +1,202 @@
+"""One fact of each kind, as it could be stored: what the golden files hold, and what every store has to give back."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.account import (
+    AccountAdded,
+    DeletesApproved,
+    DeletesRejected,
+    ModeSet,
+    SyncAllowed,
+    SyncTurnedOff,
+    SyncTurnedOn,
+)
+from domain.driver_link import (
+    Because,
+    Confirmed,
+    CreateDecided,
+    Deferred,
+    DeleteApproved,
+    DeleteDecided,
+    DeleteHeld,
+    DeleteRecalled,
+    DeleteRejected,
+    DriftFound,
+    LinkDecided,
+    Parked,
+    Refused,
+    ReinstateDecided,
+    Released,
+    RenameDecided,
+    UpdateDecided,
+)
+from domain.event import Event
+from domain.identity import (
+    AccountId,
+    Key,
+    PortalDriverId,
+    Target,
+    account_stream,
+    delivery_stream,
+    link_stream,
+    portal_driver_stream,
+    target_driver_stream,
+    walk_stream,
+)
+from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
+from domain.report import CallAnswered, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+
+_ACCOUNT = AccountId("acme")
+_DRIVER = PortalDriverId("417")
+_TARGET = Target.DRIVERI
+_KEY = Key("D-417")
+_PROFILE = {
+    "first_name": "Zoë",
+    "last_name": "O'Neil",
+    "ref_id": "00417",
+    "driveri_driver_id": "D-417",
+    "email": "zoe@example.com",
+    "licence_number": "N0-881",
+    "licence_state": "TX",
+}
+_EVIDENCE = {
+    "linked": {"key": "D-417", "active": True},
+    "contest": {"by": "id", "candidates": 0, "holder": "418"},
+}
+_BECAUSE = Because(cause="change", ref="7", situation="renamed", mode="full", evidence=_EVIDENCE)
+_GUARDED = Because(
+    cause="walk", ref="3", situation="orphaned", mode="full", evidence={}, guard={"limit": 3, "deleted": 3, "held": 1}
+)
+
+
+_Fields = dict[str, Any]
+
+
+def _origin(version: int) -> _Fields:
+    """The fields that all facts start with; each at a moment of its own."""
+    return {
+        "originator_version": version,
+        "at": datetime(2026, 1, 5, 8, 0, version, 250_000, tzinfo=UTC),
+        "account": _ACCOUNT,
+    }
+
+
+def _of_account(version: int) -> _Fields:
+    by: _Fields = {"by": "morgan@example.com", "role": "master_user"}
+    return {**_origin(version), "originator_id": account_stream(_ACCOUNT), **by}
+
+
+def _judged(version: int) -> _Fields:
+    return {
+        **_of_account(version),
+        "target": "driveri",
+        "digest": "9f86d081884c7d65",
+        "holds": [["417", 4], ["418", 2]],
+    }
+
+
+def _of_driver(version: int) -> _Fields:
+    stream = portal_driver_stream(_ACCOUNT, _DRIVER)
+    return {**_origin(version), "originator_id": stream, "driver": _DRIVER, "source": "export"}
+
+
+def _of_link(version: int) -> _Fields:
+    stream = link_stream(_ACCOUNT, _TARGET, _DRIVER)
+    return {**_origin(version), "originator_id": stream, "target": "driveri", "driver": _DRIVER}
+
+
+def _decided(version: int, **differing: object) -> _Fields:
+    said: _Fields = {
+        "sequence": 7,
+        "key": "D-417",
+        "wished_key": "D-417",
+        "profile": _PROFILE,
+        "fields": [],
+        "answers": 2,
+        "terms": 3,
+        "waits_for": "",
+        "because": _BECAUSE,
+    }
+    return {**_of_link(version), **said, **differing}
+
+
+def _held(version: int) -> _Fields:
+    return {**_of_link(version), "hold": 7, "by": "morgan@example.com", "digest": "9f86d081884c7d65"}
+
+
+def _seen(version: int) -> _Fields:
+    stream = target_driver_stream(_ACCOUNT, _TARGET, _KEY)
+    return {**_origin(version), "originator_id": stream, "target": "driveri", "key": _KEY}
+
+
+def _walked(version: int) -> _Fields:
+    return {**_origin(version), "originator_id": walk_stream(_ACCOUNT, _TARGET), "target": "driveri", "terms": 3}
+
+
+_ALL: tuple[Event, ...] = (
+    AccountAdded(
+        **{**_of_account(1), "by": "operator", "role": "operator"},
+        tier="standard",
+        master_user="morgan@example.com",
+        account_manager="sam@example.com",
+        modes={"driveri": "full", "motive": "observe"},
+    ),
+    SyncAllowed(**{**_of_account(2), "by": "sam@example.com", "role": "account_manager"}),
+    SyncTurnedOn(**_of_account(3)),
+    ModeSet(**_of_account(4), target="motive", mode="upsert"),
+    DeletesApproved(**_judged(5)),
+    DeletesRejected(**_judged(6)),
+    SyncTurnedOff(**_of_account(7)),
+    DriverCreated(**_of_driver(1), profile=_PROFILE),
+    DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),
+    DriverMissed(**_of_driver(3)),
+    DriverSeenAgain(**_of_driver(4)),
+    DriverDeleted(**_of_driver(5), profile=_PROFILE),
+    CreateDecided(**_decided(1, key=None, answers=0)),
+    LinkDecided(**_decided(2, fields=["email"], waits_for="driverid:d-417")),
+    RenameDecided(**_decided(3, wished_key="D-418")),
+    UpdateDecided(**_decided(4, fields=["email", "last_name"])),
+    DeleteDecided(**_decided(5, wished_key=None, because=_GUARDED)),
+    ReinstateDecided(**_decided(6)),
+    DeleteHeld(**_of_link(7), sequence=8, key="D-417", because=_GUARDED),
+    DeleteApproved(**_held(8)),
+    DeleteRejected(**_held(9)),
+    DeleteRecalled(**_of_link(10)),
+    Parked(
+        **_of_link(11),
+        sequence=9,
+        reason="contested",
+        detail="portal driver 418 has claimed its id",
+        waits_for="key:d-417",
+        holder="418",
+        because=_BECAUSE,
+    ),
+    Released(**_of_link(12), reason="contested"),
+    Confirmed(**_of_link(13), decision=6, key="D-417", profile=_PROFILE, unlike=["phone"]),
+    Refused(**_of_link(14), decision=6, reason="invalid", detail="answered 400: <email> is no address"),
+    Deferred(**_of_link(15), decision=6, reason="down", detail="answered 503"),
+    DriftFound(**_of_link(16), fields=["email"], because=_BECAUSE),
+    CallAnswered(
+        **_origin(1),
+        originator_id=delivery_stream(_ACCOUNT, _TARGET, _DRIVER),
+        target="driveri",
+        driver=_DRIVER,
+        decision=3,
+        outcome="confirmed",
+        key="D-418",
+        active=True,
+        profile=_PROFILE,
+        left="D-417",
+        reason="",
+        detail="",
+    ),
+    TargetDriverSeen(**_seen(1), active=False, profile=_PROFILE),
+    TargetDriverGone(**_seen(2)),
+    WalkCompleted(**_walked(1), drivers=1500),
+    WalkFailed(**_walked(2), reason="down", detail="answered 503"),
+)
+
+SAMPLES: Mapping[str, Event] = {event.TOPIC: event for event in _ALL}
+"""One fact of each kind, by the name under which it is stored."""

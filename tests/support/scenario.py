@@ -1,0 +1,222 @@
+"""Given facts of a link, when something is decided, then exactly these facts; and a replay gives the same state."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from domain import answering
+from domain.account import Mode
+from domain.case import Cause, to_case
+from domain.deciding import decide
+from domain.drafting import in_sequence, origin
+from domain.driver_link import (
+    Because,
+    Confirmed,
+    CreateDecided,
+    Decision,
+    DeleteHeld,
+    DriverLink,
+    LinkEvent,
+    Parked,
+    apply,
+    replay,
+)
+from domain.event import Event
+from domain.guard import Guard
+from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
+from domain.ledger import Ledger
+from domain.profile import Profile
+from domain.report import CallAnswered, Outcome
+from domain.roster import Roster, TargetDriver
+from domain.situations import Row
+from domain.wish import Wish, to_wish, unreadable
+
+ACCOUNT = AccountId("fleet-1")
+AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+BOB, CAROL = PortalDriverId("bob"), PortalDriverId("carol")
+
+JANE: Profile = {
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "ref_id": "0042",
+    "driveri_driver_id": "D-7",
+    "email": "jane@fleet.example",
+    "phone": "303-555-0142",
+}
+"""A portal driver whom both targets can have."""
+
+_DEFAULTS: Mapping[type[LinkEvent], Mapping[str, object]] = {
+    Decision: {"sequence": 1, "key": None, "fields": [], "answers": 0, "terms": 1, "waits_for": ""},
+    Parked: {"sequence": 1, "waits_for": "", "holder": ""},
+    DeleteHeld: {"sequence": 1},
+    Confirmed: {"unlike": []},
+    LinkEvent: {},
+}
+
+
+def why(
+    situation: str,
+    *,
+    linked: TargetDriver | None = None,
+    found: TargetDriver | None = None,
+    mode: Mode = Mode.FULL,
+    **evidence: object,
+) -> Because:
+    """The reason that a decision after the change of sequence 1 is stored with."""
+    shown = {"linked": linked, "found": found}
+    seen = {name: {"key": each.key, "active": each.active} for name, each in shown.items() if each}
+    return {"cause": "change", "ref": "1", "situation": situation, "mode": str(mode), "evidence": {**seen, **evidence}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """A wish that is decided because of something."""
+
+    wish: Wish
+    cause: Cause
+
+    def __call__(self, link: DriverLink, ledger: Ledger) -> tuple[LinkEvent, ...]:
+        """What follows for the link."""
+        return decide(self.wish, link, ledger, self.cause)
+
+
+When = Callable[[DriverLink, Ledger], tuple[LinkEvent, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The portal driver and the target that a scenario is about."""
+
+    target: Target
+    driver: PortalDriverId = PortalDriverId("jane")
+
+    @property
+    def nothing(self) -> DriverLink:
+        """The link before its first fact."""
+        return DriverLink(account=ACCOUNT, target=self.target, driver=self.driver)
+
+    def wish(self, profile: Profile = JANE, *, sequence: int = 1, is_wanted: bool = True) -> Wish:
+        """What the Portal wants."""
+        return to_wish(ACCOUNT, self.target, self.driver, sequence=sequence, profile=profile, is_wanted=is_wanted)
+
+    def cause(self, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1) -> Cause:
+        """A change of the Portal that makes us look."""
+        return Cause(at=AT, kind="change", ref=str(sequence), mode=mode, terms=terms)
+
+    def wants(
+        self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1
+    ) -> Deciding:
+        """When the Portal wants the driver like this."""
+        wish = self.wish(profile, sequence=sequence)
+        return Deciding(wish=wish, cause=self.cause(sequence=sequence, mode=mode, terms=terms))
+
+    def deleted(
+        self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1
+    ) -> Deciding:
+        """When the Portal has deleted the driver."""
+        wish = self.wish(profile, sequence=sequence, is_wanted=False)
+        return Deciding(wish=wish, cause=self.cause(sequence=sequence, mode=mode, terms=terms))
+
+    def answered(
+        self,
+        decision: int,
+        outcome: Outcome,
+        seen: TargetDriver | None = None,
+        *,
+        reason: str = "",
+        detail: str = "",
+    ) -> When:
+        """When the target answers a decision."""
+        report = CallAnswered(
+            originator_id=delivery_stream(ACCOUNT, self.target, self.driver),
+            originator_version=1,
+            at=AT,
+            account=ACCOUNT,
+            target=self.target,
+            driver=self.driver,
+            decision=decision,
+            outcome=outcome,
+            key=seen.key if seen else None,
+            active=seen.active if seen else False,
+            profile=dict(seen.profile) if seen else {},
+            left=None,
+            reason=reason,
+            detail=detail,
+        )
+        return lambda link, ledger: answering.record(link, report, AT, ledger)
+
+    def shown(self, key: str, profile: Profile = JANE, *, active: bool = True) -> TargetDriver:
+        """A target driver that shows what this profile would become there, as far as it can be read."""
+        owned = self.wish(profile).profile
+        hidden = unreadable(self.target, owned)
+        readable = {name: text for name, text in owned.items() if name not in hidden}
+        return TargetDriver(key=Key(key), active=active, profile=readable)
+
+    def ledger(
+        self,
+        *shown: TargetDriver,
+        claimed: Mapping[str, PortalDriverId] | None = None,
+        waiting: Mapping[PortalDriverId, str] | None = None,
+        linked: Mapping[str, PortalDriverId] | None = None,
+        guard: Guard | None = None,
+    ) -> Ledger:
+        """What holds across the links, while the target shows these drivers."""
+        roster = Roster(self.target, shown)
+        return Ledger(self.target, roster=roster, claimed=claimed, waiting=waiting, linked=linked, guard=guard)
+
+    def fact(self, kind: type[LinkEvent], **fields: object) -> LinkEvent:
+        """A fact about the link, not yet numbered; what is left out is as in the plainest case."""
+        defaults = next(values for base, values in _DEFAULTS.items() if issubclass(kind, base))
+        values: dict[str, Any] = {**origin(self.nothing, AT), **defaults, **fields}
+        return kind(**values)
+
+    def said(
+        self, kind: type[Decision], because: Because, *, wished_key: str | None, profile: Profile = JANE, **rest: object
+    ) -> LinkEvent:
+        """A decision for what this profile becomes on the target."""
+        owned = dict(self.wish(profile).profile) if profile else {}
+        return self.fact(kind, because=because, wished_key=wished_key, profile=owned, **rest)
+
+    def linked(self, profile: Profile = JANE, *, key: str = "D-7", unlike: Sequence[str] = ()) -> list[LinkEvent]:
+        """The facts of a driver who was created, and confirmed under this key."""
+        wish = self.wish(profile)
+        fields = sorted(wish.profile)
+        created = self.said(CreateDecided, why("ABSENT"), wished_key=wish.key, profile=profile, fields=fields)
+        owned = dict(wish.profile)
+        return [created, self.fact(Confirmed, decision=1, key=key, profile=owned, unlike=list(unlike))]
+
+    def scenario(
+        self, *, given: Sequence[LinkEvent], when: When, then: Sequence[LinkEvent], ledger: Ledger | None = None
+    ) -> Row | None:
+        """Demand exactly these facts, and that a replay from the stored form ends where the live link did.
+
+        What was decided must not be decided again. Returns the row of the situations table that a wish led to.
+        """
+        ledger = ledger or self.ledger()
+        history = in_sequence(self.nothing, given)
+        before = replay(self.nothing, history)
+        row = to_case(when.wish, before, ledger, when.cause).row if isinstance(when, Deciding) else None
+        events = when(before, ledger)
+        assert events == in_sequence(before, then)
+        after = before
+        for event in events:
+            after = apply(after, event)
+        assert replay(self.nothing, map(_stored_and_loaded, (*history, *events))) == after
+        ledger.record(before, after, events)
+        assert row is None or when(after, ledger) == ()
+        return row
+
+
+def _stored_and_loaded(event: LinkEvent) -> Event:
+    """The fact as it comes back from a store that keeps plain JSON under the fact's stored name."""
+    text = json.dumps({**asdict(event), "originator_id": event.originator_id.hex, "at": event.at.isoformat()})
+    values = json.loads(text)
+    at, originator = datetime.fromisoformat(values.pop("at")), UUID(values.pop("originator_id"))
+    return Event.BY_TOPIC[event.TOPIC](**values, at=at, originator_id=originator)
+
+
+DRIVERI = Subject(target=Target.DRIVERI)
+MOTIVE = Subject(target=Target.MOTIVE)

@@ -1,0 +1,236 @@
+"""Every service on real stores in a folder, with a twin for each account's target, one step at a time."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from adapters.store.sqlite import SqliteStore
+from domain.account import Account, AccountEvent, Mode, Request, Tier
+from domain.driver_link import DriverLink, LinkEvent
+from domain.event import Event
+from domain.failures import Reason, Rejected
+from domain.identity import AccountId, PortalDriverId, Target
+from domain.ports import TargetDrivers
+from domain.storing import Row, Store
+from services.accounts.handlers import Accounts
+from services.accounts.read_models import AccountRow
+from services.decider import wiring as decider
+from services.decider.desk import load_links
+from services.decider.read_models import LinkRow
+from services.intake.handlers import Intake
+from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.projector import wiring as projector
+from services.projector.app import MOST_CALLS, ProjectorApp
+from services.projector.jobs import Job
+from services.projector.reporting import Result
+from services.runtime.service import Bell, Service
+from tests.support.target_twin import TargetTwin
+
+ACME = AccountId("acme")
+BEGIN = datetime(2026, 3, 2, 8, tzinfo=UTC)
+MOST_ROUNDS = 60
+
+Wrapping = Callable[[str, Store], Store]
+"""What a service gets in place of its store."""
+
+
+class SteppedServices:
+    """Time passes by a second with every step. `twins` are the targets of each account; others cannot be reached."""
+
+    def __init__(
+        self,
+        folder: Path,
+        twins: Mapping[tuple[AccountId, Target], TargetTwin],
+        *,
+        wrapping: Wrapping = lambda _, store: store,
+        now: datetime = BEGIN,
+    ) -> None:
+        self.now = now
+        self.twins = twins
+        bell = Bell()
+        open_store = partial(_open, folder, wrapping)
+        self.accounts_store = open_store("accounts", "accounts.v1", (AccountRow,))
+        self.intake_store = open_store("intake", "portal.driver-changes.v1", (KnownDriver, SnapshotDriver))
+        self.decider_store = open_store("decider", decider.LOG, decider.ROWS)
+        self.projector_stores = {
+            target: open_store(f"projector-{target}", f"{projector.LOG}.{target}", projector.ROWS) for target in Target
+        }
+        self.accounts = Accounts(self.accounts_store, self.clock)
+        self.intake = Intake(self.intake_store, self.clock)
+        self.decider = decider.to_service(
+            self.decider_store,
+            accounts=self.accounts_store.log,
+            changes=self.intake_store.log,
+            reports=tuple(store.log for store in self.projector_stores.values()),
+            clock=self.clock,
+            bell=bell,
+        )
+        self.projectors = {
+            target: projector.to_app(
+                store,
+                target,
+                accounts=self.accounts_store.log,
+                decisions=self.decider_store.log,
+                connect=partial(self._connect, target),
+                clock=self.clock,
+                bell=bell,
+            )
+            for target, store in self.projector_stores.items()
+        }
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """The services that follow streams, by name."""
+        return {each.name: each for each in (self.decider, *(app.service for app in self.projectors.values()))}
+
+    def clock(self) -> datetime:
+        """The present moment, for every service."""
+        return self.now
+
+    def wait(self, **time: float) -> None:
+        """Time passes."""
+        self.now += timedelta(**time)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for service in self.services.values():
+            service.close()
+        self.accounts_store.close()
+        self.intake_store.close()
+
+    def add(self, account: AccountId = ACME, *, is_on: bool = True, mode: Mode = Mode.FULL) -> None:
+        """The account is known; jane is its Master User."""
+        modes = dict.fromkeys(Target, mode)
+        self.accounts.add(
+            account,
+            "operator",
+            lambda person, known: person.add(
+                known, tier=Tier.PRO, master_user="jane", account_manager="bob", modes=modes
+            ),
+        )
+        if is_on:
+            self.turn_on(account)
+
+    def turn_on(self, account: AccountId = ACME) -> None:
+        """Jane ticks Sync Drivers."""
+        self.ask(lambda person, known: person.turn_on(known), account)
+
+    def turn_off(self, account: AccountId = ACME) -> None:
+        """Jane unticks Sync Drivers."""
+        self.ask(lambda person, known: person.turn_off(known), account)
+
+    def set_mode(self, target: Target, mode: Mode, account: AccountId = ACME) -> None:
+        """Jane says how far synchronisation with a target may go."""
+        self.ask(lambda person, known: person.set_mode(known, target, mode), account)
+
+    def ask(self, asking: Callable[[Request, Account], tuple[AccountEvent, ...]], account: AccountId = ACME) -> None:
+        """Jane asks something of an account."""
+        self.accounts.ask(account, "jane", asking)
+
+    def state(self, driver: str, account: AccountId = ACME, **profile: str) -> None:
+        """The Portal states a driver's whole profile."""
+        self.intake.state(account, PortalDriverId(driver), profile, source="api")
+
+    def delete(self, *drivers: str, account: AccountId = ACME) -> None:
+        """The Portal deletes these drivers."""
+        for driver in drivers:
+            self.intake.delete(account, PortalDriverId(driver), source="api")
+
+    def decide(self) -> int:
+        """The decider takes over what there is, and does its chores; how much there was."""
+        done = 0
+        while step := self.decider.step():
+            done += step
+        self.wait(seconds=1)
+        return done
+
+    def follow(self, target: Target) -> int:
+        """A projector takes over what there is; how much there was."""
+        done = 0
+        while step := self.projectors[target].service.step():
+            done += step
+        return done
+
+    def walk(self, target: Target) -> int:
+        """A projector reads the rosters that are due; how much it reported."""
+        app, log = self.projectors[target], self.projector_stores[target].log
+        walks, reported = app._walks.due(), log.end()
+        self.wait(seconds=1)
+        for walk in walks:
+            asyncio.run(app._walk(walk, asyncio.Semaphore(1)))
+        return log.end() - reported
+
+    def call(self, target: Target) -> int:
+        """A projector makes the calls that are due, and stores the answers; how many."""
+        app = self.projectors[target]
+        jobs = app._jobs.take(MOST_CALLS, frozenset())
+        self.wait(seconds=1)
+        if jobs:
+            app._reporting.report(asyncio.run(_made(app, jobs)))
+        return len(jobs)
+
+    def project(self, target: Target) -> int:
+        """A projector does everything once; how much there was."""
+        return self.follow(target) + self.walk(target) + self.call(target)
+
+    def run(self) -> None:
+        """Everybody works until nothing is left to do now."""
+        for _ in range(MOST_ROUNDS):
+            if not self.decide() + sum(self.project(target) for target in Target):
+                return
+        raise AssertionError(f"not at rest after {MOST_ROUNDS} rounds")
+
+    def link(self, driver: str, target: Target = Target.DRIVERI, account: AccountId = ACME) -> DriverLink:
+        """A driver's link as it is now."""
+        places = [(account, target, PortalDriverId(driver))]
+        return load_links(self.decider_store, places)[account, target][PortalDriverId(driver)]
+
+    def decided(self, target: Target | None = None) -> list[LinkEvent]:
+        """Everything that was decided, in order."""
+        events = logged(self.decider_store)
+        return [each for each in events if isinstance(each, LinkEvent) and target in (None, each.target)]
+
+    def facts(self, driver: str, target: Target = Target.DRIVERI) -> list[str]:
+        """The names of the facts about one link, in order."""
+        return [type(event).__name__ for event in self.decided(target) if event.driver == driver]
+
+    def states(self, target: Target = Target.DRIVERI) -> dict[str, str]:
+        """How each link stands."""
+        rows = self.decider_store.select(LinkRow, {"target": str(target)}, order_by="driver")
+        return {row.driver: row.state for row in rows}
+
+    def _connect(self, target: Target, account: AccountId) -> TargetDrivers | Rejected:
+        twin = self.twins.get((account, target))
+        return twin or Rejected(reason=Reason.NOT_CONFIGURED, detail=f"no credentials for {target}")
+
+
+def both_targets(*accounts: AccountId) -> dict[tuple[AccountId, Target], TargetTwin]:
+    """An empty twin of each target for each of these accounts, or for one."""
+    return {(account, target): TargetTwin(target) for account in accounts or (ACME,) for target in Target}
+
+
+def person(number: int, **changed: str) -> dict[str, str]:
+    """A whole profile, of which nothing is shared with that of another number; a blank leaves a field out."""
+    profile = {
+        "first_name": f"First {number}",
+        "last_name": f"Last {number}",
+        "ref_id": f"R{number}",
+        "driveri_driver_id": f"D{number}",
+        "email": f"p{number}@fleet.test",
+    }
+    return {field: text for field, text in {**profile, **changed}.items() if text}
+
+
+def logged(store: Store) -> list[Event]:
+    """Every event of a store, in the order of commits."""
+    return [record.event for record in store.log.read(0, 1_000_000) if record.event is not None]
+
+
+async def _made(app: ProjectorApp, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
+    return [await app._do_safely(job) for job in jobs]
+
+
+def _open(folder: Path, wrapping: Wrapping, name: str, log: str, rows: tuple[type[Row], ...]) -> Store:
+    return wrapping(name, SqliteStore(folder / f"{name}.sqlite", log_name=log, rows=rows))

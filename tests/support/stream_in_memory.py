@@ -1,0 +1,49 @@
+"""A stream without a broker or a database; its positions have gaps, as theirs can have."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+
+from adapters.store.mapping import decoded, new_mapper
+from domain.event import Event
+from domain.storing import Record
+
+_GAP = 7
+_NOBODY = UUID(int=0)
+
+
+class StreamInMemory:
+    """Keeps the contract of `Stream`; what is put can be read at once."""
+
+    def __init__(self, name: str = "1/upstream.v1/0") -> None:
+        self.name = name
+        self._mapper = new_mapper()
+        self._records: list[Record] = []
+
+    @property
+    def stream(self) -> "StreamInMemory":
+        """The side that is read."""
+        return self
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        """The records behind this position, in order."""
+        return [record for record in self._records if record.position > after][:limit]
+
+    def end(self) -> int:
+        """The position of the last record; 0 when there is none."""
+        return self._records[-1].position if self._records else 0
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Append these facts, in this order."""
+        for event in events:
+            self._append(self._mapper.to_stored_event(event))
+
+    def put_record(self, topic: str, body: bytes) -> None:
+        """Append a record as it is, readable or not."""
+        self._append(StoredEvent(originator_id=_NOBODY, originator_version=1, topic=topic, state=body))
+
+    def _append(self, stored: StoredEvent) -> None:
+        event, reason = decoded(self._mapper, stored)
+        record = Record(position=self.end() + _GAP, topic=stored.topic, body=stored.state, event=event, reason=reason)
+        self._records.append(record)

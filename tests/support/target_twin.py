@@ -1,0 +1,106 @@
+"""A target as the port `TargetDrivers` describes it, in memory, with faults to switch on."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
+
+from domain.failures import CallFailure, TargetFailed
+from domain.identity import Key, Target
+from domain.ports import Answer
+from domain.profile import Profile
+from domain.roster import TargetDriver
+from tests.support.target_in_memory import REFUSED, DriveriInMemory, MotiveInMemory, TargetInMemory
+
+Moment = Literal["before", "after"]
+"""When something happens to a call: before it takes effect, or after that and before its answer arrives."""
+
+_NAMES = ("first_name", "last_name")
+
+
+class TargetTwin:
+    """The drivers of one account on one target.
+
+    `called` names every call and whom it was about, in order; `effects` those that changed something. `touched` is
+    told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
+    many pages a walk fails, and how.
+    """
+
+    def __init__(self, target: Target, *, page: int = 100) -> None:
+        self.drivers: TargetInMemory = DriveriInMemory() if target is Target.DRIVERI else MotiveInMemory()
+        self.called: list[str] = []
+        self.effects: list[str] = []
+        self.touched: Callable[[str, Moment], None] = lambda _call, _moment: None
+        self.breaks_off: tuple[int, CallFailure] | None = None
+        self._page = page
+        self._faults: deque[tuple[Moment, CallFailure]] = deque()
+
+    def fail_next(self, failure: CallFailure, moment: Moment = "before") -> None:
+        """One more of the next calls that write, or look one driver up, fails so."""
+        self._faults.append((moment, failure))
+
+    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+        """The whole roster in pages."""
+        shown = self.drivers.walk()
+        for number, start in enumerate(range(0, len(shown) or 1, self._page)):
+            self.touched("walk", "before")
+            if self.breaks_off and number >= self.breaks_off[0]:
+                raise TargetFailed(self.breaks_off[1])
+            yield shown[start : start + self._page]
+
+    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+        """The driver of this key, or the one that carries our external id."""
+        self.touched("find", "before")
+        self.called.append(_named("find", key, profile))
+        if self._faults:
+            raise TargetFailed(self._faults.popleft()[1])
+        if key is None and isinstance(self.drivers, MotiveInMemory):
+            return self.drivers._carrier(profile)
+        return self.drivers.shown(key)
+
+    async def create(self, key: Key | None, profile: Profile) -> Answer:
+        """Make a new driver; one without a name is refused."""
+        is_named = all(profile.get(name) for name in _NAMES)
+        return self._call(
+            _named("create", key, profile), lambda: self.drivers._create(key, profile) if is_named else REFUSED
+        )
+
+    async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        """Bring the named fields of this driver to the profile."""
+        return self._call(_named("update", key), lambda: self.drivers._update(key, profile, fields))
+
+    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        """Give the driver the wished key and the profile; in Motive a DriverID is only a field."""
+        return self._call(_named("rename", key), lambda: self._rename(key, wished_key, profile))
+
+    async def delete(self, key: Key) -> Answer:
+        """Delete or deactivate."""
+        return self._call(_named("delete", key), lambda: self.drivers._delete(key))
+
+    async def reinstate(self, key: Key, profile: Profile) -> Answer:
+        """Bring a deleted or deactivated driver back."""
+        return self._call(_named("reinstate", key), lambda: self.drivers._reinstate(key, profile))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        if self.drivers.target is Target.MOTIVE:
+            return self.drivers._update(key, profile, sorted({*profile, "driveri_driver_id"}))
+        return self.drivers._rename(key, wished_key, profile)
+
+    def _call(self, name: str, effect: Callable[[], Answer]) -> Answer:
+        self.touched(name, "before")
+        self.called.append(name)
+        moment, failure = self._faults.popleft() if self._faults else (None, None)
+        if failure and moment == "before":
+            return failure
+        before = dict(self.drivers._drivers)
+        answer = effect()
+        if before != self.drivers._drivers:
+            self.effects.append(name)
+        self.touched(name, "after")
+        return failure or answer
+
+
+def _named(call: str, key: Key | None, profile: Profile | None = None) -> str:
+    return f"{call} {key or (profile or {}).get('portal_driver_id', '')}"

@@ -1,0 +1,103 @@
+"""However changes, calls and answers cross, every driver ends in step, or stands aside for a reason that is true."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.driver_link import Confirmed, DriverLink, apply, replay
+from domain.identity import PortalDriverId, Target
+from domain.ledger import claimable_by, claims_of
+from domain.wish import key_mark
+from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
+from tests.support.happenings import Happening, by_hand, in_the_portal, lost_answers, new_terms, on_the_way
+from tests.support.simulation import Simulation
+from tests.support.standing import standing
+
+CROSSING = st.one_of(in_the_portal(), in_the_portal(), on_the_way(), on_the_way(), on_the_way())
+TARGETS = pytest.mark.parametrize("target", Target)
+
+
+def _happenings(*more: st.SearchStrategy[Happening]) -> st.SearchStrategy[list[Happening]]:
+    return st.lists(st.one_of(CROSSING, *more), min_size=20, max_size=40)
+
+
+def _begin(target: Target) -> Simulation:
+    simulation = Simulation(target)
+    simulation.walk()
+    return simulation
+
+
+def _demand_that_no_key_is_linked_twice(decider: DeciderInMemory) -> None:
+    live = [link for link in decider.links.values() if link.key]
+    keys = Counter(key_mark(link.target, link.key) for link in live if link.key)
+    assert [key for key, links in keys.items() if links > 1] == []
+    assert all(decider.ledger.holder(key_mark(link.target, link.key)) == link.driver for link in live if link.key)
+
+
+def _demand_that_a_replay_ends_in_the_same_state(decider: DeciderInMemory) -> None:
+    for driver, link in decider.links.items():
+        start = DriverLink(account=ACCOUNT, target=decider.target, driver=driver)
+        assert replay(start, (event for event in decider.log if event.driver == driver)) == link
+
+
+def _demand_that_answers_claim_what_could_be_known_before(decider: DeciderInMemory) -> None:
+    links: dict[str, DriverLink] = {}
+    for event in decider.log:
+        before = links.get(event.driver) or decider.link(PortalDriverId("nobody"))
+        after = links[event.driver] = apply(before, event)
+        if isinstance(event, Confirmed) and before.said(event.decision):
+            keys = {key_mark(after.target, after.key)} if after.key else set()
+            assert claims_of(after) <= claimable_by(before) | keys
+
+
+def _demand_that_all_is_true(simulation: Simulation, *, is_watched: bool = True) -> None:
+    for driver in simulation.decider.wishes:
+        standing(simulation, driver, is_watched=is_watched)
+
+
+def _demand_that_a_walk_decides_nothing(simulation: Simulation) -> None:
+    said = len(simulation.decider.log)
+    simulation.walk()
+    assert simulation.decider.log[said:] == []
+
+
+def _run(target: Target, happenings: Sequence[Happening]) -> Simulation:
+    simulation = _begin(target)
+    for happening in happenings:
+        happening(simulation)
+        _demand_that_no_key_is_linked_twice(simulation.decider)
+    simulation.settle()
+    _demand_that_a_replay_ends_in_the_same_state(simulation.decider)
+    _demand_that_answers_claim_what_could_be_known_before(simulation.decider)
+    return simulation
+
+
+@TARGETS
+@given(data=st.data())
+@settings(max_examples=200)
+def test_crossing_calls_and_lost_answers_end_in_step(target: Target, data: st.DataObject) -> None:
+    simulation = _run(target, data.draw(_happenings(lost_answers())))
+    _demand_that_all_is_true(simulation)
+    _demand_that_a_walk_decides_nothing(simulation)
+
+
+@TARGETS
+@given(data=st.data())
+@settings(max_examples=200)
+def test_a_target_changed_by_hand_and_terms_that_change_end_in_step(target: Target, data: st.DataObject) -> None:
+    simulation = _run(target, data.draw(_happenings(new_terms(), by_hand(target), by_hand(target))))
+    _demand_that_all_is_true(simulation, is_watched=False)
+    _demand_that_a_walk_decides_nothing(simulation)
+
+
+@given(changes=st.lists(in_the_portal(), min_size=10, max_size=20))
+def test_driveri_is_in_step_after_each_change_without_a_walk(changes: list[Happening]) -> None:
+    simulation = _begin(Target.DRIVERI)
+    for change in changes:
+        change(simulation)
+        simulation.run()
+        _demand_that_all_is_true(simulation)
+    _demand_that_a_walk_decides_nothing(simulation)

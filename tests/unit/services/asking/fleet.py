@@ -1,0 +1,219 @@
+"""An account with its services on real stores, and its targets in memory."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from adapters.store.sqlite import SqliteStore
+from domain.account import Account as AccountState
+from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Request, Tier
+from domain.driver_link import Decision, DeleteDecided, DriverLink
+from domain.event import Event
+from domain.failures import CallFailure
+from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.ports import Answer
+from services.accounts.handlers import Accounts
+from services.accounts.read_models import AccountRow
+from services.asking.approvals import HeldSet, held
+from services.asking.explaining import Explanation, explain
+from services.asking.standing import Standing
+from services.decider import wiring as decider
+from services.decider.desk import load_links
+from services.decider.read_models import LinkRow
+from services.intake.handlers import Intake, StatedDriver
+from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.projector import wiring as projector
+from services.projector.calling import Withdrawn
+from services.projector.jobs import Job
+from services.projector.read_models import to_order
+from services.projector.reporting import Reporting
+from services.projector.walking import Walk, Walks
+from services.runtime.service import Bell
+from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
+
+ACME = AccountId("acme")
+JANE = {"first_name": "Jane", "last_name": "Doe", "ref_id": "R1", "driveri_driver_id": "D1"}
+
+
+class Fleet:
+    """Everything that happens takes a minute."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = datetime(2026, 3, 1, 8, tzinfo=UTC)
+        self.accounts = SqliteStore(folder / "accounts.sqlite", log_name="accounts.v1", rows=(AccountRow,))
+        self.intake = SqliteStore(
+            folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=(KnownDriver, SnapshotDriver)
+        )
+        self.decider = SqliteStore(folder / "decider.sqlite", log_name=decider.LOG, rows=decider.ROWS)
+        self.reports = {
+            target: SqliteStore(folder / f"{target}.sqlite", log_name=f"reports.{target}", rows=projector.ROWS)
+            for target in Target
+        }
+        self.targets: dict[Target, TargetInMemory] = {
+            Target.DRIVERI: DriveriInMemory(),
+            Target.MOTIVE: MotiveInMemory(),
+        }
+        self.portal = Intake(self.intake, self.clock)
+        self._people = Accounts(self.accounts, self.clock)
+        self._service = decider.to_service(
+            self.decider,
+            accounts=self.accounts.log,
+            changes=self.intake.log,
+            reports=tuple(store.log for store in self.reports.values()),
+            clock=self.clock,
+            bell=Bell(),
+        )
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def later(self, hours: float = 1 / 60) -> None:
+        self.now += timedelta(hours=hours)
+
+    def close(self) -> None:
+        for store in (self.accounts, self.intake, self.decider, *self.reports.values()):
+            store.close()
+
+    def add(self, tier: Tier = Tier.PRO) -> None:
+        """The account is known; jane is its Master User, bob its account manager."""
+        modes = dict.fromkeys(Target, Mode.FULL)
+        self._people.add(
+            ACME,
+            "operator",
+            lambda person, known: person.add(known, tier=tier, master_user="jane", account_manager="bob", modes=modes),
+        )
+        self.decide()
+
+    def ask(self, by: str, asking: Callable[[Request, AccountState], tuple[AccountEvent, ...]]) -> None:
+        self._people.ask(ACME, by, asking)
+        self.decide()
+
+    def turn_on(self) -> None:
+        self.ask("jane", lambda person, known: person.turn_on(known))
+
+    def turn_off(self) -> None:
+        self.ask("jane", lambda person, known: person.turn_off(known))
+
+    def set_mode(self, target: Target, mode: Mode) -> None:
+        self.ask("jane", lambda person, known: person.set_mode(known, target, mode))
+
+    def start(self, *drivers: str) -> None:
+        """Sync is on and everybody is in step; these drivers have DriverIDs and RefIDs such as D1 and R1."""
+        self.add()
+        for driver in drivers:
+            self.state(driver, first_name="Jane", last_name="Doe", ref_id=f"R{driver}", driveri_driver_id=f"D{driver}")
+        self.turn_on()
+        self.walk()
+        self.settle()
+
+    def state(self, driver: str, **profile: str) -> None:
+        """The Portal states a driver's whole profile."""
+        self.portal.state(ACME, PortalDriverId(driver), profile, source="export")
+        self.decide()
+
+    def delete(self, *drivers: str) -> None:
+        """The Portal deletes these drivers."""
+        for driver in drivers:
+            self.portal.delete(ACME, PortalDriverId(driver), source="export")
+        self.decide()
+
+    def take_snapshot(self, name: str, *drivers: str) -> None:
+        """A complete list shows these drivers as they were stated last."""
+        known = [self.portal.show(ACME, PortalDriverId(driver)) for driver in drivers]
+        stated = [StatedDriver(line=1, driver=each.driver, profile=each.profile or {}) for each in known]
+        self.portal.take_list(ACME, stated, source="export", snapshot=name)
+        self.portal.finish_snapshot(ACME, source="export", snapshot=name, refused=[])
+        self.decide()
+
+    def walk(self, *targets: Target) -> None:
+        """The rosters of these targets, or of all, are read."""
+        for target in targets or Target:
+            shown = self.targets[target].walk()
+            walks, walk = self._walk(target)
+            walks.take_page(walk, shown)
+            walks.complete(walk, {driver.key for driver in shown})
+        self.decide()
+
+    def fail_walk(self, target: Target, failure: CallFailure) -> None:
+        """The roster of this target cannot be read."""
+        walks, walk = self._walk(target)
+        walks.fail(walk, failure)
+        self.decide()
+
+    def decide(self) -> None:
+        """The decider takes over what there is; no call is made."""
+        while self._service.step():
+            pass
+        self.later()
+
+    def settle(self) -> None:
+        """Calls are made and decided on until nothing is left to do."""
+        while pending := [(target, decision) for target in Target for decision in self.pending(target)]:
+            for target, decision in pending:
+                self.answer(target, decision, self._perform(target, decision))
+
+    def pending(self, target: Target) -> list[Decision]:
+        """The decisions that wait for an answer of this target."""
+        rows = self.decider.select(LinkRow, {"target": str(target), "state": "pending"}, order_by="driver")
+        links = load_links(self.decider, ((ACME, target, PortalDriverId(row.driver)) for row in rows))
+        return [link.pending for link in links.get((ACME, target), {}).values() if link.pending]
+
+    def answer(self, target: Target, decision: Decision, answer: Answer | Withdrawn) -> None:
+        """The target answers a decision so."""
+        job = Job(driver=(ACME, PortalDriverId(decision.driver)), order=to_order(decision))
+        Reporting(self.reports[target], target, self.clock).report([(job, answer)])
+        self.decide()
+
+    def judge(self, target: Target, verdict: type[DeletesJudged] = DeletesApproved) -> HeldSet:
+        """Jane approves or rejects what is held on this target."""
+        chosen = next(each for each in self.held() if each.target == target)
+        self.judge_set(chosen, verdict)
+        return chosen
+
+    def judge_set(self, chosen: HeldSet, verdict: type[DeletesJudged] = DeletesApproved) -> None:
+        """Jane approves or rejects a set that she has seen."""
+        holds: list[list[str | int]] = [[each.driver, each.hold] for each in chosen.drivers]
+        target = Target(chosen.target)
+        self.ask(
+            "jane",
+            lambda person, known: person.judge(known, verdict, target=target, digest=chosen.digest, holds=holds),
+        )
+
+    def held(self) -> list[HeldSet]:
+        return held(self.decider, ACME)
+
+    def link(self, target: Target, driver: str = "1") -> DriverLink:
+        """A driver's link as it is now."""
+        places = [(ACME, target, PortalDriverId(driver))]
+        return load_links(self.decider, places)[ACME, target][PortalDriverId(driver)]
+
+    def decided(self, target: Target, driver: str = "1") -> Sequence[Event]:
+        """Every fact of a driver's link."""
+        history = link_stream(ACME, target, PortalDriverId(driver))
+        return self.decider.histories([history])[history]
+
+    def explain(self, driver: str = "1") -> Explanation:
+        return explain(ACME, PortalDriverId(driver), accounts=self.accounts, intake=self.intake, decider=self.decider)
+
+    def standing(self, target: Target, driver: str = "1") -> Standing:
+        return next(each for each in self.explain(driver).standings if each.target == target)
+
+    def facts(self, where: str, driver: str = "1") -> list[str]:
+        """What the timeline tells of this place."""
+        return [entry.fact for entry in self.explain(driver).timeline if entry.where == where]
+
+    def why(self, where: str, version: int, driver: str = "1") -> tuple[str, ...]:
+        """Why the fact of this number came about."""
+        entries = self.explain(driver).timeline
+        return next(entry.why for entry in entries if (entry.where, entry.version) == (where, version))
+
+    def _walk(self, target: Target) -> tuple[Walks, Walk]:
+        terms = self._people.show(ACME).terms.get(target, 0)
+        walk = Walk(account=ACME, terms=terms, began=self.now)
+        self.later()
+        return Walks(self.reports[target], target, self.clock), walk
+
+    def _perform(self, target: Target, decision: Decision) -> Answer | Withdrawn:
+        if isinstance(decision, DeleteDecided) and decision.key is None:
+            return Withdrawn()
+        return self.targets[target].perform(decision)

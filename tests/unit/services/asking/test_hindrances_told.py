@@ -1,0 +1,161 @@
+"""What keeps a whole account from moving is told before anything else."""
+
+from domain.account import Mode, Tier
+from domain.failures import Reason, Rejected, Unavailable
+from domain.identity import PortalDriverId, Target
+from services.asking.standing import Standing
+from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+
+DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
+
+
+def test_an_unknown_driver_is_told_to_be_unknown(fleet: Fleet) -> None:
+    fleet.start("1")
+    explanation = fleet.explain("99")
+    assert not explanation.is_known
+    assert list(explanation.lines()) == ["The Portal never stated a driver 99 in account acme."]
+
+
+def test_an_account_that_nobody_added_is_told(fleet: Fleet) -> None:
+    fleet.state("1", **JANE)
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="There is no account acme yet: its drivers are kept in mind, nothing is decided.",
+        advice="Add the account: `driverlink accounts add acme`.",
+    )
+
+
+def test_sync_that_is_off_says_who_can_turn_it_on(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    assert fleet.standing(MOTIVE) == Standing(
+        target="motive",
+        state="undecided",
+        sentence="Sync Drivers is off: nothing is decided or sent.",
+        advice="The Master User, jane, can turn it on: `driverlink sync on acme`.",
+    )
+
+
+def test_a_standard_account_is_told_who_has_to_allow_it_first(fleet: Fleet) -> None:
+    fleet.add(Tier.STANDARD)
+    fleet.state("1", **JANE)
+    assert fleet.standing(DRIVERI).advice == (
+        "The account manager, bob, has to allow it on the Standard tier: `driverlink accounts allow acme`. "
+        "The Master User, jane, can turn it on: `driverlink sync on acme`."
+    )
+    fleet.ask("bob", lambda person, known: person.allow(known))
+    assert fleet.standing(DRIVERI).advice == ("The Master User, jane, can turn it on: `driverlink sync on acme`.")
+    assert fleet.facts("account") == ["bob (account manager) allowed Sync Drivers on the account's tier."]
+
+
+def test_sync_turned_off_tells_how_it_stood_before(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.turn_off()
+    assert fleet.standing(DRIVERI).sentence == (
+        "Sync Drivers is off: nothing is decided or sent. As it stood before: In step: linked to DriverID D1."
+    )
+    assert fleet.facts("account")[-1] == "jane (Master User) turned Sync Drivers off."
+
+
+def test_a_delete_that_sync_off_left_undone_is_told(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.turn_off()
+    fleet.delete("1")
+    explanation = fleet.explain()
+    assert explanation.portal == "deleted the driver at 2026-03-01 08:09:00 UTC."
+    assert explanation.standings[0].sentence == (
+        "Sync Drivers is off: nothing is decided or sent. "
+        "As it stood before: Still linked to DriverID D1, though the Portal deleted the driver."
+    )
+
+
+def test_a_deleted_driver_who_never_was_there_needs_nothing(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    fleet.delete("1")
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="Nothing was ever decided for Driveri, and the Portal has deleted the driver.",
+        advice="",
+    )
+
+
+def test_a_target_in_the_mode_off_says_how_to_change_it(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.set_mode(DRIVERI, Mode.OFF)
+    fleet.state("2", **JANE)
+    assert fleet.standing(DRIVERI, "2") == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="The mode for Driveri is off: nothing is decided or sent.",
+        advice="Say how far it may go: `driverlink accounts mode acme driveri full`.",
+    )
+
+
+def test_a_roster_that_is_still_being_read_is_waited_for(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    fleet.turn_on()
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="The roster of Driveri is being read: decisions follow as soon as it is complete.",
+        advice="",
+    )
+
+
+def test_a_roster_that_cannot_be_read_is_told_with_the_reason_and_since_when(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    fleet.turn_on()
+    fleet.fail_walk(DRIVERI, Rejected(reason=Reason.CREDENTIALS, detail="answered 401"))
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="The roster of Driveri cannot be read since 2026-03-01 08:04:00 UTC (credentials: answered 401): "
+        "nothing is decided. It is tried again by itself.",
+        advice="Check the credentials: `driverlink accounts connect acme driveri`.",
+    )
+
+
+def test_a_target_that_is_down_needs_no_person(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    fleet.turn_on()
+    fleet.fail_walk(DRIVERI, Unavailable(reason=Reason.DOWN, detail="answered 503"))
+    assert fleet.standing(DRIVERI).advice == ""
+
+
+def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    fleet.turn_on()
+    fleet.set_mode(DRIVERI, Mode.OBSERVE)
+    fleet.walk(DRIVERI)
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="pending",
+        sentence="Not there. Decided, but nothing is sent in the mode observe: "
+        "Driveri shall get a new driver, DriverID D1.",
+        advice="To have it sent, set the mode to full: `driverlink accounts mode acme driveri full`.",
+    )
+    assert fleet.why("driveri", 1)[-1] == "Mode observe: decided and recorded, but nothing is sent."
+
+
+def test_a_change_that_nobody_has_looked_at_waits_for_its_turn(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.portal.state(ACME, PortalDriverId("2"), JANE, source="export")
+    assert fleet.standing(DRIVERI, "2").sentence == "Nothing is decided yet: the driver is waiting for its turn."
+
+
+def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.delete("1")
+    fleet.settle()
+    fleet.turn_off()
+    fleet.state("1", **JANE)
+    assert fleet.standing(DRIVERI).sentence == (
+        "Sync Drivers is off: nothing is decided or sent. As it stood before: Not there: nobody on Driveri is linked."
+    )

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import pytest
+
+from domain.account import DeletesRejected
+from domain.failures import Reason, Rejected
+from domain.identity import Key, Target
+from domain.roster import TargetDriver
+from services.asking import paging
+from services.asking.status import TargetStatus, status, strays
+from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+
+DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
+
+
+def on(fleet: Fleet, target: Target) -> TargetStatus:
+    (account,) = status(fleet.decider, [ACME])
+    return next(each for each in account.targets if each.target == target)
+
+
+def test_an_account_in_step_is_counted(fleet: Fleet) -> None:
+    fleet.start("1", "2")
+    (account,) = status(fleet.decider)
+    assert (account.account, account.tier, account.is_on, account.drivers) == ("acme", "pro", True, 2)
+    walked_at = account.targets[0].walked_at
+    assert account.targets[0] == TargetStatus(
+        target="driveri",
+        mode="full",
+        is_walked=True,
+        walked_at=walked_at,
+        failure="",
+        failing_since=None,
+        is_catching_up=False,
+        in_step=2,
+        pending=0,
+        parked={},
+        held=0,
+        kept=0,
+        ended=0,
+        undecided=0,
+        strays=0,
+    )
+    assert walked_at is not None
+    assert walked_at < fleet.now
+
+
+def test_parked_drivers_are_counted_by_reason(fleet: Fleet) -> None:
+    fleet.start("1", "2")
+    fleet.state("3", first_name="Jane")
+    fleet.state("4", **JANE)
+    assert on(fleet, DRIVERI).parked == {"unkeyed": 1, "contested": 1}
+
+
+def test_held_kept_and_ended_drivers_are_counted(fleet: Fleet) -> None:
+    fleet.start("1", "2", "3", "4", "5", "6")
+    fleet.delete("1", "2", "3", "4")
+    fleet.settle()
+    assert (on(fleet, DRIVERI).ended, on(fleet, DRIVERI).held) == (3, 1)
+    fleet.judge(DRIVERI, DeletesRejected)
+    found = on(fleet, DRIVERI)
+    assert (found.ended, found.held, found.kept, found.in_step) == (3, 0, 1, 2)
+
+
+def test_decisions_without_an_answer_are_pending(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.state("2", first_name="Jane", ref_id="R2")
+    assert (on(fleet, DRIVERI).pending, on(fleet, DRIVERI).in_step) == (1, 1)
+
+
+@pytest.mark.parametrize("page", [1, 500])
+def test_wanted_drivers_without_a_decision_are_counted(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(paging, "_PAGE", page)
+    fleet.start("1", "2")
+    fleet.turn_off()
+    fleet.state("3", **JANE)
+    fleet.state("4", **JANE)
+    fleet.delete("4")
+    (account,) = status(fleet.decider)
+    assert account.is_on is False
+    assert account.drivers == 3
+    assert [each.undecided for each in account.targets] == [1, 1]
+
+
+def test_a_roster_under_former_terms_is_not_walked(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.turn_off()
+    fleet.turn_on()
+    assert not on(fleet, DRIVERI).is_walked
+    fleet.walk(DRIVERI)
+    assert on(fleet, DRIVERI).is_walked
+    assert not on(fleet, MOTIVE).is_walked
+
+
+def test_a_roster_that_cannot_be_read_says_why_and_since_when(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.turn_on()
+    fleet.fail_walk(MOTIVE, Rejected(reason=Reason.NOT_CONFIGURED, detail="answered 404"))
+    found = on(fleet, MOTIVE)
+    assert (found.is_walked, found.walked_at, found.failure) == (False, None, "not_configured: answered 404")
+    assert found.failing_since is not None
+    assert found.to_json()["failing_since"] == found.failing_since.isoformat()
+
+
+@pytest.mark.parametrize("page", [1, 500])
+def test_strays_are_the_active_drivers_whom_no_link_has(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(paging, "_PAGE", page)
+    for key, active in {"X1": True, "X2": False, "x3": True}.items():
+        fleet.targets[DRIVERI].put(TargetDriver(key=Key(key), active=active, profile={}))
+    fleet.start("1")
+    assert list(strays(fleet.decider, ACME, DRIVERI)) == ["X1", "x3"]
+    assert [each.strays for each in status(fleet.decider)[0].targets] == [2, 0]
+
+
+def test_a_linked_driver_whose_id_is_shown_in_other_letters_is_no_stray(fleet: Fleet) -> None:
+    fleet.start("1")
+    known = fleet.targets[DRIVERI].shown(Key("D1"))
+    assert known is not None
+    fleet.targets[DRIVERI].put(replace(known, key=Key("d1")))
+    fleet.walk(DRIVERI)
+    assert on(fleet, DRIVERI).strays == 0
+
+
+def test_accounts_that_are_unknown_are_left_out(fleet: Fleet) -> None:
+    fleet.add()
+    assert status(fleet.decider, ["nobody"]) == []
+    assert [each.account for each in status(fleet.decider, ["nobody", "acme"])] == ["acme"]

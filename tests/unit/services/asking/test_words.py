@@ -1,0 +1,55 @@
+"""Whatever can be stored can be told."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+
+from domain.driver_link import Confirmed, DriverLink, LinkEvent
+from domain.event import Event
+from domain.identity import AccountId, PortalDriverId, Target
+from domain.portal import PortalDriver
+from services.asking.telling import account, link, portal
+from services.asking.telling.past import Past
+from services.asking.telling.words import command, field_names, listed, moment
+
+ACME, JANE = AccountId("acme"), PortalDriverId("1")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LINK_EVENTS = [event for event in Event.BY_TOPIC.values() if issubclass(event, LinkEvent)]
+
+
+@pytest.mark.parametrize("event", LINK_EVENTS)
+def test_every_fact_of_a_link_has_words(event: type[LinkEvent]) -> None:
+    assert link.told.dispatch(event) is not link.told.dispatch(LinkEvent)
+    assert Confirmed in LINK_EVENTS
+
+
+def test_a_fact_without_words_is_a_mistake() -> None:
+    fact = LinkEvent(
+        originator_id=UUID(int=1), originator_version=1, at=NOON, account="acme", target="motive", driver="1"
+    )
+    with pytest.raises(TypeError, match="no words for LinkEvent"):
+        link.told(fact, Past(link=DriverLink(account=ACME, target=Target.MOTIVE, driver=JANE)))
+    with pytest.raises(TypeError, match="no words for LinkEvent"):
+        portal.told(fact, PortalDriver(account=ACME, driver=JANE))
+    assert account.told(fact) == ""
+
+
+@pytest.mark.parametrize(
+    ("phrases", "phrase"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_phrases_are_joined_as_people_write_them(phrases: list[str], phrase: str) -> None:
+    assert listed(phrases) == phrase
+
+
+def test_fields_are_told_by_name() -> None:
+    assert field_names(["licence_number", "ref_id", "email"]) == "licence number, RefID and e-mail"
+
+
+def test_moments_are_told_in_utc() -> None:
+    at = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert moment(at) == "2026-02-28 23:30:00 UTC"
+
+
+def test_commands_are_told_as_they_are_typed() -> None:
+    assert command("approvals list", "acme") == "`driverlink approvals list acme`"

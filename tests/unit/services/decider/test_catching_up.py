@@ -1,0 +1,97 @@
+"""After a walk all of an account's wishes are looked at, page by page."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from domain.account import Mode
+from domain.identity import PortalDriverId, Target
+from domain.storing import Store, Unit
+from services.decider.handlers import Decider
+from services.decider.read_models import CatchUp
+from services.intake.handlers import StatedDriver
+from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
+
+MANY = 1_050
+"""More than two pages."""
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at once."""
+
+
+class KilledAtCommit:
+    """A store whose process is killed when it is about to commit."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def commit(self, unit: Unit) -> bool:
+        raise Killed
+
+
+def walked(folder: Path) -> SteppedServices:
+    """The Portal has many drivers, Driveri has none of them, and its roster was just read."""
+    services = SteppedServices(folder, both_targets())
+    services.add(is_on=False)
+    services.set_mode(Target.MOTIVE, Mode.OFF)
+    drivers = [
+        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=person(number)) for number in range(MANY)
+    ]
+    services.intake.take_list(ACME, drivers, source="export")
+    services.decide()
+    services.turn_on()
+    services.follow(Target.DRIVERI)
+    services.walk(Target.DRIVERI)
+    return services
+
+
+def created(services: SteppedServices) -> list[str]:
+    assert {type(event).__name__ for event in services.decided()} <= {"CreateDecided"}
+    return [event.driver for event in services.decided()]
+
+
+def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
+    services = walked(tmp_path)
+    services.decider.step()
+    first_page = created(services)
+    services.close()
+    again = SteppedServices(tmp_path, both_targets())
+    decider = Decider(again.decider_store, again.clock)
+    with pytest.raises(Killed):
+        Decider(KilledAtCommit(again.decider_store), again.clock).catch_up()  # type: ignore[arg-type]
+    assert 0 < len(first_page) == len(created(again)) < MANY
+    assert decider.catch_up() == len(first_page)
+    again.decide()
+    assert created(again) == [f"p{number}" for number in range(MANY)]
+    assert again.decider_store.count(CatchUp) == {(): 0}
+    again.close()
+
+
+def test_a_change_between_two_pages_is_decided_once(tmp_path: Path) -> None:
+    services = walked(tmp_path)
+    services.decider.step()
+    services.state("p1049", **person(1049, driveri_driver_id="D5000"))
+    services.decide()
+    assert set(Counter(created(services)).values()) == {1}
+    assert services.link("p1049").pending is not None
+    assert services.link("p1049").version == 1
+    services.close()
+
+
+def test_a_second_walk_starts_the_catch_up_again(tmp_path: Path) -> None:
+    services = walked(tmp_path)
+    services.decider.step()
+    services.set_mode(Target.DRIVERI, Mode.UPSERT)
+    services.follow(Target.DRIVERI)
+    services.walk(Target.DRIVERI)
+    services.decide()
+    versions = {event.driver: event.originator_version for event in services.decided()}
+    terms = {event.driver: getattr(event, "terms", 0) for event in services.decided()}
+    assert len(versions) == MANY
+    assert len(set(terms.values())) == 1
+    services.close()

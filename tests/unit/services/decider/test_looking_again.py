@@ -1,0 +1,125 @@
+"""A link that waits for something is looked at again when that comes free."""
+
+import pytest
+
+from domain.identity import Key, PortalDriverId, Target
+from domain.ports import Done
+from domain.roster import TargetDriver
+from services.decider.read_models import ClaimRow, Look
+from services.projector.jobs import Job
+from services.projector.read_models import to_order
+from services.projector.reporting import Reporting
+from tests.support.stepped_services import ACME, SteppedServices, person
+
+
+def start(fleet: SteppedServices, *numbers: int) -> None:
+    """These drivers are in step on both targets."""
+    fleet.add()
+    for number in numbers:
+        fleet.state(f"p{number}", **person(number))
+    fleet.run()
+
+
+def keys(fleet: SteppedServices) -> dict[str, str]:
+    """Which key each driver has in Driveri, as Driveri says it."""
+    shown = fleet.twins[ACME, Target.DRIVERI].drivers.walk()
+    return {driver.profile["last_name"]: driver.key for driver in shown if driver.active}
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_two_drivers_swap_their_ids(fleet: SteppedServices, batches: int) -> None:
+    start(fleet, 1, 2)
+    fleet.state("p1", **person(1, driveri_driver_id="D2"))
+    if batches == 2:
+        fleet.decide()
+    fleet.state("p2", **person(2, driveri_driver_id="D1"))
+    fleet.run()
+    assert keys(fleet) == {"Last 1": "D2", "Last 2": "D1"}
+    assert fleet.states() == fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
+    assert [effect.partition(" ")[0] for effect in fleet.twins[ACME, Target.DRIVERI].effects[2:]] == ["rename"] * 3
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+def test_a_chain_of_ids_moves_up(fleet: SteppedServices, order: tuple[int, ...]) -> None:
+    start(fleet, 1, 2, 3)
+    for number in order:
+        fleet.state(f"p{number}", **person(number, driveri_driver_id=f"D{number + 1}"))
+    fleet.run()
+    assert keys(fleet) == {"Last 1": "D2", "Last 2": "D3", "Last 3": "D4"}
+
+
+def test_an_id_that_was_wished_and_never_got_comes_free(fleet: SteppedServices) -> None:
+    start(fleet, 1, 2)
+    for driver, wished in (("p1", "D5"), ("p2", "D5"), ("p1", "D6")):
+        fleet.state(driver, **person(int(driver[1]), driveri_driver_id=wished))
+        fleet.decide()
+    assert fleet.facts("p2")[-3:] == ["Parked", "Released", "RenameDecided"]
+    claims = fleet.decider_store.select(ClaimRow, {"target": "driveri"})
+    assert {row.mark: row.driver for row in claims} == {"key:d1": "p1", "key:d6": "p1", "key:d2": "p2", "key:d5": "p2"}
+
+
+def test_an_email_address_comes_free_when_its_holder_has_another(fleet: SteppedServices) -> None:
+    start(fleet, 1, 2)
+    fleet.state("p2", **person(2, email="p1@fleet.test"))
+    fleet.run()
+    assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "parked"}
+    fleet.state("p1", **person(1, email="new@fleet.test"))
+    fleet.run()
+    assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
+    assert fleet.link("p2", Target.MOTIVE).confirmed == {
+        **{field: text for field, text in person(2).items()},
+        "email": "p1@fleet.test",
+        "portal_driver_id": "p2",
+    }
+
+
+def test_a_deleted_drivers_id_comes_free(fleet: SteppedServices) -> None:
+    start(fleet, 1, 2)
+    fleet.state("p2", **person(2, driveri_driver_id="D1"))
+    fleet.run()
+    assert fleet.states()["p2"] == "parked"
+    fleet.delete("p1")
+    fleet.run()
+    assert fleet.states() == {"p1": "ended", "p2": "in_step"}
+    assert fleet.link("p2").key == "D1"
+
+
+def test_nothing_is_looked_at_again_while_sync_is_off(fleet: SteppedServices) -> None:
+    start(fleet, 1, 2)
+    fleet.state("p2", **person(2, driveri_driver_id="D1"))
+    fleet.run()
+    fleet.delete("p1")
+    fleet.decide()
+    fleet.project(Target.DRIVERI)
+    fleet.turn_off()
+    fleet.run()
+    assert fleet.states() == {"p1": "ended", "p2": "parked"}
+    assert fleet.decider_store.count(Look) == {(): 0}
+    fleet.turn_on()
+    fleet.run()
+    assert fleet.link("p2").key == "D1"
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) -> None:
+    fleet.add()
+    fleet.state("p1", **person(1))
+    fleet.state("p2", **person(2))
+    fleet.decide()
+    for target in Target:
+        fleet.follow(target)
+        fleet.walk(target)
+    fleet.decide()
+    seen = TargetDriver(key=Key("7"), active=True, profile=person(1))
+    for driver in ("p1", "p2"):
+        pending = fleet.link(driver, Target.MOTIVE).pending
+        assert pending is not None
+        job = Job(driver=(ACME, PortalDriverId(driver)), order=to_order(pending))
+        reporting = Reporting(fleet.projector_stores[Target.MOTIVE], Target.MOTIVE, fleet.clock)
+        reporting.report([(job, Done(seen=seen))])
+        if batches == 2:
+            fleet.decide()
+    fleet.decide()
+    assert fleet.link("p1", Target.MOTIVE).key == "7"
+    assert fleet.link("p2", Target.MOTIVE).key is None
+    assert "Refused" in fleet.facts("p2", Target.MOTIVE)

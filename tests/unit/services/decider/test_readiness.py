@@ -1,0 +1,118 @@
+"""When decisions are made at all: sync is on, and the roster was walked under the present terms."""
+
+import pytest
+
+from domain.account import Mode
+from domain.failures import Reason, Unavailable
+from domain.identity import Target
+from services.decider.read_models import CatchUp, WalkFailureRow, WishRow
+from tests.support.stepped_services import ACME, SteppedServices, logged, person
+
+
+def test_wishes_are_kept_while_sync_is_off_and_nothing_is_decided(fleet: SteppedServices) -> None:
+    fleet.add(is_on=False)
+    fleet.state("p1", **person(1))
+    fleet.state("p1", **person(1, driveri_driver_id="D9"))
+    fleet.state("p2", **person(2))
+    fleet.delete("p2")
+    fleet.run()
+    wishes = fleet.decider_store.select(WishRow, order_by="driver")
+    assert [(row.driver, row.is_wanted, row.profile["driveri_driver_id"]) for row in wishes] == [
+        ("p1", True, "D9"),
+        ("p2", False, "D2"),
+    ]
+    assert fleet.decided() == []
+
+
+def test_wishes_of_an_unknown_account_are_kept(fleet: SteppedServices) -> None:
+    fleet.state("p1", **person(1))
+    fleet.decide()
+    assert fleet.decider_store.count(WishRow) == {(): 1}
+
+
+def test_nothing_is_decided_before_the_walk_is_complete(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", **person(1))
+    fleet.decide()
+    assert fleet.decided() == []
+    fleet.follow(Target.DRIVERI)
+    fleet.walk(Target.DRIVERI)
+    fleet.decide()
+    assert [(event.target, event.driver) for event in fleet.decided()] == [(Target.DRIVERI, "p1")]
+
+
+def test_nothing_is_decided_after_a_walk_that_failed_half_way(fleet: SteppedServices) -> None:
+    fleet.twins[ACME, Target.DRIVERI].breaks_off = 0, Unavailable(reason=Reason.DOWN, detail="503")
+    fleet.add()
+    fleet.state("p1", **person(1))
+    fleet.run()
+    assert fleet.decided(Target.DRIVERI) == []
+    assert fleet.decider_store.count(WalkFailureRow) == {(): 1}
+
+
+def test_a_walk_of_former_terms_makes_nobody_ready(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.follow(Target.DRIVERI)
+    fleet.walk(Target.DRIVERI)
+    fleet.set_mode(Target.DRIVERI, Mode.UPSERT)
+    fleet.state("p1", **person(1))
+    fleet.decide()
+    assert fleet.decided() == []
+
+
+def test_a_complete_walk_ends_a_failure_that_is_reported_in_the_same_batch(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    twin.breaks_off = 0, Unavailable(reason=Reason.DOWN, detail="503")
+    fleet.add()
+    fleet.follow(Target.DRIVERI)
+    fleet.walk(Target.DRIVERI)
+    twin.breaks_off = None
+    fleet.walk(Target.DRIVERI)
+    fleet.decide()
+    assert [type(event).__name__ for event in logged(fleet.projector_stores[Target.DRIVERI])] == [
+        "WalkFailed",
+        "WalkCompleted",
+    ]
+    assert fleet.decider_store.count(WalkFailureRow) == {(): 0}
+
+
+def test_turning_off_stops_and_turning_on_again_catches_up(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", **person(1))
+    fleet.run()
+    fleet.turn_off()
+    fleet.run()
+    fleet.state("p1", **person(1, last_name="Roe"))
+    fleet.state("p2", **person(2))
+    fleet.run()
+    assert fleet.states() == {"p1": "in_step"}
+    assert fleet.twins[ACME, Target.DRIVERI].effects == ["create D1"]
+    fleet.turn_on()
+    fleet.run()
+    assert fleet.states() == {"p1": "in_step", "p2": "in_step"}
+    assert fleet.twins[ACME, Target.DRIVERI].effects == ["create D1", "update D1", "create D2"]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(Mode.OFF, []), (Mode.OBSERVE, ["CreateDecided"])])
+def test_observing_decides_and_off_does_not(fleet: SteppedServices, mode: Mode, expected: list[str]) -> None:
+    fleet.add(mode=mode)
+    fleet.state("p1", **person(1))
+    fleet.run()
+    assert fleet.facts("p1") == expected
+    assert fleet.twins[ACME, Target.DRIVERI].called == []
+
+
+def test_each_target_is_decided_for_itself(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.set_mode(Target.MOTIVE, Mode.OFF)
+    fleet.state("p1", **person(1))
+    fleet.run()
+    assert fleet.states(Target.DRIVERI) == {"p1": "in_step"}
+    assert fleet.states(Target.MOTIVE) == {}
+
+
+def test_nothing_is_left_to_catch_up_at_rest(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", **person(1))
+    fleet.run()
+    assert fleet.decider_store.count(CatchUp) == {(): 0}

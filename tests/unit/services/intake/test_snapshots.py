@@ -1,0 +1,183 @@
+"""When absence from a list means anything: only in complete ones, and only the second time in a row."""
+
+import pytest
+
+from domain.identity import AccountId, PortalDriverId
+from services.intake.handlers import SnapshotRefused, StatedDriver
+from services.intake.read_models import SnapshotDriver
+from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line
+
+EMPTY = "the list shows no driver at all; an empty list never deletes anybody"
+
+
+@pytest.fixture
+def fleet(stand: IntakeStand) -> IntakeStand:
+    """Jane (417), Bob (418) and Eve (419) are known."""
+    stand.take(line("417", ref="00417"), line("418", ref="00418", name="Bob"), line("419", ref="00419", name="Eve"))
+    return stand
+
+
+JANE, BOB, EVE = line("417", ref="00417"), line("418", ref="00418", name="Bob"), line("419", ref="00419", name="Eve")
+
+
+def news(stand: IntakeStand) -> list[str]:
+    """What was told since the fleet is known."""
+    return stand.told[3:]
+
+
+def test_a_snapshot_that_shows_everybody_says_nothing(fleet: IntakeStand) -> None:
+    assert fleet.take_snapshot("s1", JANE, BOB, EVE) == {}
+    assert news(fleet) == []
+
+
+def test_absence_is_noted_the_first_time_and_a_deletion_the_second_time_in_a_row(fleet: IntakeStand) -> None:
+    assert fleet.take_snapshot("s1", JANE, BOB) == {"DriverMissed": 1}
+    assert fleet.known("419").is_there
+    assert fleet.take_snapshot("s2", JANE, BOB) == {"DriverDeleted": 1}
+    assert not fleet.known("419").is_there
+    assert fleet.take_snapshot("s3", JANE, BOB) == {}
+    assert news(fleet) == ["DriverMissed 419", "DriverDeleted 419"]
+
+
+def test_who_is_seen_in_between_has_to_be_absent_twice_again(fleet: IntakeStand) -> None:
+    fleet.take_snapshot("s1", JANE, BOB)
+    fleet.take_snapshot("s2", JANE, BOB, EVE)
+    fleet.take_snapshot("s3", JANE, BOB)
+    assert news(fleet) == ["DriverMissed 419", "DriverSeenAgain 419", "DriverMissed 419"]
+    fleet.take_snapshot("s4", JANE, BOB)
+    assert news(fleet)[3:] == ["DriverDeleted 419"]
+
+
+@pytest.mark.parametrize("seen", [EVE, line("419", ref="00419", name="Eva"), line(ref="00419", name="Eve")])
+def test_any_list_or_statement_that_shows_the_driver_counts_as_seen(fleet: IntakeStand, seen: StatedDriver) -> None:
+    fleet.take_snapshot("s1", JANE, BOB)
+    fleet.take(seen)
+    assert fleet.take_snapshot("s2", JANE, BOB) == {"DriverMissed": 1}
+    assert fleet.known("419").is_there
+
+
+def test_a_list_that_is_no_snapshot_says_nothing_of_who_is_absent(fleet: IntakeStand) -> None:
+    fleet.take_snapshot("s1", JANE, BOB)
+    for _ in range(2):
+        fleet.take(JANE)
+    assert news(fleet) == ["DriverMissed 419"]
+
+
+def test_a_snapshot_may_come_in_parts(fleet: IntakeStand) -> None:
+    for part in (JANE, BOB, EVE):
+        fleet.take(part, snapshot="s1")
+    assert fleet.finish("s1") == {}
+
+
+def test_a_driver_may_be_in_two_parts(fleet: IntakeStand) -> None:
+    for part in (JANE, BOB, line("417", ref="00417", name="Joan")):
+        fleet.take(part, snapshot="s1")
+    assert fleet.finish("s1") == {"DriverMissed": 1}
+    assert news(fleet) == ["DriverUpdated 417", "DriverMissed 419"]
+
+
+def test_a_snapshot_can_bring_changes_and_absences(fleet: IntakeStand) -> None:
+    taken = fleet.take(line("417", ref="00417", name="Joan"), line("420"), snapshot="s1")
+    assert dict(taken.changes) == {"DriverUpdated": 1, "DriverCreated": 1}
+    assert fleet.finish("s1") == {"DriverMissed": 2}
+
+
+@pytest.mark.parametrize("parts", [[], [()], [(), ()]])
+def test_an_empty_snapshot_is_refused_and_says_nothing(fleet: IntakeStand, parts: list[tuple[()]]) -> None:
+    for _ in range(2):
+        for part in parts:
+            fleet.take(*part, snapshot="s1")
+        with pytest.raises(SnapshotRefused, match=EMPTY):
+            fleet.finish("s1")
+    assert news(fleet) == []
+
+
+def test_a_snapshot_of_refused_lines_only_is_refused(fleet: IntakeStand) -> None:
+    with pytest.raises(SnapshotRefused, match=EMPTY):
+        fleet.finish("s1", JANE, BOB)
+    assert news(fleet) == []
+
+
+def test_a_refused_line_that_names_its_driver_is_no_absence(fleet: IntakeStand) -> None:
+    for snapshot in ("s1", "s2"):
+        fleet.take(JANE, snapshot=snapshot)
+        assert fleet.finish(snapshot, line("418"), line(ref="00419")) == {}
+    assert news(fleet) == []
+
+
+def test_a_refused_line_that_names_its_driver_is_seen(fleet: IntakeStand) -> None:
+    fleet.take_snapshot("s1", JANE, BOB)
+    fleet.take(JANE, BOB, snapshot="s2")
+    assert fleet.finish("s2", line("419")) == {"DriverSeenAgain": 1}
+    assert fleet.take_snapshot("s3", JANE, BOB) == {"DriverMissed": 1}
+    assert fleet.known("419").is_there
+
+
+def test_nobody_is_absent_whom_a_doubtful_reference_id_may_mean(fleet: IntakeStand) -> None:
+    fleet.take(line("420", ref="00419"))
+    for snapshot in ("s1", "s2"):
+        fleet.take(JANE, BOB, line(ref="00419"), snapshot=snapshot)
+        assert fleet.finish(snapshot) == {}
+    fleet.take(JANE, BOB, snapshot="s3")
+    assert fleet.finish("s3", line(ref="00419")) == {}
+    assert {fleet.known("419").missed, fleet.known("420").missed} == {False}
+
+
+def test_a_refused_line_that_names_nobody_we_know_is_no_trouble(fleet: IntakeStand) -> None:
+    fleet.take(JANE, BOB, EVE, snapshot="s1")
+    assert fleet.finish("s1", line("999"), line(ref="999"), line()) == {}
+    assert set(fleet.everybody()) == {"417", "418", "419"}
+
+
+def test_a_snapshot_that_was_never_finished_counts_for_nothing(fleet: IntakeStand) -> None:
+    fleet.take(JANE, EVE, snapshot="killed")
+    assert fleet.take_snapshot("s2", JANE, BOB) == {"DriverMissed": 1}
+    fleet.take(JANE, snapshot="killed again")
+    assert news(fleet) == ["DriverMissed 419"]
+
+
+def test_two_snapshots_at_once_do_not_disturb_each_other(fleet: IntakeStand) -> None:
+    fleet.take(JANE, snapshot="s1")
+    assert fleet.take_snapshot("s2", JANE, BOB, EVE) == {}
+    fleet.take(BOB, EVE, snapshot="s1")
+    assert fleet.finish("s1") == {}
+
+
+def test_a_finished_snapshot_leaves_nothing_behind_and_cannot_be_finished_again(fleet: IntakeStand) -> None:
+    fleet.take_snapshot("s1", JANE, BOB)
+    assert fleet.store.select(SnapshotDriver) == []
+    with pytest.raises(SnapshotRefused, match=EMPTY):
+        fleet.finish("s1")
+    assert news(fleet) == ["DriverMissed 419"]
+
+
+def test_a_snapshot_of_one_account_says_nothing_of_others(fleet: IntakeStand) -> None:
+    other = AccountId("other")
+    fleet.intake.state(other, PortalDriverId("500"), {"first_name": "Ann"}, source="api")
+    for snapshot in ("s1", "s2"):
+        fleet.intake.take_list(other, [line("501")], source=SOURCE, snapshot=snapshot)
+        fleet.take_snapshot(snapshot, JANE, BOB, EVE)
+        fleet.intake.finish_snapshot(other, source=SOURCE, snapshot=snapshot, refused=[])
+    assert news(fleet) == ["DriverCreated 500", "DriverCreated 501", "DriverMissed 500", "DriverDeleted 500"]
+
+
+def test_who_was_deleted_and_is_shown_again_is_created_again(fleet: IntakeStand) -> None:
+    for snapshot in ("s1", "s2"):
+        fleet.take_snapshot(snapshot, JANE, BOB)
+    fleet.take_snapshot("s3", JANE, BOB, EVE)
+    assert news(fleet) == ["DriverMissed 419", "DriverDeleted 419", "DriverCreated 419"]
+    assert fleet.take_snapshot("s4", JANE, BOB) == {"DriverMissed": 1}
+
+
+def test_a_deletion_that_the_portal_states_needs_no_second_absence(fleet: IntakeStand) -> None:
+    fleet.take_snapshot("s1", JANE, BOB)
+    fleet.intake.delete(ACCOUNT, PortalDriverId("419"), source="api")
+    assert fleet.take_snapshot("s2", JANE, BOB) == {}
+    assert news(fleet) == ["DriverMissed 419", "DriverDeleted 419"]
+
+
+def test_a_fleet_of_many_pages_is_compared_whole(stand: IntakeStand) -> None:
+    everybody = [line(f"{number:04}") for number in range(1_201)]
+    stand.take_snapshot("s1", *everybody)
+    assert stand.take_snapshot("s2", *everybody[1::2]) == {"DriverMissed": 601}
+    assert stand.take_snapshot("s3", *everybody[1::2]) == {"DriverDeleted": 601}

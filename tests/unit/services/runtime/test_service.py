@@ -1,0 +1,200 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from domain.storing import StoreConflict, StoreFailed
+from services.runtime.following import Feed
+from services.runtime.service import Bell, Service
+from tests.unit.services.runtime.following_stand import NOW, FollowingStand, raising
+
+pytestmark = pytest.mark.anyio
+
+NEVER = 3600.0
+"""Seconds that no test waits for."""
+
+
+class Looks:
+    """A chore that finds nothing to do, and tells each time that it looked; `on_look` happens while it looks."""
+
+    def __init__(self, on_look: Callable[[], None] = lambda: None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seen: asyncio.Queue[str] = asyncio.Queue()
+        self._on_look = on_look
+
+    def __call__(self) -> int:
+        self._loop.call_soon_threadsafe(self._on_look)
+        self._loop.call_soon_threadsafe(self._seen.put_nowait, threading.current_thread().name)
+        return 0
+
+    async def next(self) -> str:
+        """Wait for the next look; in which thread it was."""
+        return await self._seen.get()
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[FollowingStand]:
+    with closing(FollowingStand(tmp_path / "service.sqlite")) as stand:
+        yield stand
+
+
+def service(stand: FollowingStand, bell: Bell, *chores: Callable[[], int], rest: float = NEVER) -> Service:
+    feed = Feed(stream=stand.stream, handler=stand.handle)
+    return Service(
+        "ears", store=stand.store, clock=lambda: NOW, bell=bell, feeds=[feed], chores=chores, rest=rest, linger=0.0
+    )
+
+
+@asynccontextmanager
+async def running(work: Service) -> AsyncIterator[asyncio.Task[None]]:
+    async with asyncio.timeout(20):
+        task = asyncio.create_task(work.run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, StoreFailed):
+                await task
+            work.close()
+
+
+async def test_a_service_takes_over_what_its_streams_have_and_tells_others(stand: FollowingStand) -> None:
+    bell = Bell()
+    told, looks = bell.waiter(), Looks()
+    stand.put("a", "b")
+    async with running(service(stand, bell, looks)) as task:
+        await told.wait()
+        await looks.next()
+        assert not task.done()
+        assert stand.heard == ["a", "b"]
+
+
+async def test_a_ring_wakes_a_service_that_rests(stand: FollowingStand) -> None:
+    bell, looks = Bell(), Looks()
+    async with running(service(stand, bell, looks)):
+        await looks.next()
+        for driver in "abc":
+            stand.put(driver)
+            bell.ring()
+            while driver not in stand.heard:
+                await looks.next()
+
+
+async def test_a_ring_while_a_service_looks_makes_it_look_again(stand: FollowingStand) -> None:
+    bell = Bell()
+    looks = Looks(on_look=bell.ring)
+    async with running(service(stand, bell, looks)):
+        for _ in range(50):
+            await looks.next()
+
+
+async def test_a_service_looks_again_without_a_ring(stand: FollowingStand) -> None:
+    looks = Looks()
+    async with running(service(stand, Bell(), looks, rest=0.0)):
+        for _ in range(3):
+            await looks.next()
+
+
+async def test_a_chore_is_done_until_nothing_is_left(stand: FollowingStand) -> None:
+    left, looks = [3, 2, 1], Looks()
+    async with running(service(stand, Bell(), lambda: left.pop() if left else 0, looks)):
+        for _ in range(4):
+            await looks.next()
+        assert left == []
+
+
+async def test_a_chore_that_meets_a_conflict_is_done_again(stand: FollowingStand) -> None:
+    first, looks = [raising(StoreConflict("version 3 is taken"))], Looks()
+
+    def chore() -> int:
+        if first:
+            first.pop()()
+        return 0
+
+    async with running(service(stand, Bell(), chore, looks)):
+        for _ in range(2):
+            await looks.next()
+        assert first == []
+
+
+async def test_a_store_that_fails_ends_the_service(stand: FollowingStand) -> None:
+    stand.store.before = [raising(StoreFailed("the disk is full"))]
+    stand.put("a")
+    async with running(service(stand, Bell())) as task:
+        with pytest.raises(StoreFailed, match="the disk is full"):
+            await task
+
+
+async def test_everything_on_one_store_happens_in_one_thread(stand: FollowingStand) -> None:
+    looks = Looks()
+    work = service(stand, Bell(), looks)
+    async with running(work):
+        assert {await looks.next(), await work.call(lambda: threading.current_thread().name)} == {"ears_0"}
+
+
+async def test_work_that_is_called_gives_what_it_gives(stand: FollowingStand) -> None:
+    with closing(service(stand, Bell())) as work:
+        assert await work.call(divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            await work.call(divmod, 7, 0)
+
+
+async def test_work_in_hand_ends_though_nobody_waits_for_it(stand: FollowingStand) -> None:
+    work = service(stand, Bell())
+    may_end, ended = threading.Event(), threading.Event()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        may_end.wait(20)
+        ended.set()
+
+    calling = asyncio.create_task(work.call(slow))
+    await begun.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    may_end.set()
+    work.close()
+    assert ended.is_set()
+
+
+async def test_a_closed_service_has_let_go_of_its_store(stand: FollowingStand) -> None:
+    work = service(stand, Bell())
+    work.close()
+    with pytest.raises(RuntimeError):
+        await work.call(lambda: None)
+    assert stand.store._datastore.pool.closed
+
+
+async def test_lag_is_that_of_all_streams(stand: FollowingStand) -> None:
+    with closing(service(stand, Bell())) as work:
+        stand.put("a")
+        assert work.lag() == stand.stream.end()
+        work.step()
+        assert work.lag() == 0
+
+
+async def test_a_ring_reaches_everybody_who_waits() -> None:
+    bell = Bell()
+    waiters = [bell.waiter() for _ in range(3)]
+    bell.ring()
+    assert [waiter.is_set() for waiter in waiters] == [True, True, True]
+
+
+async def test_a_ring_before_the_waiting_is_not_lost() -> None:
+    bell = Bell()
+    waiter = bell.waiter()
+    bell.ring()
+    async with asyncio.timeout(20):
+        await waiter.wait()
+
+
+async def test_a_ring_that_nobody_waits_for_is_no_trouble() -> None:
+    bell = Bell()
+    bell.ring()
+    assert not bell.waiter().is_set()
