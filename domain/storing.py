@@ -1,6 +1,6 @@
 """The roles of a store and of a stream, and what one transaction stores."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 from uuid import UUID
@@ -158,6 +158,14 @@ class Store(Protocol):
         self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:
         """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them."""
+        ...
+
+    def scan(self, row: type[R]) -> Iterator[R]:
+        """All rows in the order of their keys, a page at a time. Raises `StoreFailed`."""
+        ...
+
+    def replace(self, rows: Mapping[type[Row], Iterable[Row]]) -> None:
+        """Put these rows in the place of all that these tables hold, in one transaction; they may come from a scan."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """A store in one SQLite file, by the recorders of the eventsourcing library."""
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -32,6 +32,9 @@ from domain.storing import (
 )
 
 R = TypeVar("R", bound=Row)
+
+_SCAN = 1000
+"""Rows that a scan holds at a time."""
 
 _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)
 """What says that a value does not fit its column: no conflict, and no trouble of the store."""
@@ -176,6 +179,26 @@ class SqliteStore:
         statement = table.count(where or {}, by)
         found = self._fetch(statement.sql, statement.parameters)
         return {table.to_fields(by, values[:-1]): values[-1] for values in found}
+
+    def scan(self, row: type[R]) -> Iterator[R]:
+        """All rows in the order of their keys, a page at a time."""
+        table, last = table_of(row), None
+        while True:
+            statement = table.page(last, _SCAN)
+            page = [table.to_row(values) for values in self._fetch(statement.sql, statement.parameters)]
+            yield from page
+            if len(page) < _SCAN:
+                return
+            last = page[-1]
+
+    def replace(self, rows: Mapping[type[Row], Iterable[Row]]) -> None:
+        """Put these rows in the place of all that these tables hold, in one transaction."""
+        with _failures(), self._datastore.transaction(commit=True) as cursor:
+            for kind, each in rows.items():
+                table: Table[Any] = table_of(kind)
+                emptied = table.delete({})
+                cursor.execute(emptied.sql, emptied.parameters)
+                cursor.executemany(table.upsert(), map(table.parameters, each))
 
     def close(self) -> None:
         """Let go of the file."""

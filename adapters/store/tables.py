@@ -74,6 +74,14 @@ class Table(Generic[R]):
             sql += f" ORDER BY {order_by}"
         return Statement(f"{sql} LIMIT {limit:d}" if limit is not None else sql, condition.parameters)
 
+    def page(self, behind: R | None, limit: int) -> Statement:
+        """The rows behind this one, in the order of keys."""
+        key = ", ".join(self.row.KEY)
+        values = () if behind is None else tuple(getattr(behind, column) for column in self.row.KEY)
+        condition = f" WHERE ({key}) > ({', '.join('?' for _ in values)})" if values else ""
+        sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
+        return Statement(sql, values)
+
     def count(self, where: Where, by: Sequence[str]) -> Statement:
         """How many rows match, for each combination of these columns."""
         condition = _condition(where)

@@ -11,7 +11,7 @@ from adapters.store.sqlite import SqliteStore
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import CredentialsKeeper, CredentialsUnreadable, TargetDrivers
-from domain.storing import Row, Stream
+from domain.storing import Row, Store, Stream
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.decider import wiring as decider
@@ -169,6 +169,11 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Embedde
         credentials=credentials,
         connections=connections,
     )
+
+
+def open_beside(path: Path, models: tuple[type[Row], ...]) -> Store:
+    """A store for read models that are made anew. Raises `StoreFailed`."""
+    return SqliteStore(path, log_name="rebuild", rows=models)
 
 
 def _connecting(connections: Connections, target: Target) -> Connecting:

@@ -1,9 +1,12 @@
 """What a newcomer sees: `driverlink demo`, and what can be asked afterwards."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +112,21 @@ def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "is not a folder of the demo" in run.stderr
     assert (tmp_path / "precious").exists()
+
+
+def test_rebuild_makes_every_read_model_as_the_log_says(played: tuple[Path, Json], tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(played[0], data)
+    assert _run("rebuild", "--check", "--data", str(data)).returncode == 0
+
+    with closing(sqlite3.connect(data / "decider.sqlite")) as store, store:
+        store.execute("UPDATE links SET state = 'pending' WHERE driver = '200015' AND target = 'driveri'")
+        store.execute("DELETE FROM claims WHERE driver = '200018'")
+    tampered = _run("rebuild", "--check", "--data", str(data))
+    assert tampered.returncode == 1
+    assert (
+        "decider, links sample-fleet/driveri/200015, column state: kept 'pending', rebuilt 'in_step'" in tampered.stdout
+    )
+
+    assert _run("rebuild", "--data", str(data)).returncode == 0
+    assert json.loads(_run("rebuild", "--check", "--json", "--data", str(data)).stdout)["differences"] == []
