@@ -120,7 +120,9 @@ class DeciderInMemory:
         self._freed |= self.ledger.record(link, after, events)
         self.links[link.driver] = after
         self.log.extend(events)
-        self._deleted |= {link.driver: event.at for event in events if isinstance(event, DeleteDecided) and event.key}
+        for event in events:
+            if isinstance(event, DeleteDecided) and event.key:
+                self._deleted[link.driver] = event.at
 
     def _look_again(self, at: datetime) -> None:
         while freed := frozenset(self._freed):

@@ -1,7 +1,7 @@
 """What can happen to a small fleet, as hypothesis draws it: each happening is a call on the simulation."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -14,9 +14,26 @@ from domain.profile import Profile, tidy
 from tests.support.simulation import Simulation
 from tests.support.target_in_memory import FOREIGN_ZONE, REFUSED_NAME, DriveriInMemory, TargetInMemory
 
-Happening = Callable[[Simulation], object]
 
-DRIVERS = st.sampled_from([PortalDriverId(f"p{number}") for number in range(1, 5)])
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A call on the simulation, or on its target, that prints as what it is."""
+
+    method: Callable[..., object]
+    arguments: Mapping[str, object]
+    is_by_hand: bool = False
+
+    def __call__(self, simulation: Simulation) -> None:
+        """Let it happen."""
+        self.method(simulation.target if self.is_by_hand else simulation, **self.arguments)
+
+    def __repr__(self) -> str:
+        """The call as it would be written."""
+        return f"{self.method.__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+
+DRIVERS = st.sampled_from([PortalDriverId(f"p{number}") for number in range(1, 4)])
+RANKS = st.integers(0, 3)
 KEYS = st.sampled_from([Key(key) for key in ("D-1", "D-2", "D-3", "d-1")])
 
 PERSONAL = {
@@ -59,33 +76,35 @@ CHANGED_IDS = st.sampled_from([{name: text} for name in ("driveri_driver_id", "r
 
 
 def _calls(method: Callable[..., object], **arguments: SearchStrategy[Any]) -> SearchStrategy[Happening]:
-    return st.fixed_dictionaries(arguments).map(lambda chosen: partial(method, **chosen))
+    return st.fixed_dictionaries(arguments).map(lambda drawn: Happening(method, drawn))
+
+
+def _by_hand(method: Callable[..., object], **arguments: SearchStrategy[Any]) -> SearchStrategy[Happening]:
+    return st.fixed_dictionaries(arguments).map(lambda drawn: Happening(method, drawn, is_by_hand=True))
 
 
 def in_the_portal() -> SearchStrategy[Happening]:
     """The Portal hires, changes, renames, or deletes somebody."""
-    return st.one_of(
-        _calls(Simulation.state, driver=DRIVERS, profile=PROFILES),
-        _calls(Simulation.restate, driver=DRIVERS, changed=CHANGED_IDS),
-        _calls(Simulation.delete, driver=DRIVERS),
-    )
+    state = _calls(Simulation.state, driver=DRIVERS, profile=PROFILES)
+    restate = _calls(Simulation.restate, driver=DRIVERS, changed=CHANGED_IDS)
+    return st.one_of(state, state, restate, restate, _calls(Simulation.delete, driver=DRIVERS))
 
 
 def on_the_way() -> SearchStrategy[Happening]:
     """A call starts, takes effect, or is reported; time passes; people decide; the roster is read."""
-    return st.one_of(
-        _calls(Simulation.start, driver=DRIVERS),
-        _calls(Simulation.finish, driver=DRIVERS),
-        _calls(Simulation.deliver),
+    start, finish = _calls(Simulation.start, rank=RANKS), _calls(Simulation.finish, rank=RANKS)
+    deliver = _calls(Simulation.deliver)
+    seldom = st.one_of(
         _calls(Simulation.wait, hours=st.sampled_from([1, 13])),
         _calls(Simulation.walk),
         _calls(Simulation.judge, is_approved=st.booleans()),
     )
+    return st.one_of(start, start, finish, finish, deliver, deliver, seldom)
 
 
 def lost_answers() -> SearchStrategy[Happening]:
     """A call takes effect, but its answer does not arrive."""
-    return _calls(Simulation.finish, driver=DRIVERS, loses_answer=st.just(value=True))
+    return _calls(Simulation.finish, rank=RANKS, loses_answer=st.just(value=True))
 
 
 def new_terms() -> SearchStrategy[Happening]:
@@ -95,19 +114,11 @@ def new_terms() -> SearchStrategy[Happening]:
 
 def by_hand(target: Target) -> SearchStrategy[Happening]:
     """Somebody changes the target itself."""
-    ranks = st.integers(0, 4)
     changes = [
-        _at_target(TargetInMemory.add_by_hand, key=KEYS, profile=HAND_WRITTEN),
-        _at_target(TargetInMemory.edit_by_hand, rank=ranks, changed=HAND_WRITTEN),
-        _at_target(TargetInMemory.turn_by_hand, rank=ranks),
+        _by_hand(TargetInMemory.add_by_hand, key=KEYS, profile=HAND_WRITTEN),
+        _by_hand(TargetInMemory.edit_by_hand, rank=RANKS, changed=HAND_WRITTEN),
+        _by_hand(TargetInMemory.turn_by_hand, rank=RANKS),
     ]
     if target is Target.DRIVERI:
-        changes.append(_at_target(DriveriInMemory.rename_by_hand, rank=ranks, key=KEYS))
+        changes.append(_by_hand(DriveriInMemory.rename_by_hand, rank=RANKS, key=KEYS))
     return st.one_of(changes)
-
-
-def _at_target(method: Callable[..., object], **arguments: SearchStrategy[Any]) -> SearchStrategy[Happening]:
-    def happen(call: Happening) -> Happening:
-        return lambda simulation: call(simulation.target)  # type: ignore[arg-type]
-
-    return _calls(method, **arguments).map(happen)

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from domain.account import Mode
 from domain.driver_link import Confirmed, Decision, DeleteDecided, DeleteHeld, LinkEvent, Parked, RenameDecided
+from domain.failures import Unavailable
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
-from domain.ports import Answer, Done, Exists, Missing, Unavailable
+from domain.ports import Answer, Done, Exists, Missing
 from domain.report import CallAnswered, Outcome
 from domain.roster import TargetDriver
 from tests.support.target_in_memory import TargetInMemory
@@ -51,20 +52,27 @@ class ProjectorInMemory:
         elif isinstance(event, Parked | DeleteHeld) or (isinstance(event, Confirmed) and not event.decision):
             delivery.standing = None
 
-    def start(self, driver: PortalDriverId) -> bool:
-        """Start the call of the decision that stands, unless it is void or another call is under way."""
-        delivery = self._deliveries.get(driver)
-        if delivery is None or delivery.started or not self._is_due(delivery):
-            return False
-        delivery.started = delivery.standing
-        return True
+    @property
+    def due(self) -> list[PortalDriverId]:
+        """The links with a decision that stands and is not void, and no call under way."""
+        return sorted(driver for driver, each in self._deliveries.items() if not each.started and self._is_due(each))
 
-    def finish(self, driver: PortalDriverId, at: datetime, *, loses_answer: bool = False) -> bool:
+    @property
+    def under_way(self) -> list[PortalDriverId]:
+        """The links with a call that was started, and is not settled."""
+        return sorted(driver for driver, each in self._deliveries.items() if each.started)
+
+    def start(self, driver: PortalDriverId) -> None:
+        """Start the call that is due for this link."""
+        delivery = self._deliveries[driver]
+        delivery.started = delivery.standing
+
+    def finish(self, driver: PortalDriverId, at: datetime, *, loses_answer: bool = False) -> None:
         """Let the call under way take effect, and report its answer; one that got lost is looked up the next time."""
-        delivery = self._deliveries.get(driver)
-        if delivery is None or delivery.started is None:
-            return False
-        order, said = delivery.started, self._carry_out(delivery, delivery.started)
+        delivery = self._deliveries[driver]
+        order = delivery.started
+        assert order is not None
+        said = self._carry_out(delivery, order)
         if said is not None and loses_answer:
             said = Said(outcome=Outcome.DEFERRED, reason="no_answer")
         delivery.is_lost = said is not None and loses_answer
@@ -72,7 +80,6 @@ class ProjectorInMemory:
         delivery.answers += said is not None and not delivery.is_lost
         if said is not None:
             self._report(delivery, order, said, at)
-        return True
 
     def _is_due(self, delivery: Delivery) -> bool:
         order = delivery.standing

@@ -91,7 +91,7 @@ class Subject:
     """The portal driver and the target that a scenario is about."""
 
     target: Target
-    driver: PortalDriverId = PortalDriverId("jane")
+    driver: PortalDriverId
 
     @property
     def nothing(self) -> DriverLink:
@@ -106,9 +106,7 @@ class Subject:
         """A change of the Portal that makes us look."""
         return Cause(at=AT, kind="change", ref=str(sequence), mode=mode, terms=terms)
 
-    def wants(
-        self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1
-    ) -> Deciding:
+    def wants(self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1) -> Deciding:
         """When the Portal wants the driver like this."""
         wish = self.wish(profile, sequence=sequence)
         return Deciding(wish=wish, cause=self.cause(sequence=sequence, mode=mode, terms=terms))
@@ -218,5 +216,5 @@ def _stored_and_loaded(event: LinkEvent) -> Event:
     return Event.BY_TOPIC[event.TOPIC](**values, at=at, originator_id=originator)
 
 
-DRIVERI = Subject(target=Target.DRIVERI)
-MOTIVE = Subject(target=Target.MOTIVE)
+DRIVERI = Subject(target=Target.DRIVERI, driver=PortalDriverId("jane"))
+MOTIVE = Subject(target=Target.MOTIVE, driver=PortalDriverId("jane"))

@@ -13,6 +13,7 @@ from domain.event import Event
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
+from domain.profile import Profile
 from domain.storing import Row, Store
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
@@ -23,7 +24,7 @@ from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import wiring as projector
 from services.projector.app import MOST_CALLS, ProjectorApp
-from services.projector.jobs import Job
+from services.projector.jobs import Driver, Job
 from services.projector.reporting import Result
 from services.runtime.service import Bell, Service
 from tests.support.target_twin import TargetTwin
@@ -49,6 +50,7 @@ class SteppedServices:
     ) -> None:
         self.now = now
         self.twins = twins
+        self.folder = folder
         bell = Bell()
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", "accounts.v1", (AccountRow,))
@@ -93,6 +95,14 @@ class SteppedServices:
         """Time passes."""
         self.now += timedelta(**time)
 
+    def reopened(self) -> "SteppedServices":
+        """The same, after the process was killed and started again; the twins know nothing of it."""
+        self.close()
+        again = SteppedServices(self.folder, self.twins, now=self.now)
+        for app in again.projectors.values():
+            app._wishes.resume()
+        return again
+
     def close(self) -> None:
         """Let go of the files."""
         for service in self.services.values():
@@ -129,7 +139,7 @@ class SteppedServices:
         """Jane asks something of an account."""
         self.accounts.ask(account, "jane", asking)
 
-    def state(self, driver: str, account: AccountId = ACME, **profile: str) -> None:
+    def state(self, driver: str, profile: Profile, account: AccountId = ACME) -> None:
         """The Portal states a driver's whole profile."""
         self.intake.state(account, PortalDriverId(driver), profile, source="api")
 
@@ -156,6 +166,7 @@ class SteppedServices:
     def walk(self, target: Target) -> int:
         """A projector reads the rosters that are due; how much it reported."""
         app, log = self.projectors[target], self.projector_stores[target].log
+        self.wait(seconds=1)
         walks, reported = app._walks.due(), log.end()
         self.wait(seconds=1)
         for walk in walks:
@@ -164,12 +175,24 @@ class SteppedServices:
 
     def call(self, target: Target) -> int:
         """A projector makes the calls that are due, and stores the answers; how many."""
-        app = self.projectors[target]
-        jobs = app._jobs.take(MOST_CALLS, frozenset())
-        self.wait(seconds=1)
-        if jobs:
-            app._reporting.report(asyncio.run(_made(app, jobs)))
+        jobs = self.start(target)
+        self.answer(target, self.made(target, jobs))
         return len(jobs)
+
+    def start(self, target: Target, room: int = MOST_CALLS, *busy: Driver) -> list[Job]:
+        """A projector starts the calls that are due."""
+        jobs = self.projectors[target]._jobs.take(room, busy)
+        self.wait(seconds=1)
+        return jobs
+
+    def made(self, target: Target, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
+        """The target has answered these calls, and nobody has stored it yet."""
+        return asyncio.run(_made(self.projectors[target], jobs))
+
+    def answer(self, target: Target, results: Sequence[tuple[Job, Result]]) -> None:
+        """A projector stores these answers."""
+        if results:
+            self.projectors[target]._reporting.report(results)
 
     def project(self, target: Target) -> int:
         """A projector does everything once; how much there was."""

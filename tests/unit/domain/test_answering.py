@@ -17,8 +17,8 @@ from domain.driver_link import (
     LinkDecided,
     LinkEvent,
     Parked,
-    ReinstateDecided,
     Refused,
+    ReinstateDecided,
     RenameDecided,
     UpdateDecided,
     replay,
@@ -139,9 +139,7 @@ def test_a_create_of_what_exists_is_decided_again_as_adoption() -> None:
 def test_a_create_of_what_is_deleted_there_is_decided_again_as_reinstatement() -> None:
     dormant = DRIVERI.shown("D-7", active=False)
     refused = DRIVERI.fact(Refused, decision=1, reason="exists", detail="")
-    back = DRIVERI.said(
-        ReinstateDecided, why("DORMANT", found=dormant), wished_key="D-7", fields=["phone"], answers=1
-    )
+    back = DRIVERI.said(ReinstateDecided, why("DORMANT", found=dormant), wished_key="D-7", fields=["phone"], answers=1)
     given = [CREATED, refused]
     DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(dormant), when=DRIVERI.wants(), then=[back])
 
@@ -150,9 +148,7 @@ def test_an_update_of_what_is_missing_is_decided_again_as_creation() -> None:
     given = [*DRIVERI.linked(), _updated(DRIVERI, "D-7", "email")]
     refused = DRIVERI.fact(Refused, decision=3, reason="missing", detail="")
     DRIVERI.scenario(given=given, when=DRIVERI.answered(3, Outcome.MISSING), then=[refused])
-    created = DRIVERI.said(
-        CreateDecided, why("MISSING"), key="D-7", wished_key="D-7", fields=FIELDS, answers=2
-    )
+    created = DRIVERI.said(CreateDecided, why("MISSING"), key="D-7", wished_key="D-7", fields=FIELDS, answers=2)
     DRIVERI.scenario(given=[*given, refused], when=DRIVERI.wants(), then=[created])
 
 
@@ -182,9 +178,7 @@ def _corrected(times: int) -> list[LinkEvent]:
 
 def test_a_target_that_never_is_as_it_said_parks_for_a_person() -> None:
     given = _corrected(MOST_CORRECTIONS - 1)
-    last = DRIVERI.said(
-        CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS, answers=MOST_CORRECTIONS - 1
-    )
+    last = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS, answers=MOST_CORRECTIONS - 1)
     decision = len(given) + 1
     then = [
         DRIVERI.fact(Refused, decision=decision, reason="exists", detail=""),

@@ -16,7 +16,7 @@ from tests.support.happenings import Happening, by_hand, in_the_portal, lost_ans
 from tests.support.simulation import Simulation
 from tests.support.standing import standing
 
-CROSSING = st.one_of(in_the_portal(), in_the_portal(), on_the_way(), on_the_way(), on_the_way())
+CROSSING = st.one_of(in_the_portal(), on_the_way())
 TARGETS = pytest.mark.parametrize("target", Target)
 
 

@@ -1,4 +1,4 @@
-"""Decisions beyond the table: repetition, terms, blanks, letter case, licences, and what the target writes its own way."""
+"""Decisions beyond the table: said once, under which terms, and what counts as a difference."""
 
 import pytest
 

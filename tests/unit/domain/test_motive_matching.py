@@ -54,7 +54,9 @@ def test_a_user_with_the_licence_number_and_state_is_adopted() -> None:
 
 @pytest.mark.parametrize("strongest", range(len(BY_MARK) - 1))
 def test_a_stronger_mark_goes_before_all_weaker_ones(strongest: int) -> None:
-    ledger = MOTIVE.ledger(*(_user(str(501 + rank), shown) for rank, shown in list(enumerate(BY_MARK.values()))[strongest:]))
+    ledger = MOTIVE.ledger(
+        *(_user(str(501 + rank), shown) for rank, shown in list(enumerate(BY_MARK.values()))[strongest:])
+    )
     match = ledger.roster.match(MOTIVE.wish(PERSON).marks)
     assert match is not None
     assert [user.key for user in match.candidates] == [str(501 + strongest)]
@@ -152,9 +154,7 @@ def test_a_driverid_comes_back_when_it_is_free() -> None:
     own = MOTIVE.shown("501", WITHOUT_DRIVERID)
     created, confirmed = MOTIVE.linked(WITHOUT_DRIVERID, key="501")
     reason = why("OUTDATED", linked=own, found=own)
-    update = MOTIVE.said(
-        UpdateDecided, reason, key="501", wished_key="501", fields=["driveri_driver_id"], answers=1
-    )
+    update = MOTIVE.said(UpdateDecided, reason, key="501", wished_key="501", fields=["driveri_driver_id"], answers=1)
     MOTIVE.scenario(given=[created, confirmed], ledger=MOTIVE.ledger(own), when=MOTIVE.wants(), then=[update])
 
 
@@ -189,7 +189,5 @@ def test_a_driver_in_step_says_so_when_it_begins_to_wait_for_a_driverid() -> Non
     )
     given = MOTIVE.linked(WITHOUT_DRIVERID, key="501")
     MOTIVE.scenario(given=given, ledger=ledger, when=MOTIVE.wants(), then=[waiting])
-    confirmed = MOTIVE.fact(
-        Confirmed, decision=3, key="501", profile=dict(MOTIVE.wish(WITHOUT_DRIVERID).profile)
-    )
+    confirmed = MOTIVE.fact(Confirmed, decision=3, key="501", profile=dict(MOTIVE.wish(WITHOUT_DRIVERID).profile))
     MOTIVE.scenario(given=[*given, waiting, confirmed], ledger=ledger, when=MOTIVE.wants(), then=[])

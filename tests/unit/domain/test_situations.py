@@ -134,9 +134,7 @@ def a_driver_whom_the_target_does_not_know_is_created() -> Row | None:
 @tells(Portal.WANTS, Shown.UNCLAIMED, Situation.FOUND)
 def a_driver_whom_the_target_has_is_adopted_and_brought_to_the_portals() -> Row | None:
     found = DRIVERI.shown("D-7", {**JANE, "first_name": "J."})
-    linked = DRIVERI.said(
-        LinkDecided, why("FOUND", found=found), wished_key="D-7", fields=["first_name", "phone"]
-    )
+    linked = DRIVERI.said(LinkDecided, why("FOUND", found=found), wished_key="D-7", fields=["first_name", "phone"])
     return DRIVERI.scenario(given=[], ledger=DRIVERI.ledger(found), when=DRIVERI.wants(), then=[linked])
 
 
@@ -149,9 +147,7 @@ def a_driver_whom_the_target_keeps_as_deleted_is_reinstated() -> Row | None:
 
 @tells(Portal.WANTS, Shown.UNKNOWN, Situation.MISSING)
 def a_linked_driver_who_is_gone_from_the_target_is_created_again() -> Row | None:
-    created = DRIVERI.said(
-        CreateDecided, why("MISSING"), key="D-7", wished_key="D-7", fields=FIELDS, answers=1
-    )
+    created = DRIVERI.said(CreateDecided, why("MISSING"), key="D-7", wished_key="D-7", fields=FIELDS, answers=1)
     return DRIVERI.scenario(given=DRIVERI.linked(), when=DRIVERI.wants(), then=[created])
 
 
@@ -175,9 +171,7 @@ def a_linked_driver_whom_somebody_deleted_on_the_target_is_reinstated() -> Row |
         fields=["phone"],
         answers=1,
     )
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.wants(), then=[back]
-    )
+    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.wants(), then=[back])
 
 
 @tells(Portal.WANTS, Shown.WISH_CHANGED, Situation.OUTDATED)
@@ -268,9 +262,7 @@ def a_deleted_driver_whose_id_changes_its_letter_case_is_reinstated_first() -> R
         answers=1,
     )
     lower = {**JANE, "driveri_driver_id": "d-7"}
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.wants(lower), then=[back]
-    )
+    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.wants(lower), then=[back])
 
 
 @tells(Portal.WANTS, Shown.BOTH_UNKNOWN, Situation.MISSING)
@@ -293,9 +285,7 @@ def a_deleted_driver_is_deleted_on_the_target_with_the_guards_figures() -> Row |
     reason = why("ORPHANED", linked=SEEN)
     reason["guard"] = {"limit": 3, "deleted": 0, "held": 0}
     gone = DRIVERI.said(DeleteDecided, reason, key="D-7", wished_key=None, profile={}, answers=1)
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.deleted(), then=[gone]
-    )
+    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.deleted(), then=[gone])
 
 
 @tells(Portal.DELETED, Shown.GONE, Situation.GONE)

@@ -17,7 +17,7 @@ def held(fleet: SteppedServices) -> SteppedServices:
     fleet.add()
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     for number in FLEET:
-        fleet.state(f"p{number}", **person(number))
+        fleet.state(f"p{number}", person(number))
     fleet.run()
     fleet.delete("p1", "p2", "p3", "p4", "p5")
     fleet.run()
@@ -95,7 +95,7 @@ def test_a_rejected_delete_does_not_happen(held: SteppedServices) -> None:
 
 def test_a_driver_who_comes_back_recalls_its_held_delete(held: SteppedServices) -> None:
     seen = holds(held)
-    held.state("p4", **person(4))
+    held.state("p4", person(4))
     held.run()
     judge(held, seen)
     held.run()

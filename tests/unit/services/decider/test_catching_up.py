@@ -31,7 +31,7 @@ class KilledAtCommit:
         return getattr(self._store, name)
 
     def commit(self, unit: Unit) -> bool:
-        raise Killed
+        raise Killed(len(unit.events))
 
 
 def walked(folder: Path) -> SteppedServices:
@@ -75,7 +75,7 @@ def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
 def test_a_change_between_two_pages_is_decided_once(tmp_path: Path) -> None:
     services = walked(tmp_path)
     services.decider.step()
-    services.state("p1049", **person(1049, driveri_driver_id="D5000"))
+    services.state("p1049", person(1049, driveri_driver_id="D5000"))
     services.decide()
     assert set(Counter(created(services)).values()) == {1}
     assert services.link("p1049").pending is not None

@@ -16,7 +16,7 @@ def start(fleet: SteppedServices, *numbers: int) -> None:
     """These drivers are in step on both targets."""
     fleet.add()
     for number in numbers:
-        fleet.state(f"p{number}", **person(number))
+        fleet.state(f"p{number}", person(number))
     fleet.run()
 
 
@@ -29,10 +29,10 @@ def keys(fleet: SteppedServices) -> dict[str, str]:
 @pytest.mark.parametrize("batches", [1, 2])
 def test_two_drivers_swap_their_ids(fleet: SteppedServices, batches: int) -> None:
     start(fleet, 1, 2)
-    fleet.state("p1", **person(1, driveri_driver_id="D2"))
+    fleet.state("p1", person(1, driveri_driver_id="D2"))
     if batches == 2:
         fleet.decide()
-    fleet.state("p2", **person(2, driveri_driver_id="D1"))
+    fleet.state("p2", person(2, driveri_driver_id="D1"))
     fleet.run()
     assert keys(fleet) == {"Last 1": "D2", "Last 2": "D1"}
     assert fleet.states() == fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
@@ -43,7 +43,7 @@ def test_two_drivers_swap_their_ids(fleet: SteppedServices, batches: int) -> Non
 def test_a_chain_of_ids_moves_up(fleet: SteppedServices, order: tuple[int, ...]) -> None:
     start(fleet, 1, 2, 3)
     for number in order:
-        fleet.state(f"p{number}", **person(number, driveri_driver_id=f"D{number + 1}"))
+        fleet.state(f"p{number}", person(number, driveri_driver_id=f"D{number + 1}"))
     fleet.run()
     assert keys(fleet) == {"Last 1": "D2", "Last 2": "D3", "Last 3": "D4"}
 
@@ -51,7 +51,7 @@ def test_a_chain_of_ids_moves_up(fleet: SteppedServices, order: tuple[int, ...])
 def test_an_id_that_was_wished_and_never_got_comes_free(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
     for driver, wished in (("p1", "D5"), ("p2", "D5"), ("p1", "D6")):
-        fleet.state(driver, **person(int(driver[1]), driveri_driver_id=wished))
+        fleet.state(driver, person(int(driver[1]), driveri_driver_id=wished))
         fleet.decide()
     assert fleet.facts("p2")[-3:] == ["Parked", "Released", "RenameDecided"]
     claims = fleet.decider_store.select(ClaimRow, {"target": "driveri"})
@@ -60,22 +60,18 @@ def test_an_id_that_was_wished_and_never_got_comes_free(fleet: SteppedServices) 
 
 def test_an_email_address_comes_free_when_its_holder_has_another(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
-    fleet.state("p2", **person(2, email="p1@fleet.test"))
+    fleet.state("p2", person(2, email="p1@fleet.test"))
     fleet.run()
     assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "parked"}
-    fleet.state("p1", **person(1, email="new@fleet.test"))
+    fleet.state("p1", person(1, email="new@fleet.test"))
     fleet.run()
     assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
-    assert fleet.link("p2", Target.MOTIVE).confirmed == {
-        **{field: text for field, text in person(2).items()},
-        "email": "p1@fleet.test",
-        "portal_driver_id": "p2",
-    }
+    assert fleet.link("p2", Target.MOTIVE).confirmed == {**person(2, email="p1@fleet.test"), "portal_driver_id": "p2"}
 
 
 def test_a_deleted_drivers_id_comes_free(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
-    fleet.state("p2", **person(2, driveri_driver_id="D1"))
+    fleet.state("p2", person(2, driveri_driver_id="D1"))
     fleet.run()
     assert fleet.states()["p2"] == "parked"
     fleet.delete("p1")
@@ -86,7 +82,7 @@ def test_a_deleted_drivers_id_comes_free(fleet: SteppedServices) -> None:
 
 def test_nothing_is_looked_at_again_while_sync_is_off(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
-    fleet.state("p2", **person(2, driveri_driver_id="D1"))
+    fleet.state("p2", person(2, driveri_driver_id="D1"))
     fleet.run()
     fleet.delete("p1")
     fleet.decide()
@@ -103,8 +99,8 @@ def test_nothing_is_looked_at_again_while_sync_is_off(fleet: SteppedServices) ->
 @pytest.mark.parametrize("batches", [1, 2])
 def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) -> None:
     fleet.add()
-    fleet.state("p1", **person(1))
-    fleet.state("p2", **person(2))
+    fleet.state("p1", person(1))
+    fleet.state("p2", person(2))
     fleet.decide()
     for target in Target:
         fleet.follow(target)

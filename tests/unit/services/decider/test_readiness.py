@@ -11,9 +11,9 @@ from tests.support.stepped_services import ACME, SteppedServices, logged, person
 
 def test_wishes_are_kept_while_sync_is_off_and_nothing_is_decided(fleet: SteppedServices) -> None:
     fleet.add(is_on=False)
-    fleet.state("p1", **person(1))
-    fleet.state("p1", **person(1, driveri_driver_id="D9"))
-    fleet.state("p2", **person(2))
+    fleet.state("p1", person(1))
+    fleet.state("p1", person(1, driveri_driver_id="D9"))
+    fleet.state("p2", person(2))
     fleet.delete("p2")
     fleet.run()
     wishes = fleet.decider_store.select(WishRow, order_by="driver")
@@ -25,14 +25,14 @@ def test_wishes_are_kept_while_sync_is_off_and_nothing_is_decided(fleet: Stepped
 
 
 def test_wishes_of_an_unknown_account_are_kept(fleet: SteppedServices) -> None:
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.decide()
     assert fleet.decider_store.count(WishRow) == {(): 1}
 
 
 def test_nothing_is_decided_before_the_walk_is_complete(fleet: SteppedServices) -> None:
     fleet.add()
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.decide()
     assert fleet.decided() == []
     fleet.follow(Target.DRIVERI)
@@ -44,7 +44,7 @@ def test_nothing_is_decided_before_the_walk_is_complete(fleet: SteppedServices) 
 def test_nothing_is_decided_after_a_walk_that_failed_half_way(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].breaks_off = 0, Unavailable(reason=Reason.DOWN, detail="503")
     fleet.add()
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.run()
     assert fleet.decided(Target.DRIVERI) == []
     assert fleet.decider_store.count(WalkFailureRow) == {(): 1}
@@ -55,7 +55,7 @@ def test_a_walk_of_former_terms_makes_nobody_ready(fleet: SteppedServices) -> No
     fleet.follow(Target.DRIVERI)
     fleet.walk(Target.DRIVERI)
     fleet.set_mode(Target.DRIVERI, Mode.UPSERT)
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.decide()
     assert fleet.decided() == []
 
@@ -78,12 +78,12 @@ def test_a_complete_walk_ends_a_failure_that_is_reported_in_the_same_batch(fleet
 
 def test_turning_off_stops_and_turning_on_again_catches_up(fleet: SteppedServices) -> None:
     fleet.add()
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.run()
     fleet.turn_off()
     fleet.run()
-    fleet.state("p1", **person(1, last_name="Roe"))
-    fleet.state("p2", **person(2))
+    fleet.state("p1", person(1, last_name="Roe"))
+    fleet.state("p2", person(2))
     fleet.run()
     assert fleet.states() == {"p1": "in_step"}
     assert fleet.twins[ACME, Target.DRIVERI].effects == ["create D1"]
@@ -96,7 +96,7 @@ def test_turning_off_stops_and_turning_on_again_catches_up(fleet: SteppedService
 @pytest.mark.parametrize(("mode", "expected"), [(Mode.OFF, []), (Mode.OBSERVE, ["CreateDecided"])])
 def test_observing_decides_and_off_does_not(fleet: SteppedServices, mode: Mode, expected: list[str]) -> None:
     fleet.add(mode=mode)
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.run()
     assert fleet.facts("p1") == expected
     assert fleet.twins[ACME, Target.DRIVERI].called == []
@@ -105,7 +105,7 @@ def test_observing_decides_and_off_does_not(fleet: SteppedServices, mode: Mode, 
 def test_each_target_is_decided_for_itself(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.run()
     assert fleet.states(Target.DRIVERI) == {"p1": "in_step"}
     assert fleet.states(Target.MOTIVE) == {}
@@ -113,6 +113,6 @@ def test_each_target_is_decided_for_itself(fleet: SteppedServices) -> None:
 
 def test_nothing_is_left_to_catch_up_at_rest(fleet: SteppedServices) -> None:
     fleet.add()
-    fleet.state("p1", **person(1))
+    fleet.state("p1", person(1))
     fleet.run()
     assert fleet.decider_store.count(CatchUp) == {(): 0}

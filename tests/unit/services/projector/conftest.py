@@ -3,12 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stepped_services import SteppedServices, both_targets
+from domain.identity import AccountId
+from tests.support.stepped_services import ACME, SteppedServices, both_targets
+
+SECOND = AccountId("beta")
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[SteppedServices]:
-    """Every service, and an account's two targets."""
-    services = SteppedServices(tmp_path, both_targets())
+    """The projectors of two accounts that are on; what is decided, the tests say themselves."""
+    services = SteppedServices(tmp_path, both_targets(ACME, SECOND))
+    services.add(ACME)
+    services.add(SECOND)
     yield services
     services.close()

@@ -1,0 +1,85 @@
+"""Changes of different drivers may come in any order, one by one or all at once."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.driver_link import DeleteDecided, LinkEvent
+from domain.identity import PortalDriverId, Target
+from domain.portal import Change, PortalDriver, Statement, apply
+from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
+from tests.support.simulation import BEGIN, Simulation
+
+DRIVERS = [PortalDriverId(name) for name in ("ann", "ben", "cat")]
+"""So few that the guard lets all their deletes through."""
+
+TARGETS = pytest.mark.parametrize("target", Target)
+TURNS = st.permutations([driver for driver in DRIVERS for _ in range(4)])
+IDS = st.fixed_dictionaries(
+    {driver: st.lists(st.sampled_from("123-"), min_size=4, max_size=4) for driver in DRIVERS}
+)
+"""What each driver's DriverID becomes, change by change; a dash deletes the driver."""
+
+Changes = list[tuple[PortalDriverId, str]]
+
+
+def _in_turn(turns: Sequence[PortalDriverId], ids: dict[PortalDriverId, list[str]]) -> Changes:
+    left = {driver: iter(texts) for driver, texts in ids.items()}
+    return [(driver, next(left[driver])) for driver in turns]
+
+
+def _state(simulation: Simulation, driver: PortalDriverId, text: str) -> None:
+    if text == "-":
+        simulation.delete(driver)
+    else:
+        profile = {"first_name": driver, "ref_id": f"R-{driver}", "driveri_driver_id": f"{driver}-{text}"}
+        simulation.state(driver, profile)
+
+
+def _told(events: Sequence[LinkEvent]) -> dict[str, list[LinkEvent]]:
+    """Each driver's facts, without the guard's figures, which count everybody's deletes."""
+    stories = defaultdict(list)
+    for event in events:
+        is_delete = isinstance(event, DeleteDecided)
+        stories[event.driver].append(replace(event, because={}) if is_delete else event)
+    return stories
+
+
+def _story(target: Target, changes: Changes, *, is_answered: bool) -> dict[str, list[LinkEvent]]:
+    simulation = Simulation(target)
+    simulation.walk()
+    for driver, text in changes:
+        _state(simulation, driver, text)
+        if is_answered:
+            simulation.run()
+    simulation.run()
+    return _told(simulation.decider.log)
+
+
+@TARGETS
+@pytest.mark.parametrize("is_answered", [True, False])
+@given(turns=TURNS, ids=IDS)
+def test_the_order_of_changes_of_different_drivers_does_not_matter(
+    target: Target, is_answered: bool, turns: list[PortalDriverId], ids: dict[PortalDriverId, list[str]]
+) -> None:
+    in_order = _story(target, _in_turn(sorted(turns), ids), is_answered=is_answered)
+    assert _story(target, _in_turn(turns, ids), is_answered=is_answered) == in_order
+
+
+@TARGETS
+@given(order=st.permutations(range(8)), doubled=st.integers(0, 7))
+def test_in_whatever_order_a_batch_comes_one_of_two_with_the_same_id_gets_it(
+    target: Target, order: list[int], doubled: int
+) -> None:
+    decider = DeciderInMemory(target)
+    decider.take_walk([], BEGIN)
+    decider.take_changes([_hired(rank, 0 if rank == doubled else rank) for rank in order], BEGIN)
+    parked = {driver for driver, link in decider.links.items() if link.parked}
+    first_of_two = min((0, doubled), key=order.index)
+    contested = {f"p{0 + doubled - first_of_two}"} if doubled else set()
+    assert parked == contested
+    assert not parked

@@ -1,0 +1,94 @@
+"""The process of a projector: it starts where it was left, and lets the calls under way end."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from domain.account import Mode
+from domain.driver_link import CreateDecided
+from domain.identity import Key, Target
+from domain.ports import Answer
+from domain.profile import Profile
+from services.projector.read_models import WishedRow
+from tests.support.stepped_services import ACME, SteppedServices
+from tests.support.target_twin import TargetTwin
+from tests.unit.services.projector.conftest import SECOND
+from tests.unit.services.projector.sayings import answered, say, waiting
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class SlowTwin(TargetTwin):
+    """Answers a create when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(Target.DRIVERI)
+        self.has_begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def create(self, key: Key | None, profile: Profile) -> Answer:
+        self.has_begun.set()
+        await self.may_end.wait()
+        return await super().create(key, profile)
+
+
+def put(fleet: SteppedServices, twin: TargetTwin) -> None:
+    """Only this target of one account is left."""
+    fleet.turn_off(SECOND)
+    fleet.set_mode(Target.MOTIVE, Mode.OFF)
+    assert isinstance(fleet.twins, dict)
+    fleet.twins[ACME, Target.DRIVERI] = twin
+
+
+async def ended(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_call_under_way_ends_and_is_stored_before_the_process_ends(fleet: SteppedServices) -> None:
+    twin = SlowTwin()
+    put(fleet, twin)
+    say(fleet, CreateDecided)
+    running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
+    await twin.has_begun.wait()
+    running.cancel()
+    twin.may_end.set()
+    await ended(running)
+    assert answered(fleet) == [("p1", 1, "confirmed")]
+    assert waiting(fleet)["started"] == 0
+
+
+async def test_a_call_that_was_started_before_a_kill_is_settled_at_start(fleet: SteppedServices) -> None:
+    twin = SlowTwin()
+    twin.may_end.set()
+    put(fleet, twin)
+    say(fleet, CreateDecided)
+    fleet.start(Target.DRIVERI)
+    running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
+    await twin.has_begun.wait()
+    await ended(running)
+    assert twin.called == ["find D1", "create D1"]
+    assert answered(fleet) == [("p1", 1, "confirmed")]
+
+
+async def test_a_decision_during_a_call_waits_for_its_answer(fleet: SteppedServices) -> None:
+    twin = SlowTwin()
+    put(fleet, twin)
+    say(fleet, CreateDecided)
+    running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
+    await twin.has_begun.wait()
+    app = fleet.projectors[Target.DRIVERI]
+    say(fleet, CreateDecided, wished_key="D2", is_followed=False)
+    await app.service.call(app.service.step)
+    assert [row.body["wished_key"] for row in fleet.projector_stores[Target.DRIVERI].select(WishedRow)] == ["D2"]
+    twin.may_end.set()
+    await ended(running)
+    assert twin.called == ["create D1"]
+    assert answered(fleet) == [("p1", 1, "confirmed")]
