@@ -1,7 +1,9 @@
 """Everything in one process: the services, and the local socket by which commands reach them."""
 
 import asyncio
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -46,14 +48,28 @@ def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 @asynccontextmanager
 async def _listening(control: ASGIApp, folder: DataFolder) -> AsyncIterator[None]:
-    config = uvicorn.Config(control, uds=str(folder.socket), lifespan="off", log_config=None, access_log=False)
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    server = _Server(uvicorn.Config(control, lifespan="off", log_config=None, access_log=False))
+    with _bound(folder) as bound:
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@contextmanager
+def _bound(folder: DataFolder) -> Iterator[socket.socket]:
+    """The local socket, which nobody but the owner of the process can connect to."""
+    mask = os.umask(0o177)
     try:
-        yield
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(folder.socket))
+            os.umask(mask)
+            bound.listen()
+            yield bound
     finally:
-        server.should_exit = True
-        await serving
+        os.umask(mask)
 
 
 class _Server(uvicorn.Server):

@@ -141,10 +141,12 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Embedde
         target: _store(settings.data, f"projector-{target}", f"{projector.LOG}.{target}", projector.ROWS)
         for target in Target
     }
+    taking = Intake(intake, clock)
+    taking.forget_unfinished_snapshots()
     return Embedded(
         accounts=Accounts(accounts, clock),
         accounts_service=Service("accounts", store=accounts, clock=clock, bell=bell),
-        intake=Intake(intake, clock),
+        intake=taking,
         intake_service=Service("intake", store=intake, clock=clock, bell=bell),
         decider_service=decider.to_service(
             deciding,

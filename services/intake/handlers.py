@@ -1,7 +1,7 @@
 """What the Portal states, turned into changes. Accepted means committed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.identity import AccountId, PortalDriverId
@@ -103,6 +103,12 @@ class Intake:
         self._store.commit(unit)
         return taken
 
+    def forget_unfinished_snapshots(self) -> None:
+        """Remove what snapshots have shown that nobody reads on any more, as after a kill."""
+        unit = Unit()
+        unit.remove(SnapshotDriver, {})
+        self._store.commit(unit)
+
     def state(self, account: AccountId, driver: PortalDriverId, profile: Profile, *, source: str) -> str:
         """Take over one driver's whole profile; the name of the change, or `unchanged`."""
         taken = self.take_list(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
@@ -126,14 +132,15 @@ class Intake:
 
     def _meant(self, account: AccountId, drivers: Sequence[StatedDriver]) -> list[_Meant]:
         by_ref = self._by_ref(account, drivers)
-        return [(stated, _candidates(stated, by_ref)) for stated in drivers]
+        known = self._known(account, [stated.driver for stated in drivers if stated.driver])
+        new = {driver for driver, each in known.items() if not each.version}
+        return [(stated, _candidates(stated, by_ref, new)) for stated in drivers]
 
     def _by_ref(self, account: AccountId, drivers: Sequence[StatedDriver]) -> dict[str, list[PortalDriverId]]:
-        refs = sorted({stated.profile.get("ref_id", "").strip() for stated in drivers if not stated.driver} - {""})
+        refs = sorted({stated.profile.get("ref_id", "").strip() for stated in drivers} - {""})
         found: dict[str, list[PortalDriverId]] = {}
-        if refs:
-            for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
-                found.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))
+        for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
+            found.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))
         return found
 
     def _known(self, account: AccountId, drivers: Iterable[PortalDriverId]) -> dict[PortalDriverId, PortalDriver]:
@@ -156,11 +163,16 @@ class Intake:
             unit.keep([to_row(replay(known, facts))])
 
 
-def _candidates(stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]]) -> list[PortalDriverId]:
-    if stated.driver:
-        return [stated.driver]
+def _candidates(
+    stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
+) -> list[PortalDriverId]:
+    """Whom a line can be about: whoever has its id; a driver known by the RefID alone so far keeps that identity."""
     ref = stated.profile.get("ref_id", "").strip()
-    return by_ref.get(ref) or ([PortalDriverId(f"ref:{ref}")] if ref else [])
+    by_ref_alone = PortalDriverId(f"ref:{ref}")
+    found = by_ref.get(ref, [])
+    if stated.driver:
+        return [by_ref_alone if stated.driver in new and by_ref_alone in found else stated.driver]
+    return found or ([by_ref_alone] if ref else [])
 
 
 def _identified(meant: Iterable[_Meant], taken: Taken) -> dict[PortalDriverId, Profile]:

@@ -72,7 +72,7 @@ def test_thirty_kills_lose_nothing_and_repeat_no_effect(tmp_path: Path) -> None:
     _every_change_was_decided_once(events)
     for target, journal in journals.items():
         _every_effect_happened_once(journal)
-        assert sum(entry["created"] for entry in journal) == _confirmed_creates(events, target)
+        assert sum(entry["created"] for entry in journal) == _created(events, target)
 
 
 def _every_change_was_accepted_once(events: list[Json]) -> None:
@@ -98,8 +98,9 @@ def _every_effect_happened_once(journal: list[Json]) -> None:
     assert [each for each, times in effects.items() if times > 1] == []
 
 
-def _confirmed_creates(events: list[Json], target: str) -> int:
+def _created(events: list[Json], target: str) -> int:
+    """The drivers for whom a create was decided, and who are there now."""
     decisions = [event for event in events if event["log"] == "decisions" and event["target"] == target]
-    creates = {(each["driver"], each["version"]) for each in decisions if each["type"] == "CreateDecided"}
-    confirmed = {(each["driver"], each["data"]["decision"]) for each in decisions if each["type"] == "Confirmed"}
-    return len(creates & confirmed)
+    wanted = {each["driver"] for each in decisions if each["type"] == "CreateDecided"}
+    there = {each["driver"] for each in decisions if each["type"] == "Confirmed"}
+    return len(wanted & there)

@@ -81,3 +81,11 @@ def test_a_driver_who_comes_back_by_reference_id_goes_on_with_the_same_history(s
     stand.take(line(ref="00417"))
     assert stand.told == ["DriverCreated ref:00417", "DriverDeleted ref:00417", "DriverCreated ref:00417"]
     assert [fact.originator_version for fact in stand.facts] == [1, 2, 3]
+
+
+def test_a_driver_known_by_the_reference_id_alone_keeps_that_identity_when_an_id_is_stated_later(
+    stand: IntakeStand,
+) -> None:
+    stand.take(line(ref="00417"))
+    stand.take(line("417", ref="00417", name="Joan"))
+    assert stand.told == ["DriverCreated ref:00417", "DriverUpdated ref:00417"]
