@@ -1,0 +1,196 @@
+"""Writes the reference pages that the code itself states, so that they cannot disagree with it.
+
+`--check` writes nothing, and exits with 1 when a page on disk is not what this makes.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, get_args
+
+from pydantic.fields import FieldInfo
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+from domain.account import AccountEvent
+from domain.driver_link import Because, LinkEvent
+from domain.event import Event
+from domain.portal import PortalDriverEvent
+from domain.report import ReportEvent
+from domain.situations import TABLE, Linked
+from services.cli.app import app
+from services.embedded.settings import EmbeddedSettings
+
+DOCS: Final = Path(__file__).parent
+
+_LOGS: Final[Mapping[type[Event], str]] = {
+    AccountEvent: "`accounts.v1`, written by the accounts service",
+    PortalDriverEvent: "`portal.driver-changes.v1`, written by intake",
+    LinkEvent: "`driver-links.decisions.v1`, written by the decider",
+    ReportEvent: "`targets.reports.v1.<target>`, written by each target's projector",
+}
+"""What the events of one log have in common, and which log that is."""
+
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, by where it stands."""
+    reference = DOCS / "reference"
+    return {
+        reference / "settings.md": _page("Settings", "services/embedded/settings.py", _settings()),
+        reference / "commands.md": _page("Commands", "services/cli/", _commands()),
+        reference / "events.md": _page("Stored events", "domain/", _events()),
+        reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
+        DOCS / "adr" / "README.md": _page("Architecture decision records", "docs/adr/", _records()),
+    }
+
+
+def _page(title: str, source: str, lines: Iterable[str]) -> str:
+    note = f"<!-- Made from {source} by `make docs`: edit that, not this. -->"
+    return "\n".join((f"# {title}", "", note, "", *lines)).rstrip("\n") + "\n"
+
+
+def _settings() -> Iterator[str]:
+    yield from _sentences(inspect.getdoc(EmbeddedSettings))
+    yield "A setting that is wrong is named at start, and nothing runs."
+    yield ""
+    prefix = EmbeddedSettings.model_config.get("env_prefix", "")
+    rows = (
+        (f"`{prefix}{name.upper()}`", f"`{each.default}`", f"{each.description}{_choices(each)}")
+        for name, each in EmbeddedSettings.model_fields.items()
+    )
+    yield from _table(("setting", "default", "meaning"), rows)
+
+
+def _choices(field: FieldInfo) -> str:
+    choices = " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    return f" Either {choices}." if choices else ""
+
+
+def _commands() -> Iterator[str]:
+    yield "Arguments stand in their order; what is not marked as required may be left out."
+    yield "How a command ends is in [running it](../operations/running.md#exit-statuses)."
+    yield ""
+    yield from _command("driverlink", get_group(app))
+
+
+def _command(path: str, command: TyperCommand | TyperGroup) -> Iterator[str]:
+    """One command, and all below it."""
+    context = command.make_context(path, [], resilient_parsing=True)
+    yield from (f"## `{path}`", "", *_sentences(inspect.cleandoc(command.help or "")), "")
+    told = (record for parameter in command.params if (record := parameter.get_help_record(context)))
+    rows = ((f"`{names}`", re.sub(" {2,}", " ", meaning)) for names, meaning in told)
+    yield from _table(("argument or option", "meaning"), rows)
+    below: Mapping[str, TyperCommand | TyperGroup] = getattr(command, "commands", {})
+    for name, each in below.items():
+        yield from _command(f"{path} {name}", each)
+
+
+def _events() -> Iterator[str]:
+    yield "Everything that is ever stored as an event, by the name under which it is stored."
+    yield "Every event has these fields; the version counts the events of one history, from 1 on."
+    yield ""
+    yield from _fields(Event)
+    for family in Event.__subclasses__():
+        yield from (f"## {_LOGS[family]}", "", *_sentences(inspect.getdoc(family)), "These fields are in all of them:")
+        yield ""
+        yield from _fields(family)
+        for kind in _below(family):
+            yield from _event(kind, family)
+    yield from ("## Because", "", *_sentences(inspect.getdoc(Because)), "")
+    yield from _fields(Because)
+
+
+def _below(family: type[Event]) -> Iterator[type[Event]]:
+    """Everything below this; what several events have in common comes before those events."""
+    for kind in family.__subclasses__():
+        yield kind
+        yield from _below(kind)
+
+
+def _event(kind: type[Event], family: type[Event]) -> Iterator[str]:
+    """One event, or what several have in common."""
+    yield f"### `{kind.TOPIC}`" if "TOPIC" in vars(kind) else f"### {kind.__name__}, in several events"
+    yield ""
+    yield from _sentences(inspect.getdoc(kind))
+    if kind.__base__ is not None and kind.__base__ is not family:
+        yield f"The fields are those of {kind.__base__.__name__}."
+    yield ""
+    yield from _fields(kind)
+
+
+def _fields(kind: type) -> Iterator[str]:
+    stated = ((name, hint) for name, hint in inspect.get_annotations(kind).items() if name.islower())
+    yield from _table(("field", "type"), ((f"`{name}`", f"`{_type(hint)}`") for name, hint in stated))
+
+
+def _type(hint: object) -> str:
+    if isinstance(hint, type) and not get_args(hint):
+        return hint.__name__
+    return str(hint).replace("typing.", "")
+
+
+def _situations() -> Iterator[str]:
+    yield "Three facts tell where a driver stands on a target, and from that follows the answer."
+    yield "`domain/case.py` looks the facts up, and `domain/deciding.py` gives the answers."
+    yield "Where no row stands, there is nothing to do."
+    yield ""
+    rows = ((row.portal, _linked(row.linked), row.shown, f"**{row.situation}**", row.answer) for row in TABLE)
+    yield from _table(("the Portal", "the link", "the wished key on the target", "situation", "answer"), rows)
+
+
+def _linked(linked: frozenset[Linked]) -> str:
+    words = {frozenset(Linked): "any", frozenset(Linked) - {Linked.NONE}: "live"}
+    return words.get(linked) or " or ".join(sorted(linked))
+
+
+def _records() -> Iterator[str]:
+    yield "Each says what was open, which ways there were, which one was taken, and what follows from it."
+    yield ""
+    for path in sorted((DOCS / "adr").glob("[0-9]*.md")):
+        title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        yield f"- [{title}]({path.name})"
+
+
+def _sentences(text: str | None) -> Iterator[str]:
+    """The same text with each sentence on a line of its own."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
+    yield from "\n\n".join(_SENTENCE_END.sub("\n", paragraph) for paragraph in paragraphs).split("\n")
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """The table, or nothing at all when it has no rows."""
+    found = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
+    if found:
+        yield from (f"| {' | '.join(row)} |" for row in (columns, ("---",) * len(columns), *found))
+        yield ""
+
+
+def main() -> int:
+    """Write the pages, or with `--check` only tell which of those on disk are others."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the pages are not these")
+    if parser.parse_args().check:
+        return _report(path for path, text in pages().items() if not _is_on_disk(path, text))
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    return 0
+
+
+def _is_on_disk(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text
+
+
+def _report(paths: Iterable[Path]) -> int:
+    stale = [f"{path.relative_to(DOCS.parent)} is not what the code says: run `make docs`" for path in paths]
+    sys.stderr.writelines(f"{line}\n" for line in stale)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
