@@ -44,7 +44,8 @@ class Readiness:
             return self._off()
         name = named(self.target)
         if self.account.mode(self.target) is Mode.OFF:
-            advice = f"Say how far it may go: {command('accounts mode', self.account.account, self.target, 'full')}."
+            full = command("accounts mode", self.account.account, self.target, "full", "--as PERSON")
+            advice = f"Say how far it may go: {full}."
             return Hindrance(sentence=f"The mode for {name} is off: nothing is decided or sent.", advice=advice)
         return None if self.is_walked else self._unread()
 
@@ -53,9 +54,10 @@ class Readiness:
         if not self.is_known:
             sentence = f"There is no account {account.account} yet: its drivers are kept in mind, nothing is decided."
             return Hindrance(sentence=sentence, advice=f"Add the account: {command('accounts add', account.account)}.")
-        advice = f"The Master User, {account.master_user}, can turn it on: {command('sync on', account.account)}."
+        turn_on = command("sync on", account.account, "--as PERSON")
+        advice = f"The Master User, {account.master_user}, can turn it on: {turn_on}."
         if account.tier is Tier.STANDARD and not account.is_allowed:
-            allow = command("accounts allow", account.account)
+            allow = command("accounts allow", account.account, "--as PERSON")
             manager = f"The account manager, {account.account_manager}, has to allow it on the Standard tier: {allow}."
             advice = f"{manager} {advice}"
         return Hindrance(sentence="Sync Drivers is off: nothing is decided or sent.", advice=advice)

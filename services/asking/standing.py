@@ -145,7 +145,8 @@ _AT_REST: Mapping[str, Callable[[View], Told]] = {
 def _pending(view: View, decided: Decision) -> Told:
     sentence, target = told(decided, view.past), view.link.target
     if view.readiness.account.mode(target) is Mode.OBSERVE:
-        advice = f"To have it sent, set the mode to full: {command('accounts mode', view.account, target, 'full')}."
+        full = command("accounts mode", view.account, target, "full", "--as PERSON")
+        advice = f"To have it sent, set the mode to full: {full}."
         return f"{view.whereabouts}. Decided, but nothing is sent in the mode observe: {sentence}", advice
     deferred = view.past.last(Deferred)
     if deferred and deferred.decision == decided.originator_version:
@@ -183,7 +184,7 @@ def _advice_contested(view: View, parked: Parked) -> str:
 
 
 def _advice_mode(view: View, _: Parked) -> str:
-    full = command("accounts mode", view.account, view.link.target, "full")
+    full = command("accounts mode", view.account, view.link.target, "full", "--as PERSON")
     return f"To let deletes out, set the mode to full: {full}."
 
 

@@ -24,7 +24,7 @@ def add(
     master_user: Annotated[str, typer.Option(help="The Portal user who may turn Sync Drivers on.")],
     tier: Annotated[Tier, typer.Option(help="What the customer has bought of the Portal.")] = Tier.PRO,
     account_manager: Annotated[str, typer.Option(help="Who may allow it to a Standard account.")] = "",
-    target: Annotated[list[Target] | None, typer.Option(help="A target to mirror to [default: all].")] = None,
+    target: Annotated[list[Target] | None, typer.Option(help="A target to mirror to; all unless named.")] = None,
     mode: Annotated[Mode, typer.Option(help="How far it may go there.")] = Mode.FULL,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -38,7 +38,8 @@ def add(
         "targets": [str(each) for each in target or Target],
         "mode": mode,
     }
-    _print([ask(data, lambda services: services.post("/accounts", body))], as_json=as_json)
+    added = ask(data, lambda services: services.post("/accounts", body), makes_folder=True)
+    _print([added], as_json=as_json)
 
 
 @accounts.command("list")

@@ -1,5 +1,6 @@
 """`driverlink`: every command, and how each failure ends in one clear line and an exit status of its own."""
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -79,7 +80,8 @@ def _all_commands(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what it writes is its owner's alone."""
+    os.umask(0o077)
     try:
         app()
     except KeyboardInterrupt:

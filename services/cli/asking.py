@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +17,34 @@ _FOLLOW_EVERY = 1.0
 """Seconds between looks for new events."""
 
 
+class State(StrEnum):
+    """How a driver can stand on a target; a stray is a target driver that no portal driver is linked to."""
+
+    IN_STEP = "in_step"
+    PENDING = "pending"
+    PARKED = "parked"
+    HELD = "held"
+    KEPT = "kept"
+    ENDED = "ended"
+    STRAY = "stray"
+
+
 def status(
-    account: Annotated[str | None, typer.Argument(help="Only this account [default: all].", show_default=False)] = None,
+    account: Annotated[
+        str | None, typer.Argument(help="Only this account; all unless named.", show_default=False)
+    ] = None,
     data: DataOption = None,
     *,
+    state: Annotated[
+        State | None, typer.Option("--state", help="List the drivers of one account that are in this state.")
+    ] = None,
+    target: Annotated[Target | None, typer.Option(help="With --state: only on this target.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how accounts stand with their targets: in step, pending, parked, held, strays."""
+    if state is not None:
+        _list_state(account, state, target, data, as_json=as_json)
+        return
     found = ask(data, lambda services: services.get("/status", account=account))
     if as_json:
         print_json(found)
@@ -30,6 +52,20 @@ def status(
     columns = ("account", "sync", "drivers", "target", "mode", "in step", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "strays", "note"), rows)
+    if not found:
+        err.print("nothing to show yet: accounts appear here once `driverlink up` runs")
+
+
+def _list_state(account: str | None, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:
+    if account is None:
+        raise typer.BadParameter("--state needs an account")
+    path = f"/accounts/{account}/links"
+    found = ask(data, lambda services: services.get(path, state=state, target=target))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("target", "driver", "key", "state", "reason", "detail")
+    print_table(columns, [[each[column] for column in columns] for each in found])
 
 
 def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:

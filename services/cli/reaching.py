@@ -36,9 +36,11 @@ class Services:
 
 
 @asynccontextmanager
-async def reached(settings: EmbeddedSettings) -> AsyncIterator[Services]:
+async def reached(settings: EmbeddedSettings, *, makes_folder: bool = False) -> AsyncIterator[Services]:
     """The services of the data folder. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
     folder = DataFolder(settings.data)
+    if not makes_folder:
+        folder.check_exists()
     try:
         folder.__enter__()
     except FolderOwned as owned:

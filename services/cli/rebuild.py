@@ -24,7 +24,9 @@ def rebuild(
     Needs the data folder for itself. Exit status 1: --check found a difference.
     """
     settings = read_settings(data)
-    with DataFolder(settings.data), progress_bar(is_quiet=as_json) as progress:
+    folder = DataFolder(settings.data)
+    folder.check_exists()
+    with folder, progress_bar(is_quiet=as_json) as progress:
         embedded = open_embedded(settings)
         bars = {service.name: progress.add_task(service.name, total=None, note="") for service in embedded.services}
 

@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="The data folder [env: DRIVERLINK_DATA, default: driverlink-data]", show_default=False),
+    typer.Option("--data", help="The data folder; else DRIVERLINK_DATA, else driverlink-data.", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts in place of tables.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
 PersonOption = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking, by their Portal user name.")]
 
 
-def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]]) -> T:
+def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]], *, makes_folder: bool = False) -> T:
     """Ask the services of a data folder something. Raises what `main` turns into one line."""
 
     async def run() -> T:
-        async with reached(read_settings(data)) as services:
+        async with reached(read_settings(data), makes_folder=makes_folder) as services:
             return await asking(services)
 
     return asyncio.run(run())

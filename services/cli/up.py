@@ -42,7 +42,7 @@ def sandbox(
     motive_port: Annotated[int, typer.Option(help="The port of Motive's sandbox; 0: any free one.")] = 8102,
     seed: Annotated[
         Path | None,
-        typer.Option(help="A folder with driveri.json and motive.json [default: the sample].", show_default=False),
+        typer.Option(help="A folder with driveri.json and motive.json; else the sample.", show_default=False),
     ] = None,
     *,
     empty: Annotated[bool, typer.Option("--empty", help="Start without tenants, companies and drivers.")] = False,

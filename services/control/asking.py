@@ -13,7 +13,7 @@ from services.asking.events import read_events
 from services.asking.explaining import Explanation, explain
 from services.asking.finding import find_drivers
 from services.asking.logged import Filters
-from services.asking.status import status
+from services.asking.status import status, strays
 from services.control.messages import Malformed
 from services.decider.read_models import LinkRow
 from services.embedded.wiring import Embedded
@@ -74,10 +74,21 @@ class AskingRoutes:
         return JSONResponse(page.to_json())
 
     async def _links(self, request: Request) -> Response:
-        account = await self._known(request.path_params["account"])
-        wanted = {name: request.query_params[name] for name in ("target", "state") if name in request.query_params}
+        account, query = await self._known(request.path_params["account"]), request.query_params
+        if query.get("state") == "stray":
+            return JSONResponse(await self._decider.call(self._strays, account, query.get("target")))
+        wanted = {name: query[name] for name in ("target", "state") if name in query}
         rows = await self._decider.call(self._decider.store.select, LinkRow, {"account": account, **wanted})
         return JSONResponse([asdict(row) for row in rows])
+
+    def _strays(self, account: str, target: str | None) -> list[dict[str, str]]:
+        nothing = {"driver": "", "state": "stray", "reason": "", "detail": "no portal driver is linked to it"}
+        return [
+            {"target": str(each), "key": key, **nothing}
+            for each in Target
+            if target in (None, str(each))
+            for key in strays(self._decider.store, account, each)
+        ]
 
     async def _explain(self, request: Request) -> Response:
         account, text = await self._known(request.path_params["account"]), request.path_params["text"]

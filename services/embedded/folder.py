@@ -33,6 +33,14 @@ class DataFolder:
         """Where the owner listens for other commands."""
         return self.path / "control.sock"
 
+    def check_exists(self) -> None:
+        """Raise `FolderUnusable` where there is no such folder, rather than make an empty one by a slip."""
+        if not self.path.exists():
+            raise FolderUnusable(
+                f"there is no data folder {self.path}: name another with --data, "
+                "or make it by `driverlink accounts add` or `driverlink up`"
+            )
+
     def __enter__(self) -> "DataFolder":
         if len(os.fsencode(self.socket.absolute())) > _LONGEST_SOCKET_PATH:
             raise FolderUnusable(

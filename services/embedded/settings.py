@@ -1,5 +1,7 @@
 """The settings of the embedded shape, from the environment."""
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -45,8 +47,19 @@ class EmbeddedSettings(BaseSettings):
 
 def read_settings(data: Path | None = None) -> EmbeddedSettings:
     """The settings from the environment, with the data folder given; raises `WrongSettings`."""
+    _check_names()
     try:
         return EmbeddedSettings(data=data) if data else EmbeddedSettings()
     except ValidationError as wrong:
         found = (f"DRIVERLINK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong.errors())
         raise WrongSettings("; ".join(found)) from None
+
+
+def _check_names() -> None:
+    """A name that is nearly one of ours is a slip, and what it was to set would be missed in silence."""
+    prefix = str(EmbeddedSettings.model_config["env_prefix"])
+    known = [f"{prefix}{name.upper()}" for name in EmbeddedSettings.model_fields]
+    for name in sorted(os.environ):
+        near = get_close_matches(name, known, n=1, cutoff=0.9)
+        if name.startswith(prefix) and name not in known and near:
+            raise WrongSettings(f"{name} is no setting; did you mean {near[0]}?")

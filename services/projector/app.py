@@ -138,9 +138,10 @@ class ProjectorApp:
             drivers = self._connect(walk.account)
             failure = drivers if isinstance(drivers, Rejected) else await self._read(walk, drivers)
         if failure is not None:
-            _log.warning("roster cannot be read", account=walk.account, target=self._target, reason=failure.reason)
             self._walk_not_before[walk.account] = asyncio.get_running_loop().time() + _WALK_AGAIN
-            await self.service.call(self._walks.fail, walk, failure)
+            if await self.service.call(self._walks.fail, walk, failure):
+                reason = str(failure.reason)
+                _log.warning("roster cannot be read", account=walk.account, target=str(self._target), reason=reason)
         self.service.ring()
 
     async def _read(self, walk: Walk, drivers: TargetDrivers) -> Rejected | Unavailable | None:

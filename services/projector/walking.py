@@ -82,16 +82,17 @@ class Walks:
         unit.keep([walk_after(last, completed)])
         self._store.commit(unit)
 
-    def fail(self, walk: Walk, failure: CallFailure) -> None:
-        """Report that the roster cannot be read, unless that is known."""
+    def fail(self, walk: Walk, failure: CallFailure) -> bool:
+        """Report that the roster cannot be read, unless that is known; whether it is news."""
         row = self._walk_row(walk)
         if row.failure == failure.detail:
-            return
+            return False
         origin = self._origin(walk.account, row.version + 1)
         failed = WalkFailed(**origin, terms=walk.terms, reason=str(failure.reason), detail=failure.detail)
         unit = Unit(events=[failed])
         unit.keep([walk_after(row, failed)])
         self._store.commit(unit)
+        return True
 
     def _add_seen(self, unit: Unit, row: RosterRow, seen: TargetDriver) -> None:
         fact = TargetDriverSeen(**self._sighting(row), key=row.key, active=seen.active, profile=dict(seen.profile))

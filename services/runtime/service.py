@@ -89,6 +89,7 @@ class Service:
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work on the store, after whatever it does now."""
         running = asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(running)
 
     def ring(self) -> None:

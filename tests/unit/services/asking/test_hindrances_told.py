@@ -33,7 +33,7 @@ def test_sync_that_is_off_says_who_can_turn_it_on(fleet: Fleet) -> None:
         target="motive",
         state="undecided",
         sentence="Sync Drivers is off: nothing is decided or sent.",
-        advice="The Master User, jane, can turn it on: `driverlink sync on acme`.",
+        advice="The Master User, jane, can turn it on: `driverlink sync on acme --as PERSON`.",
     )
 
 
@@ -41,11 +41,13 @@ def test_a_standard_account_is_told_who_has_to_allow_it_first(fleet: Fleet) -> N
     fleet.add(Tier.STANDARD)
     fleet.state("1", **JANE)
     assert fleet.standing(DRIVERI).advice == (
-        "The account manager, bob, has to allow it on the Standard tier: `driverlink accounts allow acme`. "
-        "The Master User, jane, can turn it on: `driverlink sync on acme`."
+        "The account manager, bob, has to allow it on the Standard tier: `driverlink accounts allow acme --as PERSON`. "
+        "The Master User, jane, can turn it on: `driverlink sync on acme --as PERSON`."
     )
     fleet.ask("bob", lambda person, known: person.allow(known))
-    assert fleet.standing(DRIVERI).advice == ("The Master User, jane, can turn it on: `driverlink sync on acme`.")
+    assert fleet.standing(DRIVERI).advice == (
+        "The Master User, jane, can turn it on: `driverlink sync on acme --as PERSON`."
+    )
     assert fleet.facts("account") == ["bob (account manager) allowed Sync Drivers on the account's tier."]
 
 
@@ -90,7 +92,7 @@ def test_a_target_in_the_mode_off_says_how_to_change_it(fleet: Fleet) -> None:
         target="driveri",
         state="undecided",
         sentence="The mode for Driveri is off: nothing is decided or sent.",
-        advice="Say how far it may go: `driverlink accounts mode acme driveri full`.",
+        advice="Say how far it may go: `driverlink accounts mode acme driveri full --as PERSON`.",
     )
 
 
@@ -139,7 +141,7 @@ def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> No
         state="pending",
         sentence="Not there. Decided, but nothing is sent in the mode observe: "
         "Driveri shall get a new driver, DriverID D1.",
-        advice="To have it sent, set the mode to full: `driverlink accounts mode acme driveri full`.",
+        advice="To have it sent, set the mode to full: `driverlink accounts mode acme driveri full --as PERSON`.",
     )
     assert fleet.why("driveri", 1)[-1] == "Mode observe: decided and recorded, but nothing is sent."
 

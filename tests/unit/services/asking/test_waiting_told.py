@@ -241,7 +241,10 @@ def test_a_mode_that_lets_no_deletes_out_says_which_mode_would(fleet: Fleet) -> 
     assert standing.sentence == (
         "Linked to DriverID D1, and set aside since 2026-03-01 08:11:00 UTC: the mode upsert lets no deletes out."
     )
-    assert standing.advice == "To let deletes out, set the mode to full: `driverlink accounts mode acme driveri full`."
+    assert (
+        standing.advice
+        == "To let deletes out, set the mode to full: `driverlink accounts mode acme driveri full --as PERSON`."
+    )
     assert fleet.facts("account")[-1] == "jane (Master User) set the mode for Driveri to upsert."
 
 
