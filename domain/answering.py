@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import assert_never
 
 from domain.drafting import in_sequence, origin
 from domain.driver_link import (
@@ -30,7 +31,8 @@ def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger 
     """
     if ledger and report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
         return _corrected(link, replace(report, outcome=str(Outcome.EXISTS)), at)
-    match Outcome(report.outcome):
+    outcome = Outcome(report.outcome)
+    match outcome:
         case Outcome.CONFIRMED:
             return (_confirmed(link, report, at),)
         case Outcome.DEFERRED:
@@ -42,6 +44,7 @@ def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger 
             return _refused(link, report, at, REFUSED, report.detail)
         case Outcome.EXISTS | Outcome.MISSING:
             return _corrected(link, report, at)
+    assert_never(outcome)
 
 
 def _confirmed(link: DriverLink, report: CallAnswered, at: datetime) -> Confirmed:

@@ -116,6 +116,6 @@ def released(case: Case) -> list[LinkEvent]:
     link = case.facts.link
     if link.parked:
         return [Released(**origin(link, case.cause.at), reason=link.parked.reason)]
-    if link.held:
+    if link.held or (link.let_stay and case.facts.wish.is_wanted):
         return [DeleteRecalled(**origin(link, case.cause.at))]
     return []

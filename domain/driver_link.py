@@ -106,7 +106,7 @@ class DeleteRejected(HoldJudged, topic="DriverLink.DeleteRejected"):
 
 
 class DeleteRecalled(LinkEvent, topic="DriverLink.DeleteRecalled"):
-    """Nobody has to decide on the held delete any more: the driver came back, or is gone from the target by itself."""
+    """The held, or rejected, delete is void: the driver came back, or is gone from the target by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +255,7 @@ def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> 
         case DeleteRejected():
             return replace(link, held=None, let_stay=link.held.sequence if link.held else 0)
         case _:
-            return replace(link, held=None)
+            return replace(link, held=None, let_stay=0)
 
 
 def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:

@@ -75,16 +75,13 @@ class PortalDriver:
 
 def apply(known: PortalDriver, event: Event) -> PortalDriver:
     """The driver after this fact."""
+    known = replace(known, version=event.originator_version, missed=isinstance(event, DriverMissed))
     match event:
-        case DriverCreated() | DriverUpdated():
-            known = replace(known, profile=event.profile, missed=False)
         case DriverDeleted():
-            known = replace(known, profile=None, missed=False)
-        case DriverMissed():
-            known = replace(known, missed=True)
-        case DriverSeenAgain():
-            known = replace(known, missed=False)
-    return replace(known, version=event.originator_version)
+            return replace(known, profile=None)
+        case Change():
+            return replace(known, profile=event.profile)
+    return known
 
 
 def replay(start: PortalDriver, events: Iterable[Event]) -> PortalDriver:

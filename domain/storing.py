@@ -10,6 +10,9 @@ from domain.event import Event
 Value = str | int | float | bool
 Where = Mapping[str, Value | Collection[Value]]
 
+Stored = tuple[Value | None, ...]
+"""A row as the values of its columns, in the order of its fields; JSON is text, the same for equal values."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -160,12 +163,19 @@ class Store(Protocol):
         """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them."""
         ...
 
-    def scan(self, row: type[R]) -> Iterator[R]:
-        """All rows in the order of their keys, a page at a time. Raises `StoreFailed`."""
+    def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
+        """The same histories as the log has them: with positions, and also what cannot be decoded."""
         ...
 
-    def replace(self, rows: Mapping[type[Row], Iterable[Row]]) -> None:
-        """Put these rows in the place of all that these tables hold, in one transaction; they may come from a scan."""
+    def scan(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows as they are stored, in the order of their keys, a page at a time. Raises `StoreFailed`."""
+        ...
+
+    def replace(self, tables: Mapping[type[Row], Iterable[Stored]]) -> None:
+        """Put these rows in the place of all that these tables hold, in one transaction; they may come from a scan.
+
+        Raises `StoreFailed`; then everything is as it was.
+        """
         ...
 
     def close(self) -> None:

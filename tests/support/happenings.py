@@ -1,9 +1,12 @@
-"""What can happen to a small fleet, as hypothesis draws it: each happening is a call on the simulation."""
+"""What can happen to a small fleet, as hypothesis draws it: each happening is a call on the simulation.
 
-from collections.abc import Callable, Iterable, Mapping
+A happening is drawn as one number, from which it follows: much faster than drawing it argument by argument.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Protocol
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -14,27 +17,7 @@ from domain.profile import Profile, tidy
 from tests.support.simulation import Simulation
 from tests.support.target_in_memory import FOREIGN_ZONE, REFUSED_NAME, DriveriInMemory, TargetInMemory
 
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """A call on the simulation, or on its target, that prints as what it is."""
-
-    method: Callable[..., object]
-    arguments: Mapping[str, object]
-    is_by_hand: bool = False
-
-    def __call__(self, simulation: Simulation) -> None:
-        """Let it happen."""
-        self.method(simulation.target if self.is_by_hand else simulation, **self.arguments)
-
-    def __repr__(self) -> str:
-        """The call as it would be written."""
-        return f"{self.method.__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
-
-
-DRIVERS = st.sampled_from([PortalDriverId(f"p{number}") for number in range(1, 4)])
-RANKS = st.integers(0, 3)
-KEYS = st.sampled_from([Key(key) for key in ("D-1", "D-2", "D-3", "d-1")])
+_NUMBERS = st.integers(0, 2**24 - 1)
 
 PERSONAL = {
     "first_name": ("Xanthippe", "Yorick"),
@@ -47,78 +30,130 @@ PERSONAL = {
 }
 """Values of personal fields: none of them is part of anything else that is stored."""
 
-_OTHERS = {
+_FIELDS = {
+    **PERSONAL,
     "driveri_driver_id": ("D-1", "D-2", "D-3", "d-1", ""),
     "ref_id": ("R-1", "R-2", "R-3", ""),
     "time_zone": ("America/Denver", FOREIGN_ZONE, ""),
     "driveri_group": ("North", ""),
 }
-_CHOICES = {**PERSONAL, **_OTHERS}
 
 
-def _drawn(fields: Iterable[str]) -> SearchStrategy[Profile]:
-    """Profiles of these fields, each drawn as one number, which is much faster than field by field."""
-    choices = {name: _CHOICES[name] for name in fields}
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A call on the simulation, or on its target, that prints as what it is."""
 
-    def to_profile(number: int) -> Profile:
-        profile = {}
-        for name, values in choices.items():
-            number, place = divmod(number, len(values))
-            profile[name] = values[place]
-        return tidy(profile)
+    method: Callable[..., object]
+    arguments: Mapping[str, object]
+    is_by_hand: bool
 
-    return st.integers(0, prod(map(len, choices.values())) - 1).map(to_profile)
+    def __call__(self, simulation: Simulation) -> None:
+        """Let it happen."""
+        self.method(simulation.target if self.is_by_hand else simulation, **self.arguments)
 
-
-PROFILES = _drawn(_CHOICES)
-HAND_WRITTEN = _drawn(["first_name", "ref_id", "email"])
-CHANGED_IDS = st.sampled_from([{name: text} for name in ("driveri_driver_id", "ref_id") for text in _OTHERS[name]])
+    def __repr__(self) -> str:
+        """The call as it would be written."""
+        return f"{self.method.__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
 
-def _calls(method: Callable[..., object], **arguments: SearchStrategy[Any]) -> SearchStrategy[Happening]:
-    return st.fixed_dictionaries(arguments).map(lambda drawn: Happening(method, drawn))
+class Choices(Protocol):
+    """So many values to choose from."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> object: ...
 
 
-def _by_hand(method: Callable[..., object], **arguments: SearchStrategy[Any]) -> SearchStrategy[Happening]:
-    return st.fixed_dictionaries(arguments).map(lambda drawn: Happening(method, drawn, is_by_hand=True))
+def _chosen(number: int, choices: Mapping[str, Choices]) -> dict[str, object]:
+    """One value for each name: which ones, the number says."""
+    values = {}
+    for name, each in choices.items():
+        number, place = divmod(number, len(each))
+        values[name] = each[place]
+    return values
 
 
-def in_the_portal() -> SearchStrategy[Happening]:
-    """The Portal hires, changes, renames, or deletes somebody."""
-    state = _calls(Simulation.state, driver=DRIVERS, profile=PROFILES)
-    restate = _calls(Simulation.restate, driver=DRIVERS, changed=CHANGED_IDS)
-    return st.one_of(state, state, restate, restate, _calls(Simulation.delete, driver=DRIVERS))
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A method, and what each of its arguments may be."""
+
+    method: Callable[..., object]
+    arguments: Mapping[str, Choices]
+    is_by_hand: bool
+
+    def happening(self, number: int) -> Happening:
+        """The happening of this kind that the number means."""
+        return Happening(self.method, _chosen(number, self.arguments), self.is_by_hand)
 
 
-def on_the_way() -> SearchStrategy[Happening]:
-    """A call starts, takes effect, or is reported; time passes; people decide; the roster is read."""
-    start, finish = _calls(Simulation.start, rank=RANKS), _calls(Simulation.finish, rank=RANKS)
-    deliver = _calls(Simulation.deliver)
-    seldom = st.one_of(
-        _calls(Simulation.wait, hours=st.sampled_from([1, 13])),
-        _calls(Simulation.walk),
-        _calls(Simulation.judge, is_approved=st.booleans()),
-    )
-    return st.one_of(start, start, finish, finish, deliver, deliver, seldom)
+class _Profiles:
+    """All profiles that can be made of these fields."""
+
+    def __init__(self, *fields: str) -> None:
+        self._choices: Mapping[str, Choices] = {name: _FIELDS[name] for name in fields}
+
+    def __len__(self) -> int:
+        return prod(map(len, self._choices.values()))
+
+    def __getitem__(self, place: int, /) -> Profile:
+        return tidy({name: str(value) for name, value in _chosen(place, self._choices).items()})
 
 
-def lost_answers() -> SearchStrategy[Happening]:
-    """A call takes effect, but its answer does not arrive."""
-    return _calls(Simulation.finish, rank=RANKS, loses_answer=st.just(value=True))
+_DRIVERS = tuple(PortalDriverId(f"p{number}") for number in range(1, 4))
+_RANKS = range(4)
+_KEYS = tuple(Key(key) for key in ("D-1", "D-2", "D-3", "d-1"))
+_HAND_WRITTEN = _Profiles("first_name", "ref_id", "email")
+_OTHER_IDS = tuple({name: text} for name in ("driveri_driver_id", "ref_id") for text in _FIELDS[name])
 
 
-def new_terms() -> SearchStrategy[Happening]:
-    """The account turns synchronisation off or on, or changes how far it may go."""
-    return _calls(Simulation.set_mode, mode=st.sampled_from(list(Mode)))
+def kind(method: Callable[..., object], **arguments: Choices) -> Kind:
+    """Calls of this method of the simulation."""
+    return Kind(method, arguments, is_by_hand=False)
 
 
-def by_hand(target: Target) -> SearchStrategy[Happening]:
-    """Somebody changes the target itself."""
-    changes = [
-        _by_hand(TargetInMemory.add_by_hand, key=KEYS, profile=HAND_WRITTEN),
-        _by_hand(TargetInMemory.edit_by_hand, rank=RANKS, changed=HAND_WRITTEN),
-        _by_hand(TargetInMemory.turn_by_hand, rank=RANKS),
-    ]
-    if target is Target.DRIVERI:
-        changes.append(_by_hand(DriveriInMemory.rename_by_hand, rank=RANKS, key=KEYS))
-    return st.one_of(changes)
+def _hand(method: Callable[..., object], **arguments: Choices) -> Kind:
+    return Kind(method, arguments, is_by_hand=True)
+
+
+_STATE = kind(Simulation.state, driver=_DRIVERS, profile=_Profiles(*_FIELDS))
+_RESTATE = kind(Simulation.restate, driver=_DRIVERS, changed=_OTHER_IDS)
+_START, _FINISH = (kind(method, rank=_RANKS) for method in (Simulation.start, Simulation.finish))
+_DELIVER = kind(Simulation.deliver)
+_ADD, _EDIT, _TURN = (
+    _hand(TargetInMemory.add_by_hand, key=_KEYS, profile=_HAND_WRITTEN),
+    _hand(TargetInMemory.edit_by_hand, rank=_RANKS, changed=_HAND_WRITTEN),
+    _hand(TargetInMemory.turn_by_hand, rank=_RANKS),
+)
+
+IN_THE_PORTAL = (_STATE, _STATE, _RESTATE, _RESTATE, kind(Simulation.delete, driver=_DRIVERS))
+"""The Portal hires, changes, renames, or deletes somebody."""
+
+ON_THE_WAY = (
+    *(_START, _START, _FINISH, _FINISH, _DELIVER, _DELIVER),
+    kind(Simulation.wait, hours=(1, 13)),
+    kind(Simulation.walk),
+    kind(Simulation.judge, is_approved=(True, False)),
+)
+"""A call starts, takes effect, or is reported; time passes; people decide; the roster is read."""
+
+LOST_ANSWERS = (kind(Simulation.finish, rank=_RANKS, loses_answer=(True,)),)
+"""A call takes effect, but its answer does not arrive."""
+
+NEW_TERMS = (kind(Simulation.set_mode, mode=tuple(Mode)),)
+"""The account turns synchronisation off or on, or changes how far it may go."""
+
+BY_HAND: Mapping[Target, Sequence[Kind]] = {
+    Target.DRIVERI: (_ADD, _EDIT, _TURN, _hand(DriveriInMemory.rename_by_hand, rank=_RANKS, key=_KEYS)),
+    Target.MOTIVE: (_ADD, _EDIT, _TURN),
+}
+"""Somebody changes the target itself."""
+
+
+def happenings(*kinds: Kind, fewest: int = 20) -> SearchStrategy[list[Happening]]:
+    """Up to twice so many happenings of these kinds; a kind that is named twice is drawn twice as often."""
+
+    def to_happening(number: int) -> Happening:
+        rest, place = divmod(number, len(kinds))
+        return kinds[place].happening(rest)
+
+    return st.lists(_NUMBERS.map(to_happening), min_size=fewest, max_size=2 * fewest)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.driver_link import Confirmed, DriverLink, apply, replay
@@ -12,16 +12,20 @@ from domain.identity import PortalDriverId, Target
 from domain.ledger import claimable_by, claims_of
 from domain.wish import key_mark
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
-from tests.support.happenings import Happening, by_hand, in_the_portal, lost_answers, new_terms, on_the_way
+from tests.support.happenings import (
+    BY_HAND,
+    IN_THE_PORTAL,
+    LOST_ANSWERS,
+    NEW_TERMS,
+    ON_THE_WAY,
+    Happening,
+    happenings,
+)
 from tests.support.simulation import Simulation
 from tests.support.standing import standing
 
-CROSSING = st.one_of(in_the_portal(), on_the_way())
+CROSSING = (*IN_THE_PORTAL, *ON_THE_WAY)
 TARGETS = pytest.mark.parametrize("target", Target)
-
-
-def _happenings(*more: st.SearchStrategy[Happening]) -> st.SearchStrategy[list[Happening]]:
-    return st.lists(st.one_of(CROSSING, *more), min_size=20, max_size=40)
 
 
 def _begin(target: Target) -> Simulation:
@@ -64,9 +68,9 @@ def _demand_that_a_walk_decides_nothing(simulation: Simulation) -> None:
     assert simulation.decider.log[said:] == []
 
 
-def _run(target: Target, happenings: Sequence[Happening]) -> Simulation:
+def _run(target: Target, drawn: Sequence[Happening]) -> Simulation:
     simulation = _begin(target)
-    for happening in happenings:
+    for happening in drawn:
         happening(simulation)
         _demand_that_no_key_is_linked_twice(simulation.decider)
     simulation.settle()
@@ -77,23 +81,21 @@ def _run(target: Target, happenings: Sequence[Happening]) -> Simulation:
 
 @TARGETS
 @given(data=st.data())
-@settings(max_examples=200)
 def test_crossing_calls_and_lost_answers_end_in_step(target: Target, data: st.DataObject) -> None:
-    simulation = _run(target, data.draw(_happenings(lost_answers())))
+    simulation = _run(target, data.draw(happenings(*CROSSING, *LOST_ANSWERS)))
     _demand_that_all_is_true(simulation)
     _demand_that_a_walk_decides_nothing(simulation)
 
 
 @TARGETS
 @given(data=st.data())
-@settings(max_examples=200)
 def test_a_target_changed_by_hand_and_terms_that_change_end_in_step(target: Target, data: st.DataObject) -> None:
-    simulation = _run(target, data.draw(_happenings(new_terms(), by_hand(target), by_hand(target))))
+    simulation = _run(target, data.draw(happenings(*CROSSING, *NEW_TERMS, *BY_HAND[target])))
     _demand_that_all_is_true(simulation, is_watched=False)
     _demand_that_a_walk_decides_nothing(simulation)
 
 
-@given(changes=st.lists(in_the_portal(), min_size=10, max_size=20))
+@given(changes=happenings(*IN_THE_PORTAL, fewest=10))
 def test_driveri_is_in_step_after_each_change_without_a_walk(changes: list[Happening]) -> None:
     simulation = _begin(Target.DRIVERI)
     for change in changes:

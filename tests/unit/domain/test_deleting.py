@@ -182,6 +182,12 @@ def test_after_a_rejection_the_driver_stays_for_this_deletion() -> None:
     DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=DRIVERI.deleted(), then=[])
 
 
+def test_a_driver_who_comes_back_voids_the_rejection_of_its_delete() -> None:
+    given = [*LINKED_AND_HELD, REJECTED]
+    recalled = DRIVERI.fact(DeleteRecalled)
+    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(), then=[recalled])
+
+
 def test_a_later_deletion_is_not_what_was_rejected() -> None:
     given = [*LINKED_AND_HELD, REJECTED]
     reason: Because = {**_guarded(deleted=0), "ref": "3"}

@@ -1,0 +1,178 @@
+"""Who may ask what of an account, and what follows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from domain.account import (
+    MOST_HOLDS,
+    Account,
+    AccountAdded,
+    AccountEvent,
+    DeletesApproved,
+    DeletesJudged,
+    DeletesRejected,
+    Mode,
+    ModeSet,
+    NotPermitted,
+    Request,
+    Role,
+    SyncAllowed,
+    SyncTurnedOff,
+    SyncTurnedOn,
+    Tier,
+    replay,
+)
+from domain.identity import AccountId, Target, account_stream
+
+FLEET = AccountId("fleet-1")
+AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+MAX, ANN = (Request(by=person, at=AT) for person in ("max", "ann"))
+"""The Master User and the account manager."""
+
+Asking = Callable[[Account], tuple[AccountEvent, ...]]
+
+
+def _fact(kind: type[AccountEvent], version: int, by: str, **fields: object) -> AccountEvent:
+    roles = {"max": "master_user", "ann": "account_manager", "operator": "operator"}
+    values: dict[str, Any] = {"originator_id": account_stream(FLEET), "at": AT, "account": FLEET, **fields}
+    return kind(**values, originator_version=version, by=by, role=roles[by])
+
+
+def _added(tier: Tier) -> AccountEvent:
+    modes = {"driveri": "full", "motive": "observe"}
+    return _fact(AccountAdded, 1, "operator", tier=tier, master_user="max", account_manager="ann", modes=modes)
+
+
+def _after(*facts: AccountEvent) -> Account:
+    return replay(Account(account=FLEET), facts)
+
+
+def _scenario(*, given: Sequence[AccountEvent], when: Asking, then: Sequence[AccountEvent]) -> Account:
+    """Demand exactly these facts, and that a replay from scratch ends in the same state."""
+    before = _after(*given)
+    facts = when(before)
+    assert facts == tuple(then)
+    after = replay(before, facts)
+    assert after == _after(*given, *facts)
+    assert after.version == len(given) + len(facts)
+    return after
+
+
+PRO, STANDARD = _added(Tier.PRO), _added(Tier.STANDARD)
+ON = _fact(SyncTurnedOn, 2, "max")
+
+
+def _add(account: Account) -> tuple[AccountEvent, ...]:
+    modes = {Target.DRIVERI: Mode.FULL, Target.MOTIVE: Mode.OBSERVE}
+    asking = Request(by="operator", at=AT)
+    return asking.add(account, tier=Tier.PRO, master_user="max", account_manager="ann", modes=modes)
+
+
+def test_an_account_is_added_once_with_synchronisation_off() -> None:
+    added = _scenario(given=[], when=_add, then=[PRO])
+    assert (added.is_on, added.mode(Target.DRIVERI)) == (False, Mode.OFF)
+    with pytest.raises(NotPermitted, match=r"fleet-1 exists already; see `driverlink accounts show`"):
+        _add(added)
+
+
+def test_the_master_user_turns_synchronisation_on() -> None:
+    on = _scenario(given=[PRO], when=MAX.turn_on, then=[ON])
+    assert (on.mode(Target.DRIVERI), on.mode(Target.MOTIVE)) == (Mode.FULL, Mode.OBSERVE)
+    assert MAX.turn_on(on) == ()
+
+
+def test_the_master_user_turns_synchronisation_off() -> None:
+    off = _scenario(given=[PRO, ON], when=MAX.turn_off, then=[_fact(SyncTurnedOff, 3, "max")])
+    assert (off.mode(Target.DRIVERI), off.mode(Target.MOTIVE)) == (Mode.OFF, Mode.OFF)
+    assert MAX.turn_off(off) == ()
+
+
+@pytest.mark.parametrize("person", ["ann", "eve", ""])
+@pytest.mark.parametrize("turn", [Request.turn_on, Request.turn_off])
+def test_nobody_else_turns_synchronisation_on_or_off(
+    person: str, turn: Callable[[Request, Account], tuple[AccountEvent, ...]]
+) -> None:
+    for account in (_after(PRO), _after(PRO, ON), Account(account=FLEET)):
+        with pytest.raises(NotPermitted, match="only the Master User of fleet-1"):
+            turn(Request(by=person, at=AT), account)
+
+
+def test_a_standard_account_needs_its_account_managers_word_first() -> None:
+    with pytest.raises(NotPermitted, match=r"Standard tier.*`driverlink accounts allow`"):
+        MAX.turn_on(_after(STANDARD))
+    allowed = _fact(SyncAllowed, 2, "ann")
+    after = _scenario(given=[STANDARD], when=ANN.allow, then=[allowed])
+    assert ANN.allow(after) == ()
+    _scenario(given=[STANDARD, allowed], when=MAX.turn_on, then=[_fact(SyncTurnedOn, 3, "max")])
+
+
+@pytest.mark.parametrize("person", ["max", "eve", ""])
+def test_nobody_but_the_account_manager_allows_it(person: str) -> None:
+    for account in (_after(STANDARD), Account(account=FLEET)):
+        with pytest.raises(NotPermitted, match="only the account manager of fleet-1"):
+            Request(by=person, at=AT).allow(account)
+
+
+@pytest.mark.parametrize("person", ["max", "ann"])
+def test_both_roles_set_the_mode_of_one_target(person: str) -> None:
+    asking = Request(by=person, at=AT)
+    mode_set = _fact(ModeSet, 3, person, target="motive", mode="upsert")
+
+    def ask(account: Account) -> tuple[AccountEvent, ...]:
+        return asking.set_mode(account, Target.MOTIVE, Mode.UPSERT)
+
+    after = _scenario(given=[PRO, ON], when=ask, then=[mode_set])
+    assert (after.mode(Target.MOTIVE), after.mode(Target.DRIVERI)) == (Mode.UPSERT, Mode.FULL)
+    assert ask(after) == ()
+
+
+@pytest.mark.parametrize(("person", "named"), [("eve", "eve"), ("", "nobody")])
+def test_a_stranger_neither_sets_a_mode_nor_judges(person: str, named: str) -> None:
+    asking = Request(by=person, at=AT)
+    with pytest.raises(NotPermitted, match=f"{named} is neither the Master User nor the account manager of fleet-1"):
+        asking.set_mode(_after(PRO), Target.MOTIVE, Mode.FULL)
+    with pytest.raises(NotPermitted, match=named):
+        asking.judge(_after(PRO), DeletesApproved, target=Target.MOTIVE, digest="c0ffee", holds=[["jane", 3]])
+
+
+@pytest.mark.parametrize("verdict", [DeletesApproved, DeletesRejected])
+def test_a_person_judges_exactly_the_holds_that_they_saw(verdict: type[DeletesJudged]) -> None:
+    holds: list[list[str | int]] = [["jane", 3], ["joe", 7]]
+    judged = _fact(verdict, 2, "ann", target="driveri", digest="c0ffee", holds=holds)
+    _scenario(
+        given=[PRO],
+        when=lambda account: ANN.judge(account, verdict, target=Target.DRIVERI, digest="c0ffee", holds=holds),
+        then=[judged],
+    )
+
+
+def test_many_holds_are_judged_in_facts_of_a_bounded_size() -> None:
+    holds: list[list[str | int]] = [[f"p{number}", 3] for number in range(MOST_HOLDS + 1)]
+    _scenario(
+        given=[PRO],
+        when=lambda account: ANN.judge(account, DeletesApproved, target=Target.MOTIVE, digest="c0", holds=holds),
+        then=[
+            _fact(DeletesApproved, 2, "ann", target="motive", digest="c0", holds=holds[:MOST_HOLDS]),
+            _fact(DeletesApproved, 3, "ann", target="motive", digest="c0", holds=holds[MOST_HOLDS:]),
+        ],
+    )
+
+
+def test_who_has_both_roles_acts_as_master_user() -> None:
+    assert replace(_after(PRO), account_manager="max").role_of("max") is Role.MASTER_USER
+
+
+def test_terms_begin_anew_only_for_the_targets_that_they_are_about() -> None:
+    mode_set = _fact(ModeSet, 3, "max", target="motive", mode="full")
+    assert _after(PRO).terms == {}
+    assert _after(PRO, ON).terms == {Target.DRIVERI: 2, Target.MOTIVE: 2}
+    assert _after(PRO, ON, mode_set).terms == {Target.DRIVERI: 2, Target.MOTIVE: 3}
+    assert _after(PRO, ON, _fact(SyncTurnedOff, 3, "max")).terms == {Target.DRIVERI: 3, Target.MOTIVE: 3}
+
+
+def test_only_upsert_and_full_write() -> None:
+    assert [mode for mode in Mode if mode.is_writing] == [Mode.UPSERT, Mode.FULL]

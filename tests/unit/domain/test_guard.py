@@ -1,0 +1,164 @@
+"""The guard against mass deletion: how many deletes a day go out without a person, whatever happens."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+
+from domain.account import Mode
+from domain.driver_link import DeleteApproved, DeleteDecided, LinkEvent, UpdateDecided
+from domain.guard import APPROVAL_LASTS, WINDOW, Guard, digest, has_expired
+from domain.identity import PortalDriverId, Target
+from tests.support.happenings import Happening, happenings, kind
+from tests.support.simulation import Simulation
+
+ANN, BEN = PortalDriverId("ann"), PortalDriverId("ben")
+NOON = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+def _drivers(count: int) -> list[PortalDriverId]:
+    return [PortalDriverId(f"p{number:03}") for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("live", "limit"), [(0, 3), (20, 3), (60, 3), (79, 3), (80, 4), (100, 5), (119, 5), (1000, 50)]
+)
+def test_the_limit_is_three_or_a_twentieth_of_the_live_links(live: int, limit: int) -> None:
+    assert Guard(staying=live).limit == limit
+
+
+def test_the_limit_does_not_move_while_deletes_go_out() -> None:
+    guard = Guard(staying=100)
+    for driver in _drivers(5):
+        assert guard.lets_through(driver)
+        guard = guard.after_delete(driver)
+    assert guard.figures() == {"limit": 5, "deleted": 5, "held": 0}
+    assert not guard.lets_through(ANN)
+
+
+def test_a_delete_that_was_let_through_is_counted_once() -> None:
+    guard = Guard(staying=10, held=1).after_delete(ANN)
+    assert guard.lets_through(ANN)
+    assert guard.after_delete(ANN) == guard
+
+
+def test_while_one_is_held_all_that_follow_are() -> None:
+    guard = Guard(staying=10).after_hold()
+    assert not guard.lets_through(ANN)
+    assert guard.after_release().lets_through(ANN)
+
+
+def test_a_release_that_was_not_counted_as_held_changes_nothing() -> None:
+    assert Guard(staying=10).after_release() == Guard(staying=10)
+
+
+def test_the_digest_names_exactly_a_set_of_holds() -> None:
+    assert digest([(ANN, 3), (BEN, 5)]) == digest([(BEN, 5), (ANN, 3)])
+    others = [[(ANN, 3)], [(ANN, 4), (BEN, 5)], [(ANN, 3), (BEN, 5), (PortalDriverId("cat"), 1)], []]
+    assert digest([(ANN, 3), (BEN, 5)]) not in map(digest, others)
+    assert len(digest([])) == 16
+
+
+def test_an_approval_lasts_for_a_day() -> None:
+    assert not has_expired(NOON, NOON + APPROVAL_LASTS)
+    assert has_expired(NOON, NOON + APPROVAL_LASTS + timedelta(seconds=1))
+
+
+def _unapproved(log: list[LinkEvent]) -> list[DeleteDecided]:
+    """The deletes that went out for deletions in the Portal that no person has approved."""
+    judged = {(event.driver, event.originator_version + 1) for event in log if isinstance(event, DeleteApproved)}
+    deletes = [event for event in log if isinstance(event, DeleteDecided) and event.key]
+    approved = {
+        (event.driver, event.sequence) for event in deletes if (event.driver, event.originator_version) in judged
+    }
+    return [event for event in deletes if (event.driver, event.sequence) not in approved]
+
+
+def _most_in_a_window(deletes: list[DeleteDecided]) -> int:
+    """How many different drivers were deleted in the worst sliding window."""
+    return max(
+        (len({other.driver for other in deletes if timedelta(0) <= event.at - other.at < WINDOW}) for event in deletes),
+        default=0,
+    )
+
+
+_TWELVE = _drivers(12)
+_DELETE = kind(Simulation.delete, driver=_TWELVE)
+_DAYS_OF_DELETES = (
+    *(_DELETE, _DELETE, _DELETE),
+    kind(Simulation.restate, driver=_TWELVE, changed=({"first_name": "Jo"}, {"first_name": "Al"})),
+    kind(Simulation.state, driver=_TWELVE, profile=({"first_name": "Jo", "driveri_driver_id": "D-p003"},)),
+    kind(Simulation.wait, hours=(1, 5, 11)),
+    kind(Simulation.run),
+    kind(Simulation.walk),
+    kind(Simulation.judge, is_approved=(True, False)),
+    kind(Simulation.set_mode, mode=(Mode.FULL, Mode.OBSERVE, Mode.UPSERT)),
+)
+
+
+def _fleet(count: int) -> Simulation:
+    simulation = Simulation(Target.DRIVERI)
+    simulation.walk()
+    for driver in _drivers(count):
+        simulation.state(driver, {"first_name": "Jane", "driveri_driver_id": f"D-{driver}"})
+    simulation.run()
+    return simulation
+
+
+@given(days=happenings(*_DAYS_OF_DELETES, fewest=30))
+def test_no_window_has_more_deletes_without_approval_than_the_limit(days: list[Happening]) -> None:
+    simulation = _fleet(12)
+    for happening in days:
+        happening(simulation)
+    simulation.settle()
+    assert _most_in_a_window(_unapproved(simulation.decider.log)) <= Guard(staying=12).limit
+
+
+def test_creates_and_updates_go_on_while_deletes_are_held() -> None:
+    simulation = _fleet(12)
+    gone, kept = _TWELVE[:8], _TWELVE[8:]
+    for driver in gone:
+        simulation.delete(driver)
+    for driver in kept:
+        simulation.restate(driver, {"first_name": "Jo"})
+    simulation.state(ANN, {"first_name": "Ann", "driveri_driver_id": "D-ann"})
+    simulation.run()
+    assert len(simulation.decider.holds) == 5
+    assert {event.driver for event in simulation.decider.log if isinstance(event, UpdateDecided)} == set(kept)
+    assert simulation.decider.links[ANN].is_live
+
+
+def test_what_observe_decided_over_days_goes_through_the_guard_before_it_is_sent() -> None:
+    simulation = _fleet(12)
+    simulation.set_mode(Mode.OBSERVE)
+    simulation.walk()
+    for driver in _TWELVE[:9]:
+        simulation.delete(driver)
+        simulation.wait(hours=9)
+    simulation.set_mode(Mode.FULL)
+    simulation.walk()
+    simulation.run()
+    assert sum(not driver.active for driver in simulation.target.walk()) == 3
+    assert len(simulation.decider.holds) == 6
+
+
+def test_approved_deletes_go_out_and_the_next_ones_are_held_again() -> None:
+    simulation = _fleet(12)
+    for driver in _TWELVE[:5]:
+        simulation.delete(driver)
+    simulation.judge(is_approved=True)
+    simulation.delete(_TWELVE[6])
+    simulation.run()
+    assert sum(not driver.active for driver in simulation.target.walk()) == 5
+    assert list(simulation.decider.holds) == [_TWELVE[6]]
+
+
+def test_rejected_drivers_stay_and_are_not_held_again() -> None:
+    simulation = _fleet(12)
+    for driver in _TWELVE[:5]:
+        simulation.delete(driver)
+    simulation.judge(is_approved=False)
+    simulation.wait(hours=25)
+    simulation.settle()
+    assert simulation.decider.holds == {}
+    assert sum(not driver.active for driver in simulation.target.walk()) == 3

@@ -1,0 +1,81 @@
+"""What holds across the links of an account: who has claimed what, and who waits in a circle."""
+
+from dataclasses import replace
+
+from domain.drafting import in_sequence
+from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, replay
+from domain.identity import Key, PortalDriverId, Target
+from domain.ledger import Ledger, claimable_by, claims_of
+from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, why
+
+CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7")
+MOVED = DRIVERI.said(CreateDecided, why("ABSENT"), profile={**JANE, "driveri_driver_id": "D-8"}, wished_key="D-8")
+
+
+def _link(*facts: LinkEvent) -> DriverLink:
+    return replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, facts))
+
+
+def test_a_link_claims_what_is_on_its_way_and_what_is_confirmed() -> None:
+    assert claims_of(_link()) == frozenset()
+    assert claims_of(_link(CREATED)) == {"key:d-7"}
+    assert claims_of(_link(*DRIVERI.linked())) == {"key:d-7"}
+    assert claims_of(_link(*DRIVERI.linked(), MOVED)) == {"key:d-7", "key:d-8"}
+
+
+def test_a_withdrawal_claims_nothing() -> None:
+    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), wished_key=None, profile={})
+    assert claims_of(_link(CREATED, withdrawn)) == frozenset()
+    assert claimable_by(_link(CREATED, withdrawn)) == {"key:d-7"}
+
+
+def test_what_a_superseded_decision_may_still_bring_is_claimable_but_not_claimed() -> None:
+    link = _link(CREATED, MOVED)
+    assert claims_of(link) == {"key:d-8"}
+    assert claimable_by(link) == {"key:d-7", "key:d-8"}
+
+
+def test_the_first_who_claims_a_mark_keeps_it_until_it_comes_free() -> None:
+    ledger = Ledger(Target.DRIVERI)
+    jane, bob = _link(CREATED), replace(_link(CREATED), driver=BOB)
+    assert ledger.record(DRIVERI.nothing, jane, ()) == frozenset()
+    assert ledger.record(replace(DRIVERI.nothing, driver=BOB), bob, ()) == frozenset()
+    assert ledger.holder("key:d-7") == "jane"
+    assert ledger.record(bob, replace(DRIVERI.nothing, driver=BOB), ()) == frozenset()
+    assert ledger.record(jane, DRIVERI.nothing, ()) == {"key:d-7"}
+    assert ledger.holder("key:d-7") is None
+
+
+def test_a_key_goes_to_the_link_that_has_it_and_those_who_wait_for_it_look_again() -> None:
+    ledger = Ledger(Target.DRIVERI, claimed={"key:d-7": BOB})
+    confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))
+    assert ledger.record(_link(CREATED), confirmed, ()) == {"key:d-7"}
+    assert ledger.is_linked_elsewhere(BOB, Key("d-7"))
+    assert not ledger.is_linked_elsewhere(DRIVERI.driver, Key("D-7"))
+
+
+def test_a_key_that_its_link_has_left_is_linked_nowhere() -> None:
+    ledger = Ledger(Target.DRIVERI, linked={"key:d-7": DRIVERI.driver})
+    before = _link(*DRIVERI.linked())
+    after = _link(*DRIVERI.linked(), DRIVERI.fact(Confirmed, decision=0, key=None, profile={}))
+    ledger.record(before, after, ())
+    assert not ledger.is_linked_elsewhere(BOB, Key("D-7"))
+
+
+def test_who_waits_for_a_mark_that_comes_back_round_is_in_a_cycle() -> None:
+    claimed = {"key:d-1": DRIVERI.driver, "key:d-2": BOB, "key:d-3": CAROL}
+    ledger = Ledger(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-1"})
+    assert ledger.is_cycle(DRIVERI.driver, "key:d-2")
+    assert not ledger.is_cycle(PortalDriverId("dave"), "key:d-2")
+
+
+def test_who_waits_outside_a_cycle_of_others_is_in_none() -> None:
+    claimed = {"key:d-2": BOB, "key:d-3": CAROL}
+    ledger = Ledger(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-2"})
+    assert not ledger.is_cycle(DRIVERI.driver, "key:d-2")
+
+
+def test_a_wish_keeps_a_driverid_that_is_its_own() -> None:
+    own = MOTIVE.shown("501")
+    ledger = MOTIVE.ledger(own, claimed={"driverid:d-7": MOTIVE.driver})
+    assert ledger.yielded(MOTIVE.wish(), own) == MOTIVE.wish()

@@ -1,0 +1,52 @@
+"""A profile holds what the Portal says, trimmed, and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.profile import FIELDS, chosen, differing, tidy
+
+TEXTS = st.text(alphabet=" \tab", max_size=4)
+VALUES = st.dictionaries(st.sampled_from([*FIELDS, "shoe_size", "id"]), TEXTS)
+
+
+@given(values=VALUES)
+def test_a_tidy_profile_has_no_blanks_no_margins_and_no_unknown_fields(values: dict[str, str]) -> None:
+    profile = tidy(values)
+    assert profile == {name: values[name].strip() for name in FIELDS if values.get(name, "").strip()}
+    assert list(profile) == [name for name in FIELDS if name in profile]
+    assert tidy(profile) == profile
+
+
+def test_only_the_chosen_fields_that_are_there_are_kept() -> None:
+    assert chosen({"email": "e", "phone": "p"}, ["phone", "ref_id"]) == {"phone": "p"}
+
+
+@pytest.mark.parametrize(
+    ("wished", "shown"),
+    [
+        ({"phone": "+1 (303) 555-0142"}, {"phone": "3035550142"}),
+        ({"email": "Jane@Fleet.example"}, {"email": "jane@fleet.example"}),
+        ({}, {"email": "jane@fleet.example"}),
+    ],
+)
+def test_spelling_and_silence_do_not_differ(wished: dict[str, str], shown: dict[str, str]) -> None:
+    assert differing(wished, shown) == ()
+
+
+@pytest.mark.parametrize(
+    ("wished", "shown"),
+    [
+        ({"phone": "303-555-0142"}, {"phone": "303-555-0143"}),
+        ({"phone": "303-555-0142"}, {}),
+        ({"last_name": "Doe"}, {"last_name": "DOE"}),
+        ({"ref_id": "0042"}, {"ref_id": "42"}),
+    ],
+)
+def test_everything_else_differs(wished: dict[str, str], shown: dict[str, str]) -> None:
+    assert differing(wished, shown) == tuple(wished)
+
+
+def test_differences_are_sorted_and_leave_out_what_cannot_be_read() -> None:
+    wished = {"phone": "1", "last_name": "Doe", "email": "e"}
+    assert differing(wished, {}, unreadable=["phone"]) == ("email", "last_name")

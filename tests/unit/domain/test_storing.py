@@ -1,0 +1,39 @@
+"""A unit is what one transaction stores."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from domain.driver_link import DeleteRecalled
+from domain.storing import Position, Row, Unit
+from tests.support.scenario import DRIVERI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat(Row):
+    """Who sits where."""
+
+    TABLE: ClassVar[str] = "seats"
+    KEY: ClassVar[tuple[str, ...]] = ("number",)
+
+    number: int
+    name: str
+
+
+ANN, BEN, CAT = (Seat(number=number, name=name) for number, name in [(1, "ann"), (1, "ben"), (2, "cat")])
+
+
+def test_a_row_takes_the_place_of_one_with_the_same_key() -> None:
+    unit = Unit()
+    unit.keep([ANN, CAT, BEN])
+    assert list(unit.rows.values()) == [BEN, CAT]
+
+
+def test_a_unit_takes_over_another_apart_from_its_position() -> None:
+    event = DRIVERI.fact(DeleteRecalled)
+    unit, other = Unit(), Unit(events=[event], position=Position(name="a/b/0", at=7))
+    unit.keep([ANN])
+    other.keep([BEN])
+    other.remove(Seat, {"number": [2]})
+    unit.add(other)
+    assert (unit.events, list(unit.rows.values()), unit.position) == ([event], [BEN], None)
+    assert unit.removed == [(Seat, {"number": [2]})]

@@ -1,0 +1,84 @@
+"""What a portal driver's profile means for each target, and by which marks the two recognise each other."""
+
+import pytest
+
+from domain.identity import Key, Target
+from domain.wish import claims, key_mark, marks, to_change, to_restate, unreadable
+from tests.support.scenario import DRIVERI, JANE, MOTIVE
+
+WHOLE = {
+    **JANE,
+    "time_zone": "America/Denver",
+    "country": "US",
+    "driveri_group": "North",
+    "licence_number": "L-9971",
+    "licence_state": "CO",
+    "licence_country": "US",
+}
+PERSON = {"first_name": "Jane", "last_name": "Doe", "email": "jane@fleet.example", "phone": "303-555-0142"}
+LICENCE = {"licence_number": "L-9971", "licence_state": "CO"}
+
+
+def test_driveri_is_wished_what_it_can_show() -> None:
+    wish = DRIVERI.wish(WHOLE)
+    assert wish.profile == {**PERSON, **LICENCE, "licence_country": "US", "driveri_group": "North"}
+    assert (wish.key, wish.marks, wish.yielding_mark) == ("D-7", ("key:d-7",), "")
+
+
+def test_motive_is_wished_what_it_can_show_and_our_two_external_ids() -> None:
+    wish = MOTIVE.wish(WHOLE)
+    ours = {"ref_id": "0042", "portal_driver_id": "jane", "driveri_driver_id": "D-7"}
+    assert wish.profile == {**PERSON, **LICENCE, **ours, "time_zone": "America/Denver"}
+    assert (wish.key, wish.yielding_mark, wish.is_unkeyed) == (None, "driverid:d-7", False)
+
+
+@pytest.mark.parametrize(
+    ("ids", "key"),
+    [
+        ({"driveri_driver_id": "D-7", "ref_id": "0042"}, "D-7"),
+        ({"ref_id": "0042"}, "0042"),
+        ({"first_name": "Jane"}, None),
+    ],
+)
+def test_the_refid_stands_in_for_a_blank_driverid(ids: dict[str, str], key: str | None) -> None:
+    wish = DRIVERI.wish(ids)
+    assert (wish.key, wish.is_unkeyed) == (key, key is None)
+
+
+def test_marks_of_personal_data_are_digests_without_regard_to_case() -> None:
+    upper = {name: text.upper() for name, text in {**PERSON, **LICENCE}.items()}
+    found = marks(Target.MOTIVE, None, {**PERSON, **LICENCE})
+    assert found == marks(Target.MOTIVE, None, upper)
+    assert [mark.partition(":")[0] for mark in found] == ["email", "licence"]
+    assert not any(text.casefold() in mark for mark in found for text in (*PERSON.values(), *LICENCE.values()))
+
+
+def test_driveri_keys_are_marked_without_regard_to_case_and_motives_as_they_are() -> None:
+    assert key_mark(Target.DRIVERI, Key("D-7")) == key_mark(Target.DRIVERI, Key("d-7"))
+    assert key_mark(Target.MOTIVE, Key("501")) == "key:501"
+
+
+def test_claims_are_all_marks_and_the_one_that_yields() -> None:
+    profile = MOTIVE.wish(JANE).profile
+    expected = {*marks(Target.MOTIVE, Key("501"), profile), "driverid:d-7"}
+    assert claims(Target.MOTIVE, Key("501"), profile) == expected
+    assert claims(Target.DRIVERI, None, DRIVERI.wish(JANE).profile) == frozenset()
+
+
+def test_a_wish_can_do_without_the_driverid() -> None:
+    wish = MOTIVE.wish(JANE).without_yielding_mark()
+    assert "driveri_driver_id" not in wish.profile
+    assert (wish.waits_for, wish.yielding_mark) == ("driverid:d-7", "")
+
+
+def test_only_the_driverid_in_motive_is_ever_taken_away() -> None:
+    shown = {"ref_id": "0042", "email": "jane@fleet.example", "driveri_driver_id": "D-7"}
+    assert to_change(Target.MOTIVE, {"ref_id": "0042"}, shown) == ("driveri_driver_id",)
+    assert to_restate(Target.MOTIVE, {"ref_id": "0042"}, shown) == ("driveri_driver_id",)
+    assert to_change(Target.DRIVERI, {}, shown) == to_restate(Target.DRIVERI, {}, shown) == ()
+
+
+def test_what_cannot_be_read_back_is_restated_but_never_changed() -> None:
+    assert to_change(Target.DRIVERI, PERSON, {**PERSON, "phone": ""}) == ()
+    assert to_restate(Target.DRIVERI, PERSON, {**PERSON, "phone": ""}) == ("phone",)
+    assert [unreadable(target, PERSON) for target in Target] == [("phone",), ()]
