@@ -18,6 +18,7 @@ from eventsourcing.utils import TopicError, register_topic
 
 from domain import account, driver_link, portal, report
 from domain.event import Event
+from domain.storing import Record
 
 __all__ = ["account", "decoded", "driver_link", "new_mapper", "portal", "report"]
 
@@ -42,6 +43,12 @@ def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, st
     if wrong := _wrong_fields(event):
         return None, f"{stored.topic} cannot be read: missing or of another type: {', '.join(wrong)}"
     return event, ""
+
+
+def to_record(mapper: Mapper[UUID], position: int, stored: StoredEvent) -> Record:
+    """The record of a log at this position, decoded or not."""
+    event, reason = decoded(mapper, stored)
+    return Record(position=position, topic=stored.topic, body=stored.state, event=event, reason=reason)
 
 
 def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:

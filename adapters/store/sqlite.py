@@ -3,21 +3,19 @@
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import (
     IntegrityError,
-    Notification,
     PersistenceError,
     StoredEvent,
     Tracking,
 )
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
-from adapters.store.mapping import decoded, new_mapper, to_event
+from adapters.store.mapping import new_mapper, to_event, to_record
 from adapters.store.tables import Table, table_of
 from domain.event import Event
 from domain.storing import (
@@ -25,6 +23,7 @@ from domain.storing import (
     Record,
     Row,
     StoreConflict,
+    Stored,
     StoreFailed,
     Unit,
     Value,
@@ -73,15 +72,18 @@ class _Recorder(SQLiteProcessRecorder):
 
 
 def _write_rows(cursor: SQLiteCursor, unit: Unit) -> None:
-    for row, where in unit.removed:
-        statement = table_of(row).delete(where)
+    for removed, where in unit.removed:
+        statement = table_of(removed).delete(where)
         cursor.execute(statement.sql, statement.parameters)
-    for kind, rows in groupby(unit.rows.values(), key=type):
+    by_kind: dict[type[Row], list[Row]] = {}
+    for row in unit.rows.values():
+        by_kind.setdefault(type(row), []).append(row)
+    for kind, rows in by_kind.items():
         table: Table[Any] = table_of(kind)
         try:
             cursor.executemany(table.upsert(), [table.parameters(row) for row in rows])
         except _UNSTORABLE as failure:
-            raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
+            raise ValueError(f"a row of {kind.TABLE} cannot be stored: {failure}") from failure
 
 
 class SqliteLog:
@@ -96,18 +98,12 @@ class SqliteLog:
         """The records behind this position, in order."""
         with _failures():
             found = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
-        return [self._to_record(notification) for notification in found]
+        return [to_record(self._mapper, notification.id, notification) for notification in found]
 
     def end(self) -> int:
         """The position of the last record; 0 when there is none."""
         with _failures():
             return self._recorder.max_notification_id() or 0
-
-    def _to_record(self, notification: Notification) -> Record:
-        event, reason = decoded(self._mapper, notification)
-        return Record(
-            position=notification.id, topic=notification.topic, body=notification.state, event=event, reason=reason
-        )
 
 
 class SqliteStore:
@@ -141,16 +137,16 @@ class SqliteStore:
 
     def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
         """The events of each of these histories, in order, by one query."""
-        found: dict[UUID, list[Event]] = {each: [] for each in ids}
-        marks = ", ".join("?" for _ in found)
-        sql = (
-            "SELECT originator_id, originator_version, topic, state FROM stored_events "  # noqa: S608 - only marks
-            f"WHERE originator_id IN ({marks}) ORDER BY originator_id, originator_version"
-        )
-        for each, version, topic, state in self._fetch(sql, [each.hex for each in found]):
-            stored = StoredEvent(originator_id=UUID(each), originator_version=version, topic=topic, state=state)
-            found[UUID(each)].append(to_event(self._mapper, stored))
-        return found
+        stored = self._histories(ids)
+        return {each: [to_event(self._mapper, event) for _, event in events] for each, events in stored.items()}
+
+    def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
+        """The same histories as the log has them."""
+        stored = self._histories(ids)
+        return {
+            each: [to_record(self._mapper, position, event) for position, event in events]
+            for each, events in stored.items()
+        }
 
     def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
         """The ids of the histories behind this one, in the order of ids."""
@@ -180,29 +176,44 @@ class SqliteStore:
         found = self._fetch(statement.sql, statement.parameters)
         return {table.to_fields(by, values[:-1]): values[-1] for values in found}
 
-    def scan(self, row: type[R]) -> Iterator[R]:
-        """All rows in the order of their keys, a page at a time."""
-        table, last = table_of(row), None
-        while True:
-            statement = table.page(last, _SCAN)
-            page = [table.to_row(values) for values in self._fetch(statement.sql, statement.parameters)]
+    def scan(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows as they are stored, in the order of their keys, a page at a time."""
+        table = table_of(row)
+        page = self._page(table, None)
+        while page:
             yield from page
-            if len(page) < _SCAN:
-                return
-            last = page[-1]
+            page = self._page(table, page[-1]) if len(page) == _SCAN else []
 
-    def replace(self, rows: Mapping[type[Row], Iterable[Row]]) -> None:
+    def replace(self, tables: Mapping[type[Row], Iterable[Stored]]) -> None:
         """Put these rows in the place of all that these tables hold, in one transaction."""
         with _failures(), self._datastore.transaction(commit=True) as cursor:
-            for kind, each in rows.items():
-                table: Table[Any] = table_of(kind)
+            for kind, rows in tables.items():
+                table = table_of(kind)
                 emptied = table.delete({})
                 cursor.execute(emptied.sql, emptied.parameters)
-                cursor.executemany(table.upsert(), map(table.parameters, each))
+                cursor.executemany(table.upsert(), rows)
 
     def close(self) -> None:
         """Let go of the file."""
         self._datastore.close()
+
+    def _histories(self, ids: Collection[UUID]) -> dict[UUID, list[tuple[int, StoredEvent]]]:
+        wanted = {each.hex: each for each in ids}
+        found: dict[UUID, list[tuple[int, StoredEvent]]] = {each: [] for each in ids}
+        marks = ", ".join("?" for _ in wanted)
+        sql = (
+            "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "  # noqa: S608 - only marks
+            f"WHERE originator_id IN ({marks}) ORDER BY originator_id, originator_version"
+        )
+        for position, name, version, topic, state in self._fetch(sql, list(wanted)):
+            each = wanted[name]
+            stored = StoredEvent(originator_id=each, originator_version=version, topic=topic, state=state)
+            found[each].append((position, stored))
+        return found
+
+    def _page(self, table: Table[Any], behind: Stored | None) -> list[Stored]:
+        statement = table.page(behind, _SCAN)
+        return self._fetch(statement.sql, statement.parameters)
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with _failures(), self._datastore.transaction(commit=False) as cursor:

@@ -1,14 +1,17 @@
 """Rows as tables: the SQL that every relational store shares, with `?` for parameters."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from domain.storing import Row, Value, Where
+from domain.storing import Row, Stored, Value, Where
 
 R = TypeVar("R", bound=Row)
+
+_to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False).encode
 
 _TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"}
 
@@ -30,6 +33,8 @@ class Table(Generic[R]):
     json_columns: frozenset[str]
     boolean_columns: frozenset[str]
     declarations: tuple[str, ...]
+    json_places: tuple[int, ...]
+    values: Callable[[R], tuple[Any, ...]]
 
     def create(self) -> list[str]:
         """The statements that make the table and its indexes where they are not there yet."""
@@ -54,12 +59,10 @@ class Table(Generic[R]):
 
     def parameters(self, row: R) -> tuple[Any, ...]:
         """A row as the parameters of `upsert`."""
-        return tuple(
-            json.dumps(getattr(row, column), ensure_ascii=False, sort_keys=True)
-            if column in self.json_columns
-            else getattr(row, column)
-            for column in self.columns
-        )
+        values = list(self.values(row))
+        for place in self.json_places:
+            values[place] = _to_json(values[place])
+        return tuple(values)
 
     def delete(self, where: Where) -> Statement:
         """Remove the rows that match."""
@@ -74,10 +77,10 @@ class Table(Generic[R]):
             sql += f" ORDER BY {order_by}"
         return Statement(f"{sql} LIMIT {limit:d}" if limit is not None else sql, condition.parameters)
 
-    def page(self, behind: R | None, limit: int) -> Statement:
+    def page(self, behind: Stored | None, limit: int) -> Statement:
         """The rows behind this one, in the order of keys."""
         key = ", ".join(self.row.KEY)
-        values = () if behind is None else tuple(getattr(behind, column) for column in self.row.KEY)
+        values = () if behind is None else tuple(behind[self.columns.index(column)] for column in self.row.KEY)
         condition = f" WHERE ({key}) > ({', '.join('?' for _ in values)})" if values else ""
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
         return Statement(sql, values)
@@ -116,10 +119,13 @@ def table_of(row: type[R]) -> Table[R]:
 def _to_table(row: type[R]) -> Table[R]:
     hints = get_type_hints(row)
     types = {each.name: _plain(hints[each.name]) for each in fields(row)}
+    json_columns = frozenset(name for name, kind in types.items() if kind not in _TYPES)
     return Table(
         row=row,
         columns=tuple(types),
-        json_columns=frozenset(name for name, kind in types.items() if kind not in _TYPES),
+        json_columns=json_columns,
+        json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
+        values=attrgetter(*types),
         boolean_columns=frozenset(name for name, kind in types.items() if kind is bool),
         declarations=tuple(
             f"{name} {_TYPES.get(kind, 'TEXT')}{'' if _is_optional(hints[name]) else ' NOT NULL'}"

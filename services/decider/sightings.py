@@ -1,6 +1,6 @@
 """What the targets' reports tell of their rosters and of the walks, whatever is decided because of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from domain.identity import AccountId, Key, Target
 from domain.report import CallAnswered, ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
@@ -26,13 +26,9 @@ class RosterChanges:
     def __init__(self) -> None:
         self._rows: dict[str, RosterRow | None] = {}
 
-    def saw(self, row: RosterRow) -> None:
-        """The target shows this driver."""
-        self._rows[row.mark] = row
-
-    def lost(self, mark: str) -> None:
-        """The target shows the driver with this key no more."""
-        self._rows[mark] = None
+    def take(self, report: ReportEvent) -> None:
+        """Take over what a report tells of the roster."""
+        self._rows.update(sightings_of(report))
 
     def over(self, stored: Iterable[RosterRow]) -> list[RosterRow]:
         """The stored rows, with the batch's own news in their place."""
@@ -56,7 +52,7 @@ def roster_changes(reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]
     changes: dict[Place, RosterChanges] = {}
     for report in reports:
         place = AccountId(report.account), Target(report.target)
-        _take_sighting(changes.setdefault(place, RosterChanges()), *place, report)
+        changes.setdefault(place, RosterChanges()).take(report)
     return changes
 
 
@@ -87,11 +83,14 @@ def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
     return unit
 
 
-def _take_sighting(roster: RosterChanges, account: AccountId, target: Target, report: ReportEvent) -> None:
+def sightings_of(report: ReportEvent) -> Iterator[tuple[str, RosterRow | None]]:
+    """Which target drivers a report tells of, by the marks of their keys; None: there is none with it any more."""
+    account, target = AccountId(report.account), Target(report.target)
     if isinstance(report, CallAnswered) and report.left:
-        roster.lost(key_mark(target, Key(report.left)))
+        yield key_mark(target, Key(report.left)), None
     if isinstance(report, TargetDriverGone):
-        roster.lost(key_mark(target, Key(report.key)))
+        yield key_mark(target, Key(report.key)), None
     if isinstance(report, CallAnswered | TargetDriverSeen) and report.key:
         seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
-        roster.saw(to_roster_row(account, target, seen))
+        row = to_roster_row(account, target, seen)
+        yield row.mark, row

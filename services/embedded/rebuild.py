@@ -1,102 +1,110 @@
 """Which read models the embedded shape has, and where they are made anew."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from domain.identity import Target
-from domain.storing import Store
+from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
 from services.decider import read_models as decider
 from services.embedded.wiring import Embedded, open_beside
 from services.intake.read_models import KnownDriver
 from services.projector import read_models as projector
 from services.projector.app import ProjectorApp
-from services.rebuilding import folds
-from services.rebuilding.rebuilding import Difference, FromHistories, FromLog, Part, Step, compare, make, swap
+from services.rebuilding import folds, links, rosters
+from services.rebuilding.comparing import Difference
+from services.rebuilding.rebuilding import Model, Part, Step, compare, make, swap
+
+_FILES = "rebuild-"
 
 
 def rebuild(
     embedded: Embedded, folder: Path, *, is_check: bool, on_step: Callable[[Step], None]
 ) -> Iterator[tuple[str, Difference | None]]:
     """Each service's read models made anew: put in place or, in a check, compared. Raises `StoreFailed`."""
-    for part in parts(embedded):
-        with _beside(folder, part) as beside:
-            make(part, beside, on_step)
-            if is_check:
-                yield part.service, compare(part, beside)
-            else:
-                swap(part, beside)
-                yield part.service, None
+    made = parts(embedded)
+    with ExitStack() as stack:
+        besides = {part.service: stack.enter_context(_beside(folder, part)) for part in made}
+        make(made, besides, on_step)
+        for part in made:
+            if not is_check:
+                swap(part, besides[part.service])
+            yield part.service, compare(part, besides[part.service]) if is_check else None
 
 
 def parts(embedded: Embedded) -> list[Part]:
     """Every service's read models."""
-    accounts, intake = embedded.accounts_service.store, embedded.intake_service.store
-    from_accounts = FromLog(stream=accounts.log, fold=folds.accounts)
     return [
         Part(
             service="accounts",
-            store=accounts,
-            models=(AccountRow,),
-            sources=(FromLog(stream=accounts.log, fold=folds.accounts, is_own=True),),
+            store=embedded.accounts_service.store,
+            models=_as_made(AccountRow),
+            folds={"accounts": [folds.accounts]},
+            tables=(AccountRow,),
         ),
         Part(
             service="intake",
-            store=intake,
-            models=(KnownDriver,),
-            sources=(FromHistories(fold=folds.known_drivers),),
+            store=embedded.intake_service.store,
+            models=_as_made(KnownDriver),
+            folds={"intake": [folds.known_drivers]},
+            tables=(KnownDriver,),
         ),
-        _decider(embedded, from_accounts),
-        *(_projector(embedded, target, app, from_accounts) for target, app in embedded.projectors.items()),
+        _decider(embedded),
+        *(_projector(target, app) for target, app in embedded.projectors.items()),
     ]
 
 
-def _decider(embedded: Embedded, from_accounts: FromLog) -> Part:
-    reports = (app.service.store.log for app in embedded.projectors.values())
+def _decider(embedded: Embedded) -> Part:
+    made = (
+        AccountRow,
+        decider.WishRow,
+        decider.RosterMark,
+        decider.WalkRow,
+        decider.WalkFailureRow,
+        decider.LinkRow,
+        decider.DeleteRow,
+    )
+    reports = {app.service.name: [rosters.followed, folds.followed_walks] for app in embedded.projectors.values()}
     return Part(
         service="decider",
         store=embedded.decider_service.store,
-        models=(
-            AccountRow,
-            decider.WishRow,
-            decider.RosterRow,
-            decider.RosterMark,
-            decider.WalkRow,
-            decider.WalkFailureRow,
-            decider.LinkRow,
-            decider.ClaimRow,
-            decider.DeleteRow,
-        ),
-        sources=(
-            from_accounts,
-            FromLog(stream=embedded.intake_service.store.log, fold=folds.wishes),
-            *(FromLog(stream=stream, fold=folds.rosters) for stream in reports),
-            FromHistories(fold=folds.links),
-        ),
+        models=[
+            *_as_made(*made),
+            Model(row=decider.RosterRow, settled=rosters.followed_rows),
+            Model(row=decider.ClaimRow, settled=links.claim_rows),
+        ],
+        folds={"accounts": [folds.accounts], "intake": [folds.wishes], "decider": [links.links], **reports},
+        tables=(*made, rosters.Followed, links.Claimant),
+        finish=rosters.followed_marks,
     )
 
 
-def _projector(embedded: Embedded, target: Target, app: ProjectorApp, from_accounts: FromLog) -> Part:
-    store = app.service.store
+def _projector(target: Target, app: ProjectorApp) -> Part:
+    made = (AccountRow, projector.WishedRow, projector.DeliveryRow, projector.WalkRow)
     return Part(
         service=app.service.name,
-        store=store,
-        models=(AccountRow, projector.WishedRow, projector.DeliveryRow, projector.RosterRow, projector.WalkRow),
-        sources=(
-            from_accounts,
-            FromLog(stream=embedded.decider_service.store.log, fold=folds.wished(target)),
-            FromLog(stream=store.log, fold=folds.reports, is_own=True),
-        ),
+        store=app.service.store,
+        models=[*_as_made(*made), Model(row=projector.RosterRow, settled=rosters.shown_rows)],
+        folds={
+            "accounts": [folds.accounts],
+            "decider": [folds.wished(target)],
+            app.service.name: [folds.deliveries, folds.walks, rosters.shown],
+        },
+        tables=(*made, rosters.Shown),
     )
+
+
+def _as_made(*rows: type[Row]) -> list[Model]:
+    return [Model(row=row) for row in rows]
 
 
 @contextmanager
 def _beside(folder: Path, part: Part) -> Iterator[Store]:
     """An empty store for a service's read models, gone afterwards; so are the leftovers of one that was killed."""
-    path = folder / "rebuild.sqlite"
+    path = folder / f"{_FILES}{part.service}.sqlite"
     _remove(path)
-    beside = open_beside(path, part.models)
+    beside = open_beside(path, part.tables)
     try:
         yield beside
     finally:

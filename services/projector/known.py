@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
 from domain.report import CallAnswered, Outcome, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
 from services.projector.read_models import DeliveryRow, RosterRow, WalkRow, WishedRow, to_order
+
+R = TypeVar("R", bound=RosterRow)
 
 Sighting = CallAnswered | TargetDriverSeen | TargetDriverGone
 """A report that tells of a target driver."""
@@ -48,15 +51,16 @@ def keys_of(report: Sighting) -> Iterator[str]:
         yield report.key
 
 
-def shown_after(known: RosterRow, report: Sighting) -> RosterRow:
+def shown_after(known: R, report: Sighting) -> R:
     """The target driver of this row after a report that tells of it."""
-    at = report.at.isoformat()
+    at, version = report.at.isoformat(), report.originator_version
     match report:
         case TargetDriverGone():
-            return replace(known, at=at, version=report.originator_version, is_there=False)
+            return replace(known, at=at, version=version, is_there=False, active=False, profile={})
         case CallAnswered() if report.key != known.key:
             return replace(known, at=at, is_there=False, active=False, profile={})
-    version = report.originator_version if isinstance(report, TargetDriverSeen) else known.version
+        case CallAnswered():
+            version = known.version
     return replace(known, at=at, version=version, is_there=True, active=report.active, profile=report.profile)
 
 

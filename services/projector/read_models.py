@@ -1,12 +1,11 @@
 """What a projector knows: the newest decision of each link, what was answered, and its target's roster."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from domain.driver_link import Decision
 from domain.identity import Key
 from domain.profile import Profile
-from domain.roster import TargetDriver
 from domain.storing import Row
 
 
@@ -25,7 +24,8 @@ class Order:
 
     def to_json(self) -> dict[str, Any]:
         """The order as plain JSON."""
-        return {**asdict(self), "fields": list(self.fields)}
+        stored: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**stored, "profile": dict(self.profile), "fields": list(self.fields)}
 
 
 def to_order(decision: Decision) -> Order:
@@ -126,8 +126,3 @@ class StartedCall(Row):
     account: str
     driver: str
     body: dict[str, Any]
-
-
-def to_target_driver(row: RosterRow) -> TargetDriver:
-    """The target driver that a row stands for."""
-    return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile)

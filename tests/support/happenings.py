@@ -9,7 +9,6 @@ from math import prod
 from typing import Protocol
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from domain.account import Mode
 from domain.identity import Key, PortalDriverId, Target
@@ -149,11 +148,8 @@ BY_HAND: Mapping[Target, Sequence[Kind]] = {
 """Somebody changes the target itself."""
 
 
-def happenings(*kinds: Kind, fewest: int = 20) -> SearchStrategy[list[Happening]]:
+@st.composite
+def happenings(draw: st.DrawFn, *kinds: Kind, fewest: int = 20) -> list[Happening]:
     """Up to twice so many happenings of these kinds; a kind that is named twice is drawn twice as often."""
-
-    def to_happening(number: int) -> Happening:
-        rest, place = divmod(number, len(kinds))
-        return kinds[place].happening(rest)
-
-    return st.lists(_NUMBERS.map(to_happening), min_size=fewest, max_size=2 * fewest)
+    numbers = draw(st.lists(_NUMBERS, min_size=fewest, max_size=2 * fewest))
+    return [kinds[number % len(kinds)].happening(number // len(kinds)) for number in numbers]

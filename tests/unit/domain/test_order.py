@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import Mode
-from domain.driver_link import CreateDecided, DeleteDecided, LinkEvent
+from domain.driver_link import CreateDecided, LinkEvent
 from domain.identity import PortalDriverId, Target
 from domain.portal import Change, DriverCreated, PortalDriver, Statement
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
@@ -39,16 +39,15 @@ def _state(simulation: Simulation, driver: PortalDriverId, text: str) -> None:
         simulation.state(driver, profile)
 
 
-def _told(events: Sequence[LinkEvent]) -> dict[str, list[LinkEvent]]:
-    """Each driver's facts, without the guard's figures, which count everybody's deletes."""
+def _told(log: Sequence[LinkEvent]) -> dict[str, list[dict[str, object]]]:
+    """Each driver's facts without their reasons: the guard's figures there count everybody's deletes."""
     stories = defaultdict(list)
-    for event in events:
-        is_delete = isinstance(event, DeleteDecided)
-        stories[event.driver].append(replace(event, because={}) if is_delete else event)
+    for event in log:
+        stories[event.driver].append({"fact": event.TOPIC, **asdict(event), "because": None})
     return stories
 
 
-def _story(target: Target, changes: Changes, *, is_answered: bool) -> dict[str, list[LinkEvent]]:
+def _story(target: Target, changes: Changes, *, is_answered: bool) -> dict[str, list[dict[str, object]]]:
     simulation = Simulation(target)
     simulation.walk()
     for driver, text in changes:

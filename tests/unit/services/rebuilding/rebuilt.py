@@ -1,0 +1,37 @@
+"""The read models of a data folder, made anew."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.embedded.rebuild import rebuild
+from services.embedded.settings import EmbeddedSettings
+from services.embedded.wiring import Embedded, open_embedded
+from services.rebuilding.comparing import Difference
+from services.rebuilding.rebuilding import Step
+
+
+def checked(folder: Path) -> list[Difference]:
+    """What a check finds."""
+    return [difference for difference in run(folder, is_check=True).values() if difference]
+
+
+def put_in_place(folder: Path) -> None:
+    """Make every read model anew, and keep it."""
+    run(folder, is_check=False)
+
+
+def run(folder: Path, *, is_check: bool, steps: list[Step] | None = None) -> dict[str, Difference | None]:
+    seen = [] if steps is None else steps
+    with opened(folder) as embedded:
+        return dict(rebuild(embedded, folder, is_check=is_check, on_step=seen.append))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Embedded]:
+    """The services of a folder, at rest."""
+    embedded = open_embedded(EmbeddedSettings(data=folder))
+    try:
+        yield embedded
+    finally:
+        embedded.close()

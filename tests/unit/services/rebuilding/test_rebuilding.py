@@ -1,0 +1,243 @@
+"""Read models made anew are as they were kept: a replay equals what happened."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from domain.identity import Target
+from domain.ledger import claims_of
+from domain.storing import DeadLetter, Row, Stored, Unit, Where
+from services.accounts.read_models import AccountRow
+from services.decider import read_models as decider
+from services.decider import wiring as decider_wiring
+from services.embedded.rebuild import parts
+from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.projector import read_models as projector
+from services.projector import wiring as projector_wiring
+from services.rebuilding.rebuilding import Step
+from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
+from tests.unit.services.rebuilding.rebuilt import checked, opened, put_in_place, run
+
+R = TypeVar("R", bound=Row)
+
+WORK: dict[str, tuple[type[Row], ...]] = {
+    "intake": (SnapshotDriver, DeadLetter),
+    "decider": (decider.Look, decider.CatchUp, DeadLetter),
+    "projector-driveri": (projector.Task, projector.StartedCall, DeadLetter),
+    "projector-motive": (projector.Task, projector.StartedCall, DeadLetter),
+}
+
+
+def tables(folder: Path) -> dict[tuple[str, str], list[Stored]]:
+    """Every row of every service."""
+    with opened(folder) as embedded:
+        stores = {service.name: service.store for service in embedded.services}
+        models = {(part.service, model.row) for part in parts(embedded) for model in part.models}
+        models |= {(service, row) for service, rows in WORK.items() for row in rows}
+        return {(service, row.TABLE): list(stores[service].scan(row)) for service, row in models}
+
+
+def tampered(folder: Path, service: str, *, rows: tuple[Row, ...] = (), removed: type[Row] | None = None) -> None:
+    """Store rows beside the log, as nobody should."""
+    with opened(folder) as embedded:
+        unit = Unit()
+        unit.keep(rows)
+        if removed:
+            unit.remove(removed, {})
+        next(each.store for each in embedded.services if each.name == service).commit(unit)
+
+
+def first(folder: Path, service: str, row: type[R], where: Where | None = None) -> R:
+    with opened(folder) as embedded:
+        return next(each.store for each in embedded.services if each.name == service).select(row, where)[0]
+
+
+def test_a_check_of_an_untouched_folder_finds_nothing(folder: Path) -> None:
+    before = tables(folder)
+    assert checked(folder) == []
+    assert tables(folder) == before
+
+
+def test_read_models_put_in_place_are_as_they_were(folder: Path) -> None:
+    before = tables(folder)
+    put_in_place(folder)
+    assert tables(folder) == before
+
+
+def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
+    with opened(folder) as embedded:
+        made = {part.service: {model.row for model in part.models} for part in parts(embedded)}
+    there = {
+        "intake": {KnownDriver, SnapshotDriver},
+        "decider": {*decider_wiring.ROWS},
+        "projector-driveri": {*projector_wiring.ROWS},
+        "projector-motive": {*projector_wiring.ROWS},
+    }
+    for service, rows in there.items():
+        assert made[service] | {*WORK[service]} == rows | {DeadLetter}
+
+
+def test_lost_read_models_come_back(folder: Path) -> None:
+    before = tables(folder)
+    with opened(folder) as embedded:
+        for part in parts(embedded):
+            part.store.replace({model.row: () for model in part.models})
+    put_in_place(folder)
+    assert tables(folder) == before
+
+
+def test_work_in_hand_is_left_alone(folder: Path) -> None:
+    before = tables(folder)
+    assert before["projector-motive", "tasks"]
+    put_in_place(folder)
+    after = tables(folder)
+    for service, rows in WORK.items():
+        for row in rows:
+            assert after[service, row.TABLE] == before[service, row.TABLE]
+
+
+def test_nothing_happens_because_of_a_rebuild(folder: Path) -> None:
+    put_in_place(folder)
+    twins = both_targets(ACME)
+    services = SteppedServices(folder, twins)
+    services.decide()
+    before = len(logged(services.decider_store))
+    for _ in range(3):
+        services.decide()
+    assert len(logged(services.decider_store)) == before
+    services.close()
+
+
+@pytest.mark.parametrize(
+    ("service", "row", "driver", "change", "expected"),
+    [
+        ("accounts", AccountRow, "", {"is_on": False}, "accounts acme, column is_on: kept 0, rebuilt 1"),
+        ("intake", KnownDriver, "p1", {"missed": True}, "known_drivers acme/p1, column missed: kept 1, rebuilt 0"),
+        ("decider", decider.WishRow, "p1", {"sequence": 99}, "wishes acme/p1, column sequence: kept 99, rebuilt 2"),
+        (
+            "decider",
+            decider.ClaimRow,
+            "p4",
+            {"driver": "p7"},
+            "claims acme/driveri/key:d4, column driver: kept 'p7', rebuilt 'p4'",
+        ),
+        (
+            "projector-motive",
+            projector.DeliveryRow,
+            "p4",
+            {"answers": 7},
+            "deliveries acme/p4, column answers: kept 7, rebuilt 1",
+        ),
+    ],
+)
+def test_a_row_that_the_log_does_not_explain_is_named(
+    folder: Path, service: str, row: type[Row], driver: str, change: dict[str, Any], expected: str
+) -> None:
+    where = {"driver": driver} if driver else None
+    tampered(folder, service, rows=(replace(first(folder, service, row, where), **change),))
+    assert [str(each) for each in checked(folder)] == [f"{service}, {expected}"]
+    put_in_place(folder)
+    assert checked(folder) == []
+
+
+def test_personal_data_is_never_named(folder: Path) -> None:
+    seen = replace(first(folder, "decider", decider.RosterRow, {"mark": "key:d4"}), profile={"last_name": "Secret"})
+    wish = replace(
+        first(folder, "projector-motive", projector.WishedRow, {"driver": "p4"}), body={"last_name": "Secret"}
+    )
+    tampered(folder, "decider", rows=(seen,))
+    tampered(folder, "projector-motive", rows=(wish,))
+    assert [str(each) for each in checked(folder)] == [
+        "decider, roster acme/driveri/key:d4, column profile: kept (personal data), rebuilt (personal data)",
+        "projector-motive, wished acme/p4, column body: kept (personal data), rebuilt (personal data)",
+    ]
+
+
+def test_a_row_too_many_and_a_row_too_few_are_named(folder: Path) -> None:
+    surplus = replace(first(folder, "decider", decider.DeleteRow), driver="p0")
+    tampered(folder, "decider", rows=(surplus,))
+    tampered(folder, "projector-driveri", removed=projector.WalkRow)
+    assert [str(each) for each in checked(folder)] == [
+        "decider, deletes acme/driveri/p0, the whole row: kept a row, rebuilt nothing",
+        "projector-driveri, walks acme, the whole row: kept nothing, rebuilt a row",
+    ]
+
+
+def test_a_service_that_lags_is_rebuilt_as_far_as_it_has_read(folder: Path) -> None:
+    services = SteppedServices(folder, both_targets(ACME))
+    services.state("p1", person(1, last_name="Later"))
+    services.delete("p9")
+    services.state("p11", person(11))
+    services.close()
+    assert checked(folder) == []
+    before = tables(folder)
+    put_in_place(folder)
+    assert tables(folder) == before
+
+
+def test_dead_letters_have_no_part_in_read_models(folder: Path) -> None:
+    services = SteppedServices(folder, both_targets(ACME))
+    lost = Unit()
+    lost.remove(decider.WishRow, {"driver": "p10"})
+    services.decider_store.commit(lost)
+    services.decide()
+    assert services.decider_store.count(DeadLetter) == {(): 1}
+    services.state("p10", person(10, last_name="Back"))
+    services.decide()
+    services.close()
+    assert checked(folder) == []
+
+
+def test_the_store_beside_is_gone_afterwards_and_so_are_leftovers(folder: Path) -> None:
+    (folder / "rebuild-decider.sqlite").write_bytes(b"killed" * 1_000)
+    (folder / "rebuild-decider.sqlite-wal").write_bytes(b"killed")
+    assert checked(folder) == []
+    put_in_place(folder)
+    assert list(folder.glob("rebuild*")) == []
+
+
+def test_the_steps_of_every_log_lead_to_its_end(folder: Path) -> None:
+    steps: list[Step] = []
+    run(folder, is_check=True, steps=steps)
+    with opened(folder) as embedded:
+        ends = {service.name: service.store.log.end() for service in embedded.services}
+    by_service = {name: [step for step in steps if step.service == name] for name in ends}
+    for name, end in ends.items():
+        assert [step.done for step in by_service[name]] == sorted(step.done for step in by_service[name])
+        assert {step.total for step in by_service[name]} == {end}
+        assert by_service[name][-1].done == end
+
+
+def test_a_mark_that_two_have_claimed_stays_with_the_first(tmp_path: Path) -> None:
+    services = SteppedServices(tmp_path, both_targets())
+    services.add()
+    services.run()
+    services.state("p1", person(1))
+    services.decide()
+    services.follow(Target.MOTIVE)
+    late = services.made(Target.MOTIVE, services.start(Target.MOTIVE))
+    services.state("p1", person(1, email="other@fleet.test"))
+    services.decide()
+    services.state("p2", person(2, email="p1@fleet.test"))
+    services.decide()
+    services.answer(Target.MOTIVE, late)
+    services.decide()
+    (email,) = (mark for mark in claims_of(services.link("p2", Target.MOTIVE)) if mark.startswith("email:"))
+    assert email in claims_of(services.link("p1", Target.MOTIVE))
+    assert [row.driver for row in services.decider_store.select(decider.ClaimRow, {"mark": email})] == ["p2"]
+    services.close()
+    assert checked(tmp_path) == []
+
+
+def test_an_id_that_changed_in_letter_case_alone_is_still_there(tmp_path: Path) -> None:
+    services = SteppedServices(tmp_path, both_targets())
+    services.add()
+    services.state("p1", person(1))
+    services.run()
+    services.state("p1", person(1, driveri_driver_id="d1"))
+    services.run()
+    assert [row.key for row in services.decider_store.select(decider.RosterRow, {"target": "driveri"})] == ["d1"]
+    services.close()
+    assert checked(tmp_path) == []
