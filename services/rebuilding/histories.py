@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from domain.event import Event
 from domain.storing import DeadLetter, Record, Store, Unit
 
-_PAGE = 500
+_PAGE = 250
 """Histories that are held at a time."""
 
 History = Sequence[tuple[int, Event]]

@@ -38,21 +38,21 @@ _FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Happening:
     """A call on the simulation, or on its target, that prints as what it is."""
 
-    method: Callable[..., object]
-    arguments: Mapping[str, object]
-    is_by_hand: bool
+    def __init__(self, method: Callable[..., object], arguments: Mapping[str, object], *, is_by_hand: bool) -> None:
+        self._method = method
+        self._arguments = arguments
+        self._is_by_hand = is_by_hand
 
     def __call__(self, simulation: Simulation) -> None:
         """Let it happen."""
-        self.method(simulation.target if self.is_by_hand else simulation, **self.arguments)
+        self._method(simulation.target if self._is_by_hand else simulation, **self._arguments)
 
     def __repr__(self) -> str:
         """The call as it would be written."""
-        return f"{self.method.__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+        return f"{self._method.__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments.items())})"
 
 
 class Choices(Protocol):
@@ -82,7 +82,7 @@ class Kind:
 
     def happening(self, number: int) -> Happening:
         """The happening of this kind that the number means."""
-        return Happening(self.method, _chosen(number, self.arguments), self.is_by_hand)
+        return Happening(self.method, _chosen(number, self.arguments), is_by_hand=self.is_by_hand)
 
 
 class _Profiles:

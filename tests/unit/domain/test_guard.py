@@ -1,5 +1,6 @@
 """The guard against mass deletion: how many deletes a day go out without a person, whatever happens."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -64,22 +65,16 @@ def test_an_approval_lasts_for_a_day() -> None:
     assert has_expired(NOON, NOON + APPROVAL_LASTS + timedelta(seconds=1))
 
 
-def _unapproved(log: list[LinkEvent]) -> list[DeleteDecided]:
-    """The deletes that went out for deletions in the Portal that no person has approved."""
-    judged = {(event.driver, event.originator_version + 1) for event in log if isinstance(event, DeleteApproved)}
+def _most_in_a_window(log: Sequence[LinkEvent]) -> int:
+    """How many drivers were deleted in the worst sliding window, without a person's word on any of their deletes."""
+    approved = {(event.driver, event.originator_version + 1) for event in log if isinstance(event, DeleteApproved)}
     deletes = [event for event in log if isinstance(event, DeleteDecided) and event.key]
-    approved = {
-        (event.driver, event.sequence) for event in deletes if (event.driver, event.originator_version) in judged
-    }
-    return [event for event in deletes if (event.driver, event.sequence) not in approved]
-
-
-def _most_in_a_window(deletes: list[DeleteDecided]) -> int:
-    """How many different drivers were deleted in the worst sliding window."""
-    return max(
-        (len({other.driver for other in deletes if timedelta(0) <= event.at - other.at < WINDOW}) for event in deletes),
-        default=0,
-    )
+    worst = 0
+    for last in deletes:
+        window = [event for event in deletes if timedelta(0) <= last.at - event.at < WINDOW]
+        judged = {event.driver for event in window if (event.driver, event.originator_version) in approved}
+        worst = max(worst, len({event.driver for event in window} - judged))
+    return worst
 
 
 _TWELVE = _drivers(12)
@@ -111,7 +106,7 @@ def test_no_window_has_more_deletes_without_approval_than_the_limit(days: list[H
     for happening in days:
         happening(simulation)
     simulation.settle()
-    assert _most_in_a_window(_unapproved(simulation.decider.log)) <= Guard(staying=12).limit
+    assert _most_in_a_window(simulation.decider.log) <= Guard(staying=12).limit
 
 
 def test_creates_and_updates_go_on_while_deletes_are_held() -> None:
