@@ -84,8 +84,6 @@ def main() -> None:
     os.umask(0o077)
     try:
         app()
-    except KeyboardInterrupt:
-        sys.exit(130)
     except (*_CLEAR, ExceptionGroup) as failure:
         clear = _clear(failure)
         if clear is None:

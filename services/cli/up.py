@@ -38,8 +38,12 @@ async def _up(settings: EmbeddedSettings) -> None:
 
 
 def sandbox(
-    driveri_port: Annotated[int, typer.Option(help="The port of Driveri's sandbox; 0: any free one.")] = 8101,
-    motive_port: Annotated[int, typer.Option(help="The port of Motive's sandbox; 0: any free one.")] = 8102,
+    driveri_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port of Driveri's sandbox; 0: any free one.")
+    ] = 8101,
+    motive_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port of Motive's sandbox; 0: any free one.")
+    ] = 8102,
     seed: Annotated[
         Path | None,
         typer.Option(help="A folder with driveri.json and motive.json; else the sample.", show_default=False),

@@ -28,7 +28,7 @@ class RosterChanges:
 
     def take(self, report: ReportEvent) -> None:
         """Take over what a report tells of the roster."""
-        self._rows.update(sightings_of(report))
+        self._rows.update((mark, row_after(mark, report)) for mark in marks_told_of(report))
 
     def over(self, stored: Iterable[RosterRow]) -> list[RosterRow]:
         """The stored rows, with the batch's own news in their place."""
@@ -83,14 +83,21 @@ def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
     return unit
 
 
-def sightings_of(report: ReportEvent) -> Iterator[tuple[str, RosterRow | None]]:
-    """Which target drivers a report tells of, by the marks of their keys; None: there is none with it any more."""
-    account, target = AccountId(report.account), Target(report.target)
+def marks_told_of(report: ReportEvent) -> Iterator[str]:
+    """The target drivers that a report tells of, by the marks of their keys."""
+    target = Target(report.target)
     if isinstance(report, CallAnswered) and report.left:
-        yield key_mark(target, Key(report.left)), None
-    if isinstance(report, TargetDriverGone):
-        yield key_mark(target, Key(report.key)), None
-    if isinstance(report, CallAnswered | TargetDriverSeen) and report.key:
-        seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
-        row = to_roster_row(account, target, seen)
-        yield row.mark, row
+        yield key_mark(target, Key(report.left))
+    if isinstance(report, CallAnswered | TargetDriverSeen | TargetDriverGone) and report.key:
+        yield key_mark(target, Key(report.key))
+
+
+def row_after(mark: str, report: ReportEvent) -> RosterRow | None:
+    """The target driver of this mark after a report that tells of it; None: there is none any more."""
+    target = Target(report.target)
+    if not isinstance(report, CallAnswered | TargetDriverSeen) or not report.key:
+        return None
+    if key_mark(target, Key(report.key)) != mark:
+        return None
+    seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
+    return to_roster_row(AccountId(report.account), target, seen)

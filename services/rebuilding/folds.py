@@ -48,10 +48,10 @@ def wished(target: Target) -> Fold:
 
 
 def _wished(target: Target, history: History) -> Iterator[Row]:
-    events = (event for _, event in reversed(history) if isinstance(event, LinkEvent) and event.target == target)
-    newest = next((row for event in events if (row := wished_after(event))), None)
-    if newest:
-        yield newest
+    events = [event for _, event in history if isinstance(event, LinkEvent)]
+    if events and events[0].target == target:
+        newest = next((row for event in reversed(events) if (row := wished_after(event))), None)
+        yield from [newest] if newest else []
 
 
 def deliveries(_: Store, histories: Sequence[History]) -> Unit:

@@ -12,7 +12,7 @@ from domain.event import Event
 from domain.report import CallAnswered, ReportEvent
 from domain.storing import Row, Store, Stored, Unit
 from services.decider import read_models as decider
-from services.decider.sightings import sightings_of
+from services.decider.sightings import marks_told_of, row_after
 from services.projector.known import Sighting, keys_of, shown_after
 from services.projector.read_models import RosterRow
 from services.rebuilding.histories import History
@@ -85,15 +85,17 @@ def followed(beside: Store, histories: Sequence[History]) -> Unit:
     positions = {(row.account, row.target, row.mark): row.position for row in known}
     unit = Unit()
     unit.keep(
-        _followed(place, position, row) for place, (position, row) in told.items() if position > positions.get(place, 0)
+        _followed(place, position, row_after(place[2], report))
+        for place, (position, report) in told.items()
+        if position > positions.get(place, 0)
     )
     return unit
 
 
-def _of_marks(event: Event) -> Iterator[tuple[tuple[str, str, str], decider.RosterRow | None]]:
+def _of_marks(event: Event) -> Iterator[tuple[tuple[str, str, str], ReportEvent]]:
     if isinstance(event, ReportEvent):
-        for mark, row in sightings_of(event):
-            yield (event.account, event.target, mark), row
+        for mark in marks_told_of(event):
+            yield (event.account, event.target, mark), event
 
 
 def _followed(place: tuple[str, str, str], position: int, row: decider.RosterRow | None) -> Followed:
