@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from domain.identity import PortalDriverId
+from domain.identity import PortalDriverId, Target
 
 WINDOW = timedelta(hours=24)
 APPROVAL_LASTS = timedelta(hours=24)
@@ -53,9 +53,9 @@ class Guard:
         return {"limit": self.limit, "deleted": len(self.deleted), "held": self.held}
 
 
-def digest(holds: Iterable[tuple[PortalDriverId, int]]) -> str:
-    """What names exactly this set of held deletes: driver and version of the hold."""
-    text = "\n".join(f"{driver}\x1f{version}" for driver, version in sorted(holds))
+def digest(target: Target, holds: Iterable[tuple[PortalDriverId, int]]) -> str:
+    """What names exactly this set of held deletes on this target: driver and version of the hold."""
+    text = f"{target}\n" + "\n".join(f"{driver}\x1f{version}" for driver, version in sorted(holds))
     return sha256(text.encode()).hexdigest()[:16]
 
 

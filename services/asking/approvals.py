@@ -52,7 +52,7 @@ def _to_set(account: str, target: Target, deletes: tuple[HeldDelete, ...]) -> He
     return HeldSet(
         account=account,
         target=str(target),
-        digest=digest((PortalDriverId(each.driver), each.hold) for each in deletes),
+        digest=digest(target, [(PortalDriverId(each.driver), each.hold) for each in deletes]),
         since=min(each.since for each in deletes),
         drivers=deletes,
     )

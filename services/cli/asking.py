@@ -10,6 +10,7 @@ import typer
 
 from domain.identity import Target
 from services.cli.printing import err, out, print_json, print_table
+from services.cli.reaching import CommandRefused
 from services.cli.running import AccountArgument, DataOption, JsonOption, ask
 
 _PAGE = 500
@@ -123,12 +124,23 @@ def events(
 
 def _events(data: Path | None, query: dict[str, Any], *, is_following: bool) -> Iterator[dict[str, Any]]:
     while True:
-        page = ask(data, lambda services: services.get("/events", **query))
+        page = _page(data, query, is_patient=is_following and "cursor" in query)
         yield from page["events"]
         query["cursor"] = page["cursor"]
         if page["is_end"]:
             if not is_following:
                 return
+            time.sleep(_FOLLOW_EVERY)
+
+
+def _page(data: Path | None, query: dict[str, Any], *, is_patient: bool) -> dict[str, Any]:
+    """The next page; who follows waits while the services end and start again."""
+    while True:
+        try:
+            return dict(ask(data, lambda services: services.get("/events", **query)))
+        except CommandRefused:
+            if not is_patient:
+                raise
             time.sleep(_FOLLOW_EVERY)
 
 
@@ -148,7 +160,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell one driver's story: how they stand on each target, what was done, and why."""
-    answer = ask(data, lambda services: services.get(f"/accounts/{account}/drivers/{driver}"))
+    answer = ask(data, lambda services: services.get(f"/accounts/{account}/explanation", driver=driver))
     if as_json:
         print_json(answer.get("explanation", answer))
     elif "candidates" in answer:

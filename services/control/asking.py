@@ -36,7 +36,7 @@ class AskingRoutes:
             Route("/status", self._status),
             Route("/events", self._events),
             Route("/accounts/{account}/links", self._links),
-            Route("/accounts/{account}/drivers/{text:path}", self._explain),
+            Route("/accounts/{account}/explanation", self._explain),
         ]
 
     async def _progress(self, _: Request) -> Response:
@@ -91,7 +91,7 @@ class AskingRoutes:
         ]
 
     async def _explain(self, request: Request) -> Response:
-        account, text = await self._known(request.path_params["account"]), request.path_params["text"]
+        account, text = await self._known(request.path_params["account"]), request.query_params.get("driver", "")
         found = await self._decider.call(find_drivers, self._decider.store, account, text)
         if len(found) > 1:
             return JSONResponse({"candidates": [each.to_json() for each in found]})

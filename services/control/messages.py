@@ -1,8 +1,8 @@
 """What a command sends, checked where it comes in."""
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from domain.account import Mode, Tier
@@ -51,11 +51,17 @@ class TurnSync(ByPerson):
     on: bool
 
 
+def _sendable(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("must be plain ASCII on one line")
+    return text
+
+
 class Connect(Message):
     """An account's credentials at a target; never logged."""
 
     target: Target
-    values: dict[str, str] = Field(repr=False)
+    values: dict[str, Annotated[str, AfterValidator(_sendable)]] = Field(repr=False)
 
 
 class StatedLine(Message):
@@ -82,12 +88,21 @@ class FinishSnapshot(Message):
     refused: tuple[StatedLine, ...] = ()
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+
+
 class StateDriver(Message):
     """One driver, from the command line. `create` and `update` say what the caller believes to be the case."""
 
     action: Literal["create", "update", "delete"]
-    driver: str = Field(min_length=1, max_length=200)
-    profile: dict[str, str] = Field(default_factory=dict)
+    driver: Printable = Field(min_length=1, max_length=200)
+    profile: dict[str, Printable] = Field(default_factory=dict)
 
 
 class Judge(ByPerson):

@@ -3,9 +3,9 @@
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, HttpUrl, ValidationError
+from pydantic import Field, HttpUrl, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -44,6 +44,14 @@ class EmbeddedSettings(BaseSettings):
         default="external_ids_attributes", description="How an update of a Motive user spells its external ids."
     )
 
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if self.driveri_active_status.casefold() == self.driveri_deleted_status.casefold():
+            raise ValueError("DRIVERLINK_DRIVERI_ACTIVE_STATUS and ..._DELETED_STATUS must differ")
+        if self.motive_portal_integration == self.motive_driveri_integration:
+            raise ValueError("DRIVERLINK_MOTIVE_PORTAL_INTEGRATION and ..._DRIVERI_INTEGRATION must differ")
+        return self
+
 
 def read_settings(data: Path | None = None) -> EmbeddedSettings:
     """The settings from the environment, with the data folder given; raises `WrongSettings`."""
@@ -51,8 +59,12 @@ def read_settings(data: Path | None = None) -> EmbeddedSettings:
     try:
         return EmbeddedSettings(data=data) if data else EmbeddedSettings()
     except ValidationError as wrong:
-        found = (f"DRIVERLINK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong.errors())
-        raise WrongSettings("; ".join(found)) from None
+        raise WrongSettings("; ".join(map(_problem, wrong.errors()))) from None
+
+
+def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's own shape
+    named = f"DRIVERLINK_{str(error['loc'][0]).upper()}: " if error["loc"] else ""
+    return f"{named}{error['msg'].removeprefix('Value error, ')}"
 
 
 def _check_names() -> None:

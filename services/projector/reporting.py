@@ -21,6 +21,10 @@ from services.runtime.clock import Clock
 _FIRST_DELAY, _LONGEST_DELAY = 2.0, 300.0
 """Seconds until a call that could not be made is tried again, doubling."""
 
+_MOST_DOUBLINGS = 16
+_LONGEST_ASKED_FOR = 86_400.0
+"""Seconds for which a target that asks for patience is left alone at most: a day."""
+
 _ABOUT_THE_ACCOUNT = frozenset({Reason.CREDENTIALS, Reason.NOT_CONFIGURED})
 """Refusals that speak of the account's access, not of the driver."""
 
@@ -111,8 +115,9 @@ class _Batch:
             self._add_report(job, said)
         if not (said.is_open or job.started):
             self.unit.remove(StartedCall, _where(job))
-        delay = max(said.retry_after, min(_FIRST_DELAY * 2**tries, _LONGEST_DELAY))
-        not_before = (self._now + timedelta(seconds=delay)).isoformat()
+        delay = min(_FIRST_DELAY * 2 ** min(tries, _MOST_DOUBLINGS), _LONGEST_DELAY)
+        asked_for = min(said.retry_after, _LONGEST_ASKED_FOR)
+        not_before = (self._now + timedelta(seconds=max(delay, asked_for))).isoformat()
         self.unit.keep([Task(**_where(job), not_before=not_before, deferred=tries + 1)])
 
     def _add_report(self, job: Job, said: _Said) -> CallAnswered:

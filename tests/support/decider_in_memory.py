@@ -95,7 +95,7 @@ class DeciderInMemory:
 
     def judge(self, holds: Mapping[PortalDriverId, int], at: datetime, *, is_approved: bool) -> None:
         """A person approves or rejects exactly these held deletes."""
-        name = digest(holds.items())
+        name = digest(self.target, holds.items())
         cause = self._cause("approval", name, at)
         for driver, hold in holds.items():
             self._carry_out(driver, _judging(self.wishes[driver], cause, hold, name, is_approved=is_approved), at)
@@ -116,12 +116,13 @@ class DeciderInMemory:
         self._take_over(link, deciding(link, self.ledger))
 
     def _take_over(self, link: DriverLink, events: tuple[LinkEvent, ...]) -> None:
+        is_counted = link.driver in self.ledger.guard.deleted
         after = replay(link, events)
         self._freed |= self.ledger.record(link, after, events)
         self.links[link.driver] = after
         self.log.extend(events)
         for event in events:
-            if isinstance(event, DeleteDecided) and event.key:
+            if isinstance(event, DeleteDecided) and event.key and not is_counted:
                 self._deleted[link.driver] = event.at
 
     def _look_again(self, at: datetime) -> None:

@@ -13,8 +13,8 @@ from tests.support.projector_in_memory import ProjectorInMemory
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
 BEGIN = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-MOST_WALKS = 3
-"""The first shows what crossing calls and people did, the second what followed from that; the last says nothing."""
+MOST_WALKS = 8
+"""The first shows what crossing calls and people did, the next what followed from that; the last decides nothing."""
 
 MOST_CALLS = 2000
 """A fleet this small is at rest after far fewer steps, or never."""

@@ -32,7 +32,7 @@ def test_a_set_names_exactly_what_is_held_and_since_when(holding: Fleet) -> None
     assert (second.driver, motive.target) == ("2", "motive")
     assert second.since < first.since
     assert driveri.since == second.since
-    assert driveri.digest == digest([(PortalDriverId("2"), 3), (PortalDriverId("1"), 3)])
+    assert driveri.digest == digest(Target.DRIVERI, [(PortalDriverId("2"), 3), (PortalDriverId("1"), 3)])
 
 
 def test_another_hold_makes_another_set(holding: Fleet) -> None:

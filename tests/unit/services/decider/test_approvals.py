@@ -34,7 +34,7 @@ def judge(
 ) -> None:
     """Jane says so of exactly these held deletes."""
     pairs: list[list[str | int]] = [[driver, hold] for driver, hold in seen.items()]
-    named = digest(seen.items())
+    named = digest(Target.DRIVERI, seen.items())
     fleet.ask(lambda jane, known: jane.judge(known, verdict, target=Target.DRIVERI, digest=named, holds=pairs))
 
 
