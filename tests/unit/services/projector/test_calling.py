@@ -177,6 +177,19 @@ def test_the_target_says_itself_when_to_come_back(fleet: SteppedServices) -> Non
     assert fleet.call(Target.DRIVERI) == 1
 
 
+@pytest.mark.parametrize("asked_for", [1e12, float("inf")])
+def test_a_target_that_asks_for_endless_patience_is_left_alone_for_a_day(
+    fleet: SteppedServices, asked_for: float
+) -> None:
+    fleet.twins[ACME, Target.DRIVERI].fail_next(replace(DOWN, reason=Reason.LIMITED, retry_after=asked_for))
+    say(fleet, CreateDecided)
+    fleet.call(Target.DRIVERI)
+    fleet.wait(seconds=86_390)
+    assert fleet.call(Target.DRIVERI) == 0
+    fleet.wait(seconds=20)
+    assert fleet.call(Target.DRIVERI) == 1
+
+
 @pytest.mark.parametrize(
     ("reason", "outcome"),
     [(Reason.INVALID, "refused"), (Reason.CREDENTIALS, "deferred"), (Reason.NOT_CONFIGURED, "deferred")],
