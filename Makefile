@@ -15,7 +15,8 @@ demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri
 	@$(BIN)/driverlink demo
 
 test: $(INSTALLED) ## Run every test
-	@$(BIN)/pytest --cov --cov-report=term
+	@$(BIN)/pytest tests/unit/domain --cov --cov-report=term
+	@$(BIN)/pytest --ignore tests/unit/domain
 
 check: $(INSTALLED) ## Check format, lint, types, import contracts, generated pages, and run every test
 	$(BIN)/ruff format --check .
