@@ -24,12 +24,12 @@ MOST_CORRECTIONS = 5
 """After so many answers in a row that the target is not as it last said, a person has to look."""
 
 
-def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger | None = None) -> tuple[LinkEvent, ...]:
+def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger) -> tuple[LinkEvent, ...]:
     """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked.
 
     A driver that another link has got meanwhile cannot be linked a second time: for this link it exists already.
     """
-    if ledger and report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
+    if report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
         return _corrected(link, replace(report, outcome=str(Outcome.EXISTS)), at)
     outcome = Outcome(report.outcome)
     match outcome:

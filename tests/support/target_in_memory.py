@@ -4,13 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from domain.driver_link import (
-    CreateDecided,
-    Decision,
-    DeleteDecided,
-    ReinstateDecided,
-    RenameDecided,
-)
+from domain.driver_link import CreateDecided, Decision, DeleteDecided, ReinstateDecided, RenameDecided
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
 from domain.ports import Answer, Done, Exists, Missing

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.driver_link import Confirmed, DriverLink, apply, replay
-from domain.identity import PortalDriverId, Target
+from domain.identity import Key, PortalDriverId, Target
 from domain.ledger import claimable_by, claims_of
+from domain.roster import TargetDriver
 from domain.wish import key_mark
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
 from tests.support.happenings import (
@@ -31,8 +32,13 @@ CROSSING = (*IN_THE_PORTAL, *ON_THE_WAY)
 TARGETS = pytest.mark.parametrize("target", Target)
 
 
+STRAYS = [TargetDriver(key=Key(key), active=key == "901", profile={"first_name": "Stray"}) for key in ("901", "902")]
+
+
 def _begin(target: Target) -> Simulation:
     simulation = Simulation(target)
+    for stray in STRAYS:
+        simulation.target.put(stray)
     simulation.walk()
     return simulation
 
@@ -81,6 +87,7 @@ def _run(target: Target, drawn: Sequence[Happening]) -> Simulation:
 def test_crossing_calls_and_lost_answers_end_in_step(target: Target, data: st.DataObject) -> None:
     simulation = _run(target, data.draw(happenings(*CROSSING, *LOST_ANSWERS)))
     _demand_that_all_is_true(simulation)
+    assert [simulation.target.truth(stray.key) for stray in STRAYS] == STRAYS
 
 
 @TARGETS

@@ -6,11 +6,14 @@ from collections.abc import Callable
 import pytest
 
 from domain.driver_link import (
+    Because,
     Confirmed,
     CreateDecided,
+    Decision,
     DeleteDecided,
     DriftFound,
     LinkDecided,
+    LinkEvent,
     Parked,
     ReinstateDecided,
     RenameDecided,
@@ -18,10 +21,11 @@ from domain.driver_link import (
 )
 from domain.identity import Key, PortalDriverId
 from domain.portal import DriverMissed, PortalDriver, Statement
+from domain.profile import Profile
 from domain.roster import TargetDriver
 from domain.situations import TABLE, Answer, Linked, Portal, Row, Shown, Situation, row_for
 from domain.wish import key_mark
-from tests.support.scenario import ACCOUNT, AT, BOB, DRIVERI, JANE, MOTIVE, why
+from tests.support.scenario import ACCOUNT, AT, BOB, DRIVERI, JANE, MOTIVE, Deciding, why
 
 Told = Callable[[], Row | None]
 
@@ -29,8 +33,10 @@ _TOLD: dict[tuple[Portal, Shown, Situation], list[Told]] = defaultdict(list)
 
 FIELDS = ["email", "first_name", "last_name", "phone"]
 MOVED = {**JANE, "driveri_driver_id": "D-8"}
-SEEN = DRIVERI.shown("D-7")
+BLANK = {**JANE, "driveri_driver_id": "", "ref_id": ""}
+SEEN, GONE = DRIVERI.shown("D-7"), DRIVERI.shown("D-7", active=False)
 OTHER = DRIVERI.shown("D-8", {**JANE, "email": "other@fleet.example"})
+CONTEST = {"by": "id", "candidates": 0, "holder": BOB}
 
 
 def tells(portal: Portal, shown: Shown, situation: Situation) -> Callable[[Told], Told]:
@@ -51,63 +57,60 @@ def test_every_row_is_answered_as_it_says(row: Row) -> None:
 
 
 def test_where_no_row_stands_there_is_nothing_to_do() -> None:
-    row = DRIVERI.scenario(given=[], when=DRIVERI.deleted(), then=[])
+    row = _unlinked(when=DRIVERI.deleted())
     assert row is not None
     assert (row.situation, row.answer) == (Situation.UNLINKED, Answer.NOTHING)
 
 
+def _unlinked(*then: LinkEvent, shown: TargetDriver | None = None, when: Deciding | None = None) -> Row | None:
+    ledger = DRIVERI.ledger(*([shown] if shown else []))
+    return DRIVERI.scenario(given=[], ledger=ledger, when=when or DRIVERI.wants(), then=then)
+
+
+def _live(*then: LinkEvent, shown: tuple[TargetDriver, ...], when: Deciding) -> Row | None:
+    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(*shown), when=when, then=then)
+
+
+def _of_live(
+    kind: type[Decision], because: Because, wished_key: str | None, *fields: str, profile: Profile = JANE
+) -> LinkEvent:
+    """A decision on the link that was confirmed under D-7."""
+    return DRIVERI.said(
+        kind, because, profile=profile, key="D-7", wished_key=wished_key, fields=list(fields), answers=1
+    )
+
+
+def _parked(reason: str, detail: str, because: Because, **rest: object) -> LinkEvent:
+    return DRIVERI.fact(Parked, reason=reason, detail=detail, because=because, **rest)
+
+
 @tells(Portal.WANTS, Shown.BLANK, Situation.UNKEYED)
 def a_driver_without_either_id_is_parked() -> Row | None:
-    blank = {**JANE, "driveri_driver_id": "", "ref_id": ""}
-    parked = DRIVERI.fact(
-        Parked,
-        reason="unkeyed",
-        detail="the Portal gives neither a Driveri DriverID nor a RefID",
-        because=why("UNKEYED"),
-    )
-    return DRIVERI.scenario(given=[], when=DRIVERI.wants(blank), then=[parked])
+    detail = "the Portal gives neither a Driveri DriverID nor a RefID"
+    return _unlinked(_parked("unkeyed", detail, why("UNKEYED")), when=DRIVERI.wants(BLANK))
 
 
 @tells(Portal.WANTS, Shown.BLANK, Situation.UNKEYED)
 def a_linked_driver_who_loses_both_ids_stays_as_it_is() -> Row | None:
-    blank = {**JANE, "driveri_driver_id": "", "ref_id": ""}
-    parked = DRIVERI.fact(
-        Parked,
-        reason="unkeyed",
-        detail="the Portal gives neither a Driveri DriverID nor a RefID",
-        because=why("UNKEYED", linked=SEEN),
-    )
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(blank), then=[parked]
-    )
+    detail = "the Portal gives neither a Driveri DriverID nor a RefID"
+    parked = _parked("unkeyed", detail, why("UNKEYED", linked=SEEN))
+    return _live(parked, shown=(SEEN,), when=DRIVERI.wants(BLANK))
 
 
 @tells(Portal.WANTS, Shown.CLAIMED, Situation.CONTESTED)
 def a_key_that_another_driver_wished_first_is_contested() -> Row | None:
-    contest = {"by": "id", "candidates": 0, "holder": BOB}
-    parked = DRIVERI.fact(
-        Parked,
-        reason="contested",
-        detail="portal driver bob has claimed its id",
-        waits_for="key:d-7",
-        holder=BOB,
-        because=why("CONTESTED", contest=contest),
-    )
+    because = why("CONTESTED", contest=CONTEST)
+    detail = "portal driver bob has claimed its id"
+    parked = _parked("contested", detail, because, waits_for="key:d-7", holder=BOB)
     ledger = DRIVERI.ledger(claimed={"key:d-7": BOB})
     return DRIVERI.scenario(given=[], ledger=ledger, when=DRIVERI.wants(), then=[parked])
 
 
 @tells(Portal.WANTS, Shown.CLAIMED, Situation.CONTESTED)
 def a_linked_driver_does_not_take_a_key_that_another_link_holds() -> Row | None:
-    contest = {"by": "id", "candidates": 0, "holder": BOB}
-    parked = DRIVERI.fact(
-        Parked,
-        reason="contested",
-        detail="portal driver bob has claimed its id",
-        waits_for="key:d-8",
-        holder=BOB,
-        because=why("CONTESTED", linked=SEEN, found=OTHER, contest=contest),
-    )
+    because = why("CONTESTED", linked=SEEN, found=OTHER, contest=CONTEST)
+    detail = "portal driver bob has claimed its id"
+    parked = _parked("contested", detail, because, waits_for="key:d-8", holder=BOB)
     ledger = DRIVERI.ledger(SEEN, OTHER, claimed={"key:d-8": BOB})
     return DRIVERI.scenario(given=DRIVERI.linked(), ledger=ledger, when=DRIVERI.wants(MOVED), then=[parked])
 
@@ -115,162 +118,103 @@ def a_linked_driver_does_not_take_a_key_that_another_link_holds() -> Row | None:
 @tells(Portal.WANTS, Shown.CLAIMED, Situation.CONTESTED)
 def two_target_drivers_with_its_mark_are_contested() -> Row | None:
     twins = [TargetDriver(key=Key(key), active=True, profile={"ref_id": "0042"}) for key in ("501", "502")]
-    parked = MOTIVE.fact(
-        Parked,
-        reason="contested",
-        detail="2 target drivers have its RefID",
-        waits_for="ref:0042",
-        because=why("CONTESTED", contest={"by": "RefID", "candidates": 2}),
-    )
+    because = why("CONTESTED", contest={"by": "RefID", "candidates": 2})
+    detail = "2 target drivers have its RefID"
+    parked = MOTIVE.fact(Parked, reason="contested", detail=detail, waits_for="ref:0042", because=because)
     return MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(*twins), when=MOTIVE.wants(), then=[parked])
 
 
 @tells(Portal.WANTS, Shown.UNKNOWN, Situation.ABSENT)
 def a_driver_whom_the_target_does_not_know_is_created() -> Row | None:
-    created = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS)
-    return DRIVERI.scenario(given=[], when=DRIVERI.wants(), then=[created])
+    return _unlinked(DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS))
 
 
 @tells(Portal.WANTS, Shown.UNCLAIMED, Situation.FOUND)
 def a_driver_whom_the_target_has_is_adopted_and_brought_to_the_portals() -> Row | None:
     found = DRIVERI.shown("D-7", {**JANE, "first_name": "J."})
-    linked = DRIVERI.said(LinkDecided, why("FOUND", found=found), wished_key="D-7", fields=["first_name", "phone"])
-    return DRIVERI.scenario(given=[], ledger=DRIVERI.ledger(found), when=DRIVERI.wants(), then=[linked])
+    because = why("FOUND", found=found)
+    linked = DRIVERI.said(LinkDecided, because, wished_key="D-7", fields=["first_name", "phone"])
+    return _unlinked(linked, shown=found)
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.DORMANT)
 def a_driver_whom_the_target_keeps_as_deleted_is_reinstated() -> Row | None:
-    found = DRIVERI.shown("D-7", active=False)
-    back = DRIVERI.said(ReinstateDecided, why("DORMANT", found=found), wished_key="D-7", fields=["phone"])
-    return DRIVERI.scenario(given=[], ledger=DRIVERI.ledger(found), when=DRIVERI.wants(), then=[back])
+    because = why("DORMANT", found=GONE)
+    return _unlinked(DRIVERI.said(ReinstateDecided, because, wished_key="D-7", fields=["phone"]), shown=GONE)
 
 
 @tells(Portal.WANTS, Shown.UNKNOWN, Situation.MISSING)
 def a_linked_driver_who_is_gone_from_the_target_is_created_again() -> Row | None:
-    created = DRIVERI.said(CreateDecided, why("MISSING"), key="D-7", wished_key="D-7", fields=FIELDS, answers=1)
-    return DRIVERI.scenario(given=DRIVERI.linked(), when=DRIVERI.wants(), then=[created])
+    return _live(_of_live(CreateDecided, why("MISSING"), "D-7", *FIELDS), shown=(), when=DRIVERI.wants())
 
 
 @tells(Portal.WANTS, Shown.ELSEWHERE, Situation.MISSING)
 def a_linked_driver_who_turns_up_under_another_key_is_linked_there() -> Row | None:
     found = MOTIVE.shown("502")
     linked = MOTIVE.said(LinkDecided, why("MISSING", found=found), key="501", wished_key="502", answers=1)
-    return MOTIVE.scenario(
-        given=MOTIVE.linked(key="501"), ledger=MOTIVE.ledger(found), when=MOTIVE.wants(), then=[linked]
-    )
+    ledger = MOTIVE.ledger(found)
+    return MOTIVE.scenario(given=MOTIVE.linked(key="501"), ledger=ledger, when=MOTIVE.wants(), then=[linked])
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.MISSING)
 def a_linked_driver_whom_somebody_deleted_on_the_target_is_reinstated() -> Row | None:
-    gone = DRIVERI.shown("D-7", active=False)
-    back = DRIVERI.said(
-        ReinstateDecided,
-        why("MISSING", linked=gone, found=gone),
-        key="D-7",
-        wished_key="D-7",
-        fields=["phone"],
-        answers=1,
-    )
-    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.wants(), then=[back])
+    because = why("MISSING", linked=GONE, found=GONE)
+    return _live(_of_live(ReinstateDecided, because, "D-7", "phone"), shown=(GONE,), when=DRIVERI.wants())
 
 
 @tells(Portal.WANTS, Shown.WISH_CHANGED, Situation.OUTDATED)
 def a_changed_wish_is_an_update_that_names_the_fields() -> Row | None:
     changed = {**JANE, "first_name": "Janet", "phone": "303-555-0199"}
-    update = DRIVERI.said(
-        UpdateDecided,
-        why("OUTDATED", linked=SEEN, found=SEEN),
-        profile=changed,
-        key="D-7",
-        wished_key="D-7",
-        fields=["first_name", "phone"],
-        answers=1,
-    )
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(changed), then=[update]
-    )
+    because = why("OUTDATED", linked=SEEN, found=SEEN)
+    update = _of_live(UpdateDecided, because, "D-7", "first_name", "phone", profile=changed)
+    return _live(update, shown=(SEEN,), when=DRIVERI.wants(changed))
 
 
 @tells(Portal.WANTS, Shown.DIFFERS, Situation.DRIFTED)
 def what_somebody_changed_on_the_target_is_recorded_and_overridden() -> Row | None:
     drifted = DRIVERI.shown("D-7", {**JANE, "email": "other@fleet.example"})
-    reason = why("DRIFTED", linked=drifted, found=drifted)
-    found = DRIVERI.fact(DriftFound, fields=["email"], because=reason)
-    update = DRIVERI.said(UpdateDecided, reason, key="D-7", wished_key="D-7", fields=["email"], answers=1)
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(drifted), when=DRIVERI.wants(), then=[found, update]
-    )
+    because = why("DRIFTED", linked=drifted, found=drifted)
+    drift = DRIVERI.fact(DriftFound, fields=["email"], because=because)
+    update = _of_live(UpdateDecided, because, "D-7", "email")
+    return _live(drift, update, shown=(drifted,), when=DRIVERI.wants())
 
 
 @tells(Portal.WANTS, Shown.EQUAL, Situation.IN_STEP)
 def a_driver_in_step_is_left_alone() -> Row | None:
-    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(), then=[])
+    return _live(shown=(SEEN,), when=DRIVERI.wants())
 
 
 @tells(Portal.WANTS, Shown.UNKNOWN, Situation.RENAMED)
 def a_new_id_that_the_target_does_not_know_renames_the_linked_driver() -> Row | None:
-    renamed = DRIVERI.said(
-        RenameDecided, why("RENAMED", linked=SEEN), profile=MOVED, key="D-7", wished_key="D-8", answers=1
-    )
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(MOVED), then=[renamed]
-    )
+    renamed = _of_live(RenameDecided, why("RENAMED", linked=SEEN), "D-8", profile=MOVED)
+    return _live(renamed, shown=(SEEN,), when=DRIVERI.wants(MOVED))
 
 
 @tells(Portal.WANTS, Shown.UNCLAIMED, Situation.REDIRECTED)
 def a_new_id_that_the_target_has_moves_the_link_there() -> Row | None:
-    relinked = DRIVERI.said(
-        LinkDecided,
-        why("REDIRECTED", linked=SEEN, found=OTHER),
-        profile=MOVED,
-        key="D-7",
-        wished_key="D-8",
-        fields=["email", "phone"],
-        answers=1,
-    )
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN, OTHER), when=DRIVERI.wants(MOVED), then=[relinked]
-    )
+    because = why("REDIRECTED", linked=SEEN, found=OTHER)
+    relinked = _of_live(LinkDecided, because, "D-8", "email", "phone", profile=MOVED)
+    return _live(relinked, shown=(SEEN, OTHER), when=DRIVERI.wants(MOVED))
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.REDIRECTED)
 def a_new_id_that_the_target_keeps_as_deleted_is_reinstated_and_linked() -> Row | None:
     dormant = DRIVERI.shown("D-8", active=False)
-    back = DRIVERI.said(
-        ReinstateDecided,
-        why("REDIRECTED", linked=SEEN, found=dormant),
-        profile=MOVED,
-        key="D-7",
-        wished_key="D-8",
-        fields=["phone"],
-        answers=1,
-    )
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN, dormant), when=DRIVERI.wants(MOVED), then=[back]
-    )
+    because = why("REDIRECTED", linked=SEEN, found=dormant)
+    back = _of_live(ReinstateDecided, because, "D-8", "phone", profile=MOVED)
+    return _live(back, shown=(SEEN, dormant), when=DRIVERI.wants(MOVED))
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.REDIRECTED)
 def a_deleted_driver_whose_id_changes_its_letter_case_is_reinstated_first() -> Row | None:
-    gone = DRIVERI.shown("D-7", active=False)
-    back = DRIVERI.said(
-        ReinstateDecided,
-        why("REDIRECTED", linked=gone, found=gone),
-        key="D-7",
-        wished_key="D-7",
-        fields=["phone"],
-        answers=1,
-    )
-    lower = {**JANE, "driveri_driver_id": "d-7"}
-    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.wants(lower), then=[back])
+    back = _of_live(ReinstateDecided, why("REDIRECTED", linked=GONE, found=GONE), "D-7", "phone")
+    return _live(back, shown=(GONE,), when=DRIVERI.wants({**JANE, "driveri_driver_id": "d-7"}))
 
 
 @tells(Portal.WANTS, Shown.BOTH_UNKNOWN, Situation.MISSING)
 def a_new_id_for_a_driver_who_is_gone_from_the_target_creates_one() -> Row | None:
-    created = DRIVERI.said(
-        CreateDecided, why("MISSING"), profile=MOVED, key="D-7", wished_key="D-8", fields=FIELDS, answers=1
-    )
-    return DRIVERI.scenario(given=DRIVERI.linked(), when=DRIVERI.wants(MOVED), then=[created])
+    created = _of_live(CreateDecided, why("MISSING"), "D-8", *FIELDS, profile=MOVED)
+    return _live(created, shown=(), when=DRIVERI.wants(MOVED))
 
 
 @tells(Portal.DELETED, Shown.ON_ITS_WAY, Situation.ORPHANED)
@@ -282,25 +226,20 @@ def a_create_that_may_be_on_its_way_is_withdrawn() -> Row | None:
 
 @tells(Portal.DELETED, Shown.THERE, Situation.ORPHANED)
 def a_deleted_driver_is_deleted_on_the_target_with_the_guards_figures() -> Row | None:
-    reason = why("ORPHANED", linked=SEEN)
-    reason["guard"] = {"limit": 3, "deleted": 0, "held": 0}
-    gone = DRIVERI.said(DeleteDecided, reason, key="D-7", wished_key=None, profile={}, answers=1)
-    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.deleted(), then=[gone])
+    because: Because = {**why("ORPHANED", linked=SEEN), "guard": {"limit": 3, "deleted": 0, "held": 0}}
+    return _live(_of_live(DeleteDecided, because, None, profile={}), shown=(SEEN,), when=DRIVERI.deleted())
 
 
 @tells(Portal.DELETED, Shown.GONE, Situation.GONE)
 def a_deleted_driver_who_is_gone_already_ends_the_link() -> Row | None:
     ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
-    return DRIVERI.scenario(given=DRIVERI.linked(), when=DRIVERI.deleted(), then=[ended])
+    return _live(ended, shown=(), when=DRIVERI.deleted())
 
 
 @tells(Portal.DELETED, Shown.GONE, Situation.GONE)
 def a_driver_deleted_under_a_new_id_ends_the_link_all_the_same() -> Row | None:
     ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
-    gone = DRIVERI.shown("D-7", active=False)
-    return DRIVERI.scenario(
-        given=DRIVERI.linked(), ledger=DRIVERI.ledger(gone), when=DRIVERI.deleted(MOVED), then=[ended]
-    )
+    return _live(ended, shown=(GONE,), when=DRIVERI.deleted(MOVED))
 
 
 @tells(Portal.NOT_IN_LIST, Shown.THERE, Situation.UNSEEN)
@@ -312,9 +251,8 @@ def a_list_that_lacks_a_driver_changes_no_wish() -> Row | None:
 
 @tells(Portal.SILENT, Shown.THERE, Situation.STRAY)
 def a_target_driver_whom_nobody_wishes_is_in_no_decision() -> Row | None:
-    stray = DRIVERI.shown("D-9")
     created = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS)
-    ledger = DRIVERI.ledger(stray)
+    ledger = DRIVERI.ledger(stray := DRIVERI.shown("D-9"))
     DRIVERI.scenario(given=[], ledger=ledger, when=DRIVERI.wants(), then=[created])
     assert ledger.holder(key_mark(DRIVERI.target, stray.key)) is None
     return row_for(Portal.SILENT, Linked.NONE, Shown.THERE)

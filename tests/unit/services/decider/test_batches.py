@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.account import Mode
 from domain.driver_link import LinkEvent
-from domain.identity import AccountId, Target
+from domain.identity import AccountId, PortalDriverId, Target
 from domain.storing import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, WishRow
-from services.intake.handlers import UnknownDriver
+from services.intake.handlers import StatedDriver, UnknownDriver
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 
 FLEET = range(1, 7)
@@ -170,3 +171,19 @@ def forget(store: Store, driver: str) -> None:
     unit = Unit()
     unit.remove(WishRow, {"driver": driver})
     store.commit(unit)
+
+
+def test_the_limit_of_the_guard_counts_who_comes_back_in_the_same_batch(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.set_mode(Target.MOTIVE, Mode.OFF)
+    stated = [
+        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=person(number)) for number in range(79)
+    ]
+    fleet.intake.take_list(ACME, stated, source="export")
+    fleet.run()
+    fleet.delete("p1")
+    fleet.decide()
+    fleet.state("p1", person(1))
+    fleet.delete("p2", "p3", "p4", "p5")
+    fleet.decide()
+    assert [fleet.facts(driver)[-1] for driver in ("p2", "p3", "p4", "p5")] == [*["DeleteDecided"] * 3, "DeleteHeld"]

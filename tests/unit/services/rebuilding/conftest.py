@@ -1,12 +1,23 @@
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from domain.identity import AccountId, Target
+from services.rebuilding import histories, rosters
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 OTHER = AccountId("other")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_pages() -> Iterator[None]:
+    """Pages so small that what belongs together is spread over many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(histories, "_PAGE", 3)
+        patch.setattr(rosters, "_PAGE", 3)
+        yield
 
 
 @pytest.fixture(scope="session")

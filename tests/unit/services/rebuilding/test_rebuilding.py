@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from domain.identity import Target
+from domain.identity import Key, Target
 from domain.ledger import claims_of
+from domain.roster import TargetDriver
 from domain.storing import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.read_models import AccountRow
 from services.decider import read_models as decider
@@ -239,5 +240,19 @@ def test_an_id_that_changed_in_letter_case_alone_is_still_there(tmp_path: Path) 
     services.state("p1", person(1, driveri_driver_id="d1"))
     services.run()
     assert [row.key for row in services.decider_store.select(decider.RosterRow, {"target": "driveri"})] == ["d1"]
+    services.close()
+    assert checked(tmp_path) == []
+
+
+def test_what_walks_and_answers_tell_of_the_same_drivers_is_settled_by_order(tmp_path: Path) -> None:
+    services = SteppedServices(tmp_path, both_targets())
+    for number in range(8):
+        seen = TargetDriver(key=Key(f"D{number}"), active=True, profile={"first_name": "Old", "last_name": "Name"})
+        services.twins[ACME, Target.DRIVERI].drivers.put(seen)
+    services.add()
+    for number in range(8):
+        services.state(f"p{number}", person(number))
+    services.run()
+    assert {row.version for row in services.projector_stores[Target.DRIVERI].select(projector.RosterRow)} == {1}
     services.close()
     assert checked(tmp_path) == []
