@@ -32,17 +32,56 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter(Row):
-    """A record that could not be handled, with its bytes and the reason, so that nobody else is stopped by it."""
+    """A record that could not be handled, as it came, its place and the reason, so that nobody else is stopped by it.
+
+    `headers` and `body` are what a `Record` calls so, with every byte kept: base64, as in RFC 4648.
+    """
 
     TABLE: ClassVar[str] = "dead_letters"
     KEY: ClassVar[tuple[str, ...]] = ("stream", "position")
 
     stream: str
     position: int
+    log_position: int
+    id: str
     topic: str
+    headers: list[list[str]]
     body: str
     reason: str
     at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resubmission(Row):
+    """Work in hand: a dead letter's record, mended or as it was, to be handled by whoever follows its stream.
+
+    `body` is base64 of the bytes.
+    """
+
+    TABLE: ClassVar[str] = "resubmissions"
+    KEY: ClassVar[tuple[str, ...]] = ("stream", "position")
+
+    stream: str
+    position: int
+    log_position: int
+    id: str
+    topic: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastHeard(Row):
+    """The latest version of a history that was taken over from a stream in which records may come twice, or late."""
+
+    TABLE: ClassVar[str] = "last_heard"
+    KEY: ClassVar[tuple[str, ...]] = ("originator",)
+
+    originator: str
+    version: int
+
+
+OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, LastHeard)
+"""The tables that every store has, whatever its service keeps besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +119,21 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record of a stream. `event` is None when it could not be decoded, and `reason` says why."""
+    """One record of a stream. `event` is None when it could not be decoded, and `reason` says why.
+
+    `position` is its place in the stream, `log_position` the one in the log of the service that wrote it; they are the
+    same where the stream is that log. `id` is the event's originator and version with a slash between; it and `topic`
+    are empty, and `log_position` is 0, where the record does not tell them. `headers` are what else came with it.
+    """
 
     position: int
+    log_position: int
+    id: str
     topic: str
     body: bytes
     event: Event | None
     reason: str = ""
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class StoreFailed(Exception):
@@ -110,7 +157,11 @@ class Stream(Protocol):
         ...
 
     def end(self) -> int:
-        """The position of the last record; 0 when there is none."""
+        """The position of the last record; 0 when there is none. Raises `StoreFailed`."""
+        ...
+
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record of this stream that a resubmission stands for, decoded anew."""
         ...
 
 

@@ -15,12 +15,13 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
-from adapters.store.mapping import new_mapper, to_event, to_record
+from adapters.store.mapping import again, new_mapper, to_event, to_record
 from adapters.store.tables import Table, table_of
 from domain.event import Event
 from domain.storing import (
-    DeadLetter,
+    OF_EVERY_STORE,
     Record,
+    Resubmission,
     Row,
     StoreConflict,
     Stored,
@@ -105,6 +106,10 @@ class SqliteLog:
         with _failures():
             return self._recorder.max_notification_id() or 0
 
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record that a resubmission stands for, decoded anew."""
+        return again(self._mapper, resubmission)
+
 
 class SqliteStore:
     """What one service owns, in one file. One process at a time may have the file open."""
@@ -112,7 +117,7 @@ class SqliteStore:
     def __init__(self, path: Path, *, log_name: str, rows: Sequence[type[Row]]) -> None:
         with _failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
-            self._recorder = _Recorder(self._datastore, (*rows, DeadLetter))
+            self._recorder = _Recorder(self._datastore, (*rows, *OF_EVERY_STORE))
             self._recorder.create_table()
         self._mapper = new_mapper()
         self.log = SqliteLog(log_name, self._recorder)

@@ -22,7 +22,7 @@ from services.demo.app import NotADemo
 from services.demo.sandboxes import SandboxEnded
 from services.demo.story import NoCast
 from services.embedded.folder import FolderUnusable
-from services.embedded.settings import WrongSettings
+from services.runtime.settings import WrongSettings
 from services.sandbox.serving import NotLoopback, PortBusy
 from services.sandbox.validation import SeedRefused
 

@@ -1,4 +1,4 @@
-"""How a command reaches the services: through the owner's local socket, or by opening the data folder itself."""
+"""How a command reaches the services: through the owner's local socket, or by opening their stores itself."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,7 +6,11 @@ from typing import Any
 
 import httpx
 
+from services.cli.shape import Settings
 from services.control.app import to_app
+from services.control.installation import Installation
+from services.distributed.settings import DistributedSettings
+from services.distributed.wiring import open_distributed
 from services.embedded.folder import DataFolder, FolderOwned
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
@@ -36,8 +40,18 @@ class Services:
 
 
 @asynccontextmanager
-async def reached(settings: EmbeddedSettings, *, makes_folder: bool = False) -> AsyncIterator[Services]:
-    """The services of the data folder. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
+async def reached(settings: Settings, *, makes_folder: bool = False) -> AsyncIterator[Services]:
+    """The services of an installation. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
+    if isinstance(settings, DistributedSettings):
+        async with _asked(open_distributed(settings)) as services:
+            yield services
+        return
+    async with _reached_folder(settings, makes_folder=makes_folder) as services:
+        yield services
+
+
+@asynccontextmanager
+async def _reached_folder(settings: EmbeddedSettings, *, makes_folder: bool) -> AsyncIterator[Services]:
     folder = DataFolder(settings.data)
     if not makes_folder:
         folder.check_exists()
@@ -48,22 +62,21 @@ async def reached(settings: EmbeddedSettings, *, makes_folder: bool = False) -> 
             yield services
         return
     try:
-        async with _opened(settings) as services:
+        async with _asked(open_embedded(settings)) as services:
             yield services
     finally:
         folder.__exit__(None, None, None)
 
 
 @asynccontextmanager
-async def _opened(settings: EmbeddedSettings) -> AsyncIterator[Services]:
-    embedded = open_embedded(settings)
+async def _asked(installation: Installation) -> AsyncIterator[Services]:
     try:
-        transport = httpx.ASGITransport(to_app(embedded))
+        transport = httpx.ASGITransport(to_app(installation))
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
             yield Services(client)
     finally:
-        await embedded.connections.close()
-        embedded.close()
+        await installation.connections.close()
+        installation.close()
 
 
 @asynccontextmanager

@@ -6,9 +6,9 @@ import typer
 
 from services.cli.printing import out, print_json, progress_bar
 from services.cli.running import DataOption, JsonOption
+from services.cli.shape import embedded
 from services.embedded.folder import DataFolder
 from services.embedded.rebuild import rebuild as rebuilding
-from services.embedded.settings import read_settings
 from services.embedded.wiring import open_embedded
 from services.rebuilding.rebuilding import Step
 
@@ -23,20 +23,20 @@ def rebuild(
 
     Needs the data folder for itself. Exit status 1: --check found a difference.
     """
-    settings = read_settings(data)
+    settings = embedded(data)
     folder = DataFolder(settings.data)
     folder.check_exists()
     with folder, progress_bar(is_quiet=as_json) as progress:
-        embedded = open_embedded(settings)
-        bars = {service.name: progress.add_task(service.name, total=None, note="") for service in embedded.services}
+        installation = open_embedded(settings)
+        bars = {service.name: progress.add_task(service.name, total=None, note="") for service in installation.services}
 
         def on_step(step: Step) -> None:
             progress.update(bars[step.service], completed=step.done, total=max(step.total, 1))
 
         try:
-            found = dict(rebuilding(embedded, settings.data, is_check=check, on_step=on_step))
+            found = dict(rebuilding(installation, settings.data, is_check=check, on_step=on_step))
         finally:
-            embedded.close()
+            installation.close()
     differing = [difference for difference in found.values() if difference]
     if as_json:
         print_json({"checked" if check else "rebuilt": list(found), "differences": [str(each) for each in differing]})

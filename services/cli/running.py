@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from services.cli.reaching import CommandRefused, Services, reached
-from services.embedded.settings import read_settings
+from services.cli.shape import chosen
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]], *, makes_
     """Ask the services of a data folder something. Raises what `main` turns into one line."""
 
     async def run() -> T:
-        async with reached(read_settings(data), makes_folder=makes_folder) as services:
+        async with reached(chosen(data), makes_folder=makes_folder) as services:
             return await asking(services)
 
     return asyncio.run(run())

@@ -10,10 +10,11 @@ import typer
 from services.cli.printing import err, out
 from services.cli.reaching import CommandRefused
 from services.cli.running import DataOption, run_async
+from services.cli.shape import embedded
 from services.control.app import to_app
 from services.embedded.app import run, stopping_on_signals
 from services.embedded.folder import DataFolder
-from services.embedded.settings import EmbeddedSettings, read_settings
+from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds, serve
@@ -21,19 +22,18 @@ from services.sandbox.serving import Sandboxes, Seeds, serve
 
 def up(data: DataOption = None) -> None:
     """Run everything in this process until Ctrl-C, on a data folder; it goes on where it was."""
-    settings = read_settings(data)
-    run_async(_up(settings))
+    run_async(_up(embedded(data)))
 
 
 async def _up(settings: EmbeddedSettings) -> None:
     stop = asyncio.Event()
     with DataFolder(settings.data) as folder, stopping_on_signals(stop):
-        embedded = open_embedded(settings)
+        services = open_embedded(settings)
         try:
             err.print(f"driverlink runs on {settings.data}; Ctrl-C ends it", markup=False)
-            await run(embedded, to_app(embedded), folder, stop=stop)
+            await run(services, to_app(services), folder, stop=stop)
         finally:
-            embedded.close()
+            services.close()
     err.print("driverlink has ended; everything is stored")
 
 

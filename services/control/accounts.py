@@ -8,17 +8,17 @@ from starlette.routing import Route
 
 from domain.account import Account
 from domain.identity import AccountId
+from services.control.installation import Installation
 from services.control.messages import AddAccount, ByPerson, Connect, SetMode, TurnSync, received
-from services.embedded.wiring import Embedded
 
 
 class AccountRoutes:
     """Everything below `/accounts` that is about accounts themselves."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._service = embedded.accounts_service
-        self._accounts = embedded.accounts
-        self._credentials = embedded.credentials
+    def __init__(self, installation: Installation) -> None:
+        self._service = installation.accounts_service
+        self._accounts = installation.accounts
+        self._credentials = installation.credentials
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""

@@ -16,8 +16,8 @@ from services.control.accounts import AccountRoutes
 from services.control.approvals import ApprovalRoutes
 from services.control.asking import AskingRoutes
 from services.control.drivers import DriverRoutes
+from services.control.installation import Installation
 from services.control.messages import Malformed
-from services.embedded.wiring import Embedded
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 
 _STATUS: dict[type[Exception], int] = {
@@ -33,13 +33,13 @@ _STATUS: dict[type[Exception], int] = {
 }
 
 
-def to_app(embedded: Embedded) -> Starlette:
+def to_app(installation: Installation) -> Starlette:
     """The application of one process; a refused request answers `{"error": one line}`."""
     parts = (
-        AccountRoutes(embedded),
-        DriverRoutes(embedded),
-        ApprovalRoutes(embedded),
-        AskingRoutes(embedded),
+        AccountRoutes(installation),
+        DriverRoutes(installation),
+        ApprovalRoutes(installation),
+        AskingRoutes(installation),
     )
     routes = [route for part in parts for route in part.routes()]
     return Starlette(routes=routes, exception_handlers=dict.fromkeys(_STATUS, _refuse))

@@ -9,16 +9,16 @@ from domain.account import Request as Person
 from domain.identity import Target
 from services.accounts.handlers import Asking
 from services.asking.approvals import HeldSet, held
+from services.control.installation import Installation
 from services.control.messages import Judge, received
-from services.embedded.wiring import Embedded
 
 
 class ApprovalRoutes:
     """Everything below `/accounts/{account}/approvals`."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._decider = embedded.decider_service
-        self._embedded = embedded
+    def __init__(self, installation: Installation) -> None:
+        self._decider = installation.decider_service
+        self._installation = installation
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -28,7 +28,7 @@ class ApprovalRoutes:
         ]
 
     async def _show(self, request: Request) -> Response:
-        await self._embedded.accounts_service.call(self._embedded.accounts.show, request.path_params["account"])
+        await self._installation.accounts_service.call(self._installation.accounts.show, request.path_params["account"])
         sets = await self._decider.call(held, self._decider.store, request.path_params["account"])
         return JSONResponse([each.to_json() for each in sets])
 
@@ -42,10 +42,10 @@ class ApprovalRoutes:
                 f"look at it again: `driverlink approvals list {name}`"
             )
         verdict = DeletesApproved if asked.approve else DeletesRejected
-        await self._embedded.accounts_service.call(
-            self._embedded.accounts.ask, name, asked.by, _judging(verdict, chosen)
+        await self._installation.accounts_service.call(
+            self._installation.accounts.ask, name, asked.by, _judging(verdict, chosen)
         )
-        self._embedded.accounts_service.ring()
+        self._installation.accounts_service.ring()
         return JSONResponse({**chosen.to_json(), "verdict": "approved" if asked.approve else "rejected"})
 
 

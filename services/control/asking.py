@@ -14,9 +14,9 @@ from services.asking.explaining import Explanation, explain
 from services.asking.finding import find_drivers
 from services.asking.logged import Filters
 from services.asking.status import status, strays
+from services.control.installation import Installation
 from services.control.messages import Malformed
 from services.decider.read_models import LinkRow
-from services.embedded.wiring import Embedded
 from services.intake.handlers import UnknownDriver
 
 _MOST_EVENTS = 1000
@@ -25,9 +25,9 @@ _MOST_EVENTS = 1000
 class AskingRoutes:
     """Everything that only reads."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._embedded = embedded
-        self._decider = embedded.decider_service
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._decider = installation.decider_service
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -40,10 +40,10 @@ class AskingRoutes:
         ]
 
     async def _progress(self, _: Request) -> Response:
-        projectors = self._embedded.projectors.values()
-        deciding = await self._decider.call(self._embedded.decider_work_left)
+        projectors = self._installation.projectors.values()
+        deciding = await self._decider.call(self._installation.decider_work_left)
         delivering = sum([await projector.service.call(projector.work_left) for projector in projectors])
-        recorded = sum(service.store.log.end() for service in self._embedded.services)
+        recorded = sum(service.store.log.end() for service in self._installation.services)
         in_step = await self._decider.call(self._decider.store.count, LinkRow, {"state": "in_step"}, by=["target"])
         return JSONResponse(
             {
@@ -66,10 +66,10 @@ class AskingRoutes:
         query = request.query_params
         limit = _number(query.get("limit", "200"))
         filters, cursor = _to_filters(query), query.get("cursor")
-        logs = [query["log"]] if "log" in query else list(self._embedded.logs)
-        if unknown := next((name for name in logs if name not in self._embedded.logs), None):
-            raise Malformed(f"there is no log {unknown}; there are: {', '.join(self._embedded.logs)}")
-        streams = {name: self._embedded.logs[name] for name in logs}
+        logs = [query["log"]] if "log" in query else list(self._installation.logs)
+        if unknown := next((name for name in logs if name not in self._installation.logs), None):
+            raise Malformed(f"there is no log {unknown}; there are: {', '.join(self._installation.logs)}")
+        streams = {name: self._installation.logs[name] for name in logs}
         page = await self._decider.call(read_events, streams, filters, cursor, limit)
         return JSONResponse(page.to_json())
 
@@ -102,17 +102,17 @@ class AskingRoutes:
         return JSONResponse({"explanation": explanation.to_json(), "lines": list(explanation.lines())})
 
     def _explained(self, account: AccountId, driver: PortalDriverId) -> Explanation:
-        embedded = self._embedded
+        installation = self._installation
         return explain(
             account,
             driver,
-            accounts=embedded.accounts_service.store,
-            intake=embedded.intake_service.store,
+            accounts=installation.accounts_service.store,
+            intake=installation.intake_service.store,
             decider=self._decider.store,
         )
 
     async def _known(self, name: str) -> AccountId:
-        account = await self._embedded.accounts_service.call(self._embedded.accounts.show, name)
+        account = await self._installation.accounts_service.call(self._installation.accounts.show, name)
         return account.account
 
 

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from domain.identity import AccountId, PortalDriverId
 from domain.profile import FIELDS, tidy
+from services.control.installation import Installation
 from services.control.messages import (
     FinishSnapshot,
     Malformed,
@@ -16,7 +17,6 @@ from services.control.messages import (
     TakeList,
     received,
 )
-from services.embedded.wiring import Embedded
 from services.intake.handlers import StatedDriver, Taken, UnknownDriver
 
 _COMMAND = "command line"
@@ -25,10 +25,10 @@ _COMMAND = "command line"
 class DriverRoutes:
     """Everything that is about the Portal's drivers of one account."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._service = embedded.intake_service
-        self._intake = embedded.intake
-        self._embedded = embedded
+    def __init__(self, installation: Installation) -> None:
+        self._service = installation.intake_service
+        self._intake = installation.intake
+        self._installation = installation
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -39,8 +39,8 @@ class DriverRoutes:
         ]
 
     async def _known_account(self, request: Request) -> AccountId:
-        account = await self._embedded.accounts_service.call(
-            self._embedded.accounts.show, request.path_params["account"]
+        account = await self._installation.accounts_service.call(
+            self._installation.accounts.show, request.path_params["account"]
         )
         return account.account
 

@@ -15,13 +15,14 @@ from domain.identity import AccountId, Target
 from domain.ledger import Ledger
 from domain.portal import Change
 from domain.report import CallAnswered, ReportEvent, WalkCompleted
-from domain.storing import Store, Unit
+from domain.storing import Row, Store, Unit
 from domain.wish import Wish
 from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider.desk import Deciding, Desk, load_links
 from services.decider.read_models import CatchUp, Look, WalkRow, WishRow, to_wish_row, wish_of
 from services.decider.sightings import Place, RosterChanges, keep_rosters, keep_walks, roster_changes
 from services.runtime.clock import Clock
+from services.runtime.share import Share
 
 _PAGE = 500
 
@@ -37,9 +38,10 @@ class Matter:
 class Decider:
     """The decider service: the only place where decisions are made; writes `driver-links.decisions.v1`."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, share: Share) -> None:
         self._store = store
         self._clock = clock
+        self._share = share
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over accounts; carry out what people said of held deletes."""
@@ -73,7 +75,8 @@ class Decider:
 
     def look_again(self) -> int:
         """Decide links for which something came free; how many."""
-        looks = self._store.select(Look, limit=_PAGE)
+        ours = self._waiting(Look)
+        looks = self._store.select(Look, {"account": ours}, limit=_PAGE) if ours else []
         unit, now = Unit(), self._clock()
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
@@ -83,9 +86,10 @@ class Decider:
 
     def catch_up(self) -> int:
         """Decide the next page of all of an account's wishes, after a walk; how many."""
-        work = self._store.select(CatchUp, limit=1)
-        if not work:
+        ours = self._waiting(CatchUp)
+        if not ours:
             return 0
+        work = self._store.select(CatchUp, {"account": ours[0]}, limit=1)
         place = {"account": work[0].account}
         page = self._store.select(WishRow, place, order_by="position", after=work[0].after, limit=_PAGE)
         unit, now = Unit(), self._clock()
@@ -95,6 +99,11 @@ class Decider:
         places = [(AccountId(row.account), Target(work[0].target), row.driver) for row in page]
         self._decide(unit, self._again(places, "walk", work[0].walk, now), now)
         return self._commit(unit, len(page) or 1)
+
+    def _waiting(self, work: type[Row]) -> list[str]:
+        """The accounts of our share for which work of this kind is in hand."""
+        waiting = (str(account) for (account,) in self._store.count(work, by=["account"]))
+        return sorted(filter(self._share.has, waiting))
 
     def _commit(self, unit: Unit, done: int) -> int:
         if done:

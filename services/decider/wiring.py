@@ -1,6 +1,6 @@
 """The decider, put together."""
 
-from domain.storing import Row, Store, Stream
+from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
 from services.decider.handlers import Decider
 from services.decider.read_models import (
@@ -16,10 +16,9 @@ from services.decider.read_models import (
     WishRow,
 )
 from services.runtime.clock import Clock
-from services.runtime.following import Feed
+from services.runtime.logs import ACCOUNTS, CHANGES, REPORTS
 from services.runtime.service import Bell, Service
-
-LOG = "driver-links.decisions.v1"
+from services.runtime.share import Share
 
 ROWS: tuple[type[Row], ...] = (
     AccountRow,
@@ -36,16 +35,13 @@ ROWS: tuple[type[Row], ...] = (
 )
 
 
-def to_service(
-    store: Store, *, accounts: Stream, changes: Stream, reports: tuple[Stream, ...], clock: Clock, bell: Bell
-) -> Service:
-    """The decider on its store, following these streams."""
-    decider = Decider(store, clock)
-    feeds = [
-        Feed(stream=accounts, handler=decider.on_accounts),
-        Feed(stream=changes, handler=decider.on_changes),
-        *(Feed(stream=stream, handler=decider.on_reports) for stream in reports),
-    ]
-    return Service(
-        "decider", store=store, clock=clock, bell=bell, feeds=feeds, chores=[decider.look_again, decider.catch_up]
-    )
+def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share) -> Service:
+    """The decider on its store, for the accounts of its share."""
+    decider = Decider(store, clock, share)
+    handlers = {
+        ACCOUNTS: decider.on_accounts,
+        CHANGES: decider.on_changes,
+        **dict.fromkeys(REPORTS, decider.on_reports),
+    }
+    chores = [decider.look_again, decider.catch_up]
+    return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores)

@@ -123,9 +123,9 @@ async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
     )
     stop = asyncio.Event()
     with DataFolder(data) as folder:
-        embedded = open_embedded(settings)
-        control = to_app(embedded)
-        running = asyncio.create_task(run(embedded, control, folder, stop=stop))
+        services = open_embedded(settings)
+        control = to_app(services)
+        running = asyncio.create_task(run(services, control, folder, stop=stop))
         try:
             transport = httpx.ASGITransport(control)
             async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
@@ -133,4 +133,4 @@ async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
         finally:
             stop.set()
             await running
-            embedded.close()
+            services.close()

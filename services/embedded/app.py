@@ -11,26 +11,26 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.control.installation import Installation
 from services.embedded.folder import DataFolder
-from services.embedded.wiring import Embedded
 
 _log = structlog.get_logger()
 
 
-async def run(embedded: Embedded, control: ASGIApp, folder: DataFolder, *, stop: asyncio.Event) -> None:
+async def run(installation: Installation, control: ASGIApp, folder: DataFolder, *, stop: asyncio.Event) -> None:
     """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`."""
     async with _listening(control, folder), asyncio.TaskGroup() as group:
         running = [
-            group.create_task(embedded.accounts_service.run()),
-            group.create_task(embedded.intake_service.run()),
-            group.create_task(embedded.decider_service.run()),
-            *(group.create_task(projector.run()) for projector in embedded.projectors.values()),
+            group.create_task(installation.accounts_service.run()),
+            group.create_task(installation.intake_service.run()),
+            group.create_task(installation.decider_service.run()),
+            *(group.create_task(projector.run()) for projector in installation.projectors.values()),
         ]
         _log.info("services run", folder=str(folder.path))
         await stop.wait()
         for task in running:
             task.cancel()
-    await embedded.connections.close()
+    await installation.connections.close()
 
 
 @contextmanager

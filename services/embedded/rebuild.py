@@ -7,8 +7,9 @@ from pathlib import Path
 from domain.identity import Target
 from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
+from services.control.installation import Installation
 from services.decider import read_models as decider
-from services.embedded.wiring import Embedded, open_beside
+from services.embedded.wiring import open_beside
 from services.intake.read_models import KnownDriver
 from services.projector import read_models as projector
 from services.projector.app import ProjectorApp
@@ -20,10 +21,10 @@ _FILES = "rebuild-"
 
 
 def rebuild(
-    embedded: Embedded, folder: Path, *, is_check: bool, on_step: Callable[[Step], None]
+    installation: Installation, folder: Path, *, is_check: bool, on_step: Callable[[Step], None]
 ) -> Iterator[tuple[str, Difference | None]]:
     """Each service's read models made anew: put in place or, in a check, compared. Raises `StoreFailed`."""
-    made = parts(embedded)
+    made = parts(installation)
     with ExitStack() as stack:
         besides = {part.service: stack.enter_context(_beside(folder, part)) for part in made}
         make(made, besides, on_step)
@@ -33,29 +34,29 @@ def rebuild(
             yield part.service, compare(part, besides[part.service]) if is_check else None
 
 
-def parts(embedded: Embedded) -> list[Part]:
+def parts(installation: Installation) -> list[Part]:
     """Every service's read models."""
     return [
         Part(
             service="accounts",
-            store=embedded.accounts_service.store,
+            store=installation.accounts_service.store,
             models=_as_made(AccountRow),
             folds={"accounts": [folds.accounts]},
             tables=(AccountRow,),
         ),
         Part(
             service="intake",
-            store=embedded.intake_service.store,
+            store=installation.intake_service.store,
             models=_as_made(KnownDriver),
             folds={"intake": [folds.known_drivers]},
             tables=(KnownDriver,),
         ),
-        _decider(embedded),
-        *(_projector(target, app) for target, app in embedded.projectors.items()),
+        _decider(installation),
+        *(_projector(target, app) for target, app in installation.projectors.items()),
     ]
 
 
-def _decider(embedded: Embedded) -> Part:
+def _decider(installation: Installation) -> Part:
     made = (
         AccountRow,
         decider.WishRow,
@@ -65,10 +66,10 @@ def _decider(embedded: Embedded) -> Part:
         decider.LinkRow,
         decider.DeleteRow,
     )
-    reports = {app.service.name: [rosters.followed, folds.followed_walks] for app in embedded.projectors.values()}
+    reports = {app.service.name: [rosters.followed, folds.followed_walks] for app in installation.projectors.values()}
     return Part(
         service="decider",
-        store=embedded.decider_service.store,
+        store=installation.decider_service.store,
         models=[
             *_as_made(*made),
             Model(row=decider.RosterRow, settled=rosters.followed_rows),

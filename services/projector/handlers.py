@@ -10,15 +10,17 @@ from services.accounts.read_models import keep_accounts
 from services.projector.known import wished_after
 from services.projector.read_models import StartedCall, Task, WishedRow
 from services.runtime.clock import Clock
+from services.runtime.share import Share
 
 
 class Wishes:
     """Takes over accounts and decisions: of each link only the newest decision counts."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
         self._store = store
         self._target = target
         self._clock = clock
+        self._share = share
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over accounts, for their terms."""
@@ -32,9 +34,9 @@ class Wishes:
         return unit
 
     def resume(self) -> None:
-        """See to it that every call that was started is settled."""
-        unit = Unit()
-        unit.keep(self._task(call.account, call.driver) for call in self._store.select(StartedCall))
+        """See to it that every call of our share that was started is settled."""
+        unit, started = Unit(), self._store.select(StartedCall)
+        unit.keep(self._task(call.account, call.driver) for call in started if self._share.has(call.account))
         self._store.commit(unit)
 
     def _task(self, account: str, driver: str) -> Task:

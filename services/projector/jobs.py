@@ -12,6 +12,7 @@ from domain.storing import Store, Unit
 from services.accounts.read_models import accounts_of
 from services.projector.read_models import DeliveryRow, Order, StartedCall, Task, WishedRow, from_json
 from services.runtime.clock import Clock
+from services.runtime.share import Share
 
 MOST_ACCOUNTS = 16
 """Accounts that are served in one round; the next round goes on behind them."""
@@ -65,10 +66,11 @@ class _Due:
 class Jobs:
     """Takes jobs out of the tasks in hand."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
         self._store = store
         self.target = target
         self._clock = clock
+        self._share = share
         self._served = ""
 
     def take(self, room: int, busy: Collection[Driver]) -> list[Job]:
@@ -113,7 +115,7 @@ class Jobs:
             yield from self._due_of(account, room // len(names), busy, now)
 
     def _next_accounts(self, most: int) -> list[str]:
-        waiting = sorted(str(name) for (name,) in self._store.count(Task, by=["account"]))
+        waiting = sorted(filter(self._share.has, (str(name) for (name,) in self._store.count(Task, by=["account"]))))
         ahead = [name for name in waiting if name > self._served]
         chosen = (ahead + waiting[: len(waiting) - len(ahead)])[:most]
         self._served = chosen[-1] if chosen else ""

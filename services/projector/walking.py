@@ -16,6 +16,7 @@ from services.accounts.read_models import AccountRow, to_account
 from services.projector.known import shown_after, unseen, unwalked, walk_after
 from services.projector.read_models import RosterRow, WalkRow
 from services.runtime.clock import Clock
+from services.runtime.share import Share
 
 _PAGE = 500
 
@@ -42,14 +43,16 @@ class Walk:
 class Walks:
     """What a walk stores. A sighting older than an answer of the target to us says nothing new."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
         self._store = store
         self._target = target
         self._clock = clock
+        self._share = share
 
     def due(self) -> list[Walk]:
-        """The accounts whose roster was not walked yet under their present terms."""
-        accounts = [to_account(row) for row in self._store.select(AccountRow, {"is_on": True})]
+        """The accounts of our share whose roster was not walked yet under their present terms."""
+        turned_on = self._store.select(AccountRow, {"is_on": True})
+        accounts = [to_account(row) for row in turned_on if self._share.has(row.account)]
         walked = {row.account: row.terms for row in self._store.select(WalkRow)}
         return [
             Walk(account=account.account, terms=self._terms(account), began=self._clock())

@@ -37,7 +37,7 @@ class Reader:
         return [
             (record.position, record.event)
             for record in records
-            if record.event is not None and record.position <= self.end and record.position not in self.dead
+            if record.event is not None and record.log_position <= self.end and record.log_position not in self.dead
         ]
 
 
@@ -46,7 +46,7 @@ def reader(store: Store, beside: Store, log: Store, folds: Sequence[Fold]) -> Re
     stream = log.log
     if log is store:
         return Reader(beside=beside, folds=folds, end=stream.end())
-    dead = (letter.position for letter in store.select(DeadLetter, {"stream": stream.name}))
+    dead = (letter.log_position for letter in store.select(DeadLetter, {"stream": stream.name}))
     return Reader(beside=beside, folds=folds, end=store.position(stream.name), dead=frozenset(dead))
 
 

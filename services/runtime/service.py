@@ -1,14 +1,15 @@
 """The loop that every service runs: follow its streams, do its chores, rest until a bell rings."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
-from domain.storing import Store, StoreConflict
+from domain.storing import Resubmission, Store, StoreConflict, Stream
 from services.runtime.clock import Clock
-from services.runtime.following import Feed, Follower
+from services.runtime.following import BATCH, Feed, Follower, Handler
+from services.runtime.logs import log_of
 
 REST = 1.0
 """Seconds after which a service looks at its streams though no bell rang."""
@@ -41,8 +42,8 @@ class Bell:
 class Service:
     """One store, the streams that feed it, and its chores, all in one thread of their own.
 
-    A chore does a bounded piece of work that waits in the store, and says how much it did. `rest` and `linger` are in
-    seconds.
+    `handlers` say what is made of each log that is followed, by its name; the streams may come and go. A chore does a
+    bounded piece of work that waits in the store, and says how much it did. `rest` and `linger` are in seconds.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Service:
         store: Store,
         clock: Clock,
         bell: Bell,
-        feeds: Sequence[Feed] = (),
+        handlers: Mapping[str, Handler] | None = None,
         chores: Sequence[Callable[[], int]] = (),
         rest: float = REST,
         linger: float = LINGER,
@@ -60,8 +61,10 @@ class Service:
         self.name = name
         self.store = store
         self._bell = bell
-        self._followers = [Follower(feed, store, clock) for feed in feeds]
-        self._steps = [*(follower.step for follower in self._followers), *map(_repeatable, chores)]
+        self._clock = clock
+        self._followers: dict[str, Follower] = {}
+        self._handlers = dict(handlers or {})
+        self._chores = [*map(_repeatable, chores), _repeatable(self._take_again)]
         self._rest = rest
         self._linger = linger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -78,13 +81,32 @@ class Service:
                     await asyncio.wait_for(waiter.wait(), self._rest)
             await asyncio.sleep(self._linger)
 
+    @property
+    def follows(self) -> tuple[str, ...]:
+        """The logs that this service follows, by name."""
+        return tuple(self._handlers)
+
+    def follow(self, streams: Iterable[Stream], *, may_repeat: bool = False) -> None:
+        """Follow these streams too; where they are several, in the order in which the service names their logs."""
+        for stream in streams:
+            feed = Feed(stream=stream, handler=self._handlers[log_of(stream.name)], may_repeat=may_repeat)
+            self._followers[stream.name] = Follower(feed, self.store, self._clock)
+        order = list(self._handlers)
+        self._followers = dict(sorted(self._followers.items(), key=lambda each: order.index(log_of(each[0]))))
+
+    def leave(self, names: Iterable[str]) -> None:
+        """Follow the streams of these names no more."""
+        for name in names:
+            self._followers.pop(name, None)
+
     def step(self) -> int:
         """Take over what the streams have, and do the chores; how much there was."""
-        return sum(step() for step in self._steps)
+        followed = sum(follower.step() for follower in self._followers.values())
+        return followed + sum(chore() for chore in self._chores)
 
     def lag(self) -> int:
         """How far this service is behind its streams."""
-        return sum(follower.lag() for follower in self._followers)
+        return sum(follower.lag() for follower in self._followers.values())
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work on the store, after whatever it does now."""
@@ -95,6 +117,15 @@ class Service:
     def ring(self) -> None:
         """Tell everybody that there is something new."""
         self._bell.ring()
+
+    def _take_again(self) -> int:
+        """Take over the dead letters of the streams that are followed, where somebody has submitted them again."""
+        rows = (
+            self.store.select(Resubmission, {"stream": list(self._followers)}, limit=BATCH) if self._followers else []
+        )
+        for row in rows:
+            self._followers[row.stream].take_again(row)
+        return len(rows)
 
     def close(self) -> None:
         """End after the work in hand, and let go of the store."""

@@ -26,7 +26,9 @@ from services.projector import wiring as projector
 from services.projector.app import MOST_CALLS, ProjectorApp
 from services.projector.jobs import Driver, Job
 from services.projector.reporting import Result
+from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
 from services.runtime.service import Bell, Service
+from services.runtime.share import Share
 from tests.support.target_twin import TargetTwin
 
 ACME = AccountId("acme")
@@ -53,34 +55,30 @@ class SteppedServices:
         self.folder = folder
         bell = Bell()
         open_store = partial(_open, folder, wrapping)
-        self.accounts_store = open_store("accounts", "accounts.v1", (AccountRow,))
-        self.intake_store = open_store("intake", "portal.driver-changes.v1", (KnownDriver, SnapshotDriver))
-        self.decider_store = open_store("decider", decider.LOG, decider.ROWS)
+        self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
+        self.intake_store = open_store("intake", CHANGES, (KnownDriver, SnapshotDriver))
+        self.decider_store = open_store("decider", DECISIONS, decider.ROWS)
         self.projector_stores = {
-            target: open_store(f"projector-{target}", f"{projector.LOG}.{target}", projector.ROWS) for target in Target
+            target: open_store(f"projector-{target}", reports_of(target), projector.ROWS) for target in Target
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
-        self.decider = decider.to_service(
-            self.decider_store,
-            accounts=self.accounts_store.log,
-            changes=self.intake_store.log,
-            reports=tuple(store.log for store in self.projector_stores.values()),
-            clock=self.clock,
-            bell=bell,
-        )
+        self.decider = decider.to_service(self.decider_store, clock=self.clock, bell=bell, share=Share())
         self.projectors = {
             target: projector.to_app(
                 store,
                 target,
-                accounts=self.accounts_store.log,
-                decisions=self.decider_store.log,
                 connect=partial(self._connect, target),
                 clock=self.clock,
                 bell=bell,
+                share=Share(),
             )
             for target, store in self.projector_stores.items()
         }
+        stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
+        logs = {log_of(store.log.name): store.log for store in stores}
+        for service in self.services.values():
+            service.follow(logs[name] for name in service.follows)
 
     @property
     def services(self) -> Mapping[str, Service]:

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.store.mapping import decoded, new_mapper
+from adapters.store.mapping import again, new_mapper, to_record
 from domain.event import Event
-from domain.storing import Record
+from domain.storing import Record, Resubmission
 
 _GAP = 7
 _NOBODY = UUID(int=0)
@@ -34,6 +34,10 @@ class StreamInMemory:
         """The position of the last record; 0 when there is none."""
         return self._records[-1].position if self._records else 0
 
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record that a resubmission stands for, decoded anew."""
+        return again(self._mapper, resubmission)
+
     def put(self, events: Sequence[Event]) -> None:
         """Append these facts, in this order."""
         for event in events:
@@ -44,6 +48,4 @@ class StreamInMemory:
         self._append(StoredEvent(originator_id=_NOBODY, originator_version=1, topic=topic, state=body))
 
     def _append(self, stored: StoredEvent) -> None:
-        event, reason = decoded(self._mapper, stored)
-        record = Record(position=self.end() + _GAP, topic=stored.topic, body=stored.state, event=event, reason=reason)
-        self._records.append(record)
+        self._records.append(to_record(self._mapper, self.end() + _GAP, stored))

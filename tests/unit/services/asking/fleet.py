@@ -28,7 +28,9 @@ from services.projector.jobs import Job
 from services.projector.read_models import to_order
 from services.projector.reporting import Reporting
 from services.projector.walking import Walk, Walks
+from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
 from services.runtime.service import Bell
+from services.runtime.share import Share
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
 ACME = AccountId("acme")
@@ -40,13 +42,11 @@ class Fleet:
 
     def __init__(self, folder: Path) -> None:
         self.now = datetime(2026, 3, 1, 8, tzinfo=UTC)
-        self.accounts = SqliteStore(folder / "accounts.sqlite", log_name="accounts.v1", rows=(AccountRow,))
-        self.intake = SqliteStore(
-            folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=(KnownDriver, SnapshotDriver)
-        )
-        self.decider = SqliteStore(folder / "decider.sqlite", log_name=decider.LOG, rows=decider.ROWS)
+        self.accounts = SqliteStore(folder / "accounts.sqlite", log_name=ACCOUNTS, rows=(AccountRow,))
+        self.intake = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver))
+        self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)
         self.reports = {
-            target: SqliteStore(folder / f"{target}.sqlite", log_name=f"reports.{target}", rows=projector.ROWS)
+            target: SqliteStore(folder / f"{target}.sqlite", log_name=reports_of(target), rows=projector.ROWS)
             for target in Target
         }
         self.targets: dict[Target, TargetInMemory] = {
@@ -55,14 +55,9 @@ class Fleet:
         }
         self.portal = Intake(self.intake, self.clock)
         self._people = Accounts(self.accounts, self.clock)
-        self._service = decider.to_service(
-            self.decider,
-            accounts=self.accounts.log,
-            changes=self.intake.log,
-            reports=tuple(store.log for store in self.reports.values()),
-            clock=self.clock,
-            bell=Bell(),
-        )
+        self._service = decider.to_service(self.decider, clock=self.clock, bell=Bell(), share=Share())
+        stores = (self.accounts, self.intake, *self.reports.values())
+        self._service.follow(store.log for store in stores)
 
     def clock(self) -> datetime:
         return self.now
@@ -211,7 +206,7 @@ class Fleet:
         terms = self._people.show(ACME).terms.get(target, 0)
         walk = Walk(account=ACME, terms=terms, began=self.now)
         self.later()
-        return Walks(self.reports[target], target, self.clock), walk
+        return Walks(self.reports[target], target, self.clock, Share()), walk
 
     def _perform(self, target: Target, decision: Decision) -> Answer | Withdrawn:
         if isinstance(decision, DeleteDecided) and decision.key is None:

@@ -10,7 +10,7 @@ import pytest
 
 from domain.event import Event
 from domain.identity import Target
-from domain.storing import Record, Stream
+from domain.storing import Record, Resubmission, Stream
 from services.asking import events
 from services.asking.events import BadCursor, EventPage, read_events
 from services.asking.logged import Filters, LoggedEvent
@@ -211,13 +211,24 @@ class Shelf:
     def end(self) -> int:
         return self.records[-1].position if self.records else 0
 
+    def again(self, resubmission: Resubmission) -> Record:
+        raise NotImplementedError
+
 
 def shelf(*records: Record) -> Shelf:
     return Shelf(name="1/shelf/0", records=records, asked=[])
 
 
 def unreadable(position: int, body: bytes) -> Record:
-    return Record(position=position, topic="Link.Strange", body=body, event=None, reason="unknown type 'Link.Strange'")
+    return Record(
+        position=position,
+        log_position=position,
+        id="",
+        topic="Link.Strange",
+        body=body,
+        event=None,
+        reason="unknown type 'Link.Strange'",
+    )
 
 
 def test_a_record_that_cannot_be_decoded_is_shown_with_what_can_be_made_out() -> None:
@@ -273,4 +284,4 @@ def test_since_a_moment_a_log_whose_clock_was_set_back_is_read_whole(streams: Ma
 
 def at_minute(event: Event, minute: int, position: int) -> Record:
     later = replace(event, at=event.at + timedelta(minutes=minute))
-    return Record(position=position, topic=event.TOPIC, body=b"", event=later)
+    return Record(position=position, log_position=position, id="", topic=event.TOPIC, body=b"", event=later)

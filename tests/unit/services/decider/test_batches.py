@@ -17,6 +17,7 @@ from domain.storing import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, WishRow
 from services.intake.handlers import StatedDriver, UnknownDriver
+from services.runtime.share import Share
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 
 FLEET = range(1, 7)
@@ -79,7 +80,7 @@ def take_over(decider: Decider, store: Store, stream: Stream, sizes: Sequence[in
 
 
 def decided_in(services: SteppedServices, sizes: Sequence[int]) -> dict[Target, list[LinkEvent]]:
-    decider = Decider(services.decider_store, services.clock)
+    decider = Decider(services.decider_store, services.clock, Share())
     take_over(decider, services.decider_store, services.intake_store.log, sizes)
     return {target: services.decided(target) for target in Target}
 
@@ -142,7 +143,7 @@ def test_the_same_batch_handled_twice_adds_nothing(fleet: SteppedServices) -> No
     fleet.run()
     fleet.state("p1", person(1))
     store, stream = fleet.decider_store, fleet.intake_store.log
-    decider = Decider(store, fleet.clock)
+    decider = Decider(store, fleet.clock, Share())
     events = [(record.position, record.event) for record in stream.read(0, 10) if record.event]
     units = [decider.on_changes(events), decider.on_changes(events)]
     for unit in units:

@@ -11,6 +11,7 @@ from domain.storing import Store, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp
 from services.intake.handlers import StatedDriver
+from services.runtime.share import Share
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 MANY = 1_050
@@ -61,9 +62,9 @@ def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
     first_page = created(services)
     services.close()
     again = SteppedServices(tmp_path, both_targets())
-    decider = Decider(again.decider_store, again.clock)
+    decider = Decider(again.decider_store, again.clock, Share())
     with pytest.raises(Killed):
-        Decider(KilledAtCommit(again.decider_store), again.clock).catch_up()  # type: ignore[arg-type]
+        Decider(KilledAtCommit(again.decider_store), again.clock, Share()).catch_up()  # type: ignore[arg-type]
     assert 0 < len(first_page) == len(created(again)) < MANY
     assert decider.catch_up() == len(first_page)
     again.decide()

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from services.control.installation import Installation
 from services.embedded.rebuild import rebuild
 from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import Embedded, open_embedded
+from services.embedded.wiring import open_embedded
 from services.rebuilding.comparing import Difference
 from services.rebuilding.rebuilding import Step
 
@@ -28,7 +29,7 @@ def run(folder: Path, *, is_check: bool, steps: list[Step] | None = None) -> dic
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Embedded]:
+def opened(folder: Path) -> Iterator[Installation]:
     """The services of a folder, at rest."""
     embedded = open_embedded(EmbeddedSettings(data=folder))
     try:

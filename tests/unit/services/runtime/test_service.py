@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from domain.storing import StoreConflict, StoreFailed
-from services.runtime.following import Feed
 from services.runtime.service import Bell, Service
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, raising
 
@@ -42,10 +41,18 @@ def stand(tmp_path: Path) -> Iterator[FollowingStand]:
 
 
 def service(stand: FollowingStand, bell: Bell, *chores: Callable[[], int], rest: float = NEVER) -> Service:
-    feed = Feed(stream=stand.stream, handler=stand.handle)
-    return Service(
-        "ears", store=stand.store, clock=lambda: NOW, bell=bell, feeds=[feed], chores=chores, rest=rest, linger=0.0
+    made = Service(
+        "ears",
+        store=stand.store,
+        clock=lambda: NOW,
+        bell=bell,
+        handlers={"upstream.v1": stand.handle},
+        chores=chores,
+        rest=rest,
+        linger=0.0,
     )
+    made.follow([stand.stream])
+    return made
 
 
 @asynccontextmanager

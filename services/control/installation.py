@@ -1,0 +1,64 @@
+"""Everything that commands and the control application need of an installation, whatever its shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.identity import Target
+from domain.ports import CredentialsKeeper
+from domain.storing import Stream
+from services.accounts.handlers import Accounts
+from services.decider.read_models import CatchUp, Look
+from services.intake.handlers import Intake
+from services.projector.app import ProjectorApp
+from services.runtime.service import Service
+
+
+class Connected(Protocol):
+    """The targets, as far as this process has reached them."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """Every service on its store, and the accounts' credentials."""
+
+    accounts: Accounts
+    accounts_service: Service
+    intake: Intake
+    intake_service: Service
+    decider_service: Service
+    projectors: Mapping[Target, ProjectorApp]
+    credentials: CredentialsKeeper
+    connections: Connected
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service, in the order of the way of a change."""
+        projectors = (app.service for app in self.projectors.values())
+        return (self.accounts_service, self.intake_service, self.decider_service, *projectors)
+
+    @property
+    def logs(self) -> dict[str, Stream]:
+        """Every log, by the name that people know it by."""
+        reports = {f"reports-{target}": app.service.store.log for target, app in self.projectors.items()}
+        return {
+            "accounts": self.accounts_service.store.log,
+            "changes": self.intake_service.store.log,
+            "decisions": self.decider_service.store.log,
+            **reports,
+        }
+
+    def decider_work_left(self) -> int:
+        """How much the decider has not taken over or looked at yet."""
+        store = self.decider_service.store
+        looks = sum(count for row in (Look, CatchUp) for count in store.count(row).values())
+        return self.decider_service.lag() + looks
+
+    def close(self) -> None:
+        """Let the work in hand end, and let go of the stores."""
+        for service in reversed(self.services):
+            service.close()

@@ -1,0 +1,40 @@
+"""The settings of the targets, in every shape."""
+
+from typing import Literal, Self
+
+from pydantic import Field, HttpUrl, model_validator
+from pydantic_settings import BaseSettings
+
+
+class TargetSettings(BaseSettings):
+    """Where the targets are, and how they name things."""
+
+    driveri_url: HttpUrl = Field(
+        default=HttpUrl("https://api.netradyne.com/driveri"), description="The base address of Driveri's API."
+    )
+    driveri_active_status: str = Field(
+        default="Active", min_length=1, description="What Driveri's configurations call a driver in service."
+    )
+    driveri_deleted_status: str = Field(
+        default="Deleted", min_length=1, description="What Driveri's configurations call a deleted driver."
+    )
+    motive_url: HttpUrl = Field(
+        default=HttpUrl("https://api.gomotive.com"), description="The base address of Motive's API."
+    )
+    motive_portal_integration: str = Field(
+        default="gps_portal", min_length=1, description="The integration name under which Motive keeps the Portal's id."
+    )
+    motive_driveri_integration: str = Field(
+        default="driveri", min_length=1, description="The integration name under which Motive keeps the DriverID."
+    )
+    motive_external_ids_field: Literal["external_ids_attributes", "external_ids"] = Field(
+        default="external_ids_attributes", description="How an update of a Motive user spells its external ids."
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if self.driveri_active_status.casefold() == self.driveri_deleted_status.casefold():
+            raise ValueError("DRIVERLINK_DRIVERI_ACTIVE_STATUS and ..._DELETED_STATUS must differ")
+        if self.motive_portal_integration == self.motive_driveri_integration:
+            raise ValueError("DRIVERLINK_MOTIVE_PORTAL_INTEGRATION and ..._DRIVERI_INTEGRATION must differ")
+        return self
