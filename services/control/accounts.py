@@ -34,7 +34,7 @@ class AccountRoutes:
 
     async def _add(self, request: Request) -> Response:
         asked = await received(request, AddAccount)
-        account = await self._service.call(
+        account = await self._service.call_again(
             self._accounts.add,
             AccountId(asked.account),
             "operator",
@@ -58,7 +58,7 @@ class AccountRoutes:
     async def _allow(self, request: Request) -> Response:
         asked = await received(request, ByPerson)
         name = request.path_params["account"]
-        account = await self._service.call(
+        account = await self._service.call_again(
             self._accounts.ask, name, asked.by, lambda person, known: person.allow(known)
         )
         return JSONResponse(to_json(account))
@@ -66,7 +66,7 @@ class AccountRoutes:
     async def _set_mode(self, request: Request) -> Response:
         asked = await received(request, SetMode)
         name = request.path_params["account"]
-        account = await self._service.call(
+        account = await self._service.call_again(
             self._accounts.ask, name, asked.by, lambda person, known: person.set_mode(known, asked.target, asked.mode)
         )
         self._service.ring()
@@ -74,7 +74,7 @@ class AccountRoutes:
 
     async def _turn_sync(self, request: Request) -> Response:
         asked = await received(request, TurnSync)
-        account = await self._service.call(
+        account = await self._service.call_again(
             self._accounts.ask,
             request.path_params["account"],
             asked.by,

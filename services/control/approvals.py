@@ -42,7 +42,7 @@ class ApprovalRoutes:
                 f"look at it again: `driverlink approvals list {name}`"
             )
         verdict = DeletesApproved if asked.approve else DeletesRejected
-        await self._installation.accounts_service.call(
+        await self._installation.accounts_service.call_again(
             self._installation.accounts.ask, name, asked.by, _judging(verdict, chosen)
         )
         self._installation.accounts_service.ring()

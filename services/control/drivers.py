@@ -46,7 +46,7 @@ class DriverRoutes:
 
     async def _take_list(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, TakeList)
-        taken = await self._service.call(
+        taken = await self._service.call_again(
             self._intake.take_list, account, _stated(asked.lines), source=asked.source, snapshot=asked.snapshot
         )
         self._service.ring()
@@ -54,7 +54,7 @@ class DriverRoutes:
 
     async def _finish_snapshot(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, FinishSnapshot)
-        taken = await self._service.call(
+        taken = await self._service.call_again(
             self._intake.finish_snapshot,
             account,
             source=asked.source,
@@ -66,7 +66,7 @@ class DriverRoutes:
 
     async def _state(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, StateDriver)
-        change = await self._service.call(self._stated_change, account, asked)
+        change = await self._service.call_again(self._stated_change, account, asked)
         self._service.ring()
         return JSONResponse({"account": account, "driver": asked.driver, "change": change})
 

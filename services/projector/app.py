@@ -9,7 +9,7 @@ import structlog
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, Key
 from domain.ports import TargetDrivers
-from domain.storing import StoreFailed
+from domain.storing import StoreConflict, StoreFailed
 from services.projector.calling import carry_out, settle
 from services.projector.handlers import Wishes
 from services.projector.jobs import Driver, Job, Jobs
@@ -17,6 +17,7 @@ from services.projector.read_models import Task
 from services.projector.reporting import Reporting, Result
 from services.projector.walking import Walk, Walks
 from services.runtime.service import LINGER, Bell, Service
+from services.runtime.share import Share
 
 MOST_CALLS = 32
 """Calls under way at a time, over all accounts."""
@@ -44,6 +45,7 @@ class ProjectorApp:
         walks: Walks,
         connect: Connecting,
         bell: Bell,
+        share: Share,
     ) -> None:
         self.service = service
         self._wishes = wishes
@@ -52,13 +54,15 @@ class ProjectorApp:
         self._walks = walks
         self._connect = connect
         self._bell = bell
+        self._share = share
         self._target = jobs.target
         self._walk_not_before: dict[AccountId, float] = {}
         self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
+        self._reporting_turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Work until cancelled; then let the calls under way end, and store their answers."""
-        await self.service.call(self._wishes.resume)
+        await self.resume()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.service.run())
@@ -68,6 +72,17 @@ class ProjectorApp:
             if self._under_way:
                 await asyncio.wait(self._under_way.values())
                 await self._report()
+
+    async def resume(self) -> None:
+        """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
+        await self.service.call(self._wishes.resume)
+        self.service.ring()
+
+    async def drain(self) -> None:
+        """Wait until no call is under way for accounts that are not ours any more, and their answers are stored."""
+        while leaving := [task for driver, task in self._under_way.items() if not self._share.has(driver[0])]:
+            await asyncio.wait(leaving)
+            await self._report()
 
     def work_left(self) -> int:
         """How much is not done yet: records to take over, orders to carry out, rosters to walk."""
@@ -88,17 +103,29 @@ class ProjectorApp:
 
     async def _start(self) -> None:
         room = MOST_CALLS - len(self._under_way)
-        jobs = await self.service.call(self._jobs.take, room, frozenset(self._under_way))
+        try:
+            jobs = await self.service.call(self._jobs.take, room, frozenset(self._under_way))
+        except StoreConflict:
+            _log.info("accounts have gone to another process", target=str(self._target))
+            return
         for job in jobs:
             self._under_way[job.driver] = asyncio.create_task(self._do_safely(job))
 
     async def _report(self) -> None:
-        done = [(driver, task.result()) for driver, task in self._under_way.items() if task.done()]
-        if done:
-            await self.service.call(self._reporting.report, [result for _, result in done])
+        """Store the answers that have come; the calls of accounts that have gone elsewhere are settled there."""
+        async with self._reporting_turn:
+            done = {driver: task.result() for driver, task in self._under_way.items() if task.done()}
+            try:
+                await self._store_answers(list(done.values()))
+            except StoreConflict:
+                done = {driver: answer for driver, answer in done.items() if not self._share.has(driver[0])}
+            for driver in done:
+                del self._under_way[driver]
+
+    async def _store_answers(self, answers: Sequence[tuple[Job, Result]]) -> None:
+        if answers:
+            await self.service.call(self._reporting.report, answers)
             self.service.ring()
-        for driver, _ in done:
-            del self._under_way[driver]
 
     async def _do_safely(self, job: Job) -> tuple[Job, Result]:
         try:
@@ -150,12 +177,14 @@ class ProjectorApp:
             async for page in drivers.walk():
                 seen.update(driver.key for driver in page)
                 await self.service.call(self._walks.take_page, walk, page)
+            await self.service.call(self._walks.complete, walk, seen)
         except TargetFailed as failed:
             return failed.failure
+        except StoreConflict:
+            _log.info("walk is given up", account=walk.account, target=str(self._target))
         except StoreFailed:
             raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
             _log.exception("walk failed unexpectedly", account=walk.account, target=self._target)
             return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
-        await self.service.call(self._walks.complete, walk, seen)
         return None

@@ -59,7 +59,11 @@ class Reporting:
         self._clock = clock
 
     def report(self, results: Sequence[tuple[Job, Result]]) -> None:
-        """Store a batch of answers in one transaction."""
+        """Store a batch of answers in one transaction, but none that is stored already.
+
+        Raises `StoreConflict` when somebody else has stored into the same histories, or has got the accounts.
+        """
+        results = self._unanswered(results)
         batch = _Batch(self._store, self._target, self._clock())
         said = [(job, _to_said(job.answered, result)) for job, result in results if result is not None]
         batch.load(said)
@@ -69,6 +73,18 @@ class Reporting:
             if result is None:
                 batch.unit.remove(StartedCall, _where(job))
         self._store.commit(batch.unit)
+
+    def _unanswered(self, results: Sequence[tuple[Job, Result]]) -> list[tuple[Job, Result]]:
+        """The answers to calls that still count as started: a commit can have worked though nobody heard so."""
+        drivers: dict[str, list[str]] = {}
+        for job, _ in results:
+            drivers.setdefault(job.driver[0], []).append(job.driver[1])
+        started = {
+            (row.account, row.driver): row.body["decision"]
+            for account, its_drivers in drivers.items()
+            for row in self._store.select(StartedCall, {"account": account, "driver": its_drivers})
+        }
+        return [(job, result) for job, result in results if started.get(job.driver) == job.answered.decision]
 
 
 class _Batch:

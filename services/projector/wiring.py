@@ -114,4 +114,5 @@ def to_app(
         walks=Walks(store, target, clock, share),
         connect=connect,
         bell=bell,
+        share=share,
     )

@@ -38,7 +38,8 @@ class Unreadable(Exception):
 class Feed:
     """A stream that a service follows, and what it makes of it.
 
-    Where records may come twice, or late, of each history only what is newer than what was heard last is handled.
+    Where records may come twice, or late, of each history only what is newer than what was heard last is handled. So
+    it is in every stream that has dead letters: each of them may be submitted again when it has been overtaken.
     """
 
     stream: Stream
@@ -100,13 +101,19 @@ class Follower:
             self._take_over_singly(records, failure)
 
     def _handled(self, records: Sequence[Record]) -> Unit:
-        unit = self._understood([record for record in records if record.event is not None])
-        unit.keep(self._dead_letter(record, record.reason) for record in records if record.event is None)
+        letters = [self._dead_letter(record, record.reason) for record in records if record.event is None]
+        readable = [record for record in records if record.event is not None]
+        unit = self._understood(readable, may_be_late=bool(letters) or self._may_be_late())
+        unit.keep(letters)
         return unit
 
-    def _understood(self, records: Sequence[Record]) -> Unit:
+    def _may_be_late(self) -> bool:
+        """Whether a record may come behind later ones of its history."""
+        return self._feed.may_repeat or any(self._store.count(DeadLetter, {"stream": self.stream}).values())
+
+    def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
         unit = Unit()
-        if self._feed.may_repeat:
+        if may_be_late:
             records = self._unheard(records, unit)
         unit.add(self._feed.handler([(record.log_position, record.event) for record in records if record.event]))
         return unit
@@ -150,7 +157,7 @@ class Follower:
         record = self._stream.again(resubmission)
         if record.event is None:
             raise Unreadable(record.reason)
-        unit = self._understood([record])
+        unit = self._understood([record], may_be_late=True)
         unit.remove(DeadLetter, _place(resubmission))
         return unit
 

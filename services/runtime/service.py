@@ -2,23 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import ParamSpec, TypeVar
 
 from domain.storing import Resubmission, Store, StoreConflict, Stream
 from services.runtime.clock import Clock
 from services.runtime.following import BATCH, Feed, Follower, Handler
 from services.runtime.logs import log_of
+from services.runtime.worker import P, T, Worker
 
 REST = 1.0
 """Seconds after which a service looks at its streams though no bell rang."""
 
+_MOST_AGAIN = 4
+"""Times that a command is done again because somebody else stored first."""
+
 LINGER = 0.02
 """Seconds between a ring and the look: what comes meanwhile goes into the same batch."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Bell:
@@ -67,7 +66,8 @@ class Service:
         self._chores = [*map(_repeatable, chores), _repeatable(self._take_again)]
         self._rest = rest
         self._linger = linger
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._worker = Worker(name)
+        self.taken = 0
 
     async def run(self) -> None:
         """Work until cancelled. Raises `StoreFailed` when the store cannot work."""
@@ -101,8 +101,9 @@ class Service:
 
     def step(self) -> int:
         """Take over what the streams have, and do the chores; how much there was."""
-        followed = sum(follower.step() for follower in self._followers.values())
-        return followed + sum(chore() for chore in self._chores)
+        done = sum(follower.step() for follower in self._followers.values()) + sum(chore() for chore in self._chores)
+        self.taken += done
+        return done
 
     def lag(self) -> int:
         """How far this service is behind its streams."""
@@ -110,9 +111,14 @@ class Service:
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work on the store, after whatever it does now."""
-        running = asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
-        running.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(running)
+        return await self._worker.call(work, *args, **kwargs)
+
+    async def call_again(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `call`; where somebody else stores first, it is done again. Raises `StoreConflict` after several times."""
+        for _ in range(_MOST_AGAIN):
+            with suppress(StoreConflict):
+                return await self.call(work, *args, **kwargs)
+        return await self.call(work, *args, **kwargs)
 
     def ring(self) -> None:
         """Tell everybody that there is something new."""
@@ -120,16 +126,15 @@ class Service:
 
     def _take_again(self) -> int:
         """Take over the dead letters of the streams that are followed, where somebody has submitted them again."""
-        rows = (
-            self.store.select(Resubmission, {"stream": list(self._followers)}, limit=BATCH) if self._followers else []
-        )
+        followed = {"stream": list(self._followers)}
+        rows = self.store.select(Resubmission, followed, order_by="position", limit=BATCH) if self._followers else []
         for row in rows:
             self._followers[row.stream].take_again(row)
         return len(rows)
 
     def close(self) -> None:
         """End after the work in hand, and let go of the store."""
-        self._thread.shutdown(wait=True)
+        self._worker.close()
         self.store.close()
 
 

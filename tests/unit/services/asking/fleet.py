@@ -12,6 +12,7 @@ from domain.event import Event
 from domain.failures import CallFailure
 from domain.identity import AccountId, PortalDriverId, Target, link_stream
 from domain.ports import Answer
+from domain.storing import Unit
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.asking.approvals import HeldSet, held
@@ -25,7 +26,7 @@ from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import wiring as projector
 from services.projector.calling import Withdrawn
 from services.projector.jobs import Job
-from services.projector.read_models import to_order
+from services.projector.read_models import StartedCall, to_order
 from services.projector.reporting import Reporting
 from services.projector.walking import Walk, Walks
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
@@ -156,6 +157,9 @@ class Fleet:
     def answer(self, target: Target, decision: Decision, answer: Answer | Withdrawn) -> None:
         """The target answers a decision so."""
         job = Job(driver=(ACME, PortalDriverId(decision.driver)), order=to_order(decision))
+        started = Unit()
+        started.keep([StartedCall(account=ACME, driver=decision.driver, body=job.answered.to_json())])
+        self.reports[target].commit(started)
         Reporting(self.reports[target], target, self.clock).report([(job, answer)])
         self.decide()
 

@@ -2,13 +2,10 @@
 
 import pytest
 
-from domain.identity import Key, PortalDriverId, Target
+from domain.identity import Key, Target
 from domain.ports import Done
 from domain.roster import TargetDriver
 from services.decider.read_models import ClaimRow, Look
-from services.projector.jobs import Job
-from services.projector.read_models import to_order
-from services.projector.reporting import Reporting
 from tests.support.stepped_services import ACME, SteppedServices, person
 
 
@@ -107,12 +104,11 @@ def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) ->
         fleet.walk(target)
     fleet.decide()
     seen = TargetDriver(key=Key("7"), active=True, profile=person(1))
-    for driver in ("p1", "p2"):
-        pending = fleet.link(driver, Target.MOTIVE).pending
-        assert pending is not None
-        job = Job(driver=(ACME, PortalDriverId(driver)), order=to_order(pending))
-        reporting = Reporting(fleet.projector_stores[Target.MOTIVE], Target.MOTIVE, fleet.clock)
-        reporting.report([(job, Done(seen=seen))])
+    fleet.follow(Target.MOTIVE)
+    jobs = fleet.start(Target.MOTIVE)
+    assert [job.driver for job in jobs] == [(ACME, "p1"), (ACME, "p2")]
+    for job in jobs:
+        fleet.answer(Target.MOTIVE, [(job, Done(seen=seen))])
         if batches == 2:
             fleet.decide()
     fleet.decide()

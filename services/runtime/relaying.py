@@ -1,0 +1,105 @@
+"""How a service's log gets to Kafka: in order, without a gap, by one of the service's processes at a time."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from domain.storing import Position, Record, Store, StoreFailed, Unit
+from services.runtime.following import BATCH
+from services.runtime.worker import Worker
+
+REST = 1.0
+"""Seconds after which it is looked whether there is something to send, or whose turn it is, though nothing woke us."""
+
+_log = structlog.get_logger()
+
+
+class Turn(Protocol):
+    """Whose turn it is to relay: that of one process at a time. All is called in one thread."""
+
+    def take(self) -> bool:
+        """Whether it is our turn now; if so, it stays so until the connection is lost. Raises `StoreFailed`."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return when something was committed, or after so long. Raises `StoreFailed` when the turn is lost."""
+        ...
+
+    def close(self) -> None:
+        """Leave the turn to others."""
+        ...
+
+
+class Publisher(Protocol):
+    """The way to a topic; after a failure another one has to be opened."""
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Send these records in order, and wait until all are acknowledged. Raises `StoreFailed`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
+class Relay:
+    """Sends a store's log to its topic whenever it is its turn.
+
+    What it sends is on the way twice when it ends between the acknowledgement and storing how far it came; so those
+    who follow a topic drop what they have heard.
+    """
+
+    def __init__(self, store: Store, topic: str, *, turn: Turn, opening: Callable[[], Publisher]) -> None:
+        self._store = store
+        self._topic = topic
+        self._turn = turn
+        self._opening = opening
+        self._name = f"relay/{topic}"
+        self._worker = Worker(f"relay-{topic}")
+        self.sent = 0
+        self.is_relaying = False
+
+    async def run(self) -> None:
+        """Relay until cancelled; a failure is told, and after a rest everything begins anew."""
+        while True:
+            try:
+                if await self._worker.call(self._turn.take):
+                    await self._relay()
+            except StoreFailed as failure:
+                _log.warning("relay begins anew", topic=self._topic, failure=str(failure))
+            await asyncio.sleep(REST)
+
+    def lag(self) -> int:
+        """How far the topic is behind the log. Raises `StoreFailed`."""
+        return self._store.log.end() - self._store.position(self._name)
+
+    def close(self) -> None:
+        """End after the step in hand, and leave the turn to others."""
+        self._worker.close()
+        self._turn.close()
+        self._store.close()
+
+    async def _relay(self) -> None:
+        publisher, self.is_relaying = self._opening(), True
+        _log.info("relay begins", topic=self._topic)
+        try:
+            position = await self._worker.call(self._store.position, self._name)
+            while True:
+                position = await self._send(publisher, position)
+        finally:
+            self.is_relaying = False
+            await publisher.close()
+            await self._worker.call(self._turn.close)
+
+    async def _send(self, publisher: Publisher, position: int) -> int:
+        """Send the next records, or wait for some; how far everything is sent."""
+        records = await self._worker.call(self._store.log.read, position, BATCH)
+        if not records:
+            await self._worker.call(self._turn.wait, REST)
+            return position
+        await publisher.publish(self._topic, records)
+        await self._worker.call(self._store.commit, Unit(position=Position(name=self._name, at=records[-1].position)))
+        self.sent += len(records)
+        return records[-1].position
