@@ -1,15 +1,21 @@
-"""The credentials of accounts at targets, in one file that only its owner can read; never in a store or an event."""
+"""The credentials of accounts at targets, never in an event: in a file that only its owner can read, or encrypted."""
 
 import json
 import os
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from time import monotonic
+from typing import Annotated, ClassVar
 
+from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable
+from domain.storing import Row, Store, Unit
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -41,6 +47,14 @@ class AccountCredentials(BaseModel):
     motive: MotiveCredentials | None = None
 
 
+def _with(known: AccountCredentials, target: Target, values: Mapping[str, str]) -> AccountCredentials:
+    try:
+        return AccountCredentials.model_validate({**known.model_dump(), str(target): dict(values)})
+    except ValidationError as wrong:
+        missing = ", ".join(str(each["loc"][-1]) for each in wrong.errors())
+        raise CredentialsUnreadable(f"credentials for {target} need: {missing}") from None
+
+
 class CredentialsFile:
     """The file, read again whenever it has changed."""
 
@@ -56,12 +70,7 @@ class CredentialsFile:
     def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
         """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
         accounts = dict(self._read())
-        known = accounts.get(account, AccountCredentials()).model_dump()
-        try:
-            accounts[account] = AccountCredentials.model_validate({**known, str(target): dict(values)})
-        except ValidationError as wrong:
-            missing = ", ".join(str(each["loc"][-1]) for each in wrong.errors())
-            raise CredentialsUnreadable(f"credentials for {target} need: {missing}") from None
+        accounts[account] = _with(accounts.get(account, AccountCredentials()), target, values)
         try:
             self._write(accounts)
         except OSError as failure:
@@ -104,3 +113,57 @@ class CredentialsFile:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsRow(Row):
+    """What an account is connected with, encrypted."""
+
+    TABLE: ClassVar[str] = "credentials"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+
+    account: str
+    encrypted: str
+
+
+class CredentialsTable:
+    """A table of a store, encrypted with a secret key; what was read is good for `keeping` seconds."""
+
+    def __init__(self, store: Store, secret_key: str, *, keeping: float = 5.0) -> None:
+        self._store = store
+        self._cipher = Fernet(urlsafe_b64encode(sha256(secret_key.encode()).digest()))
+        self._keeping = keeping
+        self._read: dict[str, tuple[float, AccountCredentials]] = {}
+
+    def of(self, account: str) -> AccountCredentials:
+        """What an account has; nothing where it has no row. Raises `CredentialsUnreadable` and `StoreFailed`."""
+        at, known = self._read.get(account, (-self._keeping, AccountCredentials()))
+        if monotonic() - at < self._keeping:
+            return known
+        known = self._stored(account)
+        self._read[account] = (monotonic(), known)
+        return known
+
+    def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
+        """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
+        known = _with(self._stored(account), target, values)
+        encrypted = self._cipher.encrypt(known.model_dump_json().encode()).decode()
+        unit = Unit()
+        unit.keep([CredentialsRow(account=account, encrypted=encrypted)])
+        self._store.commit(unit)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    def _stored(self, account: str) -> AccountCredentials:
+        rows = self._store.select(CredentialsRow, {"account": account})
+        if not rows:
+            return AccountCredentials()
+        try:
+            return AccountCredentials.model_validate_json(self._cipher.decrypt(rows[0].encrypted.encode()))
+        except (InvalidToken, ValidationError):
+            raise CredentialsUnreadable(
+                "the credentials were encrypted with another key: set the DRIVERLINK_SECRET_KEY of then, "
+                "or connect the account again"
+            ) from None

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from domain.storing import StoreFailed
+from services.asking.dead_letters import BadName
 from services.cli.accounts import accounts, sync
 from services.cli.approvals import approvals
 from services.cli.asking import events, explain, status
+from services.cli.dead_letters import dead_letters
 from services.cli.demo import demo
 from services.cli.importing import change, import_file
 from services.cli.logging import configure_logging
 from services.cli.reaching import CommandRefused
 from services.cli.rebuild import rebuild
+from services.cli.serve import database, serve, topics
 from services.cli.up import sandbox, up
 from services.cli.wiring import UnreadableExport
 from services.demo.app import NotADemo
@@ -41,12 +44,17 @@ app.command()(status)
 app.command()(events)
 app.command()(explain)
 app.add_typer(approvals, name="approvals")
+app.add_typer(dead_letters, name="dead-letters")
 app.command()(up)
+app.command()(serve)
+app.add_typer(topics, name="topics")
+app.add_typer(database, name="database")
 app.command()(rebuild)
 app.command()(sandbox)
 app.command()(demo)
 
 _CLEAR = (
+    BadName,
     CommandRefused,
     FolderUnusable,
     NoCast,

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from domain.identity import Target
-from services.cli.printing import err, out, print_json, print_table
-from services.cli.reaching import CommandRefused
+from services.cli.printing import err, out, print_json, print_note, print_table
+from services.cli.reaching import CommandRefused, Services
 from services.cli.running import AccountArgument, DataOption, JsonOption, ask
 
 _PAGE = 500
@@ -46,7 +46,7 @@ def status(
     if state is not None:
         _list_state(account, state, target, data, as_json=as_json)
         return
-    found = ask(data, lambda services: services.get("/status", account=account))
+    found, letters = ask(data, lambda services: _stands(services, account))
     if as_json:
         print_json(found)
         return
@@ -55,6 +55,14 @@ def status(
     print_table((*columns, "undecided", "strays", "note"), rows)
     if not found:
         err.print("nothing to show yet: accounts appear here once `driverlink up` runs")
+    if letters:
+        print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
+
+
+async def _stands(services: Services, account: str | None) -> tuple[list[dict[str, Any]], int]:
+    """How the accounts stand, and how many dead letters there are."""
+    found = await services.get("/status", account=account)
+    return found, (await services.get("/dead-letters/count"))["letters"]
 
 
 def _list_state(account: str | None, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:

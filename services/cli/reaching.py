@@ -10,7 +10,7 @@ from services.cli.shape import Settings
 from services.control.app import to_app
 from services.control.installation import Installation
 from services.distributed.settings import DistributedSettings
-from services.distributed.wiring import open_distributed
+from services.distributed.wiring import Distributed
 from services.embedded.folder import DataFolder, FolderOwned
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
@@ -43,7 +43,7 @@ class Services:
 async def reached(settings: Settings, *, makes_folder: bool = False) -> AsyncIterator[Services]:
     """The services of an installation. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
     if isinstance(settings, DistributedSettings):
-        async with _asked(open_distributed(settings)) as services:
+        async with _asked(Distributed(settings).installation()) as services:
             yield services
         return
     async with _reached_folder(settings, makes_folder=makes_folder) as services:

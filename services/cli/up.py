@@ -12,10 +12,11 @@ from services.cli.reaching import CommandRefused
 from services.cli.running import DataOption, run_async
 from services.cli.shape import embedded
 from services.control.app import to_app
-from services.embedded.app import run, stopping_on_signals
+from services.embedded.app import run
 from services.embedded.folder import DataFolder
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
+from services.runtime.serving import stopping_on_signals
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds, serve
 

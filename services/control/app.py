@@ -11,10 +11,12 @@ from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.storing import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
+from services.asking.dead_letters import BadName, UnknownLetter
 from services.asking.events import BadCursor
 from services.control.accounts import AccountRoutes
 from services.control.approvals import ApprovalRoutes
 from services.control.asking import AskingRoutes
+from services.control.dead_letters import DeadLetterRoutes
 from services.control.drivers import DriverRoutes
 from services.control.installation import Installation
 from services.control.messages import Malformed
@@ -23,9 +25,11 @@ from services.intake.handlers import SnapshotRefused, UnknownDriver
 _STATUS: dict[type[Exception], int] = {
     Malformed: 400,
     BadCursor: 400,
+    BadName: 400,
     NotPermitted: 403,
     UnknownAccount: 404,
     UnknownDriver: 404,
+    UnknownLetter: 404,
     SnapshotRefused: 409,
     StoreConflict: 409,
     CredentialsUnreadable: 409,
@@ -40,6 +44,7 @@ def to_app(installation: Installation) -> Starlette:
         DriverRoutes(installation),
         ApprovalRoutes(installation),
         AskingRoutes(installation),
+        DeadLetterRoutes(installation),
     )
     routes = [route for part in parts for route in part.routes()]
     return Starlette(routes=routes, exception_handlers=dict.fromkeys(_STATUS, _refuse))

@@ -1,14 +1,19 @@
 """What a command sends, checked where it comes in."""
 
-from typing import Annotated, Any, Literal, TypeVar
+import json
+from base64 import b64decode
+from typing import Annotated, Any, Literal, Self, TypeVar
+from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 
 from domain.account import Mode, Tier
 from domain.identity import Target
 
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_MOST = 2**63 - 1
+"""The largest number that every store can hold."""
 
 
 class Malformed(Exception):
@@ -113,13 +118,85 @@ class Judge(ByPerson):
     approve: bool
 
 
+class Resubmit(Message):
+    """Let a dead letter be taken over again: as it was, or as the text of its document says by now."""
+
+    name: str
+    mended: str | None = None
+
+
+class ResubmitMany(Message):
+    """Let the next dead letters be taken over again that are of this service and account, for this reason."""
+
+    service: str | None = None
+    account: str | None = None
+    reason: str | None = None
+    after: str | None = None
+
+
+class DiscardLetter(Message):
+    """Remove a dead letter for good."""
+
+    name: str
+
+
+def _event_id(text: str) -> str:
+    originator, _, version = text.partition("/")
+    if not (version.isascii() and version.isdigit() and len(version) <= len(str(_MOST))):
+        raise ValueError("must end in a slash and the version")
+    if not 1 <= int(version) <= _MOST:
+        raise ValueError("must have a version from 1 on")
+    return f"{UUID(originator)}/{int(version)}"
+
+
+def _written(stated: object) -> bytes:
+    if isinstance(stated, dict):
+        return json.dumps(stated, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if isinstance(stated, str):
+        return stated.encode()
+    raise ValueError("must be a JSON object, or text")
+
+
+def _decoded(stated: bytes) -> bytes:
+    return b64decode(stated, validate=True)
+
+
+class Mended(Message):
+    """The document of a dead letter after somebody mended it; what else it says is not looked at."""
+
+    model_config = ConfigDict(extra="ignore", str_strip_whitespace=False)
+
+    name: str
+    id: Annotated[str, AfterValidator(_event_id)]
+    type: Printable = Field(min_length=1, max_length=200)
+    sequence: int = Field(ge=0, le=_MOST)
+    body: Annotated[bytes, BeforeValidator(_written)] | None = None
+    body_base64: Annotated[bytes, AfterValidator(_decoded)] | None = None
+
+    @model_validator(mode="after")
+    def _check_body(self) -> Self:
+        if (self.body is None) == (self.body_base64 is None):
+            raise ValueError("must have a body or a body_base64, and not both")
+        return self
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        return self.body if self.body is not None else self.body_base64 or b""
+
+
 M = TypeVar("M", bound=Message)
 
 
 async def received(request: Request, kind: type[M]) -> M:
     """The body of a request as this kind of message. Raises `Malformed`."""
+    return parsed(await request.body(), kind)
+
+
+def parsed(text: str | bytes, kind: type[M]) -> M:
+    """JSON as this kind of message. Raises `Malformed`."""
     try:
-        return kind.model_validate_json(await request.body())
+        return kind.model_validate_json(text)
     except ValidationError as wrong:
         raise Malformed("; ".join(_problem(each) for each in wrong.errors())) from None
 

@@ -17,7 +17,7 @@ from services.decider.read_models import (
 )
 from services.runtime.clock import Clock
 from services.runtime.logs import ACCOUNTS, CHANGES, REPORTS
-from services.runtime.service import Bell, Service
+from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
 
 ROWS: tuple[type[Row], ...] = (
@@ -35,7 +35,7 @@ ROWS: tuple[type[Row], ...] = (
 )
 
 
-def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share) -> Service:
+def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: float = LINGER) -> Service:
     """The decider on its store, for the accounts of its share."""
     decider = Decider(store, clock, share)
     handlers = {
@@ -44,4 +44,4 @@ def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share) -> Servi
         **dict.fromkeys(REPORTS, decider.on_reports),
     }
     chores = [decider.look_again, decider.catch_up]
-    return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores)
+    return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores, linger=linger)

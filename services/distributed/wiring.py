@@ -1,9 +1,209 @@
-"""The distributed shape, put together (the stores follow)."""
+"""The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
 
+from collections.abc import Mapping, Sequence
+
+from adapters.credentials import CredentialsRow, CredentialsTable
+from adapters.store.migrating import migrate
+from adapters.store.postgres import PostgresStore
+from adapters.store.relay_turn import RelayTurn
+from adapters.streams.access import KafkaAccess, Mechanism, Security
+from adapters.streams.consuming import KafkaMember
+from adapters.streams.partitioning import partition_of
+from adapters.streams.relaying import KafkaPublisher
+from adapters.streams.subscribing import Group, Subscription
+from adapters.streams.topics import create
+from domain.identity import Target
+from domain.storing import Row, Store
+from services.accounts.handlers import Accounts
+from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
+from services.decider import wiring as decider
+from services.distributed.app import Process
+from services.distributed.partitions import Doing, Partitions
 from services.distributed.settings import DistributedSettings
+from services.intake.handlers import Intake
+from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.projector import wiring as projector
+from services.projector.wiring import Connections
+from services.runtime.clock import utc_now
+from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
+from services.runtime.relaying import Relay
+from services.runtime.service import Bell, Service
+from services.runtime.share import Share
+
+_CREDENTIALS = "credentials"
+_LINGER = 0.002
+"""Seconds in which records gather for a batch: Kafka gathers them already."""
+
+ROWS: Mapping[str, tuple[type[Row], ...]] = {
+    "accounts": (AccountRow,),
+    "intake": (KnownDriver, SnapshotDriver),
+    "decider": decider.ROWS,
+    **{f"projector_{target}": projector.ROWS for target in Target},
+    _CREDENTIALS: (CredentialsRow,),
+}
+"""Every schema of the database, with the tables of its service."""
+
+_LOGS = {
+    "accounts": ACCOUNTS,
+    "intake": CHANGES,
+    "decider": DECISIONS,
+    **{f"projector_{target}": reports_of(target) for target in Target},
+}
 
 
-def open_distributed(settings: DistributedSettings) -> Installation:
-    """Every service on its schema of the database."""
-    raise NotImplementedError
+class Distributed:
+    """Opens what a process or a command of the distributed shape needs."""
+
+    def __init__(self, settings: DistributedSettings) -> None:
+        self._settings = settings
+        self._url = str(settings.database_url)
+        self._password = settings.database_password.get_secret_value()
+        self._bell = Bell()
+
+    def installation(self) -> Installation:
+        """Every service on its store, as commands ask them; nothing is followed. Raises `StoreFailed`."""
+        stores = {schema: self._store(schema) for schema in _LOGS}
+        credentials = self._credentials()
+        connections = Connections(self._settings, credentials)
+        share = Share(held=())
+        return Installation(
+            accounts=Accounts(stores["accounts"], utc_now),
+            accounts_service=self._relaying_only("accounts", stores["accounts"]),
+            intake=Intake(stores["intake"], utc_now),
+            intake_service=self._relaying_only("intake", stores["intake"]),
+            decider_service=decider.to_service(stores["decider"], clock=utc_now, bell=self._bell, share=share),
+            projectors={
+                target: projector.to_app(
+                    stores[f"projector_{target}"],
+                    target,
+                    connect=connections.to(target),
+                    clock=utc_now,
+                    bell=self._bell,
+                    share=share,
+                )
+                for target in Target
+            },
+            credentials=credentials,
+            connections=connections,
+        )
+
+    def accounts(self) -> Process:
+        """The process of accounts: people write them by commands, so it only relays. Raises `StoreFailed`."""
+        return self._relaying_process("accounts")
+
+    def intake(self) -> Process:
+        """The process of intake: commands bring what the Portal states, so it only relays. Raises `StoreFailed`."""
+        return self._relaying_process("intake")
+
+    def decider(self) -> Process:
+        """A process of the decider. Raises `StoreFailed`."""
+        share, store = self._share(), self._store("decider")
+        service = decider.to_service(store, clock=utc_now, bell=self._bell, share=share, linger=_LINGER)
+        partitions = Partitions(service, store, share)
+
+        async def close() -> None:
+            service.close()
+
+        return self._process("decider", service, work=service.run, partitions=partitions, close=close)
+
+    def projector(self, target: Target) -> Process:
+        """A process of a target's projector. Raises `StoreFailed`."""
+        share, store = self._share(), self._store(f"projector_{target}")
+        credentials = self._credentials()
+        connections = Connections(self._settings, credentials)
+        app = projector.to_app(
+            store,
+            target,
+            connect=connections.to(target),
+            clock=utc_now,
+            bell=self._bell,
+            share=share,
+            linger=_LINGER,
+        )
+        partitions = Partitions(app.service, store, share, resume=app.resume, drain=app.drain)
+
+        async def close() -> None:
+            await connections.close()
+            app.service.close()
+            credentials.close()
+
+        return self._process(f"projector_{target}", app.service, work=app.run, partitions=partitions, close=close)
+
+    def _relaying_process(self, schema: str) -> Process:
+        service = self._relaying_only(schema, self._store(schema))
+
+        async def close() -> None:
+            service.close()
+
+        return Process(service, self._relay(schema, service.name), work=service.run, close=close)
+
+    def _process(self, schema: str, service: Service, *, work: Doing, partitions: Partitions, close: Doing) -> Process:
+        return Process(
+            service,
+            self._relay(schema, service.name),
+            work=work,
+            partitions=partitions,
+            join=lambda: self._member(service, partitions),
+            close=close,
+        )
+
+    def _relaying_only(self, name: str, store: Store) -> Service:
+        return Service(name, store=store, clock=utc_now, bell=self._bell)
+
+    def _relay(self, schema: str, service: str) -> Relay:
+        return Relay(
+            self._store(schema),
+            _LOGS[schema],
+            turn=RelayTurn(self._url, self._password, schema),
+            opening=lambda: KafkaPublisher(to_kafka_access(self._settings), service=service),
+        )
+
+    def _member(self, service: Service, partitions: Partitions) -> KafkaMember:
+        settings = self._settings
+        group = Group(
+            name=f"driverlink.{service.name}",
+            member=f"{service.name}.{settings.member}" if settings.member else "",
+            session_timeout=settings.kafka_session_timeout,
+        )
+        subscription = Subscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
+        return KafkaMember(to_kafka_access(settings), subscription, partitions, epoch=settings.epoch)
+
+    def _share(self) -> Share:
+        return Share(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
+
+    def _store(self, schema: str) -> PostgresStore:
+        return PostgresStore(self._url, self._password, schema=schema, log_name=_LOGS[schema], rows=ROWS[schema])
+
+    def _credentials(self) -> CredentialsTable:
+        store = PostgresStore(
+            self._url, self._password, schema=_CREDENTIALS, log_name=_CREDENTIALS, rows=ROWS[_CREDENTIALS]
+        )
+        return CredentialsTable(store, self._settings.secret_key.get_secret_value())
+
+
+def to_kafka_access(settings: DistributedSettings) -> KafkaAccess:
+    """How Kafka is reached."""
+    return KafkaAccess(
+        servers=tuple(each.strip() for each in settings.kafka_servers.split(",")),
+        security=Security(settings.kafka_security),
+        mechanism=Mechanism(settings.kafka_sasl_mechanism),
+        username=settings.kafka_username,
+        password=settings.kafka_password.get_secret_value(),
+        ca_file=settings.kafka_ca_file,
+        certificate_file=settings.kafka_certificate_file,
+        key_file=settings.kafka_key_file,
+    )
+
+
+async def create_topics(settings: DistributedSettings) -> Sequence[str]:
+    """Make the topics that are not there yet; which ones were made. Raises `StoreFailed`."""
+    return await create(
+        to_kafka_access(settings), LOGS, partitions=settings.kafka_partitions, replication=settings.kafka_replication
+    )
+
+
+def migrate_database(settings: DistributedSettings, may_drop: Sequence[str]) -> None:
+    """Make the schemas and tables that are not there yet. Raises `StoreFailed`."""
+    password = settings.database_password.get_secret_value()
+    migrate(str(settings.database_url), password, ROWS, may_drop=may_drop)

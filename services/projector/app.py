@@ -46,6 +46,7 @@ class ProjectorApp:
         connect: Connecting,
         bell: Bell,
         share: Share,
+        linger: float = LINGER,
     ) -> None:
         self.service = service
         self._wishes = wishes
@@ -55,6 +56,7 @@ class ProjectorApp:
         self._connect = connect
         self._bell = bell
         self._share = share
+        self._linger = linger
         self._target = jobs.target
         self._walk_not_before: dict[AccountId, float] = {}
         self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
@@ -98,7 +100,7 @@ class ProjectorApp:
             rung = asyncio.create_task(waiter.wait())
             await asyncio.wait({*self._under_way.values(), rung}, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
             rung.cancel()
-            await asyncio.sleep(LINGER)
+            await asyncio.sleep(self._linger)
             await self._report()
 
     async def _start(self) -> None:
@@ -135,7 +137,7 @@ class ProjectorApp:
             return job, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
 
     async def _do(self, job: Job) -> Result:
-        drivers = self._connect(job.driver[0])
+        drivers = await self.service.call(self._connect, job.driver[0])
         if isinstance(drivers, Rejected):
             return drivers
         if job.started is not None:
@@ -162,7 +164,7 @@ class ProjectorApp:
 
     async def _walk(self, walk: Walk, limit: asyncio.Semaphore) -> None:
         async with limit:
-            drivers = self._connect(walk.account)
+            drivers = await self.service.call(self._connect, walk.account)
             failure = drivers if isinstance(drivers, Rejected) else await self._read(walk, drivers)
         if failure is not None:
             self._walk_not_before[walk.account] = asyncio.get_running_loop().time() + _WALK_AGAIN

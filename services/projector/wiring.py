@@ -20,7 +20,7 @@ from services.projector.settings import TargetSettings
 from services.projector.walking import Walks
 from services.runtime.clock import Clock
 from services.runtime.logs import ACCOUNTS, DECISIONS
-from services.runtime.service import Bell, Service
+from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
 
 ROWS: tuple[type[Row], ...] = (AccountRow, WishedRow, DeliveryRow, RosterRow, WalkRow, Task, StartedCall)
@@ -101,13 +101,20 @@ def to_motive_access(settings: TargetSettings, known: MotiveCredentials) -> Moti
 
 
 def to_app(
-    store: Store, target: Target, *, connect: Connecting, clock: Clock, bell: Bell, share: Share
+    store: Store,
+    target: Target,
+    *,
+    connect: Connecting,
+    clock: Clock,
+    bell: Bell,
+    share: Share,
+    linger: float = LINGER,
 ) -> ProjectorApp:
     """The projector of this target on its store, for the accounts of its share."""
     wishes = Wishes(store, target, clock, share)
     handlers = {ACCOUNTS: wishes.on_accounts, DECISIONS: wishes.on_decisions}
     return ProjectorApp(
-        Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers),
+        Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers, linger=linger),
         wishes=wishes,
         jobs=Jobs(store, target, clock, share),
         reporting=Reporting(store, target, clock),
@@ -115,4 +122,5 @@ def to_app(
         connect=connect,
         bell=bell,
         share=share,
+        linger=linger,
     )

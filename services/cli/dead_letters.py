@@ -1,0 +1,253 @@
+"""`driverlink dead-letters`: what a service could not handle, and what is to become of it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.asking.dead_letters import Became, LetterName
+from services.cli.printing import out, print_json, print_note
+from services.cli.reaching import CommandRefused, Services
+from services.cli.running import DataOption, JsonOption, ask
+from services.cli.shape import embedded, is_distributed
+from services.embedded.folder import DataFolder
+
+dead_letters = typer.Typer(
+    help="Records that a service could not handle: kept with every byte, while everything else goes on.",
+    no_args_is_help=True,
+)
+
+_LOOK_EVERY = 0.2
+"""Seconds between two looks at what becomes of a resubmission."""
+
+_LONGEST_REASON = 100
+
+Json = dict[str, Any]
+Wanted = Mapping[str, str | None]
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Its name, as `list` prints it: SERVICE/STREAM/POSITION.")
+]
+ServiceOption = Annotated[
+    str | None, typer.Option(help="Only this service's: decider, projector-driveri or projector-motive.")
+]
+AccountOption = Annotated[str | None, typer.Option(help="Only those that say that they are of this account.")]
+ReasonOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Only those with this in their reason.")]
+
+
+@dead_letters.command("list")
+def list_all(
+    service: ServiceOption = None,
+    account: AccountOption = None,
+    reason: ReasonOption = None,
+    *,
+    after: Annotated[str | None, typer.Option(metavar="NAME", help="Go on behind this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, one a line: since when, name, type, account, reason; in the order of services and streams."""
+    wanted = {"service": service, "account": account, "reason": reason}
+    found = ask(data, lambda services: _list(services, wanted, after, limit))
+    if as_json:
+        print_json(found)
+        return
+    for letter in found["letters"]:
+        out.print(_line(letter), markup=False)
+    if not found["letters"]:
+        print_note(f"none of {found['total']} dead letters is like that" if found["total"] else "no dead letters")
+    if found["next"]:
+        print_note(f"there are {found['total']} dead letters in all; go on with --after {found['next']}")
+
+
+@dead_letters.command()
+def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+    """Show all of a dead letter: its place, its reason, its headers and what it says, personal data included.
+
+    With --json it is a document to mend: change id, type, sequence or body, and give it to `resubmit --mended`. A
+    body that is no JSON object is text there, and bytes that are no text are in body_base64.
+    """
+    letter = _shown(name, data)
+    if as_json:
+        sys.stdout.write(json.dumps(letter, ensure_ascii=False, indent=2) + "\n")
+        return
+    for line in _lines(letter):
+        out.print(_harmless(line), markup=False)
+
+
+@dead_letters.command()
+def resubmit(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Its name; or say by options which.", show_default=False)
+    ] = None,
+    *,
+    mended: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `show --json` printed, mended; else it is as it was.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    service: ServiceOption = None,
+    account: AccountOption = None,
+    reason: ReasonOption = None,
+    wait: Annotated[
+        float, typer.Option(min=0, max=600, metavar="SECONDS", help="How long to wait for what becomes of it.")
+    ] = 10.0,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a dead letter, or many, be taken over again by their services, and say what became of it.
+
+    It goes when it is taken over, and also when a later record of its history was: then nothing is left to do. If it
+    still cannot be handled it stays, with the new reason, and the exit status is 1. Where no service runs, it waits
+    until one does.
+    """
+    wanted = {"service": service, "account": account, "reason": reason}
+    if (name is not None) == (every or any(wanted.values())):
+        raise typer.BadParameter("give either a NAME, or --all, --service, --account or --reason")
+    if mended is not None and name is None:
+        raise typer.BadParameter("--mended needs the NAME of one dead letter")
+    if name is None:
+        _tell_of_many(ask(data, lambda services: _resubmit_many(services, wanted, data, wait)), as_json=as_json)
+        return
+    body = {"name": str(LetterName.parse(name)), "mended": _read(mended) if mended else None}
+    _tell(ask(data, lambda services: _resubmit(services, body, data, wait)), as_json=as_json)
+
+
+@dead_letters.command()
+def discard(
+    name: NameArgument,
+    *,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a dead letter for good: its service will not learn what it says."""
+    letter = _shown(name, data)
+    if not is_sure:
+        _make_sure(letter)
+    answer = ask(data, lambda services: services.post("/dead-letters/discard", {"name": letter["name"]}))
+    if as_json:
+        print_json(answer)
+    else:
+        out.print(f"{answer['discarded']} is discarded", markup=False)
+
+
+async def _list(services: Services, wanted: Wanted, after: str | None, limit: int) -> Json:
+    letters: list[Json] = []
+    is_end = False
+    while not is_end and len(letters) < limit:
+        page = await services.get("/dead-letters", **wanted, after=after)
+        letters, after = [*letters, *page["letters"]], page["next"]
+        is_end = after is None
+    if len(letters) > limit:
+        after = letters[limit - 1]["name"]
+    total = (await services.get("/dead-letters/count"))["letters"]
+    return {"letters": letters[:limit], "next": after, "total": total}
+
+
+async def _resubmit(services: Services, body: Mapping[str, str | None], data: Path | None, wait: float) -> Json:
+    await services.post("/dead-letters/resubmission", body)
+    path, query = "/dead-letters/outcome", {"name": body["name"]}
+    return await _patiently(services, path, query, lambda told: told["became"] == Became.WAITING, data, wait)
+
+
+async def _resubmit_many(services: Services, wanted: Wanted, data: Path | None, wait: float) -> Json:
+    submitted, after, is_end = 0, None, False
+    while not is_end:
+        page = await services.post("/dead-letters/resubmissions", {**wanted, "after": after})
+        submitted, after = submitted + page["submitted"], page["next"]
+        is_end = after is None
+    path, query = "/dead-letters/count", {"service": wanted["service"]}
+    counts = await _patiently(services, path, query, lambda told: told["waiting"] > 0, data, wait)
+    return {"submitted": submitted, **counts}
+
+
+async def _patiently(
+    services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], data: Path | None, wait: float
+) -> Json:
+    """What is told when nothing waits any more, or after so many seconds; at once where no service can be running."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + (wait if _is_at_work(data) else 0.0)
+    told: Json = await services.get(path, **query)
+    while is_waiting(told) and clock() < end:
+        await asyncio.sleep(_LOOK_EVERY)
+        told = await services.get(path, **query)
+    return told
+
+
+def _is_at_work(data: Path | None) -> bool:
+    """Whether a service may be running: on a folder without its owner's socket, this command is the owner."""
+    return is_distributed(data) or DataFolder(embedded(data).data).socket.exists()
+
+
+def _shown(name: str, data: Path | None) -> Json:
+    known = str(LetterName.parse(name))
+    return dict(ask(data, lambda services: services.get("/dead-letters/letter", name=known)))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError as failure:
+        raise CommandRefused(f"{file} cannot be read: {failure.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandRefused(f"{file} is no UTF-8 text") from None
+
+
+def _make_sure(letter: Json) -> None:
+    """Ask before a letter is lost. Raises `CommandRefused` where there is nobody to ask, or the answer is no."""
+    if not sys.stdin.isatty():
+        raise CommandRefused(f"to discard {letter['name']} where nobody can be asked, add --yes")
+    print_note(_harmless(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
+    print_note("what it says will be lost to its service; `driverlink dead-letters show` prints it")
+    if not typer.confirm("Discard it?", err=True):
+        raise CommandRefused("nothing was discarded")
+
+
+def _tell(told: Json, *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    elif told["became"] == Became.KEPT:
+        raise CommandRefused(_harmless(f"{told['name']} stays: {told['reason']}"))
+    elif told["became"] == Became.WAITING:
+        out.print(f"{told['name']} is submitted again, and waits for its service to run", markup=False)
+    else:
+        out.print(f"{told['name']} is settled", markup=False)
+    if told["became"] == Became.KEPT:
+        raise typer.Exit(1)
+
+
+def _tell_of_many(told: Json, *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    waiting = f", of which {told['waiting']} wait for their service to run" if told["waiting"] else ""
+    out.print(f"{told['submitted']} submitted again; {told['letters']} dead letters are left{waiting}")
+
+
+def _line(letter: Json) -> str:
+    reason = letter["reason"][:_LONGEST_REASON] + ("..." if len(letter["reason"]) > _LONGEST_REASON else "")
+    waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
+    moment = letter["since"][:19].replace("T", " ")
+    parts = (moment, letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
+    return "  ".join(_harmless(part).replace("\n", "\\n") for part in parts)
+
+
+def _lines(letter: Json) -> Iterator[str]:
+    for name in ("name", "reason", "since", "id", "type", "sequence"):
+        yield f"{name:9} {letter[name]}"
+    if letter["is_waiting"]:
+        yield "          submitted again, and not looked at yet"
+    for each in letter["headers"]:
+        yield f"header    {each['name']}: {each.get('value', each.get('value_base64'))}"
+    yield ""
+    body = letter.get("body", letter.get("body_base64"))
+    yield body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+
+
+def _harmless(text: str) -> str:
+    """The text without anything that a terminal would act upon."""
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)

@@ -1,0 +1,103 @@
+"""`driverlink serve`, `topics` and `database`: the distributed shape."""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from domain.identity import Target
+from services.cli.printing import err, out
+from services.cli.running import run_async
+from services.cli.shape import distributed
+from services.distributed.app import Process, keep_running
+from services.distributed.health import Health
+from services.distributed.settings import DistributedSettings
+from services.distributed.wiring import Distributed, create_topics, migrate_database
+from services.runtime.serving import listening, stopping_on_signals, tcp_socket
+
+topics = typer.Typer(help="The topics of the distributed shape.", no_args_is_help=True)
+database = typer.Typer(help="The database of the distributed shape.", no_args_is_help=True)
+
+
+class ServiceName(StrEnum):
+    """A service that can be a process of its own."""
+
+    ACCOUNTS = "accounts"
+    INTAKE = "intake"
+    DECIDER = "decider"
+    PROJECTOR = "projector"
+
+
+def serve(
+    service: Annotated[ServiceName, typer.Argument(help="Which service this process is.", show_default=False)],
+    target: Annotated[
+        Target | None, typer.Option(help="With projector: the target that it projects into.", show_default=False)
+    ] = None,
+) -> None:
+    """Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C; settings come from the environment.
+
+    As many processes of a service may run as there are partitions. /live and /ready tell how it is. Exit status 1: for
+    longer than DRIVERLINK_PATIENCE it made no progress, or could not reach what it needs.
+    """
+    if (target is None) is (service is ServiceName.PROJECTOR):
+        raise typer.BadParameter("a projector needs --target, and nothing else takes it")
+    settings = distributed()
+    name = f"projector-{target}" if target else str(service)
+    run_async(_serve(name, settings, _opening(service, target, Distributed(settings))))
+
+
+def _opening(service: ServiceName, target: Target | None, shape: Distributed) -> Callable[[], Process]:
+    if target is not None:
+        return partial(shape.projector, target)
+    openings = {
+        ServiceName.ACCOUNTS: shape.accounts,
+        ServiceName.INTAKE: shape.intake,
+        ServiceName.DECIDER: shape.decider,
+    }
+    return openings[service]
+
+
+async def _serve(name: str, settings: DistributedSettings, opening: Callable[[], Process]) -> None:
+    stop, health = asyncio.Event(), Health(name)
+    with tcp_socket(settings.http_host, settings.http_port) as bound, stopping_on_signals(stop):
+        host, port = bound.getsockname()[:2]
+        async with listening(health.to_app(), bound):
+            err.print(f"{name} runs; it tells how it is at http://{host}:{port}/ready", markup=False)
+            await keep_running(opening, health, stop=stop, patience=settings.patience)
+    err.print(f"{name} has ended; everything is stored", markup=False)
+
+
+@topics.command("create")
+def create() -> None:
+    """Make the topics that are not there yet; those that are there are only checked."""
+    made = run_async(create_topics(distributed()))
+    out.print(f"made {', '.join(made)}" if made else "every topic is there", markup=False)
+
+
+@topics.callback()
+def _topics() -> None:
+    """The topics of the distributed shape."""
+
+
+@database.command("migrate")
+def migrate(
+    may_drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--may-drop",
+            metavar="SCHEMA.TABLE",
+            help="A read model of another version that may be made anew, empty; `driverlink rebuild` fills it.",
+        ),
+    ] = None,
+) -> None:
+    """Make the schemas and tables that are not there yet; nothing that is there is changed."""
+    migrate_database(distributed(), may_drop or ())
+    out.print("the database has every schema and table")
+
+
+@database.callback()
+def _database() -> None:
+    """The database of the distributed shape."""

@@ -1,0 +1,102 @@
+"""Whether a process is alive and ready, by the progress that it makes: told over HTTP, and acted upon."""
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from domain.storing import StoreFailed
+
+_EVERY = 5.0
+"""Seconds between looks at the progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a process has come: records (and pieces of work) done since it began, and how many it is behind.
+
+    `partitions` are those that it holds; `relaying` says whether it is its turn to relay.
+    """
+
+    taken: int
+    behind: int
+    sent: int
+    unsent: int
+    relaying: bool
+    partitions: int
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that this process should be doing."""
+        return self.behind > 0 or (self.relaying and self.unsent > 0)
+
+    @property
+    def done(self) -> int:
+        """Everything that was done."""
+        return self.taken + self.sent
+
+
+class Measured(Protocol):
+    """What can tell its progress."""
+
+    async def progress(self) -> Progress:
+        """How far it has come. Raises `StoreFailed`."""
+        ...
+
+
+class Stuck(StoreFailed):
+    """There is work, and none of it gets done."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"there has been work for {seconds:.0f} seconds, and no progress")
+
+
+async def watch(measured: Measured, patience: float) -> None:
+    """Raise `Stuck` when nothing gets done for so many seconds though there is work."""
+    clock = asyncio.get_running_loop().time
+    before, since = -1, clock()
+    while True:
+        now = await measured.progress()
+        if now.done != before or not now.is_behind:
+            before, since = now.done, clock()
+        if clock() - since > patience:
+            raise Stuck(patience)
+        await asyncio.sleep(min(_EVERY, patience / 2))
+
+
+class Health:
+    """What `/live` and `/ready` tell: live is whose event loop answers, ready who reaches all that it needs."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._measured: Measured | None = None
+        self._trouble = "is starting"
+
+    def begins(self, measured: Measured) -> None:
+        """Everything that is needed was reached."""
+        self._measured, self._trouble = measured, ""
+
+    def ends(self, trouble: str) -> None:
+        """Nothing goes on at present, because of this."""
+        self._measured, self._trouble = None, trouble
+
+    def to_app(self) -> Starlette:
+        """The web application that tells it."""
+        return Starlette(routes=[Route("/live", self._live), Route("/ready", self._ready)])
+
+    async def _live(self, _: Request) -> Response:
+        return JSONResponse({"service": self._name, "live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        trouble, figures = self._trouble, {}
+        try:
+            async with asyncio.timeout(_EVERY):
+                figures = asdict(await self._measured.progress()) if self._measured else {}
+        except (StoreFailed, TimeoutError) as failure:
+            trouble = str(failure) or "the progress cannot be told in time"
+        told = {"service": self._name, "ready": not trouble, **figures}
+        return JSONResponse({**told, "trouble": trouble} if trouble else told, 503 if trouble else 200)
