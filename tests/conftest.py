@@ -5,5 +5,7 @@ from hypothesis import settings
 
 pytest.register_assert_rewrite("tests.support")
 
+pytest_plugins = ["tests.support.servers.fixtures"]
+
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=80)
 settings.load_profile("steady")

@@ -1,11 +1,12 @@
-"""Rows as tables: the SQL that every relational store shares, with `?` for parameters."""
+"""Rows as tables: the SQL that every relational store shares, apart from what its dialect says."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 from domain.storing import Row, Stored, Value, Where
 
@@ -24,38 +25,63 @@ class Statement:
     parameters: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What one database writes in another way than others.
+
+    `mark` stands for a parameter, `text` is the type of text that compares by code points, and `position` the column
+    that tells where an event stands in the log. `one_of` is the condition that a column has one of these values. `put`
+    inserts rows with a cursor, each in the place of one with its key; it raises `ValueError` for what does not fit.
+    `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
+    """
+
+    mark: str
+    text: str
+    position: str
+    one_of: Callable[[list[Any]], Statement]
+    put: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
+    from_uuid: Callable[[UUID], Any]
+    to_uuid: Callable[[Any], UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table(Generic[R]):
     """How one row type is stored."""
 
     row: type[R]
+    dialect: Dialect
     columns: tuple[str, ...]
+    types: tuple[str, ...]
+    optional: frozenset[str]
     json_columns: frozenset[str]
     boolean_columns: frozenset[str]
-    declarations: tuple[str, ...]
     json_places: tuple[int, ...]
     values: Callable[[R], tuple[Any, ...]]
 
+    def declarations(self, text: str = "TEXT") -> list[str]:
+        """The columns and the key as they are declared; `text` is the type of texts."""
+        columns = [
+            f"{name} {text if kind == 'TEXT' else kind}{'' if name in self.optional else ' NOT NULL'}"
+            for name, kind in zip(self.columns, self.types, strict=True)
+        ]
+        return [*columns, f"PRIMARY KEY ({', '.join(self.row.KEY)})"]
+
     def create(self) -> list[str]:
         """The statements that make the table and its indexes where they are not there yet."""
-        name, key = self.row.TABLE, ", ".join(self.row.KEY)
-        table = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(self.declarations)}, PRIMARY KEY ({key}))"
+        name = self.row.TABLE
+        table = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(self.declarations(self.dialect.text))})"
         indexes = [
             f"CREATE INDEX IF NOT EXISTS {name}_{'_'.join(columns)} ON {name} ({', '.join(columns)})"
             for columns in self.row.INDEXES
         ]
         return [table, *indexes]
 
-    def upsert(self) -> str:
-        """Insert a row, or put it in the place of the one with its key."""
-        values = ", ".join("?" for _ in self.columns)
+    def upsert(self, source: str) -> str:
+        """Insert the rows of this source, or put them in the place of those with their keys."""
         key = ", ".join(self.row.KEY)
         rest = [column for column in self.columns if column not in self.row.KEY]
         action = f"UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in rest)}" if rest else "NOTHING"
-        return (
-            f"INSERT INTO {self.row.TABLE} ({', '.join(self.columns)}) VALUES ({values}) "  # noqa: S608 - names of our own dataclasses
-            f"ON CONFLICT ({key}) DO {action}"
-        )
+        return f"INSERT INTO {self.row.TABLE} ({', '.join(self.columns)}) {source} ON CONFLICT ({key}) DO {action}"
 
     def parameters(self, row: R) -> tuple[Any, ...]:
         """A row as the parameters of `upsert`."""
@@ -66,12 +92,12 @@ class Table(Generic[R]):
 
     def delete(self, where: Where) -> Statement:
         """Remove the rows that match."""
-        condition = _condition(where)
+        condition = _condition(self.dialect, where)
         return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
     def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> Statement:
         """The rows that match."""
-        condition = _condition(where, order_by, after)
+        condition = _condition(self.dialect, where, order_by, after)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         if order_by:
             sql += f" ORDER BY {order_by}"
@@ -81,13 +107,13 @@ class Table(Generic[R]):
         """The rows behind this one, in the order of keys."""
         key = ", ".join(self.row.KEY)
         values = () if behind is None else tuple(behind[self.columns.index(column)] for column in self.row.KEY)
-        condition = f" WHERE ({key}) > ({', '.join('?' for _ in values)})" if values else ""
+        condition = f" WHERE ({key}) > ({', '.join(self.dialect.mark for _ in values)})" if values else ""
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
         return Statement(sql, values)
 
     def count(self, where: Where, by: Sequence[str]) -> Statement:
         """How many rows match, for each combination of these columns."""
-        condition = _condition(where)
+        condition = _condition(self.dialect, where)
         chosen = "".join(f"{column}, " for column in by)
         sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         return Statement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
@@ -106,31 +132,30 @@ class Table(Generic[R]):
         return bool(value) if column in self.boolean_columns and value is not None else value
 
 
-_TABLES: dict[type[Row], Table[Any]] = {}
+_TABLES: dict[tuple[type[Row], Dialect], Table[Any]] = {}
 
 
-def table_of(row: type[R]) -> Table[R]:
+def table_of(row: type[R], dialect: Dialect) -> Table[R]:
     """How this row type is stored: one column for each field."""
-    if row not in _TABLES:
-        _TABLES[row] = _to_table(row)
-    return _TABLES[row]
+    if (row, dialect) not in _TABLES:
+        _TABLES[row, dialect] = _to_table(row, dialect)
+    return _TABLES[row, dialect]
 
 
-def _to_table(row: type[R]) -> Table[R]:
+def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
     hints = get_type_hints(row)
     types = {each.name: _plain(hints[each.name]) for each in fields(row)}
     json_columns = frozenset(name for name, kind in types.items() if kind not in _TYPES)
     return Table(
         row=row,
+        dialect=dialect,
         columns=tuple(types),
+        types=tuple(_TYPES.get(kind, "TEXT") for kind in types.values()),
+        optional=frozenset(name for name in types if _is_optional(hints[name])),
         json_columns=json_columns,
+        boolean_columns=frozenset(name for name, kind in types.items() if kind is bool),
         json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
         values=attrgetter(*types),
-        boolean_columns=frozenset(name for name, kind in types.items() if kind is bool),
-        declarations=tuple(
-            f"{name} {_TYPES.get(kind, 'TEXT')}{'' if _is_optional(hints[name]) else ' NOT NULL'}"
-            for name, kind in types.items()
-        ),
     )
 
 
@@ -144,26 +169,16 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
     return get_origin(hint) or hint
 
 
-def _condition(where: Where, order_by: str = "", after: Value | None = None) -> Statement:
-    clauses: list[str] = []
-    parameters: list[Any] = []
-    for column, wanted in where.items():
-        values = _values(wanted)
-        clauses.append(_clause(column, values))
-        parameters.extend([wanted] if values is None else values)
+def _condition(dialect: Dialect, where: Where, order_by: str = "", after: Value | None = None) -> Statement:
+    clauses = [_clause(dialect, column, wanted) for column, wanted in where.items()]
     if after is not None:
-        clauses.append(f"{order_by} > ?")
-        parameters.append(after)
-    return Statement(f" WHERE {' AND '.join(clauses)}" if clauses else "", tuple(parameters))
+        clauses.append(Statement(f"{order_by} > {dialect.mark}", (after,)))
+    parameters = tuple(parameter for clause in clauses for parameter in clause.parameters)
+    return Statement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
 
 
-def _clause(column: str, values: list[Value] | None) -> str:
-    if values is None:
-        return f"{column} = ?"
-    return f"{column} IN ({', '.join('?' for _ in values)})" if values else "1 = 0"
-
-
-def _values(wanted: Value | Collection[Value]) -> list[Value] | None:
+def _clause(dialect: Dialect, column: str, wanted: Value | Collection[Value]) -> Statement:
     if isinstance(wanted, str | int | float):
-        return None
-    return list(wanted)
+        return Statement(f"{column} = {dialect.mark}", (wanted,))
+    one_of = dialect.one_of(list(wanted))
+    return Statement(f"{column} {one_of.sql}", one_of.parameters)

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.prompt import Confirm
 
 from services.asking.dead_letters import Became, LetterName
-from services.cli.printing import out, print_json, print_note
+from services.cli.letter_texts import Json, harmless, to_line, to_lines
+from services.cli.printing import err, out, print_json, print_note
 from services.cli.reaching import CommandRefused, Services
 from services.cli.running import DataOption, JsonOption, ask
 from services.cli.shape import embedded, is_distributed
@@ -24,9 +26,6 @@ dead_letters = typer.Typer(
 _LOOK_EVERY = 0.2
 """Seconds between two looks at what becomes of a resubmission."""
 
-_LONGEST_REASON = 100
-
-Json = dict[str, Any]
 Wanted = Mapping[str, str | None]
 
 NameArgument = Annotated[
@@ -57,11 +56,11 @@ def list_all(
         print_json(found)
         return
     for letter in found["letters"]:
-        out.print(_line(letter), markup=False)
+        _print(to_line(letter))
     if not found["letters"]:
         print_note(f"none of {found['total']} dead letters is like that" if found["total"] else "no dead letters")
     if found["next"]:
-        print_note(f"there are {found['total']} dead letters in all; go on with --after {found['next']}")
+        print_note(f"there are more, of {found['total']} in all: go on with --after {found['next']}")
 
 
 @dead_letters.command()
@@ -75,8 +74,8 @@ def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = F
     if as_json:
         sys.stdout.write(json.dumps(letter, ensure_ascii=False, indent=2) + "\n")
         return
-    for line in _lines(letter):
-        out.print(_harmless(line), markup=False)
+    for line in to_lines(letter):
+        _print(line)
 
 
 @dead_letters.command()
@@ -137,15 +136,13 @@ def discard(
 
 async def _list(services: Services, wanted: Wanted, after: str | None, limit: int) -> Json:
     letters: list[Json] = []
-    is_end = False
-    while not is_end and len(letters) < limit:
-        page = await services.get("/dead-letters", **wanted, after=after)
-        letters, after = [*letters, *page["letters"]], page["next"]
-        is_end = after is None
-    if len(letters) > limit:
-        after = letters[limit - 1]["name"]
+    async for page in _pages(lambda behind: services.get("/dead-letters", **wanted, after=behind), after):
+        letters += page["letters"]
+        if len(letters) > limit:
+            break
+    behind = letters[limit - 1]["name"] if len(letters) > limit else None
     total = (await services.get("/dead-letters/count"))["letters"]
-    return {"letters": letters[:limit], "next": after, "total": total}
+    return {"letters": letters[:limit], "next": behind, "total": total}
 
 
 async def _resubmit(services: Services, body: Mapping[str, str | None], data: Path | None, wait: float) -> Json:
@@ -155,14 +152,20 @@ async def _resubmit(services: Services, body: Mapping[str, str | None], data: Pa
 
 
 async def _resubmit_many(services: Services, wanted: Wanted, data: Path | None, wait: float) -> Json:
-    submitted, after, is_end = 0, None, False
-    while not is_end:
-        page = await services.post("/dead-letters/resubmissions", {**wanted, "after": after})
-        submitted, after = submitted + page["submitted"], page["next"]
-        is_end = after is None
+    pages = _pages(lambda behind: services.post("/dead-letters/resubmissions", {**wanted, "after": behind}))
+    submitted = sum([page["submitted"] async for page in pages])
     path, query = "/dead-letters/count", {"service": wanted["service"]}
     counts = await _patiently(services, path, query, lambda told: told["waiting"] > 0, data, wait)
     return {"submitted": submitted, **counts}
+
+
+async def _pages(ask_behind: Callable[[str | None], Awaitable[Json]], after: str | None = None) -> AsyncIterator[Json]:
+    while True:
+        page = await ask_behind(after)
+        yield page
+        after = page["next"]
+        if after is None:
+            return
 
 
 async def _patiently(
@@ -190,7 +193,7 @@ def _shown(name: str, data: Path | None) -> Json:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except OSError as failure:
         raise CommandRefused(f"{file} cannot be read: {failure.strerror}") from None
     except UnicodeDecodeError:
@@ -201,23 +204,23 @@ def _make_sure(letter: Json) -> None:
     """Ask before a letter is lost. Raises `CommandRefused` where there is nobody to ask, or the answer is no."""
     if not sys.stdin.isatty():
         raise CommandRefused(f"to discard {letter['name']} where nobody can be asked, add --yes")
-    print_note(_harmless(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
+    print_note(harmless(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
     print_note("what it says will be lost to its service; `driverlink dead-letters show` prints it")
-    if not typer.confirm("Discard it?", err=True):
+    if not Confirm.ask("discard it?", console=err, default=False):
         raise CommandRefused("nothing was discarded")
 
 
 def _tell(told: Json, *, as_json: bool) -> None:
+    """Print what became of a letter. Raises `CommandRefused` where it is kept, or ends with status 1 after JSON."""
+    is_kept = told["became"] == Became.KEPT
     if as_json:
         print_json(told)
-    elif told["became"] == Became.KEPT:
-        raise CommandRefused(_harmless(f"{told['name']} stays: {told['reason']}"))
-    elif told["became"] == Became.WAITING:
-        out.print(f"{told['name']} is submitted again, and waits for its service to run", markup=False)
-    else:
-        out.print(f"{told['name']} is settled", markup=False)
-    if told["became"] == Became.KEPT:
-        raise typer.Exit(1)
+        raise typer.Exit(int(is_kept))
+    if is_kept:
+        raise CommandRefused(harmless(f"{told['name']} stays: {told['reason']}"))
+    is_waiting = told["became"] == Became.WAITING
+    end = "is submitted again, and waits for its service to run" if is_waiting else "is settled"
+    out.print(f"{told['name']} {end}", markup=False)
 
 
 def _tell_of_many(told: Json, *, as_json: bool) -> None:
@@ -225,29 +228,9 @@ def _tell_of_many(told: Json, *, as_json: bool) -> None:
         print_json(told)
         return
     waiting = f", of which {told['waiting']} wait for their service to run" if told["waiting"] else ""
-    out.print(f"{told['submitted']} submitted again; {told['letters']} dead letters are left{waiting}")
+    out.print(f"{told['submitted']} submitted again; dead letters left: {told['letters']}{waiting}")
 
 
-def _line(letter: Json) -> str:
-    reason = letter["reason"][:_LONGEST_REASON] + ("..." if len(letter["reason"]) > _LONGEST_REASON else "")
-    waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
-    moment = letter["since"][:19].replace("T", " ")
-    parts = (moment, letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
-    return "  ".join(_harmless(part).replace("\n", "\\n") for part in parts)
-
-
-def _lines(letter: Json) -> Iterator[str]:
-    for name in ("name", "reason", "since", "id", "type", "sequence"):
-        yield f"{name:9} {letter[name]}"
-    if letter["is_waiting"]:
-        yield "          submitted again, and not looked at yet"
-    for each in letter["headers"]:
-        yield f"header    {each['name']}: {each.get('value', each.get('value_base64'))}"
-    yield ""
-    body = letter.get("body", letter.get("body_base64"))
-    yield body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
-
-
-def _harmless(text: str) -> str:
-    """The text without anything that a terminal would act upon."""
-    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+def _print(line: str) -> None:
+    """Something that was not written by us, as it is."""
+    out.print(line, markup=False, emoji=False)

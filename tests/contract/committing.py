@@ -2,8 +2,18 @@
 
 import pytest
 
-from domain.storing import DeadLetter, Position, Store, StoreConflict, Unit
-from tests.contract.stands import SOURCE, Entry, StoreStand, Tick, entry, fact, renamed, unit
+from domain.storing import OF_EVERY_STORE, Position, Store, StoreConflict, Unit
+from tests.contract.stands import (
+    ROWS_OF_EVERY_STORE,
+    SOURCE,
+    Entry,
+    StoreStand,
+    Tick,
+    entry,
+    fact,
+    renamed,
+    unit,
+)
 
 ODD = "\ud800"
 """Half a pair: Python has such texts, no store can hold them."""
@@ -64,10 +74,9 @@ class Committing:
             store.commit(unit(rows=[Tick(account="acme", name="a")]))
         assert store.select(Tick) == [Tick(account="acme", name="a")]
 
-    def test_every_store_has_a_table_of_dead_letters(self, store: Store) -> None:
-        letter = DeadLetter(stream=SOURCE, position=7, topic="?", body="\\xff", reason="unknown type", at="2026-01-05")
-        store.commit(unit(rows=[letter], at=7))
-        assert store.select(DeadLetter) == [letter]
+    def test_every_store_has_the_tables_of_every_store(self, store: Store) -> None:
+        store.commit(unit(rows=ROWS_OF_EVERY_STORE, at=7))
+        assert [store.select(row) for row in OF_EVERY_STORE] == [[row] for row in ROWS_OF_EVERY_STORE]
 
     def test_an_unknown_stream_was_read_up_to_nothing(self, store: Store) -> None:
         assert store.position(SOURCE) == 0

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
-from domain.storing import Position, Row, Store, Stream, Unit
+from domain.storing import DeadLetter, LastHeard, Position, Resubmission, Row, Store, Stream, Unit
 
 SOURCE = "1/upstream.v1/0"
 """The stream whose positions the suites keep."""
@@ -49,6 +49,24 @@ class Tick(Row):
 
 ROWS: tuple[type[Row], ...] = (Entry, Tick)
 """The tables that the store on a stand has to have."""
+
+
+ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
+    DeadLetter(
+        stream=SOURCE,
+        position=7,
+        log_position=3,
+        id="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11/2",
+        topic="?",
+        headers=[["ce_id", "/w=="]],
+        body="/w==",
+        reason="unknown type '?'",
+        at="2026-01-05T08:00:00+00:00",
+    ),
+    Resubmission(stream=SOURCE, position=7, log_position=3, id="?", topic="?", body="/w=="),
+    LastHeard(originator="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11", version=2),
+)
+"""A row of each table that a store has whatever its service keeps."""
 
 
 class StreamStand(Protocol):

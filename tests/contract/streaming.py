@@ -1,10 +1,12 @@
 """The contract of `Stream`: every record in order, readable or not, from any position on."""
 
+from base64 import b64encode
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from domain.storing import Record, Stream
+from domain.storing import Record, Resubmission, Stream
 from tests.contract.stands import StreamStand, fact
 from tests.golden.samples import SAMPLES
 
@@ -75,6 +77,27 @@ class StreamContract:
     def test_positions_rise(self, mixed: Stream) -> None:
         found = positions(mixed)
         assert all(before < after for before, after in pairwise([0, *found]))
+
+    def test_a_record_tells_its_event_and_its_place_in_the_log(self, mixed: Stream) -> None:
+        readable = [record for record in mixed.read(0, EVERYTHING) if record.event is not None]
+        written = [fact(), fact(version=2), fact("418")]
+        assert [record.id for record in readable] == [f"{it.originator_id}/{it.originator_version}" for it in written]
+        places = [record.log_position for record in readable]
+        assert places == sorted({*places} - {0})
+
+    def test_a_resubmission_is_the_record_decoded_anew(self, mixed: Stream) -> None:
+        for record in mixed.read(0, EVERYTHING):
+            again = mixed.again(
+                Resubmission(
+                    stream=mixed.name,
+                    position=record.position,
+                    log_position=record.log_position,
+                    id=record.id,
+                    topic=record.topic,
+                    body=b64encode(record.body).decode(),
+                )
+            )
+            assert replace(again, headers=record.headers) == record
 
     def test_reading_goes_on_behind_any_record(self, mixed: Stream) -> None:
         everything = list(mixed.read(0, EVERYTHING))

@@ -1,19 +1,28 @@
 """Bad input ends in one clear line and a non-zero status: nothing lost, no traceback."""
 
 import asyncio
+import io
+import json
 import os
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from adapters.store.mapping import new_mapper
+from adapters.store.sqlite import SqliteStore
+from domain.storing import DeadLetter, Unit
 from services.cli.app import main
 from services.demo.sandboxes import RunningSandboxes
+from tests.contract.stands import fact
 from tests.support.processes import Up
 
 Command = Callable[..., tuple[int, str, str]]
@@ -191,3 +200,138 @@ def test_a_full_disk(command: Command, fleet: str, tmp_path: Path) -> None:
     assert "the disk" in _one_line((full.returncode, full.stdout, full.stderr))
     assert command("import", file, "--account", fleet)[0] == 0
     assert "2000 rows: 2000 unchanged" in command("import", file, "--account", fleet)[1]
+
+
+LETTER = "decider/1/portal.driver-changes.v1/0/7"
+
+
+@pytest.fixture
+def letter(fleet: str, tmp_path: Path) -> str:
+    """The decider of this fleet has met a record that it could not handle; the name of the dead letter."""
+    stated = new_mapper().to_stored_event(fact("8"))
+    unit = Unit()
+    row = DeadLetter(
+        stream="1/portal.driver-changes.v1/0",
+        position=7,
+        log_position=7,
+        id=f"{stated.originator_id}/1",
+        topic="PortalDriver.\x1b[31mDriverPraised[/red]",
+        headers=[["ce_id", b64encode(b":bug:").decode()]],
+        body=b64encode(stated.state).decode(),
+        reason=f"unknown type in {fleet}\nand more",
+        at="2026-01-05T08:00:00+00:00",
+    )
+    unit.keep([row])
+    with closing(SqliteStore(tmp_path / "data" / "decider.sqlite", log_name="decisions", rows=())) as store:
+        store.commit(unit)
+    return LETTER
+
+
+@pytest.mark.usefixtures("fleet")
+def test_without_dead_letters_there_are_none_to_see(command: Command) -> None:
+    assert command("dead-letters", "list") == (0, "", "no dead letters\n")
+    assert "dead letter" not in command("status")[2]
+    assert json.loads(command("dead-letters", "list", "--json")[1]) == {"letters": [], "next": None, "total": 0}
+
+
+def test_a_dead_letter_is_listed_on_one_line_without_what_it_says(command: Command, letter: str) -> None:
+    assert "1 dead letter: see `driverlink dead-letters list`" in command("status")[2]
+    status, out, err = command("dead-letters", "list")
+    assert (status, out.count("\n"), err) == (0, 1, "")
+    assert f"{letter}  PortalDriver.\\x1b[31mDriverPraised[/red]  acme  unknown type in acme\\nand more" in out
+    assert "Jane" not in out
+    assert command("dead-letters", "list", "--account", "beta") == (0, "", "none of 1 dead letters is like that\n")
+
+
+def test_a_dead_letter_is_shown_whole_and_as_it_is(command: Command, letter: str) -> None:
+    status, out, err = command("dead-letters", "show", letter)
+    assert (status, err) == (0, "")
+    assert "\x1b" not in out
+    for said in (letter, "DriverPraised[/red]", "ce_id: :bug:", '"first_name": "Jane 1"', "unknown type in acme"):
+        assert said in out
+
+
+def test_a_resubmission_waits_where_no_service_runs(command: Command, letter: str) -> None:
+    waits = f"{letter} is submitted again, and waits for its service to run\n"
+    assert command("dead-letters", "resubmit", letter) == (0, waits, "")
+    assert "not looked at yet" in command("dead-letters", "list")[1]
+    many = json.loads(command("dead-letters", "resubmit", "--reason", "UNKNOWN type", "--json")[1])
+    assert many == {"submitted": 1, "letters": 1, "waiting": 1}
+    assert "0 submitted again" in command("dead-letters", "resubmit", "--service", "projector-motive")[1]
+
+
+def test_a_dead_letter_is_discarded_only_when_somebody_is_sure(
+    command: Command, letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "add --yes" in _one_line(command("dead-letters", "discard", letter))
+    monkeypatch.setattr(sys, "stdin", _Terminal("n\n"))
+    refused = command("dead-letters", "discard", letter)
+    assert refused[0] == 1
+    assert "nothing was discarded" in refused[2]
+    assert letter in command("dead-letters", "list")[1]
+    monkeypatch.setattr(sys, "stdin", _Terminal("y\n"))
+    assert command("dead-letters", "discard", letter)[:2] == (0, f"{letter} is discarded\n")
+    assert f"there is no dead letter {letter}" in _one_line(command("dead-letters", "discard", "--yes", letter))
+
+
+def test_dead_letters_that_are_asked_for_wrongly(command: Command, letter: str, tmp_path: Path) -> None:
+    assert "is no name of a dead letter" in _one_line(command("dead-letters", "show", "seven"))
+    assert "is no name of a dead letter" in _one_line(command("dead-letters", "show", "\udcff"))
+    assert "there is no dead letter" in _one_line(command("dead-letters", "show", f"{letter}1"))
+    assert "there is no service 'gossip'" in _one_line(command("dead-letters", "list", "--service", "gossip"))
+    for wrong in ((), ("--mended", "x", "--all"), (letter, "--all"), (letter, "--reason", "x")):
+        assert command("dead-letters", "resubmit", *wrong)[0] == 2
+    file = tmp_path / "letter.json"
+    again = ("dead-letters", "resubmit", letter, "--mended", str(file))
+    assert "cannot be read: No such file" in _one_line(command(*again))
+    file.write_bytes(b"\xff")
+    assert "is no UTF-8 text" in _one_line(command(*again))
+    for content in ("", "{", "[]", '{"name":"x","id":"y","type":"","sequence":-1}'):
+        file.write_text(content, "utf-8")
+        assert "what is mended cannot be taken" in _one_line(command(*again))
+    file.write_text(json.dumps({**_document(command, letter), "type": "any", "name": f"{letter}1"}), "utf-8")
+    assert f"not {letter}" in _one_line(command(*again))
+    assert "not looked at yet" not in command("dead-letters", "list")[1]
+
+
+def test_a_record_that_nobody_could_read_is_mended_and_taken_over(command: Command, fleet: str, tmp_path: Path) -> None:
+    stated = new_mapper().to_stored_event(fact("8"))
+    with closing(sqlite3.connect(tmp_path / "data" / "intake.sqlite")) as file, file:
+        file.execute(
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES (?, 1, ?, ?)",
+            (UUID(str(stated.originator_id)).hex, stated.topic, b'{"account":"acme"}'),
+        )
+
+    async def with_one_running() -> None:
+        up = Up(tmp_path / "data", RunningSandboxes(driveri="http://127.0.0.1:9", motive="http://127.0.0.1:9"))
+        await up.start()
+        while not (listed := await asyncio.to_thread(command, "dead-letters", "list"))[1]:
+            assert listed[0] == 0
+        await asyncio.to_thread(mend, listed[1].split("  ")[1])
+        assert await up.stop() == 0
+
+    def mend(name: str) -> None:
+        refused = _one_line(command("dead-letters", "resubmit", name))
+        assert f"{name} stays: submitted again: " in refused
+        mended = tmp_path / "mended.json"
+        mended.write_text(json.dumps({**_document(command, name), "body": json.loads(stated.state)}), "utf-8")
+        settled = command("dead-letters", "resubmit", name, "--mended", str(mended))
+        assert settled == (0, f"{name} is settled\n", "")
+        assert command("dead-letters", "list")[1] == ""
+
+    asyncio.run(with_one_running())
+    (known,) = json.loads(command("status", fleet, "--json")[1])
+    assert known["drivers"] == 1
+
+
+class _Terminal(io.StringIO):
+    """Somebody at a terminal, who says this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _document(command: Command, letter: str) -> dict[str, object]:
+    status, out, _ = command("dead-letters", "show", letter, "--json")
+    assert status == 0
+    return dict(json.loads(out))

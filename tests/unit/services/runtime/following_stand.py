@@ -1,17 +1,22 @@
 """A follower between a stream and a store that can be made to fail."""
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from eventsourcing.persistence import StoredEvent
+
+from adapters.store.mapping import new_mapper
 from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
-from domain.portal import DriverCreated
-from domain.storing import DeadLetter, Row, Unit
+from domain.portal import Change, DriverCreated
+from domain.storing import DeadLetter, LastHeard, Resubmission, Row, Unit
 from services.runtime.following import Feed, Follower
+from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -26,6 +31,7 @@ class Heard(Row):
 
     position: int
     driver: str
+    version: int
 
 
 class UnsteadyStore(SqliteStore):
@@ -46,19 +52,33 @@ class UnsteadyStore(SqliteStore):
 
 
 class FollowingStand:
-    """Takes over every fact as heard; fails on the drivers in `failing`, and stores what no store can hold in `odd`."""
+    """Takes over every fact as heard; fails on the drivers, or versions of theirs, that are in `failing`.
 
-    def __init__(self, path: Path) -> None:
+    What it makes of the drivers in `odd`, no store can hold.
+    """
+
+    def __init__(self, path: Path, *, may_repeat: bool = False) -> None:
         self.stream = StreamInMemory()
+        self._may_repeat = may_repeat
         self.store = UnsteadyStore(path)
-        self.failing: dict[str, Exception] = {}
+        self.failing: dict[str | tuple[str, int], Exception] = {}
         self.odd: set[str] = set()
         self.handled: list[list[str]] = []
+        self.now = NOW
         self.follower = self.new_follower()
 
     def new_follower(self) -> Follower:
         """A follower that has just started."""
-        return Follower(Feed(stream=self.stream, handler=self.handle), self.store, lambda: NOW)
+        feed = Feed(stream=self.stream, handler=self.handle, may_repeat=self._may_repeat)
+        return Follower(feed, self.store, lambda: self.now)
+
+    def tell(self, *told: tuple[str, int]) -> None:
+        """Append facts: the driver, and the version of its history."""
+        self.stream.put([fact(driver, version) for driver, version in told])
+
+    def tell_broken(self, driver: str, version: int) -> None:
+        """Append a fact that cannot be read."""
+        self.stream._append(replace(_stored(driver, version), state=b"{}"))
 
     def put(self, *drivers: str) -> list[int]:
         """Append a fact about each of these drivers; where they are."""
@@ -68,15 +88,28 @@ class FollowingStand:
 
     def handle(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """What follows from a batch."""
-        facts = [(position, event) for position, event in events if isinstance(event, DriverCreated)]
+        facts = [(position, event) for position, event in events if isinstance(event, Change)]
         self.handled.append([event.driver for _, event in facts])
         unit = Unit()
         for position, event in facts:
-            if event.driver in self.failing:
-                raise self.failing[event.driver]
+            self._fail(event)
             name = "\ud800" if event.driver in self.odd else event.driver
-            unit.keep([Heard(position=position, driver=name)])
+            unit.keep([Heard(position=position, driver=name, version=event.originator_version)])
         return unit
+
+    def submit(self, letter: DeadLetter, **mended: str | int) -> Resubmission:
+        """Submit a dead letter again, mended or as it was."""
+        places = ("stream", "position", "log_position", "id", "topic", "body")
+        submitted = Resubmission(**{place: getattr(letter, place) for place in places} | mended)
+        unit = Unit()
+        unit.keep([submitted])
+        self.store.commit(unit)
+        return submitted
+
+    def _fail(self, event: Change) -> None:
+        for name in (event.driver, (event.driver, event.originator_version)):
+            if name in self.failing:
+                raise self.failing[name]
 
     @property
     def heard(self) -> list[str]:
@@ -84,9 +117,24 @@ class FollowingStand:
         return [row.driver for row in self.store.select(Heard, order_by="position")]
 
     @property
+    def told(self) -> list[tuple[str, int]]:
+        """What was taken over, by the positions: the driver, and the version of its history."""
+        return [(row.driver, row.version) for row in self.store.select(Heard, order_by="position")]
+
+    @property
+    def last_heard(self) -> dict[str, int]:
+        """The last version of each history that was taken over, as far as it is kept."""
+        return {row.originator: row.version for row in self.store.select(LastHeard)}
+
+    @property
     def letters(self) -> list[DeadLetter]:
         """The dead letters, in order."""
         return self.store.select(DeadLetter, order_by="position")
+
+    @property
+    def submitted(self) -> list[Resubmission]:
+        """What was submitted again and not looked at yet, in order."""
+        return self.store.select(Resubmission, order_by="position")
 
     @property
     def position(self) -> int:
@@ -103,6 +151,11 @@ class FollowingStand:
         self.store.close()
 
 
+def readable(driver: str, version: int) -> str:
+    """The bytes of a fact, as a dead letter holds them."""
+    return b64encode(_stored(driver, version).state).decode()
+
+
 def created(driver: str) -> DriverCreated:
     """The first fact about a driver."""
     account = AccountId("acme")
@@ -115,6 +168,10 @@ def created(driver: str) -> DriverCreated:
         source="export",
         profile={"first_name": "Jane", "last_name": "Doe"},
     )
+
+
+def _stored(driver: str, version: int) -> StoredEvent:
+    return new_mapper().to_stored_event(fact(driver, version))
 
 
 def raising(failure: Exception) -> Callable[[], None]:

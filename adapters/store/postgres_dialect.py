@@ -1,0 +1,47 @@
+"""How PostgreSQL writes what databases write in different ways."""
+
+import json
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from psycopg import Cursor
+
+from adapters.store.tables import Dialect, Statement, Table
+from domain.storing import Stored
+
+_TOGETHER = 1000
+"""Rows that one statement stores."""
+
+_to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+
+
+def _one_of(values: list[Any]) -> Statement:
+    return Statement("= ANY(%b)", (values,))
+
+
+def _put(cursor: Cursor[Any], table: Table[Any], rows: Iterable[Stored]) -> None:
+    """Send many rows as one JSON text, which takes half the time of a statement for each."""
+    values = ", ".join(f"(each->>{place})::{kind}" for place, kind in enumerate(table.types))
+    sql = table.upsert(f"SELECT {values} FROM json_array_elements(%s::json) AS each").encode()  # noqa: S608 - our own types
+    remaining = iter(rows)
+    while some := list(islice(remaining, _TOGETHER)):
+        cursor.execute(sql, [_text(table, some)], prepare=True)
+
+
+def _text(table: Table[Any], rows: list[Stored]) -> str:
+    try:
+        return _to_json(rows)
+    except TypeError as failure:
+        raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
+
+
+POSTGRES = Dialect(
+    mark="%s",
+    text='TEXT COLLATE "C"',
+    position="notification_id",
+    one_of=_one_of,
+    put=_put,
+    from_uuid=lambda id: id,  # noqa: A006 - the event's word
+    to_uuid=lambda id: id,  # noqa: A006 - the event's word
+)

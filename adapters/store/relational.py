@@ -1,0 +1,215 @@
+"""What all stores in relational databases have in common; how a statement gets there is each adapter's own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent, Tracking
+
+from adapters.store.mapping import again, new_mapper, to_event, to_record
+from adapters.store.tables import Dialect, Table, table_of
+from domain.event import Event
+from domain.storing import (
+    Position,
+    Record,
+    Resubmission,
+    Row,
+    StoreConflict,
+    Stored,
+    StoreFailed,
+    Unit,
+    Value,
+    Where,
+)
+
+R = TypeVar("R", bound=Row)
+
+Values = tuple[Any, ...]
+
+Fetch = Callable[[str, Sequence[Any]], list[Values]]
+"""Runs a query with these parameters; raises `StoreFailed`, and `ValueError` for a parameter that cannot be sent."""
+
+_SCAN = 1000
+"""Rows that a scan holds at a time."""
+
+
+class AnswerLost(StoreFailed):
+    """The connection broke, so that only a look at the store tells whether the last step was stored."""
+
+
+class RelationalLog:
+    """A store's own log, read in place."""
+
+    def __init__(self, name: str, fetch: Fetch, dialect: Dialect, mapper: Mapper[UUID]) -> None:
+        self.name = name
+        self._fetch = fetch
+        self._dialect = dialect
+        self._mapper = mapper
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        """The records behind this position, in order."""
+        position, mark = self._dialect.position, self._dialect.mark
+        rest = f"WHERE {position} > {mark} ORDER BY {position} LIMIT {mark}"
+        found = self._fetch(select_events(self._dialect, rest), [after, limit])
+        return [to_record(self._mapper, *placed(values, self._dialect)) for values in found]
+
+    def end(self) -> int:
+        """The position of the last record; 0 when there is none."""
+        ((last,),) = self._fetch(f"SELECT MAX({self._dialect.position}) FROM stored_events", [])  # noqa: S608 - our own name
+        return last or 0
+
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record that a resubmission stands for, decoded anew."""
+        return again(self._mapper, resubmission)
+
+
+class RelationalStore(ABC):
+    """What one service owns, in tables."""
+
+    def __init__(self, dialect: Dialect, log_name: str) -> None:
+        self._dialect = dialect
+        self._mapper = new_mapper()
+        self.log = RelationalLog(f"1/{log_name}/0", self._fetch, dialect, self._mapper)
+
+    def commit(self, unit: Unit) -> bool:
+        """Store a unit in one transaction; False when its position was taken over already."""
+        stored = [self._mapper.to_stored_event(event) for event in unit.events]
+        tracking = Tracking(unit.position.name, unit.position.at) if unit.position else None
+        try:
+            self._insert(stored, tracking, unit)
+        except (IntegrityError, AnswerLost) as failure:
+            if self._is_taken_over(unit.position):
+                return False
+            if isinstance(failure, StoreFailed):
+                raise
+            raise StoreConflict("somebody else stored into the same histories first") from failure
+        return True
+
+    def position(self, name: str) -> int:
+        """How far the stream of this name has been taken over."""
+        sql = f"SELECT MAX(notification_id) FROM tracking WHERE application_name = {self._dialect.mark}"  # noqa: S608 - only a mark
+        ((at,),) = self._fetch(sql, [name])
+        return at or 0
+
+    def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
+        """The events of each of these histories, in order, by one query."""
+        stored = self._histories(ids)
+        return {each: [to_event(self._mapper, event) for _, event in events] for each, events in stored.items()}
+
+    def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
+        """The same histories as the log has them."""
+        stored = self._histories(ids)
+        return {
+            each: [to_record(self._mapper, position, event) for position, event in events]
+            for each, events in stored.items()
+        }
+
+    def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
+        """The ids of the histories behind this one, in the order of ids."""
+        mark = self._dialect.mark
+        behind = f"WHERE originator_id > {mark} " if after else ""
+        sql = f"SELECT DISTINCT originator_id FROM stored_events {behind}ORDER BY originator_id LIMIT {mark}"  # noqa: S608 - only marks
+        parameters = [self._dialect.from_uuid(after), limit] if after else [limit]
+        return [self._dialect.to_uuid(each) for (each,) in self._fetch(sql, parameters)]
+
+    def select(
+        self,
+        row: type[R],
+        where: Where | None = None,
+        *,
+        order_by: str = "",
+        after: Value | None = None,
+        limit: int | None = None,
+    ) -> list[R]:
+        """The rows that match."""
+        table = self._table(row)
+        statement = table.select(where or {}, order_by, after, limit)
+        return [table.to_row(values) for values in self._fetch(statement.sql, statement.parameters)]
+
+    def count(
+        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
+    ) -> Mapping[tuple[Value, ...], int]:
+        """How many rows match, for each combination of the columns in `by`."""
+        table = self._table(row)
+        statement = table.count(where or {}, by)
+        found = self._fetch(statement.sql, statement.parameters)
+        return {table.to_fields(by, values[:-1]): values[-1] for values in found}
+
+    def scan(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows as they are stored, in the order of their keys, a page at a time."""
+        table = self._table(row)
+        page = self._page(table, None)
+        while page:
+            yield from page
+            page = self._page(table, page[-1]) if len(page) == _SCAN else []
+
+    def replace(self, tables: Mapping[type[Row], Iterable[Stored]]) -> None:
+        """Put these rows in the place of all that these tables hold, in one transaction."""
+        with self._transaction() as cursor:
+            for kind, rows in tables.items():
+                table = self._table(kind)
+                cursor.execute(table.delete({}).sql)
+                self._dialect.put(cursor, table, rows)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the database."""
+
+    @abstractmethod
+    def _insert(self, stored: Sequence[StoredEvent], tracking: Tracking | None, unit: Unit) -> None:
+        """Store all of it in one transaction.
+
+        Raises the library's `IntegrityError` when a version or the position is taken, and what `commit` raises.
+        """
+
+    @abstractmethod
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]: ...
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[Any]:
+        """A transaction in which this store may write, as its cursor; raises what `replace` raises."""
+
+    def _is_taken_over(self, position: Position | None) -> bool:
+        return position is not None and self.position(position.name) >= position.at
+
+    def _histories(self, ids: Collection[UUID]) -> dict[UUID, list[tuple[int, StoredEvent]]]:
+        found: dict[UUID, list[tuple[int, StoredEvent]]] = {each: [] for each in ids}
+        one_of = self._dialect.one_of([self._dialect.from_uuid(each) for each in found])
+        rest = f"WHERE originator_id {one_of.sql} ORDER BY originator_id, originator_version"
+        for values in self._fetch(select_events(self._dialect, rest), one_of.parameters):
+            found[self._dialect.to_uuid(values[1])].append(placed(values, self._dialect))
+        return found
+
+    def _page(self, table: Table[Any], behind: Stored | None) -> list[Stored]:
+        statement = table.page(behind, _SCAN)
+        return self._fetch(statement.sql, statement.parameters)
+
+    def _table(self, row: type[R]) -> Table[R]:
+        return table_of(row, self._dialect)
+
+
+def write_rows(cursor: Any, unit: Unit, dialect: Dialect) -> None:  # noqa: ANN401 - any database's
+    """Remove and keep the rows of a unit."""
+    for removed, where in unit.removed:
+        statement = table_of(removed, dialect).delete(where)
+        cursor.execute(statement.sql, statement.parameters)
+    by_kind: dict[type[Row], list[Row]] = {}
+    for row in unit.rows.values():
+        by_kind.setdefault(type(row), []).append(row)
+    for kind, rows in by_kind.items():
+        table: Table[Any] = table_of(kind, dialect)
+        dialect.put(cursor, table, map(table.parameters, rows))
+
+
+def select_events(dialect: Dialect, rest: str) -> str:
+    """The query for the events that the rest of it names, as `placed` reads them."""
+    return f"SELECT {dialect.position}, originator_id, originator_version, topic, state FROM stored_events {rest}"  # noqa: S608 - our own names
+
+
+def placed(values: Values, dialect: Dialect) -> tuple[int, StoredEvent]:
+    """A stored event with its position in the log."""
+    position, originator, version, topic, state = values
+    id = dialect.to_uuid(originator)  # noqa: A001 - the event's word
+    return position, StoredEvent(originator_id=id, originator_version=version, topic=topic, state=state)

@@ -1,0 +1,99 @@
+"""What happens when Kafka shares the partitions out: streams are closed and opened, from the positions stored."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from adapters.streams.failures import StreamsFailed
+from adapters.streams.fetching import Fetching
+from adapters.streams.stream import KafkaStream
+
+
+class Followed(Protocol):
+    """What a service does as streams come and go. All of it is called in the event loop."""
+
+    async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
+        """These streams are ours now, and no others: by name, the stored position from which each goes on."""
+        ...
+
+    async def revoked(self, names: Collection[str]) -> None:
+        """These streams are not ours any more; it returns when no work on them is under way."""
+        ...
+
+    def arrived(self) -> None:
+        """There may be something new to read."""
+        ...
+
+
+class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+    """Tells the service, and opens the streams.
+
+    It opens them beside the member's own work, which keeps the group waiting for nobody's store. What goes wrong is
+    handed to `failed`, because the library would only log it and go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        epoch: str,
+        fetching: Fetching,
+        followed: Followed,
+        consumer: Callable[[], AIOKafkaConsumer],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._epoch = epoch
+        self._fetching = fetching
+        self._followed = followed
+        self._consumer = consumer
+        self._failed = failed
+        self._streams: list[KafkaStream] = []
+        self._opening: asyncio.Future[None] | None = None
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - all are
+        """Kafka shares the partitions out anew: none is ours until it says so. It waits for us."""
+        await self.close()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """These are ours. No heartbeat is sent before this returns."""
+        self._fetching.hold(assigned)
+        self._streams = [KafkaStream(self._epoch, place, self._fetching) for place in sorted(assigned)]
+        self._opening = asyncio.ensure_future(self._watched(self._open(self._streams)))
+
+    async def close(self) -> None:
+        """Close the streams, and wait until no work on them is under way."""
+        if self._opening is not None:
+            await self._opening
+        self._fetching.close()
+        names, self._streams = [stream.name for stream in self._streams], []
+        if names:
+            await self._watched(self._followed.revoked(names))
+
+    async def _open(self, streams: Sequence[KafkaStream]) -> None:
+        positions = await self._followed.assigned(streams)
+        places = [stream.place for stream in streams]
+        ends = await self._consumer().end_offsets(places)
+        beginnings = await self._consumer().beginning_offsets(places)
+        for stream in streams:
+            _check(stream, positions[stream.name], beginnings[stream.place], ends[stream.place])
+        self._fetching.open(streams, positions, ends)
+
+    async def _watched(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task})
+        if failure := task.exception():
+            self._failed(failure)
+
+
+def _check(stream: KafkaStream, position: int, beginning: int, end: int) -> None:
+    if position > end:
+        raise StreamsFailed(
+            f"stream {stream.name} was read up to {position}, but ends at {end}: its topic was made anew, "
+            "so set another epoch"
+        )
+    if position < beginning:
+        raise StreamsFailed(
+            f"stream {stream.name} was read up to {position}, but begins at {beginning}: records are gone that nobody "
+            "has taken over; topics have to keep them for ever"
+        )

@@ -1,0 +1,95 @@
+"""Where the records of one partition wait between the event loop, which fills it, and the thread of the service."""
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from threading import Condition
+
+from adapters.streams.cloud_events import Message
+
+MOST_RECORDS = 2_000
+MOST_BYTES = 2 * 1024 * 1024
+"""At either bound an inbox is full, until half of it is free again."""
+
+
+class Inbox:
+    """An unbroken piece of a partition: every record behind the position `start`, up to the position `reached`.
+
+    A full inbox still takes what was fetched already, which is bounded too.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._messages: deque[Message] = deque()
+        self._bytes = 0
+        self._end = 0
+        self._is_closed = False
+        self.start = 0
+        self.reached = 0
+        self.is_halted = False
+
+    @property
+    def end(self) -> int:
+        """The position of the partition's last record, as far as is known."""
+        return max(self._end, self.reached)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fetched."""
+        return len(self._messages) >= MOST_RECORDS or self._bytes >= MOST_BYTES
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether fetching was halted, and there is room again."""
+        return self.is_halted and len(self._messages) <= MOST_RECORDS // 2 and self._bytes <= MOST_BYTES // 2
+
+    def restart(self, start: int, end: int) -> None:
+        """Forget everything, and go on behind this position in a partition with such an end."""
+        with self._changed:
+            self._messages.clear()
+            self._bytes = 0
+            self._end = end
+            self.start = self.reached = start
+            self._changed.notify_all()
+
+    def put(self, messages: Sequence[Message], reached: int, end: int) -> None:
+        """Append what follows on the position reached so far; there is nothing else up to the one that is now."""
+        with self._changed:
+            self._messages.extend(messages)
+            self._bytes += sum(map(_size, messages))
+            self._end = end
+            self.reached = reached
+            self._changed.notify_all()
+
+    def take(self, after: int, limit: int) -> Sequence[Message] | None:
+        """What is behind this position, at most so many; what is up to it is forgotten. None if that is not here."""
+        with self._changed:
+            if not self.start <= after <= self.reached:
+                return None
+            self._forget(after)
+            return list(islice(self._messages, limit))
+
+    def wait(self, after: int, limit: int, timeout: float) -> Sequence[Message]:
+        """The same once it starts there and has so many, or all that there are; what it has after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._has(after, limit), timeout)
+        return self.take(after, limit) or ()
+
+    def close(self) -> None:
+        """Let a reader go who waits."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _has(self, after: int, limit: int) -> bool:
+        return self.start == after and (len(self._messages) >= limit or self.reached >= self._end)
+
+    def _forget(self, position: int) -> None:
+        while self._messages and self._messages[0].offset < position:
+            self._bytes -= _size(self._messages.popleft())
+        self.start = position
+
+
+def _size(message: Message) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in message.headers)
+    return len(message.value or b"") + len(message.key or b"") + headers

@@ -1,0 +1,83 @@
+"""Our topics: made once by a command, checked at each start."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from adapters.streams.access import KafkaAccess
+from adapters.streams.failures import StreamsFailed
+from adapters.streams.reaching import administering, looking
+
+LARGEST_BATCH = 10 * 1024 * 1024
+"""Bytes of the largest batch of records that a topic takes."""
+
+_PAUSE = 0.1
+"""Seconds between looks whether every broker knows a new topic by now."""
+
+
+async def create(access: KafkaAccess, topics: Collection[str], *, partitions: int, replication: int) -> tuple[str, ...]:
+    """Make the topics that are not there yet, and tell their names. Raises `StreamsFailed`, also for one that differs.
+
+    Records are kept for ever, because a follower may start anew. They are stored uncompressed, whatever a producer
+    does, because not every codec can be read everywhere.
+    """
+    async with administering(access) as admin:
+        made = await _create(admin, [_to_new_topic(topic, partitions, replication) for topic in topics])
+        while not set(made) <= set(await _found(admin)):  # noqa: ASYNC110 - nobody tells when it is so
+            await asyncio.sleep(_PAUSE)
+    await check(access, topics, partitions=partitions)
+    return made
+
+
+async def check(access: KafkaAccess, topics: Collection[str], *, partitions: int) -> None:
+    """Raise `StreamsFailed` unless each topic is there with so many partitions; the message says what would help."""
+    async with administering(access) as admin:
+        found = await _found(admin)
+    if missing := sorted(set(topics) - set(found)):
+        raise StreamsFailed(f"topics are missing: {', '.join(missing)}; run `driverlink topics create`")
+    for topic in topics:
+        if found[topic] != partitions:
+            raise StreamsFailed(
+                f"topic {topic} has {found[topic]} partitions, not {partitions}: their number must never change, "
+                f"so set it to {found[topic]}"
+            )
+
+
+async def ends(access: KafkaAccess, topics: Collection[str], *, partitions: int) -> Mapping[tuple[str, int], int]:
+    """The position of the last record in each partition of these topics, by topic and number.
+
+    Raises `StreamsFailed`.
+    """
+    places = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]
+    async with looking(access) as consumer:
+        found = await consumer.end_offsets(places)
+    return {(place.topic, place.partition): offset for place, offset in found.items()}
+
+
+async def _found(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """How many partitions each topic has; asked for by name, a missing one would be made by some brokers."""
+    return {each["topic"]: len(each["partitions"]) for each in await admin.describe_topics()}
+
+
+def _to_new_topic(name: str, partitions: int, replication: int) -> NewTopic:
+    configuration = {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "max.message.bytes": str(LARGEST_BATCH),
+        "compression.type": "uncompressed",
+        "min.insync.replicas": "2" if replication > 2 else "1",
+    }
+    return NewTopic(name, partitions, replication, topic_configs=configuration)
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> tuple[str, ...]:
+    response = await admin.create_topics(topics)
+    errors = {name: (for_code(code), message) for name, code, message in response.topic_errors if code}
+    for name, (error, message) in errors.items():
+        if error is not TopicAlreadyExistsError:
+            raise StreamsFailed(f"topic {name} cannot be made: {message or error.__name__}")
+    return tuple(topic.name for topic in topics if topic.name not in errors)

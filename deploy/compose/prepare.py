@@ -1,0 +1,44 @@
+"""Makes the secrets of the compose set-up, once: `python -m deploy.compose.prepare`."""
+
+import os
+import secrets
+from pathlib import Path
+
+SECRETS = Path(__file__).parent / "secrets"
+NAMES = ("database_password", "postgres_password", "secret_key")
+
+_BYTES = 32
+
+
+def prepare(folder: Path = SECRETS) -> list[str]:
+    """The names of the secrets that were not there and have been made; all others are kept as they are.
+
+    Only the folder's owner gets into it. Its files can be read by whoever gets that far, because a container
+    reads them as another user than the one who made them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return [name for name in NAMES if _is_made(folder / name)]
+
+
+def _is_made(path: Path) -> bool:
+    if path.exists():
+        return False
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(_BYTES))
+    beside.chmod(0o444)
+    beside.replace(path)
+    return True
+
+
+def main() -> None:
+    """Make what is missing, and say so."""
+    for name in prepare():
+        print(f"made {SECRETS.name}/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Starts the compose set-up, waits until it is healthy, and prints its addresses: `python -m deploy.compose.up`."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from deploy.compose import prepare
+
+_ROOT = Path(__file__).parents[2]
+_SEEN = '[{{json (index .Config.Labels "com.docker.compose.service")}}, {{json .NetworkSettings.Ports}}]'
+_BEHIND = {
+    "8080/tcp": ("{service}", "/ready"),
+    "9101/tcp": ("sandbox of Driveri", ""),
+    "9102/tcp": ("sandbox of Motive", ""),
+}
+"""What stands behind a container's port, and where to look at it."""
+
+
+def addresses(seen: Iterable[str]) -> list[str]:
+    """A line for each published port, from one JSON text `[service, ports]` of the engine for each container."""
+    return sorted(line for each in seen for line in _addresses(*json.loads(each)))
+
+
+def _addresses(service: str, ports: dict[str, list[dict[str, str]] | None]) -> Iterator[str]:
+    for port, published in ports.items():
+        name, path = _BEHIND.get(port, ("{service}", ""))
+        for at in published or ():
+            yield f"{name.format(service=service):18}  http://{at['HostIp']}:{at['HostPort']}{path}"
+
+
+def main() -> int:
+    """The exit status: 0 once everything is healthy, else that of the docker command that failed."""
+    docker = shutil.which("docker")
+    if docker is None:
+        print("docker is needed, with its compose plugin", file=sys.stderr)
+        return 1
+    prepare.main()
+    try:
+        _run(docker, "compose", "up", "--build", "--detach", "--wait")
+        containers = _run(docker, "compose", "ps", "--quiet", is_read=True).split()
+        seen = _run(docker, "inspect", "--format", _SEEN, *containers, is_read=True)
+    except subprocess.CalledProcessError as failure:
+        return failure.returncode
+    print(*addresses(seen.splitlines()), "", "Commands: docker compose run --rm cli --help", sep="\n")
+    return 0
+
+
+def _run(*command: str, is_read: bool = False) -> str:
+    """What a command prints, where it is to be read. Raises `CalledProcessError`."""
+    output = subprocess.PIPE if is_read else None
+    return subprocess.run(command, cwd=_ROOT, stdout=output, text=True, check=True).stdout or ""  # noqa: S603 - ours
+
+
+if __name__ == "__main__":
+    sys.exit(main())

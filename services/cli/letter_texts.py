@@ -1,0 +1,42 @@
+"""Dead letters as text for people: what strangers wrote cannot do anything to a terminal."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+_LONGEST_REASON = 100
+
+Json = dict[str, Any]
+
+
+def to_line(letter: Json) -> str:
+    """A listed letter on one line: since when, name, type, account, reason."""
+    reason = (
+        letter["reason"] if len(letter["reason"]) <= _LONGEST_REASON else f"{letter['reason'][:_LONGEST_REASON]}..."
+    )
+    waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
+    moment = letter["since"][:19].replace("T", " ")
+    parts = (moment, letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
+    return "  ".join(map(harmless, parts))
+
+
+def to_lines(letter: Json) -> Iterator[str]:
+    """All of a letter, from its document."""
+    for name in ("name", "reason", "since", "id", "type", "sequence"):
+        yield harmless(f"{name:9} {letter[name]}")
+    if letter["is_waiting"]:
+        yield "waits     submitted again, and not looked at yet"
+    for each in letter["headers"]:
+        yield harmless(f"header    {each['name']}: {each.get('value', each.get('value_base64'))}")
+    yield "body, in base64:" if "body_base64" in letter else "body:"
+    yield from map(harmless, _body(letter).split("\n"))
+
+
+def harmless(text: str) -> str:
+    """The text on one line, with an escape for whatever a terminal would act upon."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def _body(letter: Json) -> str:
+    body = letter.get("body", letter.get("body_base64"))
+    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)

@@ -1,0 +1,115 @@
+"""A PostgreSQL store on its stand."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from adapters.store.connecting import connect
+from adapters.store.migrating import migrate
+from adapters.store.postgres import PostgresStore
+from domain.event import Event
+from domain.storing import Stream, Unit
+from tests.contract.stands import ROWS
+
+_GAP = 10
+_NUMBERS = count()
+_TABLES = ("stored_events", *(row.TABLE for row in ROWS))
+
+_FULL = """
+CREATE FUNCTION have_no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF pg_total_relation_size(TG_RELID) > TG_ARGV[0]::bigint THEN
+        RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+
+class PostgresStand:
+    """A store in a new schema of a database, and its log."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.schema = f"contract_{next(_NUMBERS)}"
+        migrate(url, "", {self.schema: ROWS})
+        self.store = self.another()
+
+    @property
+    def stream(self) -> Stream:
+        """The store's own log."""
+        return self.store.log
+
+    def another(self, query: str = "") -> PostgresStore:
+        """One more store in the same schema, as another process has it, perhaps with settings in its URL."""
+        return PostgresStore(f"{self._url}{query}", "", schema=self.schema, log_name="contract.v1", rows=ROWS)
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Store these facts."""
+        self.store.commit(Unit(events=list(events)))
+
+    def put_record(self, topic: str, body: bytes) -> None:
+        """Write a row beneath the store, with the gap before it that a transaction leaves which was rolled back."""
+        self.execute("SELECT nextval('stored_events_notification_id_seq') FROM generate_series(1, %s)", [_GAP])
+        self.execute(
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES (%s, 1, %s, %s)",
+            [uuid4(), topic, body],
+        )
+
+    def reopen(self) -> None:
+        """Close the store, and open it again."""
+        self.store.close()
+        self.store = self.another()
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """Let no table have more pages than it has.
+
+        The disk itself is the server's, which may be elsewhere and has other users. So triggers say in its place what
+        the server says, when it says it: after some of a transaction, all of which it then has to undo.
+        """
+        self.execute(_FULL)
+        for table in _TABLES:
+            ((size,),) = self.execute("SELECT pg_total_relation_size(%s)", [table])
+            self.execute(
+                f"CREATE TRIGGER have_no_space AFTER INSERT OR UPDATE ON {table} "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION have_no_space({size})"
+            )
+        try:
+            yield
+        finally:
+            self.execute("DROP FUNCTION have_no_space CASCADE")
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Let nobody else read or write this table."""
+        with closing(connect(self._url, "", self.schema)) as connection, connection.transaction():
+            connection.execute(f"LOCK TABLE {table}".encode())
+            yield
+
+    def waiting(self) -> list[int]:
+        """The processes of the server that wait for a lock in this database."""
+        return self._processes("wait_event_type = 'Lock'")
+
+    def end(self, processes: Sequence[int]) -> None:
+        """End the connections of these processes, and return when they have ended."""
+        self.execute("SELECT pg_terminate_backend(process, 10000) FROM unnest(%b::int[]) AS process", [[*processes]])
+
+    def connections(self) -> list[int]:
+        """The processes of the server behind every connection to this database but this one."""
+        return self._processes("pid <> pg_backend_pid()")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a statement gives that runs beneath the store."""
+        with closing(connect(self._url, "", self.schema)) as connection:
+            cursor = connection.execute(sql.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.store.close()
+
+    def _processes(self, condition: str) -> list[int]:
+        query = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}"  # noqa: S608 - our own words
+        return [process for (process,) in self.execute(query)]

@@ -1,0 +1,150 @@
+"""Processes of a service in their group, and what a database keeps for them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from adapters.store.mapping import new_mapper, to_record
+from adapters.streams.access import KafkaAccess
+from adapters.streams.consuming import KafkaMember
+from adapters.streams.relaying import KafkaPublisher
+from adapters.streams.stream import KafkaStream
+from adapters.streams.subscribing import Group, Subscription
+from adapters.streams.topics import create
+from domain.event import Event
+from domain.storing import Record
+
+PARTITIONS = 4
+
+SESSION = 2.0
+"""Seconds after which a group misses a member."""
+
+_PATIENCE = 60.0
+
+_MAPPER = new_mapper()
+
+
+@dataclass(kw_only=True)
+class Database:
+    """How far a service has come, and what it took over."""
+
+    positions: Counter[str] = field(default_factory=Counter)
+    taken: list[Record] = field(default_factory=list)
+
+
+class Process:
+    """A process of a service; it reads only when it is told to."""
+
+    def __init__(self, subscription: Subscription, access: KafkaAccess, database: Database) -> None:
+        self.database = database
+        self.streams: Mapping[str, KafkaStream] = {}
+        self.happened: list[str] = []
+        self.is_at_work = False
+        self.bell = asyncio.Event()
+        self.member = KafkaMember(access, subscription, self)
+        self.running = asyncio.create_task(self.member.run())
+        self.running.add_done_callback(lambda _: self.bell.set())
+
+    @property
+    def partitions(self) -> dict[str, set[int]]:
+        """The partitions that it has in each topic."""
+        found: dict[str, set[int]] = {}
+        for stream in self.streams.values():
+            found.setdefault(stream.place.topic, set()).add(stream.partition)
+        return found
+
+    async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
+        self.streams = {stream.name: stream for stream in streams}
+        self.happened.append(f"assigned {len(streams)}")
+        self.bell.set()
+        return {name: self.database.positions[name] for name in self.streams}
+
+    async def revoked(self, names: Collection[str]) -> None:
+        self.happened.append(f"revoked {len(names)}")
+        self.bell.set()
+        await self.until(lambda: not self.is_at_work)
+        self.streams = {}
+
+    def arrived(self) -> None:
+        self.bell.set()
+
+    async def read(self) -> int:
+        """Take over what has arrived; how much it was."""
+        count = 0
+        for name, stream in self.streams.items():
+            records = await asyncio.to_thread(stream.read, self.database.positions[name], 500)
+            self.database.taken += records
+            self.database.positions[name] = records[-1].position if records else self.database.positions[name]
+            count += len(records)
+        return count
+
+    async def take(self, count: int) -> None:
+        """Take over until the service has so many records."""
+        while len(self.database.taken) < count:
+            if not await self.read():
+                await self._next_bell()
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something has happened that makes this so."""
+        while not is_so():
+            await self._next_bell()
+
+    async def end(self) -> None:
+        """Let it end as SIGTERM does. Raises what it ended with before."""
+        self.running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.running
+
+    async def _next_bell(self) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            await self.bell.wait()
+        assert not self.running.done(), "the process has ended"
+        self.bell.clear()
+
+
+class Deployment:
+    """Topics of its own, a publisher, and the service that follows them."""
+
+    def __init__(self, servers: str, *, topics: int = 2) -> None:
+        name = uuid4().hex
+        self.access = KafkaAccess(servers=tuple(servers.split(",")))
+        self.topics = [f"{name}.{number}.v1" for number in range(topics)]
+        self.group = f"{name}.service"
+        self.database = Database()
+        self.publisher = KafkaPublisher(self.access, service="upstream")
+        self._position = 0
+
+    async def publish(self, topic: str, events: Sequence[Event]) -> list[Record]:
+        """Relay these facts; as they are in the log."""
+        records = [self._logged(event) for event in events]
+        await self.publisher.publish(topic, records)
+        return records
+
+    @asynccontextmanager
+    async def process(self, member: str = "") -> AsyncIterator[Process]:
+        """A process of the service while it runs; it fails as the process does."""
+        group = Group(name=self.group, member=member, session_timeout=SESSION)
+        subscription = Subscription(topics=self.topics, partitions=PARTITIONS, group=group)
+        process = Process(subscription, self.access, self.database)
+        try:
+            yield process
+        finally:
+            await process.end()
+
+    def _logged(self, event: Event) -> Record:
+        self._position += 1
+        return to_record(_MAPPER, self._position, _MAPPER.to_stored_event(event))
+
+
+@asynccontextmanager
+async def deployed(servers: str, *, topics: int = 2) -> AsyncIterator[Deployment]:
+    """A deployment whose topics are there."""
+    deployment = Deployment(servers, topics=topics)
+    await create(deployment.access, deployment.topics, partitions=PARTITIONS, replication=1)
+    try:
+        yield deployment
+    finally:
+        await deployment.publisher.close()

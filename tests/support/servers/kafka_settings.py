@@ -1,0 +1,48 @@
+"""How a Kafka of one node is set up, so that tests do not wait for it."""
+
+import base64
+import uuid
+
+# Of a broker that is also its own controller; where it listens is added by whoever runs it.
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "BROKER",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    "message.max.bytes": str(10 * 1024 * 1024),
+    # One node keeps one copy.
+    "default.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    # Groups form at once, and members may be missed after a second.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    # A broker that was killed is let in again when its former self has timed out.
+    "broker.heartbeat.interval.ms": "400",
+    "broker.session.timeout.ms": "2000",
+    # By default a third of our heap.
+    "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+}
+
+
+def kafka_settings(*, broker: str, advertised: str, controller: str, **further: str) -> dict[str, str]:
+    """Kafka's settings by name, for listeners given as `host:port`.
+
+    `further` are settings whose names are written with underscores.
+    """
+    return {
+        **_SETTINGS,
+        "listeners": f"BROKER://{broker},CONTROLLER://{controller}",
+        "advertised.listeners": f"BROKER://{advertised},CONTROLLER://{controller}",
+        **{name.replace("_", "."): value for name, value in further.items()},
+    }
+
+
+def new_cluster_id() -> str:
+    """A name for a cluster, in the form that Kafka asks for."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

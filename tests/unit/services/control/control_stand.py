@@ -1,0 +1,94 @@
+"""The control application of an installation that nobody runs, and dead letters in its stores."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from adapters.store.mapping import new_mapper
+from domain.storing import DeadLetter, Resubmission, Store, Unit
+from services.control.app import to_app
+from services.embedded.settings import EmbeddedSettings
+from services.embedded.wiring import open_embedded
+from tests.contract.stands import fact
+
+NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+CHANGES = "1/portal.driver-changes.v1/0"
+DECISIONS = "1/driver-links.decisions.v1/0"
+GOOD = new_mapper().to_stored_event(fact())
+"""The first fact about driver 417, as it is stored."""
+
+Json = dict[str, Any]
+
+
+class ControlStand:
+    """Every service on its store, stepped by hand, and the application that people ask."""
+
+    def __init__(self, folder: Path) -> None:
+        self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: NOW)
+        self._app = to_app(self._installation)
+        self.stores = {service.name: service.store for service in self._installation.services}
+
+    async def get(self, path: str, **query: str) -> httpx.Response:
+        """What the application answers."""
+        async with self._client() as client:
+            return await client.get(path, params=query)
+
+    async def post(self, path: str, body: Mapping[str, object]) -> httpx.Response:
+        """What the application answers when something is to be done."""
+        async with self._client() as client:
+            return await client.post(path, json=body)
+
+    def keep(self, *letters: DeadLetter, service: str = "decider") -> None:
+        """Let a service have met these records."""
+        unit = Unit()
+        unit.keep(letters)
+        self.stores[service].commit(unit)
+
+    def letters(self, service: str = "decider") -> list[DeadLetter]:
+        """A service's dead letters."""
+        return self.stores[service].select(DeadLetter, order_by="position")
+
+    def submitted(self, service: str = "decider") -> list[Resubmission]:
+        """What waits to be taken over again by a service."""
+        return self.stores[service].select(Resubmission, order_by="position")
+
+    def step(self) -> None:
+        """Let the decider do what there is to do."""
+        self._installation.decider_service.step()
+
+    @property
+    def decider(self) -> Store:
+        """The decider's store."""
+        return self.stores["decider"]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._installation.close()
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://driverlink")
+
+
+def letter(position: int = 1, body: bytes = GOOD.state, **said: str | int | list[list[str]]) -> DeadLetter:
+    """A dead letter; what is not said is that of a good record."""
+    given: Json = {
+        "stream": CHANGES,
+        "position": position,
+        "log_position": position,
+        "id": f"{GOOD.originator_id}/1",
+        "topic": GOOD.topic,
+        "headers": [],
+        "body": b64encode(body).decode(),
+        "reason": "LookupError: no such thing",
+        "at": NOW.isoformat(),
+    }
+    return DeadLetter(**given | said)
+
+
+def name(position: int = 1, stream: str = CHANGES, service: str = "decider") -> str:
+    """What people call a dead letter."""
+    return f"{service}/{stream}/{position}"
