@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.fetching import Fetching
 from adapters.streams.stream import KafkaStream
+
+T = TypeVar("T")
 
 
 class Followed(Protocol):
@@ -49,6 +51,8 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
         self._consumer = consumer
         self._failed = failed
         self._streams: list[KafkaStream] = []
+        self._closing = asyncio.Lock()
+        self._telling: asyncio.Future[Mapping[str, int]] | None = None
         self._opening: asyncio.Future[None] | None = None
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - all are
@@ -59,19 +63,27 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
         """These are ours. No heartbeat is sent before this returns."""
         self._fetching.hold(assigned)
         self._streams = [KafkaStream(self._epoch, place, self._fetching) for place in sorted(assigned)]
-        self._opening = asyncio.ensure_future(self._watched(self._open(self._streams)))
+        self._telling = self._begun(self._followed.assigned(self._streams))
+        self._opening = self._begun(self._open(self._streams, self._telling))
 
     async def close(self) -> None:
         """Close the streams, and wait until no work on them is under way."""
-        if self._opening is not None:
-            await self._opening
-        self._fetching.close()
-        names, self._streams = [stream.name for stream in self._streams], []
-        if names:
-            await self._watched(self._followed.revoked(names))
+        async with self._closing:
+            await self._opened()
+            self._fetching.close()
+            names, self._streams = [stream.name for stream in self._streams], []
+            if names:
+                await asyncio.wait({self._begun(self._followed.revoked(names))})
 
-    async def _open(self, streams: Sequence[KafkaStream]) -> None:
-        positions = await self._followed.assigned(streams)
+    async def _opened(self) -> None:
+        """The service is told to the end; Kafka, which may be away, is not waited for."""
+        if self._telling and self._opening:
+            await asyncio.wait({self._telling})
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+
+    async def _open(self, streams: Sequence[KafkaStream], telling: Awaitable[Mapping[str, int]]) -> None:
+        positions = await asyncio.shield(telling)
         places = [stream.place for stream in streams]
         ends = await self._consumer().end_offsets(places)
         beginnings = await self._consumer().beginning_offsets(places)
@@ -79,10 +91,14 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
             _check(stream, positions[stream.name], beginnings[stream.place], ends[stream.place])
         self._fetching.open(streams, positions, ends)
 
-    async def _watched(self, work: Awaitable[None]) -> None:
+    def _begun(self, work: Awaitable[T]) -> asyncio.Future[T]:
+        """The work as a task whose failure is not lost."""
         task = asyncio.ensure_future(work)
-        await asyncio.wait({task})
-        if failure := task.exception():
+        task.add_done_callback(self._look)
+        return task
+
+    def _look(self, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and (failure := done.exception()):
             self._failed(failure)
 
 

@@ -206,7 +206,11 @@ def _make_sure(letter: Json) -> None:
         raise CommandRefused(f"to discard {letter['name']} where nobody can be asked, add --yes")
     print_note(harmless(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
     print_note("what it says will be lost to its service; `driverlink dead-letters show` prints it")
-    if not Confirm.ask("discard it?", console=err, default=False):
+    try:
+        is_confirmed = Confirm.ask("discard it?", console=err, default=False)
+    except EOFError:
+        is_confirmed = False
+    if not is_confirmed:
         raise CommandRefused("nothing was discarded")
 
 

@@ -24,7 +24,10 @@ class Connected(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """Every service on its store, and the accounts' credentials."""
+    """Every service on its store, and the accounts' credentials.
+
+    `may_repeat` says that the services follow each other by streams in which records may come twice, or late.
+    """
 
     accounts: Accounts
     accounts_service: Service
@@ -34,6 +37,7 @@ class Installation:
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
     connections: Connected
+    may_repeat: bool = False
 
     @property
     def services(self) -> tuple[Service, ...]:

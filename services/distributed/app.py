@@ -9,7 +9,7 @@ import structlog
 
 from domain.storing import StoreFailed
 from services.distributed.health import Health, Progress, watch
-from services.distributed.partitions import Doing, Partitions
+from services.distributed.partitions import Doing, Partitions, nothing
 from services.runtime.relaying import Relay
 from services.runtime.service import Service
 
@@ -30,6 +30,18 @@ class Member(Protocol):
         ...
 
 
+class Presence(Protocol):
+    """The sign that this process runs; it is lost with the database."""
+
+    def check(self) -> None:
+        """Raise `StoreFailed` when it is lost."""
+        ...
+
+    def close(self) -> None:
+        """The process has ended."""
+        ...
+
+
 class Process:
     """One service with its relay and, where it follows others, its part in the group, which it joins when it runs."""
 
@@ -37,18 +49,20 @@ class Process:
         self,
         service: Service,
         relay: Relay,
+        presence: Presence,
         *,
         work: Doing,
-        close: Doing,
+        close: Doing = nothing,
         partitions: Partitions | None = None,
         join: Callable[[], Member] | None = None,
     ) -> None:
         self._service = service
         self._relay = relay
+        self._presence = presence
         self._work = work
-        self._join = join
-        self._partitions = partitions
         self._close = close
+        self._partitions = partitions
+        self._join = join
 
     async def run(self, patience: float) -> None:
         """Work until cancelled. Raises `StoreFailed`, alone or in a group."""
@@ -61,9 +75,13 @@ class Process:
                     group.create_task(self._join().run())
         finally:
             await self._close()
+            self._service.close()
+            self._relay.close()
+            self._presence.close()
 
     async def progress(self) -> Progress:
-        """How far this process has come."""
+        """How far this process has come. Raises `StoreFailed`."""
+        await self._service.call(self._presence.check)
         unsent, behind = await self._service.call(lambda: (self._relay.lag(), self._service.lag()))
         return Progress(
             taken=self._service.taken,

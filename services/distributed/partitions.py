@@ -14,7 +14,7 @@ _log = structlog.get_logger()
 Doing = Callable[[], Coroutine[Any, Any, None]]
 
 
-async def _nothing() -> None:
+async def nothing() -> None:
     """Nothing to be done."""
 
 
@@ -42,8 +42,8 @@ class Partitions:
         store: OwnedStore,
         share: Share,
         *,
-        resume: Doing = _nothing,
-        drain: Doing = _nothing,
+        resume: Doing = nothing,
+        drain: Doing = nothing,
     ) -> None:
         self._service = service
         self._store = store

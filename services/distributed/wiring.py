@@ -1,10 +1,12 @@
 """The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
+from adapters.store.presence import Presence
 from adapters.store.relay_turn import RelayTurn
 from adapters.streams.access import KafkaAccess, Mechanism, Security
 from adapters.streams.consuming import KafkaMember
@@ -19,7 +21,7 @@ from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
 from services.decider import wiring as decider
 from services.distributed.app import Process
-from services.distributed.partitions import Doing, Partitions
+from services.distributed.partitions import Partitions
 from services.distributed.settings import DistributedSettings
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
@@ -86,7 +88,16 @@ class Distributed:
             },
             credentials=credentials,
             connections=connections,
+            may_repeat=True,
         )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this lasts, no process of any service can run. Raises `StoreFailed` when one runs now."""
+        with ExitStack() as stack:
+            for schema in _LOGS:
+                stack.enter_context(closing(self._presence(schema))).have_alone()
+            yield
 
     def accounts(self) -> Process:
         """The process of accounts: people write them by commands, so it only relays. Raises `StoreFailed`."""
@@ -98,19 +109,27 @@ class Distributed:
 
     def decider(self) -> Process:
         """A process of the decider. Raises `StoreFailed`."""
-        share, store = self._share(), self._store("decider")
+        presence, share, store = self._present("decider"), self._share(), self._store("decider")
         service = decider.to_service(store, clock=utc_now, bell=self._bell, share=share, linger=_LINGER)
         partitions = Partitions(service, store, share)
-
-        async def close() -> None:
-            service.close()
-
-        return self._process("decider", service, work=service.run, partitions=partitions, close=close)
+        return Process(
+            service,
+            self._relay("decider", service.name),
+            presence,
+            work=service.run,
+            join=lambda: self._member(service, partitions),
+            partitions=partitions,
+        )
 
     def projector(self, target: Target) -> Process:
         """A process of a target's projector. Raises `StoreFailed`."""
-        share, store = self._share(), self._store(f"projector_{target}")
-        credentials = self._credentials()
+        schema = f"projector_{target}"
+        presence, share, store, credentials = (
+            self._present(schema),
+            self._share(),
+            self._store(schema),
+            self._credentials(),
+        )
         connections = Connections(self._settings, credentials)
         app = projector.to_app(
             store,
@@ -125,28 +144,22 @@ class Distributed:
 
         async def close() -> None:
             await connections.close()
-            app.service.close()
             credentials.close()
 
-        return self._process(f"projector_{target}", app.service, work=app.run, partitions=partitions, close=close)
-
-    def _relaying_process(self, schema: str) -> Process:
-        service = self._relaying_only(schema, self._store(schema))
-
-        async def close() -> None:
-            service.close()
-
-        return Process(service, self._relay(schema, service.name), work=service.run, close=close)
-
-    def _process(self, schema: str, service: Service, *, work: Doing, partitions: Partitions, close: Doing) -> Process:
         return Process(
-            service,
-            self._relay(schema, service.name),
-            work=work,
+            app.service,
+            self._relay(schema, app.service.name),
+            presence,
+            work=app.run,
+            join=lambda: self._member(app.service, partitions),
             partitions=partitions,
-            join=lambda: self._member(service, partitions),
             close=close,
         )
+
+    def _relaying_process(self, schema: str) -> Process:
+        presence = self._present(schema)
+        service = self._relaying_only(schema, self._store(schema))
+        return Process(service, self._relay(schema, service.name), presence, work=service.run)
 
     def _relaying_only(self, name: str, store: Store) -> Service:
         return Service(name, store=store, clock=utc_now, bell=self._bell)
@@ -168,6 +181,14 @@ class Distributed:
         )
         subscription = Subscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
         return KafkaMember(to_kafka_access(settings), subscription, partitions, epoch=settings.epoch)
+
+    def _present(self, schema: str) -> Presence:
+        presence = self._presence(schema)
+        presence.share()
+        return presence
+
+    def _presence(self, schema: str) -> Presence:
+        return Presence(self._url, self._password, schema)
 
     def _share(self) -> Share:
         return Share(lambda account: partition_of(account, self._settings.kafka_partitions), held=())

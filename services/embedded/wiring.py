@@ -5,7 +5,7 @@ from pathlib import Path
 from adapters.credentials import CredentialsFile
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
-from domain.storing import Row, Store
+from domain.storing import Row
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
@@ -56,11 +56,6 @@ def _follow(installation: Installation) -> None:
     logs = {log_of(stream.name): stream for stream in installation.logs.values()}
     for service in installation.services:
         service.follow(logs[name] for name in service.follows)
-
-
-def open_beside(path: Path, models: tuple[type[Row], ...]) -> Store:
-    """A store for read models that are made anew. Raises `StoreFailed`."""
-    return SqliteStore(path, log_name="rebuild", rows=models)
 
 
 def _store(folder: Path, name: str, log: str, rows: tuple[type[Row], ...]) -> SqliteStore:

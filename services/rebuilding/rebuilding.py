@@ -1,7 +1,7 @@
 """Read models made anew from the logs, beside the old ones; compared with them, or put in their place.
 
 Work in hand (tasks, started calls, looks, catch-ups, snapshots being read) and dead letters are no read models: they
-are left alone. The caller owns the data folder, and nothing else is running.
+are left alone. Nothing else is running.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,11 +48,14 @@ Besides = Mapping[str, Store]
 """An empty store for each service's new rows."""
 
 
-def make(parts: Sequence[Part], besides: Besides, on_step: Callable[[Step], None]) -> None:
+def make(parts: Sequence[Part], besides: Besides, on_step: Callable[[Step], None], *, may_repeat: bool = False) -> None:
     """Read every log once, and make of it the read models of all who follow it. Raises `StoreFailed`."""
     for log in parts:
         followers = [part for part in parts if log.service in part.folds]
-        readers = [reader(part.store, besides[part.service], log.store, part.folds[log.service]) for part in followers]
+        readers = [
+            reader(part.store, besides[part.service], log.store, part.folds[log.service], may_repeat=may_repeat)
+            for part in followers
+        ]
         done, total = 0, log.store.log.end()
         for records in read(log.store, readers):
             done += records

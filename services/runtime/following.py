@@ -1,7 +1,7 @@
 """How every service takes over a stream: batch by batch, one transaction each; a bad record stops nobody."""
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -120,21 +120,16 @@ class Follower:
 
     def _unheard(self, records: Sequence[Record], unit: Unit) -> list[Record]:
         """The records that tell something new, by what was heard last of each history; that moves in the same unit."""
-        heard = self._heard(records)
+        heard = last_heard(self._store, records)
         fresh: list[Record] = []
         for record in records:
-            originator, version = _version(record)
+            originator, version = version_of(record)
             if version > heard.get(originator, 0):
                 heard[originator] = version
                 fresh.append(record)
-        told = {_version(record)[0] for record in fresh}
+        told = {version_of(record)[0] for record in fresh}
         unit.keep(LastHeard(originator=each, version=heard[each]) for each in sorted(told))
         return fresh
-
-    def _heard(self, records: Sequence[Record]) -> dict[str, int]:
-        originators = sorted({_version(record)[0] for record in records})
-        rows = self._store.select(LastHeard, {"originator": originators}) if originators else []
-        return {row.originator: row.version for row in rows}
 
     def _take_over_singly(self, records: Sequence[Record], failure: Exception) -> None:
         if len(records) > 1:
@@ -191,7 +186,15 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
     )
 
 
-def _version(record: Record) -> tuple[str, int]:
+def last_heard(store: Store, records: Iterable[Record]) -> dict[str, int]:
+    """The version that was heard last of each history that these records are of, by one query."""
+    originators = sorted({version_of(record)[0] for record in records})
+    rows = store.select(LastHeard, {"originator": originators}) if originators else []
+    return {row.originator: row.version for row in rows}
+
+
+def version_of(record: Record) -> tuple[str, int]:
+    """The history that a decoded record is of, and its version there."""
     originator, _, version = record.id.partition("/")
     return originator, int(version)
 

@@ -1,6 +1,6 @@
 """A PostgreSQL store on its stand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from typing import Any
@@ -17,10 +17,10 @@ _GAP = 10
 _NUMBERS = count()
 _TABLES = ("stored_events", *(row.TABLE for row in ROWS))
 
-_FULL = """
-CREATE FUNCTION have_no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF pg_total_relation_size(TG_RELID) > TG_ARGV[0]::bigint THEN
-        RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device';
+_REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF pg_total_relation_size(TG_RELID) > TG_ARGV[1]::bigint THEN
+        RAISE 'Jane Doe' USING ERRCODE = TG_ARGV[0];
     END IF;
     RETURN NULL;
 END $$
@@ -66,20 +66,18 @@ class PostgresStand:
     def full_disk(self) -> Iterator[None]:
         """Let no table have more pages than it has.
 
-        The disk itself is the server's, which may be elsewhere and has other users. So triggers say in its place what
-        the server says, when it says it: after some of a transaction, all of which it then has to undo.
+        The disk itself is the server's, which may be elsewhere and has other users. So the server says what it says of
+        a full disk, and when it says it: after some of a transaction, all of which it then has to undo.
         """
-        self.execute(_FULL)
-        for table in _TABLES:
-            ((size,),) = self.execute("SELECT pg_total_relation_size(%s)", [table])
-            self.execute(
-                f"CREATE TRIGGER have_no_space AFTER INSERT OR UPDATE ON {table} "
-                f"FOR EACH STATEMENT EXECUTE FUNCTION have_no_space({size})"
-            )
-        try:
+        sizes = {table: self.execute("SELECT pg_total_relation_size(%s)", [table])[0][0] for table in _TABLES}
+        with self._refusing("disk_full", sizes):
             yield
-        finally:
-            self.execute("DROP FUNCTION have_no_space CASCADE")
+
+    @contextmanager
+    def refusing(self, condition: str) -> Iterator[None]:
+        """Let the server refuse every event and every row for this reason, by the names of PostgreSQL's appendix A."""
+        with self._refusing(condition, dict.fromkeys(_TABLES, -1)):
+            yield
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
@@ -113,3 +111,16 @@ class PostgresStand:
     def _processes(self, condition: str) -> list[int]:
         query = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}"  # noqa: S608 - our own words
         return [process for (process,) in self.execute(query)]
+
+    @contextmanager
+    def _refusing(self, condition: str, sizes: Mapping[str, int]) -> Iterator[None]:
+        self.execute(_REFUSE)
+        for table, size in sizes.items():
+            self.execute(
+                f"CREATE TRIGGER refuse AFTER INSERT OR UPDATE ON {table} "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION refuse('{condition}', '{size}')"
+            )
+        try:
+            yield
+        finally:
+            self.execute("DROP FUNCTION refuse CASCADE")

@@ -1,16 +1,23 @@
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from traceback import format_exception
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from adapters.store.connecting import connect
-from domain.storing import StoreConflict, StoreFailed, Unit
+from adapters.store.postgres import PostgresStore
+from domain.storing import OF_EVERY_STORE, StoreConflict, StoreFailed
 from tests.contract.postgres import PostgresStand
-from tests.contract.stands import ROWS, Entry, Tick, entry, fact, unit
+from tests.contract.sqlite import SqliteStand
+from tests.contract.stands import ROWS, SOURCE, Entry, Tick, entry, fact, renamed, unit
 from tests.contract.store import StoreContract
 from tests.contract.streaming import StreamContract
 from tests.support.servers import Postgres
+
+SECRET = "hunter2"
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +42,18 @@ class TestPostgresLog(StreamContract):
     """Its log keeps the contract of `Stream`."""
 
 
-def assert_quotes(failure: pytest.ExceptionInfo[Exception], secret: str) -> None:
-    """Not even a traceback with all that led there shows it."""
+def assert_keeps(secret: str, failure: pytest.ExceptionInfo[Exception]) -> None:
+    """Not even a traceback with everything that led there shows it."""
     assert secret not in "".join(format_exception(failure.value))
+
+
+def test_text_compares_by_code_points_in_whatever_language_the_database_is(stand: PostgresStand) -> None:
+    columns = "information_schema.columns WHERE data_type = 'text' AND table_name = ANY(%b) AND table_schema = %s"
+    collations = stand.execute(
+        f"SELECT DISTINCT collation_name FROM {columns}",  # noqa: S608 - our own words
+        [[row.TABLE for row in (*ROWS, *OF_EVERY_STORE)], stand.schema],
+    )
+    assert collations == [("C",)]
 
 
 def test_nul_is_no_text_of_a_column(stand: PostgresStand) -> None:
@@ -55,7 +71,7 @@ def test_nul_within_json_and_facts_comes_back(stand: PostgresStand) -> None:
 
 @pytest.mark.parametrize("name", ["a\0b", ["a\0b", "c"], "\ud800", ["\ud800"]])
 def test_what_no_column_can_hold_cannot_be_sought(stand: PostgresStand, name: str | list[str]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         stand.store.select(Entry, {"name": name})
     assert stand.store.select(Entry) == []
 
@@ -71,4 +87,74 @@ def test_a_failure_quotes_nobody(stand: PostgresStand, row: Entry | Tick) -> Non
     assert_keeps("Jane", failure)
 
 
-def test_a_row_that_two_write_at_once_is_no_failure_of_the_store(stand: PostgresStand) -> None: ...
+@pytest.mark.parametrize(
+    ("condition", "kind", "advice"),
+    [
+        ("deadlock_detected", StoreConflict, "somebody else stored into the same rows at once"),
+        ("serialization_failure", StoreConflict, "somebody else stored into the same rows at once"),
+        ("disk_full", StoreFailed, "disk is full: free some space"),
+        ("read_only_sql_transaction", StoreFailed, "can only be read: connect to the primary"),
+        ("insufficient_privilege", StoreFailed, "lacks a right: let it own the schemas"),
+        ("undefined_table", StoreFailed, "lacks a table: run `driverlink database migrate`"),
+        ("internal_error", StoreFailed, "does not work: InternalError_; look at its log"),
+    ],
+)
+def test_what_the_server_refuses_is_told_with_advice(
+    stand: PostgresStand, condition: str, kind: type[Exception], advice: str
+) -> None:
+    with stand.refusing(condition), pytest.raises(kind, match=advice) as failure:
+        stand.store.commit(unit(fact(), rows=[entry("a")], at=7))
+    assert_keeps("Jane", failure)
+    assert stand.store.commit(unit(fact(), rows=[entry("a")], at=7)) is True
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "cannot be reached: see that it runs"),
+        ("postgresql://nobody@[::1/none", "is not like postgresql://user@host:5432/database"),
+        ("postgresql://nobody@127.0.0.1:1/none?sslmod=require", "is not like postgresql://user@host:5432/database"),
+    ],
+)
+def test_a_database_that_is_not_there_is_told_without_secrets(url: str, advice: str) -> None:
+    with pytest.raises(StoreFailed, match=advice) as failure:
+        PostgresStore(url, SECRET, schema="decider", log_name="any.v1", rows=ROWS)
+    assert_keeps(SECRET, failure)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/nowhere?user=nobody"])
+def test_a_database_that_the_server_does_not_have_is_told(shared: str, path: str) -> None:
+    with pytest.raises(StoreFailed, match="the database refuses us"):
+        connect(urlunsplit(urlsplit(shared)._replace(path=path)), "")
+
+
+def test_a_store_refuses_an_environment_in_which_the_library_loses_events(
+    shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_ENABLE_DB_FUNCTIONS", "y")
+    with pytest.raises(StoreFailed, match="unset POSTGRES_ENABLE_DB_FUNCTIONS"):
+        PostgresStand(shared)
+
+
+def test_stores_in_other_schemas_of_a_database_keep_to_themselves(stand: PostgresStand, shared: str) -> None:
+    stand.store.commit(unit(fact(), rows=[entry("a")], at=7))
+    with closing(PostgresStand(shared)) as other:
+        assert (list(other.store.log.read(0, 100)), other.store.select(Entry), other.store.position(SOURCE)) == (
+            [],
+            [],
+            0,
+        )
+
+
+def test_rows_of_other_stores_can_be_put_in_their_place(stand: PostgresStand, tmp_path: Path) -> None:
+    rows = [
+        replace(entry("b", first_name="Zoë"), is_seen=True, weight=1e300, note="?"),
+        replace(entry("A", size=-(2**63)), is_there=False),
+    ]
+    with closing(SqliteStand(tmp_path / "beside.sqlite")) as beside:
+        beside.store.commit(unit(rows=rows))
+        stand.store.replace({Entry: beside.store.scan(Entry)})
+        assert [*stand.store.scan(Entry)] == [*beside.store.scan(Entry)]
+        assert stand.store.select(Entry, order_by="name") == beside.store.select(Entry, order_by="name") == rows[::-1]
+        beside.store.replace({Entry: stand.store.scan(Entry)})
+        assert beside.store.select(Entry, order_by="name") == rows[::-1]

@@ -1,12 +1,15 @@
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from domain.storing import StoreFailed
+from adapters.store.sqlite import SqliteStore
+from domain.storing import Row, StoreFailed
 from tests.contract.sqlite import SqliteStand
-from tests.contract.stands import fact, unit
+from tests.contract.stands import Tick, fact, unit
 from tests.contract.store import StoreContract
 from tests.contract.streaming import StreamContract
 
@@ -51,3 +54,54 @@ def test_a_file_that_cannot_be_written_is_told_with_advice(stand: SqliteStand) -
         cursor.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreFailed, match="the data folder cannot be written: check its owner and its rights"):
         stand.store.commit(unit(fact()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterTick(Row):
+    """The ticks of a later version."""
+
+    TABLE: ClassVar[str] = Tick.TABLE
+    KEY: ClassVar[tuple[str, ...]] = Tick.KEY
+
+    account: str
+    name: str
+    at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedTick(Tick):
+    """The same ticks, of which there is one for each name."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("name",)
+
+
+def later(path: Path) -> SqliteStore:
+    return SqliteStore(path, log_name="contract.v1", rows=[LaterTick])
+
+
+def test_a_file_of_another_version_is_told_in_one_line(stand: SqliteStand, path: Path) -> None:
+    stand.store.commit(unit(fact(), rows=[Tick(account="acme", name="a")]))
+    stand.close()
+    with pytest.raises(
+        StoreFailed, match=r"^the table contract_ticks in service.*sqlite is another version's: go back"
+    ):
+        later(path)
+    stand.reopen()
+    assert stand.store.select(Tick) == [Tick(account="acme", name="a")]
+
+
+def test_an_empty_table_of_another_version_is_made_anew(stand: SqliteStand, path: Path) -> None:
+    stand.store.commit(unit(fact()))
+    stand.close()
+    tick = LaterTick(account="acme", name="a", at=None)
+    with closing(later(path)) as store:
+        store.commit(unit(rows=[tick]))
+        assert store.select(LaterTick) == [tick]
+        assert [record.event for record in store.log.read(0, 100)] == [fact()]
+
+
+def test_a_table_with_another_key_is_another_version_s(stand: SqliteStand, path: Path) -> None:
+    stand.store.commit(unit(rows=[Tick(account="acme", name="a")]))
+    stand.close()
+    with pytest.raises(StoreFailed, match="the table contract_ticks"):
+        SqliteStore(path, log_name="contract.v1", rows=[NamedTick])

@@ -264,10 +264,11 @@ def test_a_dead_letter_is_discarded_only_when_somebody_is_sure(
     command: Command, letter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "add --yes" in _one_line(command("dead-letters", "discard", letter))
-    monkeypatch.setattr(sys, "stdin", _Terminal("n\n"))
-    refused = command("dead-letters", "discard", letter)
-    assert refused[0] == 1
-    assert "nothing was discarded" in refused[2]
+    for said in ("n\n", "\n", ""):
+        monkeypatch.setattr(sys, "stdin", _Terminal(said))
+        refused = command("dead-letters", "discard", letter)
+        assert refused[0] == 1
+        assert "nothing was discarded" in refused[2]
     assert letter in command("dead-letters", "list")[1]
     monkeypatch.setattr(sys, "stdin", _Terminal("y\n"))
     assert command("dead-letters", "discard", letter)[:2] == (0, f"{letter} is discarded\n")

@@ -16,6 +16,7 @@ from services.distributed.wiring import ROWS as SERVICES
 from tests.contract.lasting import at_once
 from tests.contract.stands import ROWS_OF_EVERY_STORE, fact, unit
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat(Row):
     """Who sits where."""

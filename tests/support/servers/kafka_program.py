@@ -37,6 +37,8 @@ def _classes(java: list[str]) -> Path:
 def _archive_classes(java: list[str], archive: Path) -> None:
     with closing(_running([*java, f"-XX:ArchiveClassesAtExit={archive}", _LOGGING])) as kafka:
         kafka.stop()
+    if not archive.exists():
+        raise Unavailable("Java made no archive of classes")
 
 
 def _running(java: list[str]) -> OwnKafka:

@@ -23,8 +23,8 @@ _SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     # A broker that was killed is let in again when its former self has timed out.
-    "broker.heartbeat.interval.ms": "400",
-    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
     # By default a third of our heap.
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
 }

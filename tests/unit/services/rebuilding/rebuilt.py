@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.control.installation import Installation
-from services.embedded.rebuild import rebuild
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
 from services.rebuilding.comparing import Difference
+from services.rebuilding.parts import rebuild
 from services.rebuilding.rebuilding import Step
 
 

@@ -13,10 +13,10 @@ from domain.storing import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.read_models import AccountRow
 from services.decider import read_models as decider
 from services.decider import wiring as decider_wiring
-from services.embedded.rebuild import parts
 from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import read_models as projector
 from services.projector import wiring as projector_wiring
+from services.rebuilding.parts import parts
 from services.rebuilding.rebuilding import Step
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 from tests.unit.services.rebuilding.rebuilt import checked, opened, put_in_place, run

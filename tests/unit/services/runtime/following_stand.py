@@ -64,6 +64,7 @@ class FollowingStand:
         self.failing: dict[str | tuple[str, int], Exception] = {}
         self.odd: set[str] = set()
         self.handled: list[list[str]] = []
+        self.taken: list[tuple[str, int]] = []
         self.now = NOW
         self.follower = self.new_follower()
 
@@ -95,6 +96,7 @@ class FollowingStand:
             self._fail(event)
             name = "\ud800" if event.driver in self.odd else event.driver
             unit.keep([Heard(position=position, driver=name, version=event.originator_version)])
+        self.taken += [(event.driver, event.originator_version) for _, event in facts]
         return unit
 
     def submit(self, letter: DeadLetter, **mended: str | int) -> Resubmission:

@@ -131,7 +131,7 @@ def sendings(draw: st.DrawFn) -> list[Told]:
     return [told[start:end] for start, end in zip_longest([0, *cuts], cuts)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(sendings())
 @example([[("a", 1), ("b", 1), ("a", 2)], [("a", 1), ("b", 1), ("a", 2), ("a", 3)], [("a", 3)]])
 def test_however_records_repeat_each_version_is_handled_once_and_in_order(sent: list[Told]) -> None:

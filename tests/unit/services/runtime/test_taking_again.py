@@ -1,12 +1,16 @@
 """Dead letters that were submitted again: taken over, or kept with the new reason; never lost, and never twice."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from domain.storing import DeadLetter, StoreConflict, StoreFailed, Unit
 from services.runtime.service import Bell, Service
@@ -229,3 +233,63 @@ def test_a_service_that_meets_a_conflict_takes_it_at_its_next_step(
     assert stand.letters == [broken]
     service.step()
     assert stand.letters == []
+
+
+class Troubles:
+    """Drivers whose facts come one by one; some of them cannot be read, or not handled, until they are mended."""
+
+    def __init__(self, stand: FollowingStand, troubled: set[tuple[str, int]]) -> None:
+        self.stand = stand
+        self.sent: Counter[str] = Counter()
+        self._troubled = troubled
+        stand.failing = dict.fromkeys(troubled, ValueError("no"))
+
+    def tell(self, drivers: list[str]) -> None:
+        """The next fact about each of these."""
+        for driver in drivers:
+            self.sent[driver] += 1
+            told = driver, self.sent[driver]
+            if told in self._troubled and told[1] % 2:
+                self.stand.tell_broken(*told)
+            else:
+                self.stand.tell(*[told])
+        self.stand.run()
+
+    def mend(self, letters: list[DeadLetter]) -> None:
+        """Submit these again, mended."""
+        drivers = {str(fact(driver).originator_id): driver for driver in self.sent}
+        for letter in letters:
+            originator, _, version = letter.id.partition("/")
+            self.stand.failing.pop((drivers[originator], int(version)), None)
+            body = readable(drivers[originator], int(version))
+            self.stand.follower.take_again(self.stand.submit(letter, body=body))
+
+
+drivers = st.sampled_from("abc")
+rounds = st.tuples(st.lists(drivers, max_size=6), st.sets(st.integers(0, 3)))
+
+
+@settings(max_examples=40)
+@given(
+    sent=st.lists(rounds, max_size=5),
+    troubled=st.sets(st.tuples(drivers, st.integers(1, 6)), max_size=8),
+    may_repeat=st.booleans(),
+)
+@example(sent=[(["a", "a"], set()), (["a"], {0})], troubled={("a", 1), ("a", 2)}, may_repeat=False)
+def test_whenever_letters_are_submitted_no_history_ever_goes_back(
+    *, sent: list[tuple[list[str], set[int]]], troubled: set[tuple[str, int]], may_repeat: bool
+) -> None:
+    with (
+        TemporaryDirectory() as folder,
+        closing(FollowingStand(Path(folder) / "follower.sqlite", may_repeat=may_repeat)) as stand,
+    ):
+        troubles = Troubles(stand, troubled)
+        for told, mended in sent:
+            troubles.tell(told)
+            troubles.mend([letter for number, letter in enumerate(stand.letters) if number in mended])
+        troubles.mend(stand.letters)
+        assert stand.letters == []
+        for driver, last in troubles.sent.items():
+            versions = [version for name, version in stand.taken if name == driver]
+            assert versions == sorted(set(versions))
+            assert versions[-1] == last

@@ -1,4 +1,4 @@
-"""Which read models the embedded shape has, and where they are made anew."""
+"""Which read models there are, and where they are made anew: in a folder, whatever keeps them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,13 +9,13 @@ from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
 from services.decider import read_models as decider
-from services.embedded.wiring import open_beside
 from services.intake.read_models import KnownDriver
 from services.projector import read_models as projector
 from services.projector.app import ProjectorApp
 from services.rebuilding import folds, links, rosters
 from services.rebuilding.comparing import Difference
 from services.rebuilding.rebuilding import Model, Part, Step, compare, make, swap
+from services.rebuilding.wiring import open_beside
 
 _FILES = "rebuild-"
 
@@ -23,11 +23,11 @@ _FILES = "rebuild-"
 def rebuild(
     installation: Installation, folder: Path, *, is_check: bool, on_step: Callable[[Step], None]
 ) -> Iterator[tuple[str, Difference | None]]:
-    """Each service's read models made anew: put in place or, in a check, compared. Raises `StoreFailed`."""
+    """Each service's read models made anew in a folder: put in place or, in a check, compared. Raises `StoreFailed`."""
     made = parts(installation)
     with ExitStack() as stack:
         besides = {part.service: stack.enter_context(_beside(folder, part)) for part in made}
-        make(made, besides, on_step)
+        make(made, besides, on_step, may_repeat=installation.may_repeat)
         for part in made:
             if not is_check:
                 swap(part, besides[part.service])

@@ -1,0 +1,71 @@
+"""A broker that goes away and comes back, and one that does not."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from adapters.streams.failures import PublishFailed
+from adapters.streams.relaying import KafkaPublisher
+from tests.contract.stands import fact
+from tests.integration.kafka_members import PARTITIONS, deployed
+from tests.support.servers import OwnKafka, needed, own_kafka
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server(pytestconfig: pytest.Config) -> Iterator[OwnKafka]:
+    with needed(own_kafka(), pytestconfig) as server:
+        yield server
+
+
+@pytest.fixture
+def broker(server: OwnKafka) -> Iterator[OwnKafka]:
+    """A Kafka that a test may leave stopped."""
+    if not server.answers():
+        server.start()
+    return server
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["in good order", "killed"])
+async def test_a_process_and_a_publisher_outlive_a_restart(broker: OwnKafka, *, hard: bool) -> None:
+    events = [fact(str(number)) for number in range(40)]
+    async with deployed(broker.servers) as deployment, deployment.process() as process:
+        await deployment.publish(deployment.topics[0], events[:20])
+        await process.take(20)
+        await asyncio.to_thread(broker.stop, hard=hard)
+        publishing = asyncio.create_task(deployment.publish(deployment.topics[0], events[20:]))
+        await asyncio.to_thread(broker.start)
+        await publishing
+        await process.take(40)
+        assert [record.event for record in deployment.database.taken] == events
+
+
+async def test_a_process_ends_soon_though_kafka_is_away(broker: OwnKafka) -> None:
+    async with deployed(broker.servers) as deployment, deployment.process() as process:
+        await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
+        await asyncio.to_thread(broker.stop, hard=True)
+        async with asyncio.timeout(15):
+            await process.end()
+        assert process.happened[-1] == "revoked 8"
+
+
+async def test_after_a_failure_a_new_publisher_sends_everything_in_order(broker: OwnKafka) -> None:
+    events = [fact(version=version) for version in (1, 2, 3)]
+    async with deployed(broker.servers) as deployment:
+        await asyncio.to_thread(broker.stop)
+        with pytest.raises(PublishFailed):
+            await deployment.publish(deployment.topics[0], events)
+        await asyncio.to_thread(broker.start)
+        await deployment.publisher.close()
+        deployment.publisher = KafkaPublisher(deployment.access, service="upstream")
+        await deployment.publish(deployment.topics[0], events)
+        async with deployment.process() as process:
+            await process.take(3)
+        assert [record.event for record in deployment.database.taken] == events
