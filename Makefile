@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs up sandbox lock clean
+.PHONY: help demo test check fix bench docs up down sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +34,11 @@ fix: $(INSTALLED) ## Format, and mend what the linter can mend
 docs: $(INSTALLED) ## Write the generated reference pages anew
 	$(BIN)/python docs/generate.py
 
-up: $(INSTALLED) ## Run every service in one process until Ctrl-C
-	@$(BIN)/driverlink up
+bench: $(INSTALLED) ## Measure against the budgets, on a real Kafka and PostgreSQL
+	@$(BIN)/python -m tests.benchmarks
+
+up: ## Start everything in containers: Kafka, PostgreSQL, the services and the sandboxes
+	@$(PYTHON) deploy/compose/prepare.py up
 
 sandbox: $(INSTALLED) ## Run local stand-ins of the Driveri and Motive APIs until Ctrl-C
 	@$(BIN)/driverlink sandbox

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
@@ -22,7 +23,10 @@ from domain.portal import PortalDriverEvent
 from domain.report import ReportEvent
 from domain.situations import TABLE, Linked
 from services.cli.app import app
+from services.distributed.settings import DistributedSettings
 from services.embedded.settings import EmbeddedSettings
+from services.projector.settings import TargetSettings
+from services.runtime.settings import PREFIX
 
 DOCS: Final = Path(__file__).parent
 
@@ -37,11 +41,18 @@ _LOGS: Final[Mapping[type[Event], str]] = {
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 
 
+_SETTINGS: Mapping[str, type[BaseSettings]] = {
+    "Targets, in both shapes": TargetSettings,
+    "Embedded": EmbeddedSettings,
+    "Distributed": DistributedSettings,
+}
+
+
 def pages() -> dict[Path, str]:
     """Every generated page, by where it stands."""
     reference = DOCS / "reference"
     return {
-        reference / "settings.md": _page("Settings", "services/embedded/settings.py", _settings()),
+        reference / "settings.md": _page("Settings", "services/*/settings.py", _settings()),
         reference / "commands.md": _page("Commands", "services/cli/", _commands()),
         reference / "events.md": _page("Stored events", "domain/", _events()),
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
@@ -55,15 +66,24 @@ def _page(title: str, source: str, lines: Iterable[str]) -> str:
 
 
 def _settings() -> Iterator[str]:
-    yield from _sentences(inspect.getdoc(EmbeddedSettings))
-    yield "A setting that is wrong is named at start, and nothing runs."
+    yield "Every setting is an environment variable. A setting that is wrong is named at start, and nothing runs."
     yield ""
-    prefix = EmbeddedSettings.model_config.get("env_prefix", "")
-    rows = (
-        (f"`{prefix}{name.upper()}`", f"`{each.default}`", f"{each.description}{_choices(each)}")
-        for name, each in EmbeddedSettings.model_fields.items()
-    )
-    yield from _table(("setting", "default", "meaning"), rows)
+    for title, kind in _SETTINGS.items():
+        inherited = {name for base in kind.__mro__[1:] for name in getattr(base, "model_fields", {})}
+        own = {name: field for name, field in kind.model_fields.items() if name not in inherited}
+        yield from (f"## {title}", "", *_sentences(inspect.getdoc(kind)), "")
+        rows = (
+            (f"`{PREFIX}{name.upper()}`", _default(field), f"{field.description}{_choices(field)}")
+            for name, field in own.items()
+        )
+        yield from _table(("setting", "default", "meaning"), rows)
+        yield ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return f"`{field.default}`" if str(field.default or "") else ""
 
 
 def _choices(field: FieldInfo) -> str:

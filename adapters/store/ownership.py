@@ -12,7 +12,7 @@ CREATE_OWNERS = "CREATE TABLE IF NOT EXISTS owners (partition BIGINT PRIMARY KEY
 
 _TAKE_OVER = (
     "INSERT INTO owners (partition, generation) SELECT taken, 1 FROM unnest(%b::bigint[]) AS taken "
-    "ON CONFLICT (partition) DO UPDATE SET generation = owners.generation RETURNING partition, generation"
+    "ON CONFLICT (partition) DO UPDATE SET generation = owners.generation + 1 RETURNING partition, generation"
 )
 _LOOK = "SELECT partition, generation FROM owners WHERE partition = ANY(%b) ORDER BY partition FOR SHARE"
 

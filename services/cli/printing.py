@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def print_json(answer: Any) -> None:  # noqa: ANN401 - JSON
@@ -22,8 +23,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     """A plain table; a blank cell stands for nothing."""
     table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(highlight=False, width=None if out.is_terminal else 200).print(table)
+        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+    Console(highlight=False, emoji=False, width=None if out.is_terminal else 200).print(table)
 
 
 def print_note(text: str) -> None:

@@ -1,7 +1,7 @@
 """How a command reaches the services: through the owner's local socket, or by opening their stores itself."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -32,11 +32,13 @@ class Services:
     async def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
         """What is there. Raises `CommandRefused`."""
         given = {name: value for name, value in query.items() if value is not None}
-        return _answered(await self._client.get(path, params=given))
+        with _sendable():
+            return _answered(await self._client.get(path, params=given))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         """Ask for something to be done. Raises `CommandRefused`."""
-        return _answered(await self._client.post(path, json=body))
+        with _sendable():
+            return _answered(await self._client.post(path, json=body))
 
 
 @asynccontextmanager
@@ -87,6 +89,15 @@ async def _through_socket(folder: DataFolder, owned: FolderOwned) -> AsyncIterat
             yield Services(client)
     except httpx.TransportError:
         raise CommandRefused(f"{owned}; or, if it is only just starting or ending, try again") from None
+
+
+@contextmanager
+def _sendable() -> Iterator[None]:
+    """Text that is no Unicode, as an argument in another encoding, cannot be asked about."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise CommandRefused("an argument is no text in UTF-8") from None
 
 
 def _answered(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON

@@ -13,7 +13,10 @@ _SECRETS = ("database_password", "kafka_password", "secret_key")
 
 
 class DistributedSettings(TargetSettings):
-    """One process for each service, over Kafka and PostgreSQL. Every setting is a variable `DRIVERLINK_<NAME>`."""
+    """One process for each service, over Kafka and PostgreSQL.
+
+    Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
 

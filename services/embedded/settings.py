@@ -10,7 +10,7 @@ from services.runtime.settings import PREFIX
 
 
 class EmbeddedSettings(TargetSettings):
-    """One process, one data folder. Every setting is an environment variable `DRIVERLINK_<NAME>`."""
+    """One process, one data folder."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 

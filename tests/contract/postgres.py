@@ -1,10 +1,11 @@
 """A PostgreSQL store on its stand."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from itertools import count
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from adapters.store.connecting import connect
 from adapters.store.migrating import migrate
@@ -17,6 +18,12 @@ _GAP = 10
 _NUMBERS = count()
 _TABLES = ("stored_events", *(row.TABLE for row in ROWS))
 
+_HOLD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM pg_advisory_xact_lock(1);
+    RETURN NULL;
+END $$
+"""
 _REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF pg_total_relation_size(TG_RELID) > TG_ARGV[1]::bigint THEN
@@ -85,6 +92,23 @@ class PostgresStand:
         with closing(connect(self._url, "", self.schema)) as connection, connection.transaction():
             connection.execute(f"LOCK TABLE {table}".encode())
             yield
+
+    @contextmanager
+    def held(self, history: UUID) -> Iterator[None]:
+        """Hold whoever stores an event of this history, when it is stored and before it is committed."""
+        self.execute(_HOLD)
+        self.execute(
+            "CREATE TRIGGER hold AFTER INSERT ON stored_events FOR EACH ROW "
+            f"WHEN (NEW.originator_id = '{history}') EXECUTE FUNCTION hold()"
+        )
+        with closing(connect(self._url, "")) as connection:
+            connection.execute("SELECT pg_advisory_lock(1)")
+            yield
+
+    def until_waiting(self, number: int, work: Future[Any]) -> None:
+        """Go on when so many wait for locks; or when the work has ended, as it should not."""
+        while not work.done() and len(self.waiting()) < number:
+            pass
 
     def waiting(self) -> list[int]:
         """The processes of the server that wait for a lock in this database."""

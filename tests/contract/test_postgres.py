@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,19 @@ class TestPostgresLog(StreamContract):
 def assert_keeps(secret: str, failure: pytest.ExceptionInfo[Exception]) -> None:
     """Not even a traceback with everything that led there shows it."""
     assert secret not in "".join(format_exception(failure.value))
+
+
+def test_nobody_stores_behind_what_is_not_committed_yet(stand: PostgresStand) -> None:
+    """Otherwise a reader who has passed the one would never see the other, which has the lower position."""
+    with closing(stand.another()) as other, ThreadPoolExecutor(2) as threads:
+        with stand.held(fact("1").originator_id):
+            first = threads.submit(stand.store.commit, unit(fact("1")))
+            stand.until_waiting(1, first)
+            second = threads.submit(other.commit, unit(fact("2")))
+            stand.until_waiting(2, second)
+            assert (second.done(), list(stand.store.log.read(0, 100))) == (False, [])
+        assert [first.result(), second.result()] == [True, True]
+    assert [record.event for record in stand.store.log.read(0, 100)] == [fact("1"), fact("2")]
 
 
 def test_text_compares_by_code_points_in_whatever_language_the_database_is(stand: PostgresStand) -> None:

@@ -92,6 +92,11 @@ class Process:
         while not is_so():
             await self._next_bell()
 
+    def finish(self) -> None:
+        """Have no work under way any more."""
+        self.is_at_work = False
+        self.bell.set()
+
     async def end(self) -> None:
         """Let it end as SIGTERM does. Raises what it ended with before."""
         self.running.cancel()
@@ -126,13 +131,17 @@ class Deployment:
     @asynccontextmanager
     async def process(self, member: str = "") -> AsyncIterator[Process]:
         """A process of the service while it runs; it fails as the process does."""
-        group = Group(name=self.group, member=member, session_timeout=SESSION)
-        subscription = Subscription(topics=self.topics, partitions=PARTITIONS, group=group)
-        process = Process(subscription, self.access, self.database)
+        process = self.started(member)
         try:
             yield process
         finally:
             await process.end()
+
+    def started(self, member: str = "", *, partitions: int = PARTITIONS) -> Process:
+        """A process of the service, in the present event loop."""
+        group = Group(name=self.group, member=member, session_timeout=SESSION)
+        subscription = Subscription(topics=self.topics, partitions=partitions, group=group)
+        return Process(subscription, self.access, self.database)
 
     def _logged(self, event: Event) -> Record:
         self._position += 1

@@ -20,8 +20,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def server(pytestconfig: pytest.Config) -> Iterator[OwnKafka]:
-    with needed(own_kafka(), pytestconfig) as server:
+def server() -> Iterator[OwnKafka]:
+    with needed(own_kafka()) as server:
         yield server
 
 

@@ -1,11 +1,13 @@
 """Who has which partitions: processes that come, go, come back, and fall silent."""
 
-from contextlib import AsyncExitStack
+from contextlib import closing
+from threading import Event
 
 import pytest
 
+from tests.contract.kafka import LoopThread
 from tests.contract.stands import fact
-from tests.integration.kafka_members import PARTITIONS, deployed
+from tests.integration.kafka_members import PARTITIONS, Deployment, Process, deployed
 from tests.support.servers import Kafka
 
 pytestmark = pytest.mark.anyio
@@ -16,10 +18,22 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+async def started(deployment: Deployment) -> Process:
+    """A process in the event loop that this is done in."""
+    process = deployment.started()
+    await process.until(lambda: len(process.streams) > 0)
+    return process
+
+
+async def silence(until: Event) -> None:
+    """Let nothing else happen in the event loop."""
+    until.wait()
+
+
 async def test_a_process_alone_has_every_partition_of_every_topic(kafka: Kafka) -> None:
     async with deployed(kafka.servers) as deployment, deployment.process() as alone:
         await alone.until(lambda: len(alone.streams) == 2 * PARTITIONS)
-        assert alone.partitions == dict.fromkeys(deployment.topics, set(range(PARTITIONS)))
+        assert alone.partitions == {topic: set(range(PARTITIONS)) for topic in deployment.topics}
 
 
 async def test_two_processes_share_the_partitions_by_the_same_numbers_in_every_topic(kafka: Kafka) -> None:
@@ -42,3 +56,49 @@ async def test_what_a_process_leaves_goes_on_elsewhere_from_where_it_was(kafka: 
             await deployment.publish(deployment.topics[0], events[10:])
             await staying.take(20)
         assert [record.event for record in deployment.database.taken] == events
+
+
+async def test_a_partition_goes_to_another_process_only_after_the_work_on_it_is_done(kafka: Kafka) -> None:
+    async with deployed(kafka.servers) as deployment, deployment.process() as busy:
+        await busy.until(lambda: len(busy.streams) == 2 * PARTITIONS)
+        busy.is_at_work = True
+        async with deployment.process() as other:
+            await busy.until(lambda: busy.happened[-1] == "revoked 8")
+            assert other.happened == []
+            busy.finish()
+            await other.until(lambda: len(other.streams) == PARTITIONS)
+
+
+async def test_a_process_with_a_lasting_name_comes_back_to_its_partitions_unnoticed(kafka: Kafka) -> None:
+    async with deployed(kafka.servers) as deployment, deployment.process("b") as staying:
+        async with deployment.process("a") as first:
+            await first.until(lambda: len(first.streams) == PARTITIONS)
+            await staying.until(lambda: len(staying.streams) == PARTITIONS)
+            before, noticed = first.partitions, list(staying.happened)
+        async with deployment.process("a") as again:
+            await again.until(lambda: len(again.streams) == PARTITIONS)
+            assert again.partitions == before
+            await deployment.publish(deployment.topics[0], [fact(str(number)) for number in range(3)])
+            assert staying.happened == noticed
+
+
+async def test_a_process_with_a_lasting_name_that_stays_away_is_replaced(kafka: Kafka) -> None:
+    async with deployed(kafka.servers) as deployment, deployment.process("b") as staying:
+        async with deployment.process("a") as leaving:
+            await leaving.until(lambda: len(leaving.streams) == PARTITIONS)
+        await staying.until(lambda: len(staying.streams) == 2 * PARTITIONS)
+
+
+async def test_a_process_that_fell_silent_learns_that_its_partitions_are_gone(kafka: Kafka) -> None:
+    woken = Event()
+    async with deployed(kafka.servers) as deployment, deployment.process() as other:
+        await other.until(lambda: len(other.streams) == 2 * PARTITIONS)
+        with closing(LoopThread()) as elsewhere:
+            silent = elsewhere.do(started(deployment))
+            await other.until(lambda: len(other.streams) == PARTITIONS)
+            elsewhere.start(silence(woken))
+            await other.until(lambda: len(other.streams) == 2 * PARTITIONS)
+            woken.set()
+            await other.until(lambda: len(other.streams) == PARTITIONS)
+            elsewhere.do(silent.end())
+        assert silent.happened == ["assigned 4", "revoked 4", "assigned 4", "revoked 4"]

@@ -1,9 +1,8 @@
 """Whoever took a partition over last may write, and nobody else."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import pytest
 
@@ -107,18 +106,12 @@ def test_taking_over_waits_for_the_commit_under_way(
     with ThreadPoolExecutor(2) as threads:
         with stand.locked(Tick.TABLE):
             committing = threads.submit(first.commit, unit(fact(), rows=[Tick(account="acme", name="a")], at=7))
-            until_waiting(stand, 1, committing)
+            stand.until_waiting(1, committing)
             owning = threads.submit(second.own, [3])
-            until_waiting(stand, 2, owning)
+            stand.until_waiting(2, owning)
             assert not owning.done()
         assert committing.result() is True
         owning.result()
     assert second.position(SOURCE) == 7
     with pytest.raises(StoreConflict):
         first.commit(unit(fact(version=2), at=8))
-
-
-def until_waiting(stand: PostgresStand, number: int, work: Future[Any]) -> None:
-    """Go on when so many wait for locks; or when the work has ended, as it should not."""
-    while not work.done() and len(stand.waiting()) < number:
-        pass

@@ -120,8 +120,7 @@ def test_a_connection_that_ended_in_the_pool_is_replaced(stand: PostgresStand) -
 def test_a_unit_whose_connection_ended_is_not_stored(stand: PostgresStand) -> None:
     with ThreadPoolExecutor(1) as thread, stand.locked(Tick.TABLE):
         committing = thread.submit(stand.store.commit, unit(fact(), rows=[Tick(account="acme", name="a")], at=7))
-        while not stand.waiting():
-            assert not committing.done()
+        stand.until_waiting(1, committing)
         stand.end(stand.waiting())
         with pytest.raises(StoreFailed, match="cannot be reached"):
             committing.result()

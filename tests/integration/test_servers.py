@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, LiteralString
@@ -119,21 +120,37 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_nothing_outlives_the_process_that_started_it(folder: Path, number: signal.Signals) -> None:
-    """Neither a server nor a file, even if there was no chance to tidy up."""
-    process = subprocess.Popen(
+@contextmanager
+def _serving(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    environment = {name: value for name, value in os.environ.items() if name not in GIVEN}
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.support.servers"],
-        env={name: value for name, value in os.environ.items() if name not in GIVEN} | {"TMPDIR": str(folder)},
+        env={**environment, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _given(process: "subprocess.Popen[str]") -> dict[str, str]:
     assert process.stdout is not None
-    given = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in GIVEN)
-    postgres, kafka = Postgres(given[POSTGRES]), Kafka(given[KAFKA])
-    assert (postgres.answers(), kafka.answers()) == (True, True)
-    process.send_signal(number)
-    # Whoever tidies up holds on to the output until it is done.
-    process.communicate(timeout=60)
+    lines = [process.stdout.readline() for _ in GIVEN]
+    assert all(lines), process.communicate()
+    return dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_nothing_outlives_the_process_that_started_it(folder: Path, number: signal.Signals) -> None:
+    """Neither a server nor a file, even if there was no chance to tidy up."""
+    with _serving(folder) as process:
+        given = _given(process)
+        postgres, kafka = Postgres(given[POSTGRES]), Kafka(given[KAFKA])
+        assert (postgres.answers(), kafka.answers()) == (True, True)
+        process.send_signal(number)
+        # Whoever tidies up holds on to the output until it is done.
+        process.communicate(timeout=60)
     assert (postgres.answers(), kafka.answers(), list(folder.iterdir())) == (False, False, [])

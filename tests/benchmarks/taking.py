@@ -1,0 +1,120 @@
+"""A topic of Kafka, and how long it takes until a service's process has taken it over."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from threading import Event as Signal
+from time import perf_counter
+from uuid import uuid4
+
+from adapters.store.mapping import new_mapper, to_record
+from adapters.store.postgres import PostgresStore
+from adapters.streams.access import KafkaAccess
+from adapters.streams.consuming import KafkaMember
+from adapters.streams.relaying import KafkaPublisher
+from adapters.streams.stream import KafkaStream
+from adapters.streams.subscribing import Group, Subscription
+from adapters.streams.topics import create
+from domain.event import Event
+from domain.storing import Record, Resubmission, Stream
+from services.runtime.following import BATCH
+
+Step = Callable[[], int]
+"""Takes over what there is, at most a batch; how many records that were."""
+
+_PATIENCE = 60.0
+
+
+class Sipped:
+    """A stream that gives one record at a time, however many it is asked for."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.name = stream.name
+        self._stream = stream
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:  # noqa: ARG002 - the contract's
+        """The next record."""
+        return self._stream.read(after, 1)
+
+    def end(self) -> int:
+        """The position of the last record."""
+        return self._stream.end()
+
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record that a resubmission stands for."""
+        return self._stream.again(resubmission)
+
+
+class Topic:
+    """A topic of one partition, filled as a service's relay fills it."""
+
+    def __init__(self, servers: str) -> None:
+        self.name = f"bench.{uuid4().hex}.v1"
+        self._access = KafkaAccess(servers=tuple(servers.split(",")))
+        self._records = 0
+
+    async def fill(self, events: Sequence[Event]) -> None:
+        """Make the topic, and relay these facts to it."""
+        await create(self._access, [self.name], partitions=1, replication=1)
+        mapper, publisher = new_mapper(), KafkaPublisher(self._access, service="intake")
+        records = [to_record(mapper, at, mapper.to_stored_event(event)) for at, event in enumerate(events, 1)]
+        for start in range(0, len(records), BATCH):
+            await publisher.publish(self.name, records[start : start + BATCH])
+        await publisher.close()
+        self._records = len(records)
+
+    async def taken_over(self, store: PostgresStore, following: Callable[[Stream], Step]) -> float:
+        """The seconds from when the partition is ours until all of it is taken over, by the steps of a follower."""
+        taking = _Taking(store, following, self._records)
+        subscription = Subscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
+        member = asyncio.create_task(KafkaMember(self._access, subscription, taking).run())
+        try:
+            await asyncio.wait({member, taking.seconds}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            return member.result() or 0.0 if member.done() else taking.seconds.result()
+        finally:
+            taking.is_over = True
+            member.cancel()
+            with suppress(asyncio.CancelledError):
+                await member
+
+
+class _Taking:
+    """What a process does with its partition: it takes the partition over, then its records, in a thread."""
+
+    def __init__(self, store: PostgresStore, following: Callable[[Stream], Step], records: int) -> None:
+        self.seconds: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.is_over = False
+        self._store = store
+        self._following = following
+        self._records = records
+        self._arrived = Signal()
+        self._work: asyncio.Task[None] | None = None
+
+    async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
+        """The partition is ours."""
+        await asyncio.to_thread(self._store.own, [0])
+        self._work = asyncio.create_task(self._take_over(self._following(streams[0])))
+        return {streams[0].name: 0}
+
+    async def revoked(self, names: Collection[str]) -> None:  # noqa: ARG002 - there is only one
+        """It is ours no more."""
+        if self._work:
+            await self._work
+        self._store.disown([0])
+
+    def arrived(self) -> None:
+        """There is something to read."""
+        self._arrived.set()
+
+    async def _take_over(self, step: Step) -> None:
+        self.seconds.set_result(await asyncio.to_thread(self._timed, step))
+
+    def _timed(self, step: Step) -> float:
+        began, taken = perf_counter(), 0
+        while taken < self._records and not self.is_over:
+            self._arrived.clear()
+            done = step()
+            taken += done
+            if not done:
+                self._arrived.wait(1.0)
+        return perf_counter() - began
