@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench docs up down sandbox lock clean
+.PHONY: help demo test check fix bench docs up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ bench: $(INSTALLED) ## Measure against the budgets, on a real Kafka and PostgreS
 	@$(BIN)/python -m tests.benchmarks
 
 up: ## Start everything in containers: Kafka, PostgreSQL, the services and the sandboxes
-	@$(PYTHON) deploy/compose/prepare.py up
+	@$(PYTHON) -m deploy.compose.up
 
 sandbox: $(INSTALLED) ## Run local stand-ins of the Driveri and Motive APIs until Ctrl-C
 	@$(BIN)/driverlink sandbox
@@ -46,6 +46,7 @@ sandbox: $(INSTALLED) ## Run local stand-ins of the Driveri and Motive APIs unti
 lock: $(INSTALLED) ## Pin the dependencies anew, with hashes (needs uv on the path)
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.txt
 	uv pip compile -q pyproject.toml --group dev -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.txt
+	echo hatchling | uv pip compile -q - -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-header -o deploy/image/build-requirements.txt
 
 clean: ## Remove the virtual environment and what the demo made
 	rm -rf $(VENV) demo-data

@@ -29,6 +29,9 @@ _POLL = 20
 _ANSWER = 100
 """Milliseconds after which a broker answers that there is nothing new; what has room again is asked for after that."""
 
+_METADATA = 30_000
+"""Milliseconds after which it is looked again which topics and brokers there are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -79,6 +82,7 @@ def to_broker(access: KafkaAccess, failed: Failed) -> KafkaBroker:
         access.servers,
         security=access.to_security(),
         client_id="driverlink",
+        metadata_max_age_ms=_METADATA,
         consumer_only=True,
         allow_auto_create_topics=False,
         apply_types=False,

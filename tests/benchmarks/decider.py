@@ -79,6 +79,8 @@ class Laps:
         """Let every driver of this fleet be linked on both targets."""
         self._take(self._decider.on_accounts, fleet.account_events)
         self._take(self._decider.on_reports, fleet.walks)
+        while self._decider.catch_up():
+            pass
         for some in _batches(fleet.created):
             before = self.store.log.end()
             self._take(self._decider.on_changes, some)

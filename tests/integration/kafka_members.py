@@ -15,7 +15,7 @@ from adapters.streams.stream import KafkaStream
 from adapters.streams.subscribing import Group, Subscription
 from adapters.streams.topics import create
 from domain.event import Event
-from domain.storing import Record
+from domain.storing import Record, StoreFailed
 
 PARTITIONS = 4
 
@@ -33,6 +33,7 @@ class Database:
 
     positions: Counter[str] = field(default_factory=Counter)
     taken: list[Record] = field(default_factory=list)
+    failure: StoreFailed | None = None
 
 
 class Process:
@@ -60,6 +61,8 @@ class Process:
         self.streams = {stream.name: stream for stream in streams}
         self.happened.append(f"assigned {len(streams)}")
         self.bell.set()
+        if self.database.failure:
+            raise self.database.failure
         return {name: self.database.positions[name] for name in self.streams}
 
     async def revoked(self, names: Collection[str]) -> None:

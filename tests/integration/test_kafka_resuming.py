@@ -2,12 +2,10 @@
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from adapters.streams.access import KafkaAccess
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.partitioning import partition_of
-from adapters.streams.topics import create
+from domain.storing import StoreFailed
 from tests.contract.stands import fact
 from tests.integration.kafka_members import PARTITIONS, Deployment, deployed
 from tests.support.servers import Kafka
@@ -37,14 +35,6 @@ async def committed(deployment: Deployment, *, to: int | None = None) -> int | N
             await consumer.commit({place: to})
         found: int | None = await consumer.committed(place)
         return found
-
-
-async def delete(access: KafkaAccess, topics: list[str]) -> None:
-    """Remove these topics and all their records."""
-    admin = AIOKafkaAdminClient(**access.to_options())
-    await admin.start()
-    await admin.delete_topics(topics)
-    await admin.close()
 
 
 @pytest.mark.parametrize("told", [0, 3, 10], ids=["nothing", "less", "more"])
@@ -95,18 +85,6 @@ async def test_a_topic_that_was_made_anew_is_refused(kafka: Kafka) -> None:
             await process.running
 
 
-async def test_a_topic_that_is_made_anew_while_it_is_followed_ends_the_process(kafka: Kafka) -> None:
-    async with deployed(kafka.servers) as deployment:
-        process = deployment.started()
-        await deployment.publish(deployment.topics[0], EVENTS)
-        await process.take(10)
-        await delete(deployment.access, deployment.topics)
-        await create(deployment.access, deployment.topics, partitions=PARTITIONS, replication=1)
-        await deployment.publish(deployment.topics[0], EVENTS[:3])
-        with pytest.raises(StreamsFailed, match="set another epoch"):
-            await process.running
-
-
 @pytest.mark.parametrize(
     ("topics", "partitions", "message"),
     [
@@ -124,9 +102,8 @@ async def test_topics_that_are_not_as_expected_are_refused(
             await deployment.started(partitions=partitions).running
 
 
-async def test_what_the_service_itself_cannot_do_ends_the_process(kafka: Kafka) -> None:
+async def test_a_store_that_fails_as_streams_are_assigned_ends_the_process(kafka: Kafka) -> None:
     async with deployed(kafka.servers) as deployment:
-        process = deployment.started()
-        process.database = None
-        with pytest.raises(AttributeError):
-            await process.running
+        deployment.database.failure = StoreFailed("the database is away")
+        with pytest.raises(StoreFailed, match="the database is away"):
+            await deployment.started().running

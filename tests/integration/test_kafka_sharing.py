@@ -1,5 +1,6 @@
 """Who has which partitions: processes that come, go, come back, and fall silent."""
 
+import asyncio
 from contextlib import closing
 from threading import Event
 
@@ -94,11 +95,11 @@ async def test_a_process_that_fell_silent_learns_that_its_partitions_are_gone(ka
     async with deployed(kafka.servers) as deployment, deployment.process() as other:
         await other.until(lambda: len(other.streams) == 2 * PARTITIONS)
         with closing(LoopThread()) as elsewhere:
-            silent = elsewhere.do(started(deployment))
+            silent = await asyncio.wrap_future(elsewhere.start(started(deployment)))
             await other.until(lambda: len(other.streams) == PARTITIONS)
             elsewhere.start(silence(woken))
             await other.until(lambda: len(other.streams) == 2 * PARTITIONS)
             woken.set()
             await other.until(lambda: len(other.streams) == PARTITIONS)
-            elsewhere.do(silent.end())
+            await asyncio.wrap_future(elsewhere.start(silent.end()))
         assert silent.happened == ["assigned 4", "revoked 4", "assigned 4", "revoked 4"]
