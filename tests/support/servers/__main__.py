@@ -9,7 +9,9 @@ from tests.support.servers.finding import KAFKA, POSTGRES, shared_kafka, shared_
 
 
 def _main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both, because a shell lets what it starts in the background ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         _offer()
     except KeyboardInterrupt:
