@@ -86,7 +86,7 @@ def _make_tables(
     if refused:
         raise StoreFailed(
             f"another version's, and not empty: {', '.join(refused)}; let that version end its work in hand, "
-            "then allow to drop what `driverlink rebuild` makes anew"
+            "then allow what `driverlink rebuild` fills again to be dropped, by --may-drop"
         )
 
 

@@ -22,6 +22,9 @@ _INSERT_EVENTS = (
     "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
 )
 
+# Whoever replaces whole tables brings many rows, which may take their time to come.
+_UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+
 
 class _Recorder(PostgresProcessRecorder):
     """Stores a unit in one transaction, as long as its store owns what it owns.
@@ -107,6 +110,7 @@ class PostgresStore(RelationalStore):
     @contextmanager
     def _transaction(self) -> Iterator[Cursor[TupleRow]]:
         with self._begun() as cursor:
+            cursor.execute(_UNHURRIED)
             self._ownership.look(cursor)
             self._ownership.check(cursor)
             yield cursor

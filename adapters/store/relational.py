@@ -53,7 +53,7 @@ class RelationalLog:
         position, mark = self._dialect.position, self._dialect.mark
         rest = f"WHERE {position} > {mark} ORDER BY {position} LIMIT {mark}"
         found = self._fetch(select_events(self._dialect, rest), [after, limit])
-        return [to_record(self._mapper, *placed(values, self._dialect)) for values in found]
+        return [to_record(self._mapper, *placed(values, self._dialect.to_uuid(values[1]))) for values in found]
 
     def end(self) -> int:
         """The position of the last record; 0 when there is none."""
@@ -176,10 +176,12 @@ class RelationalStore(ABC):
 
     def _histories(self, ids: Collection[UUID]) -> dict[UUID, list[tuple[int, StoredEvent]]]:
         found: dict[UUID, list[tuple[int, StoredEvent]]] = {each: [] for each in ids}
-        one_of = self._dialect.one_of([self._dialect.from_uuid(each) for each in found])
+        wanted = {self._dialect.from_uuid(each): each for each in found}
+        one_of = self._dialect.one_of([*wanted])
         rest = f"WHERE originator_id {one_of.sql} ORDER BY originator_id, originator_version"
         for values in self._fetch(select_events(self._dialect, rest), one_of.parameters):
-            found[self._dialect.to_uuid(values[1])].append(placed(values, self._dialect))
+            id = wanted[values[1]]  # noqa: A001 - the event's word
+            found[id].append(placed(values, id))
         return found
 
     def _page(self, table: Table[Any], behind: Stored | None) -> list[Stored]:
@@ -208,8 +210,7 @@ def select_events(dialect: Dialect, rest: str) -> str:
     return f"SELECT {dialect.position}, originator_id, originator_version, topic, state FROM stored_events {rest}"  # noqa: S608 - our own names
 
 
-def placed(values: Values, dialect: Dialect) -> tuple[int, StoredEvent]:
-    """A stored event with its position in the log."""
-    position, originator, version, topic, state = values
-    id = dialect.to_uuid(originator)  # noqa: A001 - the event's word
+def placed(values: Values, id: UUID) -> tuple[int, StoredEvent]:  # noqa: A002 - the event's word
+    """A stored event of this history, with its position in the log."""
+    position, _, version, topic, state = values
     return position, StoredEvent(originator_id=id, originator_version=version, topic=topic, state=state)
