@@ -137,7 +137,10 @@ class Record:
 
 
 class StoreFailed(Exception):
-    """A store cannot work; the message says what would help. Nothing of the transaction was stored."""
+    """A store cannot work; the message says what would help.
+
+    Nothing of the transaction was stored, unless the connection broke in a commit without a position: then look.
+    """
 
 
 class StoreConflict(Exception):

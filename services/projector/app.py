@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import structlog
 
-from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, Key
 from domain.ports import TargetDrivers
 from domain.storing import StoreConflict, StoreFailed
@@ -168,10 +168,14 @@ class ProjectorApp:
             failure = drivers if isinstance(drivers, Rejected) else await self._read(walk, drivers)
         if failure is not None:
             self._walk_not_before[walk.account] = asyncio.get_running_loop().time() + _WALK_AGAIN
-            if await self.service.call(self._walks.fail, walk, failure):
-                reason = str(failure.reason)
-                _log.warning("roster cannot be read", account=walk.account, target=str(self._target), reason=reason)
+            with suppress(StoreConflict):
+                await self._tell(walk, failure)
         self.service.ring()
+
+    async def _tell(self, walk: Walk, failure: CallFailure) -> None:
+        if await self.service.call(self._walks.fail, walk, failure):
+            reason = str(failure.reason)
+            _log.warning("roster cannot be read", account=walk.account, target=str(self._target), reason=reason)
 
     async def _read(self, walk: Walk, drivers: TargetDrivers) -> Rejected | Unavailable | None:
         seen: set[Key] = set()

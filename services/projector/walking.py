@@ -11,7 +11,7 @@ from domain.failures import CallFailure
 from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
 from domain.report import TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
 from domain.roster import TargetDriver
-from domain.storing import Store, Unit, Where
+from domain.storing import Store, StoreConflict, Unit, Where
 from services.accounts.read_models import AccountRow, to_account
 from services.projector.known import shown_after, unseen, unwalked, walk_after
 from services.projector.read_models import RosterRow, WalkRow
@@ -70,7 +70,7 @@ class Walks:
             if row.at < walk.began.isoformat() and not _is_shown(row, seen):
                 self._add_seen(unit, row, seen)
         if unit.events:
-            self._store.commit(unit)
+            self._commit(walk, unit)
 
     def complete(self, walk: Walk, seen: set[Key]) -> None:
         """Report who is there no more, and that the whole roster was read."""
@@ -83,7 +83,7 @@ class Walks:
         completed = WalkCompleted(**origin, terms=walk.terms, drivers=len(seen))
         unit.events.append(completed)
         unit.keep([walk_after(last, completed)])
-        self._store.commit(unit)
+        self._commit(walk, unit)
 
     def fail(self, walk: Walk, failure: CallFailure) -> bool:
         """Report that the roster cannot be read, unless that is known; whether it is news."""
@@ -94,8 +94,14 @@ class Walks:
         failed = WalkFailed(**origin, terms=walk.terms, reason=str(failure.reason), detail=failure.detail)
         unit = Unit(events=[failed])
         unit.keep([walk_after(row, failed)])
-        self._store.commit(unit)
+        self._commit(walk, unit)
         return True
+
+    def _commit(self, walk: Walk, unit: Unit) -> None:
+        """Store what a walk saw; raises `StoreConflict` when the account has gone to another process meanwhile."""
+        if not self._share.has(walk.account):
+            raise StoreConflict(f"account {walk.account} is another process's now")
+        self._store.commit(unit)
 
     def _add_seen(self, unit: Unit, row: RosterRow, seen: TargetDriver) -> None:
         fact = TargetDriverSeen(**self._sighting(row), key=row.key, active=seen.active, profile=dict(seen.profile))
