@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from domain.storing import StoreFailed
-from services.distributed.health import Health, Progress, watch
+from services.distributed.health import Health, Measured, Progress, watch
 from services.distributed.partitions import Doing, Partitions, nothing
 from services.runtime.relaying import Relay
 from services.runtime.service import Service
@@ -93,7 +93,17 @@ class Process:
         )
 
 
-async def keep_running(opening: Callable[[], Process], health: Health, *, stop: asyncio.Event, patience: float) -> None:
+class Runnable(Measured, Protocol):
+    """What is kept running."""
+
+    async def run(self, patience: float) -> None:
+        """Work until cancelled. Raises `StoreFailed`, alone or in a group."""
+        ...
+
+
+async def keep_running(
+    opening: Callable[[], Runnable], health: Health, *, stop: asyncio.Event, patience: float
+) -> None:
     """Run a process until told to stop, again after each failure: recovering from one is starting after a crash.
 
     Raises `StoreFailed` when it has failed again and again for longer than `patience`, in seconds.
@@ -117,7 +127,7 @@ async def keep_running(opening: Callable[[], Process], health: Health, *, stop: 
 
 
 async def _run(
-    opening: Callable[[], Process], health: Health, stop: asyncio.Event, patience: float
+    opening: Callable[[], Runnable], health: Health, stop: asyncio.Event, patience: float
 ) -> StoreFailed | None:
     """Run a process until it fails, or until told to stop: then there is no failure."""
     if stop.is_set():

@@ -1,0 +1,55 @@
+"""An event loop in which nobody waits: where nothing is to be done, it is later at once."""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits only for what other threads do; a time to wait for has passed already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.threads_at_work = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready."""
+        if timeout is None or (self.threads_at_work and timeout > 0):
+            return super().select(None)
+        ready = super().select(0)
+        self.now += 0 if ready else timeout
+        return ready
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._travelling = _Selector()
+        super().__init__(self._travelling)
+
+    def time(self) -> float:
+        """Seconds since the loop began."""
+        return self._travelling.now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
+        """Time stands still while a thread works."""
+        working = super().run_in_executor(executor, func, *args)
+        self._travelling.threads_at_work += 1
+        working.add_done_callback(self._has_worked)
+        return working
+
+    def _has_worked(self, _: object) -> None:
+        self._travelling.threads_at_work -= 1
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run this to its end, in no time."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(work)

@@ -1,0 +1,108 @@
+"""What comes with a partition is taken up in order, and what goes with it is ended before it is let go."""
+
+import asyncio
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from adapters.store.sqlite import SqliteStore
+from domain.storing import Position, Unit
+from services.distributed.partitions import Partitions
+from services.runtime.logs import ACCOUNTS, CHANGES
+from services.runtime.service import Bell, Service
+from services.runtime.share import Share
+from tests.support.stream_in_memory import StreamInMemory
+
+NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+
+
+class Stand:
+    """A service for accounts named by their partition; what happens is told in order."""
+
+    def __init__(self, path: Path) -> None:
+        self.told: list[str] = []
+        told = self.told
+
+        class Owned(SqliteStore):
+            def own(self, partitions: Collection[int]) -> None:
+                told.append(f"own {sorted(partitions)}")
+
+            def disown(self, partitions: Collection[int]) -> None:
+                told.append(f"disown {sorted(partitions)}")
+
+        self.store = Owned(path, log_name="x.v1", rows=())
+        handlers = {ACCOUNTS: lambda _: Unit(), CHANGES: lambda _: Unit()}
+        self.service = Service("x", store=self.store, clock=lambda: NOW, bell=Bell(), handlers=handlers)
+        self.share = Share(int, held=())
+        self.partitions = Partitions(self.service, self.store, self.share, resume=self._resume, drain=self._drain)
+
+    @property
+    def held(self) -> list[int]:
+        """The partitions whose accounts are worked for."""
+        return [each for each in range(9) if self.share.has(str(each))]
+
+    async def _resume(self) -> None:
+        self.told.append(f"resume {self.held}")
+
+    async def _drain(self) -> None:
+        self.told.append(f"drain {self.held}")
+
+    def assign(self, *numbers: int) -> dict[str, int]:
+        return dict(asyncio.run(self.partitions.assigned(streams(*numbers))))
+
+    def revoke(self, *numbers: int) -> None:
+        asyncio.run(self.partitions.revoked([each.name for each in streams(*numbers)]))
+
+
+def streams(*numbers: int) -> list[StreamInMemory]:
+    return [StreamInMemory(f"1/{log}/{number}") for number in numbers for log in (ACCOUNTS, CHANGES)]
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    made = Stand(tmp_path / "x.sqlite")
+    with closing(made.service):
+        yield made
+
+
+def test_a_partition_is_owned_before_its_work_is_taken_up(stand: Stand) -> None:
+    stand.assign(3, 5)
+    assert stand.told == ["own [3, 5]", "resume [3, 5]"]
+    assert (stand.partitions.held, stand.held) == (2, [3, 5])
+
+
+def test_a_stream_goes_on_from_the_stored_position(stand: Stand) -> None:
+    stand.store.commit(Unit(position=Position(name=f"1/{CHANGES}/3", at=42)))
+    assert stand.assign(3) == {f"1/{ACCOUNTS}/3": 0, f"1/{CHANGES}/3": 42}
+
+
+def test_work_for_a_partition_ends_before_it_is_let_go(stand: Stand) -> None:
+    stand.assign(3, 5)
+    stand.told.clear()
+    stand.revoke(3)
+    assert stand.told == ["drain [5]", "disown [3]"]
+    assert (stand.partitions.held, stand.held) == (1, [5])
+
+
+def test_what_is_held_already_is_not_taken_over_again(stand: Stand) -> None:
+    stand.assign(3)
+    stand.told.clear()
+    stand.assign(3, 5)
+    assert stand.told == ["own [5]", "resume [3, 5]"]
+
+
+def test_a_stream_that_was_let_go_is_followed_no_more(stand: Stand) -> None:
+    stand.assign(3, 5)
+    stand.revoke(3, 5)
+    assert (stand.held, stand.service.lag(), stand.service.step()) == ([], 0, 0)
+
+
+def test_a_partition_comes_back_after_it_was_let_go(stand: Stand) -> None:
+    stand.assign(3)
+    stand.revoke(3)
+    stand.told.clear()
+    stand.assign(3)
+    assert stand.told == ["own [3]", "resume [3]"]
