@@ -19,14 +19,37 @@ from domain.storing import Record
 
 
 class Message(Protocol):
-    """A record as Kafka's client hands it over; its key, its value, and the value of a header may be missing."""
+    """A record as Kafka's client hands it over."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    @property
+    def topic(self) -> str:
+        """The topic that it is in."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The number of its partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition, from 0 on."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key, where it has one."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value; without one it is a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Its headers; names may come more than once, values may be missing."""
+        ...
 
 
 Headers = tuple[tuple[str, bytes], ...]

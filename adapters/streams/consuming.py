@@ -1,6 +1,7 @@
 """A service's process in its group: it reads what Kafka gives it as its share, until it is told to stop."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,14 +15,15 @@ from adapters.streams.access import KafkaAccess
 from adapters.streams.assigning import Assigning, Followed
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.fetching import Fetching
+from adapters.streams.stream import KafkaStream
 from adapters.streams.subscribing import Subscription, subscribed, to_broker
 from adapters.streams.topics import check
 
-_HINT = 5.0
-"""Seconds between hints to Kafka at how far we are, for its own tools; what counts is stored elsewhere."""
+_EXCHANGE = 5.0
+"""Seconds after which Kafka tells where the streams end, and is told where we are, for its own tools."""
 
 _PATIENCE = 5.0
-"""Seconds that Kafka has for taking a hint, and for seeing us off."""
+"""Seconds that Kafka has for that, and for seeing us off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,22 +79,33 @@ class KafkaMember:
             await self._assigning.on_partitions_assigned(self._consumer().assignment())
         while self._failure is None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._failed.wait(), _HINT)
-            await self._hint()
+                await asyncio.wait_for(self._failed.wait(), _EXCHANGE)
+            await self._exchange()
         raise self._failure
 
     async def _leave(self, broker: KafkaBroker) -> None:
-        await self._hint()
+        await self._exchange()
         await self._assigning.close()
         with suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(broker.stop(), _PATIENCE)
 
-    async def _hint(self) -> None:
-        """Tell Kafka what is stored; whether it listens does not matter."""
-        stored = {stream.place: stream.inbox.start for stream in self._fetching.streams}
-        if self._subscription.group and stored:
+    async def _exchange(self) -> None:
+        """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""
+        streams = list(self._fetching.streams)
+        if streams:
             with suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(self._consumer().commit(stored), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    await self._learn_ends(streams)
+                    await self._hint(streams)
+
+    async def _learn_ends(self, streams: Sequence[KafkaStream]) -> None:
+        ends = await self._consumer().end_offsets([stream.place for stream in streams])
+        for stream in streams:
+            stream.inbox.ends_at(ends[stream.place])
+
+    async def _hint(self, streams: Sequence[KafkaStream]) -> None:
+        if self._subscription.group:
+            await self._consumer().commit({stream.place: stream.inbox.start for stream in streams})
 
     def _consumer(self) -> AIOKafkaConsumer:
         if self._subscriber is None or self._subscriber.consumer is None:

@@ -8,8 +8,11 @@ from threading import Condition
 from adapters.streams.cloud_events import Message
 
 MOST_RECORDS = 2_000
-MOST_BYTES = 2 * 1024 * 1024
-"""At either bound an inbox is full, until half of it is free again."""
+MOST_BYTES = 4 * 1024 * 1024
+"""At either bound an inbox is full, until a quarter of it is free again."""
+
+_OVERHEAD = 2 * 1024
+"""Bytes that a record takes besides its own."""
 
 
 class Inbox:
@@ -41,7 +44,7 @@ class Inbox:
     @property
     def wants_more(self) -> bool:
         """Whether fetching was halted, and there is room again."""
-        return self.is_halted and len(self._messages) <= MOST_RECORDS // 2 and self._bytes <= MOST_BYTES // 2
+        return self.is_halted and len(self._messages) <= MOST_RECORDS * 3 // 4 and self._bytes <= MOST_BYTES * 3 // 4
 
     def restart(self, start: int, end: int) -> None:
         """Forget everything, and go on behind this position in a partition with such an end."""
@@ -60,6 +63,10 @@ class Inbox:
             self._end = end
             self.reached = reached
             self._changed.notify_all()
+
+    def ends_at(self, end: int) -> None:
+        """Kafka tells where the partition ends by now."""
+        self._end = end
 
     def take(self, after: int, limit: int) -> Sequence[Message] | None:
         """What is behind this position, at most so many; what is up to it is forgotten. None if that is not here."""
@@ -92,4 +99,4 @@ class Inbox:
 
 def _size(message: Message) -> int:
     headers = sum(len(name) + len(value or b"") for name, value in message.headers)
-    return len(message.value or b"") + len(message.key or b"") + headers
+    return _OVERHEAD + len(message.value or b"") + len(message.key or b"") + headers

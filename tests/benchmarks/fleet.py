@@ -36,10 +36,20 @@ def profile(number: int, *, edition: int = 1) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """One account with Sync Drivers on for both targets, and so many drivers, numbered from 1."""
+    """One account with Sync Drivers on for both targets, and so many drivers, numbered from `first` on."""
 
     account: AccountId
     drivers: int
+    first: int = 1
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of its drivers."""
+        return range(self.first, self.first + self.drivers)
+
+    def driver(self, number: int) -> PortalDriverId:
+        """The driver of this number."""
+        return PortalDriverId(f"{self.account}-{number}")
 
     @property
     def account_events(self) -> tuple[AccountEvent, ...]:
@@ -61,17 +71,17 @@ class Fleet:
     @property
     def created(self) -> Iterator[PortalDriverEvent]:
         """That each driver was created in the Portal."""
-        for number in range(1, self.drivers + 1):
+        for number in self.numbers:
             yield from self._changed(number)
 
     @property
     def updated_only(self) -> Iterator[PortalDriverEvent]:
         """That each driver was updated after that."""
-        for number in range(1, self.drivers + 1):
+        for number in self.numbers:
             yield from self._changed(number, *self._changed(number))
 
     def _changed(self, number: int, *before: PortalDriverEvent) -> Sequence[PortalDriverEvent]:
-        driver = PortalDriver(account=self.account, driver=PortalDriverId(f"{self.account}-{number}"))
+        driver = PortalDriver(account=self.account, driver=self.driver(number))
         known = replay(driver, before)
         return Statement(at=AT, source="api").present(known, profile(number, edition=known.version + 1))
 

@@ -44,6 +44,7 @@ class Process:
         self.streams: Mapping[str, KafkaStream] = {}
         self.happened: list[str] = []
         self.is_at_work = False
+        self.trouble: Exception | None = None
         self.bell = asyncio.Event()
         self.member = KafkaMember(access, subscription, self)
         self.running = asyncio.create_task(self.member.run())
@@ -73,6 +74,8 @@ class Process:
 
     def arrived(self) -> None:
         self.bell.set()
+        if self.trouble:
+            raise self.trouble
 
     async def read(self) -> int:
         """Take over what has arrived; how much it was."""
@@ -140,9 +143,9 @@ class Deployment:
         finally:
             await process.end()
 
-    def started(self, member: str = "", *, partitions: int = PARTITIONS) -> Process:
+    def started(self, member: str = "", *, partitions: int = PARTITIONS, session_timeout: float = SESSION) -> Process:
         """A process of the service, in the present event loop."""
-        group = Group(name=self.group, member=member, session_timeout=SESSION)
+        group = Group(name=self.group, member=member, session_timeout=session_timeout)
         subscription = Subscription(topics=self.topics, partitions=partitions, group=group)
         return Process(subscription, self.access, self.database)
 

@@ -26,7 +26,7 @@ def server() -> Iterator[OwnKafka]:
 
 
 @pytest.fixture
-def broker(server: OwnKafka) -> Iterator[OwnKafka]:
+def broker(server: OwnKafka) -> OwnKafka:
     """A Kafka that a test may leave stopped."""
     if not server.answers():
         server.start()

@@ -5,7 +5,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.partitioning import partition_of
-from domain.storing import StoreFailed
 from tests.contract.stands import fact
 from tests.integration.kafka_members import PARTITIONS, Deployment, deployed
 from tests.support.servers import Kafka
@@ -83,27 +82,3 @@ async def test_a_topic_that_was_made_anew_is_refused(kafka: Kafka) -> None:
         process = deployment.started()
         with pytest.raises(StreamsFailed, match=r"was read up to 3, but ends at 0: .* set another epoch"):
             await process.running
-
-
-@pytest.mark.parametrize(
-    ("topics", "partitions", "message"),
-    [
-        (["missing.v1"], PARTITIONS, "topics are missing: missing.v1; run `driverlink topics create`"),
-        ([], PARTITIONS + 1, r"has 4 partitions, not 5: their number must never change, so set it to 4"),
-    ],
-    ids=["missing", "other partitions"],
-)
-async def test_topics_that_are_not_as_expected_are_refused(
-    kafka: Kafka, topics: list[str], partitions: int, message: str
-) -> None:
-    async with deployed(kafka.servers) as deployment:
-        deployment.topics += topics
-        with pytest.raises(StreamsFailed, match=message):
-            await deployment.started(partitions=partitions).running
-
-
-async def test_a_store_that_fails_as_streams_are_assigned_ends_the_process(kafka: Kafka) -> None:
-    async with deployed(kafka.servers) as deployment:
-        deployment.database.failure = StoreFailed("the database is away")
-        with pytest.raises(StoreFailed, match="the database is away"):
-            await deployment.started().running
