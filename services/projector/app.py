@@ -24,6 +24,7 @@ MOST_CALLS = 32
 
 _REST = 0.5
 _WALK_AGAIN = 5.0
+_WALK_LINGER = 0.1
 _MOST_WALKS = 4
 
 Connecting = Callable[[AccountId], TargetDrivers | Rejected]
@@ -61,6 +62,8 @@ class ProjectorApp:
         self._walk_not_before: dict[AccountId, float] = {}
         self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
         self._reporting_turn = asyncio.Lock()
+        self._may_be_due = True
+        self._taken = 0
 
     async def run(self) -> None:
         """Work until cancelled; then let the calls under way end, and store their answers."""
@@ -78,6 +81,7 @@ class ProjectorApp:
     async def resume(self) -> None:
         """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
         await self.service.call(self._wishes.resume)
+        self._may_be_due = True
         self.service.ring()
 
     async def drain(self) -> None:
@@ -95,21 +99,25 @@ class ProjectorApp:
         waiter = self._bell.waiter()
         while True:
             waiter.clear()
-            if len(self._under_way) < MOST_CALLS:
+            if self._may_be_due and len(self._under_way) < MOST_CALLS:
                 await self._start()
             rung = asyncio.create_task(waiter.wait())
-            await asyncio.wait({*self._under_way.values(), rung}, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
+            waited_for = {*self._under_way.values(), rung}
+            done, _ = await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
             rung.cancel()
+            self._may_be_due |= not done or self.service.taken != self._taken
             await asyncio.sleep(self._linger)
             await self._report()
 
     async def _start(self) -> None:
-        room = MOST_CALLS - len(self._under_way)
+        """Start what is due; there may be more as long as something was, or was taken over since."""
+        room, self._taken = MOST_CALLS - len(self._under_way), self.service.taken
         try:
             jobs = await self.service.call(self._jobs.take, room, frozenset(self._under_way))
         except StoreConflict:
             _log.info("accounts have gone to another process", target=str(self._target))
             return
+        self._may_be_due = bool(jobs)
         for job in jobs:
             self._under_way[job.driver] = asyncio.create_task(self._do_safely(job))
 
@@ -153,6 +161,7 @@ class ProjectorApp:
             await self._walk_all(await self.service.call(self._walks.due))
             with suppress(TimeoutError):
                 await asyncio.wait_for(waiter.wait(), _WALK_AGAIN)
+            await asyncio.sleep(_WALK_LINGER)
 
     async def _walk_all(self, walks: Sequence[Walk]) -> None:
         limit = asyncio.Semaphore(_MOST_WALKS)

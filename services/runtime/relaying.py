@@ -47,8 +47,8 @@ class Publisher(Protocol):
 class Relay:
     """Sends a store's log to its topic whenever it is its turn.
 
-    What it sends is on the way twice when it ends between the acknowledgement and storing how far it came; so those
-    who follow a topic drop what they have heard.
+    How far it came is stored after the acknowledgement, now and then: what was sent since then is sent again by the
+    next one, so those who follow a topic drop what they have heard.
     """
 
     def __init__(self, store: Store, topic: str, *, turn: Turn, opening: Callable[[], Publisher]) -> None:
@@ -58,6 +58,8 @@ class Relay:
         self._opening = opening
         self._name = f"relay/{topic}"
         self._worker = Worker(f"relay-{topic}")
+        self._sent_up_to = 0
+        self._stored_at = 0.0
         self.sent = 0
         self.is_relaying = False
 
@@ -73,7 +75,8 @@ class Relay:
 
     def lag(self) -> int:
         """How far the topic is behind the log. Raises `StoreFailed`."""
-        return self._store.log.end() - self._store.position(self._name)
+        sent_up_to = self._sent_up_to if self.is_relaying else self._store.position(self._name)
+        return max(0, self._store.log.end() - sent_up_to)
 
     def close(self) -> None:
         """End after the step in hand, and leave the turn to others."""
@@ -85,21 +88,28 @@ class Relay:
         publisher, self.is_relaying = self._opening(), True
         _log.info("relay begins", topic=self._topic)
         try:
-            position = await self._worker.call(self._store.position, self._name)
+            self._sent_up_to = await self._worker.call(self._store.position, self._name)
             while True:
-                position = await self._send(publisher, position)
+                if not await self._send(publisher):
+                    await self._worker.call(self._turn.wait, REST)
         finally:
             self.is_relaying = False
             await publisher.close()
             await self._worker.call(self._turn.close)
 
-    async def _send(self, publisher: Publisher, position: int) -> int:
-        """Send the next records, or wait for some; how far everything is sent."""
-        records = await self._worker.call(self._store.log.read, position, BATCH)
-        if not records:
-            await self._worker.call(self._turn.wait, REST)
-            return position
-        await publisher.publish(self._topic, records)
-        await self._worker.call(self._store.commit, Unit(position=Position(name=self._name, at=records[-1].position)))
-        self.sent += len(records)
-        return records[-1].position
+    async def _send(self, publisher: Publisher) -> int:
+        """Send the next records, and now and then store how far everything is sent; how many there were."""
+        records = await self._worker.call(self._store.log.read, self._sent_up_to, BATCH)
+        if records:
+            await publisher.publish(self._topic, records)
+            self._sent_up_to = records[-1].position
+            self.sent += len(records)
+        now = asyncio.get_running_loop().time()
+        if now - self._stored_at >= REST:
+            await self._worker.call(self._keep_position)
+            self._stored_at = now
+        return len(records)
+
+    def _keep_position(self) -> None:
+        if self._sent_up_to > self._store.position(self._name):
+            self._store.commit(Unit(position=Position(name=self._name, at=self._sent_up_to)))

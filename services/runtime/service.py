@@ -63,7 +63,8 @@ class Service:
         self._clock = clock
         self._followers: dict[str, Follower] = {}
         self._handlers = dict(handlers or {})
-        self._chores = [*map(_repeatable, chores), _repeatable(self._take_again)]
+        self._chores = [*map(_repeatable, chores)]
+        self._submissions = _repeatable(self._take_again)
         self._rest = rest
         self._linger = linger
         self._worker = Worker(name)
@@ -71,10 +72,14 @@ class Service:
 
     async def run(self) -> None:
         """Work until cancelled. Raises `StoreFailed` when the store cannot work."""
-        waiter = self._bell.waiter()
+        waiter, clock = self._bell.waiter(), asyncio.get_running_loop().time
+        rested_at = clock() - self._rest
         while True:
             waiter.clear()
-            if await self.call(self.step):
+            if clock() - rested_at >= self._rest:
+                rested_at = clock()
+                await self.call(self._submissions)
+            if await self.call(self._hurry):
                 self._bell.ring()
             else:
                 with suppress(TimeoutError):
@@ -100,7 +105,10 @@ class Service:
             self._followers.pop(name, None)
 
     def step(self) -> int:
-        """Take over what the streams have, and do the chores; how much there was."""
+        """Take over what the streams have and what was submitted again, and do the chores; how much there was."""
+        return self._hurry() + self._submissions()
+
+    def _hurry(self) -> int:
         done = sum(follower.step() for follower in self._followers.values()) + sum(chore() for chore in self._chores)
         self.taken += done
         return done
