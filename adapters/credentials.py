@@ -17,6 +17,8 @@ from domain.identity import Target
 from domain.ports import CredentialsUnreadable
 from domain.storing import Row, Store, Unit
 
+_SHORTEST_KEY = 32
+
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -131,7 +133,7 @@ class CredentialsTable:
 
     def __init__(self, store: Store, secret_key: str, *, keeping: float = 5.0) -> None:
         self._store = store
-        self._cipher = Fernet(urlsafe_b64encode(sha256(secret_key.encode()).digest()))
+        self._secret_key = secret_key
         self._keeping = keeping
         self._read: dict[str, tuple[float, AccountCredentials]] = {}
 
@@ -145,9 +147,17 @@ class CredentialsTable:
         return known
 
     def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
-        """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
-        known = _with(self._stored(account), target, values)
-        encrypted = self._cipher.encrypt(known.model_dump_json().encode()).decode()
+        """Store an account's credentials at a target; others that cannot be read any more are dropped.
+
+        Raises `CredentialsUnreadable` when they are not whole.
+        """
+        cipher = self._cipher()
+        try:
+            known = self._stored(account)
+        except CredentialsUnreadable:
+            known = AccountCredentials()
+        known = _with(known, target, values)
+        encrypted = cipher.encrypt(known.model_dump_json().encode()).decode()
         unit = Unit()
         unit.keep([CredentialsRow(account=account, encrypted=encrypted)])
         self._store.commit(unit)
@@ -156,12 +166,18 @@ class CredentialsTable:
         """Let go of the store."""
         self._store.close()
 
+    def _cipher(self) -> Fernet:
+        if len(self._secret_key) < _SHORTEST_KEY:
+            raise CredentialsUnreadable(f"DRIVERLINK_SECRET_KEY needs {_SHORTEST_KEY} characters or more")
+        return Fernet(urlsafe_b64encode(sha256(self._secret_key.encode()).digest()))
+
     def _stored(self, account: str) -> AccountCredentials:
         rows = self._store.select(CredentialsRow, {"account": account})
         if not rows:
             return AccountCredentials()
+        cipher = self._cipher()
         try:
-            return AccountCredentials.model_validate_json(self._cipher.decrypt(rows[0].encrypted.encode()))
+            return AccountCredentials.model_validate_json(cipher.decrypt(rows[0].encrypted.encode()))
         except (InvalidToken, ValidationError):
             raise CredentialsUnreadable(
                 "the credentials were encrypted with another key: set the DRIVERLINK_SECRET_KEY of then, "

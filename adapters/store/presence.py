@@ -1,4 +1,6 @@
-"""Whether processes of a service run, or something that needs their tables for itself."""
+"""Whether processes and commands work on services, or something that needs their tables for itself."""
+
+from collections.abc import Collection
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -9,24 +11,26 @@ from domain.storing import StoreFailed
 
 
 class Presence:
-    """An advisory lock of a schema, on a connection of its own: shared by all who run, or had by one alone."""
+    """An advisory lock of each of these schemas, on one connection: shared by all who work, or had by one alone."""
 
-    def __init__(self, url: str, password: str, schema: str) -> None:
-        self._schema = schema
+    def __init__(self, url: str, password: str, schemas: Collection[str]) -> None:
+        self._schemas = schemas
         self._connection: Connection[TupleRow] = connect(url, password)
 
     def share(self) -> None:
-        """Be one of those who run. Raises `StoreFailed` while somebody has the schema alone."""
-        if not self._locked("pg_try_advisory_lock_shared"):
-            raise StoreFailed(f"a rebuild of {self._schema} is under way: this goes on when it has ended")
+        """Be one of those who work. Raises `StoreFailed` while somebody has a schema alone."""
+        for schema in self._schemas:
+            if not self._locked("pg_try_advisory_lock_shared", schema):
+                raise StoreFailed(f"a rebuild of {schema} is under way: try again when it has ended")
 
     def have_alone(self) -> None:
-        """Have the schema alone. Raises `StoreFailed` while any process runs."""
-        if not self._locked("pg_try_advisory_lock"):
-            raise StoreFailed(f"processes of {self._schema} are running: stop them first")
+        """Have the schemas alone. Raises `StoreFailed` while anybody works."""
+        for schema in self._schemas:
+            if not self._locked("pg_try_advisory_lock", schema):
+                raise StoreFailed(f"processes or commands work on {schema}: end them first")
 
     def check(self) -> None:
-        """Raise `StoreFailed` when the connection is lost, and the lock with it."""
+        """Raise `StoreFailed` when the connection is lost, and the locks with it."""
         with failures():
             self._connection.execute("SELECT 1")
 
@@ -34,7 +38,7 @@ class Presence:
         """Leave."""
         self._connection.close()
 
-    def _locked(self, function: str) -> bool:
+    def _locked(self, function: str, schema: str) -> bool:
         with failures():
-            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"presence/{self._schema}")])
+            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"presence/{schema}")])
             return any(locked for (locked,) in rows)

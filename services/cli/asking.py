@@ -54,7 +54,7 @@ def status(
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "strays", "note"), rows)
     if not found:
-        err.print("nothing to show yet: accounts appear here once `driverlink up` runs")
+        err.print("nothing to show yet: accounts appear here once the services run")
     if letters:
         print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
 

@@ -45,8 +45,10 @@ class Services:
 async def reached(settings: Settings, *, makes_folder: bool = False) -> AsyncIterator[Services]:
     """The services of an installation. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
     if isinstance(settings, DistributedSettings):
-        async with _asked(Distributed(settings).installation()) as services:
-            yield services
+        shape = Distributed(settings)
+        with shape.present():
+            async with _asked(shape.installation()) as services:
+                yield services
         return
     async with _reached_folder(settings, makes_folder=makes_folder) as services:
         yield services

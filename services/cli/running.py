@@ -14,7 +14,11 @@ T = TypeVar("T")
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="The data folder; else DRIVERLINK_DATA, else driverlink-data.", show_default=False),
+    typer.Option(
+        "--data",
+        help="The data folder; else DRIVERLINK_DATABASE_URL's database, else DRIVERLINK_DATA, else driverlink-data.",
+        show_default=False,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts in place of tables.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]

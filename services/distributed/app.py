@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from domain.storing import StoreFailed
-from services.distributed.health import Health, Measured, Progress, watch
+from services.distributed.health import Health, Measured, Progress, Stuck, watch
 from services.distributed.partitions import Doing, Partitions, nothing
 from services.runtime.relaying import Relay
 from services.runtime.service import Service
@@ -106,7 +106,7 @@ async def keep_running(
 ) -> None:
     """Run a process until told to stop, again after each failure: recovering from one is starting after a crash.
 
-    Raises `StoreFailed` when it has failed again and again for longer than `patience`, in seconds.
+    Raises `StoreFailed` when it has failed again and again for longer than `patience` seconds, or was stuck so long.
     """
     clock = asyncio.get_running_loop().time
     pause, failing_since = _FIRST_PAUSE, clock()
@@ -115,6 +115,8 @@ async def keep_running(
         trouble = await _run(opening, health, stop, patience)
         if trouble is None:
             return
+        if isinstance(trouble, Stuck):
+            raise trouble
         if clock() - began > _STEADY:
             pause, failing_since = _FIRST_PAUSE, clock()
         if clock() - failing_since > patience:

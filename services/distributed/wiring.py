@@ -1,7 +1,7 @@
 """The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.store.migrating import migrate
@@ -15,17 +15,19 @@ from adapters.streams.relaying import KafkaPublisher
 from adapters.streams.subscribing import Group, Subscription
 from adapters.streams.topics import create
 from domain.identity import Target
-from domain.storing import Row, Store
+from domain.storing import Row, Store, StoreFailed
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
 from services.decider import wiring as decider
+from services.decider.read_models import CatchUp, Look
 from services.distributed.app import Process
 from services.distributed.partitions import Partitions
 from services.distributed.settings import DistributedSettings
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import wiring as projector
+from services.projector.read_models import StartedCall, Task
 from services.projector.wiring import Connections
 from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
@@ -52,6 +54,10 @@ _LOGS = {
     "decider": DECISIONS,
     **{f"projector_{target}": reports_of(target) for target in Target},
 }
+
+
+_WORK: frozenset[type[Row]] = frozenset({SnapshotDriver, Look, CatchUp, Task, StartedCall, CredentialsRow})
+_READ_MODELS = {f"{schema}.{row.TABLE}" for schema, rows in ROWS.items() for row in rows if row not in _WORK}
 
 
 class Distributed:
@@ -93,10 +99,16 @@ class Distributed:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While this lasts, no process of any service can run. Raises `StoreFailed` when one runs now."""
-        with ExitStack() as stack:
-            for schema in _LOGS:
-                stack.enter_context(closing(self._presence(schema))).have_alone()
+        """While this lasts, nothing else works on any service. Raises `StoreFailed` when something does now."""
+        with closing(self._presence(*_LOGS)) as presence:
+            presence.have_alone()
+            yield
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """While this lasts, nobody can have the services alone. Raises `StoreFailed` when somebody does now."""
+        with closing(self._presence(*_LOGS)) as presence:
+            presence.share()
             yield
 
     def accounts(self) -> Process:
@@ -168,6 +180,7 @@ class Distributed:
         return Relay(
             self._store(schema),
             _LOGS[schema],
+            epoch=self._settings.epoch,
             turn=RelayTurn(self._url, self._password, schema),
             opening=lambda: KafkaPublisher(to_kafka_access(self._settings), service=service),
         )
@@ -187,8 +200,8 @@ class Distributed:
         presence.share()
         return presence
 
-    def _presence(self, schema: str) -> Presence:
-        return Presence(self._url, self._password, schema)
+    def _presence(self, *schemas: str) -> Presence:
+        return Presence(self._url, self._password, schemas)
 
     def _share(self) -> Share:
         return Share(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
@@ -225,6 +238,8 @@ async def create_topics(settings: DistributedSettings) -> Sequence[str]:
 
 
 def migrate_database(settings: DistributedSettings, may_drop: Sequence[str]) -> None:
-    """Make the schemas and tables that are not there yet. Raises `StoreFailed`."""
+    """Make the schemas and tables that are not there yet; only a read model may be dropped. Raises `StoreFailed`."""
+    if refused := sorted(set(may_drop) - _READ_MODELS):
+        raise StoreFailed(f"{refused[0]} is no read model, so nothing can make it anew")
     password = settings.database_password.get_secret_value()
     migrate(str(settings.database_url), password, ROWS, may_drop=may_drop)

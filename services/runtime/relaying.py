@@ -51,15 +51,16 @@ class Relay:
     next one, so those who follow a topic drop what they have heard.
     """
 
-    def __init__(self, store: Store, topic: str, *, turn: Turn, opening: Callable[[], Publisher]) -> None:
+    def __init__(self, store: Store, topic: str, *, epoch: str, turn: Turn, opening: Callable[[], Publisher]) -> None:
         self._store = store
         self._topic = topic
         self._turn = turn
         self._opening = opening
-        self._name = f"relay/{topic}"
+        self._name = f"relay/{epoch}/{topic}"
         self._worker = Worker(f"relay-{topic}")
-        self._sent_up_to = 0
-        self._stored_at = 0.0
+        self._sent_up_to: int | None = None
+        self._kept = 0
+        self._kept_at = 0.0
         self.sent = 0
         self.is_relaying = False
 
@@ -67,7 +68,8 @@ class Relay:
         """Relay until cancelled; a failure is told, and after a rest everything begins anew."""
         while True:
             try:
-                if await self._worker.call(self._turn.take):
+                self.is_relaying = await self._worker.call(self._turn.take)
+                if self.is_relaying:
                     await self._relay()
             except StoreFailed as failure:
                 _log.warning("relay begins anew", topic=self._topic, failure=str(failure))
@@ -75,7 +77,7 @@ class Relay:
 
     def lag(self) -> int:
         """How far the topic is behind the log. Raises `StoreFailed`."""
-        sent_up_to = self._sent_up_to if self.is_relaying else self._store.position(self._name)
+        sent_up_to = self._store.position(self._name) if self._sent_up_to is None else self._sent_up_to
         return max(0, self._store.log.end() - sent_up_to)
 
     def close(self) -> None:
@@ -85,31 +87,33 @@ class Relay:
         self._store.close()
 
     async def _relay(self) -> None:
-        publisher, self.is_relaying = self._opening(), True
+        publisher = self._opening()
         _log.info("relay begins", topic=self._topic)
         try:
-            self._sent_up_to = await self._worker.call(self._store.position, self._name)
+            position = await self._worker.call(self._store.position, self._name)
             while True:
-                if not await self._send(publisher):
-                    await self._worker.call(self._turn.wait, REST)
+                position = await self._send(publisher, position)
         finally:
-            self.is_relaying = False
+            self._sent_up_to = None
             await publisher.close()
             await self._worker.call(self._turn.close)
 
-    async def _send(self, publisher: Publisher) -> int:
-        """Send the next records, and now and then store how far everything is sent; how many there were."""
-        records = await self._worker.call(self._store.log.read, self._sent_up_to, BATCH)
+    async def _send(self, publisher: Publisher, position: int) -> int:
+        """Send the next records, or wait for some; how far everything is sent, which is stored now and then."""
+        records = await self._worker.call(self._store.log.read, position, BATCH)
         if records:
             await publisher.publish(self._topic, records)
-            self._sent_up_to = records[-1].position
+            position = records[-1].position
             self.sent += len(records)
-        now = asyncio.get_running_loop().time()
-        if now - self._stored_at >= REST:
-            await self._worker.call(self._keep_position)
-            self._stored_at = now
-        return len(records)
+        else:
+            await self._worker.call(self._turn.wait, REST)
+        self._sent_up_to = position
+        await self._keep(position)
+        return position
 
-    def _keep_position(self) -> None:
-        if self._sent_up_to > self._store.position(self._name):
-            self._store.commit(Unit(position=Position(name=self._name, at=self._sent_up_to)))
+    async def _keep(self, position: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if position == self._kept or now - self._kept_at < REST:
+            return
+        await self._worker.call(self._store.commit, Unit(position=Position(name=self._name, at=position)))
+        self._kept, self._kept_at = position, now
