@@ -14,6 +14,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from adapters.store.mapping import decoded, to_id, to_stored_event
 from adapters.streams.failures import StreamsFailed
+from adapters.streams.tolerating import SUBSTITUTE
 from domain.event import Event
 from domain.storing import Record
 
@@ -142,6 +143,8 @@ def _to_event(mapper: Mapper[UUID], message: Message) -> Event:
 def _check_headers(message: Message) -> None:
     counted = Counter(name for name, _ in message.headers)
     for name, value in message.headers:
+        if SUBSTITUTE in name:
+            raise _Unreadable("the name of a header is no UTF-8")
         if value is None:
             raise _Unreadable(f"the header {name!r} has no value")
         if not _is_text(value):

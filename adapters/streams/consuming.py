@@ -113,5 +113,7 @@ class KafkaMember:
         return self._subscriber.consumer
 
     def _fail(self, failure: BaseException) -> None:
+        """End soon; and from now on fill no inbox, because a failing consumer may skip what it was about to give."""
+        self._fetching.close()
         self._failure = self._failure or failure
         self._failed.set()

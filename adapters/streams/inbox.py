@@ -18,7 +18,8 @@ _OVERHEAD = 2 * 1024
 class Inbox:
     """An unbroken piece of a partition: every record behind the position `start`, up to the position `reached`.
 
-    A full inbox still takes what was fetched already, which is bounded too.
+    It opens when it is started, and gives nothing before, nor after it is closed. A full one still takes what was
+    fetched already, which is bounded too.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class Inbox:
         self._messages: deque[Message] = deque()
         self._bytes = 0
         self._end = 0
-        self._is_closed = False
+        self._is_open = False
         self.start = 0
         self.reached = 0
         self.is_halted = False
@@ -49,6 +50,7 @@ class Inbox:
     def restart(self, start: int, end: int) -> None:
         """Forget everything, and go on behind this position in a partition with such an end."""
         with self._changed:
+            self._is_open = True
             self._messages.clear()
             self._bytes = 0
             self._end = end
@@ -71,6 +73,8 @@ class Inbox:
     def take(self, after: int, limit: int) -> Sequence[Message] | None:
         """What is behind this position, at most so many; what is up to it is forgotten. None if that is not here."""
         with self._changed:
+            if not self._is_open:
+                return ()
             if not self.start <= after <= self.reached:
                 return None
             self._forget(after)
@@ -79,13 +83,13 @@ class Inbox:
     def wait(self, after: int, limit: int, timeout: float) -> Sequence[Message]:
         """The same once it starts there and has so many, or all that there are; what it has after so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._has(after, limit), timeout)
+            self._changed.wait_for(lambda: not self._is_open or self._has(after, limit), timeout)
         return self.take(after, limit) or ()
 
     def close(self) -> None:
-        """Let a reader go who waits."""
+        """Give nothing any more, and let a reader go who waits."""
         with self._changed:
-            self._is_closed = True
+            self._is_open = False
             self._changed.notify_all()
 
     def _has(self, after: int, limit: int) -> bool:

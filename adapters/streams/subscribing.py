@@ -15,6 +15,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.middlewares import AckPolicy
 
+from adapters.streams import tolerating
 from adapters.streams.access import KafkaAccess
 from adapters.streams.cloud_events import Message
 
@@ -78,6 +79,7 @@ class _Log:
 
 def to_broker(access: KafkaAccess, failed: Failed) -> KafkaBroker:
     """A broker that only consumes; it connects when it is started."""
+    tolerating.install()
     return KafkaBroker(
         access.servers,
         security=access.to_security(),

@@ -128,7 +128,7 @@ class KafkaStand:
 
     def _await_arrival(self, records: int) -> None:
         self._sent += records
-        self._until(lambda: bool(self._follower.streams) and self._follower.streams[0].end() >= self._sent)
+        self._until(lambda: bool(self._follower.streams) and self._follower.streams[0].inbox.reached >= self._sent)
 
     def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

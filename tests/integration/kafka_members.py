@@ -19,7 +19,7 @@ from domain.storing import Record, StoreFailed
 
 PARTITIONS = 4
 
-SESSION = 2.0
+SESSION = 4.0
 """Seconds after which a group misses a member."""
 
 _PATIENCE = 60.0

@@ -1,0 +1,51 @@
+"""A client of the control application in this process, for as long as its database comes back again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from services.control.app import to_app
+from services.control.installation import Installation
+from services.distributed.settings import DistributedSettings
+from services.distributed.wiring import Distributed
+
+_DONE_ALREADY = (400, 403, 404, 409)
+_STORE_FAILED = 503
+_PAUSE = 0.1
+"""Seconds until it is asked again."""
+
+
+class PatientTransport(httpx.AsyncBaseTransport):
+    """Asks again while the store fails. What a lost answer had done already, the next one may refuse to do twice."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request as often as it takes."""
+        await request.aread()
+        has_failed = False
+        while True:
+            response = await self._transport.handle_async_request(request)
+            if response.status_code != _STORE_FAILED:
+                break
+            has_failed = True
+            await asyncio.sleep(_PAUSE)
+        if has_failed and request.method == "POST" and response.status_code in _DONE_ALREADY:
+            return httpx.Response(200, json={}, request=request)
+        return response
+
+
+@asynccontextmanager
+async def commanded(settings: DistributedSettings) -> AsyncIterator[tuple[httpx.AsyncClient, Installation]]:
+    """The installation as commands open it in their own process, and a client of its control application."""
+    installation = Distributed(settings).installation()
+    transport = PatientTransport(httpx.ASGITransport(to_app(installation)))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
+            yield client, installation
+    finally:
+        await installation.connections.close()
+        installation.close()
