@@ -42,6 +42,7 @@ class Fetching:
         for stream in streams:
             self._streams[stream.place] = stream
             self._start(stream, positions[stream.name], ends[stream.place])
+            stream.first_end = ends[stream.place]
 
     def close(self) -> None:
         """Fetch for no stream any more."""

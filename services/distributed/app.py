@@ -71,7 +71,8 @@ class Process:
                 group.create_task(self._work())
                 group.create_task(self._relay.run())
                 group.create_task(watch(self, patience))
-                if self._join:
+                if self._join and self._partitions:
+                    group.create_task(self._partitions.run())
                     group.create_task(self._join().run())
         finally:
             await self._close()

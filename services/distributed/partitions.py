@@ -1,5 +1,6 @@
 """What a service's process does as Kafka gives it partitions, and takes them away."""
 
+import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -8,6 +9,9 @@ import structlog
 from domain.storing import Store, Stream
 from services.runtime.service import Service
 from services.runtime.share import Share
+
+_LOOK = 0.02
+"""Seconds between looks whether everything is taken over."""
 
 _log = structlog.get_logger()
 
@@ -30,10 +34,17 @@ class OwnedStore(Store, Protocol):
         ...
 
 
+class OpenedStream(Stream, Protocol):
+    """A stream that is opened some time after it was assigned; `first_end` is where it ended then, None before."""
+
+    first_end: int | None
+
+
 class Partitions:
     """The partitions of one process: the same ones of every topic, with all work for the accounts in them.
 
-    `resume` takes up the work in hand of accounts that have come; `drain` ends that of accounts that go.
+    That work begins when everything is taken over that was there when they came: nobody is called under old terms.
+    `resume` takes up what is in hand for accounts that have come; `drain` ends it for accounts that go.
     """
 
     def __init__(
@@ -50,44 +61,61 @@ class Partitions:
         self._share = share
         self._resume = resume
         self._drain = drain
-        self._streams: frozenset[str] = frozenset()
+        self._streams: dict[str, OpenedStream] = {}
+        self._came = asyncio.Event()
 
     @property
     def held(self) -> int:
         """How many partitions this process holds."""
         return len(_numbers(self._streams))
 
-    async def assigned(self, streams: Sequence[Stream]) -> Mapping[str, int]:
-        """Work for these partitions, and no others; by stream, the stored position from which it goes on."""
-        positions = await self._service.call(self._take_over, streams)
-        self._share.hold(_numbers(self._streams))
-        _log.info("partitions taken over", service=self._service.name, partitions=sorted(_numbers(self._streams)))
-        await self._resume()
+    async def run(self) -> None:
+        """Begin the work for partitions as they come, until cancelled. Raises `StoreFailed`."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            streams = self._streams
+            while streams is self._streams and not all(map(self._is_current, streams.values())):  # noqa: ASYNC110 - it comes about in the service's thread
+                await asyncio.sleep(_LOOK)
+            if streams is self._streams:
+                await self._begin()
+
+    async def assigned(self, streams: Sequence[OpenedStream]) -> Mapping[str, int]:
+        """Follow these streams, and no others; by stream, the stored position from which it goes on."""
+        held, self._streams = self._streams, {stream.name: stream for stream in streams}
+        positions = await self._service.call(self._take_over, held)
+        self._came.set()
         return positions
 
     async def revoked(self, names: Collection[str]) -> None:
         """Let go of these streams, and of the accounts in them; returns when no work for them is under way."""
-        staying = self._streams - set(names)
-        self._share.hold(_numbers(staying))
+        self._streams = {name: stream for name, stream in self._streams.items() if name not in names}
+        self._share.hold(_numbers(self._streams))
         await self._drain()
-        await self._service.call(self._let_go, names, staying)
+        await self._service.call(self._let_go, names)
 
     def arrived(self) -> None:
         """There is something to read."""
         self._service.ring()
 
-    def _take_over(self, streams: Sequence[Stream]) -> Mapping[str, int]:
-        names = frozenset(stream.name for stream in streams)
-        self._store.own(_numbers(names) - _numbers(self._streams))
-        self._service.leave(self._streams - names)
-        self._service.follow((each for each in streams if each.name not in self._streams), may_repeat=True)
-        self._streams = names
-        return {name: self._store.position(name) for name in names}
+    async def _begin(self) -> None:
+        partitions = _numbers(self._streams)
+        self._share.hold(partitions)
+        _log.info("partitions taken over", service=self._service.name, partitions=sorted(partitions))
+        await self._resume()
 
-    def _let_go(self, names: Collection[str], staying: frozenset[str]) -> None:
+    def _is_current(self, stream: OpenedStream) -> bool:
+        return stream.first_end is not None and self._service.has_reached(stream.name, stream.first_end)
+
+    def _take_over(self, held: Collection[str]) -> Mapping[str, int]:
+        self._store.own(_numbers(self._streams) - _numbers(held))
+        self._service.leave(set(held) - self._streams.keys())
+        self._service.follow((each for name, each in self._streams.items() if name not in held), may_repeat=True)
+        return {name: self._store.position(name) for name in self._streams}
+
+    def _let_go(self, names: Collection[str]) -> None:
         self._service.leave(names)
-        self._store.disown(_numbers(names) - _numbers(staying))
-        self._streams = staying
+        self._store.disown(_numbers(names) - _numbers(self._streams))
 
 
 def _numbers(streams: Collection[str]) -> set[int]:

@@ -73,6 +73,10 @@ class Follower:
             _log.info("batch is decided again", stream=self.stream)
         return len(records)
 
+    def has_reached(self, position: int) -> bool:
+        """Whether everything up to this position is known to be taken over."""
+        return self._at is not None and self._at >= position
+
     def lag(self) -> int:
         """How far the store is behind the stream; 0 when everything is taken over."""
         return self._stream.end() - self._store.position(self.stream)

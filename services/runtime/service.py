@@ -104,6 +104,11 @@ class Service:
         for name in names:
             self._followers.pop(name, None)
 
+    def has_reached(self, stream: str, position: int) -> bool:
+        """Whether this stream is followed, and taken over up to this position at least."""
+        follower = self._followers.get(stream)
+        return follower is not None and follower.has_reached(position)
+
     def step(self) -> int:
         """Take over what the streams have and what was submitted again, and do the chores; how much there was."""
         return self._hurry() + self._submissions()

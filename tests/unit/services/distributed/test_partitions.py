@@ -11,10 +11,12 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.storing import Position, Unit
 from services.distributed.partitions import Partitions
+from services.runtime.following import BATCH
 from services.runtime.logs import ACCOUNTS, CHANGES
 from services.runtime.service import Bell, Service
 from services.runtime.share import Share
 from tests.support.stream_in_memory import StreamInMemory
+from tests.support.travelling_time import run
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
@@ -37,6 +39,7 @@ class Stand:
         handlers = {ACCOUNTS: lambda _: Unit(), CHANGES: lambda _: Unit()}
         self.service = Service("x", store=self.store, clock=lambda: NOW, bell=Bell(), handlers=handlers)
         self.share = Share(int, held=())
+        self.streams: list[Opened] = []
         self.partitions = Partitions(self.service, self.store, self.share, resume=self._resume, drain=self._drain)
 
     @property
@@ -51,14 +54,34 @@ class Stand:
         self.told.append(f"drain {self.held}")
 
     def assign(self, *numbers: int) -> dict[str, int]:
-        return dict(asyncio.run(self.partitions.assigned(streams(*numbers))))
+        """The process gets these partitions; where each stream goes on."""
+        self.streams = streams(*numbers)
+        return dict(asyncio.run(self.partitions.assigned(self.streams)))
+
+    def take_over(self) -> None:
+        """Everything is read, and the process looks whether it is."""
+        while self.service.step():
+            pass
+        run(look_only(self))
 
     def revoke(self, *numbers: int) -> None:
         asyncio.run(self.partitions.revoked([each.name for each in streams(*numbers)]))
 
 
-def streams(*numbers: int) -> list[StreamInMemory]:
-    return [StreamInMemory(f"1/{log}/{number}") for number in numbers for log in (ACCOUNTS, CHANGES)]
+class Opened(StreamInMemory):
+    """A stream that ends at its end."""
+
+    @property
+    def first_end(self) -> int | None:
+        return self.end()
+
+    @first_end.setter
+    def first_end(self, _: int | None) -> None:
+        raise NotImplementedError
+
+
+def streams(*numbers: int) -> list[Opened]:
+    return [Opened(f"1/{log}/{number}") for number in numbers for log in (ACCOUNTS, CHANGES)]
 
 
 @pytest.fixture
@@ -70,8 +93,34 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 def test_a_partition_is_owned_before_its_work_is_taken_up(stand: Stand) -> None:
     stand.assign(3, 5)
+    assert (stand.partitions.held, stand.held) == (2, [])
+    stand.take_over()
     assert stand.told == ["own [3, 5]", "resume [3, 5]"]
-    assert (stand.partitions.held, stand.held) == (2, [3, 5])
+    assert stand.held == [3, 5]
+
+
+def test_no_work_begins_before_everything_is_taken_over(stand: Stand) -> None:
+    async def watch() -> list[list[int]]:
+        held = []
+        looking = asyncio.create_task(stand.partitions.run())
+        for _ in range(2):
+            await asyncio.sleep(1)
+            held.append(stand.held)
+            stand.service.step()
+        await asyncio.sleep(1)
+        looking.cancel()
+        return [*held, stand.held]
+
+    stand.assign(3)
+    for _ in range(BATCH + 1):
+        stand.streams[1].put_record("x", b"{}")
+    assert run(watch()) == [[], [], [3]]
+
+
+async def look_only(stand: Stand) -> None:
+    looking = asyncio.create_task(stand.partitions.run())
+    await asyncio.sleep(1)
+    looking.cancel()
 
 
 def test_a_stream_goes_on_from_the_stored_position(stand: Stand) -> None:
@@ -81,6 +130,7 @@ def test_a_stream_goes_on_from_the_stored_position(stand: Stand) -> None:
 
 def test_work_for_a_partition_ends_before_it_is_let_go(stand: Stand) -> None:
     stand.assign(3, 5)
+    stand.take_over()
     stand.told.clear()
     stand.revoke(3)
     assert stand.told == ["drain [5]", "disown [3]"]
@@ -91,6 +141,7 @@ def test_what_is_held_already_is_not_taken_over_again(stand: Stand) -> None:
     stand.assign(3)
     stand.told.clear()
     stand.assign(3, 5)
+    stand.take_over()
     assert stand.told == ["own [5]", "resume [3, 5]"]
 
 
@@ -105,4 +156,5 @@ def test_a_partition_comes_back_after_it_was_let_go(stand: Stand) -> None:
     stand.revoke(3)
     stand.told.clear()
     stand.assign(3)
+    stand.take_over()
     assert stand.told == ["own [3]", "resume [3]"]
