@@ -5,9 +5,11 @@
 
 import argparse
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, get_args
 
@@ -16,6 +18,7 @@ from pydantic_settings import BaseSettings
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from adapters.streams.describing import asyncapi
 from domain.account import AccountEvent
 from domain.driver_link import Because, LinkEvent
 from domain.event import Event
@@ -26,6 +29,7 @@ from services.cli.app import app
 from services.distributed.settings import DistributedSettings
 from services.embedded.settings import EmbeddedSettings
 from services.projector.settings import TargetSettings
+from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, REPORTS
 from services.runtime.settings import PREFIX
 
 DOCS: Final = Path(__file__).parent
@@ -56,6 +60,7 @@ def pages() -> dict[Path, str]:
         reference / "commands.md": _page("Commands", "services/cli/", _commands()),
         reference / "events.md": _page("Stored events", "domain/", _events()),
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
+        reference / "asyncapi.json": _asyncapi(),
         DOCS / "adr" / "README.md": _page("Architecture decision records", "docs/adr/", _records()),
     }
 
@@ -174,6 +179,12 @@ def _records() -> Iterator[str]:
     for path in sorted((DOCS / "adr").glob("[0-9]*.md")):
         title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
         yield f"- [{title}]({path.name})"
+
+
+def _asyncapi() -> str:
+    topics = {ACCOUNTS: AccountEvent, CHANGES: PortalDriverEvent, DECISIONS: LinkEvent}
+    described = asyncapi({**topics, **dict.fromkeys(REPORTS, ReportEvent)}, version=version("driverlink"))
+    return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 
 
 def _sentences(text: str | None) -> Iterator[str]:

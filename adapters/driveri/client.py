@@ -1,6 +1,8 @@
 """Driveri's driver calls, each as one function. Source: driveri-python-sdk 1.0.0."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -18,6 +20,9 @@ PAGE_SIZE: Final = 200
 """The most drivers that Driveri puts on a page."""
 
 FIRST_PAGE: Final = MappingProxyType({"offset": "0", "limit": str(PAGE_SIZE), "showAll": "true"})
+_GOODBYE: Final = 2.0
+"""Seconds that Driveri has to take a token back when we end; a token that it does not take expires by itself."""
+
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
 
 
@@ -80,7 +85,8 @@ class DriveriClient:
 
     async def close(self) -> None:
         """Give our token back and close the connections."""
-        await self._tokens.let_go()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tokens.let_go(), _GOODBYE)
         await self._sender.close()
 
     async def _send(self, call: Call) -> httpx.Response:

@@ -23,4 +23,6 @@ def configure_logging(*, is_verbose: bool) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # it says many times a second that a broker is away, and at its finest quotes records, with personal data
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

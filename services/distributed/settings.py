@@ -1,13 +1,16 @@
 """The settings of the distributed shape, from the environment."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, PostgresDsn, SecretStr, model_validator
+from pydantic import Field, PostgresDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.projector.settings import TargetSettings
 from services.runtime.settings import PREFIX
+
+_SERVER = re.compile(r"[^,]+:\d{1,5}")
 
 _SECRETS = ("database_password", "kafka_password", "secret_key")
 
@@ -30,7 +33,9 @@ class DistributedSettings(TargetSettings):
         description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",
     )
     secret_key_file: Path | None = Field(default=None, description="A file that holds that key.")
-    kafka_servers: str = Field(default="", description="Kafka's bootstrap servers: `host:port`, with commas between.")
+    kafka_servers: str = Field(
+        default="", description="Kafka's bootstrap servers: `host:port`, with commas between; commands do without."
+    )
     kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
         default="plaintext", description="How Kafka is spoken to."
     )
@@ -74,6 +79,13 @@ class DistributedSettings(TargetSettings):
             if path:
                 given = {**given, name: _secret(Path(path), name)}
         return given
+
+    @field_validator("kafka_servers")
+    @classmethod
+    def _check_servers(cls, servers: str) -> str:
+        if servers and not all(map(_SERVER.fullmatch, servers.replace(" ", "").split(","))):
+            raise ValueError("write host:port, with commas between")
+        return servers
 
     @model_validator(mode="after")
     def _check_database(self) -> Self:

@@ -33,6 +33,7 @@ from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
 from services.runtime.relaying import Relay
 from services.runtime.service import Bell, Service
+from services.runtime.settings import WrongSettings
 from services.runtime.share import Share
 
 _CREDENTIALS = "credentials"
@@ -217,7 +218,9 @@ class Distributed:
 
 
 def to_kafka_access(settings: DistributedSettings) -> KafkaAccess:
-    """How Kafka is reached."""
+    """How Kafka is reached. Raises `WrongSettings` when it is not said where it is."""
+    if not settings.kafka_servers:
+        raise WrongSettings("DRIVERLINK_KAFKA_SERVERS is not set: it says where Kafka is, as host:port")
     return KafkaAccess(
         servers=tuple(each.strip() for each in settings.kafka_servers.split(",")),
         security=Security(settings.kafka_security),
