@@ -1,6 +1,6 @@
 """Which orders are due: newer than what is confirmed, under the account's present terms, fairly between accounts."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,7 +10,16 @@ from domain.driver_link import DeleteDecided
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.storing import Store, Unit
 from services.accounts.read_models import accounts_of
-from services.projector.read_models import DeliveryRow, Order, StartedCall, Task, WishedRow, from_json
+from services.projector.read_models import (
+    DeliveryRow,
+    Order,
+    StartedCall,
+    Task,
+    WishedRow,
+    drivers_of,
+    from_json,
+    place_of,
+)
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 
@@ -107,12 +116,10 @@ class Jobs:
         is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and order.fact != DeleteDecided.TOPIC)
         return Standing.DUE if is_allowed else Standing.VOID
 
-    def _due(self, room: int, busy: Collection[Driver], now: datetime) -> Iterator[_Due]:
+    def _due(self, room: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
         names = self._next_accounts(min(room, MOST_ACCOUNTS))
-        accounts = accounts_of(self._store, names)
-        for name in names:
-            account = accounts.get(name) or Account(account=AccountId(name))
-            yield from self._due_of(account, room // len(names), busy, now)
+        tasks = [task for name in names for task in self._due_of(name, room // len(names), busy, now)]
+        return self._with_orders(tasks) if tasks else []
 
     def _next_accounts(self, most: int) -> list[str]:
         waiting = sorted(filter(self._share.has, (str(name) for (name,) in self._store.count(Task, by=["account"]))))
@@ -121,24 +128,25 @@ class Jobs:
         self._served = chosen[-1] if chosen else ""
         return chosen
 
-    def _due_of(self, account: Account, share: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
-        where = {"account": str(account.account)}
-        tasks = self._store.select(Task, where, order_by="not_before", limit=share + len(busy))
-        free = [task for task in tasks if (account.account, task.driver) not in busy]
-        return self._with_orders(account, [task for task in free if task.not_before <= now.isoformat()][:share])
+    def _due_of(self, name: str, share: int, busy: Collection[Driver], now: datetime) -> list[Task]:
+        tasks = self._store.select(Task, {"account": name}, order_by="not_before", limit=share + len(busy))
+        free = [task for task in tasks if (task.account, task.driver) not in busy]
+        return [task for task in free if task.not_before <= now.isoformat()][:share]
 
-    def _with_orders(self, account: Account, tasks: Sequence[Task]) -> list[_Due]:
-        where = {"account": str(account.account), "driver": [task.driver for task in tasks]}
-        wished = {row.driver: from_json(row.body) for row in self._store.select(WishedRow, where) if row.is_open}
-        started = {row.driver: from_json(row.body) for row in self._store.select(StartedCall, where)}
-        answers = {row.driver: row.answers for row in self._store.select(DeliveryRow, where)}
+    def _with_orders(self, tasks: Sequence[Task]) -> list[_Due]:
+        """The tasks with all that is known of their links, by one query for each kind of thing."""
+        accounts = accounts_of(self._store, (task.account for task in tasks))
+        where = drivers_of((task.account, task.driver) for task in tasks)
+        wished = {place_of(row): from_json(row.body) for row in self._store.select(WishedRow, where) if row.is_open}
+        started = {place_of(row): from_json(row.body) for row in self._store.select(StartedCall, where)}
+        answers = {place_of(row): row.answers for row in self._store.select(DeliveryRow, where)}
         return [
             _Due(
                 task=task,
-                account=account,
-                wished=wished.get(task.driver),
-                started=started.get(task.driver),
-                answers=answers.get(task.driver, 0),
+                account=accounts.get(task.account) or Account(account=AccountId(task.account)),
+                wished=wished.get(place_of(task)),
+                started=started.get(place_of(task)),
+                answers=answers.get(place_of(task), 0),
             )
             for task in tasks
         ]

@@ -1,5 +1,6 @@
 """What a projector knows: the newest decision of each link, what was answered, and its target's roster."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -126,3 +127,14 @@ class StartedCall(Row):
     account: str
     driver: str
     body: dict[str, Any]
+
+
+def place_of(row: WishedRow | DeliveryRow | Task | StartedCall) -> tuple[str, str]:
+    """The account and the driver that a row is about."""
+    return row.account, row.driver
+
+
+def drivers_of(places: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """What to ask for to get the rows of all these accounts and drivers at once; others may be among them."""
+    wanted = set(places)
+    return {"account": sorted({account for account, _ in wanted}), "driver": sorted({driver for _, driver in wanted})}

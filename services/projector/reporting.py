@@ -7,15 +7,23 @@ from typing import assert_never
 
 from domain.driver_link import RenameDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
-from domain.identity import PortalDriverId, Target, delivery_stream
+from domain.identity import Target, delivery_stream
 from domain.ports import Answer, Done, Exists, Missing
 from domain.report import CallAnswered, Outcome
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit, Where
 from services.projector.calling import Withdrawn
-from services.projector.jobs import Driver, Job
+from services.projector.jobs import Job
 from services.projector.known import delivery_after, keys_of, shown_after, undelivered, unseen
-from services.projector.read_models import DeliveryRow, Order, RosterRow, StartedCall, Task
+from services.projector.read_models import (
+    DeliveryRow,
+    Order,
+    RosterRow,
+    StartedCall,
+    Task,
+    drivers_of,
+    place_of,
+)
 from services.runtime.clock import Clock
 
 _FIRST_DELAY, _LONGEST_DELAY = 2.0, 300.0
@@ -76,14 +84,8 @@ class Reporting:
 
     def _unanswered(self, results: Sequence[tuple[Job, Result]]) -> list[tuple[Job, Result]]:
         """The answers to calls that still count as started: a commit can have worked though nobody heard so."""
-        drivers: dict[str, list[str]] = {}
-        for job, _ in results:
-            drivers.setdefault(job.driver[0], []).append(job.driver[1])
-        started = {
-            (row.account, row.driver): row.body["decision"]
-            for account, its_drivers in drivers.items()
-            for row in self._store.select(StartedCall, {"account": account, "driver": its_drivers})
-        }
+        where = drivers_of(job.driver for job, _ in results)
+        started = {place_of(row): row.body["decision"] for row in self._store.select(StartedCall, where)}
         return [(job, result) for job, result in results if started.get(job.driver) == job.answered.decision]
 
 
@@ -95,22 +97,17 @@ class _Batch:
         self._store = store
         self._target = target
         self._now = now
-        self._deliveries: dict[Driver, DeliveryRow] = {}
-        self._deferred: dict[Driver, int] = {}
+        self._deliveries: dict[tuple[str, str], DeliveryRow] = {}
+        self._deferred: dict[tuple[str, str], int] = {}
         self._shown: dict[tuple[str, str], RosterRow] = {}
 
     def load(self, said: Sequence[tuple[Job, _Said]]) -> None:
-        """One query for each kind of thing and account."""
-        for account in sorted({job.driver[0] for job, _ in said}):
-            drivers = [job.driver[1] for job, _ in said if job.driver[0] == account]
-            keys = [key for job, each in said if job.driver[0] == account for key in each.keys]
-            where: Where = {"account": str(account), "driver": drivers}
-            for delivery in self._store.select(DeliveryRow, where):
-                self._deliveries[account, PortalDriverId(delivery.driver)] = delivery
-            for task in self._store.select(Task, where):
-                self._deferred[account, PortalDriverId(task.driver)] = task.deferred
-            for row in self._store.select(RosterRow, {"account": str(account), "key": keys}):
-                self._shown[account, row.key] = row
+        """One query for each kind of thing."""
+        where = drivers_of(job.driver for job, _ in said)
+        self._deliveries = {place_of(row): row for row in self._store.select(DeliveryRow, where)}
+        self._deferred = {place_of(row): row.deferred for row in self._store.select(Task, where)}
+        keys: Where = {"account": where["account"], "key": sorted({key for _, each in said for key in each.keys})}
+        self._shown = {(row.account, row.key): row for row in self._store.select(RosterRow, keys)}
 
     def add(self, job: Job, said: _Said) -> None:
         """Take over one answer."""
