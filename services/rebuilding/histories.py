@@ -1,6 +1,6 @@
 """The histories of a log, read once, page by page, for all who follow it: each as far as it has taken the log over."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.event import Event
@@ -18,8 +18,8 @@ Fold = Callable[[Store, Sequence[History]], Unit]
 """What to keep of a page of histories, given the store that is being made."""
 
 
-Taking = Callable[[Sequence[Record]], Sequence[Record]]
-"""Which of these records a service has taken over."""
+Taking = Callable[[Sequence[Record]], Callable[[Record], bool]]
+"""Given the records of a page, which of them a service has taken over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +32,22 @@ class Reader:
 
     def take(self, page: Sequence[Sequence[Record]]) -> None:
         """Fold a page of histories into the store that is being made."""
-        histories = [history for records in page if (history := _history(self.taking(records)))]
+        is_taken = self.taking([record for records in page for record in records])
+        histories = [history for records in page if (history := _history(filter(is_taken, records)))]
         unit = Unit()
         for fold in self.folds if histories else ():
             unit.add(fold(self.beside, histories))
         self.beside.commit(unit)
 
 
-def _history(records: Sequence[Record]) -> History:
+def _history(records: Iterable[Record]) -> History:
     return [(record.position, record.event) for record in records if record.event is not None]
 
 
 def reader(store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> Reader:
     """A service's part in the reading of a log, be it its own or one that it follows, `may_repeat` as in `Feed`."""
     if log is store:
-        return Reader(beside=beside, folds=folds, taking=lambda records: records)
+        return Reader(beside=beside, folds=folds, taking=lambda _: lambda _: True)
     dead = _dead(store, log.log.name)
     taking = _by_version(store, dead) if may_repeat else _by_position(store.position(log.log.name), dead)
     return Reader(beside=beside, folds=folds, taking=taking)
@@ -58,19 +59,20 @@ def _dead(store: Store, log: str) -> frozenset[int]:
 
 
 def _by_position(end: int, dead: frozenset[int]) -> Taking:
-    return lambda records: [each for each in records if each.position <= end and each.position not in dead]
+    return lambda _: lambda record: record.position <= end and record.position not in dead
 
 
 def _by_version(store: Store, dead: frozenset[int]) -> Taking:
-    def taking(records: Sequence[Record]) -> Sequence[Record]:
-        heard = last_heard(store, records)
-        return [
-            record
-            for record in records
-            if version_of(record)[1] <= heard.get(version_of(record)[0], 0) and record.position not in dead
-        ]
+    def taking(page: Sequence[Record]) -> Callable[[Record], bool]:
+        heard = last_heard(store, page)
+        return lambda record: record.position not in dead and _is_heard(record, heard)
 
     return taking
+
+
+def _is_heard(record: Record, heard: Mapping[str, int]) -> bool:
+    originator, version = version_of(record)
+    return version <= heard.get(originator, 0)
 
 
 def read(log: Store, readers: Sequence[Reader]) -> Iterator[int]:
