@@ -51,4 +51,5 @@ def to_app(installation: Installation) -> Starlette:
 
 
 async def _refuse(_: Request, refused: Exception) -> Response:
-    return JSONResponse({"error": str(refused)}, _STATUS[type(refused)])
+    status = next(status for kind, status in _STATUS.items() if isinstance(refused, kind))
+    return JSONResponse({"error": str(refused)}, status)

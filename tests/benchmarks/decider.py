@@ -1,21 +1,21 @@
 """The decider on PostgreSQL: changes from Kafka to stored decisions, beside what the library and the database can do.
 
-An account on both targets, all of whose drivers are linked; each change updates another one of them. In each lap the
-same is done one change a commit, and as many decisions as the batches led to are stored by the library alone.
+One account, Sync Drivers on for both targets, a change for each driver: that all of them are created, as after an
+import; then, when the targets have them, that all of them are updated. In each lap the same is done to some of the
+drivers one change a commit, and the decisions of the others are stored once more by the library alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from statistics import median
-from time import perf_counter
 
-from eventsourcing.persistence import StoredEvent, Tracking
-from eventsourcing.postgres import PostgresProcessRecorder
+from eventsourcing.persistence import StoredEvent
 
-from adapters.store.connecting import Datastore, connect
-from adapters.store.mapping import new_mapper
+from adapters.store.mapping import to_stored_event
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
 from domain.driver_link import Decision
@@ -30,21 +30,30 @@ from services.runtime.service import Bell, Service
 from services.runtime.share import Share
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import AT, Fleet, confirmed
-from tests.benchmarks.taking import Sipped, Step, Topic
+from tests.benchmarks.raw import raw_seconds
+from tests.benchmarks.sampling import sampled
+from tests.benchmarks.servers import Servers
+from tests.benchmarks.taking import Following, Sipped, Step, Topic
+from tests.benchmarks.telling import Telling
 
 LAPS = 3
-DRIVERS = 4_000
-SINGLE = 300
-"""Changes of a lap that are decided one at a time."""
+DRIVERS = 3_000
+SINGLE = 200
+"""Drivers of a lap whose changes are decided one at a time."""
+
+TO_SINGLE = 12.0
+TO_RAW = 0.5
 
 _SCHEMA = "decider"
-_RAW = "raw"
+_EDITIONS = {"creates": 1, "updates": 2}
+_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lap:
     """What one lap came to, in changes and decisions a second."""
 
+    kind: str
     changes: float
     decisions: float
     single: float
@@ -52,101 +61,139 @@ class Lap:
 
 
 class Laps:
-    """A decider on a database of its own, whose handlers are those of the product."""
+    """The product's own handlers on a database of their own."""
 
-    def __init__(self, url: str, servers: str) -> None:
-        self._url = url
-        self._servers = servers
-        migrate(url, "", {_SCHEMA: wiring.ROWS})
-        self.store = PostgresStore(url, "", schema=_SCHEMA, log_name=DECISIONS, rows=wiring.ROWS)
-        self._decider = Decider(self.store, _now, Share())
+    def __init__(self, servers: Servers) -> None:
+        self._url = servers.database()
+        self._kafka = servers.kafka
+        migrate(self._url, "", {_SCHEMA: wiring.ROWS})
+        self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=wiring.ROWS)
+        self._decider = Decider(self._store, _now, Share())
 
-    async def run(self, number: int) -> Lap:
+    async def run(self, number: int) -> Sequence[Lap]:
         """One lap, with an account of its own."""
-        fleet = Fleet(account=AccountId(f"lap-{number}"), drivers=DRIVERS + SINGLE)
-        self.link(fleet)
-        changes = [*fleet.updated_only]
+        fleet = self._opted_in(number)
+        laps = []
+        for kind, edition in _EDITIONS.items():
+            before, changes = self._store.log.end(), [*fleet.changes(edition)]
+            laps.append(await self._lap(f"{kind}_{number}", kind, changes))
+            self._confirm(before)
+        return laps
+
+    async def profiles(self, number: int) -> Mapping[str, str]:
+        """Where the time goes of what is decided in batches."""
+        fleet, profiles = self._opted_in(number), {}
+        for kind, edition in _EDITIONS.items():
+            before = self._store.log.end()
+            with sampled() as sampler:
+                await self._seconds([*fleet.changes(edition)], self._in_batches)
+            profiles[f"decider, {kind}"] = sampler.text()
+            self._confirm(before)
+        return profiles
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+    async def _lap(self, name: str, kind: str, changes: Sequence[Event]) -> Lap:
         single = await self._seconds(changes[:SINGLE], self._one_by_one)
-        before = self.store.log.end()
+        before = self._store.log.end()
         batched = await self._seconds(changes[SINGLE:], self._in_batches)
         decided = self._stored_behind(before)
-        raw = raw_seconds(self._url, f"{_RAW}_{number}", decided)
+        raw = await asyncio.to_thread(raw_seconds, self._url, f"raw_{name}", decided)
         return Lap(
-            changes=DRIVERS / batched, decisions=len(decided) / batched, single=SINGLE / single, raw=len(decided) / raw
+            kind=kind,
+            changes=(len(changes) - SINGLE) / batched,
+            decisions=len(decided) / batched,
+            single=SINGLE / single,
+            raw=len(decided) / raw,
         )
 
-    def link(self, fleet: Fleet) -> None:
-        """Let every driver of this fleet be linked on both targets."""
+    def _opted_in(self, number: int) -> Fleet:
+        fleet = Fleet(account=AccountId(f"lap-{number}"), drivers=DRIVERS + SINGLE)
         self._take(self._decider.on_accounts, fleet.account_events)
         self._take(self._decider.on_reports, fleet.walks)
         while self._decider.catch_up():
             pass
-        for some in _batches(fleet.created):
-            before = self.store.log.end()
-            self._take(self._decider.on_changes, some)
-            decisions = [each.event for each in self.store.log.read(before, 4 * BATCH)]
-            self._take(self._decider.on_reports, [*confirmed(e for e in decisions if isinstance(e, Decision))])
+        return fleet
+
+    def _confirm(self, before: int) -> None:
+        """Let the targets do everything that was decided since."""
+        events = [record.event for record in self._store.log.read(before, _ALL)]
+        for some in _batches(confirmed(event for event in events if isinstance(event, Decision))):
+            self._take(self._decider.on_reports, some)
 
     def _take(self, handler: Callable[[Sequence[tuple[int, Event]]], Unit], events: Sequence[Event]) -> None:
-        self.store.commit(handler([*enumerate(events, 1)]))
+        self._store.commit(handler([*enumerate(events, 1)]))
 
-    async def _seconds(self, changes: Sequence[Event], following: Callable[[Topic, Stream], Step]) -> float:
-        topic = Topic(self._servers)
+    async def _seconds(self, changes: Sequence[Event], following: Following) -> float:
+        topic = Topic(self._kafka)
         await topic.fill(changes)
-        return await topic.taken_over(self.store, lambda stream: following(topic, stream))
+        return await topic.taken_over(self._store, following)
 
-    def _one_by_one(self, _: Topic, stream: Stream) -> Step:
+    def _one_by_one(self, stream: Stream) -> Step:
         feed = Feed(stream=Sipped(stream), handler=self._decider.on_changes, may_repeat=True)
-        return Follower(feed, self.store, _now).step
+        return Follower(feed, self._store, _now).step
 
-    def _in_batches(self, topic: Topic, stream: Stream) -> Step:
+    def _in_batches(self, stream: Stream) -> Step:
         service = Service(
             "decider",
-            store=self.store,
+            store=self._store,
             clock=_now,
             bell=Bell(),
-            handlers={topic.name: self._decider.on_changes},
+            handlers={stream.name.split("/")[1]: self._decider.on_changes},
             chores=[self._decider.look_again, self._decider.catch_up],
         )
         service.follow([stream], may_repeat=True)
         return service.step
 
     def _stored_behind(self, position: int) -> list[StoredEvent]:
-        mapper = new_mapper()
-        records = self.store.log.read(position, 4 * DRIVERS)
-        return [mapper.to_stored_event(record.event) for record in records if record.event]
+        records = self._store.log.read(position, _ALL)
+        return [to_stored_event(record.id, record.topic, record.body) for record in records]
 
 
-def raw_seconds(url: str, schema: str, events: Sequence[StoredEvent]) -> float:
-    """The seconds in which the library's own recorder stores these events, in batches, with tracking and no more."""
-    with closing(connect(url, "")) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}".encode())
-    with closing(Datastore(url, "", schema)) as datastore:
-        recorder = PostgresProcessRecorder(datastore)
-        recorder.create_table()
-        began = perf_counter()
-        for at, some in enumerate(_batches(events), 1):
-            recorder.insert_events(some, tracking=Tracking("raw", at))
-        return perf_counter() - began
+def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
+    """The median of each figure over all laps."""
+    done, laps = telling("decider", LAPS), list[Lap]()
+    with closing(Laps(servers)) as running:
+        for number in range(LAPS):
+            laps += asyncio.run(running.run(number))
+            done(number + 1)
+    return [
+        finding for kind in _EDITIONS for finding in _to_findings(kind, [each for each in laps if each.kind == kind])
+    ]
 
 
-def to_findings(laps: Sequence[Lap]) -> Iterator[Finding]:
-    """What the laps come to: the median of each figure."""
+def profiles(servers: Servers, _: Telling) -> Mapping[str, str]:
+    """Where the time goes."""
+    with closing(Laps(servers)) as running:
+        return asyncio.run(running.profiles(LAPS))
+
+
+def _to_findings(kind: str, laps: Sequence[Lap]) -> Iterator[Finding]:
     figures = {
-        "changes a second": median(lap.changes for lap in laps),
+        f"{kind} a second": median(lap.changes for lap in laps),
         "decisions a second": median(lap.decisions for lap in laps),
-        "changes a second, one at a time": median(lap.single for lap in laps),
+        f"{kind} a second, one at a time": median(lap.single for lap in laps),
         "decisions a second, stored by the library alone": median(lap.raw for lap in laps),
     }
-    single, raw = (median(ratios) for ratios in ([l.changes / l.single for l in laps], [l.decisions / l.raw for l in laps]))
-    yield Finding(what="decider, to one at a time", measured=single, budget=12, bound=Bound.AT_LEAST, behind=figures)
-    yield Finding(what="decider, to the raw insert", measured=raw, budget=0.5, bound=Bound.AT_LEAST, behind=figures)
+    to_single, to_raw = (
+        median(lap.changes / lap.single for lap in laps),
+        median(lap.decisions / lap.raw for lap in laps),
+    )
+    yield _finding(f"decider, {kind}: to one change a commit", to_single, TO_SINGLE, figures)
+    yield _finding(f"decider, {kind}: to the raw insert", to_raw, TO_RAW, figures)
 
 
-def _now():
-    return AT
+def _finding(what: str, measured: float, budget: float, figures: Mapping[str, float]) -> Finding:
+    return Finding(what=what, measured=measured, budget=budget, bound=Bound.AT_LEAST, unit="times", behind=figures)
 
-def _batches(events):
+
+def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
     remaining = iter(events)
     while some := list(islice(remaining, BATCH)):
         yield some
+
+
+def _now() -> datetime:
+    return AT

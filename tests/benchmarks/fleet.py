@@ -1,9 +1,8 @@
-"""An account with drivers of whom everything is known, and what is heard of them: all made up, and always the same."""
+"""An account and its drivers, and what is heard of them: all made up, and always the same."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
 from domain.driver_link import Decision
@@ -17,7 +16,7 @@ MASTER_USER = "jane"
 
 
 def profile(number: int, *, edition: int = 1) -> dict[str, str]:
-    """Everything that the Portal can state of a driver; another edition differs in a field that both targets have."""
+    """Everything that the Portal can state of a driver; editions differ in a field that both targets have."""
     return {
         "first_name": f"First {number}",
         "last_name": f"Last {number} {edition}",
@@ -54,13 +53,9 @@ class Fleet:
     @property
     def account_events(self) -> tuple[AccountEvent, ...]:
         """That there is the account, and that its Master User has turned Sync Drivers on."""
-        nobody = Account(account=self.account)
-        modes = dict.fromkeys(Target, Mode.FULL)
-        asking = partial(Request, at=AT)
-        added = asking(by="operator").add(
-            nobody, tier=Tier.PRO, master_user=MASTER_USER, account_manager="bob", modes=modes
-        )
-        return (*added, *asking(by=MASTER_USER).turn_on(apply(nobody, added[0])))
+        added = added_by(Request(by="operator", at=AT), Account(account=self.account))
+        known = apply(Account(account=self.account), added[0])
+        return (*added, *Request(by=MASTER_USER, at=AT).turn_on(known))
 
     @property
     def walks(self) -> tuple[WalkCompleted, ...]:
@@ -68,22 +63,15 @@ class Fleet:
         terms = self.account_events[-1].originator_version
         return tuple(self._walk(target, terms) for target in Target)
 
-    @property
-    def created(self) -> Iterator[PortalDriverEvent]:
-        """That each driver was created in the Portal."""
+    def changes(self, edition: int) -> Iterator[PortalDriverEvent]:
+        """That each driver was created in the Portal (edition 1), or updated after that."""
         for number in self.numbers:
-            yield from self._changed(number)
+            yield from self._changed(number, edition)
 
-    @property
-    def updated_only(self) -> Iterator[PortalDriverEvent]:
-        """That each driver was updated after that."""
-        for number in self.numbers:
-            yield from self._changed(number, *self._changed(number))
-
-    def _changed(self, number: int, *before: PortalDriverEvent) -> Sequence[PortalDriverEvent]:
-        driver = PortalDriver(account=self.account, driver=self.driver(number))
-        known = replay(driver, before)
-        return Statement(at=AT, source="api").present(known, profile(number, edition=known.version + 1))
+    def _changed(self, number: int, edition: int) -> Sequence[PortalDriverEvent]:
+        unknown = PortalDriver(account=self.account, driver=self.driver(number))
+        known = replay(unknown, self._changed(number, edition - 1)) if edition > 1 else unknown
+        return Statement(at=AT, source="api").present(known, profile(number, edition=edition))
 
     def _walk(self, target: Target, terms: int) -> WalkCompleted:
         return WalkCompleted(
@@ -97,8 +85,14 @@ class Fleet:
         )
 
 
+def added_by(operator: Request, unknown: Account, mode: Mode = Mode.FULL) -> tuple[AccountEvent, ...]:
+    """What an operator does to make an account known, with the same mode for both targets."""
+    modes = dict.fromkeys(Target, mode)
+    return operator.add(unknown, tier=Tier.PRO, master_user=MASTER_USER, account_manager="bob", modes=modes)
+
+
 def confirmed(decisions: Iterable[Decision]) -> Iterator[CallAnswered]:
-    """That the targets did all that was decided, and gave those a key who came without one."""
+    """That the targets did what was decided; whoever came without a key got the number of the driver."""
     for decision in decisions:
         account, target = AccountId(decision.account), Target(decision.target)
         driver = PortalDriverId(decision.driver)
@@ -111,10 +105,15 @@ def confirmed(decisions: Iterable[Decision]) -> Iterator[CallAnswered]:
             driver=driver,
             decision=decision.originator_version,
             outcome=Outcome.CONFIRMED,
-            key=decision.wished_key or Key(decision.driver.rpartition("-")[2]),
+            key=decision.wished_key or key_of(driver),
             active=True,
             profile=decision.profile,
             left=None,
             reason="",
             detail="",
         )
+
+
+def key_of(driver: str) -> Key:
+    """The key that a target gives to a driver who came without one."""
+    return Key(driver.rpartition("-")[2])

@@ -1,10 +1,12 @@
 """A topic of Kafka, and how long it takes until a service's process has taken it over."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from threading import Event as Signal
 from time import perf_counter
+from typing import Any
 from uuid import uuid4
 
 from adapters.store.mapping import new_mapper, to_record
@@ -22,7 +24,10 @@ from services.runtime.following import BATCH
 Step = Callable[[], int]
 """Takes over what there is, at most a batch; how many records that were."""
 
-_PATIENCE = 60.0
+Following = Callable[[Stream], Step]
+"""What a service does with a stream that it is given."""
+
+_PATIENCE = 120.0
 
 
 class Sipped:
@@ -63,16 +68,19 @@ class Topic:
         await publisher.close()
         self._records = len(records)
 
-    async def taken_over(self, store: PostgresStore, following: Callable[[Stream], Step]) -> float:
-        """The seconds from when the partition is ours until all of it is taken over, by the steps of a follower."""
+    async def taken_over(self, store: PostgresStore, following: Following) -> float:
+        """The seconds from when the partition is ours until all of it is taken over."""
         taking = _Taking(store, following, self._records)
         subscription = Subscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
         member = asyncio.create_task(KafkaMember(self._access, subscription, taking).run())
         try:
-            await asyncio.wait({member, taking.seconds}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            return member.result() or 0.0 if member.done() else taking.seconds.result()
+            waited: set[asyncio.Future[Any]] = {member, taking.seconds}
+            await asyncio.wait(waited, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if member.done():
+                await member
+            return taking.seconds.result()
         finally:
-            taking.is_over = True
+            taking.give_up()
             member.cancel()
             with suppress(asyncio.CancelledError):
                 await member
@@ -81,13 +89,13 @@ class Topic:
 class _Taking:
     """What a process does with its partition: it takes the partition over, then its records, in a thread."""
 
-    def __init__(self, store: PostgresStore, following: Callable[[Stream], Step], records: int) -> None:
+    def __init__(self, store: PostgresStore, following: Following, records: int) -> None:
         self.seconds: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self.is_over = False
         self._store = store
         self._following = following
         self._records = records
         self._arrived = Signal()
+        self._is_over = False
         self._work: asyncio.Task[None] | None = None
 
     async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
@@ -106,15 +114,25 @@ class _Taking:
         """There is something to read."""
         self._arrived.set()
 
+    def give_up(self) -> None:
+        """Take over no more."""
+        self._is_over = True
+        self._arrived.set()
+
     async def _take_over(self, step: Step) -> None:
         self.seconds.set_result(await asyncio.to_thread(self._timed, step))
 
     def _timed(self, step: Step) -> float:
+        # A service's process does not hold all of a fleet, for its garbage collector to look through.
+        gc.collect()
+        gc.freeze()
         began, taken = perf_counter(), 0
-        while taken < self._records and not self.is_over:
+        while taken < self._records and not self._is_over:
             self._arrived.clear()
             done = step()
             taken += done
             if not done:
-                self._arrived.wait(1.0)
-        return perf_counter() - began
+                self._arrived.wait()
+        seconds = perf_counter() - began
+        gc.unfreeze()
+        return seconds
