@@ -1,7 +1,7 @@
 """The facts for one decision, and the row of the situations table that they lead to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,8 +32,8 @@ class Facts:
     link: DriverLink
     ledger: Ledger
     linked: TargetDriver | None
-    found: TargetDriver | None = None
-    contest: Contest | None = None
+    found: TargetDriver | None
+    contest: Contest | None
 
     @property
     def restated(self) -> tuple[str, ...]:
@@ -77,27 +77,26 @@ class Case:
 
 def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
     """Look everything up that the decision on this link depends on."""
-    facts = Facts(wish=wish, link=link, ledger=ledger, linked=ledger.roster.shown(link.key))
+    linked, found, contest = ledger.roster.shown(link.key), None, None
     if wish.is_wanted and not wish.is_unkeyed:
-        facts = _with_match(facts)
-        facts = replace(facts, wish=ledger.yielded(wish, facts.found))
-    portal = Portal.WANTS if wish.is_wanted else Portal.DELETED
-    linked = _linked(facts)
-    return Case(facts=facts, row=row_for(portal, linked, _SHOWN[portal, linked](facts)), cause=cause)
+        found, contest = _matched(wish, linked, ledger)
+        wish = ledger.yielded(wish, found)
+    facts = Facts(wish=wish, link=link, ledger=ledger, linked=linked, found=found, contest=contest)
+    portal, live = Portal.WANTS if wish.is_wanted else Portal.DELETED, _linked(facts)
+    return Case(facts=facts, row=row_for(portal, live, _SHOWN[portal, live](facts)), cause=cause)
 
 
-def _with_match(facts: Facts) -> Facts:
-    wish, ledger = facts.wish, facts.ledger
-    if wish.key is None and facts.linked is not None:
-        return replace(facts, found=facts.linked, contest=ledger.contest(wish, facts.linked))
+def _matched(wish: Wish, linked: TargetDriver | None, ledger: Ledger) -> tuple[TargetDriver | None, Contest | None]:
+    """Who answers to the wish, and why it cannot have them."""
+    if wish.key is None and linked is not None:
+        return linked, ledger.contest(wish, linked)
     match = ledger.roster.match(wish.marks)
     if match is None:
-        return replace(facts, contest=ledger.contest(wish, None))
+        return None, ledger.contest(wish, None)
     if len(match.candidates) > 1:
         ambiguous = Contest(mark=match.mark, holder=None, candidates=len(match.candidates))
-        return replace(facts, contest=ledger.contest(wish, None) or ambiguous)
-    found = match.candidates[0]
-    return replace(facts, found=found, contest=ledger.contest(wish, found))
+        return None, ledger.contest(wish, None) or ambiguous
+    return match.candidates[0], ledger.contest(wish, match.candidates[0])
 
 
 def _linked(facts: Facts) -> Linked:

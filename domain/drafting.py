@@ -47,7 +47,11 @@ def origin(link: DriverLink, at: datetime) -> LinkOrigin:
 
 def in_sequence(link: DriverLink, events: Iterable[LinkEvent]) -> tuple[LinkEvent, ...]:
     """The same facts, numbered one after the other from the link's next version on."""
-    return tuple(replace(event, originator_version=link.version + step) for step, event in enumerate(events, 1))
+    return tuple(_numbered(event, link.version + step) for step, event in enumerate(events, 1))
+
+
+def _numbered(event: LinkEvent, version: int) -> LinkEvent:
+    return event if event.originator_version == version else replace(event, originator_version=version)
 
 
 def said(

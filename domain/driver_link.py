@@ -226,53 +226,78 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
     """The link after this fact."""
     match event:
         case Decision():
-            link = _decided(link, event)
-        case Parked():
-            link = _parked(link, event)
-        case Released():
-            link = replace(link, parked=None, refused=None, waits_for="")
+            return _decided(link, event)
         case Confirmed() | Refused():
-            link = _answered(link, event)
+            return _answered(link, event)
+        case Parked():
+            return _parked(link, event)
+        case Released():
+            return replace(link, version=event.originator_version, parked=None, refused=None, waits_for="")
         case DeleteHeld() | HoldJudged() | DeleteRecalled():
-            link = _held(link, event)
+            return _held(link, event)
     return replace(link, version=event.originator_version)
 
 
 def _decided(link: DriverLink, event: Decision) -> DriverLink:
-    link = replace(link, pending=event, unanswered=(*link.unanswered, event), waits_for=event.waits_for)
-    return replace(link, refused=None, parked=None, held=None)
+    return replace(
+        link,
+        version=event.originator_version,
+        pending=event,
+        unanswered=(*link.unanswered, event),
+        refused=None,
+        parked=None,
+        held=None,
+        waits_for=event.waits_for,
+    )
 
 
 def _parked(link: DriverLink, event: Parked) -> DriverLink:
-    link = replace(link, pending=None, parked=event, held=None, waits_for=event.waits_for)
-    return replace(link, refused=link.refused if event.reason == REFUSED else None, corrections=0)
+    return replace(
+        link,
+        version=event.originator_version,
+        pending=None,
+        refused=link.refused if event.reason == REFUSED else None,
+        corrections=0,
+        parked=event,
+        held=None,
+        waits_for=event.waits_for,
+    )
 
 
 def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> DriverLink:
+    version = event.originator_version
     match event:
         case DeleteHeld():
-            return replace(link, pending=None, refused=None, parked=None, held=event, waits_for="")
+            return replace(link, version=version, pending=None, refused=None, parked=None, held=event, waits_for="")
         case DeleteRejected():
-            return replace(link, held=None, let_stay=link.held.sequence if link.held else 0)
+            return replace(link, version=version, held=None, let_stay=link.held.sequence if link.held else 0)
         case _:
-            return replace(link, held=None, let_stay=0)
+            return replace(link, version=version, held=None, let_stay=0)
 
 
 def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
     answers = link.answers + 1 if event.decision else link.answers
-    stood = link.standing(event.decision)
-    link = replace(link, answers=answers, pending=None, unanswered=())
-    if isinstance(event, Refused) and event.is_correction:
-        return replace(link, refused=None, corrections=link.corrections + 1)
     if isinstance(event, Refused):
-        return replace(link, refused=stood, corrections=0)
+        return replace(
+            link,
+            version=event.originator_version,
+            answers=answers,
+            pending=None,
+            unanswered=(),
+            refused=None if event.is_correction else link.standing(event.decision),
+            corrections=link.corrections + 1 if event.is_correction else 0,
+        )
     return replace(
         link,
-        refused=None,
-        corrections=0,
+        version=event.originator_version,
         key=Key(event.key) if event.key else None,
         confirmed=event.profile if event.key else None,
         unlike=tuple(event.unlike),
+        answers=answers,
+        pending=None,
+        unanswered=(),
+        refused=None,
+        corrections=0,
         waits_for=link.waits_for if event.key or link.parked else "",
     )
 

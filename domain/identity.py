@@ -1,6 +1,7 @@
 """Who is who: accounts, portal drivers, targets, keys, and the ids derived from them."""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 from uuid import UUID, uuid5
 
@@ -19,6 +20,7 @@ class Target(StrEnum):
     MOTIVE = "motive"
 
 
+@lru_cache(maxsize=4096)
 def _stream_id(*parts: str) -> UUID:
     return uuid5(_NAMESPACE, "\x1f".join(parts))
 

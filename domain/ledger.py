@@ -1,6 +1,6 @@
 """What must hold across the links of one account on one target, as one batch sees it and changes it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from domain.driver_link import Decision, DeleteDecided, DriverLink
@@ -53,9 +53,15 @@ class Ledger:
         self.target = target
         self.roster = roster or Roster(target)
         self.guard = guard or Guard()
-        self._claimed = dict(claimed or {})
+        self._claimed_before = dict(claimed or {})
+        self._claimed = dict(self._claimed_before)
         self._waiting = dict(waiting or {})
         self._linked = dict(linked or {})
+
+    @property
+    def moved(self) -> Set[str]:
+        """The marks that another portal driver has than at first, or nobody any more."""
+        return {mark for mark, _ in self._claimed.items() ^ self._claimed_before.items()}
 
     def holder(self, mark: str) -> PortalDriverId | None:
         """The portal driver that has this mark for itself."""

@@ -34,6 +34,10 @@ def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:
     return {field: profile[field] for field in fields if field in profile}
 
 
+def _is_same(field: str, text: str, other: str) -> bool:
+    return text == other or _comparable(field, text) == _comparable(field, other)
+
+
 def _comparable(field: str, text: str) -> str:
     if field == "phone":
         return "".join(character for character in text if character.isdigit())[-10:]
@@ -48,6 +52,6 @@ def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -
         sorted(
             field
             for field, text in wished.items()
-            if field not in unreadable and _comparable(field, text) != _comparable(field, shown.get(field, ""))
+            if field not in unreadable and not _is_same(field, text, shown.get(field, ""))
         )
     )

@@ -1,6 +1,6 @@
 """What we last saw of a target's drivers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from domain.identity import Key, Target
@@ -39,6 +39,11 @@ class Roster:
         for driver in shown:
             for mark in claims(target, driver.key, driver.profile):
                 self._by_mark.setdefault(mark, {})[driver.key] = driver
+
+    @property
+    def marks(self) -> Set[str]:
+        """Every mark to which somebody in it answers, or that somebody in it has for itself alone."""
+        return self._by_mark.keys()
 
     def shown(self, key: Key | None) -> TargetDriver | None:
         """The target driver of this key, if the target showed one."""

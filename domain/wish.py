@@ -45,7 +45,7 @@ _LICENCE: Mapping[Target, tuple[str, ...]] = {
     Target.MOTIVE: ("licence_number", "licence_state"),
 }
 _YIELDING = "driveri_driver_id"
-_PERSONAL = frozenset({"email", "licence"})
+_KEY = "key:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,8 @@ class Wish:
     """What one target shall show for one portal driver.
 
     `is_wanted` is false when the Portal has deleted the driver. `key` is the Driveri DriverID wished; None in Motive,
-    which gives its own. `marks` are in the order in which they are tried. `waits_for` names a mark that another
-    driver holds, so that the wish had to leave it out for now.
+    which gives its own. `marks` are in the order in which they are tried. `yielding_mark` is one that the wish can do
+    without while another driver holds it, and `waits_for` the one that it left out for that reason; empty for none.
     """
 
     account: AccountId
@@ -65,6 +65,7 @@ class Wish:
     key: Key | None
     profile: Profile
     marks: tuple[str, ...]
+    yielding_mark: str
     waits_for: str = ""
 
     @property
@@ -72,15 +73,10 @@ class Wish:
         """Whether the Portal gives nothing by which the target could name the driver."""
         return self.target is Target.DRIVERI and self.key is None
 
-    @property
-    def yielding_mark(self) -> str:
-        """The mark that the wish can do without while another driver holds it; empty if it has none."""
-        return yielding_mark(self.target, self.profile)
-
     def without_yielding_mark(self) -> "Wish":
         """The same wish without the value that another driver holds."""
         profile = {field: text for field, text in self.profile.items() if field != _YIELDING}
-        return replace(self, profile=profile, waits_for=self.yielding_mark)
+        return replace(self, profile=profile, yielding_mark="", waits_for=self.yielding_mark)
 
 
 def to_wish(
@@ -99,6 +95,7 @@ def to_wish(
         key=key,
         profile=owned,
         marks=marks(target, key, owned),
+        yielding_mark=yielding_mark(target, owned),
     )
 
 
@@ -116,7 +113,12 @@ def _whole_licence(target: Target, profile: dict[str, str]) -> dict[str, str]:
 
 def key_mark(target: Target, key: Key) -> str:
     """The mark that the key itself is; Driveri's ids are compared without regard to case."""
-    return f"key:{key.casefold()}" if target is Target.DRIVERI else f"key:{key}"
+    return f"{_KEY}{key.casefold()}" if target is Target.DRIVERI else f"{_KEY}{key}"
+
+
+def is_key_mark(mark: str) -> bool:
+    """Whether this is the mark of a key: at most one target driver answers to it, whose own it is."""
+    return mark.startswith(_KEY)
 
 
 def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
@@ -125,35 +127,38 @@ def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
         return (key_mark(target, key),) if key else ()
     found = (
         key and key_mark(target, key),
-        _mark("portal", profile, "portal_driver_id"),
-        _mark("ref", profile, "ref_id"),
-        _mark("email", profile, "email"),
-        _mark("licence", profile, "licence_number", "licence_state"),
+        _mark("portal", profile.get("portal_driver_id")),
+        _mark("ref", profile.get("ref_id")),
+        _sealed_mark("email", profile.get("email")),
+        _sealed_mark("licence", _licence(profile)),
     )
-    return tuple(mark for mark in found if mark)
+    return tuple(filter(None, found))
 
 
 def yielding_mark(target: Target, profile: Profile) -> str:
     """The mark of the value that must be unique in Motive, though nobody is recognised by it: the DriverID."""
-    return _mark("driverid", profile, _YIELDING) if target is Target.MOTIVE else ""
+    return _mark("driverid", profile.get(_YIELDING)) if target is Target.MOTIVE else ""
 
 
 def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
     """Every mark that one portal driver has for itself alone while a target shows, or shall show, this."""
     yielding = yielding_mark(target, profile)
-    return frozenset((*marks(target, key, profile), *((yielding,) if yielding else ())))
+    found = marks(target, key, profile)
+    return frozenset((*found, yielding)) if yielding else frozenset(found)
 
 
-def _mark(kind: str, profile: Profile, *fields: str) -> str:
-    values = [profile.get(field, "") for field in fields]
-    if not all(values):
-        return ""
-    text = "/".join(values).casefold()
-    return f"{kind}:{_sealed(text) if kind in _PERSONAL else text}"
+def _mark(kind: str, text: str | None) -> str:
+    return f"{kind}:{text.casefold()}" if text else ""
 
 
-def _sealed(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:24]
+def _sealed_mark(kind: str, text: str | None) -> str:
+    """The mark of something personal: only a digest of it."""
+    return f"{kind}:{sha256(text.casefold().encode()).hexdigest()[:24]}" if text else ""
+
+
+def _licence(profile: Profile) -> str:
+    number, state = profile.get("licence_number"), profile.get("licence_state")
+    return f"{number}/{state}" if number and state else ""
 
 
 def to_change(target: Target, wished: Profile, shown: Profile) -> tuple[str, ...]:

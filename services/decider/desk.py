@@ -1,6 +1,6 @@
 """Where the links of one account on one target are decided, with everything loaded that a batch needs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -8,10 +8,10 @@ from typing import TypeVar
 from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
-from domain.ledger import Ledger, claimable_by, claims_of
+from domain.ledger import Ledger, claimable_by
 from domain.roster import Roster
 from domain.storing import Row, Store, Unit, Where
-from domain.wish import Wish, key_mark
+from domain.wish import Wish, is_key_mark, key_mark
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -21,7 +21,6 @@ from services.decider.read_models import (
     RosterRow,
     to_delete_row,
     to_link_row,
-    to_roster_marks,
     to_target_driver,
 )
 from services.decider.sightings import RosterChanges
@@ -56,11 +55,10 @@ class Desk:
         marks = {mark for wish in wishes for mark in (*wish.marks, wish.yielding_mark) if mark}
         marks |= {key_mark(self._target, link.key) for link in links.values() if link.key}
         roster = self._shown(marks)
-        marks |= {each.mark for row in roster for each in to_roster_marks(row)}
-        claimed = self._claims(marks.union(*map(claimable_by, links.values())))
+        claimed = self._claims(marks.union(roster.marks, *map(claimable_by, links.values())))
         self._ledger = Ledger(
             self._target,
-            roster=Roster(self._target, map(to_target_driver, roster)),
+            roster=roster,
             claimed=claimed,
             waiting=self._waiting(claimed),
             linked=self._linked(claimed),
@@ -91,17 +89,18 @@ class Desk:
         unit.events.extend(self._events)
         touched = [self._links[driver] for driver in sorted(self._touched)]
         unit.keep(map(to_link_row, touched))
-        if self._freed:
-            unit.remove(ClaimRow, {**self._place, "mark": sorted(self._freed)})
-        for link in touched:
-            unit.keep(self._claim_rows(link))
+        self._store_claims(unit)
         unit.keep(self._looks())
         unit.keep(to_delete_row(event) for event in self._events if isinstance(event, DeleteDecided) and event.key)
 
-    def _claim_rows(self, link: DriverLink) -> Iterable[ClaimRow]:
-        for mark in sorted(claims_of(link)):
-            if self._ledger.holder(mark) == link.driver:
-                yield ClaimRow(**self._place, mark=mark, driver=link.driver)
+    def _store_claims(self, unit: Unit) -> None:
+        holders = {mark: self._ledger.holder(mark) for mark in sorted(self._ledger.moved)}
+        unclaimed = [mark for mark, holder in holders.items() if holder is None]
+        if unclaimed:
+            unit.remove(ClaimRow, {**self._place, "mark": unclaimed})
+        unit.keep(
+            ClaimRow(**self._place, mark=mark, driver=holder) for mark, holder in holders.items() if holder is not None
+        )
 
     def _looks(self) -> Iterable[Row]:
         freed = sorted(self._freed)
@@ -110,13 +109,15 @@ class Desk:
         drivers |= {link.driver for link in self._links.values() if link.waits_for in self._freed}
         return [Look(**self._place, driver=driver) for driver in sorted(drivers)]
 
-    def _shown(self, marks: set[str]) -> list[RosterRow]:
-        answering = self._select(RosterMark, {"mark": sorted(marks)})
-        stored = self._select(RosterRow, {"mark": sorted({row.driver for row in answering})})
-        return self._roster.over(stored)
+    def _shown(self, marks: set[str]) -> Roster:
+        others = {mark for mark in marks if not is_key_mark(mark)}
+        answering = self._select(RosterMark, {"mark": sorted(others)}) if others else []
+        keys = (marks - others).union(row.driver for row in answering)
+        stored = self._select(RosterRow, {"mark": sorted(keys)})
+        return Roster(self._target, map(to_target_driver, self._roster.over(stored)))
 
-    def _claims(self, marks: Iterable[str]) -> dict[str, PortalDriverId]:
-        rows = self._select(ClaimRow, {"mark": sorted(marks)})
+    def _claims(self, marks: Collection[str]) -> dict[str, PortalDriverId]:
+        rows = self._select(ClaimRow, {"mark": sorted(marks)}) if marks else []
         return {row.mark: PortalDriverId(row.driver) for row in rows}
 
     def _linked(self, claimed: Mapping[str, PortalDriverId]) -> dict[str, PortalDriverId]:

@@ -79,3 +79,11 @@ def test_a_wish_keeps_a_driverid_that_is_its_own() -> None:
     own = MOTIVE.shown("501")
     ledger = MOTIVE.ledger(own, claimed={"driverid:d-7": MOTIVE.driver})
     assert ledger.yielded(MOTIVE.wish(), own) == MOTIVE.wish()
+
+
+def test_marks_that_changed_hands_are_told_and_others_are_not() -> None:
+    ledger = Ledger(Target.DRIVERI, claimed={"key:d-1": CAROL, "key:d-7": BOB})
+    assert ledger.moved == frozenset()
+    confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))
+    ledger.record(_link(CREATED), confirmed, ())
+    assert ledger.moved == {"key:d-7"}

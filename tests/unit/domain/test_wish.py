@@ -3,7 +3,8 @@
 import pytest
 
 from domain.identity import Key, Target
-from domain.wish import claims, key_mark, marks, to_change, to_restate, unreadable
+from domain.roster import Roster, TargetDriver
+from domain.wish import claims, is_key_mark, key_mark, marks, to_change, to_restate, unreadable
 from tests.support.scenario import DRIVERI, JANE, MOTIVE
 
 WHOLE = {
@@ -82,3 +83,14 @@ def test_what_cannot_be_read_back_is_restated_but_never_changed() -> None:
     assert to_change(Target.DRIVERI, PERSON, {**PERSON, "phone": ""}) == ()
     assert to_restate(Target.DRIVERI, PERSON, {**PERSON, "phone": ""}) == ("phone",)
     assert [unreadable(target, PERSON) for target in Target] == [("phone",), ()]
+
+
+def test_only_the_mark_of_a_key_is_a_key_mark() -> None:
+    assert is_key_mark(key_mark(Target.DRIVERI, Key("D-7")))
+    assert not is_key_mark("ref:key:7")
+
+
+def test_a_roster_has_the_marks_of_all_who_are_in_it() -> None:
+    seen = [TargetDriver(key=Key(key), active=True, profile={}) for key in ("D-7", "D-8")]
+    assert Roster(Target.DRIVERI, seen).marks == {"key:d-7", "key:d-8"}
+    assert Roster(Target.DRIVERI).marks == frozenset()
