@@ -8,7 +8,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent, Tracking
 
-from adapters.store.mapping import again, new_mapper, to_event, to_record
+from adapters.mapping import again, new_mapper, to_event, to_record
 from adapters.store.tables import Dialect, Table, table_of
 from domain.event import Event
 from domain.storing import (

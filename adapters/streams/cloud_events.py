@@ -12,7 +12,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from adapters.store.mapping import decoded, to_id, to_stored_event
+from adapters.mapping import decoded, to_id, to_stored_event
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.tolerating import SUBSTITUTE
 from domain.event import Event

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from adapters.store.mapping import again, new_mapper
+from adapters.mapping import again, new_mapper
 from adapters.streams.cloud_events import to_record
 from adapters.streams.inbox import Inbox
 from domain.storing import Record, Resubmission

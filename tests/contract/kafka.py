@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
-from adapters.store.mapping import new_mapper, to_record
+from adapters.mapping import new_mapper, to_record
 from adapters.streams.access import KafkaAccess
 from adapters.streams.consuming import KafkaMember
 from adapters.streams.relaying import KafkaPublisher

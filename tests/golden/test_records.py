@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.store.mapping import new_mapper
+from adapters.mapping import new_mapper
 from adapters.streams.cloud_events import to_record
 from domain.event import Event
 from tests.golden.samples import SAMPLES

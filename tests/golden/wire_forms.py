@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.store.mapping import new_mapper, to_record
+from adapters.mapping import new_mapper, to_record
 from adapters.streams.cloud_events import Outgoing, to_outgoing
 from domain.event import Event
 from tests.golden.samples import SAMPLES

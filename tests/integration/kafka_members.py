@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from adapters.store.mapping import new_mapper, to_record
+from adapters.mapping import new_mapper, to_record
 from adapters.streams.access import KafkaAccess
 from adapters.streams.consuming import KafkaMember
 from adapters.streams.relaying import KafkaPublisher

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.store.mapping import again, new_mapper, to_record
+from adapters.mapping import again, new_mapper, to_record
 from domain.event import Event
 from domain.storing import Record, Resubmission
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from adapters.store.mapping import new_mapper, to_record
+from adapters.mapping import new_mapper, to_record
 from adapters.streams.cloud_events import to_outgoing
 from domain.event import Event
 from tests.contract.stands import fact

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.store.mapping import to_record as to_logged
+from adapters.mapping import to_record as to_logged
 from adapters.streams.cloud_events import LARGEST, Headers, to_outgoing, to_record
 from adapters.streams.failures import StreamsFailed
 from domain.event import Event

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from adapters.store.mapping import new_mapper
+from adapters.mapping import new_mapper
 from domain.storing import DeadLetter, Resubmission, Store, Unit
 from services.control.app import to_app
 from services.embedded.settings import EmbeddedSettings

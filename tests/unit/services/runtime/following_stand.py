@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.store.mapping import new_mapper
+from adapters.mapping import new_mapper
 from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
