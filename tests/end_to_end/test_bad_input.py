@@ -17,7 +17,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.store.mapping import new_mapper
+from adapters.mapping import new_mapper
 from adapters.store.sqlite import SqliteStore
 from domain.storing import DeadLetter, Unit
 from services.cli.app import main
