@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
@@ -92,7 +92,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _choices(field: FieldInfo) -> str:
-    choices = " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    stated = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    choices = " or ".join(f"`{choice}`" for choice in stated)
     return f" Either {choices}." if choices else ""
 
 

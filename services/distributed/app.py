@@ -1,6 +1,7 @@
 """One service as a process of its own: it runs, and after a failure runs again, until it is told to stop."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -76,9 +77,13 @@ class Process:
                     group.create_task(self._join().run())
         finally:
             await self._close()
-            self._service.close()
-            self._relay.close()
-            self._presence.close()
+            await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        """Close what has connections, which can take its time when the database is away."""
+        self._service.close()
+        self._relay.close()
+        self._presence.close()
 
     async def progress(self) -> Progress:
         """How far this process has come. Raises `StoreFailed`."""
@@ -110,7 +115,7 @@ async def keep_running(
     Raises `StoreFailed` when it has failed again and again for longer than `patience` seconds, or was stuck so long.
     """
     clock = asyncio.get_running_loop().time
-    pause, failing_since = _FIRST_PAUSE, clock()
+    pause, failing_since = _FIRST_PAUSE, math.inf
     while True:
         began = clock()
         trouble = await _run(opening, health, stop, patience)
@@ -119,13 +124,15 @@ async def keep_running(
         if isinstance(trouble, Stuck):
             raise trouble
         if clock() - began > _STEADY:
-            pause, failing_since = _FIRST_PAUSE, clock()
+            pause, failing_since = _FIRST_PAUSE, math.inf
+        failing_since = min(failing_since, clock())
         if clock() - failing_since > patience:
             raise trouble
         health.ends(str(trouble))
         _log.warning("process begins anew", trouble=str(trouble))
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause)
+            async with asyncio.timeout(pause):
+                await stop.wait()
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 

@@ -1,5 +1,6 @@
 """The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
@@ -157,7 +158,7 @@ class Distributed:
 
         async def close() -> None:
             await connections.close()
-            credentials.close()
+            await asyncio.to_thread(credentials.close)
 
         return Process(
             app.service,

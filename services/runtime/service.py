@@ -83,7 +83,9 @@ class Service:
                 self._bell.ring()
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(waiter.wait(), self._rest)
+                    # Python 3.11's wait_for would miss being cancelled as the bell rings.
+                    async with asyncio.timeout(self._rest):
+                        await waiter.wait()
             await asyncio.sleep(self._linger)
 
     @property

@@ -67,5 +67,5 @@ def _write(file: Path, broker: str, data: Path) -> None:
 
 
 def _format(java: list[str], settings: Path, folder: Path) -> None:
-    options = ["--standalone", "--cluster-id", new_cluster_id(), "--config", str(settings)]
+    options = ["--standalone", f"--cluster-id={new_cluster_id()}", "--config", str(settings)]
     run(Program(command=[*java, "kafka.tools.StorageTool", "format", *options]), folder)
