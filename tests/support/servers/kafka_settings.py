@@ -44,5 +44,5 @@ def kafka_settings(*, broker: str, advertised: str, controller: str, **further: 
 
 
 def new_cluster_id() -> str:
-    """A name for a cluster, in the form that Kafka asks for."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A name for a cluster as Kafka asks for it, without dashes: its programs may take one for an option."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
