@@ -15,7 +15,7 @@ from statistics import median
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.store.mapping import to_stored_event
+from adapters.mapping import to_stored_event
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
 from domain.driver_link import Decision

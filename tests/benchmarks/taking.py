@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from adapters.store.mapping import new_mapper, to_record
+from adapters.mapping import new_mapper, to_record
 from adapters.store.postgres import PostgresStore
 from adapters.streams.access import KafkaAccess
 from adapters.streams.consuming import KafkaMember

@@ -1,0 +1,82 @@
+"""The logs of a busy fleet: written by the services themselves, with targets that do at once whatever is decided."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from domain.ports import Done
+from domain.roster import TargetDriver
+from domain.storing import LastHeard, Record, Row, Store, Unit
+from services.control.installation import Installation
+from services.intake.handlers import StatedDriver
+from services.projector.app import ProjectorApp
+from services.projector.jobs import Job
+from services.runtime.following import BATCH
+from services.runtime.logs import log_of
+from services.runtime.service import Service
+from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by, key_of, profile
+from tests.benchmarks.telling import Done as TellingDone
+
+
+def live(installation: Installation, fleet: Fleet, editions: int, done: TellingDone) -> None:
+    """Let a fleet opt in, state each of its drivers so often, and let everything that follows happen."""
+    unknown = fleet.account
+    installation.accounts.add(unknown, "operator", added_by)
+    installation.accounts.ask(unknown, MASTER_USER, lambda person, known: person.turn_on(known))
+    for edition in range(1, editions + 1):
+        lines = [
+            StatedDriver(line=number, driver=fleet.driver(number), profile=profile(number, edition=edition))
+            for number in fleet.numbers
+        ]
+        for start in range(0, len(lines), BATCH):
+            installation.intake.take_list(fleet.account, lines[start : start + BATCH], source="api")
+        while _step(installation):
+            pass
+        done(edition)
+
+
+def records(store: Store) -> Iterator[Sequence[Record]]:
+    """All of a store's log, read and decoded, in batches."""
+    position = 0
+    while some := store.log.read(position, BATCH):
+        yield some
+        position = some[-1].position
+
+
+def copy(here: Installation, there: Installation) -> None:
+    """Let the services there have the same logs, and have heard all that these have; their read models stay empty."""
+    for service, other in zip(here.services, there.services, strict=True):
+        for some in records(service.store):
+            other.store.commit(Unit(events=[record.event for record in some if record.event]))
+        for heard in _heard(service, here.services):
+            unit = Unit()
+            unit.keep(heard)
+            other.store.commit(unit)
+
+
+def _step(installation: Installation) -> int:
+    decided = installation.decider_service.step()
+    return decided + sum(_project(app) for app in installation.projectors.values())
+
+
+def _project(app: ProjectorApp) -> int:
+    done = app.service.step()
+    for walk in app._walks.due():
+        app._walks.complete(walk, set())
+        done += 1
+    if jobs := app._jobs.take(BATCH, ()):
+        app._reporting.report([(job, _done(job)) for job in jobs])
+    return done + len(jobs)
+
+
+def _done(job: Job) -> Done:
+    order, (_, driver) = job.answered, job.driver
+    return Done(seen=TargetDriver(key=order.wished_key or key_of(driver), active=True, profile=order.profile))
+
+
+def _heard(service: Service, all_services: Iterable[Service]) -> Iterator[Sequence[Row]]:
+    """What this service has heard of the logs that it follows."""
+    for other in all_services:
+        if log_of(other.store.log.name) in service.follows:
+            versions: dict[str, int] = {}
+            for some in records(other.store):
+                versions.update((originator, int(version)) for originator, version in (r.id.split("/") for r in some))
+            yield [LastHeard(originator=each, version=version) for each, version in versions.items()]

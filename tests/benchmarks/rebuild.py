@@ -1,0 +1,108 @@
+"""The rebuild of all read models, beside just reading and decoding the same events.
+
+One account on both targets; each of its drivers was created and then updated, and both targets did everything at once.
+On SQLite, and on PostgreSQL with the same logs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from domain.identity import AccountId
+from services.control.installation import Installation
+from services.decider.read_models import LinkRow
+from services.demo.sandboxes import RunningSandboxes
+from services.distributed.wiring import Distributed, migrate_database
+from services.embedded.settings import EmbeddedSettings
+from services.embedded.wiring import open_embedded
+from services.rebuilding.parts import rebuild
+from tests.benchmarks.findings import Bound, Finding
+from tests.benchmarks.fleet import Fleet
+from tests.benchmarks.history import copy, live, records
+from tests.benchmarks.sampling import sampled
+from tests.benchmarks.servers import Servers
+from tests.benchmarks.telling import Telling
+from tests.support.distributed import Deployment
+
+DRIVERS = 2_000
+EDITIONS = 3
+"""How often the Portal states each driver: every time each target is asked once, and answers."""
+
+TO_READING = 0.5
+
+_NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
+
+
+def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
+    """Both shapes."""
+    with _shapes(servers.database(), telling) as shapes:
+        done = telling("rebuild", len(shapes))
+        findings = []
+        for number, (name, (installation, folder)) in enumerate(shapes.items(), 1):
+            findings.append(_finding(name, installation, folder))
+            done(number)
+    return findings
+
+
+def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
+    """Where the time goes."""
+    found = {}
+    with _shapes(servers.database(), telling) as shapes:
+        for name, (installation, folder) in shapes.items():
+            with sampled() as sampler:
+                _rebuild(installation, folder)
+            found[f"rebuild, {name}"] = sampler.text()
+    return found
+
+
+@contextmanager
+def _shapes(url: str, telling: Telling) -> Iterator[Mapping[str, tuple[Installation, Path]]]:
+    """Two installations with the same logs, and where each of them is rebuilt."""
+    with TemporaryDirectory(prefix="driverlink-") as temporary:
+        folder = Path(temporary)
+        deployment = Deployment(kafka="", database=url, targets=_NOWHERE, folder=folder)
+        migrate_database(deployment.settings, ())
+        embedded, distributed = open_embedded(EmbeddedSettings(data=folder)), Distributed(deployment.settings)
+        with closing(embedded), closing(distributed.installation()) as other:
+            fleet = Fleet(account=AccountId("busy"), drivers=DRIVERS)
+            live(embedded, fleet, EDITIONS, telling("rebuild: history", EDITIONS))
+            copy(embedded, other)
+            yield {"SQLite": (embedded, folder), "PostgreSQL": (other, folder)}
+
+
+def _finding(name: str, installation: Installation, folder: Path) -> Finding:
+    reading, events = _timed(lambda: _read(installation))
+    rebuilding, _ = _timed(lambda: _rebuild(installation, folder))
+    figures = {
+        "events": float(events),
+        "events a second, rebuilt": events / rebuilding,
+        "events a second, read and decoded": events / reading,
+    }
+    return Finding(
+        what=f"rebuild, {name}: to reading the log",
+        measured=reading / rebuilding,
+        budget=TO_READING,
+        bound=Bound.AT_LEAST,
+        unit="times",
+        behind=figures,
+    )
+
+
+def _read(installation: Installation) -> int:
+    return sum(len(some) for service in installation.services for some in records(service.store))
+
+
+def _rebuild(installation: Installation, folder: Path) -> int:
+    made = dict(rebuild(installation, folder, is_check=False, on_step=lambda _: None))
+    links = installation.decider_service.store.count(LinkRow, {"state": "in_step"})
+    if links != {(): DRIVERS * 2}:
+        raise AssertionError(f"rebuilt {links} links in step, of {DRIVERS} drivers on two targets")
+    return len(made)
+
+
+def _timed(work: Callable[[], int]) -> tuple[float, int]:
+    began = perf_counter()
+    result = work()
+    return perf_counter() - began, result

@@ -1,0 +1,66 @@
+"""How findings look, and what is seen meanwhile."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tests.benchmarks.findings import Finding
+
+out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+Done = Callable[[int], None]
+"""Is told how much is done by now."""
+
+Telling = Callable[[str, int], Done]
+"""Is told what begins, and how much there is to do."""
+
+
+@contextmanager
+def bars() -> Iterator[Telling]:
+    """A bar for each long phase, on standard error."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_err) as progress:
+
+        def begin(what: str, total: int) -> Done:
+            task = progress.add_task(what, total=total)
+            return lambda done: progress.update(task, completed=done)
+
+        yield begin
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """The table, and below it the figures behind it."""
+    table = Table("what", "measured", "budget", "met", header_style="bold")
+    for each in findings:
+        budget = f"{each.bound} {_shown(each.budget)} {each.unit}"
+        table.add_row(each.what, f"{_shown(each.measured)} {each.unit}", budget, "yes" if each.is_met else "[red]no")
+    out.print(table)
+    for group, figures in _groups(findings).items():
+        out.print(f"\n{group}", style="bold")
+        for name, figure in figures.items():
+            out.print(f"  {_shown(figure):>10}  {name}", markup=False)
+
+
+def print_profile(what: str, text: str) -> None:
+    """Where the time went of what was looked at."""
+    out.print(f"\n{what}", style="bold")
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def _groups(findings: Sequence[Finding]) -> dict[str, Mapping[str, float]]:
+    """The figures by what they explain: findings of one measurement have the same ones, which are shown once."""
+    return {each.what.partition(":")[0]: each.behind for each in findings if each.behind}
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"

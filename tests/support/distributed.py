@@ -1,0 +1,200 @@
+"""The distributed shape on servers of a test: its settings, its commands, and its processes, which can be killed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from services.demo.sandboxes import RunningSandboxes
+from services.distributed.settings import DistributedSettings
+from services.runtime.settings import PREFIX
+from tests.support.servers.addresses import free_port
+
+Json = dict[str, Any]
+
+_COMMAND = (sys.executable, "-m", "services.cli")
+
+_PATIENCE = 60.0
+"""Seconds that a process has for ending in good order."""
+
+_ANSWER = 1.0
+"""Seconds that a process has for telling how it is."""
+
+_LAST_WORDS = 3000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Where everything is that the processes need; `session` is in seconds, and logs go to the folder."""
+
+    kafka: str
+    database: str
+    targets: RunningSandboxes
+    folder: Path
+    partitions: int = 4
+    session: float = 6.0
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings as variables of the environment."""
+        url = urlsplit(self.database)
+        place = url._replace(netloc=f"{url.username}@{url.hostname}:{url.port}")
+        named = {
+            "database_url": urlunsplit(place),
+            "database_password": url.password or "",
+            "secret_key": "a secret key that is only good for tests",
+            "kafka_servers": self.kafka,
+            "kafka_partitions": str(self.partitions),
+            "kafka_session_timeout": str(self.session),
+            "driveri_url": self.targets.driveri,
+            "motive_url": self.targets.motive,
+        }
+        return {f"{PREFIX}{name.upper()}": value for name, value in named.items()}
+
+    @property
+    def settings(self) -> DistributedSettings:
+        """The settings as the services read them."""
+        named = {name.removeprefix(PREFIX).lower(): value for name, value in self.variables.items()}
+        return DistributedSettings.model_validate(named)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a process of this deployment, and of no other one."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        return {**others, **self.variables}
+
+    def prepare(self) -> None:
+        """Make topics and tables, by the commands that an operator would give."""
+        for command in (("topics", "create"), ("database", "migrate")):
+            run = subprocess.run(
+                [*_COMMAND, *command], env=self.environment, capture_output=True, text=True, check=False
+            )
+            assert run.returncode == 0, run.stderr
+
+
+@dataclass(slots=True, kw_only=True)
+class Serving:
+    """`driverlink serve` for one service, started again after each kill; what it says is kept in a file."""
+
+    service: Sequence[str]
+    name: str
+    deployment: Deployment
+    member: str = ""
+    port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and has not ended since."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def has_fallen(self) -> bool:
+        """Whether it has ended by itself."""
+        return self.process is not None and self.process.poll() is not None
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it said."""
+        return self._log.read_text(errors="replace")[-_LAST_WORDS:] if self._log.exists() else ""
+
+    def start(self) -> None:
+        """Start it; it need not have any work yet."""
+        variables = {f"{PREFIX}HTTP_PORT": str(self.port), f"{PREFIX}MEMBER": self.member}
+        with self._log.open("ab") as log:
+            self.process = _started(self.service, {**self.deployment.environment, **variables}, log)
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        self.tell(signal.SIGKILL)
+        self.ended()
+        self.process = None
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def ended(self) -> int:
+        """Wait for its end; the exit status. Raises `TimeoutExpired` when it does not end."""
+        return self.process.wait(_PATIENCE) if self.process is not None else 0
+
+    async def progress(self) -> Json | None:
+        """What it tells of itself, if it answers and is ready."""
+        async with httpx.AsyncClient(timeout=_ANSWER) as client:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{self.port}/ready")
+            except httpx.TransportError:
+                return None
+        progress: Json = answer.json()
+        return progress if answer.is_success else None
+
+    @property
+    def _log(self) -> Path:
+        return self.deployment.folder / f"{self.name}.log"
+
+
+def _started(service: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([*_COMMAND, "-v", "serve", *service], env=environment, stdout=log, stderr=log)
+
+
+def every_service(deployment: Deployment, *, each: int = 2) -> list[Serving]:
+    """A process that relays accounts, one for intake, and so many of the decider and of each projector.
+
+    The first of several has a lasting name, the others have none.
+    """
+    followers = (("decider",), ("projector", "--target", "driveri"), ("projector", "--target", "motive"))
+    alone = [Serving(service=(name,), name=name, deployment=deployment) for name in ("accounts", "intake")]
+    several = [
+        Serving(
+            service=service,
+            name=f"{service[0]}-{service[-1]}-{number}",
+            deployment=deployment,
+            member="" if number else "first",
+        )
+        for service in followers
+        for number in range(each)
+    ]
+    return [*alone, *several]
+
+
+@contextmanager
+def running(servings: Sequence[Serving]) -> Iterator[None]:
+    """While this lasts, these processes run; then they end in good order, and none may have ended by itself."""
+    with ExitStack() as stack:
+        for serving in servings:
+            serving.start()
+            stack.callback(serving.kill)
+        yield
+        check(servings)
+        for serving in servings:
+            serving.tell(signal.SIGTERM)
+        statuses = {serving.name: serving.ended() for serving in servings}
+        assert set(statuses.values()) == {0}, statuses
+
+
+def check(servings: Sequence[Serving]) -> None:
+    """Fail with the last words of those that have ended by themselves."""
+    assert {serving.name: serving.last_words for serving in servings if serving.has_fallen} == {}
+
+
+async def until_shared_out(servings: Sequence[Serving], partitions: int) -> None:
+    """Wait until the processes of each service hold all partitions together, and each of them some."""
+    for service in {tuple(serving.service) for serving in servings}:
+        group = [serving for serving in servings if tuple(serving.service) == service]
+        while not _is_shared_out([await serving.progress() for serving in group], partitions):  # noqa: ASYNC110 - others tell nobody
+            await asyncio.sleep(0.2)
+
+
+def _is_shared_out(told: Sequence[Json | None], partitions: int) -> bool:
+    held = [each["partitions"] if each else 0 for each in told]
+    return sum(held) == partitions and min(held) > 0

@@ -1,0 +1,156 @@
+"""Several accounts go their way while processes are killed, servers go away, and every change comes twice."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.event import Event
+from domain.identity import Target
+from domain.portal import Change
+from domain.storing import DeadLetter
+from services.control.installation import Installation
+from services.demo.comparing import Comparison
+from services.demo.sandboxes import RunningSandboxes, sandboxes
+from services.runtime.logs import CHANGES
+from tests.support.backlog import Backlog
+from tests.support.delivered import Delivered, delivered
+from tests.support.distributed import Deployment, Serving, every_service, running
+from tests.support.exactly_once import Json, events_of, journal_of
+from tests.support.fleet_story import FleetStory
+from tests.support.fleets import divided, seed
+from tests.support.killing import Kill, Killer
+from tests.support.patience import commanded
+from tests.support.servers import OwnKafka, OwnPostgres
+from tests.support.unruly_relay import UnrulyRelay
+
+ACCOUNTS = ("fleet-1", "fleet-2", "fleet-3", "fleet-7")
+"""Accounts of four different partitions out of four."""
+
+_DRIVERS = 125
+"""Of each account: as many as the demo's story needs, and some more."""
+
+_SECONDS = 500.0
+"""Seconds after which something must be stuck."""
+
+_SESSION = 3.0
+_KAFKA_GOES, _POSTGRES_GOES = 6, 20
+"""After which kill each server is killed too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aftermath:
+    """What is there when everything has come to rest. `later` are the changes since everybody was in step."""
+
+    kills: Sequence[Kill]
+    delivered: Sequence[Delivered]
+    changes: Sequence[Event]
+    later: Sequence[Change]
+    decisions: Sequence[Event]
+    dead_letters: int
+    journals: dict[Target, list[Json]]
+    comparisons: dict[str, Comparison]
+    touched: dict[str, list[tuple[str, str, str]]]
+
+
+async def gone_through(kafka: OwnKafka, postgres: OwnPostgres, folder: Path, *, kills: int, number: int) -> Aftermath:
+    """Go through all of it, with so many kills; the number says at which moments."""
+    chance = random.Random(number)  # noqa: S311 - moments, not secrets
+    parts = divided(ACCOUNTS, _DRIVERS)
+    async with asyncio.timeout(_SECONDS), sandboxes() as targets:
+        await seed(parts, targets)
+        deployment = Deployment(
+            kafka=kafka.servers, database=postgres.database(), targets=targets, folder=folder, session=_SESSION
+        )
+        await asyncio.to_thread(deployment.prepare)
+        services = every_service(deployment)
+        killer = Killer(
+            servings=services,
+            chance=chance,
+            besides={
+                _KAFKA_GOES: lambda: asyncio.to_thread(kafka.restart, hard=True),
+                _POSTGRES_GOES: lambda: asyncio.to_thread(postgres.restart, hard=True),
+            },
+        )
+        async with commanded(deployment.settings) as (client, installation):
+            stories = [FleetStory(part, client, targets, chance) for part in parts]
+            ordeal = Ordeal(deployment, installation, stories, killer, UnrulyRelay(deployment.settings, chance))
+            await ordeal.go(services, kills)
+            return await ordeal.aftermath(targets)
+
+
+class Ordeal:
+    """The stories, what is done to the processes meanwhile, and what came of it."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        installation: Installation,
+        stories: Sequence[FleetStory],
+        killer: Killer,
+        unruly: UnrulyRelay,
+    ) -> None:
+        self._settings = deployment.settings
+        self._installation = installation
+        self._backlog = Backlog(installation, self._settings)
+        self._stories = stories
+        self._killer = killer
+        self._unruly = unruly
+        self._known_before = 0
+
+    async def go(self, services: Sequence[Serving], kills: int) -> None:
+        """All of it. Everybody whom the Portal lists comes out of order first: intake's own relay runs only then."""
+        await self._each(FleetStory.begin)
+        try:
+            async with asyncio.TaskGroup() as group:
+                relaying = group.create_task(self._unruly.run())
+                await self._unruly.until_sent()
+                with running(services):
+                    await self._play(kills)
+                relaying.cancel()
+        finally:
+            self._unruly.close()
+
+    async def aftermath(self, targets: RunningSandboxes) -> Aftermath:
+        """What is there now."""
+        changes = events_of(self._installation.logs["changes"])
+        judged = {story.account: await story.judged() for story in self._stories}
+        return Aftermath(
+            kills=self._killer.kills,
+            delivered=await delivered(self._settings, CHANGES),
+            changes=changes,
+            later=[each for each in changes[self._known_before :] if isinstance(each, Change)],
+            decisions=events_of(self._installation.logs["decisions"]),
+            dead_letters=sum(service.store.count(DeadLetter)[()] for service in self._installation.services),
+            journals={
+                Target.DRIVERI: await journal_of(targets.driveri),
+                Target.MOTIVE: await journal_of(targets.motive),
+            },
+            comparisons={account: comparison for account, (comparison, _) in judged.items()},
+            touched={account: touched for account, (_, touched) in judged.items()},
+        )
+
+    async def _play(self, kills: int) -> None:
+        await self._while_killing(kills, self._backlog.until_quiet())
+        await self._backlog.until_quiet()
+        self._known_before = len(events_of(self._installation.logs["changes"]))
+        await self._while_killing(kills, self._each(FleetStory.play))
+        await self._backlog.until_quiet()
+        await self._while_killing(kills, self._each(FleetStory.approve))
+        await self._unruly.until_sent()
+        await self._backlog.until_quiet()
+
+    async def _while_killing(self, kills: int, deed: Awaitable[object]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._killer.run(kills))
+            group.create_task(_done(deed))
+
+    async def _each(self, deed: Callable[[FleetStory], Awaitable[object]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for story in self._stories:
+                group.create_task(_done(deed(story)))
+
+
+async def _done(deed: Awaitable[object]) -> None:
+    await deed
