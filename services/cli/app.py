@@ -1,6 +1,5 @@
 """`driverlink`: every command, and how each failure ends in one clear line and an exit status of its own."""
 
-import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -88,8 +87,7 @@ def _all_commands(
 
 
 def main() -> None:
-    """Run the command line; what it writes is its owner's alone."""
-    os.umask(0o077)
+    """Run the command line; a failure that has a clear line ends in it, with status 1."""
     try:
         app()
     except (*_CLEAR, ExceptionGroup) as failure:

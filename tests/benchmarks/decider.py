@@ -30,8 +30,8 @@ from services.runtime.service import Bell, Service
 from services.runtime.share import Share
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import AT, Fleet, confirmed
+from tests.benchmarks.profiling import profiled
 from tests.benchmarks.raw import raw_seconds
-from tests.benchmarks.sampling import sampled
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.taking import Following, Sipped, Step, Topic
 from tests.benchmarks.telling import Telling
@@ -85,9 +85,9 @@ class Laps:
         fleet, profiles = self._opted_in(number), {}
         for kind, edition in _EDITIONS.items():
             before = self._store.log.end()
-            with sampled() as sampler:
+            with profiled() as profiler:
                 await self._seconds([*fleet.changes(edition)], self._in_batches)
-            profiles[f"decider, {kind}"] = sampler.text()
+            profiles[f"decider, {kind}"] = profiler.text()
             self._confirm(before)
         return profiles
 

@@ -18,8 +18,9 @@ from services.decider.read_models import LinkRow
 from services.distributed.wiring import Distributed
 from services.intake.handlers import StatedDriver
 from services.runtime.following import BATCH
-from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by, profile
-from tests.benchmarks.sampling import LOOK
+from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by
+from tests.benchmarks.fleet import profile as stated
+from tests.benchmarks.profiling import BEGIN
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import StandIns, credentials, standing_in
 from tests.benchmarks.telling import Done
@@ -35,13 +36,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True, kw_only=True)
-class SampledServing(Serving):
-    """A process that tells at its end, in a file, where its time went since it was told to look."""
+class ProfiledServing(Serving):
+    """A process that tells at its end, in a file, where its time went since it was told to count anew."""
 
     def start(self) -> None:
         """Start it; it need not have any work yet."""
         profile = self.deployment.folder / f"{self.name}{PROFILE}"
-        command = [sys.executable, "-m", "tests.benchmarks.sampling", str(profile), "serve", *self.service]
+        command = [sys.executable, "-m", "tests.benchmarks.profiling", str(profile), "serve", *self.service]
         variables = {"DRIVERLINK_HTTP_PORT": str(self.port), "DRIVERLINK_MEMBER": self.member}
         with self._log.open("ab") as log:
             environment = {**self.deployment.environment, **variables}
@@ -62,7 +63,7 @@ class Deployed:
         asked.accounts.add(fleet.account, "operator", partial(added_by, mode=mode))
         for target in Target:
             asked.credentials.keep(fleet.account, target, credentials(target, fleet.account))
-        lines = [StatedDriver(line=each, driver=fleet.driver(each), profile=profile(each)) for each in fleet.numbers]
+        lines = [StatedDriver(line=each, driver=fleet.driver(each), profile=stated(each)) for each in fleet.numbers]
         for start in range(0, len(lines), BATCH):
             asked.intake.take_list(fleet.account, lines[start : start + BATCH], source="api")
         asked.accounts.ask(fleet.account, MASTER_USER, lambda person, known: person.turn_on(known))
@@ -76,11 +77,11 @@ class Deployed:
             check(self.servings)
             sleep(_PAUSE)
 
-    def look(self) -> None:
-        """Let the processes that are sampled look from now on."""
+    def profile(self) -> None:
+        """Let the processes that are profiled count anew."""
         for each in self.servings:
-            if isinstance(each, SampledServing):
-                each.tell(LOOK)
+            if isinstance(each, ProfiledServing):
+                each.tell(BEGIN)
 
     def seconds(self) -> dict[str, float]:
         """The processor time that each process has used."""
@@ -93,11 +94,11 @@ class Deployed:
 
 @contextmanager
 def deployed(
-    servers: Servers, accounts: Sequence[str], folder: Path, *, is_sampled: bool = False
+    servers: Servers, accounts: Sequence[str], folder: Path, *, is_profiled: bool = False
 ) -> Iterator[Deployed]:
     """While this lasts, everything runs and holds its partitions, with a tenant and a company for each account.
 
-    What the processes say is in the folder, and where their time went when they have ended, if they are sampled.
+    What the processes say is in the folder, and where their time went when they have ended, if they are profiled.
     """
     with standing_in(accounts) as (targets, stand_ins):
         deployment = Deployment(
@@ -105,15 +106,15 @@ def deployed(
         )
         deployment.prepare()
         every = every_service(deployment, each=1)
-        servings = [_sampled(each) for each in every] if is_sampled else every
+        servings = [_profiled(each) for each in every] if is_profiled else every
         with closing(Distributed(deployment.settings).installation()) as installation, running(servings):
             followers = [each for each in servings if each.name not in ("accounts", "intake")]
             asyncio.run(until_shared_out(followers, PARTITIONS))
             yield Deployed(servings=servings, installation=installation, stand_ins=stand_ins)
 
 
-def _sampled(serving: Serving) -> SampledServing:
-    return SampledServing(
+def _profiled(serving: Serving) -> ProfiledServing:
+    return ProfiledServing(
         service=serving.service, name=serving.name, deployment=serving.deployment, member=serving.member
     )
 

@@ -23,6 +23,9 @@ from tests.benchmarks.telling import Done, Telling
 RATE = 100
 """Changes a second."""
 
+PROFILED_RATE = 20
+"""The same while the processes are profiled, which makes them slow."""
+
 WARMING, SECONDS = 2, 8
 """For so many seconds requests do not count yet, and then they do."""
 
@@ -73,7 +76,7 @@ class Run:
 def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
     """The median and the 99th percentile."""
     with TemporaryDirectory(prefix="driverlink-") as folder:
-        run = _run(servers, Path(folder), telling)
+        run = _run(servers, Path(folder), telling, RATE)
     latencies = [*chain.from_iterable(run.latencies.values())]
     return [
         _finding("latency: median", quantiles(latencies, n=2)[0], MEDIAN, run.figures),
@@ -84,27 +87,27 @@ def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
 def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
     """Where the time of each process goes while the changes come."""
     with TemporaryDirectory(prefix="driverlink-") as folder:
-        _run(servers, Path(folder), telling, is_sampled=True)
+        _run(servers, Path(folder), telling, PROFILED_RATE, is_profiled=True)
         files = sorted(Path(folder).glob(f"*{PROFILE}"))
         return {f"latency, {file.stem}": file.read_text("utf-8") for file in files}
 
 
-def _run(servers: Servers, folder: Path, telling: Telling, *, is_sampled: bool = False) -> Run:
-    drivers = RATE * (WARMING + SECONDS) // ACCOUNTS
+def _run(servers: Servers, folder: Path, telling: Telling, rate: int, *, is_profiled: bool = False) -> Run:
+    drivers = rate * (WARMING + SECONDS) // ACCOUNTS
     numbers = range(0, drivers * ACCOUNTS, drivers)
     fleets = [Fleet(account=AccountId(f"fleet-{first}"), drivers=drivers, first=first) for first in numbers]
-    with deployed(servers, [fleet.account for fleet in fleets], folder, is_sampled=is_sampled) as running:
+    with deployed(servers, [fleet.account for fleet in fleets], folder, is_profiled=is_profiled) as running:
         for fleet in fleets:
             running.opt_in(fleet)
         links = drivers * ACCOUNTS * len(Target)
         running.until("in_step", links, telling("latency: linking", links))
-        running.look()
-        return _updated(running, [*_turns(fleets)], telling("latency: updating", links))
+        running.profile()
+        return _updated(running, [*_turns(fleets)], rate, telling("latency: updating", links))
 
 
-def _updated(running: Deployed, changes: Sequence[tuple[Fleet, int]], done: Done) -> Run:
+def _updated(running: Deployed, changes: Sequence[tuple[Fleet, int]], rate: int, done: Done) -> Run:
     before, requested = running.seconds(), running.stand_ins.moments
-    committed = _committed(running.installation.intake, changes)
+    committed = _committed(running.installation.intake, changes, rate)
     deadline = monotonic() + _PATIENCE
     while any(committed.keys() - moments.keys() for moments in requested.values()):
         done(sum(len(committed.keys() & moments.keys()) for moments in requested.values()))
@@ -115,11 +118,11 @@ def _updated(running: Deployed, changes: Sequence[tuple[Fleet, int]], done: Done
     return Run(committed=committed, requested=requested, used=used)
 
 
-def _committed(intake: Intake, changes: Sequence[tuple[Fleet, int]]) -> dict[str, float]:
+def _committed(intake: Intake, changes: Sequence[tuple[Fleet, int]], rate: int) -> dict[str, float]:
     moments: dict[str, float] = {}
     began = perf_counter()
     for at, (fleet, number) in enumerate(changes):
-        sleep(max(0.0, began + at / RATE - perf_counter()))
+        sleep(max(0.0, began + at / rate - perf_counter()))
         stated = profile(number, edition=2)
         intake.state(fleet.account, fleet.driver(number), stated, source="api")
         moments[stated["last_name"]] = perf_counter()

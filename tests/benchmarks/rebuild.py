@@ -21,7 +21,7 @@ from services.rebuilding.parts import rebuild
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.history import copy, live, records
-from tests.benchmarks.sampling import sampled
+from tests.benchmarks.profiling import profiled
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.telling import Telling
 from tests.support.distributed import Deployment
@@ -51,9 +51,9 @@ def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
     found = {}
     with _shapes(servers.database(), telling) as shapes:
         for name, (installation, folder) in shapes.items():
-            with sampled() as sampler:
+            with profiled() as profiler:
                 _rebuild(installation, folder)
-            found[f"rebuild, {name}"] = sampler.text()
+            found[f"rebuild, {name}"] = profiler.text()
     return found
 
 

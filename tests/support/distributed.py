@@ -128,6 +128,12 @@ class Serving:
         """Wait for its end; the exit status. Raises `TimeoutExpired` when it does not end."""
         return self.process.wait(_PATIENCE) if self.process is not None else 0
 
+    async def freeze(self, seconds: float) -> None:
+        """Let it stand still for so long, as a process does that gets no processor."""
+        self.tell(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        self.tell(signal.SIGCONT)
+
     async def progress(self) -> Json | None:
         """What it tells of itself, if it answers and is ready."""
         async with httpx.AsyncClient(timeout=_ANSWER) as client:

@@ -35,6 +35,7 @@ class Killer:
     chance: random.Random
     besides: Mapping[int, Blow] = field(default_factory=dict)
     kills: list[Kill] = field(default_factory=list)
+    turns: list[Serving] = field(default_factory=list)
 
     async def run(self, times: int) -> None:
         """Kill so many times more; afterwards every process is started, and every blow is over."""
@@ -50,11 +51,19 @@ class Killer:
     async def _killed(self) -> Serving | None:
         """Whom it has killed now; nobody, where nobody runs."""
         relaying = await self._relaying() if len(self.kills) % _AT_RELAYS == 0 else []
-        running = [serving for serving in self.servings if serving.is_running]
-        victim = self.chance.choice(relaying or running) if running else None
+        victim = self.chance.choice(relaying) if relaying else self._next()
         if victim is not None:
             victim.kill()
             self.kills.append(Kill(name=victim.name, relayed=bool(relaying)))
+        return victim
+
+    def _next(self) -> Serving | None:
+        """Whose turn it is of those who run: everybody is due before anybody again, in an order that differs."""
+        if not any(serving.is_running for serving in self.turns):
+            self.turns = self.chance.sample(self.servings, len(self.servings))
+        victim = next((serving for serving in self.turns if serving.is_running), None)
+        if victim is not None:
+            self.turns.remove(victim)
         return victim
 
     async def _relaying(self) -> list[Serving]:

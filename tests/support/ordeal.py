@@ -20,7 +20,7 @@ from tests.support.distributed import Deployment, Serving, every_service, runnin
 from tests.support.exactly_once import Json, events_of, journal_of
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
-from tests.support.killing import Kill, Killer
+from tests.support.killing import Blow, Kill, Killer
 from tests.support.patience import commanded
 from tests.support.servers import OwnKafka, OwnPostgres
 from tests.support.unruly_relay import UnrulyRelay
@@ -35,8 +35,12 @@ _SECONDS = 500.0
 """Seconds after which something must be stuck."""
 
 _SESSION = 3.0
+_FROZEN = 5.0
+"""Seconds until a service takes a process for gone, and for which one only seems so."""
+
 _KAFKA_GOES, _POSTGRES_GOES = 6, 20
-"""After which kill each server is killed too."""
+_DECIDERS_FREEZE = (10, 24, 34)
+"""After which kills a server is killed too, or a decider stands still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +69,13 @@ async def gone_through(kafka: OwnKafka, postgres: OwnPostgres, folder: Path, *, 
         )
         await asyncio.to_thread(deployment.prepare)
         services = every_service(deployment)
-        killer = Killer(
-            servings=services,
-            chance=chance,
-            besides={
-                _KAFKA_GOES: lambda: asyncio.to_thread(kafka.restart, hard=True),
-                _POSTGRES_GOES: lambda: asyncio.to_thread(postgres.restart, hard=True),
-            },
-        )
+        deciders = [serving for serving in services if serving.service == ("decider",)]
+        blows: dict[int, Blow] = {
+            _KAFKA_GOES: lambda: asyncio.to_thread(kafka.restart, hard=True),
+            _POSTGRES_GOES: lambda: asyncio.to_thread(postgres.restart, hard=True),
+            **dict.fromkeys(_DECIDERS_FREEZE, lambda: chance.choice(deciders).freeze(_FROZEN)),
+        }
+        killer = Killer(servings=services, chance=chance, besides=blows)
         async with commanded(deployment.settings) as (client, installation):
             stories = [FleetStory(part, client, targets, chance) for part in parts]
             ordeal = Ordeal(deployment, installation, stories, killer, UnrulyRelay(deployment.settings, chance))

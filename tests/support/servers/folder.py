@@ -1,12 +1,13 @@
 """A folder for a server's data that does not outlive its owner."""
 
-import shutil
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from pwd import getpwnam
 from typing import TypeVar
 
 _KEEPER = Path(__file__).with_name("keeper.py")
@@ -32,9 +33,10 @@ class KeptFolder:
         )
 
     def give_to(self, user: str | None) -> None:
-        """Make the folder the home of another user; None leaves it with ours."""
+        """Make the folder and all that is in it another user's; None leaves it ours."""
         if user is not None:
-            shutil.chown(self.path, user)
+            for each in (self.path, *self.path.rglob("*")):
+                os.chown(each, getpwnam(user).pw_uid, -1, follow_symlinks=False)
 
     def started(self, process: int, last_signal: signal.Signals) -> None:
         """A process works on the folder, as the leader of its own group; the signal is how it would be ended."""

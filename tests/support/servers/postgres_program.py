@@ -31,7 +31,6 @@ def postgres_of_the_wheel() -> OwnPostgres:
 
 def _started(programs: Path, folder: KeptFolder) -> OwnPostgres:
     user = _NOT_ROOT if os.geteuid() == 0 else None
-    folder.give_to(user)
     if user is not None:
         programs = _copied(programs, folder.path / "programs")
     port, password, data = free_port(), secrets.token_hex(16), folder.path / "data"
@@ -63,6 +62,7 @@ def _copied(programs: Path, where: Path) -> Path:
 def _initialise(programs: Path, folder: KeptFolder, data: Path, password: str, user: str | None) -> None:
     password_file = folder.path / "password"
     password_file.write_text(password)
+    folder.give_to(user)
     options = ["-D", str(data), "-U", _USER, "-A", "scram-sha-256", "--pwfile", str(password_file), "--no-sync"]
     locale = ["--encoding", "UTF8", "--locale", "C.UTF-8"]
     try:

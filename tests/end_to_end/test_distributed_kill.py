@@ -1,0 +1,69 @@
+"""kill -9 of any process, changes twice and shuffled, servers that are killed: nothing is lost or repeated."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from domain.identity import Target
+from tests.support import exactly_once
+from tests.support.delivered import not_twice, overtaken
+from tests.support.ordeal import Aftermath, gone_through
+from tests.support.servers import needed, own_kafka, own_postgres
+
+KILLS = 3 * 14
+SEED = 20261201
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+    with needed(own_kafka()) as kafka, needed(own_postgres()) as postgres:
+        sys.stdout.write(f"moments and victims are drawn from the seed {SEED}\n")
+        folder = tmp_path_factory.mktemp("ordeal")
+        yield asyncio.run(gone_through(kafka, postgres, folder, kills=KILLS // 3, number=SEED))
+
+
+def test_every_process_was_killed_and_relays_too(aftermath: Aftermath) -> None:
+    killed = Counter(kill.name for kill in aftermath.kills)
+    assert killed.total() == KILLS
+    assert len(killed) == 8
+    assert min(killed.values()) >= 2
+    assert sum(kill.relayed for kill in aftermath.kills) >= KILLS // 6
+
+
+def test_every_change_came_twice_and_many_out_of_order(aftermath: Aftermath) -> None:
+    assert {record.id for record in aftermath.delivered} == {
+        f"{event.originator_id}/{event.originator_version}" for event in aftermath.changes
+    }
+    assert not_twice(aftermath.delivered) == []
+    assert overtaken(aftermath.delivered) > 100
+    assert {record.partition for record in aftermath.delivered} == {0, 1, 2, 3}
+
+
+def test_every_change_is_decided_exactly_once(aftermath: Aftermath) -> None:
+    decided = exactly_once.answered(aftermath.decisions)
+    assert decided.repeated() == []
+    assert len(aftermath.later) > 400
+    assert decided.missing(aftermath.later) == []
+    assert exactly_once.said_twice(aftermath.decisions) == []
+    assert aftermath.dead_letters == 0
+
+
+def test_every_driver_is_decided_in_order(aftermath: Aftermath) -> None:
+    assert exactly_once.out_of_order(aftermath.decisions) == []
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_every_effect_happens_once(aftermath: Aftermath, target: Target) -> None:
+    journal = aftermath.journals[target]
+    assert exactly_once.repeated_effects(journal) == []
+    assert sum(entry["created"] for entry in journal) == exactly_once.created(aftermath.decisions, target) > 0
+
+
+def test_both_targets_agree_with_the_portal(aftermath: Aftermath) -> None:
+    assert {account: each.disagreements for account, each in aftermath.comparisons.items() if each.disagreements} == {}
+    for each in aftermath.comparisons.values():
+        assert min(each.agreeing.values()) > 100
+    assert [touched for touched in aftermath.touched.values() if touched] == []
