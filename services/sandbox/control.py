@@ -1,7 +1,9 @@
-"""The sandbox's own endpoints below `/sandbox`: seed, inspect, reset, and read the journal."""
+"""The sandbox's own endpoints below `/sandbox`: seed, inspect, reset, read the journal, and switch faults."""
 
 import json
-from typing import Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -9,7 +11,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from services.sandbox.journal import Journal
+from services.sandbox.clock import Now
+from services.sandbox.faults.faulting import Faulting, Faults, Pause
+from services.sandbox.faults.vendor import FaultyVendor
+from services.sandbox.faults.written import FaultsRefused
+from services.sandbox.journal import Journal, Journalling
 from services.sandbox.validation import SeedRefused
 
 LONGEST_JOURNAL_PAGE = 10_000
@@ -33,19 +39,29 @@ class Sandbox(Protocol):
         ...
 
 
-def with_control(vendor: str, sandbox: Sandbox, api: ASGIApp) -> Starlette:
-    """A vendor's API with the control endpoints beside it.
+NO_FAULTS: Final[Mapping[str, object]] = MappingProxyType({})
 
-    Middleware around `api` sees the vendor's paths and nothing below `/sandbox`.
+
+def with_faults(
+    vendor: str, sandbox: Sandbox, faulty: FaultyVendor, api: ASGIApp, *, now: Now, pause: Pause, faults: object
+) -> Starlette:
+    """A vendor's API behind its journal and its faults, with the control endpoints beside it, which never fail.
+
+    Raises `FaultsRefused`.
     """
-    control = _Control(vendor, sandbox)
-    return Starlette(routes=[Mount("/sandbox", routes=control.routes()), Mount("", app=api)])
+    switch = Faults()
+    switch.switch_on(faults)
+    journalling = Journalling(api, sandbox.journal, now)
+    faulting = Faulting(journalling, switch, faulty, now=now, record=journalling.record_refusal, pause=pause)
+    control = _Control(vendor, sandbox, switch)
+    return Starlette(routes=[Mount("/sandbox", routes=control.routes()), Mount("", app=faulting)])
 
 
 class _Control:
-    def __init__(self, vendor: str, sandbox: Sandbox) -> None:
+    def __init__(self, vendor: str, sandbox: Sandbox, faults: Faults) -> None:
         self._vendor = vendor
         self._sandbox = sandbox
+        self._faults = faults
 
     def routes(self) -> list[Route]:
         return [
@@ -54,6 +70,9 @@ class _Control:
             Route("/state", self.seed, methods=["PUT"]),
             Route("/state", self.reset, methods=["DELETE"]),
             Route("/journal", self.journal, methods=["GET"]),
+            Route("/faults", self.faults, methods=["GET"]),
+            Route("/faults", self.switch_on, methods=["PUT"]),
+            Route("/faults", self.switch_off, methods=["DELETE"]),
         ]
 
     async def health(self, _: Request) -> Response:
@@ -85,6 +104,22 @@ class _Control:
             return _bad_request(f"after is 0 or more, limit is 1 to {LONGEST_JOURNAL_PAGE}")
         journal = self._sandbox.journal
         return JSONResponse({"entries": journal.shown(after=after, limit=limit), "last": journal.last})
+
+    async def faults(self, _: Request) -> Response:
+        return JSONResponse(self._faults.shown())
+
+    async def switch_on(self, request: Request) -> Response:
+        try:
+            self._faults.switch_on(json.loads(await request.body()))
+        except FaultsRefused as refused:
+            return _bad_request(str(refused))
+        except ValueError:
+            return _bad_request("the rules are not JSON")
+        return Response(status_code=204)
+
+    async def switch_off(self, _: Request) -> Response:
+        self._faults.switch_off()
+        return Response(status_code=204)
 
 
 def _bad_request(message: str) -> Response:

@@ -8,8 +8,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.sandbox.clock import Now
+from services.sandbox.faults.marks import fault_of
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ABOUT_TOKENS = ("/v1/auth/", "/oauth/")
 _WRITE = "sandbox.write"
 
 
@@ -44,14 +46,19 @@ class Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the journal. `at` is in milliseconds since the epoch; `owner` is the tenant or company."""
+    """One line of the journal. `at` is in milliseconds since the epoch; `owner` is the tenant or company.
+
+    `status` is what the API answered, or what turned the call away before; None where a reset did. `fault` names the
+    fault that the call met, if any.
+    """
 
     number: int
     at: int
     owner: str | None
     method: str
     path: str
-    status: int
+    status: int | None
+    fault: str | None
     effect: Effect
 
     def shown(self, owner_word: str) -> dict[str, object]:
@@ -65,6 +72,7 @@ class Entry:
             "method": self.method,
             "path": self.path,
             "status": self.status,
+            "fault": self.fault,
             "driver": driver,
             **effect,
         }
@@ -83,7 +91,9 @@ class Journal:
         """The number of the newest entry ever written, 0 before the first."""
         return self._forgotten + len(self._entries)
 
-    def record(self, *, at: int, method: str, path: str, status: int, write: Write) -> None:
+    def record(
+        self, *, at: int, method: str, path: str, status: int | None, write: Write, fault: str | None = None
+    ) -> None:
         """Write down one request: an entry for each driver it was about, or one without a driver."""
         for effect in write.effects or (NO_EFFECT,):
             self._entries.append(
@@ -94,6 +104,7 @@ class Journal:
                     method=method,
                     path=path,
                     status=status,
+                    fault=fault,
                     effect=effect,
                 )
             )
@@ -123,7 +134,7 @@ class Journalling:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; ASGI's own signature."""
-        if scope["type"] != "http" or scope["method"] in _READS or scope["path"].startswith("/v1/auth/"):
+        if scope["type"] != "http" or not _is_told(scope):
             await self._app(scope, receive, send)
             return
         scope[_WRITE] = Write()
@@ -136,10 +147,25 @@ class Journalling:
         with suppress(ClientDisconnect):
             await self._app(scope, receive, send_and_record)
 
-    def _record(self, scope: Scope, status: int) -> None:
+    def record_refusal(self, scope: Scope, owner: str | None, status: int | None) -> None:
+        """Write down a call that a fault turned away; None is the status of one that got no answer."""
+        if _is_told(scope):
+            scope[_WRITE] = Write(owner=owner)
+            self._record(scope, status)
+
+    def _record(self, scope: Scope, status: int | None) -> None:
         self._journal.record(
-            at=self._now(), method=scope["method"], path=scope["path"], status=status, write=scope[_WRITE]
+            at=self._now(),
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            write=scope[_WRITE],
+            fault=fault_of(scope),
         )
+
+
+def _is_told(scope: Scope) -> bool:
+    return scope["method"] not in _READS and not scope["path"].startswith(_ABOUT_TOKENS)
 
 
 def note_owner(request: Request, owner: str) -> None:

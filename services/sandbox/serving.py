@@ -4,16 +4,18 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from services.sandbox import driveri, motive
 from services.sandbox.clock import Now, wall_clock
+from services.sandbox.faults.resetting import Connection, Resettable
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5
@@ -37,10 +39,12 @@ class NotLoopback(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeds:
-    """What each sandbox starts from: JSON documents, described in docs/reference/sandbox.md."""
+    """What each sandbox starts from, and its faults: JSON documents, described in docs/reference/sandbox.md."""
 
     driveri: object = field(default_factory=dict)
     motive: object = field(default_factory=dict)
+    driveri_faults: object = field(default_factory=dict)
+    motive_faults: object = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +66,10 @@ async def serve(
     """Run both sandboxes until SIGTERM, Ctrl-C or cancellation; port 0 is any free port.
 
     Calls `announce` once both listen.
-    Raises `SeedRefused`, `NotLoopback` or `PortBusy` before that.
+    Raises `SeedRefused`, `FaultsRefused`, `NotLoopback` or `PortBusy` before that.
     """
-    driveri_app = driveri.application(seeds.driveri, now)
-    motive_app = motive.application(seeds.motive, now)
+    driveri_app = driveri.application(seeds.driveri, now, seeds.driveri_faults)
+    motive_app = motive.application(seeds.motive, now, seeds.motive_faults)
     stop = asyncio.Event()
     async with (
         listening(driveri_app, host=host, port=driveri_port) as driveri_url,
@@ -98,7 +102,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                Resettable(app, self._connections),
                 lifespan="off",
                 ws="none",
                 access_log=False,
@@ -110,6 +114,9 @@ class _Server(uvicorn.Server):
             )
         )
         self.stopping = asyncio.Event()
+
+    def _connections(self) -> Iterable[Connection]:
+        return cast("Iterable[Connection]", self.server_state.connections)
 
     async def main_loop(self) -> None:
         """Wait for the end; uvicorn's own loop would look for it ten times a second."""

@@ -3,6 +3,7 @@
 Source: driveri-python-sdk 1.0.0; what is assumed beyond it is in docs/reference/sandbox.md.
 """
 
+from asyncio import sleep
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -12,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.sandbox.clock import Now, wall_clock
-from services.sandbox.control import with_control
+from services.sandbox.control import NO_FAULTS, with_faults
 from services.sandbox.driveri import writing
 from services.sandbox.driveri.access import authorized_client, authorized_token
 from services.sandbox.driveri.driver import Driver, as_read
+from services.sandbox.driveri.faulty import FaultyDriveri
 from services.sandbox.driveri.query import flag, page_asked_for, query_asked_for, stated
 from services.sandbox.driveri.seed import UPDATE_DRIVERS, VIEW_DRIVERS
 from services.sandbox.driveri.state import DriveriState, shown_statuses
@@ -30,18 +32,23 @@ from services.sandbox.driveri.wire import (
     written_driver,
     written_drivers,
 )
-from services.sandbox.journal import Journalling, note_effect, note_owner
+from services.sandbox.faults.faulting import Pause
+from services.sandbox.faults.marks import arrangement_of, is_hollow
+from services.sandbox.journal import note_effect, note_owner
 
 
-def application(seed: object, now: Now = wall_clock) -> Starlette:
-    """The Driveri API below `/v1` and the sandbox's own endpoints below `/sandbox`; raises `SeedRefused`."""
+def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep) -> Starlette:
+    """The Driveri API below `/v1` and the sandbox's own endpoints below `/sandbox`.
+
+    Raises `SeedRefused` or `FaultsRefused`.
+    """
     state = DriveriState(seed, now)
     api = Starlette(
         routes=[*_Tokens(state).routes(), *_Drivers(state).routes()],
         exception_handlers=dict.fromkeys((Refused, HTTPException), _Problems(now).answer),
     )
     api.router.redirect_slashes = False
-    return with_control("driveri", state, Journalling(api, state.journal, now))
+    return with_faults("driveri", state, FaultyDriveri(state), api, now=now, pause=pause, faults=faults)
 
 
 class _Problems:
@@ -131,7 +138,7 @@ class _Drivers:
     async def page(self, request: Request) -> Response:
         tenant = self._tenant(request, VIEW_DRIVERS)
         offset, limit = page_asked_for(request.query_params)
-        drivers, total = tenant.page(query_asked_for(request.query_params), offset, limit)
+        drivers, total = tenant.page(query_asked_for(request.query_params), offset, limit, arrangement_of(request))
         links = page_links(request.url, offset=offset, limit=limit, total=total)
         return JSONResponse(envelope(_shown(request, drivers), links=links, total=total))
 
@@ -146,7 +153,9 @@ class _Drivers:
         tenant = self._tenant(request, UPDATE_DRIVERS)
         written = written_driver(body)
         reinstate = flag(request.query_params, "reinstateDriver")
-        note_effect(request, writing.create(tenant, written, reinstate=reinstate, at=self._state.now()))
+        is_kept = not is_hollow(request)
+        effect = writing.create(tenant, written, reinstate=reinstate, at=self._state.now(), is_kept=is_kept)
+        note_effect(request, effect)
         return JSONResponse(message("driver added"))
 
     async def create_all(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from services.sandbox.driveri.driver import Driver, Statuses
+from services.sandbox.faults.marks import Arrangement, as_it_is
 from services.sandbox.shelves import Shelves
 
 _ALL = "all"
@@ -75,11 +76,14 @@ class Tenant:
         """Every driver, deleted ones included."""
         return self._rows
 
-    def page(self, query: Query, offset: int, limit: int) -> tuple[list[Driver], int]:
+    def page(
+        self, query: Query, offset: int, limit: int, arrangement: Arrangement = as_it_is
+    ) -> tuple[list[Driver], int]:
         """The drivers asked for, from `offset`, at most `limit`; and how many there are in all."""
         numbers = self._shelves.on(query.shelf)
         if query.is_narrowed:
             numbers = [number for number in numbers if query.admits(self._rows[number])]
+        numbers = arrangement(numbers)
         return [self._rows[number] for number in numbers[offset : offset + limit]], len(numbers)
 
     def add(self, driver: Driver) -> None:

@@ -8,16 +8,19 @@ from dataclasses import replace
 from services.sandbox.driveri.driver import Driver, Group, effect_between
 from services.sandbox.driveri.tenant import Tenant
 from services.sandbox.driveri.wire import Refused, WrittenDriver, invalid
-from services.sandbox.journal import Effect
+from services.sandbox.journal import NO_EFFECT, Effect
 
 
-def create(tenant: Tenant, written: WrittenDriver, *, reinstate: bool, at: int) -> Effect:
-    """Make a new driver or, where asked to, bring back a deleted one of that id; raises `Refused`."""
+def create(tenant: Tenant, written: WrittenDriver, *, reinstate: bool, at: int, is_kept: bool = True) -> Effect:
+    """Make a new driver or, where asked to, bring back a deleted one of that id; raises `Refused`.
+
+    A new one is kept only if so asked.
+    """
     _check_required(written)
     _check_licence(written)
     existing = tenant.find(written.driver_id or "")
     if existing is None:
-        return _create(tenant, written, at)
+        return _create(tenant, written, at) if is_kept else NO_EFFECT
     if reinstate and existing.status == tenant.statuses.deleted:
         return _replace(tenant, existing, written, at, status=tenant.statuses.active)
     raise Refused(409, "DRIVER_ALREADY_EXISTS", "a driver with this driverId exists")

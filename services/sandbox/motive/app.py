@@ -4,6 +4,7 @@ Source: Motive's public API reference and its TMS guide, step 1; what is assumed
 docs/reference/sandbox.md.
 """
 
+from asyncio import sleep
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
@@ -13,10 +14,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from services.sandbox.clock import Now, wall_clock
-from services.sandbox.control import with_control
-from services.sandbox.journal import Journalling, note_effect, note_owner
+from services.sandbox.control import NO_FAULTS, with_faults
+from services.sandbox.faults.faulting import Pause
+from services.sandbox.faults.marks import arrangement_of, is_hollow
+from services.sandbox.journal import NO_EFFECT, note_effect, note_owner
 from services.sandbox.motive import writing
+from services.sandbox.motive.access import TokenCalls, authorized_company
 from services.sandbox.motive.company import LOOKUPS, Company
+from services.sandbox.motive.faulty import FaultyMotive
 from services.sandbox.motive.state import MotiveState
 from services.sandbox.motive.user import ROLES, STATUSES, User, as_listed, as_read
 from services.sandbox.motive.wire import (
@@ -32,15 +37,18 @@ LONGEST_PAGE = 100
 _DEFAULT_PAGE = "25"
 
 
-def application(seed: object, now: Now = wall_clock) -> Starlette:
-    """The Motive API below `/v1` and the sandbox's own endpoints below `/sandbox`; raises `SeedRefused`."""
+def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep) -> Starlette:
+    """The Motive API below `/v1`, with its tokens at `/oauth/token`, and the sandbox's own endpoints below `/sandbox`.
+
+    Raises `SeedRefused` or `FaultsRefused`.
+    """
     state = MotiveState(seed, now)
     api = Starlette(
-        routes=[*_Users(state).routes(), *_ExternalIds(state).routes()],
+        routes=[*TokenCalls(state).routes(), *_Users(state).routes(), *_ExternalIds(state).routes()],
         exception_handlers=dict.fromkeys((Refused, HTTPException), _problem),
     )
     api.router.redirect_slashes = False
-    return with_control("motive", state, Journalling(api, state.journal, now))
+    return with_faults("motive", state, FaultyMotive(state), api, now=now, pause=pause, faults=faults)
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -74,6 +82,7 @@ class _Users:
             status=_choice(request.query_params, "status", STATUSES),
             start=(page_no - 1) * per_page,
             stop=page_no * per_page,
+            arrangement=arrangement_of(request),
         )
         pagination = {"per_page": per_page, "page_no": page_no, "total": total}
         return JSONResponse({"users": [{"user": as_listed(user)} for user in users], "pagination": pagination})
@@ -101,7 +110,7 @@ class _Users:
         body = await request.body()
         company = _company(self._state, request)
         user = writing.created(self._state, company, written_user(body))
-        note_effect(request, self._state.store(company, None, user))
+        note_effect(request, NO_EFFECT if is_hollow(request) else self._state.store(company, None, user))
         return _answer(user, status=200 if company.test_mode else 201)
 
     async def update(self, request: Request) -> Response:
@@ -155,9 +164,7 @@ class _ExternalIds:
 
 
 def _company(state: MotiveState, request: Request) -> Company:
-    company = state.companies.get(request.headers.get("x-api-key", ""))
-    if company is None:
-        raise Refused(401, "the X-Api-Key is missing or unknown")
+    company = authorized_company(request, state)
     note_owner(request, company.name)
     return company
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 
+from services.sandbox.faults.marks import Arrangement, as_it_is
 from services.sandbox.motive.user import User
 from services.sandbox.shelves import Shelves
 
@@ -42,9 +43,17 @@ class Company:
         """Every user, by id."""
         return [self._users[number] for number in self._shelves.on(("list", None, None))]
 
-    def page(self, *, role: str | None, status: str | None, start: int, stop: int) -> tuple[Sequence[User], int]:
+    def page(
+        self,
+        *,
+        role: str | None,
+        status: str | None,
+        start: int,
+        stop: int,
+        arrangement: Arrangement = as_it_is,
+    ) -> tuple[Sequence[User], int]:
         """The users with this role and status (None for any) from `start` to `stop`, and how many there are in all."""
-        numbers = self._shelves.on(("list", role, status))
+        numbers = arrangement(self._shelves.on(("list", role, status)))
         return [self._users[number] for number in numbers[start:stop]], len(numbers)
 
     def put(self, before: User | None, after: User) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from services.sandbox.motive.grants import Grant
 from services.sandbox.motive.user import ExternalId, Role, Status, User
 from services.sandbox.validation import SeedRefused, check_unique, first_problem
 
@@ -63,6 +64,17 @@ def _external_id(seed: ExternalIdSeed, record_ids: Iterator[int]) -> ExternalId:
     )
 
 
+class GrantSeed(BaseModel):
+    """What a company granted to an OAuth application. `token_lifetime` is in milliseconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_id: str = Field(min_length=1)
+    client_secret: str = Field(min_length=1)
+    refresh_token: str = Field(min_length=1)
+    token_lifetime: int = Field(default=7_200_000, ge=1000)
+
+
 class CompanySeed(BaseModel):
     """One company; without a name it goes by its key."""
 
@@ -71,6 +83,7 @@ class CompanySeed(BaseModel):
     company: str | None = Field(default=None, min_length=1)
     api_key: str = Field(min_length=1)
     test_mode: bool = False
+    grants: tuple[GrantSeed, ...] = ()
     users: tuple[UserSeed, ...] = ()
 
     @field_validator("users")
@@ -84,6 +97,10 @@ class CompanySeed(BaseModel):
     def name(self) -> str:
         """What the journal calls the company."""
         return self.company or self.api_key
+
+    def built_grants(self) -> list[Grant]:
+        """What the company granted, before any renewal."""
+        return [Grant(company=self.name, **grant.model_dump()) for grant in self.grants]
 
 
 class MotiveSeed(BaseModel):
@@ -101,6 +118,7 @@ class MotiveSeed(BaseModel):
         records = (record for user in users for record in user.external_ids or ())
         check_unique("api_key", (company.api_key for company in companies))
         check_unique("company", (company.name for company in companies))
+        check_unique("refresh token", (grant.refresh_token for company in companies for grant in company.grants))
         check_unique("user id", (user.id for user in users))
         check_unique("email", (_folded(user.email) for user in users))
         check_unique("username", (_folded(user.username) for user in users))

@@ -1,10 +1,12 @@
 """The whole state of the Motive sandbox: companies, names taken, ids to give, journal."""
 
+from collections.abc import Sequence
 from itertools import count
 
 from services.sandbox.clock import Now, iso_time
 from services.sandbox.journal import NO_EFFECT, Effect, Journal
 from services.sandbox.motive.company import Company, TakenNames
+from services.sandbox.motive.grants import Grant, Grants
 from services.sandbox.motive.seed import CompanySeed, parsed_seed
 from services.sandbox.motive.user import User, as_read, effect_between
 
@@ -28,6 +30,7 @@ class MotiveState:
         self.record_ids = count(self._seed.first_free_record_id())
         self.names = TakenNames(self._seed.elsewhere)
         self.companies = {company.api_key: self._built(company) for company in self._seed.companies}
+        self.grants = Grants(grant for company in self._seed.companies for grant in company.built_grants())
         self.journal.forget()
 
     def store(self, company: Company, before: User | None, after: User) -> Effect:
@@ -42,7 +45,7 @@ class MotiveState:
 
     def shown(self) -> dict[str, object]:
         """Everything; it can be seeded again as it is."""
-        companies = [_shown(company) for company in self.companies.values()]
+        companies = [_shown(company, self.grants.of_company(company.name)) for company in self.companies.values()]
         return {"companies": companies, "elsewhere": list(self._seed.elsewhere)}
 
     def _built(self, seed: CompanySeed) -> Company:
@@ -54,10 +57,20 @@ class MotiveState:
         return company
 
 
-def _shown(company: Company) -> dict[str, object]:
+def _shown(company: Company, grants: Sequence[Grant]) -> dict[str, object]:
     return {
         "company": company.name,
         "api_key": company.api_key,
         "test_mode": company.test_mode,
+        "grants": [_shown_grant(grant) for grant in grants],
         "users": [as_read(user) for user in company.all()],
+    }
+
+
+def _shown_grant(grant: Grant) -> dict[str, object]:
+    return {
+        "client_id": grant.client_id,
+        "client_secret": grant.client_secret,
+        "refresh_token": grant.refresh_token,
+        "token_lifetime": grant.token_lifetime,
     }

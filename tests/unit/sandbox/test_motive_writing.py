@@ -153,6 +153,7 @@ async def test_the_journal_tells_each_write_and_what_it_did(company: AsyncClient
         "method": "PUT",
         "path": "/v1/users/11",
         "status": 200,
+        "fault": None,
         "driver": "11",
         "created": False,
         "changed": ["status"],

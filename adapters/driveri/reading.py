@@ -1,0 +1,85 @@
+"""Reads a list of drivers whole, though drivers come, go and change places while it is read.
+
+A page tells only where it begins. If somebody leaves a page that was read, all behind move up, and one of them slips
+through between two pages. So each page begins with the last drivers of the one before: if they are not there any
+more, the list has moved, and is read again from its beginning.
+Source of the paging: driveri-python-sdk 1.0.0, which states no order.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from adapters.driveri.client import DriveriClient, next_query
+from adapters.driveri.wire import DriverRow
+from adapters.http import down
+from domain.failures import TargetFailed
+
+OVERLAP: Final = 5
+"""How many drivers two pages have in common."""
+
+MOST_READINGS: Final = 3
+"""A list that has moved so often does not hold still."""
+
+MOST_PAGES: Final = 10_000
+"""A walk that needs more pages goes round in a circle."""
+
+
+class _ListMoved(Exception):
+    """A page does not begin where the one before ended."""
+
+
+async def everybody(client: DriveriClient, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
+    """Every driver of a list once, page by page.
+
+    Raises `TargetFailed` when a page cannot be read, or the list does not hold still.
+    """
+    seen: set[str] = set()
+    for _ in range(MOST_READINGS):
+        try:
+            async with aclosing(_reading(client, query)) as pages:
+                async for rows in pages:
+                    fresh = {row.driver_id: row for row in rows if row.driver_id not in seen}
+                    seen.update(fresh)
+                    yield tuple(fresh.values())
+        except _ListMoved:
+            continue
+        return
+    raise TargetFailed(down(f"the list of drivers moved each of the {MOST_READINGS} times that it was read"))
+
+
+async def _reading(client: DriveriClient, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
+    asked: list[Mapping[str, str]] = []
+    ending: Sequence[str] = ()
+    while query not in asked and len(asked) < MOST_PAGES:
+        asked.append(query)
+        page = await client.page(query)
+        rows = page.data.drivers
+        if _ids(rows[: len(ending)]) != ending:
+            raise _ListMoved
+        yield rows
+        if page.links is None or not page.links.next:
+            return
+        following = next_query(query, page.links.next)
+        ending = _ending(rows, query, following)
+        query = _moved_back(following, len(ending))
+    raise TargetFailed(down("the pages of the roster go round in a circle"))
+
+
+def _ending(rows: Sequence[DriverRow], query: Mapping[str, str], following: Mapping[str, str]) -> Sequence[str]:
+    """The drivers that the next page has to begin with; none, if it is not the one right behind these rows."""
+    is_next = _offset(following) == _offset(query) + len(rows)
+    return _ids(rows[-OVERLAP:]) if is_next else ()
+
+
+def _moved_back(query: Mapping[str, str], rows: int) -> Mapping[str, str]:
+    return {**query, "offset": str(_offset(query) - rows)} if rows else query
+
+
+def _offset(query: Mapping[str, str]) -> int:
+    text = query.get("offset", "")
+    return int(text) if text.isdecimal() else -1
+
+
+def _ids(rows: Sequence[DriverRow]) -> Sequence[str]:
+    return tuple(row.driver_id for row in rows)
