@@ -13,6 +13,8 @@ from adapters.driveri.access import DriveriAccess
 from adapters.driveri.tokens import Tokens
 from adapters.driveri.wire import Configurations, DriverRow, DriversPage, Lookup, StatusRow, words_of
 from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
+from adapters.pace import Pace
+from adapters.shared_token import send_with
 from domain.failures import Rejected, TargetFailed
 from domain.profile import Profile
 
@@ -34,6 +36,7 @@ class DriveriClient:
         access: DriveriAccess,
         *,
         transport: httpx.AsyncBaseTransport | None,
+        pace: Pace | None,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
@@ -42,6 +45,7 @@ class DriveriClient:
             base_url=access.base_url,
             headers={"Accept-Language": access.language},
             transport=transport,
+            pace=pace,
             clock=clock,
             pause=pause,
             jitter=jitter,
@@ -83,6 +87,10 @@ class DriveriClient:
         path = f"{self._tenant}/drivers/{_quoted(driver_id)}"
         return await self._send(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
 
+    def room(self) -> int:
+        """How many calls may be under way now; see `Pace.room`."""
+        return self._sender.room()
+
     async def close(self) -> None:
         """Give our token back and close the connections."""
         with suppress(TimeoutError):
@@ -90,12 +98,7 @@ class DriveriClient:
         await self._sender.close()
 
     async def _send(self, call: Call) -> httpx.Response:
-        token = await self._tokens.current()
-        reply = await self._sender.send(call, token.headers())
-        if reply.status_code == httpx.codes.UNAUTHORIZED:
-            self._tokens.refuse(token)
-            token = await self._tokens.current()
-            reply = await self._sender.send(call, token.headers())
+        reply = await send_with(self._tokens, self._sender, call)
         if reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise TargetFailed(refusal(reply, "", {}))
         return reply

@@ -1,32 +1,34 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
 import httpx
 
+from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.driveri.access import DriveriAccess
-from adapters.driveri.client import FIRST_PAGE, DriveriClient, next_query, refused
-from adapters.driveri.translate import StatusCodes, as_shown, is_same, to_driver, to_status_codes, to_wire
-from adapters.driveri.wire import DriverRow
-from adapters.http import REFUSED, Clock, Jitter, Pause, answered, down
-from domain.failures import Reason, Rejected, TargetFailed
+from adapters.driveri.client import FIRST_PAGE, DriveriClient, refused
+from adapters.driveri.reading import everybody
+from adapters.driveri.translate import StatusCodes, as_shown, is_same, shows, to_driver, to_status_codes, to_wire
+from adapters.driveri.wire import DriverRow, is_told
+from adapters.http import REFUSED, Clock, Jitter, Pause, answered
+from adapters.pace import Pace
+from domain.failures import Reason, Rejected
 from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, differing, tidy
 from domain.roster import TargetDriver
 
-MOST_PAGES: Final = 10_000
-"""A walk that needs more pages goes round in a circle."""
+_NOBODY_MADE: Final = without_effect("answered without an error, but the driver is not there")
 
 
 class DriveriDrivers:
     """The drivers of one tenant of Driveri: `TargetDrivers`, where the key is the DriverID.
 
     A write is answered by a message only. So what `Done` has seen is what the write makes true, unless a look was
-    needed anyway; after a delete, which states no profile, it is nothing but the key.
+    needed anyway, as after a create; after a delete, which states no profile, it is nothing but the key.
     Source of the API: driveri-python-sdk 1.0.0.
     """
 
@@ -35,30 +37,36 @@ class DriveriDrivers:
         access: DriveriAccess,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
         clock: Clock = time.time,
         pause: Pause = asyncio.sleep,
         jitter: Jitter = random.random,
     ) -> None:
         self._access = access
-        self._client = DriveriClient(access, transport=transport, clock=clock, pause=pause, jitter=jitter)
+        self._client = DriveriClient(
+            access,
+            transport=transport,
+            pace=pace,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
         self._reading_codes = asyncio.Lock()
         self._known_codes: StatusCodes | None = None
 
     async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         codes = await self._codes()
-        seen: set[str] = set()
-        async for rows in self._pages(FIRST_PAGE):
-            fresh = {row.driver_id: row for row in rows if row.driver_id not in seen}
-            seen.update(fresh)
-            yield tuple(to_driver(row, codes) for row in fresh.values())
+        async with aclosing(everybody(self._client, FIRST_PAGE)) as pages:
+            async for rows in pages:
+                yield tuple(to_driver(row, codes) for row in rows)
 
     async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:  # noqa: ARG002 # the key says it all
         """The driver of this DriverID, deleted or not; without one there is no driver to find."""
         return None if key is None else await self._look_up(key)
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:
-        """Make a driver of this DriverID: one call, if it is not taken."""
+        """Make a driver of this DriverID, and read it back."""
         if key is None:
             return Rejected(reason=Reason.INVALID, detail="a Driveri driver needs a DriverID")
         return await answered(self._create(key, profile))
@@ -79,6 +87,14 @@ class DriveriDrivers:
         """Bring the driver back, then make sure that it is active and has the profile."""
         return await answered(self._reinstate(key, profile))
 
+    async def probe(self) -> None:
+        """Read the configurations anew; see `TargetDrivers.probe`."""
+        self._known_codes = to_status_codes(await self._client.statuses(), self._access)
+
+    def room(self) -> int:
+        """How many calls may be under way now; see `TargetDrivers.room`."""
+        return self._client.room()
+
     async def close(self) -> None:
         """Give our token back and close the connections."""
         await self._client.close()
@@ -86,9 +102,14 @@ class DriveriDrivers:
     async def _create(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=False)
         if reply.is_success:
-            return _done(key, profile)
+            return await self._read_back(key)
         holder = await self._look_up(key) if reply.status_code in REFUSED else None
         return refused(reply, profile) if holder is None else Exists(seen=holder)
+
+    async def _read_back(self, key: Key) -> Answer:
+        """A create answers well even where it has made nobody."""
+        found = await read_back(self._look_up(key))
+        return Done(seen=found) if found and found.active else _NOBODY_MADE
 
     async def _update(self, key: Key, profile: Profile, body: Mapping[str, object]) -> Answer:
         if not body:
@@ -96,13 +117,14 @@ class DriveriDrivers:
             return Missing(key=key) if found is None else Done(seen=found)
         reply = await self._client.edit(key, body)
         if reply.is_success:
-            return _done(key, profile)
+            return await self._confirmed(reply, _done(key, profile), body)
         return Missing(key=key) if reply.status_code == httpx.codes.NOT_FOUND else refused(reply, profile)
 
     async def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
-        reply = await self._client.edit(key, {"driverId": wished_key, **to_wire(profile)})
+        body = {"driverId": wished_key, **to_wire(profile)}
+        reply = await self._client.edit(key, body)
         if reply.is_success:
-            return _done(wished_key, profile)
+            return await self._confirmed(reply, _done(wished_key, profile), body)
         is_unknown = reply.status_code == httpx.codes.NOT_FOUND
         otherwise = Missing(key=key) if is_unknown else refused(reply, profile)
         holder = await self._look_up(wished_key)
@@ -120,9 +142,10 @@ class DriveriDrivers:
 
     async def _delete(self, key: Key) -> Answer:
         codes = await self._codes()
-        reply = await self._client.edit(key, {"status": codes.deleted})
+        body = {"status": codes.deleted}
+        reply = await self._client.edit(key, body)
         if reply.is_success:
-            return Done(seen=TargetDriver(key=key, active=False, profile={}))
+            return await self._confirmed(reply, Done(seen=TargetDriver(key=key, active=False, profile={})), body)
         found = await self._look_up(key)
         if found is None:
             return Missing(key=key)
@@ -130,9 +153,9 @@ class DriveriDrivers:
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
-        found = await self._look_up(key)
+        found = await read_back(self._look_up(key))
         if found is None:
-            return refused(reply, profile) if reply.is_error else _without_effect()
+            return refused(reply, profile) if reply.is_error else _NOBODY_MADE
         if found.active and not differing(as_shown(profile), found.profile):
             return Done(seen=found)
         return await self._activate(found, profile)
@@ -145,28 +168,25 @@ class DriveriDrivers:
         merged = tidy({**found.profile, **answer.seen.profile})
         return Done(seen=TargetDriver(key=found.key, active=True, profile=merged))
 
+    async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
+        """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""
+        if is_told(reply):
+            return done
+        found = await read_back(self._look_up(done.seen.key))
+        is_shown = found is not None and found.active is done.seen.active and shows(found, body)
+        return Done(seen=found) if found and is_shown else NOT_TOLD
+
     async def _look_up(self, key: Key) -> TargetDriver | None:
         codes = await self._codes()
         row = _row_of(key, await self._client.lookup(key)) or await self._deleted_row(key, codes)
         return None if row is None else to_driver(row, codes)
 
     async def _deleted_row(self, key: Key, codes: StatusCodes) -> DriverRow | None:
-        async with aclosing(self._pages({**FIRST_PAGE, "state": str(codes.deleted)})) as pages:
+        async with aclosing(everybody(self._client, {**FIRST_PAGE, "state": str(codes.deleted)})) as pages:
             async for rows in pages:
                 if row := _row_of(key, rows):
                     return row
         return None
-
-    async def _pages(self, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
-        asked: list[Mapping[str, str]] = []
-        while query not in asked and len(asked) < MOST_PAGES:
-            asked.append(query)
-            page = await self._client.page(query)
-            yield page.data.drivers
-            if page.links is None or not page.links.next:
-                return
-            query = next_query(query, page.links.next)
-        raise TargetFailed(down("the pages of the roster go round in a circle"))
 
     async def _codes(self) -> StatusCodes:
         async with self._reading_codes:
@@ -181,7 +201,3 @@ def _row_of(key: Key, rows: Iterable[DriverRow]) -> DriverRow | None:
 
 def _done(key: Key, profile: Profile) -> Done:
     return Done(seen=TargetDriver(key=key, active=True, profile=as_shown(profile)))
-
-
-def _without_effect() -> Rejected:
-    return Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered without an error, but the driver is not there")

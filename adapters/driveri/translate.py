@@ -1,6 +1,6 @@
 """Between the Portal's words for a driver and Driveri's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -9,7 +9,7 @@ from adapters.driveri.access import DriveriAccess
 from adapters.driveri.wire import DriverRow, StatusRow
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
-from domain.profile import FIELDS, Profile, chosen, tidy
+from domain.profile import FIELDS, Profile, chosen, differing, tidy
 from domain.roster import TargetDriver
 
 # Left out for good: enableDriveriApp, userName and the passwords, because Driveri answers them with e-mails to the
@@ -22,6 +22,7 @@ _LICENCE: Final = MappingProxyType(
 )
 _GROUP: Final = "driveri_group"
 _UNREADABLE: Final = frozenset({"phone"})
+_SEEN_APART: Final = frozenset({"driverId", "status"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,18 @@ def to_driver(row: DriverRow, codes: StatusCodes) -> TargetDriver:
     }
     profile = tidy({field: text for field, text in shown.items() if text})
     return TargetDriver(key=Key(row.driver_id), active=row.status != codes.deleted, profile=profile)
+
+
+def shows(driver: TargetDriver, body: Mapping[str, object]) -> bool:
+    """Whether a driver shows what a body wrote; not, where the body is all about what cannot be read back."""
+    names = {field: name for field, name in {**_PLAIN, **_LICENCE}.items() if field not in _UNREADABLE}
+    written = {field: str(body[name]) for field, name in names.items() if name in body}
+    group = body.get("group")
+    if isinstance(group, Mapping):
+        written[_GROUP] = str(group["name"])
+    can_be_seen = written or not body.keys().isdisjoint(_SEEN_APART)
+    has_key = body.get("driverId", driver.key) == driver.key
+    return bool(can_be_seen) and has_key and not differing(tidy(written), driver.profile)
 
 
 def is_same(one: str, other: str) -> bool:

@@ -60,9 +60,9 @@ class LookupData(Wire):
 
 
 class Lookup(Wire):
-    """The answer to a look-up by id."""
+    """The answer to a look-up by id; `data` is empty where nobody is found, but never left out."""
 
-    data: LookupData | None = None
+    data: LookupData | None
 
 
 class StatusRow(Wire):
@@ -117,6 +117,13 @@ class ActiveTokens(Wire):
     data: Annotated[tuple[TokenRow, ...], BeforeValidator(_rows)] = ()
 
 
+class Written(Wire):
+    """The answer to a write: nothing but a message, and not always that."""
+
+    data: object
+    error: None = None
+
+
 class Problem(Wire):
     """Why Driveri refuses; at the top of the answer or below `error`."""
 
@@ -128,6 +135,15 @@ class ProblemAnswer(Problem):
     """The body of a refusal."""
 
     error: Problem | str | None = None
+
+
+def is_told(reply: httpx.Response) -> bool:
+    """Whether the answer to a write has Driveri's form, and so is Driveri's."""
+    try:
+        Written.model_validate_json(reply.content)
+    except ValidationError:
+        return False
+    return True
 
 
 def words_of(reply: httpx.Response) -> str:

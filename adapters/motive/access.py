@@ -3,12 +3,29 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from domain.ports import TokensKeeper
+
 ExternalIdsField = Literal["external_ids_attributes", "external_ids"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MotiveGrant:
+    """What a company granted to an OAuth application, as an account stated it.
+
+    `refresh_token` is the one that was stated; the newest tokens that came of it are with the keeper.
+    """
+
+    account: str
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    keeper: TokensKeeper = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MotiveAccess:
-    """How to reach one company in Motive.
+    """How to reach one company in Motive: by an API key, or by a grant.
 
     `portal_integration` and `driveri_integration` are the integration names under which a user carries our two
     external ids.
@@ -17,7 +34,8 @@ class MotiveAccess:
     """
 
     base_url: str
-    api_key: str = field(repr=False)
+    api_key: str = field(default="", repr=False)
+    grant: MotiveGrant | None = None
     portal_integration: str = "gps_portal"
     driveri_integration: str = "driveri"
     external_ids_field: ExternalIdsField = "external_ids_attributes"

@@ -11,7 +11,10 @@ import httpx
 
 from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
 from adapters.motive.access import MotiveAccess
+from adapters.motive.tokens import Tokens
 from adapters.motive.wire import ExternalId, User, UserAnswer, UsersPage, words_of
+from adapters.pace import Pace
+from adapters.shared_token import send_with
 from domain.failures import Rejected, TargetFailed
 from domain.profile import Profile
 
@@ -27,22 +30,26 @@ class MotiveClient:
         access: MotiveAccess,
         *,
         transport: httpx.AsyncBaseTransport | None,
+        pace: Pace | None,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
     ) -> None:
         self._sender = Sender(
             base_url=access.base_url,
-            headers={"X-Api-Key": access.api_key},
+            headers={"X-Api-Key": access.api_key} if access.grant is None else {},
             transport=transport,
+            pace=pace,
             clock=clock,
             pause=pause,
             jitter=jitter,
         )
+        grant = access.grant
+        self._tokens = Tokens(grant, transport=transport, clock=clock, pause=pause) if grant else None
 
-    async def page(self, number: int) -> UsersPage:
+    async def page(self, number: int, size: int = PAGE_SIZE) -> UsersPage:
         """One page of the list of drivers, deactivated ones included; the first is 1."""
-        query = {"role": "driver", "per_page": str(PAGE_SIZE), "page_no": str(number)}
+        query = {"role": "driver", "per_page": str(size), "page_no": str(number)}
         return parsed(_accepted(await self._send(Call(path="/v1/users", params=query))), UsersPage)
 
     async def user(self, key: str) -> User | None:
@@ -81,8 +88,14 @@ class MotiveClient:
         """Remove one external id; whether it took effect shows only when the user is read."""
         await self._send(Call(method="DELETE", path=f"/v1/external_ids/{record}", intent=Intent.WRITE))
 
+    def room(self) -> int:
+        """How many calls may be under way now; see `Pace.room`."""
+        return self._sender.room()
+
     async def close(self) -> None:
         """Close the connections."""
+        if self._tokens is not None:
+            await self._tokens.close()
         await self._sender.close()
 
     async def _one(self, call: Call) -> User | None:
@@ -91,7 +104,7 @@ class MotiveClient:
         return None if is_miss else parsed(_accepted(reply), UserAnswer).user
 
     async def _send(self, call: Call) -> httpx.Response:
-        reply = await self._sender.send(call)
+        reply = await (send_with(self._tokens, self._sender, call) if self._tokens else self._sender.send(call))
         if reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise TargetFailed(refused(reply, {}))
         return reply

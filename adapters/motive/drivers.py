@@ -3,19 +3,23 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
 import httpx
 
-from adapters.http import REFUSED, Clock, Jitter, Pause, answered, down
+from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
+from adapters.http import REFUSED, Clock, Jitter, Pause, answered
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient, refused
 from adapters.motive.external_ids import new_ids
+from adapters.motive.reading import everybody
 from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
-from adapters.motive.upkeep import Upkeep, without_effect
-from adapters.motive.wire import User, UsersPage, user_of, words_of
-from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from adapters.motive.upkeep import Upkeep
+from adapters.motive.wire import User, shows, user_of, words_of
+from adapters.pace import Pace
+from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
@@ -36,26 +40,27 @@ class MotiveDrivers:
         access: MotiveAccess,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
         clock: Clock = time.time,
         pause: Pause = asyncio.sleep,
         jitter: Jitter = random.random,
     ) -> None:
         self._access = access
-        self._client = MotiveClient(access, transport=transport, clock=clock, pause=pause, jitter=jitter)
+        self._client = MotiveClient(
+            access,
+            transport=transport,
+            pace=pace,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
         self._upkeep = Upkeep(self._client, access)
 
     async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
-        seen: set[int] = set()
-        number = 1
-        while True:
-            page = await self._client.page(number)
-            fresh = {user.id: user for user in _drivers_on(page) if user.id not in seen}
-            seen.update(fresh)
-            yield tuple(to_driver(user, self._access) for user in fresh.values())
-            if _is_last(page, number):
-                return
-            number += 1
+        async with aclosing(everybody(self._client)) as pages:
+            async for users in pages:
+                yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 
     async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
         """The driver of this user id or, without one, the driver who carries the profile's portal driver id."""
@@ -82,6 +87,14 @@ class MotiveDrivers:
         """Make the driver active again with this profile, and read it back."""
         return await answered(self._reinstate(key, profile))
 
+    async def probe(self) -> None:
+        """Read the shortest page of the list; see `TargetDrivers.probe`."""
+        await self._client.page(1, size=1)
+
+    def room(self) -> int:
+        """How many calls may be under way now; see `TargetDrivers.room`."""
+        return self._client.room()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -97,7 +110,7 @@ class MotiveDrivers:
         try:
             return await self._settled_create(reply, profile)
         except TargetFailed as failed:
-            return _unconfirmed(failed)
+            return unconfirmed(failed)
 
     def _new_user(self, profile: Profile) -> dict[str, object]:
         body = {**to_wire(profile), "role": DRIVER, "external_ids_attributes": new_ids(profile, self._access)}
@@ -109,19 +122,23 @@ class MotiveDrivers:
 
     async def _settled_create(self, reply: httpx.Response, profile: Profile) -> Answer:
         told = user_of(reply)
-        made = await self._carrier(profile) if told is None else await self._client.user(str(told.id))
+        made = await self._known(profile) if told is None else await self._client.user(str(told.id))
         if made is None:
             return without_effect("answered 201, but the user is not there")
         return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
 
     async def _refused_create(self, reply: httpx.Response, profile: Profile) -> Answer:
-        holder = await self._carrier(profile) or await self._namesake(profile)
+        holder = await self._known(profile)
         if holder is not None:
             return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
         if _TAKEN.search(words_of(reply)):
             detail = "the e-mail address or the username belongs to a user whom this company cannot see"
             return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
         return refused(reply, profile)
+
+    async def _known(self, profile: Profile) -> User | None:
+        """The visible user whom a create with this profile makes, or runs into."""
+        return await self._carrier(profile) or await self._namesake(profile)
 
     async def _carrier(self, profile: Profile) -> User | None:
         driver = profile.get("portal_driver_id")
@@ -145,10 +162,17 @@ class MotiveDrivers:
         reply = await self._client.edit(key, body, profile)
         if reply is None:
             return Missing(key=key)
-        user = user_of(reply) or await self._client.user(key)
+        user = user_of(reply)
         if user is None:
-            return Missing(key=key)
+            return await self._untold_put(key, body)
         return self._done(user, profile) if user.role == DRIVER else _foreign(user)
+
+    async def _untold_put(self, key: Key, body: Mapping[str, object]) -> Answer:
+        """What became of an update whose answer shows nobody."""
+        user = await read_back(self._driver(key))
+        if not isinstance(user, User):
+            return user
+        return self._done(user) if shows(user, body) else NOT_TOLD
 
     async def _delete(self, key: Key) -> Answer:
         before = await self._driver(key)
@@ -159,7 +183,7 @@ class MotiveDrivers:
             return Done(seen=shown)
         if await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
             return Missing(key=key)
-        after = await self._client.user(key)
+        after = await read_back(self._client.user(key))
         return Missing(key=key) if after is None else _if_active(self._done(after), wished=False)
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
@@ -188,18 +212,6 @@ class MotiveDrivers:
         return Done(seen=replace(seen, profile={**seen.profile, **chosen(written, self._access.integrations())}))
 
 
-def _drivers_on(page: UsersPage) -> list[User]:
-    return [answer.user for answer in page.users if answer.user.role == DRIVER]
-
-
-def _is_last(page: UsersPage, number: int) -> bool:
-    if number * page.pagination.per_page >= page.pagination.total:
-        return True
-    if not page.users:
-        raise TargetFailed(down(f"page {number} of the roster is empty before its end"))
-    return False
-
-
 def _if_active(answer: Answer, *, wished: bool) -> Answer:
     if not isinstance(answer, Done) or answer.seen.active is wished:
         return answer
@@ -208,11 +220,3 @@ def _if_active(answer: Answer, *, wished: bool) -> Answer:
 
 def _foreign(user: User) -> Rejected:
     return Rejected(reason=Reason.FOREIGN_ROLE, detail=f"user {user.id} has the role {user.role}, not {DRIVER}")
-
-
-def _unconfirmed(failed: TargetFailed) -> Answer:
-    failure = failed.failure
-    if isinstance(failure, Rejected):
-        return failure
-    detail = f"created, but not read back: {failure.detail}"
-    return Unavailable(reason=Reason.NO_ANSWER, detail=detail, retry_after=failure.retry_after)

@@ -2,10 +2,11 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient
 from adapters.motive.external_ids import are_in_step, full_set, lost, stale
-from adapters.motive.wire import ExternalId, User
+from adapters.motive.wire import ExternalId, User, shows, user_of
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.profile import Profile
 
@@ -32,10 +33,29 @@ class Upkeep:
         if not full:
             return before
         key = str(before.id)
-        if await self._client.edit(key, full, profile) is None:
+        try:
+            reply = await self._client.edit(key, full, profile)
+        except TargetFailed as failed:
+            changed = await self._changed_unheard(before, failed)
+            return await self.write(changed, profile, body)
+        after = None if reply is None else await read_back(self._client.user(key))
+        if reply is None or after is None:
             return None
-        after = await self._client.user(key)
-        return None if after is None else await self._mended(before, after, profile)
+        if user_of(reply) is None and not shows(after, body):
+            raise TargetFailed(NOT_TOLD)
+        return await self._mended(before, after, profile)
+
+    async def _changed_unheard(self, before: User, failed: TargetFailed) -> User:
+        """The user with other external ids than before, because a first try took effect and only a second was heard.
+
+        The second adds what is there already, which Motive refuses. Raises the failure if it is about anything else.
+        """
+        if failed.failure.reason is not Reason.INVALID:
+            raise failed
+        now = await self._client.user(str(before.id))
+        if now is None or now.external_ids == before.external_ids:
+            raise failed
+        return now
 
     def _with_external_ids(self, before: User, profile: Profile, body: Mapping[str, object]) -> dict[str, object]:
         if are_in_step(before, profile, self._access):
@@ -60,7 +80,7 @@ class Upkeep:
             await self._restore(key, entry)
         for record in [entry.id for entry in surplus if entry.id is not None]:
             await self._client.remove_external_id(record)
-        return await self._client.user(key)
+        return await read_back(self._client.user(key))
 
     async def _restore(self, key: str, entry: ExternalId) -> None:
         try:
@@ -78,11 +98,7 @@ class Upkeep:
         return after
 
 
-def without_effect(detail: str) -> Rejected:
-    """Motive reported no error, and yet it does not show what was asked for."""
-    return Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
-
-
 def _unrestored(missing: Sequence[ExternalId]) -> Rejected:
     integrations = ", ".join(sorted({entry.integration_name or "unnamed" for entry in missing}))
-    return without_effect(f"external ids of other integrations were lost and could not be restored: {integrations}")
+    detail = f"external ids of other integrations were lost and could not be restored: {integrations}"
+    return Rejected(reason=Reason.NOT_RESTORED, detail=detail)

@@ -1,5 +1,7 @@
 """The forms of Motive's answers, as far as they are used. Source: developer.gomotive.com, Users and External Ids."""
 
+from collections.abc import Mapping
+
 import httpx
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
@@ -68,6 +70,11 @@ def user_of(reply: httpx.Response) -> User | None:
         return UserAnswer.model_validate_json(reply.content).user
     except ValidationError:
         return None
+
+
+def shows(user: User, body: Mapping[str, object]) -> bool:
+    """Whether a user shows these fields, external ids aside, just as they were written."""
+    return all(getattr(user, name) == value for name, value in body.items())
 
 
 def words_of(reply: httpx.Response) -> str:

@@ -3,9 +3,11 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.http import REFUSED, Call, Intent, Sender, answered, parsed, refusal, seconds_until
+from adapters.pace import STEPS, UNHURRIED, Pace
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing
+from tests.unit.adapters.vendor import Answer as Answered
 from tests.unit.adapters.vendor import Vendor, answer, failure, page
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +31,7 @@ def sender(vendor: Vendor) -> Sender:
         base_url="https://vendor.test/api",
         headers={},
         transport=vendor.transport,
+        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
         clock=lambda: NOON,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -49,7 +52,7 @@ async def test_a_success_or_a_refusal_is_an_answer(status: int) -> None:
     assert len(vendor.requests) == 1
 
 
-@pytest.mark.parametrize("call", [READ, WRITE, CREATE])
+@pytest.mark.parametrize("call", [READ, WRITE])
 async def test_a_blip_is_tried_again_at_once(call: Call) -> None:
     vendor = Vendor()
     vendor.on(f"{call.method} /api/things", failure(httpx.ConnectError), answer(503), answer(200))
@@ -86,13 +89,42 @@ async def test_a_read_that_is_never_answered_is_down() -> None:
     assert await failure_of(vendor, READ) == Unavailable(reason=Reason.DOWN, detail="no answer to a read")
 
 
-@pytest.mark.parametrize("status", [502, 504])
-async def test_a_create_lost_behind_a_gateway_is_not_repeated(status: int) -> None:
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 302])
+async def test_a_create_of_which_nobody_knows_what_became_is_not_repeated(status: int) -> None:
     vendor = Vendor()
     vendor.on("POST /api/things", answer(status))
-    expected = Unavailable(reason=Reason.NO_ANSWER, detail=f"sent, but a gateway answered {status}")
-    assert await failure_of(vendor, CREATE) == expected
+    assert await failure_of(vendor, CREATE) == Unavailable(reason=Reason.NO_ANSWER, detail=f"answered {status}")
     assert len(vendor.requests) == 1
+
+
+async def test_a_create_that_was_never_sent_is_tried_again_at_once() -> None:
+    vendor = Vendor()
+    vendor.on("POST /api/things", failure(httpx.ConnectError), answer(201))
+    assert (await sender(vendor).send(CREATE)).status_code == 201
+
+
+@pytest.mark.parametrize(("status", "requests"), [(500, 1), (503, 4), (408, 1), (302, 1)])
+async def test_a_write_of_which_nobody_knows_what_became_has_no_answer(status: int, requests: int) -> None:
+    vendor = Vendor()
+    vendor.on("PUT /api/things", answer(status))
+    assert await failure_of(vendor, WRITE) == Unavailable(reason=Reason.NO_ANSWER, detail=f"answered {status}")
+    assert len(vendor.requests) == requests
+
+
+@pytest.mark.parametrize("last", [failure(httpx.ConnectError), answer(429, headers={"Retry-After": "60"})])
+async def test_a_write_that_was_sent_once_stays_in_doubt_whatever_comes_of_its_repetition(last: Answered) -> None:
+    vendor = Vendor()
+    vendor.on("PUT /api/things", answer(503), last)
+    failed = await failure_of(vendor, WRITE)
+    assert isinstance(failed, Unavailable)
+    assert failed.reason is Reason.NO_ANSWER
+
+
+@pytest.mark.parametrize("call", [WRITE, CREATE])
+async def test_a_web_page_does_not_tell_what_became_of_a_write(call: Call) -> None:
+    vendor = Vendor()
+    vendor.on(f"{call.method} /api/things", page(200))
+    assert await failure_of(vendor, call) == Unavailable(reason=Reason.NO_ANSWER, detail="answered 200")
 
 
 @pytest.mark.parametrize("status", [502, 504])
@@ -136,7 +168,50 @@ async def test_a_limit_without_a_time_is_tried_again_with_growing_delays() -> No
     vendor = Vendor()
     vendor.on("GET /api/things", answer(429))
     assert await failure_of(vendor, READ) == Unavailable(reason=Reason.LIMITED, detail="answered 429")
-    assert vendor.waits == [0.2, 0.4, 0.8]
+    assert vendor.waits == pytest.approx([0.2, 0.4, 0.8, 1.6, *[2.0] * 6])
+
+
+@pytest.mark.parametrize("call", [READ, WRITE, CREATE])
+async def test_a_limit_is_outwaited_whatever_the_call_is_for(call: Call) -> None:
+    vendor = Vendor()
+    vendor.on(f"{call.method} /api/things", *[answer(429, headers={"Retry-After": "2"})] * 10, answer(200))
+    assert (await sender(vendor).send(call)).status_code == 200
+    assert vendor.waits == [2.0] * 10
+
+
+async def test_blips_and_limits_are_counted_apart() -> None:
+    vendor = Vendor()
+    limit = answer(429, headers={"Retry-After": "1"})
+    vendor.on("GET /api/things", *[limit] * 5, *[answer(503)] * 3, *[limit] * 5, answer(200))
+    assert (await sender(vendor).send(READ)).status_code == 200
+
+
+async def test_a_long_limit_stops_the_calls_behind_it_too() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(429, headers={"Retry-After": "90"}), answer(200))
+    account = sender(vendor)
+    for _ in range(2):
+        with pytest.raises(TargetFailed) as raised:
+            await account.send(READ)
+        assert raised.value.failure == Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=90.0)
+    assert len(vendor.requests) == 1
+    assert account.room() == 0
+    await vendor.pause(90.0)
+    assert (await account.send(READ)).status_code == 200
+
+
+async def test_a_server_in_trouble_does_not_raise_the_pace() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(429, headers={"Retry-After": "1"}), *[answer(500)] * 4, answer(200))
+    account = sender(vendor)
+    for _ in range(4):
+        with pytest.raises(TargetFailed):
+            await account.send(READ)
+    await vendor.pause(60.0)
+    assert account.room() == UNHURRIED.calls_at_once - 1
+    for _ in range(STEPS // UNHURRIED.calls_at_once + 1):
+        await account.send(READ)
+    assert account.room() == UNHURRIED.calls_at_once
 
 
 async def test_maintenance_with_a_long_wait_says_for_how_long() -> None:
@@ -153,6 +228,7 @@ async def test_jitter_spreads_retries_by_up_to_half() -> None:
         base_url="https://vendor.test/api",
         headers={},
         transport=vendor.transport,
+        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
         clock=lambda: NOON,
         pause=vendor.pause,
         jitter=lambda: 0.5,

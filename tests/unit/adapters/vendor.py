@@ -60,6 +60,10 @@ class Vendor:
         """The query of each request of this call."""
         return [dict(request.url.params) for request in self.requests if _call(request) == call]
 
+    def clock(self) -> float:
+        """The seconds that were waited for so far: no other time passes."""
+        return sum(self.waits)
+
     async def pause(self, seconds: float) -> None:
         """Wait for no time, and remember for how long."""
         self.waits.append(seconds)

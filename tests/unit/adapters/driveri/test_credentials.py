@@ -28,9 +28,9 @@ async def test_calls_carry_the_token_and_the_language() -> None:
 
 async def test_a_token_that_is_no_longer_taken_is_renewed_once() -> None:
     vendor = tenant()
-    vendor.on(ADD, answer(401), MESSAGE)
-    assert await drivers(vendor).create(A1, JANE) == Done(seen=driver("A1"))
-    assert vendor.calls == [*TOKENS, ADD, *TOKENS, ADD]
+    vendor.on(edit("A1"), answer(401), MESSAGE)
+    assert await drivers(vendor).update(A1, JANE, tuple(JANE)) == Done(seen=driver("A1"))
+    assert vendor.calls == [*TOKENS, edit("A1"), *TOKENS, edit("A1")]
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(401, 2), (403, 1)])

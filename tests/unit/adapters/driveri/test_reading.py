@@ -54,6 +54,55 @@ async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
     assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["A1", "B2"], ["C3"]]
 
 
+def pages(*starts: str, offset: int = 200) -> list[Answer]:
+    """A page of 200 drivers, and the next one, which begins with these; they overlap by five."""
+    first = [row(f"D{number}") for number in range(200)]
+    return [listed(*first, following=f"?offset={offset}"), listed(*(row(start) for start in starts))]
+
+
+ENDING = [f"D{number}" for number in range(195, 200)]
+
+
+async def test_a_page_begins_with_the_last_drivers_of_the_one_before() -> None:
+    vendor = tenant()
+    vendor.on(LIST, *pages(*ENDING, "E1"))
+    assert [len(page) for page in await walked(drivers(vendor))] == [200, 1]
+    assert [query["offset"] for query in vendor.queries(LIST)] == ["0", "195"]
+
+
+@pytest.mark.parametrize("moved", [[*ENDING[1:], "D200", "D201"], ["D194", *ENDING], [*ENDING[:-1], "D200"], []])
+async def test_a_list_that_moved_between_two_pages_is_read_again(moved: list[str]) -> None:
+    vendor = tenant()
+    vendor.on(LIST, *pages(*moved), *pages(*ENDING, "D200", "D201"))
+    walk = await walked(drivers(vendor))
+    assert [seen.key for page in walk for seen in page] == [f"D{number}" for number in range(202)]
+
+
+async def test_a_list_that_never_holds_still_fails_the_walk_and_the_look_for_a_deleted_driver() -> None:
+    vendor = tenant()
+    vendor.on(LIST, *pages("D0") * 6)
+    failure = Unavailable(reason=Reason.DOWN, detail="the list of drivers moved each of the 3 times that it was read")
+    for reading in (walked(drivers(vendor)), drivers(vendor).find(A1, {})):
+        with pytest.raises(TargetFailed) as raised:
+            await reading
+        assert raised.value.failure == failure
+
+
+async def test_pages_that_are_not_right_behind_each_other_are_taken_as_they_are() -> None:
+    vendor = tenant()
+    vendor.on(LIST, *pages("E1", offset=300))
+    assert [len(page) for page in await walked(drivers(vendor))] == [200, 1]
+    assert [query["offset"] for query in vendor.queries(LIST)] == ["0", "300"]
+
+
+async def test_a_look_up_without_data_is_no_miss() -> None:
+    vendor = tenant()
+    vendor.on(LOOK, answer(200, {}))
+    with pytest.raises(TargetFailed) as raised:
+        await drivers(vendor).find(A1, {})
+    assert raised.value.failure.reason is Reason.DOWN
+
+
 async def test_a_walk_that_goes_round_in_a_circle_fails() -> None:
     vendor = tenant()
     vendor.on(LIST, listed(row("A1"), following="?offset=200"), listed(row("B2"), following="?offset=0"))

@@ -1,6 +1,6 @@
 import pytest
 
-from domain.failures import Reason, Rejected
+from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key
 from domain.ports import Done, Exists, Missing
 from tests.unit.adapters.driveri.tenant import (
@@ -32,6 +32,17 @@ async def test_rename_is_one_call_on_the_old_id() -> None:
     assert await drivers(vendor).rename(A1, B2, JANE) == Done(seen=driver("B2"))
     assert calls_after_tokens(vendor) == [edit("A1")]
     assert vendor.body(edit("A1")) == {"driverId": "B2", **SENT}
+
+
+@pytest.mark.parametrize(("shown", "is_known"), [("B2", True), ("b2", False)])
+async def test_rename_whose_answer_is_not_driveris_is_done_if_the_driver_shows_it(
+    shown: str, *, is_known: bool
+) -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(200))
+    vendor.on(LOOK, listed(row(shown)))
+    answered = await drivers(vendor).rename(A1, B2, JANE)
+    assert answered == Done(seen=driver("B2")) if is_known else isinstance(answered, Unavailable)
 
 
 @pytest.mark.parametrize("status", [400, 404, 409])

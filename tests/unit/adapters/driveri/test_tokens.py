@@ -1,13 +1,15 @@
 import asyncio
 from base64 import b64encode
 
+import httpx
 import pytest
 
 from adapters.driveri.access import DriveriAccess
-from adapters.driveri.tokens import Token, Tokens
+from adapters.driveri.tokens import Tokens
 from adapters.http import Sender
+from adapters.shared_token import RENEW_AGAIN
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
-from tests.unit.adapters.vendor import Answer, Vendor, answer
+from tests.unit.adapters.vendor import Answer, Vendor, answer, failure
 
 pytestmark = pytest.mark.anyio
 
@@ -148,7 +150,87 @@ async def test_the_oldest_token_makes_room_when_a_third_is_refused(status: int) 
     vendor.on(ASK, answer(status), issued("new"))
     vendor.on("DELETE /v1/auth/token/revoke/id-older", answer(200, {"data": {"message": "revoked"}}))
     assert (await tokens(vendor).current()).secret == "secret-new"
-    assert vendor.calls == [LIST, ASK, "DELETE /v1/auth/token/revoke/id-older", ASK]
+    assert vendor.calls == [LIST, ASK, LIST, "DELETE /v1/auth/token/revoke/id-older", ASK]
+
+
+@pytest.mark.parametrize("first", [answer(400), failure(httpx.ReadTimeout)], ids=["refused", "unanswered"])
+async def test_a_token_that_came_meanwhile_is_used_in_place_of_a_third(first: Answer) -> None:
+    """Another process was first; or our own request was, and its answer was lost."""
+    vendor = vendor_with()
+    vendor.on(LIST, active(row("hidden", shown=False)), active(row("hidden", shown=False), row("theirs")))
+    vendor.on(ASK, first, answer(400))
+    assert (await tokens(vendor).current()).secret == "secret-theirs"
+    assert set(vendor.calls) == {LIST, ASK}
+
+
+async def test_nothing_is_revoked_while_our_own_token_lasts() -> None:
+    vendor, clock = vendor_with(), Clock()
+    ours = tokens(vendor, clock)
+    first = await ours.current()
+    vendor.on(LIST, active(row("new"), row("hidden", shown=False)))
+    vendor.on(ASK, answer(400), issued("next", expires=NOW + 2 * HOUR))
+    clock.now += HOUR - 300
+    assert (await ours.current()).secret == first.secret
+    assert vendor.calls == [LIST, ASK, LIST, ASK, LIST]
+    clock.now += 300
+    vendor.on(LIST, active(row("hidden", shown=False)))
+    assert (await ours.current()).secret == "secret-next"
+
+
+async def test_a_renewal_that_fails_leaves_a_token_in_use_that_still_lasts() -> None:
+    vendor, clock = vendor_with(), Clock()
+    ours = tokens(vendor, clock)
+    first = await ours.current()
+    vendor.on(LIST, answer(500))
+    clock.now += HOUR - 300
+    assert (await ours.current()).secret == first.secret
+    assert (await ours.current()).secret == first.secret
+    assert vendor.calls == [LIST, ASK, LIST]
+    vendor.on(LIST, active())
+    vendor.on(ASK, issued("next", expires=NOW + 2 * HOUR))
+    clock.now += RENEW_AGAIN
+    assert (await ours.current()).secret == "secret-next"
+
+
+async def test_a_token_that_has_ended_is_used_no_more_though_it_cannot_be_renewed() -> None:
+    vendor, clock = vendor_with(), Clock()
+    ours = tokens(vendor, clock)
+    await ours.current()
+    vendor.on(LIST, answer(500))
+    clock.now += HOUR
+    with pytest.raises(TargetFailed, match="down: answered 500"):
+        await ours.current()
+
+
+async def test_our_own_token_is_not_taken_for_its_successor() -> None:
+    vendor, clock = vendor_with(), Clock()
+    ours = tokens(vendor, clock)
+    await ours.current()
+    vendor.on(LIST, active(row("new")))
+    vendor.on(ASK, issued("next", expires=NOW + 2 * HOUR))
+    clock.now += HOUR - 300
+    assert (await ours.current()).secret == "secret-next"
+
+
+async def test_a_lost_answer_about_a_token_leaves_no_doubt_about_a_driver() -> None:
+    vendor = vendor_with(row("hidden", shown=False), row("other", shown=False))
+    vendor.on(ASK, answer(400))
+    vendor.on("DELETE /v1/auth/token/revoke/id-hidden", failure(httpx.ReadTimeout))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    assert isinstance(raised.value.failure, Unavailable)
+    assert raised.value.failure.reason is Reason.DOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(400, Reason.CREDENTIALS), (409, Reason.CREDENTIALS), (404, Reason.NOT_CONFIGURED)]
+)
+async def test_a_token_that_is_refused_speaks_of_the_account_and_never_of_a_driver(status: int, reason: Reason) -> None:
+    vendor = vendor_with()
+    vendor.on(ASK, answer(status))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    assert raised.value.failure.reason is reason
 
 
 async def test_nothing_is_revoked_when_a_first_token_is_refused() -> None:
@@ -156,8 +238,9 @@ async def test_nothing_is_revoked_when_a_first_token_is_refused() -> None:
     vendor.on(ASK, answer(403))
     with pytest.raises(TargetFailed) as raised:
         await tokens(vendor).current()
-    assert raised.value.failure == Rejected(reason=Reason.CREDENTIALS, detail="answered 403")
-    assert vendor.calls == [LIST, ASK]
+    expected = Rejected(reason=Reason.CREDENTIALS, detail="no access token: answered 403")
+    assert raised.value.failure == expected
+    assert vendor.calls == [LIST, ASK, LIST]
 
 
 async def test_a_wrong_api_key_is_a_matter_of_credentials() -> None:
@@ -165,7 +248,8 @@ async def test_a_wrong_api_key_is_a_matter_of_credentials() -> None:
     vendor.on(LIST, answer(401))
     with pytest.raises(TargetFailed) as raised:
         await tokens(vendor).current()
-    assert raised.value.failure == Rejected(reason=Reason.CREDENTIALS, detail="answered 401")
+    expected = Rejected(reason=Reason.CREDENTIALS, detail="no access token: answered 401")
+    assert raised.value.failure == expected
 
 
 async def test_a_token_answer_without_a_token_is_down() -> None:
@@ -211,7 +295,3 @@ async def test_a_reused_token_is_left_to_its_owner() -> None:
     await ours.current()
     await ours.let_go()
     assert vendor.calls == [LIST]
-
-
-def test_a_token_never_shows_its_secret() -> None:
-    assert "hush" not in repr(Token(secret="hush", renew_at=0.0, is_ours=True))

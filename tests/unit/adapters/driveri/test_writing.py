@@ -8,6 +8,7 @@ from tests.unit.adapters.driveri.tenant import (
     A1,
     ACTIVE,
     ADD,
+    CONFIGURATIONS,
     DELETED,
     JANE,
     LOOK,
@@ -22,16 +23,17 @@ from tests.unit.adapters.driveri.tenant import (
     row,
     tenant,
 )
-from tests.unit.adapters.vendor import answer, failure
+from tests.unit.adapters.vendor import Answer, answer, failure
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_create_is_one_call_and_invites_nobody() -> None:
+async def test_create_is_read_back_and_invites_nobody() -> None:
     vendor = tenant()
     vendor.on(ADD, MESSAGE)
+    vendor.on(LOOK, listed(row("A1")))
     assert await drivers(vendor).create(A1, JANE) == Done(seen=driver("A1"))
-    assert calls_after_tokens(vendor) == [ADD]
+    assert calls_after_tokens(vendor) == [ADD, CONFIGURATIONS, LOOK]
     assert vendor.queries(ADD) == [{"reinstateDriver": "false"}]
     assert vendor.body(ADD) == {"driverId": "A1", **SENT}
 
@@ -65,6 +67,55 @@ async def test_create_without_an_answer_is_not_repeated() -> None:
     expected = Unavailable(reason=Reason.NO_ANSWER, detail="sent, but no answer came")
     assert await drivers(vendor).create(A1, JANE) == expected
     assert vendor.calls.count(ADD) == 1
+
+
+@pytest.mark.parametrize("shown", [NOBODY, listed(row("A1", DELETED))])
+async def test_create_that_created_nothing_is_not_effective(shown: Answer) -> None:
+    vendor = tenant()
+    vendor.on(ADD, MESSAGE)
+    vendor.on(LOOK, shown)
+    detail = "answered without an error, but the driver is not there"
+    assert await drivers(vendor).create(A1, JANE) == Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
+
+
+async def test_create_that_cannot_be_read_back_may_have_taken_effect() -> None:
+    vendor = tenant()
+    vendor.on(ADD, MESSAGE)
+    vendor.on(LOOK, answer(503))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 503")
+    assert await drivers(vendor).create(A1, JANE) == expected
+
+
+@pytest.mark.parametrize("body", [None, {}, [], {"error": {"message": "no"}}, {"data": {}, "error": {"message": "no"}}])
+async def test_a_write_whose_answer_is_not_driveris_is_done_if_the_driver_shows_it(body: object) -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(200, body))
+    vendor.on(LOOK, listed(row("A1")))
+    assert await drivers(vendor).update(A1, JANE, ["email", "phone"]) == Done(seen=driver("A1"))
+    vendor.on(edit("A1"), answer(200, body))
+    vendor.on(LOOK, listed(row("A1", DELETED)))
+    assert await drivers(vendor).delete(A1) == Done(seen=driver("A1", active=False))
+
+
+@pytest.mark.parametrize(
+    "shown", [NOBODY, listed(row("A1", profile={"first_name": "Jane"})), listed(row("A1", DELETED))]
+)
+async def test_a_write_whose_answer_is_not_driveris_is_unknown_if_the_driver_does_not_show_it(shown: Answer) -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(200))
+    vendor.on(LOOK, shown)
+    answered = await drivers(vendor).update(A1, JANE, ["email"])
+    assert isinstance(answered, Unavailable)
+    assert answered.reason is Reason.NO_ANSWER
+
+
+async def test_a_phone_that_was_written_without_a_word_of_driveris_is_unknown() -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(200))
+    vendor.on(LOOK, listed(row("A1")))
+    answered = await drivers(vendor).update(A1, JANE, ["phone"])
+    assert isinstance(answered, Unavailable)
+    assert answered.reason is Reason.NO_ANSWER
 
 
 async def test_update_is_one_call_with_the_named_fields_only() -> None:

@@ -81,12 +81,27 @@ async def test_create_whose_answer_names_nobody_is_settled_by_our_external_id() 
     assert await drivers(vendor).create(None, JANE) == Done(seen=driver())
 
 
+async def test_create_whose_answer_names_nobody_is_settled_by_the_email_address_too() -> None:
+    vendor = company()
+    vendor.on(ADD, answer(201))
+    vendor.on(LOOKUP, one(user(OURS)))
+    assert await drivers(vendor).create(None, JANE) == Done(seen=driver())
+
+
 async def test_create_that_cannot_be_read_back_may_have_taken_effect() -> None:
     vendor = company()
     vendor.on(ADD, one(user(), 201))
     vendor.on(READ, answer(429, headers={"Retry-After": "60"}))
-    detail = "created, but not read back: answered 429"
+    detail = "written, but not read back: answered 429"
     expected = Unavailable(reason=Reason.NO_ANSWER, detail=detail, retry_after=60.0)
+    assert await drivers(vendor).create(None, JANE) == expected
+
+
+async def test_create_whose_reading_back_is_refused_may_have_taken_effect() -> None:
+    vendor = company()
+    vendor.on(ADD, one(user(), 201))
+    vendor.on(READ, answer(401))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 401")
     assert await drivers(vendor).create(None, JANE) == expected
 
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from domain.failures import Reason, Rejected, TargetFailed
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from tests.unit.adapters.motive.company import (
     BODY,
     BY_EXTERNAL_ID,
@@ -48,6 +48,32 @@ async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
     vendor = company()
     vendor.on(LIST, listed(user(), total=2, per_page=1), listed(user(), user(number=18), total=2, per_page=1))
     assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17"], ["18"]]
+
+
+async def test_a_list_that_moved_between_two_pages_is_read_again_until_everybody_was_seen() -> None:
+    vendor = company()
+    first = listed(user(), user(number=18), total=4, per_page=2)
+    moved = listed(user(number=18), user(number=20), page_no=2, total=4, per_page=2)
+    last = listed(user(number=19), user(number=20), page_no=2, total=4, per_page=2)
+    vendor.on(LIST, first, moved, first, last)
+    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17", "18"], ["20"], [], ["19"]]
+
+
+async def test_whoever_was_counted_before_somebody_left_is_counted_anew() -> None:
+    vendor = company()
+    first = listed(user(), user(number=18), total=4, per_page=2)
+    shorter = listed(user(number=20), page_no=2, total=3, per_page=2)
+    vendor.on(LIST, first, shorter, listed(user(number=18), user(number=19), total=3, per_page=2), shorter)
+    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17", "18"], ["20"], ["19"], []]
+
+
+async def test_a_list_that_never_holds_still_fails_the_walk() -> None:
+    vendor = company()
+    vendor.on(LIST, listed(user(), total=2, per_page=1))
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    detail = "the list of users did not hold still in 5 readings"
+    assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail=detail)
 
 
 async def test_an_empty_company_is_one_empty_page() -> None:

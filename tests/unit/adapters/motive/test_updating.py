@@ -1,6 +1,6 @@
 import pytest
 
-from domain.failures import Reason, Rejected
+from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key
 from domain.ports import Done, Missing
 from tests.unit.adapters.motive.company import (
@@ -41,6 +41,24 @@ async def test_update_whose_answer_shows_nobody_reads_back() -> None:
     vendor.on(EDIT, answer(200))
     vendor.on(READ, one(user(OURS)))
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
+
+
+@pytest.mark.parametrize("fields", [["email"], ["email", "portal_driver_id"]])
+async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_does_not_show_it(fields: list[str]) -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(200))
+    vendor.on(READ, one(user() | {"email": "other@fleet.test"}))
+    answered = await drivers(vendor).update(KEY, JANE, fields)
+    assert isinstance(answered, Unavailable)
+    assert answered.reason is Reason.NO_ANSWER
+
+
+async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_cannot_be_read() -> None:
+    vendor = company()
+    vendor.on(EDIT, answer(200))
+    vendor.on(READ, answer(503))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 503")
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == expected
 
 
 async def test_update_of_a_user_who_vanishes_meanwhile_is_missing() -> None:

@@ -22,7 +22,7 @@ DRIVERI = {"id": 2, "external_id": "A1", "integration_name": "driveri"}
 FORMER = {"id": 2, "external_id": "A0", "integration_name": "driveri"}
 PAYROLL = {"id": 3, "external_id": "payroll-9", "integration_name": "payroll"}
 LOST = Rejected(
-    reason=Reason.NOT_EFFECTIVE,
+    reason=Reason.NOT_RESTORED,
     detail="external ids of other integrations were lost and could not be restored: payroll",
 )
 
@@ -105,7 +105,7 @@ async def test_a_driveri_id_that_the_portal_blanked_is_removed() -> None:
 async def test_a_removal_that_does_not_answer_may_be_tried_again() -> None:
     vendor = company(shown(PORTAL, FORMER))
     vendor.on("DELETE /v1/external_ids/2", answer(500))
-    expected = Unavailable(reason=Reason.DOWN, detail="answered 500")
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail="answered 500")
     assert await updated(vendor, {"portal_driver_id": "p-1"}) == expected
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from adapters.streams.access import KafkaAccess, Mechanism, Security
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.failures import StreamsMisconfigured
 
 SERVERS = ("one:9092", "other:9092")
 NOW = datetime.now(UTC)
@@ -74,16 +74,25 @@ def test_our_own_certificate_is_shown(tmp_path: Path) -> None:
     assert access.to_options()["ssl_context"] is not None
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_a_file_of_authorities_that_cannot_be_read_is_told_by_its_setting(tmp_path: Path) -> None:
     access = KafkaAccess(servers=SERVERS, security=Security.SSL, ca_file=tmp_path / "none.pem")
-    with pytest.raises(StreamsFailed, match=r"Kafka's certificates cannot be used: .*No such file"):
+    with pytest.raises(StreamsMisconfigured, match=r"^DRIVERLINK_KAFKA_CA_FILE cannot be used: No such file or dir"):
+        access.to_options()
+
+
+def test_a_certificate_without_its_key_is_told_by_its_settings(tmp_path: Path) -> None:
+    certificate, _ = certified(tmp_path)
+    access = KafkaAccess(servers=SERVERS, security=Security.SSL, certificate_file=certificate)
+    with pytest.raises(
+        StreamsMisconfigured, match=r"^DRIVERLINK_KAFKA_CERTIFICATE_FILE with DRIVERLINK_KAFKA_KEY_FILE"
+    ):
         access.to_options()
 
 
 def test_a_key_that_needs_a_password_is_refused_instead_of_asked_for(tmp_path: Path) -> None:
     certificate, key = certified(tmp_path, password=b"sesame")
     access = KafkaAccess(servers=SERVERS, security=Security.SSL, certificate_file=certificate, key_file=key)
-    with pytest.raises(StreamsFailed, match="Kafka's key file is encrypted: give one that is not"):
+    with pytest.raises(StreamsMisconfigured, match="the key in DRIVERLINK_KAFKA_KEY_FILE is encrypted"):
         access.to_options()
 
 

@@ -112,7 +112,8 @@ def test_every_kind_of_event_comes_as_it_was_logged(topic: str) -> None:
     event = SAMPLES[topic]
     logged = to_logged(MAPPER, 41, MAPPER.to_stored_event(event))
     sent = message(event, offset=6, log_position=41)
-    assert to_record(MAPPER, sent) == replace(logged, position=7, headers=to_outgoing(logged, "intake").headers)
+    outgoing = to_outgoing(logged, "intake")
+    assert to_record(MAPPER, sent) == replace(logged, position=7, headers=outgoing.headers, key=outgoing.key)
 
 
 @pytest.mark.parametrize("kind", POISON)
@@ -124,9 +125,11 @@ def test_what_cannot_be_read_becomes_a_record_with_a_reason(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_every_header_of_what_cannot_be_read_is_kept(kind: str) -> None:
+def test_key_and_headers_of_what_cannot_be_read_are_kept(kind: str) -> None:
     poison, _ = POISON[kind]
-    assert to_record(MAPPER, poison).headers == tuple((name, value or b"") for name, value in poison.headers)
+    record = to_record(MAPPER, poison)
+    assert record.headers == tuple((name, value or b"") for name, value in poison.headers)
+    assert record.key == poison.key
 
 
 @pytest.mark.parametrize("kind", POISON)

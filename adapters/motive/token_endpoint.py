@@ -1,0 +1,123 @@
+"""Where a grant's access tokens are renewed. Source: RFC 6749, 5 and 6; developer-docs.gomotive.com, OAuth 2.0.
+
+no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try tells
+429                           LIMITED
+404                           NOT_CONFIGURED
+other 4xx                     CREDENTIALS
+anything else                 DOWN
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import httpx
+from pydantic import PositiveFloat, ValidationError
+
+from adapters.http import Clock, Pause, down, parsed, seconds_until
+from adapters.motive.access import MotiveGrant
+from adapters.motive.wire import Wire
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
+from domain.ports import RenewableTokens
+
+DELAYS: Final = (0.2, 0.4, 0.8)
+"""Seconds before each further try."""
+
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "invalid_grant": "the refresh token was used already, or withdrawn",
+        "invalid_client": "the client id or the client secret is not known",
+        "unauthorized_client": "the application may not renew tokens",
+    }
+)
+"""What the codes mean that are worth telling; an answer's own words are not repeated."""
+
+
+class _NewTokens(Wire):
+    """What comes for a refresh token. `expires_in` is in seconds; where nothing is said, an hour is taken for granted.
+
+    Without a refresh token the former one stays good.
+    """
+
+    access_token: str
+    refresh_token: str = ""
+    expires_in: PositiveFloat = 3600.0
+
+
+class _Problem(Wire):
+    """Why nothing came, as one of the codes of RFC 6749, 5.2."""
+
+    error: str
+
+
+class TokenEndpoint:
+    """Renews the access tokens of one grant. It is no part of the API, so the API's pace does not count here."""
+
+    def __init__(
+        self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause
+    ) -> None:
+        self._grant = grant
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport)
+        self._clock = clock
+        self._pause = pause
+
+    async def renew(self, refresh_token: str) -> RenewableTokens:
+        """The tokens that come for a refresh token, which is spent by that. Raises `TargetFailed`."""
+        asked_at = self._clock()
+        reply = await self._answer(refresh_token)
+        if not reply.is_success:
+            raise TargetFailed(self._failure(reply))
+        new = parsed(reply, _NewTokens)
+        return RenewableTokens(
+            refresh_token=new.refresh_token or refresh_token,
+            access_token=new.access_token,
+            expires_at=asked_at + new.expires_in,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _answer(self, refresh_token: str) -> httpx.Response:
+        reply = await self._attempt(refresh_token)
+        for delay in DELAYS:
+            if reply is not None and not reply.is_server_error:
+                return reply
+            await self._pause(delay)
+            reply = await self._attempt(refresh_token)
+        if reply is None:
+            raise TargetFailed(down("no answer from where access tokens are renewed"))
+        return reply
+
+    async def _attempt(self, refresh_token: str) -> httpx.Response | None:
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            "client_id": self._grant.client_id,
+            "client_secret": self._grant.client_secret,
+        }
+        try:
+            return await self._client.post(self._grant.token_url, data=form)
+        except httpx.RequestError:
+            return None
+
+    def _failure(self, reply: httpx.Response) -> CallFailure:
+        told = f"no access token: answered {reply.status_code}"
+        if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            wait = seconds_until(reply.headers.get("Retry-After"), self._clock())
+            return Unavailable(reason=Reason.LIMITED, detail=told, retry_after=wait)
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{told}; see DRIVERLINK_MOTIVE_TOKEN_URL")
+        if not reply.is_client_error:
+            return down(told)
+        remedy = f"run `driverlink accounts connect {self._grant.account} motive` with a new refresh token"
+        return Rejected(reason=Reason.CREDENTIALS, detail=f"{told}: {_advice(reply)}; {remedy}")
+
+
+def _advice(reply: httpx.Response) -> str:
+    try:
+        code = _Problem.model_validate_json(reply.content).error
+    except ValidationError:
+        code = ""
+    return _ADVICE.get(code, "the grant is refused")

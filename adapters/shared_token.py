@@ -1,0 +1,108 @@
+"""One access token for all callers of an account: renewed in time by one of them, and used for as long as it lasts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+import httpx
+
+from adapters.http import Call, Clock, Sender
+from domain.failures import TargetFailed
+
+LONGEST_MARGIN: Final = 300.0
+"""A token is renewed after nine tenths of the time it had left when we got it, but at most so many seconds early."""
+
+RENEW_AGAIN: Final = 30.0
+"""Seconds until the next attempt to renew a token that still lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token. `renew_at` and `ends_at` are in seconds since the epoch."""
+
+    secret: str = field(repr=False)
+    renew_at: float
+    ends_at: float
+
+    def headers(self) -> dict[str, str]:
+        """What a call carries."""
+        return {"Authorization": f"Bearer {self.secret}"}
+
+
+def to_token(secret: str, ends_at: float, now: float) -> Token:
+    """A token that we got now, and that ends then; both in seconds since the epoch."""
+    return Token(secret=secret, renew_at=ends_at - min(LONGEST_MARGIN, (ends_at - now) / 10), ends_at=ends_at)
+
+
+class Tokens(Protocol):
+    """The access tokens of one account, as its calls need them."""
+
+    async def current(self) -> Token:
+        """The token to call with. Raises `TargetFailed` when there is none to be had."""
+        ...
+
+    def refuse(self, token: Token) -> None:
+        """The target does not take this token any more."""
+        ...
+
+
+async def send_with(tokens: Tokens, sender: Sender, call: Call) -> httpx.Response:
+    """The answer to a call with the current token, or with another one if that is refused. Raises `TargetFailed`."""
+    token = await tokens.current()
+    reply = await sender.send(call, token.headers())
+    if reply.status_code != httpx.codes.UNAUTHORIZED:
+        return reply
+    tokens.refuse(token)
+    return await sender.send(call, (await tokens.current()).headers())
+
+
+class SharedToken:
+    """The token that an account calls with now. `obtain` gets another one than the present and the refused one."""
+
+    def __init__(self, obtain: Callable[[], Awaitable[Token]], clock: Clock) -> None:
+        self._obtain = obtain
+        self._clock = clock
+        self._renewal: asyncio.Task[Token] | None = None
+        self.present: Token | None = None
+        self.refused = ""
+
+    async def current(self) -> Token:
+        """The token to call with; callers who need a new one at the same time share one renewal.
+
+        Raises `TargetFailed` when there is none to be had.
+        """
+        if self.present is not None and self._clock() < self.present.renew_at:
+            return self.present
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew())
+        return await asyncio.shield(self._renewal)
+
+    def refuse(self, token: Token) -> None:
+        """The target does not take this token any more."""
+        self.refused = token.secret
+        if self.present == token:
+            self.present = None
+
+    def lasts(self) -> bool:
+        """Whether there is a token that has not ended yet."""
+        return self.present is not None and self._clock() < self.present.ends_at
+
+    def is_useless(self, secret: str) -> bool:
+        """Whether a token is none, was refused, or is the one that has to be renewed."""
+        return secret in ("", self.refused) or (self.present is not None and self.present.secret == secret)
+
+    async def settle(self) -> None:
+        """Let a renewal that is under way end, however it does."""
+        if self._renewal is not None:
+            await asyncio.wait([self._renewal])
+
+    async def _renew(self) -> Token:
+        try:
+            self.present = await self._obtain()
+        except TargetFailed:
+            if self.present is None or not self.lasts():
+                raise
+            again = min(self._clock() + RENEW_AGAIN, self.present.ends_at)
+            self.present = replace(self.present, renew_at=again)
+        return self.present
