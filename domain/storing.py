@@ -34,7 +34,7 @@ R = TypeVar("R", bound=Row)
 class DeadLetter(Row):
     """A record that could not be handled, as it came, its place and the reason, so that nobody else is stopped by it.
 
-    `headers` and `body` are what a `Record` calls so, with every byte kept: base64, as in RFC 4648.
+    `headers`, `body` and `key` are what a `Record` calls so, with every byte kept: base64, as in RFC 4648.
     """
 
     TABLE: ClassVar[str] = "dead_letters"
@@ -49,6 +49,7 @@ class DeadLetter(Row):
     body: str
     reason: str
     at: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ class Unit:
     events: list[Event] = field(default_factory=list)
     rows: dict[tuple[object, ...], Row] = field(default_factory=dict)
     removed: list[tuple[type[Row], Where]] = field(default_factory=list)
-    position: Position | None = None
+    positions: list[Position] = field(default_factory=list)
 
     def keep(self, rows: Iterable[Row]) -> None:
         """Insert these rows, or put them in the place of those with the same key."""
@@ -111,7 +112,7 @@ class Unit:
         self.removed.append((row, where))
 
     def add(self, other: "Unit") -> None:
-        """Take over what another unit would store, apart from its position."""
+        """Take over what another unit would store, apart from its positions."""
         self.events.extend(other.events)
         self.removed.extend(other.removed)
         self.rows.update(other.rows)
@@ -123,7 +124,8 @@ class Record:
 
     `position` is its place in the stream, `log_position` the one in the log of the service that wrote it; they are the
     same where the stream is that log. `id` is the event's originator and version with a slash between; it and `topic`
-    are empty, and `log_position` is 0, where the record does not tell them. `headers` are what else came with it.
+    are empty, and `log_position` is 0, where the record does not tell them. `headers` are what else came with it, and
+    `key` is by what it was put into its partition; None where there is none, as in a log that is read in place.
     """
 
     position: int
@@ -134,13 +136,18 @@ class Record:
     event: Event | None
     reason: str = ""
     headers: tuple[tuple[str, bytes], ...] = ()
+    key: bytes | None = None
 
 
 class StoreFailed(Exception):
     """A store cannot work; the message says what would help.
 
-    Nothing of the transaction was stored, unless the connection broke in a commit without a position: then look.
+    Nothing of the transaction was stored, unless the connection broke in a commit without positions: then look.
     """
+
+
+class Misconfigured(StoreFailed):
+    """Something is not set up as it has to be, and waiting does not change that; the message says what to do."""
 
 
 class StoreConflict(Exception):
@@ -177,7 +184,7 @@ class Store(Protocol):
         ...
 
     def commit(self, unit: Unit) -> bool:
-        """Store a unit in one transaction; False when its position was taken over already, and nothing was stored.
+        """Store a unit in one transaction; False when one of its positions was taken over already: nothing was stored.
 
         Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work, `ValueError` when a
         value cannot be stored (no Unicode, or not of its column's type): each time nothing of the unit is.
@@ -211,10 +218,22 @@ class Store(Protocol):
         """
         ...
 
+    def among(
+        self, row: type[R], columns: Sequence[str], values: Collection[tuple[Value, ...]], where: Where | None = None
+    ) -> list[R]:
+        """The rows that match, and whose values in these columns are one of several combinations."""
+        ...
+
     def count(
         self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:
         """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them."""
+        ...
+
+    def least(
+        self, row: type[Row], column: str, where: Where | None = None, *, by: Sequence[str]
+    ) -> Mapping[tuple[Value, ...], Value]:
+        """The least value of a column in the rows that match, for each combination of the columns in `by`."""
         ...
 
     def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:

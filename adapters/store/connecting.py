@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow, dict_row
 
 from adapters.store.advice import failures
-from domain.storing import StoreFailed
+from domain.storing import Misconfigured
 
 _IDLE_TIMEOUT = 10
 _LOCK_TIMEOUT = 20
@@ -63,7 +63,7 @@ class Datastore(PostgresDatastore):
 
     def __init__(self, url: str, password: str, schema: str) -> None:
         if os.environ.get("POSTGRES_ENABLE_DB_FUNCTIONS"):
-            raise StoreFailed("unset POSTGRES_ENABLE_DB_FUNCTIONS: whoever heeds it loses positions and events")
+            raise Misconfigured("unset POSTGRES_ENABLE_DB_FUNCTIONS: whoever heeds it loses positions and events")
         with_what = _parameters(url, password, schema)
         patience = float(with_what["connect_timeout"])
         super().__init__(
@@ -79,7 +79,8 @@ class Datastore(PostgresDatastore):
             # After a restart the pool finds out one by one that its connections are gone, with growing pauses.
             pool_size=1,
             max_overflow=1,
-            pre_ping=True,
+            # Each query would be two: who reads tries again, and who writes asks first.
+            pre_ping=False,
         )
         self.pool.kwargs = {**with_what, "row_factory": dict_row}
         # The longer a server is away, the longer become the pauses between the pool's attempts, up to this.
@@ -90,7 +91,7 @@ def _parameters(url: str, password: str, schema: str) -> dict[str, Any]:
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        raise StoreFailed("DRIVERLINK_DATABASE_URL is not like postgresql://user@host:5432/database") from None
+        raise Misconfigured("DRIVERLINK_DATABASE_URL is not like postgresql://user@host:5432/database") from None
     session = {**_SESSION, "search_path": schema} if schema else _SESSION
     options = [*(f"-c {name}={value}" for name, value in session.items()), str(given.get("options", ""))]
     secret = {"password": password} if password else {}

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from select import POLLIN, POLLOUT, poll
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent, Tracking
+from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresProcessRecorder
 from psycopg import Cursor
+from psycopg.pq.abc import PGconn
 from psycopg.rows import DictRow, TupleRow, tuple_row
 
 from adapters.store.advice import failures
@@ -14,12 +16,19 @@ from adapters.store.connecting import Datastore, channel
 from adapters.store.migrating import TRACKING, check
 from adapters.store.ownership import Ownership
 from adapters.store.postgres_dialect import POSTGRES
-from adapters.store.relational import RelationalStore, Values, write_rows
-from domain.storing import Row, StoreFailed, Unit
+from adapters.store.relational import AnswerLost, RelationalStore, Values, write_rows
+from domain.storing import Misconfigured, Position, Row, Unit
 
 _INSERT_EVENTS = (
     "INSERT INTO stored_events (originator_id, originator_version, topic, state) "
     "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
+)
+
+_MOVE_POSITIONS = (
+    f"INSERT INTO {TRACKING} AS known (application_name, notification_id) "  # noqa: S608 - our own name
+    "SELECT * FROM unnest(%b::text[], %b::bigint[]) "
+    "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id "
+    "WHERE known.notification_id < excluded.notification_id"
 )
 
 # Whoever replaces whole tables brings many rows, which may take their time to come.
@@ -44,17 +53,18 @@ class _Recorder(PostgresProcessRecorder):
             connection.pipeline() as pipeline,
             connection.transaction(),
             connection.cursor(row_factory=tuple_row) as owners,
+            connection.cursor() as mover,
             connection.cursor() as cursor,
         ):
+            unit: Unit = kwargs["unit"]
             self._ownership.look(owners)
-            self._insert_events(cursor, stored_events, **kwargs)
+            _move(mover, unit.positions)
+            write_rows(cursor, unit, POSTGRES)
             self._insert_stored_events(cursor, stored_events)
+            _send(connection.pgconn)
             pipeline.sync()
             self._ownership.check(owners)
-
-    def _insert_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:  # noqa: ANN401 - the library's
-        super()._insert_events(curs, stored_events, **kwargs)
-        write_rows(curs, kwargs["unit"], POSTGRES)
+            _check_moved(mover, unit.positions)
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:  # noqa: ANN401 - the library's
         if not stored_events:
@@ -68,13 +78,13 @@ class _Recorder(PostgresProcessRecorder):
 class PostgresStore(RelationalStore):
     """What one service owns, in one schema; several processes may have it open, each for its own partitions.
 
-    Raises `StoreFailed` when the tables are not there, or are another version's.
+    Raises `Misconfigured` when the tables are not there, or are another version's.
     """
 
     def __init__(self, url: str, password: str, *, schema: str, log_name: str, rows: Sequence[type[Row]]) -> None:
         super().__init__(POSTGRES, log_name)
         for trouble in check(url, password, {schema: rows}):
-            raise StoreFailed(trouble)
+            raise Misconfigured(trouble)
         self._ownership = Ownership()
         with failures():
             self._datastore = Datastore(url, password, schema)
@@ -98,11 +108,24 @@ class PostgresStore(RelationalStore):
         """Let go of the connections."""
         self._datastore.close()
 
-    def _insert(self, stored: Sequence[StoredEvent], tracking: Tracking | None, unit: Unit) -> None:
+    def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
+        self._reach()
         with failures():
-            self._recorder.insert_events(stored, tracking=tracking, unit=unit)
+            self._recorder.insert_events(stored, unit=unit)
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
+        try:
+            return self._fetched(sql, parameters)
+        except AnswerLost:
+            # Connections end while nobody uses them, and the pool does not see it.
+            self._datastore.pool.check()
+            return self._fetched(sql, parameters)
+
+    def _reach(self) -> None:
+        """See to it that the connection which is used next works: a commit is not tried twice."""
+        self._fetch("SELECT 1", [])
+
+    def _fetched(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         with failures(), self._datastore.get_connection() as connection:
             cursor = connection.cursor(row_factory=tuple_row, binary=True)
             return cursor.execute(sql.encode(), parameters, prepare=True).fetchall()
@@ -117,5 +140,32 @@ class PostgresStore(RelationalStore):
 
     @contextmanager
     def _begun(self) -> Iterator[Cursor[TupleRow]]:
+        self._reach()
         with failures(), self._datastore.get_connection() as connection, connection.transaction():
             yield connection.cursor(row_factory=tuple_row)
+
+
+def _send(pgconn: PGconn) -> None:
+    """Send all that is in a pipeline.
+
+    What a socket does not take at once psycopg would leave unsent, and then wait for the answer to it for ever.
+    """
+    waiting = poll()
+    waiting.register(pgconn.socket, POLLIN | POLLOUT)
+    while pgconn.flush():
+        ((_, ready),) = waiting.poll()
+        if ready & ~POLLOUT:
+            pgconn.consume_input()
+
+
+def _move(cursor: Cursor[DictRow], positions: Sequence[Position]) -> None:
+    """Move positions forward; how many could be moved tells `_check_moved`."""
+    if positions:
+        names, ends = [each.name for each in positions], [each.at for each in positions]
+        cursor.execute(_MOVE_POSITIONS, [names, ends], prepare=True)
+
+
+def _check_moved(cursor: Cursor[DictRow], positions: Sequence[Position]) -> None:
+    """Raise the library's `IntegrityError` if `_move` found one of them taken over."""
+    if positions and cursor.rowcount != len(positions):
+        raise IntegrityError("a position is taken over already")

@@ -23,6 +23,12 @@ class Presence:
             if not self._locked("pg_try_advisory_lock_shared", schema):
                 raise StoreFailed(f"a rebuild of {schema} is under way: try again when it has ended")
 
+    def be(self, name: str) -> None:
+        """Be the only one of this name. Raises `StoreFailed` while another process is."""
+        for schema in self._schemas:
+            if not self._locked("pg_try_advisory_lock", f"{schema}/{name}"):
+                raise StoreFailed(f"another process of {schema} is named {name}: give each its own DRIVERLINK_MEMBER")
+
     def have_alone(self) -> None:
         """Have the schemas alone. Raises `StoreFailed` while anybody works."""
         for schema in self._schemas:
@@ -38,7 +44,7 @@ class Presence:
         """Leave."""
         self._connection.close()
 
-    def _locked(self, function: str, schema: str) -> bool:
+    def _locked(self, function: str, what: str) -> bool:
         with failures():
-            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"presence/{schema}")])
+            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"presence/{what}")])
             return any(locked for (locked,) in rows)

@@ -3,16 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent, Tracking
+from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.mapping import again, new_mapper, to_event, to_record
 from adapters.store.tables import Dialect, Table, table_of
 from domain.event import Event
 from domain.storing import (
-    Position,
     Record,
     Resubmission,
     Row,
@@ -33,6 +33,9 @@ Fetch = Callable[[str, Sequence[Any]], list[Values]]
 
 _SCAN = 1000
 """Rows that a scan holds at a time."""
+
+_COMBINATIONS = 5000
+"""Combinations of values that one query asks for; no database takes any number of parameters."""
 
 
 class AnswerLost(StoreFailed):
@@ -74,13 +77,12 @@ class RelationalStore(ABC):
         self.log = RelationalLog(f"1/{log_name}/0", self._fetch, dialect, self._mapper)
 
     def commit(self, unit: Unit) -> bool:
-        """Store a unit in one transaction; False when its position was taken over already."""
+        """Store a unit in one transaction; False when one of its positions was taken over already."""
         stored = [self._mapper.to_stored_event(event) for event in unit.events]
-        tracking = Tracking(unit.position.name, unit.position.at) if unit.position else None
         try:
-            self._insert(stored, tracking, unit)
+            self._insert(stored, unit)
         except (IntegrityError, AnswerLost) as failure:
-            if self._is_taken_over(unit.position):
+            if any(self.position(each.name) >= each.at for each in unit.positions):
                 return False
             if isinstance(failure, StoreFailed):
                 raise
@@ -128,12 +130,31 @@ class RelationalStore(ABC):
         statement = table.select(where or {}, order_by, after, limit)
         return [table.to_row(values) for values in self._fetch(statement.sql, statement.parameters)]
 
+    def among(
+        self, row: type[R], columns: Sequence[str], values: Collection[Values], where: Where | None = None
+    ) -> list[R]:
+        """The rows that match, and whose values in these columns are one of several combinations."""
+        table, wanted, found = self._table(row), iter(dict.fromkeys(values)), list[R]()
+        while some := list(islice(wanted, _COMBINATIONS)):
+            statement = table.among(columns, some, where or {})
+            found += map(table.to_row, self._fetch(statement.sql, statement.parameters))
+        return found
+
     def count(
         self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:
         """How many rows match, for each combination of the columns in `by`."""
         table = self._table(row)
         statement = table.count(where or {}, by)
+        found = self._fetch(statement.sql, statement.parameters)
+        return {table.to_fields(by, values[:-1]): values[-1] for values in found}
+
+    def least(
+        self, row: type[Row], column: str, where: Where | None = None, *, by: Sequence[str]
+    ) -> Mapping[tuple[Value, ...], Value]:
+        """The least value of a column in the rows that match, for each combination of the columns in `by`."""
+        table = self._table(row)
+        statement = table.least(column, where or {}, by)
         found = self._fetch(statement.sql, statement.parameters)
         return {table.to_fields(by, values[:-1]): values[-1] for values in found}
 
@@ -158,10 +179,10 @@ class RelationalStore(ABC):
         """Let go of the database."""
 
     @abstractmethod
-    def _insert(self, stored: Sequence[StoredEvent], tracking: Tracking | None, unit: Unit) -> None:
+    def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
         """Store all of it in one transaction.
 
-        Raises the library's `IntegrityError` when a version or the position is taken, and what `commit` raises.
+        Raises the library's `IntegrityError` when a version or a position is taken, and what `commit` raises.
         """
 
     @abstractmethod
@@ -170,9 +191,6 @@ class RelationalStore(ABC):
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Any]:
         """A transaction in which this store may write, as its cursor; raises what `replace` raises."""
-
-    def _is_taken_over(self, position: Position | None) -> bool:
-        return position is not None and self.position(position.name) >= position.at
 
     def _histories(self, ids: Collection[UUID]) -> dict[UUID, list[tuple[int, StoredEvent]]]:
         found: dict[UUID, list[tuple[int, StoredEvent]]] = {each: [] for each in ids}

@@ -1,8 +1,9 @@
 """A store in one SQLite file, by the recorders of the eventsourcing library."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,11 @@ def _one_of(values: list[Any]) -> Statement:
     return Statement(f"IN ({', '.join('?' for _ in values)})", tuple(values))
 
 
+def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+    row = f"({', '.join('?' for _ in types)})"
+    return Statement(f"VALUES {', '.join(row for _ in values)}", tuple(chain.from_iterable(values)))
+
+
 def _put(cursor: SQLiteCursor, table: Table[Any], rows: Iterable[Stored]) -> None:
     source = f"VALUES ({', '.join('?' for _ in table.columns)})"
     try:
@@ -51,6 +57,7 @@ _DIALECT = Dialect(
     text="TEXT",
     position="rowid",
     one_of=_one_of,
+    combinations=_combinations,
     put=_put,
     from_uuid=lambda id: id.hex,  # noqa: A006 - the event's word
     to_uuid=UUID,
@@ -58,7 +65,7 @@ _DIALECT = Dialect(
 
 
 class _Recorder(SQLiteProcessRecorder):
-    """Writes the rows of a unit with the cursor that writes its events and its position."""
+    """Writes the rows and the positions of a unit with the cursor that writes its events."""
 
     def _insert_events(
         self,
@@ -66,8 +73,11 @@ class _Recorder(SQLiteProcessRecorder):
         stored_events: Sequence[StoredEvent],
         **kwargs: Any,  # noqa: ANN401 - the library's signature
     ) -> Sequence[int] | None:
-        returning = super()._insert_events(c, stored_events, **kwargs)
-        write_rows(c, kwargs["unit"], _DIALECT)
+        unit: Unit = kwargs["unit"]
+        returning = super()._insert_events(c, stored_events)
+        for position in unit.positions:
+            self._insert_tracking(c, Tracking(position.name, position.at))
+        write_rows(c, unit, _DIALECT)
         return returning
 
 
@@ -88,9 +98,9 @@ class SqliteStore(RelationalStore):
         """Let go of the file."""
         self._datastore.close()
 
-    def _insert(self, stored: Sequence[StoredEvent], tracking: Tracking | None, unit: Unit) -> None:
+    def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
         with _failures():
-            self._recorder.insert_events(stored, tracking=tracking, unit=unit)
+            self._recorder.insert_events(stored, unit=unit)
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         with _failures(), self._datastore.transaction(commit=False) as cursor:

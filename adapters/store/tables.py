@@ -30,15 +30,17 @@ class Dialect:
     """What one database writes in another way than others.
 
     `mark` stands for a parameter, `text` is the type of text that compares by code points, and `position` the column
-    that tells where an event stands in the log. `one_of` is the condition that a column has one of these values. `put`
-    inserts rows with a cursor, each in the place of one with its key; it raises `ValueError` for what does not fit.
-    `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
+    that tells where an event stands in the log. `one_of` is the condition that a column has one of these values, and
+    `combinations` is the query for these values of columns with these types. `put` inserts rows with a cursor, each in
+    the place of one with its key; it raises `ValueError` for what does not fit. `from_uuid` and `to_uuid` lead to an id
+    as the database has it, and back.
     """
 
     mark: str
     text: str
     position: str
     one_of: Callable[[list[Any]], Statement]
+    combinations: Callable[[Sequence[str], Collection[tuple[Any, ...]]], Statement]
     put: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
     from_uuid: Callable[[UUID], Any]
     to_uuid: Callable[[Any], UUID]
@@ -55,6 +57,7 @@ class Table(Generic[R]):
     optional: frozenset[str]
     json_columns: frozenset[str]
     boolean_columns: frozenset[str]
+    converted: tuple[str, ...]
     json_places: tuple[int, ...]
     values: Callable[[R], tuple[Any, ...]]
 
@@ -103,6 +106,14 @@ class Table(Generic[R]):
             sql += f" ORDER BY {order_by}"
         return Statement(f"{sql} LIMIT {limit:d}" if limit is not None else sql, condition.parameters)
 
+    def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> Statement:
+        """The rows that match, and whose values in these columns are one of several combinations."""
+        types = [self.types[self.columns.index(column)] for column in columns]
+        chosen = self.dialect.combinations(types, values)
+        among = Statement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
+        condition = _all_of([among, *_clauses(self.dialect, where)])
+        return Statement(f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+
     def page(self, behind: Stored | None, limit: int) -> Statement:
         """The rows behind this one, in the order of keys."""
         key = ", ".join(self.row.KEY)
@@ -118,9 +129,18 @@ class Table(Generic[R]):
         sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         return Statement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
 
+    def least(self, column: str, where: Where, by: Sequence[str]) -> Statement:
+        """The least value of a column in the rows that match, for each combination of these columns."""
+        condition, chosen = _condition(self.dialect, where), ", ".join(by)
+        sql = f"SELECT {chosen}, MIN({column}) FROM {self.row.TABLE}{condition.sql} GROUP BY {chosen}"  # noqa: S608 - as above
+        return Statement(sql, condition.parameters)
+
     def to_row(self, values: Sequence[Any]) -> R:
         """A row from the values of its columns."""
-        return self.row(**dict(zip(self.columns, self.to_fields(self.columns, values), strict=True)))
+        named = dict(zip(self.columns, values, strict=True))
+        for column in self.converted:
+            named[column] = self._to_field(column, named[column])
+        return self.row(**named)
 
     def to_fields(self, columns: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         """The fields that the values of these columns stand for."""
@@ -146,6 +166,7 @@ def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
     hints = get_type_hints(row)
     types = {each.name: _plain(hints[each.name]) for each in fields(row)}
     json_columns = frozenset(name for name, kind in types.items() if kind not in _TYPES)
+    boolean_columns = frozenset(name for name, kind in types.items() if kind is bool)
     return Table(
         row=row,
         dialect=dialect,
@@ -153,7 +174,8 @@ def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
         types=tuple(_TYPES.get(kind, "TEXT") for kind in types.values()),
         optional=frozenset(name for name in types if _is_optional(hints[name])),
         json_columns=json_columns,
-        boolean_columns=frozenset(name for name, kind in types.items() if kind is bool),
+        boolean_columns=boolean_columns,
+        converted=tuple(name for name in types if name in json_columns | boolean_columns),
         json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
         values=attrgetter(*types),
     )
@@ -170,9 +192,17 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
 
 
 def _condition(dialect: Dialect, where: Where, order_by: str = "", after: Value | None = None) -> Statement:
-    clauses = [_clause(dialect, column, wanted) for column, wanted in where.items()]
+    clauses = _clauses(dialect, where)
     if after is not None:
         clauses.append(Statement(f"{order_by} > {dialect.mark}", (after,)))
+    return _all_of(clauses)
+
+
+def _clauses(dialect: Dialect, where: Where) -> list[Statement]:
+    return [_clause(dialect, column, wanted) for column, wanted in where.items()]
+
+
+def _all_of(clauses: Sequence[Statement]) -> Statement:
     parameters = tuple(parameter for clause in clauses for parameter in clause.parameters)
     return Statement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
 

@@ -1,7 +1,7 @@
 """How every service takes over a stream: batch by batch, one transaction each; a bad record stops nobody."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,6 +27,8 @@ BATCH = 500
 Handler = Callable[[Sequence[tuple[int, Event]]], Unit]
 """What a service makes of the events of a batch, each with its position in the log it is from: the unit to store."""
 
+_AGAIN = "submitted again: "
+
 _log = structlog.get_logger()
 
 
@@ -36,50 +38,69 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """A stream that a service follows, and what it makes of it.
+    """What a service makes of a log that it follows.
 
     Where records may come twice, or late, of each history only what is newer than what was heard last is handled. So
     it is in every stream that has dead letters: each of them may be submitted again when it has been overtaken.
     """
 
-    stream: Stream
     handler: Handler
     may_repeat: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A record, and the name of the stream in which it came."""
+
+    stream: str
+    record: Record
+
+
 class Follower:
-    """Takes a stream over into a store: what follows from a batch commits with the position behind it."""
+    """Takes the streams of one log over into a store: what follows from a batch commits with the positions behind it.
+
+    A batch has records of all streams that have any, so that many partitions cost no more than one.
+    """
 
     def __init__(self, feed: Feed, store: Store, clock: Clock) -> None:
         self._feed = feed
-        self._stream = feed.stream
         self._store = store
         self._clock = clock
-        self._at: int | None = None
+        self._streams: dict[str, Stream] = {}
+        self._at: dict[str, int] = {}
 
     @property
-    def stream(self) -> str:
-        """The name of the stream that is followed."""
-        return self._stream.name
+    def streams(self) -> Sequence[str]:
+        """The names of the streams that are followed."""
+        return tuple(self._streams)
+
+    def follow(self, stream: Stream) -> None:
+        """Follow this stream too."""
+        self._streams[stream.name] = stream
+
+    def leave(self, name: str) -> None:
+        """Follow the stream of this name no more."""
+        self._streams.pop(name, None)
+        self._at.pop(name, None)
 
     def step(self) -> int:
         """Take over the next batch; how many records it had. Raises `StoreFailed`."""
-        records = self._stream.read(self._position(), BATCH)
+        batch = self._read()
         try:
-            if records:
-                self._take_over(records)
+            if batch:
+                self._take_over(batch)
         except StoreConflict:
-            self._at = None
-            _log.info("batch is decided again", stream=self.stream)
-        return len(records)
+            self._at.clear()
+            _log.info("batch is decided again", streams=sorted({each.stream for each in batch}))
+        return len(batch)
 
-    def has_reached(self, position: int) -> bool:
-        """Whether everything up to this position is known to be taken over."""
-        return self._at is not None and self._at >= position
+    def has_reached(self, stream: str, position: int) -> bool:
+        """Whether everything up to this position of a stream is known to be taken over."""
+        return stream in self._at and self._at[stream] >= position
 
     def lag(self) -> int:
-        """How far the store is behind the stream; 0 when everything is taken over."""
-        return self._stream.end() - self._store.position(self.stream)
+        """How far the store is behind the streams; 0 when everything is taken over."""
+        return sum(stream.end() - self._store.position(name) for name, stream in self._streams.items())
 
     def take_again(self, resubmission: Resubmission) -> None:
         """Take over what a dead letter stands for; where it still cannot be, the letter says the new reason."""
@@ -90,30 +111,41 @@ class Follower:
         except Exception as failure:  # noqa: BLE001 - whatever the record does, it must not stop the others
             self._settle(resubmission, self._blamed(resubmission, failure))
 
-    def _position(self) -> int:
-        if self._at is None:
-            self._at = self._store.position(self.stream)
-        return self._at
+    def _read(self) -> list[Arrived]:
+        """The next records, at most a batch; who could not be read to the end comes last the next time."""
+        batch: list[Arrived] = []
+        for name, stream in [*self._streams.items()]:
+            room = BATCH - len(batch)
+            records = stream.read(self._position(name), room) if room else ()
+            batch += [Arrived(stream=name, record=record) for record in records]
+            if records and len(records) == room:
+                self._streams[name] = self._streams.pop(name)
+        return batch
 
-    def _take_over(self, records: Sequence[Record]) -> None:
+    def _position(self, name: str) -> int:
+        if name not in self._at:
+            self._at[name] = self._store.position(name)
+        return self._at[name]
+
+    def _take_over(self, batch: Sequence[Arrived]) -> None:
         """Handle and store a batch; where the whole of it cannot be, each record by itself."""
         try:
-            self._commit(self._handled(records), records[-1].position)
+            self._commit(self._handled(batch), {each.stream: each.record.position for each in batch})
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
-            self._take_over_singly(records, failure)
+            self._take_over_singly(batch, failure)
 
-    def _handled(self, records: Sequence[Record]) -> Unit:
-        letters = [self._dead_letter(record, record.reason) for record in records if record.event is None]
-        readable = [record for record in records if record.event is not None]
+    def _handled(self, batch: Sequence[Arrived]) -> Unit:
+        letters = [self._dead_letter(each, each.record.reason) for each in batch if each.record.event is None]
+        readable = [each.record for each in batch if each.record.event is not None]
         unit = self._understood(readable, may_be_late=bool(letters) or self._may_be_late())
         unit.keep(letters)
         return unit
 
     def _may_be_late(self) -> bool:
         """Whether a record may come behind later ones of its history."""
-        return self._feed.may_repeat or any(self._store.count(DeadLetter, {"stream": self.stream}).values())
+        return self._feed.may_repeat or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
 
     def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
         unit = Unit()
@@ -135,25 +167,29 @@ class Follower:
         unit.keep(LastHeard(originator=each, version=heard[each]) for each in sorted(told))
         return fresh
 
-    def _take_over_singly(self, records: Sequence[Record], failure: Exception) -> None:
-        if len(records) > 1:
-            for record in records:
-                self._take_over([record])
+    def _take_over_singly(self, batch: Sequence[Arrived], failure: Exception) -> None:
+        if len(batch) > 1:
+            for each in batch:
+                self._take_over([each])
             return
+        (alone,) = batch
         unit = Unit()
-        unit.keep([self._dead_letter(records[0], f"{type(failure).__name__}: {failure}")])
-        self._commit(unit, records[0].position)
+        unit.keep([self._dead_letter(alone, f"{type(failure).__name__}: {failure}")])
+        self._commit(unit, {alone.stream: alone.record.position})
 
-    def _commit(self, unit: Unit, position: int) -> None:
-        unit.position = Position(name=self.stream, at=position)
-        self._at = position if self._store.commit(unit) else None
+    def _commit(self, unit: Unit, reached: Mapping[str, int]) -> None:
+        unit.positions = [Position(name=name, at=position) for name, position in sorted(reached.items())]
+        if self._store.commit(unit):
+            self._at.update(reached)
+        else:
+            self._at.clear()
 
-    def _dead_letter(self, record: Record, reason: str) -> DeadLetter:
-        _log.warning("record became a dead letter", stream=self.stream, position=record.position)
-        return to_dead_letter(self.stream, record, reason, self._clock())
+    def _dead_letter(self, arrived: Arrived, reason: str) -> DeadLetter:
+        _log.warning("record became a dead letter", stream=arrived.stream, position=arrived.record.position)
+        return to_dead_letter(arrived.stream, arrived.record, reason, self._clock())
 
     def _mended(self, resubmission: Resubmission) -> Unit:
-        record = self._stream.again(resubmission)
+        record = self._streams[resubmission.stream].again(resubmission)
         if record.event is None:
             raise Unreadable(record.reason)
         unit = self._understood([record], may_be_late=True)
@@ -162,11 +198,10 @@ class Follower:
 
     def _blamed(self, resubmission: Resubmission, failure: Exception) -> Unit:
         reason = str(failure) if isinstance(failure, Unreadable) else f"{type(failure).__name__}: {failure}"
-        letters = self._store.select(DeadLetter, _place(resubmission))
         unit = Unit()
         unit.keep(
-            replace(letter, reason=_storable(f"submitted again: {reason}"), at=self._clock().isoformat())
-            for letter in letters
+            replace(letter, reason=_storable(_reason_again(letter, resubmission, reason)), at=self._clock().isoformat())
+            for letter in self._store.select(DeadLetter, _place(resubmission))
         )
         return unit
 
@@ -187,6 +222,7 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
         body=b64encode(record.body).decode(),
         reason=_storable(reason),
         at=at.isoformat(),
+        key=None if record.key is None else b64encode(record.key).decode(),
     )
 
 
@@ -201,6 +237,12 @@ def version_of(record: Record) -> tuple[str, int]:
     """The history that a decoded record is of, and its version there."""
     originator, _, version = record.id.partition("/")
     return originator, int(version)
+
+
+def _reason_again(letter: DeadLetter, resubmission: Resubmission, reason: str) -> str:
+    """Why a record still cannot be handled; for one that tells not even what it is, as it was said at first."""
+    is_stranger = not (resubmission.id and resubmission.topic)
+    return f"{_AGAIN}{letter.reason.removeprefix(_AGAIN) if is_stranger else reason}"
 
 
 def _place(resubmission: Resubmission) -> dict[str, str | int]:

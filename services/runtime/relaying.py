@@ -6,8 +6,9 @@ from typing import Protocol
 
 import structlog
 
-from domain.storing import Position, Record, Store, StoreFailed, Unit
+from domain.storing import Misconfigured, Position, Record, Store, StoreFailed, Unit
 from services.runtime.following import BATCH
+from services.runtime.troubles import Troubles
 from services.runtime.worker import Worker
 
 REST = 1.0
@@ -57,6 +58,7 @@ class Relay:
         self._turn = turn
         self._opening = opening
         self._name = f"relay/{epoch}/{topic}"
+        self._troubles = Troubles(topic=topic)
         self._worker = Worker(f"relay-{topic}")
         self._sent_up_to: int | None = None
         self._kept = 0
@@ -65,14 +67,19 @@ class Relay:
         self.is_relaying = False
 
     async def run(self) -> None:
-        """Relay until cancelled; a failure is told, and after a rest everything begins anew."""
+        """Relay until cancelled; a failure that may pass is told, and after a rest everything begins anew.
+
+        Raises `Misconfigured`.
+        """
         while True:
             try:
                 self.is_relaying = await self._worker.call(self._turn.take)
                 if self.is_relaying:
                     await self._relay()
+            except Misconfigured:
+                raise
             except StoreFailed as failure:
-                _log.warning("relay begins anew", topic=self._topic, failure=str(failure))
+                self._troubles.met("relay begins anew", str(failure))
             await asyncio.sleep(REST)
 
     def lag(self) -> int:
@@ -109,11 +116,12 @@ class Relay:
             await self._worker.call(self._turn.wait, REST)
         self._sent_up_to = position
         await self._keep(position)
+        self._troubles.are_over()
         return position
 
     async def _keep(self, position: int) -> None:
         now = asyncio.get_running_loop().time()
         if position == self._kept or now - self._kept_at < REST:
             return
-        await self._worker.call(self._store.commit, Unit(position=Position(name=self._name, at=position)))
+        await self._worker.call(self._store.commit, Unit(positions=[Position(name=self._name, at=position)]))
         self._kept, self._kept_at = position, now

@@ -94,22 +94,25 @@ class Service:
         return tuple(self._handlers)
 
     def follow(self, streams: Iterable[Stream], *, may_repeat: bool = False) -> None:
-        """Follow these streams too; where they are several, in the order in which the service names their logs."""
+        """Follow these streams too; their logs are taken over in the order in which the service names them."""
         for stream in streams:
-            feed = Feed(stream=stream, handler=self._handlers[log_of(stream.name)], may_repeat=may_repeat)
-            self._followers[stream.name] = Follower(feed, self.store, self._clock)
-        order = list(self._handlers)
-        self._followers = dict(sorted(self._followers.items(), key=lambda each: order.index(log_of(each[0]))))
+            log = log_of(stream.name)
+            if log not in self._followers:
+                feed = Feed(handler=self._handlers[log], may_repeat=may_repeat)
+                self._followers[log] = Follower(feed, self.store, self._clock)
+            self._followers[log].follow(stream)
+        self._followers = {log: self._followers[log] for log in self._handlers if log in self._followers}
 
     def leave(self, names: Iterable[str]) -> None:
         """Follow the streams of these names no more."""
         for name in names:
-            self._followers.pop(name, None)
+            if follower := self._followers.get(log_of(name)):
+                follower.leave(name)
 
     def has_reached(self, stream: str, position: int) -> bool:
         """Whether this stream is followed, and taken over up to this position at least."""
-        follower = self._followers.get(stream)
-        return follower is not None and follower.has_reached(position)
+        follower = self._followers.get(log_of(stream))
+        return follower is not None and follower.has_reached(stream, position)
 
     def step(self) -> int:
         """Take over what the streams have and what was submitted again, and do the chores; how much there was."""
@@ -141,10 +144,11 @@ class Service:
 
     def _take_again(self) -> int:
         """Take over the dead letters of the streams that are followed, where somebody has submitted them again."""
-        followed = {"stream": list(self._followers)}
-        rows = self.store.select(Resubmission, followed, order_by="position", limit=BATCH) if self._followers else []
+        followed = [name for follower in self._followers.values() for name in follower.streams]
+        where = {"stream": followed}
+        rows = self.store.select(Resubmission, where, order_by="position", limit=BATCH) if followed else []
         for row in rows:
-            self._followers[row.stream].take_again(row)
+            self._followers[log_of(row.stream)].take_again(row)
         return len(rows)
 
     def close(self) -> None:

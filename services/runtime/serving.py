@@ -1,10 +1,12 @@
 """Small web applications beside the work of a process, and how it is told to stop."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from errno import errorcode
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -35,7 +37,9 @@ def tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
     try:
         bound = socket.create_server((host, port))
     except OSError as failure:
-        raise PortUnusable(f"{host}:{port} cannot be listened on: {failure.strerror}") from None
+        number = failure.errno or 0
+        reason = os.strerror(number) if number in errorcode else failure.strerror
+        raise PortUnusable(f"{host}:{port} cannot be listened on: {reason}") from None
     with bound:
         yield bound
 

@@ -1,7 +1,8 @@
 """How settings are read from the environment: each is a variable `DRIVERLINK_<NAME>`, and a wrong one is named."""
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -22,16 +23,54 @@ def read_settings(reading: Callable[[], S], kinds: Iterable[type[BaseSettings]])
 
     Raises `WrongSettings`.
     """
-    _check_names({f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields})
+    known = {_variable(name): field.description or "" for kind in kinds for name, field in kind.model_fields.items()}
+    _check_names(set(known))
     try:
         return reading()
     except ValidationError as wrong:
-        raise WrongSettings("; ".join(map(_problem, wrong.errors()))) from None
+        raise WrongSettings("; ".join(_problem(error, known) for error in wrong.errors())) from None
 
 
-def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's own shape
-    named = f"{PREFIX}{str(error['loc'][0]).upper()}: " if error["loc"] else ""
-    return f"{named}{error['msg'].removeprefix('Value error, ')}"
+_Described = Mapping[str, Any]
+
+_PROBLEMS: Mapping[str, Callable[[_Described], str]] = {
+    "missing": lambda _: "is not set",
+    "int_parsing": lambda _: "must be a whole number",
+    "float_parsing": lambda _: "must be a number",
+    "finite_number": lambda _: "must be a number",
+    "greater_than_equal": lambda said: f"must be {said['ge']:g} or more",
+    "less_than_equal": lambda said: f"must be {said['le']:g} or less",
+    "literal_error": lambda said: f"must be {said['expected']}",
+    "string_too_short": lambda _: "must not be empty",
+    "string_pattern_mismatch": lambda said: f"must match {said['pattern']}",
+    "url_scheme": lambda said: f"must begin with {_schemes(str(said['expected_schemes']))}",
+    "url_parsing": lambda said: f"is no URL: {said['error']}",
+}
+"""By pydantic's types of errors: what is wrong, in words that go on from the variable's name."""
+
+
+_UNKNOWN = ("missing", "url_parsing")
+"""Errors of those who may not know what a setting is for."""
+
+
+def _problem(error: Any, known: Mapping[str, str]) -> str:  # noqa: ANN401 - pydantic's own shape
+    told = _PROBLEMS.get(error["type"])
+    problem = told(error.get("ctx", {})) if told else str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return problem
+    variable = _variable(str(error["loc"][0]))
+    meaning = known[variable].removesuffix(".") if error["type"] in _UNKNOWN else ""
+    return f"{variable} {problem}{f' ({meaning})' if meaning else ''}"
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _schemes(expected: str) -> str:
+    """The plain ones of these quoted schemes, as a URL begins with them."""
+    schemes = sorted(re.findall(r"'([a-z]+)'", expected))
+    return " or ".join(f"{scheme}://" for scheme in schemes)
 
 
 def _check_names(known: set[str]) -> None:

@@ -8,12 +8,12 @@ class Share:
 
     def __init__(self, partition_of: Callable[[str], int] = lambda _: 0, held: Collection[int] = (0,)) -> None:
         self._partition_of = partition_of
-        self._held = frozenset(held)
+        self.held = frozenset(held)
 
     def hold(self, partitions: Collection[int]) -> None:
         """Work for the accounts of these partitions, and for no others."""
-        self._held = frozenset(partitions)
+        self.held = frozenset(partitions)
 
     def has(self, account: str) -> bool:
         """Whether this process works for the account."""
-        return self._partition_of(account) in self._held
+        return self._partition_of(account) in self.held

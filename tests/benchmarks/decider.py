@@ -80,13 +80,13 @@ class Laps:
             self._confirm(before)
         return laps
 
-    async def profiles(self, number: int) -> Mapping[str, str]:
-        """Where the time goes of what is decided in batches."""
+    def profiles(self, number: int) -> Mapping[str, str]:
+        """Where the time goes of what is decided in batches, by threads that begin with it."""
         fleet, profiles = self._opted_in(number), {}
         for kind, edition in _EDITIONS.items():
             before = self._store.log.end()
             with profiled() as profiler:
-                await self._seconds([*fleet.changes(edition)], self._in_batches)
+                asyncio.run(self._seconds([*fleet.changes(edition)], self._in_batches))
             profiles[f"decider, {kind}"] = profiler.text()
             self._confirm(before)
         return profiles
@@ -132,8 +132,9 @@ class Laps:
         return await topic.taken_over(self._store, following)
 
     def _one_by_one(self, stream: Stream) -> Step:
-        feed = Feed(stream=Sipped(stream), handler=self._decider.on_changes, may_repeat=True)
-        return Follower(feed, self._store, _now).step
+        follower = Follower(Feed(handler=self._decider.on_changes, may_repeat=True), self._store, _now)
+        follower.follow(Sipped(stream))
+        return follower.step
 
     def _in_batches(self, stream: Stream) -> Step:
         service = Service(
@@ -167,7 +168,7 @@ def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
 def profiles(servers: Servers, _: Telling) -> Mapping[str, str]:
     """Where the time goes."""
     with closing(Laps(servers)) as running:
-        return asyncio.run(running.profiles(LAPS))
+        return running.profiles(LAPS)
 
 
 def _to_findings(kind: str, laps: Sequence[Lap]) -> Iterator[Finding]:

@@ -52,6 +52,11 @@ class Committing:
         assert store.commit(unit(fact(version=2))) is True
         assert store.position(SOURCE) == 7
 
+    def test_more_than_any_buffer_holds_is_stored_at_once(self, store: Store) -> None:
+        large = entry("a", first_name="x" * 20_000_000)
+        assert store.commit(unit(fact(), rows=[large, entry("b")], at=7)) is True
+        assert store.select(Entry, {"name": "a"}) == [large]
+
     def test_rows_are_removed_before_any_are_kept(self, store: Store) -> None:
         store.commit(unit(rows=[entry("a", size=1), entry("b")]))
         change = unit(rows=[entry("a", size=2)])
@@ -84,8 +89,21 @@ class Committing:
     def test_each_stream_has_a_position_of_its_own(self, store: Store) -> None:
         store.commit(unit(at=7))
         other = Position(name="2/upstream.v1/0", at=3)
-        assert store.commit(Unit(position=other)) is True
+        assert store.commit(Unit(positions=[other])) is True
         assert (store.position(SOURCE), store.position(other.name)) == (7, 3)
+
+    def test_positions_move_together(self, store: Store) -> None:
+        places = [Position(name=f"1/upstream.v1/{number}", at=number + 3) for number in range(3)]
+        assert store.commit(Unit(positions=places)) is True
+        assert [store.position(place.name) for place in places] == [3, 4, 5]
+
+    def test_one_position_that_was_taken_over_keeps_all_of_them(self, store: Store) -> None:
+        store.commit(unit(at=7))
+        before = stored(store)
+        late = unit(fact(), rows=[entry("a")], at=7)
+        late.positions.append(Position(name="1/upstream.v1/9", at=3))
+        assert store.commit(late) is False
+        assert (stored(store), store.position("1/upstream.v1/9")) == (before, 0)
 
     def test_a_position_may_leave_a_gap(self, store: Store) -> None:
         assert [store.commit(unit(at=at)) for at in (3, 4, 900)] == [True, True, True]

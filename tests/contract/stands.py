@@ -62,6 +62,7 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
         body="/w==",
         reason="unknown type '?'",
         at="2026-01-05T08:00:00+00:00",
+        key="/w==",
     ),
     Resubmission(stream=SOURCE, position=7, log_position=3, id="?", topic="?", body="/w=="),
     LastHeard(originator="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11", version=2),
@@ -135,7 +136,7 @@ def fact(driver: str = "417", version: int = 1) -> DriverCreated | DriverUpdated
 
 def unit(*events: Event, rows: Sequence[Row] = (), at: int | None = None) -> Unit:
     """What is to be stored, with the position `at` in `SOURCE` if one is given."""
-    made = Unit(events=list(events), position=None if at is None else Position(name=SOURCE, at=at))
+    made = Unit(events=list(events), positions=[] if at is None else [Position(name=SOURCE, at=at)])
     made.keep(rows)
     return made
 

@@ -97,7 +97,7 @@ class StreamContract:
                     body=b64encode(record.body).decode(),
                 )
             )
-            assert replace(again, headers=record.headers) == record
+            assert replace(again, headers=record.headers, key=record.key) == record
 
     def test_reading_goes_on_behind_any_record(self, mixed: Stream) -> None:
         everything = list(mixed.read(0, EVERYTHING))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.storing import Store, Where
+from domain.storing import Store, Value, Where
 from tests.contract.stands import Entry, StoreStand, Tick, entry, unit
 
 ODD_TEXTS = (
@@ -41,6 +41,7 @@ class Tables:
         store.commit(unit(rows=[row, entry("another")]))
         assert store.select(Entry, {"name": text}) == [row]
         assert store.select(Entry, {"note": [text, "?"]}) == [row]
+        assert store.among(Entry, ("name", "account"), [(text, row.account)]) == [row]
 
     @pytest.mark.parametrize("is_seen", [None, False, True])
     @pytest.mark.parametrize("is_there", [False, True])
@@ -94,6 +95,28 @@ class Tables:
         store.commit(gone)
         assert {row.name for row in store.select(Entry)} == set("abcd") - set(names)
 
+    @pytest.mark.parametrize(
+        ("columns", "values", "where", "names"),
+        [
+            (("account", "name"), [("acme", "a"), ("other", "d"), ("other", "a")], None, "ad"),
+            (("name", "size"), [("a", 1), ("b", 1), ("c", 2)], None, "ac"),
+            (("account", "name"), [("acme", "a"), ("acme", "c")], {"is_there": True}, "a"),
+            (("account", "name"), [("acme", "a"), ("acme", "a")], None, "a"),
+            (("account", "name"), [], None, ""),
+        ],
+    )
+    def test_combinations_hold_together(
+        self, store: Store, columns: list[str], values: list[tuple[Value, ...]], where: Where | None, names: str
+    ) -> None:
+        rows = [*named(a=1, b=2), replace(entry("c", size=2), is_there=False), entry("d", account="other", size=2)]
+        store.commit(unit(rows=rows))
+        assert {row.name for row in store.among(Entry, columns, values, where)} == set(names)
+
+    def test_combinations_may_be_thousands(self, store: Store) -> None:
+        store.commit(unit(rows=named("5", "7", "x")))
+        wanted = [("acme", str(number)) for number in range(20_000)]
+        assert sorted(row.name for row in store.among(Entry, ("account", "name"), wanted)) == ["5", "7"]
+
     def test_a_condition_takes_thousands_of_values(self, store: Store) -> None:
         store.commit(unit(rows=named("5", "7", "x")))
         wanted = [str(number) for number in range(20_000)]
@@ -143,3 +166,27 @@ class Tables:
         found = store.count(Entry, where, by=by)
         assert found == counts
         assert sorted(map(repr, found)) == sorted(map(repr, counts))
+
+    @pytest.mark.parametrize(
+        ("column", "where", "by", "least"),
+        [
+            ("name", {}, ["account"], {("acme",): "B", ("other",): "d"}),
+            ("size", {}, ["account"], {("acme",): -1, ("other",): 2}),
+            ("size", {"account": "acme"}, ["is_there"], {(True,): 1, (False,): -1}),
+            (
+                "name",
+                {},
+                ["account", "size"],
+                {("acme", 1): "a", ("acme", 10): "B", ("acme", -1): "c", ("other", 2): "d"},
+            ),
+            ("name", {"size": []}, ["account"], {}),
+        ],
+    )
+    def test_the_least_value_is_told_by_what_rows_say(
+        self, store: Store, column: str, where: Where, by: list[str], least: Mapping[tuple[object, ...], object]
+    ) -> None:
+        rows = [*named(a=1, B=10), replace(entry("c", size=-1), is_there=False), entry("d", account="other", size=2)]
+        store.commit(unit(rows=rows))
+        found = store.least(Entry, column, where, by=by)
+        assert found == least
+        assert sorted(map(repr, found)) == sorted(map(repr, least))

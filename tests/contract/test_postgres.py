@@ -10,7 +10,7 @@ import pytest
 
 from adapters.store.connecting import connect
 from adapters.store.postgres import PostgresStore
-from domain.storing import OF_EVERY_STORE, StoreConflict, StoreFailed
+from domain.storing import OF_EVERY_STORE, Misconfigured, StoreConflict, StoreFailed
 from tests.contract.postgres import PostgresStand
 from tests.contract.sqlite import SqliteStand
 from tests.contract.stands import ROWS, SOURCE, Entry, Tick, entry, fact, renamed, unit
@@ -108,8 +108,8 @@ def test_a_failure_quotes_nobody(stand: PostgresStand, row: Entry | Tick) -> Non
         ("serialization_failure", StoreConflict, "somebody else stored into the same rows at once"),
         ("disk_full", StoreFailed, "disk is full: free some space"),
         ("read_only_sql_transaction", StoreFailed, "can only be read: connect to the primary"),
-        ("insufficient_privilege", StoreFailed, "lacks a right: let it own the schemas"),
-        ("undefined_table", StoreFailed, "lacks a table: run `driverlink database migrate`"),
+        ("insufficient_privilege", Misconfigured, "lacks a right: let it own the schemas"),
+        ("undefined_table", Misconfigured, "lacks a table: run `driverlink database migrate`"),
         ("internal_error", StoreFailed, "does not work: InternalError_; look at its log"),
     ],
 )
@@ -118,27 +118,37 @@ def test_what_the_server_refuses_is_told_with_advice(
 ) -> None:
     with stand.refusing(condition), pytest.raises(kind, match=advice) as failure:
         stand.store.commit(unit(fact(), rows=[entry("a")], at=7))
+    assert type(failure.value) is kind
     assert_keeps("Jane", failure)
     assert stand.store.commit(unit(fact(), rows=[entry("a")], at=7)) is True
 
 
 @pytest.mark.parametrize(
-    ("url", "advice"),
+    ("url", "kind", "advice"),
     [
-        ("postgresql://nobody@127.0.0.1:1/none", "cannot be reached: see that it runs"),
-        ("postgresql://nobody@[::1/none", "is not like postgresql://user@host:5432/database"),
-        ("postgresql://nobody@127.0.0.1:1/none?sslmod=require", "is not like postgresql://user@host:5432/database"),
+        ("postgresql://nobody@127.0.0.1:1/none", StoreFailed, "cannot be reached: see that it runs"),
+        ("postgresql://nobody@[::1/none", Misconfigured, "is not like postgresql://user@host:5432/database"),
+        ("postgresql://nobody@[::1]/none?sslmod=require", Misconfigured, "is not like postgresql://user@host:5432"),
     ],
 )
-def test_a_database_that_is_not_there_is_told_without_secrets(url: str, advice: str) -> None:
-    with pytest.raises(StoreFailed, match=advice) as failure:
+def test_a_database_that_is_not_there_is_told_without_secrets(url: str, kind: type[Exception], advice: str) -> None:
+    with pytest.raises(kind, match=advice) as failure:
         PostgresStore(url, SECRET, schema="decider", log_name="any.v1", rows=ROWS)
+    assert type(failure.value) is kind
     assert_keeps(SECRET, failure)
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/nowhere?user=nobody"])
-def test_a_database_that_the_server_does_not_have_is_told(shared: str, path: str) -> None:
-    with pytest.raises(StoreFailed, match="the database refuses us"):
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/nowhere", "create the database and the user that DRIVERLINK_DATABASE_URL names"),
+        ("/nowhere?user=nobody", "the database refuses us: check its user .* DRIVERLINK_DATABASE_PASSWORD"),
+        ("/postgres?sslmode=require", "the database does not speak SSL: let it, or check sslmode"),
+    ],
+    ids=["database", "user", "SSL"],
+)
+def test_a_database_that_does_not_let_us_in_is_told_and_not_waited_for(shared: str, path: str, advice: str) -> None:
+    with pytest.raises(Misconfigured, match=advice):
         connect(urlunsplit(urlsplit(shared)._replace(path=path)), "")
 
 

@@ -65,7 +65,15 @@ class LaterTick(Row):
 
     account: str
     name: str
-    at: str | None
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedTick(Tick):
+    """The ticks of a version that may know more of each."""
+
+    note: str | None
+    tags: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +101,22 @@ def test_a_file_of_another_version_is_told_in_one_line(stand: SqliteStand, path:
 def test_an_empty_table_of_another_version_is_made_anew(stand: SqliteStand, path: Path) -> None:
     stand.store.commit(unit(fact()))
     stand.close()
-    tick = LaterTick(account="acme", name="a", at=None)
+    tick = LaterTick(account="acme", name="a", at="now")
     with closing(later(path)) as store:
         store.commit(unit(rows=[tick]))
         assert store.select(LaterTick) == [tick]
         assert [record.event for record in store.log.read(0, 100)] == [fact()]
+
+
+def test_a_table_gets_columns_that_may_be_none_and_keeps_its_rows(stand: SqliteStand, path: Path) -> None:
+    stand.store.commit(unit(fact(), rows=[Tick(account="acme", name="a")]))
+    stand.close()
+    noted = NotedTick(account="acme", name="b", note="new", tags=7)
+    for _ in range(2):
+        with closing(SqliteStore(path, log_name="contract.v1", rows=[NotedTick])) as store:
+            store.commit(unit(rows=[noted]))
+            assert store.select(NotedTick, order_by="name") == [NotedTick(account="acme", name="a", note=None), noted]
+            assert [record.event for record in store.log.read(0, 100)] == [fact()]
 
 
 def test_a_table_with_another_key_is_another_version_s(stand: SqliteStand, path: Path) -> None:

@@ -18,6 +18,7 @@ from services.demo.sandboxes import RunningSandboxes
 from services.distributed.settings import DistributedSettings
 from services.runtime.settings import PREFIX
 from tests.support.servers.addresses import free_port
+from tests.support.unhurried import UNHURRIED
 
 Json = dict[str, Any]
 
@@ -57,6 +58,7 @@ class Deployment:
             "kafka_session_timeout": str(self.session),
             "driveri_url": self.targets.driveri,
             "motive_url": self.targets.motive,
+            **UNHURRIED,
         }
         return {f"{PREFIX}{name.upper()}": value for name, value in named.items()}
 
@@ -191,6 +193,13 @@ def running(servings: Sequence[Serving]) -> Iterator[None]:
 def check(servings: Sequence[Serving]) -> None:
     """Fail with the last words of those that have ended by themselves."""
     assert {serving.name: serving.last_words for serving in servings if serving.has_fallen} == {}
+
+
+async def until_ready(servings: Sequence[Serving]) -> None:
+    """Wait until each process is ready; one that has only just begun would not end in good order."""
+    for serving in servings:
+        while await serving.progress() is None:  # noqa: ASYNC110 - others tell nobody
+            await asyncio.sleep(0.2)
 
 
 async def until_shared_out(servings: Sequence[Serving], partitions: int) -> None:

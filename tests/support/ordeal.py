@@ -16,7 +16,7 @@ from services.demo.sandboxes import RunningSandboxes, sandboxes
 from services.runtime.logs import CHANGES
 from tests.support.backlog import Backlog
 from tests.support.delivered import Delivered, delivered
-from tests.support.distributed import Deployment, Serving, every_service, running
+from tests.support.distributed import Deployment, Serving, every_service, running, until_ready
 from tests.support.exactly_once import Json, events_of, journal_of
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
@@ -111,6 +111,7 @@ class Ordeal:
                 await self._unruly.until_sent()
                 with running(services):
                     await self._play(kills)
+                    await until_ready(services)
                 relaying.cancel()
         finally:
             self._unruly.close()

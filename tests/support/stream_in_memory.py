@@ -16,8 +16,9 @@ _NOBODY = UUID(int=0)
 class StreamInMemory:
     """Keeps the contract of `Stream`; what is put can be read at once."""
 
-    def __init__(self, name: str = "1/upstream.v1/0") -> None:
+    def __init__(self, name: str = "1/upstream.v1/0", *, gap: int = _GAP) -> None:
         self.name = name
+        self._gap = gap
         self._mapper = new_mapper()
         self._records: list[Record] = []
 
@@ -48,4 +49,4 @@ class StreamInMemory:
         self._append(StoredEvent(originator_id=_NOBODY, originator_version=1, topic=topic, state=body))
 
     def _append(self, stored: StoredEvent) -> None:
-        self._records.append(to_record(self._mapper, self.end() + _GAP, stored))
+        self._records.append(to_record(self._mapper, self.end() + self._gap, stored))

@@ -70,8 +70,9 @@ class FollowingStand:
 
     def new_follower(self) -> Follower:
         """A follower that has just started."""
-        feed = Feed(stream=self.stream, handler=self.handle, may_repeat=self._may_repeat)
-        return Follower(feed, self.store, lambda: self.now)
+        follower = Follower(Feed(handler=self.handle, may_repeat=self._may_repeat), self.store, lambda: self.now)
+        follower.follow(self.stream)
+        return follower
 
     def tell(self, *told: tuple[str, int]) -> None:
         """Append facts: the driver, and the version of its history."""

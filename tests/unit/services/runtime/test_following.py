@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.storing import DeadLetter, Position, StoreConflict, StoreFailed, Unit
-from services.runtime.following import BATCH
+from domain.storing import DeadLetter, Position, Record, StoreConflict, StoreFailed, Unit
+from services.runtime.following import BATCH, to_dead_letter
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, created, raising
 
 
@@ -71,6 +71,12 @@ def test_an_unreadable_record_becomes_a_dead_letter_and_the_others_are_handled(s
     )
     assert stand.letters == [expected]
     assert (stand.heard, stand.store.committed) == (["a", "b"], 1)
+
+
+@pytest.mark.parametrize(("key", "kept"), [(b"\xff", "/w=="), (b"", ""), (None, None)])
+def test_a_dead_letter_keeps_the_key_byte_for_byte(key: bytes | None, kept: str | None) -> None:
+    record = Record(position=7, log_position=0, id="", topic="", body=b"", event=None, reason="no", key=key)
+    assert to_dead_letter("1/x.v1/0", record, record.reason, NOW).key == kept
 
 
 def test_a_batch_that_nobody_can_read_is_passed(stand: FollowingStand) -> None:
@@ -164,7 +170,7 @@ def test_a_conflict_among_records_that_are_handled_singly_loses_none(stand: Foll
 
 def test_what_another_process_took_over_first_is_left_to_it(stand: FollowingStand) -> None:
     last = stand.put("a", "b")[-1]
-    rival = Unit(position=Position(name=stand.stream.name, at=last))
+    rival = Unit(positions=[Position(name=stand.stream.name, at=last)])
 
     def overtake() -> None:
         assert stand.store.commit(rival) is True

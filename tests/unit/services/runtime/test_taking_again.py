@@ -100,6 +100,22 @@ def test_what_still_cannot_be_read_stays_as_it_came_with_the_new_reason(
     assert ("a", 2) not in stand.told
 
 
+@pytest.mark.parametrize("lacking", ["id", "topic"])
+def test_a_stranger_that_tells_not_what_it_is_keeps_the_reason_of_the_first_time(
+    stand: FollowingStand, broken: DeadLetter, lacking: str
+) -> None:
+    stranger = replace(broken, **{lacking: ""}, reason=f"the header 'ce_{lacking}' is missing")
+    unit = Unit()
+    unit.keep([stranger])
+    stand.store.commit(unit)
+    for _ in range(2):
+        stand.follower.take_again(stand.submit(stranger))
+        (letter,) = stand.letters
+        assert letter.reason == f"submitted again: the header 'ce_{lacking}' is missing"
+    stand.follower.take_again(stand.submit(stranger, id=broken.id, topic=broken.topic, body=readable("a", 2)))
+    assert (stand.letters, sorted(stand.told)) == ([], [("a", 1), ("a", 2), ("b", 1)])
+
+
 def test_what_still_cannot_be_handled_stays_with_the_new_reason(stand: FollowingStand, unhandled: DeadLetter) -> None:
     stand.failing = {("a", 2): ValueError("neither this")}
     for _ in range(2):

@@ -1,0 +1,201 @@
+"""What a batch has to know before it decides: one query for each kind of thing, however many accounts there are."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from domain.driver_link import DriverLink, replay
+from domain.guard import WINDOW, Guard
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
+from domain.ledger import Ledger, claimable_by
+from domain.roster import Roster
+from domain.storing import Store, Where
+from domain.wish import Wish, is_key_mark, key_mark
+from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, RosterMark, RosterRow, to_target_driver
+from services.decider.sightings import Place, RosterChanges
+
+Links = Mapping[PortalDriverId, DriverLink]
+
+PlacedRow = TypeVar("PlacedRow", ClaimRow, DeleteRow, LinkRow, RosterMark, RosterRow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Docket:
+    """What is to be decided for one account on one target: the wishes, their links, and the news of its roster."""
+
+    wishes: list[Wish] = field(default_factory=list)
+    links: Links = field(default_factory=dict)
+    roster: RosterChanges = field(default_factory=RosterChanges)
+
+    def marks(self, target: Target) -> set[str]:
+        """The marks that the wishes and the links are about."""
+        wished = {mark for wish in self.wishes for mark in (*wish.marks, wish.yielding_mark) if mark}
+        return wished | {key_mark(target, link.key) for link in self.links.values() if link.key}
+
+    @property
+    def may_delete(self) -> bool:
+        """Whether a delete could be decided."""
+        return any(not wish.is_wanted for wish in self.wishes)
+
+
+def load_links(
+    store: Store, places: Iterable[tuple[AccountId, Target, PortalDriverId]]
+) -> dict[Place, dict[PortalDriverId, DriverLink]]:
+    """The links of these drivers on these targets, by one query."""
+    wanted = {link_stream(*place): place for place in dict.fromkeys(places)}
+    found: dict[Place, dict[PortalDriverId, DriverLink]] = {}
+    for each, events in store.histories(list(wanted)).items():
+        account, target, driver = wanted[each]
+        start = DriverLink(account=account, target=target, driver=driver)
+        found.setdefault((account, target), {})[driver] = replay(start, events)
+    return found
+
+
+def load_ledgers(store: Store, dockets: Mapping[Place, Docket], now: datetime) -> dict[Place, Ledger]:
+    """A ledger for each docket, with everything that its decisions need."""
+    loading = _Loading(store, dockets, now)
+    rosters = loading.rosters()
+    claimed = loading.claimed(rosters)
+    waiting = loading.waiting(claimed)
+    linked = loading.linked(claimed)
+    guards = loading.guards()
+    return {
+        place: Ledger(
+            place[1],
+            roster=rosters[place],
+            claimed=claimed[place],
+            waiting=waiting[place],
+            linked=linked[place],
+            guard=guards.get(place),
+        )
+        for place in dockets
+    }
+
+
+class _Loading:
+    """The queries for a batch's dockets."""
+
+    def __init__(self, store: Store, dockets: Mapping[Place, Docket], now: datetime) -> None:
+        self._store = store
+        self._dockets = dockets
+        self._marks = {place: docket.marks(place[1]) for place, docket in dockets.items()}
+        self._now = now
+
+    def rosters(self) -> dict[Place, Roster]:
+        """Of each target, the drivers who answer to one of the marks."""
+        others = {place: {mark for mark in marks if not is_key_mark(mark)} for place, marks in self._marks.items()}
+        answering = self._rows(RosterMark, "mark", others)
+        keys = {
+            place: (marks - others[place]).union(row.driver for row in answering[place])
+            for place, marks in self._marks.items()
+        }
+        stored = self._rows(RosterRow, "mark", keys)
+        return {
+            place: Roster(place[1], map(to_target_driver, docket.roster.over(stored[place])))
+            for place, docket in self._dockets.items()
+        }
+
+    def claimed(self, rosters: Mapping[Place, Roster]) -> dict[Place, dict[str, PortalDriverId]]:
+        """Who has claimed a mark that could matter."""
+        return self._claims(
+            {
+                place: self._marks[place].union(rosters[place].marks, *map(claimable_by, docket.links.values()))
+                for place, docket in self._dockets.items()
+            }
+        )
+
+    def waiting(self, claimed: Mapping[Place, dict[str, PortalDriverId]]) -> dict[Place, dict[PortalDriverId, str]]:
+        """Who of those who hold a mark waits for another one, and so on to the end of each chain; adds their claims."""
+        waiting = {place: _waiting_of(docket.links) for place, docket in self._dockets.items()}
+        asked = {place: set(docket.links) for place, docket in self._dockets.items()}
+        self._add_claims(claimed, waiting)
+        while any(set(each.values()) - asked[place] for place, each in claimed.items()):
+            unasked = {place: set(each.values()) - asked[place] for place, each in claimed.items()}
+            rows = self._rows(LinkRow, "driver", unasked, {"state": "parked"})
+            for place, drivers in unasked.items():
+                asked[place] |= drivers
+                waiting[place] |= {PortalDriverId(row.driver): row.waits_for for row in rows[place] if row.waits_for}
+            self._add_claims(claimed, waiting)
+        return waiting
+
+    def linked(self, claimed: Mapping[Place, Mapping[str, PortalDriverId]]) -> dict[Place, dict[str, PortalDriverId]]:
+        """Whose link has which key: those in hand, and those who have claimed something."""
+        strangers = {
+            place: set(claimed[place].values()) - docket.links.keys() for place, docket in self._dockets.items()
+        }
+        rows = self._rows(LinkRow, "driver", strangers, {"is_live": True})
+        return {
+            (account, target): {
+                **{key_mark(target, Key(row.key)): PortalDriverId(row.driver) for row in rows[account, target]},
+                **{key_mark(target, link.key): driver for driver, link in docket.links.items() if link.key},
+            }
+            for (account, target), docket in self._dockets.items()
+        }
+
+    def guards(self) -> dict[Place, Guard]:
+        """How far the guard is, where a delete could be decided."""
+        places = [place for place, docket in self._dockets.items() if docket.may_delete]
+        if not places:
+            return {}
+        where: Where = {"account": sorted({name for name, _ in places}), "target": sorted({each for _, each in places})}
+        since = (self._now - WINDOW).isoformat()
+        deleted: dict[Place, set[PortalDriverId]] = defaultdict(set)
+        for row in self._store.select(DeleteRow, where, order_by="at", after=since):
+            deleted[_place(row)].add(PortalDriverId(row.driver))
+        live = self._counted({**where, "is_live": True, "is_deleting": False})
+        held = self._counted({**where, "state": "held"})
+        return {
+            place: Guard(staying=live[place], deleted=frozenset(deleted[place]), held=held[place]) for place in places
+        }
+
+    def _counted(self, where: Where) -> dict[Place, int]:
+        counted = self._store.count(LinkRow, where, by=("account", "target"))
+        return defaultdict(
+            int, {(AccountId(str(name)), Target(str(each))): many for (name, each), many in counted.items()}
+        )
+
+    def _add_claims(
+        self,
+        claimed: Mapping[Place, dict[str, PortalDriverId]],
+        waiting: Mapping[Place, Mapping[PortalDriverId, str]],
+    ) -> None:
+        """Add who has claimed what is waited for, as far as that is not known yet."""
+        missing = {place: set(each.values()) - claimed[place].keys() for place, each in waiting.items()}
+        for place, found in self._claims(missing).items():
+            claimed[place].update(found)
+
+    def _claims(self, marks: Mapping[Place, Collection[str]]) -> dict[Place, dict[str, PortalDriverId]]:
+        rows = self._rows(ClaimRow, "mark", marks)
+        return {place: {row.mark: PortalDriverId(row.driver) for row in rows[place]} for place in marks}
+
+    def _rows(
+        self, kind: type[PlacedRow], column: str, wanted: Mapping[Place, Collection[str]], where: Where | None = None
+    ) -> dict[Place, list[PlacedRow]]:
+        return rows_among(self._store, kind, column, wanted, where)
+
+
+def rows_among(
+    store: Store,
+    kind: type[PlacedRow],
+    column: str,
+    wanted: Mapping[Place, Collection[str]],
+    where: Where | None = None,
+) -> dict[Place, list[PlacedRow]]:
+    """The rows of each place that have one of its wanted values in this column, by one query."""
+    found: dict[Place, list[PlacedRow]] = defaultdict(list)
+    values = [(name, target, value) for (name, target), each in sorted(wanted.items()) for value in sorted(each)]
+    if values:
+        for row in store.among(kind, ("account", "target", column), values, where):
+            found[_place(row)].append(row)
+    return found
+
+
+def _place(row: PlacedRow) -> Place:
+    return AccountId(row.account), Target(row.target)
+
+
+def _waiting_of(links: Links) -> dict[PortalDriverId, str]:
+    parked = (link.parked for link in links.values() if link.parked)
+    return {PortalDriverId(fact.driver): fact.waits_for for fact in parked if fact.waits_for}

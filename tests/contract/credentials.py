@@ -1,0 +1,127 @@
+"""What every keeper of credentials promises: `CredentialsKeeper` and `TokensKeeper`."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from adapters.credentials import (
+    AccountCredentials,
+    CredentialsFile,
+    CredentialsTable,
+    DriveriCredentials,
+    MotiveCredentials,
+    MotiveGrantCredentials,
+)
+from domain.identity import Target
+from domain.ports import CredentialsUnreadable, RenewableTokens
+
+Keeper = CredentialsFile | CredentialsTable
+Opening = Callable[[], Keeper]
+"""A keeper as another process has it: of the same credentials, with nothing in memory."""
+
+DRIVERI = {"tenant": "acme", "client_id": "id-1", "client_secret": "hush-driveri"}
+KEY = {"api_key": "hush-motive"}
+GRANT = {"client_id": "app", "client_secret": "hush-app", "refresh_token": "hush-0"}
+
+
+def to_tokens(number: int) -> RenewableTokens:
+    return RenewableTokens(access_token=f"hush-access-{number}", refresh_token=f"hush-{number}", expires_at=number)
+
+
+class CredentialsContract:
+    """Run by a subclass whose module has a fixture `opening`."""
+
+    @pytest.fixture
+    def keeper(self, opening: Opening) -> Keeper:
+        keeper = opening()
+        keeper.keep("acme", Target.DRIVERI, DRIVERI)
+        keeper.keep("acme", Target.MOTIVE, GRANT)
+        return keeper
+
+    def test_an_account_is_connected_with_what_was_stated(self, keeper: Keeper, opening: Opening) -> None:
+        for reader in (keeper, opening()):
+            assert reader.of("acme") == AccountCredentials(
+                driveri=DriveriCredentials(**DRIVERI), motive=MotiveGrantCredentials.model_validate(GRANT)
+            )
+            assert reader.of("other") == AccountCredentials()
+
+    def test_until_the_first_renewal_there_is_only_the_stated_refresh_token(self, keeper: Keeper) -> None:
+        assert keeper.tokens("acme", Target.MOTIVE) == RenewableTokens(refresh_token="hush-0")
+
+    @pytest.mark.parametrize(("account", "target"), [("acme", Target.DRIVERI), ("other", Target.MOTIVE)])
+    def test_there_are_no_tokens_where_nothing_is_renewed(self, keeper: Keeper, account: str, target: Target) -> None:
+        assert keeper.tokens(account, target) is None
+        assert not keeper.replace_tokens(account, target, "hush-0", to_tokens(1))
+
+    def test_an_api_key_in_place_of_a_grant_ends_its_tokens(self, keeper: Keeper) -> None:
+        keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+        keeper.keep("acme", Target.MOTIVE, KEY)
+        assert keeper.of("acme").motive == MotiveCredentials(**KEY)
+        assert keeper.tokens("acme", Target.MOTIVE) is None
+        assert not keeper.replace_tokens("acme", Target.MOTIVE, "hush-1", to_tokens(2))
+
+    def test_tokens_take_the_place_of_spent_ones_for_everybody(self, keeper: Keeper, opening: Opening) -> None:
+        for number in (1, 2):
+            assert keeper.replace_tokens("acme", Target.MOTIVE, f"hush-{number - 1}", to_tokens(number))
+        for reader in (keeper, opening()):
+            assert reader.tokens("acme", Target.MOTIVE) == to_tokens(2)
+            assert reader.of("acme").driveri == DriveriCredentials(**DRIVERI)
+
+    def test_tokens_that_are_not_the_newest_change_nothing(self, keeper: Keeper, opening: Opening) -> None:
+        assert opening().replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+        assert not keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(2))
+        assert keeper.tokens("acme", Target.MOTIVE) == to_tokens(1)
+
+    def test_tokens_that_are_stored_already_are_stored(self, keeper: Keeper) -> None:
+        """Whoever lost the answer of a store asks again."""
+        for _ in range(2):
+            assert keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+        assert keeper.tokens("acme", Target.MOTIVE) == to_tokens(1)
+
+    def test_of_many_who_are_first_one_is(self, keeper: Keeper, opening: Opening) -> None:
+        with ThreadPoolExecutor(4) as threads:
+            won = list(
+                threads.map(
+                    lambda number: keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(number)),
+                    range(1, 9),
+                )
+            )
+        assert sum(won) == 1
+        assert opening().tokens("acme", Target.MOTIVE) == to_tokens(won.index(True) + 1)
+
+    def test_stating_the_same_again_keeps_what_has_come_of_it(self, keeper: Keeper, opening: Opening) -> None:
+        """The stated refresh token is spent by then, so a script that connects twice must not bring it back."""
+        keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+        for again in (keeper, opening()):
+            again.keep("acme", Target.MOTIVE, {name: f" {value}\n" for name, value in GRANT.items()})
+            again.keep("acme", Target.DRIVERI, {**DRIVERI, "tenant": "other"})
+            assert again.tokens("acme", Target.MOTIVE) == to_tokens(1)
+
+    @pytest.mark.parametrize("changed", [{"refresh_token": "hush-new"}, {"client_secret": "hush-new"}])
+    def test_stating_something_else_begins_anew(self, keeper: Keeper, changed: Mapping[str, str]) -> None:
+        keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+        keeper.keep("acme", Target.MOTIVE, {**GRANT, **changed})
+        expected = RenewableTokens(refresh_token=changed.get("refresh_token", "hush-0"))
+        assert keeper.tokens("acme", Target.MOTIVE) == expected
+
+    @pytest.mark.parametrize(
+        ("values", "needed"),
+        [
+            ({**GRANT, "refresh_token": ""}, "refresh_token"),
+            ({"refresh_token": "hush-0"}, "client_id, client_secret"),
+            ({"client_id": "app", "client_secret": "hush-app"}, "api_key"),
+        ],
+    )
+    def test_a_grant_that_is_not_whole_is_refused_by_name(
+        self, keeper: Keeper, values: Mapping[str, str], needed: str
+    ) -> None:
+        with pytest.raises(CredentialsUnreadable) as refused:
+            keeper.keep("acme", Target.MOTIVE, values)
+        assert str(refused.value) == f"credentials for motive need: {needed}"
+
+    def test_no_secret_is_shown(self, keeper: Keeper) -> None:
+        keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+        known = keeper.of("acme")
+        for shown in (known, known.driveri, known.motive, keeper, keeper.tokens("acme", Target.MOTIVE)):
+            assert "hush" not in f"{shown!r} {shown!s}"

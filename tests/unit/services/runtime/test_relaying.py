@@ -1,0 +1,88 @@
+"""A relay that fails begins anew, and says so once; what a person has to set up otherwise ends it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.store.sqlite import SqliteStore
+from domain.storing import Misconfigured, Record, StoreFailed
+from services.runtime.relaying import Relay
+from tests.contract.stands import fact, unit
+from tests.support.travelling_time import run
+
+AWAY = StoreFailed("Kafka cannot be reached")
+
+
+class Enough(Misconfigured):
+    """The test has seen what it wanted."""
+
+
+class Mine:
+    """It is always our turn, until there is nothing left to send."""
+
+    def take(self) -> bool:
+        return True
+
+    def wait(self, seconds: float) -> None:
+        raise Enough
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+class Topic:
+    """Takes records, unless it has a failure left; each publisher of it is a new one."""
+
+    def __init__(self, *failures: StoreFailed) -> None:
+        self.failures = list(failures)
+        self.taken: list[int] = []
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        assert topic == "x.v1"
+        if self.failures:
+            raise self.failures.pop(0)
+        self.taken += [record.position for record in records]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "x.sqlite", log_name="x.v1", rows=())) as store:
+        store.commit(unit(fact(), fact(version=2)))
+        yield store
+
+
+def relayed(store: SqliteStore, topic: Topic) -> list[str]:
+    """Relay everything; what is said meanwhile."""
+    relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
+    with capture_logs() as logs, pytest.raises(Enough):
+        run(relaying.run())
+    return [each["event"] for each in logs if each["log_level"] == "warning"]
+
+
+def test_the_same_trouble_is_said_once_and_once_more_when_it_is_over(store: SqliteStore) -> None:
+    topic = Topic(AWAY, AWAY, AWAY)
+    assert relayed(store, topic) == ["relay begins anew", "trouble is over"]
+    assert topic.taken == [1, 2]
+
+
+def test_another_trouble_is_said_too(store: SqliteStore) -> None:
+    topic = Topic(AWAY, StoreFailed("the database cannot be reached"), AWAY)
+    assert relayed(store, topic) == ["relay begins anew"] * 3 + ["trouble is over"]
+
+
+def test_without_trouble_nothing_is_said(store: SqliteStore) -> None:
+    assert relayed(store, Topic()) == []
+
+
+def test_what_a_person_has_to_set_up_otherwise_ends_the_relay(store: SqliteStore) -> None:
+    refused = Misconfigured("it refuses our user: check DRIVERLINK_KAFKA_USERNAME")
+    topic = Topic(AWAY, refused)
+    relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
+    with pytest.raises(Misconfigured, match="refuses our user"):
+        run(relaying.run())
