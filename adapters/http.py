@@ -2,28 +2,29 @@
 
 no connection, so nothing was sent    tried again, then DOWN
 silence after sending                 a read is tried again, then DOWN; anything else is NO_ANSWER at once
-429                                   tried again if the wait is short, then LIMITED
-503                                   tried again if the wait is short, then DOWN
-502, 504                              the same; but a create is NO_ANSWER at once
-other 5xx, 408, redirects, web pages  DOWN
+429                                   the pace is lowered; tried again if the wait is short, then LIMITED
+502, 503, 504                         tried again if the wait is short, but a create never; then as below
+other 5xx, 408, redirects, web pages  a read is DOWN; of anything else nobody knows what became: NO_ANSWER
 401, 403                              an answer: CREDENTIALS
 404                                   an answer: the call knows what it means, else NOT_CONFIGURED
 other 4xx                             an answer: INVALID
 """
 
-import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
 from domain.ports import Answer
 from domain.profile import Profile
@@ -40,16 +41,14 @@ Jitter = Callable[[], float]
 REFUSED: Final = frozenset({400, 409, 422})
 """The statuses by which a vendor refuses what a write says."""
 
-RETRIES: Final = 3
+RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
+"""How often a call is sent again. At a 429 nothing has happened, and the wait is the pace's, so that costs little."""
+
 FIRST_DELAY: Final = 0.2
-"""Seconds; each further delay is twice as long."""
+"""Seconds; each further delay is twice as long, up to `PATIENCE`."""
 
-SHORT_WAIT: Final = 2.0
-"""The longest `Retry-After`, in seconds, that is waited for here; a longer one is the caller's decision."""
-
-MAX_CONNECTIONS: Final = 20
-CALLS_AT_ONCE: Final = 16
-"""Below the size of the pool: httpx leaks connections when a request is cancelled while it waits for one."""
+SPARE_CONNECTIONS: Final = 4
+"""More than the pace needs: httpx leaks connections when a request is cancelled while it waits for one."""
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _NOT_SENT: Final = (
@@ -60,7 +59,6 @@ _NOT_SENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
-_GATEWAY: Final = frozenset({502, 504})
 _PASSING: Final = frozenset({502, 503, 504})
 _PERSONAL: Final = re.compile(r"\S*@\S*|\+?\d[\d().\- ]{5,}\d")
 
@@ -102,7 +100,7 @@ class _Trouble:
 
 
 class Sender:
-    """Sends calls to one vendor: some at once, with short retries of blips."""
+    """Sends calls to one vendor: at the account's pace if there is one, with short retries of blips."""
 
     def __init__(
         self,
@@ -110,18 +108,19 @@ class Sender:
         base_url: str,
         headers: Mapping[str, str],
         transport: httpx.AsyncBaseTransport | None,
+        pace: Pace | None = None,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
     ) -> None:
+        self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers=headers,
             timeout=_TIMEOUT,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+            limits=httpx.Limits(max_connections=self._pace.limits.calls_at_once + SPARE_CONNECTIONS),
             transport=transport,
         )
-        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         self._clock = clock
         self._pause = pause
         self._jitter = jitter
@@ -131,32 +130,50 @@ class Sender:
 
         Raises `TargetFailed` with `Unavailable` when there is no such answer.
         """
-        attempt = 0
+        failed: Counter[Reason] = Counter()
+        is_sent = False
         while True:
-            result = await self._attempt(call, headers)
+            result = await self._attempt(call, headers, failed[Reason.LIMITED])
             if isinstance(result, httpx.Response):
                 return result
-            if attempt == RETRIES or not result.passing:
-                raise TargetFailed(result.failure)
-            await self._pause(self._delay(attempt, result.failure.retry_after))
-            attempt += 1
+            is_sent |= result.failure.reason is Reason.NO_ANSWER
+            reason = Reason.LIMITED if result.failure.reason is Reason.LIMITED else Reason.DOWN
+            if not result.passing or failed[reason] == RETRIES[reason]:
+                raise TargetFailed(replace(result.failure, reason=Reason.NO_ANSWER) if is_sent else result.failure)
+            if reason is not Reason.LIMITED:
+                await self._pause(max(result.failure.retry_after or 0.0, self._delay(failed[reason])))
+            failed[reason] += 1
+
+    def room(self) -> int:
+        """How many calls may be under way now; see `Pace.room`."""
+        return self._pace.room()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _attempt(self, call: Call, headers: Mapping[str, str] | None) -> httpx.Response | _Trouble:
+    async def _attempt(
+        self, call: Call, headers: Mapping[str, str] | None, limited_before: int
+    ) -> httpx.Response | _Trouble:
         try:
-            async with self._calls:
+            async with self._pace.turn() as began:
                 reply = await self._client.request(
                     call.method, call.path, params=call.params or None, json=call.body, headers=headers
                 )
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
+        self._keep_pace(reply, began, limited_before)
         return _trouble_of_reply(reply, call.intent, self._clock()) or reply
 
-    def _delay(self, attempt: int, retry_after: float | None) -> float:
-        return max(retry_after or 0.0, FIRST_DELAY * 2.0**attempt * (1 + self._jitter() / 2))
+    def _keep_pace(self, reply: httpx.Response, began: float, limited_before: int) -> None:
+        if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            asked_for = seconds_until(reply.headers.get("Retry-After"), self._clock())
+            self._pace.lower(self._delay(limited_before) if asked_for is None else asked_for, began)
+        elif not reply.is_server_error:
+            self._pace.rise()
+
+    def _delay(self, failed: int) -> float:
+        return min(FIRST_DELAY * 2.0**failed * (1 + self._jitter() / 2), PATIENCE)
 
 
 def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:
@@ -164,28 +181,27 @@ def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:
         return _Trouble(failure=down("no connection"), passing=True)
     if intent is Intent.READ:
         return _Trouble(failure=down("no answer to a read"), passing=True)
-    return _no_answer("sent, but no answer came")
+    return _Trouble(failure=_no_answer("sent, but no answer came"), passing=False)
 
 
 def _trouble_of_reply(reply: httpx.Response, intent: Intent, now: float) -> _Trouble | None:
     status = reply.status_code
     wait = seconds_until(reply.headers.get("Retry-After"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        limited = Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=wait)
-        return _Trouble(failure=limited, passing=_is_short(wait))
-    if status in _GATEWAY and intent is Intent.CREATE:
-        return _no_answer(f"sent, but a gateway answered {status}")
-    if status in _PASSING:
-        return _Trouble(failure=down(f"answered {status}", wait), passing=_is_short(wait))
-    return None if _is_answer(reply) else _Trouble(failure=down(f"answered {status}", wait), passing=False)
+        return _Trouble(failure=limited(wait), passing=_is_short(wait))
+    if _is_answer(reply):
+        return None
+    failing = down if intent is Intent.READ else _no_answer
+    is_passing = status in _PASSING and _is_short(wait) and intent is not Intent.CREATE
+    return _Trouble(failure=failing(f"answered {status}", wait), passing=is_passing)
 
 
-def _no_answer(detail: str) -> _Trouble:
-    return _Trouble(failure=Unavailable(reason=Reason.NO_ANSWER, detail=detail), passing=False)
+def _no_answer(detail: str, retry_after: float | None = None) -> Unavailable:
+    return Unavailable(reason=Reason.NO_ANSWER, detail=detail, retry_after=retry_after)
 
 
 def _is_short(wait: float | None) -> bool:
-    return wait is None or wait <= SHORT_WAIT
+    return wait is None or wait <= PATIENCE
 
 
 def _is_answer(reply: httpx.Response) -> bool:

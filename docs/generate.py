@@ -26,7 +26,7 @@ from domain.portal import PortalDriverEvent
 from domain.report import ReportEvent
 from domain.situations import TABLE, Linked
 from services.cli.app import app
-from services.distributed.settings import DistributedSettings
+from services.distributed.settings import DistributedSettings, KafkaSettings
 from services.embedded.settings import EmbeddedSettings
 from services.projector.settings import TargetSettings
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, REPORTS
@@ -48,6 +48,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 _SETTINGS: Mapping[str, type[BaseSettings]] = {
     "Targets, in both shapes": TargetSettings,
     "Embedded": EmbeddedSettings,
+    "Kafka, in the distributed shape": KafkaSettings,
     "Distributed": DistributedSettings,
 }
 

@@ -103,6 +103,15 @@ class DeletesRejected(DeletesJudged, topic="Account.DeletesRejected"):
     """Exactly these held deletes shall not happen."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RetryRequested(AccountEvent, topic="Account.RetryRequested"):
+    """A person wants parked links looked at again, as if their reasons were over: all that match; empty means any."""
+
+    target: str
+    driver: str
+    reason: str
+
+
 class AccountOrigin(TypedDict):
     """The fields that every fact about an account starts with."""
 
@@ -253,6 +262,11 @@ class Request:
             for start in range(0, len(holds), MOST_HOLDS)
         ]
         return tuple(replace(fact, originator_version=account.version + step) for step, fact in enumerate(facts, 1))
+
+    def retry(self, account: Account, *, target: Target | None, driver: str, reason: str) -> tuple[AccountEvent, ...]:
+        """Look again at the parked links of this target, driver and reason; None and empty mean any."""
+        role = account.role_of(self.by)
+        return (RetryRequested(**self._origin(account, role), target=target or "", driver=driver, reason=reason),)
 
     def _as_master_user(self, account: Account) -> Role:
         if self.by != account.master_user or not self.by:

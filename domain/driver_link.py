@@ -182,8 +182,8 @@ class DriverLink:
 
     It is live while it has a `key`. `confirmed` is the profile that the target last confirmed; `unanswered` are the
     decisions since its last answer, and `pending` the one of them that stands; `refused` is the one that stood when the
-    target refused it for good; `corrections` counts the answers in a row that told us only that the roster was wrong;
-    `let_stay` is the sequence of a deletion that a person rejected.
+    target refused it for good; `refusal` is the reason of its last refusal; `corrections` counts the answers in a row
+    that told us only that the roster was wrong; `let_stay` is the sequence of a deletion that a person rejected.
     """
 
     account: AccountId
@@ -197,6 +197,7 @@ class DriverLink:
     pending: Decision | None = None
     unanswered: tuple[Decision, ...] = ()
     refused: Decision | None = None
+    refusal: str = ""
     corrections: int = 0
     parked: Parked | None = None
     held: DeleteHeld | None = None
@@ -285,6 +286,7 @@ def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
             pending=None,
             unanswered=(),
             refused=None if event.is_correction else link.standing(event.decision),
+            refusal=event.reason,
             corrections=link.corrections + 1 if event.is_correction else 0,
         )
     return replace(

@@ -1,15 +1,33 @@
 """What can go wrong at a target, as values with the facts in them.
 
     CallFailure
-      Rejected      for good: the same call would be refused again
-      Unavailable   for now: the same call may succeed later
+      Rejected      the target has answered, and said no
+      Unavailable   no such answer: the same call may succeed later
 
 A roster that cannot be read raises `TargetFailed`, which carries one of them.
+
+reason            class    said of                                      what follows
+credentials       ACCESS   401, 403                                     the account's breaker opens
+not_configured    ACCESS   no credentials; an unknown address or word   the account's breaker opens
+invalid           FINAL    400, 409, 422 and the like                   the link is parked
+taken_elsewhere   FINAL    an e-mail address of another company         the link is parked
+foreign_role      FINAL    a user who is no driver                      the link is parked
+not_restored      FINAL    another integration's external id is lost    the link is parked
+limited           PACED    429                                          the pace is lowered, the call waits
+down              PASSING  nothing was sent, or nothing can have come   the ladder; a run of them opens the breaker
+                           of it: no connection, a read that failed
+no_answer         UNKNOWN  a write that was sent, and has no answer     looked up at once, then the ladder; a run of
+                           of any sense: silence, 5xx, another form     them opens the breaker
+not_effective     UNKNOWN  answered well, but the target does not       looked up at once, then the ladder
+                           show it; a create in test mode
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from domain.profile import Profile
 
@@ -22,15 +40,55 @@ class Reason(StrEnum):
     INVALID = "invalid"
     TAKEN_ELSEWHERE = "taken_elsewhere"
     FOREIGN_ROLE = "foreign_role"
+    NOT_RESTORED = "not_restored"
     NOT_EFFECTIVE = "not_effective"
     LIMITED = "limited"
     DOWN = "down"
     NO_ANSWER = "no_answer"
 
 
+class FailureClass(StrEnum):
+    """What a reason says of the next try."""
+
+    ACCESS = "access"
+    """Nobody's call can succeed: it speaks of the account, whoever the driver is."""
+
+    FINAL = "final"
+    """The same call would be refused again."""
+
+    PACED = "paced"
+    """Nothing was done, because there were too many calls."""
+
+    PASSING = "passing"
+    """Nothing was done, and it may be otherwise later."""
+
+    UNKNOWN = "unknown"
+    """The call may have taken effect: no second try before that was looked up."""
+
+
+CLASSES: Final[Mapping[Reason, FailureClass]] = MappingProxyType(
+    {
+        Reason.CREDENTIALS: FailureClass.ACCESS,
+        Reason.NOT_CONFIGURED: FailureClass.ACCESS,
+        Reason.INVALID: FailureClass.FINAL,
+        Reason.TAKEN_ELSEWHERE: FailureClass.FINAL,
+        Reason.FOREIGN_ROLE: FailureClass.FINAL,
+        Reason.NOT_RESTORED: FailureClass.FINAL,
+        Reason.LIMITED: FailureClass.PACED,
+        Reason.DOWN: FailureClass.PASSING,
+        Reason.NO_ANSWER: FailureClass.UNKNOWN,
+        Reason.NOT_EFFECTIVE: FailureClass.UNKNOWN,
+    }
+)
+"""The table above, as far as code needs it."""
+
+SILENT: Final = frozenset({Reason.DOWN, Reason.NO_ANSWER})
+"""Reasons that leave open whether the target works at all: a run of them opens the breaker."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """Refused for good. `detail` is for people and holds no personal data."""
+    """The target said no. `detail` is for people and holds no personal data."""
 
     reason: Reason
     detail: str

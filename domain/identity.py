@@ -50,6 +50,11 @@ def target_driver_stream(account: AccountId, target: Target, key: Key) -> UUID:
     return _stream_id("target-driver", account, target, key)
 
 
+def breaker_stream(account: AccountId, target: Target) -> UUID:
+    """The id of the history of when one account could reach one target, and when not."""
+    return _stream_id("breaker", account, target)
+
+
 def walk_stream(account: AccountId, target: Target) -> UUID:
     """The id of the history of the walks of one roster."""
     return _stream_id("walk", account, target)

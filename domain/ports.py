@@ -1,7 +1,7 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.failures import Rejected, Unavailable
@@ -76,6 +76,20 @@ class TargetDrivers(Protocol):
         """Bring a deleted or deactivated driver back, with this profile."""
         ...
 
+    async def probe(self) -> None:
+        """Make the cheapest call that the target answers to nobody but this account.
+
+        Raises `TargetFailed` when it cannot be answered.
+        """
+        ...
+
+    def room(self) -> int:
+        """How many calls may be under way now without one having to wait for the pace, those under way included.
+
+        0 while the target wants none.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of connections and tokens."""
         ...
@@ -90,4 +104,34 @@ class CredentialsKeeper(Protocol):
 
     def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
         """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewableTokens:
+    """An access token, good until `expires_at` (in seconds since the epoch), and what the next one can be had for.
+
+    The refresh token is good for one use. Without an access token there is none yet.
+    """
+
+    refresh_token: str = field(repr=False)
+    access_token: str = field(default="", repr=False)
+    expires_at: float = 0.0
+
+
+class TokensKeeper(Protocol):
+    """Where the tokens that an account is connected by are kept, so that they outlive the process that got them."""
+
+    def tokens(self, account: str, target: Target) -> RenewableTokens | None:
+        """The newest ones, as they are stored now; None where the account is connected by nothing that is renewed.
+
+        Raises `CredentialsUnreadable` and `StoreFailed`.
+        """
+        ...
+
+    def replace_tokens(self, account: str, target: Target, spent: str, tokens: RenewableTokens) -> bool:
+        """Store what came for a spent refresh token; False, with nothing stored, if it is not the newest any more.
+
+        Raises `CredentialsUnreadable` and `StoreFailed`.
+        """
         ...

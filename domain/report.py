@@ -1,4 +1,4 @@
-"""What a projector says back: what a target answered to a call, and what a walk of its roster saw."""
+"""What a projector says back: answers to calls, what a walk of a roster saw, and whether an account gets through."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,3 +73,15 @@ class WalkFailed(ReportEvent, topic="Report.WalkFailed"):
     terms: int
     reason: str
     detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerOpened(ReportEvent, topic="Report.BreakerOpened"):
+    """No call is made for the account from here on, because of this reason; its orders wait, and probes go on."""
+
+    reason: str
+    detail: str
+
+
+class BreakerClosed(ReportEvent, topic="Report.BreakerClosed"):
+    """A probe was answered: calls are made for the account again."""

@@ -1,6 +1,8 @@
 """How Kafka is reached, and what its libraries need to be told of that."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.failures import StreamsMisconfigured
 
 
 class Security(StrEnum):
@@ -50,26 +52,33 @@ class KafkaAccess:
     key_file: Path | None = None
 
     def to_security(self) -> BaseSecurity:
-        """What FastStream asks for. Raises `StreamsFailed` when a file cannot be used."""
+        """What FastStream asks for. Raises `StreamsMisconfigured` when a file cannot be used."""
         context = self._to_ssl_context() if self.security in {Security.SSL, Security.SASL_SSL} else None
         if self.security in {Security.PLAINTEXT, Security.SSL}:
             return BaseSecurity(ssl_context=context)
         return _SASL[self.mechanism](username=self.username, password=self.password, ssl_context=context)
 
     def to_options(self) -> dict[str, Any]:
-        """What the clients of aiokafka ask for. Raises `StreamsFailed` when a file cannot be used."""
+        """What the clients of aiokafka ask for. Raises `StreamsMisconfigured` when a file cannot be used."""
         return {"bootstrap_servers": list(self.servers), **parse_security(self.to_security())}
 
     def _to_ssl_context(self) -> ssl.SSLContext:
-        try:
+        with _usable("DRIVERLINK_KAFKA_CA_FILE"):
             context = ssl.create_default_context(cafile=self.ca_file)
-            if self.certificate_file:
+        if self.certificate_file:
+            with _usable("DRIVERLINK_KAFKA_CERTIFICATE_FILE with DRIVERLINK_KAFKA_KEY_FILE"):
                 context.load_cert_chain(self.certificate_file, self.key_file, password=_no_password)
-        except OSError as failure:
-            raise StreamsFailed(f"Kafka's certificates cannot be used: {failure}") from failure
         return context
+
+
+@contextmanager
+def _usable(settings: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        raise StreamsMisconfigured(f"{settings} cannot be used: {failure.strerror or failure}") from failure
 
 
 def _no_password() -> str:
     """Instead of asking at the terminal."""
-    raise StreamsFailed("Kafka's key file is encrypted: give one that is not")
+    raise StreamsMisconfigured("the key in DRIVERLINK_KAFKA_KEY_FILE is encrypted: give one that is not")

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.failures import StreamsMisconfigured
 from adapters.streams.fetching import Fetching
 from adapters.streams.stream import KafkaStream
 
@@ -104,12 +104,12 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
 
 def _check(stream: KafkaStream, position: int, beginning: int, end: int) -> None:
     if position > end:
-        raise StreamsFailed(
+        raise StreamsMisconfigured(
             f"stream {stream.name} was read up to {position}, but ends at {end}: its topic was made anew, "
-            "so set another epoch"
+            "so set another DRIVERLINK_EPOCH"
         )
     if position < beginning:
-        raise StreamsFailed(
+        raise StreamsMisconfigured(
             f"stream {stream.name} was read up to {position}, but begins at {beginning}: records are gone that nobody "
             "has taken over; topics have to keep them for ever"
         )

@@ -105,6 +105,7 @@ def to_record(mapper: Mapper[UUID], message: Message) -> Record:
         event=event,
         reason=reason,
         headers=tuple((name, value or b"") for name, value in message.headers),
+        key=message.key,
     )
 
 

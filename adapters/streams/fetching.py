@@ -8,7 +8,7 @@ from operator import attrgetter
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.streams.cloud_events import Message
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.failures import StreamsMisconfigured
 from adapters.streams.stream import KafkaStream
 
 _PLACE = attrgetter("topic", "partition")
@@ -51,7 +51,7 @@ class Fetching:
         self._streams.clear()
 
     async def take(self, messages: Sequence[Message]) -> None:
-        """Put what was fetched where it belongs. Raises `StreamsFailed` when a partition does not go on as it was."""
+        """Put what was fetched where it belongs. Raises `StreamsMisconfigured` when a partition begins anew."""
         for (topic, partition), piece in groupby(messages, _PLACE):
             if stream := self._streams.get(TopicPartition(topic, partition)):
                 await self._put(stream, list(piece))
@@ -72,7 +72,9 @@ class Fetching:
             # The stream went back after this piece was fetched, which therefore comes again.
             return
         if reached < inbox.reached:
-            raise StreamsFailed(f"stream {stream.name} begins anew: its topic was made anew, so set another epoch")
+            raise StreamsMisconfigured(
+                f"stream {stream.name} begins anew: its topic was made anew, so set another DRIVERLINK_EPOCH"
+            )
         end = max(reached, consumer.highwater(stream.place) or 0)
         inbox.put([message for message in piece if message.offset >= inbox.reached], reached, end)
         if inbox.is_full:

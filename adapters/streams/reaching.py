@@ -6,16 +6,13 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from adapters.streams.access import KafkaAccess
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.advice import explained, silent
 
 PATIENCE = 15.0
 """Seconds that Kafka has for a command, or for letting us in."""
-
-_CONNECTION = ("security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
 
 
 @asynccontextmanager
@@ -44,26 +41,10 @@ async def looking(access: KafkaAccess) -> AsyncIterator[AIOKafkaConsumer]:
 
 @asynccontextmanager
 async def _failures(access: KafkaAccess) -> AsyncIterator[None]:
-    servers = ", ".join(access.servers)
     try:
         async with asyncio.timeout(PATIENCE):
             yield
-    except KafkaConnectionError as failure:
-        reason = await _explained(access, failure)
-        raise StreamsFailed(f"Kafka at {servers} cannot be used ({access.security}): {reason}") from failure
     except TimeoutError as failure:
-        raise StreamsFailed(f"Kafka at {servers} gave no answer within {PATIENCE:.0f} seconds") from failure
+        raise silent(access, PATIENCE) from failure
     except KafkaError as failure:
-        raise StreamsFailed(f"Kafka at {servers} refuses: {failure}") from failure
-
-
-async def _explained(access: KafkaAccess, failure: KafkaConnectionError) -> str:
-    """Why a server lets us not in; the library's clients only say that none does."""
-    options = {name: value for name, value in access.to_options().items() if name in _CONNECTION}
-    host, port, _ = collect_hosts(list(access.servers))[0]
-    try:
-        connection = await create_conn(host, port, request_timeout_ms=int(PATIENCE * 1000), **options)
-    except (KafkaError, OSError) as reason:
-        return str(reason) or type(reason).__name__
-    connection.close()
-    return str(failure)
+        raise await explained(failure, access) from failure

@@ -9,10 +9,11 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from adapters.streams.access import KafkaAccess
+from adapters.streams.advice import explained
 from adapters.streams.cloud_events import Outgoing, to_outgoing
 from adapters.streams.failures import PublishFailed
 from adapters.streams.topics import LARGEST_BATCH
-from domain.storing import Record
+from domain.storing import Misconfigured, Record
 
 _LINGER = 5
 """Milliseconds in which records gather for one request."""
@@ -36,13 +37,16 @@ class KafkaPublisher:
         """Send these records in order, and wait until every one is acknowledged.
 
         Raises `PublishFailed` when one was not; any of them may be there all the same. Raises `StreamsFailed` when a
-        record cannot be sent by this version.
+        record cannot be sent by this version, and `StreamsMisconfigured` when we are not let in.
         """
         outgoing = [to_outgoing(record, self._service) for record in records]
         try:
             await self._send(await self._connected(), topic, outgoing)
         except KafkaError as failure:
-            raise PublishFailed(f"{topic} did not take every record: {failure}") from failure
+            meant = await explained(failure, self._access)
+            if isinstance(meant, Misconfigured):
+                raise meant from failure
+            raise PublishFailed(f"{topic} did not take every record: {meant}") from failure
 
     async def close(self) -> None:
         """Let go of the connections, after what is on its way."""

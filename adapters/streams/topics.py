@@ -8,7 +8,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from adapters.streams.access import KafkaAccess
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.advice import meaning
+from adapters.streams.failures import StreamsMisconfigured
 from adapters.streams.reaching import administering, looking
 
 LARGEST_BATCH = 10 * 1024 * 1024
@@ -16,6 +17,9 @@ LARGEST_BATCH = 10 * 1024 * 1024
 
 _PAUSE = 0.1
 """Seconds between looks whether every broker knows a new topic by now."""
+
+_SECOND_LOOK = 1.0
+"""Seconds after which it is looked again for a topic that seems to be missing."""
 
 
 async def create(access: KafkaAccess, topics: Collection[str], *, partitions: int, replication: int) -> tuple[str, ...]:
@@ -25,7 +29,7 @@ async def create(access: KafkaAccess, topics: Collection[str], *, partitions: in
     does, because not every codec can be read everywhere.
     """
     async with administering(access) as admin:
-        made = await _create(admin, [_to_new_topic(topic, partitions, replication) for topic in topics])
+        made = await _create(admin, access, [_to_new_topic(topic, partitions, replication) for topic in topics])
         while not set(made) <= set(await _found(admin)):  # noqa: ASYNC110 - nobody tells when it is so
             await asyncio.sleep(_PAUSE)
     await check(access, topics, partitions=partitions)
@@ -33,16 +37,23 @@ async def create(access: KafkaAccess, topics: Collection[str], *, partitions: in
 
 
 async def check(access: KafkaAccess, topics: Collection[str], *, partitions: int) -> None:
-    """Raise `StreamsFailed` unless each topic is there with so many partitions; the message says what would help."""
+    """Raise `StreamsMisconfigured` unless each topic is there with so many partitions; the message says what helps.
+
+    Raises `StreamsFailed` when Kafka does not tell.
+    """
     async with administering(access) as admin:
         found = await _found(admin)
+        if not set(topics) <= set(found):
+            # A broker that has only just started, or heard of topics being made, may not know every one yet.
+            await asyncio.sleep(_SECOND_LOOK)
+            found = await _found(admin)
     if missing := sorted(set(topics) - set(found)):
-        raise StreamsFailed(f"topics are missing: {', '.join(missing)}; run `driverlink topics create`")
+        raise StreamsMisconfigured(f"topics are missing: {', '.join(missing)}; run `driverlink topics create`")
     for topic in topics:
         if found[topic] != partitions:
-            raise StreamsFailed(
+            raise StreamsMisconfigured(
                 f"topic {topic} has {found[topic]} partitions, not {partitions}: their number must never change, "
-                f"so set it to {found[topic]}"
+                f"so set DRIVERLINK_KAFKA_PARTITIONS to {found[topic]}"
             )
 
 
@@ -74,10 +85,10 @@ def _to_new_topic(name: str, partitions: int, replication: int) -> NewTopic:
     return NewTopic(name, partitions, replication, topic_configs=configuration)
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> tuple[str, ...]:
+async def _create(admin: AIOKafkaAdminClient, access: KafkaAccess, topics: list[NewTopic]) -> tuple[str, ...]:
     response = await admin.create_topics(topics)
     errors = {name: (for_code(code), message) for name, code, message in response.topic_errors if code}
     for name, (error, message) in errors.items():
         if error is not TopicAlreadyExistsError:
-            raise StreamsFailed(f"topic {name} cannot be made: {message or error.__name__}")
+            raise meaning(error(f"topic {name}: {message}"), access)
     return tuple(topic.name for topic in topics if topic.name not in errors)

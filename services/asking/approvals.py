@@ -11,7 +11,7 @@ from domain.storing import Store
 from services.asking.answers import Answer
 from services.asking.paging import pages
 from services.asking.telling.words import name_of
-from services.decider.desk import load_links
+from services.decider.loading import load_links
 from services.decider.read_models import LinkRow, WishRow
 
 

@@ -118,7 +118,8 @@ def document(store: Store, name: LetterName) -> dict[str, Any]:
     """All of a dead letter as a JSON document: `id`, `type`, `sequence` and the body can be mended in it.
 
     `body` is an object where the bytes are one in JSON, and text otherwise; where they are no text either, they are
-    in `body_base64`. Raises `UnknownLetter`, `StoreFailed`.
+    in `body_base64`. `key` is Kafka's, or `key_base64` likewise, where the record has one. Raises `UnknownLetter`,
+    `StoreFailed`.
     """
     letter = letter_of(store, name)
     return {
@@ -130,6 +131,7 @@ def document(store: Store, name: LetterName) -> dict[str, Any]:
         "id": letter.id,
         "type": letter.topic,
         "sequence": letter.log_position,
+        **({} if letter.key is None else _as_text("key", b64decode(letter.key))),
         **_body(letter),
     }
 

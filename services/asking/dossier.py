@@ -1,17 +1,18 @@
 """Every fact that concerns one driver, from the histories of the account, the driver and the driver's links."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from uuid import UUID
 
-from domain.driver_link import DriverLink, HoldJudged, LinkEvent
+from domain.driver_link import Decision, DeleteHeld, DriverLink, HoldJudged, LinkEvent, Parked
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
 from domain.portal import Change, PortalDriver, replay
 from domain.storing import Store
+from services.accounts.read_models import accounts_of
 from services.asking.readiness import Readiness, readiness_of
-from services.asking.story import Hold
+from services.asking.story import Heeded
 from services.asking.telling.past import Past
 
 
@@ -45,10 +46,13 @@ class Dossier:
         return next((fact for fact in reversed(self.of_portal) if isinstance(fact, Change)), None)
 
     @property
-    def heeded(self) -> set[Hold]:
-        """The held deletes on which a person's word was carried out."""
-        judged = (fact for facts in self.of_links.values() for fact in facts if isinstance(fact, HoldJudged))
-        return {(fact.target, fact.hold) for fact in judged}
+    def heeded(self) -> Heeded:
+        """What came of people's words for this driver."""
+        facts = [fact for each in self.of_links.values() for fact in each]
+        holds = {(fact.target, fact.hold) for fact in facts if isinstance(fact, HoldJudged)}
+        becauses = [fact.because for fact in facts if isinstance(fact, Decision | DeleteHeld | Parked)]
+        retries = {int(because["ref"]) for because in becauses if because.get("cause") == "retry"}
+        return Heeded(holds=holds, retries=retries)
 
     def start(self, target: Target) -> Past:
         """The driver's link with a target before anything was decided."""
@@ -61,7 +65,8 @@ class Dossier:
 
 def load(account: AccountId, driver: PortalDriverId, *, accounts: Store, intake: Store, decider: Store) -> Dossier:
     """Everything about a portal driver in these stores. Raises `StoreFailed`."""
-    readiness = readiness_of(decider, account)
+    is_added = bool(accounts_of(accounts, [account]))
+    readiness = {target: replace(each, is_added=is_added) for target, each in readiness_of(decider, account).items()}
     return Dossier(
         account=account,
         driver=driver,

@@ -9,7 +9,7 @@ from domain.identity import AccountId, Target
 from domain.storing import Store
 from services.accounts.read_models import accounts_of
 from services.asking.telling.words import command, moment, named
-from services.decider.read_models import WalkFailureRow, WalkRow
+from services.decider.read_models import OutageRow, WalkFailureRow, WalkRow
 
 _ACCESS = (Reason.CREDENTIALS, Reason.NOT_CONFIGURED)
 """What speaks of the account's access to a target; a person has to see to it."""
@@ -25,13 +25,18 @@ class Hindrance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """How far an account has come with a target: its terms, and the walks of its roster."""
+    """How far an account has come with a target: its terms, the walks of its roster, and whether calls are made.
+
+    `is_known`: the decider has taken the account over; `is_added`: somebody has added it.
+    """
 
     target: Target
     account: Account
     is_known: bool
     walk: WalkRow | None
     failure: WalkFailureRow | None
+    outage: OutageRow | None = None
+    is_added: bool = False
 
     @property
     def is_walked(self) -> bool:
@@ -49,11 +54,22 @@ class Readiness:
             return Hindrance(sentence=f"The mode for {name} is off: nothing is decided or sent.", advice=advice)
         return None if self.is_walked else self._unread()
 
+    def stoppage(self) -> Hindrance | None:
+        """What keeps calls from being made, whatever is decided; None when they are made."""
+        if self.outage is None:
+            return None
+        since = moment(datetime.fromisoformat(self.outage.at))
+        failure = f"{self.outage.reason}: {self.outage.detail}"
+        sentence = (
+            f"No calls are made to {named(self.target)} since {since} ({failure}): what is decided waits. "
+            "Whether it answers is tried again by itself."
+        )
+        return Hindrance(sentence=sentence, advice=advice_on(failure, self.account.account, self.target))
+
     def _off(self) -> Hindrance:
         account = self.account
         if not self.is_known:
-            sentence = f"There is no account {account.account} yet: its drivers are kept in mind, nothing is decided."
-            return Hindrance(sentence=sentence, advice=f"Add the account: {command('accounts add', account.account)}.")
+            return self._unknown()
         turn_on = command("sync on", account.account, "--as PERSON")
         advice = f"The Master User, {account.master_user}, can turn it on: {turn_on}."
         if account.tier is Tier.STANDARD and not account.is_allowed:
@@ -62,8 +78,19 @@ class Readiness:
             advice = f"{manager} {advice}"
         return Hindrance(sentence="Sync Drivers is off: nothing is decided or sent.", advice=advice)
 
+    def _unknown(self) -> Hindrance:
+        account = self.account.account
+        if self.is_added:
+            sentence = f"The services have not taken account {account} over yet: nothing is decided before they run."
+            return Hindrance(sentence=sentence, advice=f"See that they run: {command('up')}, or {command('serve')}.")
+        sentence = f"There is no account {account} yet: its drivers are kept in mind, nothing is decided."
+        return Hindrance(sentence=sentence, advice=f"Add the account: {command('accounts add', account)}.")
+
     def _unread(self) -> Hindrance:
         name = named(self.target)
+        if stoppage := self.stoppage():
+            sentence = f"The roster of {name} is not read yet: nothing is decided. {stoppage.sentence}"
+            return Hindrance(sentence=sentence, advice=stoppage.advice)
         if self.failure is None:
             sentence = f"The roster of {name} is being read: decisions follow as soon as it is complete."
             return Hindrance(sentence=sentence, advice="")
@@ -86,6 +113,7 @@ def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:
     known = accounts_of(decider, [account]).get(account)
     walks = {row.target: row for row in decider.select(WalkRow, {"account": account})}
     failures = {row.target: row for row in decider.select(WalkFailureRow, {"account": account})}
+    outages = {row.target: row for row in decider.select(OutageRow, {"account": account})}
     return {
         target: Readiness(
             target=target,
@@ -93,6 +121,7 @@ def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:
             is_known=known is not None,
             walk=walks.get(target),
             failure=failures.get(target),
+            outage=outages.get(target),
         )
         for target in Target
     }

@@ -19,7 +19,7 @@ from services.asking.readiness import Hindrance, Readiness, advice_on
 from services.asking.telling.because import evidence
 from services.asking.telling.link import told
 from services.asking.telling.past import Past
-from services.asking.telling.words import command, keyed, moment, named
+from services.asking.telling.words import command, is_final, keyed, moment, named
 from services.decider.read_models import to_link_row
 
 
@@ -148,6 +148,8 @@ def _pending(view: View, decided: Decision) -> Told:
         full = command("accounts mode", view.account, target, "full", "--as PERSON")
         advice = f"To have it sent, set the mode to full: {full}."
         return f"{view.whereabouts}. Decided, but nothing is sent in the mode observe: {sentence}", advice
+    if stoppage := view.readiness.stoppage():
+        return f"{view.whereabouts}. {sentence} {stoppage.sentence}", stoppage.advice
     deferred = view.past.last(Deferred)
     if deferred and deferred.decision == decided.originator_version:
         advice = advice_on(deferred.reason, view.account, target)
@@ -163,7 +165,8 @@ def _held(view: View, held: DeleteHeld) -> Told:
 
 
 def _parked(view: View, parked: Parked) -> Told:
-    refused = f"{view.name} refused it: " if parked.reason == REFUSED else ""
+    verb = "refused" if is_final(view.link.refusal) else "did not do"
+    refused = f"{view.name} {verb} it: " if parked.reason == REFUSED else ""
     sentence = f"{view.whereabouts}, and set aside since {moment(parked.at)}: {refused}{parked.detail}."
     return sentence, _ADVICE[parked.reason](view, parked) if parked.reason in _ADVICE else ""
 
@@ -189,11 +192,22 @@ def _advice_mode(view: View, _: Parked) -> str:
 
 
 def _advice_refused(view: View, _: Parked) -> str:
-    return f"Correct in the Portal what {view.name} objects to: the change is tried by itself."
+    if not is_final(view.link.refusal):
+        return f"See whether {view.name} works for others of the account, and have it tried again: {_retry(view)}."
+    return (
+        f"Correct in the Portal what {view.name} objects to: the change is tried by itself. "
+        f"Where nothing is to be corrected any more, have it tried just so: {_retry(view)}."
+    )
 
 
 def _advice_unsettled(view: View, _: Parked) -> str:
-    return f"Look at the driver on {view.name}: it is tried again at its next change in the Portal."
+    return (
+        f"Look at the driver on {view.name}: it is tried again at its next change in the Portal, or by {_retry(view)}."
+    )
+
+
+def _retry(view: View) -> str:
+    return command("issues retry", view.account, "--driver", view.link.driver, "--as PERSON")
 
 
 _ADVICE: Mapping[str, Callable[[View, Parked], str]] = {

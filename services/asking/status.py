@@ -10,9 +10,10 @@ from domain.storing import Row, Store, Where
 from domain.wish import key_mark
 from services.accounts.read_models import AccountRow
 from services.asking.answers import Answer
-from services.asking.paging import pages
 from services.asking.readiness import Readiness, readiness_of
 from services.decider.read_models import CatchUp, LinkRow, RosterRow, WishRow
+
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class TargetStatus(Answer):
     """How an account stands with a target. The counts are of portal drivers, `strays` of target drivers.
 
     `is_walked`: the roster was read whole, at `walked_at`, under the account's present terms. `failure` says why it
-    cannot be read, since `failing_since`; empty if it can. `is_catching_up`: the drivers are being gone through.
+    cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since `stopped_since`;
+    empty if they are. `is_catching_up`: the drivers are being gone through.
     `kept` are rejected deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
     """
 
@@ -30,6 +32,8 @@ class TargetStatus(Answer):
     walked_at: datetime | None
     failure: str
     failing_since: datetime | None
+    outage: str
+    stopped_since: datetime | None
     is_catching_up: bool
     in_step: int
     pending: int
@@ -63,11 +67,18 @@ def status(decider: Store, accounts: Iterable[str] | None = None) -> list[Accoun
 
 def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:
     """The active target drivers that no link has as its key, in the order of their marks."""
-    place = {"account": account, "target": str(target)}
-    live = pages(decider, LinkRow, {**place, "is_live": True}, "driver")
-    linked = {key_mark(target, Key(row.key)) for page in live for row in page}
-    for page in pages(decider, RosterRow, {**place, "active": True}, "mark"):
-        yield from (Key(row.key) for row in page if row.mark not in linked)
+    found = sorted(_stray_marks(decider, {"account": account, "target": str(target)}))
+    for start in range(0, len(found), _PAGE):
+        where: Where = {"account": account, "target": str(target), "mark": found[start : start + _PAGE]}
+        yield from (Key(row.key) for row in decider.select(RosterRow, where, order_by="mark"))
+
+
+def _stray_marks(decider: Store, place: Mapping[str, str]) -> set[str]:
+    """Only the columns that tell are read, from their indexes: whole rows of a large fleet would take seconds."""
+    target = Target(place["target"])
+    marks = {key_mark(target, Key(str(key))) for (key,) in decider.count(LinkRow, place, by=["key"])}
+    shown = decider.count(RosterRow, {**place, "active": True}, by=["mark"])
+    return {str(mark) for (mark,) in shown}.difference(marks)
 
 
 def _account_status(decider: Store, row: AccountRow) -> AccountStatus:
@@ -86,10 +97,8 @@ def _undecided(decider: Store, place: Mapping[str, str]) -> int:
     account = {"account": place["account"]}
     if _count(decider, LinkRow, place) == _count(decider, WishRow, account):
         return 0
-    found = 0
-    for page in pages(decider, WishRow, {**account, "is_wanted": True}, "driver"):
-        found += len(page) - _count(decider, LinkRow, {**place, "driver": [row.driver for row in page]})
-    return found
+    wanted = decider.count(WishRow, {**account, "is_wanted": True}, by=["driver"])
+    return len(wanted.keys() - decider.count(LinkRow, place, by=["driver"]).keys())
 
 
 def _count(decider: Store, row: type[Row], where: Where) -> int:
@@ -110,6 +119,8 @@ def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
         walked_at=datetime.fromisoformat(readiness.walk.at) if readiness.walk else None,
         failure=readiness.failure.failure if readiness.failure else "",
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
+        outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
+        stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
         is_catching_up=_count(decider, CatchUp, place) > 0,
         in_step=states["in_step"],
         pending=states["pending"],
@@ -118,5 +129,5 @@ def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
         kept=states["kept"],
         ended=states["ended"],
         undecided=_undecided(decider, place),
-        strays=sum(1 for _ in strays(decider, account.account, target)),
+        strays=len(_stray_marks(decider, place)),
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.account import DeletesJudged
+from domain.account import DeletesJudged, RetryRequested
 from domain.driver_link import LinkEvent
 from domain.event import Event
 from domain.identity import PortalDriverId
@@ -48,16 +48,30 @@ def link_entries(past: Past, facts: Iterable[LinkEvent]) -> Iterator[Entry]:
         past = past.after(fact)
 
 
-def account_entries(facts: Iterable[Event], driver: PortalDriverId, heeded: Collection[Hold]) -> Iterator[Entry]:
-    """What happened to the account: its terms, and words on this driver's held deletes that were not heeded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heeded:
+    """What came of people's words for one driver: its judged holds, and by their versions the retries that it met."""
+
+    holds: Collection[Hold]
+    retries: Collection[int]
+
+
+def account_entries(facts: Iterable[Event], driver: PortalDriverId, heeded: Heeded) -> Iterator[Entry]:
+    """What happened to the account: its terms, retries, words on this driver's held deletes that were not heeded."""
     for fact in facts:
-        if isinstance(fact, DeletesJudged):
-            holds = {(fact.target, int(hold)) for judged, hold in fact.holds if judged == driver}
-            said = telling_account.told_in_vain(fact) if holds.difference(heeded) else ""
-        else:
-            said = telling_account.told(fact)
+        said = _told_of_account(fact, driver, heeded)
         if said:
             yield _entry(fact, "account", said)
+
+
+def _told_of_account(fact: Event, driver: PortalDriverId, heeded: Heeded) -> str:
+    match fact:
+        case DeletesJudged():
+            holds = {(fact.target, int(hold)) for judged, hold in fact.holds if judged == driver}
+            return telling_account.told_in_vain(fact) if holds.difference(heeded.holds) else ""
+        case RetryRequested() if fact.driver != driver and fact.originator_version not in heeded.retries:
+            return ""
+    return telling_account.told(fact)
 
 
 def _entry(fact: Event, where: str, said: str, why: tuple[str, ...] = ()) -> Entry:

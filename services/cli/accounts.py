@@ -1,6 +1,8 @@
 """`driverlink accounts` and `driverlink sync`."""
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +11,15 @@ from rich.prompt import Prompt
 from domain.account import Mode, Tier
 from domain.identity import Target
 from services.cli.printing import err, out, print_json, print_table
+from services.cli.reaching import CommandRefused
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
 accounts = typer.Typer(help="The fleets: add them, connect them to their targets, and see them.", no_args_is_help=True)
 sync = typer.Typer(help="Sync Drivers: only the account's Master User turns it on or off.", no_args_is_help=True)
 
-_SECRETS = {Target.DRIVERI: ("client_secret",), Target.MOTIVE: ("api_key",)}
+
+def _secret_file(what: str) -> Any:  # noqa: ANN401 - typer's own
+    return typer.Option(exists=True, dir_okay=False, help=f"A file that holds {what}; else it is asked for.")
 
 
 @accounts.command()
@@ -88,18 +93,46 @@ def connect(
     target: Target,
     *,
     tenant: Annotated[str, typer.Option(help="Driveri: the tenant's unique name.")] = "",
-    client_id: Annotated[str, typer.Option(help="Driveri: the API key's client id.")] = "",
+    client_id: Annotated[
+        str, typer.Option(help="Driveri: the API key's client id. Motive: the OAuth application's, if it is by OAuth.")
+    ] = "",
+    client_secret_file: Annotated[Path | None, _secret_file("the client secret")] = None,
+    api_key_file: Annotated[Path | None, _secret_file("Motive's API key")] = None,
+    refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
     data: DataOption = None,
 ) -> None:
-    """Give an account its credentials at a target. The secret is asked for, or read from standard input."""
-    values = {"tenant": tenant, "client_id": client_id} if target is Target.DRIVERI else {}
-    missing = [f"--{name.replace('_', '-')}" for name, value in values.items() if not value]
-    if missing:
-        raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
-    values |= {name: _secret(name) for name in _SECRETS[target]}
+    """Give an account its credentials at a target: in Motive an API key or, with a client id, a refresh token.
+
+    Secrets without a file are asked for or, where nobody can be asked, read from standard input, one a line.
+    """
+    files = {"client_secret": client_secret_file, "api_key": api_key_file, "refresh_token": refresh_token_file}
+    plain = {name: value for name, value in (("tenant", tenant), ("client_id", client_id)) if value}
+    secrets = _secrets_of(target, has_client_id=bool(client_id))
+    _check_options(target, [*plain, *(f"{name}_file" for name, path in files.items() if path)], secrets)
+    values = plain | {name: _secret(name, files[name]) for name in secrets}
     body = {"target": target, "values": values}
     ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
     out.print(f"{account} is connected to {target}")
+
+
+def _secrets_of(target: Target, *, has_client_id: bool) -> tuple[str, ...]:
+    """The secrets that make an account's credentials whole, in the order in which they are asked for."""
+    if target is Target.DRIVERI:
+        return ("client_secret",)
+    return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
+
+
+def _check_options(target: Target, given: Sequence[str], secrets: Sequence[str]) -> None:
+    needed = ("tenant", "client_id") if target is Target.DRIVERI else ()
+    if missing := [_option(name) for name in needed if name not in given]:
+        raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
+    fitting = {*needed, "client_id", *(f"{name}_file" for name in secrets)}
+    if strange := [_option(name) for name in given if name not in fitting]:
+        raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @sync.command()
@@ -127,10 +160,19 @@ def _turn(account: str, person: str, data: DataOption, *, is_on: bool, as_json: 
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/sync", body))], as_json=as_json)
 
 
-def _secret(name: str) -> str:
+def _secret(name: str, path: Path | None) -> str:
+    if path is not None:
+        return _content(path)
     if sys.stdin.isatty():
         return Prompt.ask(name.replace("_", " "), password=True, console=err)
     return sys.stdin.readline().strip()
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise CommandRefused(f"{path} cannot be read as text") from None
 
 
 def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:

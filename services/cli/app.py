@@ -11,9 +11,12 @@ from services.asking.dead_letters import BadName
 from services.cli.accounts import accounts, sync
 from services.cli.approvals import approvals
 from services.cli.asking import events, explain, status
+from services.cli.choices import ChoosyGroup
 from services.cli.dead_letters import dead_letters
+from services.cli.delivering import delivered
 from services.cli.demo import demo
 from services.cli.importing import change, import_file
+from services.cli.issues import issues
 from services.cli.logging import configure_logging
 from services.cli.reaching import CommandRefused
 from services.cli.rebuild import rebuild
@@ -30,6 +33,7 @@ from services.sandbox.validation import SeedRefused
 
 app = typer.Typer(
     name="driverlink",
+    cls=ChoosyGroup,
     help="Keeps the drivers of the Portal in step with Driveri and Motive, and says why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,6 +47,7 @@ app.command()(status)
 app.command()(events)
 app.command()(explain)
 app.add_typer(approvals, name="approvals")
+app.add_typer(issues, name="issues")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(up)
 app.command()(serve)
@@ -89,7 +94,8 @@ def _all_commands(
 def main() -> None:
     """Run the command line; a failure that has a clear line ends in it, with status 1."""
     try:
-        app()
+        with delivered():
+            app()
     except (*_CLEAR, ExceptionGroup) as failure:
         clear = _clear(failure)
         if clear is None:

@@ -86,6 +86,8 @@ def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[
 
 
 def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
+    if target["outage"]:
+        return f"no calls are made: {target['outage']}"
     if target["failure"]:
         return f"its roster cannot be read: {target['failure']}"
     if account["is_on"] and target["mode"] != "off" and not target["is_walked"]:

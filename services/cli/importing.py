@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 from rich.progress import Progress, TaskID
@@ -15,6 +14,8 @@ from services.cli.printing import err, out, print_json, print_table, progress_ba
 from services.cli.reaching import Services
 from services.cli.running import AccountArgument, DataOption, JsonOption, ask
 from services.cli.wiring import ExportRow, RefusedRow, read_export
+from services.intake.snapshots import new_snapshot
+from services.runtime.clock import utc_now
 
 change = typer.Typer(help="State one driver, as the Portal would.", no_args_is_help=True)
 
@@ -78,7 +79,7 @@ def import_file(
 async def _import(services: Services, file: Path, account: str, *, is_complete: bool, is_quiet: bool) -> Import:
     await services.get(f"/accounts/{account}")
     lines = read_export(file)
-    done, snapshot = Import(), uuid4().hex if is_complete else None
+    done, snapshot = Import(), new_snapshot(utc_now()) if is_complete else None
     with progress_bar(is_quiet=is_quiet) as progress:
         bar = progress.add_task(f"import {file.name}", total=lines.total_bytes, note="")
         for batch in _batches(lines):

@@ -26,6 +26,8 @@ def to_lines(letter: Json) -> Iterator[str]:
         yield harmless(f"{name:9} {letter[name]}")
     if letter["is_waiting"]:
         yield "waits     submitted again, and not looked at yet"
+    if (key := letter.get("key", letter.get("key_base64"))) is not None:
+        yield harmless(f"key       {key}{' (base64)' if 'key_base64' in letter else ''}")
     for each in letter["headers"]:
         yield harmless(f"header    {each['name']}: {each.get('value', each.get('value_base64'))}")
     yield "body, in base64:" if "body_base64" in letter else "body:"

@@ -12,10 +12,20 @@ from services.cli.shape import chosen
 
 T = TypeVar("T")
 
+
+def _folder(name: str) -> Path:
+    """An empty name would be the folder in which the command happens to run."""
+    if not name:
+        raise typer.BadParameter("it must name a folder")
+    return Path(name)
+
+
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
+        parser=_folder,
+        metavar="<path>",
         help="The data folder; else DRIVERLINK_DATABASE_URL's database, else DRIVERLINK_DATA, else driverlink-data.",
         show_default=False,
     ),

@@ -1,22 +1,25 @@
 """`driverlink serve`, `topics` and `database`: the distributed shape."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Annotated
+from socket import socket
+from typing import Annotated, Any
 
 import typer
 
 from domain.identity import Target
 from services.cli.printing import err, out
+from services.cli.reaching import CommandRefused
 from services.cli.running import run_async
-from services.cli.shape import distributed
+from services.cli.shape import distributed, kafka
 from services.distributed.app import Process, keep_running
 from services.distributed.health import Health
 from services.distributed.settings import DistributedSettings
 from services.distributed.wiring import Distributed, create_topics, migrate_database
-from services.runtime.serving import listening, stopping_on_signals, tcp_socket
+from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
 
 topics = typer.Typer(help="The topics of the distributed shape.", no_args_is_help=True)
 database = typer.Typer(help="The database of the distributed shape.", no_args_is_help=True)
@@ -39,8 +42,9 @@ def serve(
 ) -> None:
     """Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C; settings come from the environment.
 
-    As many processes of a service may run as there are partitions. /live and /ready tell how it is. Exit status 1: for
-    longer than DRIVERLINK_PATIENCE it made no progress, or could not reach what it needs.
+    As many processes of a service may run as there are partitions. /live and /ready tell how it is. Exit status 1:
+    something is set up wrongly; or for longer than DRIVERLINK_PATIENCE it made no progress, or could not reach what it
+    needs.
     """
     if (target is None) is (service is ServiceName.PROJECTOR):
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
@@ -49,7 +53,10 @@ def serve(
     run_async(_serve(name, settings, _opening(service, target, Distributed(settings))))
 
 
-def _opening(service: ServiceName, target: Target | None, shape: Distributed) -> Callable[[], Process]:
+Opening = Callable[[], Coroutine[Any, Any, Process]]
+
+
+def _opening(service: ServiceName, target: Target | None, shape: Distributed) -> Opening:
     if target is not None:
         return partial(shape.projector, target)
     openings = {
@@ -60,20 +67,45 @@ def _opening(service: ServiceName, target: Target | None, shape: Distributed) ->
     return openings[service]
 
 
-async def _serve(name: str, settings: DistributedSettings, opening: Callable[[], Process]) -> None:
+async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> None:
     stop, health = asyncio.Event(), Health(name)
-    with tcp_socket(settings.http_host, settings.http_port) as bound, stopping_on_signals(stop):
+    with _listened(settings) as bound, stopping_on_signals(stop):
         host, port = bound.getsockname()[:2]
+        says = f"{name} runs; it tells how it is at http://{host}:{port}/ready"
         async with listening(health.to_app(), bound):
-            err.print(f"{name} runs; it tells how it is at http://{host}:{port}/ready", markup=False)
-            await keep_running(opening, health, stop=stop, patience=settings.patience)
+            await keep_running(_announced(opening, says), health, stop=stop, patience=settings.patience)
     err.print(f"{name} has ended; everything is stored", markup=False)
+
+
+@contextmanager
+def _listened(settings: DistributedSettings) -> Iterator[socket]:
+    """The socket for /live and /ready. Raises `CommandRefused` when there cannot be one."""
+    with ExitStack() as stack:
+        try:
+            bound = stack.enter_context(tcp_socket(settings.http_host, settings.http_port))
+        except PortUnusable as failure:
+            raise CommandRefused(f"{failure}; set another DRIVERLINK_HTTP_HOST or DRIVERLINK_HTTP_PORT") from None
+        yield bound
+
+
+def _announced(opening: Opening, says: str) -> Opening:
+    """The same, and this is said when it has succeeded for the first time."""
+    said = asyncio.Event()
+
+    async def opened() -> Process:
+        process = await opening()
+        if not said.is_set():
+            err.print(says, markup=False)
+            said.set()
+        return process
+
+    return opened
 
 
 @topics.command("create")
 def create() -> None:
     """Make the topics that are not there yet; those that are there are only checked."""
-    made = run_async(create_topics(distributed()))
+    made = run_async(create_topics(kafka()))
     out.print(f"made {', '.join(made)}" if made else "every topic is there", markup=False)
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from services.distributed.settings import DistributedSettings
+from services.distributed.settings import DistributedSettings, KafkaSettings
 from services.embedded.settings import EmbeddedSettings
 from services.runtime.settings import PREFIX, read_settings
 
@@ -30,3 +30,8 @@ def embedded(data: Path | None) -> EmbeddedSettings:
 def distributed() -> DistributedSettings:
     """The settings of the distributed shape. Raises `WrongSettings`."""
     return read_settings(lambda: DistributedSettings.model_validate({}), SHAPES)
+
+
+def kafka() -> KafkaSettings:
+    """What of the distributed shape's settings is about Kafka. Raises `WrongSettings`."""
+    return read_settings(lambda: KafkaSettings.model_validate({}), SHAPES)

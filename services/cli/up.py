@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from services.embedded.folder import DataFolder
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
 from services.runtime.serving import stopping_on_signals
+from services.sandbox.faults.written import FaultsRefused, faults_of_both
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds, serve
 
@@ -49,11 +51,17 @@ def sandbox(
         Path | None,
         typer.Option(help="A folder with driveri.json and motive.json; else the sample.", show_default=False),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="A file with the faults of both, as docs/reference/sandbox.md says.", show_default=False),
+    ] = None,
     *,
     empty: Annotated[bool, typer.Option("--empty", help="Start without tenants, companies and drivers.")] = False,
 ) -> None:
     """Run local stand-ins of the Driveri and Motive APIs over real HTTP until Ctrl-C."""
-    run_async(serve("127.0.0.1", driveri_port, motive_port, Seeds() if empty else _seeds(seed or SAMPLE), _announce))
+    seeds = Seeds() if empty else _seeds(seed or SAMPLE)
+    faulty = seeds if faults is None else _with_faults(seeds, faults)
+    run_async(serve("127.0.0.1", driveri_port, motive_port, faulty, _announce))
 
 
 def _announce(running: Sandboxes) -> None:
@@ -63,13 +71,21 @@ def _announce(running: Sandboxes) -> None:
 
 
 def _seeds(folder: Path) -> Seeds:
-    return Seeds(driveri=_seed(folder / "driveri.json"), motive=_seed(folder / "motive.json"))
+    return Seeds(driveri=_read(folder / "driveri.json", "seed"), motive=_read(folder / "motive.json", "seed"))
 
 
-def _seed(path: Path) -> Any:  # noqa: ANN401 - JSON
+def _with_faults(seeds: Seeds, path: Path) -> Seeds:
+    try:
+        driveri, motive = faults_of_both(_read(path, "file of faults"))
+    except FaultsRefused as refused:
+        raise CommandRefused(f"the file of faults {path} is no good: {refused}") from None
+    return replace(seeds, driveri_faults=driveri, motive_faults=motive)
+
+
+def _read(path: Path, what: str) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(path.read_text("utf-8"))
     except OSError as failure:
-        raise CommandRefused(f"the seed {path} cannot be read: {failure.strerror}") from None
+        raise CommandRefused(f"the {what} {path} cannot be read: {failure.strerror}") from None
     except ValueError:
-        raise CommandRefused(f"the seed {path} is no JSON") from None
+        raise CommandRefused(f"the {what} {path} is no JSON") from None

@@ -19,6 +19,7 @@ from services.control.asking import AskingRoutes
 from services.control.dead_letters import DeadLetterRoutes
 from services.control.drivers import DriverRoutes
 from services.control.installation import Installation
+from services.control.issues import IssueRoutes, NothingToRetry
 from services.control.messages import Malformed
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 
@@ -32,6 +33,7 @@ _STATUS: dict[type[Exception], int] = {
     UnknownLetter: 404,
     SnapshotRefused: 409,
     StoreConflict: 409,
+    NothingToRetry: 409,
     CredentialsUnreadable: 409,
     StoreFailed: 503,
 }
@@ -43,6 +45,7 @@ def to_app(installation: Installation) -> Starlette:
         AccountRoutes(installation),
         DriverRoutes(installation),
         ApprovalRoutes(installation),
+        IssueRoutes(installation),
         AskingRoutes(installation),
         DeadLetterRoutes(installation),
     )

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from domain.identity import AccountId, PortalDriverId, Target
 from services.asking.events import read_events
 from services.asking.explaining import Explanation, explain
-from services.asking.finding import find_drivers
+from services.asking.finding import Candidate, find_drivers, find_stated
 from services.asking.logged import Filters
 from services.asking.status import status, strays
 from services.control.installation import Installation
@@ -92,7 +92,7 @@ class AskingRoutes:
 
     async def _explain(self, request: Request) -> Response:
         account, text = await self._known(request.path_params["account"]), request.query_params.get("driver", "")
-        found = await self._decider.call(find_drivers, self._decider.store, account, text)
+        found = await self._found(account, text)
         if len(found) > 1:
             return JSONResponse({"candidates": [each.to_json() for each in found]})
         driver = PortalDriverId(found[0].driver if found else text)
@@ -100,6 +100,12 @@ class AskingRoutes:
         if not explanation.is_known:
             raise UnknownDriver(f"the Portal never stated a driver {text} in account {account}")
         return JSONResponse({"explanation": explanation.to_json(), "lines": list(explanation.lines())})
+
+    async def _found(self, account: AccountId, text: str) -> list[Candidate]:
+        """Whom a person means; where the decider knows nobody yet, intake may."""
+        intake = self._installation.intake_service
+        found = await self._decider.call(find_drivers, self._decider.store, account, text)
+        return found or await intake.call(find_stated, intake.store, account, text)
 
     def _explained(self, account: AccountId, driver: PortalDriverId) -> Explanation:
         installation = self._installation

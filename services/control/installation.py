@@ -8,7 +8,7 @@ from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.storing import Stream
 from services.accounts.handlers import Accounts
-from services.decider.read_models import CatchUp, Look
+from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Intake
 from services.projector.app import ProjectorApp
 from services.runtime.service import Service
@@ -59,7 +59,7 @@ class Installation:
     def decider_work_left(self) -> int:
         """How much the decider has not taken over or looked at yet."""
         store = self.decider_service.store
-        looks = sum(count for row in (Look, CatchUp) for count in store.count(row).values())
+        looks = sum(count for row in (Look, CatchUp, Retry) for count in store.count(row).values())
         return self.decider_service.lag() + looks
 
     def close(self) -> None:

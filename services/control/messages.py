@@ -118,6 +118,14 @@ class Judge(ByPerson):
     approve: bool
 
 
+class Retry(ByPerson):
+    """Parked links to look at again: of this target, driver and reason; what is None is not asked about."""
+
+    target: Target | None = None
+    driver: Printable | None = Field(default=None, min_length=1, max_length=200)
+    reason: str | None = None
+
+
 class Resubmit(Message):
     """Let a dead letter be taken over again: as it was, or as the text of its document says by now."""
 

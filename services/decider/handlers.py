@@ -1,10 +1,10 @@
 """What the decider makes of each stream that it follows, and of what it has to look at again."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain import answering, holding
+from domain import answering, holding, releasing
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode
 from domain.case import Cause
 from domain.deciding import decide
@@ -18,13 +18,28 @@ from domain.report import CallAnswered, ReportEvent, WalkCompleted
 from domain.storing import Row, Store, Unit
 from domain.wish import Wish
 from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
-from services.decider.desk import Deciding, Desk, load_links
-from services.decider.read_models import CatchUp, Look, WalkRow, WishRow, to_wish_row, wish_of
-from services.decider.sightings import Place, RosterChanges, keep_rosters, keep_walks, roster_changes
+from services.decider.desk import Deciding, Desk, store_desks
+from services.decider.loading import Docket, load_ledgers, load_links
+from services.decider.read_models import CatchUp, Look, Retry, WalkRow, WishRow, to_wish_row, wish_of
+from services.decider.retries import next_page, retries, retries_after_outages
+from services.decider.sightings import Place, RosterChanges, keep_outages, keep_rosters, keep_walks, roster_changes
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 
 _PAGE = 500
+
+
+Rule = Callable[[Wish, DriverLink, Ledger, Cause], tuple[LinkEvent, ...]]
+"""How a link is decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What makes us look at links again, and how they are decided then."""
+
+    kind: str
+    ref: str = ""
+    rule: Rule = decide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +57,13 @@ class Decider:
         self._store = store
         self._clock = clock
         self._share = share
+        self._nothing_waits: dict[type[Row], frozenset[int]] = {}
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over accounts; carry out what people said of held deletes."""
         unit = keep_accounts(self._store, (event for _, event in events))
         accounts = {row.account: to_account(row) for row in unit.rows.values() if isinstance(row, AccountRow)}
+        unit.keep(retries(event for _, event in events))
         now = self._clock()
         judged = [event for _, event in events if isinstance(event, DeletesJudged)]
         self._decide(unit, self._judgements(judged, accounts, now), now)
@@ -68,7 +85,9 @@ class Decider:
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
         unit, rosters = keep_walks(reports), roster_changes(reports)
         unit.add(keep_rosters(rosters))
+        unit.add(keep_outages(reports))
         unit.keep(_catch_ups(reports))
+        unit.keep(retries_after_outages(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
         self._decide(unit, self._answers(answers, now), now, rosters)
         return unit
@@ -81,7 +100,7 @@ class Decider:
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
-        self._decide(unit, self._again(places, "freed", "", now), now)
+        self._decide(unit, self._again(places, Occasion(kind="freed"), now), now)
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
@@ -97,13 +116,34 @@ class Decider:
         if page:
             unit.keep([CatchUp(**place, target=work[0].target, after=page[-1].position, walk=work[0].walk)])
         places = [(AccountId(row.account), Target(work[0].target), row.driver) for row in page]
-        self._decide(unit, self._again(places, "walk", work[0].walk, now), now)
+        self._decide(unit, self._again(places, Occasion(kind="walk", ref=work[0].walk), now), now)
         return self._commit(unit, len(page) or 1)
 
+    def retry(self) -> int:
+        """Look again at the next page of parked links that are to be retried; how many."""
+        ours = self._waiting(Retry)
+        if not ours:
+            return 0
+        work = self._store.select(Retry, {"account": ours[0]}, limit=1)[0]
+        unit, now = Unit(), self._clock()
+        places = next_page(self._store, work, unit)
+        occasion = Occasion(kind=work.cause, ref=work.ref, rule=releasing.look_again)
+        self._decide(unit, self._again(places, occasion, now), now)
+        return self._commit(unit, len(places) or 1)
+
     def _waiting(self, work: type[Row]) -> list[str]:
-        """The accounts of our share for which work of this kind is in hand."""
+        """The accounts of our share for which work of this kind is in hand.
+
+        Only we put such work there, so where there was none is none until we do, or until our share is another.
+        """
+        held = self._share.held
+        if self._nothing_waits.get(work) == held:
+            return []
         waiting = (str(account) for (account,) in self._store.count(work, by=["account"]))
-        return sorted(filter(self._share.has, waiting))
+        ours = sorted(filter(self._share.has, waiting))
+        if not ours:
+            self._nothing_waits[work] = held
+        return ours
 
     def _commit(self, unit: Unit, done: int) -> int:
         if done:
@@ -119,7 +159,7 @@ class Decider:
             account, target = accounts[event.account], Target(event.target)
             cause = _cause(account, target, now, "approval", event.digest)
             holds = {str(driver): int(hold) for driver, hold in event.holds}
-            for row in self._wishes(event.account, holds):
+            for row in self._wishes((event.account, driver) for driver in holds):
                 wish = wish_of(row, target)
                 yield Matter(wish=wish, deciding=_judging(event, wish, cause, holds[row.driver]))
 
@@ -135,10 +175,8 @@ class Decider:
     def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[Matter]:
         accounts = accounts_of(self._store, (answer.account for answer in answers))
         ready = self._ready(accounts)
-        wishes: dict[tuple[str, str], WishRow] = {}
-        for name in accounts:
-            drivers = [answer.driver for answer in answers if answer.account == name]
-            wishes |= {(name, row.driver): row for row in self._wishes(name, drivers)}
+        rows = self._wishes((answer.account, answer.driver) for answer in answers)
+        wishes = {(row.account, row.driver): row for row in rows}
         for answer in answers:
             target = Target(answer.target)
             wish = wish_of(wishes[answer.account, answer.driver], target)
@@ -148,19 +186,21 @@ class Decider:
                 yield _matter(wish, cause)
 
     def _again(
-        self, places: Sequence[tuple[AccountId, Target, str]], kind: str, ref: str, now: datetime
+        self, places: Sequence[tuple[AccountId, Target, str]], occasion: Occasion, now: datetime
     ) -> Iterator[Matter]:
         accounts = accounts_of(self._store, (account for account, _, _ in places))
+        rows = self._wishes((account, driver) for account, _, driver in places)
         for account, target in sorted(self._ready(accounts)):
-            drivers = [driver for name, each, driver in places if (name, each) == (account, target)]
-            cause = _cause(accounts[account], target, now, kind, ref)
-            rows = self._wishes(account, drivers)
+            drivers = {driver for name, each, driver in places if (name, each) == (account, target)}
+            cause = _cause(accounts[account], target, now, occasion.kind, occasion.ref)
             for row in sorted(rows, key=lambda row: row.position):
-                yield _matter(wish_of(row, target), cause)
+                if row.account == account and row.driver in drivers:
+                    yield _matter(wish_of(row, target), cause, occasion.rule)
 
-    def _wishes(self, account: str, drivers: Iterable[str]) -> list[WishRow]:
+    def _wishes(self, drivers: Iterable[tuple[str, str]]) -> list[WishRow]:
+        """What the Portal last stated of these drivers, each named with its account, by one query."""
         wanted = sorted(set(drivers))
-        return self._store.select(WishRow, {"account": account, "driver": wanted}) if wanted else []
+        return self._store.among(WishRow, ("account", "driver"), wanted) if wanted else []
 
     def _ready(self, accounts: Mapping[str, Account]) -> set[Place]:
         """Where decisions are made now: sync is on, and the roster was walked under the present terms."""
@@ -180,24 +220,38 @@ class Decider:
         by_place: dict[Place, list[Matter]] = {}
         for matter in matters:
             by_place.setdefault((matter.wish.account, matter.wish.target), []).append(matter)
-        links = load_links(
-            self._store, ((*place, matter.wish.driver) for place, each in by_place.items() for matter in each)
-        )
-        for place, its_matters in by_place.items():
-            roster = (rosters or {}).get(place, RosterChanges())
-            desk = Desk(self._store, *place, now=now, roster=roster)
-            desk.load([matter.wish for matter in its_matters], links[place])
-            for matter in its_matters:
+        dockets = self._dockets(by_place, rosters or {})
+        ledgers = load_ledgers(self._store, dockets, now)
+        desks = [Desk(place, docket.links, ledgers[place]) for place, docket in dockets.items()]
+        for desk in desks:
+            for matter in by_place[desk.place]:
                 desk.decide(matter.wish.driver, matter.deciding)
-            desk.store(unit)
+        store_desks(self._store, desks, unit)
+        for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
+            del self._nothing_waits[work]
+
+    def _dockets(
+        self, matters: Mapping[Place, Sequence[Matter]], rosters: Mapping[Place, RosterChanges]
+    ) -> dict[Place, Docket]:
+        links = load_links(
+            self._store, ((*place, matter.wish.driver) for place, each in matters.items() for matter in each)
+        )
+        return {
+            place: Docket(
+                wishes=[matter.wish for matter in each],
+                links=links[place],
+                roster=rosters.get(place) or RosterChanges(),
+            )
+            for place, each in matters.items()
+        }
 
 
 def _cause(account: Account, target: Target, now: datetime, kind: str, ref: str) -> Cause:
     return Cause(at=now, kind=kind, ref=ref, mode=account.mode(target), terms=account.terms.get(target, 0))
 
 
-def _matter(wish: Wish, cause: Cause) -> Matter:
-    return Matter(wish=wish, deciding=lambda link, ledger: decide(wish, link, ledger, cause))
+def _matter(wish: Wish, cause: Cause, rule: Rule = decide) -> Matter:
+    return Matter(wish=wish, deciding=lambda link, ledger: rule(wish, link, ledger, cause))
 
 
 def _judging(event: DeletesJudged, wish: Wish, cause: Cause, hold: int) -> Deciding:

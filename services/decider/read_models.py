@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from domain.driver_link import DeleteDecided, DriverLink
+from domain.driver_link import REFUSED, DeleteDecided, DriverLink
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.portal import Change, DriverDeleted
 from domain.roster import TargetDriver
@@ -85,13 +85,30 @@ class WalkFailureRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutageRow(Row):
+    """Why no calls are made for an account to a target at present: its breaker is open."""
+
+    TABLE: ClassVar[str] = "outages"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+
+    account: str
+    target: str
+    at: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow(Row):
-    """How a link stands now: `state` is one of in_step, pending, parked, held, kept, ended."""
+    """How a link stands now: `state` is one of in_step, pending, parked, held, kept, ended.
+
+    `reason` says why it is parked: in our own word, or in the target's where that refused it for good.
+    """
 
     TABLE: ClassVar[str] = "links"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "driver")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (
-        ("account", "target", "state"),
+        ("account", "target", "state", "reason"),
         ("account", "target", "waits_for"),
         ("account", "target", "key"),
     )
@@ -162,6 +179,25 @@ class CatchUp(Row):
     walk: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(Row):
+    """Work in hand: the parked links of a target to look at again, from behind a driver on.
+
+    `driver` and `reasons` say which; empty means any. `cause` and `ref` are what is told of why.
+    """
+
+    TABLE: ClassVar[str] = "retries"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "cause", "ref")
+
+    account: str
+    target: str
+    cause: str
+    ref: str
+    driver: str
+    reasons: list[str]
+    after: str
+
+
 def to_wish_row(change: Change, position: int) -> WishRow:
     """What the Portal states by a change."""
     return WishRow(
@@ -221,11 +257,18 @@ def to_link_row(link: DriverLink) -> LinkRow:
         key=link.key or "",
         is_live=link.is_live,
         is_deleting=isinstance(link.pending, DeleteDecided),
-        reason=parked.reason if parked else "",
+        reason=parked_for(link),
         detail=parked.detail if parked else "",
         waits_for=link.waits_for,
         hold=link.held.originator_version if link.held else 0,
     )
+
+
+def parked_for(link: DriverLink) -> str:
+    """Why a link is parked: in our own word, or in the target's where that refused it for good; empty if it is not."""
+    if link.parked is None:
+        return ""
+    return link.refusal if link.parked.reason == REFUSED else link.parked.reason
 
 
 def to_delete_row(decided: DeleteDecided) -> DeleteRow:

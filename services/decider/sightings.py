@@ -1,13 +1,23 @@
-"""What the targets' reports tell of their rosters and of the walks, whatever is decided because of it."""
+"""What the targets' reports tell of rosters, walks and outages, whatever is decided because of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from domain.identity import AccountId, Key, Target
-from domain.report import CallAnswered, ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.report import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    ReportEvent,
+    TargetDriverGone,
+    TargetDriverSeen,
+    WalkCompleted,
+    WalkFailed,
+)
 from domain.roster import TargetDriver
 from domain.storing import Unit
 from domain.wish import key_mark
 from services.decider.read_models import (
+    OutageRow,
     RosterMark,
     RosterRow,
     WalkFailureRow,
@@ -81,6 +91,31 @@ def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
         unit.remove(WalkFailureRow, {"account": account, "target": target})
         unit.keep([failed] if failed else [])
     return unit
+
+
+def keep_outages(reports: Iterable[ReportEvent]) -> Unit:
+    """The rows of the outages after these reports: one begins when a breaker opens, and is over when it closes."""
+    unit = Unit()
+    outages: dict[tuple[str, str], OutageRow | None] = {}
+    for report in reports:
+        if isinstance(report, BreakerOpened):
+            outages[report.account, report.target] = _to_outage(report)
+        elif isinstance(report, BreakerClosed):
+            outages[report.account, report.target] = None
+    for (account, target), outage in outages.items():
+        unit.remove(OutageRow, {"account": account, "target": target})
+        unit.keep([outage] if outage else [])
+    return unit
+
+
+def _to_outage(report: BreakerOpened) -> OutageRow:
+    return OutageRow(
+        account=report.account,
+        target=report.target,
+        at=report.at.isoformat(),
+        reason=report.reason,
+        detail=report.detail,
+    )
 
 
 def marks_told_of(report: ReportEvent) -> Iterator[str]:

@@ -9,6 +9,8 @@ from services.decider.read_models import (
     DeleteRow,
     LinkRow,
     Look,
+    OutageRow,
+    Retry,
     RosterMark,
     RosterRow,
     WalkFailureRow,
@@ -27,11 +29,13 @@ ROWS: tuple[type[Row], ...] = (
     RosterMark,
     WalkRow,
     WalkFailureRow,
+    OutageRow,
     LinkRow,
     ClaimRow,
     DeleteRow,
     Look,
     CatchUp,
+    Retry,
 )
 
 
@@ -43,5 +47,5 @@ def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: 
         CHANGES: decider.on_changes,
         **dict.fromkeys(REPORTS, decider.on_reports),
     }
-    chores = [decider.look_again, decider.catch_up]
+    chores = [decider.look_again, decider.catch_up, decider.retry]
     return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores, linger=linger)

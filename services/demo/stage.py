@@ -22,6 +22,14 @@ _CREDENTIALS = {
     "driveri": {"tenant": "sample-fleet", "client_id": "sample-client", "client_secret": "sample-secret"},
     "motive": {"api_key": "sample-motive-key"},
 }
+_UNHURRIED = {
+    "driveri_calls_per_second": 10_000,
+    "driveri_calls_at_once": 32,
+    "motive_calls_per_second": 10_000,
+    "motive_calls_at_once": 32,
+}
+"""Sandboxes have no limits that a projector would have to keep."""
+
 _JUDGED = ("DeleteApproved", "DeleteRejected", "DeleteRecalled")
 _LOOK = 0.25
 """Seconds between two looks at how far the services are."""
@@ -119,7 +127,7 @@ def _to_reason(event: Json) -> Json:
 async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
     """Every service, running in this process on a data folder, against the sandboxes."""
     settings = EmbeddedSettings.model_validate(
-        {"data": data, "driveri_url": targets.driveri, "motive_url": targets.motive}
+        {"data": data, "driveri_url": targets.driveri, "motive_url": targets.motive, **_UNHURRIED}
     )
     stop = asyncio.Event()
     with DataFolder(data) as folder:

@@ -2,17 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-import structlog
-
-from domain.storing import StoreFailed
+from domain.storing import Misconfigured, StoreFailed
 from services.distributed.health import Health, Measured, Progress, Stuck, watch
 from services.distributed.partitions import Doing, Partitions, nothing
 from services.runtime.relaying import Relay
 from services.runtime.service import Service
+from services.runtime.troubles import Troubles
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 """Seconds until a process that has failed runs again, doubling."""
@@ -20,11 +19,17 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _STEADY = 30.0
 """Seconds after which a process that runs is taken to have got over what made it fail."""
 
-_log = structlog.get_logger()
+_OVER = 5.0
+"""Seconds after which a process that runs again says that its trouble is over."""
 
 
 class Member(Protocol):
     """The part that a process takes in its service's group."""
+
+    @property
+    def silence(self) -> float:
+        """Seconds since Kafka last told how far the streams go."""
+        ...
 
     async def run(self) -> None:
         """Read until cancelled. Raises `StoreFailed` when it cannot go on."""
@@ -64,6 +69,12 @@ class Process:
         self._close = close
         self._partitions = partitions
         self._join = join
+        self._member: Member | None = None
+
+    @property
+    def follows(self) -> Sequence[str]:
+        """The logs that it follows, by name."""
+        return self._service.follows
 
     async def run(self, patience: float) -> None:
         """Work until cancelled. Raises `StoreFailed`, alone or in a group."""
@@ -73,11 +84,16 @@ class Process:
                 group.create_task(self._relay.run())
                 group.create_task(watch(self, patience))
                 if self._join and self._partitions:
+                    self._member = self._join()
                     group.create_task(self._partitions.run())
-                    group.create_task(self._join().run())
+                    group.create_task(self._member.run())
         finally:
-            await self._close()
-            await asyncio.to_thread(self._let_go)
+            await self.close()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self._close()
+        await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:
         """Close what has connections, which can take its time when the database is away."""
@@ -96,6 +112,7 @@ class Process:
             unsent=unsent,
             relaying=self._relay.is_relaying,
             partitions=self._partitions.held if self._partitions else 0,
+            silence=self._member.silence if self._member else None,
         )
 
 
@@ -107,21 +124,24 @@ class Runnable(Measured, Protocol):
         ...
 
 
-async def keep_running(
-    opening: Callable[[], Runnable], health: Health, *, stop: asyncio.Event, patience: float
-) -> None:
+Opening = Callable[[], Awaitable[Runnable]]
+"""Opens all that a process needs. Raises `StoreFailed`: `Misconfigured` where waiting does not help."""
+
+
+async def keep_running(opening: Opening, health: Health, *, stop: asyncio.Event, patience: float) -> None:
     """Run a process until told to stop, again after each failure: recovering from one is starting after a crash.
 
-    Raises `StoreFailed` when it has failed again and again for longer than `patience` seconds, or was stuck so long.
+    Raises `Misconfigured` at once, and `StoreFailed` when it has failed again and again for longer than `patience`
+    seconds, or was stuck so long.
     """
     clock = asyncio.get_running_loop().time
-    pause, failing_since = _FIRST_PAUSE, math.inf
+    pause, failing_since, troubles = _FIRST_PAUSE, math.inf, Troubles()
     while True:
         began = clock()
-        trouble = await _run(opening, health, stop, patience)
+        trouble = await _run(opening, health, troubles, stop=stop, patience=patience)
         if trouble is None:
             return
-        if isinstance(trouble, Stuck):
+        if isinstance(trouble, Stuck | Misconfigured):
             raise trouble
         if clock() - began > _STEADY:
             pause, failing_since = _FIRST_PAUSE, math.inf
@@ -129,7 +149,7 @@ async def keep_running(
         if clock() - failing_since > patience:
             raise trouble
         health.ends(str(trouble))
-        _log.warning("process begins anew", trouble=str(trouble))
+        troubles.met("process begins anew", str(trouble))
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await stop.wait()
@@ -137,17 +157,13 @@ async def keep_running(
 
 
 async def _run(
-    opening: Callable[[], Runnable], health: Health, stop: asyncio.Event, patience: float
+    opening: Opening, health: Health, troubles: Troubles, *, stop: asyncio.Event, patience: float
 ) -> StoreFailed | None:
     """Run a process until it fails, or until told to stop: then there is no failure."""
     if stop.is_set():
         return None
-    try:
-        process = await asyncio.to_thread(opening)
-    except StoreFailed as failure:
-        return failure
-    health.begins(process)
-    running, stopping = asyncio.create_task(process.run(patience)), asyncio.create_task(stop.wait())
+    running = asyncio.create_task(_work(opening, health, troubles, patience))
+    stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     running.cancel()
@@ -155,17 +171,30 @@ async def _run(
         await running
     except asyncio.CancelledError:
         return None
+    except StoreFailed as failure:
+        return failure
     except BaseExceptionGroup as failures:
         return _store_failed(failures)
     return None
 
 
+async def _work(opening: Opening, health: Health, troubles: Troubles, patience: float) -> None:
+    process = await opening()
+    health.begins(process)
+    over = asyncio.get_running_loop().call_later(_OVER, troubles.are_over)
+    try:
+        await process.run(patience)
+    finally:
+        over.cancel()
+
+
 def _store_failed(failures: BaseExceptionGroup[BaseException]) -> StoreFailed:
-    """The failure that can be got over; raises the group when there is another kind in it."""
+    """The failure that waiting does not help against, else any; raises the group when there is another kind in it."""
     _, rest = failures.split(StoreFailed)
     if rest is not None:
         raise failures
-    return _first(failures)
+    lasting, _ = failures.split(Misconfigured)
+    return _first(lasting or failures)
 
 
 def _first(failure: BaseException) -> StoreFailed:

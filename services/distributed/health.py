@@ -14,12 +14,16 @@ from domain.storing import StoreFailed
 _EVERY = 5.0
 """Seconds between looks at the progress."""
 
+_SILENT = 30.0
+"""Seconds after which Kafka, which tells every five, is taken to be silent: longer than a broker's restart takes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a process has come: records (and pieces of work) done since it began, and how many it is behind.
 
-    `partitions` are those that it holds; `relaying` says whether it is its turn to relay.
+    `partitions` are those that it holds; `relaying` says whether it is its turn to relay. `silence` is for how many
+    seconds Kafka has not told how far the streams go, so `behind` is as old; None where nothing is followed.
     """
 
     taken: int
@@ -28,6 +32,7 @@ class Progress:
     unsent: int
     relaying: bool
     partitions: int
+    silence: float | None = None
 
     @property
     def is_behind(self) -> bool:
@@ -38,6 +43,18 @@ class Progress:
     def done(self) -> int:
         """Everything that was done."""
         return self.taken + self.sent
+
+    @property
+    def trouble(self) -> str:
+        """Why these figures cannot be relied upon; empty where they can."""
+        if self.silence is None or self.silence < _SILENT:
+            return ""
+        return f"Kafka has not told for {self.silence:.0f} seconds how far the streams go, so behind may be more"
+
+    def to_json(self) -> dict[str, object]:
+        """The figures that there are, for scripts."""
+        figures = {**asdict(self), "silence": None if self.silence is None else round(self.silence)}
+        return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 class Measured(Protocol):
@@ -92,11 +109,17 @@ class Health:
         return JSONResponse({"service": self._name, "live": True})
 
     async def _ready(self, _: Request) -> Response:
-        trouble, figures = self._trouble, {}
-        try:
-            async with asyncio.timeout(_EVERY):
-                figures = asdict(await self._measured.progress()) if self._measured else {}
-        except (StoreFailed, TimeoutError) as failure:
-            trouble = str(failure) or "the progress cannot be told in time"
+        trouble, figures = await self._looked()
         told = {"service": self._name, "ready": not trouble, **figures}
         return JSONResponse({**told, "trouble": trouble} if trouble else told, 503 if trouble else 200)
+
+    async def _looked(self) -> tuple[str, dict[str, object]]:
+        """What is wrong, if anything is, and the figures, if there are any."""
+        if self._measured is None:
+            return self._trouble, {}
+        try:
+            async with asyncio.timeout(_EVERY):
+                progress = await self._measured.progress()
+        except (StoreFailed, TimeoutError) as failure:
+            return str(failure) or "the progress cannot be told in time", {}
+        return progress.trouble, progress.to_json()

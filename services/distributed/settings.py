@@ -2,37 +2,28 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PostgresDsn, SecretStr, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.projector.settings import TargetSettings
 from services.runtime.settings import PREFIX
 
 _SERVER = re.compile(r"[^,]+:\d{1,5}")
 
-_SECRETS = ("database_password", "kafka_password", "secret_key")
+SHORTEST_KEY = 32
+"""Characters of the shortest secret key."""
 
 
-class DistributedSettings(TargetSettings):
-    """One process for each service, over Kafka and PostgreSQL.
-
-    Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
-    """
+class KafkaSettings(BaseSettings):
+    """Where Kafka is, and how it is spoken to: all that `driverlink topics create` needs."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
 
-    database_url: PostgresDsn = Field(
-        description="The database, without a password: `postgresql://user@host:5432/driverlink?sslmode=verify-full`."
-    )
-    database_password: SecretStr = Field(default=SecretStr(""), description="The password of the database's user.")
-    database_password_file: Path | None = Field(default=None, description="A file that holds that password.")
-    secret_key: SecretStr = Field(
-        default=SecretStr(""),
-        description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",
-    )
-    secret_key_file: Path | None = Field(default=None, description="A file that holds that key.")
+    SECRETS: ClassVar[tuple[str, ...]] = ("kafka_password",)
+    """The settings that may be given as the name of a file."""
+
     kafka_servers: str = Field(
         default="", description="Kafka's bootstrap servers: `host:port`, with commas between; commands do without."
     )
@@ -52,6 +43,54 @@ class DistributedSettings(TargetSettings):
         default=12, ge=1, le=1000, description="Partitions of every topic; never changed once there are records."
     )
     kafka_replication: int = Field(default=1, ge=1, le=9, description="Copies of every topic, for `topics create`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, given: Any) -> Any:  # noqa: ANN401 - what the environment says
+        for name in cls.SECRETS:
+            path = given.get(f"{name}_file")
+            if path and given.get(name):
+                raise ValueError(f"{PREFIX}{name.upper()} and {PREFIX}{name.upper()}_FILE are both set: keep one")
+            if path:
+                given = {**given, name: _secret(Path(path), name)}
+        return given
+
+    @field_validator("kafka_servers")
+    @classmethod
+    def _check_servers(cls, servers: str) -> str:
+        if servers and not all(map(_SERVER.fullmatch, servers.replace(" ", "").split(","))):
+            raise ValueError("must be host:port, with commas between several")
+        return servers
+
+    @model_validator(mode="after")
+    def _check_user(self) -> Self:
+        is_complete = self.kafka_username and self.kafka_password.get_secret_value()
+        if self.kafka_security.startswith("sasl") and not is_complete:
+            raise ValueError(
+                f"{PREFIX}KAFKA_SECURITY is {self.kafka_security}, which needs {PREFIX}KAFKA_USERNAME, and "
+                f"{PREFIX}KAFKA_PASSWORD or {PREFIX}KAFKA_PASSWORD_FILE"
+            )
+        return self
+
+
+class DistributedSettings(TargetSettings, KafkaSettings):
+    """One process for each service, over Kafka and PostgreSQL.
+
+    Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
+    """
+
+    SECRETS: ClassVar[tuple[str, ...]] = (*KafkaSettings.SECRETS, "database_password", "secret_key")
+
+    database_url: PostgresDsn = Field(
+        description="The database, without a password: `postgresql://user@host:5432/driverlink?sslmode=verify-full`."
+    )
+    database_password: SecretStr = Field(default=SecretStr(""), description="The password of the database's user.")
+    database_password_file: Path | None = Field(default=None, description="A file that holds that password.")
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",
+    )
+    secret_key_file: Path | None = Field(default=None, description="A file that holds that key.")
     kafka_session_timeout: float = Field(
         default=45.0, ge=1.0, le=600.0, description="Seconds until a process that fell silent loses its partitions."
     )
@@ -69,33 +108,42 @@ class DistributedSettings(TargetSettings):
         default=300.0, ge=1.0, description="Seconds without any progress after which `serve` ends with status 1."
     )
 
-    @model_validator(mode="before")
+    @field_validator("database_url")
     @classmethod
-    def _read_secrets(cls, given: Any) -> Any:  # noqa: ANN401 - what the environment says
-        for name in _SECRETS:
-            path = given.get(f"{name}_file")
-            if path and given.get(name):
-                raise ValueError(f"{PREFIX}{name.upper()} and ..._FILE are both set; keep one")
-            if path:
-                given = {**given, name: _secret(Path(path), name)}
-        return given
-
-    @field_validator("kafka_servers")
-    @classmethod
-    def _check_servers(cls, servers: str) -> str:
-        if servers and not all(map(_SERVER.fullmatch, servers.replace(" ", "").split(","))):
-            raise ValueError("write host:port, with commas between")
-        return servers
+    def _check_scheme(cls, url: PostgresDsn) -> PostgresDsn:
+        if "+" in url.scheme:
+            raise ValueError("must begin with postgres:// or postgresql://")
+        return url
 
     @model_validator(mode="after")
     def _check_database(self) -> Self:
-        if any(host.get("password") for host in self.database_url.hosts()):
-            raise ValueError(f"{PREFIX}DATABASE_URL holds a password; give it by {PREFIX}DATABASE_PASSWORD_FILE")
+        is_in_query = any(name == "password" for name, _ in self.database_url.query_params())
+        if is_in_query or any(host.get("password") for host in self.database_url.hosts()):
+            raise ValueError(
+                f"{PREFIX}DATABASE_URL holds a password: take it out, and give it by {PREFIX}DATABASE_PASSWORD_FILE "
+                f"or {PREFIX}DATABASE_PASSWORD"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        length = len(self.secret_key.get_secret_value())
+        if 0 < length < SHORTEST_KEY:
+            where = f"{PREFIX}SECRET_KEY{'_FILE' if self.secret_key_file else ''}"
+            raise ValueError(
+                f"{where} holds {length} characters: make one of {SHORTEST_KEY} or more, by `openssl rand -base64 48`"
+            )
         return self
 
 
 def _secret(path: Path, name: str) -> str:
+    variable = f"{PREFIX}{name.upper()}_FILE"
     try:
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as failure:
-        raise ValueError(f"{PREFIX}{name.upper()}_FILE cannot be read: {failure}") from None
+        secret = path.read_text("utf-8").strip()
+    except OSError as failure:
+        raise ValueError(f"{variable}: {path} cannot be read: {failure.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}: {path} is no text in UTF-8") from None
+    if not secret:
+        raise ValueError(f"{variable}: {path} is empty: write the secret into it, or unset it")
+    return secret

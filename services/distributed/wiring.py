@@ -1,8 +1,10 @@
 """The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
+from functools import partial
+from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.store.migrating import migrate
@@ -14,21 +16,22 @@ from adapters.streams.consuming import KafkaMember
 from adapters.streams.partitioning import partition_of
 from adapters.streams.relaying import KafkaPublisher
 from adapters.streams.subscribing import Group, Subscription
-from adapters.streams.topics import create
+from adapters.streams.topics import check, create
 from domain.identity import Target
 from domain.storing import Row, Store, StoreFailed
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
 from services.decider import wiring as decider
-from services.decider.read_models import CatchUp, Look
+from services.decider.read_models import CatchUp, Look, Retry
 from services.distributed.app import Process
 from services.distributed.partitions import Partitions
-from services.distributed.settings import DistributedSettings
+from services.distributed.settings import DistributedSettings, KafkaSettings
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
-from services.projector.read_models import StartedCall, Task
+from services.projector.read_models import Probe, StartedCall, Task
 from services.projector.wiring import Connections
 from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
@@ -58,7 +61,9 @@ _LOGS = {
 }
 
 
-_WORK: frozenset[type[Row]] = frozenset({SnapshotDriver, Look, CatchUp, Task, StartedCall, CredentialsRow})
+_WORK: frozenset[type[Row]] = frozenset(
+    {SnapshotDriver, Look, CatchUp, Retry, Task, StartedCall, Probe, CredentialsRow}
+)
 _READ_MODELS = {f"{schema}.{row.TABLE}" for schema, rows in ROWS.items() for row in rows if row not in _WORK}
 
 
@@ -73,8 +78,9 @@ class Distributed:
 
     def installation(self) -> Installation:
         """Every service on its store, as commands ask them; nothing is followed. Raises `StoreFailed`."""
-        stores = {schema: self._store(schema) for schema in _LOGS}
-        credentials = self._credentials()
+        with _Opening() as opened:
+            stores = {schema: self._store(schema, opened) for schema in _LOGS}
+            credentials = self._credentials(opened)
         connections = Connections(self._settings, credentials)
         share = Share(held=())
         return Installation(
@@ -113,74 +119,97 @@ class Distributed:
             presence.share()
             yield
 
-    def accounts(self) -> Process:
+    async def accounts(self) -> Process:
         """The process of accounts: people write them by commands, so it only relays. Raises `StoreFailed`."""
-        return self._relaying_process("accounts")
+        return await self._opened("accounts", self._accounts)
 
-    def intake(self) -> Process:
+    async def intake(self) -> Process:
         """The process of intake: commands bring what the Portal states, so it only relays. Raises `StoreFailed`."""
-        return self._relaying_process("intake")
+        return await self._opened("intake", self._intake)
 
-    def decider(self) -> Process:
+    async def decider(self) -> Process:
         """A process of the decider. Raises `StoreFailed`."""
-        presence, share, store = self._present("decider"), self._share(), self._store("decider")
-        service = decider.to_service(store, clock=utc_now, bell=self._bell, share=share, linger=_LINGER)
-        partitions = Partitions(service, store, share)
-        return Process(
-            service,
-            self._relay("decider", service.name),
-            presence,
-            work=service.run,
-            join=lambda: self._member(service, partitions),
-            partitions=partitions,
-        )
+        return await self._opened("decider", self._decider)
 
-    def projector(self, target: Target) -> Process:
+    async def projector(self, target: Target) -> Process:
         """A process of a target's projector. Raises `StoreFailed`."""
-        schema = f"projector_{target}"
-        presence, share, store, credentials = (
-            self._present(schema),
-            self._share(),
-            self._store(schema),
-            self._credentials(),
-        )
-        connections = Connections(self._settings, credentials)
-        app = projector.to_app(
-            store,
-            target,
-            connect=connections.to(target),
-            clock=utc_now,
-            bell=self._bell,
-            share=share,
-            linger=_LINGER,
-        )
-        partitions = Partitions(app.service, store, share, resume=app.resume, drain=app.drain)
+        return await self._opened(f"projector_{target}", partial(self._projector, target))
 
-        async def close() -> None:
-            await connections.close()
-            await asyncio.to_thread(credentials.close)
+    async def _opened(self, schema: str, opening: Callable[[], Process]) -> Process:
+        """A process whose topics are there as they should be, its own and those that it follows."""
+        access = to_kafka_access(self._settings)
+        process = await asyncio.to_thread(opening)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(process.close)
+            await check(access, [_LOGS[schema], *process.follows], partitions=self._settings.kafka_partitions)
+            stack.pop_all()
+        return process
 
-        return Process(
-            app.service,
-            self._relay(schema, app.service.name),
-            presence,
-            work=app.run,
-            join=lambda: self._member(app.service, partitions),
-            partitions=partitions,
-            close=close,
-        )
+    def _accounts(self) -> Process:
+        with _Opening() as opened:
+            presence, store = self._present("accounts", opened), self._store("accounts", opened)
+            return self._relaying_process(presence, self._relaying_only("accounts", store), opened)
 
-    def _relaying_process(self, schema: str) -> Process:
-        presence = self._present(schema)
-        service = self._relaying_only(schema, self._store(schema))
-        return Process(service, self._relay(schema, service.name), presence, work=service.run)
+    def _intake(self) -> Process:
+        with _Opening() as opened:
+            presence, store = self._present("intake", opened), self._store("intake", opened)
+            chores = [Forgetting(Intake(store, utc_now), utc_now)]
+            return self._relaying_process(presence, self._relaying_only("intake", store, chores), opened)
 
-    def _relaying_only(self, name: str, store: Store) -> Service:
-        return Service(name, store=store, clock=utc_now, bell=self._bell)
+    def _decider(self) -> Process:
+        with _Opening() as opened:
+            presence, store, share = self._present("decider", opened), self._store("decider", opened), self._share()
+            service = decider.to_service(store, clock=utc_now, bell=self._bell, share=share, linger=_LINGER)
+            partitions = Partitions(service, store, share)
+            return Process(
+                service,
+                self._relay("decider", service.name, opened),
+                presence,
+                work=service.run,
+                join=lambda: self._member(service, partitions),
+                partitions=partitions,
+            )
 
-    def _relay(self, schema: str, service: str) -> Relay:
+    def _projector(self, target: Target) -> Process:
+        schema, share = f"projector_{target}", self._share()
+        with _Opening() as opened:
+            presence, store = self._present(schema, opened), self._store(schema, opened)
+            credentials = self._credentials(opened)
+            connections = Connections(self._settings, credentials)
+            app = projector.to_app(
+                store,
+                target,
+                connect=connections.to(target),
+                clock=utc_now,
+                bell=self._bell,
+                share=share,
+                linger=_LINGER,
+            )
+            partitions = Partitions(app.service, store, share, resume=app.resume, drain=app.drain)
+
+            async def close() -> None:
+                await connections.close()
+                await asyncio.to_thread(credentials.close)
+
+            return Process(
+                app.service,
+                self._relay(schema, app.service.name, opened),
+                presence,
+                work=app.run,
+                join=lambda: self._member(app.service, partitions),
+                partitions=partitions,
+                close=close,
+            )
+
+    def _relaying_process(self, presence: Presence, service: Service, opened: ExitStack) -> Process:
+        return Process(service, self._relay(service.name, service.name, opened), presence, work=service.run)
+
+    def _relaying_only(self, name: str, store: Store, chores: Sequence[Callable[[], int]] = ()) -> Service:
+        return Service(name, store=store, clock=utc_now, bell=self._bell, chores=chores)
+
+    def _relay(self, schema: str, service: str, opened: ExitStack) -> Relay:
         return Relay(
-            self._store(schema),
+            self._store(schema, opened),
             _LOGS[schema],
             epoch=self._settings.epoch,
             turn=RelayTurn(self._url, self._password, schema),
@@ -197,9 +226,11 @@ class Distributed:
         subscription = Subscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
         return KafkaMember(to_kafka_access(settings), subscription, partitions, epoch=settings.epoch)
 
-    def _present(self, schema: str) -> Presence:
-        presence = self._presence(schema)
+    def _present(self, schema: str, opened: ExitStack) -> Presence:
+        presence = opened.enter_context(closing(self._presence(schema)))
         presence.share()
+        if self._settings.member:
+            presence.be(self._settings.member)
         return presence
 
     def _presence(self, *schemas: str) -> Presence:
@@ -208,17 +239,25 @@ class Distributed:
     def _share(self) -> Share:
         return Share(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
 
-    def _store(self, schema: str) -> PostgresStore:
-        return PostgresStore(self._url, self._password, schema=schema, log_name=_LOGS[schema], rows=ROWS[schema])
+    def _store(self, schema: str, opened: ExitStack) -> PostgresStore:
+        log = _LOGS.get(schema, schema)
+        store = PostgresStore(self._url, self._password, schema=schema, log_name=log, rows=ROWS[schema])
+        return opened.enter_context(closing(store))
 
-    def _credentials(self) -> CredentialsTable:
-        store = PostgresStore(
-            self._url, self._password, schema=_CREDENTIALS, log_name=_CREDENTIALS, rows=ROWS[_CREDENTIALS]
-        )
-        return CredentialsTable(store, self._settings.secret_key.get_secret_value())
+    def _credentials(self, opened: ExitStack) -> CredentialsTable:
+        return CredentialsTable(self._store(_CREDENTIALS, opened), self._settings.secret_key.get_secret_value())
 
 
-def to_kafka_access(settings: DistributedSettings) -> KafkaAccess:
+class _Opening(ExitStack):
+    """Leaves open what was opened, and closes it again where the rest could not be opened."""
+
+    def __exit__(self, *failure: Any) -> None:  # noqa: ANN401 - the protocol's own types
+        if failure[0] is None:
+            self.pop_all()
+        super().__exit__(*failure)
+
+
+def to_kafka_access(settings: KafkaSettings) -> KafkaAccess:
     """How Kafka is reached. Raises `WrongSettings` when it is not said where it is."""
     if not settings.kafka_servers:
         raise WrongSettings("DRIVERLINK_KAFKA_SERVERS is not set: it says where Kafka is, as host:port")
@@ -234,7 +273,7 @@ def to_kafka_access(settings: DistributedSettings) -> KafkaAccess:
     )
 
 
-async def create_topics(settings: DistributedSettings) -> Sequence[str]:
+async def create_topics(settings: KafkaSettings) -> Sequence[str]:
     """Make the topics that are not there yet; which ones were made. Raises `StoreFailed`."""
     return await create(
         to_kafka_access(settings), LOGS, partitions=settings.kafka_partitions, replication=settings.kafka_replication

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.projector.settings import TargetSettings
@@ -18,3 +18,11 @@ class EmbeddedSettings(TargetSettings):
         default=Path("driverlink-data"),
         description="The data folder: one SQLite file for each service, the credentials, the local socket.",
     )
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _check_named(cls, data: object) -> object:
+        """An empty name would be the folder in which the command happens to run."""
+        if data == "":
+            raise ValueError("must name a folder, or not be set")
+        return data

@@ -13,6 +13,7 @@ from services.decider import wiring as decider
 from services.embedded.settings import EmbeddedSettings
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
 from services.projector.wiring import Connections
 from services.runtime.clock import Clock, utc_now
@@ -33,12 +34,11 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Install
         target: _store(settings.data, f"projector-{target}", reports_of(target), projector.ROWS) for target in Target
     }
     taking = Intake(intake, clock)
-    taking.forget_unfinished_snapshots()
     installation = Installation(
         accounts=Accounts(accounts, clock),
         accounts_service=Service("accounts", store=accounts, clock=clock, bell=bell),
         intake=taking,
-        intake_service=Service("intake", store=intake, clock=clock, bell=bell),
+        intake_service=Service("intake", store=intake, clock=clock, bell=bell, chores=[Forgetting(taking, clock)]),
         decider_service=decider.to_service(deciding, clock=clock, bell=bell, share=share),
         projectors={
             target: projector.to_app(store, target, connect=connections.to(target), clock=clock, bell=bell, share=share)

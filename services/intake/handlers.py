@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from domain.profile import Profile
 from domain.storing import Store, Unit
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
+from services.intake.snapshots import LONGEST, is_forgettable, is_overdue
 from services.runtime.clock import Clock
 
 _PAGE = 500
@@ -62,7 +64,11 @@ class Intake:
     def take_list(
         self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, snapshot: str | None = None
     ) -> Taken:
-        """Take over a part of a list in one transaction; of two lines for one driver the last one counts."""
+        """Take over a part of a list in one transaction; of two lines for one driver the last one counts.
+
+        Raises `SnapshotRefused` when it is part of a snapshot that began too long ago.
+        """
+        self._check_time(snapshot)
         taken = Taken()
         meant = self._meant(account, drivers)
         stated = _identified(meant, taken)
@@ -86,8 +92,9 @@ class Intake:
         """The list was complete: what it lacks is noted the first time and taken as deleted the second time in a row.
 
         `refused` are the lines that could not be taken over but do name a driver, who is thus not absent.
-        Raises `SnapshotRefused` when it showed nobody.
+        Raises `SnapshotRefused` when it showed nobody, or began too long ago.
         """
+        self._check_time(snapshot)
         seen = {row.driver for row in self._store.select(SnapshotDriver, {"account": account, "snapshot": snapshot})}
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
@@ -103,11 +110,16 @@ class Intake:
         self._store.commit(unit)
         return taken
 
-    def forget_unfinished_snapshots(self) -> None:
-        """Remove what snapshots have shown that nobody reads on any more, as after a kill."""
-        unit = Unit()
-        unit.remove(SnapshotDriver, {})
-        self._store.commit(unit)
+    def forget_unfinished_snapshots(self) -> int:
+        """Remove what snapshots have shown that nobody will finish, as after a kill; how many snapshots."""
+        now = self._clock()
+        begun = (str(snapshot) for (snapshot,) in self._store.count(SnapshotDriver, by=["snapshot"]))
+        forgotten = sorted(snapshot for snapshot in begun if is_forgettable(snapshot, now))
+        if forgotten:
+            unit = Unit()
+            unit.remove(SnapshotDriver, {"snapshot": forgotten})
+            self._store.commit(unit)
+        return len(forgotten)
 
     def state(self, account: AccountId, driver: PortalDriverId, profile: Profile, *, source: str) -> str:
         """Take over one driver's whole profile; the name of the change, or `unchanged`."""
@@ -129,6 +141,12 @@ class Intake:
         if not known.is_there:
             raise UnknownDriver(f"the Portal has no driver {driver} in account {account}")
         return known
+
+    def _check_time(self, snapshot: str | None) -> None:
+        """What a snapshot has shown may be forgotten later on, so the rest of it must not count as the whole."""
+        if snapshot and is_overdue(snapshot, self._clock()):
+            hours = LONGEST // timedelta(hours=1)
+            raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
 
     def _meant(self, account: AccountId, drivers: Sequence[StatedDriver]) -> list[_Meant]:
         by_ref = self._by_ref(account, drivers)

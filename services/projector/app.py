@@ -1,7 +1,7 @@
 """The projector's process: follows its streams, walks rosters, and keeps a bounded number of calls under way."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -10,11 +10,14 @@ from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavail
 from domain.identity import AccountId, Key
 from domain.ports import TargetDrivers
 from domain.storing import StoreConflict, StoreFailed
-from services.projector.calling import carry_out, settle
+from services.projector.admission import Connecting
+from services.projector.breaker import Breakers
+from services.projector.calling import Caller, Pause, Result, Unsettled
 from services.projector.handlers import Wishes
 from services.projector.jobs import Driver, Job, Jobs
+from services.projector.probing import Probing
 from services.projector.read_models import Task
-from services.projector.reporting import Reporting, Result
+from services.projector.reporting import Reporting
 from services.projector.walking import Walk, Walks
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
@@ -26,9 +29,6 @@ _REST = 0.5
 _WALK_AGAIN = 5.0
 _WALK_LINGER = 0.1
 _MOST_WALKS = 4
-
-Connecting = Callable[[AccountId], TargetDrivers | Rejected]
-"""The target as one account reaches it, or why it cannot."""
 
 _log = structlog.get_logger()
 
@@ -44,20 +44,26 @@ class ProjectorApp:
         jobs: Jobs,
         reporting: Reporting,
         walks: Walks,
+        breakers: Breakers,
+        probing: Probing,
         connect: Connecting,
         bell: Bell,
         share: Share,
         linger: float = LINGER,
+        pause: Pause = asyncio.sleep,
     ) -> None:
         self.service = service
         self._wishes = wishes
         self._jobs = jobs
         self._reporting = reporting
         self._walks = walks
+        self._breakers = breakers
+        self._probing = probing
         self._connect = connect
         self._bell = bell
         self._share = share
         self._linger = linger
+        self._pause = pause
         self._target = jobs.target
         self._walk_not_before: dict[AccountId, float] = {}
         self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
@@ -73,6 +79,7 @@ class ProjectorApp:
                 group.create_task(self.service.run())
                 group.create_task(self._keep_calling())
                 group.create_task(self._keep_walking())
+                group.create_task(self._probing.run())
         finally:
             if self._under_way:
                 await asyncio.wait(self._under_way.values())
@@ -81,6 +88,7 @@ class ProjectorApp:
     async def resume(self) -> None:
         """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
         await self.service.call(self._wishes.resume)
+        await self.service.call(self._breakers.look_anew)
         self._may_be_due = True
         self.service.ring()
 
@@ -105,7 +113,7 @@ class ProjectorApp:
             waited_for = {*self._under_way.values(), rung}
             done, _ = await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
             rung.cancel()
-            self._may_be_due |= not done or self.service.taken != self._taken
+            self._may_be_due |= not done or self.service.taken != self._taken or self._jobs.is_held_up
             await asyncio.sleep(self._linger)
             await self._report()
 
@@ -147,12 +155,12 @@ class ProjectorApp:
     async def _do(self, job: Job) -> Result:
         drivers = await self.service.call(self._connect, job.driver[0])
         if isinstance(drivers, Rejected):
-            return drivers
-        if job.started is not None:
-            settled = await settle(job.started, self._target, drivers)
-            if settled is not None or job.order is None:
-                return settled
-        return await carry_out(job.answered, drivers)
+            return Unsettled(failure=drivers) if job.started else drivers
+        caller = Caller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=self._may_repeat)
+        return await caller.make(job)
+
+    async def _may_repeat(self, job: Job) -> bool:
+        return await self.service.call(self._jobs.is_due, job)
 
     async def _keep_walking(self) -> None:
         waiter = self._bell.waiter()

@@ -1,5 +1,6 @@
-"""One order as calls to a target, and what became of an order whose answer was lost."""
+"""One job as calls to a target, and what became of an order whose answer was lost."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from domain.driver_link import (
@@ -10,17 +11,84 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.failures import TargetFailed, Unavailable
-from domain.identity import Target
+from domain.failures import CLASSES, CallFailure, FailureClass, Rejected, TargetFailed, Unavailable
+from domain.identity import Target, link_stream
 from domain.ports import Answer, Done, Exists, TargetDrivers
+from domain.retrying import LOOK_AFTER, spread
 from domain.roster import TargetDriver
 from domain.wish import to_change, unreadable
+from services.projector.jobs import Job
 from services.projector.read_models import Order
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawn:
     """There was nothing yet that could be deleted, so no call was needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """Whether an order took effect is not known, because looking it up failed."""
+
+    failure: CallFailure
+
+
+Result = Answer | Withdrawn | Unsettled | None
+"""What became of a job; None: what was started had no effect, and is not due any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Makes the calls of a job. `may_repeat` tells whether its order may still be carried out."""
+
+    target: Target
+    drivers: TargetDrivers
+    pause: Pause
+    may_repeat: Callable[[Job], Awaitable[bool]]
+
+    async def make(self, job: Job) -> Result:
+        """Settle what was started, then carry out what is due."""
+        if job.started is None:
+            return await self._looked_after(job, await carry_out(job.answered, self.drivers))
+        settled = await settle(job.started, self.target, self.drivers)
+        if settled is not None or job.order is None:
+            return settled
+        return await self._looked_after(job, await self._again(job.order))
+
+    async def _looked_after(self, job: Job, result: Result) -> Result:
+        """What a job comes to after this try: before every further one it is looked up what became of the last."""
+        link = link_stream(job.driver[0], self.target, job.driver[1])
+        for step, seconds in enumerate(LOOK_AFTER):
+            if not _is_unknown(result):
+                break
+            await self.pause(spread(seconds, link, step))
+            settled = await settle(job.answered, self.target, self.drivers)
+            if settled is not None or not await self.may_repeat(job):
+                return settled
+            result = await self._again(job.answered)
+        return result
+
+    async def _again(self, order: Order) -> Result:
+        """Carry out what was started before. Where this try fails, the first may still take effect, however late."""
+        result = await carry_out(order, self.drivers)
+        failure = failure_of(result)
+        if failure is None or CLASSES[failure.reason] is FailureClass.FINAL:
+            return result
+        return result if _is_unknown(result) else Unsettled(failure=failure)
+
+
+def failure_of(result: Result) -> CallFailure | None:
+    """Why a job did not do what was asked, if it did not."""
+    if isinstance(result, Unsettled):
+        return result.failure
+    return result if isinstance(result, Rejected | Unavailable) else None
+
+
+def _is_unknown(result: Result) -> bool:
+    return isinstance(result, Rejected | Unavailable) and CLASSES[result.reason] is FailureClass.UNKNOWN
 
 
 async def carry_out(order: Order, drivers: TargetDrivers) -> Answer | Withdrawn:
@@ -46,22 +114,18 @@ async def _carry_out_on(order: Order, drivers: TargetDrivers) -> Answer:
     raise ValueError(f"no call is known for {order.fact}")
 
 
-async def settle(order: Order, target: Target, drivers: TargetDrivers) -> Answer | Withdrawn | None:
+async def settle(order: Order, target: Target, drivers: TargetDrivers) -> Answer | Withdrawn | Unsettled | None:
     """Look up whether an order that was started has taken effect; None: it has not, or repeating it is harmless."""
     is_delete = order.fact == DeleteDecided.TOPIC
-    key = order.key if is_delete else order.wished_key
     try:
-        seen = await drivers.find(key, order.profile)
+        seen = await drivers.find(order.key if is_delete else order.wished_key, order.profile)
+        if seen is None:
+            return None
+        if is_delete:
+            return None if seen.active else Done(seen=seen)
+        return _settled_write(order, target, seen) or await _settled_rename(order, seen, drivers)
     except TargetFailed as failed:
-        failure = failed.failure
-        return Unavailable(reason=failure.reason, detail=failure.detail)
-    if seen is None:
-        return None
-    return _settled_delete(seen) if is_delete else _settled_write(order, target, seen)
-
-
-def _settled_delete(seen: TargetDriver) -> Answer | None:
-    return None if seen.active else Done(seen=seen)
+        return Unsettled(failure=failed.failure)
 
 
 def _settled_write(order: Order, target: Target, seen: TargetDriver) -> Answer | None:
@@ -69,6 +133,18 @@ def _settled_write(order: Order, target: Target, seen: TargetDriver) -> Answer |
     if seen.active and not differing and seen.key == (order.wished_key or seen.key):
         return Done(seen=seen) if _is_told_by_reading(order, target) else None
     return Exists(seen=seen) if order.fact == CreateDecided.TOPIC else None
+
+
+async def _settled_rename(order: Order, seen: TargetDriver, drivers: TargetDrivers) -> Answer | None:
+    """Whoever has the wished key while nobody has the old one was renamed, whatever else the target shows of it.
+
+    A rename that nobody wants any more is not repeated, so this is how its link learns of its key.
+    """
+    is_rename = order.fact == RenameDecided.TOPIC and order.key != order.wished_key
+    if not is_rename or not seen.active or seen.key != order.wished_key:
+        return None
+    former = await drivers.find(order.key, order.profile)
+    return Done(seen=seen) if former is None or former.key == seen.key else None
 
 
 def _is_told_by_reading(order: Order, target: Target) -> bool:

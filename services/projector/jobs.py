@@ -1,15 +1,19 @@
 """Which orders are due: newer than what is confirmed, under the account's present terms, fairly between accounts."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 
 from domain.account import Account, Mode
 from domain.driver_link import DeleteDecided
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.storing import Store, Unit
 from services.accounts.read_models import accounts_of
+from services.projector.admission import admitted
+from services.projector.breaker import Breakers
 from services.projector.read_models import (
     DeliveryRow,
     Order,
@@ -73,22 +77,44 @@ class _Due:
 
 
 class Jobs:
-    """Takes jobs out of the tasks in hand."""
+    """Takes jobs out of the tasks in hand.
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
+    `room` is how many calls of an account may be under way. `is_held_up`: more was due the last time than was taken,
+    so that there is something to take as soon as a call ends.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        clock: Clock,
+        share: Share,
+        room: Callable[[AccountId], int],
+        breakers: Breakers,
+    ) -> None:
         self._store = store
         self.target = target
         self._clock = clock
         self._share = share
+        self._room = room
+        self._breakers = breakers
         self._served = ""
+        self.is_held_up = False
 
-    def take(self, room: int, busy: Collection[Driver]) -> list[Job]:
+    def take(self, places: int, busy: Collection[Driver]) -> list[Job]:
         """The jobs that are due, at most so many; that they start is stored before anybody learns of them."""
         unit, now = Unit(), self._clock()
-        taken = [self._to_job(unit, due, now) for due in self._due(room, busy, now)]
+        taken = [self._to_job(unit, due, now) for due in self._due(places, busy, now)]
         if unit.rows or unit.removed:
             self._store.commit(unit)
         return [job for job in taken if job]
+
+    def is_due(self, job: Job) -> bool:
+        """Whether a job that was taken may still be carried out."""
+        account, driver = job.driver
+        (due,) = self._with_orders([Task(account=account, driver=driver, not_before="", deferred=0)])
+        is_wished = due.wished is not None and job.order is not None and due.wished.decision == job.order.decision
+        return is_wished and self._standing(due) is Standing.DUE and account not in self._breakers.are_open()
 
     def _to_job(self, unit: Unit, due: _Due, now: datetime) -> Job | None:
         standing = self._standing(due)
@@ -116,22 +142,28 @@ class Jobs:
         is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and order.fact != DeleteDecided.TOPIC)
         return Standing.DUE if is_allowed else Standing.VOID
 
-    def _due(self, room: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
-        names = self._next_accounts(min(room, MOST_ACCOUNTS))
-        tasks = [task for name in names for task in self._due_of(name, room // len(names), busy, now)]
+    def _due(self, places: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
+        under_way = Counter(account for account, _ in busy)
+        in_turn = sorted(self._due_accounts(now), key=under_way.__contains__)
+        rooms = ((name, self._room(name) - under_way[name]) for name in in_turn)
+        chosen = dict(islice(((name, room) for name, room in rooms if room > 0), MOST_ACCOUNTS))
+        waiting = {name: self._due_of(name, min(room, places), busy, now) for name, room in chosen.items()}
+        tasks = admitted(waiting, places, under_way)
+        self.is_held_up = len(chosen) < len(in_turn) or len(tasks) < sum(map(len, waiting.values()))
+        self._served = [self._served, *dict.fromkeys(task.account for task in tasks)][-1]
         return self._with_orders(tasks) if tasks else []
 
-    def _next_accounts(self, most: int) -> list[str]:
-        waiting = sorted(filter(self._share.has, (str(name) for (name,) in self._store.count(Task, by=["account"]))))
-        ahead = [name for name in waiting if name > self._served]
-        chosen = (ahead + waiting[: len(waiting) - len(ahead)])[:most]
-        self._served = chosen[-1] if chosen else ""
-        return chosen
+    def _due_accounts(self, now: datetime) -> list[AccountId]:
+        """The accounts of our share that get through and have something due, first those behind the last one served."""
+        first = self._store.least(Task, "not_before", by=["account"])
+        due = sorted(AccountId(str(name)) for (name,), moment in first.items() if str(moment) <= now.isoformat())
+        reachable = [name for name in due if self._share.has(name) and name not in self._breakers.are_open()]
+        return sorted(reachable, key=lambda name: name <= self._served)
 
-    def _due_of(self, name: str, share: int, busy: Collection[Driver], now: datetime) -> list[Task]:
-        tasks = self._store.select(Task, {"account": name}, order_by="not_before", limit=share + len(busy))
+    def _due_of(self, name: AccountId, most: int, busy: Collection[Driver], now: datetime) -> list[Task]:
+        tasks = self._store.select(Task, {"account": str(name)}, order_by="not_before", limit=most + len(busy))
         free = [task for task in tasks if (task.account, task.driver) not in busy]
-        return [task for task in free if task.not_before <= now.isoformat()][:share]
+        return [task for task in free if task.not_before <= now.isoformat()][:most]
 
     def _with_orders(self, tasks: Sequence[Task]) -> list[_Due]:
         """The tasks with all that is known of their links, by one query for each kind of thing."""

@@ -5,8 +5,17 @@ from dataclasses import replace
 from typing import TypeVar
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
-from domain.report import CallAnswered, Outcome, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
-from services.projector.read_models import DeliveryRow, RosterRow, WalkRow, WishedRow, to_order
+from domain.report import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    Outcome,
+    TargetDriverGone,
+    TargetDriverSeen,
+    WalkCompleted,
+    WalkFailed,
+)
+from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow, WalkRow, WishedRow, to_order
 
 R = TypeVar("R", bound=RosterRow)
 
@@ -74,3 +83,17 @@ def walk_after(known: WalkRow, report: WalkCompleted | WalkFailed) -> WalkRow:
     if isinstance(report, WalkFailed):
         return replace(known, version=report.originator_version, failure=report.detail)
     return replace(known, version=report.originator_version, terms=report.terms, failure="")
+
+
+def unbroken(account: str) -> BreakerRow:
+    """An account whose breaker never opened."""
+    return BreakerRow(account=account, version=0, is_open=False, reason="", detail="")
+
+
+def breaker_after(known: BreakerRow, report: BreakerOpened | BreakerClosed) -> BreakerRow:
+    """An account's breaker after this report."""
+    if isinstance(report, BreakerOpened):
+        return replace(
+            known, version=report.originator_version, is_open=True, reason=report.reason, detail=report.detail
+        )
+    return replace(known, version=report.originator_version, is_open=False, reason="", detail="")

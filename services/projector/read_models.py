@@ -104,8 +104,25 @@ class WalkRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerRow(Row):
+    """Whether calls are made for an account: none while the breaker is open, and why; `version` counts its reports."""
+
+    TABLE: ClassVar[str] = "breakers"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+
+    account: str
+    version: int
+    is_open: bool
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Row):
-    """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601, or empty)."""
+    """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601, or empty).
+
+    `deferred` is how many tries of it have failed: its step on the ladder.
+    """
 
     TABLE: ClassVar[str] = "tasks"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
@@ -127,6 +144,25 @@ class StartedCall(Row):
     account: str
     driver: str
     body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Row):
+    """Work in hand: an open breaker whose target has to be asked whether it answers again, not before a moment.
+
+    It stays after the breaker has closed until a call has succeeded: till then `relapses` count how often the breaker
+    opened again, and `tries` how often it did, or a probe failed.
+    """
+
+    TABLE: ClassVar[str] = "probes"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("is_waiting", "not_before"),)
+
+    account: str
+    is_waiting: bool
+    not_before: str
+    tries: int
+    relapses: int
 
 
 def place_of(row: WishedRow | DeliveryRow | Task | StartedCall) -> tuple[str, str]:

@@ -1,18 +1,19 @@
 """How a target's answers become reports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from domain.driver_link import RenameDecided
-from domain.failures import CallFailure, Reason, Rejected, Unavailable
-from domain.identity import Target, delivery_stream
+from domain.failures import CLASSES, CallFailure, FailureClass
+from domain.identity import Target, delivery_stream, link_stream
 from domain.ports import Answer, Done, Exists, Missing
 from domain.report import CallAnswered, Outcome
+from domain.retrying import Park, Retry, after_failure
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit, Where
-from services.projector.calling import Withdrawn
+from services.projector.breaker import Breakers, Sign
+from services.projector.calling import Result, Unsettled, Withdrawn, failure_of
 from services.projector.jobs import Job
 from services.projector.known import delivery_after, keys_of, shown_after, undelivered, unseen
 from services.projector.read_models import (
@@ -26,31 +27,16 @@ from services.projector.read_models import (
 )
 from services.runtime.clock import Clock
 
-_FIRST_DELAY, _LONGEST_DELAY = 2.0, 300.0
-"""Seconds until a call that could not be made is tried again, doubling."""
-
-_MOST_DOUBLINGS = 16
-_LONGEST_ASKED_FOR = 86_400.0
-"""Seconds for which a target that asks for patience is left alone at most: a day."""
-
-_ABOUT_THE_ACCOUNT = frozenset({Reason.CREDENTIALS, Reason.NOT_CONFIGURED})
-"""Refusals that speak of the account's access, not of the driver."""
-
-Result = Answer | Withdrawn | None
-"""What became of a job; None: what was started had no effect, and is not due any more."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Said:
-    """An answer in the words of a report. `is_open`: the call was sent, and may have taken effect."""
+    """An answer in the words of a report."""
 
     outcome: Outcome
     seen: TargetDriver | None = None
     left: str | None = None
     reason: str = ""
     detail: str = ""
-    retry_after: float = 0.0
-    is_open: bool = False
 
     @property
     def keys(self) -> list[str]:
@@ -58,13 +44,22 @@ class _Said:
         return [key for key in (self.seen.key if self.seen else None, self.left) if key]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    """A call that did not do what was asked. `is_open`: it may have taken effect, so it still counts as started."""
+
+    failure: CallFailure
+    is_open: bool
+
+
 class Reporting:
     """Stores answers as reports, with everything that follows from them for this projector."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, breakers: Breakers) -> None:
         self._store = store
         self._target = target
         self._clock = clock
+        self._breakers = breakers
 
     def report(self, results: Sequence[tuple[Job, Result]]) -> None:
         """Store a batch of answers in one transaction, but none that is stored already.
@@ -73,13 +68,14 @@ class Reporting:
         """
         results = self._unanswered(results)
         batch = _Batch(self._store, self._target, self._clock())
-        said = [(job, _to_said(job.answered, result)) for job, result in results if result is not None]
+        said = [(job, _to_said(job, result)) for job, result in results if result is not None]
         batch.load(said)
         for job, each in said:
             batch.add(job, each)
         for job, result in results:
             if result is None:
                 batch.unit.remove(StartedCall, _where(job))
+        self._breakers.heed(batch.unit, list(_signs(results)))
         self._store.commit(batch.unit)
 
     def _unanswered(self, results: Sequence[tuple[Job, Result]]) -> list[tuple[Job, Result]]:
@@ -98,40 +94,53 @@ class _Batch:
         self._target = target
         self._now = now
         self._deliveries: dict[tuple[str, str], DeliveryRow] = {}
-        self._deferred: dict[tuple[str, str], int] = {}
+        self._tries: dict[tuple[str, str], int] = {}
         self._shown: dict[tuple[str, str], RosterRow] = {}
 
-    def load(self, said: Sequence[tuple[Job, _Said]]) -> None:
+    def load(self, said: Sequence[tuple[Job, _Said | _Failed]]) -> None:
         """One query for each kind of thing."""
         where = drivers_of(job.driver for job, _ in said)
         self._deliveries = {place_of(row): row for row in self._store.select(DeliveryRow, where)}
-        self._deferred = {place_of(row): row.deferred for row in self._store.select(Task, where)}
-        keys: Where = {"account": where["account"], "key": sorted({key for _, each in said for key in each.keys})}
+        self._tries = {place_of(row): row.deferred for row in self._store.select(Task, where)}
+        named = {key for _, each in said if isinstance(each, _Said) for key in each.keys}
+        keys: Where = {"account": where["account"], "key": sorted(named)}
         self._shown = {(row.account, row.key): row for row in self._store.select(RosterRow, keys)}
 
-    def add(self, job: Job, said: _Said) -> None:
+    def add(self, job: Job, said: _Said | _Failed) -> None:
         """Take over one answer."""
-        if said.outcome is Outcome.DEFERRED:
-            self._defer(job, said)
-            return
+        if isinstance(said, _Failed):
+            self._fail(job, said)
+        else:
+            self.unit.remove(StartedCall, _where(job))
+            self._settle(job, said)
+
+    def _settle(self, job: Job, said: _Said) -> None:
+        """Report what nobody has to try again."""
         report = self._add_report(job, said)
-        self.unit.remove(StartedCall, _where(job))
         self.unit.remove(Task, _where(job))
         for key in keys_of(report):
             known = self._shown.get((report.account, key)) or unseen(report.account, key)
             self.unit.keep([shown_after(known, report)])
 
-    def _defer(self, job: Job, said: _Said) -> None:
-        """Try again later; only the first time in a row is worth a report."""
-        tries = self._deferred.get(job.driver, 0)
-        if tries == 0:
-            self._add_report(job, said)
-        if not (said.is_open or job.started):
+    def _fail(self, job: Job, failed: _Failed) -> None:
+        """Try again later, or give up; whether an open call has taken effect is looked up even then."""
+        if not failed.is_open:
             self.unit.remove(StartedCall, _where(job))
-        delay = min(_FIRST_DELAY * 2 ** min(tries, _MOST_DOUBLINGS), _LONGEST_DELAY)
-        asked_for = min(said.retry_after, _LONGEST_ASKED_FOR)
-        not_before = (self._now + timedelta(seconds=max(delay, asked_for))).isoformat()
-        self.unit.keep([Task(**_where(job), not_before=not_before, deferred=tries + 1)])
+        link = link_stream(job.driver[0], self._target, job.driver[1])
+        match following := after_failure(failed.failure, self._tries.get(job.driver, 0), link):
+            case Park(detail=detail):
+                reason = str(failed.failure.reason)
+                self._settle(job, _Said(outcome=Outcome.REFUSED, reason=reason, detail=detail))
+            case Retry():
+                self._put_off(job, failed.failure, following)
+
+    def _put_off(self, job: Job, failure: CallFailure, retry: Retry) -> None:
+        """Only the first time in a row is worth a report, and none at all that the pace had to be lowered."""
+        is_first = self._tries.get(job.driver, 0) == 0
+        if is_first and CLASSES[failure.reason] is not FailureClass.PACED:
+            self._add_report(job, _Said(outcome=Outcome.DEFERRED, reason=str(failure.reason), detail=failure.detail))
+        not_before = (self._now + timedelta(seconds=retry.after)).isoformat()
+        self.unit.keep([Task(**_where(job), not_before=not_before, deferred=retry.tries)])
 
     def _add_report(self, job: Job, said: _Said) -> CallAnswered:
         known = self._deliveries.get(job.driver) or undelivered(*job.driver)
@@ -165,28 +174,27 @@ def _where(job: Job) -> dict[str, str]:
     return {"account": job.driver[0], "driver": job.driver[1]}
 
 
-def _to_said(order: Order, result: Answer | Withdrawn) -> _Said:
+def _to_said(job: Job, result: Answer | Withdrawn | Unsettled) -> _Said | _Failed:
+    failure = failure_of(result)
+    if failure is not None:
+        is_open = isinstance(result, Unsettled) or CLASSES[failure.reason] is FailureClass.UNKNOWN
+        return _Failed(failure=failure, is_open=is_open)
     match result:
-        case Withdrawn():
-            return _Said(outcome=Outcome.CONFIRMED)
         case Done(seen=seen):
-            left = order.key if order.fact == RenameDecided.TOPIC and order.key != seen.key else None
-            return _Said(outcome=Outcome.CONFIRMED, seen=seen, left=left)
+            return _Said(outcome=Outcome.CONFIRMED, seen=seen, left=_left_by(job.answered, seen))
         case Exists(seen=seen):
             return _Said(outcome=Outcome.EXISTS, seen=seen)
         case Missing(key=key):
             return _Said(outcome=Outcome.MISSING, left=key)
-        case Rejected() | Unavailable():
-            return _to_failure(result)
-    assert_never(result)
+    return _Said(outcome=Outcome.CONFIRMED)
 
 
-def _to_failure(failure: CallFailure) -> _Said:
-    is_refused = isinstance(failure, Rejected) and failure.reason not in _ABOUT_THE_ACCOUNT
-    return _Said(
-        outcome=Outcome.REFUSED if is_refused else Outcome.DEFERRED,
-        reason=str(failure.reason),
-        detail=failure.detail,
-        retry_after=(failure.retry_after or 0.0) if isinstance(failure, Unavailable) else 0.0,
-        is_open=failure.reason is Reason.NO_ANSWER,
-    )
+def _left_by(order: Order, seen: TargetDriver) -> str | None:
+    return order.key if order.fact == RenameDecided.TOPIC and order.key != seen.key else None
+
+
+def _signs(results: Sequence[tuple[Job, Result]]) -> Iterator[Sign]:
+    """What the results tell of the accounts; nothing was called for what was withdrawn."""
+    for job, result in results:
+        if not isinstance(result, Withdrawn):
+            yield Sign(account=job.driver[0], subject=job.driver[1], failure=failure_of(result))

@@ -18,8 +18,33 @@ class TargetSettings(BaseSettings):
     driveri_deleted_status: str = Field(
         default="Deleted", min_length=1, description="What Driveri's configurations call a deleted driver."
     )
+    driveri_calls_per_second: float = Field(
+        default=10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="The most calls a second that Driveri gets for one account; it publishes no limit, but has one.",
+    )
+    driveri_calls_at_once: int = Field(
+        default=8, gt=0, le=100, description="The most calls under way at Driveri for one account."
+    )
     motive_url: HttpUrl = Field(
         default=HttpUrl("https://api.gomotive.com"), description="The base address of Motive's API."
+    )
+    motive_token_url: HttpUrl | None = Field(
+        default=None,
+        description="Where Motive renews access tokens; unless set, `/oauth/token` below `DRIVERLINK_MOTIVE_URL`.",
+    )
+    motive_calls_per_second: float = Field(
+        default=5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="The same for Motive, of which clients are known that stay at one call a second.",
+    )
+    motive_calls_at_once: int = Field(
+        default=4,
+        gt=0,
+        le=100,
+        description="The same for Motive, of which clients are known that stay at two calls under way.",
     )
     motive_portal_integration: str = Field(
         default="gps_portal", min_length=1, description="The integration name under which Motive keeps the Portal's id."

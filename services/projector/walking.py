@@ -13,6 +13,7 @@ from domain.report import TargetDriverGone, TargetDriverSeen, WalkCompleted, Wal
 from domain.roster import TargetDriver
 from domain.storing import Store, StoreConflict, Unit, Where
 from services.accounts.read_models import AccountRow, to_account
+from services.projector.breaker import Breakers, Sign
 from services.projector.known import shown_after, unseen, unwalked, walk_after
 from services.projector.read_models import RosterRow, WalkRow
 from services.runtime.clock import Clock
@@ -43,16 +44,18 @@ class Walk:
 class Walks:
     """What a walk stores. A sighting older than an answer of the target to us says nothing new."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers) -> None:
         self._store = store
         self._target = target
         self._clock = clock
         self._share = share
+        self._breakers = breakers
 
     def due(self) -> list[Walk]:
-        """The accounts of our share whose roster was not walked yet under their present terms."""
-        turned_on = self._store.select(AccountRow, {"is_on": True})
-        accounts = [to_account(row) for row in turned_on if self._share.has(row.account)]
+        """The accounts of our share that get through, whose roster was not walked yet under their present terms."""
+        turned_on, unreachable = self._store.select(AccountRow, {"is_on": True}), self._breakers.are_open()
+        ours = [row for row in turned_on if self._share.has(row.account) and row.account not in unreachable]
+        accounts = [to_account(row) for row in ours]
         walked = {row.account: row.terms for row in self._store.select(WalkRow)}
         return [
             Walk(account=account.account, terms=self._terms(account), began=self._clock())
@@ -83,19 +86,21 @@ class Walks:
         completed = WalkCompleted(**origin, terms=walk.terms, drivers=len(seen))
         unit.events.append(completed)
         unit.keep([walk_after(last, completed)])
+        self._breakers.heed(unit, [self._sign(walk, None)])
         self._commit(walk, unit)
 
     def fail(self, walk: Walk, failure: CallFailure) -> bool:
         """Report that the roster cannot be read, unless that is known; whether it is news."""
-        row = self._walk_row(walk)
-        if row.failure == failure.detail:
-            return False
-        origin = self._origin(walk.account, row.version + 1)
-        failed = WalkFailed(**origin, terms=walk.terms, reason=str(failure.reason), detail=failure.detail)
-        unit = Unit(events=[failed])
-        unit.keep([walk_after(row, failed)])
+        unit, row = Unit(), self._walk_row(walk)
+        is_news = row.failure != failure.detail
+        if is_news:
+            origin = self._origin(walk.account, row.version + 1)
+            failed = WalkFailed(**origin, terms=walk.terms, reason=str(failure.reason), detail=failure.detail)
+            unit.events.append(failed)
+            unit.keep([walk_after(row, failed)])
+        self._breakers.heed(unit, [self._sign(walk, failure)])
         self._commit(walk, unit)
-        return True
+        return is_news
 
     def _commit(self, walk: Walk, unit: Unit) -> None:
         """Store what a walk saw; raises `StoreConflict` when the account has gone to another process meanwhile."""
@@ -126,6 +131,9 @@ class Walks:
             "account": account,
             "target": str(self._target),
         }
+
+    def _sign(self, walk: Walk, failure: CallFailure | None) -> Sign:
+        return Sign(account=walk.account, subject=f"walk of {walk.began.isoformat()}", failure=failure)
 
     def _terms(self, account: Account) -> int:
         return account.terms.get(self._target, 0)

@@ -1,20 +1,40 @@
 """A projector, put together, and the targets as each account reaches them."""
 
+import asyncio
 from functools import partial
 from typing import Protocol
 
-from adapters.credentials import AccountCredentials, DriveriCredentials, MotiveCredentials
+from adapters.credentials import (
+    AccountCredentials,
+    DriveriCredentials,
+    MotiveCredentials,
+    MotiveGrantCredentials,
+)
 from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
+from adapters.pace import Limits, Pace
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
-from domain.ports import CredentialsUnreadable, TargetDrivers
+from domain.ports import CredentialsUnreadable, TargetDrivers, TokensKeeper
 from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
-from services.projector.app import Connecting, ProjectorApp
+from services.projector.admission import Connected, Connecting
+from services.projector.app import ProjectorApp
+from services.projector.breaker import Breakers
+from services.projector.calling import Pause
 from services.projector.handlers import Wishes
 from services.projector.jobs import Jobs
-from services.projector.read_models import DeliveryRow, RosterRow, StartedCall, Task, WalkRow, WishedRow
+from services.projector.probing import Probing
+from services.projector.read_models import (
+    BreakerRow,
+    DeliveryRow,
+    Probe,
+    RosterRow,
+    StartedCall,
+    Task,
+    WalkRow,
+    WishedRow,
+)
 from services.projector.reporting import Reporting
 from services.projector.settings import TargetSettings
 from services.projector.walking import Walks
@@ -23,11 +43,21 @@ from services.runtime.logs import ACCOUNTS, DECISIONS
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
 
-ROWS: tuple[type[Row], ...] = (AccountRow, WishedRow, DeliveryRow, RosterRow, WalkRow, Task, StartedCall)
+ROWS: tuple[type[Row], ...] = (
+    AccountRow,
+    WishedRow,
+    DeliveryRow,
+    RosterRow,
+    WalkRow,
+    BreakerRow,
+    Task,
+    StartedCall,
+    Probe,
+)
 
 
-class KnownCredentials(Protocol):
-    """Where what accounts are connected with can be looked up."""
+class KnownCredentials(TokensKeeper, Protocol):
+    """Where what accounts are connected with can be looked up, and where their tokens are kept."""
 
     def of(self, account: str) -> AccountCredentials:
         """An account's credentials, as far as there are any. Raises `CredentialsUnreadable`."""
@@ -35,7 +65,10 @@ class KnownCredentials(Protocol):
 
 
 class Connections:
-    """The targets as each account reaches them, connected once and kept while its credentials stay the same."""
+    """The targets as each account reaches them, connected once and kept while its credentials stay the same.
+
+    Whoever connects gets another object once somebody has stated other credentials; renewed tokens change nothing.
+    """
 
     def __init__(self, settings: TargetSettings, credentials: KnownCredentials) -> None:
         self._settings = settings
@@ -61,7 +94,8 @@ class Connections:
             return kept[1]
         if kept:
             self._left.append(kept[1])
-        drivers = DriveriDrivers(access) if isinstance(access, DriveriAccess) else MotiveDrivers(access)
+        pace = Pace(to_limits(self._settings, target))
+        drivers = _to_drivers(access, pace)
         self._kept[account, target] = (access, drivers)
         return drivers
 
@@ -74,7 +108,18 @@ class Connections:
         known, settings = self._credentials.of(account), self._settings
         if target is Target.DRIVERI:
             return to_driveri_access(settings, known.driveri) if known.driveri else None
-        return to_motive_access(settings, known.motive) if known.motive else None
+        return to_motive_access(settings, account, known.motive, self._credentials) if known.motive else None
+
+
+def _to_drivers(access: DriveriAccess | MotiveAccess, pace: Pace) -> TargetDrivers:
+    return DriveriDrivers(access, pace=pace) if isinstance(access, DriveriAccess) else MotiveDrivers(access, pace=pace)
+
+
+def to_limits(settings: TargetSettings, target: Target) -> Limits:
+    """The most that each account asks of this target."""
+    if target is Target.DRIVERI:
+        return Limits(calls_per_second=settings.driveri_calls_per_second, calls_at_once=settings.driveri_calls_at_once)
+    return Limits(calls_per_second=settings.motive_calls_per_second, calls_at_once=settings.motive_calls_at_once)
 
 
 def to_driveri_access(settings: TargetSettings, known: DriveriCredentials) -> DriveriAccess:
@@ -89,14 +134,35 @@ def to_driveri_access(settings: TargetSettings, known: DriveriCredentials) -> Dr
     )
 
 
-def to_motive_access(settings: TargetSettings, known: MotiveCredentials) -> MotiveAccess:
+def to_motive_access(
+    settings: TargetSettings,
+    account: AccountId,
+    known: MotiveCredentials | MotiveGrantCredentials,
+    keeper: TokensKeeper,
+) -> MotiveAccess:
     """How an account with these credentials reaches Motive."""
     return MotiveAccess(
         base_url=str(settings.motive_url).rstrip("/"),
-        api_key=known.api_key,
+        api_key=known.api_key if isinstance(known, MotiveCredentials) else "",
+        grant=None if isinstance(known, MotiveCredentials) else to_motive_grant(settings, account, known, keeper),
         portal_integration=settings.motive_portal_integration,
         driveri_integration=settings.motive_driveri_integration,
         external_ids_field=settings.motive_external_ids_field,
+    )
+
+
+def to_motive_grant(
+    settings: TargetSettings, account: AccountId, known: MotiveGrantCredentials, keeper: TokensKeeper
+) -> MotiveGrant:
+    """What an account's company granted, and where access tokens come for it."""
+    token_url = settings.motive_token_url or f"{str(settings.motive_url).rstrip('/')}/oauth/token"
+    return MotiveGrant(
+        account=account,
+        token_url=str(token_url),
+        client_id=known.client_id,
+        client_secret=known.client_secret,
+        refresh_token=known.refresh_token,
+        keeper=keeper,
     )
 
 
@@ -109,18 +175,24 @@ def to_app(
     bell: Bell,
     share: Share,
     linger: float = LINGER,
+    pause: Pause = asyncio.sleep,
 ) -> ProjectorApp:
     """The projector of this target on its store, for the accounts of its share."""
     wishes = Wishes(store, target, clock, share)
+    connected, breakers = Connected(connect), Breakers(store, target, clock, share)
     handlers = {ACCOUNTS: wishes.on_accounts, DECISIONS: wishes.on_decisions}
+    service = Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers, linger=linger)
     return ProjectorApp(
-        Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers, linger=linger),
+        service,
         wishes=wishes,
-        jobs=Jobs(store, target, clock, share),
-        reporting=Reporting(store, target, clock),
-        walks=Walks(store, target, clock, share),
-        connect=connect,
+        jobs=Jobs(store, target, clock, share, connected.room, breakers),
+        reporting=Reporting(store, target, clock, breakers),
+        walks=Walks(store, target, clock, share, breakers),
+        breakers=breakers,
+        probing=Probing(service, breakers, connected.to, clock),
+        connect=connected.to,
         bell=bell,
         share=share,
         linger=linger,
+        pause=pause,
     )

@@ -5,13 +5,21 @@ from collections.abc import Iterator, Sequence
 from domain.driver_link import LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.portal import Change, PortalDriver, PortalDriverEvent, replay
-from domain.report import CallAnswered, ReportEvent, WalkCompleted, WalkFailed
+from domain.report import BreakerClosed, BreakerOpened, CallAnswered, ReportEvent, WalkCompleted, WalkFailed
 from domain.storing import Row, Store, Unit
 from services.accounts.read_models import keep_accounts
 from services.decider.read_models import to_wish_row
-from services.decider.sightings import keep_walks
+from services.decider.sightings import keep_outages, keep_walks
 from services.intake.read_models import to_row
-from services.projector.known import delivery_after, undelivered, unwalked, walk_after, wished_after
+from services.projector.known import (
+    breaker_after,
+    delivery_after,
+    unbroken,
+    undelivered,
+    unwalked,
+    walk_after,
+    wished_after,
+)
 from services.rebuilding.histories import Fold, History
 
 
@@ -82,9 +90,28 @@ def _walk(history: History) -> Iterator[Row]:
         yield row
 
 
+def breakers(_: Store, histories: Sequence[History]) -> Unit:
+    """Whether each account gets through to the target."""
+    return _kept(row for history in histories for row in _breaker(history))
+
+
+def _breaker(history: History) -> Iterator[Row]:
+    reports = [event for _, event in history if isinstance(event, BreakerOpened | BreakerClosed)]
+    if reports:
+        row = unbroken(reports[0].account)
+        for report in reports:
+            row = breaker_after(row, report)
+        yield row
+
+
 def followed_walks(_: Store, histories: Sequence[History]) -> Unit:
     """The last walk of each roster, and why one cannot be read, as the decider keeps them."""
     return keep_walks(event for history in histories for _, event in history if isinstance(event, ReportEvent))
+
+
+def followed_outages(_: Store, histories: Sequence[History]) -> Unit:
+    """Where no calls are made at present, as the decider keeps it."""
+    return keep_outages(event for history in histories for _, event in history if isinstance(event, ReportEvent))
 
 
 def _kept(rows: Iterator[Row]) -> Unit:

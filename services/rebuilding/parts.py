@@ -63,10 +63,12 @@ def _decider(installation: Installation) -> Part:
         decider.RosterMark,
         decider.WalkRow,
         decider.WalkFailureRow,
+        decider.OutageRow,
         decider.LinkRow,
         decider.DeleteRow,
     )
-    reports = {app.service.name: [rosters.followed, folds.followed_walks] for app in installation.projectors.values()}
+    followed = [rosters.followed, folds.followed_walks, folds.followed_outages]
+    reports = {app.service.name: followed for app in installation.projectors.values()}
     return Part(
         service="decider",
         store=installation.decider_service.store,
@@ -82,7 +84,7 @@ def _decider(installation: Installation) -> Part:
 
 
 def _projector(target: Target, app: ProjectorApp) -> Part:
-    made = (AccountRow, projector.WishedRow, projector.DeliveryRow, projector.WalkRow)
+    made = (AccountRow, projector.WishedRow, projector.DeliveryRow, projector.WalkRow, projector.BreakerRow)
     return Part(
         service=app.service.name,
         store=app.service.store,
@@ -90,7 +92,7 @@ def _projector(target: Target, app: ProjectorApp) -> Part:
         folds={
             "accounts": [folds.accounts],
             "decider": [folds.wished(target)],
-            app.service.name: [folds.deliveries, folds.walks, rosters.shown],
+            app.service.name: [folds.deliveries, folds.walks, folds.breakers, rosters.shown],
         },
         tables=(*made, rosters.Shown),
     )

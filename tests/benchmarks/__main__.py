@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import decider, latency, memory, rebuild
+from tests.benchmarks import decider, latency, memory, projector, rebuild
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_profile
@@ -20,6 +20,7 @@ class Row(StrEnum):
     """A part of the table."""
 
     DECIDER = "decider"
+    PROJECTOR = "projector"
     REBUILD = "rebuild"
     LATENCY = "latency"
     MEMORY = "memory"
@@ -27,16 +28,18 @@ class Row(StrEnum):
 
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
     Row.DECIDER: decider.measure,
+    Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
     Row.LATENCY: latency.measure,
     Row.MEMORY: memory.measure,
 }
 _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
     Row.DECIDER: decider.profiles,
+    Row.PROJECTOR: projector.profiles,
     Row.REBUILD: rebuild.profiles,
     Row.LATENCY: latency.profiles,
 }
-_USUAL = (Row.DECIDER, Row.REBUILD, Row.LATENCY)
+_USUAL = (Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY)
 
 
 def main(

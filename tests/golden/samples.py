@@ -9,6 +9,7 @@ from domain.account import (
     DeletesApproved,
     DeletesRejected,
     ModeSet,
+    RetryRequested,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
@@ -39,6 +40,7 @@ from domain.identity import (
     PortalDriverId,
     Target,
     account_stream,
+    breaker_stream,
     delivery_stream,
     link_stream,
     portal_driver_stream,
@@ -46,7 +48,15 @@ from domain.identity import (
     walk_stream,
 )
 from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
-from domain.report import CallAnswered, TargetDriverGone, TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.report import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    TargetDriverGone,
+    TargetDriverSeen,
+    WalkCompleted,
+    WalkFailed,
+)
 
 _ACCOUNT = AccountId("acme")
 _DRIVER = PortalDriverId("417")
@@ -135,6 +145,10 @@ def _walked(version: int) -> _Fields:
     return {**_origin(version), "originator_id": walk_stream(_ACCOUNT, _TARGET), "target": "driveri", "terms": 3}
 
 
+def _broken(version: int) -> _Fields:
+    return {**_origin(version), "originator_id": breaker_stream(_ACCOUNT, _TARGET), "target": "driveri"}
+
+
 _ALL: tuple[Event, ...] = (
     AccountAdded(
         **{**_of_account(1), "by": "operator", "role": "operator"},
@@ -149,6 +163,7 @@ _ALL: tuple[Event, ...] = (
     DeletesApproved(**_judged(5)),
     DeletesRejected(**_judged(6)),
     SyncTurnedOff(**_of_account(7)),
+    RetryRequested(**_of_account(8), target="driveri", driver="417", reason="invalid"),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),
     DriverMissed(**_of_driver(3)),
@@ -196,6 +211,8 @@ _ALL: tuple[Event, ...] = (
     TargetDriverGone(**_seen(2)),
     WalkCompleted(**_walked(1), drivers=1500),
     WalkFailed(**_walked(2), reason="down", detail="answered 503"),
+    BreakerOpened(**_broken(1), reason="credentials", detail="answered 401"),
+    BreakerClosed(**_broken(2)),
 )
 
 SAMPLES: Mapping[str, Event] = {event.TOPIC: event for event in _ALL}

@@ -119,9 +119,9 @@ class Process:
 class Deployment:
     """Topics of its own, a publisher, and the service that follows them."""
 
-    def __init__(self, servers: str, *, topics: int = 2) -> None:
+    def __init__(self, access: KafkaAccess, *, topics: int = 2) -> None:
         name = uuid4().hex
-        self.access = KafkaAccess(servers=tuple(servers.split(",")))
+        self.access = access
         self.topics = [f"{name}.{number}.v1" for number in range(topics)]
         self.group = f"{name}.service"
         self.database = Database()
@@ -155,9 +155,10 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployed(servers: str, *, topics: int = 2) -> AsyncIterator[Deployment]:
+async def deployed(servers: str | KafkaAccess, *, topics: int = 2) -> AsyncIterator[Deployment]:
     """A deployment whose topics are there."""
-    deployment = Deployment(servers, topics=topics)
+    access = KafkaAccess(servers=tuple(servers.split(","))) if isinstance(servers, str) else servers
+    deployment = Deployment(access, topics=topics)
     await create(deployment.access, deployment.topics, partitions=PARTITIONS, replication=1)
     try:
         yield deployment

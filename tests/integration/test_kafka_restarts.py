@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from adapters.streams import consuming
 from adapters.streams.failures import PublishFailed
 from adapters.streams.relaying import KafkaPublisher
 from tests.contract.stands import fact
@@ -54,6 +55,18 @@ async def test_a_process_ends_soon_though_kafka_is_away(broker: OwnKafka) -> Non
         async with asyncio.timeout(15):
             await process.end()
         assert process.happened[-1] == "revoked 8"
+
+
+async def test_kafka_that_is_away_is_silent(broker: OwnKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_EXCHANGE", "_PATIENCE"):
+        monkeypatch.setattr(consuming, name, 0.2)
+    async with deployed(broker.servers) as deployment, deployment.process() as process, asyncio.timeout(30):
+        await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
+        await asyncio.to_thread(broker.stop)
+        before, at = process.member.silence, asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() - at < 1:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.1)
+        assert process.member.silence >= before + 1
 
 
 async def test_after_a_failure_a_new_publisher_sends_everything_in_order(broker: OwnKafka) -> None:

@@ -7,9 +7,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from adapters.streams.access import KafkaAccess, Security
-from adapters.streams.failures import StreamsFailed
+from adapters.streams.failures import StreamsFailed, StreamsMisconfigured
 from adapters.streams.partitioning import partition_of
 from adapters.streams.topics import check, create, ends
+from domain.storing import Misconfigured
 from tests.contract.stands import fact
 from tests.integration.kafka_members import PARTITIONS, deployed
 from tests.support.servers import Kafka
@@ -65,21 +66,22 @@ async def test_topics_keep_everything_for_ever_and_take_large_records(access: Ka
 async def test_a_topic_with_other_partitions_is_not_made_over(access: KafkaAccess) -> None:
     (topic,) = names(1)
     await create(access, [topic], partitions=3, replication=1)
-    with pytest.raises(StreamsFailed, match=f"topic {topic} has 3 partitions, not 4: .* so set it to 3"):
+    message = f"topic {topic} has 3 partitions, not 4: .* so set DRIVERLINK_KAFKA_PARTITIONS to 3"
+    with pytest.raises(StreamsMisconfigured, match=message):
         await create(access, [topic], partitions=4, replication=1)
     await check(access, [topic], partitions=3)
 
 
 async def test_a_topic_that_cannot_be_made_is_told_with_the_reason(access: KafkaAccess) -> None:
     (topic,) = names(1)
-    with pytest.raises(StreamsFailed, match=rf"topic {topic} cannot be made: .*replication factor of 9"):
+    with pytest.raises(StreamsMisconfigured, match=rf"DRIVERLINK_KAFKA_REPLICATION.*topic {topic}: .*factor of 9"):
         await create(access, [topic], partitions=1, replication=9)
 
 
 async def test_looking_for_a_missing_topic_does_not_make_it(access: KafkaAccess) -> None:
     (topic,) = names(1)
     for _ in range(2):
-        with pytest.raises(StreamsFailed, match=rf"topics are missing: {topic}; run `driverlink topics create`"):
+        with pytest.raises(StreamsMisconfigured, match=rf"topics are missing: {topic}; run `driverlink topics create`"):
             await check(access, [topic], partitions=1)
 
 
@@ -92,19 +94,21 @@ async def test_the_ends_are_the_positions_of_the_last_records(kafka: Kafka) -> N
         assert found == {**empty, (first, partition_of("acme", PARTITIONS)): 2}
 
 
-async def test_a_server_that_is_not_there_is_told() -> None:
+async def test_a_server_that_is_not_there_is_told_with_the_setting_that_names_it() -> None:
     access = KafkaAccess(servers=("127.0.0.1:1",))
-    with pytest.raises(StreamsFailed, match=r"Kafka at 127\.0\.0\.1:1 cannot be used \(plaintext\): .*Connect call"):
+    message = r"Kafka at 127\.0\.0\.1:1 cannot be reached: .*DRIVERLINK_KAFKA_SERVERS.*Connect call failed"
+    with pytest.raises(StreamsFailed, match=message) as failure:
         await check(access, ["any.v1"], partitions=1)
+    assert not isinstance(failure.value, Misconfigured)
 
 
-async def test_a_server_that_is_spoken_to_in_the_wrong_way_is_told_without_the_password(kafka: Kafka) -> None:
+async def test_a_server_that_nobody_logs_in_to_is_told_without_the_password(kafka: Kafka) -> None:
     access = KafkaAccess(
         servers=tuple(kafka.servers.split(",")),
         security=Security.SASL_PLAINTEXT,
         username="decider",
         password="sesame",
     )
-    with pytest.raises(StreamsFailed, match=r"cannot be used \(sasl_plaintext\): .*SaslState") as failure:
+    with pytest.raises(StreamsMisconfigured, match="nobody logs in there: set DRIVERLINK_KAFKA_SECURITY") as failure:
         await check(access, ["any.v1"], partitions=1)
     assert "sesame" not in str(failure.value)

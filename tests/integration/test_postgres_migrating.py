@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +11,7 @@ import pytest
 from adapters.store.connecting import connect
 from adapters.store.migrating import check, migrate
 from adapters.store.postgres import PostgresStore
-from domain.storing import Row, StoreFailed
+from domain.storing import DeadLetter, Misconfigured, Row, StoreFailed
 from services.distributed.wiring import ROWS as SERVICES
 from tests.contract.lasting import at_once
 from tests.contract.stands import ROWS_OF_EVERY_STORE, fact, unit
@@ -38,7 +38,15 @@ class LaterSeat(Row):
 
     number: int
     name: str
-    since: str | None
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedSeat(Seat):
+    """The same, of a version that may know more of each."""
+
+    note: str | None
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +102,19 @@ def test_what_is_missing_is_told_for_each_schema(filled: str) -> None:
     assert line.endswith("run `driverlink database migrate`")
 
 
-@pytest.mark.parametrize("row", [LaterSeat, NamedSeat])
+@pytest.mark.parametrize("row", [LaterSeat, NamedSeat, NotedSeat])
 def test_another_version_of_a_table_is_told(filled: str, row: type[Row]) -> None:
     (line,) = check(filled, "", {"hall": [row]})
     assert "the schema hall lacks tables, or has another version's (seats)" in line
 
 
 def test_a_store_without_its_tables_says_what_to_do(database: str) -> None:
-    with pytest.raises(StoreFailed, match="run `driverlink database migrate`"):
+    with pytest.raises(Misconfigured, match="run `driverlink database migrate`"):
         opened(database)
 
 
 def test_a_store_with_another_version_of_its_tables_says_what_to_do(filled: str) -> None:
-    with pytest.raises(StoreFailed, match=r"another version's \(seats\): run `driverlink database migrate`"):
+    with pytest.raises(Misconfigured, match=r"another version's \(seats\): run `driverlink database migrate`"):
         opened(filled, LaterSeat)
 
 
@@ -125,7 +133,7 @@ def test_an_empty_table_of_another_version_is_made_anew(database: str) -> None:
     migrate(database, "", {"hall": [Seat]})
     migrate(database, "", {"hall": [LaterSeat]})
     with closing(opened(database, LaterSeat)) as store:
-        store.commit(unit(rows=[LaterSeat(number=1, name="ann", since=None)]))
+        store.commit(unit(rows=[LaterSeat(number=1, name="ann", since="1999")]))
 
 
 @pytest.mark.parametrize("row", [LaterSeat, NamedSeat])
@@ -133,6 +141,24 @@ def test_a_table_of_another_version_is_left_alone_while_somebody_is_in_it(filled
     with pytest.raises(StoreFailed, match=r"not empty: hall\.seats"):
         migrate(filled, "", {"hall": [row]}, may_drop=["garden.seats", "hall.dead_letters"])
     assert kept(filled) == ([fact()], [ANN])
+
+
+def test_a_table_gets_columns_that_may_be_none_and_keeps_its_rows(filled: str) -> None:
+    for _ in range(2):
+        migrate(filled, "", {"hall": [NotedSeat]})
+    bob = NotedSeat(number=2, name="bob", note="late", rank=3)
+    with closing(opened(filled, NotedSeat)) as store:
+        store.commit(unit(rows=[bob]))
+        assert store.select(NotedSeat, order_by="number") == [NotedSeat(number=1, name="ann", note=None), bob]
+
+
+def test_dead_letters_of_the_version_before_are_kept_when_it_is_migrated(filled: str) -> None:
+    letters = [row for row in ROWS_OF_EVERY_STORE if isinstance(row, DeadLetter)]
+    with closing(connect(filled, "", "hall")) as connection:
+        connection.execute("ALTER TABLE dead_letters DROP COLUMN key")
+    migrate(filled, "", {"hall": [Seat]})
+    with closing(opened(filled)) as store:
+        assert store.select(DeadLetter) == [replace(letter, key=None) for letter in letters]
 
 
 def test_a_table_that_may_be_dropped_is_made_anew(filled: str) -> None:

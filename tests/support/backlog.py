@@ -11,6 +11,7 @@ from services.control.installation import Installation
 from services.decider.read_models import CatchUp, Look
 from services.distributed.settings import DistributedSettings
 from services.distributed.wiring import to_kafka_access
+from services.projector.breaker import Breakers
 from services.projector.read_models import StartedCall, Task
 from services.projector.walking import Walks
 from services.runtime.clock import utc_now
@@ -90,7 +91,8 @@ class Backlog:
 
 
 def _walks_due(store: Store, target: Target) -> int:
-    return len(Walks(store, target, utc_now, Share()).due())
+    breakers = Breakers(store, target, utc_now, Share())
+    return len(Walks(store, target, utc_now, Share(), breakers).due())
 
 
 def _counted(store: Store, *kinds: type[Row]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from domain import answering, holding
+from domain import answering, holding, releasing
 from domain.account import Mode
 from domain.case import Cause
 from domain.deciding import decide
@@ -101,6 +101,13 @@ class DeciderInMemory:
             self._carry_out(driver, _judging(self.wishes[driver], cause, hold, name, is_approved=is_approved), at)
         self._look_again(at)
 
+    def retry(self, at: datetime) -> None:
+        """A person wants everybody who is parked looked at again."""
+        for driver in sorted(self.links if self.is_ready else ()):
+            wish, cause = self.wishes[driver], self._cause("retry", "1", at)
+            self._carry_out(driver, _retrying(wish, cause), at)
+        self._look_again(at)
+
     def _cause(self, kind: str, ref: str, at: datetime) -> Cause:
         return Cause(at=at, kind=kind, ref=ref, mode=self.mode, terms=self.terms)
 
@@ -139,6 +146,10 @@ class DeciderInMemory:
             deleted=frozenset(driver for driver, when in self._deleted.items() if at - when < WINDOW),
             held=len(self.holds),
         )
+
+
+def _retrying(wish: Wish, cause: Cause) -> Deciding:
+    return lambda link, ledger: releasing.look_again(wish, link, ledger, cause)
 
 
 def _judging(wish: Wish, cause: Cause, hold: int, name: str, *, is_approved: bool) -> Deciding:

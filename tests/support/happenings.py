@@ -132,6 +132,7 @@ ON_THE_WAY = (
     kind(Simulation.wait, hours=(1, 13)),
     kind(Simulation.walk),
     kind(Simulation.judge, is_approved=(True, False)),
+    kind(Simulation.retry),
 )
 """A call starts, takes effect, or is reported; time passes; people decide; the roster is read."""
 

@@ -12,6 +12,7 @@ import httpx
 
 from services.demo.sandboxes import RunningSandboxes
 from services.embedded.folder import DataFolder
+from tests.support.unhurried import UNHURRIED
 
 _DONE_ALREADY = (400, 403, 404, 409)
 
@@ -26,6 +27,7 @@ class Up:
             "DRIVERLINK_DATA": str(data),
             "DRIVERLINK_DRIVERI_URL": targets.driveri,
             "DRIVERLINK_MOTIVE_URL": targets.motive,
+            **{f"DRIVERLINK_{name.upper()}": value for name, value in UNHURRIED.items()},
         }
         self._process: asyncio.subprocess.Process | None = None
 

@@ -79,6 +79,11 @@ class Simulation:
         self.decider.judge(self.decider.holds, self.now, is_approved=is_approved)
         self._follow()
 
+    def retry(self) -> None:
+        """A person wants everybody who is parked looked at again."""
+        self.decider.retry(self.now)
+        self._follow()
+
     def wait(self, hours: float) -> None:
         """Time passes."""
         self.now += timedelta(hours=hours)

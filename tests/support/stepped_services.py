@@ -18,16 +18,16 @@ from domain.storing import Row, Store
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.decider import wiring as decider
-from services.decider.desk import load_links
+from services.decider.loading import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import wiring as projector
 from services.projector.app import MOST_CALLS, ProjectorApp
+from services.projector.calling import Result
 from services.projector.jobs import Driver, Job
-from services.projector.reporting import Result
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
-from services.runtime.service import Bell, Service
+from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
 from tests.support.target_twin import TargetTwin
 
@@ -49,6 +49,7 @@ class SteppedServices:
         *,
         wrapping: Wrapping = lambda _, store: store,
         now: datetime = BEGIN,
+        linger: float = LINGER,
     ) -> None:
         self.now = now
         self.twins = twins
@@ -63,7 +64,7 @@ class SteppedServices:
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
-        self.decider = decider.to_service(self.decider_store, clock=self.clock, bell=bell, share=Share())
+        self.decider = decider.to_service(self.decider_store, clock=self.clock, bell=bell, share=Share(), linger=linger)
         self.projectors = {
             target: projector.to_app(
                 store,
@@ -72,6 +73,8 @@ class SteppedServices:
                 clock=self.clock,
                 bell=bell,
                 share=Share(),
+                pause=self._pause,
+                linger=linger,
             )
             for target, store in self.projector_stores.items()
         }
@@ -192,9 +195,14 @@ class SteppedServices:
         if results:
             self.projectors[target]._reporting.report(results)
 
+    def probe(self, target: Target) -> int:
+        """A projector asks for the accounts whose breakers are open, where it is time; how many it closed."""
+        probing = self.projectors[target]._probing
+        return sum(asyncio.run(probing.probe(account)) for account in probing.due())
+
     def project(self, target: Target) -> int:
         """A projector does everything once; how much there was."""
-        return self.follow(target) + self.walk(target) + self.call(target)
+        return self.follow(target) + self.probe(target) + self.walk(target) + self.call(target)
 
     def run(self) -> None:
         """Everybody works until nothing is left to do now."""
@@ -221,6 +229,9 @@ class SteppedServices:
         """How each link stands."""
         rows = self.decider_store.select(LinkRow, {"target": str(target)}, order_by="driver")
         return {row.driver: row.state for row in rows}
+
+    async def _pause(self, seconds: float) -> None:
+        self.wait(seconds=seconds)
 
     def _connect(self, target: Target, account: AccountId) -> TargetDrivers | Rejected:
         twin = self.twins.get((account, target))

@@ -200,9 +200,16 @@ class DriveriInMemory(TargetInMemory):
 
 
 class MotiveInMemory(TargetInMemory):
-    """Motive: gives its own keys, reads back what it wrote, and has e-mails and external ids once only."""
+    """Motive: gives its own keys, reads back what it wrote, and has e-mails and external ids once only.
+
+    `once` are the fields of which it has each value once only.
+    """
 
     target = Target.MOTIVE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.once = frozenset({"email", "portal_driver_id", "driveri_driver_id"})
 
     def add_by_hand(self, key: Key, profile: Profile) -> None:  # noqa: ARG002 - Motive gives the key
         """Somebody makes a driver, if nobody else has what must be unique."""
@@ -225,7 +232,8 @@ class MotiveInMemory(TargetInMemory):
         return next((each for each in holders if text and each.key != besides), None)
 
     def _create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 - Motive gives the key
-        if holder := self._carrier(profile) or self._holder("email", profile):
+        holders = [self._holder(field, profile) for field in ("portal_driver_id", "email") if field in self.once]
+        if holder := next(filter(None, holders), None):
             return Exists(seen=holder)
         if self._refuses(None, profile, profile):
             return REFUSED
@@ -245,8 +253,7 @@ class MotiveInMemory(TargetInMemory):
         return answer
 
     def _refuses(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> bool:
-        unique = {"email", "portal_driver_id", "driveri_driver_id"} & set(fields)
-        is_taken = any(self._holder(field, profile, key) for field in unique)
+        is_taken = any(self._holder(field, profile, key) for field in self.once & set(fields))
         return is_taken or super()._refuses(key, profile, fields)
 
     def _written(self, before: Profile, profile: Profile, fields: Iterable[str]) -> dict[str, str]:

@@ -22,7 +22,9 @@ class TargetTwin:
 
     `called` names every call and whom it was about, in order; `effects` those that changed something. `touched` is
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
-    many pages a walk fails, and how.
+    many pages a walk fails, and how; `places` is the room that the target says it has, `walks` how often its
+    roster was read, and `blind` why nobody can be looked up; `down` is why no call at all is answered, and whether it
+    takes effect all the same.
     """
 
     def __init__(self, target: Target, *, page: int = 100) -> None:
@@ -31,15 +33,32 @@ class TargetTwin:
         self.effects: list[str] = []
         self.touched: Callable[[str, Moment], None] = lambda _call, _moment: None
         self.breaks_off: tuple[int, CallFailure] | None = None
+        self.places = 1000
+        self.blind: CallFailure | None = None
+        self.down: tuple[Moment, CallFailure] | None = None
+        self.walks = 0
         self._page = page
         self._faults: deque[tuple[Moment, CallFailure]] = deque()
+        self._write_faults: deque[tuple[Moment, CallFailure]] = deque()
 
     def fail_next(self, failure: CallFailure, moment: Moment = "before") -> None:
         """One more of the next calls that write, or look one driver up, fails so."""
         self._faults.append((moment, failure))
 
+    def fail_writes(self, failure: CallFailure, times: int, moment: Moment = "before") -> None:
+        """So many more of the next calls that write fail so; looking somebody up works."""
+        self._write_faults.extend([(moment, failure)] * times)
+
+    def mend(self) -> None:
+        """Nothing fails any more."""
+        self.down = self.blind = self.breaks_off = None
+        self._faults.clear()
+        self._write_faults.clear()
+
     async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
         """The whole roster in pages."""
+        self.walks += 1
+        self._fail_if_down()
         shown = self.drivers.walk()
         for number, start in enumerate(range(0, len(shown) or 1, self._page)):
             self.touched("walk", "before")
@@ -51,8 +70,11 @@ class TargetTwin:
         """The driver of this key, or the one that carries our external id."""
         self.touched("find", "before")
         self.called.append(_named("find", key, profile))
+        self._fail_if_down()
         if self._faults:
             raise TargetFailed(self._faults.popleft()[1])
+        if self.blind:
+            raise TargetFailed(self.blind)
         if key is None and isinstance(self.drivers, MotiveInMemory):
             return self.drivers._carrier(profile)
         return self.drivers.shown(key)
@@ -80,6 +102,18 @@ class TargetTwin:
         """Bring a deleted or deactivated driver back."""
         return self._call(_named("reinstate", key), lambda: self.drivers._reinstate(key, profile))
 
+    async def probe(self) -> None:
+        """Look whether the target answers."""
+        self.touched("probe", "before")
+        self.called.append("probe")
+        self._fail_if_down()
+        if self._faults:
+            raise TargetFailed(self._faults.popleft()[1])
+
+    def room(self) -> int:
+        """How many calls may be under way now."""
+        return self.places
+
     async def close(self) -> None:
         """Nothing is held open."""
 
@@ -91,7 +125,7 @@ class TargetTwin:
     def _call(self, name: str, effect: Callable[[], Answer]) -> Answer:
         self.touched(name, "before")
         self.called.append(name)
-        moment, failure = self._faults.popleft() if self._faults else (None, None)
+        moment, failure = self._fault()
         if failure and moment == "before":
             return failure
         before = dict(self.drivers._drivers)
@@ -100,6 +134,14 @@ class TargetTwin:
             self.effects.append(name)
         self.touched(name, "after")
         return failure or answer
+
+    def _fault(self) -> tuple[Moment, CallFailure | None]:
+        faults = self._faults or self._write_faults
+        return self.down or (faults.popleft() if faults else ("before", None))
+
+    def _fail_if_down(self) -> None:
+        if self.down:
+            raise TargetFailed(self.down[1])
 
 
 def _named(call: str, key: Key | None, profile: Profile | None = None) -> str:

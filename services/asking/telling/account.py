@@ -1,6 +1,14 @@
 """What happened to an account, as far as it concerns its drivers, in one plain sentence each."""
 
-from domain.account import DeletesApproved, DeletesJudged, ModeSet, SyncAllowed, SyncTurnedOff, SyncTurnedOn
+from domain.account import (
+    DeletesApproved,
+    DeletesJudged,
+    ModeSet,
+    RetryRequested,
+    SyncAllowed,
+    SyncTurnedOff,
+    SyncTurnedOn,
+)
 from domain.event import Event
 from services.asking.telling.words import named, person
 
@@ -16,7 +24,15 @@ def told(event: Event) -> str:
             return f"{person(event.by, event.role)} turned Sync Drivers off."
         case ModeSet():
             return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
+        case RetryRequested():
+            return f"{person(event.by, event.role)} asked to look again at {_set_aside(event)}."
     return ""
+
+
+def _set_aside(event: RetryRequested) -> str:
+    who = f"driver {event.driver}, where set aside" if event.driver else "who is set aside"
+    why = f" ({event.reason.replace('_', ' ')})" if event.reason else ""
+    return f"{who}{why} on {named(event.target) if event.target else 'any target'}"
 
 
 def told_in_vain(event: DeletesJudged) -> str:

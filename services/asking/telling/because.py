@@ -9,6 +9,15 @@ from domain.situations import Situation
 from services.asking.telling.past import Past
 from services.asking.telling.words import deleted, keyed, named
 
+_CAUSES: Mapping[str, str] = {
+    "change": "change {ref} of the Portal",
+    "walk": "walk {ref} of {name}'s roster",
+    "answer": "{name}'s answer to decision {ref}",
+    "freed": "{freed} came free",
+    "approval": "the approval of the set {ref}{approver}",
+    "retry": "somebody asked to look at it again (account {ref})",
+    "reached": "{name} answers again",
+}
 _SITUATIONS: Mapping[str, str] = {
     Situation.UNKEYED: "the Portal gives nothing by which {name} could name the driver",
     Situation.CONTESTED: "somebody else has what the wish needs, or several drivers on {name} answer to it",
@@ -66,18 +75,12 @@ def reasons(event: LinkEvent, past: Past) -> tuple[str, ...]:
 
 def _cause(ground: Ground) -> str:
     cause, ref = ground.because.get("cause", ""), ground.because.get("ref", "").removeprefix("decision ")
-    match cause:
-        case "change":
-            return f"Cause: change {ref} of the Portal."
-        case "walk":
-            return f"Cause: walk {ref} of {ground.target}'s roster."
-        case "answer":
-            return f"Cause: {ground.target}'s answer to decision {ref}."
-        case "freed":
-            return f"Cause: {_freed(ground.past)} came free."
-        case "approval":
-            return f"Cause: the approval of the set {ref}{_approver(ground.past)}."
-    return f"Cause: {cause} {ref}".rstrip() + "." if cause else ""
+    if not cause:
+        return ""
+    words = _CAUSES.get(cause, f"{cause} {{ref}}").format(
+        name=ground.target, ref=ref, freed=_freed(ground.past), approver=_approver(ground.past)
+    )
+    return f"Cause: {words.rstrip()}."
 
 
 def _freed(past: Past) -> str:

@@ -28,7 +28,7 @@ from domain.identity import Target
 from domain.situations import Situation
 from services.asking.telling.because import evidence
 from services.asking.telling.past import Past, is_stepping_aside
-from services.asking.telling.words import deleted, field_names, keyed, named
+from services.asking.telling.words import deleted, field_names, is_final, keyed, named
 
 
 @singledispatch
@@ -115,7 +115,9 @@ def _recalled(event: DeleteRecalled, _: Past) -> str:
 
 
 @told.register
-def _parked(event: Parked, _: Past) -> str:
+def _parked(event: Parked, past: Past) -> str:
+    if event.reason == REFUSED and not is_final(past.link.refusal):
+        return f"Set aside until {named(event.target)} answers again, or somebody asks for another try."
     if event.reason == REFUSED:
         return f"Set aside until the Portal states something else: {named(event.target)} would refuse the same again."
     return f"Set aside: {event.detail}."
@@ -146,7 +148,8 @@ def _refused(event: Refused, _: Past) -> str:
     if event.is_correction:
         known = "somebody there has this already" if event.reason == EXISTS else "the driver is not there"
         return f"{name} answered that {known}: what was known of it is corrected."
-    return f"{name} refused ({event.reason.replace('_', ' ')}): {event.detail}."
+    verb = "refused" if is_final(event.reason) else "did not do it"
+    return f"{name} {verb} ({event.reason.replace('_', ' ')}): {event.detail}."
 
 
 @told.register

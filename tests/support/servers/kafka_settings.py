@@ -2,12 +2,13 @@
 
 import base64
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 # Of a broker that is also its own controller; where it listens is added by whoever runs it.
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "BROKER",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
@@ -30,15 +31,40 @@ _SETTINGS = {
 }
 
 
-def kafka_settings(*, broker: str, advertised: str, controller: str, **further: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """A further way into a Kafka: where it listens, as `host:port`, and which of its security protocols it speaks."""
+
+    name: str
+    address: str
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """The doors of a Kafka, the settings that they need, and the options for the program that makes its users."""
+
+    doors: Sequence[Door] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    formatting: Sequence[str] = ()
+
+
+def kafka_settings(
+    *, broker: str, advertised: str, controller: str, guarded: Guarded | None = None, **further: str
+) -> dict[str, str]:
     """Kafka's settings by name, for listeners given as `host:port`.
 
     `further` are settings whose names are written with underscores.
     """
+    guarded = guarded or Guarded()
+    doors = "".join(f",{door.name}://{door.address}" for door in guarded.doors)
+    protocols = "".join(f",{door.name}:{door.protocol}" for door in guarded.doors)
     return {
         **_SETTINGS,
-        "listeners": f"BROKER://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"BROKER://{advertised},CONTROLLER://{controller}",
+        "listeners": f"BROKER://{broker},CONTROLLER://{controller}{doors}",
+        "advertised.listeners": f"BROKER://{advertised},CONTROLLER://{controller}{doors}",
+        "listener.security.protocol.map": f"BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}",
+        **guarded.settings,
         **{name.replace("_", "."): value for name, value in further.items()},
     }
 

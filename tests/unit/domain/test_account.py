@@ -19,6 +19,7 @@ from domain.account import (
     ModeSet,
     NotPermitted,
     Request,
+    RetryRequested,
     Role,
     SyncAllowed,
     SyncTurnedOff,
@@ -131,12 +132,14 @@ def test_both_roles_set_the_mode_of_one_target(person: str) -> None:
 
 
 @pytest.mark.parametrize(("person", "named"), [("eve", "eve"), ("", "nobody")])
-def test_a_stranger_neither_sets_a_mode_nor_judges(person: str, named: str) -> None:
+def test_a_stranger_neither_sets_a_mode_nor_judges_nor_retries(person: str, named: str) -> None:
     asking = Request(by=person, at=AT)
     with pytest.raises(NotPermitted, match=f"{named} is neither the Master User nor the account manager of fleet-1"):
         asking.set_mode(_after(PRO), Target.MOTIVE, Mode.FULL)
     with pytest.raises(NotPermitted, match=named):
         asking.judge(_after(PRO), DeletesApproved, target=Target.MOTIVE, digest="c0ffee", holds=[["jane", 3]])
+    with pytest.raises(NotPermitted, match=named):
+        asking.retry(_after(PRO), target=Target.MOTIVE, driver="", reason="")
 
 
 @pytest.mark.parametrize("verdict", [DeletesApproved, DeletesRejected])
@@ -160,6 +163,18 @@ def test_many_holds_are_judged_in_facts_of_a_bounded_size() -> None:
             _fact(DeletesApproved, 3, "ann", target="motive", digest="c0", holds=holds[MOST_HOLDS:]),
         ],
     )
+
+
+@pytest.mark.parametrize("person", ["max", "ann"])
+@pytest.mark.parametrize(("target", "stored"), [(Target.MOTIVE, "motive"), (None, "")])
+def test_both_roles_ask_for_parked_links_to_be_looked_at_again(person: str, target: Target | None, stored: str) -> None:
+    asked = _fact(RetryRequested, 3, person, target=stored, driver="jane", reason="invalid")
+    after = _scenario(
+        given=[PRO, ON],
+        when=lambda account: Request(by=person, at=AT).retry(account, target=target, driver="jane", reason="invalid"),
+        then=[asked],
+    )
+    assert after.terms == _after(PRO, ON).terms
 
 
 def test_who_has_both_roles_acts_as_master_user() -> None:

@@ -28,12 +28,12 @@ def test_a_row_takes_the_place_of_one_with_the_same_key() -> None:
     assert list(unit.rows.values()) == [BEN, CAT]
 
 
-def test_a_unit_takes_over_another_apart_from_its_position() -> None:
+def test_a_unit_takes_over_another_apart_from_its_positions() -> None:
     event = DRIVERI.fact(DeleteRecalled)
-    unit, other = Unit(), Unit(events=[event], position=Position(name="a/b/0", at=7))
+    unit, other = Unit(), Unit(events=[event], positions=[Position(name="a/b/0", at=7)])
     unit.keep([ANN])
     other.keep([BEN])
     other.remove(Seat, {"number": [2]})
     unit.add(other)
-    assert (unit.events, list(unit.rows.values()), unit.position) == ([event], [BEN], None)
+    assert (unit.events, list(unit.rows.values()), unit.positions) == ([event], [BEN], [])
     assert unit.removed == [(Seat, {"number": [2]})]

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from adapters.store.sqlite import SqliteStore
 from domain.account import Account as AccountState
 from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Request, Tier
 from domain.driver_link import Decision, DeleteDecided, DriverLink
 from domain.event import Event
-from domain.failures import CallFailure
-from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.failures import CallFailure, Reason
+from domain.identity import AccountId, PortalDriverId, Target, breaker_stream, delivery_stream, link_stream
 from domain.ports import Answer
+from domain.report import BreakerClosed, BreakerOpened, CallAnswered, Outcome, ReportEvent
 from domain.storing import Unit
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
@@ -19,16 +21,17 @@ from services.asking.approvals import HeldSet, held
 from services.asking.explaining import Explanation, explain
 from services.asking.standing import Standing
 from services.decider import wiring as decider
-from services.decider.desk import load_links
+from services.decider.loading import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake, StatedDriver
 from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import wiring as projector
+from services.projector.breaker import Breakers
 from services.projector.calling import Withdrawn
 from services.projector.jobs import Job
 from services.projector.read_models import StartedCall, to_order
 from services.projector.reporting import Reporting
-from services.projector.walking import Walk, Walks
+from services.projector.walking import Walk, WalkOrigin, Walks
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
 from services.runtime.service import Bell
 from services.runtime.share import Share
@@ -72,13 +75,17 @@ class Fleet:
 
     def add(self, tier: Tier = Tier.PRO) -> None:
         """The account is known; jane is its Master User, bob its account manager."""
+        self.add_only(tier)
+        self.decide()
+
+    def add_only(self, tier: Tier = Tier.PRO) -> None:
+        """The account was added, and the decider does not know yet."""
         modes = dict.fromkeys(Target, Mode.FULL)
         self._people.add(
             ACME,
             "operator",
             lambda person, known: person.add(known, tier=tier, master_user="jane", account_manager="bob", modes=modes),
         )
-        self.decide()
 
     def ask(self, by: str, asking: Callable[[Request, AccountState], tuple[AccountEvent, ...]]) -> None:
         self._people.ask(ACME, by, asking)
@@ -136,6 +143,34 @@ class Fleet:
         walks.fail(walk, failure)
         self.decide()
 
+    def open_breaker(self, target: Target, reason: Reason, detail: str) -> datetime:
+        """No calls are made to this target from now on; since when."""
+        at = self.now
+        history = breaker_stream(ACME, target)
+        self._report(target, BreakerOpened(**self._origin(target, history), reason=str(reason), detail=detail))
+        return at
+
+    def close_breaker(self, target: Target) -> None:
+        """Calls are made to this target again."""
+        self._report(target, BreakerClosed(**self._origin(target, breaker_stream(ACME, target))))
+
+    def give_up(self, target: Target, decision: Decision, reason: Reason) -> None:
+        """A decision was tried as often as any is, and this target did not carry it out."""
+        history = delivery_stream(ACME, target, PortalDriverId(decision.driver))
+        answered = CallAnswered(
+            **self._origin(target, history),
+            driver=decision.driver,
+            decision=decision.originator_version,
+            outcome=str(Outcome.REFUSED),
+            key=None,
+            active=False,
+            profile={},
+            left=None,
+            reason=str(reason),
+            detail="given up after 6 tries",
+        )
+        self._report(target, answered)
+
     def decide(self) -> None:
         """The decider takes over what there is; no call is made."""
         while self._service.step():
@@ -160,7 +195,7 @@ class Fleet:
         started = Unit()
         started.keep([StartedCall(account=ACME, driver=decision.driver, body=job.answered.to_json())])
         self.reports[target].commit(started)
-        Reporting(self.reports[target], target, self.clock).report([(job, answer)])
+        Reporting(self.reports[target], target, self.clock, self._breakers(target)).report([(job, answer)])
         self.decide()
 
     def judge(self, target: Target, verdict: type[DeletesJudged] = DeletesApproved) -> HeldSet:
@@ -206,11 +241,28 @@ class Fleet:
         entries = self.explain(driver).timeline
         return next(entry.why for entry in entries if (entry.where, entry.version) == (where, version))
 
+    def _origin(self, target: Target, history: UUID) -> WalkOrigin:
+        """The fields that the next report of this history starts with."""
+        return {
+            "originator_id": history,
+            "originator_version": len(self.reports[target].histories([history])[history]) + 1,
+            "at": self.now,
+            "account": ACME,
+            "target": str(target),
+        }
+
+    def _report(self, target: Target, report: ReportEvent) -> None:
+        self.reports[target].commit(Unit(events=[report]))
+        self.decide()
+
+    def _breakers(self, target: Target) -> Breakers:
+        return Breakers(self.reports[target], target, self.clock, Share())
+
     def _walk(self, target: Target) -> tuple[Walks, Walk]:
         terms = self._people.show(ACME).terms.get(target, 0)
         walk = Walk(account=ACME, terms=terms, began=self.now)
         self.later()
-        return Walks(self.reports[target], target, self.clock, Share()), walk
+        return Walks(self.reports[target], target, self.clock, Share(), self._breakers(target)), walk
 
     def _perform(self, target: Target, decision: Decision) -> Answer | Withdrawn:
         if isinstance(decision, DeleteDecided) and decision.key is None:

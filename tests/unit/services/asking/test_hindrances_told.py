@@ -1,7 +1,7 @@
 """What keeps a whole account from moving is told before anything else."""
 
 from domain.account import Mode, Tier
-from domain.failures import Reason, Rejected, Unavailable
+from domain.failures import Reason, Unavailable
 from domain.identity import PortalDriverId, Target
 from services.asking.standing import Standing
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
@@ -112,22 +112,14 @@ def test_a_roster_that_cannot_be_read_is_told_with_the_reason_and_since_when(fle
     fleet.add()
     fleet.state("1", **JANE)
     fleet.turn_on()
-    fleet.fail_walk(DRIVERI, Rejected(reason=Reason.CREDENTIALS, detail="answered 401"))
+    fleet.fail_walk(DRIVERI, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     assert fleet.standing(DRIVERI) == Standing(
         target="driveri",
         state="undecided",
-        sentence="The roster of Driveri cannot be read since 2026-03-01 08:04:00 UTC (credentials: answered 401): "
+        sentence="The roster of Driveri cannot be read since 2026-03-01 08:04:00 UTC (down: answered 503): "
         "nothing is decided. It is tried again by itself.",
-        advice="Check the credentials: `driverlink accounts connect acme driveri`.",
+        advice="",
     )
-
-
-def test_a_target_that_is_down_needs_no_person(fleet: Fleet) -> None:
-    fleet.add()
-    fleet.state("1", **JANE)
-    fleet.turn_on()
-    fleet.fail_walk(DRIVERI, Unavailable(reason=Reason.DOWN, detail="answered 503"))
-    assert fleet.standing(DRIVERI).advice == ""
 
 
 def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> None:
@@ -160,4 +152,46 @@ def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:
     fleet.state("1", **JANE)
     assert fleet.standing(DRIVERI).sentence == (
         "Sync Drivers is off: nothing is decided or sent. As it stood before: Not there: nobody on Driveri is linked."
+    )
+
+
+def test_an_account_that_was_just_added_waits_for_the_services_to_run(fleet: Fleet) -> None:
+    fleet.add_only()
+    fleet.portal.state(ACME, PortalDriverId("1"), JANE, source="export")
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="The services have not taken account acme over yet: nothing is decided before they run.",
+        advice="See that they run: `driverlink up`, or `driverlink serve`.",
+    )
+
+
+def test_a_decision_that_waits_for_a_closed_way_is_told_with_the_reason(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.state("2", **JANE)
+    fleet.open_breaker(DRIVERI, Reason.CREDENTIALS, "answered 401")
+    fleet.state("3", first_name="Jane", ref_id="R3")
+    assert fleet.standing(DRIVERI, "3") == Standing(
+        target="driveri",
+        state="pending",
+        sentence="Not there. Driveri shall get a new driver, DriverID R3. "
+        "No calls are made to Driveri since 2026-03-01 08:09:00 UTC (credentials: answered 401): "
+        "what is decided waits. Whether it answers is tried again by itself.",
+        advice="Check the credentials: `driverlink accounts connect acme driveri`.",
+    )
+    assert fleet.standing(DRIVERI, "1").sentence == "In step: linked to DriverID D1."
+
+
+def test_a_roster_that_waits_for_a_closed_way_is_told_with_the_reason(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.state("1", **JANE)
+    fleet.turn_on()
+    fleet.open_breaker(DRIVERI, Reason.DOWN, "answered 503")
+    assert fleet.standing(DRIVERI) == Standing(
+        target="driveri",
+        state="undecided",
+        sentence="The roster of Driveri is not read yet: nothing is decided. "
+        "No calls are made to Driveri since 2026-03-01 08:03:00 UTC (down: answered 503): "
+        "what is decided waits. Whether it answers is tried again by itself.",
+        advice="",
     )

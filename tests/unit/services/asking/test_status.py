@@ -6,7 +6,7 @@ from domain.account import DeletesRejected
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
 from domain.roster import TargetDriver
-from services.asking import paging
+from services.asking import status as module
 from services.asking.status import TargetStatus, status, strays
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
@@ -30,6 +30,8 @@ def test_an_account_in_step_is_counted(fleet: Fleet) -> None:
         walked_at=walked_at,
         failure="",
         failing_since=None,
+        outage="",
+        stopped_since=None,
         is_catching_up=False,
         in_step=2,
         pending=0,
@@ -67,11 +69,7 @@ def test_decisions_without_an_answer_are_pending(fleet: Fleet) -> None:
     assert (on(fleet, DRIVERI).pending, on(fleet, DRIVERI).in_step) == (1, 1)
 
 
-@pytest.mark.parametrize("page", [1, 500])
-def test_wanted_drivers_without_a_decision_are_counted(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, page: int
-) -> None:
-    monkeypatch.setattr(paging, "_PAGE", page)
+def test_wanted_drivers_without_a_decision_are_counted(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.turn_off()
     fleet.state("3", **JANE)
@@ -107,7 +105,7 @@ def test_a_roster_that_cannot_be_read_says_why_and_since_when(fleet: Fleet) -> N
 def test_strays_are_the_active_drivers_whom_no_link_has(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(paging, "_PAGE", page)
+    monkeypatch.setattr(module, "_PAGE", page)
     for key, active in {"X1": True, "X2": False, "x3": True}.items():
         fleet.targets[DRIVERI].put(TargetDriver(key=Key(key), active=active, profile={}))
     fleet.start("1")
@@ -128,3 +126,12 @@ def test_accounts_that_are_unknown_are_left_out(fleet: Fleet) -> None:
     fleet.add()
     assert status(fleet.decider, ["nobody"]) == []
     assert [each.account for each in status(fleet.decider, ["nobody", "acme"])] == ["acme"]
+
+
+def test_a_target_that_is_not_called_says_why_and_since_when(fleet: Fleet) -> None:
+    fleet.start("1")
+    opened = fleet.open_breaker(MOTIVE, Reason.CREDENTIALS, "answered 401")
+    assert (on(fleet, MOTIVE).outage, on(fleet, MOTIVE).stopped_since) == ("credentials: answered 401", opened)
+    assert (on(fleet, DRIVERI).outage, on(fleet, DRIVERI).stopped_since) == ("", None)
+    fleet.close_breaker(MOTIVE)
+    assert on(fleet, MOTIVE).outage == ""

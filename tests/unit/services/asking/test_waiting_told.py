@@ -92,7 +92,9 @@ def test_a_refusal_is_told_in_the_targets_words(fleet: Fleet) -> None:
         state="parked",
         sentence="Not there, and set aside since 2026-03-01 08:06:00 UTC: "
         "Motive refused it: the <email> is somebody else's.",
-        advice="Correct in the Portal what Motive objects to: the change is tried by itself.",
+        advice="Correct in the Portal what Motive objects to: the change is tried by itself. "
+        "Where nothing is to be corrected any more, have it tried just so: "
+        "`driverlink issues retry acme --driver 1 --as PERSON`.",
     )
     assert fleet.facts("motive")[1:] == [
         "Motive refused (taken elsewhere): the <email> is somebody else's.",
@@ -126,7 +128,10 @@ def test_a_target_that_contradicts_itself_asks_for_a_person(fleet: Fleet) -> Non
         fleet.answer(DRIVERI, decision, Missing(key=Key("D1")) if turn % 2 else Exists(seen=somebody))
     standing = fleet.standing(DRIVERI)
     assert standing.sentence.endswith(": driveri said 5 times in a row that it is not as it had said before.")
-    assert standing.advice == "Look at the driver on Driveri: it is tried again at its next change in the Portal."
+    assert standing.advice == (
+        "Look at the driver on Driveri: it is tried again at its next change in the Portal, "
+        "or by `driverlink issues retry acme --driver 1 --as PERSON`."
+    )
 
 
 def test_a_call_that_is_put_off_is_told_with_the_reason(fleet: Fleet) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 
 from adapters.mapping import new_mapper
+from domain.account import Mode
+from domain.identity import AccountId, Target, walk_stream
+from domain.report import WalkCompleted
 from domain.storing import DeadLetter, Resubmission, Store, Unit
 from services.control.app import to_app
 from services.embedded.settings import EmbeddedSettings
@@ -32,7 +35,7 @@ class ControlStand:
         self._app = to_app(self._installation)
         self.stores = {service.name: service.store for service in self._installation.services}
 
-    async def get(self, path: str, **query: str) -> httpx.Response:
+    async def get(self, path: str, **query: str | list[str]) -> httpx.Response:
         """What the application answers."""
         async with self._client() as client:
             return await client.get(path, params=query)
@@ -56,9 +59,45 @@ class ControlStand:
         """What waits to be taken over again by a service."""
         return self.stores[service].select(Resubmission, order_by="position")
 
-    def step(self) -> None:
-        """Let the decider do what there is to do."""
-        self._installation.decider_service.step()
+    def step(self) -> int:
+        """Let the decider do what there is to do; how much there was."""
+        return self._installation.decider_service.step()
+
+    def walked(self, account: AccountId, target: Target) -> None:
+        """Let the account's roster on this target have been read, and be empty."""
+        completed = WalkCompleted(
+            originator_id=walk_stream(account, target),
+            originator_version=1,
+            at=NOW,
+            account=account,
+            target=str(target),
+            terms=self._installation.accounts.show(account).terms[target],
+            drivers=0,
+        )
+        self.stores[f"projector-{target}"].commit(Unit(events=[completed]))
+
+    async def set_some_aside(self, account: str = "acme") -> None:
+        """Drivers 1 and 2 cannot be named on Driveri, and 3 wants on Motive the e-mail address that 1 has claimed.
+
+        Jane is the account's Master User, bob its account manager.
+        """
+        people = {"master_user": "jane", "account_manager": "bob"}
+        await self.post("/accounts", {"account": account, "tier": "pro", **people})
+        await self.post(f"/accounts/{account}/sync", {"by": "jane", "on": True})
+        self.step()
+        for target in Target:
+            self.walked(AccountId(account), target)
+        for driver, mail in {"1": "a@fleet.test", "2": "b@fleet.test", "3": "a@fleet.test"}.items():
+            ids = {"ref_id": "R3"} if driver == "3" else {}
+            profile = {"first_name": "Jane", "last_name": "Doe", "email": mail, **ids}
+            await self.post(f"/accounts/{account}/changes", {"action": "create", "driver": driver, "profile": profile})
+        while self.step():
+            pass
+
+    async def set_mode(self, account: str, target: Target, mode: Mode) -> None:
+        """Jane says how far it may go, and the decider knows."""
+        await self.post(f"/accounts/{account}/mode", {"by": "jane", "target": target, "mode": mode})
+        self.step()
 
     @property
     def decider(self) -> Store:

@@ -1,6 +1,7 @@
 """Dead letters, as commands ask for them: listed, and shown with all that they say."""
 
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 
@@ -116,6 +117,17 @@ async def test_a_letter_is_shown_with_everything(stand: ControlStand) -> None:
         "sequence": 5,
         "body": {"account": "acme", "profile": {"first_name": "Jane"}},
     }
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [(None, {}), ("", {"key": ""}), (b64encode(b"acme").decode(), {"key": "acme"}), ("/w==", {"key_base64": "/w=="})],
+    ids=["none", "empty", "text", "bytes"],
+)
+async def test_the_key_is_shown_where_there_is_one(stand: ControlStand, key: str | None, shown: Json) -> None:
+    stand.keep(replace(letter(7), key=key))
+    document: Json = (await stand.get("/dead-letters/letter", name=name(7))).json()
+    assert {field: value for field, value in document.items() if field.startswith("key")} == shown
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def take_over(decider: Decider, store: Store, stream: Stream, sizes: Sequence[in
         records = stream.read(store.position(stream.name), size)
         if records:
             unit = decider.on_changes([(each.position, each.event) for each in records if each.event])
-            unit.position = Position(name=stream.name, at=records[-1].position)
+            unit.positions = [Position(name=stream.name, at=records[-1].position)]
             assert store.commit(unit)
     while decider.look_again():
         pass
@@ -147,7 +147,7 @@ def test_the_same_batch_handled_twice_adds_nothing(fleet: SteppedServices) -> No
     events = [(record.position, record.event) for record in stream.read(0, 10) if record.event]
     units = [decider.on_changes(events), decider.on_changes(events)]
     for unit in units:
-        unit.position = Position(name=stream.name, at=events[-1][0])
+        unit.positions = [Position(name=stream.name, at=events[-1][0])]
     assert [store.commit(unit) for unit in units] == [True, False]
     assert len(logged(store)) == len(Target)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -122,3 +123,13 @@ def test_who_cannot_tell_its_progress_is_not_ready() -> None:
         503,
         {"service": "decider", "ready": False, "trouble": "the database cannot be reached"},
     )
+
+
+def test_where_kafka_is_silent_the_figures_are_told_and_not_relied_upon() -> None:
+    health = Health("decider")
+    health.begins(Told(lambda _: replace(progress(taken=7), silence=29.9)))
+    assert answer(health, "/ready")[0] == 200
+    health.begins(Told(lambda _: replace(progress(taken=7), silence=30.2)))
+    status, told = answer(health, "/ready")
+    assert (status, told["taken"], told["silence"]) == (503, 7, 30)
+    assert told["trouble"] == "Kafka has not told for 30 seconds how far the streams go, so behind may be more"

@@ -1,17 +1,20 @@
 """A process that fails begins anew, until it is told to stop or has failed for too long."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from domain.storing import StoreFailed
+from domain.storing import Misconfigured, StoreFailed
 from services.distributed.app import keep_running
 from services.distributed.health import Health, Progress
 from tests.support.travelling_time import run
 
 PATIENCE = 60.0
 DOWN = StoreFailed("the database cannot be reached")
+WRONG = Misconfigured("topics are missing: accounts.v1; run `driverlink topics create`")
 
 
 def progress(*, taken: int = 0, behind: int = 0, sent: int = 0, unsent: int = 0, relaying: bool = False) -> Progress:
@@ -40,11 +43,11 @@ class Attempt:
         return progress()
 
 
-def opening(attempts: Sequence[Attempt | StoreFailed]) -> Callable[[], Attempt]:
+def opening(attempts: Sequence[Attempt | StoreFailed]) -> Callable[[], Coroutine[Any, Any, Attempt]]:
     """Gives one attempt after the other; the last one again and again."""
     left = list(attempts)
 
-    def open_next() -> Attempt:
+    async def open_next() -> Attempt:
         attempt = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(attempt, StoreFailed):
             raise attempt
@@ -97,3 +100,44 @@ def test_what_is_no_trouble_of_stores_ends_at_once() -> None:
 
 def test_who_is_told_to_stop_while_it_waits_ends() -> None:
     assert kept(DOWN, stop_after=10) == 10
+
+
+@pytest.mark.parametrize("attempt", [WRONG, Attempt(1, WRONG)], ids=["opening", "running"])
+def test_what_a_person_has_to_set_up_otherwise_is_not_waited_for(attempt: Attempt | StoreFailed) -> None:
+    with pytest.raises(Misconfigured, match="topics are missing"):
+        kept(DOWN, attempt, Attempt(1_000), stop_after=PATIENCE)
+
+
+def test_of_failures_at_once_the_one_that_waiting_does_not_help_against_counts() -> None:
+    class Both(Attempt):
+        async def run(self, patience: float) -> None:  # noqa: ARG002 - it fails at once
+            raise ExceptionGroup("unhandled errors in a TaskGroup", [DOWN, WRONG])
+
+    with pytest.raises(Misconfigured, match="topics are missing"):
+        kept(Both(0), Attempt(1_000), stop_after=PATIENCE)
+
+
+def test_who_is_told_to_stop_while_it_opens_ends() -> None:
+    async def never() -> Attempt:
+        await asyncio.sleep(1_000)
+        raise AssertionError
+
+    async def keep() -> float:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.call_later(3, stop.set)
+        await keep_running(never, Health("decider"), stop=stop, patience=PATIENCE)
+        return loop.time()
+
+    assert run(keep()) == 3
+
+
+def test_trouble_is_said_once_and_once_more_when_it_is_over() -> None:
+    other = StoreFailed("Kafka cannot be reached")
+    with capture_logs() as logs:
+        kept(*[DOWN] * 5, Attempt(1, DOWN), other, DOWN, Attempt(100), stop_after=PATIENCE)
+    assert [(each["event"], each["trouble"]) for each in logs] == [
+        ("process begins anew", str(DOWN)),
+        ("process begins anew", str(other)),
+        ("process begins anew", str(DOWN)),
+        ("trouble is over", str(DOWN)),
+    ]

@@ -124,7 +124,7 @@ async def look_only(stand: Stand) -> None:
 
 
 def test_a_stream_goes_on_from_the_stored_position(stand: Stand) -> None:
-    stand.store.commit(Unit(position=Position(name=f"1/{CHANGES}/3", at=42)))
+    stand.store.commit(Unit(positions=[Position(name=f"1/{CHANGES}/3", at=42)]))
     assert stand.assign(3) == {f"1/{ACCOUNTS}/3": 0, f"1/{CHANGES}/3": 42}
 
 

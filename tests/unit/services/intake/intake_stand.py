@@ -23,6 +23,15 @@ class IntakeStand:
         self.intake = Intake(self.store, self._next_minute)
         self._now = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
+    @property
+    def now(self) -> datetime:
+        """What the clock said last."""
+        return self._now
+
+    def wait(self, time: timedelta) -> None:
+        """Let so much time pass."""
+        self._now += time
+
     def take(self, *drivers: StatedDriver, snapshot: str | None = None) -> Taken:
         """Take over a list, or a part of a snapshot."""
         return self.intake.take_list(ACCOUNT, drivers, source=SOURCE, snapshot=snapshot)

@@ -1,12 +1,16 @@
 """When absence from a list means anything: only in complete ones, and only the second time in a row."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from domain.identity import AccountId, PortalDriverId
 from services.intake.handlers import SnapshotRefused, StatedDriver
 from services.intake.read_models import SnapshotDriver
+from services.intake.snapshots import Forgetting, new_snapshot
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line
 
+NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 EMPTY = "the list shows no driver at all; an empty list never deletes anybody"
 
 
@@ -134,6 +138,56 @@ def test_a_snapshot_that_was_never_finished_counts_for_nothing(fleet: IntakeStan
     assert fleet.take_snapshot("s2", JANE, BOB) == {"DriverMissed": 1}
     fleet.take(JANE, snapshot="killed again")
     assert news(fleet) == ["DriverMissed 419"]
+
+
+def test_what_a_killed_import_leaves_is_forgotten_and_what_goes_on_is_not(fleet: IntakeStand) -> None:
+    killed = new_snapshot(fleet.now)
+    fleet.take(JANE, snapshot=killed)
+    fleet.wait(timedelta(days=2))
+    going_on = new_snapshot(fleet.now)
+    fleet.take(BOB, snapshot=going_on)
+    assert fleet.intake.forget_unfinished_snapshots() == 1
+    assert [(row.snapshot, row.driver) for row in fleet.store.select(SnapshotDriver)] == [(going_on, "418")]
+    assert fleet.intake.forget_unfinished_snapshots() == 0
+    fleet.take(JANE, EVE, snapshot=going_on)
+    assert fleet.finish(going_on) == {}
+
+
+def test_what_may_be_forgotten_by_now_does_not_count_as_the_whole(fleet: IntakeStand) -> None:
+    snapshot = new_snapshot(fleet.now)
+    fleet.take(JANE, snapshot=snapshot)
+    fleet.wait(timedelta(days=1))
+    for go_on in (lambda: fleet.take(BOB, snapshot=snapshot), lambda: fleet.finish(snapshot)):
+        with pytest.raises(SnapshotRefused, match="more than 24 hours: import it again from the beginning"):
+            go_on()
+    assert news(fleet) == []
+
+
+def test_nothing_is_forgotten_as_long_as_it_may_go_on(fleet: IntakeStand) -> None:
+    snapshot = new_snapshot(fleet.now)
+    fleet.take(JANE, BOB, snapshot=snapshot)
+    fleet.wait(timedelta(hours=23))
+    fleet.intake.forget_unfinished_snapshots()
+    fleet.take(EVE, snapshot=snapshot)
+    assert fleet.finish(snapshot) == {}
+
+
+def test_no_two_snapshots_have_the_same_name(fleet: IntakeStand) -> None:
+    assert new_snapshot(fleet.now) != new_snapshot(fleet.now)
+
+
+def test_it_is_looked_now_and_then_for_what_can_be_forgotten() -> None:
+    moments = [NOW, NOW + timedelta(minutes=59), NOW + timedelta(hours=1), NOW + timedelta(minutes=61)]
+    looks: list[int] = []
+
+    class Forgetful:
+        def forget_unfinished_snapshots(self) -> int:
+            looks.append(1)
+            return 3
+
+    chore = Forgetting(Forgetful(), iter(moments).__next__)
+    assert [chore() for _ in moments] == [3, 0, 3, 0]
+    assert len(looks) == 2
 
 
 def test_two_snapshots_at_once_do_not_disturb_each_other(fleet: IntakeStand) -> None:

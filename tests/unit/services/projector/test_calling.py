@@ -1,6 +1,7 @@
 """Each effect happens once: a start is stored before its call, its answer after it, and a lost answer is looked up."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,6 +16,8 @@ from domain.driver_link import (
 )
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
+from domain.report import CallAnswered
+from domain.retrying import LADDER
 from domain.roster import TargetDriver
 from services.projector.read_models import StartedCall, Task
 from tests.support.stepped_services import ACME, SteppedServices
@@ -22,6 +25,8 @@ from tests.unit.services.projector.sayings import JANE, answered, effects, repor
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="the target is down")
 NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
+NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobody is there")
+LIMITED = Unavailable(reason=Reason.LIMITED, detail="answered 429")
 D1 = TargetDriver(key=Key("D1"), active=True, profile={"first_name": "Jan", "last_name": "Doe"})
 NOTHING = {"started": 0, "tasks": 0, "open": 1}
 
@@ -89,14 +94,49 @@ def test_a_write_of_what_cannot_be_read_back_is_said_again(fleet: SteppedService
     again.close()
 
 
-def test_a_lost_answer_is_looked_up_before_any_second_try(fleet: SteppedServices) -> None:
+def test_a_lost_answer_is_looked_up_at_once_and_settles_the_call(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].fail_next(NO_ANSWER, "after")
     say(fleet, CreateDecided)
     fleet.call(Target.DRIVERI)
-    fleet.wait(seconds=10)
-    fleet.call(Target.DRIVERI)
     assert fleet.twins[ACME, Target.DRIVERI].called == ["create D1", "find D1"]
-    assert answered(fleet) == [("p1", 1, "deferred"), ("p1", 1, "confirmed")]
+    assert answered(fleet) == [("p1", 1, "confirmed")]
+
+
+@pytest.mark.parametrize("failure", [NO_ANSWER, NOT_EFFECTIVE])
+def test_what_had_no_effect_is_tried_twice_again_at_once_never_without_a_look_up(
+    fleet: SteppedServices, failure: Unavailable | Rejected
+) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    say(fleet, CreateDecided)
+    twin.fail_writes(failure, 3)
+    began = fleet.now
+    fleet.call(Target.DRIVERI)
+    assert twin.called == ["create D1", "find D1", "create D1", "find D1", "create D1"]
+    assert timedelta(seconds=2.5) < fleet.now - began < timedelta(seconds=5)
+    assert answered(fleet) == [("p1", 1, "deferred")]
+    fleet.wait(minutes=6)
+    fleet.call(Target.DRIVERI)
+    assert twin.called[5:] == ["find D1", "create D1"]
+    assert twin.effects == ["create D1"]
+    assert waiting(fleet) == NOTHING
+
+
+def test_a_second_try_is_not_made_once_sync_is_off(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    twin.fail_writes(NO_ANSWER, 1)
+    say(fleet, CreateDecided)
+
+    def turn_off(call: str, _moment: str) -> None:
+        if call == "create D1":
+            fleet.turn_off()
+            fleet.follow(Target.DRIVERI)
+
+    twin.touched = turn_off
+    fleet.call(Target.DRIVERI)
+    assert twin.called == ["create D1", "find D1"]
+    assert answered(fleet) == []
+    fleet.call(Target.DRIVERI)
+    assert waiting(fleet) == NOTHING
 
 
 def test_a_look_up_that_fails_is_tried_again_and_the_call_is_not_made(fleet: SteppedServices) -> None:
@@ -104,23 +144,70 @@ def test_a_look_up_that_fails_is_tried_again_and_the_call_is_not_made(fleet: Ste
     twin.fail_next(NO_ANSWER, "after")
     twin.fail_next(DOWN)
     say(fleet, CreateDecided)
-    for _ in range(3):
+    for _ in range(2):
         fleet.call(Target.DRIVERI)
-        fleet.wait(seconds=10)
+        fleet.wait(minutes=6)
     assert twin.called == ["create D1", "find D1", "find D1"]
     assert effects(fleet) == ["create D1"]
     assert waiting(fleet) == NOTHING
 
 
-def test_a_created_driver_that_differs_is_reported_as_there(fleet: SteppedServices) -> None:
-    fleet.twins[ACME, Target.DRIVERI].fail_next(NO_ANSWER)
+@pytest.mark.parametrize("failure", [DOWN, Rejected(reason=Reason.CREDENTIALS, detail="401")])
+def test_a_second_try_that_fails_leaves_open_what_became_of_the_first(
+    fleet: SteppedServices, failure: Unavailable | Rejected
+) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
     say(fleet, CreateDecided)
+    twin.fail_writes(NO_ANSWER, 1)
+    twin.fail_writes(failure, 1)
     fleet.call(Target.DRIVERI)
-    shows(fleet, D1)
-    fleet.wait(seconds=10)
+    assert waiting(fleet)["started"] == 1
+    shows(fleet, replace(D1, profile=JANE))
+    fleet.wait(minutes=6)
+    fleet.probe(Target.DRIVERI)
     fleet.call(Target.DRIVERI)
-    assert answered(fleet)[-1] == ("p1", 1, "exists")
     assert effects(fleet) == []
+    assert answered(fleet)[-1] == ("p1", 1, "confirmed")
+
+
+def test_a_created_driver_that_differs_is_reported_as_there(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    twin.fail_writes(NO_ANSWER, 1)
+    say(fleet, CreateDecided)
+    shows(fleet, D1)
+    fleet.call(Target.DRIVERI)
+    assert answered(fleet) == [("p1", 1, "exists")]
+    assert effects(fleet) == []
+
+
+def test_a_rename_that_was_superseded_still_tells_the_link_its_key(fleet: SteppedServices) -> None:
+    shows(fleet, D1)
+    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI))
+    shows(fleet, TargetDriver(key=Key("D2"), active=True, profile={"first_name": "JANE", "last_name": "DOE"}))
+    say(fleet, RenameDecided, key="D1", wished_key="D3")
+    again = fleet.reopened()
+    again.call(Target.DRIVERI)
+    (report,) = reported(again)
+    assert isinstance(report, CallAnswered)
+    assert (report.decision, report.outcome, report.key, report.left) == (1, "confirmed", "D2", "D1")
+    assert again.call(Target.DRIVERI) == 0
+    again.close()
+
+
+def test_a_superseded_rename_that_had_no_effect_is_forgotten(fleet: SteppedServices) -> None:
+    shows(fleet, D1)
+    shows(fleet, replace(D1, key=Key("D2")))
+    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    fleet.start(Target.DRIVERI)
+    say(fleet, RenameDecided, key="D1", wished_key="D3")
+    again = fleet.reopened()
+    again.call(Target.DRIVERI)
+    assert answered(again) == []
+    again.call(Target.DRIVERI)
+    assert effects(again) == ["rename D1"]
+    assert answered(again) == [("p1", 2, "confirmed")]
+    again.close()
 
 
 def test_a_started_call_that_nobody_wants_any_more_is_only_looked_up(fleet: SteppedServices) -> None:
@@ -148,23 +235,63 @@ def test_the_outcome_of_a_started_call_is_reported_even_when_sync_is_off(fleet: 
     again.close()
 
 
-def test_a_put_off_call_is_tried_again_later_and_later_and_reported_once(fleet: SteppedServices) -> None:
-    for _ in range(4):
-        fleet.twins[ACME, Target.DRIVERI].fail_next(DOWN)
+def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet: SteppedServices) -> None:
+    fleet.twins[ACME, Target.DRIVERI].fail_writes(DOWN, 6)
     say(fleet, CreateDecided)
-    delays = []
-    for _ in range(4):
-        before = fleet.now
-        assert fleet.call(Target.DRIVERI) == 1
-        (task,) = fleet.projector_stores[Target.DRIVERI].select(Task)
-        delays.append(task.not_before)
-        assert fleet.call(Target.DRIVERI) == 0
-        while fleet.now.isoformat() < task.not_before:
-            fleet.wait(seconds=1)
-        assert fleet.now > before
-    assert delays == sorted(set(delays))
+    again, waits = fleet, []
+    for _ in LADDER:
+        assert again.call(Target.DRIVERI) == 1
+        (task,) = again.projector_stores[Target.DRIVERI].select(Task)
+        waits.append((datetime.fromisoformat(task.not_before) - again.now).total_seconds())
+        again.wait(seconds=waits[-1] - 10)
+        again = again.reopened()
+        assert again.call(Target.DRIVERI) == 0
+        again.wait(seconds=10)
+    assert answered(again) == [("p1", 1, "deferred")]
+    assert all(least <= wait + 5 and wait <= 1.1 * least for wait, least in zip(waits, LADDER, strict=True))
+    assert again.call(Target.DRIVERI) == 1
+    *_, given_up = reported(again)
+    assert isinstance(given_up, CallAnswered)
+    assert (given_up.outcome, given_up.reason) == ("refused", "down")
+    assert given_up.detail == "given up after 6 tries: the target is down"
+    assert waiting(again) == NOTHING
+    again.close()
+
+
+def test_what_was_given_up_with_an_open_end_is_looked_up_before_it_is_tried_anew(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    twin.fail_writes(NO_ANSWER, 3 * (len(LADDER) + 1))
+    say(fleet, CreateDecided)
+    for _ in range(len(LADDER) + 1):
+        fleet.call(Target.DRIVERI)
+        fleet.wait(hours=27)
+    assert [outcome for _, _, outcome in answered(fleet)] == ["deferred", "refused"]
+    shows(fleet, replace(D1, profile=JANE))
+    say(fleet, CreateDecided, answers=1)
+    twin.called.clear()
+    fleet.call(Target.DRIVERI)
+    assert twin.called == ["find D1"]
+    assert answered(fleet)[-1] == ("p1", 1, "confirmed")
+
+
+def test_a_later_wish_begins_the_ladder_anew(fleet: SteppedServices) -> None:
+    fleet.twins[ACME, Target.DRIVERI].fail_writes(DOWN, 1)
+    say(fleet, CreateDecided)
+    fleet.call(Target.DRIVERI)
+    say(fleet, CreateDecided, profile={**JANE, "last_name": "Roe"})
     assert fleet.call(Target.DRIVERI) == 1
-    assert answered(fleet) == [("p1", 1, "deferred"), ("p1", 1, "confirmed")]
+    assert answered(fleet) == [("p1", 1, "deferred"), ("p1", 2, "confirmed")]
+
+
+def test_a_limit_is_no_news_and_no_step_of_the_ladder(fleet: SteppedServices) -> None:
+    fleet.twins[ACME, Target.DRIVERI].fail_writes(LIMITED, 1)
+    say(fleet, CreateDecided)
+    fleet.call(Target.DRIVERI)
+    assert answered(fleet) == []
+    assert [task.deferred for task in fleet.projector_stores[Target.DRIVERI].select(Task)] == [0]
+    fleet.wait(seconds=1)
+    fleet.call(Target.DRIVERI)
+    assert answered(fleet) == [("p1", 1, "confirmed")]
 
 
 def test_the_target_says_itself_when_to_come_back(fleet: SteppedServices) -> None:

@@ -95,6 +95,8 @@ def test_a_failure_is_reported_once_and_again_when_it_is_another(fleet: SteppedS
         twin.breaks_off = 0, failure
         fleet.walk(Target.DRIVERI)
         fleet.walk(Target.DRIVERI)
+        fleet.wait(seconds=10)
+        fleet.probe(Target.DRIVERI)
     failed = [event.reason for event in reported(fleet) if isinstance(event, WalkFailed)]
     assert failed == ["down", "credentials", "down"]
 

@@ -17,8 +17,8 @@ from domain.identity import Key, Target
 from domain.roster import TargetDriver
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
+from services.projector.calling import Result
 from services.projector.jobs import Job
-from services.projector.reporting import Result
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.unit.services.rebuilding.rebuilt import checked
 

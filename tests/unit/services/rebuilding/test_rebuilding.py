@@ -25,9 +25,9 @@ R = TypeVar("R", bound=Row)
 
 WORK: dict[str, tuple[type[Row], ...]] = {
     "intake": (SnapshotDriver, DeadLetter),
-    "decider": (decider.Look, decider.CatchUp, DeadLetter),
-    "projector-driveri": (projector.Task, projector.StartedCall, DeadLetter),
-    "projector-motive": (projector.Task, projector.StartedCall, DeadLetter),
+    "decider": (decider.Look, decider.CatchUp, decider.Retry, DeadLetter),
+    "projector-driveri": (projector.Task, projector.StartedCall, projector.Probe, DeadLetter),
+    "projector-motive": (projector.Task, projector.StartedCall, projector.Probe, DeadLetter),
 }
 
 
@@ -82,6 +82,7 @@ def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
 
 def test_lost_read_models_come_back(folder: Path) -> None:
     before = tables(folder)
+    assert before["decider", "outages"]
     with opened(folder) as embedded:
         for part in parts(embedded):
             part.store.replace({model.row: () for model in part.models})

@@ -1,0 +1,103 @@
+"""`driverlink issues`: what is wrong now, and drivers who shall be looked at again."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from domain.identity import Target
+from services.cli.printing import out, print_json, print_note, print_table
+from services.cli.reaching import Services
+from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
+
+issues = typer.Typer(help="Problems that are open now: each is gone from here when it is over.", no_args_is_help=True)
+
+Json = dict[str, Any]
+
+TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Only for this reason, as `list` prints it.")]
+
+
+@issues.command("list")
+def list_all(
+    account: Annotated[
+        str | None, typer.Argument(metavar="ACCOUNT", help="Only this account; all unless named.", show_default=False)
+    ] = None,
+    *,
+    target: TargetOption = None,
+    reason: ReasonOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List drivers who are set aside, targets that are not called at present, and rosters that cannot be read.
+
+    One line for each, by account, target and driver; where no driver is named, the account's drivers are all concerned.
+    """
+    found = ask(data, lambda services: _all(services, {"account": account, "target": target, "reason": reason}))
+    counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))
+    if as_json:
+        print_json({"issues": found, "counts": counts})
+        return
+    if not found:
+        print_note("no open issues")
+        return
+    columns = ("account", "target", "driver", "problem", "reason", "since", "detail")
+    print_table(columns, [_row(issue, columns) for issue in found])
+    out.print(f"{len(found)} open: {_listed(counts)}", markup=False)
+
+
+@issues.command()
+def retry(
+    account: AccountArgument,
+    person: PersonOption,
+    *,
+    target: TargetOption = None,
+    driver: Annotated[
+        str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
+    ] = None,
+    reason: ReasonOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Whatever the reason.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look again at drivers who are set aside, and say at how many.
+
+    What a target refused is tried once more; whoever waits for something else, such as another driver's id, is looked
+    at. Whose problem is over goes on, anybody else is set aside again. Refused when nobody is set aside like that.
+    """
+    if every and reason is not None:
+        raise typer.BadParameter("give either --reason or --all")
+    if not every and reason is None and driver is None:
+        raise typer.BadParameter("say who: by --reason, by --driver, or --all")
+    body = {"by": person, "target": target, "driver": driver, "reason": reason}
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/retry", body))
+    if as_json:
+        print_json(answer)
+        return
+    out.print(f"looking again at {_links(answer['links'])} of {account}: {_listed(answer['targets'])}", markup=False)
+    for name, sentence in answer["left_out"].items():
+        print_note(f"not on {name}: {sentence}")
+
+
+async def _all(services: Services, wanted: Mapping[str, str | None]) -> list[Json]:
+    found: list[Json] = []
+    behind: Mapping[str, list[str]] | None = {}
+    while behind is not None:
+        page = await services.get("/issues", **wanted, **behind)
+        found += page["issues"]
+        behind = page["next"]
+    return found
+
+
+def _row(issue: Json, columns: Sequence[str]) -> list[str]:
+    shown = {**issue, "since": issue["since"][:19].replace("T", " ")}
+    return [shown[column] for column in columns]
+
+
+def _links(count: int) -> str:
+    return f"{count} parked {'link' if count == 1 else 'links'}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

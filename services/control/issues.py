@@ -1,0 +1,125 @@
+"""The problems that are open now, and people who want what is set aside to be looked at again."""
+
+from collections.abc import Mapping
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from domain.account import Account, AccountEvent
+from domain.account import Request as Person
+from domain.identity import Target
+from services.accounts.handlers import Asking
+from services.asking.finding import find_drivers
+from services.asking.issues import REASONS, Place, Wanted, count_parked, open_issues
+from services.asking.readiness import Hindrance, readiness_of
+from services.control.installation import Installation
+from services.control.messages import Malformed, Retry, received
+from services.intake.handlers import UnknownDriver
+
+_PAGE = 500
+"""Issues that one request tells of, so that a long list keeps nobody waiting."""
+
+Counts = Mapping[Target, int]
+Hindrances = Mapping[Target, Hindrance]
+
+
+class NothingToRetry(Exception):
+    """Nothing can be looked at again; the message says why, and what would help."""
+
+
+class IssueRoutes:
+    """`/issues`, and what is asked for because of them."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._accounts = installation.accounts
+        self._accounts_service = installation.accounts_service
+        self._decider = installation.decider_service
+
+    def routes(self) -> list[Route]:
+        """Where these questions are asked."""
+        return [
+            Route("/issues", self._list, methods=["GET"]),
+            Route("/accounts/{account}/retry", self._retry, methods=["POST"]),
+        ]
+
+    async def _list(self, request: Request) -> Response:
+        query = request.query_params
+        wanted = _wanted(query.get("account"), query.get("target"), query.get("reason"))
+        if wanted.account is not None:
+            await self._accounts_service.call(self._accounts.show, wanted.account)
+        found = await self._decider.call(open_issues, self._decider.store, wanted, _behind(query), _PAGE)
+        last = found[-1] if len(found) == _PAGE else None
+        behind = {"after": [last.account, last.target, last.driver]} if last else None
+        return JSONResponse({"issues": [issue.to_json() for issue in found], "next": behind})
+
+    async def _retry(self, request: Request) -> Response:
+        name, asked = request.path_params["account"], await received(request, Retry)
+        wanted = _wanted(name, asked.target, asked.reason)
+        account = await self._accounts_service.call(self._accounts.show, name)
+        account.role_of(asked.by)
+        driver = await self._named(name, asked.driver) if asked.driver else ""
+        counts, hindrances = await self._decider.call(self._matching, wanted, driver)
+        _check(name, counts, hindrances)
+        await self._accounts_service.call_again(
+            self._accounts.ask, name, asked.by, _retrying(asked.target, driver, asked.reason or "")
+        )
+        self._accounts_service.ring()
+        return JSONResponse(_to_json(name, counts, hindrances))
+
+    async def _named(self, account: str, text: str) -> str:
+        """The portal driver id of the driver that a person means. Raises `UnknownDriver`, `Malformed`."""
+        found = await self._decider.call(find_drivers, self._decider.store, account, text)
+        if not found:
+            raise UnknownDriver(f"there is no driver {text} in account {account}")
+        if len(found) > 1:
+            drivers = ", ".join(each.driver for each in found)
+            raise Malformed(f"{text} may be any of these, ask again with the Portal's id: {drivers}")
+        return found[0].driver
+
+    def _matching(self, wanted: Wanted, driver: str) -> tuple[Counts, Hindrances]:
+        """How many links match on each target, and on which of these nothing is decided now."""
+        store = self._decider.store
+        counts, readiness = count_parked(store, wanted, driver), readiness_of(store, wanted.account or "")
+        hindrances = {target: readiness[target].hindrance() for target in counts}
+        return counts, {target: hindrance for target, hindrance in hindrances.items() if hindrance}
+
+
+def _wanted(account: str | None, target: str | None, reason: str | None) -> Wanted:
+    if target is not None and target not in list(Target):
+        raise Malformed(f"there is no target {target!r}; there are: {', '.join(Target)}")
+    if reason is not None and reason not in REASONS:
+        raise Malformed(f"there is no reason {reason!r}; there are: {', '.join(REASONS)}")
+    return Wanted(account=account, target=Target(target) if target else None, reason=reason)
+
+
+def _behind(query: QueryParams) -> Place | None:
+    after = query.getlist("after")
+    if not after:
+        return None
+    if len(after) != len(Place.__slots__):
+        raise Malformed("after names an account, a target and a driver")
+    return Place(*after)
+
+
+def _check(name: str, counts: Counts, hindrances: Hindrances) -> None:
+    """Raise `NothingToRetry` unless some link can be looked at again now."""
+    if not counts:
+        raise NothingToRetry(f"nothing of {name} is set aside like that; see `driverlink issues list {name}`")
+    if hindrances.keys() == counts.keys():
+        hindrance = next(iter(hindrances.values()))
+        raise NothingToRetry(f"{hindrance.sentence} {hindrance.advice}".rstrip())
+
+
+def _retrying(target: Target | None, driver: str, reason: str) -> Asking:
+    def retry(person: Person, account: Account) -> tuple[AccountEvent, ...]:
+        return person.retry(account, target=target, driver=driver, reason=reason)
+
+    return retry
+
+
+def _to_json(name: str, counts: Counts, hindrances: Hindrances) -> dict[str, object]:
+    looked_at = {str(target): links for target, links in counts.items() if target not in hindrances}
+    left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items()}
+    return {"account": name, "links": sum(looked_at.values()), "targets": looked_at, "left_out": left_out}

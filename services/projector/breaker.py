@@ -1,0 +1,249 @@
+"""Breakers: no calls for an account that cannot get through to the target, until a probe is answered."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypedDict
+from uuid import UUID
+
+import structlog
+
+from domain.account import Account, Mode
+from domain.failures import CLASSES, SILENT, CallFailure, FailureClass, Reason, Unavailable
+from domain.identity import AccountId, Target, breaker_stream
+from domain.report import BreakerClosed, BreakerOpened
+from domain.retrying import MOST_TRIES, spread
+from domain.storing import Store, StoreConflict, Unit
+from services.accounts.read_models import accounts_of
+from services.projector.known import breaker_after, unbroken
+from services.projector.read_models import BreakerRow, Probe, Task
+from services.runtime.clock import Clock
+from services.runtime.share import Share
+
+RUN = 5
+"""So many drivers, or walks, without an answer, and nobody with one between them, open a breaker."""
+
+FIRST_PROBE, LONGEST_PROBE = 5.0, 300.0
+"""Seconds until an open breaker's target is asked whether it answers, doubling."""
+
+_MOST_DOUBLINGS = 6
+
+_log = structlog.get_logger()
+
+
+class BreakerOrigin(TypedDict):
+    """The fields that every report of a breaker starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """How a call ended, as far as it tells of the account: `subject` is whom or what it was about.
+
+    Without a failure, or with one that only a working target gives, the account got through.
+    """
+
+    account: AccountId
+    subject: str
+    failure: CallFailure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An account whose breaker is open, why, and the probe that is to come."""
+
+    breaker: BreakerRow
+    probe: Probe
+
+    @property
+    def is_about_access(self) -> bool:
+        """Whether other credentials can close it."""
+        return CLASSES[Reason(self.breaker.reason)] is FailureClass.ACCESS
+
+
+class Breakers:
+    """The breakers of one target's accounts.
+
+    Rows tell which are open. The run of failures of the others is only kept in memory: whoever starts anew counts anew.
+    """
+
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
+        self._store = store
+        self._target = target
+        self._clock = clock
+        self._share = share
+        self._runs: dict[AccountId, set[str]] = {}
+        self._open: frozenset[str] | None = None
+
+    def are_open(self) -> frozenset[str]:
+        """The accounts for which no call is made."""
+        if self._open is None:
+            self._open = frozenset(row.account for row in self._store.select(BreakerRow, {"is_open": True}))
+        return self._open
+
+    def look_anew(self) -> None:
+        """Somebody else may have stored other breakers meanwhile."""
+        self._open = None
+
+    def heed(self, unit: Unit, signs: Sequence[Sign]) -> None:
+        """Put into the unit what follows from how some calls ended."""
+        through = {sign.account for sign in signs if _is_through(sign)}
+        for account in through:
+            self._runs.pop(account, None)
+        opening = self._opening(sign for sign in signs if not _is_through(sign))
+        touched = through | opening.keys()
+        probes = self._probes({"account": sorted(touched)}) if touched else {}
+        for account in through - opening.keys():
+            if account in probes and not probes[account].is_waiting:
+                unit.remove(Probe, {"account": account})
+        for row in self._rows(opening):
+            self._open_for(unit, row, opening[AccountId(row.account)], probes.get(row.account))
+
+    def waiting(self) -> list[Waiting]:
+        """The open breakers of our share, but for accounts that want nothing of the target now."""
+        probes = self._probes({"is_waiting": True})
+        accounts = accounts_of(self._store, probes)
+        names = [AccountId(name) for name in sorted(probes) if self._share.has(name) and self._is_on(accounts, name)]
+        return [Waiting(breaker=row, probe=probes[row.account]) for row in self._rows(names) if row.is_open]
+
+    def probed(self, account: AccountId, failure: CallFailure | None) -> bool:
+        """Close the breaker, or put the next probe off if this one failed; whether it was closed.
+
+        Raises `StoreConflict` when the account has gone to another process meanwhile.
+        """
+        if not self._share.has(account):
+            raise StoreConflict(f"account {account} is another process's now")
+        (row,), probe = self._rows([account]), self._probes({"account": account}).get(account)
+        unit = Unit()
+        if failure is None:
+            self._close(unit, row, probe)
+        elif row.is_open and probe:
+            self._put_off(unit, row, probe, failure)
+        self._store.commit(unit)
+        return failure is None
+
+    def _opening(self, failing: Iterable[Sign]) -> Mapping[AccountId, CallFailure]:
+        """The accounts whose breakers have to be open now, and why."""
+        opening: dict[AccountId, CallFailure] = {}
+        for sign in failing:
+            if sign.failure is None:
+                continue
+            if CLASSES[sign.failure.reason] is FailureClass.ACCESS:
+                opening[sign.account] = sign.failure
+            elif sign.failure.reason in SILENT and self._is_run(sign):
+                opening.setdefault(sign.account, sign.failure)
+        return opening
+
+    def _is_run(self, sign: Sign) -> bool:
+        run = self._runs.setdefault(sign.account, set())
+        if len(run) < RUN:
+            run.add(sign.subject)
+        return len(run) >= RUN
+
+    def _open_for(self, unit: Unit, row: BreakerRow, failure: CallFailure, probe: Probe | None) -> None:
+        if row.is_open and not _is_worse(row, failure):
+            return
+        if row.is_open:
+            row = self._report(unit, row, None)
+        self._report(unit, row, failure)
+        unit.keep([self._next_probe(_relapsed(probe) if probe else _unprobed(row.account))])
+
+    def _close(self, unit: Unit, row: BreakerRow, probe: Probe | None) -> None:
+        if not row.is_open:
+            return
+        self._report(unit, row, None)
+        if probe:
+            unit.keep([replace(probe, is_waiting=False)])
+        if not probe or not probe.relapses:
+            self._begin_anew(unit, row.account)
+
+    def _begin_anew(self, unit: Unit, account: str) -> None:
+        """Everybody who waits on the ladder is due now. After a relapse nobody is: a probe alone says little then."""
+        now = self._clock().isoformat()
+        waiting = self._store.select(Task, {"account": account, "deferred": list(range(1, MOST_TRIES))})
+        unit.keep(replace(task, not_before=now, deferred=0) for task in waiting)
+
+    def _put_off(self, unit: Unit, row: BreakerRow, probe: Probe, failure: CallFailure) -> None:
+        unit.keep([self._next_probe(replace(probe, tries=probe.tries + 1), failure)])
+        if _is_worse(row, failure):
+            self._report(unit, self._report(unit, row, None), failure)
+
+    def _next_probe(self, probe: Probe, failure: CallFailure | None = None) -> Probe:
+        delay = min(FIRST_PROBE * 2 ** min(probe.tries, _MOST_DOUBLINGS), LONGEST_PROBE)
+        asked_for = (failure.retry_after or 0.0) if isinstance(failure, Unavailable) else 0.0
+        seconds = spread(max(delay, min(asked_for, LONGEST_PROBE)), self._stream(probe.account), probe.tries)
+        not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()
+        return replace(probe, is_waiting=True, not_before=not_before)
+
+    def _report(self, unit: Unit, row: BreakerRow, failure: CallFailure | None) -> BreakerRow:
+        """Report that a breaker opens because of a failure, or closes; its row after that."""
+        origin: BreakerOrigin = {
+            "originator_id": self._stream(row.account),
+            "originator_version": row.version + 1,
+            "at": self._clock(),
+            "account": row.account,
+            "target": str(self._target),
+        }
+        report = _to_report(origin, failure)
+        after = breaker_after(row, report)
+        unit.events.append(report)
+        unit.keep([after])
+        self._open = None
+        self._runs.pop(AccountId(row.account), None)
+        _log.warning(
+            "breaker opened" if after.is_open else "breaker closed",
+            account=row.account,
+            target=str(self._target),
+            reason=after.reason,
+        )
+        return after
+
+    def _rows(self, accounts: Collection[AccountId]) -> list[BreakerRow]:
+        known = self._store.select(BreakerRow, {"account": sorted(accounts)}) if accounts else []
+        rows = {row.account: row for row in known}
+        return [rows.get(account) or unbroken(account) for account in accounts]
+
+    def _probes(self, where: Mapping[str, str | bool | list[AccountId]]) -> dict[str, Probe]:
+        return {probe.account: probe for probe in self._store.select(Probe, where)}
+
+    def _is_on(self, accounts: Mapping[str, Account], name: str) -> bool:
+        return name in accounts and accounts[name].mode(self._target) is not Mode.OFF
+
+    def _stream(self, account: str) -> UUID:
+        return breaker_stream(AccountId(account), self._target)
+
+
+def _to_report(origin: BreakerOrigin, failure: CallFailure | None) -> BreakerOpened | BreakerClosed:
+    if failure is None:
+        return BreakerClosed(**origin)
+    return BreakerOpened(**origin, reason=str(failure.reason), detail=failure.detail)
+
+
+def _unprobed(account: str) -> Probe:
+    return Probe(account=account, is_waiting=True, not_before="", tries=0, relapses=0)
+
+
+def _relapsed(probe: Probe) -> Probe:
+    """The probe of a breaker that has to be open again, or still, though no call has succeeded meanwhile."""
+    return probe if probe.is_waiting else replace(probe, tries=probe.tries + 1, relapses=probe.relapses + 1)
+
+
+def _is_through(sign: Sign) -> bool:
+    """Whether the target has answered: a refusal of one driver is an answer, a limit says nothing either way."""
+    if sign.failure is None:
+        return True
+    is_paced = CLASSES[sign.failure.reason] is FailureClass.PACED
+    return (
+        not is_paced and CLASSES[sign.failure.reason] is not FailureClass.ACCESS and sign.failure.reason not in SILENT
+    )
+
+
+def _is_worse(row: BreakerRow, failure: CallFailure) -> bool:
+    """Whether a breaker that is open has to say something else: not only silence, but that access is refused."""
+    was_refused = CLASSES[Reason(row.reason)] is FailureClass.ACCESS
+    return not was_refused and CLASSES[failure.reason] is FailureClass.ACCESS

@@ -1,0 +1,90 @@
+"""Probes: whether the targets of open breakers answer again."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import AccountId
+from domain.ports import TargetDrivers
+from domain.storing import StoreConflict
+from services.projector.admission import Connecting
+from services.projector.breaker import Breakers, Waiting
+from services.runtime.clock import Clock
+from services.runtime.service import Service
+
+_TICK = 1.0
+"""Seconds between two looks at what is due."""
+
+_MOST_PROBES = 8
+"""Probes under way at a time, over all accounts."""
+
+_log = structlog.get_logger()
+
+
+class Probing:
+    """Asks the targets of open breakers whether they answer: when it is time, or there are other credentials."""
+
+    def __init__(self, service: Service, breakers: Breakers, connect: Connecting, clock: Clock) -> None:
+        self._service = service
+        self._breakers = breakers
+        self._connect = connect
+        self._clock = clock
+        self._limit = asyncio.Semaphore(_MOST_PROBES)
+        self._asked: dict[AccountId, TargetDrivers | Rejected] = {}
+        self._under_way: set[AccountId] = set()
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for account in await self._service.call(self.due):
+                    self._under_way.add(account)
+                    group.create_task(self._probe_once(account))
+                await asyncio.sleep(_TICK)
+
+    def due(self) -> Sequence[AccountId]:
+        """The accounts that have to be asked for now."""
+        now = self._clock().isoformat()
+        waiting = {AccountId(each.probe.account): each for each in self._breakers.waiting()}
+        self._asked = {account: drivers for account, drivers in self._asked.items() if account in waiting}
+        free = [(account, each) for account, each in waiting.items() if account not in self._under_way]
+        return [account for account, each in free if each.probe.not_before <= now or self._has_changed(account, each)]
+
+    async def probe(self, account: AccountId) -> bool:
+        """Ask one account's target; whether it answers, and the breaker is closed."""
+        drivers = await self._service.call(self._connect, account)
+        self._asked[account] = drivers
+        failure = drivers if isinstance(drivers, Rejected) else await _failure_of(drivers, account)
+        with suppress(StoreConflict):
+            is_closed = await self._service.call(self._breakers.probed, account, failure)
+            self._service.ring()
+            return is_closed
+        return False
+
+    async def _probe_once(self, account: AccountId) -> None:
+        try:
+            async with self._limit:
+                await self.probe(account)
+        finally:
+            self._under_way.discard(account)
+
+    def _has_changed(self, account: AccountId, waiting: Waiting) -> bool:
+        """Whether the account reaches the target otherwise than when it was asked last."""
+        if not waiting.is_about_access:
+            return False
+        drivers = self._connect(account)
+        return drivers != self._asked.setdefault(account, drivers)
+
+
+async def _failure_of(drivers: TargetDrivers, account: AccountId) -> CallFailure | None:
+    try:
+        await drivers.probe()
+    except TargetFailed as failed:
+        return failed.failure
+    except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+        _log.exception("probe failed unexpectedly", account=account)
+        return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
+    return None

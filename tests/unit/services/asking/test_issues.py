@@ -1,0 +1,152 @@
+"""What is wrong now is listed, each problem once, and no longer than it lasts."""
+
+import pytest
+
+from domain.failures import Reason, Rejected, Unavailable
+from domain.identity import PortalDriverId, Target
+from services.asking import issues
+from services.asking.issues import Issue, Place, Problem, Wanted, count_parked, open_issues
+from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+
+DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
+ALL = Wanted()
+
+
+def listed(fleet: Fleet, wanted: Wanted = ALL, limit: int = 100) -> list[Issue]:
+    """Every issue that is asked for, read in pages of this size."""
+    found: list[Issue] = []
+    behind = None
+    while page := open_issues(fleet.decider, wanted, behind, limit):
+        found += page
+        behind = Place.of(page[-1])
+    return found
+
+
+def told(found: list[Issue]) -> list[tuple[str, str, str]]:
+    return [(issue.target, issue.driver, issue.reason) for issue in found]
+
+
+@pytest.fixture
+def troubled(fleet: Fleet) -> Fleet:
+    """Two drivers are in step, four are not, and Motive has refused one of these."""
+    fleet.start("1", "2")
+    fleet.state("3", first_name="Jane")
+    fleet.state("4", **{**JANE, "driveri_driver_id": "D1", "ref_id": "R4"})
+    fleet.state("5", first_name="Jane", ref_id="R1", driveri_driver_id="D5")
+    fleet.state("6", first_name="Jane", ref_id="R6", driveri_driver_id="D6")
+    refused = next(each for each in fleet.pending(MOTIVE) if each.driver == "6")
+    fleet.answer(MOTIVE, refused, Rejected(reason=Reason.TAKEN_ELSEWHERE, detail="<email> is somebody else's"))
+    fleet.settle()
+    return fleet
+
+
+def test_where_everybody_is_in_step_nothing_is_open(fleet: Fleet) -> None:
+    fleet.start("1", "2")
+    assert listed(fleet) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_whoever_is_set_aside_is_listed_by_target_and_driver(troubled: Fleet, limit: int) -> None:
+    assert told(listed(troubled, ALL, limit)) == [
+        ("driveri", "3", "unkeyed"),
+        ("driveri", "4", "contested"),
+        ("motive", "5", "contested"),
+        ("motive", "6", "taken_elsewhere"),
+    ]
+
+
+def test_an_issue_says_since_when_and_what_a_person_has_to_know(troubled: Fleet) -> None:
+    (issue,) = listed(troubled, Wanted(reason="taken_elsewhere"))
+    link = troubled.link(MOTIVE, "6")
+    assert link.parked is not None
+    assert issue == Issue(
+        account="acme",
+        target="motive",
+        problem=Problem.PARKED,
+        driver="6",
+        reason="taken_elsewhere",
+        since=link.parked.at,
+        detail="<email> is somebody else's",
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "drivers"),
+    [
+        (Wanted(account="nobody"), []),
+        (Wanted(account="acme", target=MOTIVE), ["5", "6"]),
+        (Wanted(reason="contested"), ["4", "5"]),
+        (Wanted(reason="contested", target=DRIVERI), ["4"]),
+        (Wanted(reason="down"), []),
+    ],
+)
+def test_issues_are_found_by_account_target_and_reason(troubled: Fleet, wanted: Wanted, drivers: list[str]) -> None:
+    assert [issue.driver for issue in listed(troubled, wanted)] == drivers
+
+
+def test_an_issue_is_gone_when_it_is_over(troubled: Fleet) -> None:
+    troubled.state("3", first_name="Jane", ref_id="R3")
+    troubled.settle()
+    assert "3" not in [issue.driver for issue in listed(troubled)]
+
+
+def test_a_roster_that_cannot_be_read_concerns_the_whole_account(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.turn_on()
+    fleet.fail_walk(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
+    (issue,) = listed(fleet)
+    assert (issue.problem, issue.driver, issue.detail) == (Problem.ROSTER, "", "answered 503")
+    assert [len(listed(fleet, Wanted(reason=reason))) for reason in ("down", "limited")] == [1, 0]
+    fleet.walk(MOTIVE)
+    assert listed(fleet) == []
+
+
+def test_an_open_breaker_is_one_problem_though_the_roster_cannot_be_read_either(fleet: Fleet) -> None:
+    fleet.add()
+    fleet.turn_on()
+    fleet.fail_walk(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
+    opened = fleet.open_breaker(MOTIVE, Reason.CREDENTIALS, "answered 401")
+    assert listed(fleet) == [
+        Issue(
+            account="acme",
+            target="motive",
+            problem=Problem.BREAKER,
+            driver="",
+            reason="credentials",
+            since=opened,
+            detail="answered 401",
+        )
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_what_concerns_an_account_comes_before_its_drivers(troubled: Fleet, limit: int) -> None:
+    troubled.open_breaker(MOTIVE, Reason.DOWN, "answered 503")
+    assert told(listed(troubled, Wanted(target=MOTIVE), limit)) == [
+        ("motive", "", "down"),
+        ("motive", "5", "contested"),
+        ("motive", "6", "taken_elsewhere"),
+    ]
+    troubled.close_breaker(MOTIVE)
+    assert [issue.driver for issue in listed(troubled, Wanted(target=MOTIVE))] == ["5", "6"]
+
+
+def test_a_breaker_that_closes_releases_what_was_given_up_and_nothing_else(troubled: Fleet) -> None:
+    troubled.state("7", first_name="Jane", ref_id="R7", driveri_driver_id="D7")
+    given_up = next(each for each in troubled.pending(MOTIVE) if each.driver == "7")
+    troubled.give_up(MOTIVE, given_up, Reason.DOWN)
+    assert told(listed(troubled, Wanted(reason="down"))) == [("motive", "7", "down")]
+    troubled.close_breaker(MOTIVE)
+    assert [decision.driver for decision in troubled.pending(MOTIVE)] == ["7"]
+    assert troubled.pending(MOTIVE)[0].because["cause"] == "reached"
+
+
+def test_drivers_are_counted_by_target(troubled: Fleet) -> None:
+    assert count_parked(troubled.decider, Wanted(account=ACME), "") == {DRIVERI: 2, MOTIVE: 2}
+    assert count_parked(troubled.decider, Wanted(account=ACME, reason="contested"), "") == {DRIVERI: 1, MOTIVE: 1}
+    assert count_parked(troubled.decider, Wanted(account=ACME), PortalDriverId("6")) == {MOTIVE: 1}
+    assert count_parked(troubled.decider, Wanted(account=ACME, target=DRIVERI), "6") == {}
+
+
+def test_every_reason_of_a_target_can_be_asked_for() -> None:
+    assert set(map(str, Reason)) < set(issues.REASONS)

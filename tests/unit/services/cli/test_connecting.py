@@ -1,0 +1,124 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from adapters.credentials import (
+    AccountCredentials,
+    CredentialsFile,
+    DriveriCredentials,
+    MotiveCredentials,
+    MotiveGrantCredentials,
+)
+from services.cli.app import app
+
+GRANT = MotiveGrantCredentials(client_id="app", client_secret="hush-app", refresh_token="hush-0")
+KEY = MotiveCredentials(api_key="hush-key")
+TENANT = DriveriCredentials(tenant="acme", client_id="id-1", client_secret="hush-driveri")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with one account, and a working folder with nothing else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DRIVERLINK_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("DRIVERLINK_DATABASE_URL", raising=False)
+    assert run("accounts", "add", "acme", "--master-user", "maria").exit_code == 0
+    return tmp_path / "data"
+
+
+def run(*arguments: str, told: str = "") -> Result:
+    return CliRunner().invoke(app, arguments, input=told)
+
+
+def connect(*arguments: str, told: str = "") -> Result:
+    result = run("--verbose", "accounts", "connect", "acme", *arguments, told=told)
+    assert "hush" not in result.output
+    return result
+
+
+def connected(data: Path) -> AccountCredentials:
+    return CredentialsFile(data / "credentials.json").of("acme")
+
+
+def secret(folder: Path, name: str, value: str) -> str:
+    path = folder / name
+    path.write_text(f"{value}\n", "utf-8")
+    return str(path)
+
+
+def test_an_api_key_of_motive_is_read_from_standard_input(data: Path) -> None:
+    assert connect("motive", told="hush-key\n").exit_code == 0
+    assert connected(data).motive == KEY
+
+
+def test_a_client_id_asks_for_the_secrets_of_a_grant_in_their_order(data: Path) -> None:
+    assert connect("motive", "--client-id", "app", told="hush-app\nhush-0\n").exit_code == 0
+    assert connected(data).motive == GRANT
+
+
+def test_a_tenant_of_driveri_is_connected_by_an_api_key(data: Path) -> None:
+    result = connect("driveri", "--tenant", "acme", "--client-id", "id-1", told="hush-driveri\n")
+    assert (result.exit_code, connected(data).driveri) == (0, TENANT)
+
+
+def test_secrets_may_come_from_files_with_the_rest_from_standard_input(data: Path, tmp_path: Path) -> None:
+    client_secret, refresh_token = secret(tmp_path, "one", "hush-app"), secret(tmp_path, "two", "hush-0")
+    files = ["--client-secret-file", client_secret, "--refresh-token-file", refresh_token]
+    assert connect("motive", "--client-id", "app", *files).exit_code == 0
+    assert connected(data).motive == GRANT
+    assert connect("motive", "--api-key-file", secret(tmp_path, "three", "hush-key")).exit_code == 0
+    assert connected(data).motive == KEY
+    assert connect("motive", "--client-id", "app", *files[:2], told="hush-0\n").exit_code == 0
+    assert connected(data).motive == GRANT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["driveri", "--client-id", "id-1"], "driveri needs --tenant"),
+        (["driveri"], "driveri needs --tenant and --client-id"),
+        (["motive", "--tenant", "acme"], "--tenant cannot be used here"),
+        (["motive", "--refresh-token-file", "{file}"], "--refresh-token-file cannot be used here"),
+        (["motive", "--client-id", "app", "--api-key-file", "{file}"], "--api-key-file cannot be used here"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_told_before_anything_is_read(
+    data: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    file = secret(tmp_path, "secret", "hush")
+    result = connect(*(each.format(file=file) for each in arguments), told="hush-unread\n")
+    assert (result.exit_code, told in result.output) == (2, True)
+    assert connected(data) == AccountCredentials()
+
+
+def test_a_file_that_is_no_text_is_told_without_being_shown(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(b"hush\xff\xfe")
+    result = connect("motive", "--api-key-file", str(path))
+    assert str(result.exception) == f"{path} cannot be read as text"
+    assert connected(data) == AccountCredentials()
+
+
+@pytest.mark.parametrize("told", ["", "\n", "hush-app\n", "hush-app\n \n"])
+def test_secrets_that_are_missing_connect_nothing(data: Path, told: str) -> None:
+    result = connect("motive", "--client-id", "app", told=told)
+    assert "refresh_token" in str(result.exception)
+    assert connected(data) == AccountCredentials()
+
+
+def parameters(command: Any) -> Iterator[Any]:  # noqa: ANN401 - what typer makes of us
+    """Everything that a command and those below it take."""
+    yield from command.params
+    for each in getattr(command, "commands", {}).values():
+        yield from parameters(each)
+
+
+def test_no_command_takes_a_secret_as_an_argument() -> None:
+    """Whoever lists the processes of a machine sees their arguments."""
+    words = ("secret", "key", "token", "password")
+    named = {each.name for each in parameters(typer.main.get_command(app)) if any(map(each.name.count, words))}
+    assert named == {"client_secret_file", "api_key_file", "refresh_token_file"}

@@ -1,0 +1,57 @@
+"""A command whose output cannot be written, or whose folder has no name, ends in one clear line."""
+
+import os
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from services.cli.delivering import delivered
+from tests.support.commanding import command
+
+
+@pytest.mark.parametrize("buffering", [-1, 1])
+def test_an_output_that_is_full_is_told_in_one_line(capsys: pytest.CaptureFixture[str], buffering: int) -> None:
+    with (
+        Path("/dev/full").open("w", buffering) as full,
+        redirect_stdout(full),
+        pytest.raises(SystemExit) as ended,
+        delivered(),
+    ):
+        print("something")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "driverlink: the output cannot be written: No space left on device\n"
+
+
+def test_a_reader_who_goes_away_is_told_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone, redirect_stdout(gone), pytest.raises(SystemExit) as ended, delivered():
+        print("something")
+    assert (ended.value.code, capsys.readouterr().err) == (1, "")
+
+
+def test_a_failure_that_is_none_of_the_outputs_stays_what_it_is() -> None:
+    with pytest.raises(FileNotFoundError), delivered():
+        raise FileNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "status", "told"),
+    [
+        ({"DRIVERLINK_DATA": ""}, (), 1, "driverlink: DRIVERLINK_DATA must name a folder, or not be set\n"),
+        ({}, ("--data", ""), 2, "it must name a folder"),
+    ],
+)
+def test_a_folder_without_a_name_is_not_the_present_one(
+    variables: dict[str, str], arguments: tuple[str, ...], status: int, told: str
+) -> None:
+    ended = command(variables, "accounts", "list", *arguments)
+    assert (ended.status, ended.out, told in ended.err) == (status, "", True)
+
+
+def test_an_argument_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = {"DRIVERLINK_DATA": str(tmp_path)}
+    for arguments in (("accounts", "show", "\udcff"), ("explain", "acme", "\udcff"), ("issues", "list", "\udcff")):
+        ended = command(folder, *arguments)
+        assert (ended.status, ended.err) == (1, "driverlink: an argument is no text in UTF-8\n")

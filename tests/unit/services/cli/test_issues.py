@@ -1,0 +1,112 @@
+"""`driverlink issues`, as a person and as a script see it."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from domain.account import Mode
+from domain.identity import Target
+from tests.unit.services.cli.conftest import Driverlink
+from tests.unit.services.control.control_stand import NOW, ControlStand
+
+ALL = [
+    {
+        "account": "acme",
+        "target": "driveri",
+        "problem": "parked",
+        "driver": driver,
+        "reason": "unkeyed",
+        "since": NOW.isoformat(),
+        "detail": "the Portal gives neither a Driveri DriverID nor a RefID",
+    }
+    for driver in ("1", "2")
+] + [
+    {
+        "account": "acme",
+        "target": "motive",
+        "problem": "parked",
+        "driver": "3",
+        "reason": "contested",
+        "since": NOW.isoformat(),
+        "detail": "portal driver 1 has claimed its e-mail",
+    }
+]
+
+
+def test_issues_are_listed_one_a_line_and_counted_by_reason(driverlink: Driverlink) -> None:
+    ended = driverlink("issues", "list")
+    cells = [re.split(r"\s{2,}", line.strip()) for line in ended.out.splitlines()]
+    assert cells[0] == ["account", "target", "driver", "problem", "reason", "since", "detail"]
+    assert [line[:5] for line in cells[1:4]] == [
+        ["acme", "driveri", "1", "parked", "unkeyed"],
+        ["acme", "driveri", "2", "parked", "unkeyed"],
+        ["acme", "motive", "3", "parked", "contested"],
+    ]
+    assert cells[4] == ["3 open: 1 contested, 2 unkeyed"]
+    assert (len(cells), ended.status, ended.err) == (5, 0, "")
+
+
+def test_a_script_gets_the_issues_and_their_counts(driverlink: Driverlink) -> None:
+    assert driverlink("issues", "list", "--json").document == {
+        "issues": ALL,
+        "counts": {"contested": 1, "unkeyed": 2},
+    }
+    assert driverlink("issues", "list", "acme", "--target", "motive", "--json").document["issues"] == ALL[2:]
+    assert driverlink("issues", "list", "--reason", "unkeyed", "--json").document["issues"] == ALL[:2]
+
+
+def test_where_nothing_is_open_a_note_says_so(driverlink: Driverlink) -> None:
+    ended = driverlink("issues", "list", "--reason", "down")
+    assert (ended.status, ended.out, ended.err) == (0, "", "no open issues\n")
+
+
+def test_a_retry_says_at_how_many_it_looks_again(driverlink: Driverlink) -> None:
+    ended = driverlink("issues", "retry", "acme", "--as", "jane", "--all")
+    assert (ended.status, ended.out) == (0, "looking again at 3 parked links of acme: 2 driveri, 1 motive\n")
+    ended = driverlink("issues", "retry", "acme", "--as", "bob", "--driver", "3")
+    assert ended.out == "looking again at 1 parked link of acme: 1 motive\n"
+
+
+def test_a_script_gets_how_many_are_looked_at(driverlink: Driverlink) -> None:
+    ended = driverlink("issues", "retry", "acme", "--as", "jane", "--reason", "unkeyed", "--json")
+    assert ended.document == {"account": "acme", "links": 2, "targets": {"driveri": 2}, "left_out": {}}
+
+
+def test_a_target_that_is_left_out_is_named(folder: Path, driverlink: Driverlink) -> None:
+    stand = ControlStand(folder)
+    asyncio.run(stand.set_mode("acme", Target.MOTIVE, Mode.OFF))
+    stand.close()
+    ended = driverlink("issues", "retry", "acme", "--as", "jane", "--all")
+    assert (ended.status, ended.out) == (0, "looking again at 2 parked links of acme: 2 driveri\n")
+    assert ended.err == "not on motive: The mode for Motive is off: nothing is decided or sent.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--all", "--reason", "down"), "give either --reason or --all"),
+        (("--target", "driveri"), "say who: by --reason, by --driver, or --all"),
+        ((), "say who: by --reason, by --driver, or --all"),
+    ],
+)
+def test_a_retry_has_to_say_of_whom(driverlink: Driverlink, arguments: tuple[str, ...], told: str) -> None:
+    ended = driverlink("issues", "retry", "acme", "--as", "jane", *arguments)
+    assert (ended.status, told in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--as", "eve", "--all"), "eve is neither the Master User nor the account manager of acme"),
+        (("--as", "jane", "--reason", "down"), "nothing of acme is set aside like that"),
+        (("--as", "jane", "--driver", "9"), "there is no driver 9 in account acme"),
+    ],
+)
+def test_a_retry_that_would_do_nothing_is_refused_in_one_line(
+    driverlink: Driverlink, arguments: tuple[str, ...], told: str
+) -> None:
+    ended = driverlink("issues", "retry", "acme", *arguments)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err.startswith(f"driverlink: {told}")
