@@ -144,6 +144,8 @@ class Table(Generic[R]):
 
     def to_fields(self, columns: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         """The fields that the values of these columns stand for."""
+        if not any(column in self.converted for column in columns):
+            return tuple(values)
         return tuple(self._to_field(column, value) for column, value in zip(columns, values, strict=True))
 
     def _to_field(self, column: str, value: Any) -> Any:  # noqa: ANN401 - whatever the column holds

@@ -1,12 +1,14 @@
 """`driverlink serve`, `topics` and `database`: the distributed shape."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from socket import socket
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,7 +18,7 @@ from services.cli.reaching import CommandRefused
 from services.cli.running import run_async
 from services.cli.shape import distributed, kafka
 from services.distributed.app import Process, keep_running
-from services.distributed.health import Health
+from services.distributed.health import Health, Stuck
 from services.distributed.settings import DistributedSettings
 from services.distributed.wiring import Distributed, create_topics, migrate_database
 from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
@@ -73,8 +75,18 @@ async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> 
         host, port = bound.getsockname()[:2]
         says = f"{name} runs; it tells how it is at http://{host}:{port}/ready"
         async with listening(health.to_app(), bound):
-            await keep_running(_announced(opening, says), health, stop=stop, patience=settings.patience)
+            try:
+                await keep_running(_announced(opening, says), health, stop=stop, patience=settings.patience)
+            except Stuck as stuck:
+                _abandon(stuck)
     err.print(f"{name} has ended; everything is stored", markup=False)
+
+
+def _abandon(stuck: Stuck) -> NoReturn:
+    """End at once: a thread that hangs would be waited for. To whoever starts us again this is a crash like any."""
+    err.print(f"driverlink: {stuck}", markup=False)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 @contextmanager

@@ -1,25 +1,20 @@
 """What the decider makes of each stream that it follows, and of what it has to look at again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from domain import answering, holding, releasing
+from domain import releasing
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode
-from domain.case import Cause
-from domain.deciding import decide
-from domain.driver_link import DriverLink, LinkEvent
 from domain.event import Event
 from domain.guard import has_expired
 from domain.identity import AccountId, Target
-from domain.ledger import Ledger
 from domain.portal import Change
 from domain.report import CallAnswered, ReportEvent, WalkCompleted
 from domain.storing import Row, Store, Unit
-from domain.wish import Wish
 from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
-from services.decider.desk import Deciding, Desk, store_desks
+from services.decider.desk import Desk, store_desks
 from services.decider.loading import Docket, load_ledgers, load_links
+from services.decider.matters import Matter, Occasion, cause_on, judging, recording, to_matter
 from services.decider.read_models import CatchUp, Look, Retry, WalkRow, WishRow, to_wish_row, wish_of
 from services.decider.retries import next_page, retries, retries_after_outages
 from services.decider.sightings import Place, RosterChanges, keep_outages, keep_rosters, keep_walks, roster_changes
@@ -27,27 +22,6 @@ from services.runtime.clock import Clock
 from services.runtime.share import Share
 
 _PAGE = 500
-
-
-Rule = Callable[[Wish, DriverLink, Ledger, Cause], tuple[LinkEvent, ...]]
-"""How a link is decided."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """What makes us look at links again, and how they are decided then."""
-
-    kind: str
-    ref: str = ""
-    rule: Rule = decide
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matter:
-    """One thing to be decided for one link: the wish as it stood then, and how it is decided."""
-
-    wish: Wish
-    deciding: Deciding
 
 
 class Decider:
@@ -157,11 +131,11 @@ class Decider:
             if isinstance(event, DeletesApproved) and has_expired(event.at, now):
                 continue
             account, target = accounts[event.account], Target(event.target)
-            cause = _cause(account, target, now, "approval", event.digest)
+            cause = cause_on(account, target, now, "approval", event.digest)
             holds = {str(driver): int(hold) for driver, hold in event.holds}
             for row in self._wishes((event.account, driver) for driver in holds):
                 wish = wish_of(row, target)
-                yield Matter(wish=wish, deciding=_judging(event, wish, cause, holds[row.driver]))
+                yield Matter(wish=wish, deciding=judging(event, wish, cause, holds[row.driver]))
 
     def _changes(
         self, rows: Sequence[WishRow], accounts: Mapping[str, Account], ready: set[Place], now: datetime
@@ -169,8 +143,8 @@ class Decider:
         for row in rows:
             for target in Target:
                 if (AccountId(row.account), target) in ready:
-                    cause = _cause(accounts[row.account], target, now, "change", str(row.sequence))
-                    yield _matter(wish_of(row, target), cause)
+                    cause = cause_on(accounts[row.account], target, now, "change", str(row.sequence))
+                    yield to_matter(wish_of(row, target), cause)
 
     def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[Matter]:
         accounts = accounts_of(self._store, (answer.account for answer in answers))
@@ -180,10 +154,10 @@ class Decider:
         for answer in answers:
             target = Target(answer.target)
             wish = wish_of(wishes[answer.account, answer.driver], target)
-            cause = _cause(accounts[answer.account], target, now, "answer", str(answer.decision))
-            yield Matter(wish=wish, deciding=_recording(answer, now))
+            cause = cause_on(accounts[answer.account], target, now, "answer", str(answer.decision))
+            yield Matter(wish=wish, deciding=recording(answer, now))
             if (AccountId(answer.account), target) in ready:
-                yield _matter(wish, cause)
+                yield to_matter(wish, cause)
 
     def _again(
         self, places: Sequence[tuple[AccountId, Target, str]], occasion: Occasion, now: datetime
@@ -192,10 +166,10 @@ class Decider:
         rows = self._wishes((account, driver) for account, _, driver in places)
         for account, target in sorted(self._ready(accounts)):
             drivers = {driver for name, each, driver in places if (name, each) == (account, target)}
-            cause = _cause(accounts[account], target, now, occasion.kind, occasion.ref)
+            cause = cause_on(accounts[account], target, now, occasion.kind, occasion.ref)
             for row in sorted(rows, key=lambda row: row.position):
                 if row.account == account and row.driver in drivers:
-                    yield _matter(wish_of(row, target), cause, occasion.rule)
+                    yield to_matter(wish_of(row, target), cause, occasion.rule)
 
     def _wishes(self, drivers: Iterable[tuple[str, str]]) -> list[WishRow]:
         """What the Portal last stated of these drivers, each named with its account, by one query."""
@@ -244,27 +218,6 @@ class Decider:
             )
             for place, each in matters.items()
         }
-
-
-def _cause(account: Account, target: Target, now: datetime, kind: str, ref: str) -> Cause:
-    return Cause(at=now, kind=kind, ref=ref, mode=account.mode(target), terms=account.terms.get(target, 0))
-
-
-def _matter(wish: Wish, cause: Cause, rule: Rule = decide) -> Matter:
-    return Matter(wish=wish, deciding=lambda link, ledger: rule(wish, link, ledger, cause))
-
-
-def _judging(event: DeletesJudged, wish: Wish, cause: Cause, hold: int) -> Deciding:
-    def judge(link: DriverLink, ledger: Ledger) -> tuple[LinkEvent, ...]:
-        if isinstance(event, DeletesApproved):
-            return holding.approve(wish, link, ledger, cause, hold=hold, by=event.by, digest=event.digest)
-        return holding.reject(link, cause, hold=hold, by=event.by, digest=event.digest)
-
-    return judge
-
-
-def _recording(answer: CallAnswered, now: datetime) -> Deciding:
-    return lambda link, ledger: answering.record(link, answer, now, ledger)
 
 
 def _catch_ups(reports: Iterable[ReportEvent]) -> Iterator[CatchUp]:

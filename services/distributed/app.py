@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from domain.storing import Misconfigured, StoreFailed
-from services.distributed.health import Health, Measured, Progress, Stuck, watch
+from services.distributed.health import EndsNot, Health, Measured, Progress, Stuck, watch
 from services.distributed.partitions import Doing, Partitions, nothing
 from services.runtime.relaying import Relay
 from services.runtime.service import Service
@@ -18,6 +18,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 _STEADY = 30.0
 """Seconds after which a process that runs is taken to have got over what made it fail."""
+
+_ENDING = 60.0
+"""Seconds in which a process that is told to end has to: longer than any call takes that may be under way."""
 
 _OVER = 5.0
 """Seconds after which a process that runs again says that its trouble is over."""
@@ -132,7 +135,7 @@ async def keep_running(opening: Opening, health: Health, *, stop: asyncio.Event,
     """Run a process until told to stop, again after each failure: recovering from one is starting after a crash.
 
     Raises `Misconfigured` at once, and `StoreFailed` when it has failed again and again for longer than `patience`
-    seconds, or was stuck so long.
+    seconds: `Stuck` when it was stuck so long, or does not end.
     """
     clock = asyncio.get_running_loop().time
     pause, failing_since, troubles = _FIRST_PAUSE, math.inf, Troubles()
@@ -159,7 +162,7 @@ async def keep_running(opening: Opening, health: Health, *, stop: asyncio.Event,
 async def _run(
     opening: Opening, health: Health, troubles: Troubles, *, stop: asyncio.Event, patience: float
 ) -> StoreFailed | None:
-    """Run a process until it fails, or until told to stop: then there is no failure."""
+    """Run a process until it fails, or until told to stop: then there is no failure. Raises `EndsNot`."""
     if stop.is_set():
         return None
     running = asyncio.create_task(_work(opening, health, troubles, patience))
@@ -167,6 +170,8 @@ async def _run(
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     running.cancel()
+    if not (await asyncio.wait((running,), timeout=_ENDING))[0]:
+        raise EndsNot(_ENDING)
     try:
         await running
     except asyncio.CancelledError:

@@ -66,18 +66,29 @@ class Measured(Protocol):
 
 
 class Stuck(StoreFailed):
-    """There is work, and none of it gets done."""
+    """There is work, and none of it gets done; or an end, and it does not come."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"there has been work for {seconds:.0f} seconds, and no progress")
 
 
+class EndsNot(Stuck):
+    """What was told to end does not."""
+
+    def __init__(self, seconds: float) -> None:
+        StoreFailed.__init__(self, f"the process has not come to an end within {seconds:.0f} seconds")
+
+
 async def watch(measured: Measured, patience: float) -> None:
-    """Raise `Stuck` when nothing gets done for so many seconds though there is work."""
+    """Raise `Stuck` when nothing gets done for so many seconds though there is work, or nobody can tell."""
     clock = asyncio.get_running_loop().time
     before, since = -1, clock()
     while True:
-        now = await measured.progress()
+        try:
+            async with asyncio.timeout(patience):
+                now = await measured.progress()
+        except TimeoutError:
+            raise Stuck(patience) from None
         if now.done != before or not now.is_behind:
             before, since = now.done, clock()
         if clock() - since > patience:

@@ -21,13 +21,16 @@ _log = structlog.get_logger()
 async def run(installation: Installation, control: ASGIApp, folder: DataFolder, *, stop: asyncio.Event) -> None:
     """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`."""
     with _bound(folder) as bound:
-        async with listening(control, bound), asyncio.TaskGroup() as group:
-            running = [group.create_task(each.run()) for each in _running(installation)]
-            _log.info("services run", folder=str(folder.path))
-            await stop.wait()
-            for task in running:
-                task.cancel()
-    await installation.connections.close()
+        try:
+            async with listening(control, bound), asyncio.TaskGroup() as group:
+                running = [group.create_task(each.run()) for each in _running(installation)]
+                _log.info("services run", folder=str(folder.path))
+                await stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            # Also after a failure: a token that is being renewed has to be stored.
+            await installation.connections.close()
 
 
 def _running(installation: Installation) -> Iterator[Service | ProjectorApp]:

@@ -106,7 +106,7 @@ class Projecting:
         """Run the projector; the seconds until then."""
         app = self._app()
         began, running = perf_counter(), asyncio.create_task(app.run())
-        while not await app.service.call(is_done) and not running.done():
+        while not await app.service.call(is_done) and not running.done():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(_LOOK)
         seconds = perf_counter() - began
         running.cancel()

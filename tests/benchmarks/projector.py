@@ -6,6 +6,7 @@ httpx alone sends the same requests to the same sandbox, emptied, with as many u
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -60,14 +61,18 @@ async def run(servers: Servers, target: Target) -> Sequence[Lap]:
 
 
 async def bare(requests: Sequence[httpx.Request]) -> float:
-    """The seconds in which httpx sends these requests, and does nothing else."""
+    """The seconds in which httpx sends these requests, and does nothing else.
+
+    A client for each account, as the projector has them: httpx is the slower the more connections a client keeps.
+    """
     waiting = iter(requests)
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=MOST_CALLS)) as client:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(httpx.AsyncClient()) for _ in range(ACCOUNTS)]
         with settled_memory():
             began = perf_counter()
             async with asyncio.TaskGroup() as group:
-                for _ in range(MOST_CALLS):
-                    group.create_task(_send(client, waiting))
+                for place in range(MOST_CALLS):
+                    group.create_task(_send(clients[place % ACCOUNTS], waiting))
             return perf_counter() - began
 
 

@@ -44,6 +44,20 @@ def test_who_is_behind_and_does_nothing_is_stuck_after_patience() -> None:
     assert 60 < found <= 70
 
 
+def test_who_cannot_tell_any_more_is_stuck() -> None:
+    class Mute:
+        async def progress(self) -> Progress:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def look() -> float:
+        with pytest.raises(Stuck):
+            await watch(Mute(), 60.0)
+        return asyncio.get_running_loop().time()
+
+    assert run(look()) == 60
+
+
 def test_who_relays_and_sends_nothing_is_stuck() -> None:
     assert stuck_after(lambda _: progress(unsent=1, relaying=True)) is not None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from structlog.testing import capture_logs
 
 from domain.storing import Misconfigured, StoreFailed
 from services.distributed.app import keep_running
-from services.distributed.health import Health, Progress
+from services.distributed.health import EndsNot, Health, Progress
 from tests.support.travelling_time import run
 
 PATIENCE = 60.0
@@ -69,6 +70,17 @@ def kept(*attempts: Attempt | StoreFailed, stop_after: float | None = None) -> f
     return run(keep())
 
 
+class Deaf(Attempt):
+    """It does not hear that it shall end."""
+
+    async def run(self, patience: float) -> None:  # noqa: ARG002 - it does not end anyway
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._seconds
+        while clock() < until:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(until - clock())
+
+
 def test_a_process_runs_until_it_is_told_to_stop() -> None:
     attempt = Attempt(1_000)
     assert kept(attempt, stop_after=100) == 100
@@ -96,6 +108,11 @@ def test_what_is_no_trouble_of_stores_ends_at_once() -> None:
     with pytest.raises(ExceptionGroup) as failures:
         kept(Attempt(1, ZeroDivisionError("a defect")), stop_after=100)
     assert failures.group_contains(ZeroDivisionError)
+
+
+def test_who_does_not_end_is_not_waited_for() -> None:
+    with pytest.raises(EndsNot, match="has not come to an end within 60 seconds"):
+        kept(Deaf(1_000), stop_after=10)
 
 
 def test_who_is_told_to_stop_while_it_waits_ends() -> None:
