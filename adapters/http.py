@@ -115,12 +115,12 @@ class Sender:
     ) -> None:
         self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
         self._client = httpx.AsyncClient(
-            base_url=base_url,
             headers=headers,
             timeout=_TIMEOUT,
             limits=httpx.Limits(max_connections=self._pace.limits.calls_at_once + SPARE_CONNECTIONS),
             transport=transport,
         )
+        self._base_url = base_url
         self._clock = clock
         self._pause = pause
         self._jitter = jitter
@@ -158,7 +158,7 @@ class Sender:
         try:
             async with self._pace.turn() as began:
                 reply = await self._client.request(
-                    call.method, call.path, params=call.params or None, json=call.body, headers=headers
+                    call.method, self._base_url + call.path, params=call.params or None, json=call.body, headers=headers
                 )
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)

@@ -28,6 +28,7 @@ from domain.situations import TABLE, Linked
 from services.cli.app import app
 from services.distributed.settings import DistributedSettings, KafkaSettings
 from services.embedded.settings import EmbeddedSettings
+from services.intake.settings import PortalSettings
 from services.projector.settings import TargetSettings
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, REPORTS
 from services.runtime.settings import PREFIX
@@ -47,6 +48,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 
 _SETTINGS: Mapping[str, type[BaseSettings]] = {
     "Targets, in both shapes": TargetSettings,
+    "The Portal's API, in both shapes": PortalSettings,
     "Embedded": EmbeddedSettings,
     "Kafka, in the distributed shape": KafkaSettings,
     "Distributed": DistributedSettings,

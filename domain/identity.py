@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from functools import lru_cache
-from typing import NewType
+from typing import Final, Literal, NewType
 from uuid import UUID, uuid5
 
 AccountId = NewType("AccountId", str)
@@ -18,6 +18,12 @@ class Target(StrEnum):
 
     DRIVERI = "driveri"
     MOTIVE = "motive"
+
+
+PORTAL: Final = "portal"
+
+Connectable = Target | Literal["portal"]
+"""What an account has credentials at: a target, or the Portal itself."""
 
 
 @lru_cache(maxsize=4096)

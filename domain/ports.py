@@ -1,11 +1,11 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.failures import Rejected, Unavailable
-from domain.identity import Key, Target
+from domain.identity import Connectable, Key, PortalDriverId, Target
 from domain.profile import Profile
 from domain.roster import TargetDriver
 
@@ -95,15 +95,66 @@ class TargetDrivers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalLine:
+    """A driver as one line of the Portal's own list states it.
+
+    The profile has the fields that are stated, blank ones too; of all others the line says nothing. `flaw` says why it
+    cannot be taken over, without quoting it; empty if it can.
+    """
+
+    driver: PortalDriverId
+    profile: Profile
+    flaw: str = ""
+
+
+class PortalList(Protocol):
+    """The Portal's whole list of an account's drivers, as far as the login sees them."""
+
+    def __len__(self) -> int:
+        """How many lines it has."""
+        ...
+
+    def pages(self) -> Iterator[Sequence[PortalLine]]:
+        """The lines, some at a time. Raises `TargetFailed` at one that names nobody."""
+        ...
+
+
+class PortalDrivers(Protocol):
+    """The drivers of one account in the Portal. Whoever is not in the list may be hidden from the login."""
+
+    @property
+    def login(self) -> str:
+        """By whose rights the Portal is read, as a digest."""
+        ...
+
+    @property
+    def has_attributes(self) -> bool:
+        """Whether there is more to be read of a driver than the list tells."""
+        ...
+
+    async def list_all(self) -> PortalList:
+        """The whole list. Raises `TargetFailed`."""
+        ...
+
+    async def with_attributes(self, lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
+        """The same lines with what the attributes of their drivers state. Raises `TargetFailed`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
 class CredentialsUnreadable(Exception):
     """Credentials are there but cannot be used; the message says why, without quoting them."""
 
 
 class CredentialsKeeper(Protocol):
-    """Where an account's credentials at targets are kept, apart from every store."""
+    """Where an account's credentials at the Portal and at targets are kept, apart from every store."""
 
-    def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
-        """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
+    def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
+        """Store an account's credentials there. Raises `CredentialsUnreadable` when they are not whole."""
         ...
 
 

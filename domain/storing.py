@@ -1,7 +1,8 @@
 """The roles of a store and of a stream, and what one transaction stores."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import ClassVar, Protocol, TypeVar
 from uuid import UUID
 
@@ -28,6 +29,9 @@ class Row:
 
 
 R = TypeVar("R", bound=Row)
+
+
+_KEYS: dict[type[Row], Callable[[Row], object]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +102,16 @@ class Unit:
     """What one transaction stores: all of it, or nothing."""
 
     events: list[Event] = field(default_factory=list)
-    rows: dict[tuple[object, ...], Row] = field(default_factory=dict)
+    rows: dict[tuple[type[Row], object], Row] = field(default_factory=dict)
     removed: list[tuple[type[Row], Where]] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
 
     def keep(self, rows: Iterable[Row]) -> None:
         """Insert these rows, or put them in the place of those with the same key."""
         for row in rows:
-            self.rows[(type(row), *(getattr(row, column) for column in row.KEY))] = row
+            kind = type(row)
+            key_of = _KEYS.get(kind) or _KEYS.setdefault(kind, attrgetter(*kind.KEY))
+            self.rows[kind, key_of(row)] = row
 
     def remove(self, row: type[Row], where: Where) -> None:
         """Remove the rows that match, before any are kept."""

@@ -1,7 +1,16 @@
-"""The credentials of accounts at targets, never in an event: in a file that only its owner can read, or encrypted."""
+"""The credentials of accounts at the Portal and at targets, never in an event.
+
+They are in a file that only its owner can read, or encrypted in a table.
+"""
 
 from adapters.credentials.file import CredentialsFile
-from adapters.credentials.forms import AccountCredentials, DriveriCredentials, MotiveCredentials, MotiveGrantCredentials
+from adapters.credentials.forms import (
+    AccountCredentials,
+    DriveriCredentials,
+    MotiveCredentials,
+    MotiveGrantCredentials,
+    PortalCredentials,
+)
 from adapters.credentials.table import CredentialsRow, CredentialsTable
 
 __all__ = [
@@ -12,4 +21,5 @@ __all__ = [
     "DriveriCredentials",
     "MotiveCredentials",
     "MotiveGrantCredentials",
+    "PortalCredentials",
 ]

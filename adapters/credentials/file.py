@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import RLock
 
 from adapters.credentials.forms import AccountCredentials, tokens_of, with_stated, with_tokens
-from domain.identity import Target
+from domain.identity import Connectable, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
 
 
@@ -25,8 +25,13 @@ class CredentialsFile:
         with self._turn:
             return self._read().get(account, AccountCredentials())
 
-    def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
-        """Store an account's credentials at a target. Raises `CredentialsUnreadable` when they are not whole."""
+    def all(self) -> Mapping[str, AccountCredentials]:
+        """What every account has. Raises `CredentialsUnreadable`."""
+        with self._turn:
+            return self._read()
+
+    def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
+        """Store an account's credentials there. Raises `CredentialsUnreadable` when they are not whole."""
         with self._turn:
             self._replace(account, with_stated(self.of(account), target, values))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
-from domain.identity import Target
+from domain.identity import Connectable, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -14,6 +14,13 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class PortalCredentials(_Form):
+    """A user of the Portal, and the token of the API app by which the user is logged in."""
+
+    username: _Text
+    app_token: _Text = Field(repr=False)
 
 
 class DriveriCredentials(_Form):
@@ -66,13 +73,14 @@ _Motive = Annotated[
 
 
 class AccountCredentials(_Form):
-    """What one account has, per target."""
+    """What one account has, at the Portal and per target."""
 
+    portal: PortalCredentials | None = None
     driveri: DriveriCredentials | None = None
     motive: _Motive | None = None
 
 
-def with_stated(known: AccountCredentials, target: Target, values: Mapping[str, str]) -> AccountCredentials:
+def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[str, str]) -> AccountCredentials:
     """What an account has once somebody has stated these values; stating the same again changes nothing.
 
     Raises `CredentialsUnreadable` when they are not whole.

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from pydantic import ValidationError
 
 from adapters.credentials.forms import AccountCredentials, tokens_of, with_stated, with_tokens
-from domain.identity import Target
+from domain.identity import Connectable, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
 from domain.storing import Position, Row, Store, Unit
 
@@ -51,8 +51,19 @@ class CredentialsTable:
         self._read[account] = (monotonic(), known)
         return known
 
-    def keep(self, account: str, target: Target, values: Mapping[str, str]) -> None:
-        """Store an account's credentials at a target; others that cannot be read any more are dropped.
+    def all(self) -> Mapping[str, AccountCredentials]:
+        """What every account has whose credentials can be read.
+
+        Raises `CredentialsUnreadable` when nobody's can be, and `StoreFailed`.
+        """
+        rows = self._store.select(CredentialsRow)
+        found = {row.account: readable for row in rows if (readable := self._if_readable(row))}
+        if rows and not found:
+            self._decrypted(rows[0])
+        return found
+
+    def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
+        """Store an account's credentials there; others that cannot be read any more are dropped.
 
         Raises `CredentialsUnreadable` when they are not whole.
         """
@@ -96,11 +107,18 @@ class CredentialsTable:
 
     def _stored(self, account: str) -> AccountCredentials:
         rows = self._store.select(CredentialsRow, {"account": account})
-        if not rows:
-            return AccountCredentials()
+        return self._decrypted(rows[0]) if rows else AccountCredentials()
+
+    def _if_readable(self, row: CredentialsRow) -> AccountCredentials | None:
+        try:
+            return self._decrypted(row)
+        except CredentialsUnreadable:
+            return None
+
+    def _decrypted(self, row: CredentialsRow) -> AccountCredentials:
         cipher = self._cipher()
         try:
-            return AccountCredentials.model_validate_json(cipher.decrypt(rows[0].encrypted.encode()))
+            return AccountCredentials.model_validate_json(cipher.decrypt(row.encrypted.encode()))
         except (InvalidToken, ValidationError):
             raise CredentialsUnreadable(
                 "the credentials were encrypted with another key: set the DRIVERLINK_SECRET_KEY of then, "

@@ -91,7 +91,8 @@ _FLAWS: tuple[tuple[Callable[[str], bool], tuple[str, ...] | None, str], ...] = 
 )
 
 
-def _flaw(name: str, text: str) -> str | None:
+def flaw(name: str, text: str) -> str | None:
+    """Why this text cannot stand in this field; None if it can."""
     return next((reason for has, fields, reason in _FLAWS if (fields is None or name in fields) and has(text)), None)
 
 
@@ -101,7 +102,7 @@ def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | Refused
         return RefusedRow(line=record.line, column=None, reason=record.reason, bytes_read=record.bytes_read)
     cells = {name: record.cells[place].strip() for name, place in header.places.items()}
     for name, text in cells.items():
-        if reason := _flaw(name, text):
+        if reason := flaw(name, text):
             return _refused(record, cells, header.spelled(name), reason)
     if not cells.get(DRIVER_ID) and not cells.get("ref_id"):
         return _refused(record, cells, None, "has neither a Driver ID nor a Reference ID")
@@ -146,4 +147,4 @@ def _driver(cells: _Cells) -> PortalDriverId | None:
 
 def _sound(cells: _Cells, name: str) -> str | None:
     text = cells.get(name, "")
-    return None if _flaw(name, text) else text or None
+    return None if flaw(name, text) else text or None

@@ -1,4 +1,4 @@
-"""Whose turn it is to relay a store's log, among all the processes of a service."""
+"""Whose turn it is to relay a store's log, or to do another duty, among all the processes of a service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,15 @@ from domain.storing import StoreFailed
 class RelayTurn:
     """An advisory lock of the store in this schema, on a connection of its own: both are lost together.
 
-    Used from one thread. After a `StoreFailed` the turn is nobody's, and `take` tries again with a new connection.
+    Each duty has a turn of its own. Used from one thread.
+    After a `StoreFailed` the turn is nobody's, and `take` tries again with a new connection.
     """
 
-    def __init__(self, url: str, password: str, schema: str) -> None:
+    def __init__(self, url: str, password: str, schema: str, duty: str = "relay") -> None:
         self._url = url
         self._password = password
         self._schema = schema
+        self._duty = duty
         self._connection: Connection[TupleRow] | None = None
         self._is_mine = False
 
@@ -51,7 +53,7 @@ class RelayTurn:
 
     @property
     def _lock(self) -> int:
-        return lock_id(f"relay/{self._schema}")
+        return lock_id(f"{self._duty}/{self._schema}")
 
     @contextmanager
     def _connected(self) -> Iterator[Connection[TupleRow]]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import BatchSubscriber
@@ -47,7 +47,7 @@ class KafkaMember:
 
     @property
     def silence(self) -> float:
-        """Seconds since Kafka last told where our streams end; without any there is nothing to be told."""
+        """Seconds since Kafka last told where our streams end or, without any, where one of our topics does."""
         return self._loop.time() - self._told_at
 
     async def run(self) -> None:
@@ -72,7 +72,8 @@ class KafkaMember:
         raise self._failure
 
     async def _leave(self, broker: KafkaBroker) -> None:
-        await self._exchange()
+        if self._fetching.streams:
+            await self._exchange()
         await self._assigning.close()
         with suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(broker.stop(), _PATIENCE)
@@ -86,7 +87,8 @@ class KafkaMember:
                 await self._hint(streams)
 
     async def _learn_ends(self, streams: Sequence[KafkaStream]) -> None:
-        ends = await self._consumer().end_offsets([stream.place for stream in streams]) if streams else {}
+        anywhere = TopicPartition(self._subscription.topics[0], 0)
+        ends = await self._consumer().end_offsets([stream.place for stream in streams] or [anywhere])
         self._told_at = self._loop.time()
         for stream in streams:
             stream.inbox.ends_at(ends[stream.place])

@@ -1,7 +1,8 @@
 """`driverlink accounts` and `driverlink sync`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from rich.prompt import Prompt
 
 from domain.account import Mode, Tier
-from domain.identity import Target
+from domain.identity import PORTAL, Target
 from services.cli.printing import err, out, print_json, print_table
 from services.cli.reaching import CommandRefused
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
@@ -87,11 +88,29 @@ def mode(
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/mode", body))], as_json=as_json)
 
 
+class ConnectedTo(StrEnum):
+    """What an account can have credentials at."""
+
+    PORTAL = PORTAL
+    DRIVERI = Target.DRIVERI
+    MOTIVE = Target.MOTIVE
+
+
+_PLAIN: Mapping[ConnectedTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    ConnectedTo.PORTAL: (("username",), ()),
+    ConnectedTo.DRIVERI: (("tenant", "client_id"), ()),
+    ConnectedTo.MOTIVE: ((), ("client_id",)),
+}
+"""What is no secret: what is needed, and what may be left out."""
+
+
 @accounts.command()
 def connect(
     account: AccountArgument,
-    target: Target,
+    target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
     *,
+    username: Annotated[str, typer.Option(help="Portal: the user by whose rights it is read.")] = "",
+    app_token_file: Annotated[Path | None, _secret_file("the token of the Portal's API app")] = None,
     tenant: Annotated[str, typer.Option(help="Driveri: the tenant's unique name.")] = "",
     client_id: Annotated[
         str, typer.Option(help="Driveri: the API key's client id. Motive: the OAuth application's, if it is by OAuth.")
@@ -101,12 +120,18 @@ def connect(
     refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
     data: DataOption = None,
 ) -> None:
-    """Give an account its credentials at a target: in Motive an API key or, with a client id, a refresh token.
+    """Give an account its credentials: in Motive an API key or, with a client id, a refresh token.
 
     Secrets without a file are asked for or, where nobody can be asked, read from standard input, one a line.
     """
-    files = {"client_secret": client_secret_file, "api_key": api_key_file, "refresh_token": refresh_token_file}
-    plain = {name: value for name, value in (("tenant", tenant), ("client_id", client_id)) if value}
+    files = {
+        "app_token": app_token_file,
+        "client_secret": client_secret_file,
+        "api_key": api_key_file,
+        "refresh_token": refresh_token_file,
+    }
+    stated = (("username", username), ("tenant", tenant), ("client_id", client_id))
+    plain = {name: value for name, value in stated if value}
     secrets = _secrets_of(target, has_client_id=bool(client_id))
     _check_options(target, [*plain, *(f"{name}_file" for name, path in files.items() if path)], secrets)
     values = plain | {name: _secret(name, files[name]) for name in secrets}
@@ -115,18 +140,22 @@ def connect(
     out.print(f"{account} is connected to {target}")
 
 
-def _secrets_of(target: Target, *, has_client_id: bool) -> tuple[str, ...]:
+def _secrets_of(target: ConnectedTo, *, has_client_id: bool) -> tuple[str, ...]:
     """The secrets that make an account's credentials whole, in the order in which they are asked for."""
-    if target is Target.DRIVERI:
-        return ("client_secret",)
-    return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
+    match target:
+        case ConnectedTo.PORTAL:
+            return ("app_token",)
+        case ConnectedTo.DRIVERI:
+            return ("client_secret",)
+        case ConnectedTo.MOTIVE:
+            return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
 
 
-def _check_options(target: Target, given: Sequence[str], secrets: Sequence[str]) -> None:
-    needed = ("tenant", "client_id") if target is Target.DRIVERI else ()
+def _check_options(target: ConnectedTo, given: Sequence[str], secrets: Sequence[str]) -> None:
+    needed, optional = _PLAIN[target]
     if missing := [_option(name) for name in needed if name not in given]:
         raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
-    fitting = {*needed, "client_id", *(f"{name}_file" for name in secrets)}
+    fitting = {*needed, *optional, *(f"{name}_file" for name in secrets)}
     if strange := [_option(name) for name in given if name not in fitting]:
         raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
 

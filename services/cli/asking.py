@@ -1,7 +1,7 @@
 """`driverlink status`, `events` and `explain`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,10 +53,27 @@ def status(
     columns = ("account", "sync", "drivers", "target", "mode", "in step", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "strays", "note"), rows)
+    _print_portal([each for each in found if each["portal"]])
     if not found:
         err.print("nothing to show yet: accounts appear here once the services run")
     if letters:
         print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
+
+
+def _print_portal(accounts: Sequence[Mapping[str, Any]]) -> None:
+    """How the Portal's API is read, where it is."""
+    if accounts:
+        rows = [(each["account"], *_portal_row(each["portal"])) for each in accounts]
+        print_table(("account", "Portal read", "lines", "refused", "note"), rows)
+
+
+def _portal_row(portal: Mapping[str, Any]) -> tuple[object, ...]:
+    failing = f"since {_moment(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else ""
+    return (_moment(portal["read_at"]) or "never", portal["drivers"], portal["refused"], failing)
+
+
+def _moment(text: str | None) -> str:
+    return (text or "")[:19].replace("T", " ")
 
 
 async def _stands(services: Services, account: str | None) -> tuple[list[dict[str, Any]], int]:
@@ -158,8 +175,9 @@ def _print_event(event: Mapping[str, Any]) -> None:
     where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
     because = event["data"].get("because") or {}
     why = " ".join(str(because[name]) for name in ("situation", "cause", "ref") if because.get(name))
-    moment = (event["at"] or "")[:19].replace("T", " ")
-    out.print(f"{moment}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False)
+    out.print(
+        f"{_moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False
+    )
 
 
 def explain(

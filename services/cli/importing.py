@@ -35,6 +35,7 @@ SetOption = Annotated[
 class Import:
     """What became of a file."""
 
+    may_lack_many: bool = False
     rows: int = 0
     changes: Counter[str] = field(default_factory=Counter)
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -59,15 +60,22 @@ def import_file(
     account: Annotated[str, typer.Option("--account", help="The account whose drivers these are.")],
     *,
     complete: Annotated[bool, typer.Option("--complete", help="The file lists every driver of the account.")] = False,
+    may_lack_many: Annotated[
+        bool, typer.Option("--may-lack-many", help="With --complete: so many drivers have really left.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take over the Portal's export: a row equal to what is known adds nothing.
 
     With --complete, a driver whom the file lacks is noted; the second complete file in a row that lacks it means that
-    the Portal has deleted the driver. Exit status 0: every row was taken over; 2: some rows were refused.
+    the Portal has deleted the driver. A file that lacks more than a third of them (and more than three) is refused,
+    unless --may-lack-many says that it is right. Exit status 0: every row was taken over; 2: some rows were refused.
     """
-    done = ask(data, lambda services: _import(services, file, account, is_complete=complete, is_quiet=as_json))
+    if may_lack_many and not complete:
+        raise typer.BadParameter("--may-lack-many needs --complete")
+    done = Import(may_lack_many=may_lack_many)
+    ask(data, lambda services: _import(services, file, account, done, is_complete=complete, is_quiet=as_json))
     if as_json:
         print_json(done.to_json())
     else:
@@ -76,10 +84,12 @@ def import_file(
         raise typer.Exit(2)
 
 
-async def _import(services: Services, file: Path, account: str, *, is_complete: bool, is_quiet: bool) -> Import:
+async def _import(
+    services: Services, file: Path, account: str, done: Import, *, is_complete: bool, is_quiet: bool
+) -> None:
     await services.get(f"/accounts/{account}")
     lines = read_export(file)
-    done, snapshot = Import(), new_snapshot(utc_now()) if is_complete else None
+    snapshot = new_snapshot(utc_now()) if is_complete else None
     with progress_bar(is_quiet=is_quiet) as progress:
         bar = progress.add_task(f"import {file.name}", total=lines.total_bytes, note="")
         for batch in _batches(lines):
@@ -88,7 +98,6 @@ async def _import(services: Services, file: Path, account: str, *, is_complete: 
         progress.update(bar, completed=lines.total_bytes)
     if snapshot:
         await _finish(services, account, done, snapshot)
-    return done
 
 
 def _advance(progress: Progress, bar: TaskID, batch: list[ExportLine], total: int) -> None:
@@ -134,7 +143,8 @@ async def _finish(services: Services, account: str, done: Import, snapshot: str)
     if done.has_unnamed:
         done.snapshot = "does not count: a refused row may be any driver"
         return
-    taken = await services.post(f"/accounts/{account}/snapshots", {"snapshot": snapshot, "refused": done.present})
+    body = {"snapshot": snapshot, "refused": done.present, "may_lack_many": done.may_lack_many}
+    taken = await services.post(f"/accounts/{account}/snapshots", body)
     missed, deleted = (taken["changes"].get(name, 0) for name in ("DriverMissed", "DriverDeleted"))
     done.changes.update(taken["changes"])
     done.snapshot = f"complete: {missed} missed for the first time, {deleted} deleted"

@@ -18,7 +18,7 @@ from services.embedded.folder import DataFolder
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
 from services.runtime.serving import stopping_on_signals
-from services.sandbox.faults.written import FaultsRefused, faults_of_both
+from services.sandbox.faults.written import FaultsRefused, faults_of_all
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds, serve
 
@@ -47,39 +47,51 @@ def sandbox(
     motive_port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port of Motive's sandbox; 0: any free one.")
     ] = 8102,
+    portal_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port of the Portal's sandbox; 0: any free one.")
+    ] = 8103,
     seed: Annotated[
         Path | None,
-        typer.Option(help="A folder with driveri.json and motive.json; else the sample.", show_default=False),
+        typer.Option(
+            help="A folder with driveri.json, motive.json and, if need be, portal.json; else the sample.",
+            show_default=False,
+        ),
     ] = None,
     faults: Annotated[
         Path | None,
-        typer.Option(help="A file with the faults of both, as docs/reference/sandbox.md says.", show_default=False),
+        typer.Option(help="A file with the faults of all, as docs/reference/sandbox.md says.", show_default=False),
     ] = None,
     *,
     empty: Annotated[bool, typer.Option("--empty", help="Start without tenants, companies and drivers.")] = False,
 ) -> None:
-    """Run local stand-ins of the Driveri and Motive APIs over real HTTP until Ctrl-C."""
+    """Run local stand-ins of the Driveri, Motive and Portal APIs over real HTTP until Ctrl-C."""
     seeds = Seeds() if empty else _seeds(seed or SAMPLE)
     faulty = seeds if faults is None else _with_faults(seeds, faults)
-    run_async(serve("127.0.0.1", driveri_port, motive_port, faulty, _announce))
+    run_async(serve("127.0.0.1", driveri_port, motive_port, faulty, _announce, portal_port=portal_port))
 
 
 def _announce(running: Sandboxes) -> None:
     out.print(f"Driveri: {running.driveri}")
     out.print(f"Motive:  {running.motive}")
+    out.print(f"Portal:  {running.portal}")
     out.file.flush()
 
 
 def _seeds(folder: Path) -> Seeds:
-    return Seeds(driveri=_read(folder / "driveri.json", "seed"), motive=_read(folder / "motive.json", "seed"))
+    portal = folder / "portal.json"
+    return Seeds(
+        driveri=_read(folder / "driveri.json", "seed"),
+        motive=_read(folder / "motive.json", "seed"),
+        portal=_read(portal, "seed") if portal.exists() else {},
+    )
 
 
 def _with_faults(seeds: Seeds, path: Path) -> Seeds:
     try:
-        driveri, motive = faults_of_both(_read(path, "file of faults"))
+        faults = faults_of_all(_read(path, "file of faults"))
     except FaultsRefused as refused:
         raise CommandRefused(f"the file of faults {path} is no good: {refused}") from None
-    return replace(seeds, driveri_faults=driveri, motive_faults=motive)
+    return replace(seeds, driveri_faults=faults.driveri, motive_faults=faults.motive, portal_faults=faults.portal)
 
 
 def _read(path: Path, what: str) -> Any:  # noqa: ANN401 - JSON

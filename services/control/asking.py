@@ -13,6 +13,7 @@ from services.asking.events import read_events
 from services.asking.explaining import Explanation, explain
 from services.asking.finding import Candidate, find_drivers, find_stated
 from services.asking.logged import Filters
+from services.asking.portal import portal_statuses
 from services.asking.status import status, strays
 from services.control.installation import Installation
 from services.control.messages import Malformed
@@ -60,7 +61,10 @@ class AskingRoutes:
         if name:
             await self._known(name)
         found = await self._decider.call(status, self._decider.store, [name] if name else None)
-        return JSONResponse([each.to_json() for each in found])
+        intake = self._installation.intake_service
+        portals = await intake.call(portal_statuses, intake.store, [each.account for each in found])
+        read = {account: each.to_json() for account, each in portals.items()}
+        return JSONResponse([{**each.to_json(), "portal": read.get(each.account)} for each in found])
 
     async def _events(self, request: Request) -> Response:
         query = request.query_params

@@ -17,7 +17,8 @@ from services.control.messages import (
     TakeList,
     received,
 )
-from services.intake.handlers import StatedDriver, Taken, UnknownDriver
+from services.intake.handlers import UnknownDriver
+from services.intake.lists import StatedDriver, Taken
 
 _COMMAND = "command line"
 
@@ -60,6 +61,7 @@ class DriverRoutes:
             source=asked.source,
             snapshot=asked.snapshot,
             refused=_stated(asked.refused),
+            may_lack_many=asked.may_lack_many,
         )
         self._service.ring()
         return JSONResponse(_to_json(taken))

@@ -10,6 +10,7 @@ from domain.storing import Stream
 from services.accounts.handlers import Accounts
 from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Intake
+from services.intake.polling import Polling
 from services.projector.app import ProjectorApp
 from services.runtime.service import Service
 
@@ -26,6 +27,7 @@ class Connected(Protocol):
 class Installation:
     """Every service on its store, and the accounts' credentials.
 
+    `polling` reads the Portal's API, where this process does.
     `may_repeat` says that the services follow each other by streams in which records may come twice, or late.
     """
 
@@ -37,6 +39,7 @@ class Installation:
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
     connections: Connected
+    polling: Polling | None = None
     may_repeat: bool = False
 
     @property

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from starlette.requests import Request
 
 from domain.account import Mode, Tier
-from domain.identity import Target
+from domain.identity import Connectable, Target
 
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _MOST = 2**63 - 1
@@ -63,9 +63,9 @@ def _sendable(text: str) -> str:
 
 
 class Connect(Message):
-    """An account's credentials at a target; never logged."""
+    """An account's credentials at the Portal or at a target; never logged."""
 
-    target: Target
+    target: Connectable
     values: dict[str, Annotated[str, AfterValidator(_sendable)]] = Field(repr=False)
 
 
@@ -86,11 +86,15 @@ class TakeList(Message):
 
 
 class FinishSnapshot(Message):
-    """The list was read to its end; `refused` are lines that name a driver and could not be taken over."""
+    """The list was read to its end; `refused` are lines that name a driver and could not be taken over.
+
+    `may_lack_many`: a person says that so many drivers have really left.
+    """
 
     snapshot: str
     source: str = "export"
     refused: tuple[StatedLine, ...] = ()
+    may_lack_many: bool = False
 
 
 def _printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Both sandboxes in a process of their own, and their whole state as they tell it."""
+"""The sandboxes in a process of their own, and their whole state as they tell it."""
 
 import asyncio
 import sys
@@ -17,13 +17,14 @@ class SandboxEnded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningSandboxes:
-    """Where the sandboxes listen."""
+    """Where the sandboxes listen; nobody needs the Portal's who states drivers by command."""
 
     driveri: str
     motive: str
+    portal: str = ""
 
     async def shown(self) -> Shown:
-        """Everything that both of them hold now."""
+        """Everything that both targets hold now."""
         async with httpx.AsyncClient(timeout=30.0) as client:
             driveri = await client.get(f"{self.driveri}/sandbox/state")
             motive = await client.get(f"{self.motive}/sandbox/state")
@@ -33,12 +34,15 @@ class RunningSandboxes:
 @asynccontextmanager
 async def sandboxes() -> AsyncIterator[RunningSandboxes]:
     """The sandboxes with the sample fleet, on free loopback ports. Raises `SandboxEnded`."""
-    command = (sys.executable, "-m", "services.cli", "sandbox", "--driveri-port", "0", "--motive-port", "0")
+    ports = [word for name in ("driveri", "motive", "portal") for word in (f"--{name}-port", "0")]
+    command = (sys.executable, "-m", "services.cli", "sandbox", *ports)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        yield RunningSandboxes(driveri=await _address(process), motive=await _address(process))
+        yield RunningSandboxes(
+            driveri=await _address(process), motive=await _address(process), portal=await _address(process)
+        )
     finally:
         if process.returncode is None:
             process.terminate()

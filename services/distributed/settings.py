@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PostgresDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.intake.settings import PortalSettings
 from services.projector.settings import TargetSettings
 from services.runtime.settings import PREFIX
 
@@ -73,7 +74,7 @@ class KafkaSettings(BaseSettings):
         return self
 
 
-class DistributedSettings(TargetSettings, KafkaSettings):
+class DistributedSettings(TargetSettings, PortalSettings, KafkaSettings):
     """One process for each service, over Kafka and PostgreSQL.
 
     Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.

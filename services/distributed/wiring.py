@@ -25,10 +25,11 @@ from services.control.installation import Installation
 from services.decider import wiring as decider
 from services.decider.read_models import CatchUp, Look, Retry
 from services.distributed.app import Process
-from services.distributed.partitions import Partitions
+from services.distributed.partitions import Doing, Partitions
 from services.distributed.settings import DistributedSettings, KafkaSettings
+from services.intake import wiring as intake
 from services.intake.handlers import Intake
-from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake.read_models import ReadingRow, ShownDriver, SnapshotDriver
 from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
 from services.projector.read_models import Probe, StartedCall, Task
@@ -46,7 +47,7 @@ _LINGER = 0.002
 
 ROWS: Mapping[str, tuple[type[Row], ...]] = {
     "accounts": (AccountRow,),
-    "intake": (KnownDriver, SnapshotDriver),
+    "intake": intake.ROWS,
     "decider": decider.ROWS,
     **{f"projector_{target}": projector.ROWS for target in Target},
     _CREDENTIALS: (CredentialsRow,),
@@ -62,7 +63,7 @@ _LOGS = {
 
 
 _WORK: frozenset[type[Row]] = frozenset(
-    {SnapshotDriver, Look, CatchUp, Retry, Task, StartedCall, Probe, CredentialsRow}
+    {SnapshotDriver, ShownDriver, ReadingRow, Look, CatchUp, Retry, Task, StartedCall, Probe, CredentialsRow}
 )
 _READ_MODELS = {f"{schema}.{row.TABLE}" for schema, rows in ROWS.items() for row in rows if row not in _WORK}
 
@@ -124,7 +125,7 @@ class Distributed:
         return await self._opened("accounts", self._accounts)
 
     async def intake(self) -> Process:
-        """The process of intake: commands bring what the Portal states, so it only relays. Raises `StoreFailed`."""
+        """The process of intake: it relays what commands bring, and reads the Portal's API. Raises `StoreFailed`."""
         return await self._opened("intake", self._intake)
 
     async def decider(self) -> Process:
@@ -154,7 +155,22 @@ class Distributed:
         with _Opening() as opened:
             presence, store = self._present("intake", opened), self._store("intake", opened)
             chores = [Forgetting(Intake(store, utc_now), utc_now)]
-            return self._relaying_process(presence, self._relaying_only("intake", store, chores), opened)
+            service, credentials = self._relaying_only("intake", store, chores), self._credentials(opened)
+            polling = intake.to_polling(
+                service,
+                self._settings,
+                credentials=credentials,
+                turn=RelayTurn(self._url, self._password, "intake", duty="reading"),
+                clock=utc_now,
+                bell=self._bell,
+            )
+            return Process(
+                service,
+                self._relay("intake", service.name, opened),
+                presence,
+                work=partial(_together, service.run, polling.run),
+                close=partial(asyncio.to_thread, credentials.close),
+            )
 
     def _decider(self) -> Process:
         with _Opening() as opened:
@@ -246,6 +262,12 @@ class Distributed:
 
     def _credentials(self, opened: ExitStack) -> CredentialsTable:
         return CredentialsTable(self._store(_CREDENTIALS, opened), self._settings.secret_key.get_secret_value())
+
+
+async def _together(*works: Doing) -> None:
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work())
 
 
 class _Opening(ExitStack):

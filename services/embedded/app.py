@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from services.control.installation import Installation
 from services.embedded.folder import DataFolder
+from services.intake.polling import Polling
 from services.projector.app import ProjectorApp
 from services.runtime.service import Service
 from services.runtime.serving import listening
@@ -33,9 +34,11 @@ async def run(installation: Installation, control: ASGIApp, folder: DataFolder, 
             await installation.connections.close()
 
 
-def _running(installation: Installation) -> Iterator[Service | ProjectorApp]:
+def _running(installation: Installation) -> Iterator[Service | ProjectorApp | Polling]:
     yield from (installation.accounts_service, installation.intake_service, installation.decider_service)
     yield from installation.projectors.values()
+    if installation.polling:
+        yield installation.polling
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.intake.settings import PortalSettings
 from services.projector.settings import TargetSettings
 from services.runtime.settings import PREFIX
 
 
-class EmbeddedSettings(TargetSettings):
+class EmbeddedSettings(TargetSettings, PortalSettings):
     """One process, one data folder."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")

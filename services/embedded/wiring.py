@@ -11,8 +11,9 @@ from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
 from services.decider import wiring as decider
 from services.embedded.settings import EmbeddedSettings
+from services.intake import wiring as intake
 from services.intake.handlers import Intake
-from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake.polling import Alone
 from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
 from services.projector.wiring import Connections
@@ -28,17 +29,18 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Install
     credentials = CredentialsFile(settings.data / "credentials.json")
     connections = Connections(settings, credentials)
     accounts = _store(settings.data, "accounts", ACCOUNTS, (AccountRow,))
-    intake = _store(settings.data, "intake", CHANGES, (KnownDriver, SnapshotDriver))
+    stating = _store(settings.data, "intake", CHANGES, intake.ROWS)
     deciding = _store(settings.data, "decider", DECISIONS, decider.ROWS)
     projecting = {
         target: _store(settings.data, f"projector-{target}", reports_of(target), projector.ROWS) for target in Target
     }
-    taking = Intake(intake, clock)
+    taking = Intake(stating, clock)
+    intake_service = Service("intake", store=stating, clock=clock, bell=bell, chores=[Forgetting(taking, clock)])
     installation = Installation(
         accounts=Accounts(accounts, clock),
         accounts_service=Service("accounts", store=accounts, clock=clock, bell=bell),
         intake=taking,
-        intake_service=Service("intake", store=intake, clock=clock, bell=bell, chores=[Forgetting(taking, clock)]),
+        intake_service=intake_service,
         decider_service=decider.to_service(deciding, clock=clock, bell=bell, share=share),
         projectors={
             target: projector.to_app(store, target, connect=connections.to(target), clock=clock, bell=bell, share=share)
@@ -46,6 +48,9 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Install
         },
         credentials=credentials,
         connections=connections,
+        polling=intake.to_polling(
+            intake_service, settings, credentials=credentials, turn=Alone(), clock=clock, bell=bell
+        ),
     )
     _follow(installation)
     return installation

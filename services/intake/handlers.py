@@ -1,49 +1,21 @@
 """What the Portal states, turned into changes. Accepted means committed."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from domain.profile import Profile
 from domain.storing import Store, Unit
+from services.intake.allowance import OF_AN_EXPORT, UNLIMITED, Allowance, Tally
+from services.intake.lists import Meant, StatedDriver, Taken, candidates, identified, shown_by
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
 from services.intake.snapshots import LONGEST, is_forgettable, is_overdue
 from services.runtime.clock import Clock
 
+__all__ = ["Intake", "SnapshotRefused", "StatedDriver", "Taken", "UnknownDriver"]
+
 _PAGE = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatedDriver:
-    """A driver as one line of a list states it; without an id of the Portal's own it is known by its RefID."""
-
-    line: int
-    driver: PortalDriverId | None
-    profile: Profile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedLine:
-    """A line that states no driver that could be taken over."""
-
-    line: int
-    column: str
-    reason: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Taken:
-    """What became of a list: how many of which change, and the lines that were refused."""
-
-    changes: Counter[str] = field(default_factory=Counter)
-    refused: list[RefusedLine] = field(default_factory=list)
-
-
-_Meant = tuple[StatedDriver, list[PortalDriverId]]
-"""A line, and the drivers that it can be about: one as a rule; several who share a RefID, or nobody."""
 
 
 class SnapshotRefused(Exception):
@@ -69,46 +41,87 @@ class Intake:
         Raises `SnapshotRefused` when it is part of a snapshot that began too long ago.
         """
         self._check_time(snapshot)
-        taken = Taken()
-        meant = self._meant(account, drivers)
-        stated = _identified(meant, taken)
-        known = self._known(account, stated)
-        statement = Statement(at=self._clock(), source=source)
-        unit = Unit()
-        for driver, profile in stated.items():
-            facts = statement.present(known[driver], profile)
-            self._add(unit, known[driver], facts)
-            taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
+        taken, unit = self.taking(account, drivers, source=source)
         if snapshot:
             unit.keep(
-                SnapshotDriver(account=account, snapshot=snapshot, driver=driver) for driver in sorted(_shown(meant))
+                SnapshotDriver(account=account, snapshot=snapshot, driver=driver) for driver in sorted(taken.shown)
             )
         self._store.commit(unit)
         return taken
 
+    def taking(
+        self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, is_partial: bool = False
+    ) -> tuple[Taken, Unit]:
+        """What becomes of a part of a list, and what is to be stored for it.
+
+        Of a driver whom partial lines state, the fields that they do not name stay as they are known.
+        """
+        meant = self._meant(account, drivers)
+        taken = Taken(shown=shown_by(meant))
+        stated = identified(meant, taken)
+        known = self._known(account, stated)
+        statement = Statement(at=self._clock(), source=source)
+        unit = Unit()
+        for driver, profile in stated.items():
+            before = (known[driver].profile or {}) if is_partial else {}
+            facts = statement.present(known[driver], {**before, **profile})
+            self._add(unit, known[driver], facts)
+            taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
+        return taken, unit
+
     def finish_snapshot(
-        self, account: AccountId, *, source: str, snapshot: str, refused: Sequence[StatedDriver]
+        self,
+        account: AccountId,
+        *,
+        source: str,
+        snapshot: str,
+        refused: Sequence[StatedDriver],
+        may_lack_many: bool = False,
     ) -> Taken:
         """The list was complete: what it lacks is noted the first time and taken as deleted the second time in a row.
 
         `refused` are the lines that could not be taken over but do name a driver, who is thus not absent.
-        Raises `SnapshotRefused` when it showed nobody, or began too long ago.
+        Raises `SnapshotRefused` when it showed nobody, began too long ago, or lacks more than it may.
         """
         self._check_time(snapshot)
         seen = {row.driver for row in self._store.select(SnapshotDriver, {"account": account, "snapshot": snapshot})}
+        allowance = UNLIMITED if may_lack_many else OF_AN_EXPORT
+        taken, unit = self.concluding(account, seen, source=source, refused=refused, allowance=allowance)
+        unit.remove(SnapshotDriver, {"account": account, "snapshot": snapshot})
+        self._store.commit(unit)
+        return taken
+
+    def concluding(
+        self,
+        account: AccountId,
+        seen: Collection[str],
+        *,
+        source: str,
+        refused: Sequence[StatedDriver],
+        allowance: Allowance,
+        expected: Collection[str] | None = None,
+    ) -> tuple[Taken, Unit]:
+        """What follows from a complete list that has shown these drivers, and what is to be stored for it.
+
+        Absence says nothing of those who were not expected in it; None: everybody was.
+        Raises `SnapshotRefused` when it showed nobody, or lacks more than it may.
+        """
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
-        seen.update(_shown(self._meant(account, refused)))
-        taken, unit = Taken(), Unit()
+        seen = {*seen, *shown_by(self._meant(account, refused))}
+        taken, unit, tally = Taken(), Unit(), Tally()
         statement = Statement(at=self._clock(), source=source)
         for known in self._there(account):
+            if known.driver not in seen and expected is not None and known.driver not in expected:
+                continue
+            tally.count(is_shown=known.driver in seen)
             # Shown only by a line that was refused, a driver is there all the same.
             facts = statement.present(known, known.profile or {}) if known.driver in seen else statement.absent(known)
             self._add(unit, known, facts)
             taken.changes.update(type(fact).__name__ for fact in facts)
-        unit.remove(SnapshotDriver, {"account": account, "snapshot": snapshot})
-        self._store.commit(unit)
-        return taken
+        if not allowance.covers(tally):
+            raise SnapshotRefused(_incredible(account, tally))
+        return taken, unit
 
     def forget_unfinished_snapshots(self) -> int:
         """Remove what snapshots have shown that nobody will finish, as after a kill; how many snapshots."""
@@ -148,11 +161,11 @@ class Intake:
             hours = LONGEST // timedelta(hours=1)
             raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
 
-    def _meant(self, account: AccountId, drivers: Sequence[StatedDriver]) -> list[_Meant]:
+    def _meant(self, account: AccountId, drivers: Sequence[StatedDriver]) -> list[Meant]:
         by_ref = self._by_ref(account, drivers)
         known = self._known(account, [stated.driver for stated in drivers if stated.driver])
         new = {driver for driver, each in known.items() if not each.version}
-        return [(stated, _candidates(stated, by_ref, new)) for stated in drivers]
+        return [(stated, candidates(stated, by_ref, new)) for stated in drivers]
 
     def _by_ref(self, account: AccountId, drivers: Sequence[StatedDriver]) -> dict[str, list[PortalDriverId]]:
         refs = sorted({stated.profile.get("ref_id", "").strip() for stated in drivers} - {""})
@@ -181,34 +194,6 @@ class Intake:
             unit.keep([to_row(replay(known, facts))])
 
 
-def _candidates(
-    stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
-) -> list[PortalDriverId]:
-    """Whom a line can be about: whoever has its id; a driver known by the RefID alone so far keeps that identity."""
-    ref = stated.profile.get("ref_id", "").strip()
-    by_ref_alone = PortalDriverId(f"ref:{ref}")
-    found = by_ref.get(ref, [])
-    if stated.driver:
-        return [by_ref_alone if stated.driver in new and by_ref_alone in found else stated.driver]
-    return found or ([by_ref_alone] if ref else [])
-
-
-def _identified(meant: Iterable[_Meant], taken: Taken) -> dict[PortalDriverId, Profile]:
-    found: dict[PortalDriverId, Profile] = {}
-    for stated, candidates in meant:
-        if len(candidates) == 1:
-            found[candidates[0]] = stated.profile
-        else:
-            taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=_reason(len(candidates))))
-    return found
-
-
-def _shown(meant: Iterable[_Meant]) -> set[PortalDriverId]:
-    """Everybody whom the lines can be about: one that is refused shows that its driver is there all the same."""
-    return {driver for _, candidates in meant for driver in candidates}
-
-
-def _reason(candidates: int) -> str:
-    if candidates == 0:
-        return "there is neither a Driver ID nor a Reference ID"
-    return f"{candidates} drivers have this Reference ID; add a Driver ID column to tell them apart"
+def _incredible(account: AccountId, tally: Tally) -> str:
+    command = f"driverlink import FILE --account {account} --complete --may-lack-many"
+    return f"the list lacks {tally.lacking} of {tally.known} drivers; if they have left the Portal, run `{command}`"

@@ -37,6 +37,38 @@ class SnapshotDriver(Row):
     driver: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownDriver(Row):
+    """Work in hand: which login has shown a driver last. Only whom it has shown can be lacking in its list."""
+
+    TABLE: ClassVar[str] = "shown_drivers"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+
+    account: str
+    driver: str
+    login: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingRow(Row):
+    """Work in hand: when an account's list was read last by the Portal's API, and when it is to be read next.
+
+    `at` is when it was read whole, empty if never; `drivers` and `refused` are lines of that list. `failure` says why
+    it could not be read since `failing_since`; empty if it could.
+    """
+
+    TABLE: ClassVar[str] = "readings"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+
+    account: str
+    next_at: str
+    at: str = ""
+    drivers: int = 0
+    refused: int = 0
+    failure: str = ""
+    failing_since: str = ""
+
+
 def to_portal_driver(row: KnownDriver) -> PortalDriver:
     """The portal driver that a row stands for."""
     return PortalDriver(

@@ -1,7 +1,7 @@
 """The projector's process: follows its streams, walks rosters, and keeps a bounded number of calls under way."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import structlog
@@ -22,7 +22,7 @@ from services.projector.walking import Walk, Walks
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
 
-MOST_CALLS = 32
+MOST_CALLS = 64
 """Calls under way at a time, over all accounts."""
 
 _REST = 0.5
@@ -119,15 +119,28 @@ class ProjectorApp:
 
     async def _start(self) -> None:
         """Start what is due; there may be more as long as something was, or was taken over since."""
-        room, self._taken = MOST_CALLS - len(self._under_way), self.service.taken
+        places, self._taken = MOST_CALLS - len(self._under_way), self.service.taken
         try:
-            jobs = await self.service.call(self._jobs.take, room, frozenset(self._under_way))
+            jobs = await self.service.call(self._take, places, frozenset(self._under_way))
         except StoreConflict:
             _log.info("accounts have gone to another process", target=str(self._target))
             return
         self._may_be_due = bool(jobs)
-        for job in jobs:
-            self._under_way[job.driver] = asyncio.create_task(self._do_safely(job))
+        for job, drivers in jobs:
+            self._under_way[job.driver] = asyncio.create_task(self._do_safely(job, drivers))
+
+    def _take(self, places: int, busy: Collection[Driver]) -> list[tuple[Job, TargetDrivers | CallFailure]]:
+        """The jobs that are due, each with the target as its account reaches it."""
+        jobs = self._jobs.take(places, busy)
+        reached = {account: self._reach(account) for account in {job.driver[0] for job in jobs}}
+        return [(job, reached[job.driver[0]]) for job in jobs]
+
+    def _reach(self, account: AccountId) -> TargetDrivers | CallFailure:
+        try:
+            return self._connect(account)
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            _log.exception("account cannot be connected", account=account)
+            return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
 
     async def _report(self) -> None:
         """Store the answers that have come; the calls of accounts that have gone elsewhere are settled there."""
@@ -145,16 +158,15 @@ class ProjectorApp:
             await self.service.call(self._reporting.report, answers)
             self.service.ring()
 
-    async def _do_safely(self, job: Job) -> tuple[Job, Result]:
+    async def _do_safely(self, job: Job, drivers: TargetDrivers | CallFailure) -> tuple[Job, Result]:
         try:
-            return job, await self._do(job)
+            return job, await self._do(job, drivers)
         except Exception as failure:  # noqa: BLE001 - one driver's trouble is its own, whatever it is
             _log.exception("call failed unexpectedly", account=job.driver[0], driver=job.driver[1])
             return job, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
 
-    async def _do(self, job: Job) -> Result:
-        drivers = await self.service.call(self._connect, job.driver[0])
-        if isinstance(drivers, Rejected):
+    async def _do(self, job: Job, drivers: TargetDrivers | CallFailure) -> Result:
+        if isinstance(drivers, Rejected | Unavailable):
             return Unsettled(failure=drivers) if job.started else drivers
         caller = Caller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=self._may_repeat)
         return await caller.make(job)

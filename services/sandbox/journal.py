@@ -12,6 +12,7 @@ from services.sandbox.faults.marks import fault_of
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ABOUT_TOKENS = ("/v1/auth/", "/oauth/")
+_WRITES_BY_GET = frozenset({"/v2/driver/create", "/v2/driver/update", "/v2/driver/delete"})
 _WRITE = "sandbox.write"
 
 
@@ -121,7 +122,7 @@ class Journal:
 
 
 class Journalling:
-    """ASGI middleware that records each write below `/v1`, except those about tokens, when its answer starts.
+    """ASGI middleware that records each write to the API, except those about tokens, when its answer starts.
 
     Between a change of the state and the start of the answer nothing else runs, so the journal has the order in
     which the writes took effect.
@@ -165,7 +166,8 @@ class Journalling:
 
 
 def _is_told(scope: Scope) -> bool:
-    return scope["method"] not in _READS and not scope["path"].startswith(_ABOUT_TOKENS)
+    is_write = scope["method"] not in _READS or scope["path"] in _WRITES_BY_GET
+    return is_write and not scope["path"].startswith(_ABOUT_TOKENS)
 
 
 def note_owner(request: Request, owner: str) -> None:

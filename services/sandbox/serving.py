@@ -13,7 +13,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from services.sandbox import driveri, motive
+from services.sandbox import driveri, motive, portal
 from services.sandbox.clock import Now, wall_clock
 from services.sandbox.faults.resetting import Connection, Resettable
 
@@ -43,8 +43,10 @@ class Seeds:
 
     driveri: object = field(default_factory=dict)
     motive: object = field(default_factory=dict)
+    portal: object = field(default_factory=dict)
     driveri_faults: object = field(default_factory=dict)
     motive_faults: object = field(default_factory=dict)
+    portal_faults: object = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class Sandboxes:
 
     driveri: str
     motive: str
+    portal: str
 
 
 async def serve(
@@ -62,21 +65,25 @@ async def serve(
     seeds: Seeds,
     announce: Callable[[Sandboxes], None],
     now: Now = wall_clock,
+    *,
+    portal_port: int = 0,
 ) -> None:
-    """Run both sandboxes until SIGTERM, Ctrl-C or cancellation; port 0 is any free port.
+    """Run all sandboxes until SIGTERM, Ctrl-C or cancellation; port 0 is any free port.
 
-    Calls `announce` once both listen.
+    Calls `announce` once all listen.
     Raises `SeedRefused`, `FaultsRefused`, `NotLoopback` or `PortBusy` before that.
     """
     driveri_app = driveri.application(seeds.driveri, now, seeds.driveri_faults)
     motive_app = motive.application(seeds.motive, now, seeds.motive_faults)
+    portal_app = portal.application(seeds.portal, now, seeds.portal_faults)
     stop = asyncio.Event()
     async with (
         listening(driveri_app, host=host, port=driveri_port) as driveri_url,
         listening(motive_app, host=host, port=motive_port) as motive_url,
+        listening(portal_app, host=host, port=portal_port) as portal_url,
     ):
         with _stopped_by_signals(stop):
-            announce(Sandboxes(driveri=driveri_url, motive=motive_url))
+            announce(Sandboxes(driveri=driveri_url, motive=motive_url, portal=portal_url))
             await stop.wait()
 
 

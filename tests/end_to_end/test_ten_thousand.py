@@ -14,30 +14,30 @@ import pytest
 
 from adapters.pace import Limits, Pace
 from domain.account import Mode
-from domain.driver_link import Parked
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
 from domain.profile import Profile
+from domain.storing import Store
+from services.decider.read_models import LinkRow
 from services.intake.handlers import StatedDriver
 from tests.support import travelling_time
 from tests.support.limited_targets import LimitedTargets
 from tests.support.stepped_services import SteppedServices, person
 
-LARGE: Final = {AccountId(f"large-{target}"): target for target in Target}
-SMALL: Final = {AccountId(f"{target}-{number:02}"): target for target in Target for number in range(15)}
-ACCOUNTS: Final = {**LARGE, **SMALL}
+ACCOUNTS: Final = {AccountId(f"{target}-{number}"): target for target in Target for number in range(10)}
 """The target of each account that opts in with all of its drivers."""
+
+OF_EACH: Final = 500
+DRIVERS: Final = len(ACCOUNTS) * OF_EACH
 
 LATE: Final = {AccountId(f"late-{target}"): target for target in Target}
 """Accounts with a single driver, who comes amid the first load of all others."""
 
-IN_LARGE, IN_SMALL = 500, 300
-DRIVERS: Final = len(LARGE) * IN_LARGE + len(SMALL) * IN_SMALL
 AMID: Final = 1_000
 """So many drivers have been created at a target when the late one comes."""
 
-POISONED: Final = AccountId("large-motive")
+POISONED: Final = AccountId("motive-0")
 POISON: Final = 7
 """The number of a driver whose e-mail address somebody in another company of Motive has."""
 
@@ -51,7 +51,7 @@ LIMITS: Final = Limits(calls_per_second=10_000.0, calls_at_once=32)
 CALLS_EACH: Final = 2
 """The fewest calls that create a driver: what was created is read back."""
 
-LINGER: Final = 1.0
+LINGER: Final = 3.0
 """Seconds: where nobody waits, what comes meanwhile must be waited for, to be taken over together."""
 
 
@@ -104,7 +104,7 @@ class LimitedServices(SteppedServices):
 
     async def _rest(self) -> None:
         while await self._left():  # noqa: ASYNC110 - nobody tells when everything is done
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(5.0)
 
     async def _left(self) -> int:
         left = await self.decider.call(self.decider.lag)
@@ -130,7 +130,7 @@ def services(tmp_path: Path) -> LimitedServices:
     asyncio.run(targets.switch_on(*STORM))
     services = LimitedServices(tmp_path, targets)
     for account, target in ACCOUNTS.items():
-        services.opt_in(account, target, IN_LARGE if account in LARGE else IN_SMALL)
+        services.opt_in(account, target, OF_EACH)
     for account, target in LATE.items():
         services.opt_in(account, target, 0)
     return services
@@ -138,7 +138,7 @@ def services(tmp_path: Path) -> LimitedServices:
 
 def test_ten_thousand_drivers_get_through_a_storm_of_429(services: LimitedServices) -> None:
     travelling_time.run(services.run_all())
-    is_parked_with_a_reason(services)
+    only_the_poison_is_set_aside(services.decider_store)
     services.close()
     for target, counting in services.targets.counting.items():
         wished = DRIVERS // len(Target) + 1
@@ -148,12 +148,13 @@ def test_ten_thousand_drivers_get_through_a_storm_of_429(services: LimitedServic
         nobody_is_starved([made.partition("@")[2] for made in counting.made])
 
 
-def is_parked_with_a_reason(services: LimitedServices) -> None:
-    """The poison is set aside with what a person needs to know, and nobody else is."""
-    parked = [event for event in services.decided() if isinstance(event, Parked)]
-    assert [(event.account, event.driver, event.target) for event in parked] == [(POISONED, str(POISON), Target.MOTIVE)]
-    assert parked[0].reason == Reason.TAKEN_ELSEWHERE
-    assert "the e-mail address or the username belongs to a user whom this company cannot see" in parked[0].detail
+def only_the_poison_is_set_aside(links: Store) -> None:
+    """With what a person needs to know; everybody else is in step."""
+    assert links.count(LinkRow, by=["state"]) == {("in_step",): DRIVERS + len(LATE) - 1, ("parked",): 1}
+    (parked,) = links.select(LinkRow, {"state": "parked"})
+    assert (parked.account, parked.driver, parked.target) == (POISONED, str(POISON), Target.MOTIVE)
+    assert parked.reason == Reason.TAKEN_ELSEWHERE
+    assert "the e-mail address or the username belongs to a user whom this company cannot see" in parked.detail
 
 
 def nobody_is_starved(made: list[str]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from socket import create_server
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,6 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.store.connecting import connect
 from adapters.store.presence import Presence
+from services.cli.shape import distributed
+from services.distributed.wiring import Distributed
+from services.intake.snapshots import new_snapshot
+from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, REPORTS
 from tests.integration.conftest import Command
 from tests.support.servers import OwnKafka, needed
@@ -169,3 +174,30 @@ def test_a_port_that_is_taken_is_told_with_the_settings_for_another(command: Com
         told = refused(command, ("decider",), {**settings, "http_port": port})
     says = f"127.0.0.1:{port} cannot be listened on: Address already in use; set another DRIVERLINK_HTTP_HOST or"
     assert told == f"{says} DRIVERLINK_HTTP_PORT"
+
+
+@pytest.mark.usefixtures("topics")
+def test_intake_forgets_what_killed_imports_have_left(
+    command: Command, settings: dict[str, str], database: str
+) -> None:
+    for preparing in (("database", "migrate"), ("topics", "create")):
+        assert command(*preparing, **settings)[0] == 0
+    killed, going_on = new_snapshot(utc_now() - timedelta(days=3)), new_snapshot(utc_now())
+    with closing(connect(database, "", "intake")) as connection:
+        for snapshot in (killed, going_on):
+            connection.execute("INSERT INTO snapshot_drivers VALUES ('acme', %s, '417')", [snapshot])
+
+        def left() -> list[str]:
+            return [snapshot for (snapshot,) in connection.execute("SELECT snapshot FROM snapshot_drivers")]
+
+        async def forget() -> None:
+            process = await Distributed(distributed()).intake()
+            running = asyncio.create_task(process.run(60.0))
+            async with asyncio.timeout(30):
+                while len(left()) > 1:  # noqa: ASYNC110 - nobody tells when they are gone
+                    await asyncio.sleep(0.05)
+            running.cancel()
+            await asyncio.wait({running})
+
+        asyncio.run(forget())
+        assert left() == [going_on]

@@ -261,7 +261,7 @@ def logged(store: Store) -> list[Event]:
 
 
 async def _made(app: ProjectorApp, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
-    return [await app._do_safely(job) for job in jobs]
+    return [await app._do_safely(job, app._reach(job.driver[0])) for job in jobs]
 
 
 def _open(folder: Path, wrapping: Wrapping, name: str, log: str, rows: tuple[type[Row], ...]) -> Store:

@@ -66,6 +66,8 @@ class TroubledFleet:
         self._late: list[tuple[Target, list[tuple[Job, Result]]]] = []
         self._strays = {target: self._with_strangers(target) for target in Target}
         self.services.add()
+        self.change(1, "Doe", is_renamed=False, has_phone=False)
+        self.services.run()
 
     def change(self, number: int, last_name: str, *, is_renamed: bool, has_phone: bool) -> None:
         """The Portal states somebody new, or otherwise; whoever had left comes back as they were."""
@@ -88,8 +90,9 @@ class TroubledFleet:
         """The decider takes over what there is."""
         self.services.decide()
 
-    def project(self, target: Target) -> None:
-        """A projector does everything once, but for calls to links that have one under way."""
+    def work(self, target: Target) -> None:
+        """The decider, then a projector, does everything once, but for calls to links that have one under way."""
+        self.decide()
         self.services.follow(target)
         self.services.probe(target)
         self.services.walk(target)
@@ -99,6 +102,7 @@ class TroubledFleet:
     def begin(self, target: Target) -> None:
         """Calls are made, and their answers are slow."""
         if not self._late:
+            self.decide()
             self.services.follow(target)
             self._late.append((target, self.services.made(target, self.services.start(target))))
 
@@ -115,6 +119,7 @@ class TroubledFleet:
     def kill_at_start(self, target: Target) -> None:
         """The process is killed when the starts of calls are stored, and none is made."""
         if not self._late:
+            self.decide()
             self.services.follow(target)
             self.services.start(target)
         self.kill()
@@ -129,15 +134,17 @@ class TroubledFleet:
 
     def come_back(self, target: Target) -> None:
         """The target answers again."""
-        self._twin(target).down = None
+        self._twin(target).mend()
 
     def break_walks(self, target: Target) -> None:
         """Walks fail half way from now on."""
         self._twin(target).breaks_off = 1, DOWN
 
-    def turn(self, *, is_on: bool) -> None:
-        """Jane ticks or unticks Sync Drivers."""
-        (self.services.turn_on if is_on else self.services.turn_off)()
+    def turn_off_and_on(self) -> None:
+        """Jane unticks Sync Drivers, and ticks it again."""
+        self.services.turn_off()
+        self.decide()
+        self.services.turn_on()
 
     def wait(self, minutes: int) -> None:
         """Time passes."""
@@ -148,7 +155,6 @@ class TroubledFleet:
         self.answer()
         for target in Target:
             self._twin(target).mend()
-        self.services.turn_on()
         for number, profile in self.stated.items():
             if number not in self.gone and profile["last_name"] == REFUSED_NAME:
                 self.change(number, "Poe", is_renamed=False, has_phone=False)

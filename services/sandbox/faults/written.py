@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -162,17 +163,27 @@ def parsed_faults(document: object) -> WrittenFaults:
         raise FaultsRefused(first_problem(error)) from None
 
 
-class _Both(BaseModel):
+class _All(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     driveri: WrittenFaults = WrittenFaults()
     motive: WrittenFaults = WrittenFaults()
+    portal: WrittenFaults = WrittenFaults()
 
 
-def faults_of_both(document: object) -> tuple[dict[str, object], dict[str, object]]:
-    """The documents of Driveri and of Motive in one that has both; raises `FaultsRefused`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultsOfAll:
+    """The documents of every sandbox."""
+
+    driveri: dict[str, object]
+    motive: dict[str, object]
+    portal: dict[str, object]
+
+
+def faults_of_all(document: object) -> FaultsOfAll:
+    """The documents of every sandbox in one that has them all; raises `FaultsRefused`."""
     try:
-        both = _Both.model_validate(document)
+        found = _All.model_validate(document)
     except ValidationError as error:
         raise FaultsRefused(first_problem(error)) from None
-    return both.driveri.shown(), both.motive.shown()
+    return FaultsOfAll(driveri=found.driveri.shown(), motive=found.motive.shown(), portal=found.portal.shown())

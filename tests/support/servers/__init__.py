@@ -32,6 +32,8 @@ Elsewhere, such as in benchmarks, `shared_kafka()`, `shared_postgres()`, `own_ka
 managers that raise `Unavailable`. And `python -m tests.support.servers` starts both until Ctrl-C and prints the two
 settings for others to use.
 
+`secure_kafka()` in `secure_kafka.py` is a Kafka that asks for passwords and certificates; it needs this machine's Java.
+
 All servers listen on 127.0.0.1 only, and end, with their data, when the process that started them ends, whichever way.
 """
 

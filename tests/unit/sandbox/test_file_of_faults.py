@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from httpx import AsyncClient
 
-from services.sandbox.faults.written import faults_of_both
+from services.sandbox.faults.written import faults_of_all
 from services.sandbox.serving import Seeds, serve
 from tests.support.commanding import command
 from tests.unit.sandbox.test_serving import Announced
 
 LATE = {"fault": "latency", "seconds": 1.0}
 LIMITED = {"fault": "limited"}
+FAILING = {"fault": "failing"}
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def told(path: Path) -> str:
     [
         ("{", "is no JSON"),
         ("[]", "is no good: Input should be a valid dictionary"),
-        (json.dumps({"portal": {}}), "is no good: portal: Extra inputs are not permitted"),
+        (json.dumps({"fleet": {}}), "is no good: fleet: Extra inputs are not permitted"),
         (json.dumps({"motive": {"rules": [{**LIMITED, "share": 2}]}}), "is no good: motive.rules.0.limited.share: "),
     ],
 )
@@ -48,18 +49,20 @@ def test_a_file_of_faults_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_both_sandboxes_start_with_their_own_faults() -> None:
-    driveri, motive = faults_of_both({"driveri": {"rules": [LATE]}, "motive": {"rules": [LIMITED]}})
+async def test_each_sandbox_starts_with_its_own_faults() -> None:
+    faults = faults_of_all(
+        {"driveri": {"rules": [LATE]}, "motive": {"rules": [LIMITED]}, "portal": {"rules": [FAILING]}}
+    )
     announced = Announced()
-    seeds = Seeds(driveri_faults=driveri, motive_faults=motive)
+    seeds = Seeds(driveri_faults=faults.driveri, motive_faults=faults.motive, portal_faults=faults.portal)
     serving = asyncio.create_task(serve("127.0.0.1", 0, 0, seeds, announced))
     sandboxes = await announced.sandboxes()
     async with AsyncClient() as client:
         shown = [
             (await client.get(f"{url}/sandbox/faults")).json()["rules"][0]["fault"]
-            for url in (sandboxes.driveri, sandboxes.motive)
+            for url in (sandboxes.driveri, sandboxes.motive, sandboxes.portal)
         ]
-    assert shown == ["latency", "limited"]
+    assert shown == ["latency", "limited", "failing"]
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving

@@ -23,7 +23,8 @@ from services.asking.standing import Standing
 from services.decider import wiring as decider
 from services.decider.loading import load_links
 from services.decider.read_models import LinkRow
-from services.intake.handlers import Intake, StatedDriver
+from services.intake.handlers import Intake
+from services.intake.lists import StatedDriver
 from services.intake.read_models import KnownDriver, SnapshotDriver
 from services.projector import wiring as projector
 from services.projector.breaker import Breakers

@@ -12,11 +12,13 @@ from adapters.credentials import (
     DriveriCredentials,
     MotiveCredentials,
     MotiveGrantCredentials,
+    PortalCredentials,
 )
 from services.cli.app import app
 
 GRANT = MotiveGrantCredentials(client_id="app", client_secret="hush-app", refresh_token="hush-0")
 KEY = MotiveCredentials(api_key="hush-key")
+PORTAL = PortalCredentials(username="maria", app_token="hush-app")
 TENANT = DriveriCredentials(tenant="acme", client_id="id-1", client_secret="hush-driveri")
 
 
@@ -65,6 +67,17 @@ def test_a_tenant_of_driveri_is_connected_by_an_api_key(data: Path) -> None:
     assert (result.exit_code, connected(data).driveri) == (0, TENANT)
 
 
+def test_the_portal_is_connected_by_a_user_and_the_token_of_an_app(data: Path, tmp_path: Path) -> None:
+    assert connect("portal", "--username", "maria", told="hush-app\n").exit_code == 0
+    assert connected(data).portal == PORTAL
+    assert connect("driveri", "--tenant", "acme", "--client-id", "id-1", told="hush-driveri\n").exit_code == 0
+    file = secret(tmp_path, "token", "hush-other")
+    assert connect("portal", "--username", "maria", "--app-token-file", file).exit_code == 0
+    assert connected(data) == AccountCredentials(
+        portal=PortalCredentials(username="maria", app_token="hush-other"), driveri=TENANT
+    )
+
+
 def test_secrets_may_come_from_files_with_the_rest_from_standard_input(data: Path, tmp_path: Path) -> None:
     client_secret, refresh_token = secret(tmp_path, "one", "hush-app"), secret(tmp_path, "two", "hush-0")
     files = ["--client-secret-file", client_secret, "--refresh-token-file", refresh_token]
@@ -82,6 +95,9 @@ def test_secrets_may_come_from_files_with_the_rest_from_standard_input(data: Pat
         (["driveri", "--client-id", "id-1"], "driveri needs --tenant"),
         (["driveri"], "driveri needs --tenant and --client-id"),
         (["motive", "--tenant", "acme"], "--tenant cannot be used here"),
+        (["portal"], "portal needs --username"),
+        (["portal", "--username", "maria", "--client-id", "id-1"], "--client-id cannot be used here"),
+        (["motive", "--app-token-file", "{file}"], "--app-token-file cannot be used here"),
         (["motive", "--refresh-token-file", "{file}"], "--refresh-token-file cannot be used here"),
         (["motive", "--client-id", "app", "--api-key-file", "{file}"], "--api-key-file cannot be used here"),
     ],
@@ -121,4 +137,4 @@ def test_no_command_takes_a_secret_as_an_argument() -> None:
     """Whoever lists the processes of a machine sees their arguments."""
     words = ("secret", "key", "token", "password")
     named = {each.name for each in parameters(typer.main.get_command(app)) if any(map(each.name.count, words))}
-    assert named == {"client_secret_file", "api_key_file", "refresh_token_file"}
+    assert named == {"app_token_file", "client_secret_file", "api_key_file", "refresh_token_file"}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +38,31 @@ def happening(name: str, *parts: Any, **named: Any) -> st.SearchStrategy[Happeni
     return st.builds(Happening, st.just(name), st.tuples(*parts), st.fixed_dictionaries(named))
 
 
-changed = happening("change", numbers, st.sampled_from(LAST_NAMES), is_renamed=st.booleans(), has_phone=st.booleans())
-worked = st.one_of(happening("decide"), happening("project", targets), happening("begin", targets), happening("answer"))
-failed = st.one_of(
-    happening("fail", targets, st.sampled_from(FAULTS), st.integers(1, 4)),
-    happening("go_down", targets, st.sampled_from(OUTAGES)),
-    happening("come_back", targets),
-    happening("break_walks", targets),
-)
-killed = st.one_of(happening("kill"), happening("kill_at_start", targets))
-passed = st.one_of(
-    happening("wait", st.sampled_from([1, 6, 40, 400])),
-    happening("turn", is_on=st.booleans()),
+changed = st.one_of(
+    happening("change", numbers, st.sampled_from(LAST_NAMES), is_renamed=st.booleans(), has_phone=st.booleans()),
     happening("leave", numbers),
 )
-happenings: st.SearchStrategy[Sequence[Happening]] = st.lists(
-    st.one_of(changed, changed, worked, worked, worked, failed, killed, passed), min_size=10, max_size=40
+killed = st.one_of(happening("kill"), happening("kill_at_start", targets))
+waited = happening("wait", st.sampled_from([1, 6, 40, 400]))
+passed = st.one_of(waited, happening("turn_off_and_on"), happening("decide"), happening("answer"))
+
+
+def episode(target: Target) -> st.SearchStrategy[tuple[Happening, ...]]:
+    """A target fails while something changes, and something happens before it is called again."""
+    here = st.just(target)
+    failed = st.one_of(
+        happening("go_down", here, st.sampled_from(OUTAGES)),
+        happening("fail", here, st.sampled_from(FAULTS), st.integers(1, 4)),
+        happening("break_walks", here),
+    )
+    worked = st.one_of(happening("work", here), happening("begin", here))
+    between = st.one_of(changed, killed, passed)
+    recovered = st.one_of(happening("come_back", here), waited)
+    return st.tuples(changed, failed, changed, worked, between, worked, recovered, waited, worked, worked)
+
+
+happenings: st.SearchStrategy[Sequence[Happening]] = st.lists(targets.flatmap(episode), min_size=2, max_size=6).map(
+    lambda episodes: list(chain.from_iterable(episodes))
 )
 
 
@@ -69,13 +78,12 @@ def _made(root: Path, number: int) -> Path:
     return folder
 
 
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(happened=happenings)
 def test_when_the_faults_end_both_targets_agree_with_the_portal(
     folders: Iterator[Path], happened: Sequence[Happening]
 ) -> None:
     fleet = TroubledFleet(next(folders))
-    fleet.change(1, "Doe", is_renamed=False, has_phone=False)
     for each in happened:
         each(fleet)
     fleet.come_to_rest()

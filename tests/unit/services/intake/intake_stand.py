@@ -8,7 +8,8 @@ from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, replay
-from services.intake.handlers import Intake, StatedDriver, Taken
+from services.intake.handlers import Intake
+from services.intake.lists import StatedDriver, Taken
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver
 
 ACCOUNT = AccountId("acme")

@@ -2,7 +2,8 @@ import pytest
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import Change, DriverCreated, DriverDeleted, DriverUpdated
-from services.intake.handlers import StatedDriver, UnknownDriver
+from services.intake.handlers import UnknownDriver
+from services.intake.lists import StatedDriver
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 
 JANE = PortalDriverId("417")

@@ -8,13 +8,15 @@ from domain.driver_link import CreateDecided
 from domain.identity import AccountId, Target
 from domain.storing import Unit
 from services.projector.admission import KEPT_FREE
-from services.projector.app import MOST_CALLS
 from services.projector.jobs import MOST_ACCOUNTS, Driver
 from services.projector.read_models import Task
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.sayings import say
+
+PLACES = 32
+"""For all accounts together."""
 
 
 def wish(fleet: SteppedServices, number: int, account: AccountId = ACME) -> None:
@@ -29,7 +31,7 @@ def limit(fleet: SteppedServices, places: int, account: AccountId = ACME) -> Non
     fleet.twins[account, Target.DRIVERI].places = places
 
 
-def started(fleet: SteppedServices, *busy: Driver, places: int = MOST_CALLS) -> list[Driver]:
+def started(fleet: SteppedServices, *busy: Driver, places: int = PLACES) -> list[Driver]:
     """Whose calls are started now."""
     return [job.driver for job in fleet.start(Target.DRIVERI, places - len(busy), *busy)]
 
@@ -55,7 +57,7 @@ def test_a_stopped_account_leaves_its_places_to_the_others(fleet: SteppedService
     wish(fleet, 40)
     wish(fleet, 40, SECOND)
     limit(fleet, 0)
-    assert by_account(started(fleet)) == {SECOND: MOST_CALLS - KEPT_FREE}
+    assert by_account(started(fleet)) == {SECOND: PLACES - KEPT_FREE}
     limit(fleet, 1000)
     assert ACME in by_account(started(fleet))
 

@@ -27,6 +27,7 @@ class Mine:
         return True
 
     def wait(self, seconds: float) -> None:
+        assert seconds > 0
         raise Enough
 
     def close(self) -> None:

@@ -104,7 +104,8 @@ def test_what_still_cannot_be_read_stays_as_it_came_with_the_new_reason(
 def test_a_stranger_that_tells_not_what_it_is_keeps_the_reason_of_the_first_time(
     stand: FollowingStand, broken: DeadLetter, lacking: str
 ) -> None:
-    stranger = replace(broken, **{lacking: ""}, reason=f"the header 'ce_{lacking}' is missing")
+    told = {"id": broken.id, "topic": broken.topic, lacking: ""}
+    stranger = replace(broken, id=told["id"], topic=told["topic"], reason=f"the header 'ce_{lacking}' is missing")
     unit = Unit()
     unit.keep([stranger])
     stand.store.commit(unit)

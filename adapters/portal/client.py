@@ -1,0 +1,77 @@
+"""The calls of the Portal's API v2, each as one function. Source: the API Guide for Developers of GPS Insight.
+
+Everything is asked for by GET with everything in the address, secrets too; so no address is ever logged or told.
+"""
+
+from collections.abc import Mapping
+
+import httpx
+
+from adapters.http import Call, Clock, Jitter, Pause, Sender, down
+from adapters.pace import Pace
+from adapters.portal.access import PortalAccess
+from adapters.portal.sessions import Sessions
+from adapters.portal.wire import REFUSED_ACCESS, AttributeRow, answer_of, code_of, is_framed, validated
+from adapters.shared_token import Token
+from domain.failures import TargetFailed
+from domain.identity import PortalDriverId
+
+
+class PortalClient:
+    """The calls of one user. Each raises `TargetFailed` when there is no answer or the user is refused."""
+
+    def __init__(
+        self,
+        access: PortalAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None,
+        pace: Pace | None,
+        clock: Clock,
+        pause: Pause,
+        jitter: Jitter,
+    ) -> None:
+        self._sender = Sender(
+            base_url=access.base_url,
+            headers={},
+            transport=transport,
+            pace=pace,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
+        self._sessions = Sessions(access, self._sender)
+
+    async def drivers(self) -> list[object]:
+        """Every driver whom the user may see, as it came over the wire; the Portal knows no pages."""
+        return _listed(answer_of(await self._ask("driver/list", {})).data)
+
+    async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow, ...] | None:
+        """The custom attributes of whom the Portal takes for this driver; None if that is nobody."""
+        reply = await self._ask("driver/getattributes", {"driver": driver})
+        if code_of(reply) == httpx.codes.NOT_FOUND and is_framed(reply):
+            return None
+        return tuple(validated(AttributeRow, row) for row in _listed(answer_of(reply).data))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sessions.settle()
+        await self._sender.close()
+
+    async def _ask(self, method: str, params: Mapping[str, str]) -> httpx.Response:
+        """The answer in the current session, or in another one if that is over."""
+        session = await self._sessions.current()
+        reply = await self._sender.send(_in_session(method, params, session))
+        if code_of(reply) not in REFUSED_ACCESS:
+            return reply
+        self._sessions.refuse(session)
+        return await self._sender.send(_in_session(method, params, await self._sessions.current()))
+
+
+def _in_session(method: str, params: Mapping[str, str], session: Token) -> Call:
+    return Call(path=f"/v2/{method}", params={**params, "session_token": session.secret})
+
+
+def _listed(data: object) -> list[object]:
+    if isinstance(data, list):
+        return data
+    raise TargetFailed(down("data that are no list"))

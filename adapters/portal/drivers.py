@@ -1,0 +1,84 @@
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import httpx
+
+from adapters.http import Clock, Jitter, Pause
+from adapters.pace import Pace
+from adapters.portal.access import PortalAccess
+from adapters.portal.client import PortalClient
+from adapters.portal.translate import to_line, with_attributes
+from domain.ports import PortalLine
+
+PAGE: Final = 500
+"""Lines that are made of an answer at a time."""
+
+
+class ListedDrivers:
+    """An answer of the Portal that is read line by line: `PortalList`."""
+
+    def __init__(self, rows: Sequence[object]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def pages(self) -> Iterator[Sequence[PortalLine]]:
+        """See `PortalList.pages`."""
+        for start in range(0, len(self._rows), PAGE):
+            yield [to_line(row) for row in self._rows[start : start + PAGE]]
+
+
+class PortalApiDrivers:
+    """The drivers of the Portal whom one of its users may see: `PortalDrivers`."""
+
+    def __init__(
+        self,
+        access: PortalAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
+        clock: Clock = time.time,
+        pause: Pause = asyncio.sleep,
+        jitter: Jitter = random.random,
+    ) -> None:
+        self._access = access
+        self._client = PortalClient(access, transport=transport, pace=pace, clock=clock, pause=pause, jitter=jitter)
+
+    @property
+    def login(self) -> str:
+        """See `PortalAccess.login`."""
+        return self._access.login
+
+    @property
+    def has_attributes(self) -> bool:
+        """Whether any attribute holds a field."""
+        return bool(self._access.attributes)
+
+    async def list_all(self) -> ListedDrivers:
+        """The whole list, which comes in one answer."""
+        return ListedDrivers(await self._client.drivers())
+
+    async def with_attributes(self, lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
+        """The same lines with what the attributes of their drivers state: one call for each, at the account's pace."""
+        asked = [asyncio.create_task(self._with_attributes(line)) for line in lines]
+        try:
+            return await asyncio.gather(*asked)
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _with_attributes(self, line: PortalLine) -> PortalLine:
+        rows = await self._client.attributes(line.driver)
+        if rows is None:
+            return replace(line, flaw="the Portal lists it, and knows no attributes of it")
+        return with_attributes(line, rows, self._access.attributes)

@@ -1,0 +1,73 @@
+"""The lines of a list, and whom they are about."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from domain.identity import PortalDriverId
+from domain.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedDriver:
+    """A driver as one line of a list states it; without an id of the Portal's own it is known by its RefID."""
+
+    line: int
+    driver: PortalDriverId | None
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLine:
+    """A line that states no driver that could be taken over."""
+
+    line: int
+    column: str
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """What became of a list: how many of which change, the lines that were refused, whom it can be about."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    refused: list[RefusedLine] = field(default_factory=list)
+    shown: set[PortalDriverId] = field(default_factory=set)
+
+
+Meant = tuple[StatedDriver, list[PortalDriverId]]
+"""A line, and the drivers that it can be about: one as a rule; several who share a RefID, or nobody."""
+
+
+def candidates(
+    stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
+) -> list[PortalDriverId]:
+    """Whom a line can be about: whoever has its id; a driver known by the RefID alone so far keeps that identity."""
+    ref = stated.profile.get("ref_id", "").strip()
+    by_ref_alone = PortalDriverId(f"ref:{ref}")
+    found = by_ref.get(ref, [])
+    if stated.driver:
+        return [by_ref_alone if stated.driver in new and by_ref_alone in found else stated.driver]
+    return found or ([by_ref_alone] if ref else [])
+
+
+def identified(meant: Iterable[Meant], taken: Taken) -> dict[PortalDriverId, Profile]:
+    """The profile of each driver whom a line is about; the other lines are refused, and of two the last one counts."""
+    found: dict[PortalDriverId, Profile] = {}
+    for stated, drivers in meant:
+        if len(drivers) == 1:
+            found[drivers[0]] = stated.profile
+        else:
+            taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=_reason(len(drivers))))
+    return found
+
+
+def shown_by(meant: Iterable[Meant]) -> set[PortalDriverId]:
+    """Everybody whom the lines can be about: one that is refused shows that its driver is there all the same."""
+    return {driver for _, drivers in meant for driver in drivers}
+
+
+def _reason(number: int) -> str:
+    if number == 0:
+        return "there is neither a Driver ID nor a Reference ID"
+    return f"{number} drivers have this Reference ID; add a Driver ID column to tell them apart"

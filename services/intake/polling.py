@@ -1,0 +1,164 @@
+"""Keeps reading the lists of the accounts that have credentials at the Portal, in one process at a time."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import AccountId
+from domain.ports import CredentialsUnreadable, PortalDrivers
+from domain.storing import StoreConflict, StoreFailed
+from services.intake.handlers import SnapshotRefused
+from services.intake.reading import Reader
+from services.intake.readings import Reading, Readings
+from services.runtime.service import Bell, Service
+from services.runtime.troubles import Troubles
+
+LOOK: Final = 5.0
+"""Seconds between looks for lists that are due; a ring brings the next one forward."""
+
+_LINGER: Final = 0.1
+_MOST_READINGS: Final = 8
+"""Lists that are read at a time."""
+
+_log = structlog.get_logger()
+
+
+class Turn(Protocol):
+    """Whose turn it is to read: that of one process at a time. All is called in one thread."""
+
+    def take(self) -> bool:
+        """Whether it is our turn now. Raises `StoreFailed`."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds at most. Raises `StoreFailed` when the turn is lost."""
+        ...
+
+    def close(self) -> None:
+        """Leave the turn to others."""
+        ...
+
+
+class Alone:
+    """A turn where there is only one process."""
+
+    def take(self) -> bool:
+        """Always ours."""
+        return True
+
+    def wait(self, seconds: float) -> None:
+        """Nothing can be lost."""
+
+    def close(self) -> None:
+        """Nobody waits for it."""
+
+
+class Portals(Protocol):
+    """The Portal, as each account reaches it."""
+
+    def accounts(self) -> Sequence[AccountId]:
+        """The accounts that have credentials there. Raises `CredentialsUnreadable`."""
+        ...
+
+    def has_changed(self, account: AccountId) -> bool:
+        """Whether the account has other credentials than when it was reached last."""
+        ...
+
+    def to(self, account: AccountId) -> PortalDrivers | Rejected:
+        """The Portal as this account reaches it, or why it cannot."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+class Polling:
+    """Reads each account's list when it is due; one that is slow, or fails, holds up no other."""
+
+    def __init__(
+        self, service: Service, *, readings: Readings, reader: Reader, portals: Portals, turn: Turn, bell: Bell
+    ) -> None:
+        self._service = service
+        self._readings = readings
+        self._reader = reader
+        self._portals = portals
+        self._turn = turn
+        self._bell = bell
+        self._troubles = Troubles()
+        self._under_way: set[AccountId] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled; what a reading has taken over by then stays. Raises `StoreFailed`, in a group."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._keep_reading(group)
+        finally:
+            await self._portals.close()
+            await self._service.call(self._turn.close)
+
+    async def _keep_reading(self, group: asyncio.TaskGroup) -> None:
+        waiter = self._bell.waiter()
+        while True:
+            waiter.clear()
+            for account in await self._service.call(self._due):
+                self._under_way.add(account)
+                group.create_task(self._read(account))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await waiter.wait()
+            await asyncio.sleep(_LINGER)
+
+    def _due(self) -> Sequence[AccountId]:
+        """The accounts to read now, as many as may be read at a time."""
+        if not self._turn.take():
+            return ()
+        self._turn.wait(0)
+        try:
+            due = self._due_of(self._portals.accounts())
+        except CredentialsUnreadable as failure:
+            self._troubles.met("no list is read", str(failure))
+            return ()
+        self._troubles.are_over()
+        return due[: _MOST_READINGS - len(self._under_way)]
+
+    def _due_of(self, accounts: Sequence[AccountId]) -> Sequence[AccountId]:
+        idle = [account for account in accounts if account not in self._under_way]
+        waiting = self._readings.waiting() if idle else ()
+        return [account for account in idle if account not in waiting or self._portals.has_changed(account)]
+
+    async def _read(self, account: AccountId) -> None:
+        try:
+            portal = await self._service.call(self._portals.to, account)
+            login = "" if isinstance(portal, Rejected) else portal.login
+            reading = await self._service.call(self._readings.begin, account, login)
+            if (failure := await self._attempt(reading, portal)) is not None:
+                await self._fail(reading, failure)
+        finally:
+            self._under_way.discard(account)
+
+    async def _attempt(self, reading: Reading, portal: PortalDrivers | Rejected) -> Rejected | Unavailable | str | None:
+        """Why the list could not be read, or does not count."""
+        if isinstance(portal, Rejected):
+            return portal
+        try:
+            await self._reader.read(reading, portal)
+        except TargetFailed as failed:
+            return failed.failure
+        except (SnapshotRefused, StoreConflict) as refused:
+            return str(refused)
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
+        return None
+
+    async def _fail(self, reading: Reading, failure: Rejected | Unavailable | str) -> None:
+        told = failure if isinstance(failure, str) else f"{failure.reason}: {failure.detail}"
+        retry_after = failure.retry_after if isinstance(failure, Unavailable) else None
+        if await self._service.call(self._readings.fail, reading, told, retry_after or 0.0):
+            _log.warning("list cannot be read", account=reading.account, trouble=told)

@@ -1,0 +1,63 @@
+"""Reads one account's whole list by the Portal's API, and lets intake take it over, some lines at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from domain.identity import PortalDriverId
+from domain.ports import PortalDrivers, PortalLine
+from services.intake.readings import Reading, Readings
+from services.runtime.service import Service
+
+
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """The ids that a list has shown so far, whom it is about, and the lines that could not be taken over."""
+
+    ids: set[PortalDriverId] = field(default_factory=set)
+    drivers: set[PortalDriverId] = field(default_factory=set)
+    refused: list[PortalLine] = field(default_factory=list)
+
+
+class Reader:
+    """Reads lists. Attributes cost a call for each driver, so of a large fleet only a share is asked for each time.
+
+    `most_asked` is about how many drivers are asked for at one reading; those who are new always are.
+    """
+
+    def __init__(self, service: Service, readings: Readings, *, most_asked: int) -> None:
+        self._service = service
+        self._readings = readings
+        self._most_asked = most_asked
+
+    async def read(self, reading: Reading, portal: PortalDrivers) -> None:
+        """Read the list and take it over. Raises `TargetFailed` and `SnapshotRefused`: then nobody is missed."""
+        listed, seen = await portal.list_all(), _Seen()
+        turns = max(1, -(-len(listed) // self._most_asked))
+        for page in listed.pages():
+            fresh = [line for line in page if line.driver not in seen.ids]
+            lines = await self._with_attributes(reading, portal, fresh, turns) if portal.has_attributes else fresh
+            await self._take(reading, lines, seen)
+        await self._service.call_again(self._readings.finish, reading, seen.drivers, seen.refused, lines=len(listed))
+        self._service.ring()
+
+    async def _with_attributes(
+        self, reading: Reading, portal: PortalDrivers, lines: Sequence[PortalLine], turns: int
+    ) -> Sequence[PortalLine]:
+        """The lines, with their attributes where the driver is new, or it is the driver's turn."""
+        new = await self._service.call(self._readings.unknown, reading, {line.driver for line in lines})
+        asked = [line for line in lines if line.driver in new or _turn_of(line.driver, turns) == reading.number % turns]
+        told = {line.driver: line for line in await portal.with_attributes(asked)}
+        return [told.get(line.driver, line) for line in lines]
+
+    async def _take(self, reading: Reading, lines: Sequence[PortalLine], seen: _Seen) -> None:
+        good = [line for line in lines if not line.flaw]
+        seen.refused += [line for line in lines if line.flaw]
+        seen.ids |= {line.driver for line in lines}
+        taken = await self._service.call_again(self._readings.take, reading, good)
+        seen.drivers |= taken.shown
+        self._service.ring()
+
+
+def _turn_of(driver: PortalDriverId, turns: int) -> int:
+    return crc32(driver.encode()) % turns

@@ -1,0 +1,114 @@
+"""What is kept of an account's list as the Portal's API shows it: when it was read, and what follows from it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from domain.identity import AccountId, PortalDriverId, account_stream
+from domain.ports import PortalLine
+from domain.retrying import spread
+from domain.storing import Position, Store, Unit, Where
+from services.intake.allowance import OF_A_READING
+from services.intake.handlers import Intake, SnapshotRefused
+from services.intake.lists import StatedDriver, Taken
+from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
+from services.runtime.clock import Clock
+
+_API = "api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One reading of an account's list by a login; of those that overlap, the one that ends first counts."""
+
+    account: AccountId
+    login: str
+    number: int
+
+
+class Readings:
+    """The readings of all accounts, each of them `every` so many seconds and a bit, which differs between accounts."""
+
+    def __init__(self, store: Store, intake: Intake, clock: Clock, *, every: float) -> None:
+        self._store = store
+        self._intake = intake
+        self._clock = clock
+        self._every = every
+
+    def waiting(self) -> frozenset[str]:
+        """The accounts that are not to be read yet."""
+        now = self._clock().isoformat()
+        return frozenset(row.account for row in self._store.select(ReadingRow) if row.next_at > now)
+
+    def begin(self, account: AccountId, login: str) -> Reading:
+        """The next reading of this account."""
+        return Reading(account=account, login=login, number=self._store.position(_name(account)) + 1)
+
+    def unknown(self, reading: Reading, drivers: Collection[PortalDriverId]) -> set[PortalDriverId]:
+        """Those of these drivers whom nobody has stated yet, or who are deleted."""
+        where: Where = {"account": reading.account, "driver": sorted(drivers), "is_there": True}
+        return {*drivers}.difference(row.driver for row in self._store.select(KnownDriver, where))
+
+    def take(self, reading: Reading, lines: Sequence[PortalLine]) -> Taken:
+        """Take over a part of the list in one transaction."""
+        taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API, is_partial=True)
+        where: Where = {"account": reading.account, "driver": sorted(taken.shown), "login": reading.login}
+        marked = {row.driver for row in self._store.select(ShownDriver, where)}
+        unit.keep(
+            ShownDriver(account=reading.account, driver=driver, login=reading.login)
+            for driver in sorted(taken.shown.difference(marked))
+        )
+        if unit.events or unit.rows:
+            self._store.commit(unit)
+        return taken
+
+    def finish(
+        self, reading: Reading, shown: Collection[PortalDriverId], refused: Sequence[PortalLine], *, lines: int
+    ) -> Taken:
+        """The list was read to its end: whom it lacks twice in a row is deleted, if this login has shown them before.
+
+        `refused` are those of its lines that could not be taken over.
+        Raises `SnapshotRefused` when it showed nobody, lacks too many, or another reading has ended meanwhile.
+        """
+        taken, unit = self._intake.concluding(
+            reading.account,
+            shown,
+            source=_API,
+            refused=_stated(refused),
+            allowance=OF_A_READING,
+            expected=self._expected(reading, refused),
+        )
+        unit.keep([replace(self._next(reading), at=self._clock().isoformat(), drivers=lines, refused=len(refused))])
+        unit.positions.append(Position(name=_name(reading.account), at=reading.number))
+        if not self._store.commit(unit):
+            raise SnapshotRefused("another reading of this list has ended meanwhile")
+        return taken
+
+    def fail(self, reading: Reading, failure: str, retry_after: float = 0.0) -> bool:
+        """The list could not be read, or does not count; whether that is news. It is left alone for so many seconds."""
+        (row,) = self._store.select(ReadingRow, {"account": reading.account}) or [self._next(reading)]
+        since = row.failing_since if row.failure else self._clock().isoformat()
+        next_at = self._next(reading, retry_after).next_at
+        unit = Unit()
+        unit.keep([replace(row, next_at=next_at, failure=failure, failing_since=since)])
+        self._store.commit(unit)
+        return row.failure != failure
+
+    def _expected(self, reading: Reading, refused: Sequence[PortalLine]) -> set[str]:
+        """Whom this login has shown before; a refused line may be anybody who is known by the RefID alone."""
+        where = {"account": reading.account, "login": reading.login}
+        shown = {str(driver) for (driver,) in self._store.count(ShownDriver, where, by=["driver"])}
+        return {driver for driver in shown if not (refused and driver.startswith("ref:"))}
+
+    def _next(self, reading: Reading, retry_after: float = 0.0) -> ReadingRow:
+        now = self._clock()
+        wait = max(spread(self._every, account_stream(reading.account), int(now.timestamp())), retry_after)
+        return ReadingRow(account=reading.account, next_at=(now + timedelta(seconds=wait)).isoformat())
+
+
+def _name(account: AccountId) -> str:
+    return f"readings/{account}"
+
+
+def _stated(lines: Sequence[PortalLine]) -> list[StatedDriver]:
+    return [StatedDriver(line=number, driver=line.driver, profile=line.profile) for number, line in enumerate(lines, 1)]

@@ -1,0 +1,112 @@
+"""A stand-in for the Portal's API v2 over real HTTP: everything is asked for by GET, with all in the address.
+
+Source: GPS Insight's API Guide for Developers; what is assumed beyond it is in docs/reference/sandbox.md.
+"""
+
+from asyncio import sleep
+from collections.abc import Mapping
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from services.sandbox.clock import Now, wall_clock
+from services.sandbox.control import NO_FAULTS, with_faults
+from services.sandbox.faults.faulting import Pause
+from services.sandbox.faults.marks import arrangement_of
+from services.sandbox.journal import note_effect, note_owner
+from services.sandbox.portal.faulty import FaultyPortal
+from services.sandbox.portal.seed import DriverSeed
+from services.sandbox.portal.state import PortalState, Session
+from services.sandbox.portal.wire import Refused, as_attributes, as_listed, framed, refusal
+
+_STATED = ("firstname", "lastname", "email", "phone", "ref_id")
+
+
+def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep) -> Starlette:
+    """The Portal's API below `/v2`, and the sandbox's own endpoints below `/sandbox`.
+
+    Raises `SeedRefused` or `FaultsRefused`.
+    """
+    state = PortalState(seed, now)
+    api = Starlette(routes=_Calls(state).routes(), exception_handlers=dict.fromkeys((Refused, HTTPException), _problem))
+    return with_faults("portal", state, FaultyPortal(state), api, now=now, pause=pause, faults=faults)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    if isinstance(error, Refused):
+        return refusal(error.status, str(error))
+    return refusal(404, "Not Found")
+
+
+class _Calls:
+    def __init__(self, state: PortalState) -> None:
+        self._state = state
+
+    def routes(self) -> list[Route]:
+        calls = {
+            "userauth/login": self.log_in,
+            "driver/list": self.list_all,
+            "driver/getattributes": self.attributes,
+            "driver/create": self.create,
+            "driver/update": self.update,
+            "driver/delete": self.delete,
+        }
+        return [Route(f"/v2/{method}", call, methods=["GET"]) for method, call in calls.items()]
+
+    async def log_in(self, request: Request) -> Response:
+        query = request.query_params
+        token = self._state.log_in(query.get("username", ""), query.get("app_token", ""))
+        if token is None:
+            raise Refused(403, "Forbidden (invalid credentials)")
+        return JSONResponse(framed({"token": token}))
+
+    async def list_all(self, request: Request) -> Response:
+        drivers = self._state.seen_by(self._session(request))
+        places = arrangement_of(request)(range(len(drivers)))
+        return JSONResponse(framed([as_listed(drivers[place]) for place in places]))
+
+    async def attributes(self, request: Request) -> Response:
+        session = self._session(request)
+        return JSONResponse(framed(as_attributes(self._driver(session, request.query_params))))
+
+    async def create(self, request: Request) -> Response:
+        session = self._session(request)
+        values = _stated(request.query_params)
+        if not values.get("lastname"):
+            raise Refused(400, "Bad Request (lastname is required)")
+        driver = DriverSeed.model_validate({"id": self._state.free_id(), **values})
+        note_effect(request, self._state.put(session.account, None, driver))
+        return JSONResponse(framed({"id": driver.id}))
+
+    async def update(self, request: Request) -> Response:
+        session = self._session(request)
+        before = self._driver(session, request.query_params)
+        after = before.model_copy(update=_stated(request.query_params))
+        note_effect(request, self._state.put(session.account, before, after))
+        return JSONResponse(framed({"id": after.id}))
+
+    async def delete(self, request: Request) -> Response:
+        session = self._session(request)
+        driver = self._driver(session, request.query_params)
+        note_effect(request, self._state.remove(session.account, driver))
+        return JSONResponse(framed({"id": driver.id}))
+
+    def _session(self, request: Request) -> Session:
+        session = self._state.session(request.query_params.get("session_token", ""))
+        if session is None:
+            raise Refused(403, "Forbidden (session does not exist)")
+        note_owner(request, session.account)
+        return session
+
+    def _driver(self, session: Session, query: Mapping[str, str]) -> DriverSeed:
+        driver = self._state.found(session, query.get("driver", ""))
+        if driver is None:
+            raise Refused(404, "Not Found (driver)")
+        return driver
+
+
+def _stated(query: Mapping[str, str]) -> dict[str, str]:
+    return {name: query[name] for name in _STATED if name in query}

@@ -1,0 +1,117 @@
+"""The whole state of the Portal's sandbox: accounts, sessions, journal."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.sandbox.clock import Now
+from services.sandbox.journal import Effect, Journal, Seen
+from services.sandbox.portal.seed import AccountSeed, DriverSeed, UserSeed, parsed_seed
+
+_LISTED = "listed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Somebody who has logged in. `ends_at` is in milliseconds since the epoch."""
+
+    account: str
+    user: UserSeed
+    ends_at: int
+
+
+class PortalState:
+    """Several accounts in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
+
+    def __init__(self, document: object, now: Now) -> None:
+        self.now = now
+        self.journal = Journal("account")
+        self._sessions: dict[str, Session] = {}
+        self.seed(document)
+
+    def seed(self, document: object) -> None:
+        """Replace everything but the sessions of users who stay. Raises `SeedRefused`."""
+        self._seed = parsed_seed(document)
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to what was seeded last, and forget the journal."""
+        self._accounts = {each.account: each for each in self._seed.accounts}
+        self._drivers = {each.account: {driver.id: driver for driver in each.drivers} for each in self._seed.accounts}
+        users = {user.username: user for each in self._seed.accounts for user in each.users}
+        kept = ((token, session, users.get(session.user.username)) for token, session in self._sessions.items())
+        self._sessions = {
+            token: Session(account=session.account, user=user, ends_at=session.ends_at)
+            for token, session, user in kept
+            if user and user.app_token == session.user.app_token
+        }
+        self.journal.forget()
+
+    def log_in(self, username: str, app_token: str) -> str | None:
+        """The token of a new session; None for a user who is unknown, or names another token."""
+        for account in self._accounts.values():
+            for user in account.users:
+                if (user.username, user.app_token) == (username, app_token):
+                    return self._begin(account, user)
+        return None
+
+    def session(self, token: str) -> Session | None:
+        """The session of this token, while it lasts."""
+        session = self._sessions.get(token)
+        return session if session and session.ends_at > self.now() else None
+
+    def end(self, token: str) -> None:
+        """Forget a session before its time."""
+        self._sessions.pop(token, None)
+
+    def owner(self, username: str) -> str | None:
+        """The account of this user."""
+        accounts = self._accounts.values()
+        return next((each.account for each in accounts if any(user.username == username for user in each.users)), None)
+
+    def seen_by(self, session: Session) -> Sequence[DriverSeed]:
+        """The drivers whom the user has a right to see, by id."""
+        sees = session.user.sees
+        drivers = self._drivers[session.account]
+        return [drivers[number] for number in sorted(drivers) if sees is None or number in sees]
+
+    def found(self, session: Session, text: str) -> DriverSeed | None:
+        """Whom the Portal takes a text for: a RefID before an id."""
+        seen = self.seen_by(session)
+        by_ref = next((driver for driver in seen if driver.ref_id == text), None)
+        return by_ref or next((driver for driver in seen if str(driver.id) == text), None)
+
+    def put(self, account: str, before: DriverSeed | None, after: DriverSeed) -> Effect:
+        """Let an account have this driver in the place of another one, and say what that did."""
+        self._drivers[account][after.id] = after
+        known = before.model_dump() if before else {}
+        changed = tuple(name for name, value in after.model_dump().items() if known.get(name) != value)
+        seen = Seen(key=str(after.id), status=_LISTED)
+        return Effect(before=seen if before else None, after=seen, created=before is None, changed=changed)
+
+    def remove(self, account: str, driver: DriverSeed) -> Effect:
+        """Let an account have this driver no more, and say what that did."""
+        del self._drivers[account][driver.id]
+        return Effect(before=Seen(key=str(driver.id), status=_LISTED))
+
+    def free_id(self) -> int:
+        """An id that nobody has."""
+        return max((number for drivers in self._drivers.values() for number in drivers), default=100_000) + 1
+
+    def shown(self) -> dict[str, object]:
+        """Everything; it can be seeded again as it is."""
+        return {
+            "accounts": [
+                {
+                    "account": name,
+                    "users": [user.model_dump(mode="json") for user in account.users],
+                    "drivers": [self._drivers[name][number].model_dump() for number in sorted(self._drivers[name])],
+                }
+                for name, account in self._accounts.items()
+            ]
+        }
+
+    def _begin(self, account: AccountSeed, user: UserSeed) -> str:
+        token = secrets.token_hex(16)
+        self._sessions[token] = Session(account=account.account, user=user, ends_at=self.now() + user.session_lifetime)
+        return token
