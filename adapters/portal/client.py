@@ -1,8 +1,9 @@
 """The calls of the Portal's API v2, each as one function. Source: the API Guide for Developers of GPS Insight.
 
-Everything is asked for by GET with everything in the address, secrets too; so no address is ever logged or told.
+Everything is asked for by GET with everything in the address, secrets too; so no address is ever told, or logged whole.
 """
 
+import logging
 from collections.abc import Mapping
 
 import httpx
@@ -10,11 +11,14 @@ import httpx
 from adapters.http import Call, Clock, Jitter, Pause, Sender, down
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
+from adapters.portal.addresses import WithoutQuery
 from adapters.portal.sessions import Sessions
 from adapters.portal.wire import REFUSED_ACCESS, AttributeRow, answer_of, code_of, is_framed, validated
 from adapters.shared_token import Token
 from domain.failures import TargetFailed
 from domain.identity import PortalDriverId
+
+logging.getLogger("httpx").addFilter(WithoutQuery())
 
 
 class PortalClient:

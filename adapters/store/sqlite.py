@@ -40,8 +40,11 @@ def _one_of(values: list[Any]) -> Statement:
 
 
 def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+    # Of values without a type SQLite does not know that an index of the columns has them in the same order.
+    typed = ", ".join(f"CAST(column{place} AS {kind})" for place, kind in enumerate(types, 1))
     row = f"({', '.join('?' for _ in types)})"
-    return Statement(f"VALUES {', '.join(row for _ in values)}", tuple(chain.from_iterable(values)))
+    rows = ", ".join(row for _ in values)
+    return Statement(f"SELECT {typed} FROM (VALUES {rows})", tuple(chain.from_iterable(values)))  # noqa: S608 - our own names
 
 
 def _put(cursor: SQLiteCursor, table: Table[Any], rows: Iterable[Stored]) -> None:

@@ -15,6 +15,7 @@ _BEHIND = {
     "8080/tcp": ("{service}", "/ready"),
     "9101/tcp": ("sandbox of Driveri", ""),
     "9102/tcp": ("sandbox of Motive", ""),
+    "9103/tcp": ("sandbox of the Portal", ""),
 }
 """What stands behind a container's port, and where to look at it."""
 
@@ -28,7 +29,7 @@ def _addresses(service: str, ports: dict[str, list[dict[str, str]] | None]) -> I
     for port, published in ports.items():
         name, path = _BEHIND.get(port, ("{service}", ""))
         for at in published or ():
-            yield f"{name.format(service=service):18}  http://{at['HostIp']}:{at['HostPort']}{path}"
+            yield f"{name.format(service=service):21}  http://{at['HostIp']}:{at['HostPort']}{path}"
 
 
 def main() -> int:

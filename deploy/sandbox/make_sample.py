@@ -16,6 +16,7 @@ from driveri_seed import driveri_seed
 from fleet import COLUMNS, SMALLEST_SIZE, STANDARD_SIZE, PortalDriver, fleet
 from motive_seed import motive_seed
 from people import People
+from portal_seed import portal_seed
 
 _BYTE_ORDER_MARK = "\ufeff"
 _EXCEL_ROWS = 100
@@ -31,6 +32,7 @@ def sample(size: int, seed: int) -> Mapping[str, bytes]:
         "portal-drivers-semicolon.csv": _as_excel_saves(drivers[:_EXCEL_ROWS]),
         "driveri.json": _as_json(driveri_seed(people, chance, drivers)),
         "motive.json": _as_json(motive_seed(people, chance, drivers)),
+        "portal.json": _as_json(portal_seed(drivers)),
     }
 
 

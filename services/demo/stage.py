@@ -126,9 +126,10 @@ def _to_reason(event: Json) -> Json:
 @asynccontextmanager
 async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
     """Every service, running in this process on a data folder, against the sandboxes."""
-    settings = EmbeddedSettings.model_validate(
-        {"data": data, "driveri_url": targets.driveri, "motive_url": targets.motive, **_UNHURRIED}
-    )
+    addresses = {"driveri_url": targets.driveri, "motive_url": targets.motive}
+    if targets.portal:
+        addresses["portal_url"] = targets.portal
+    settings = EmbeddedSettings.model_validate({"data": data, **addresses, **_UNHURRIED})
     stop = asyncio.Event()
     with DataFolder(data) as folder:
         services = open_embedded(settings)

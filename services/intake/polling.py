@@ -81,7 +81,15 @@ class Polling:
     """Reads each account's list when it is due; one that is slow, or fails, holds up no other."""
 
     def __init__(
-        self, service: Service, *, readings: Readings, reader: Reader, portals: Portals, turn: Turn, bell: Bell
+        self,
+        service: Service,
+        *,
+        readings: Readings,
+        reader: Reader,
+        portals: Portals,
+        turn: Turn,
+        bell: Bell,
+        look: float = LOOK,
     ) -> None:
         self._service = service
         self._readings = readings
@@ -89,6 +97,7 @@ class Polling:
         self._portals = portals
         self._turn = turn
         self._bell = bell
+        self._look = look
         self._troubles = Troubles()
         self._under_way: set[AccountId] = set()
 
@@ -109,7 +118,7 @@ class Polling:
                 self._under_way.add(account)
                 group.create_task(self._read(account))
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
+                async with asyncio.timeout(self._look):
                     await waiter.wait()
             await asyncio.sleep(_LINGER)
 

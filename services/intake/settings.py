@@ -12,7 +12,7 @@ class PortalSettings(BaseSettings):
     )
     portal_read_every: float = Field(
         default=300.0,
-        ge=1.0,
+        ge=0.1,
         le=86_400.0,
         description="Seconds between two readings of an account's list, and up to a tenth more.",
     )

@@ -12,7 +12,7 @@ from domain.identity import AccountId
 from domain.ports import CredentialsUnreadable, PortalDrivers
 from domain.storing import Row
 from services.intake.handlers import Intake
-from services.intake.polling import Polling, Turn
+from services.intake.polling import LOOK, Polling, Turn
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver, SnapshotDriver
 from services.intake.reading import Reader
 from services.intake.readings import Readings
@@ -115,4 +115,5 @@ def to_polling(
         portals=PortalConnections(settings, credentials),
         turn=turn,
         bell=bell,
+        look=min(LOOK, settings.portal_read_every),
     )

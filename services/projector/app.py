@@ -138,6 +138,8 @@ class ProjectorApp:
     def _reach(self, account: AccountId) -> TargetDrivers | CallFailure:
         try:
             return self._connect(account)
+        except StoreFailed:
+            raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
             _log.exception("account cannot be connected", account=account)
             return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")

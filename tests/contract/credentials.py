@@ -12,6 +12,7 @@ from adapters.credentials import (
     DriveriCredentials,
     MotiveCredentials,
     MotiveGrantCredentials,
+    PortalCredentials,
 )
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
@@ -45,6 +46,21 @@ class CredentialsContract:
                 driveri=DriveriCredentials(**DRIVERI), motive=MotiveGrantCredentials.model_validate(GRANT)
             )
             assert reader.of("other") == AccountCredentials()
+
+    def test_the_portal_is_kept_beside_the_targets(self, keeper: Keeper, opening: Opening) -> None:
+        keeper.keep("bolt", "portal", {"username": "maria", "app_token": " hush-app\n"})
+        for reader in (keeper, opening()):
+            everybody = reader.all()
+            assert sorted(everybody) == ["acme", "bolt"]
+            assert everybody["acme"] == reader.of("acme")
+            assert everybody["bolt"] == AccountCredentials(
+                portal=PortalCredentials(username="maria", app_token="hush-app")
+            )
+
+    def test_a_user_of_the_portal_without_a_token_is_refused_by_name(self, keeper: Keeper) -> None:
+        with pytest.raises(CredentialsUnreadable) as refused:
+            keeper.keep("acme", "portal", {"username": "maria", "app_token": " "})
+        assert str(refused.value) == "credentials for portal need: app_token"
 
     def test_until_the_first_renewal_there_is_only_the_stated_refresh_token(self, keeper: Keeper) -> None:
         assert keeper.tokens("acme", Target.MOTIVE) == RenewableTokens(refresh_token="hush-0")

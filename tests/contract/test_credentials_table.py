@@ -115,8 +115,16 @@ def test_accounts_do_not_get_into_each_others_way(store: Store, opening: Opening
     store.commit(unit)
     opening().keep("acme", Target.MOTIVE, GRANT)
     assert opening().replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+    assert sorted(opening().all()) == ["acme"]
     with pytest.raises(CredentialsUnreadable):
         opening().of("bolt")
+
+
+def test_where_nobodys_can_be_read_it_is_told_why(store: Store, opening: Opening) -> None:
+    assert CredentialsTable(store, "").all() == {}
+    opening().keep("acme", Target.MOTIVE, KEY)
+    with pytest.raises(CredentialsUnreadable, match="another key"):
+        CredentialsTable(store, "z" * 40).all()
 
 
 def test_where_no_secret_key_is_set_it_is_told_how_to_set_one(store: Store) -> None:

@@ -9,7 +9,7 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.storing import Row, StoreFailed
 from tests.contract.sqlite import SqliteStand
-from tests.contract.stands import Tick, fact, unit
+from tests.contract.stands import Entry, Tick, fact, unit
 from tests.contract.store import StoreContract
 from tests.contract.streaming import StreamContract
 
@@ -54,6 +54,13 @@ def test_a_file_that_cannot_be_written_is_told_with_advice(stand: SqliteStand) -
         cursor.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreFailed, match="the data folder cannot be written: check its owner and its rights"):
         stand.store.commit(unit(fact()))
+
+
+def test_combinations_are_found_by_the_key_however_large_the_table(stand: SqliteStand) -> None:
+    sought = stand.store._table(Entry).among(("account", "name"), [("acme", "a"), ("acme", "b")], {})
+    plan = [row[-1] for row in stand.store._fetch(f"EXPLAIN QUERY PLAN {sought.sql}", sought.parameters)]
+    assert any(step.startswith("SEARCH contract_entries USING INDEX") for step in plan)
+    assert "SCAN contract_entries" not in plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

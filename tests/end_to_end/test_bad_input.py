@@ -133,6 +133,20 @@ def test_an_empty_snapshot_deletes_nobody(command: Command, fleet: str, tmp_path
     )
 
 
+def test_half_an_export_deletes_nobody_unless_a_person_says_so(command: Command, fleet: str, tmp_path: Path) -> None:
+    rows = [f"{number},R{number},Jane,Doe,\n" for number in range(1, 9)]
+    whole, half = _HEADER + "".join(rows), _HEADER + "".join(rows[:4])
+    assert command("import", _export(tmp_path, whole), "--account", fleet, "--complete")[0] == 0
+    arguments = ("import", _export(tmp_path, half), "--account", fleet, "--complete")
+    for _ in range(2):
+        refused = command(*arguments)
+        assert refused[0] == 1
+        assert "the list lacks 4 of 8 drivers" in refused[2]
+        assert "--may-lack-many" in refused[2]
+    assert "complete: 4 missed for the first time" in command(*arguments, "--may-lack-many")[1]
+    assert command("import", _export(tmp_path, half), "--account", fleet, "--may-lack-many")[0] == 2
+
+
 def test_changes_of_unknown_or_known_drivers(command: Command, fleet: str) -> None:
     create = ("change", "create", fleet, "--driver", "7", "--set", "first_name=Jane", "--set", "last_name=Doe")
     assert "has no driver 7" in _one_line(command("change", "delete", fleet, "--driver", "7"))

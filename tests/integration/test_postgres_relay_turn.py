@@ -56,6 +56,20 @@ def test_each_schema_has_a_turn_of_its_own(turn: Callable[..., RelayTurn]) -> No
     assert [turn("decider").take(), turn("intake").take()] == [True, True]
 
 
+def test_each_duty_has_a_turn_of_its_own(turn: Callable[..., RelayTurn], database: str) -> None:
+    with closing(RelayTurn(database, "", "decider", duty="reading")) as reading:
+        assert [turn("decider").take(), reading.take()] == [True, True]
+        with closing(RelayTurn(database, "", "decider", duty="reading")) as second:
+            assert second.take() is False
+
+
+def test_looking_whether_the_turn_is_lost_takes_no_time(turn: Callable[..., RelayTurn]) -> None:
+    looking = turn()
+    assert looking.take() is True
+    looking.wait(0)
+    assert looking.take() is True
+
+
 def test_the_turn_of_a_process_that_was_killed_is_taken_over(turn: Callable[..., RelayTurn], database: str) -> None:
     command = [sys.executable, "-c", _HOLDER, database]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

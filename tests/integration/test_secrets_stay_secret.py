@@ -17,7 +17,7 @@ from services.cli.logging import configure_logging
 from services.demo.sandboxes import RunningSandboxes
 from services.demo.stage import ACCOUNT, Stage, stage
 from services.demo.story import Change
-from services.sandbox import driveri, motive
+from services.sandbox import driveri, motive, portal
 from services.sandbox.serving import listening
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +35,7 @@ DRIVERI = {
     ]
 }
 MOTIVE = {"companies": [{"company": "acme", "api_key": "hush-key", "grants": [GRANT]}]}
+PORTAL = {"accounts": [{"account": "acme", "users": [{"username": "maria-api", "app_token": "hush-app-token"}]}]}
 PROFILE = {"first_name": "Jane", "last_name": "Doe", "email": "jane@fleet.test", "driveri_driver_id": "D1"}
 
 
@@ -60,11 +61,13 @@ async def targets() -> AsyncIterator[RunningSandboxes]:
         yield RunningSandboxes(
             driveri=await running.enter_async_context(listening(driveri.application(DRIVERI))),
             motive=await running.enter_async_context(listening(motive.application(MOTIVE))),
+            portal=await running.enter_async_context(listening(portal.application(PORTAL))),
         )
 
 
-async def connect(playing: Stage, client_secret: str, refresh_token: str) -> None:
+async def connect(playing: Stage, client_secret: str, refresh_token: str, app_token: str) -> None:
     stated = {
+        "portal": {"username": "maria-api", "app_token": app_token},
         "driveri": {"tenant": "acme", "client_id": CLIENT[0], "client_secret": client_secret},
         "motive": {**GRANT, "refresh_token": refresh_token},
     }
@@ -75,7 +78,7 @@ async def connect(playing: Stage, client_secret: str, refresh_token: str) -> Non
 async def sync_one(playing: Stage) -> None:
     """One driver, brought to both targets."""
     await playing.post("/accounts", {"account": ACCOUNT, "tier": "pro", "master_user": "maria"})
-    await connect(playing, CLIENT[1], GRANT["refresh_token"])
+    await connect(playing, CLIENT[1], GRANT["refresh_token"], "hush-app-token")
     await playing.take([{"line": 2, "driver": "p1", "profile": PROFILE}])
     await playing.turn_on()
     await playing.until_quiet()
@@ -98,6 +101,13 @@ async def until_refused(playing: Stage) -> None:
             reports = json.dumps(await playing.events({"account": ACCOUNT, "log": f"reports-{target}"}))
 
 
+async def until_read(playing: Stage, told: str) -> None:
+    """The Portal's list was read, with this trouble."""
+    status = ""
+    while told not in status:
+        status = json.dumps(await playing.get("/status"))
+
+
 async def told(playing: Stage) -> str:
     """What people are told of the account."""
     paths = ("/accounts", f"/accounts/{ACCOUNT}", f"/accounts/{ACCOUNT}/links", "/status")
@@ -118,9 +128,11 @@ async def test_no_secret_is_logged_stored_or_told(
     async with asyncio.timeout(60), stage(data, targets) as playing:
         await sync_one(playing)
         secrets = {"hush", b64encode(":".join(CLIENT).encode()).decode(), *await issued(targets, data)}
-        await connect(playing, WRONG, WRONG)
+        await until_read(playing, "an empty list never deletes anybody")
+        await connect(playing, WRONG, WRONG, WRONG)
         await playing.announce(Change(action="update", driver="p1", profile={**PROFILE, "last_name": "Roe"}))
         await until_refused(playing)
+        await until_read(playing, "credentials")
         shown = await told(playing)
     places = {"told": shown.encode(), "stored": stored(data), "logged": logged().encode()}
     assert b"oauth/token" in places["logged"]

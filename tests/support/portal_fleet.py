@@ -57,6 +57,17 @@ async def unhurried(_: float) -> None:
     """No time passes."""
 
 
+class _Breakable(httpx.ASGITransport):
+    """A way to the sandbox that breaks as a connection does."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request."""
+        try:
+            return await super().handle_async_request(request)
+        except ConnectionResetError:
+            raise httpx.ReadError("reset", request=request) from None
+
+
 class PortalFleet:
     """The sandbox with one account, and intake with a clock that is moved by hand."""
 
@@ -90,6 +101,9 @@ class PortalFleet:
         """The present moment."""
         return self.now
 
+    def _seconds(self) -> float:
+        return self.now.timestamp()
+
     def login(
         self,
         username: str = "maria",
@@ -106,8 +120,8 @@ class PortalFleet:
         )
         return PortalApiDrivers(
             access,
-            transport=transport or httpx.ASGITransport(self.sandbox),
-            clock=lambda: self.now.timestamp(),
+            transport=transport or _Breakable(self.sandbox),
+            clock=self._seconds,
             pause=unhurried,
             jitter=lambda: 0.0,
         )

@@ -20,14 +20,14 @@ _DONE_ALREADY = (400, 403, 404, 409)
 class Up:
     """`driverlink up` on a data folder, started again after each kill."""
 
-    def __init__(self, data: Path, targets: RunningSandboxes) -> None:
+    def __init__(self, data: Path, targets: RunningSandboxes, **settings: str) -> None:
         self.socket = DataFolder(data).socket
         self._environment = {
             **os.environ,
             "DRIVERLINK_DATA": str(data),
             "DRIVERLINK_DRIVERI_URL": targets.driveri,
             "DRIVERLINK_MOTIVE_URL": targets.motive,
-            **{f"DRIVERLINK_{name.upper()}": value for name, value in UNHURRIED.items()},
+            **{f"DRIVERLINK_{name.upper()}": value for name, value in {**UNHURRIED, **settings}.items()},
         }
         self._process: asyncio.subprocess.Process | None = None
 

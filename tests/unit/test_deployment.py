@@ -72,7 +72,7 @@ def test_the_way_of_a_change_is_complete() -> None:
 
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for ports in _listed("ports", COMPOSE) for port in ports]
-    assert len(published) == 3
+    assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
     assert COMPOSE.count("ports:") == len(_listed("ports", COMPOSE))
 

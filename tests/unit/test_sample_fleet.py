@@ -1,5 +1,6 @@
 """The sample in `deploy/sandbox` is what its script makes, and holds the cases that its README promises."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from adapters.portal.export import ExportRow, read_export
 from tests.unit.sample_cases import COUNTS, FOLDER, Shown, sample_in
 
 SCRIPT = FOLDER / "make_sample.py"
-FILES = ("portal-drivers.csv", "portal-drivers-semicolon.csv", "driveri.json", "motive.json")
+FILES = ("portal-drivers.csv", "portal-drivers-semicolon.csv", "driveri.json", "motive.json", "portal.json")
 
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -82,6 +83,14 @@ def test_every_row_of_the_exports_is_good(name: str, rows: int) -> None:
 def test_excels_file_says_the_same_of_the_first_hundred() -> None:
     exports = [read_export(FOLDER / name) for name in ("portal-drivers-semicolon.csv", "portal-drivers.csv")]
     assert all(one == other for one, other in zip(*exports, strict=False))
+
+
+def test_the_portals_api_shows_the_fleet_of_the_export() -> None:
+    (account,) = json.loads((FOLDER / "portal.json").read_text("utf-8"))["accounts"]
+    shown = [(str(each["id"]), each["firstname"], each["lastname"], each["email"]) for each in account["drivers"]]
+    export = [row for row in read_export(FOLDER / "portal-drivers.csv") if isinstance(row, ExportRow)]
+    fields = ("first_name", "last_name", "email")
+    assert shown == [(row.driver, *(row.profile.get(field, "") for field in fields)) for row in export]
 
 
 def test_nobody_in_the_sample_can_be_reached() -> None:

@@ -185,7 +185,7 @@ async def test_a_session_that_is_over_begins_again(tmp_path: Path) -> None:
 
 async def test_a_session_that_ends_in_mid_read_begins_again(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, fleet(30)) as acme:
-        await acme.fail({"fault": "expired_token", "path": "/v2/driver/getattributes", "every": 7})
+        await acme.fail({"fault": "expired_token", "path": "/v2/driver/getattributes", "every": 7, "times": 1})
         await acme.read()
         assert len(acme.told) == 30
 

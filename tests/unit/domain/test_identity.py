@@ -8,6 +8,7 @@ from domain.identity import (
     PortalDriverId,
     Target,
     account_stream,
+    breaker_stream,
     delivery_stream,
     link_stream,
     portal_driver_stream,
@@ -32,6 +33,7 @@ def test_every_kind_of_history_has_its_own_id() -> None:
         *(delivery_stream(FLEET, target, JANE) for target in Target),
         *(target_driver_stream(FLEET, target, Key("jane")) for target in Target),
         *(walk_stream(FLEET, target) for target in Target),
+        *(breaker_stream(FLEET, target) for target in Target),
     ]
     assert len(set(ids)) == len(ids)
 

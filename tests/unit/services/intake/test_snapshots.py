@@ -236,3 +236,36 @@ def test_a_fleet_of_many_pages_is_compared_whole(stand: IntakeStand) -> None:
     stand.take_snapshot("s1", *everybody)
     assert stand.take_snapshot("s2", *everybody[300:]) == {"DriverMissed": 300}
     assert stand.take_snapshot("s3", *everybody[300:]) == {"DriverDeleted": 300}
+
+
+@pytest.mark.parametrize("left", [4, 6])
+def test_a_list_cut_in_half_deletes_nobody_however_often_it_comes(stand: IntakeStand, left: int) -> None:
+    everybody = [line(f"{number:02}") for number in range(12)]
+    stand.take_snapshot("s1", *everybody)
+    for snapshot in ("s2", "s3", "s4"):
+        stand.take(*everybody[:left], snapshot=snapshot)
+        with pytest.raises(SnapshotRefused, match=f"the list lacks {12 - left} of 12 drivers"):
+            stand.finish(snapshot)
+    assert len(stand.told) == 12
+
+
+def test_of_a_list_of_twelve_four_may_be_lacking(stand: IntakeStand) -> None:
+    everybody = [line(f"{number:02}") for number in range(12)]
+    stand.take_snapshot("s1", *everybody)
+    assert stand.take_snapshot("s2", *everybody[4:]) == {"DriverMissed": 4}
+    assert stand.take_snapshot("s3", *everybody[4:]) == {"DriverDeleted": 4}
+
+
+def test_of_a_small_fleet_as_many_may_be_lacking_as_the_guard_lets_go_in_a_day(stand: IntakeStand) -> None:
+    everybody = [line(f"{number:02}") for number in range(4)]
+    stand.take_snapshot("s1", *everybody)
+    assert stand.take_snapshot("s2", *everybody[3:]) == {"DriverMissed": 3}
+
+
+def test_a_person_may_say_that_so_many_have_really_left(stand: IntakeStand) -> None:
+    everybody = [line(f"{number:02}") for number in range(12)]
+    stand.take_snapshot("s1", *everybody)
+    for snapshot, told in (("s2", "DriverMissed"), ("s3", "DriverDeleted")):
+        stand.take(*everybody[:2], snapshot=snapshot)
+        taken = stand.intake.finish_snapshot(ACCOUNT, source=SOURCE, snapshot=snapshot, refused=[], may_lack_many=True)
+        assert dict(taken.changes) == {told: 10}

@@ -276,3 +276,23 @@ def test_only_the_first_refusal_of_an_account_is_reported_for_each_link(
     opened(fleet, twin, REFUSED)
     reports = [event for event in reported(fleet) if isinstance(event, CallAnswered)]
     assert [(each.driver, each.outcome) for each in reports] == [(f"p{n}", "deferred") for n in range(1, RUN + 1)]
+
+
+def test_a_started_call_of_an_account_that_lost_its_credentials_is_settled_when_it_has_some_again(
+    fleet: SteppedServices, twin: TargetTwin
+) -> None:
+    say_some(fleet, 1)
+    fleet.made(DRIVERI, fleet.start(DRIVERI))
+    assert isinstance(fleet.twins, dict)
+    del fleet.twins[ACME, DRIVERI]
+    again = fleet.reopened()
+    again.call(DRIVERI)
+    assert turns(again) == [(ACME, "not_configured")]
+    assert isinstance(again.twins, dict)
+    again.twins[ACME, DRIVERI] = twin
+    until_probed(again, twin)
+    twin.called.clear()
+    again.call(DRIVERI)
+    assert twin.called == ["find D1"]
+    assert answered(again)[-1] == ("p1", 1, "confirmed")
+    again.close()

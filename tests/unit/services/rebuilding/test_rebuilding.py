@@ -13,7 +13,8 @@ from domain.storing import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.read_models import AccountRow
 from services.decider import read_models as decider
 from services.decider import wiring as decider_wiring
-from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake import wiring as intake_wiring
+from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver, SnapshotDriver
 from services.projector import read_models as projector
 from services.projector import wiring as projector_wiring
 from services.rebuilding.parts import parts
@@ -24,7 +25,7 @@ from tests.unit.services.rebuilding.rebuilt import checked, opened, put_in_place
 R = TypeVar("R", bound=Row)
 
 WORK: dict[str, tuple[type[Row], ...]] = {
-    "intake": (SnapshotDriver, DeadLetter),
+    "intake": (SnapshotDriver, ShownDriver, ReadingRow, DeadLetter),
     "decider": (decider.Look, decider.CatchUp, decider.Retry, DeadLetter),
     "projector-driveri": (projector.Task, projector.StartedCall, projector.Probe, DeadLetter),
     "projector-motive": (projector.Task, projector.StartedCall, projector.Probe, DeadLetter),
@@ -71,7 +72,7 @@ def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
     with opened(folder) as embedded:
         made = {part.service: {model.row for model in part.models} for part in parts(embedded)}
     there = {
-        "intake": {KnownDriver, SnapshotDriver},
+        "intake": {*intake_wiring.ROWS},
         "decider": {*decider_wiring.ROWS},
         "projector-driveri": {*projector_wiring.ROWS},
         "projector-motive": {*projector_wiring.ROWS},
