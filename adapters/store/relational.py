@@ -10,7 +10,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.mapping import again, new_mapper, to_event, to_record
-from adapters.store.tables import Dialect, Table, table_of
+from adapters.store.tables import Dialect, Statement, Table, table_of
 from domain.event import Event
 from domain.storing import (
     Record,
@@ -212,8 +212,7 @@ class RelationalStore(ABC):
 
 def write_rows(cursor: Any, unit: Unit, dialect: Dialect) -> None:  # noqa: ANN401 - any database's
     """Remove and keep the rows of a unit."""
-    for removed, where in unit.removed:
-        statement = table_of(removed, dialect).delete(where)
+    for statement in _removals(unit, dialect):
         cursor.execute(statement.sql, statement.parameters)
     by_kind: dict[type[Row], list[Row]] = {}
     for row in unit.rows.values():
@@ -221,6 +220,20 @@ def write_rows(cursor: Any, unit: Unit, dialect: Dialect) -> None:  # noqa: ANN4
     for kind, rows in by_kind.items():
         table: Table[Any] = table_of(kind, dialect)
         dialect.put(cursor, table, map(table.parameters, rows))
+
+
+def _removals(unit: Unit, dialect: Dialect) -> Iterator[Statement]:
+    """The statements that remove the rows of a unit: one for many that are named one by one."""
+    named: dict[tuple[type[Row], tuple[str, ...]], list[Values]] = {}
+    for kind, where in unit.removed:
+        if where and all(isinstance(wanted, str | int | float) for wanted in where.values()):
+            named.setdefault((kind, tuple(where)), []).append(tuple(where.values()))
+        else:
+            yield table_of(kind, dialect).delete(where)
+    for (kind, columns), values in named.items():
+        remaining = iter(dict.fromkeys(values))
+        while some := list(islice(remaining, _COMBINATIONS)):
+            yield table_of(kind, dialect).delete_among(columns, some)
 
 
 def select_events(dialect: Dialect, rest: str) -> str:

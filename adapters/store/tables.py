@@ -98,6 +98,13 @@ class Table(Generic[R]):
         condition = _condition(self.dialect, where)
         return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
+    def delete_among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+        """Remove the rows whose values in these columns are one of several combinations."""
+        if len(values) == 1:
+            return self.delete(dict(zip(columns, *values, strict=True)))
+        condition = _all_of([self._among(columns, values)])
+        return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+
     def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> Statement:
         """The rows that match."""
         condition = _condition(self.dialect, where, order_by, after)
@@ -108,10 +115,7 @@ class Table(Generic[R]):
 
     def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> Statement:
         """The rows that match, and whose values in these columns are one of several combinations."""
-        types = [self.types[self.columns.index(column)] for column in columns]
-        chosen = self.dialect.combinations(types, values)
-        among = Statement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
-        condition = _all_of([among, *_clauses(self.dialect, where)])
+        condition = _all_of([self._among(columns, values), *_clauses(self.dialect, where)])
         return Statement(f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
     def page(self, behind: Stored | None, limit: int) -> Statement:
@@ -147,6 +151,11 @@ class Table(Generic[R]):
         if not any(column in self.converted for column in columns):
             return tuple(values)
         return tuple(self._to_field(column, value) for column, value in zip(columns, values, strict=True))
+
+    def _among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+        types = [self.types[self.columns.index(column)] for column in columns]
+        chosen = self.dialect.combinations(types, values)
+        return Statement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
 
     def _to_field(self, column: str, value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
         if column in self.json_columns:

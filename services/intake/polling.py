@@ -20,7 +20,9 @@ from services.runtime.troubles import Troubles
 LOOK: Final = 5.0
 """Seconds between looks for lists that are due; a ring brings the next one forward."""
 
-_LINGER: Final = 0.1
+_LINGER: Final = 0.5
+"""Seconds after a look before a ring brings the next one, where looks are not wanted more often."""
+
 _MOST_READINGS: Final = 8
 """Lists that are read at a time."""
 
@@ -120,7 +122,7 @@ class Polling:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look):
                     await waiter.wait()
-            await asyncio.sleep(_LINGER)
+            await asyncio.sleep(min(_LINGER, self._look))
 
     def _due(self) -> Sequence[AccountId]:
         """The accounts to read now, as many as may be read at a time."""

@@ -112,6 +112,24 @@ class Tables:
         store.commit(unit(rows=rows))
         assert {row.name for row in store.among(Entry, columns, values, where)} == set(names)
 
+    def test_rows_that_are_named_one_by_one_are_removed_and_no_others(self, store: Store) -> None:
+        store.commit(unit(rows=[*named("a", "b", "c"), *(entry(name, account="other") for name in "abc")]))
+        gone = unit()
+        for account, name in (("acme", "a"), ("other", "b"), ("acme", "a"), ("acme", "x")):
+            gone.remove(Entry, {"account": account, "name": name})
+        gone.remove(Entry, {"account": "acme", "name": ["c"]})
+        store.commit(gone)
+        rows = store.select(Entry, order_by="name")
+        assert [(row.account, row.name) for row in rows] == [("other", "a"), ("acme", "b"), ("other", "c")]
+
+    def test_thousands_of_rows_are_removed_by_their_names(self, store: Store) -> None:
+        store.commit(unit(rows=named("5", "7", "x")))
+        gone = unit()
+        for number in range(20_000):
+            gone.remove(Entry, {"account": "acme", "name": str(number)})
+        store.commit(gone)
+        assert [row.name for row in store.select(Entry)] == ["x"]
+
     def test_combinations_may_be_thousands(self, store: Store) -> None:
         store.commit(unit(rows=named("5", "7", "x")))
         wanted = [("acme", str(number)) for number in range(20_000)]
