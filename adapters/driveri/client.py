@@ -94,7 +94,8 @@ class DriveriClient:
     async def close(self) -> None:
         """Give our token back and close the connections."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._tokens.let_go(), _GOODBYE)
+            async with asyncio.timeout(_GOODBYE):
+                await self._tokens.let_go()
         await self._sender.close()
 
     async def _send(self, call: Call) -> httpx.Response:

@@ -67,7 +67,8 @@ class KafkaMember:
             await self._assigning.on_partitions_assigned(self._consumer().assignment())
         while self._failure is None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._failed.wait(), _EXCHANGE)
+                async with asyncio.timeout(_EXCHANGE):
+                    await self._failed.wait()
             await self._exchange()
         raise self._failure
 
@@ -76,7 +77,8 @@ class KafkaMember:
             await self._exchange()
         await self._assigning.close()
         with suppress(TimeoutError, KafkaError):
-            await asyncio.wait_for(broker.stop(), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                await broker.stop()
 
     async def _exchange(self) -> None:
         """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""

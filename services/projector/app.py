@@ -182,7 +182,9 @@ class ProjectorApp:
             waiter.clear()
             await self._walk_all(await self.service.call(self._walks.due))
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiter.wait(), _WALK_AGAIN)
+                # Python 3.11's wait_for would miss being cancelled as the bell rings.
+                async with asyncio.timeout(_WALK_AGAIN):
+                    await waiter.wait()
             await asyncio.sleep(_WALK_LINGER)
 
     async def _walk_all(self, walks: Sequence[Walk]) -> None:
