@@ -230,6 +230,10 @@ class Store(Protocol):
         """The rows that match, and whose values in these columns are one of several combinations."""
         ...
 
+    def first(self, row: type[R], column: str, most: Mapping[str, int], *, order_by: str) -> list[R]:
+        """For each of these values of a column its first rows, at most so many, by one query."""
+        ...
+
     def count(
         self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:

@@ -34,6 +34,9 @@ Fetch = Callable[[str, Sequence[Any]], list[Values]]
 _SCAN = 1000
 """Rows that a scan holds at a time."""
 
+_PARTS = 100
+"""Queries that are put together to one; SQLite takes 500 at most."""
+
 _COMBINATIONS = 5000
 """Combinations of values that one query asks for; no database takes any number of parameters."""
 
@@ -137,6 +140,14 @@ class RelationalStore(ABC):
         table, wanted, found = self._table(row), iter(dict.fromkeys(values)), list[R]()
         while some := list(islice(wanted, _COMBINATIONS)):
             statement = table.among(columns, some, where or {})
+            found += map(table.to_row, self._fetch(statement.sql, statement.parameters))
+        return found
+
+    def first(self, row: type[R], column: str, most: Mapping[str, int], *, order_by: str) -> list[R]:
+        """For each of these values of a column its first rows, at most so many."""
+        table, found, remaining = self._table(row), list[R](), iter(most.items())
+        while some := dict(islice(remaining, _PARTS)):
+            statement = table.first(column, some, order_by)
             found += map(table.to_row, self._fetch(statement.sql, statement.parameters))
         return found
 

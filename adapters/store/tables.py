@@ -1,8 +1,9 @@
 """Rows as tables: the SQL that every relational store shares, apart from what its dialect says."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -111,12 +112,20 @@ class Table(Generic[R]):
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         if order_by:
             sql += f" ORDER BY {order_by}"
-        return Statement(f"{sql} LIMIT {limit:d}" if limit is not None else sql, condition.parameters)
+        if limit is None:
+            return Statement(sql, condition.parameters)
+        return Statement(f"{sql} LIMIT {self.dialect.mark}", (*condition.parameters, limit))
 
     def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> Statement:
         """The rows that match, and whose values in these columns are one of several combinations."""
         condition = _all_of([self._among(columns, values), *_clauses(self.dialect, where)])
         return Statement(f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+
+    def first(self, column: str, most: Mapping[str, int], order_by: str) -> Statement:
+        """For each of these values of a column its first rows, at most so many."""
+        parts = [self.select({column: value}, order_by, None, limit) for value, limit in most.items()]
+        sql = " UNION ALL ".join(f"SELECT * FROM ({part.sql}) AS part" for part in parts)  # noqa: S608 - as above
+        return Statement(sql, tuple(chain.from_iterable(part.parameters for part in parts)))
 
     def page(self, behind: Stored | None, limit: int) -> Statement:
         """The rows behind this one, in the order of keys."""

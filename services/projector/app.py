@@ -22,7 +22,7 @@ from services.projector.walking import Walk, Walks
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
 
-MOST_CALLS = 64
+MOST_CALLS = 128
 """Calls under way at a time, over all accounts."""
 
 _REST = 0.5
@@ -114,7 +114,7 @@ class ProjectorApp:
             done, _ = await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
             rung.cancel()
             self._may_be_due |= not done or self.service.taken != self._taken or self._jobs.is_held_up
-            await asyncio.sleep(self._linger)
+            await asyncio.sleep(0.03 if len(self._under_way) > MOST_CALLS // 2 else self._linger)
             await self._report()
 
     async def _start(self) -> None:

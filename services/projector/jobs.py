@@ -1,7 +1,6 @@
 """Which orders are due: newer than what is confirmed, under the account's present terms, fairly between accounts."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,7 +26,7 @@ from services.projector.read_models import (
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 
-MOST_ACCOUNTS = 16
+MOST_ACCOUNTS = 32
 """Accounts that are served in one round; the next round goes on behind them."""
 
 _WAIT_FOR_TERMS = timedelta(seconds=1)
@@ -143,13 +142,13 @@ class Jobs:
         return Standing.DUE if is_allowed else Standing.VOID
 
     def _due(self, places: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
-        under_way = Counter(account for account, _ in busy)
+        under_way = _by_account(busy)
         in_turn = sorted(self._due_accounts(now), key=under_way.__contains__)
-        rooms = ((name, self._room(name) - under_way[name]) for name in in_turn)
-        chosen = dict(islice(((name, room) for name, room in rooms if room > 0), MOST_ACCOUNTS))
-        waiting = {name: self._due_of(name, min(room, places), busy, now) for name, room in chosen.items()}
+        rooms = ((name, self._room(name) - len(under_way.get(name, ()))) for name in in_turn)
+        chosen = islice(((name, room) for name, room in rooms if room > 0), MOST_ACCOUNTS)
+        waiting = self._waiting({name: min(room, places) for name, room in chosen}, under_way, now.isoformat())
         tasks = admitted(waiting, places, under_way)
-        self.is_held_up = len(chosen) < len(in_turn) or len(tasks) < sum(map(len, waiting.values()))
+        self.is_held_up = len(waiting) < len(in_turn) or len(tasks) < sum(map(len, waiting.values()))
         self._served = [self._served, *dict.fromkeys(task.account for task in tasks)][-1]
         return self._with_orders(tasks) if tasks else []
 
@@ -160,10 +159,17 @@ class Jobs:
         reachable = [name for name in due if self._share.has(name) and name not in self._breakers.are_open()]
         return sorted(reachable, key=lambda name: name <= self._served)
 
-    def _due_of(self, name: AccountId, most: int, busy: Collection[Driver], now: datetime) -> list[Task]:
-        tasks = self._store.select(Task, {"account": str(name)}, order_by="not_before", limit=most + len(busy))
-        free = [task for task in tasks if (task.account, task.driver) not in busy]
-        return [task for task in free if task.not_before <= now.isoformat()][:most]
+    def _waiting(
+        self, most: Mapping[AccountId, int], under_way: Mapping[AccountId, Collection[PortalDriverId]], moment: str
+    ) -> dict[AccountId, list[Task]]:
+        """Of each of these accounts the tasks that are due and not under way, at most so many."""
+        limits = {str(name): limit + len(under_way.get(name, ())) for name, limit in most.items()}
+        waiting: dict[AccountId, list[Task]] = {name: [] for name in most}
+        for task in self._store.first(Task, "account", limits, order_by="not_before"):
+            name = AccountId(task.account)
+            if task.driver not in under_way.get(name, ()) and task.not_before <= moment:
+                waiting[name].append(task)
+        return {name: tasks[: most[name]] for name, tasks in waiting.items()}
 
     def _with_orders(self, tasks: Sequence[Task]) -> list[_Due]:
         """The tasks with all that is known of their links, by one query for each kind of thing."""
@@ -182,3 +188,10 @@ class Jobs:
             )
             for task in tasks
         ]
+
+
+def _by_account(busy: Collection[Driver]) -> Mapping[AccountId, set[PortalDriverId]]:
+    found: dict[AccountId, set[PortalDriverId]] = {}
+    for account, driver in busy:
+        found.setdefault(account, set()).add(driver)
+    return found

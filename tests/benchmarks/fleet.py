@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
+from domain.account import Account, AccountEvent, Mode, Tier, apply
 from domain.driver_link import Decision
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream, walk_stream
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from domain.report import CallAnswered, Outcome, WalkCompleted
+from domain.requests import Request
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -82,6 +83,7 @@ class Fleet:
             target=target,
             terms=terms,
             drivers=0,
+            request=0,
         )
 
 

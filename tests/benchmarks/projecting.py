@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -30,65 +31,79 @@ from tests.benchmarks.fleet import AT, Fleet, profile
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import credentials
 
-ACCOUNTS = 4
-DRIVERS = 500
+ACCOUNTS = 16
+DRIVERS = 125
 """Of each account."""
 
-UNLIMITED = Limits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS)
+PARTS = 2
+"""In so many parts they are wished for, so that others can be measured between."""
+
+UNLIMITED = Limits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS // ACCOUNTS)
 LINGER = 0.002
 """Seconds, as in the distributed shape."""
 
-_CHANGED = ["first_name", "last_name"]
+CHANGED = ("first_name", "last_name")
 _LOOK = 0.02
 
 
-class Noting(httpx.AsyncHTTPTransport):
-    """The way to a sandbox, which notes each request about drivers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wished:
+    """A driver of an account that is to be as the Portal states it."""
 
-    def __init__(self, noted: list[httpx.Request]) -> None:
+    fleet: Fleet
+    number: int
+
+    @property
+    def account(self) -> AccountId:
+        """Whose driver it is."""
+        return self.fleet.account
+
+
+class Counting(httpx.AsyncHTTPTransport):
+    """The way to a sandbox, which counts the requests that go there."""
+
+    def __init__(self) -> None:
         super().__init__(limits=httpx.Limits(max_connections=MOST_CALLS))
-        self._noted = noted
+        self.requests = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it on."""
-        if "/auth/" not in request.url.path:
-            self._noted.append(request)
+        self.requests += 1
         return await super().handle_async_request(request)
 
 
 class Projecting:
-    """A projector, and accounts that have nobody at its target yet. `noted` are the requests of the last wishes."""
+    """A projector, and accounts that have nobody at its target yet."""
 
     def __init__(self, servers: Servers, target: Target, url: str) -> None:
         database, schema = servers.database(), f"projector_{target}"
         migrate(database, "", {schema: wiring.ROWS})
-        self.noted: list[httpx.Request] = []
         self._target = target
         self._url = url
         self._store = PostgresStore(database, "", schema=schema, log_name=reports_of(target), rows=wiring.ROWS)
         self._wishes = Wishes(self._store, target, utc_now, Share())
+        self._ways: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
-        self._fleets = [
-            Fleet(account=account, drivers=DRIVERS, first=1 + place * DRIVERS)
-            for place, account in enumerate(accounts(target))
-        ]
-        for fleet in self._fleets:
+        for fleet in fleets(target):
             self._store.commit(keep_accounts(self._store, fleet.account_events))
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent by now."""
+        return sum(way.requests for way in self._ways)
 
     async def walk(self) -> None:
         """Read all rosters, as is done before anything is decided."""
         await self._run_until(lambda: self._store.count(WalkRow) == {(): ACCOUNTS})
 
-    async def creates(self) -> float:
-        """Create everybody; the seconds from stored wishes to stored answers."""
-        return await self._seconds([self._create(fleet, number) for fleet in self._fleets for number in fleet.numbers])
+    async def creates(self, wished: Iterable[Wished]) -> float:
+        """Create these drivers; the seconds from stored wishes to stored answers."""
+        return await self._seconds([self._create(each) for each in wished])
 
-    async def updates(self) -> float:
-        """Update everybody; the seconds from stored wishes to stored answers."""
+    async def updates(self, wished: Iterable[Wished]) -> float:
+        """Update these drivers; the seconds from stored wishes to stored answers."""
         keys = {row.profile["email"]: row.key for row in self._store.select(RosterRow)}
-        return await self._seconds(
-            [self._update(fleet, number, keys) for fleet in self._fleets for number in fleet.numbers]
-        )
+        return await self._seconds([self._update(each, keys) for each in wished])
 
     async def close(self) -> None:
         """Let go of the target and of the database."""
@@ -98,7 +113,6 @@ class Projecting:
 
     async def _seconds(self, decisions: Sequence[Decision]) -> float:
         self._store.commit(self._wishes.on_decisions([*enumerate(decisions, 1)]))
-        self.noted.clear()
         with settled_memory():
             return await self._run_until(lambda: self._store.count(Task) == {(): 0})
 
@@ -131,60 +145,64 @@ class Projecting:
         return self._reached[account]
 
     def _to_drivers(self, account: AccountId) -> TargetDrivers:
-        transport, pace, known = Noting(self.noted), Pace(UNLIMITED), credentials(self._target, account)
+        way, pace, known = Counting(), Pace(UNLIMITED), credentials(self._target, account)
+        self._ways.append(way)
         if self._target is Target.MOTIVE:
-            return MotiveDrivers(
-                MotiveAccess(base_url=self._url, api_key=known["api_key"]), transport=transport, pace=pace
-            )
-        return DriveriDrivers(DriveriAccess(base_url=self._url, **known), transport=transport, pace=pace)
+            return MotiveDrivers(MotiveAccess(base_url=self._url, api_key=known["api_key"]), transport=way, pace=pace)
+        return DriveriDrivers(DriveriAccess(base_url=self._url, **known), transport=way, pace=pace)
 
-    def _create(self, fleet: Fleet, number: int) -> Decision:
-        wished_key = profile(number)["driveri_driver_id"] if self._target is Target.DRIVERI else None
-        return CreateDecided(
-            **self._origin(fleet, number, edition=1),
-            key=None,
-            wished_key=wished_key,
-            profile=self._profile(fleet, number, edition=1),
-            fields=[],
-            answers=0,
-        )
+    def _create(self, wished: Wished) -> Decision:
+        profile = profile_of(self._target, wished, edition=1)
+        wished_key = profile["driveri_driver_id"] if self._target is Target.DRIVERI else None
+        origin = self._origin(wished, edition=1)
+        return CreateDecided(**origin, key=None, wished_key=wished_key, profile=profile, fields=[], answers=0)
 
-    def _update(self, fleet: Fleet, number: int, keys: Mapping[str, str]) -> Decision:
-        key = keys[profile(number)["email"]]
-        return UpdateDecided(
-            **self._origin(fleet, number, edition=2),
-            key=key,
-            wished_key=key,
-            profile=self._profile(fleet, number, edition=2),
-            fields=_CHANGED,
-            answers=1,
-        )
+    def _update(self, wished: Wished, keys: Mapping[str, str]) -> Decision:
+        profile = profile_of(self._target, wished, edition=2)
+        key, origin = keys[profile["email"]], self._origin(wished, edition=2)
+        return UpdateDecided(**origin, key=key, wished_key=key, profile=profile, fields=[*CHANGED], answers=1)
 
-    def _origin(self, fleet: Fleet, number: int, *, edition: int) -> dict[str, Any]:
+    def _origin(self, wished: Wished, *, edition: int) -> dict[str, Any]:
         """What every decision says, apart from what shall happen."""
-        driver = fleet.driver(number)
+        driver = wished.fleet.driver(wished.number)
         return {
-            "originator_id": link_stream(fleet.account, self._target, driver),
+            "originator_id": link_stream(wished.account, self._target, driver),
             "originator_version": edition,
             "at": AT,
-            "account": fleet.account,
+            "account": wished.account,
             "target": str(self._target),
             "driver": driver,
             "sequence": edition,
-            "terms": fleet.walks[0].terms,
+            "terms": wished.fleet.walks[0].terms,
             "waits_for": "",
             "because": {},
         }
 
-    def _profile(self, fleet: Fleet, number: int, *, edition: int) -> dict[str, str]:
-        stated = profile(number, edition=edition)
-        is_motive = self._target is Target.MOTIVE
-        return {**stated, "portal_driver_id": fleet.driver(number)} if is_motive else stated
+
+def fleets(target: Target) -> list[Fleet]:
+    """The accounts, each with drivers of its own."""
+    return [
+        Fleet(account=AccountId(f"{target}-{place}"), drivers=DRIVERS, first=1 + place * DRIVERS)
+        for place in range(ACCOUNTS)
+    ]
 
 
-def accounts(target: Target) -> list[AccountId]:
-    """Whose drivers they are."""
-    return [AccountId(f"{target}-{place}") for place in range(ACCOUNTS)]
+def parts(target: Target) -> list[list[Wished]]:
+    """All drivers, in parts that have as many of each account, one after the other."""
+    in_turn = [
+        Wished(fleet=fleet, number=number)
+        for numbers in zip(*(fleet.numbers for fleet in fleets(target)), strict=True)
+        for fleet, number in zip(fleets(target), numbers, strict=True)
+    ]
+    size = len(in_turn) // PARTS
+    return [in_turn[start : start + size] for start in range(0, len(in_turn), size)]
+
+
+def profile_of(target: Target, wished: Wished, *, edition: int) -> dict[str, str]:
+    """What the Portal states of a driver; Motive is told the portal driver's own id too."""
+    stated = profile(wished.number, edition=edition)
+    is_told_all = target is Target.MOTIVE
+    return {**stated, "portal_driver_id": wished.fleet.driver(wished.number)} if is_told_all else stated
 
 
 @contextmanager

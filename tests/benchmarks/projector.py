@@ -1,24 +1,23 @@
 """A projector against an unlimited sandbox: from wishes in its store to stored answers, beside the bare requests.
 
-Several accounts, each driver of which is to be created, and then updated. What the projector sends is noted; afterwards
-httpx alone sends the same requests to the same sandbox, emptied, with as many under way.
+Several accounts, each driver of which is to be created, and then updated, a part after the other. In turns with the
+projector httpx alone does the same to a sandbox of its own, with as many requests under way.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
 
 import httpx
 
 from domain.identity import Target
 from services.demo.sandboxes import sandboxes
-from services.projector.app import MOST_CALLS
+from tests.benchmarks.bare import Bare, BareDriveri, BareMotive
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.profiling import profiled
-from tests.benchmarks.projecting import ACCOUNTS, DRIVERS, Projecting, accounts, settled_memory
+from tests.benchmarks.projecting import ACCOUNTS, DRIVERS, Projecting, fleets, parts
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import credentials
 from tests.benchmarks.telling import Telling
@@ -28,10 +27,12 @@ TO_BARE = 0.7
 
 WISHES = ACCOUNTS * DRIVERS
 
+_BARE = {Target.DRIVERI: BareDriveri, Target.MOTIVE: BareMotive}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lap:
-    """What one lap came to, in seconds, and in requests."""
+    """What one lap came to, in seconds, and in requests of the projector."""
 
     target: Target
     kind: str
@@ -41,39 +42,29 @@ class Lap:
 
 
 async def run(servers: Servers, target: Target) -> Sequence[Lap]:
-    """One lap, with a database and a sandbox of its own."""
-    async with sandboxes() as running:
-        url = {Target.DRIVERI: running.driveri, Target.MOTIVE: running.motive}[target]
-        await _seed(target, url)
-        projecting = Projecting(servers, target, url)
-        await projecting.walk()
-        sent, seconds = {}, {}
-        for kind, projected in {"creates": projecting.creates, "updates": projecting.updates}.items():
-            seconds[kind] = await projected()
-            sent[kind] = [*projecting.noted]
-        await _empty(url)
-        laps = [
-            Lap(target=target, kind=kind, projected=seconds[kind], bare=await bare(requests), requests=len(requests))
-            for kind, requests in sent.items()
-        ]
-        await projecting.close()
-        return laps
-
-
-async def bare(requests: Sequence[httpx.Request]) -> float:
-    """The seconds in which httpx sends these requests, and does nothing else.
-
-    A client for each account, as the projector has them: httpx is the slower the more connections a client keeps.
-    """
-    waiting = iter(requests)
+    """One lap, with a database and sandboxes of its own."""
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(httpx.AsyncClient()) for _ in range(ACCOUNTS)]
-        with settled_memory():
-            began = perf_counter()
-            async with asyncio.TaskGroup() as group:
-                for place in range(MOST_CALLS):
-                    group.create_task(_send(clients[place % ACCOUNTS], waiting))
-            return perf_counter() - began
+        urls = [await _sandbox(stack, target) for _ in range(2)]
+        projecting = Projecting(servers, target, urls[0])
+        stack.push_async_callback(projecting.close)
+        bare = _BARE[target](urls[1], [fleet.account for fleet in fleets(target)])
+        stack.push_async_callback(bare.close)
+        await projecting.walk()
+        await bare.open()
+        return [await _lap(target, kind, projecting, bare) for kind in ("creates", "updates")]
+
+
+async def profile(servers: Servers, target: Target) -> Mapping[str, str]:
+    """Where the time of a projector goes."""
+    async with AsyncExitStack() as stack:
+        projecting = Projecting(servers, target, await _sandbox(stack, target))
+        stack.push_async_callback(projecting.close)
+        await projecting.walk()
+        with profiled() as profiler:
+            for wished in parts(target):
+                await projecting.creates(wished)
+                await projecting.updates(wished)
+        return {f"projector, {target}": profiler.text()}
 
 
 def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
@@ -89,41 +80,39 @@ def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
 
 def profiles(servers: Servers, _: Telling) -> Mapping[str, str]:
     """Where the time goes."""
-    found = {}
-    for target in Target:
-        with profiled() as profiler:
-            asyncio.run(run(servers, target))
-        found[f"projector, {target}"] = profiler.text()
-    return found
+    return {what: text for target in Target for what, text in asyncio.run(profile(servers, target)).items()}
 
 
-async def _send(client: httpx.AsyncClient, waiting: Iterator[httpx.Request]) -> None:
-    for each in waiting:
-        await client.request(each.method, each.url, headers=each.headers, content=each.content)
+async def _lap(target: Target, kind: str, projecting: Projecting, bare: Bare) -> Lap:
+    projected = alone = 0.0
+    before = projecting.requests
+    for wished in parts(target):
+        projected += await getattr(projecting, kind)(wished)
+        alone += await getattr(bare, kind)(wished)
+    return Lap(target=target, kind=kind, projected=projected, bare=alone, requests=projecting.requests - before)
 
 
-async def _seed(target: Target, url: str) -> None:
-    """Let the sandbox have nobody but the accounts."""
-    known = [credentials(target, account) for account in accounts(target)]
-    if target is Target.MOTIVE:
-        seed: dict[str, object] = {"companies": known}
-    else:
-        tenants = [{"tenant": each.pop("tenant"), "clients": [each]} for each in known]
-        seed = {"tenants": tenants}
+async def _sandbox(stack: AsyncExitStack, target: Target) -> str:
+    """The address of a sandbox that knows nobody but the accounts."""
+    running = await stack.enter_async_context(sandboxes())
+    url = {Target.DRIVERI: running.driveri, Target.MOTIVE: running.motive}[target]
+    known = [credentials(target, fleet.account) for fleet in fleets(target)]
+    seeds: Mapping[Target, object] = {
+        Target.DRIVERI: {
+            "tenants": [{"tenant": each.pop("tenant", ""), "clients": [each]} for each in map(dict, known)]
+        },
+        Target.MOTIVE: {"companies": known},
+    }
     async with httpx.AsyncClient() as client:
-        (await client.put(f"{url}/sandbox/state", json=seed)).raise_for_status()
-
-
-async def _empty(url: str) -> None:
-    async with httpx.AsyncClient() as client:
-        (await client.delete(f"{url}/sandbox/state")).raise_for_status()
+        (await client.put(f"{url}/sandbox/state", json=seeds[target])).raise_for_status()
+    return url
 
 
 def _finding(laps: Sequence[Lap]) -> Finding:
     figures = {
         "answers stored a second": median(WISHES / lap.projected for lap in laps),
         "answers a second, by httpx alone": median(WISHES / lap.bare for lap in laps),
-        "requests for each driver": laps[0].requests / WISHES,
+        "requests for each driver": median(lap.requests for lap in laps) / WISHES,
     }
     return Finding(
         what=f"projector, {laps[0].target}, {laps[0].kind}: to bare httpx",

@@ -185,6 +185,19 @@ class Tables:
         assert found == counts
         assert sorted(map(repr, found)) == sorted(map(repr, counts))
 
+    def test_the_first_rows_of_each_are_found_at_once(self, store: Store) -> None:
+        rows = [*named(a=3, b=1, c=2), *(entry(name, account="other", size=1) for name in "de")]
+        store.commit(unit(rows=rows))
+        found = store.first(Entry, "account", {"acme": 2, "other": 5, "nobody": 9}, order_by="size")
+        assert [row.name for row in found if row.account == "acme"] == ["b", "c"]
+        assert {row.name for row in found if row.account == "other"} == {"d", "e"}
+        assert store.first(Entry, "account", {}, order_by="size") == []
+
+    def test_the_first_rows_of_hundreds_are_found_at_once(self, store: Store) -> None:
+        store.commit(unit(rows=[entry("a", account=str(number)) for number in range(1_000)]))
+        found = store.first(Entry, "account", {str(number): 1 for number in range(1_200)}, order_by="name")
+        assert sorted(int(row.account) for row in found) == [*range(1_000)]
+
     @pytest.mark.parametrize(
         ("column", "where", "by", "least"),
         [
