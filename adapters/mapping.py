@@ -18,11 +18,11 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import TopicError, register_topic
 
-from domain import account, driver_link, portal, report
+from domain import account, driver_link, portal, report, sweep
 from domain.event import Event
 from domain.storing import Record, Resubmission
 
-__all__ = ["account", "decoded", "driver_link", "new_mapper", "portal", "report"]
+__all__ = ["account", "decoded", "driver_link", "new_mapper", "portal", "report", "sweep"]
 
 
 def new_mapper() -> Mapper[UUID]:

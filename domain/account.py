@@ -2,17 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from enum import StrEnum
 from functools import reduce
-from typing import TypedDict
 from uuid import UUID
 
 from domain.event import Event
 from domain.identity import AccountId, Target, account_stream
-
-MOST_HOLDS = 1000
-"""Held deletes that one fact names, so that no record grows with the fleet."""
 
 
 class Tier(StrEnum):
@@ -112,15 +107,25 @@ class RetryRequested(AccountEvent, topic="Account.RetryRequested"):
     reason: str
 
 
-class AccountOrigin(TypedDict):
-    """The fields that every fact about an account starts with."""
+@dataclass(frozen=True, kw_only=True)
+class SweepRequested(AccountEvent, topic="Account.SweepRequested"):
+    """A person wants a sweep now: of everybody, or of one driver, who is looked up by these keys.
 
-    originator_id: UUID
-    originator_version: int
-    at: datetime
-    account: str
-    by: str
-    role: str
+    `plan` is the hash of what the person saw that the sweep would do: it does exactly that, or nothing; empty where
+    it may do whatever follows.
+    """
+
+    target: str
+    driver: str
+    keys: list[str]
+    plan: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepTimeSet(AccountEvent, topic="Account.SweepTimeSet"):
+    """The time of day, as HH:MM in UTC, at which the account's daily sweeps begin; empty for one of its own."""
+
+    sweep_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +133,8 @@ class Account:
     """One customer of the Portal: a fleet.
 
     `terms` tells per target at which version of the account its present terms (opt-in and mode) began: a decision
-    made under older terms is void.
+    made under older terms is void. `sweeps` tells per target at which version a sweep of everybody was last requested,
+    and `plans` by which plan it has to go. `sweep_at` is the time of day, in UTC, of the daily sweeps.
     """
 
     account: AccountId
@@ -140,6 +146,9 @@ class Account:
     is_on: bool = False
     modes: Mapping[Target, Mode] = field(default_factory=dict)
     terms: Mapping[Target, int] = field(default_factory=dict)
+    sweeps: Mapping[Target, int] = field(default_factory=dict)
+    plans: Mapping[Target, str] = field(default_factory=dict)
+    sweep_at: str = ""
 
     @property
     def id(self) -> UUID:
@@ -183,102 +192,21 @@ def apply(account: Account, event: Event) -> Account:
                 modes={**account.modes, target: Mode(event.mode)},
                 terms={**account.terms, target: event.originator_version},
             )
+        case SweepRequested() | SweepTimeSet():
+            account = _with_sweeps(account, event)
     return replace(account, version=event.originator_version)
+
+
+def _with_sweeps(account: Account, event: SweepRequested | SweepTimeSet) -> Account:
+    if isinstance(event, SweepTimeSet):
+        return replace(account, sweep_at=event.sweep_at)
+    if event.driver:
+        return account
+    target = Target(event.target)
+    sweeps = {**account.sweeps, target: event.originator_version}
+    return replace(account, sweeps=sweeps, plans={**account.plans, target: event.plan})
 
 
 def replay(start: Account, events: Iterable[Event]) -> Account:
     """The account after all these facts."""
     return reduce(apply, events, start)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """Something that a person asks of an account, at a moment. Each answer is the facts that follow; none is a no-op.
-
-    Every method raises `NotPermitted` when the person or the account may not do it.
-    """
-
-    by: str
-    at: datetime
-
-    def add(
-        self, account: Account, *, tier: Tier, master_user: str, account_manager: str, modes: Mapping[Target, Mode]
-    ) -> tuple[AccountEvent, ...]:
-        """Make the account known, with synchronisation off."""
-        if account.version:
-            raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
-        added = AccountAdded(
-            **self._origin(account, "operator"),
-            tier=tier,
-            master_user=master_user,
-            account_manager=account_manager,
-            modes={str(target): str(mode) for target, mode in modes.items()},
-        )
-        return (added,)
-
-    def allow(self, account: Account) -> tuple[AccountEvent, ...]:
-        """Let a Standard account turn synchronisation on: the account manager's word."""
-        if self.by != account.account_manager or not self.by:
-            raise NotPermitted(f"only the account manager of {account.account} can allow Sync Drivers on its tier")
-        return () if account.is_allowed else (SyncAllowed(**self._origin(account, Role.ACCOUNT_MANAGER)),)
-
-    def turn_on(self, account: Account) -> tuple[AccountEvent, ...]:
-        """Tick Sync Drivers: the Master User's word."""
-        role = self._as_master_user(account)
-        if account.tier is Tier.STANDARD and not account.is_allowed:
-            raise NotPermitted(
-                f"{account.account} is on the Standard tier: its account manager must allow Sync Drivers first "
-                "(`driverlink accounts allow`)"
-            )
-        return () if account.is_on else (SyncTurnedOn(**self._origin(account, role)),)
-
-    def turn_off(self, account: Account) -> tuple[AccountEvent, ...]:
-        """Untick Sync Drivers: the Master User's word."""
-        role = self._as_master_user(account)
-        return (SyncTurnedOff(**self._origin(account, role)),) if account.is_on else ()
-
-    def set_mode(self, account: Account, target: Target, mode: Mode) -> tuple[AccountEvent, ...]:
-        """Say how far synchronisation with a target may go."""
-        role = account.role_of(self.by)
-        if account.modes.get(target, Mode.OFF) is mode:
-            return ()
-        return (ModeSet(**self._origin(account, role), target=target, mode=mode),)
-
-    def judge(
-        self,
-        account: Account,
-        verdict: type[DeletesJudged],
-        *,
-        target: Target,
-        digest: str,
-        holds: list[list[str | int]],
-    ) -> tuple[AccountEvent, ...]:
-        """Approve or reject exactly the held deletes that the person saw, in facts of a bounded size."""
-        role = account.role_of(self.by)
-        facts = [
-            verdict(
-                **self._origin(account, role), target=target, digest=digest, holds=holds[start : start + MOST_HOLDS]
-            )
-            for start in range(0, len(holds), MOST_HOLDS)
-        ]
-        return tuple(replace(fact, originator_version=account.version + step) for step, fact in enumerate(facts, 1))
-
-    def retry(self, account: Account, *, target: Target | None, driver: str, reason: str) -> tuple[AccountEvent, ...]:
-        """Look again at the parked links of this target, driver and reason; None and empty mean any."""
-        role = account.role_of(self.by)
-        return (RetryRequested(**self._origin(account, role), target=target or "", driver=driver, reason=reason),)
-
-    def _as_master_user(self, account: Account) -> Role:
-        if self.by != account.master_user or not self.by:
-            raise NotPermitted(f"only the Master User of {account.account} can turn Sync Drivers on or off")
-        return Role.MASTER_USER
-
-    def _origin(self, account: Account, role: str) -> AccountOrigin:
-        return {
-            "originator_id": account.id,
-            "originator_version": account.version + 1,
-            "at": self.at,
-            "account": account.account,
-            "by": self.by,
-            "role": role,
-        }

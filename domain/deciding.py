@@ -21,6 +21,7 @@ from domain.driver_link import (
 )
 from domain.identity import Key, Target
 from domain.ledger import Contest, Ledger
+from domain.profile import chosen
 from domain.roster import TargetDriver
 from domain.situations import Answer
 from domain.wish import Wish, to_change, unreadable
@@ -83,7 +84,17 @@ def _update(case: Case) -> tuple[LinkEvent, ...]:
 
 def _override(case: Case) -> tuple[LinkEvent, ...]:
     facts, update = case.facts, _update(case)
-    drift = DriftFound(**origin(facts.link, case.cause.at), fields=list(facts.drifted), because=case.because())
+    shown = facts.linked.profile if facts.linked else {}
+    drift = DriftFound(
+        **origin(facts.link, case.cause.at),
+        fields=list(facts.drifted),
+        profile=chosen(shown, facts.drifted),
+        decision=0,
+        first_seen=case.cause.at.isoformat(),
+        sweep=0,
+        at_odds=[],
+        because=case.because(),
+    )
     return in_sequence(facts.link, [drift, *update]) if update else ()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 from uuid import UUID
 
 from domain.event import Event
@@ -170,10 +170,28 @@ class Deferred(LinkEvent, topic="DriverLink.Deferred"):
 
 @dataclass(frozen=True, kw_only=True)
 class DriftFound(LinkEvent, topic="DriverLink.DriftFound"):
-    """The target shows these fields differently than we last confirmed, and we did not do it."""
+    """The target shows these fields differently than we last confirmed, and we did not do it.
+
+    `profile` is what it shows in them, which is overridden now; `decision` the version of this link at which the
+    decision stands that expected otherwise (0: the driver was found so), `first_seen` when it was first seen so.
+    `sweep` is the number of the sweep that found it (0: none did), and `at_odds` the fields that had drifted in the
+    sweep before too.
+    """
+
+    class_version: ClassVar[int] = 2
 
     fields: list[str]
+    profile: dict[str, str]
+    decision: int
+    first_seen: str
+    sweep: int
+    at_odds: list[str]
     because: Because
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """What was not recorded then is not known now."""
+        state |= {"profile": {}, "decision": 0, "first_seen": state["at"].isoformat(), "sweep": 0, "at_odds": []}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,11 @@ def breaker_stream(account: AccountId, target: Target) -> UUID:
     return _stream_id("breaker", account, target)
 
 
+def sweep_stream(account: AccountId, target: Target) -> UUID:
+    """The id of the history of the sweeps of one account on one target."""
+    return _stream_id("sweep", account, target)
+
+
 def walk_stream(account: AccountId, target: Target) -> UUID:
     """The id of the history of the walks of one roster."""
     return _stream_id("walk", account, target)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, ClassVar
 
 from domain.event import Event
 
@@ -60,10 +61,18 @@ class TargetDriverGone(ReportEvent, topic="Report.TargetDriverGone"):
 
 @dataclass(frozen=True, kw_only=True)
 class WalkCompleted(ReportEvent, topic="Report.WalkCompleted"):
-    """The whole roster was read; `terms` is the version of the account's terms that asked for it."""
+    """The whole roster was read, under the terms of this version of the account, and after the request of this one."""
+
+    class_version: ClassVar[int] = 2
 
     terms: int
     drivers: int
+    request: int
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Walks could not be requested."""
+        state["request"] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,19 @@ class WalkFailed(ReportEvent, topic="Report.WalkFailed"):
     """The roster could not be read whole, so nothing follows from it; the projector tries again."""
 
     terms: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverLookedUp(ReportEvent, topic="Report.DriverLookedUp"):
+    """One driver was looked up, after the request of this version of the account; what was seen was reported before.
+
+    `reason` and `detail` say why it could not be done; empty if it was.
+    """
+
+    driver: str
+    request: int
     reason: str
     detail: str
 

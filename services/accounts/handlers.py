@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from domain.account import Account, AccountEvent, Request, apply
+from domain.account import Account, AccountEvent, apply
 from domain.identity import AccountId
+from domain.requests import Request
 from domain.storing import Store, Unit
 from services.accounts.read_models import AccountRow, accounts_of, to_account, to_row
 from services.runtime.clock import Clock

@@ -26,6 +26,9 @@ class AccountRow(Row):
     is_on: bool
     modes: dict[str, str]
     terms: dict[str, int]
+    sweeps: dict[str, int]
+    plans: dict[str, str]
+    sweep_at: str
 
 
 def to_account(row: AccountRow) -> Account:
@@ -40,6 +43,9 @@ def to_account(row: AccountRow) -> Account:
         is_on=row.is_on,
         modes={Target(target): Mode(mode) for target, mode in row.modes.items()},
         terms={Target(target): version for target, version in row.terms.items()},
+        sweeps={Target(target): version for target, version in row.sweeps.items()},
+        plans={Target(target): plan for target, plan in row.plans.items()},
+        sweep_at=row.sweep_at,
     )
 
 
@@ -55,6 +61,9 @@ def to_row(account: Account) -> AccountRow:
         is_on=account.is_on,
         modes={str(target): str(mode) for target, mode in account.modes.items()},
         terms={str(target): version for target, version in account.terms.items()},
+        sweeps={str(target): version for target, version in account.sweeps.items()},
+        plans={str(target): plan for target, plan in account.plans.items()},
+        sweep_at=account.sweep_at,
     )
 
 

@@ -5,8 +5,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.account import Account, AccountEvent, DeletesApproved, DeletesJudged, DeletesRejected, NotPermitted
-from domain.account import Request as Person
 from domain.identity import Target
+from domain.requests import Request as Person
 from services.accounts.handlers import Asking
 from services.asking.approvals import HeldSet, held
 from services.control.installation import Installation

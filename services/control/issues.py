@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.account import Account, AccountEvent
-from domain.account import Request as Person
 from domain.identity import Target
+from domain.requests import Request as Person
 from services.accounts.handlers import Asking
 from services.asking.finding import find_drivers
 from services.asking.issues import REASONS, Place, Wanted, count_parked, open_issues

@@ -34,10 +34,11 @@ class WalkOrigin(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """One walk of an account's roster, under the terms that asked for it."""
+    """One walk of an account's roster, under the terms, and after the request, that asked for it."""
 
     account: AccountId
     terms: int
+    request: int
     began: datetime
 
 
@@ -58,7 +59,12 @@ class Walks:
         accounts = [to_account(row) for row in ours]
         walked = {row.account: row.terms for row in self._store.select(WalkRow)}
         return [
-            Walk(account=account.account, terms=self._terms(account), began=self._clock())
+            Walk(
+                account=account.account,
+                terms=self._terms(account),
+                request=account.sweeps.get(self._target, 0),
+                began=self._clock(),
+            )
             for account in accounts
             if account.mode(self._target) is not Mode.OFF and walked.get(account.account) != self._terms(account)
         ]
@@ -83,7 +89,7 @@ class Walks:
                 self._add_gone(unit, row)
         last = self._walk_row(walk)
         origin = self._origin(walk.account, last.version + 1)
-        completed = WalkCompleted(**origin, terms=walk.terms, drivers=len(seen))
+        completed = WalkCompleted(**origin, terms=walk.terms, drivers=len(seen), request=walk.request)
         unit.events.append(completed)
         unit.keep([walk_after(last, completed)])
         self._breakers.heed(unit, [self._sign(walk, None)])

@@ -10,6 +10,8 @@ from domain.account import (
     DeletesRejected,
     ModeSet,
     RetryRequested,
+    SweepRequested,
+    SweepTimeSet,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
@@ -44,6 +46,7 @@ from domain.identity import (
     delivery_stream,
     link_stream,
     portal_driver_stream,
+    sweep_stream,
     target_driver_stream,
     walk_stream,
 )
@@ -52,11 +55,13 @@ from domain.report import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
+    DriverLookedUp,
     TargetDriverGone,
     TargetDriverSeen,
     WalkCompleted,
     WalkFailed,
 )
+from domain.sweep import SweepCompleted, SweepRefused
 
 _ACCOUNT = AccountId("acme")
 _DRIVER = PortalDriverId("417")
@@ -107,6 +112,10 @@ def _judged(version: int) -> _Fields:
     }
 
 
+def _swept(version: int) -> _Fields:
+    return {**_origin(version), "originator_id": sweep_stream(_ACCOUNT, _TARGET), "target": "driveri"}
+
+
 def _of_driver(version: int) -> _Fields:
     stream = portal_driver_stream(_ACCOUNT, _DRIVER)
     return {**_origin(version), "originator_id": stream, "driver": _DRIVER, "source": "export"}
@@ -141,8 +150,12 @@ def _seen(version: int) -> _Fields:
     return {**_origin(version), "originator_id": stream, "target": "driveri", "key": _KEY}
 
 
+def _of_walks(version: int) -> _Fields:
+    return {**_origin(version), "originator_id": walk_stream(_ACCOUNT, _TARGET), "target": "driveri"}
+
+
 def _walked(version: int) -> _Fields:
-    return {**_origin(version), "originator_id": walk_stream(_ACCOUNT, _TARGET), "target": "driveri", "terms": 3}
+    return {**_of_walks(version), "terms": 3}
 
 
 def _broken(version: int) -> _Fields:
@@ -164,6 +177,8 @@ _ALL: tuple[Event, ...] = (
     DeletesRejected(**_judged(6)),
     SyncTurnedOff(**_of_account(7)),
     RetryRequested(**_of_account(8), target="driveri", driver="417", reason="invalid"),
+    SweepRequested(**_of_account(9), target="driveri", driver="417", keys=["D-417"], plan=""),
+    SweepTimeSet(**_of_account(10), sweep_at="03:30"),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),
     DriverMissed(**_of_driver(3)),
@@ -192,7 +207,16 @@ _ALL: tuple[Event, ...] = (
     Confirmed(**_of_link(13), decision=6, key="D-417", profile=_PROFILE, unlike=["phone"]),
     Refused(**_of_link(14), decision=6, reason="invalid", detail="answered 400: <email> is no address"),
     Deferred(**_of_link(15), decision=6, reason="down", detail="answered 503"),
-    DriftFound(**_of_link(16), fields=["email"], because=_BECAUSE),
+    DriftFound(
+        **_of_link(16),
+        fields=["email"],
+        profile={"email": "jane.d@example.com"},
+        decision=7,
+        first_seen="2026-03-01T03:12:00+00:00",
+        sweep=12,
+        at_odds=["email"],
+        because=_BECAUSE,
+    ),
     CallAnswered(
         **_origin(1),
         originator_id=delivery_stream(_ACCOUNT, _TARGET, _DRIVER),
@@ -209,10 +233,21 @@ _ALL: tuple[Event, ...] = (
     ),
     TargetDriverSeen(**_seen(1), active=False, profile=_PROFILE),
     TargetDriverGone(**_seen(2)),
-    WalkCompleted(**_walked(1), drivers=1500),
+    WalkCompleted(**_walked(1), drivers=1500, request=3),
+    DriverLookedUp(**_of_walks(3), driver=_DRIVER, request=3, reason="", detail=""),
     WalkFailed(**_walked(2), reason="down", detail="answered 503"),
     BreakerOpened(**_broken(1), reason="credentials", detail="answered 401"),
     BreakerClosed(**_broken(2)),
+    SweepCompleted(
+        **_swept(12),
+        request=3,
+        walk=14,
+        drivers=1500,
+        found={"in_step": 1497, "drifted": 2, "held": 1, "stray": 4},
+        drifted={"email": 2},
+        at_odds={"email": 1},
+    ),
+    SweepRefused(**_swept(13), request=4, walk=15, plan="9f86d081884c7d65", would_be="5feceb66ffc86f38"),
 )
 
 SAMPLES: Mapping[str, Event] = {event.TOPIC: event for event in _ALL}

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from adapters.store.sqlite import SqliteStore
-from domain.account import Account, AccountEvent, Mode, Request, Tier
+from domain.account import Account, AccountEvent, Mode, Tier
 from domain.driver_link import DriverLink, LinkEvent
 from domain.event import Event
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
 from domain.profile import Profile
+from domain.requests import Request
 from domain.storing import Row, Store
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from adapters.store.sqlite import SqliteStore
 from domain.account import Account as AccountState
-from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Request, Tier
+from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Tier
 from domain.driver_link import Decision, DeleteDecided, DriverLink
 from domain.event import Event
 from domain.failures import CallFailure, Reason
 from domain.identity import AccountId, PortalDriverId, Target, breaker_stream, delivery_stream, link_stream
 from domain.ports import Answer
 from domain.report import BreakerClosed, BreakerOpened, CallAnswered, Outcome, ReportEvent
+from domain.requests import Request
 from domain.storing import Unit
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
@@ -261,7 +262,7 @@ class Fleet:
 
     def _walk(self, target: Target) -> tuple[Walks, Walk]:
         terms = self._people.show(ACME).terms.get(target, 0)
-        walk = Walk(account=ACME, terms=terms, began=self.now)
+        walk = Walk(account=ACME, terms=terms, request=0, began=self.now)
         self.later()
         return Walks(self.reports[target], target, self.clock, Share(), self._breakers(target)), walk
 

@@ -275,6 +275,11 @@ def test_every_situation_has_words(fleet: Fleet, situation: Situation) -> None:
         target=fact.target,
         driver=fact.driver,
         fields=[],
+        profile={},
+        decision=0,
+        first_seen=fact.at.isoformat(),
+        sweep=0,
+        at_odds=[],
         because={"situation": str(situation)},
     )
     (sentence,) = reasons(found, Past(link=fleet.link(DRIVERI)))

@@ -73,6 +73,7 @@ class ControlStand:
             target=str(target),
             terms=self._installation.accounts.show(account).terms[target],
             drivers=0,
+            request=0,
         )
         self.stores[f"projector-{target}"].commit(Unit(events=[completed]))
 

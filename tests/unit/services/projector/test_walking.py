@@ -136,7 +136,7 @@ def test_a_sighting_older_than_our_own_answer_says_nothing(fleet: SteppedService
     fleet.walk(Target.DRIVERI)
     walks = fleet.projectors[Target.DRIVERI]._walks
     read_before = twin.drivers.walk()
-    walk = Walk(account=ACME, terms=99, began=fleet.now)
+    walk = Walk(account=ACME, terms=99, request=0, began=fleet.now)
     fleet.wait(seconds=1)
     say(fleet, RenameDecided, "p1", key="D1", wished_key="D1000", profile={"last_name": "Roe"})
     say(fleet, CreateDecided, "p2", wished_key="D2000")
