@@ -19,6 +19,8 @@ from domain.account import (
     NotPermitted,
     RetryRequested,
     Role,
+    SweepRequested,
+    SweepTimeSet,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
@@ -190,3 +192,46 @@ def test_terms_begin_anew_only_for_the_targets_that_they_are_about() -> None:
 
 def test_only_upsert_and_full_write() -> None:
     assert [mode for mode in Mode if mode.is_writing] == [Mode.UPSERT, Mode.FULL]
+
+
+@pytest.mark.parametrize("person", ["max", "ann"])
+def test_both_roles_request_a_sweep_of_everybody_by_a_plan(person: str) -> None:
+    requested = _fact(SweepRequested, 3, person, target="motive", driver="", keys=[], plan="c0ffee")
+    after = _scenario(
+        given=[PRO, ON],
+        when=lambda account: Request(by=person, at=AT).sweep(account, Target.MOTIVE, plan="c0ffee"),
+        then=[requested],
+    )
+    assert (after.sweeps, after.plans) == ({Target.MOTIVE: 3}, {Target.MOTIVE: "c0ffee"})
+    assert after.terms == _after(PRO, ON).terms
+
+
+def test_the_last_request_counts_without_a_plan_too() -> None:
+    planned, plain = (
+        _fact(SweepRequested, version, "max", target="motive", driver="", keys=[], plan=plan)
+        for version, plan in ((3, "c0ffee"), (4, ""))
+    )
+    after = _after(PRO, ON, planned, plain)
+    assert (after.sweeps, after.plans) == ({Target.MOTIVE: 4}, {Target.MOTIVE: ""})
+
+
+def test_a_request_about_one_driver_is_none_for_everybody() -> None:
+    requested = _fact(SweepRequested, 3, "max", target="driveri", driver="417", keys=["D-417"], plan="")
+    after = _scenario(
+        given=[PRO, ON],
+        when=lambda account: MAX.sweep(account, Target.DRIVERI, driver="417", keys=["D-417"]),
+        then=[requested],
+    )
+    assert after.sweeps == {}
+
+
+def test_no_sweep_is_requested_where_nothing_is_synchronised() -> None:
+    with pytest.raises(NotPermitted, match="nothing of fleet-1 is synchronised with driveri"):
+        MAX.sweep(_after(PRO), Target.DRIVERI)
+
+
+def test_the_time_of_daily_sweeps_is_set_once() -> None:
+    set_once = _fact(SweepTimeSet, 2, "ann", sweep_at="03:30")
+    after = _scenario(given=[PRO], when=lambda account: ANN.set_sweep_time(account, "03:30"), then=[set_once])
+    assert after.sweep_at == "03:30"
+    assert ANN.set_sweep_time(after, "03:30") == ()
