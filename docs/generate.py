@@ -20,8 +20,8 @@ from typer.main import get_group
 
 from adapters.streams.describing import asyncapi
 from domain.account import AccountEvent
-from domain.driver_link import Because, LinkEvent
-from domain.event import Event
+from domain.driver_link import Because
+from domain.event import DeciderEvent, Event
 from domain.portal import PortalDriverEvent
 from domain.report import ReportEvent
 from domain.situations import TABLE, Linked
@@ -38,7 +38,7 @@ DOCS: Final = Path(__file__).parent
 _LOGS: Final[Mapping[type[Event], str]] = {
     AccountEvent: "`accounts.v1`, written by the accounts service",
     PortalDriverEvent: "`portal.driver-changes.v1`, written by intake",
-    LinkEvent: "`driver-links.decisions.v1`, written by the decider",
+    DeciderEvent: "`driver-links.decisions.v1`, written by the decider",
     ReportEvent: "`targets.reports.v1.<target>`, written by each target's projector",
 }
 """What the events of one log have in common, and which log that is."""
@@ -186,7 +186,7 @@ def _records() -> Iterator[str]:
 
 
 def _asyncapi() -> str:
-    topics = {ACCOUNTS: AccountEvent, CHANGES: PortalDriverEvent, DECISIONS: LinkEvent}
+    topics = {ACCOUNTS: AccountEvent, CHANGES: PortalDriverEvent, DECISIONS: DeciderEvent}
     described = asyncapi({**topics, **dict.fromkeys(REPORTS, ReportEvent)}, version=version("driverlink"))
     return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 

@@ -134,7 +134,8 @@ class Account:
 
     `terms` tells per target at which version of the account its present terms (opt-in and mode) began: a decision
     made under older terms is void. `sweeps` tells per target at which version a sweep of everybody was last requested,
-    and `plans` by which plan it has to go. `sweep_at` is the time of day, in UTC, of the daily sweeps.
+    and `plans` by which plan it has to go, unless sync was turned off, or the mode set, since. `sweep_at` is the time
+    of day, in UTC, of the daily sweeps.
     """
 
     account: AccountId
@@ -183,14 +184,15 @@ def apply(account: Account, event: Event) -> Account:
         case SyncAllowed():
             account = replace(account, is_allowed=True)
         case SyncTurnedOn() | SyncTurnedOff():
-            terms = dict.fromkeys(Target, event.originator_version)
-            account = replace(account, is_on=isinstance(event, SyncTurnedOn), terms=terms)
+            is_on, terms = isinstance(event, SyncTurnedOn), dict.fromkeys(Target, event.originator_version)
+            account = replace(account, is_on=is_on, terms=terms, plans=account.plans if is_on else {})
         case ModeSet():
             target = Target(event.target)
             account = replace(
                 account,
                 modes={**account.modes, target: Mode(event.mode)},
                 terms={**account.terms, target: event.originator_version},
+                plans={each: plan for each, plan in account.plans.items() if each != target},
             )
         case SweepRequested() | SweepTimeSet():
             account = _with_sweeps(account, event)

@@ -15,13 +15,14 @@ from domain.wish import Wish, to_change, to_restate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What made us look at a link, when, and under which terms of the account."""
+    """What made us look at a link, when, in which sweep (0: in none), and under which terms of the account."""
 
     at: datetime
     kind: str
     ref: str
     mode: Mode
     terms: int
+    sweep: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,16 @@ class Case:
 
     def because(self) -> Because:
         """Why, as it is stored with what is decided."""
-        return {
+        because: Because = {
             "cause": self.cause.kind,
             "ref": self.cause.ref,
             "situation": str(self.row.situation),
             "mode": str(self.cause.mode),
             "evidence": _evidence(self.facts),
         }
+        if self.cause.sweep:
+            because["sweep"] = self.cause.sweep
+        return because
 
 
 def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
@@ -161,11 +165,14 @@ _SHOWN: Mapping[tuple[Portal, Linked], Callable[[Facts], Shown]] = {
 
 def _evidence(facts: Facts) -> dict[str, Any]:
     shown = {"linked": facts.linked, "found": facts.found}
-    evidence: dict[str, Any] = {
-        name: {"key": driver.key, "active": driver.active} for name, driver in shown.items() if driver is not None
-    }
+    evidence: dict[str, Any] = {name: _sighting(driver) for name, driver in shown.items() if driver is not None}
     if facts.contest:
         evidence["contest"] = {"by": facts.contest.kind, "candidates": facts.contest.candidates}
         if facts.contest.holder:
             evidence["contest"]["holder"] = facts.contest.holder
     return evidence
+
+
+def _sighting(driver: TargetDriver) -> dict[str, str | bool]:
+    seen: dict[str, str | bool] = {"key": driver.key, "active": driver.active}
+    return {**seen, "seen": driver.seen_at} if driver.seen_at else seen

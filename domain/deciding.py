@@ -1,6 +1,6 @@
 """The only place where decisions are made: `decide(wish, link, ledger, cause) -> events`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from domain.account import Mode
 from domain.case import Case, Cause, to_case
@@ -83,19 +83,28 @@ def _update(case: Case) -> tuple[LinkEvent, ...]:
 
 
 def _override(case: Case) -> tuple[LinkEvent, ...]:
-    facts, update = case.facts, _update(case)
-    shown = facts.linked.profile if facts.linked else {}
-    drift = DriftFound(
-        **origin(facts.link, case.cause.at),
-        fields=list(facts.drifted),
-        profile=chosen(shown, facts.drifted),
-        decision=0,
-        first_seen=case.cause.at.isoformat(),
-        sweep=0,
-        at_odds=[],
+    shown, update = case.facts.linked, _update(case)
+    return in_sequence(case.facts.link, [_drift(case, shown), *update]) if shown and update else ()
+
+
+def _drift(case: Case, shown: TargetDriver) -> DriftFound:
+    link, fields = case.facts.link, case.facts.drifted
+    return DriftFound(
+        **origin(link, case.cause.at),
+        fields=list(fields),
+        profile=chosen(shown.profile, fields),
+        decision=link.confirmed_by,
+        first_seen=shown.seen_at or case.cause.at.isoformat(),
+        sweep=case.cause.sweep,
+        at_odds=_at_odds(link, fields, case.cause.sweep),
         because=case.because(),
     )
-    return in_sequence(facts.link, [drift, *update]) if update else ()
+
+
+def _at_odds(link: DriverLink, fields: Iterable[str], sweep: int) -> list[str]:
+    """The fields that drifted in the sweep before this one too: somebody else writes them, again and again."""
+    before = link.drift.fields if link.drift and link.drift.sweep == sweep - 1 else ()
+    return [field for field in fields if field in before]
 
 
 def _rename(case: Case) -> tuple[LinkEvent, ...]:

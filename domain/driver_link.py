@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Any, ClassVar, TypedDict
 from uuid import UUID
 
-from domain.event import Event
+from domain.event import DeciderEvent, Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.profile import Profile
 
@@ -17,10 +17,14 @@ UNSETTLED = "unsettled"
 
 
 class Because(TypedDict, total=False):
-    """Why something was decided. `cause` and `ref` name what made us look; `evidence` is what the roster showed."""
+    """Why something was decided. `cause` and `ref` name what made us look; `evidence` is what the roster showed.
+
+    `sweep` is the number of the sweep in which it was decided; without one there is none.
+    """
 
     cause: str
     ref: str
+    sweep: int
     situation: str
     mode: str
     evidence: dict[str, Any]
@@ -28,10 +32,9 @@ class Because(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkEvent(Event):
+class LinkEvent(DeciderEvent):
     """A fact about one portal driver on one target."""
 
-    target: str
     driver: str
 
 
@@ -194,14 +197,20 @@ class DriftFound(LinkEvent, topic="DriverLink.DriftFound"):
         state |= {"profile": {}, "decision": 0, "first_seen": state["at"].isoformat(), "sweep": 0, "at_odds": []}
 
 
+Explained = Decision | DeleteHeld | Parked | DriftFound
+"""The facts that say because of what."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverLink:
     """One portal driver on one target, after some of its history.
 
-    It is live while it has a `key`. `confirmed` is the profile that the target last confirmed; `unanswered` are the
-    decisions since its last answer, and `pending` the one of them that stands; `refused` is the one that stood when the
-    target refused it for good; `refusal` is the reason of its last refusal; `corrections` counts the answers in a row
-    that told us only that the roster was wrong; `let_stay` is the sequence of a deletion that a person rejected.
+    It is live while it has a `key`. `confirmed` is the profile that the target last confirmed, and `confirmed_by` the
+    version of the decision that it did so for; `unanswered` are the decisions since its last answer, and `pending` the
+    one of them that stands; `refused` is the one that stood when the target refused it for good; `refusal` is the
+    reason of its last refusal; `corrections` counts the answers in a row that told us only that the roster was wrong;
+    `let_stay` is the sequence of a deletion that a person rejected; `swept` is the last fact that a sweep decided, and
+    `drift` the last drift that one found.
     """
 
     account: AccountId
@@ -210,6 +219,7 @@ class DriverLink:
     version: int = 0
     key: Key | None = None
     confirmed: Profile | None = None
+    confirmed_by: int = 0
     unlike: tuple[str, ...] = ()
     answers: int = 0
     pending: Decision | None = None
@@ -221,6 +231,8 @@ class DriverLink:
     held: DeleteHeld | None = None
     let_stay: int = 0
     waits_for: str = ""
+    swept: Explained | None = None
+    drift: DriftFound | None = None
 
     @property
     def id(self) -> UUID:
@@ -248,12 +260,12 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
             return _decided(link, event)
         case Confirmed() | Refused():
             return _answered(link, event)
-        case Parked():
+        case Parked() | Released():
             return _parked(link, event)
-        case Released():
-            return replace(link, version=event.originator_version, parked=None, refused=None, waits_for="")
         case DeleteHeld() | HoldJudged() | DeleteRecalled():
             return _held(link, event)
+        case DriftFound() if event.sweep:
+            return replace(link, version=event.originator_version, swept=event, drift=event)
     return replace(link, version=event.originator_version)
 
 
@@ -267,10 +279,17 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         parked=None,
         held=None,
         waits_for=event.waits_for,
+        swept=_swept(link, event),
     )
 
 
-def _parked(link: DriverLink, event: Parked) -> DriverLink:
+def _swept(link: DriverLink, event: Explained) -> Explained | None:
+    return event if event.because.get("sweep") else link.swept
+
+
+def _parked(link: DriverLink, event: Parked | Released) -> DriverLink:
+    if isinstance(event, Released):
+        return replace(link, version=event.originator_version, parked=None, refused=None, waits_for="")
     return replace(
         link,
         version=event.originator_version,
@@ -280,6 +299,7 @@ def _parked(link: DriverLink, event: Parked) -> DriverLink:
         parked=event,
         held=None,
         waits_for=event.waits_for,
+        swept=_swept(link, event),
     )
 
 
@@ -287,7 +307,16 @@ def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> 
     version = event.originator_version
     match event:
         case DeleteHeld():
-            return replace(link, version=version, pending=None, refused=None, parked=None, held=event, waits_for="")
+            return replace(
+                link,
+                version=version,
+                pending=None,
+                refused=None,
+                parked=None,
+                held=event,
+                waits_for="",
+                swept=_swept(link, event),
+            )
         case DeleteRejected():
             return replace(link, version=version, held=None, let_stay=link.held.sequence if link.held else 0)
         case _:
@@ -312,6 +341,7 @@ def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
         version=event.originator_version,
         key=Key(event.key) if event.key else None,
         confirmed=event.profile if event.key else None,
+        confirmed_by=event.decision if event.key else 0,
         unlike=tuple(event.unlike),
         answers=answers,
         pending=None,

@@ -27,3 +27,10 @@ class Event:
         if topic:
             cls.TOPIC = topic
             Event.BY_TOPIC[topic] = cls
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeciderEvent(Event):
+    """A fact about one account on one target, as the decider stores it."""
+
+    target: str

@@ -56,6 +56,14 @@ class TargetDrivers(Protocol):
         """
         ...
 
+    async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """Which of these, whom a walk that has just ended did not show, are really not there.
+
+        All of them, where a walk cannot leave anybody out; otherwise each is looked up.
+        Raises `TargetFailed` when the target cannot tell.
+        """
+        ...
+
     async def create(self, key: Key | None, profile: Profile) -> Answer:
         """Make a new driver: `Done`, or `Exists` when the key (or our own external id) is taken."""
         ...
@@ -155,6 +163,10 @@ class CredentialsKeeper(Protocol):
 
     def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
         """Store an account's credentials there. Raises `CredentialsUnreadable` when they are not whole."""
+        ...
+
+    def remove(self, account: str, target: Connectable) -> bool:
+        """Keep an account's credentials there no longer; False if there are none. Raises `CredentialsUnreadable`."""
         ...
 
 

@@ -26,7 +26,7 @@ FIELDS = (
 
 def tidy(values: Mapping[str, str]) -> dict[str, str]:
     """The same profile in the order of `FIELDS`: trimmed, without blanks, and nothing that is not in `FIELDS`."""
-    return {field: text for field in FIELDS if (text := values.get(field, "").strip())}
+    return {field: text for field in FIELDS if field in values and (text := values[field].strip())}
 
 
 def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from domain.account import (
     SyncTurnedOff,
     SyncTurnedOn,
     Tier,
+    replay,
 )
 from domain.identity import Target
 
@@ -128,6 +129,18 @@ class Request:
             **self._origin(account, role), target=target, driver=driver, keys=list(keys), plan=plan
         )
         return (requested,)
+
+    def go_by(self, account: Account, plans: Mapping[Target, str]) -> tuple[AccountEvent, ...]:
+        """Sweep these targets, each by the plan of this hash; where sync is off, turn it on for that.
+
+        The requests come first: whoever hears that sync is on knows by then what each first sweep has to go by.
+        """
+        facts: tuple[AccountEvent, ...] = ()
+        asked = replace(account, is_on=True)
+        for target, plan in plans.items():
+            requested = self.sweep(asked, target, plan=plan)
+            asked, facts = replay(asked, requested), (*facts, *requested)
+        return facts if account.is_on else (*facts, *self.turn_on(replace(asked, is_on=False)))
 
     def set_sweep_time(self, account: Account, sweep_at: str) -> tuple[AccountEvent, ...]:
         """Say at which time of day, HH:MM in UTC, daily sweeps begin; empty for one of the account's own."""

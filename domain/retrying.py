@@ -14,6 +14,10 @@ MOST_TRIES: Final = len(LADDER) + 1
 LOOK_AFTER: Final = (0.5, 2.0)
 """How long is waited before it is looked up whether a call took effect, and it is tried again if not."""
 
+FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
+"""Seconds until something that is read for a whole account is tried again, doubling."""
+
+_MOST_DOUBLINGS: Final = 6
 _LEAST_PAUSE: Final = 1.0
 _LONGEST_PATIENCE: Final = 86_400.0
 """How long a target that asks for patience is left alone at most: a day."""
@@ -65,6 +69,11 @@ def _patience(failure: CallFailure) -> float:
     """For how long the target asks to be left alone."""
     asked_for = failure.retry_after if isinstance(failure, Unavailable) else None
     return min(asked_for or 0.0, _LONGEST_PATIENCE)
+
+
+def doubled(tries: int) -> float:
+    """How long to wait after so many tries have failed before this one, in seconds: twice as long each time."""
+    return min(FIRST_WAIT * 2.0 ** min(tries, _MOST_DOUBLINGS), LONGEST_WAIT)
 
 
 def spread(seconds: float, whose: UUID, step: int) -> float:

@@ -14,12 +14,14 @@ class TargetDriver:
 
     `active` is false when the target keeps the driver as deleted (Driveri) or deactivated (Motive).
     `profile` holds the fields that we own there, in the Portal's words; in Motive also `portal_driver_id`
-    and `driveri_driver_id`, which are our two external ids.
+    and `driveri_driver_id`, which are our two external ids. `seen_at` is the moment, in ISO 8601, at which it was
+    first reported so; empty where nobody keeps that.
     """
 
     key: Key
     active: bool
     profile: Profile
+    seen_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,12 @@
 """The history of the sweeps of one account on one target: what each found, and what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.event import Event
+from domain.driver_link import DeleteHeld, DriverLink, Explained, Parked
+from domain.event import DeciderEvent
+from domain.situations import Situation
 
 
 class Finding(StrEnum):
@@ -29,13 +32,12 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepEvent(Event):
+class SweepEvent(DeciderEvent):
     """A fact about the sweeps of an account on a target; the version is the number of the sweep.
 
     `request` is the version of the account at which a person requested the sweep; 0 for one that nobody did.
     """
 
-    target: str
     request: int
 
 
@@ -57,8 +59,46 @@ class SweepCompleted(SweepEvent, topic="Sweep.SweepCompleted"):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRefused(SweepEvent, topic="Sweep.SweepRefused"):
-    """The sweep was to go by a plan, but what it would have done was another one: so it did nothing."""
+    """The sweep was to go by a plan, but what it would have done was another one: so it did nothing.
+
+    `would_be` is empty where the account had other terms before anybody could tell; `plan` too if there was none.
+    """
 
     walk: int
     plan: str
     would_be: str
+
+
+_BY_SITUATION: Mapping[str, Finding] = {
+    Situation.CONTESTED: Finding.CONTESTED,
+    Situation.ABSENT: Finding.ABSENT,
+    Situation.FOUND: Finding.FOUND,
+    Situation.DORMANT: Finding.DORMANT,
+    Situation.MISSING: Finding.MISSING,
+    Situation.OUTDATED: Finding.OUTDATED,
+    Situation.DRIFTED: Finding.DRIFTED,
+    Situation.RENAMED: Finding.RENAMED,
+    Situation.REDIRECTED: Finding.REDIRECTED,
+    Situation.ORPHANED: Finding.ORPHANED,
+    Situation.GONE: Finding.ORPHANED,
+}
+_BY_REASON: Mapping[str, Finding] = {"contested": Finding.CONTESTED, "unkeyed": Finding.UNKEYED}
+
+
+def finding_of(link: DriverLink, *, is_wanted: bool) -> Finding | None:
+    """What a sweep found of a portal driver, by the link after deciding; None: unwanted, and nothing is there."""
+    if undone := link.pending or link.parked or link.held:
+        return found_by(undone)
+    if link.is_live:
+        return Finding.KEPT if link.let_stay else Finding.IN_STEP
+    return Finding.ENDED if is_wanted else None
+
+
+def found_by(fact: Explained) -> Finding:
+    """What had been found when this was decided."""
+    match fact:
+        case Parked(reason=reason):
+            return _BY_REASON.get(reason, Finding.PARKED)
+        case DeleteHeld():
+            return Finding.HELD
+    return _BY_SITUATION[fact.because["situation"]]

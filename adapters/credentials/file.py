@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
 
-from adapters.credentials.forms import AccountCredentials, tokens_of, with_stated, with_tokens
+from adapters.credentials.forms import AccountCredentials, tokens_of, with_stated, with_tokens, without
 from domain.identity import Connectable, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
 
@@ -34,6 +34,14 @@ class CredentialsFile:
         """Store an account's credentials there. Raises `CredentialsUnreadable` when they are not whole."""
         with self._turn:
             self._replace(account, with_stated(self.of(account), target, values))
+
+    def remove(self, account: str, target: Connectable) -> bool:
+        """See `CredentialsKeeper.remove`."""
+        with self._turn:
+            left = without(self.of(account), target)
+            if left is not None:
+                self._replace(account, left)
+            return left is not None
 
     def tokens(self, account: str, target: Target) -> RenewableTokens | None:
         """See `TokensKeeper.tokens`."""

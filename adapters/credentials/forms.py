@@ -93,6 +93,12 @@ def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[
     return known if _as_stated(known) == _as_stated(stated) else stated
 
 
+def without(known: AccountCredentials, target: Connectable) -> AccountCredentials | None:
+    """What an account has once it is not connected there any more; None if it is not anyway."""
+    is_connected = getattr(known, str(target)) is not None
+    return known.model_copy(update={str(target): None}) if is_connected else None
+
+
 def _as_stated(known: AccountCredentials) -> AccountCredentials:
     if not isinstance(known.motive, MotiveGrantCredentials):
         return known

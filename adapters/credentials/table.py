@@ -10,7 +10,7 @@ from typing import ClassVar
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import ValidationError
 
-from adapters.credentials.forms import AccountCredentials, tokens_of, with_stated, with_tokens
+from adapters.credentials.forms import AccountCredentials, tokens_of, with_stated, with_tokens, without
 from domain.identity import Connectable, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
 from domain.storing import Position, Row, Store, Unit
@@ -69,6 +69,10 @@ class CredentialsTable:
         """
         self._cipher()
         self._change(account, lambda: with_stated(self._readable(account), target, values))
+
+    def remove(self, account: str, target: Connectable) -> bool:
+        """See `CredentialsKeeper.remove`."""
+        return self._change(account, lambda: without(self._stored(account), target))
 
     def tokens(self, account: str, target: Target) -> RenewableTokens | None:
         """See `TokensKeeper.tokens`."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import reduce
 from operator import or_
-from typing import Any, get_type_hints, is_typeddict
+from typing import Annotated, Any, get_type_hints, is_typeddict
 
 from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
@@ -81,6 +81,8 @@ def _to_model(event: type[Event]) -> type[BaseModel]:
     hints = get_type_hints(event)
     told: dict[str, Any] = {each.name: _plain(hints[each.name]) for each in fields(event)}
     told = {name: (hint, ...) for name, hint in {**told, "at": Moment}.items() if name not in _IN_HEADERS}
+    if form := getattr(event, "class_version", 0):
+        told["class_version"] = Annotated[int, Field(json_schema_extra={"const": form})], ...
     return create_model(event.TOPIC, __doc__=event.__doc__, **told)
 
 

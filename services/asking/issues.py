@@ -1,4 +1,4 @@
-"""The problems that are open now: drivers who are set aside, targets that are not called, rosters that cannot be read.
+"""The problems that are open now: drivers who are set aside, and what concerns an account at a target or the Portal.
 
 Nothing is stored for them but what the decider knows anyway, so a problem that is over is gone from here by itself.
 """
@@ -11,29 +11,39 @@ from typing import Self
 
 from domain.driver_link import UNSETTLED
 from domain.failures import Reason
-from domain.identity import AccountId, PortalDriverId, Target
+from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.storing import Row, Store
 from services.asking.answers import Answer
+from services.asking.telling.words import field_name
 from services.decider.loading import load_links
-from services.decider.read_models import LinkRow, OutageRow, WalkFailureRow, parked_for
+from services.decider.read_models import LinkRow, OutageRow, SweepRow, WalkFailureRow, parked_for
+from services.intake.read_models import ReadingRow
 
-REASONS: tuple[str, ...] = ("unkeyed", "contested", "mode", UNSETTLED, *map(str, Reason))
-"""Why a link can be parked, in our own words and in those of targets; a target's are an account's problems too."""
+_AT_ODDS, _NOT_BELIEVED = "at_odds", "not_believed"
 
-_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow)
+REASONS: tuple[str, ...] = ("unkeyed", "contested", "mode", UNSETTLED, _AT_ODDS, _NOT_BELIEVED, *map(str, Reason))
+"""Why there are issues, in our own words and in those of targets and the Portal."""
+
+_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow, SweepRow)
 
 
 class Problem(StrEnum):
-    """What is wrong: nothing is sent to a target, its roster cannot be read, or one driver is set aside."""
+    """What is wrong.
+
+    No calls are made to a target, its roster or the Portal's list cannot be read, somebody else keeps writing there,
+    or one driver is set aside.
+    """
 
     BREAKER = "breaker"
     ROSTER = "roster"
+    PORTAL = "portal"
+    AT_ODDS = "at odds"
     PARKED = "parked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue(Answer):
-    """A problem that is open now. `driver` is empty where it concerns all of an account's drivers on the target."""
+    """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal."""
 
     account: str
     target: str
@@ -63,7 +73,7 @@ class Wanted:
     """Which issues are asked for; what is None is not asked about."""
 
     account: str | None = None
-    target: Target | None = None
+    target: Connectable | None = None
     reason: str | None = None
 
     @property
@@ -79,37 +89,86 @@ class Wanted:
         return {**self.where, "state": "parked", **reason}
 
 
-def open_issues(decider: Store, wanted: Wanted, behind: Place | None, limit: int) -> list[Issue]:
-    """The next of these issues, at most so many: by account, target and driver. Raises `StoreFailed`."""
+def open_issues(decider: Store, intake: Store, wanted: Wanted, behind: Place | None, limit: int) -> list[Issue]:
+    """The next of these issues: by account, target and driver. Raises `StoreFailed`.
+
+    There are at most so many, but that all of an account on one target that name no driver come together.
+    """
     found: list[Issue] = []
-    for account, target in _places(decider, wanted):
+    for account, target in _places(decider, intake, wanted):
         first = Place(account, target, "")
         start = max(first, behind or first)
         if (start.account, start.target) != (account, target):
             continue
         if start != behind:
-            found += _of_account(decider, first, wanted)
+            found += _of_account(decider, intake, first, wanted)
         found += _of_drivers(decider, start, wanted, limit - len(found))
-        if len(found) == limit:
+        if len(found) >= limit:
             break
     return found
 
 
-def _places(decider: Store, wanted: Wanted) -> list[tuple[str, str]]:
-    """The accounts on targets where something may be wrong."""
+def _places(decider: Store, intake: Store, wanted: Wanted) -> list[tuple[str, str]]:
+    """The accounts on targets, and at the Portal, where something may be wrong."""
     counts = [decider.count(LinkRow, wanted.parked, by=["account", "target"])]
     counts += [decider.count(row, wanted.where, by=["account", "target"]) for row in _OF_AN_ACCOUNT]
-    return sorted({(str(account), str(target)) for each in counts for account, target in each})
+    places = {(str(account), str(target)) for each in counts for account, target in each}
+    return sorted(places | _unread_portals(intake, wanted))
 
 
-def _of_account(decider: Store, place: Place, wanted: Wanted) -> Iterator[Issue]:
-    """What concerns the whole account; while the breaker is open, it is why the roster is not read, too."""
+def _unread_portals(intake: Store, wanted: Wanted) -> set[tuple[str, str]]:
+    if wanted.target not in (None, PORTAL):
+        return set()
+    where = {} if wanted.account is None else {"account": wanted.account}
+    counts = intake.count(ReadingRow, where, by=["account", "failure"])
+    return {(str(account), PORTAL) for account, failure in counts if failure}
+
+
+def _of_account(decider: Store, intake: Store, place: Place, wanted: Wanted) -> Iterator[Issue]:
+    """What concerns the whole account."""
+    if place.target == PORTAL:
+        found = [_to_unread(row) for row in intake.select(ReadingRow, {"account": place.account}) if row.failure]
+    else:
+        found = [*_hindrances(decider, place), *_at_odds(decider, place)]
+    yield from (issue for issue in found if wanted.reason in (None, issue.reason))
+
+
+def _hindrances(decider: Store, place: Place) -> list[Issue]:
+    """Why nothing is sent or decided: while the breaker is open, it is why the roster is not read, too."""
     where = {"account": place.account, "target": place.target}
-    outages = map(_to_outage, decider.select(OutageRow, where))
-    failures = map(_to_failure, decider.select(WalkFailureRow, where))
-    issue = next(outages, None) or next(failures, None)
-    if issue and wanted.reason in (None, issue.reason):
-        yield issue
+    outages = [_to_outage(row) for row in decider.select(OutageRow, where)]
+    return outages or [_to_failure(row) for row in decider.select(WalkFailureRow, where)]
+
+
+def _at_odds(decider: Store, place: Place) -> list[Issue]:
+    where = {"account": place.account, "target": place.target}
+    return [_to_at_odds(row) for row in decider.select(SweepRow, where) if row.at_odds]
+
+
+def _to_at_odds(row: SweepRow) -> Issue:
+    return Issue(
+        account=row.account,
+        target=row.target,
+        problem=Problem.AT_ODDS,
+        driver="",
+        reason=_AT_ODDS,
+        since=datetime.fromisoformat(row.at),
+        detail=", ".join(f"{field_name(field)} of {drivers}" for field, drivers in sorted(row.at_odds.items())),
+    )
+
+
+def _to_unread(row: ReadingRow) -> Issue:
+    reason, _, detail = row.failure.partition(": ")
+    is_typed = reason in list(Reason)
+    return Issue(
+        account=row.account,
+        target=PORTAL,
+        problem=Problem.PORTAL,
+        driver="",
+        reason=reason if is_typed else _NOT_BELIEVED,
+        since=datetime.fromisoformat(row.failing_since),
+        detail=detail if is_typed else row.failure,
+    )
 
 
 def _to_outage(row: OutageRow) -> Issue:
@@ -139,6 +198,8 @@ def _to_failure(row: WalkFailureRow) -> Issue:
 
 def _of_drivers(decider: Store, behind: Place, wanted: Wanted, limit: int) -> Iterator[Issue]:
     """The next drivers who are set aside; since when, only their histories say."""
+    if behind.target == PORTAL:
+        return
     where = {**wanted.parked, "account": behind.account, "target": behind.target}
     rows = decider.select(LinkRow, where, order_by="driver", after=behind.driver, limit=limit) if limit > 0 else []
     account, target = AccountId(behind.account), Target(behind.target)

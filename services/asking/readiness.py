@@ -9,7 +9,7 @@ from domain.identity import AccountId, Target
 from domain.storing import Store
 from services.accounts.read_models import accounts_of
 from services.asking.telling.words import command, moment, named
-from services.decider.read_models import OutageRow, WalkFailureRow, WalkRow
+from services.decider.read_models import OutageRow, SweepRow, WalkFailureRow, WalkRow
 
 _ACCESS = (Reason.CREDENTIALS, Reason.NOT_CONFIGURED)
 """What speaks of the account's access to a target; a person has to see to it."""
@@ -25,7 +25,7 @@ class Hindrance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """How far an account has come with a target: its terms, the walks of its roster, and whether calls are made.
+    """How far an account has come with a target: its terms, the walks and sweeps, and whether calls are made.
 
     `is_known`: the decider has taken the account over; `is_added`: somebody has added it.
     """
@@ -37,6 +37,7 @@ class Readiness:
     failure: WalkFailureRow | None
     outage: OutageRow | None = None
     is_added: bool = False
+    sweep: SweepRow | None = None
 
     @property
     def is_walked(self) -> bool:
@@ -114,6 +115,7 @@ def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:
     walks = {row.target: row for row in decider.select(WalkRow, {"account": account})}
     failures = {row.target: row for row in decider.select(WalkFailureRow, {"account": account})}
     outages = {row.target: row for row in decider.select(OutageRow, {"account": account})}
+    sweeps = {row.target: row for row in decider.select(SweepRow, {"account": account})}
     return {
         target: Readiness(
             target=target,
@@ -122,6 +124,7 @@ def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:
             walk=walks.get(target),
             failure=failures.get(target),
             outage=outages.get(target),
+            sweep=sweeps.get(target),
         )
         for target in Target
     }

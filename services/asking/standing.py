@@ -1,6 +1,6 @@
 """How a driver stands on a target now, and what a person could do about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.account import Mode
@@ -19,7 +19,7 @@ from services.asking.readiness import Hindrance, Readiness, advice_on
 from services.asking.telling.because import evidence
 from services.asking.telling.link import told
 from services.asking.telling.past import Past
-from services.asking.telling.words import command, is_final, keyed, moment, named
+from services.asking.telling.words import command, field_names, is_final, keyed, moment, named
 from services.decider.read_models import to_link_row
 
 
@@ -60,6 +60,12 @@ class View:
         return keyed(self.link.target, self.link.key or "")
 
     @property
+    def at_odds(self) -> Sequence[str]:
+        """The fields that drifted in the last sweep, and in the one before that too."""
+        drift, last = self.link.drift, self.readiness.sweep
+        return drift.at_odds if drift and last and last.version == drift.sweep else ()
+
+    @property
     def whereabouts(self) -> str:
         """Whether a target driver is linked, and which one."""
         return f"Linked to {self.key}" if self.link.is_live else "Not there"
@@ -92,6 +98,23 @@ def _state(view: View) -> str:
 
 
 def _told(view: View, state: str) -> Told:
+    sentence, advice = _told_of_link(view, state)
+    return (f"{sentence} {_at_odds(view)}", advice or _advice_at_odds(view)) if view.at_odds else (sentence, advice)
+
+
+def _at_odds(view: View) -> str:
+    fields = field_names(view.at_odds)
+    return f"Two writers are at odds: {fields} had been changed on {view.name} before each of the last two sweeps."
+
+
+def _advice_at_odds(view: View) -> str:
+    return (
+        f"Find out who else writes {field_names(view.at_odds)} on {view.name}, and have them change it in the Portal "
+        "instead: every sweep overrides it."
+    )
+
+
+def _told_of_link(view: View, state: str) -> Told:
     link = view.link
     if link.parked:
         return _parked(view, link.parked)

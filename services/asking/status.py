@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.account import Mode
 from domain.identity import Key, Target
+from domain.schedule import next_sweep
 from domain.storing import Row, Store, Where
-from domain.wish import key_mark
 from services.accounts.read_models import AccountRow
 from services.asking.answers import Answer
 from services.asking.readiness import Readiness, readiness_of
-from services.decider.read_models import CatchUp, LinkRow, RosterRow, WishRow
+from services.decider.read_models import CatchUp, LinkRow, RosterRow, SweepRow, WishRow
+from services.decider.strays import stray_marks
 
 _PAGE = 500
 
@@ -22,7 +24,8 @@ class TargetStatus(Answer):
 
     `is_walked`: the roster was read whole, at `walked_at`, under the account's present terms. `failure` says why it
     cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since `stopped_since`;
-    empty if they are. `is_catching_up`: the drivers are being gone through.
+    empty if they are. `is_catching_up`: a sweep goes through the drivers. The last one ended at `swept_at`, and the
+    next daily one begins at `sweep_due_at`; None where there is none.
     `kept` are rejected deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
     """
 
@@ -35,6 +38,8 @@ class TargetStatus(Answer):
     outage: str
     stopped_since: datetime | None
     is_catching_up: bool
+    swept_at: datetime | None
+    sweep_due_at: datetime | None
     in_step: int
     pending: int
     parked: Mapping[str, int]
@@ -67,18 +72,10 @@ def status(decider: Store, accounts: Iterable[str] | None = None) -> list[Accoun
 
 def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:
     """The active target drivers that no link has as its key, in the order of their marks."""
-    found = sorted(_stray_marks(decider, {"account": account, "target": str(target)}))
+    found = sorted(stray_marks(decider, account, target))
     for start in range(0, len(found), _PAGE):
         where: Where = {"account": account, "target": str(target), "mark": found[start : start + _PAGE]}
         yield from (Key(row.key) for row in decider.select(RosterRow, where, order_by="mark"))
-
-
-def _stray_marks(decider: Store, place: Mapping[str, str]) -> set[str]:
-    """Only the columns that tell are read, from their indexes: whole rows of a large fleet would take seconds."""
-    target = Target(place["target"])
-    marks = {key_mark(target, Key(str(key))) for (key,) in decider.count(LinkRow, place, by=["key"])}
-    shown = decider.count(RosterRow, {**place, "active": True}, by=["mark"])
-    return {str(mark) for (mark,) in shown}.difference(marks)
 
 
 def _account_status(decider: Store, row: AccountRow) -> AccountStatus:
@@ -99,6 +96,14 @@ def _undecided(decider: Store, place: Mapping[str, str]) -> int:
         return 0
     wanted = decider.count(WishRow, {**account, "is_wanted": True}, by=["driver"])
     return len(wanted.keys() - decider.count(LinkRow, place, by=["driver"]).keys())
+
+
+def _due_at(readiness: Readiness) -> datetime | None:
+    """When the next daily sweep begins: there is none before the first walk under the present terms."""
+    account, walk = readiness.account, readiness.walk
+    if walk is None or not readiness.is_walked or account.mode(readiness.target) is Mode.OFF:
+        return None
+    return next_sweep(account.account, readiness.target, account.sweep_at, datetime.fromisoformat(walk.at))
 
 
 def _count(decider: Store, row: type[Row], where: Where) -> int:
@@ -122,6 +127,8 @@ def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
         outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
         stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
         is_catching_up=_count(decider, CatchUp, place) > 0,
+        swept_at=next((datetime.fromisoformat(row.at) for row in decider.select(SweepRow, place)), None),
+        sweep_due_at=_due_at(readiness),
         in_step=states["in_step"],
         pending=states["pending"],
         parked={str(reason): links for (state, reason), links in counts.items() if state == "parked"},
@@ -129,5 +136,5 @@ def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
         kept=states["kept"],
         ended=states["ended"],
         undecided=_undecided(decider, place),
-        strays=len(_stray_marks(decider, place)),
+        strays=len(stray_marks(decider, account.account, target)),
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.account import DeletesJudged, RetryRequested
+from domain.account import DeletesJudged, RetryRequested, SweepRequested
 from domain.driver_link import LinkEvent
 from domain.event import Event
 from domain.identity import PortalDriverId
@@ -57,7 +57,7 @@ class Heeded:
 
 
 def account_entries(facts: Iterable[Event], driver: PortalDriverId, heeded: Heeded) -> Iterator[Entry]:
-    """What happened to the account: its terms, retries, words on this driver's held deletes that were not heeded."""
+    """What happened to the account: its terms, and what was asked for that concerns this driver and is not told yet."""
     for fact in facts:
         said = _told_of_account(fact, driver, heeded)
         if said:
@@ -70,6 +70,8 @@ def _told_of_account(fact: Event, driver: PortalDriverId, heeded: Heeded) -> str
             holds = {(fact.target, int(hold)) for judged, hold in fact.holds if judged == driver}
             return telling_account.told_in_vain(fact) if holds.difference(heeded.holds) else ""
         case RetryRequested() if fact.driver != driver and fact.originator_version not in heeded.retries:
+            return ""
+        case SweepRequested() if fact.driver != driver:
             return ""
     return telling_account.told(fact)
 

@@ -1,26 +1,21 @@
 """`driverlink accounts` and `driverlink sync`."""
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.prompt import Prompt
 
 from domain.account import Mode, Tier
-from domain.identity import PORTAL, Target
-from services.cli.printing import err, out, print_json, print_table
-from services.cli.reaching import CommandRefused
+from domain.identity import Target
+from services.cli.applying import opt_in
+from services.cli.connecting import connect, disconnect
+from services.cli.printing import print_json, print_note, print_table
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
 accounts = typer.Typer(help="The fleets: add them, connect them to their targets, and see them.", no_args_is_help=True)
 sync = typer.Typer(help="Sync Drivers: only the account's Master User turns it on or off.", no_args_is_help=True)
-
-
-def _secret_file(what: str) -> Any:  # noqa: ANN401 - typer's own
-    return typer.Option(exists=True, dir_okay=False, help=f"A file that holds {what}; else it is asked for.")
 
 
 @accounts.command()
@@ -88,86 +83,62 @@ def mode(
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/mode", body))], as_json=as_json)
 
 
-class ConnectedTo(StrEnum):
-    """What an account can have credentials at."""
-
-    PORTAL = PORTAL
-    DRIVERI = Target.DRIVERI
-    MOTIVE = Target.MOTIVE
+_OWN_TIME = "own"
 
 
-_PLAIN: Mapping[ConnectedTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ConnectedTo.PORTAL: (("username",), ()),
-    ConnectedTo.DRIVERI: (("tenant", "client_id"), ()),
-    ConnectedTo.MOTIVE: ((), ("client_id",)),
-}
-"""What is no secret: what is needed, and what may be left out."""
-
-
-@accounts.command()
-def connect(
+@accounts.command("sweep-at")
+def sweep_at(
     account: AccountArgument,
-    target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
-    *,
-    username: Annotated[str, typer.Option(help="Portal: the user by whose rights it is read.")] = "",
-    app_token_file: Annotated[Path | None, _secret_file("the token of the Portal's API app")] = None,
-    tenant: Annotated[str, typer.Option(help="Driveri: the tenant's unique name.")] = "",
-    client_id: Annotated[
-        str, typer.Option(help="Driveri: the API key's client id. Motive: the OAuth application's, if it is by OAuth.")
-    ] = "",
-    client_secret_file: Annotated[Path | None, _secret_file("the client secret")] = None,
-    api_key_file: Annotated[Path | None, _secret_file("Motive's API key")] = None,
-    refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
+    at: Annotated[str, typer.Argument(metavar="HH:MM|own", help="In UTC; own: at a time that the account's id gives.")],
+    person: PersonOption,
     data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
-    """Give an account its credentials: in Motive an API key or, with a client id, a refresh token.
-
-    Secrets without a file are asked for or, where nobody can be asked, read from standard input, one a line.
-    """
-    files = {
-        "app_token": app_token_file,
-        "client_secret": client_secret_file,
-        "api_key": api_key_file,
-        "refresh_token": refresh_token_file,
-    }
-    stated = (("username", username), ("tenant", tenant), ("client_id", client_id))
-    plain = {name: value for name, value in stated if value}
-    secrets = _secrets_of(target, has_client_id=bool(client_id))
-    _check_options(target, [*plain, *(f"{name}_file" for name, path in files.items() if path)], secrets)
-    values = plain | {name: _secret(name, files[name]) for name in secrets}
-    body = {"target": target, "values": values}
-    ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
-    out.print(f"{account} is connected to {target}")
+    """Say at which time of day the account's daily sweeps begin, up to half an hour later."""
+    body = {"by": person, "sweep_at": _time_of_day(at)}
+    _print([ask(data, lambda services: services.post(f"/accounts/{account}/sweep-time", body))], as_json=as_json)
 
 
-def _secrets_of(target: ConnectedTo, *, has_client_id: bool) -> tuple[str, ...]:
-    """The secrets that make an account's credentials whole, in the order in which they are asked for."""
-    match target:
-        case ConnectedTo.PORTAL:
-            return ("app_token",)
-        case ConnectedTo.DRIVERI:
-            return ("client_secret",)
-        case ConnectedTo.MOTIVE:
-            return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
+def _time_of_day(text: str) -> str:
+    if text == _OWN_TIME:
+        return ""
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        raise typer.BadParameter(f"a time of day is HH:MM in UTC, such as 02:30, or {_OWN_TIME}; not {text!r}")
+    return text
 
 
-def _check_options(target: ConnectedTo, given: Sequence[str], secrets: Sequence[str]) -> None:
-    needed, optional = _PLAIN[target]
-    if missing := [_option(name) for name in needed if name not in given]:
-        raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
-    fitting = {*needed, *optional, *(f"{name}_file" for name in secrets)}
-    if strange := [_option(name) for name in given if name not in fitting]:
-        raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+accounts.command()(connect)
+accounts.command()(disconnect)
 
 
 @sync.command()
-def on(account: AccountArgument, person: PersonOption, data: DataOption = None, *, as_json: JsonOption = False) -> None:
-    """Turn Sync Drivers on: everybody is synchronised, and what was missed is caught up."""
-    _turn(account, person, data, is_on=True, as_json=as_json)
+def on(
+    account: AccountArgument,
+    person: PersonOption,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Turn it on without a plan, as in a script.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn Sync Drivers on, after a look at what that would do: everybody is synchronised.
+
+    Shows the plan, and asks; then exactly that is done, or nothing where it would be another one by now. With --yes
+    nothing is shown or asked, and whatever follows is done. Exit status 2 where nobody can be asked.
+    """
+    if yes or _is_on(account, data):
+        _turn(account, person, data, is_on=True, as_json=as_json)
+    elif sys.stdin.isatty():
+        applied = ask(data, lambda services: opt_in(services, account, person))
+        applied.print()
+    else:
+        print_note(f"driverlink: nobody can be asked here: look at `driverlink plan {account}`, then say --yes")
+        raise typer.Exit(2)
+
+
+def _is_on(account: str, data: Path | None) -> bool:
+    found = ask(data, lambda services: services.get(f"/accounts/{account}"))
+    return bool(found["sync"] == "on")
 
 
 @sync.command()
@@ -189,26 +160,11 @@ def _turn(account: str, person: str, data: DataOption, *, is_on: bool, as_json: 
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/sync", body))], as_json=as_json)
 
 
-def _secret(name: str, path: Path | None) -> str:
-    if path is not None:
-        return _content(path)
-    if sys.stdin.isatty():
-        return Prompt.ask(name.replace("_", " "), password=True, console=err)
-    return sys.stdin.readline().strip()
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise CommandRefused(f"{path} cannot be read as text") from None
-
-
 def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(found[0])
         return
-    columns = ("account", "tier", "sync", "master user", "account manager", "modes")
+    columns = ("account", "tier", "sync", "master user", "account manager", "modes", "sweeps at")
     rows = [
         (
             each["account"],
@@ -217,6 +173,7 @@ def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:
             each["master_user"],
             each["account_manager"],
             ", ".join(f"{target} {mode}" for target, mode in each["modes"].items()),
+            f"{each['sweep_at']} UTC" if each["sweep_at"] else "a time of its own",
         )
         for each in found
     ]

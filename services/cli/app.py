@@ -18,9 +18,11 @@ from services.cli.demo import demo
 from services.cli.importing import change, import_file
 from services.cli.issues import issues
 from services.cli.logging import configure_logging
+from services.cli.plans import apply, plan
 from services.cli.reaching import CommandRefused
 from services.cli.rebuild import rebuild
 from services.cli.serve import database, serve, topics
+from services.cli.sweeps import sweep, sweeps
 from services.cli.up import sandbox, up
 from services.cli.wiring import UnreadableExport
 from services.demo.app import NotADemo
@@ -46,6 +48,10 @@ app.add_typer(change, name="change")
 app.command()(status)
 app.command()(events)
 app.command()(explain)
+app.command()(sweep)
+app.command()(sweeps)
+app.command()(plan)
+app.command()(apply)
 app.add_typer(approvals, name="approvals")
 app.add_typer(issues, name="issues")
 app.add_typer(dead_letters, name="dead-letters")

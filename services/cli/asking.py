@@ -53,11 +53,23 @@ def status(
     columns = ("account", "sync", "drivers", "target", "mode", "in step", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "strays", "note"), rows)
+    _print_sweeps([(each["account"], target) for each in found for target in each["targets"]])
     _print_portal([each for each in found if each["portal"]])
     if not found:
         err.print("nothing to show yet: accounts appear here once the services run")
     if letters:
         print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
+
+
+def _print_sweeps(places: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """When the targets were compared with the Portal last, and when they will be next, where they are at all."""
+    swept = [
+        (account, target["target"], _moment(target["swept_at"]) or "never", _moment(target["sweep_due_at"]))
+        for account, target in places
+        if target["swept_at"] or target["sweep_due_at"]
+    ]
+    if swept:
+        print_table(("account", "target", "last sweep", "next sweep"), swept)
 
 
 def _print_portal(accounts: Sequence[Mapping[str, Any]]) -> None:
@@ -109,7 +121,7 @@ def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
         return f"its roster cannot be read: {target['failure']}"
     if account["is_on"] and target["mode"] != "off" and not target["is_walked"]:
         return "its roster is not read yet"
-    return "is being caught up" if target["is_catching_up"] else ""
+    return "a sweep is under way" if target["is_catching_up"] else ""
 
 
 def events(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.identity import Target
+from services.cli.connecting import ConnectedTo
 from services.cli.printing import out, print_json, print_note, print_table
 from services.cli.reaching import Services
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
@@ -25,14 +26,14 @@ def list_all(
         str | None, typer.Argument(metavar="ACCOUNT", help="Only this account; all unless named.", show_default=False)
     ] = None,
     *,
-    target: TargetOption = None,
+    target: Annotated[ConnectedTo | None, typer.Option(help="Only at this target, or at the Portal.")] = None,
     reason: ReasonOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List drivers who are set aside, targets that are not called at present, and rosters that cannot be read.
+    """List drivers who are set aside, targets that are not called, what cannot be read, and who else writes there.
 
-    One line for each, by account, target and driver; where no driver is named, the account's drivers are all concerned.
+    One line for each, by account, target and driver; where no driver is named, it concerns the whole account.
     """
     found = ask(data, lambda services: _all(services, {"account": account, "target": target, "reason": reason}))
     counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))

@@ -1,6 +1,7 @@
 """How a command reaches the services: through the owner's local socket, or by opening their stores itself."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -26,8 +27,10 @@ class CommandRefused(Exception):
 class Services:
     """The services, as a command asks them."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, may_run: bool = True) -> None:
         self._client = client
+        self.may_run = may_run
+        """False where it is certain that no process runs, which would do what is asked for."""
 
     async def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
         """What is there. Raises `CommandRefused`."""
@@ -39,6 +42,19 @@ class Services:
         """Ask for something to be done. Raises `CommandRefused`."""
         with _sendable():
             return _answered(await self._client.post(path, json=body))
+
+    async def lines(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """A long answer, line by line. Raises `CommandRefused`."""
+        given = {name: value for name, value in query.items() if value is not None}
+        with _sendable():
+            async with self._client.stream(method, path, json=body, params=given) as response:
+                if not response.is_success:
+                    await response.aread()
+                    _answered(response)
+                async for text in response.aiter_lines():
+                    yield _told(json.loads(text))
 
 
 @asynccontextmanager
@@ -66,18 +82,18 @@ async def _reached_folder(settings: EmbeddedSettings, *, makes_folder: bool) -> 
             yield services
         return
     try:
-        async with _asked(open_embedded(settings)) as services:
+        async with _asked(open_embedded(settings), may_run=False) as services:
             yield services
     finally:
         folder.__exit__(None, None, None)
 
 
 @asynccontextmanager
-async def _asked(installation: Installation) -> AsyncIterator[Services]:
+async def _asked(installation: Installation, *, may_run: bool = True) -> AsyncIterator[Services]:
     try:
         transport = httpx.ASGITransport(to_app(installation))
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
-            yield Services(client)
+            yield Services(client, may_run=may_run)
     finally:
         await installation.connections.close()
         installation.close()
@@ -100,6 +116,12 @@ def _sendable() -> Iterator[None]:
         yield
     except UnicodeEncodeError:
         raise CommandRefused("an argument is no text in UTF-8") from None
+
+
+def _told(line: dict[str, Any]) -> dict[str, Any]:
+    if "error" in line:
+        raise CommandRefused(str(line["error"]))
+    return line
 
 
 def _answered(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON

@@ -7,9 +7,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.account import Account
-from domain.identity import AccountId
+from domain.identity import PORTAL, AccountId
 from services.control.installation import Installation
-from services.control.messages import AddAccount, ByPerson, Connect, SetMode, TurnSync, received
+from services.control.messages import (
+    AddAccount,
+    ByPerson,
+    Connect,
+    Disconnect,
+    SetMode,
+    SetSweepTime,
+    TurnSync,
+    received,
+)
+from services.intake.readings import forget
 
 
 class AccountRoutes:
@@ -19,6 +29,7 @@ class AccountRoutes:
         self._service = installation.accounts_service
         self._accounts = installation.accounts
         self._credentials = installation.credentials
+        self._intake = installation.intake_service
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -29,7 +40,9 @@ class AccountRoutes:
             Route("/accounts/{account}/allow", self._allow, methods=["POST"]),
             Route("/accounts/{account}/mode", self._set_mode, methods=["POST"]),
             Route("/accounts/{account}/sync", self._turn_sync, methods=["POST"]),
+            Route("/accounts/{account}/sweep-time", self._set_sweep_time, methods=["POST"]),
             Route("/accounts/{account}/credentials", self._connect, methods=["POST"]),
+            Route("/accounts/{account}/credentials/removed", self._disconnect, methods=["POST"]),
         ]
 
     async def _add(self, request: Request) -> Response:
@@ -90,6 +103,26 @@ class AccountRoutes:
         self._service.ring()
         return JSONResponse({"account": account.account, "target": asked.target, "connected": True})
 
+    async def _disconnect(self, request: Request) -> Response:
+        asked = await received(request, Disconnect)
+        account = await self._service.call(self._accounts.show, request.path_params["account"])
+        removed = await self._service.call(self._credentials.remove, account.account, asked.target)
+        if asked.target == PORTAL:
+            await self._intake.call(forget, self._intake.store, account.account)
+        self._service.ring()
+        return JSONResponse({"account": account.account, "target": asked.target, "removed": removed})
+
+    async def _set_sweep_time(self, request: Request) -> Response:
+        asked = await received(request, SetSweepTime)
+        account = await self._service.call_again(
+            self._accounts.ask,
+            request.path_params["account"],
+            asked.by,
+            lambda person, known: person.set_sweep_time(known, asked.sweep_at),
+        )
+        self._service.ring()
+        return JSONResponse(to_json(account))
+
 
 def to_json(account: Account) -> dict[str, Any]:
     """An account for people and scripts."""
@@ -101,4 +134,5 @@ def to_json(account: Account) -> dict[str, Any]:
         "allowed": account.is_allowed,
         "sync": "on" if account.is_on else "off",
         "modes": {str(target): str(mode) for target, mode in account.modes.items()},
+        "sweep_at": account.sweep_at,
     }

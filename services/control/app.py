@@ -21,7 +21,10 @@ from services.control.drivers import DriverRoutes
 from services.control.installation import Installation
 from services.control.issues import IssueRoutes, NothingToRetry
 from services.control.messages import Malformed
+from services.control.plans import PlanRoutes
+from services.control.sweeps import NothingToSweep, SweepRoutes
 from services.intake.handlers import SnapshotRefused, UnknownDriver
+from services.planning.planner import NothingToPlan
 
 _STATUS: dict[type[Exception], int] = {
     Malformed: 400,
@@ -34,6 +37,8 @@ _STATUS: dict[type[Exception], int] = {
     SnapshotRefused: 409,
     StoreConflict: 409,
     NothingToRetry: 409,
+    NothingToPlan: 409,
+    NothingToSweep: 409,
     CredentialsUnreadable: 409,
     StoreFailed: 503,
 }
@@ -46,6 +51,8 @@ def to_app(installation: Installation) -> Starlette:
         DriverRoutes(installation),
         ApprovalRoutes(installation),
         IssueRoutes(installation),
+        PlanRoutes(installation),
+        SweepRoutes(installation),
         AskingRoutes(installation),
         DeadLetterRoutes(installation),
     )

@@ -11,12 +11,11 @@ from domain.account import Account, AccountEvent
 from domain.identity import Target
 from domain.requests import Request as Person
 from services.accounts.handlers import Asking
-from services.asking.finding import find_drivers
 from services.asking.issues import REASONS, Place, Wanted, count_parked, open_issues
 from services.asking.readiness import Hindrance, readiness_of
 from services.control.installation import Installation
 from services.control.messages import Malformed, Retry, received
-from services.intake.handlers import UnknownDriver
+from services.control.naming import driver_named, place_named
 
 _PAGE = 500
 """Issues that one request tells of, so that a long list keeps nobody waiting."""
@@ -36,6 +35,7 @@ class IssueRoutes:
         self._accounts = installation.accounts
         self._accounts_service = installation.accounts_service
         self._decider = installation.decider_service
+        self._intake = installation.intake_service
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -49,8 +49,9 @@ class IssueRoutes:
         wanted = _wanted(query.get("account"), query.get("target"), query.get("reason"))
         if wanted.account is not None:
             await self._accounts_service.call(self._accounts.show, wanted.account)
-        found = await self._decider.call(open_issues, self._decider.store, wanted, _behind(query), _PAGE)
-        last = found[-1] if len(found) == _PAGE else None
+        decider, intake = self._decider.store, self._intake.store
+        found = await self._decider.call(open_issues, decider, intake, wanted, _behind(query), _PAGE)
+        last = found[-1] if len(found) >= _PAGE else None
         behind = {"after": [last.account, last.target, last.driver]} if last else None
         return JSONResponse({"issues": [issue.to_json() for issue in found], "next": behind})
 
@@ -59,7 +60,7 @@ class IssueRoutes:
         wanted = _wanted(name, asked.target, asked.reason)
         account = await self._accounts_service.call(self._accounts.show, name)
         account.role_of(asked.by)
-        driver = await self._named(name, asked.driver) if asked.driver else ""
+        driver = await driver_named(self._decider, name, asked.driver) if asked.driver else ""
         counts, hindrances = await self._decider.call(self._matching, wanted, driver)
         _check(name, counts, hindrances)
         await self._accounts_service.call_again(
@@ -67,16 +68,6 @@ class IssueRoutes:
         )
         self._accounts_service.ring()
         return JSONResponse(_to_json(name, counts, hindrances))
-
-    async def _named(self, account: str, text: str) -> str:
-        """The portal driver id of the driver that a person means. Raises `UnknownDriver`, `Malformed`."""
-        found = await self._decider.call(find_drivers, self._decider.store, account, text)
-        if not found:
-            raise UnknownDriver(f"there is no driver {text} in account {account}")
-        if len(found) > 1:
-            drivers = ", ".join(each.driver for each in found)
-            raise Malformed(f"{text} may be any of these, ask again with the Portal's id: {drivers}")
-        return found[0].driver
 
     def _matching(self, wanted: Wanted, driver: str) -> tuple[Counts, Hindrances]:
         """How many links match on each target, and on which of these nothing is decided now."""
@@ -87,11 +78,9 @@ class IssueRoutes:
 
 
 def _wanted(account: str | None, target: str | None, reason: str | None) -> Wanted:
-    if target is not None and target not in list(Target):
-        raise Malformed(f"there is no target {target!r}; there are: {', '.join(Target)}")
     if reason is not None and reason not in REASONS:
         raise Malformed(f"there is no reason {reason!r}; there are: {', '.join(REASONS)}")
-    return Wanted(account=account, target=Target(target) if target else None, reason=reason)
+    return Wanted(account=account, target=place_named(target) if target is not None else None, reason=reason)
 
 
 def _behind(query: QueryParams) -> Place | None:

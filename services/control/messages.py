@@ -26,6 +26,15 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+
+
 class AddAccount(Message):
     """A new account."""
 
@@ -69,6 +78,25 @@ class Connect(Message):
     values: dict[str, Annotated[str, AfterValidator(_sendable)]] = Field(repr=False)
 
 
+class Disconnect(Message):
+    """An account is not connected to the Portal, or to a target, any more."""
+
+    target: Connectable
+
+
+class SetSweepTime(ByPerson):
+    """When daily sweeps begin: HH:MM in UTC, or empty for a time of the account's own."""
+
+    sweep_at: str = Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")
+
+
+class RequestSweep(ByPerson):
+    """A sweep on a target, or on all; of one driver, or of everybody. What is None is not asked about."""
+
+    target: Target | None = None
+    driver: Printable | None = Field(default=None, min_length=1, max_length=200)
+
+
 class StatedLine(Message):
     """A line of a list. A refused one has no profile, but may name its driver."""
 
@@ -97,15 +125,6 @@ class FinishSnapshot(Message):
     may_lack_many: bool = False
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must not hold control characters")
-    return text
-
-
-Printable = Annotated[str, AfterValidator(_printable)]
-
-
 class StateDriver(Message):
     """One driver, from the command line. `create` and `update` say what the caller believes to be the case."""
 
@@ -128,6 +147,13 @@ class Retry(ByPerson):
     target: Target | None = None
     driver: Printable | None = Field(default=None, min_length=1, max_length=200)
     reason: str | None = None
+
+
+class ApplyPlan(ByPerson):
+    """Do exactly what the plan of this hash says: of this target, or of all that are synchronised."""
+
+    plan: str = Field(pattern=r"^[0-9a-f]{16}$")
+    target: Target | None = None
 
 
 class Resubmit(Message):

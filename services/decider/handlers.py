@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from domain import releasing
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode
@@ -9,9 +10,10 @@ from domain.event import Event
 from domain.guard import has_expired
 from domain.identity import AccountId, Target
 from domain.portal import Change
-from domain.report import CallAnswered, ReportEvent, WalkCompleted
+from domain.report import CallAnswered, DriverLookedUp, ReportEvent
 from domain.storing import Row, Store, Unit
 from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
+from services.decider import sweeps
 from services.decider.desk import Desk, store_desks
 from services.decider.loading import Docket, load_ledgers, load_links
 from services.decider.matters import Matter, Occasion, cause_on, judging, recording, to_matter
@@ -38,6 +40,7 @@ class Decider:
         unit = keep_accounts(self._store, (event for _, event in events))
         accounts = {row.account: to_account(row) for row in unit.rows.values() if isinstance(row, AccountRow)}
         unit.keep(retries(event for _, event in events))
+        unit.keep(sweeps.bound(self._store, (event for _, event in events)))
         now = self._clock()
         judged = [event for _, event in events if isinstance(event, DeletesJudged)]
         self._decide(unit, self._judgements(judged, accounts, now), now)
@@ -60,10 +63,11 @@ class Decider:
         unit, rosters = keep_walks(reports), roster_changes(reports)
         unit.add(keep_rosters(rosters))
         unit.add(keep_outages(reports))
-        unit.keep(_catch_ups(reports))
+        unit.keep(sweeps.begun(self._store, reports))
         unit.keep(retries_after_outages(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
-        self._decide(unit, self._answers(answers, now), now, rosters)
+        looked_up = [event for event in reports if isinstance(event, DriverLookedUp) and not event.reason]
+        self._decide(unit, chain(self._answers(answers, now), self._looked_up(looked_up, now)), now, rosters)
         return unit
 
     def look_again(self) -> int:
@@ -78,20 +82,27 @@ class Decider:
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
-        """Decide the next page of all of an account's wishes, after a walk; how many."""
+        """Go on with a sweep: decide the next page of an account's wishes, or end it behind the last; how many."""
         ours = self._waiting(CatchUp)
-        if not ours:
+        work = sweeps.next_in_hand(self._store, ours) if ours else None
+        if work is None:
             return 0
-        work = self._store.select(CatchUp, {"account": ours[0]}, limit=1)
-        place = {"account": work[0].account}
-        page = self._store.select(WishRow, place, order_by="position", after=work[0].after, limit=_PAGE)
-        unit, now = Unit(), self._clock()
-        unit.remove(CatchUp, {"account": work[0].account, "target": work[0].target})
-        if page:
-            unit.keep([CatchUp(**place, target=work[0].target, after=page[-1].position, walk=work[0].walk)])
-        places = [(AccountId(row.account), Target(work[0].target), row.driver) for row in page]
-        self._decide(unit, self._again(places, Occasion(kind="walk", ref=work[0].walk), now), now)
-        return self._commit(unit, len(page) or 1)
+        account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
+        if (account.account, Target(work.target)) not in self._ready({work.account: account}):
+            return self._commit(sweeps.dropped(self._store, work, account, now), 1)
+        where = {"account": work.account}
+        page = self._store.select(WishRow, where, order_by="position", after=work.after, limit=_PAGE)
+        if not page:
+            return self._commit(sweeps.completed(self._store, work, now), 1)
+        return self._commit(self._swept(work, page, now), len(page))
+
+    def _swept(self, work: CatchUp, page: Sequence[WishRow], now: datetime) -> Unit:
+        unit, target = Unit(), Target(work.target)
+        occasion = Occasion(kind="walk", ref=str(work.walk), sweep=work.sweep)
+        matters = self._again([(AccountId(row.account), target, row.driver) for row in page], occasion, now)
+        (desk,) = self._decide(unit, matters, now)
+        unit.keep([sweeps.counted(work, page, desk)])
+        return unit
 
     def retry(self) -> int:
         """Look again at the next page of parked links that are to be retried; how many."""
@@ -104,6 +115,10 @@ class Decider:
         occasion = Occasion(kind=work.cause, ref=work.ref, rule=releasing.look_again)
         self._decide(unit, self._again(places, occasion, now), now)
         return self._commit(unit, len(places) or 1)
+
+    def swept_accounts(self) -> list[str]:
+        """The accounts of our share for which a sweep is in hand."""
+        return self._waiting(CatchUp)
 
     def _waiting(self, work: type[Row]) -> list[str]:
         """The accounts of our share for which work of this kind is in hand.
@@ -159,6 +174,11 @@ class Decider:
             if (AccountId(answer.account), target) in ready:
                 yield to_matter(wish, cause)
 
+    def _looked_up(self, reports: Iterable[DriverLookedUp], now: datetime) -> Iterator[Matter]:
+        for report in reports:
+            place = AccountId(report.account), Target(report.target), report.driver
+            yield from self._again([place], Occasion(kind="sweep", ref=str(report.request)), now)
+
     def _again(
         self, places: Sequence[tuple[AccountId, Target, str]], occasion: Occasion, now: datetime
     ) -> Iterator[Matter]:
@@ -166,7 +186,7 @@ class Decider:
         rows = self._wishes((account, driver) for account, _, driver in places)
         for account, target in sorted(self._ready(accounts)):
             drivers = {driver for name, each, driver in places if (name, each) == (account, target)}
-            cause = cause_on(accounts[account], target, now, occasion.kind, occasion.ref)
+            cause = cause_on(accounts[account], target, now, occasion.kind, occasion.ref, occasion.sweep)
             for row in sorted(rows, key=lambda row: row.position):
                 if row.account == account and row.driver in drivers:
                     yield to_matter(wish_of(row, target), cause, occasion.rule)
@@ -189,7 +209,7 @@ class Decider:
 
     def _decide(
         self, unit: Unit, matters: Iterable[Matter], now: datetime, rosters: Mapping[Place, RosterChanges] | None = None
-    ) -> None:
+    ) -> list[Desk]:
         """Decide these matters in their order, at one desk for each account and target."""
         by_place: dict[Place, list[Matter]] = {}
         for matter in matters:
@@ -203,6 +223,7 @@ class Decider:
         store_desks(self._store, desks, unit)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]
+        return desks
 
     def _dockets(
         self, matters: Mapping[Place, Sequence[Matter]], rosters: Mapping[Place, RosterChanges]
@@ -218,9 +239,3 @@ class Decider:
             )
             for place, each in matters.items()
         }
-
-
-def _catch_ups(reports: Iterable[ReportEvent]) -> Iterator[CatchUp]:
-    for report in reports:
-        if isinstance(report, WalkCompleted):
-            yield CatchUp(account=report.account, target=report.target, after=0, walk=str(report.originator_version))

@@ -21,10 +21,11 @@ Rule = Callable[[Wish, DriverLink, Ledger, Cause], tuple[LinkEvent, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What makes us look at links again, and how they are decided then."""
+    """What makes us look at links again, be it in a sweep of this number, and how they are decided then."""
 
     kind: str
     ref: str = ""
+    sweep: int = 0
     rule: Rule = decide
 
 
@@ -36,9 +37,10 @@ class Matter:
     deciding: Deciding
 
 
-def cause_on(account: Account, target: Target, now: datetime, kind: str, ref: str) -> Cause:
+def cause_on(account: Account, target: Target, now: datetime, kind: str, ref: str, sweep: int = 0) -> Cause:
     """What leads to decisions on a target, under the account's present mode and terms."""
-    return Cause(at=now, kind=kind, ref=ref, mode=account.mode(target), terms=account.terms.get(target, 0))
+    terms = account.terms.get(target, 0)
+    return Cause(at=now, kind=kind, ref=ref, mode=account.mode(target), terms=terms, sweep=sweep)
 
 
 def to_matter(wish: Wish, cause: Cause, rule: Rule = decide) -> Matter:

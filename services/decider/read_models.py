@@ -9,6 +9,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.portal import Change, DriverDeleted
 from domain.roster import TargetDriver
 from domain.storing import Row
+from domain.sweep import found_by
 from domain.wish import Wish, claims, key_mark, to_wish
 
 
@@ -30,7 +31,7 @@ class WishRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterRow(Row):
-    """A target driver as it was last seen; `mark` is its key as a mark."""
+    """A target driver as it was last seen, and since when it was; `mark` is its key as a mark."""
 
     TABLE: ClassVar[str] = "roster"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark")
@@ -41,6 +42,7 @@ class RosterRow(Row):
     key: str
     active: bool
     profile: dict[str, str]
+    seen_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,9 @@ class OutageRow(Row):
 class LinkRow(Row):
     """How a link stands now: `state` is one of in_step, pending, parked, held, kept, ended.
 
-    `reason` says why it is parked: in our own word, or in the target's where that refused it for good.
+    `reason` says why it is parked: in our own word, or in the target's where that refused it for good. `sweep` is the
+    number of the last sweep that decided something for it (0: none did), `finding` what that found; `drifted` the
+    fields that had drifted then, and `at_odds` those of them that had in the sweep before too.
     """
 
     TABLE: ClassVar[str] = "links"
@@ -125,6 +129,10 @@ class LinkRow(Row):
     detail: str
     waits_for: str
     hold: int
+    sweep: int
+    finding: str
+    drifted: list[str]
+    at_odds: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,15 +176,54 @@ class Look(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatchUp(Row):
-    """Work in hand: all of an account's wishes to look at, from behind a position on, after a walk."""
+    """Work in hand: a sweep, which looks at all of an account's wishes, from behind a position on, after a walk.
+
+    `sweep` is its number, `walk` the version of the walk, which read so many target `drivers` under these `terms`, and
+    `request` the version of the account at which a person requested it; 0 if nobody did. Nothing is decided while
+    there is a `plan`: the hash of what it may do, not compared yet with what it would. `found`, `drifted` and
+    `at_odds` count as those of `SweepCompleted` do, as far as it has come.
+    """
 
     TABLE: ClassVar[str] = "catch_ups"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target")
 
     account: str
     target: str
+    sweep: int
     after: int
-    walk: str
+    walk: int
+    terms: int
+    request: int
+    plan: str
+    drivers: int
+    found: dict[str, int]
+    drifted: dict[str, int]
+    at_odds: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow(Row):
+    """The last sweep of an account on a target: `version` is its number, the others as in its fact.
+
+    One that `is_refused` found nothing, because it was to go by another plan. `answered` is the latest request that a
+    sweep was for, be it this one or one before.
+    """
+
+    TABLE: ClassVar[str] = "sweeps"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+
+    account: str
+    target: str
+    version: int
+    walk: int
+    request: int
+    answered: int
+    at: str
+    is_refused: bool
+    drivers: int
+    found: dict[str, int]
+    drifted: dict[str, int]
+    at_odds: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,12 +278,13 @@ def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> Ros
         key=seen.key,
         active=seen.active,
         profile=dict(seen.profile),
+        seen_at=seen.seen_at,
     )
 
 
 def to_target_driver(row: RosterRow) -> TargetDriver:
     """The target driver that a row stands for."""
-    return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile)
+    return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile, seen_at=row.seen_at)
 
 
 def to_roster_marks(row: RosterRow) -> Iterable[RosterMark]:
@@ -248,6 +296,8 @@ def to_roster_marks(row: RosterRow) -> Iterable[RosterMark]:
 def to_link_row(link: DriverLink) -> LinkRow:
     """How a link stands, as a row."""
     parked = link.parked
+    sweep = link.swept.because["sweep"] if link.swept else 0
+    drift = link.drift if link.drift and link.drift.sweep == sweep else None
     return LinkRow(
         account=link.account,
         target=link.target,
@@ -261,6 +311,10 @@ def to_link_row(link: DriverLink) -> LinkRow:
         detail=parked.detail if parked else "",
         waits_for=link.waits_for,
         hold=link.held.originator_version if link.held else 0,
+        sweep=sweep,
+        finding=str(found_by(link.swept)) if link.swept else "",
+        drifted=list(drift.fields) if drift else [],
+        at_odds=list(drift.at_odds) if drift else [],
     )
 
 

@@ -134,5 +134,7 @@ def row_after(mark: str, report: ReportEvent) -> RosterRow | None:
         return None
     if key_mark(target, Key(report.key)) != mark:
         return None
-    seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
+    seen = TargetDriver(
+        key=Key(report.key), active=report.active, profile=report.profile, seen_at=report.at.isoformat()
+    )
     return to_roster_row(AccountId(report.account), target, seen)

@@ -1,8 +1,11 @@
 """The decider, put together."""
 
+from functools import partial
+
 from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
 from services.decider.handlers import Decider
+from services.decider.planned import PlanChecks
 from services.decider.read_models import (
     CatchUp,
     ClaimRow,
@@ -13,10 +16,12 @@ from services.decider.read_models import (
     Retry,
     RosterMark,
     RosterRow,
+    SweepRow,
     WalkFailureRow,
     WalkRow,
     WishRow,
 )
+from services.planning.wiring import open_scratch
 from services.runtime.clock import Clock
 from services.runtime.logs import ACCOUNTS, CHANGES, REPORTS
 from services.runtime.service import LINGER, Bell, Service
@@ -33,10 +38,14 @@ ROWS: tuple[type[Row], ...] = (
     LinkRow,
     ClaimRow,
     DeleteRow,
+    SweepRow,
     Look,
     CatchUp,
     Retry,
 )
+
+open_rehearsal = partial(open_scratch, ROWS)
+"""An empty store in which a sweep can be rehearsed."""
 
 
 def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: float = LINGER) -> Service:
@@ -47,5 +56,6 @@ def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: 
         CHANGES: decider.on_changes,
         **dict.fromkeys(REPORTS, decider.on_reports),
     }
-    chores = [decider.look_again, decider.catch_up, decider.retry]
+    checks = PlanChecks(store, clock, in_hand=decider.swept_accounts, scratch=open_rehearsal)
+    chores = [decider.look_again, checks.check_plans, decider.catch_up, decider.retry]
     return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores, linger=linger)

@@ -106,6 +106,13 @@ class Readings:
         return ReadingRow(account=reading.account, next_at=(now + timedelta(seconds=wait)).isoformat())
 
 
+def forget(store: Store, account: AccountId) -> None:
+    """Tell nothing more of how an account's list was read: the account is not connected to the Portal any more."""
+    unit = Unit()
+    unit.remove(ReadingRow, {"account": account})
+    store.commit(unit)
+
+
 def _name(account: AccountId) -> str:
     return f"readings/{account}"
 

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 
 import structlog
 
-from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
-from domain.identity import AccountId, Key
+from domain.failures import CallFailure, Reason, Rejected, Unavailable
+from domain.identity import AccountId
 from domain.ports import TargetDrivers
 from domain.storing import StoreConflict, StoreFailed
 from services.projector.admission import Connecting
@@ -16,19 +15,23 @@ from services.projector.calling import Caller, Pause, Result, Unsettled
 from services.projector.handlers import Wishes
 from services.projector.jobs import Driver, Job, Jobs
 from services.projector.probing import Probing
-from services.projector.read_models import Task
+from services.projector.read_models import LookUp, Task
 from services.projector.reporting import Reporting
-from services.projector.walking import Walk, Walks
-from services.runtime.service import LINGER, Bell, Service
+from services.projector.sweeping import Sweeping
+from services.projector.walking import Walks
+from services.runtime.service import LINGER, Bell, Service, rung
 from services.runtime.share import Share
 
 MOST_CALLS = 128
 """Calls under way at a time, over all accounts."""
 
 _REST = 0.5
-_WALK_AGAIN = 5.0
-_WALK_LINGER = 0.1
-_MOST_WALKS = 4
+
+_BUSY_LINGER = 0.03
+"""Seconds between two looks while more than half of the places are taken.
+
+Nobody waits for a place then, and the answers and starts of a longer while share fewer commits.
+"""
 
 _log = structlog.get_logger()
 
@@ -44,6 +47,7 @@ class ProjectorApp:
         jobs: Jobs,
         reporting: Reporting,
         walks: Walks,
+        sweeping: Sweeping,
         breakers: Breakers,
         probing: Probing,
         connect: Connecting,
@@ -57,6 +61,7 @@ class ProjectorApp:
         self._jobs = jobs
         self._reporting = reporting
         self._walks = walks
+        self._sweeping = sweeping
         self._breakers = breakers
         self._probing = probing
         self._connect = connect
@@ -65,7 +70,6 @@ class ProjectorApp:
         self._linger = linger
         self._pause = pause
         self._target = jobs.target
-        self._walk_not_before: dict[AccountId, float] = {}
         self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
         self._reporting_turn = asyncio.Lock()
         self._may_be_due = True
@@ -78,7 +82,7 @@ class ProjectorApp:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.service.run())
                 group.create_task(self._keep_calling())
-                group.create_task(self._keep_walking())
+                group.create_task(self._sweeping.run())
                 group.create_task(self._probing.run())
         finally:
             if self._under_way:
@@ -89,8 +93,13 @@ class ProjectorApp:
         """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
         await self.service.call(self._wishes.resume)
         await self.service.call(self._breakers.look_anew)
+        await self.service.call(self._walks.look_anew)
         self._may_be_due = True
         self.service.ring()
+
+    async def reach(self, account: AccountId) -> TargetDrivers:
+        """The target as this account reaches it, with the pace of all its calls. Raises `TargetFailed`."""
+        return await self._sweeping.reach(account)
 
     async def drain(self) -> None:
         """Wait until no call is under way for accounts that are not ours any more, and their answers are stored."""
@@ -99,26 +108,23 @@ class ProjectorApp:
             await self._report()
 
     def work_left(self) -> int:
-        """How much is not done yet: records to take over, orders to carry out, rosters to walk."""
-        tasks = sum(self.service.store.count(Task).values())
-        return self.service.lag() + tasks + len(self._walks.due())
+        """How much is not done yet: records to take over, orders to carry out, drivers to look up, rosters to walk."""
+        in_hand = sum(sum(self.service.store.count(row).values()) for row in (Task, LookUp))
+        return self.service.lag() + in_hand + len(self._walks.due())
 
     async def _keep_calling(self) -> None:
         waiter = self._bell.waiter()
         while True:
             waiter.clear()
             if self._may_be_due and len(self._under_way) < MOST_CALLS:
-                await self._start()
-            rung = asyncio.create_task(waiter.wait())
-            waited_for = {*self._under_way.values(), rung}
-            done, _ = await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED, timeout=_REST)
-            rung.cancel()
-            self._may_be_due |= not done or self.service.taken != self._taken or self._jobs.is_held_up
-            await asyncio.sleep(0.03 if len(self._under_way) > MOST_CALLS // 2 else self._linger)
+                await self._start(waiter)
+            is_rung = self._has_answers() or await rung(waiter, _REST)
+            self._may_be_due |= not is_rung or self.service.taken != self._taken or self._jobs.is_held_up
+            await asyncio.sleep(_BUSY_LINGER if len(self._under_way) > MOST_CALLS // 2 else self._linger)
             await self._report()
 
-    async def _start(self) -> None:
-        """Start what is due; there may be more as long as something was, or was taken over since."""
+    async def _start(self, waiter: asyncio.Event) -> None:
+        """Start what is due, and let the waiter know when it ends; there may be more as long as there was something."""
         places, self._taken = MOST_CALLS - len(self._under_way), self.service.taken
         try:
             jobs = await self.service.call(self._take, places, frozenset(self._under_way))
@@ -127,7 +133,12 @@ class ProjectorApp:
             return
         self._may_be_due = bool(jobs)
         for job, drivers in jobs:
-            self._under_way[job.driver] = asyncio.create_task(self._do_safely(job, drivers))
+            call = self._under_way[job.driver] = asyncio.create_task(self._do_safely(job, drivers))
+            call.add_done_callback(lambda _: waiter.set())
+
+    def _has_answers(self) -> bool:
+        """Whether a call has ended whose answer is not stored yet."""
+        return any(call.done() for call in self._under_way.values())
 
     def _take(self, places: int, busy: Collection[Driver]) -> list[tuple[Job, TargetDrivers | CallFailure]]:
         """The jobs that are due, each with the target as its account reaches it."""
@@ -175,55 +186,3 @@ class ProjectorApp:
 
     async def _may_repeat(self, job: Job) -> bool:
         return await self.service.call(self._jobs.is_due, job)
-
-    async def _keep_walking(self) -> None:
-        waiter = self._bell.waiter()
-        while True:
-            waiter.clear()
-            await self._walk_all(await self.service.call(self._walks.due))
-            with suppress(TimeoutError):
-                # Python 3.11's wait_for would miss being cancelled as the bell rings.
-                async with asyncio.timeout(_WALK_AGAIN):
-                    await waiter.wait()
-            await asyncio.sleep(_WALK_LINGER)
-
-    async def _walk_all(self, walks: Sequence[Walk]) -> None:
-        limit = asyncio.Semaphore(_MOST_WALKS)
-        now = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as group:
-            for walk in walks:
-                if self._walk_not_before.get(walk.account, 0.0) <= now:
-                    group.create_task(self._walk(walk, limit))
-
-    async def _walk(self, walk: Walk, limit: asyncio.Semaphore) -> None:
-        async with limit:
-            drivers = await self.service.call(self._connect, walk.account)
-            failure = drivers if isinstance(drivers, Rejected) else await self._read(walk, drivers)
-        if failure is not None:
-            self._walk_not_before[walk.account] = asyncio.get_running_loop().time() + _WALK_AGAIN
-            with suppress(StoreConflict):
-                await self._tell(walk, failure)
-        self.service.ring()
-
-    async def _tell(self, walk: Walk, failure: CallFailure) -> None:
-        if await self.service.call(self._walks.fail, walk, failure):
-            reason = str(failure.reason)
-            _log.warning("roster cannot be read", account=walk.account, target=str(self._target), reason=reason)
-
-    async def _read(self, walk: Walk, drivers: TargetDrivers) -> Rejected | Unavailable | None:
-        seen: set[Key] = set()
-        try:
-            async for page in drivers.walk():
-                seen.update(driver.key for driver in page)
-                await self.service.call(self._walks.take_page, walk, page)
-            await self.service.call(self._walks.complete, walk, seen)
-        except TargetFailed as failed:
-            return failed.failure
-        except StoreConflict:
-            _log.info("walk is given up", account=walk.account, target=str(self._target))
-        except StoreFailed:
-            raise
-        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("walk failed unexpectedly", account=walk.account, target=self._target)
-            return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
-        return None

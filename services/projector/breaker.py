@@ -12,7 +12,7 @@ from domain.account import Account, Mode
 from domain.failures import CLASSES, SILENT, CallFailure, FailureClass, Reason, Unavailable
 from domain.identity import AccountId, Target, breaker_stream
 from domain.report import BreakerClosed, BreakerOpened
-from domain.retrying import MOST_TRIES, spread
+from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, spread
 from domain.storing import Store, StoreConflict, Unit
 from services.accounts.read_models import accounts_of
 from services.projector.known import breaker_after, unbroken
@@ -22,11 +22,6 @@ from services.runtime.share import Share
 
 RUN = 5
 """So many drivers, or walks, without an answer, and nobody with one between them, open a breaker."""
-
-FIRST_PROBE, LONGEST_PROBE = 5.0, 300.0
-"""Seconds until an open breaker's target is asked whether it answers, doubling."""
-
-_MOST_DOUBLINGS = 6
 
 _log = structlog.get_logger()
 
@@ -174,9 +169,10 @@ class Breakers:
             self._report(unit, self._report(unit, row, None), failure)
 
     def _next_probe(self, probe: Probe, failure: CallFailure | None = None) -> Probe:
-        delay = min(FIRST_PROBE * 2 ** min(probe.tries, _MOST_DOUBLINGS), LONGEST_PROBE)
         asked_for = (failure.retry_after or 0.0) if isinstance(failure, Unavailable) else 0.0
-        seconds = spread(max(delay, min(asked_for, LONGEST_PROBE)), self._stream(probe.account), probe.tries)
+        seconds = spread(
+            max(doubled(probe.tries), min(asked_for, LONGEST_WAIT)), self._stream(probe.account), probe.tries
+        )
         not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()
         return replace(probe, is_waiting=True, not_before=not_before)
 
@@ -195,12 +191,7 @@ class Breakers:
         unit.keep([after])
         self._open = None
         self._runs.pop(AccountId(row.account), None)
-        _log.warning(
-            "breaker opened" if after.is_open else "breaker closed",
-            account=row.account,
-            target=str(self._target),
-            reason=after.reason,
-        )
+        _tell(after, self._target)
         return after
 
     def _rows(self, accounts: Collection[AccountId]) -> list[BreakerRow]:
@@ -216,6 +207,13 @@ class Breakers:
 
     def _stream(self, account: str) -> UUID:
         return breaker_stream(AccountId(account), self._target)
+
+
+def _tell(row: BreakerRow, target: Target) -> None:
+    if row.is_open:
+        _log.warning("breaker opened", account=row.account, target=str(target), reason=row.reason)
+    else:
+        _log.warning("breaker closed", account=row.account, target=str(target))
 
 
 def _to_report(origin: BreakerOrigin, failure: CallFailure | None) -> BreakerOpened | BreakerClosed:

@@ -1,30 +1,46 @@
 """What a projector makes of the streams that it follows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from domain.account import SweepRequested
 from domain.driver_link import LinkEvent
 from domain.event import Event
 from domain.identity import Target
 from domain.storing import Store, Unit
 from services.accounts.read_models import keep_accounts
 from services.projector.known import wished_after
-from services.projector.read_models import StartedCall, Task, WishedRow
+from services.projector.read_models import LookUp, StartedCall, Task, WishedRow
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 
 
 class Wishes:
-    """Takes over accounts and decisions: of each link only the newest decision counts."""
+    """Takes over accounts and decisions: of each link only the newest decision counts.
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
+    `heed` is told of the accounts with which something has changed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        clock: Clock,
+        share: Share,
+        heed: Callable[[Iterable[str]], None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._target = target
         self._clock = clock
         self._share = share
+        self._heed = heed
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Take over accounts, for their terms."""
-        return keep_accounts(self._store, (event for _, event in events))
+        """Take over accounts, for their terms, and for whom to look up."""
+        facts = [event for _, event in events]
+        self._heed(fact.account for fact in facts)
+        unit = keep_accounts(self._store, facts)
+        unit.keep(_to_look_up(fact) for fact in facts if isinstance(fact, SweepRequested) and self._is_look_up(fact))
+        return unit
 
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep the newest decision of each link; a link that is set aside or ended has nothing to carry out."""
@@ -39,8 +55,20 @@ class Wishes:
         unit.keep(self._task(call.account, call.driver) for call in started if self._share.has(call.account))
         self._store.commit(unit)
 
+    def _is_look_up(self, requested: SweepRequested) -> bool:
+        return bool(requested.driver) and requested.target == self._target
+
     def _task(self, account: str, driver: str) -> Task:
         return Task(account=account, driver=driver, not_before=self._clock().isoformat(), deferred=0)
+
+
+def _to_look_up(requested: SweepRequested) -> LookUp:
+    return LookUp(
+        account=requested.account,
+        driver=requested.driver,
+        request=requested.originator_version,
+        keys=requested.keys,
+    )
 
 
 def keep_wished(target: Target, events: Iterable[Event]) -> Unit:

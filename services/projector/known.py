@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
 from domain.report import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
+    DriverLookedUp,
     Outcome,
     TargetDriverGone,
     TargetDriverSeen,
@@ -75,14 +76,20 @@ def shown_after(known: R, report: Sighting) -> R:
 
 def unwalked(account: str) -> WalkRow:
     """A roster that was never walked."""
-    return WalkRow(account=account, version=0, terms=0, failure="")
+    return WalkRow(account=account, version=0, terms=0, request=0, at="", failure="")
 
 
-def walk_after(known: WalkRow, report: WalkCompleted | WalkFailed) -> WalkRow:
-    """An account's last walk after this report of one."""
-    if isinstance(report, WalkFailed):
-        return replace(known, version=report.originator_version, failure=report.detail)
-    return replace(known, version=report.originator_version, terms=report.terms, failure="")
+def walk_after(known: WalkRow, report: WalkCompleted | WalkFailed | DriverLookedUp) -> WalkRow:
+    """An account's last walk after this report of one, or of a look-up, which is of the same history."""
+    known = replace(known, version=report.originator_version)
+    match report:
+        case WalkCompleted():
+            return replace(known, terms=report.terms, request=report.request, at=report.at.isoformat(), failure="")
+        case WalkFailed():
+            return replace(known, failure=report.detail)
+        case DriverLookedUp():
+            return known
+    assert_never(report)
 
 
 def unbroken(account: str) -> BreakerRow:

@@ -92,7 +92,10 @@ class RosterRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkRow(Row):
-    """The last walk that was reported: how many reports there were, and under which terms one was complete."""
+    """What was reported of walks: how many reports there were, and of the last complete one the terms and the request.
+
+    `at` is when that one was complete (ISO 8601), empty where there was none; `failure` why one failed since.
+    """
 
     TABLE: ClassVar[str] = "walks"
     KEY: ClassVar[tuple[str, ...]] = ("account",)
@@ -100,7 +103,40 @@ class WalkRow(Row):
     account: str
     version: int
     terms: int
+    request: int
+    at: str
     failure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Row):
+    """Work in hand: a walk that is under way, since when (ISO 8601), and how many drivers it has read so far.
+
+    It is there once the walk has taken a second, and may lag by one.
+    """
+
+    TABLE: ClassVar[str] = "readings"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+
+    account: str
+    began: str
+    drivers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp(Row):
+    """Work in hand: one driver to be looked up by these keys, and by our external id, because a person asked for it.
+
+    `request` is the version of the account at which it was asked for.
+    """
+
+    TABLE: ClassVar[str] = "look_ups"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver", "request")
+
+    account: str
+    driver: str
+    request: int
+    keys: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,11 +24,14 @@ from services.projector.breaker import Breakers
 from services.projector.calling import Pause
 from services.projector.handlers import Wishes
 from services.projector.jobs import Jobs
+from services.projector.looking_up import LookUps
 from services.projector.probing import Probing
 from services.projector.read_models import (
     BreakerRow,
     DeliveryRow,
+    LookUp,
     Probe,
+    Reading,
     RosterRow,
     StartedCall,
     Task,
@@ -37,6 +40,7 @@ from services.projector.read_models import (
 )
 from services.projector.reporting import Reporting
 from services.projector.settings import TargetSettings
+from services.projector.sweeping import Sweeping
 from services.projector.walking import Walks
 from services.runtime.clock import Clock
 from services.runtime.logs import ACCOUNTS, DECISIONS
@@ -53,6 +57,8 @@ ROWS: tuple[type[Row], ...] = (
     Task,
     StartedCall,
     Probe,
+    Reading,
+    LookUp,
 )
 
 
@@ -178,8 +184,9 @@ def to_app(
     pause: Pause = asyncio.sleep,
 ) -> ProjectorApp:
     """The projector of this target on its store, for the accounts of its share."""
-    wishes = Wishes(store, target, clock, share)
     connected, breakers = Connected(connect), Breakers(store, target, clock, share)
+    walks = Walks(store, target, clock, share, breakers)
+    wishes = Wishes(store, target, clock, share, walks.agenda.heed)
     handlers = {ACCOUNTS: wishes.on_accounts, DECISIONS: wishes.on_decisions}
     service = Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers, linger=linger)
     return ProjectorApp(
@@ -187,7 +194,17 @@ def to_app(
         wishes=wishes,
         jobs=Jobs(store, target, clock, share, connected.room, breakers),
         reporting=Reporting(store, target, clock, breakers),
-        walks=Walks(store, target, clock, share, breakers),
+        walks=walks,
+        sweeping=Sweeping(
+            service,
+            target,
+            walks=walks,
+            look_ups=LookUps(store, target, clock, share, breakers),
+            breakers=breakers,
+            connect=connected.to,
+            clock=clock,
+            bell=bell,
+        ),
         breakers=breakers,
         probing=Probing(service, breakers, connected.to, clock),
         connect=connected.to,

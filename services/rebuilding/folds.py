@@ -5,11 +5,21 @@ from collections.abc import Iterator, Sequence
 from domain.driver_link import LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.portal import Change, PortalDriver, PortalDriverEvent, replay
-from domain.report import BreakerClosed, BreakerOpened, CallAnswered, ReportEvent, WalkCompleted, WalkFailed
+from domain.report import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    DriverLookedUp,
+    ReportEvent,
+    WalkCompleted,
+    WalkFailed,
+)
 from domain.storing import Row, Store, Unit
+from domain.sweep import SweepCompleted, SweepRefused
 from services.accounts.read_models import keep_accounts
 from services.decider.read_models import to_wish_row
 from services.decider.sightings import keep_outages, keep_walks
+from services.decider.sweeps import sweep_after
 from services.intake.read_models import to_row
 from services.projector.known import (
     breaker_after,
@@ -82,7 +92,7 @@ def walks(_: Store, histories: Sequence[History]) -> Unit:
 
 
 def _walk(history: History) -> Iterator[Row]:
-    reports = [event for _, event in history if isinstance(event, WalkCompleted | WalkFailed)]
+    reports = [event for _, event in history if isinstance(event, WalkCompleted | WalkFailed | DriverLookedUp)]
     if reports:
         row = unwalked(reports[0].account)
         for report in reports:
@@ -112,6 +122,19 @@ def followed_walks(_: Store, histories: Sequence[History]) -> Unit:
 def followed_outages(_: Store, histories: Sequence[History]) -> Unit:
     """Where no calls are made at present, as the decider keeps it."""
     return keep_outages(event for history in histories for _, event in history if isinstance(event, ReportEvent))
+
+
+def sweeps(_: Store, histories: Sequence[History]) -> Unit:
+    """The last sweep of each account on each target."""
+    return _kept(row for history in histories for row in _sweep(history))
+
+
+def _sweep(history: History) -> Iterator[Row]:
+    row = None
+    for _, event in history:
+        if isinstance(event, SweepCompleted | SweepRefused):
+            row = sweep_after(row, event)
+    yield from [row] if row else []
 
 
 def _kept(rows: Iterator[Row]) -> Unit:

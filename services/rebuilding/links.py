@@ -32,7 +32,8 @@ def links(_: Store, histories: Sequence[History]) -> Unit:
     """How every link stands, what it claims and ever claimed, and the deletes that the guard counts."""
     unit = Unit()
     for history in histories:
-        unit.keep(_rows_of([event for _, event in history if isinstance(event, LinkEvent)]))
+        events = [event for _, event in history if isinstance(event, LinkEvent)]
+        unit.keep(_rows_of(events) if events else ())
     return unit
 
 

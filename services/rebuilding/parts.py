@@ -66,6 +66,7 @@ def _decider(installation: Installation) -> Part:
         decider.OutageRow,
         decider.LinkRow,
         decider.DeleteRow,
+        decider.SweepRow,
     )
     followed = [rosters.followed, folds.followed_walks, folds.followed_outages]
     reports = {app.service.name: followed for app in installation.projectors.values()}
@@ -77,7 +78,12 @@ def _decider(installation: Installation) -> Part:
             Model(row=decider.RosterRow, settled=rosters.followed_rows),
             Model(row=decider.ClaimRow, settled=links.claim_rows),
         ],
-        folds={"accounts": [folds.accounts], "intake": [folds.wishes], "decider": [links.links], **reports},
+        folds={
+            "accounts": [folds.accounts],
+            "intake": [folds.wishes],
+            "decider": [links.links, folds.sweeps],
+            **reports,
+        },
         tables=(*made, rosters.Followed, links.Claimant),
         finish=rosters.followed_marks,
     )

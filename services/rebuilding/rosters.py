@@ -107,6 +107,7 @@ def _followed(place: tuple[str, str, str], position: int, row: decider.RosterRow
         key=row.key if row else "",
         active=row.active if row else False,
         profile=row.profile if row else {},
+        seen_at=row.seen_at if row else "",
         is_there=row is not None,
         position=position,
     )

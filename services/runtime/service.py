@@ -38,6 +38,15 @@ class Bell:
             event.set()
 
 
+async def rung(waiter: asyncio.Event, seconds: float) -> bool:
+    """Wait until a bell rings, or so many seconds have passed; whether it rang."""
+    with suppress(TimeoutError):
+        # Python 3.11's wait_for would miss being cancelled as the bell rings.
+        async with asyncio.timeout(seconds):
+            return await waiter.wait()
+    return False
+
+
 class Service:
     """One store, the streams that feed it, and its chores, all in one thread of their own.
 
@@ -82,10 +91,7 @@ class Service:
             if await self.call(self._hurry):
                 self._bell.ring()
             else:
-                with suppress(TimeoutError):
-                    # Python 3.11's wait_for would miss being cancelled as the bell rings.
-                    async with asyncio.timeout(self._rest):
-                        await waiter.wait()
+                await rung(waiter, self._rest)
             await asyncio.sleep(self._linger)
 
     @property

@@ -14,7 +14,7 @@ from adapters.credentials import (
     MotiveGrantCredentials,
     PortalCredentials,
 )
-from domain.identity import Target
+from domain.identity import Connectable, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
 
 Keeper = CredentialsFile | CredentialsTable
@@ -135,6 +135,25 @@ class CredentialsContract:
         with pytest.raises(CredentialsUnreadable) as refused:
             keeper.keep("acme", Target.MOTIVE, values)
         assert str(refused.value) == f"credentials for motive need: {needed}"
+
+    def test_removed_credentials_are_gone_for_everybody_and_all_others_stay(
+        self, keeper: Keeper, opening: Opening
+    ) -> None:
+        keeper.keep("acme", "portal", {"username": "maria", "app_token": "hush-app"})
+        assert keeper.remove("acme", "portal")
+        assert keeper.remove("acme", Target.MOTIVE)
+        for reader in (keeper, opening()):
+            assert reader.of("acme") == AccountCredentials(driveri=DriveriCredentials(**DRIVERI))
+            assert reader.tokens("acme", Target.MOTIVE) is None
+        assert not keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
+
+    @pytest.mark.parametrize(("account", "target"), [("acme", "portal"), ("other", Target.DRIVERI)])
+    def test_where_there_are_no_credentials_none_are_removed(
+        self, keeper: Keeper, opening: Opening, account: str, target: Connectable
+    ) -> None:
+        before = keeper.all()
+        assert not keeper.remove(account, target)
+        assert opening().all() == before
 
     def test_no_secret_is_shown(self, keeper: Keeper) -> None:
         keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))

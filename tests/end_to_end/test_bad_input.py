@@ -72,7 +72,7 @@ def test_an_unknown_account(command: Command, tmp_path: Path) -> None:
     assert "there is no account nobody" in _one_line(command("accounts", "show", "nobody"))
     file = _export(tmp_path, _HEADER)
     assert "there is no account nobody" in _one_line(command("import", file, "--account", "nobody"))
-    assert "there is no account nobody" in _one_line(command("sync", "on", "nobody", "--as", "maria"))
+    assert "there is no account nobody" in _one_line(command("sync", "on", "nobody", "--as", "maria", "--yes"))
     assert "there is no account nobody" in _one_line(command("status", "nobody"))
     assert "there is no account nobody" in _one_line(command("explain", "nobody", "1"))
 
@@ -83,16 +83,16 @@ def test_an_account_that_is_there_already(command: Command, fleet: str) -> None:
 
 def test_only_the_master_user_turns_sync_on(command: Command, fleet: str) -> None:
     for person in ("max", "eve"):
-        assert "only the Master User" in _one_line(command("sync", "on", fleet, "--as", person))
+        assert "only the Master User" in _one_line(command("sync", "on", fleet, "--as", person, "--yes"))
 
 
 def test_the_standard_tier_needs_its_account_manager(command: Command) -> None:
     add = ("accounts", "add", "small", "--master-user", "maria", "--account-manager", "max", "--tier", "standard")
     assert command(*add)[0] == 0
-    assert "its account manager must allow" in _one_line(command("sync", "on", "small", "--as", "maria"))
+    assert "its account manager must allow" in _one_line(command("sync", "on", "small", "--as", "maria", "--yes"))
     assert "only the account manager" in _one_line(command("accounts", "allow", "small", "--as", "maria"))
     assert command("accounts", "allow", "small", "--as", "max")[0] == 0
-    assert command("sync", "on", "small", "--as", "maria")[0] == 0
+    assert command("sync", "on", "small", "--as", "maria", "--yes")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from services.decider.read_models import CatchUp, Look
 from services.distributed.settings import DistributedSettings
 from services.distributed.wiring import to_kafka_access
 from services.projector.breaker import Breakers
-from services.projector.read_models import StartedCall, Task
+from services.projector.read_models import LookUp, StartedCall, Task
 from services.projector.walking import Walks
 from services.runtime.clock import utc_now
 from services.runtime.logs import LOGS
@@ -86,7 +86,7 @@ class Backlog:
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
-                due = _counted(store, Task, StartedCall) + _walks_due(store, target)
+                due = _counted(store, Task, StartedCall, LookUp) + _walks_due(store, target)
         return due
 
 

@@ -18,6 +18,7 @@ from domain.driver_link import (
     CreateDecided,
     Decision,
     DeleteHeld,
+    DriftFound,
     DriverLink,
     LinkEvent,
     Parked,
@@ -52,6 +53,7 @@ _DEFAULTS: Mapping[type[LinkEvent], Mapping[str, object]] = {
     Decision: {"sequence": 1, "key": None, "fields": [], "answers": 0, "terms": 1, "waits_for": ""},
     Parked: {"sequence": 1, "waits_for": "", "holder": ""},
     DeleteHeld: {"sequence": 1},
+    DriftFound: {"decision": 1, "first_seen": AT.isoformat(), "sweep": 0, "at_odds": []},
     Confirmed: {"unlike": []},
     LinkEvent: {},
 }
@@ -67,8 +69,13 @@ def why(
 ) -> Because:
     """The reason that a decision after the change of sequence 1 is stored with."""
     shown = {"linked": linked, "found": found}
-    seen = {name: {"key": each.key, "active": each.active} for name, each in shown.items() if each}
+    seen = {name: _sighting(each) for name, each in shown.items() if each}
     return {"cause": "change", "ref": "1", "situation": situation, "mode": str(mode), "evidence": {**seen, **evidence}}
+
+
+def _sighting(shown: TargetDriver) -> dict[str, object]:
+    sighting: dict[str, object] = {"key": shown.key, "active": shown.active}
+    return {**sighting, "seen": shown.seen_at} if shown.seen_at else sighting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

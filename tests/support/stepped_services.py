@@ -22,11 +22,12 @@ from services.decider import wiring as decider
 from services.decider.loading import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
-from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake.wiring import ROWS as INTAKE_ROWS
 from services.projector import wiring as projector
 from services.projector.app import MOST_CALLS, ProjectorApp
 from services.projector.calling import Result
 from services.projector.jobs import Driver, Job
+from services.projector.sweeping import MOST_LOOK_UPS
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
@@ -58,7 +59,7 @@ class SteppedServices:
         bell = Bell()
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
-        self.intake_store = open_store("intake", CHANGES, (KnownDriver, SnapshotDriver))
+        self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
         self.decider_store = open_store("decider", DECISIONS, decider.ROWS)
         self.projector_stores = {
             target: open_store(f"projector-{target}", reports_of(target), projector.ROWS) for target in Target
@@ -166,13 +167,15 @@ class SteppedServices:
         return done
 
     def walk(self, target: Target) -> int:
-        """A projector reads the rosters that are due; how much it reported."""
+        """A projector reads the rosters that are due, and looks up whom it was asked for; how much it reported."""
         app, log = self.projectors[target], self.projector_stores[target].log
         self.wait(seconds=1)
         walks, reported = app._walks.due(), log.end()
         self.wait(seconds=1)
         for walk in walks:
-            asyncio.run(app._walk(walk, asyncio.Semaphore(1)))
+            asyncio.run(app._sweeping.walk(walk))
+        for row in app._sweeping._look_ups.due((), MOST_LOOK_UPS):
+            asyncio.run(app._sweeping.look_up(row))
         return log.end() - reported
 
     def call(self, target: Target) -> int:

@@ -221,7 +221,7 @@ class MotiveInMemory(TargetInMemory):
         return self.shown(Key(order.wished_key)) if order.wished_key else self._carrier(order.profile)
 
     def _next_key(self) -> Key:
-        return Key(str(1 + len(self._drivers)))
+        return Key(str(1 + max((int(driver.key) for driver in self._drivers.values()), default=0)))
 
     def _carrier(self, profile: Profile) -> TargetDriver | None:
         return self._holder("portal_driver_id", profile)

@@ -23,8 +23,8 @@ class TargetTwin:
     `called` names every call and whom it was about, in order; `effects` those that changed something. `touched` is
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
     many pages a walk fails, and how; `places` is the room that the target says it has, `walks` how often its
-    roster was read, and `blind` why nobody can be looked up; `down` is why no call at all is answered, and whether it
-    takes effect all the same.
+    roster was read, `hidden` whom its list does not show though they are there, and `blind` why nobody can be looked
+    up; `down` is why no call at all is answered, and whether it takes effect all the same.
     """
 
     def __init__(self, target: Target, *, page: int = 100) -> None:
@@ -37,6 +37,7 @@ class TargetTwin:
         self.blind: CallFailure | None = None
         self.down: tuple[Moment, CallFailure] | None = None
         self.walks = 0
+        self.hidden: frozenset[Key] = frozenset()
         self._page = page
         self._faults: deque[tuple[Moment, CallFailure]] = deque()
         self._write_faults: deque[tuple[Moment, CallFailure]] = deque()
@@ -59,7 +60,7 @@ class TargetTwin:
         """The whole roster in pages."""
         self.walks += 1
         self._fail_if_down()
-        shown = self.drivers.walk()
+        shown = [driver for driver in self.drivers.walk() if driver.key not in self.hidden]
         for number, start in enumerate(range(0, len(shown) or 1, self._page)):
             self.touched("walk", "before")
             if self.breaks_off and number >= self.breaks_off[0]:
@@ -78,6 +79,12 @@ class TargetTwin:
         if key is None and isinstance(self.drivers, MotiveInMemory):
             return self.drivers._carrier(profile)
         return self.drivers.shown(key)
+
+    async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """All of them in Driveri; in Motive each is looked up."""
+        if self.drivers.target is Target.DRIVERI:
+            return keys
+        return [key for key in keys if await self.find(key, {}) is None]
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:
         """Make a new driver; one without a name is refused."""

@@ -5,6 +5,7 @@ from domain.account import (
     DeletesJudged,
     ModeSet,
     RetryRequested,
+    SweepRequested,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
@@ -24,9 +25,15 @@ def told(event: Event) -> str:
             return f"{person(event.by, event.role)} turned Sync Drivers off."
         case ModeSet():
             return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
-        case RetryRequested():
-            return f"{person(event.by, event.role)} asked to look again at {_set_aside(event)}."
+        case RetryRequested() | SweepRequested():
+            return f"{person(event.by, event.role)} asked {_asked(event)}."
     return ""
+
+
+def _asked(event: RetryRequested | SweepRequested) -> str:
+    if isinstance(event, RetryRequested):
+        return f"to look again at {_set_aside(event)}"
+    return f"for a sweep of {f'driver {event.driver}' if event.driver else 'everybody'} on {named(event.target)}"
 
 
 def _set_aside(event: RetryRequested) -> str:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.account import Mode
 from domain.driver_link import Because, Decision, DeleteApproved, DeleteHeld, DriftFound, LinkEvent, Parked
 from domain.situations import Situation
 from services.asking.telling.past import Past
-from services.asking.telling.words import deleted, keyed, named
+from services.asking.telling.words import deleted, keyed, moment, named
 
 _CAUSES: Mapping[str, str] = {
     "change": "change {ref} of the Portal",
-    "walk": "walk {ref} of {name}'s roster",
+    "walk": "{sweep}walk {ref} of {name}'s roster",
+    "sweep": "somebody asked for a sweep of this driver on {name} (account {ref})",
     "answer": "{name}'s answer to decision {ref}",
     "freed": "{freed} came free",
     "approval": "the approval of the set {ref}{approver}",
@@ -78,9 +80,14 @@ def _cause(ground: Ground) -> str:
     if not cause:
         return ""
     words = _CAUSES.get(cause, f"{cause} {{ref}}").format(
-        name=ground.target, ref=ref, freed=_freed(ground.past), approver=_approver(ground.past)
+        name=ground.target, ref=ref, freed=_freed(ground.past), approver=_approver(ground.past), sweep=_sweep(ground)
     )
     return f"Cause: {words.rstrip()}."
+
+
+def _sweep(ground: Ground) -> str:
+    sweep = ground.because.get("sweep")
+    return f"sweep {sweep}, after " if sweep else ""
 
 
 def _freed(past: Past) -> str:
@@ -119,7 +126,8 @@ def _sightings(ground: Ground) -> Iterator[str]:
 
 def _sighting(ground: Ground, shown: Mapping[str, object]) -> str:
     target = ground.event.target
-    return f"{keyed(target, str(shown['key']))}, as {'active' if shown['active'] else deleted(target)}"
+    seen = f" (seen at {moment(datetime.fromisoformat(str(shown['seen'])))})" if "seen" in shown else ""
+    return f"{keyed(target, str(shown['key']))}, as {'active' if shown['active'] else deleted(target)}{seen}"
 
 
 def _contest(ground: Ground) -> str:

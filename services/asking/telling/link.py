@@ -1,5 +1,6 @@
 """Each fact of a link in one plain sentence or two, without personal data."""
 
+from datetime import datetime
 from functools import singledispatch
 
 from domain.driver_link import (
@@ -28,7 +29,7 @@ from domain.identity import Target
 from domain.situations import Situation
 from services.asking.telling.because import evidence
 from services.asking.telling.past import Past, is_stepping_aside
-from services.asking.telling.words import deleted, field_names, is_final, keyed, named
+from services.asking.telling.words import deleted, field_names, is_final, keyed, moment, named
 
 
 @singledispatch
@@ -160,8 +161,22 @@ def _deferred(event: Deferred, _: Past) -> str:
 
 @told.register
 def _drifted(event: DriftFound, _: Past) -> str:
-    fields = field_names(event.fields)
-    return f"{named(event.target)} shows {fields} otherwise than wished, and the change was not ours."
+    name, fields = named(event.target), field_names(event.fields)
+    expected = f"than decision {event.decision} left it" if event.decision else "than wished"
+    since = moment(datetime.fromisoformat(event.first_seen))
+    drifted = (
+        f"{name} shows {fields} otherwise {expected}, since {since}, and the change was not ours: it is overridden."
+    )
+    return f"{drifted}{_at_odds(event)}"
+
+
+def _at_odds(event: DriftFound) -> str:
+    if not event.at_odds:
+        return ""
+    fields, name = field_names(event.at_odds), named(event.target)
+    return (
+        f" Two writers are at odds: {fields} had drifted in the sweep before too, so somebody else writes it on {name}."
+    )
 
 
 def _keyed(event: LinkEvent, key: str | None) -> str:

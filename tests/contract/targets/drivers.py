@@ -116,6 +116,11 @@ class TargetDriversContract:
         assert await stand.drivers.delete(unknown) == missing
         assert await stand.effects() == 0
 
+    async def test_a_key_that_nobody_has_is_gone(self, stand: TargetStand) -> None:
+        assert await stand.drivers.gone([]) == []
+        assert await stand.drivers.gone([stand.people.unknown]) == [stand.people.unknown]
+        assert await stand.effects() == 0
+
     async def test_a_deleted_driver_stays_to_be_seen(self, stand: TargetStand) -> None:
         assert not seen_in(await stand.drivers.delete(stand.people.bob)).active
         found = await stand.find(stand.people.bob)
@@ -158,6 +163,9 @@ class DriveriContract(TargetDriversContract):
         assert renamed.key == "B/9"
         assert (await stand.find(Key("B/9"))).profile == wished
         assert await stand.drivers.find(stand.people.bob, {}) is None
+
+    async def test_whom_a_walk_does_not_show_is_gone_without_a_call(self, stand: TargetStand) -> None:
+        assert await stand.drivers.gone([stand.people.bob]) == [stand.people.bob]
 
     async def test_a_rename_said_twice_is_done_twice(self, stand: TargetStand) -> None:
         wished = dict((await stand.find(stand.people.bob)).profile)
@@ -212,3 +220,7 @@ class MotiveContract(TargetDriversContract):
         wished = {field: text for field, text in stand.people.jane.items() if field != "email"}
         created = seen_in(await stand.drivers.create(None, wished))
         assert await stand.drivers.create(None, wished) == Exists(seen=created)
+
+    async def test_whoever_is_there_is_not_gone_though_a_list_did_not_show_it(self, stand: TargetStand) -> None:
+        asked = [stand.people.bob, stand.people.unknown, stand.people.departed]
+        assert await stand.drivers.gone(asked) == [stand.people.unknown]

@@ -122,6 +122,7 @@ READINGS: Final[tuple[Callable[[TargetDrivers, People], Awaitable[object]], ...]
     lambda drivers, people: drivers.find(people.unknown, {}),
     lambda drivers, people: drivers.find(None, people.jane),
     lambda drivers, _: keys(drivers),
+    lambda drivers, people: drivers.gone([people.bob, people.unknown]),
     lambda drivers, _: drivers.probe(),
 )
 

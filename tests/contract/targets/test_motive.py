@@ -46,6 +46,7 @@ async def test_external_ids_of_others_are_kept(stand: Company, spelling: Externa
 async def test_users_of_another_role_are_never_touched(stand: Company) -> None:
     office = Key("4")
     assert await stand.drivers.find(office, {}) is None
+    assert await stand.drivers.gone([office]) == [office]
     calls = [
         stand.drivers.update(office, MOTIVE_JANE, []),
         stand.drivers.update(office, MOTIVE_JANE, ["email", "portal_driver_id"]),

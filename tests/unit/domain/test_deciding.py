@@ -23,6 +23,7 @@ SEEN = DRIVERI.shown("D-7")
 FIELDS = ["email", "first_name", "last_name", "phone"]
 CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS)
 JANET = {**JANE, "first_name": "Janet"}
+OTHER_EMAIL = {"email": "other@fleet.example"}
 
 
 def test_a_decision_that_stands_is_not_said_again() -> None:
@@ -112,7 +113,7 @@ def test_drift_in_another_field_is_still_found() -> None:
     shown = DRIVERI.shown("D-7", {**JANE, "last_name": "DOE", "email": "other@fleet.example"})
     reason = why("DRIFTED", linked=shown, found=shown)
     then = [
-        DRIVERI.fact(DriftFound, fields=["email"], because=reason),
+        DRIVERI.fact(DriftFound, fields=["email"], profile=OTHER_EMAIL, because=reason),
         DRIVERI.said(UpdateDecided, reason, key="D-7", wished_key="D-7", fields=["email"], answers=1),
     ]
     given = DRIVERI.linked(unlike=["last_name"])
@@ -165,7 +166,7 @@ def test_drift_of_a_driver_whose_update_was_refused_is_not_said_again() -> None:
     reason = why("DRIFTED", linked=drifted, found=drifted)
     given = [
         *DRIVERI.linked(),
-        DRIVERI.fact(DriftFound, fields=["email"], because=reason),
+        DRIVERI.fact(DriftFound, fields=["email"], profile=OTHER_EMAIL, because=reason),
         DRIVERI.said(UpdateDecided, reason, key="D-7", wished_key="D-7", fields=["email"], answers=1),
         DRIVERI.fact(Refused, decision=4, reason="invalid", detail="no"),
         DRIVERI.fact(Parked, reason=REFUSED, detail="no", because={"cause": "answer", "ref": "decision 4"}),

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from domain.failures import CLASSES, CallFailure, FailureClass, Reason, Rejected, Unavailable
-from domain.retrying import LADDER, MOST_TRIES, Park, Retry, after_failure, spread
+from domain.retrying import LADDER, LONGEST_WAIT, MOST_TRIES, Park, Retry, after_failure, doubled, spread
 
 LINK = UUID("6f1f7a58-8c2e-4c39-9c0e-1d6b2f0a7b11")
 DOWN = Unavailable(reason=Reason.DOWN, detail="answered 503")
@@ -75,3 +75,8 @@ def test_links_that_failed_together_do_not_come_back_together() -> None:
     waits = sorted(spread(300.0, uuid5(LINK, str(number)), 0) for number in range(200))
     assert 300.0 <= waits[0] <= waits[-1] <= 330.0
     assert max(later - earlier for earlier, later in pairwise(waits)) < 5.0
+
+
+def test_what_is_read_for_an_account_waits_twice_as_long_each_time_up_to_five_minutes() -> None:
+    assert [doubled(tries) for tries in range(9)] == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert doubled(10_000) == LONGEST_WAIT

@@ -33,6 +33,7 @@ _TOLD: dict[tuple[Portal, Shown, Situation], list[Told]] = defaultdict(list)
 
 FIELDS = ["email", "first_name", "last_name", "phone"]
 MOVED = {**JANE, "driveri_driver_id": "D-8"}
+OTHER_EMAIL = {"email": "other@fleet.example"}
 BLANK = {**JANE, "driveri_driver_id": "", "ref_id": ""}
 SEEN, GONE = DRIVERI.shown("D-7"), DRIVERI.shown("D-7", active=False)
 OTHER = DRIVERI.shown("D-8", {**JANE, "email": "other@fleet.example"})
@@ -174,7 +175,7 @@ def a_changed_wish_is_an_update_that_names_the_fields() -> Row | None:
 def what_somebody_changed_on_the_target_is_recorded_and_overridden() -> Row | None:
     drifted = DRIVERI.shown("D-7", {**JANE, "email": "other@fleet.example"})
     because = why("DRIFTED", linked=drifted, found=drifted)
-    drift = DRIVERI.fact(DriftFound, fields=["email"], because=because)
+    drift = DRIVERI.fact(DriftFound, fields=["email"], profile=OTHER_EMAIL, because=because)
     update = _of_live(UpdateDecided, because, "D-7", "email")
     return _live(drift, update, shown=(drifted,), when=DRIVERI.wants())
 

@@ -11,9 +11,18 @@ from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, T
 from domain.driver_link import Decision, DeleteDecided, DriverLink
 from domain.event import Event
 from domain.failures import CallFailure, Reason
-from domain.identity import AccountId, PortalDriverId, Target, breaker_stream, delivery_stream, link_stream
+from domain.identity import (
+    AccountId,
+    Key,
+    PortalDriverId,
+    Target,
+    breaker_stream,
+    delivery_stream,
+    link_stream,
+    walk_stream,
+)
 from domain.ports import Answer
-from domain.report import BreakerClosed, BreakerOpened, CallAnswered, Outcome, ReportEvent
+from domain.report import BreakerClosed, BreakerOpened, CallAnswered, DriverLookedUp, Outcome, ReportEvent
 from domain.requests import Request
 from domain.storing import Unit
 from services.accounts.handlers import Accounts
@@ -26,14 +35,15 @@ from services.decider.loading import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.intake.lists import StatedDriver
-from services.intake.read_models import KnownDriver, SnapshotDriver
+from services.intake.read_models import KnownDriver, ReadingRow, SnapshotDriver
 from services.projector import wiring as projector
 from services.projector.breaker import Breakers
 from services.projector.calling import Withdrawn
 from services.projector.jobs import Job
 from services.projector.read_models import StartedCall, to_order
 from services.projector.reporting import Reporting
-from services.projector.walking import Walk, WalkOrigin, Walks
+from services.projector.sighting import WalkOrigin
+from services.projector.walking import Walk, Walks
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
 from services.runtime.service import Bell
 from services.runtime.share import Share
@@ -49,7 +59,9 @@ class Fleet:
     def __init__(self, folder: Path) -> None:
         self.now = datetime(2026, 3, 1, 8, tzinfo=UTC)
         self.accounts = SqliteStore(folder / "accounts.sqlite", log_name=ACCOUNTS, rows=(AccountRow,))
-        self.intake = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver))
+        self.intake = SqliteStore(
+            folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver, ReadingRow)
+        )
         self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)
         self.reports = {
             target: SqliteStore(folder / f"{target}.sqlite", log_name=reports_of(target), rows=projector.ROWS)
@@ -93,6 +105,10 @@ class Fleet:
         self._people.ask(ACME, by, asking)
         self.decide()
 
+    def request(self, target: Target) -> int:
+        """At which version of the account a sweep of everybody was last requested."""
+        return self._people.show(ACME).sweeps.get(target, 0)
+
     def turn_on(self) -> None:
         self.ask("jane", lambda person, known: person.turn_on(known))
 
@@ -135,9 +151,20 @@ class Fleet:
         for target in targets or Target:
             shown = self.targets[target].walk()
             walks, walk = self._walk(target)
+            there = {driver.key for driver in shown}
             walks.take_page(walk, shown)
-            walks.complete(walk, {driver.key for driver in shown})
+            gone = [Key(row.key) for row in walks.known(walk, None) if row.is_there and row.key not in there]
+            walks.take_gone(walk, gone)
+            walks.complete(walk, there)
         self.decide()
+
+    def look_up(self, target: Target, driver: str, request: int) -> None:
+        """A driver is looked up by the key of its link, because of the request of this version."""
+        shown = next(each for each in self.targets[target].walk() if each.key == self.link(target, driver).key)
+        walks, walk = self._walk(target)
+        walks.take_page(walk, [shown])
+        origin = self._origin(target, walk_stream(ACME, target))
+        self._report(target, DriverLookedUp(**origin, driver=driver, request=request, reason="", detail=""))
 
     def fail_walk(self, target: Target, failure: CallFailure) -> None:
         """The roster of this target cannot be read."""
@@ -262,7 +289,7 @@ class Fleet:
 
     def _walk(self, target: Target) -> tuple[Walks, Walk]:
         terms = self._people.show(ACME).terms.get(target, 0)
-        walk = Walk(account=ACME, terms=terms, request=0, began=self.now)
+        walk = Walk(account=ACME, terms=terms, request=self.request(target), began=self.now)
         self.later()
         return Walks(self.reports[target], target, self.clock, Share(), self._breakers(target)), walk
 

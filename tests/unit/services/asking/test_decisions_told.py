@@ -44,7 +44,7 @@ def test_a_create_is_told_from_the_portal_to_the_answer(fleet: Fleet) -> None:
 def test_a_decision_says_what_made_us_look_the_situation_and_the_mode(fleet: Fleet) -> None:
     fleet.start("1")
     assert fleet.why("driveri", 1) == (
-        "Cause: walk 1 of Driveri's roster.",
+        "Cause: sweep 1, after walk 1 of Driveri's roster.",
         "Situation ABSENT: the Portal wants the driver, nothing is linked, and nobody on Driveri answers to the wish.",
         "Mode full: everything is sent.",
     )
@@ -59,7 +59,7 @@ def test_an_adopted_driver_is_told_with_what_the_roster_showed(fleet: Fleet) -> 
     )
     assert fleet.why("driveri", 1)[1:3] == (
         "Situation FOUND: the Portal wants the driver, nothing is linked, and Driveri has one whom nobody claims.",
-        "The roster showed the wished driver, DriverID d1, as active.",
+        "The roster showed the wished driver, DriverID d1, as active (seen at 2026-03-01 08:04:00 UTC).",
     )
 
 
@@ -75,7 +75,9 @@ def test_a_driver_kept_as_deleted_is_reinstated(fleet: Fleet) -> None:
         "Motive has user 7 as deactivated: that driver shall be reinstated. "
         "To be brought to the Portal's: Driveri DriverID, first name, last name and our external id."
     )
-    assert "The roster showed the wished driver, user 7, as deactivated." in fleet.why("motive", 1)
+    assert fleet.why("motive", 1)[2] == (
+        "The roster showed the wished driver, user 7, as deactivated (seen at 2026-03-01 08:05:00 UTC)."
+    )
 
 
 def test_a_rename_names_the_fields_that_go_with_it_and_the_change_that_caused_it(fleet: Fleet) -> None:
@@ -88,7 +90,7 @@ def test_a_rename_names_the_fields_that_go_with_it_and_the_change_that_caused_it
     assert fleet.why("driveri", 3)[:3] == (
         "Cause: change 2 of the Portal.",
         "Situation RENAMED: the wished DriverID is another one, and nobody else on Driveri has it.",
-        "The roster showed the linked driver, DriverID D1, as active.",
+        "The roster showed the linked driver, DriverID D1, as active (seen at 2026-03-01 08:06:00 UTC).",
     )
     assert fleet.facts("motive")[-1] == "Motive shall take over from the Portal: Driveri DriverID and e-mail."
 
@@ -101,9 +103,9 @@ def test_a_relink_says_that_the_former_driver_became_a_stray(fleet: Fleet) -> No
     assert fleet.facts("driveri")[-1] == (
         "Linked to DriverID D9 from now on. The former target driver, DriverID D1, became a stray and was left alone."
     )
-    assert (
-        "The roster showed the linked driver, DriverID D1, as active and the wished driver, DriverID D9, as active."
-        in fleet.why("driveri", 3)
+    assert fleet.why("driveri", 3)[2] == (
+        "The roster showed the linked driver, DriverID D1, as active (seen at 2026-03-01 08:06:00 UTC) "
+        "and the wished driver, DriverID D9, as active (seen at 2026-03-01 08:09:00 UTC)."
     )
 
 
@@ -155,12 +157,54 @@ def test_drift_is_told_with_the_fields_that_are_overridden(fleet: Fleet) -> None
     fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
     fleet.walk(DRIVERI)
     assert fleet.facts("driveri")[2:] == [
-        "Driveri shows last name otherwise than wished, and the change was not ours.",
+        "Driveri shows last name otherwise than decision 1 left it, since 2026-03-01 08:09:00 UTC, "
+        "and the change was not ours: it is overridden.",
         "The Portal wins: what Driveri shows is overridden in last name.",
     ]
     assert fleet.why("driveri", 4)[1] == (
         "Situation DRIFTED: Driveri shows something else than it confirmed, and we did not do it."
     )
+
+
+def test_two_writers_at_odds_are_told_with_what_a_person_can_do(fleet: Fleet) -> None:
+    fleet.start("1")
+    for _ in range(2):
+        fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
+        fleet.walk(DRIVERI)
+        fleet.settle()
+    assert fleet.why("driveri", 6)[0] == "Cause: sweep 3, after walk 3 of Driveri's roster."
+    assert fleet.facts("driveri")[5].endswith(
+        "Two writers are at odds: last name had drifted in the sweep before too, so somebody else writes it on Driveri."
+    )
+    standing = fleet.standing(DRIVERI)
+    assert standing.sentence == (
+        "In step: linked to DriverID D1. "
+        "Two writers are at odds: last name had been changed on Driveri before each of the last two sweeps."
+    )
+    assert standing.advice == (
+        "Find out who else writes last name on Driveri, and have them change it in the Portal instead: "
+        "every sweep overrides it."
+    )
+
+
+def test_a_sweep_of_one_driver_is_told_with_who_asked_for_it(fleet: Fleet) -> None:
+    fleet.start("1", "2")
+    fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
+    fleet.ask("jane", lambda person, known: person.sweep(known, DRIVERI, driver="1", keys=["D1"]))
+    fleet.look_up(DRIVERI, "1", request=3)
+    assert fleet.facts("account")[-1] == "jane (Master User) asked for a sweep of driver 1 on Driveri."
+    assert fleet.why("driveri", 3)[0] == "Cause: somebody asked for a sweep of this driver on Driveri (account 3)."
+    assert "sweep" not in " ".join(fleet.facts("account", "2"))
+
+
+def test_a_sweep_without_drift_ends_that_two_writers_are_at_odds(fleet: Fleet) -> None:
+    fleet.start("1")
+    for last_name in ("Roe", "Roe", "Doe"):
+        fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name=last_name))
+        fleet.walk(DRIVERI)
+        fleet.settle()
+    standing = fleet.standing(DRIVERI)
+    assert (standing.sentence, standing.advice) == ("In step: linked to DriverID D1.", "")
 
 
 def test_a_delete_is_told_with_the_guards_figures(fleet: Fleet) -> None:

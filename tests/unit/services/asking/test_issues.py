@@ -16,7 +16,7 @@ def listed(fleet: Fleet, wanted: Wanted = ALL, limit: int = 100) -> list[Issue]:
     """Every issue that is asked for, read in pages of this size."""
     found: list[Issue] = []
     behind = None
-    while page := open_issues(fleet.decider, wanted, behind, limit):
+    while page := open_issues(fleet.decider, fleet.intake, wanted, behind, limit):
         found += page
         behind = Place.of(page[-1])
     return found

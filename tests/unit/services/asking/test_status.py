@@ -33,6 +33,8 @@ def test_an_account_in_step_is_counted(fleet: Fleet) -> None:
         outage="",
         stopped_since=None,
         is_catching_up=False,
+        swept_at=account.targets[0].swept_at,
+        sweep_due_at=account.targets[0].sweep_due_at,
         in_step=2,
         pending=0,
         parked={},

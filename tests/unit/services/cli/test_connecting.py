@@ -138,3 +138,13 @@ def test_no_command_takes_a_secret_as_an_argument() -> None:
     words = ("secret", "key", "token", "password")
     named = {each.name for each in parameters(typer.main.get_command(app)) if any(map(each.name.count, words))}
     assert named == {"app_token_file", "client_secret_file", "api_key_file", "refresh_token_file"}
+
+
+def test_credentials_are_removed_by_name_and_others_stay(data: Path) -> None:
+    connect("portal", "--username", "maria", told="hush-app\n")
+    connect("motive", told="hush-key\n")
+    result = run("accounts", "disconnect", "acme", "portal")
+    assert (result.exit_code, result.output) == (0, "acme is not connected to portal any more\n")
+    assert connected(data) == AccountCredentials(motive=KEY)
+    again = run("accounts", "disconnect", "acme", "portal")
+    assert (again.exit_code, str(again.exception)) == (1, "acme is not connected to portal")

@@ -63,17 +63,17 @@ class ControlStand:
         """Let the decider do what there is to do; how much there was."""
         return self._installation.decider_service.step()
 
-    def walked(self, account: AccountId, target: Target) -> None:
+    def walked(self, account: AccountId, target: Target, *, version: int = 1, request: int = 0) -> None:
         """Let the account's roster on this target have been read, and be empty."""
         completed = WalkCompleted(
             originator_id=walk_stream(account, target),
-            originator_version=1,
+            originator_version=version,
             at=NOW,
             account=account,
             target=str(target),
             terms=self._installation.accounts.show(account).terms[target],
             drivers=0,
-            request=0,
+            request=request,
         )
         self.stores[f"projector-{target}"].commit(Unit(events=[completed]))
 

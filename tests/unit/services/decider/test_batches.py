@@ -18,7 +18,7 @@ from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, WishRow
 from services.intake.handlers import StatedDriver, UnknownDriver
 from services.runtime.share import Share
-from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
+from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 FLEET = range(1, 7)
 OTHER = AccountId("other")
@@ -149,7 +149,7 @@ def test_the_same_batch_handled_twice_adds_nothing(fleet: SteppedServices) -> No
     for unit in units:
         unit.positions = [Position(name=stream.name, at=events[-1][0])]
     assert [store.commit(unit) for unit in units] == [True, False]
-    assert len(logged(store)) == len(Target)
+    assert len(fleet.decided()) == len(Target)
 
 
 def test_a_report_that_cannot_be_handled_stops_nobody(fleet: SteppedServices) -> None:

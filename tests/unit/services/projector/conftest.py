@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from domain.identity import AccountId
+from domain.identity import AccountId, Target
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
+from tests.unit.services.projector.rosters import shown
 
 SECOND = AccountId("beta")
 
@@ -17,3 +18,15 @@ def fleet(tmp_path: Path) -> Iterator[SteppedServices]:
     services.add(SECOND)
     yield services
     services.close()
+
+
+@pytest.fixture
+def walked(fleet: SteppedServices) -> SteppedServices:
+    """Both accounts have three drivers at each target, and everybody's roster was walked."""
+    for twin in fleet.twins.values():
+        for number in range(1, 4):
+            twin.drivers.put(shown(number))
+    for target in Target:
+        fleet.follow(target)
+        fleet.walk(target)
+    return fleet

@@ -1,7 +1,8 @@
 """A walk reports what differs from what was known, and that it is complete; a failed one nothing but that."""
 
-import asyncio
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,8 +10,9 @@ from domain.account import Mode
 from domain.driver_link import CreateDecided, RenameDecided
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
-from domain.report import TargetDriverSeen, WalkCompleted, WalkFailed
+from domain.report import BreakerOpened, TargetDriverSeen, WalkCompleted, WalkFailed
 from domain.roster import TargetDriver
+from services.projector.breaker import RUN
 from services.projector.read_models import RosterRow, WalkRow
 from services.projector.walking import Walk
 from tests.support.stepped_services import ACME, SteppedServices
@@ -143,6 +145,7 @@ def test_a_sighting_older_than_our_own_answer_says_nothing(fleet: SteppedService
     fleet.call(Target.DRIVERI)
     before = len(reported(fleet))
     walks.take_page(walk, read_before)
+    walks.take_gone(walk, [Key("D1000"), Key("D2000")])
     walks.complete(walk, {driver.key for driver in read_before})
     assert [type(event).__name__ for event in reported(fleet)[before:]] == ["WalkCompleted"]
     shown = fleet.projector_stores[Target.DRIVERI].select(RosterRow, {"key": ["D1", "D1000", "D2000"]}, order_by="key")
@@ -192,14 +195,6 @@ def test_a_walk_that_a_kill_cut_off_is_read_again_from_its_start(fleet: SteppedS
     again.close()
 
 
-def test_rosters_are_walked_side_by_side(fleet: SteppedServices) -> None:
-    fleet.set_mode(Target.MOTIVE, Mode.OFF)
-    fleet.follow(Target.DRIVERI)
-    app = fleet.projectors[Target.DRIVERI]
-    asyncio.run(app._walk_all(app._walks.due()))
-    assert sorted(event.account for event in reported(fleet) if isinstance(event, WalkCompleted)) == [ACME, SECOND]
-
-
 def test_a_page_that_names_a_driver_in_another_state_is_what_counts_last(
     fleet: SteppedServices, twin: TargetTwin
 ) -> None:
@@ -214,3 +209,99 @@ def test_a_page_that_names_a_driver_in_another_state_is_what_counts_last(
     walks.take_page(later, [replace(shown, active=False)])
     (row,) = fleet.projector_stores[Target.DRIVERI].select(RosterRow)
     assert (row.active, row.version) == (False, 2)
+
+
+def test_an_empty_list_is_not_believed_where_somebody_is_there(fleet: SteppedServices, twin: TargetTwin) -> None:
+    fleet.walk(Target.DRIVERI)
+    hide(twin, 250)
+    assert walk_again(fleet) == [("WalkFailed", "")]
+    assert known_there(fleet) == 250
+    twin.hidden = frozenset()
+    fleet.walk(Target.DRIVERI)
+    assert isinstance(reported(fleet)[-1], WalkCompleted)
+
+
+def test_a_list_that_lacks_more_than_a_third_is_not_believed(fleet: SteppedServices, twin: TargetTwin) -> None:
+    fleet.walk(Target.DRIVERI)
+    hide(twin, 84)
+    assert walk_again(fleet) == [("WalkFailed", "")]
+    failed = reported(fleet)[-1]
+    assert isinstance(failed, WalkFailed)
+    assert failed.reason == "down"
+    assert failed.detail == ("the list is not whole: 50 of 50 whom it lacks, and who were looked up, are there")
+    assert known_there(fleet) == 250
+
+
+def test_a_list_that_is_not_whole_leaves_the_breaker_closed(fleet: SteppedServices, twin: TargetTwin) -> None:
+    fleet.walk(Target.DRIVERI)
+    hide(twin, 250)
+    walk_again(fleet)
+    for _ in range(RUN + 1):
+        fleet.walk(Target.DRIVERI)
+    assert not [event for event in reported(fleet) if isinstance(event, BreakerOpened)]
+    assert len([event for event in reported(fleet) if isinstance(event, WalkFailed)]) == 1
+
+
+def test_many_who_are_really_gone_are_gone(fleet: SteppedServices, twin: TargetTwin) -> None:
+    fleet.walk(Target.DRIVERI)
+    for number in range(200):
+        twin.drivers.drop(Key(f"D{number}"))
+    assert Counter(name for name, _ in walk_again(fleet)) == {"TargetDriverGone": 200, "WalkCompleted": 1}
+    assert known_there(fleet) == 50
+
+
+def test_a_list_that_lacks_deleted_drivers_is_believed(fleet: SteppedServices, twin: TargetTwin) -> None:
+    for number in range(50, 250):
+        put(twin, number, active=False)
+    fleet.walk(Target.DRIVERI)
+    for number in range(50, 250):
+        twin.drivers.drop(Key(f"D{number}"))
+    twin.called.clear()
+    assert ("WalkCompleted", "") in walk_again(fleet)
+    assert twin.called == []
+
+
+def test_in_motive_nobody_who_is_there_is_gone_whatever_its_list_hides(fleet: SteppedServices) -> None:
+    motive = fleet.twins[ACME, Target.MOTIVE]
+    for number in range(60):
+        put(motive, number)
+    fleet.follow(Target.MOTIVE)
+    fleet.walk(Target.MOTIVE)
+    hide(motive, 40)
+    motive.drivers.drop(Key("D50"))
+    before = len(reported(fleet, Target.MOTIVE))
+    fleet.ask(lambda person, account: person.sweep(account, Target.MOTIVE))
+    fleet.follow(Target.MOTIVE)
+    fleet.walk(Target.MOTIVE)
+    found = [(type(event).__name__, getattr(event, "key", "")) for event in reported(fleet, Target.MOTIVE)[before:]]
+    assert found == [("TargetDriverGone", "D50"), ("WalkCompleted", "")]
+
+
+def test_a_walk_fails_when_nobody_can_be_looked_up(fleet: SteppedServices, twin: TargetTwin) -> None:
+    fleet.walk(Target.DRIVERI)
+    hide(twin, 250)
+    twin.blind = DOWN
+    assert walk_again(fleet) == [("WalkFailed", "")]
+    assert known_there(fleet) == 250
+
+
+def test_a_walk_that_finds_everything_in_step_does_not_read_everybody_known(
+    fleet: SteppedServices, twin: TargetTwin
+) -> None:
+    fleet.walk(Target.DRIVERI)
+    walks = fleet.projectors[Target.DRIVERI]._walks
+    walk = Walk(account=ACME, terms=99, request=0, began=fleet.now + timedelta(seconds=1))
+    last_event = walks.last_event()
+    assert walks.take_page(walk, twin.drivers.walk()) == 250
+    assert walks.is_nobody_lacking(walk, 250, last_event)
+    assert not walks.is_nobody_lacking(walk, 249, last_event)
+    assert not walks.is_nobody_lacking(walk, 250, last_event - 1)
+
+
+def hide(twin: TargetTwin, drivers: int) -> None:
+    """The list does not show so many, who are there."""
+    twin.hidden = frozenset(Key(f"D{number}") for number in range(drivers))
+
+
+def known_there(fleet: SteppedServices) -> int:
+    return fleet.projector_stores[Target.DRIVERI].count(RosterRow, {"is_there": True})[()]

@@ -1,10 +1,11 @@
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from domain.identity import AccountId, Target
+from domain.identity import AccountId, Key, Target
 from services.rebuilding import histories, rosters
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
@@ -18,6 +19,14 @@ def small_pages() -> Iterator[None]:
         patch.setattr(histories, "_PAGE", 3)
         patch.setattr(rosters, "_PAGE", 3)
         yield
+
+
+def edit_by_hand(services: SteppedServices) -> None:
+    """Somebody renames a driver on Driveri."""
+    drivers = services.twins[ACME, Target.DRIVERI].drivers
+    shown = drivers.shown(Key("D4"))
+    assert shown is not None
+    drivers.put(replace(shown, profile={**shown.profile, "last_name": "Roe"}))
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +45,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     services.state("p3", person(3, email="p4@fleet.test"))
     services.delete("p5", "p6", "p7", "p8")
     services.run()
+    for _ in range(2):
+        edit_by_hand(services)
+        services.ask(lambda jane, known: jane.sweep(known, Target.DRIVERI))
+        services.run()
     services.state("p9", person(9))
     services.state("p10", person(10))
     services.decide()

@@ -24,11 +24,19 @@ from tests.unit.services.rebuilding.rebuilt import checked, opened, put_in_place
 
 R = TypeVar("R", bound=Row)
 
+OF_PROJECTOR: tuple[type[Row], ...] = (
+    projector.Task,
+    projector.StartedCall,
+    projector.Probe,
+    projector.Reading,
+    projector.LookUp,
+    DeadLetter,
+)
 WORK: dict[str, tuple[type[Row], ...]] = {
     "intake": (SnapshotDriver, ShownDriver, ReadingRow, DeadLetter),
     "decider": (decider.Look, decider.CatchUp, decider.Retry, DeadLetter),
-    "projector-driveri": (projector.Task, projector.StartedCall, projector.Probe, DeadLetter),
-    "projector-motive": (projector.Task, projector.StartedCall, projector.Probe, DeadLetter),
+    "projector-driveri": OF_PROJECTOR,
+    "projector-motive": OF_PROJECTOR,
 }
 
 
@@ -84,6 +92,7 @@ def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
 def test_lost_read_models_come_back(folder: Path) -> None:
     before = tables(folder)
     assert before["decider", "outages"]
+    assert before["decider", "sweeps"]
     with opened(folder) as embedded:
         for part in parts(embedded):
             part.store.replace({model.row: () for model in part.models})

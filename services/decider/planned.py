@@ -1,0 +1,77 @@
+"""Sweeps that have to go by a plan: each is rehearsed first, and refused if it would be another one by now."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from domain.account import Account, Mode
+from domain.identity import Target
+from domain.storing import Store, Unit
+from services.accounts.read_models import accounts_of
+from services.decider import sweeps
+from services.decider.read_models import CatchUp
+from services.planning.rehearsal import Rehearsal, Scratch
+from services.runtime.clock import Clock
+
+
+class PlanChecks:
+    """Rehearses one sweep at a time, piece by piece, so that nobody else waits for it.
+
+    How far it has come is in memory only: whoever takes over begins anew, for nothing was decided yet. `in_hand` tells
+    the accounts of our share for which a sweep is in hand.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, in_hand: Callable[[], Sequence[str]], scratch: Scratch) -> None:
+        self._store = store
+        self._clock = clock
+        self._in_hand = in_hand
+        self._scratch = scratch
+        self._pieces: Iterator[int] = iter(())
+
+    def check_plans(self) -> int:
+        """Do the next piece of what there is to check; how much it was."""
+        for done in self._pieces:
+            return done
+        work = self._next()
+        self._pieces = self._check(work) if work else iter(())
+        return int(work is not None)
+
+    def _next(self) -> CatchUp | None:
+        """The next sweep with a plan; one that knows more of its account than we do has to wait."""
+        accounts = self._in_hand()
+        in_hand = self._store.select(CatchUp, {"account": accounts}, order_by="account") if accounts else []
+        known = accounts_of(self._store, (work.account for work in in_hand if work.plan))
+        return next((work for work in in_hand if work.plan and not _is_ahead(work, known.get(work.account))), None)
+
+    def _check(self, work: CatchUp) -> Iterator[int]:
+        account = accounts_of(self._store, [work.account])[work.account]
+        if _has_other_terms(work, account):
+            self._store.commit(sweeps.dropped(self._store, work, account, self._clock()))
+            return
+        with self._scratch() as scratch:
+            rehearsal = Rehearsal(scratch, account, Target(work.target), self._clock())
+            yield from rehearsal.copy(self._store)
+            yield from rehearsal.decide()
+            yield from map(len, rehearsal.steps())
+            would_be = rehearsal.part().digest
+        self._judge(work, would_be)
+
+    def _judge(self, work: CatchUp, would_be: str) -> None:
+        """Let the sweep begin if it would be what a person saw; one that began anew meanwhile is checked anew."""
+        place = {"account": work.account, "target": work.target}
+        if work not in self._store.select(CatchUp, place):
+            return
+        unit = Unit()
+        if would_be == work.plan:
+            unit.keep([replace(work, plan="")])
+        else:
+            unit = sweeps.refused(self._store, work, plan=work.plan, would_be=would_be, now=self._clock())
+        self._store.commit(unit)
+
+
+def _is_ahead(work: CatchUp, account: Account | None) -> bool:
+    return account is None or work.terms > account.terms.get(Target(work.target), 0)
+
+
+def _has_other_terms(work: CatchUp, account: Account) -> bool:
+    target = Target(work.target)
+    return account.mode(target) is Mode.OFF or work.terms != account.terms.get(target, 0)

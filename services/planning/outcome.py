@@ -1,0 +1,70 @@
+"""What came of a sweep that somebody requested."""
+
+from dataclasses import dataclass, field
+
+from domain.identity import AccountId, Target, sweep_stream
+from domain.storing import Store
+from domain.sweep import SweepCompleted, SweepEvent, SweepRefused
+from services.asking.answers import Answer
+from services.decider.read_models import CatchUp, SweepRow, WishRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A sweep that was requested; `plan` is what the last request has to go by, empty once that is void."""
+
+    account: AccountId
+    target: Target
+    request: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Answer):
+    """How far the sweep is: `state` is waiting, done, refused or void.
+
+    `done` of `total` drivers were looked at; `found` counts what a sweep that is done has found; `plan` is what
+    a refused one had to go by, and `would_be` what it would have been, empty where nobody knows.
+    """
+
+    state: str
+    doing: str = ""
+    done: int = 0
+    total: int = 0
+    found: dict[str, int] = field(default_factory=dict)
+    plan: str = ""
+    would_be: str = ""
+
+
+def outcome_of(decider: Store, wanted: Wanted) -> Outcome:
+    """How far the sweep of this request is, or what came of it. Raises `StoreFailed`."""
+    place = {"account": str(wanted.account), "target": str(wanted.target)}
+    last = decider.select(SweepRow, place)
+    if last and last[0].answered >= wanted.request:
+        return _ended(_fact(decider, wanted))
+    in_hand = decider.select(CatchUp, {**place, "request": wanted.request})
+    if in_hand:
+        return _going_on(decider, in_hand[0])
+    return Outcome(state="waiting", doing="reading the roster") if wanted.plan else Outcome(state="void")
+
+
+def _fact(decider: Store, wanted: Wanted) -> SweepEvent | None:
+    """The end of this sweep; None where one for a later request has come before it."""
+    stream = sweep_stream(wanted.account, wanted.target)
+    facts = decider.histories([stream]).get(stream, ())
+    return next((fact for fact in facts if isinstance(fact, SweepEvent) and fact.request == wanted.request), None)
+
+
+def _ended(fact: SweepEvent | None) -> Outcome:
+    match fact:
+        case SweepCompleted():
+            return Outcome(state="done", found=fact.found)
+        case SweepRefused():
+            return Outcome(state="refused", plan=fact.plan, would_be=fact.would_be)
+    return Outcome(state="void")
+
+
+def _going_on(decider: Store, work: CatchUp) -> Outcome:
+    total = sum(decider.count(WishRow, {"account": work.account}).values())
+    doing = "comparing with the plan" if work.plan else "deciding"
+    return Outcome(state="waiting", doing=doing, done=min(sum(work.found.values()), total), total=total)

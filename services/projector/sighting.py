@@ -1,0 +1,100 @@
+"""What was seen of target drivers as reports, as far as it differs from what was known."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
+
+from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
+from domain.report import TargetDriverGone, TargetDriverSeen
+from domain.roster import TargetDriver
+from domain.storing import Store, Unit
+from services.projector.known import shown_after, unseen, unwalked
+from services.projector.read_models import RosterRow, WalkRow
+from services.runtime.clock import Clock
+
+
+class WalkOrigin(TypedDict):
+    """The fields that every report of a walk starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    target: str
+
+
+class Sightings:
+    """Makes the reports. A sighting older than an answer of the target to us says nothing new."""
+
+    def __init__(self, store: Store, target: Target, clock: Clock) -> None:
+        self._store = store
+        self._target = target
+        self._clock = clock
+
+    def add_seen(self, unit: Unit, account: AccountId, drivers: Sequence[TargetDriver], *, since: datetime) -> int:
+        """Report those of these drivers who are otherwise than they were known; they were read since this moment.
+
+        Tells how many of them were known as they are.
+        """
+        known, began = self._known(account, [driver.key for driver in drivers]), since.isoformat()
+        as_known = 0
+        for driver in drivers:
+            row = known.get(driver.key) or unseen(account, driver.key)
+            if _is_shown(row, driver):
+                as_known += 1
+            elif row.at < began:
+                self._add_seen(unit, row, driver)
+        return as_known
+
+    def add_gone(self, unit: Unit, account: AccountId, keys: Iterable[Key], *, since: datetime) -> None:
+        """Report those of these drivers who were there as far as was known; they were missed since this moment."""
+        for row in self._known(account, [*keys]).values():
+            if is_there_before(row, since):
+                self._add_gone(unit, row)
+
+    def origin(self, last: WalkRow) -> WalkOrigin:
+        """The beginning of the next report of a roster's walks."""
+        account = AccountId(last.account)
+        return self._origin(account, walk_stream(account, self._target), last.version + 1)
+
+    def last_walk(self, account: AccountId) -> WalkRow:
+        """What was reported of an account's walks so far."""
+        rows = self._store.select(WalkRow, {"account": str(account)})
+        return rows[0] if rows else unwalked(account)
+
+    def _known(self, account: AccountId, keys: Sequence[Key]) -> Mapping[str, RosterRow]:
+        rows = self._store.select(RosterRow, {"account": str(account), "key": keys}) if keys else []
+        return {row.key: row for row in rows}
+
+    def _add_seen(self, unit: Unit, row: RosterRow, seen: TargetDriver) -> None:
+        fact = TargetDriverSeen(**self._of(row), key=row.key, active=seen.active, profile=dict(seen.profile))
+        unit.events.append(fact)
+        unit.keep([shown_after(row, fact)])
+
+    def _add_gone(self, unit: Unit, row: RosterRow) -> None:
+        fact = TargetDriverGone(**self._of(row), key=row.key)
+        unit.events.append(fact)
+        unit.keep([shown_after(row, fact)])
+
+    def _of(self, row: RosterRow) -> WalkOrigin:
+        account = AccountId(row.account)
+        return self._origin(account, target_driver_stream(account, self._target, Key(row.key)), row.version + 1)
+
+    def _origin(self, account: AccountId, history: UUID, version: int) -> WalkOrigin:
+        return {
+            "originator_id": history,
+            "originator_version": version,
+            "at": self._clock(),
+            "account": account,
+            "target": str(self._target),
+        }
+
+
+def is_there_before(row: RosterRow, moment: datetime) -> bool:
+    """Whether a driver was there as far as was known, and nothing newer than this moment tells of it."""
+    return row.is_there and row.at < moment.isoformat()
+
+
+def _is_shown(row: RosterRow, seen: TargetDriver) -> bool:
+    return row.is_there and row.active == seen.active and row.profile == seen.profile

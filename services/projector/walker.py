@@ -1,0 +1,136 @@
+"""Reads one roster, page by page, and decides whom to believe gone."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Protocol
+
+from domain.absence import is_doubtful, sample
+from domain.failures import Reason, TargetFailed, Unavailable
+from domain.identity import Key
+from domain.ports import TargetDrivers
+from domain.roster import TargetDriver
+from services.projector.read_models import RosterRow
+from services.projector.sighting import is_there_before
+from services.projector.walking import PAGE, Walk
+from services.runtime.clock import Clock
+from services.runtime.service import Service
+
+_TELL_AFTER: Final = timedelta(seconds=1)
+"""How often the progress of a walk is stored at most."""
+
+
+class ListNotWhole(TargetFailed):
+    """A target answered well, but its list lacks drivers who are there."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lacking:
+    """Whom the list does not show, each with whether the driver was active, and how many active ones were known."""
+
+    known: int = 0
+    drivers: dict[Key, bool] = field(default_factory=dict)
+
+    def count(self, rows: Sequence[RosterRow], walk: Walk, seen: Collection[Key]) -> None:
+        """Look at a page of those who were known before the walk."""
+        for row in rows:
+            if is_there_before(row, walk.began):
+                self.known += row.active
+                if row.key not in seen:
+                    self.drivers[Key(row.key)] = row.active
+
+
+class Notes(Protocol):
+    """Where a walk is noted down as it goes along, as in `Walks`."""
+
+    def last_event(self) -> int:
+        """How far everything is that was noted down before."""
+        ...
+
+    def take_page(self, walk: Walk, page: Sequence[TargetDriver]) -> int:
+        """These are shown; how many of them as they were known."""
+        ...
+
+    def is_nobody_lacking(self, walk: Walk, as_known: int, last_event: int) -> bool:
+        """Whether everybody who is known was shown, as far as that can be told at once."""
+        ...
+
+    def tell_progress(self, walk: Walk, drivers: int) -> None:
+        """So many drivers have been read so far."""
+        ...
+
+    def known(self, walk: Walk, after: str | None) -> Sequence[RosterRow]:
+        """A page of the drivers as they were last known, behind this key."""
+        ...
+
+    def take_gone(self, walk: Walk, keys: Sequence[Key]) -> None:
+        """These are there no more."""
+        ...
+
+    def complete(self, walk: Walk, seen: Collection[Key]) -> None:
+        """The whole roster was read."""
+        ...
+
+
+class Walker:
+    """Does what one walk takes, and has it noted down as it goes along."""
+
+    def __init__(self, service: Service, walks: Notes, clock: Clock) -> None:
+        self._service = service
+        self._walks = walks
+        self._clock = clock
+
+    async def walk(self, walk: Walk, drivers: TargetDrivers) -> None:
+        """Read the whole roster, and report it.
+
+        Raises `TargetFailed` when it cannot be read, `ListNotWhole` when it is not to be believed, and `StoreConflict`
+        when the account has gone to another process.
+        """
+        last_event = await self._service.call(self._walks.last_event)
+        seen, as_known = await self._read(walk, drivers)
+        is_in_step = as_known == len(seen) and await self._service.call(
+            self._walks.is_nobody_lacking, walk, as_known, last_event
+        )
+        gone = [] if is_in_step else await self._gone(walk, drivers, seen)
+        for start in range(0, len(gone), PAGE):
+            await self._service.call(self._walks.take_gone, walk, gone[start : start + PAGE])
+        await self._service.call(self._walks.complete, walk, seen)
+
+    async def _read(self, walk: Walk, drivers: TargetDrivers) -> tuple[Collection[Key], int]:
+        """Report what every page shows; whom they showed, and how many of them as they were known."""
+        seen: set[Key] = set()
+        told, as_known = self._clock(), 0
+        async for page in drivers.walk():
+            seen.update(driver.key for driver in page)
+            as_known += await self._service.call(self._walks.take_page, walk, page)
+            if (now := self._clock()) - told >= _TELL_AFTER:
+                told = now
+                await self._service.call(self._walks.tell_progress, walk, len(seen))
+        return seen, as_known
+
+    async def _gone(self, walk: Walk, drivers: TargetDrivers, seen: Collection[Key]) -> Sequence[Key]:
+        """Those who are really not there; where they are many, some are looked up before that is believed."""
+        lacking = _Lacking()
+        async for rows in self._known(walk):
+            lacking.count(rows, walk, seen)
+        gone = await drivers.gone([*lacking.drivers]) if lacking.drivers else []
+        active = [key for key in gone if lacking.drivers[key]]
+        if is_doubtful(shown=len(seen), known=lacking.known, lacking=len(active)):
+            await _confirm(active, drivers, seen)
+        return gone
+
+    async def _known(self, walk: Walk) -> AsyncIterator[Sequence[RosterRow]]:
+        after: str | None = None
+        while rows := await self._service.call(self._walks.known, walk, after):
+            yield rows
+            after = rows[-1].key
+
+
+async def _confirm(lacking: Sequence[Key], drivers: TargetDrivers, seen: Collection[Key]) -> None:
+    """Look some of them up. Raises `ListNotWhole` when anybody is there."""
+    looked_up = sample(lacking)
+    found = [await drivers.find(key, {}) for key in looked_up]
+    there = sum(driver is not None and driver.key not in seen for driver in found)
+    if there:
+        detail = f"the list is not whole: {there} of {len(looked_up)} whom it lacks, and who were looked up, are there"
+        raise ListNotWhole(Unavailable(reason=Reason.DOWN, detail=detail))

@@ -1,0 +1,184 @@
+"""`driverlink plan`, `driverlink apply` and `driverlink sync on`, as a person and as a script see them."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from domain.account import SweepRequested, SyncTurnedOn
+from domain.identity import AccountId, Key, Target
+from domain.roster import TargetDriver
+from services.cli import applying
+from services.projector.app import ProjectorApp
+from tests.support.target_twin import TargetTwin
+from tests.unit.services.cli.conftest import Driverlink
+from tests.unit.services.control.control_stand import ControlStand
+
+Twins = dict[Target, TargetTwin]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder that nobody owns; its name is short enough for a local socket."""
+    with TemporaryDirectory(prefix="dl-") as parent:
+        yield Path(parent)
+
+
+@pytest.fixture
+def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
+    """The targets, as every account reaches them."""
+    twins = {target: TargetTwin(target) for target in Target}
+
+    async def reach(app: ProjectorApp, _: AccountId) -> TargetTwin:
+        return twins[app._target]
+
+    monkeypatch.setattr(ProjectorApp, "reach", reach)
+    return twins
+
+
+@pytest.fixture
+def fleet(driverlink: Driverlink, twins: Twins) -> Twins:
+    """Thirty drivers whom no target knows, sync off, Motive's mode off; maria is the Master User."""
+    driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
+    for number in range(30):
+        names = ("--set", "first_name=Jane", "--set", "last_name=Doe")
+        driverlink(
+            "change", "create", "acme", "--driver", f"{number:02}", *names, "--set", f"driveri_driver_id=D{number}"
+        )
+    return twins
+
+
+def digest(driverlink: Driverlink) -> str:
+    return str(driverlink("plan", "acme", "--json").document["digest"])
+
+
+def stored(folder: Path) -> list[object]:
+    """What people asked for."""
+    stand = ControlStand(folder)
+    events = [record.event for record in stand.stores["accounts"].log.read(0, 100)]
+    stand.close()
+    return [event for event in events if isinstance(event, SweepRequested | SyncTurnedOn)]
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, *, answer: bool) -> None:
+    """Somebody sits there, and answers so."""
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(applying, "is_confirmed", lambda _: answer)
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: Driverlink) -> None:
+    ended = driverlink("plan", "acme")
+    lines = ended.out.splitlines()
+    assert (lines[0].strip(), ended.status, ended.err) == ("driveri: create", 0, "")
+    assert re.split(r"\s{2,}", lines[2].strip()) == [
+        "00",
+        "D0",
+        "first_name, last_name",
+        "nobody on the target is this driver",
+    ]
+    assert lines[-3:] == [
+        "driveri: 30 create",
+        "motive: left out, its mode is off",
+        f"plan {digest(driverlink)}",
+    ]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_script_gets_a_plan_as_one_document(driverlink: Driverlink) -> None:
+    document = driverlink("plan", "acme", "--json").document
+    assert (len(document["steps"]), document["counts"]) == (30, {"driveri": {"create": 30}})
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_plan_of_one_driver_is_for_looking_only(driverlink: Driverlink) -> None:
+    ended = driverlink("plan", "acme", "--driver", "D7")
+    assert ended.out.splitlines()[-1] == "a plan of one driver cannot be applied"
+    assert ended.out.count("nobody on the target") == 1
+
+
+def test_a_fleet_in_step_has_nothing_to_do(driverlink: Driverlink, twins: Twins) -> None:
+    assert twins
+    driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
+    assert driverlink("plan", "acme").out.startswith("driveri: nothing to do\n")
+
+
+def test_a_roster_that_cannot_be_read_is_one_line(driverlink: Driverlink) -> None:
+    driverlink("accounts", "add", "acme", "--master-user", "maria")
+    ended = driverlink("plan", "acme")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err.startswith("driverlink: the roster of acme on driveri cannot be read: no credentials for driveri")
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_plan_is_applied_by_its_hash(driverlink: Driverlink, folder: Path) -> None:
+    ended = driverlink("apply", "acme", "--plan", digest(driverlink), "--as", "maria")
+    assert (ended.status, ended.out) == (0, "requested by this plan: acme on driveri\n")
+    assert "once `driverlink up` does" in ended.err
+    requested, turned_on = stored(folder)
+    assert isinstance(requested, SweepRequested)
+    assert isinstance(turned_on, SyncTurnedOn)
+
+
+def test_a_plan_that_is_another_by_now_is_refused_in_one_line(
+    driverlink: Driverlink, folder: Path, fleet: Twins
+) -> None:
+    seen = digest(driverlink)
+    fleet[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D1"), active=True, profile={}))
+    ended = driverlink("apply", "acme", "--plan", seen, "--as", "maria")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == (
+        f"driverlink: the plan of acme is {digest(driverlink)} by now, not {seen}, so nothing was done; "
+        "look at it again: `driverlink plan acme`\n"
+    )
+    assert stored(folder) == []
+
+
+@pytest.mark.usefixtures("fleet")
+def test_sync_on_shows_the_plan_and_goes_by_it_after_a_yes(
+    driverlink: Driverlink, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_terminal(monkeypatch, answer=True)
+    ended = driverlink("sync", "on", "acme", "--as", "maria")
+    assert ended.status == 0, ended.err
+    assert ended.out.count("nobody on the target is this driver") == 20
+    assert "and 10 more: driverlink plan acme" in ended.err
+    assert "driveri: 30 create" in ended.out
+    requested, _ = stored(folder)
+    assert isinstance(requested, SweepRequested)
+    assert requested.plan
+
+
+@pytest.mark.usefixtures("fleet")
+def test_sync_stays_off_after_a_no(driverlink: Driverlink, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_terminal(monkeypatch, answer=False)
+    ended = driverlink("sync", "on", "acme", "--as", "maria")
+    assert (ended.status, ended.err.splitlines()[-1]) == (1, "Sync Drivers stays off")
+    assert stored(folder) == []
+
+
+@pytest.mark.usefixtures("fleet")
+def test_sync_on_in_a_script_needs_a_yes(driverlink: Driverlink, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    ended = driverlink("sync", "on", "acme", "--as", "maria")
+    assert (ended.status, ended.err) == (
+        2,
+        "driverlink: nobody can be asked here: look at `driverlink plan acme`, then say --yes\n",
+    )
+    assert stored(folder) == []
+    assert driverlink("sync", "on", "acme", "--as", "maria", "--yes").status == 0
+    (turned_on,) = stored(folder)
+    assert isinstance(turned_on, SyncTurnedOn)
+
+
+@pytest.mark.usefixtures("fleet")
+def test_whoever_may_not_turn_sync_on_is_told_before_the_plan_is_made(
+    driverlink: Driverlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_terminal(monkeypatch, answer=True)
+    ended = driverlink("sync", "on", "acme", "--as", "eve")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("driverlink: eve is neither the Master User nor the account manager of acme")

@@ -1,0 +1,216 @@
+"""Plans as commands ask for them, and people who want one done."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from domain.account import Mode, SweepRequested, SyncTurnedOn
+from domain.failures import Reason, TargetFailed, Unavailable
+from domain.identity import AccountId, Key, Target
+from domain.roster import TargetDriver
+from services.projector.app import ProjectorApp
+from tests.support.target_twin import TargetTwin
+from tests.unit.services.control.control_stand import ControlStand, Json
+
+pytestmark = pytest.mark.anyio
+
+Twins = dict[Target, TargetTwin]
+
+
+@pytest.fixture
+def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
+    """The targets, as every account reaches them."""
+    twins = {target: TargetTwin(target) for target in Target}
+
+    async def reach(app: ProjectorApp, _: AccountId) -> TargetTwin:
+        return twins[app._target]
+
+    monkeypatch.setattr(ProjectorApp, "reach", reach)
+    return twins
+
+
+@pytest.fixture
+def stand(tmp_path: Path, twins: Twins) -> Iterator[ControlStand]:
+    assert twins
+    stand = ControlStand(tmp_path)
+    yield stand
+    stand.close()
+
+
+async def add(stand: ControlStand) -> None:
+    """Drivers 1, of whom Driveri knows nothing, and 2, whom it has; sync is off, jane the Master User."""
+    people = {"master_user": "jane", "account_manager": "bob"}
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
+    for driver in ("1", "2"):
+        profile = {"first_name": "Jane", "last_name": "Doe", "driveri_driver_id": f"D{driver}"}
+        await stand.post("/accounts/acme/changes", {"action": "create", "driver": driver, "profile": profile})
+
+
+def told(answer: httpx.Response) -> list[Json]:
+    """The lines of a long answer, without how far it is."""
+    assert answer.status_code == 200, answer.text
+    lines = [json.loads(text) for text in answer.text.splitlines()]
+    return [line for line in lines if "progress" not in line]
+
+
+async def plan(stand: ControlStand, **query: str) -> tuple[list[Json], Json]:
+    """The steps of a plan, and its end."""
+    *pages, last = told(await stand.get("/accounts/acme/plan", **query))
+    return [step for page in pages for step in page["steps"]], last["plan"]
+
+
+def asked(stand: ControlStand) -> list[object]:
+    """What was stored of sweeps and sync."""
+    events = [record.event for record in stand.stores["accounts"].log.read(0, 100)]
+    return [each for each in events if isinstance(each, SweepRequested | SyncTurnedOn)]
+
+
+async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand: ControlStand, twins: Twins) -> None:
+    await add(stand)
+    shown = TargetDriver(key=Key("D2"), active=True, profile={"first_name": "Eve", "last_name": "Doe"})
+    twins[Target.DRIVERI].drivers.put(shown)
+    steps, end = await plan(stand, target="driveri")
+    assert [(step["action"], step["driver"], step["wished_key"], step["reason"]) for step in steps] == [
+        ("create", "1", "D1", "nobody on the target is this driver"),
+        ("link", "2", "D2", "is on the target already, and nobody's"),
+    ]
+    assert steps[1]["fields"] == ["first_name"]
+    assert end["counts"] == {"driveri": {"create": 1, "link": 1}}
+    assert (end["sync"], end["modes"], end["left_out"], len(end["digest"])) == ("off", {"driveri": "full"}, [], 16)
+    assert "Jane" not in json.dumps([steps, end])
+
+
+async def test_a_plan_is_the_same_until_something_changes(stand: ControlStand, twins: Twins) -> None:
+    await add(stand)
+    first, again = await plan(stand), await plan(stand)
+    assert first == again
+    twins[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D2"), active=True, profile={}))
+    assert (await plan(stand))[1]["digest"] != first[1]["digest"]
+
+
+async def test_a_plan_of_one_driver_has_no_hash(stand: ControlStand) -> None:
+    await add(stand)
+    steps, end = await plan(stand, driver="d2")
+    assert [(step["target"], step["driver"]) for step in steps] == [("driveri", "2"), ("motive", "2")]
+    assert (end["driver"], end["digest"]) == ("2", "")
+
+
+async def test_a_target_whose_mode_is_off_is_left_out(stand: ControlStand) -> None:
+    await add(stand)
+    await stand.set_mode("acme", Target.MOTIVE, Mode.OFF)
+    _, end = await plan(stand)
+    assert (list(end["counts"]), end["left_out"]) == (["driveri"], ["motive"])
+
+
+async def test_a_roster_that_cannot_be_read_is_told_in_the_answer(stand: ControlStand, twins: Twins) -> None:
+    await add(stand)
+    twins[Target.MOTIVE].breaks_off = (0, Unavailable(reason=Reason.DOWN, detail="it answers 503"))
+    assert told(await stand.get("/accounts/acme/plan", target="motive")) == [
+        {"error": "the roster of acme on motive cannot be read: it answers 503"}
+    ]
+
+
+async def test_an_account_that_cannot_be_reached_is_told_in_the_answer(
+    stand: ControlStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reach(_: ProjectorApp, account: AccountId) -> TargetTwin:
+        raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=f"{account} is not connected"))
+
+    await add(stand)
+    monkeypatch.setattr(ProjectorApp, "reach", reach)
+    (line,) = told(await stand.get("/accounts/acme/plan"))
+    assert line == {"error": "the roster of acme on driveri cannot be read: acme is not connected"}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "error"),
+    [
+        ({"target": "mars"}, 400, "there is no target 'mars'; there are: driveri, motive"),
+        ({"driver": "9"}, 404, "there is no driver 9 in account acme"),
+        ({"by": "bob"}, 403, "only the Master User of acme can turn Sync Drivers on or off"),
+        ({"by": "eve"}, 403, "eve is neither the Master User nor the account manager of acme"),
+    ],
+)
+async def test_what_cannot_be_planned_is_refused(
+    stand: ControlStand, query: dict[str, str], status: int, error: str
+) -> None:
+    await add(stand)
+    answer = await stand.get("/accounts/acme/plan", **query)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+
+async def test_a_plan_with_every_mode_off_is_refused(stand: ControlStand) -> None:
+    await add(stand)
+    for target in Target:
+        await stand.set_mode("acme", target, Mode.OFF)
+    answer = await stand.get("/accounts/acme/plan")
+    assert (answer.status_code, answer.json()["error"]) == (
+        409,
+        "the mode of acme for driveri and motive is off, so there is nothing to plan; "
+        "see `driverlink accounts mode --help`",
+    )
+
+
+async def test_applying_an_opt_in_requests_each_sweep_by_its_part_and_turns_sync_on(stand: ControlStand) -> None:
+    await add(stand)
+    _, end = await plan(stand)
+    (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": end["digest"]}))
+    driveri, motive, turned_on = asked(stand)
+    assert isinstance(driveri, SweepRequested)
+    assert isinstance(motive, SweepRequested)
+    assert isinstance(turned_on, SyncTurnedOn)
+    assert (driveri.target, motive.target, turned_on.by) == ("driveri", "motive", "jane")
+    assert len({driveri.plan, motive.plan, end["digest"]}) == 3
+    assert line["requested"] == {"driveri": driveri.originator_version, "motive": motive.originator_version}
+
+
+async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: ControlStand, twins: Twins) -> None:
+    await add(stand)
+    _, seen = await plan(stand, target="driveri")
+    twins[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D1"), active=True, profile={}))
+    body = {"by": "jane", "plan": seen["digest"], "target": "driveri"}
+    (line,) = told(await stand.post("/accounts/acme/plan", body))
+    _, now = await plan(stand, target="driveri")
+    assert line == {
+        "error": f"the plan of acme is {now['digest']} by now, not {seen['digest']}, so nothing was done; "
+        "look at it again: `driverlink plan acme`"
+    }
+    assert asked(stand) == []
+
+
+async def test_the_hash_of_one_target_is_none_of_all(stand: ControlStand) -> None:
+    await add(stand)
+    _, of_one = await plan(stand, target="driveri")
+    (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": of_one["digest"]}))
+    assert "error" in line
+    assert asked(stand) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"by": "bob", "plan": "0" * 16}, 403),
+        ({"by": "eve", "plan": "0" * 16}, 403),
+        ({"by": "jane", "plan": "abc"}, 400),
+        ({"by": "jane", "plan": "0" * 16, "driver": "1"}, 400),
+    ],
+)
+async def test_what_cannot_be_applied_is_refused_before_anything_is_read(
+    stand: ControlStand, twins: Twins, body: Json, status: int
+) -> None:
+    await add(stand)
+    assert (await stand.post("/accounts/acme/plan", body)).status_code == status
+    assert [twin.walks for twin in twins.values()] == [0, 0]
+
+
+async def test_what_came_of_a_request_can_be_asked(stand: ControlStand) -> None:
+    await add(stand)
+    _, end = await plan(stand)
+    (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": end["digest"]}))
+    request = str(line["requested"]["motive"])
+    answer = await stand.get("/accounts/acme/plan/outcome", target="motive", request=request)
+    assert (answer.json()["state"], answer.json()["doing"]) == ("waiting", "reading the roster")
+    assert (await stand.get("/accounts/acme/plan/outcome", target="motive")).status_code == 400

@@ -1,0 +1,95 @@
+"""Plans of the stepped services, and everything that is stored in them."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from domain.account import Account
+from domain.driver_link import LinkEvent
+from domain.identity import Target
+from domain.plan import Part, Step, step_after
+from domain.storing import Store, Stored
+from services.accounts.read_models import AccountRow
+from services.decider import wiring as decider
+from services.intake.read_models import KnownDriver
+from services.planning.planner import Planner, Progress, outlook, planned_targets
+from services.projector import wiring as projector
+from services.runtime.service import Bell, Service
+from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What a rehearsal told of one target."""
+
+    part: Part
+    steps: list[Step]
+    progress: list[Progress]
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Of each driver what would be done."""
+        return {step.driver: str(step.action) for step in self.steps}
+
+
+@contextmanager
+def services() -> Iterator[SteppedServices]:
+    """Services on stores in a folder of their own, with an empty twin of each target for the account acme."""
+    with TemporaryDirectory() as folder:
+        stepped = SteppedServices(Path(folder), both_targets())
+        yield stepped
+        stepped.close()
+
+
+def account_of(stepped: SteppedServices) -> Account:
+    """The account acme, as its own service knows it."""
+    return stepped.accounts.show(ACME)
+
+
+def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehearsed:
+    """What a sweep, or an opt-in, would do on this target now."""
+    account = account_of(stepped)
+    assert target in planned_targets(account, target)
+    return asyncio.run(_rehearsed(stepped, outlook(account, stepped.now), target))
+
+
+async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
+    intake = Service("intake", store=stepped.intake_store, clock=stepped.clock, bell=Bell())
+    planner = Planner(
+        decider=stepped.decider,
+        intake=intake,
+        projectors=stepped.projectors,
+        scratch=decider.open_rehearsal,
+        clock=stepped.clock,
+    )
+    told = [each async for each in planner.rehearse(account, target)]
+    steps = [step for each in told if not isinstance(each, Part | Progress) for step in each]
+    (part,) = (each for each in told if isinstance(each, Part))
+    return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, Progress)])
+
+
+def decided_behind(store: Store, position: int, target: Target) -> list[Step]:
+    """What was really decided behind this position of the decider's log, as steps, by driver."""
+    steps: dict[str, Step | None] = {}
+    for record in store.log.read(position, 1_000_000):
+        if isinstance(record.event, LinkEvent) and record.event.target == target:
+            steps[record.event.driver] = step_after(steps.get(record.event.driver), record.event)
+    return sorted(filter(None, steps.values()), key=lambda step: step.driver)
+
+
+def everything(stepped: SteppedServices) -> dict[str, list[object]]:
+    """All that every store holds: logs and tables."""
+    rows = {
+        "accounts": (stepped.accounts_store, (AccountRow,)),
+        "intake": (stepped.intake_store, (KnownDriver,)),
+        "decider": (stepped.decider_store, decider.ROWS),
+        **{str(target): (store, projector.ROWS) for target, store in stepped.projector_stores.items()},
+    }
+    return {name: [*logged(store), *_stored(store, kinds)] for name, (store, kinds) in rows.items()}
+
+
+def _stored(store: Store, kinds: tuple[type, ...]) -> list[Stored]:
+    return [values for kind in kinds for values in store.scan(kind)]

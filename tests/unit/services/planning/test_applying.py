@@ -1,0 +1,160 @@
+"""A sweep that was requested with a plan does exactly that, or nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from domain.account import Mode
+from domain.driver_link import LinkEvent
+from domain.identity import Key, Target, sweep_stream
+from domain.roster import TargetDriver
+from domain.sweep import SweepCompleted, SweepRefused
+from services.planning.outcome import Outcome, Wanted, outcome_of
+from tests.support.stepped_services import ACME, SteppedServices, logged, person
+from tests.unit.services.planning.planning_stand import account_of, decided_behind, planned, services
+
+
+@pytest.fixture
+def stepped() -> Iterator[SteppedServices]:
+    """Three drivers who are linked on both targets; somebody has edited one of them in Driveri by hand."""
+    with services() as stepped:
+        stepped.add()
+        for number in range(3):
+            stepped.state(str(number), person(number))
+        stepped.run()
+        edit(stepped, 0)
+        yield stepped
+
+
+def edit(stepped: SteppedServices, number: int, **changed: str) -> None:
+    profile = person(number, ref_id="", driveri_driver_id="", **({"first_name": "Eve"} | changed))
+    stepped.twins[ACME, Target.DRIVERI].drivers.put(TargetDriver(key=Key(f"D{number}"), active=True, profile=profile))
+
+
+def go_by(stepped: SteppedServices, digest: str) -> int:
+    """Jane has this plan done; the version of the request."""
+    stepped.ask(lambda jane, known: jane.go_by(known, {Target.DRIVERI: digest}))
+    return account_of(stepped).sweeps[Target.DRIVERI]
+
+
+def sweep(stepped: SteppedServices) -> int:
+    """The sweep that was requested takes place, and nobody calls the target yet; behind which position it decided."""
+    stepped.decide()
+    begin = stepped.decider_store.log.end()
+    stepped.follow(Target.DRIVERI)
+    stepped.walk(Target.DRIVERI)
+    stepped.decide()
+    return begin
+
+
+def ends(stepped: SteppedServices) -> list[SweepCompleted | SweepRefused]:
+    facts = stepped.decider_store.histories([sweep_stream(ACME, Target.DRIVERI)]).values()
+    return [fact for history in facts for fact in history if isinstance(fact, SweepCompleted | SweepRefused)]
+
+
+def outcome(stepped: SteppedServices, request: int) -> Outcome:
+    plan = account_of(stepped).plans.get(Target.DRIVERI, "")
+    wanted = Wanted(account=ACME, target=Target.DRIVERI, request=request, plan=plan)
+    return outcome_of(stepped.decider_store, wanted)
+
+
+def test_a_sweep_by_its_plan_does_exactly_that(stepped: SteppedServices) -> None:
+    plan = planned(stepped)
+    request = go_by(stepped, plan.part.digest)
+    begin = sweep(stepped)
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
+    assert plan.told == {"0": "update"}
+    last = ends(stepped)[-1]
+    assert isinstance(last, SweepCompleted)
+    assert (last.request, outcome(stepped, request)) == (request, Outcome(state="done", found=last.found))
+
+
+def edit_another(stepped: SteppedServices) -> None:
+    edit(stepped, 1)
+
+
+def edit_the_same_again(stepped: SteppedServices) -> None:
+    edit(stepped, 0, first_name="Eva")
+
+
+def remove_one(stepped: SteppedServices) -> None:
+    stepped.twins[ACME, Target.DRIVERI].drivers.drop(Key("D2"))
+
+
+def change_in_the_portal(stepped: SteppedServices) -> None:
+    stepped.state("0", person(0, last_name="Doe"))
+
+
+@pytest.mark.parametrize("changing", [edit_another, edit_the_same_again, remove_one, change_in_the_portal])
+def test_a_sweep_is_refused_once_its_plan_would_be_another(stepped: SteppedServices, changing: object) -> None:
+    assert callable(changing)
+    plan = planned(stepped)
+    request = go_by(stepped, plan.part.digest)
+    changing(stepped)
+    begin = sweep(stepped)
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
+    last = ends(stepped)[-1]
+    assert isinstance(last, SweepRefused)
+    assert (last.request, last.plan) == (request, plan.part.digest)
+    assert last.would_be == planned(stepped).part.digest
+    expected = Outcome(state="refused", plan=last.plan, would_be=last.would_be)
+    assert outcome(stepped, request) == expected
+
+
+def test_the_plan_of_what_a_refused_sweep_left_can_be_gone_by(stepped: SteppedServices) -> None:
+    go_by(stepped, "0" * 16)
+    sweep(stepped)
+    plan = planned(stepped)
+    request = go_by(stepped, plan.part.digest)
+    begin = sweep(stepped)
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
+    assert outcome(stepped, request).state == "done"
+
+
+def test_an_opt_in_goes_by_its_plan(stepped: SteppedServices) -> None:
+    stepped.turn_off()
+    stepped.state("9", person(9))
+    stepped.decide()
+    plan = planned(stepped)
+    assert plan.told == {"0": "update", "9": "create"}
+    go_by(stepped, plan.part.digest)
+    begin = sweep(stepped)
+    steps = sorted(plan.steps, key=lambda step: step.driver)
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == steps
+
+
+def test_an_opt_in_that_would_be_another_one_decides_nothing(stepped: SteppedServices) -> None:
+    stepped.turn_off()
+    stepped.decide()
+    plan = planned(stepped)
+    go_by(stepped, plan.part.digest)
+    edit(stepped, 2)
+    begin = sweep(stepped)
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
+    assert isinstance(ends(stepped)[-1], SweepRefused)
+
+
+def test_whoever_hears_that_sync_is_on_has_heard_of_the_plan(stepped: SteppedServices) -> None:
+    stepped.turn_off()
+    go_by(stepped, "0" * 16)
+    names = [type(event).__name__ for event in logged(stepped.accounts_store)]
+    assert names[-2:] == ["SweepRequested", "SyncTurnedOn"]
+
+
+def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> None:
+    request = go_by(stepped, planned(stepped).part.digest)
+    assert outcome(stepped, request) == Outcome(state="waiting", doing="reading the roster")
+    stepped.set_mode(Target.DRIVERI, Mode.UPSERT)
+    assert outcome(stepped, request) == Outcome(state="void")
+
+
+def test_other_sweeps_go_on_while_a_plan_is_compared(stepped: SteppedServices) -> None:
+    go_by(stepped, planned(stepped).part.digest)
+    stepped.decide()
+    stepped.follow(Target.DRIVERI)
+    stepped.walk(Target.DRIVERI)
+    stepped.state("7", person(7))
+    begin = stepped.decider_store.log.end()
+    stepped.decider.step()
+    decided = [event for event in logged(stepped.decider_store)[begin:] if isinstance(event, LinkEvent)]
+    assert {event.driver for event in decided} == {"7"}
