@@ -13,6 +13,9 @@ from domain.failures import TargetFailed
 LONGEST_MARGIN: Final = 300.0
 """A token is renewed after nine tenths of the time it had left when we got it, but at most so many seconds early."""
 
+MOST_TOKENS: Final = 3
+"""With how many tokens a call is tried: the second may have been renewed for, and taken away from, others by then."""
+
 RENEW_AGAIN: Final = 30.0
 """Seconds until the next attempt to renew a token that still lasts."""
 
@@ -48,13 +51,14 @@ class Tokens(Protocol):
 
 
 async def send_with(tokens: Tokens, sender: Sender, call: Call) -> httpx.Response:
-    """The answer to a call with the current token, or with another one if that is refused. Raises `TargetFailed`."""
-    token = await tokens.current()
-    reply = await sender.send(call, token.headers())
-    if reply.status_code != httpx.codes.UNAUTHORIZED:
-        return reply
-    tokens.refuse(token)
-    return await sender.send(call, (await tokens.current()).headers())
+    """The answer to a call with the current token, or with the next ones if that is refused. Raises `TargetFailed`."""
+    for _ in range(MOST_TOKENS):
+        token = await tokens.current()
+        reply = await sender.send(call, token.headers())
+        if reply.status_code != httpx.codes.UNAUTHORIZED:
+            break
+        tokens.refuse(token)
+    return reply
 
 
 class SharedToken:
@@ -79,9 +83,9 @@ class SharedToken:
         return await asyncio.shield(self._renewal)
 
     def refuse(self, token: Token) -> None:
-        """The target does not take this token any more."""
-        self.refused = token.secret
-        if self.present == token:
+        """The target does not take this token any more; of one that was renewed meanwhile, that is known."""
+        if self.present is not None and self.present.secret == token.secret:
+            self.refused = token.secret
             self.present = None
 
     def lasts(self) -> bool:

@@ -18,8 +18,8 @@ down              PASSING  nothing was sent, or nothing can have come   the ladd
                            of it: no connection, a read that failed
 no_answer         UNKNOWN  a write that was sent, and has no answer     looked up at once, then the ladder; a run of
                            of any sense: silence, 5xx, another form     them opens the breaker
-not_effective     UNKNOWN  answered well, but the target does not       looked up at once, then the ladder
-                           show it; a create in test mode
+not_effective     UNKNOWN  answered well, but the target does not       looked up once, then the ladder; a run of
+                           show it; a create in test mode               them opens the breaker
 """
 
 import re
@@ -82,8 +82,11 @@ CLASSES: Final[Mapping[Reason, FailureClass]] = MappingProxyType(
 )
 """The table above, as far as code needs it."""
 
-SILENT: Final = frozenset({Reason.DOWN, Reason.NO_ANSWER})
-"""Reasons that leave open whether the target works at all: a run of them opens the breaker."""
+FRUITLESS: Final = frozenset({Reason.DOWN, Reason.NO_ANSWER, Reason.NOT_EFFECTIVE})
+"""Reasons that leave open whether the target works for anybody: a run of them opens the breaker."""
+
+OF_CREDENTIALS: Final = frozenset({Reason.CREDENTIALS, Reason.NOT_CONFIGURED, Reason.NOT_EFFECTIVE})
+"""Reasons that other credentials can put an end to; those of a test company take no effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

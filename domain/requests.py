@@ -134,7 +134,13 @@ class Request:
         """Sweep these targets, each by the plan of this hash; where sync is off, turn it on for that.
 
         The requests come first: whoever hears that sync is on knows by then what each first sweep has to go by.
+        Turning it on sweeps every target whose mode is not off, so then none of them may lack a plan.
         """
+        if not account.is_on and (unplanned := [each for each in _in_use(account) if each not in plans]):
+            raise NotPermitted(
+                f"turning Sync Drivers on for {account.account} sweeps {' and '.join(unplanned)} too, which is no part "
+                "of this plan: make one of all targets, or set that mode to off first (`driverlink accounts mode`)"
+            )
         facts: tuple[AccountEvent, ...] = ()
         asked = replace(account, is_on=True)
         for target, plan in plans.items():
@@ -163,3 +169,8 @@ class Request:
             "by": self.by,
             "role": role,
         }
+
+
+def _in_use(account: Account) -> list[Target]:
+    """The targets with which something is synchronised while sync is on."""
+    return [target for target in Target if account.modes.get(target, Mode.OFF) is not Mode.OFF]

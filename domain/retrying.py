@@ -41,20 +41,21 @@ class Park:
     detail: str
 
 
-def after_failure(failure: CallFailure, tries: int, link: UUID) -> Retry | Park:
+def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: bool = False) -> Retry | Park:
     """What follows when a link's call fails that has failed so many times before.
 
-    Where the whole account cannot get through, its breaker says when to go on.
+    Where the whole account cannot get through, its breaker says when to go on; `is_alone` says that it does get
+    through, and access is refused to this link's call only.
     """
     failure_class = CLASSES[failure.reason]
     match failure_class:
         case FailureClass.FINAL:
             return Park(detail=failure.detail)
-        case FailureClass.ACCESS:
+        case FailureClass.ACCESS if not is_alone:
             return Retry(after=0.0, tries=max(tries, 1))
         case FailureClass.PACED:
             return Retry(after=max(_LEAST_PAUSE, _patience(failure)), tries=tries)
-        case FailureClass.PASSING | FailureClass.UNKNOWN:
+        case FailureClass.ACCESS | FailureClass.PASSING | FailureClass.UNKNOWN:
             return _climbed(failure, tries, link)
     assert_never(failure_class)
 
@@ -74,6 +75,11 @@ def _patience(failure: CallFailure) -> float:
 def doubled(tries: int) -> float:
     """How long to wait after so many tries have failed before this one, in seconds: twice as long each time."""
     return min(FIRST_WAIT * 2.0 ** min(tries, _MOST_DOUBLINGS), LONGEST_WAIT)
+
+
+def seldom(tries: int) -> float:
+    """The same where an answer proves little: as on the ladder, whose last step is the longest."""
+    return LADDER[min(tries, len(LADDER) - 1)]
 
 
 def spread(seconds: float, whose: UUID, step: int) -> float:

@@ -61,7 +61,8 @@ class SweepCompleted(SweepEvent, topic="Sweep.SweepCompleted"):
 class SweepRefused(SweepEvent, topic="Sweep.SweepRefused"):
     """The sweep was to go by a plan, but what it would have done was another one: so it did nothing.
 
-    `would_be` is empty where the account had other terms before anybody could tell; `plan` too if there was none.
+    `would_be` is empty where nobody could tell, because the account had other terms before, or there was no room to
+    rehearse; `plan` too if there was none.
     """
 
     walk: int

@@ -15,6 +15,7 @@ from adapters.driveri.translate import StatusCodes, as_shown, is_same, shows, to
 from adapters.driveri.wire import DriverRow, is_told
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
 from adapters.pace import Pace
+from adapters.patience import patient
 from domain.failures import Reason, Rejected
 from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
@@ -43,6 +44,7 @@ class DriveriDrivers:
         jitter: Jitter = random.random,
     ) -> None:
         self._access = access
+        self._pause = pause
         self._client = DriveriClient(
             access,
             transport=transport,
@@ -56,8 +58,8 @@ class DriveriDrivers:
 
     async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
-        codes = await self._codes()
-        async with aclosing(everybody(self._client, FIRST_PAGE)) as pages:
+        codes = await patient(self._codes, self._pause)()
+        async with aclosing(everybody(patient(self._client.page, self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 
@@ -186,7 +188,7 @@ class DriveriDrivers:
         return None if row is None else to_driver(row, codes)
 
     async def _deleted_row(self, key: Key, codes: StatusCodes) -> DriverRow | None:
-        async with aclosing(everybody(self._client, {**FIRST_PAGE, "state": str(codes.deleted)})) as pages:
+        async with aclosing(everybody(self._client.page, {**FIRST_PAGE, "state": str(codes.deleted)})) as pages:
             async for rows in pages:
                 if row := _row_of(key, rows):
                     return row

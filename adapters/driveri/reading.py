@@ -6,14 +6,17 @@ more, the list has moved, and is read again from its beginning.
 Source of the paging: driveri-python-sdk 1.0.0, which states no order.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from adapters.driveri.client import DriveriClient, next_query
-from adapters.driveri.wire import DriverRow
+from adapters.driveri.client import next_query
+from adapters.driveri.wire import DriverRow, DriversPage
 from adapters.http import down
 from domain.failures import TargetFailed
+
+Paging = Callable[[Mapping[str, str]], Awaitable[DriversPage]]
+"""Reads the page of this query."""
 
 OVERLAP: Final = 5
 """How many drivers two pages have in common."""
@@ -29,7 +32,7 @@ class _ListMoved(Exception):
     """A page does not begin where the one before ended."""
 
 
-async def everybody(client: DriveriClient, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
+async def everybody(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
     """Every driver of a list once, page by page.
 
     Raises `TargetFailed` when a page cannot be read, or the list does not hold still.
@@ -37,7 +40,7 @@ async def everybody(client: DriveriClient, query: Mapping[str, str]) -> AsyncGen
     seen: set[str] = set()
     for _ in range(MOST_READINGS):
         try:
-            async with aclosing(_reading(client, query)) as pages:
+            async with aclosing(_reading(paging, query)) as pages:
                 async for rows in pages:
                     fresh = {row.driver_id: row for row in rows if row.driver_id not in seen}
                     seen.update(fresh)
@@ -48,12 +51,12 @@ async def everybody(client: DriveriClient, query: Mapping[str, str]) -> AsyncGen
     raise TargetFailed(down(f"the list of drivers moved each of the {MOST_READINGS} times that it was read"))
 
 
-async def _reading(client: DriveriClient, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
+async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
     asked: list[Mapping[str, str]] = []
     ending: Sequence[str] = ()
     while query not in asked and len(asked) < MOST_PAGES:
         asked.append(query)
-        page = await client.page(query)
+        page = await paging(query)
         rows = page.data.drivers
         if _ids(rows[: len(ending)]) != ending:
             raise _ListMoved

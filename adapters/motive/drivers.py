@@ -19,6 +19,7 @@ from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to
 from adapters.motive.upkeep import Upkeep
 from adapters.motive.wire import User, shows, user_of, words_of
 from adapters.pace import Pace
+from adapters.patience import patient
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
@@ -46,6 +47,7 @@ class MotiveDrivers:
         jitter: Jitter = random.random,
     ) -> None:
         self._access = access
+        self._pause = pause
         self._client = MotiveClient(
             access,
             transport=transport,
@@ -58,7 +60,7 @@ class MotiveDrivers:
 
     async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
-        async with aclosing(everybody(self._client)) as pages:
+        async with aclosing(everybody(patient(self._client.page, self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 
@@ -69,7 +71,8 @@ class MotiveDrivers:
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those whom Motive does not know as drivers: one look for each, because its list can hide somebody."""
-        return [key for key in keys if await self.find(key, {}) is None]
+        find = patient(self.find, self._pause)
+        return [key for key in keys if await find(key, {}) is None]
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
         """Make a user with the role `driver`, and read it back."""
@@ -110,7 +113,7 @@ class MotiveDrivers:
         if reply.is_error:
             return refused(reply, profile)
         if reply.status_code != httpx.codes.CREATED:
-            return without_effect(f"answered {reply.status_code} in place of 201, as to a key in test mode")
+            return without_effect(f"answered {reply.status_code} in place of 201: the key seems to be in test mode")
         try:
             return await self._settled_create(reply, profile)
         except TargetFailed as failed:

@@ -6,14 +6,16 @@ from its beginning, and what further readings show counts together.
 Where the number falls somebody has left, who may have been counted, so the counting begins anew.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from adapters.http import down
-from adapters.motive.client import MotiveClient
 from adapters.motive.wire import User, UsersPage
 from domain.failures import TargetFailed
+
+Paging = Callable[[int], Awaitable[UsersPage]]
+"""Reads the page of this number."""
 
 MOST_READINGS: Final = 5
 """A list that was not whole after so many readings does not hold still."""
@@ -37,7 +39,7 @@ class _Census:
         self._counted.update(user.id for user in users_on(page))
 
 
-async def everybody(client: MotiveClient) -> AsyncGenerator[Sequence[User], None]:
+async def everybody(paging: Paging) -> AsyncGenerator[Sequence[User], None]:
     """Every user of the list once, page by page.
 
     Raises `TargetFailed` when a page cannot be read, or the list does not hold still.
@@ -45,7 +47,7 @@ async def everybody(client: MotiveClient) -> AsyncGenerator[Sequence[User], None
     census = _Census()
     seen: set[int] = set()
     for _ in range(MOST_READINGS):
-        async with aclosing(_reading(client)) as pages:
+        async with aclosing(_reading(paging)) as pages:
             async for page in pages:
                 census.count(page)
                 fresh = {user.id: user for user in users_on(page) if user.id not in seen}
@@ -56,10 +58,10 @@ async def everybody(client: MotiveClient) -> AsyncGenerator[Sequence[User], None
     raise TargetFailed(down(f"the list of users did not hold still in {MOST_READINGS} readings"))
 
 
-async def _reading(client: MotiveClient) -> AsyncGenerator[UsersPage, None]:
+async def _reading(paging: Paging) -> AsyncGenerator[UsersPage, None]:
     number = 1
     while True:
-        page = await client.page(number)
+        page = await paging(number)
         yield page
         if not page.users or number * page.pagination.per_page >= page.pagination.total:
             return

@@ -24,6 +24,10 @@ DELAYS: Final = (0.2, 0.4, 0.8)
 """Seconds before each further try."""
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_NEW_GRANT: Final = "with a new refresh token"
+_SAME_GRANT: Final = (
+    "with the application's own client id and client secret; the same refresh token will do, unless it is refused then"
+)
 _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "invalid_grant": "the refresh token was used already, or withdrawn",
@@ -111,13 +115,15 @@ class TokenEndpoint:
             return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{told}; see DRIVERLINK_MOTIVE_TOKEN_URL")
         if not reply.is_client_error:
             return down(told)
-        remedy = f"run `driverlink accounts connect {self._grant.account} motive` with a new refresh token"
-        return Rejected(reason=Reason.CREDENTIALS, detail=f"{told}: {_advice(reply)}; {remedy}")
+        code = _code(reply)
+        by = _SAME_GRANT if code == "invalid_client" else _NEW_GRANT
+        remedy = f"run `driverlink accounts connect {self._grant.account} motive` {by}"
+        why = _ADVICE.get(code, "the grant is refused")
+        return Rejected(reason=Reason.CREDENTIALS, detail=f"{told}: {why}; {remedy}")
 
 
-def _advice(reply: httpx.Response) -> str:
+def _code(reply: httpx.Response) -> str:
     try:
-        code = _Problem.model_validate_json(reply.content).error
+        return _Problem.model_validate_json(reply.content).error
     except ValidationError:
-        code = ""
-    return _ADVICE.get(code, "the grant is refused")
+        return ""

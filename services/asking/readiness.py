@@ -4,15 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.account import Account, Mode, Tier
-from domain.failures import Reason
+from domain.failures import OF_CREDENTIALS
 from domain.identity import AccountId, Target
 from domain.storing import Store
 from services.accounts.read_models import accounts_of
 from services.asking.telling.words import command, moment, named
 from services.decider.read_models import OutageRow, SweepRow, WalkFailureRow, WalkRow
-
-_ACCESS = (Reason.CREDENTIALS, Reason.NOT_CONFIGURED)
-"""What speaks of the account's access to a target; a person has to see to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +102,8 @@ class Readiness:
 
 def advice_on(failure: str, account: str, target: str) -> str:
     """What a person could do about a call or walk that failed, by the reason with which the failure begins."""
-    is_about_access = failure.partition(":")[0] in _ACCESS
-    return f"Check the credentials: {command('accounts connect', account, target)}." if is_about_access else ""
+    is_of_credentials = failure.partition(":")[0] in OF_CREDENTIALS
+    return f"Check the credentials: {command('accounts connect', account, target)}." if is_of_credentials else ""
 
 
 def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:

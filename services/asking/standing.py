@@ -14,6 +14,7 @@ from domain.driver_link import (
     DriverLink,
     Parked,
 )
+from domain.failures import Reason
 from domain.portal import PortalDriver
 from services.asking.readiness import Hindrance, Readiness, advice_on
 from services.asking.telling.because import evidence
@@ -68,7 +69,7 @@ class View:
     @property
     def whereabouts(self) -> str:
         """Whether a target driver is linked, and which one."""
-        return f"Linked to {self.key}" if self.link.is_live else "Not there"
+        return f"Linked to {self.key}" if self.link.is_live else "Not linked yet"
 
     @property
     def account(self) -> str:
@@ -217,8 +218,9 @@ def _advice_mode(view: View, _: Parked) -> str:
 def _advice_refused(view: View, _: Parked) -> str:
     if not is_final(view.link.refusal):
         return f"See whether {view.name} works for others of the account, and have it tried again: {_retry(view)}."
+    freed = ", or have it freed there" if view.link.refusal == Reason.TAKEN_ELSEWHERE else ""
     return (
-        f"Correct in the Portal what {view.name} objects to: the change is tried by itself. "
+        f"Correct in the Portal what {view.name} objects to{freed}: the change is tried by itself. "
         f"Where nothing is to be corrected any more, have it tried just so: {_retry(view)}."
     )
 

@@ -36,7 +36,11 @@ class Applied:
     def print(self) -> None:
         """The same for people."""
         out.print(f"requested by this plan: {self.account} on {', '.join(self.requested)}", markup=False)
-        rows = [(target, what, many) for target, found in self.found.items() for what, many in found.items()]
+        rows = [
+            (target, what.replace("_", " "), many)
+            for target, found in self.found.items()
+            for what, many in found.items()
+        ]
         if self.found:
             print_table(("target", "found", "drivers"), rows)
         elif not self.are_running:
@@ -83,6 +87,11 @@ async def _ended(services: Services, account: str, target: str, request: int, sh
             case "void":
                 raise CommandRefused(
                     f"{account} on {target}: something else was asked for meanwhile, so the plan is void"
+                )
+            case "stopped":
+                raise CommandRefused(
+                    f"no calls are made for {account} on {target} ({outcome['doing']}), so the sweep waits; it is "
+                    f"still requested by this plan, see `driverlink issues list {account}`"
                 )
         shown.show(f"{outcome['doing']} {target}", outcome["done"], outcome["total"])
         await asyncio.sleep(_LOOK)

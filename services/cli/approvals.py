@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.printing import out, print_json, print_table
+from services.cli.printing import moment, out, print_json, print_table
 from services.cli.reaching import CommandRefused
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
@@ -20,7 +20,7 @@ def list_all(account: AccountArgument, data: DataOption = None, *, as_json: Json
     if as_json:
         print_json(found)
         return
-    rows = [(each["target"], each["digest"], len(each["drivers"]), each["since"]) for each in found]
+    rows = [(each["target"], each["digest"], len(each["drivers"]), moment(each["since"])) for each in found]
     print_table(("target", "hash", "deletes", "since"), rows)
 
 
@@ -34,7 +34,7 @@ def show(
         print_json(chosen)
         return
     print_table(
-        ("driver", "key", "since"), [(each["driver"], each["key"], each["since"]) for each in chosen["drivers"]]
+        ("driver", "key", "since"), [(each["driver"], each["key"], moment(each["since"])) for each in chosen["drivers"]]
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.identity import Target
-from services.cli.printing import err, out, print_json, print_note, print_table
+from services.cli.printing import err, moment, out, print_json, print_note, print_table
 from services.cli.reaching import CommandRefused, Services
 from services.cli.running import AccountArgument, DataOption, JsonOption, ask
 
@@ -64,7 +64,7 @@ def status(
 def _print_sweeps(places: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """When the targets were compared with the Portal last, and when they will be next, where they are at all."""
     swept = [
-        (account, target["target"], _moment(target["swept_at"]) or "never", _moment(target["sweep_due_at"]))
+        (account, target["target"], moment(target["swept_at"]) or "never", moment(target["sweep_due_at"]))
         for account, target in places
         if target["swept_at"] or target["sweep_due_at"]
     ]
@@ -80,12 +80,8 @@ def _print_portal(accounts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _portal_row(portal: Mapping[str, Any]) -> tuple[object, ...]:
-    failing = f"since {_moment(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else ""
-    return (_moment(portal["read_at"]) or "never", portal["drivers"], portal["refused"], failing)
-
-
-def _moment(text: str | None) -> str:
-    return (text or "")[:19].replace("T", " ")
+    failing = f"since {moment(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else ""
+    return (moment(portal["read_at"]) or "never", portal["drivers"], portal["refused"], failing)
 
 
 async def _stands(services: Services, account: str | None) -> tuple[list[dict[str, Any]], int]:
@@ -187,9 +183,7 @@ def _print_event(event: Mapping[str, Any]) -> None:
     where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
     because = event["data"].get("because") or {}
     why = " ".join(str(because[name]) for name in ("situation", "cause", "ref") if because.get(name))
-    out.print(
-        f"{_moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False
-    )
+    out.print(f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False)
 
 
 def explain(

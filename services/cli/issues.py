@@ -8,7 +8,7 @@ import typer
 
 from domain.identity import Target
 from services.cli.connecting import ConnectedTo
-from services.cli.printing import out, print_json, print_note, print_table
+from services.cli.printing import moment, out, print_json, print_note, print_table
 from services.cli.reaching import Services
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
@@ -92,7 +92,7 @@ async def _all(services: Services, wanted: Mapping[str, str | None]) -> list[Jso
 
 
 def _row(issue: Json, columns: Sequence[str]) -> list[str]:
-    shown = {**issue, "since": issue["since"][:19].replace("T", " ")}
+    shown = {**issue, "since": moment(issue["since"])}
     return [shown[column] for column in columns]
 
 

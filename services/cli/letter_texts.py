@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from services.cli.printing import moment
+
 _LONGEST_REASON = 100
 
 Json = dict[str, Any]
@@ -15,8 +17,7 @@ def to_line(letter: Json) -> str:
         letter["reason"] if len(letter["reason"]) <= _LONGEST_REASON else f"{letter['reason'][:_LONGEST_REASON]}..."
     )
     waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
-    moment = letter["since"][:19].replace("T", " ")
-    parts = (moment, letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
+    parts = (moment(letter["since"]), letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
     return "  ".join(map(harmless, parts))
 
 

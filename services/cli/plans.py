@@ -1,5 +1,6 @@
 """`driverlink plan` and `driverlink apply`: what a sweep or an opt-in would do, and to have exactly that done."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,17 @@ from services.cli.printing import print_json
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
 TargetOption = Annotated[Target | None, typer.Option(help="Only this target; all that are synchronised unless named.")]
-HashOption = Annotated[str, typer.Option("--plan", metavar="HASH", help="The hash of the plan, as `plan` prints it.")]
+
+
+def _hash(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{16}", text):
+        raise typer.BadParameter(f"the hash of a plan is 16 digits and letters, as `plan` prints it; not {text!r}")
+    return text
+
+
+HashOption = Annotated[
+    str, typer.Option("--plan", metavar="HASH", parser=_hash, help="The hash of the plan, as `plan` prints it.")
+]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the sweep has ended.")]
 
 

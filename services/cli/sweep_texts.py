@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.asking.telling.words import field_name, listed, named
+from services.cli.printing import moment
 
 COLUMNS = (
     "when",
@@ -31,7 +32,7 @@ Json = Mapping[str, Any]
 def report_row(report: Json) -> tuple[object, ...]:
     """A report as a line of its table."""
     start = (
-        report["at"][:19].replace("T", " "),
+        moment(report["at"]),
         report["target"],
         report["number"],
         report["by"] or "nobody",

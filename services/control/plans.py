@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -25,6 +26,8 @@ from services.planning.planner import Planner, Progress, RosterUnreadable, Told,
 from services.runtime.clock import utc_now
 
 Json = dict[str, Any]
+
+_log = structlog.get_logger()
 
 
 class PlanChanged(Exception):
@@ -93,8 +96,8 @@ class PlanRoutes:
         self, account: Account, future: Account, targets: Sequence[Target], driver: str
     ) -> AsyncGenerator[Json, None]:
         parts: list[Part] = []
-        async for told in self._rehearsed(future, targets, parts):
-            if line := _line(told, driver):
+        async for told in self._rehearsed(future, targets, parts, driver):
+            if line := _line(told):
                 yield line
         yield {"plan": _summary(account, parts, driver)}
 
@@ -116,10 +119,12 @@ class PlanRoutes:
         self._accounts_service.ring()
         yield {"requested": {str(part.target): after.sweeps[part.target] for part in parts}}
 
-    async def _rehearsed(self, future: Account, targets: Sequence[Target], parts: list[Part]) -> AsyncIterator[Told]:
+    async def _rehearsed(
+        self, future: Account, targets: Sequence[Target], parts: list[Part], driver: str = ""
+    ) -> AsyncIterator[Told]:
         """Everything that the rehearsals tell; the parts are collected."""
         for target in targets:
-            async with aclosing(self._planner.rehearse(future, target)) as rehearsal:
+            async with aclosing(self._planner.rehearse(future, target, driver)) as rehearsal:
                 async for told in rehearsal:
                     if isinstance(told, Part):
                         parts.append(told)
@@ -154,14 +159,13 @@ def _target(named: str | None) -> Target | None:
     return Target(named) if named else None
 
 
-def _line(told: Told, driver: str = "") -> Json:
+def _line(told: Told) -> Json:
     """What is told of a rehearsal; empty for what is not, as parts are with the whole."""
     if isinstance(told, Progress):
         return {"progress": told.to_json()}
     if isinstance(told, Part):
         return {}
-    steps = [_to_json(step) for step in told if driver in ("", step.driver)]
-    return {"steps": steps} if steps else {}
+    return {"steps": [_to_json(step) for step in told]}
 
 
 def _to_json(step: Step) -> Json:
@@ -204,3 +208,7 @@ async def _encoded(told: AsyncGenerator[Json, None]) -> AsyncIterator[str]:
                 yield json.dumps(line) + "\n"
         except _TOLD as refused:
             yield json.dumps({"error": str(refused)}) + "\n"
+        except Exception as failure:  # noqa: BLE001 - an answer that just breaks off would tell nobody anything
+            _log.exception("plan failed unexpectedly")
+            error = f"the plan could not be made (unexpected {type(failure).__name__}); see the log of the services"
+            yield json.dumps({"error": error}) + "\n"

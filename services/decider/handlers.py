@@ -34,6 +34,7 @@ class Decider:
         self._clock = clock
         self._share = share
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
+        self._went_on = ""
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over accounts; carry out what people said of held deletes."""
@@ -82,11 +83,15 @@ class Decider:
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
-        """Go on with a sweep: decide the next page of an account's wishes, or end it behind the last; how many."""
+        """Go on with a sweep: decide the next page of an account's wishes, or end it behind the last; how many.
+
+        The accounts take turns, so that nobody waits for the end of a large fleet.
+        """
         ours = self._waiting(CatchUp)
-        work = sweeps.next_in_hand(self._store, ours) if ours else None
+        work = sweeps.next_in_hand(self._store, ours, self._went_on) if ours else None
         if work is None:
             return 0
+        self._went_on = work.account
         account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
         if (account.account, Target(work.target)) not in self._ready({work.account: account}):
             return self._commit(sweeps.dropped(self._store, work, account, now), 1)
@@ -126,7 +131,7 @@ class Decider:
         Only we put such work there, so where there was none is none until we do, or until our share is another.
         """
         held = self._share.held
-        if self._nothing_waits.get(work) == held:
+        if self._nothing_waits.get(work) is held:
             return []
         waiting = (str(account) for (account,) in self._store.count(work, by=["account"]))
         ours = sorted(filter(self._share.has, waiting))

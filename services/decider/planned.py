@@ -1,16 +1,23 @@
 """Sweeps that have to go by a plan: each is rehearsed first, and refused if it would be another one by now."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+
+import structlog
 
 from domain.account import Account, Mode
 from domain.identity import Target
-from domain.storing import Store, Unit
+from domain.storing import Store, StoreFailed, Unit
 from services.accounts.read_models import accounts_of
 from services.decider import sweeps
 from services.decider.read_models import CatchUp
 from services.planning.rehearsal import Rehearsal, Scratch
 from services.runtime.clock import Clock
+
+_log = structlog.get_logger()
+
+_UNKNOWN = ""
+"""What a sweep would be of which no rehearsal can be made."""
 
 
 class PlanChecks:
@@ -47,18 +54,30 @@ class PlanChecks:
         if _has_other_terms(work, account):
             self._store.commit(sweeps.dropped(self._store, work, account, self._clock()))
             return
+        try:
+            would_be = yield from self._rehearse(work, account)
+        except StoreFailed as failure:
+            # Where it is our own store that fails, so does storing the refusal; else only this sweep comes to nothing.
+            _log.warning("plan cannot be compared", account=work.account, target=work.target, reason=str(failure))
+            would_be = _UNKNOWN
+        self._judge(work, would_be)
+
+    def _rehearse(self, work: CatchUp, account: Account) -> Generator[int, None, str]:
+        """What the sweep would be by now."""
         with self._scratch() as scratch:
             rehearsal = Rehearsal(scratch, account, Target(work.target), self._clock())
             yield from rehearsal.copy(self._store)
             yield from rehearsal.decide()
             yield from map(len, rehearsal.steps())
-            would_be = rehearsal.part().digest
-        self._judge(work, would_be)
+            return rehearsal.part().digest
 
     def _judge(self, work: CatchUp, would_be: str) -> None:
-        """Let the sweep begin if it would be what a person saw; one that began anew meanwhile is checked anew."""
+        """Let the sweep begin if it would be what a person saw; one that began anew meanwhile is checked anew.
+
+        That of an account that has gone to another process meanwhile is checked there.
+        """
         place = {"account": work.account, "target": work.target}
-        if work not in self._store.select(CatchUp, place):
+        if work.account not in self._in_hand() or work not in self._store.select(CatchUp, place):
             return
         unit = Unit()
         if would_be == work.plan:

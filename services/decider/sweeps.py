@@ -47,9 +47,12 @@ def begun(store: Store, reports: Iterable[Event]) -> Iterator[CatchUp]:
     for walk in walks:
         place = walk.account, walk.target
         request = _request(walk, last.get(place), in_hand.get(place))
-        if not _is_superseded(request, walk, accounts.get(walk.account)):
-            in_hand[place] = _begun(walk, request, accounts.get(walk.account), last.get(place))
-            yield in_hand[place]
+        if _is_superseded(request, walk, accounts.get(walk.account)):
+            continue
+        begun_now = _begun(walk, request, accounts.get(walk.account), last.get(place))
+        if not _is_by_its_plan(in_hand.get(place), begun_now):
+            in_hand[place] = begun_now
+            yield begun_now
 
 
 def _request(walk: WalkCompleted, last: SweepRow | None, running: CatchUp | None) -> int:
@@ -64,6 +67,16 @@ def _is_superseded(request: int, walk: WalkCompleted, account: Account | None) -
     The later one has a walk of its own, with which its sweep begins.
     """
     return account is not None and 0 < request < account.sweeps.get(Target(walk.target), 0)
+
+
+def _is_by_its_plan(running: CatchUp | None, begun_now: CatchUp) -> bool:
+    """Whether the sweep in hand is for the same request, and what it does was found to be the plan.
+
+    It goes on then: part of the plan is done, so that nothing could be found to be it any more.
+    """
+    if running is None or running.plan or not begun_now.plan:
+        return False
+    return (running.request, running.terms) == (begun_now.request, begun_now.terms)
 
 
 def _begun(walk: WalkCompleted, request: int, account: Account | None, last: SweepRow | None) -> CatchUp:
@@ -97,14 +110,17 @@ def bound(store: Store, events: Iterable[Event]) -> Iterator[CatchUp]:
             yield from (replace(work, plan=event.plan) for work in begun_before)
 
 
-def next_in_hand(store: Store, accounts: Sequence[str]) -> CatchUp | None:
-    """The first sweep of these accounts that can go on now. Raises `StoreFailed`.
+def next_in_hand(store: Store, accounts: Iterable[str], behind: str) -> CatchUp | None:
+    """The next sweep of these accounts that can go on now, in the order of their names behind this one.
 
     One with a plan cannot before that is compared, and one that knows more of its account than we do has to wait.
+    Raises `StoreFailed`.
     """
-    in_hand = store.select(CatchUp, {"account": accounts[:_MOST], "plan": ""}, order_by="account", limit=_MOST)
+    in_turn = sorted(accounts, key=lambda account: (account <= behind, account))[:_MOST]
+    in_hand = store.select(CatchUp, {"account": in_turn, "plan": ""})
     known = accounts_of(store, (work.account for work in in_hand))
-    return next((work for work in in_hand if not _is_ahead(work, known.get(work.account))), None)
+    going_on = {work.account: work for work in in_hand if not _is_ahead(work, known.get(work.account))}
+    return next((going_on[account] for account in in_turn if account in going_on), None)
 
 
 def _is_ahead(work: CatchUp, account: Account | None) -> bool:

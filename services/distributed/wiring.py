@@ -32,7 +32,7 @@ from services.intake.handlers import Intake
 from services.intake.read_models import ReadingRow, ShownDriver, SnapshotDriver
 from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
-from services.projector.read_models import Probe, StartedCall, Task
+from services.projector.read_models import LookUp, Probe, Reading, StartedCall, Suspect, Task
 from services.projector.wiring import Connections
 from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
@@ -63,7 +63,21 @@ _LOGS = {
 
 
 _WORK: frozenset[type[Row]] = frozenset(
-    {SnapshotDriver, ShownDriver, ReadingRow, Look, CatchUp, Retry, Task, StartedCall, Probe, CredentialsRow}
+    {
+        SnapshotDriver,
+        ShownDriver,
+        ReadingRow,
+        Look,
+        CatchUp,
+        Retry,
+        Task,
+        StartedCall,
+        Probe,
+        Suspect,
+        Reading,
+        LookUp,
+        CredentialsRow,
+    }
 )
 _READ_MODELS = {f"{schema}.{row.TABLE}" for schema, rows in ROWS.items() for row in rows if row not in _WORK}
 

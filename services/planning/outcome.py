@@ -1,12 +1,13 @@
 """What came of a sweep that somebody requested."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from domain.identity import AccountId, Target, sweep_stream
 from domain.storing import Store
 from domain.sweep import SweepCompleted, SweepEvent, SweepRefused
 from services.asking.answers import Answer
-from services.decider.read_models import CatchUp, SweepRow, WishRow
+from services.decider.read_models import CatchUp, OutageRow, SweepRow, WishRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +22,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Answer):
-    """How far the sweep is: `state` is waiting, done, refused or void.
+    """How far the sweep is: `state` is waiting, stopped, done, refused or void.
 
-    `done` of `total` drivers were looked at; `found` counts what a sweep that is done has found; `plan` is what
+    `doing` is what goes on or, of a sweep that is stopped because no calls are made to the target, why. `done` of `total` drivers were looked at; `found` counts what a sweep that is done has found; `plan` is what
     a refused one had to go by, and `would_be` what it would have been, empty where nobody knows.
     """
 
@@ -45,7 +46,13 @@ def outcome_of(decider: Store, wanted: Wanted) -> Outcome:
     in_hand = decider.select(CatchUp, {**place, "request": wanted.request})
     if in_hand:
         return _going_on(decider, in_hand[0])
-    return Outcome(state="waiting", doing="reading the roster") if wanted.plan else Outcome(state="void")
+    return _to_come(decider, place) if wanted.plan else Outcome(state="void")
+
+
+def _to_come(decider: Store, place: Mapping[str, str]) -> Outcome:
+    for outage in decider.select(OutageRow, place):
+        return Outcome(state="stopped", doing=f"{outage.reason}: {outage.detail}")
+    return Outcome(state="waiting", doing="reading the roster")
 
 
 def _fact(decider: Store, wanted: Wanted) -> SweepEvent | None:

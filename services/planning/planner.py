@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from domain.failures import TargetFailed
 from domain.identity import Target
 from domain.plan import Part, Step
 from domain.requests import Request
+from domain.storing import Store
 from services.asking.answers import Answer
 from services.planning.news import Portal
 from services.planning.rehearsal import Rehearsal, Scratch
@@ -86,13 +87,13 @@ class Planner:
         self._scratch = scratch
         self._clock = clock
 
-    async def rehearse(self, account: Account, target: Target) -> AsyncGenerator[Told, None]:
-        """What a sweep of this account, as it is in the outlook, would do on this target.
+    async def rehearse(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Told, None]:
+        """What a sweep of this account, as it is in the outlook, would do on this target, or for one driver there.
 
         Raises `RosterUnreadable` and `StoreFailed`.
         """
         now = self._clock()
-        with self._scratch() as scratch:
+        async with self._opened() as scratch:
             rehearsal = Rehearsal(scratch, account, target, now)
             async for done in self._pieces(rehearsal.copy(self._decider.store)):
                 yield Progress(target=target, doing="copying", done=done, total=0)
@@ -103,10 +104,23 @@ class Planner:
             wishes = await self._decider.call(rehearsal.wishes)
             async for done in self._pieces(rehearsal.decide()):
                 yield Progress(target=target, doing="deciding", done=min(done, wishes), total=wishes)
-            pages = rehearsal.steps()
+            pages = rehearsal.steps(driver)
             while page := await self._decider.call(next, pages, None):
                 yield page
             yield rehearsal.part()
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Store]:
+        """An empty store for one rehearsal.
+
+        A piece that was begun goes on when nobody waits for it any more, so the store is closed in the same thread
+        behind it: SQLite's module breaks the whole process off where another thread closes what is being used.
+        """
+        with_scratch = ExitStack()
+        try:
+            yield await self._decider.call(with_scratch.enter_context, self._scratch())
+        finally:
+            await self._decider.call(with_scratch.close)
 
     async def _pieces(self, pieces: Iterator[int]) -> AsyncIterator[int]:
         """How much was done altogether after each piece."""

@@ -101,9 +101,9 @@ class Rehearsal:
             yield done
         yield from note_steps(self._scratch, begin)
 
-    def steps(self) -> Iterator[list[Step]]:
-        """The steps in pages, by action and driver; once they were all read, `part` tells what they come to."""
-        for page in steps_in(self._scratch):
+    def steps(self, driver: str = "") -> Iterator[list[Step]]:
+        """The steps in pages, by action and driver, or those of one; then `part` tells what they come to."""
+        for page in steps_in(self._scratch, driver):
             self._tally.add(page)
             yield page
 

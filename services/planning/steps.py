@@ -53,10 +53,11 @@ def _note(scratch: Store, events: Iterable[Event]) -> None:
     scratch.commit(unit)
 
 
-def steps_in(scratch: Store) -> Iterator[list[Step]]:
-    """The steps in pages, by action and driver."""
+def steps_in(scratch: Store, driver: str = "") -> Iterator[list[Step]]:
+    """The steps in pages, by action and driver; those of one driver only where one is named."""
+    only = {"driver": driver} if driver else {}
     for action in Action:
-        for page in pages(scratch, StepRow, {"action": str(action)}, "driver"):
+        for page in pages(scratch, StepRow, {"action": str(action), **only}, "driver"):
             yield [to_step(row) for row in page]
 
 

@@ -99,9 +99,10 @@ class Agenda:
         last, name = walked or unwalked(account.account), account.account
         terms, request = account.terms.get(self._target, 0), account.sweeps.get(self._target, 0)
         is_daily = bool(last.at) and last.terms == terms and last.request >= request
-        moment = (
-            next_sweep(name, self._target, account.sweep_at, datetime.fromisoformat(last.at))
-            if is_daily
-            else self._clock()
-        )
+        moment = self._daily(account, last) if is_daily else self._clock()
         return Coming(is_daily=is_daily, moment=moment, account=name, terms=terms, request=request)
+
+    def _daily(self, account: Account, last: WalkRow) -> datetime:
+        # A clock that was put right can have been far ahead at the last walk.
+        after = min(datetime.fromisoformat(last.at), self._clock())
+        return next_sweep(account.account, self._target, account.sweep_at, after)

@@ -93,6 +93,8 @@ class ProjectorApp:
         """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
         await self.service.call(self._wishes.resume)
         await self.service.call(self._breakers.look_anew)
+        await self.service.call(self._probing.look_anew)
+        await self.service.call(self._jobs.look_anew)
         await self.service.call(self._walks.look_anew)
         self._may_be_due = True
         self.service.ring()
@@ -106,6 +108,8 @@ class ProjectorApp:
         while leaving := [task for driver, task in self._under_way.items() if not self._share.has(driver[0])]:
             await asyncio.wait(leaving)
             await self._report()
+        # Others walk for these accounts now: what is due for them has to be looked up anew should they come back.
+        await self.service.call(self._walks.agenda.look_anew)
 
     def work_left(self) -> int:
         """How much is not done yet: records to take over, orders to carry out, drivers to look up, rosters to walk."""

@@ -9,14 +9,16 @@ from uuid import UUID
 import structlog
 
 from domain.account import Account, Mode
-from domain.failures import CLASSES, SILENT, CallFailure, FailureClass, Reason, Unavailable
+from domain.failures import CLASSES, FRUITLESS, OF_CREDENTIALS, CallFailure, FailureClass, Reason, Unavailable
 from domain.identity import AccountId, Target, breaker_stream
 from domain.report import BreakerClosed, BreakerOpened
-from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, spread
+from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, seldom, spread
 from domain.storing import Store, StoreConflict, Unit
 from services.accounts.read_models import accounts_of
 from services.projector.known import breaker_after, unbroken
 from services.projector.read_models import BreakerRow, Probe, Task
+from services.projector.sign import Sign
+from services.projector.suspects import Suspects
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 
@@ -37,18 +39,6 @@ class BreakerOrigin(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
-    """How a call ended, as far as it tells of the account: `subject` is whom or what it was about.
-
-    Without a failure, or with one that only a working target gives, the account got through.
-    """
-
-    account: AccountId
-    subject: str
-    failure: CallFailure | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """An account whose breaker is open, why, and the probe that is to come."""
 
@@ -56,9 +46,9 @@ class Waiting:
     probe: Probe
 
     @property
-    def is_about_access(self) -> bool:
+    def is_of_credentials(self) -> bool:
         """Whether other credentials can close it."""
-        return CLASSES[Reason(self.breaker.reason)] is FailureClass.ACCESS
+        return self.breaker.reason in OF_CREDENTIALS
 
 
 class Breakers:
@@ -74,6 +64,7 @@ class Breakers:
         self._share = share
         self._runs: dict[AccountId, set[str]] = {}
         self._open: frozenset[str] | None = None
+        self._suspects = Suspects(store)
 
     def are_open(self) -> frozenset[str]:
         """The accounts for which no call is made."""
@@ -84,13 +75,21 @@ class Breakers:
     def look_anew(self) -> None:
         """Somebody else may have stored other breakers meanwhile."""
         self._open = None
+        self._suspects.look_anew()
+
+    def is_alone(self, sign: Sign) -> bool:
+        """Whether access is refused to this driver's call only: it was before, and a probe was answered since."""
+        return (
+            sign.is_refused and sign.account not in self.are_open() and self._suspects.has(sign.account, sign.subject)
+        )
 
     def heed(self, unit: Unit, signs: Sequence[Sign]) -> None:
         """Put into the unit what follows from how some calls ended."""
-        through = {sign.account for sign in signs if _is_through(sign)}
+        through = {sign.account for sign in signs if sign.is_through}
         for account in through:
             self._runs.pop(account, None)
-        opening = self._opening(sign for sign in signs if not _is_through(sign))
+        opening = self._opening(sign for sign in signs if not sign.is_through)
+        self._suspect(unit, [sign for sign in signs if sign.is_call])
         touched = through | opening.keys()
         probes = self._probes({"account": sorted(touched)}) if touched else {}
         for account in through - opening.keys():
@@ -106,9 +105,10 @@ class Breakers:
         names = [AccountId(name) for name in sorted(probes) if self._share.has(name) and self._is_on(accounts, name)]
         return [Waiting(breaker=row, probe=probes[row.account]) for row in self._rows(names) if row.is_open]
 
-    def probed(self, account: AccountId, failure: CallFailure | None) -> bool:
+    def probed(self, account: AccountId, failure: CallFailure | None, *, is_anew: bool = False) -> bool:
         """Close the breaker, or put the next probe off if this one failed; whether it was closed.
 
+        `is_anew`: the account may have other credentials than when calls failed.
         Raises `StoreConflict` when the account has gone to another process meanwhile.
         """
         if not self._share.has(account):
@@ -116,7 +116,7 @@ class Breakers:
         (row,), probe = self._rows([account]), self._probes({"account": account}).get(account)
         unit = Unit()
         if failure is None:
-            self._close(unit, row, probe)
+            self._close(unit, row, probe, is_anew=is_anew and row.reason in OF_CREDENTIALS)
         elif row.is_open and probe:
             self._put_off(unit, row, probe, failure)
         self._store.commit(unit)
@@ -128,11 +128,16 @@ class Breakers:
         for sign in failing:
             if sign.failure is None:
                 continue
-            if CLASSES[sign.failure.reason] is FailureClass.ACCESS:
+            if sign.is_refused and not self.is_alone(sign):
                 opening[sign.account] = sign.failure
-            elif sign.failure.reason in SILENT and self._is_run(sign):
+            elif (sign.is_refused or sign.failure.reason in FRUITLESS) and self._is_run(sign):
                 opening.setdefault(sign.account, sign.failure)
         return opening
+
+    def _suspect(self, unit: Unit, calls: Sequence[Sign]) -> None:
+        succeeded = ((sign.account, sign.subject) for sign in calls if sign.is_through)
+        refused = {(sign.account, sign.subject): self.is_alone(sign) for sign in calls if sign.is_refused}
+        self._suspects.heed(unit, succeeded=succeeded, refused=refused)
 
     def _is_run(self, sign: Sign) -> bool:
         run = self._runs.setdefault(sign.account, set())
@@ -146,33 +151,38 @@ class Breakers:
         if row.is_open:
             row = self._report(unit, row, None)
         self._report(unit, row, failure)
-        unit.keep([self._next_probe(_relapsed(probe) if probe else _unprobed(row.account))])
+        unit.keep([self._next_probe(_relapsed(probe) if probe else _unprobed(row.account), failure.reason)])
 
-    def _close(self, unit: Unit, row: BreakerRow, probe: Probe | None) -> None:
+    def _close(self, unit: Unit, row: BreakerRow, probe: Probe | None, *, is_anew: bool) -> None:
         if not row.is_open:
             return
         self._report(unit, row, None)
+        if is_anew:
+            unit.remove(Probe, {"account": row.account})
+            self._suspects.forget(unit, row.account)
+            self._begin_anew(unit, row.account, but=())
+            return
         if probe:
             unit.keep([replace(probe, is_waiting=False)])
         if not probe or not probe.relapses:
-            self._begin_anew(unit, row.account)
+            self._begin_anew(unit, row.account, but=self._suspects.are_alone(row.account))
 
-    def _begin_anew(self, unit: Unit, account: str) -> None:
+    def _begin_anew(self, unit: Unit, account: str, *, but: Collection[str]) -> None:
         """Everybody who waits on the ladder is due now. After a relapse nobody is: a probe alone says little then."""
         now = self._clock().isoformat()
         waiting = self._store.select(Task, {"account": account, "deferred": list(range(1, MOST_TRIES))})
-        unit.keep(replace(task, not_before=now, deferred=0) for task in waiting)
+        unit.keep(replace(task, not_before=now, deferred=0) for task in waiting if task.driver not in but)
 
     def _put_off(self, unit: Unit, row: BreakerRow, probe: Probe, failure: CallFailure) -> None:
-        unit.keep([self._next_probe(replace(probe, tries=probe.tries + 1), failure)])
+        unit.keep([self._next_probe(replace(probe, tries=probe.tries + 1), Reason(row.reason), failure)])
         if _is_worse(row, failure):
             self._report(unit, self._report(unit, row, None), failure)
 
-    def _next_probe(self, probe: Probe, failure: CallFailure | None = None) -> Probe:
+    def _next_probe(self, probe: Probe, reason: Reason, failure: CallFailure | None = None) -> Probe:
+        """The probe after this one. Where calls take no effect, a probe is answered all the same, so it comes late."""
         asked_for = (failure.retry_after or 0.0) if isinstance(failure, Unavailable) else 0.0
-        seconds = spread(
-            max(doubled(probe.tries), min(asked_for, LONGEST_WAIT)), self._stream(probe.account), probe.tries
-        )
+        pause = seldom(probe.tries) if reason is Reason.NOT_EFFECTIVE else doubled(probe.tries)
+        seconds = spread(max(pause, min(asked_for, LONGEST_WAIT)), self._stream(probe.account), probe.tries)
         not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()
         return replace(probe, is_waiting=True, not_before=not_before)
 
@@ -229,16 +239,6 @@ def _unprobed(account: str) -> Probe:
 def _relapsed(probe: Probe) -> Probe:
     """The probe of a breaker that has to be open again, or still, though no call has succeeded meanwhile."""
     return probe if probe.is_waiting else replace(probe, tries=probe.tries + 1, relapses=probe.relapses + 1)
-
-
-def _is_through(sign: Sign) -> bool:
-    """Whether the target has answered: a refusal of one driver is an answer, a limit says nothing either way."""
-    if sign.failure is None:
-        return True
-    is_paced = CLASSES[sign.failure.reason] is FailureClass.PACED
-    return (
-        not is_paced and CLASSES[sign.failure.reason] is not FailureClass.ACCESS and sign.failure.reason not in SILENT
-    )
 
 
 def _is_worse(row: BreakerRow, failure: CallFailure) -> bool:

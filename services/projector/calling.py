@@ -11,7 +11,7 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.failures import CLASSES, CallFailure, FailureClass, Rejected, TargetFailed, Unavailable
+from domain.failures import CLASSES, CallFailure, FailureClass, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target, link_stream
 from domain.ports import Answer, Done, Exists, TargetDrivers
 from domain.retrying import LOOK_AFTER, spread
@@ -59,13 +59,18 @@ class Caller:
         return await self._looked_after(job, await self._again(job.order))
 
     async def _looked_after(self, job: Job, result: Result) -> Result:
-        """What a job comes to after this try: before every further one it is looked up what became of the last."""
+        """What a job comes to after this try: before every further one it is looked up what became of the last.
+
+        What was answered well and yet did not happen is not tried again.
+        """
         link = link_stream(job.driver[0], self.target, job.driver[1])
         for step, seconds in enumerate(LOOK_AFTER):
             if not _is_unknown(result):
                 break
             await self.pause(spread(seconds, link, step))
             settled = await settle(job.answered, self.target, self.drivers)
+            if settled is None and _is_fruitless(result):
+                return result
             if settled is not None or not await self.may_repeat(job):
                 return settled
             result = await self._again(job.answered)
@@ -89,6 +94,11 @@ def failure_of(result: Result) -> CallFailure | None:
 
 def _is_unknown(result: Result) -> bool:
     return isinstance(result, Rejected | Unavailable) and CLASSES[result.reason] is FailureClass.UNKNOWN
+
+
+def _is_fruitless(result: Result) -> bool:
+    """Whether the target has answered, and yet does not do it: at once it would not do it either."""
+    return isinstance(result, Rejected) and result.reason is Reason.NOT_EFFECTIVE
 
 
 async def carry_out(order: Order, drivers: TargetDrivers) -> Answer | Withdrawn:

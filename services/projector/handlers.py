@@ -9,7 +9,7 @@ from domain.identity import Target
 from domain.storing import Store, Unit
 from services.accounts.read_models import keep_accounts
 from services.projector.known import wished_after
-from services.projector.read_models import LookUp, StartedCall, Task, WishedRow
+from services.projector.read_models import LookUp, StartedCall, Task, WishedRow, drivers_of, place_of
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 
@@ -50,9 +50,11 @@ class Wishes:
         return unit
 
     def resume(self) -> None:
-        """See to it that every call of our share that was started is settled."""
-        unit, started = Unit(), self._store.select(StartedCall)
-        unit.keep(self._task(call.account, call.driver) for call in started if self._share.has(call.account))
+        """See to it that every call of our share that was started is settled, those on the ladder when it is time."""
+        unit = Unit()
+        started = [call for call in self._store.select(StartedCall) if self._share.has(call.account)]
+        known = {place_of(task) for task in self._store.select(Task, drivers_of(map(place_of, started)))}
+        unit.keep(self._task(call.account, call.driver) for call in started if place_of(call) not in known)
         self._store.commit(unit)
 
     def _is_look_up(self, requested: SweepRequested) -> bool:

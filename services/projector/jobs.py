@@ -98,7 +98,17 @@ class Jobs:
         self._room = room
         self._breakers = breakers
         self._served = ""
+        self._stopped: Mapping[str, str] = {}
         self.is_held_up = False
+
+    def look_anew(self) -> None:
+        """Keep to the limits that a target set before we began: until when an account's refused calls have to wait.
+
+        Nothing else has to wait without having failed.
+        """
+        now = self._clock().isoformat()
+        waiting = self._store.select(Task, {"deferred": 0}, order_by="not_before", after=now)
+        self._stopped = {task.account: task.not_before for task in waiting}
 
     def take(self, places: int, busy: Collection[Driver]) -> list[Job]:
         """The jobs that are due, at most so many; that they start is stored before anybody learns of them."""
@@ -156,7 +166,11 @@ class Jobs:
         """The accounts of our share that get through and have something due, first those behind the last one served."""
         first = self._store.least(Task, "not_before", by=["account"])
         due = sorted(AccountId(str(name)) for (name,), moment in first.items() if str(moment) <= now.isoformat())
-        reachable = [name for name in due if self._share.has(name) and name not in self._breakers.are_open()]
+        stopped = {
+            *self._breakers.are_open(),
+            *(name for name, until in self._stopped.items() if until > now.isoformat()),
+        }
+        reachable = [name for name in due if self._share.has(name) and name not in stopped]
         return sorted(reachable, key=lambda name: name <= self._served)
 
     def _waiting(

@@ -13,10 +13,11 @@ from domain.report import DriverLookedUp
 from domain.roster import TargetDriver
 from domain.storing import Store, StoreConflict, Unit
 from services.accounts.read_models import accounts_of
-from services.projector.breaker import Breakers, Sign
+from services.projector.breaker import Breakers
 from services.projector.known import walk_after
 from services.projector.read_models import LookUp
 from services.projector.sighting import Sightings
+from services.projector.sign import Sign
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 

@@ -34,6 +34,7 @@ class Probing:
         self._clock = clock
         self._limit = asyncio.Semaphore(_MOST_PROBES)
         self._asked: dict[AccountId, TargetDrivers | Rejected] = {}
+        self._found_open: set[str] = set()
         self._under_way: set[AccountId] = set()
 
     async def run(self) -> None:
@@ -45,21 +46,27 @@ class Probing:
                     group.create_task(self._probe_once(account))
                 await asyncio.sleep(_TICK)
 
+    def look_anew(self) -> None:
+        """Somebody may have come by other accounts, or credentials, while nobody asked: ask once for each at once."""
+        self._found_open = {*self._breakers.are_open()} - self._asked.keys()
+
     def due(self) -> Sequence[AccountId]:
         """The accounts that have to be asked for now."""
         now = self._clock().isoformat()
         waiting = {AccountId(each.probe.account): each for each in self._breakers.waiting()}
         self._asked = {account: drivers for account, drivers in self._asked.items() if account in waiting}
         free = [(account, each) for account, each in waiting.items() if account not in self._under_way]
-        return [account for account, each in free if each.probe.not_before <= now or self._has_changed(account, each)]
+        return [account for account, each in free if self._has_changed(account, each) or each.probe.not_before <= now]
 
     async def probe(self, account: AccountId) -> bool:
         """Ask one account's target; whether it answers, and the breaker is closed."""
         drivers = await self._service.call(self._connect, account)
+        is_anew = drivers != self._asked.get(account)
         self._asked[account] = drivers
+        self._found_open.discard(account)
         failure = drivers if isinstance(drivers, Rejected) else await _failure_of(drivers, account)
         with suppress(StoreConflict):
-            is_closed = await self._service.call(self._breakers.probed, account, failure)
+            is_closed = await self._service.call(self._breakers.probed, account, failure, is_anew=is_anew)
             self._service.ring()
             return is_closed
         return False
@@ -72,8 +79,10 @@ class Probing:
             self._under_way.discard(account)
 
     def _has_changed(self, account: AccountId, waiting: Waiting) -> bool:
-        """Whether the account reaches the target otherwise than when it was asked last."""
-        if not waiting.is_about_access:
+        """Whether the account reaches the target otherwise than when it was asked last, as far as that is known."""
+        if account in self._found_open:
+            return True
+        if not waiting.is_of_credentials:
             return False
         drivers = self._connect(account)
         return drivers != self._asked.setdefault(account, drivers)

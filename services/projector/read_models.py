@@ -201,7 +201,22 @@ class Probe(Row):
     relapses: int
 
 
-def place_of(row: WishedRow | DeliveryRow | Task | StartedCall) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect(Row):
+    """Work in hand: a driver whose call was refused as if for the whole account, and has not succeeded since.
+
+    `is_alone`: it was refused again after a probe had been answered, so this driver is the trouble.
+    """
+
+    TABLE: ClassVar[str] = "suspects"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+
+    account: str
+    driver: str
+    is_alone: bool
+
+
+def place_of(row: WishedRow | DeliveryRow | Task | StartedCall | Suspect) -> tuple[str, str]:
     """The account and the driver that a row is about."""
     return row.account, row.driver
 

@@ -1,8 +1,9 @@
 """How a target's answers become reports."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from domain.driver_link import RenameDecided
 from domain.failures import CLASSES, CallFailure, FailureClass
@@ -12,7 +13,7 @@ from domain.report import CallAnswered, Outcome
 from domain.retrying import Park, Retry, after_failure
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit, Where
-from services.projector.breaker import Breakers, Sign
+from services.projector.breaker import Breakers
 from services.projector.calling import Result, Unsettled, Withdrawn, failure_of
 from services.projector.jobs import Job
 from services.projector.known import delivery_after, keys_of, shown_after, undelivered, unseen
@@ -25,6 +26,7 @@ from services.projector.read_models import (
     drivers_of,
     place_of,
 )
+from services.projector.sign import Sign
 from services.runtime.clock import Clock
 
 
@@ -52,6 +54,9 @@ class _Failed:
     is_open: bool
 
 
+_ALONE: Final = "refused for this driver only, while other calls are answered: "
+
+
 class Reporting:
     """Stores answers as reports, with everything that follows from them for this projector."""
 
@@ -67,7 +72,9 @@ class Reporting:
         Raises `StoreConflict` when somebody else has stored into the same histories, or has got the accounts.
         """
         results = self._unanswered(results)
-        batch = _Batch(self._store, self._target, self._clock())
+        signs = list(_signs(results))
+        alone = {(sign.account, sign.subject) for sign in signs if self._breakers.is_alone(sign)}
+        batch = _Batch(self._store, self._target, self._clock(), alone)
         said = [(job, _to_said(job, result)) for job, result in results if result is not None]
         batch.load(said)
         for job, each in said:
@@ -75,7 +82,7 @@ class Reporting:
         for job, result in results:
             if result is None:
                 batch.unit.remove(StartedCall, _where(job))
-        self._breakers.heed(batch.unit, list(_signs(results)))
+        self._breakers.heed(batch.unit, signs)
         self._store.commit(batch.unit)
 
     def _unanswered(self, results: Sequence[tuple[Job, Result]]) -> list[tuple[Job, Result]]:
@@ -86,13 +93,14 @@ class Reporting:
 
 
 class _Batch:
-    """What a batch of answers changes."""
+    """What a batch of answers changes. `alone` are those to whose calls access is refused while others have it."""
 
-    def __init__(self, store: Store, target: Target, now: datetime) -> None:
+    def __init__(self, store: Store, target: Target, now: datetime, alone: Collection[tuple[str, str]]) -> None:
         self.unit = Unit()
         self._store = store
         self._target = target
         self._now = now
+        self._alone = alone
         self._deliveries: dict[tuple[str, str], DeliveryRow] = {}
         self._tries: dict[tuple[str, str], int] = {}
         self._shown: dict[tuple[str, str], RosterRow] = {}
@@ -126,13 +134,13 @@ class _Batch:
         """Try again later, or give up; whether an open call has taken effect is looked up even then."""
         if not failed.is_open:
             self.unit.remove(StartedCall, _where(job))
-        link = link_stream(job.driver[0], self._target, job.driver[1])
-        match following := after_failure(failed.failure, self._tries.get(job.driver, 0), link):
+        link, is_alone = link_stream(job.driver[0], self._target, job.driver[1]), job.driver in self._alone
+        failure = replace(failed.failure, detail=_ALONE + failed.failure.detail) if is_alone else failed.failure
+        match following := after_failure(failure, self._tries.get(job.driver, 0), link, is_alone=is_alone):
             case Park(detail=detail):
-                reason = str(failed.failure.reason)
-                self._settle(job, _Said(outcome=Outcome.REFUSED, reason=reason, detail=detail))
+                self._settle(job, _Said(outcome=Outcome.REFUSED, reason=str(failure.reason), detail=detail))
             case Retry():
-                self._put_off(job, failed.failure, following)
+                self._put_off(job, failure, following)
 
     def _put_off(self, job: Job, failure: CallFailure, retry: Retry) -> None:
         """Only the first time in a row is worth a report, and none at all that the pace had to be lowered."""
@@ -197,4 +205,4 @@ def _signs(results: Sequence[tuple[Job, Result]]) -> Iterator[Sign]:
     """What the results tell of the accounts; nothing was called for what was withdrawn."""
     for job, result in results:
         if not isinstance(result, Withdrawn):
-            yield Sign(account=job.driver[0], subject=job.driver[1], failure=failure_of(result))
+            yield Sign(account=job.driver[0], subject=job.driver[1], failure=failure_of(result), is_call=True)

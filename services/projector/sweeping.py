@@ -1,7 +1,7 @@
 """Walks rosters and looks drivers up when it is time, some at once, in the place that comes free next."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +26,9 @@ from services.runtime.service import Bell, Service, rung
 
 MOST_WALKS: Final = 4
 """Rosters that are read at a time, over all accounts; one of an account."""
+
+MOST_WALKS_IN_HAND: Final = 32
+"""The same together with those that wait because their target takes no calls just now."""
 
 MOST_LOOK_UPS: Final = 4
 """The same of drivers who are looked up because somebody waits for it."""
@@ -68,6 +71,7 @@ class Sweeping:
         look_ups: LookUps,
         breakers: Breakers,
         connect: Connecting,
+        room: Callable[[AccountId], int],
         clock: Clock,
         bell: Bell,
     ) -> None:
@@ -78,6 +82,7 @@ class Sweeping:
         self._look_ups = look_ups
         self._breakers = breakers
         self._connect = connect
+        self._room = room
         self._clock = clock
         self._bell = bell
         self._walking: set[AccountId] = set()
@@ -104,7 +109,7 @@ class Sweeping:
             del self._failed[AccountId(account)]
         now = self._clock()
         walks = filter(lambda walk: self._may_begin(walk, now), self._walks.in_turn())
-        begun = [*islice(walks, MOST_WALKS - len(self._walking))]
+        begun = [*islice(walks, self._places())]
         look_ups = self._look_ups.due(self._looking_up, MOST_LOOK_UPS - len(self._looking_up))
         self._look_at = self._next_look(now)
         return begun, look_ups
@@ -161,6 +166,11 @@ class Sweeping:
             places.discard(account)
             self._has_ended = True
             self._service.ring()
+
+    def _places(self) -> int:
+        """How many walks may begin now: those that outwait a stop of their target hold up nobody else's."""
+        reading = sum(self._room(account) > 0 for account in self._walking)
+        return max(0, min(MOST_WALKS - reading, MOST_WALKS_IN_HAND - len(self._walking)))
 
     def _may_begin(self, walk: Walk, now: datetime) -> bool:
         failed = self._failed.get(walk.account)

@@ -1,6 +1,8 @@
 """Reads one roster, page by page, and decides whom to believe gone."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
@@ -15,6 +17,8 @@ from services.projector.sighting import is_there_before
 from services.projector.walking import PAGE, Walk
 from services.runtime.clock import Clock
 from services.runtime.service import Service
+
+Page = Sequence[TargetDriver]
 
 _TELL_AFTER: Final = timedelta(seconds=1)
 """How often the progress of a walk is stored at most."""
@@ -100,12 +104,13 @@ class Walker:
         """Report what every page shows; whom they showed, and how many of them as they were known."""
         seen: set[Key] = set()
         told, as_known = self._clock(), 0
-        async for page in drivers.walk():
-            seen.update(driver.key for driver in page)
-            as_known += await self._service.call(self._walks.take_page, walk, page)
-            if (now := self._clock()) - told >= _TELL_AFTER:
-                told = now
-                await self._service.call(self._walks.tell_progress, walk, len(seen))
+        async with aclosing(_read_ahead(drivers.walk())) as pages:
+            async for page in pages:
+                seen.update(driver.key for driver in page)
+                as_known += await self._service.call(self._walks.take_page, walk, page)
+                if (now := self._clock()) - told >= _TELL_AFTER:
+                    told = now
+                    await self._service.call(self._walks.tell_progress, walk, len(seen))
         return seen, as_known
 
     async def _gone(self, walk: Walk, drivers: TargetDrivers, seen: Collection[Key]) -> Sequence[Key]:
@@ -124,6 +129,24 @@ class Walker:
         while rows := await self._service.call(self._walks.known, walk, after):
             yield rows
             after = rows[-1].key
+
+
+async def _read_ahead(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
+    """The same pages; while one is looked at, the next is read."""
+    coming = asyncio.create_task(_next(pages))
+    try:
+        while page := await coming:
+            coming = asyncio.create_task(_next(pages))
+            yield page[0]
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _next(pages: AsyncIterator[Page]) -> tuple[Page] | None:
+    async for page in pages:
+        return (page,)
+    return None
 
 
 async def _confirm(lacking: Sequence[Key], drivers: TargetDrivers, seen: Collection[Key]) -> None:

@@ -10,10 +10,11 @@ from domain.report import WalkCompleted, WalkFailed
 from domain.roster import TargetDriver
 from domain.storing import Store, StoreConflict, Unit, Where
 from services.projector.agenda import Agenda, Coming
-from services.projector.breaker import Breakers, Sign
+from services.projector.breaker import Breakers
 from services.projector.known import walk_after
 from services.projector.read_models import Reading, RosterRow
 from services.projector.sighting import Sightings
+from services.projector.sign import Sign
 from services.runtime.clock import Clock
 from services.runtime.share import Share
 

@@ -34,6 +34,7 @@ from services.projector.read_models import (
     Reading,
     RosterRow,
     StartedCall,
+    Suspect,
     Task,
     WalkRow,
     WishedRow,
@@ -57,6 +58,7 @@ ROWS: tuple[type[Row], ...] = (
     Task,
     StartedCall,
     Probe,
+    Suspect,
     Reading,
     LookUp,
 )
@@ -202,6 +204,7 @@ def to_app(
             look_ups=LookUps(store, target, clock, share, breakers),
             breakers=breakers,
             connect=connected.to,
+            room=connected.room,
             clock=clock,
             bell=bell,
         ),

@@ -140,7 +140,8 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens from now on, so that a client may come before the server takes its first look."""
     address = _loopback(host)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    with socket.socket(family) as bound:
+    # Only where the protocol is named does asyncio send the parts of an answer without waiting for acknowledgements.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((str(address), port))

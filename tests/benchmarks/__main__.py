@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import decider, latency, memory, projector, rebuild
+from tests.benchmarks import decider, latency, memory, projector, rebuild, sweep
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_profile
@@ -23,7 +23,9 @@ class Row(StrEnum):
     PROJECTOR = "projector"
     REBUILD = "rebuild"
     LATENCY = "latency"
+    SWEEP = "sweep"
     MEMORY = "memory"
+    LARGE_SWEEP = "large-sweep"
 
 
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
@@ -31,7 +33,9 @@ _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
     Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
     Row.LATENCY: latency.measure,
+    Row.SWEEP: sweep.measure_some,
     Row.MEMORY: memory.measure,
+    Row.LARGE_SWEEP: sweep.measure,
 }
 _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
     Row.DECIDER: decider.profiles,
@@ -39,7 +43,7 @@ _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
     Row.REBUILD: rebuild.profiles,
     Row.LATENCY: latency.profiles,
 }
-_USUAL = (Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY)
+_USUAL = (Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY, Row.SWEEP)
 
 
 def main(

@@ -104,6 +104,8 @@ class SteppedServices:
         again = SteppedServices(self.folder, self.twins, now=self.now)
         for app in again.projectors.values():
             app._wishes.resume()
+            app._probing.look_anew()
+            app._jobs.look_anew()
         return again
 
     def close(self) -> None:

@@ -24,7 +24,8 @@ class TargetTwin:
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
     many pages a walk fails, and how; `places` is the room that the target says it has, `walks` how often its
     roster was read, `hidden` whom its list does not show though they are there, and `blind` why nobody can be looked
-    up; `down` is why no call at all is answered, and whether it takes effect all the same.
+    up; `down` is why no call at all is answered, and whether it takes effect all the same; `failing` is how the
+    writes of these names fail each time.
     """
 
     def __init__(self, target: Target, *, page: int = 100) -> None:
@@ -36,6 +37,7 @@ class TargetTwin:
         self.places = 1000
         self.blind: CallFailure | None = None
         self.down: tuple[Moment, CallFailure] | None = None
+        self.failing: dict[str, CallFailure] = {}
         self.walks = 0
         self.hidden: frozenset[Key] = frozenset()
         self._page = page
@@ -53,6 +55,7 @@ class TargetTwin:
     def mend(self) -> None:
         """Nothing fails any more."""
         self.down = self.blind = self.breaks_off = None
+        self.failing.clear()
         self._faults.clear()
         self._write_faults.clear()
 
@@ -132,7 +135,7 @@ class TargetTwin:
     def _call(self, name: str, effect: Callable[[], Answer]) -> Answer:
         self.touched(name, "before")
         self.called.append(name)
-        moment, failure = self._fault()
+        moment, failure = self._fault(name)
         if failure and moment == "before":
             return failure
         before = dict(self.drivers._drivers)
@@ -142,7 +145,9 @@ class TargetTwin:
         self.touched(name, "after")
         return failure or answer
 
-    def _fault(self) -> tuple[Moment, CallFailure | None]:
+    def _fault(self, name: str) -> tuple[Moment, CallFailure | None]:
+        if name in self.failing:
+            return "before", self.failing[name]
         faults = self._faults or self._write_faults
         return self.down or (faults.popleft() if faults else ("before", None))
 

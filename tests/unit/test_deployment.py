@@ -101,6 +101,21 @@ def test_kafka_and_the_database_are_reached_from_inside_only() -> None:
         assert _listed("networks", SERVICES[name]) == [["inside"]]
 
 
+def test_whoever_is_told_where_the_targets_are_can_get_there() -> None:
+    told = [name for name, text in SERVICES.items() if "*settings-with-credentials" in text]
+    for name in told:
+        own = _listed("networks", SERVICES[name]) or _listed("networks", SECTIONS["x-service"])
+        assert own == [["inside", "outside"]], name
+    assert "cli" in told
+
+
+@pytest.mark.parametrize("name", ["decider", "cli"])
+def test_a_rehearsal_has_room_that_does_not_count_as_memory(name: str) -> None:
+    assert "    tmpfs: []\n" in SERVICES[name]
+    assert "scratch:/tmp" in _listed("volumes", SERVICES[name])[0]
+    assert "  scratch: {}\n" in SECTIONS["volumes"]
+
+
 def test_the_addresses_of_the_sandboxes_are_those_of_the_door() -> None:
     doors = [pair.split(":")[0] for pair in COMMANDS["sandbox-door"]]
     assert re.findall(r"http://sandbox-door:(\d+)", COMPOSE) == doors

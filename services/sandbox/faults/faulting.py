@@ -7,7 +7,7 @@ from functools import partial
 from typing import assert_never
 
 from starlette.responses import HTMLResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.sandbox.clock import Now
 from services.sandbox.faults.answers import ERROR_PAGE, Held, retry_after, spoil_as
@@ -86,6 +86,7 @@ class Faulting:
             await self._app(scope, receive, send)
             return
         delays, strike = self._faults.rules.strikes(self._vendor.served(scope))
+        receive = await _read_ahead(receive) if delays else receive
         for delay in delays:
             mark_fault(scope, "latency")
             await self._pause(delay.seconds)
@@ -153,6 +154,18 @@ class Faulting:
                 mark_arrangement(scope, _SHIFTS[fault.shift])
             case _:
                 assert_never(fault)
+
+
+async def _read_ahead(receive: Receive) -> Receive:
+    """The same request, read already: whoever sent it may be gone by the time that it is served."""
+    read: list[Message] = [await receive()]
+    while read[-1].get("more_body"):
+        read.append(await receive())
+
+    async def receive_again() -> Message:
+        return read.pop(0) if read else await receive()
+
+    return receive_again
 
 
 def _shuffled(draws: random.Random, rows: Sequence[int]) -> Sequence[int]:

@@ -43,6 +43,14 @@ def test_only_the_master_user_goes_by_a_plan_that_turns_sync_on() -> None:
         BOB.go_by(known(is_on=False), PLANS)
 
 
+def test_a_plan_of_one_target_does_not_turn_sync_on_for_another() -> None:
+    account, of_one = known(is_on=False), {Target.DRIVERI: "d" * 16}
+    with pytest.raises(NotPermitted, match="sweeps motive too, which is no part of this plan"):
+        JANE.go_by(account, of_one)
+    alone = replay(account, JANE.set_mode(account, Target.MOTIVE, Mode.OFF))
+    assert [type(fact) for fact in JANE.go_by(alone, of_one)] == [SweepRequested, SyncTurnedOn]
+
+
 def test_a_plan_is_void_once_sync_is_off_or_its_target_has_another_mode() -> None:
     account = known(is_on=True)
     account = replay(account, JANE.go_by(account, PLANS))

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from domain.failures import CLASSES, CallFailure, FailureClass, Reason, Rejected, Unavailable
-from domain.retrying import LADDER, LONGEST_WAIT, MOST_TRIES, Park, Retry, after_failure, doubled, spread
+from domain.retrying import LADDER, LONGEST_WAIT, MOST_TRIES, Park, Retry, after_failure, doubled, seldom, spread
 
 LINK = UUID("6f1f7a58-8c2e-4c39-9c0e-1d6b2f0a7b11")
 DOWN = Unavailable(reason=Reason.DOWN, detail="answered 503")
@@ -47,6 +47,18 @@ def test_what_is_refused_for_good_is_parked_with_the_targets_words(reason: Reaso
 def test_what_speaks_of_the_account_waits_for_the_breaker_alone(reason: Reason, tries: int) -> None:
     following = after_failure(Rejected(reason=reason, detail="answered 401"), tries, LINK)
     assert following == Retry(after=0.0, tries=max(tries, 1))
+
+
+@pytest.mark.parametrize("reason", of(FailureClass.ACCESS))
+def test_what_is_refused_to_one_link_only_climbs_the_ladder(reason: Reason) -> None:
+    failure = Rejected(reason=reason, detail="answered 403")
+    steps = [after_failure(failure, tries, LINK, is_alone=True) for tries in range(MOST_TRIES)]
+    assert [step.tries for step in steps if isinstance(step, Retry)] == [1, 2, 3, 4, 5]
+    assert steps[-1] == Park(detail="given up after 6 tries: answered 403")
+
+
+def test_what_an_answer_proves_little_for_is_asked_as_seldom_as_the_ladder_says() -> None:
+    assert [seldom(tries) for tries in range(7)] == [300.0, 1800.0, 2 * HOUR, 6 * HOUR, 24 * HOUR, 24 * HOUR, 24 * HOUR]
 
 
 @pytest.mark.parametrize("tries", [0, len(LADDER)])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from httpx import ASGITransport, AsyncClient, BasicAuth, ReadError, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from services.sandbox import driveri, motive
 from services.sandbox.serving import listening
@@ -101,6 +102,29 @@ async def test_delays_add_up_before_another_fault_strikes() -> None:
         await switch_on(client, *delays, {"fault": "limited"}, {"fault": "latency", "seconds": 9})
         assert (await client.get("/v1/users")).status_code == 429
         assert (waits, await struck(client)) == ([2, 0.5], [1, 1, 1, 0])
+
+
+async def test_a_late_write_takes_effect_though_its_client_has_gone_meanwhile() -> None:
+    gone: list[str] = []
+
+    async def pause(_: float) -> None:
+        gone.append("client")
+
+    app = motive.application(MOTIVE, Clock(), pause=pause)
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        async def received() -> Message:
+            return {"type": "http.disconnect"} if gone else await receive()
+
+        await app(scope, received, send)
+
+    headers = {"X-Api-Key": "acme-key"}
+    async with AsyncClient(transport=ASGITransport(served), base_url="http://motive.test", headers=headers) as client:
+        await switch_on(client, {"fault": "latency", "seconds": 2})
+        await rename_ann(client)
+        [entry] = await journal(client)
+        assert (entry["status"], entry["fault"], entry["changed"]) == (200, "latency", ["first_name"])
+        assert (await stored_user(client, 11))["first_name"] == "Anna"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,9 @@ from domain.profile import Profile
 from domain.roster import TargetDriver
 from tests.unit.adapters.vendor import Answer, Vendor, answer
 
+ACCESS = DriveriAccess(
+    base_url="https://vendor.test/driveri", tenant="acme", client_id="id", client_secret="hush", language="en-GB"
+)
 TENANT = "/driveri/v1/tenants/acme"
 LIST = f"GET {TENANT}/drivers"
 LOOK = f"GET {TENANT}/driver"
@@ -57,10 +60,7 @@ def tenant() -> Vendor:
 
 
 def drivers(vendor: Vendor) -> DriveriDrivers:
-    access = DriveriAccess(
-        base_url="https://vendor.test/driveri", tenant="acme", client_id="id", client_secret="hush", language="en-GB"
-    )
-    return DriveriDrivers(access, transport=vendor.transport, clock=lambda: 0.0, pause=vendor.pause, jitter=lambda: 0.0)
+    return DriveriDrivers(ACCESS, transport=vendor.transport, clock=lambda: 0.0, pause=vendor.pause, jitter=lambda: 0.0)
 
 
 def calls_after_tokens(vendor: Vendor) -> list[str]:

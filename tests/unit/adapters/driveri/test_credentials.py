@@ -33,7 +33,13 @@ async def test_a_token_that_is_no_longer_taken_is_renewed_once() -> None:
     assert vendor.calls == [*TOKENS, edit("A1"), *TOKENS, edit("A1")]
 
 
-@pytest.mark.parametrize(("status", "attempts"), [(401, 2), (403, 1)])
+async def test_a_call_whose_second_token_was_taken_away_meanwhile_is_made_with_the_newest() -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(401), answer(401), MESSAGE)
+    assert await drivers(vendor).update(A1, JANE, tuple(JANE)) == Done(seen=driver("A1"))
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(401, 3), (403, 1)])
 async def test_refused_credentials_end_a_call(status: int, attempts: int) -> None:
     vendor = tenant()
     vendor.on(edit("A1"), answer(status))

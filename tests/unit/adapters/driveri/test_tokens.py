@@ -278,6 +278,17 @@ async def test_a_token_refused_late_does_not_push_out_its_successor() -> None:
     assert await ours.current() == new
 
 
+async def test_a_token_refused_late_does_not_bring_back_its_successor_that_was_refused_too() -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, active(row("old")), active(row("other")))
+    ours = tokens(vendor)
+    old = await ours.current()
+    ours.refuse(old)
+    ours.refuse(await ours.current())
+    ours.refuse(old)
+    assert (await ours.current()).secret == "secret-new"
+
+
 async def test_only_our_own_token_is_given_back() -> None:
     vendor = vendor_with()
     ours = tokens(vendor)

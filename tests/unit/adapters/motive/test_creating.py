@@ -69,7 +69,7 @@ async def test_create_that_created_nothing_is_not_effective() -> None:
 async def test_create_in_test_mode_is_not_effective() -> None:
     vendor = company()
     vendor.on(ADD, one(user(), 200))
-    detail = "answered 200 in place of 201, as to a key in test mode"
+    detail = "answered 200 in place of 201: the key seems to be in test mode"
     assert await drivers(vendor).create(None, JANE) == Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
     assert vendor.calls == [ADD]
 

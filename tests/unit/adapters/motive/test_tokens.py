@@ -182,6 +182,16 @@ async def test_a_refresh_token_that_is_refused_says_what_to_do(keeper: Keeper, c
     assert vendor.calls == [RENEW]
 
 
+async def test_a_wrong_client_secret_costs_no_new_grant(keeper: Keeper, clock: Clock) -> None:
+    vendor = vendor_with(answer(401, {"error": "invalid_client"}))
+    told = await failed(tokens(vendor, keeper, clock))
+    assert told.detail == (
+        "no access token: answered 401: the client id or the client secret is not known; "
+        "run `driverlink accounts connect acme motive` with the application's own client id and client secret; "
+        "the same refresh token will do, unless it is refused then"
+    )
+
+
 @pytest.mark.parametrize(
     ("refusal", "reason"),
     [

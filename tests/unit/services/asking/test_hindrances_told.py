@@ -131,7 +131,7 @@ def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> No
     assert fleet.standing(DRIVERI) == Standing(
         target="driveri",
         state="pending",
-        sentence="Not there. Decided, but nothing is sent in the mode observe: "
+        sentence="Not linked yet. Decided, but nothing is sent in the mode observe: "
         "Driveri shall get a new driver, DriverID D1.",
         advice="To have it sent, set the mode to full: `driverlink accounts mode acme driveri full --as PERSON`.",
     )
@@ -174,7 +174,7 @@ def test_a_decision_that_waits_for_a_closed_way_is_told_with_the_reason(fleet: F
     assert fleet.standing(DRIVERI, "3") == Standing(
         target="driveri",
         state="pending",
-        sentence="Not there. Driveri shall get a new driver, DriverID R3. "
+        sentence="Not linked yet. Driveri shall get a new driver, DriverID R3. "
         "No calls are made to Driveri since 2026-03-01 08:09:00 UTC (credentials: answered 401): "
         "what is decided waits. Whether it answers is tried again by itself.",
         advice="Check the credentials: `driverlink accounts connect acme driveri`.",

@@ -36,7 +36,7 @@ def test_a_driver_without_ids_is_told_in_the_first_lines_what_to_do(fleet: Fleet
     assert list(fleet.explain().lines())[:4] == [
         "Jane Doe: portal driver 1, no RefID, no Driveri DriverID",
         "Portal: has the driver, as stated last at 2026-03-01 08:01:00 UTC.",
-        "Driveri: Not there, and set aside since 2026-03-01 08:05:00 UTC: "
+        "Driveri: Not linked yet, and set aside since 2026-03-01 08:05:00 UTC: "
         "the Portal gives neither a Driveri DriverID nor a RefID.",
         "  What to do: Give it a Driveri DriverID or a RefID in the Portal.",
     ]
@@ -75,7 +75,7 @@ def test_several_candidates_on_the_target_are_counted(fleet: Fleet) -> None:
     begin(fleet, **JANE)
     standing = fleet.standing(MOTIVE)
     assert standing.sentence == (
-        "Not there, and set aside since 2026-03-01 08:05:00 UTC: 2 target drivers have its RefID."
+        "Not linked yet, and set aside since 2026-03-01 08:05:00 UTC: 2 target drivers have its RefID."
     )
     assert standing.advice == (
         "Leave only one driver with this RefID on Motive; it is looked at again at the next change or walk."
@@ -90,9 +90,9 @@ def test_a_refusal_is_told_in_the_targets_words(fleet: Fleet) -> None:
     assert fleet.standing(MOTIVE) == Standing(
         target="motive",
         state="parked",
-        sentence="Not there, and set aside since 2026-03-01 08:06:00 UTC: "
+        sentence="Not linked yet, and set aside since 2026-03-01 08:06:00 UTC: "
         "Motive refused it: the <email> is somebody else's.",
-        advice="Correct in the Portal what Motive objects to: the change is tried by itself. "
+        advice="Correct in the Portal what Motive objects to, or have it freed there: the change is tried by itself. "
         "Where nothing is to be corrected any more, have it tried just so: "
         "`driverlink issues retry acme --driver 1 --as PERSON`.",
     )
@@ -141,7 +141,7 @@ def test_a_call_that_is_put_off_is_told_with_the_reason(fleet: Fleet) -> None:
     assert fleet.standing(DRIVERI) == Standing(
         target="driveri",
         state="pending",
-        sentence="Not there. Driveri shall get a new driver, DriverID D1. "
+        sentence="Not linked yet. Driveri shall get a new driver, DriverID D1. "
         "Driveri could not do it yet (down: answered 503). It is tried again by itself.",
         advice="",
     )
@@ -159,7 +159,9 @@ def test_a_reason_of_the_past_for_putting_off_is_not_told_of_a_new_decision(flee
     (decision,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, decision, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     fleet.state("1", **{**JANE, "last_name": "Roe"})
-    assert fleet.standing(DRIVERI).sentence == ("Not there. On its way: Driveri shall get a new driver, DriverID D1.")
+    assert fleet.standing(DRIVERI).sentence == (
+        "Not linked yet. On its way: Driveri shall get a new driver, DriverID D1."
+    )
 
 
 def test_a_held_delete_is_told_with_the_guards_figures_and_how_to_decide(fleet: Fleet) -> None:

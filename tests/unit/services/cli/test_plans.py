@@ -100,6 +100,12 @@ def test_a_plan_of_one_driver_is_for_looking_only(driverlink: Driverlink) -> Non
     assert ended.out.count("nobody on the target") == 1
 
 
+@pytest.mark.usefixtures("fleet")
+def test_a_plan_of_one_driver_counts_nobody_else(driverlink: Driverlink) -> None:
+    ended = driverlink("plan", "acme", "--driver", "D7")
+    assert "driveri: 1 create" in ended.out.splitlines()
+
+
 def test_a_fleet_in_step_has_nothing_to_do(driverlink: Driverlink, twins: Twins) -> None:
     assert twins
     driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
@@ -111,6 +117,13 @@ def test_a_roster_that_cannot_be_read_is_one_line(driverlink: Driverlink) -> Non
     ended = driverlink("plan", "acme")
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert ended.err.startswith("driverlink: the roster of acme on driveri cannot be read: no credentials for driveri")
+
+
+@pytest.mark.usefixtures("fleet")
+def test_what_cannot_be_a_hash_is_typed_wrongly(driverlink: Driverlink) -> None:
+    ended = driverlink("apply", "acme", "--plan", "abc", "--as", "maria")
+    assert ended.status == 2
+    assert "16 digits and letters" in ended.err
 
 
 @pytest.mark.usefixtures("fleet")

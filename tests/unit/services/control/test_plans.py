@@ -1,6 +1,7 @@
 """Plans as commands ask for them, and people who want one done."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,28 @@ async def test_an_account_that_cannot_be_reached_is_told_in_the_answer(
     assert line == {"error": "the roster of acme on driveri cannot be read: acme is not connected"}
 
 
+async def test_a_plan_that_fails_unexpectedly_ends_with_a_line_that_says_so(
+    stand: ControlStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reach(_app: ProjectorApp, _account: AccountId) -> TargetTwin:
+        raise ZeroDivisionError
+
+    await add(stand)
+    monkeypatch.setattr(ProjectorApp, "reach", reach)
+    assert told(await stand.get("/accounts/acme/plan")) == [
+        {"error": "the plan could not be made (unexpected ZeroDivisionError); see the log of the services"}
+    ]
+
+
+async def test_a_plan_without_a_temporary_folder_says_what_would_help(
+    stand: ControlStand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(stand)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    (line,) = told(await stand.get("/accounts/acme/plan"))
+    assert line["error"].startswith("no folder for a rehearsal can be made (No such file or directory): let TMPDIR")
+
+
 @pytest.mark.parametrize(
     ("query", "status", "error"),
     [
@@ -169,11 +192,10 @@ async def test_applying_an_opt_in_requests_each_sweep_by_its_part_and_turns_sync
 
 async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: ControlStand, twins: Twins) -> None:
     await add(stand)
-    _, seen = await plan(stand, target="driveri")
+    _, seen = await plan(stand)
     twins[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D1"), active=True, profile={}))
-    body = {"by": "jane", "plan": seen["digest"], "target": "driveri"}
-    (line,) = told(await stand.post("/accounts/acme/plan", body))
-    _, now = await plan(stand, target="driveri")
+    (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": seen["digest"]}))
+    _, now = await plan(stand)
     assert line == {
         "error": f"the plan of acme is {now['digest']} by now, not {seen['digest']}, so nothing was done; "
         "look at it again: `driverlink plan acme`"
@@ -196,6 +218,7 @@ async def test_the_hash_of_one_target_is_none_of_all(stand: ControlStand) -> Non
         ({"by": "eve", "plan": "0" * 16}, 403),
         ({"by": "jane", "plan": "abc"}, 400),
         ({"by": "jane", "plan": "0" * 16, "driver": "1"}, 400),
+        ({"by": "jane", "plan": "0" * 16, "target": "driveri"}, 403),
     ],
 )
 async def test_what_cannot_be_applied_is_refused_before_anything_is_read(

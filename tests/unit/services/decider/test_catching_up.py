@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.account import Mode
-from domain.identity import PortalDriverId, Target
+from domain.identity import AccountId, PortalDriverId, Target
 from domain.storing import Store, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp
@@ -96,3 +96,26 @@ def test_a_second_walk_starts_the_catch_up_again(tmp_path: Path) -> None:
     assert len(versions) == MANY
     assert len(set(terms.values())) == 1
     services.close()
+
+
+def test_a_small_fleet_does_not_wait_for_the_sweep_of_a_large_one(tmp_path: Path) -> None:
+    small = AccountId("small")
+    services = SteppedServices(tmp_path, both_targets(ACME, small))
+    for account, drivers in ((ACME, MANY), (small, 1)):
+        services.add(account, is_on=False)
+        services.set_mode(Target.MOTIVE, Mode.OFF, account)
+        stated = [
+            StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=person(number))
+            for number in range(drivers)
+        ]
+        services.intake.take_list(account, stated, source="export")
+    services.decide()
+    for account in (ACME, small):
+        services.turn_on(account)
+    services.follow(Target.DRIVERI)
+    services.walk(Target.DRIVERI)
+    services.decider.step()
+    decider = Decider(services.decider_store, services.clock, Share())
+    while any(work.account == small for work in services.decider_store.select(CatchUp)):
+        decider.catch_up()
+    assert [work.account for work in services.decider_store.select(CatchUp)] == [ACME]

@@ -19,7 +19,9 @@ from domain.wish import key_mark
 from services.accounts.read_models import AccountRow
 from services.decider import sweeps
 from services.decider.handlers import Decider
+from services.decider.planned import PlanChecks
 from services.decider.read_models import CatchUp, LinkRow, RosterRow, SweepRow
+from services.decider.wiring import open_rehearsal
 from services.intake.handlers import StatedDriver
 from services.runtime.share import Share
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
@@ -333,6 +335,20 @@ def test_another_plan_ends_the_sweep_and_takes_its_number(fleet: SteppedServices
     assert (last(fleet).is_refused, last(fleet).found, in_hand(fleet)) == (True, {}, [])
     complete(fleet, work.request, 2)
     assert (last(fleet).version, last(fleet).request, last(fleet).answered) == (3, 0, work.request)
+
+
+def test_a_plan_is_not_judged_by_a_process_that_the_account_has_left(fleet: SteppedServices, decider: Decider) -> None:
+    begin(fleet, 2)
+    work, share = planned(fleet, decider), Share()
+    swept = Decider(fleet.decider_store, fleet.clock, share).swept_accounts
+    checks = PlanChecks(fleet.decider_store, fleet.clock, in_hand=swept, scratch=open_rehearsal)
+    assert checks.check_plans() == 1
+    share.hold([])
+    assert [*iter(checks.check_plans, 0)]
+    assert in_hand(fleet) == [work]
+    share.hold([0])
+    assert [*iter(checks.check_plans, 0)]
+    assert (in_hand(fleet), last(fleet).is_refused) == ([], True)
 
 
 def test_a_sweep_waits_for_its_request_to_be_heard_of_and_then_goes_by_its_plan(

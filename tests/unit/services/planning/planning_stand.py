@@ -16,6 +16,7 @@ from services.accounts.read_models import AccountRow
 from services.decider import wiring as decider
 from services.intake.read_models import KnownDriver
 from services.planning.planner import Planner, Progress, outlook, planned_targets
+from services.planning.rehearsal import Scratch
 from services.projector import wiring as projector
 from services.runtime.service import Bell, Service
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged
@@ -56,16 +57,19 @@ def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehear
     return asyncio.run(_rehearsed(stepped, outlook(account, stepped.now), target))
 
 
-async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
-    intake = Service("intake", store=stepped.intake_store, clock=stepped.clock, bell=Bell())
-    planner = Planner(
+def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_rehearsal) -> Planner:
+    """Who rehearses for these services."""
+    return Planner(
         decider=stepped.decider,
-        intake=intake,
+        intake=Service("intake", store=stepped.intake_store, clock=stepped.clock, bell=Bell()),
         projectors=stepped.projectors,
-        scratch=decider.open_rehearsal,
+        scratch=scratch,
         clock=stepped.clock,
     )
-    told = [each async for each in planner.rehearse(account, target)]
+
+
+async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
+    told = [each async for each in planner_of(stepped).rehearse(account, target)]
     steps = [step for each in told if not isinstance(each, Part | Progress) for step in each]
     (part,) = (each for each in told if isinstance(each, Part))
     return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, Progress)])

@@ -1,6 +1,8 @@
 """A sweep that was requested with a plan does exactly that, or nothing."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,10 @@ from domain.account import Mode
 from domain.driver_link import LinkEvent
 from domain.identity import Key, Target, sweep_stream
 from domain.roster import TargetDriver
+from domain.storing import Unit
 from domain.sweep import SweepCompleted, SweepRefused
+from services.decider import handlers
+from services.decider.read_models import OutageRow
 from services.planning.outcome import Outcome, Wanted, outcome_of
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 from tests.unit.services.planning.planning_stand import account_of, decided_behind, planned, services
@@ -32,8 +37,9 @@ def edit(stepped: SteppedServices, number: int, **changed: str) -> None:
 
 
 def go_by(stepped: SteppedServices, digest: str) -> int:
-    """Jane has this plan done; the version of the request."""
-    stepped.ask(lambda jane, known: jane.go_by(known, {Target.DRIVERI: digest}))
+    """Jane has this plan done, where sync is off beside one of Motive; the version of the request."""
+    of_all = {Target.DRIVERI: digest, Target.MOTIVE: "0" * 16}
+    stepped.ask(lambda jane, known: jane.go_by(known, {Target.DRIVERI: digest} if known.is_on else of_all))
     return account_of(stepped).sweeps[Target.DRIVERI]
 
 
@@ -146,6 +152,48 @@ def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> No
     assert outcome(stepped, request) == Outcome(state="waiting", doing="reading the roster")
     stepped.set_mode(Target.DRIVERI, Mode.UPSERT)
     assert outcome(stepped, request) == Outcome(state="void")
+
+
+def test_a_sweep_by_a_plan_whose_target_is_not_called_any_more_is_told_as_stopped(stepped: SteppedServices) -> None:
+    request = go_by(stepped, planned(stepped).part.digest)
+    outage = OutageRow(account=ACME, target="driveri", at=stepped.now.isoformat(), reason="down", detail="no answer")
+    unit = Unit()
+    unit.keep([outage])
+    stepped.decider_store.commit(unit)
+    assert outcome(stepped, request) == Outcome(state="stopped", doing="down: no answer")
+
+
+def test_a_plan_that_cannot_be_compared_is_refused_and_nobody_else_is_stopped(
+    stepped: SteppedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = go_by(stepped, planned(stepped).part.digest)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    begin = sweep(stepped)
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
+    assert (outcome(stepped, request).state, outcome(stepped, request).would_be) == ("refused", "")
+    stepped.state("7", person(7))
+    stepped.run()
+    assert stepped.states()["7"] == "in_step"
+
+
+def test_a_plan_that_is_half_done_is_done_to_its_end_whoever_walks_meanwhile(
+    stepped: SteppedServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_PAGE", 1)
+    edit(stepped, 2)
+    plan = planned(stepped)
+    request = go_by(stepped, plan.part.digest)
+    stepped.decide()
+    begin = stepped.decider_store.log.end()
+    stepped.follow(Target.DRIVERI)
+    stepped.walk(Target.DRIVERI)
+    while stepped.decider_store.log.end() == begin:
+        stepped.decider.step()
+    stepped.wait(days=1)
+    stepped.walk(Target.DRIVERI)
+    stepped.decide()
+    assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
+    assert outcome(stepped, request).state == "done"
 
 
 def test_other_sweeps_go_on_while_a_plan_is_compared(stepped: SteppedServices) -> None:

@@ -1,6 +1,9 @@
 """A plan is what a sweep would do, found by doing it on a copy."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread, current_thread
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +14,18 @@ from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
 from domain.plan import Step
 from domain.roster import TargetDriver
+from domain.storing import Store
+from services.decider import wiring as decider
 from services.planning.planner import NothingToPlan, RosterUnreadable, planned_targets
 from tests.support.stepped_services import ACME, SteppedServices, person
-from tests.unit.services.planning.planning_stand import account_of, decided_behind, everything, planned, services
+from tests.unit.services.planning.planning_stand import (
+    account_of,
+    decided_behind,
+    everything,
+    planned,
+    planner_of,
+    services,
+)
 
 
 @pytest.fixture
@@ -100,6 +112,27 @@ def test_a_roster_that_cannot_be_read_gives_no_plan(stepped: SteppedServices) ->
     stepped.twins[ACME, Target.DRIVERI].breaks_off = (0, failure)
     with pytest.raises(RosterUnreadable, match=r"^the roster of acme on driveri cannot be read: it answers 503$"):
         planned(stepped)
+
+
+def test_a_rehearsal_is_closed_in_the_thread_that_may_still_be_working_on_it(stepped: SteppedServices) -> None:
+    in_step(stepped)
+    threads: list[Thread] = []
+
+    @contextmanager
+    def noted() -> Iterator[Store]:
+        threads.append(current_thread())
+        with decider.open_rehearsal() as scratch:
+            yield scratch
+        threads.append(current_thread())
+
+    async def leave() -> None:
+        told = planner_of(stepped, noted).rehearse(account_of(stepped), Target.DRIVERI)
+        await anext(told)
+        await told.aclose()
+
+    asyncio.run(leave())
+    opened_in, closed_in = threads
+    assert opened_in is closed_in is not current_thread()
 
 
 def test_a_target_whose_mode_is_off_is_left_out(stepped: SteppedServices) -> None:

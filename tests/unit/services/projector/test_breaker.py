@@ -7,7 +7,7 @@ from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Target
 from domain.report import BreakerClosed, BreakerOpened, CallAnswered
 from services.projector.breaker import RUN
-from services.projector.read_models import BreakerRow, Task
+from services.projector.read_models import BreakerRow, Suspect, Task
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -18,6 +18,8 @@ DOWN = Unavailable(reason=Reason.DOWN, detail="answered 503")
 LIMITED = Unavailable(reason=Reason.LIMITED, detail="answered 429")
 REFUSED = Rejected(reason=Reason.CREDENTIALS, detail="answered 401")
 INVALID = Rejected(reason=Reason.INVALID, detail="answered 400")
+FORBIDDEN = Rejected(reason=Reason.CREDENTIALS, detail="answered 403")
+TEST_MODE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 200: the key seems to be in test mode")
 
 
 @pytest.fixture
@@ -295,4 +297,149 @@ def test_a_started_call_of_an_account_that_lost_its_credentials_is_settled_when_
     again.call(DRIVERI)
     assert twin.called == ["find D1"]
     assert answered(again)[-1] == ("p1", 1, "confirmed")
+    again.close()
+
+
+def until_at_rest(fleet: SteppedServices, twin: TargetTwin) -> None:
+    """Whatever is due is called, and open breakers are probed until they are closed."""
+    while fleet.call(DRIVERI) or is_open(fleet):
+        if is_open(fleet):
+            until_probed(fleet, twin)
+
+
+def test_access_that_is_refused_to_one_driver_only_is_this_drivers_trouble(
+    fleet: SteppedServices, twin: TargetTwin
+) -> None:
+    twin.failing["create D1"] = FORBIDDEN
+    say_some(fleet, 3)
+    until_at_rest(fleet, twin)
+    assert sorted(twin.effects) == ["create D2", "create D3"]
+    assert turns(fleet) == [(ACME, "credentials"), (ACME, "closed")]
+    for _ in range(5):
+        fleet.wait(hours=27)
+        fleet.call(DRIVERI)
+    assert turns(fleet) == [(ACME, "credentials"), (ACME, "closed")]
+    last = [event for event in reported(fleet) if isinstance(event, CallAnswered)][-1]
+    assert (last.driver, last.outcome, last.reason) == ("p1", "refused", "credentials")
+    why = "refused for this driver only, while other calls are answered: answered 403"
+    assert last.detail == f"given up after 6 tries: {why}"
+
+
+def test_several_drivers_who_are_refused_at_once_open_it_once(fleet: SteppedServices, twin: TargetTwin) -> None:
+    twin.failing |= {"create D1": FORBIDDEN, "create D2": FORBIDDEN}
+    say_some(fleet, 3)
+    until_at_rest(fleet, twin)
+    assert twin.effects == ["create D3"]
+    assert turns(fleet) == [(ACME, "credentials"), (ACME, "closed")]
+    assert {row.driver for row in fleet.projector_stores[DRIVERI].select(Suspect)} == {"p1", "p2"}
+
+
+def test_a_driver_who_alone_is_refused_keeps_its_step_over_restarts_and_outages(
+    fleet: SteppedServices, twin: TargetTwin
+) -> None:
+    twin.failing["create D1"] = FORBIDDEN
+    say_some(fleet, 1)
+    until_at_rest(fleet, twin)
+    fleet.wait(hours=1)
+    fleet.call(DRIVERI)
+    again = fleet.reopened()
+    say_some(again, RUN, first=2)
+    twin.fail_writes(DOWN, RUN)
+    again.call(DRIVERI)
+    until_probed(again, twin)
+    steps = {task.driver: task.deferred for task in again.projector_stores[DRIVERI].select(Task)}
+    assert steps["p1"] == 2
+    again.call(DRIVERI)
+    again.wait(hours=1)
+    again.call(DRIVERI)
+    assert not is_open(again)
+    (task,) = again.projector_stores[DRIVERI].select(Task)
+    assert (task.driver, task.deferred) == ("p1", 3)
+    again.close()
+
+
+def test_a_driver_who_is_answered_again_is_suspected_of_nothing(fleet: SteppedServices, twin: TargetTwin) -> None:
+    twin.fail_writes(FORBIDDEN, 2)
+    say_some(fleet, 1)
+    until_at_rest(fleet, twin)
+    fleet.wait(minutes=6)
+    fleet.call(DRIVERI)
+    assert twin.effects == ["create D1"]
+    assert fleet.projector_stores[DRIVERI].select(Suspect) == []
+
+
+def test_a_run_of_drivers_who_are_refused_each_alone_opens_it(fleet: SteppedServices, twin: TargetTwin) -> None:
+    opened(fleet, twin, FORBIDDEN)
+    twin.fail_writes(FORBIDDEN, RUN)
+    until_probed(fleet, twin)
+    fleet.call(DRIVERI)
+    assert [turn for _, turn in turns(fleet)] == ["credentials", "closed", "credentials"]
+
+
+def test_calls_that_take_no_effect_open_it_with_the_reason(fleet: SteppedServices, twin: TargetTwin) -> None:
+    opened(fleet, twin, TEST_MODE)
+    (row,) = fleet.projector_stores[DRIVERI].select(BreakerRow, {"account": str(ACME)})
+    assert (row.reason, row.detail) == ("not_effective", TEST_MODE.detail)
+    assert twin.called.count("create D1") == 1
+
+
+def test_a_test_mode_in_which_probes_are_answered_is_asked_about_ever_more_seldom(
+    fleet: SteppedServices, twin: TargetTwin
+) -> None:
+    opened(fleet, twin, TEST_MODE)
+    pauses = []
+    twin.fail_writes(TEST_MODE, 50)
+    for round_number in range(1, 5):
+        opened_at = fleet.now
+        while not fleet.probe(DRIVERI):
+            fleet.wait(minutes=1)
+        pauses.append((fleet.now - opened_at).total_seconds())
+        say_some(fleet, RUN, first=10 * round_number)
+        fleet.call(DRIVERI)
+        assert is_open(fleet)
+    for pause, least in zip(pauses, (300, 1800, 7200, 21_600), strict=True):
+        assert least - 60 <= pause <= 1.1 * least + 60
+
+
+@pytest.mark.parametrize("failure", [TEST_MODE, FORBIDDEN])
+def test_other_credentials_release_everybody_however_often_it_had_opened_before(
+    fleet: SteppedServices, twin: TargetTwin, failure: CallFailure
+) -> None:
+    opened(fleet, twin, failure)
+    while not fleet.probe(DRIVERI):
+        fleet.wait(minutes=1)
+    twin.fail_writes(failure, RUN)
+    fleet.call(DRIVERI)
+    assert is_open(fleet)
+    assert isinstance(fleet.twins, dict)
+    other = fleet.twins[ACME, DRIVERI] = TargetTwin(DRIVERI)
+    assert fleet.probe(DRIVERI) == 1
+    assert fleet.call(DRIVERI) == RUN
+    assert len(other.effects) == RUN
+    assert fleet.projector_stores[DRIVERI].select(Suspect) == []
+
+
+@pytest.mark.parametrize("failure", [TEST_MODE, FORBIDDEN, DOWN])
+def test_credentials_given_while_nothing_ran_are_tried_at_once(
+    fleet: SteppedServices, twin: TargetTwin, failure: CallFailure
+) -> None:
+    opened(fleet, twin, failure)
+    assert fleet.probe(DRIVERI) == 0
+    assert isinstance(fleet.twins, dict)
+    other = fleet.twins[ACME, DRIVERI] = TargetTwin(DRIVERI)
+    again = fleet.reopened()
+    assert again.probe(DRIVERI) == 1
+    assert again.call(DRIVERI) == RUN
+    assert len(other.effects) == RUN
+    again.close()
+
+
+def test_a_start_asks_at_once_only_once(fleet: SteppedServices, twin: TargetTwin) -> None:
+    opened(fleet, twin, REFUSED)
+    again = fleet.reopened()
+    twin.fail_next(REFUSED)
+    twin.called.clear()
+    again.probe(DRIVERI)
+    again.probe(DRIVERI)
+    assert twin.called == ["probe"]
     again.close()

@@ -19,8 +19,10 @@ from domain.identity import Key, Target
 from domain.report import CallAnswered
 from domain.retrying import LADDER
 from domain.roster import TargetDriver
+from services.projector.admission import KEPT_FREE
 from services.projector.read_models import StartedCall, Task
 from tests.support.stepped_services import ACME, SteppedServices
+from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.sayings import JANE, answered, effects, reported, say, waiting
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="the target is down")
@@ -102,13 +104,34 @@ def test_a_lost_answer_is_looked_up_at_once_and_settles_the_call(fleet: SteppedS
     assert answered(fleet) == [("p1", 1, "confirmed")]
 
 
-@pytest.mark.parametrize("failure", [NO_ANSWER, NOT_EFFECTIVE])
-def test_what_had_no_effect_is_tried_twice_again_at_once_never_without_a_look_up(
-    fleet: SteppedServices, failure: Unavailable | Rejected
+def test_what_is_answered_well_and_does_not_happen_is_looked_up_once_and_not_repeated_at_once(
+    fleet: SteppedServices,
 ) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     say(fleet, CreateDecided)
-    twin.fail_writes(failure, 3)
+    twin.fail_writes(NOT_EFFECTIVE, 1)
+    fleet.call(Target.DRIVERI)
+    assert twin.called == ["create D1", "find D1"]
+    assert answered(fleet) == [("p1", 1, "deferred")]
+    fleet.wait(minutes=6)
+    fleet.call(Target.DRIVERI)
+    assert twin.called[2:] == ["find D1", "create D1"]
+    assert waiting(fleet) == NOTHING
+
+
+def test_what_is_answered_well_and_shows_only_later_is_settled_by_the_look_up(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    say(fleet, CreateDecided)
+    twin.fail_next(NOT_EFFECTIVE, "after")
+    fleet.call(Target.DRIVERI)
+    assert twin.called == ["create D1", "find D1"]
+    assert answered(fleet) == [("p1", 1, "confirmed")]
+
+
+def test_what_had_no_effect_is_tried_twice_again_at_once_never_without_a_look_up(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    say(fleet, CreateDecided)
+    twin.fail_writes(NO_ANSWER, 3)
     began = fleet.now
     fleet.call(Target.DRIVERI)
     assert twin.called == ["create D1", "find D1", "create D1", "find D1", "create D1"]
@@ -119,6 +142,40 @@ def test_what_had_no_effect_is_tried_twice_again_at_once_never_without_a_look_up
     assert twin.called[5:] == ["find D1", "create D1"]
     assert twin.effects == ["create D1"]
     assert waiting(fleet) == NOTHING
+
+
+def test_a_call_without_an_answer_keeps_its_step_on_the_ladder_over_a_restart(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    say(fleet, CreateDecided)
+    twin.fail_writes(NO_ANSWER, 6)
+    fleet.call(Target.DRIVERI)
+    fleet.wait(minutes=6)
+    fleet.call(Target.DRIVERI)
+    before = fleet.projector_stores[Target.DRIVERI].select(Task)
+    again = fleet.reopened()
+    assert again.projector_stores[Target.DRIVERI].select(Task) == before
+    assert again.call(Target.DRIVERI) == 0
+    again.wait(minutes=34)
+    twin.called.clear()
+    assert again.call(Target.DRIVERI) == 1
+    assert twin.called == ["find D1", "create D1"]
+    again.close()
+
+
+def test_a_targets_wish_for_patience_counts_for_the_whole_account_over_a_restart(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    for number in (1, 2, 3):
+        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+    twin.fail_writes(Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=45.0), 1)
+    fleet.answer(Target.DRIVERI, fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI, 1 + KEPT_FREE)[:1]))
+    again = fleet.reopened()
+    say(again, CreateDecided, account=SECOND)
+    again.call(Target.DRIVERI)
+    assert (twin.effects, again.twins[SECOND, Target.DRIVERI].effects) == ([], ["create D1"])
+    again.wait(seconds=45)
+    again.call(Target.DRIVERI)
+    assert sorted(twin.effects) == ["create D1", "create D2", "create D3"]
+    again.close()
 
 
 def test_a_second_try_is_not_made_once_sync_is_off(fleet: SteppedServices) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,12 @@ from domain.driver_link import CreateDecided
 from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
-from services.projector.read_models import WishedRow
+from domain.storing import Unit
+from services.projector.read_models import WalkRow, WishedRow
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
+from tests.unit.services.projector.rosters import due, request
 from tests.unit.services.projector.sayings import answered, say, waiting
 
 pytestmark = pytest.mark.anyio
@@ -92,3 +95,24 @@ async def test_a_decision_during_a_call_waits_for_its_answer(fleet: SteppedServi
     await ended(running)
     assert twin.called == ["create D1"]
     assert answered(fleet) == [("p1", 1, "confirmed")]
+
+
+async def test_an_account_that_was_elsewhere_is_not_walked_again_for_what_was_asked_before(
+    walked: SteppedServices,
+) -> None:
+    app = walked.projectors[Target.DRIVERI]
+    request(walked)
+    assert due(walked) == [ACME]
+    app._share.hold(())
+    await app.drain()
+    walked_elsewhere(walked)
+    app._share.hold((0,))
+    assert due(walked) == []
+
+
+def walked_elsewhere(fleet: SteppedServices) -> None:
+    """Another process has walked the roster for the last request."""
+    store, unit = fleet.projector_stores[Target.DRIVERI], Unit()
+    (row,) = store.select(WalkRow, {"account": ACME})
+    unit.keep([replace(row, request=fleet.accounts.show(ACME).sweeps[Target.DRIVERI])])
+    store.commit(unit)

@@ -69,6 +69,16 @@ class TestDaily:
         assert sorted(due(again)) == [ACME, SECOND]
         again.close()
 
+    def test_a_clock_that_is_put_right_does_not_put_daily_walks_off(self, walked: SteppedServices) -> None:
+        walked.wait(days=400)
+        walked.walk(DRIVERI)
+        walked.wait(days=-400)
+        again = walked.reopened()
+        assert due(again) == []
+        again.wait(days=1)
+        assert sorted(due(again)) == [ACME, SECOND]
+        again.close()
+
     def test_an_account_that_is_off_has_no_daily_walk(self, walked: SteppedServices) -> None:
         walked.set_mode(DRIVERI, Mode.OFF)
         walked.turn_off(SECOND)
@@ -213,6 +223,20 @@ class TestRunning:
         assert {twin.most_at_once for twin in twins} == {1}
         assert SlowWalk.most_under_way == MOST_WALKS
 
+    def test_walks_that_outwait_a_stop_hold_up_no_other_accounts(self, tmp_path: Path) -> None:
+        names = [AccountId(f"fleet-{number}") for number in range(MOST_WALKS * 2)]
+        with running_fleet(tmp_path, names) as (fleet, twins):
+            stopped = twins[:MOST_WALKS]
+            for twin in stopped:
+                twin.places = 0
+
+            def have_others_ended() -> bool:
+                fleet.wait(seconds=1)
+                fleet.projectors[DRIVERI].service.ring()
+                return all(twin.has_ended for twin in twins[MOST_WALKS:])
+
+            asyncio.run(until(fleet, have_others_ended, stopped))
+
     def test_no_account_is_walked_twice_at_a_time(self, tmp_path: Path) -> None:
         with running_fleet(tmp_path, [ACME]) as (fleet, twins):
             (twin,) = twins
@@ -272,7 +296,7 @@ class TestProgress:
         twin.touched = look
         fleet.follow(DRIVERI)
         fleet.walk(DRIVERI)
-        assert told == [(), (), (200,), (200,), (400,), (400,)]
+        assert told == [(), (), (100,), (100,), (300,), (300,)]
         assert fleet.projector_stores[DRIVERI].select(Reading) == []
 
     def test_what_a_kill_left_is_gone_after_the_next_start(self, walked: SteppedServices) -> None:

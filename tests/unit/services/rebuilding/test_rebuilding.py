@@ -28,6 +28,7 @@ OF_PROJECTOR: tuple[type[Row], ...] = (
     projector.Task,
     projector.StartedCall,
     projector.Probe,
+    projector.Suspect,
     projector.Reading,
     projector.LookUp,
     DeadLetter,

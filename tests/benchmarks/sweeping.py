@@ -1,0 +1,213 @@
+"""One half of a sweep in a process of its own: `python -m tests.benchmarks.sweeping PART TARGET URL DRIVERS DATABASE`.
+
+The projector walks a roster that it knows already; the decider goes through links that are in step. What each comes to
+is written to standard output as JSON.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from time import perf_counter
+
+from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.pace import Pace
+from adapters.store.migrating import migrate
+from adapters.store.postgres import PostgresStore
+from domain.account import Account, AccountEvent, Mode
+from domain.account import replay as account_after
+from domain.driver_link import Decision
+from domain.event import Event
+from domain.identity import Target, walk_stream
+from domain.ports import TargetDrivers
+from domain.report import WalkCompleted
+from domain.requests import Request
+from domain.storing import Store
+from services.accounts.read_models import keep_accounts
+from services.decider import wiring as decider
+from services.decider.handlers import Decider
+from services.projector import wiring as projector
+from services.runtime.clock import utc_now
+from services.runtime.following import BATCH, Handler
+from services.runtime.logs import DECISIONS, reports_of
+from services.runtime.service import Bell
+from services.runtime.share import Share
+from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
+from tests.benchmarks.projecting import LINGER, UNLIMITED, Counting
+from tests.benchmarks.rosters import ACCOUNT
+from tests.benchmarks.standing_in import credentials
+
+_LOOK = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What half of a sweep came to: its seconds, its requests, the events that it stored, the process's peak in MB."""
+
+    seconds: float
+    requests: int
+    events: int
+    peak: float
+
+
+class Walking:
+    """A projector of one account, on a store of its own."""
+
+    def __init__(self, store: Store, target: Target, url: str, fleet: Fleet) -> None:
+        self._store = store
+        self._target = target
+        self._way = Counting()
+        self._drivers = self._to_drivers(url)
+        self._known = [*fleet.account_events]
+        self._store.commit(keep_accounts(self._store, self._known))
+
+    async def sweep(self) -> Swept:
+        """The first walk makes everybody known; the second, which is requested, finds everybody in step."""
+        await self._walk(1)
+        swept = await self._walk_again()
+        await self._drivers.close()
+        return swept
+
+    async def _walk_again(self) -> Swept:
+        requested = _requested(self._known, self._target)
+        self._store.commit(keep_accounts(self._store, requested))
+        before, requests = self._store.log.end(), self._way.requests
+        seconds = await self._walk(before + 1)
+        return Swept(
+            seconds=seconds,
+            requests=self._way.requests - requests,
+            events=self._store.log.end() - before,
+            peak=_peak(),
+        )
+
+    async def _walk(self, end: int) -> float:
+        """Run the projector until a walk that ends at this position of its log, or behind, is complete; the seconds."""
+        app = projector.to_app(
+            self._store,
+            self._target,
+            connect=lambda _: self._drivers,
+            clock=utc_now,
+            bell=Bell(),
+            share=Share(),
+            linger=LINGER,
+        )
+        began, running = perf_counter(), asyncio.create_task(app.run())
+        while await app.service.call(lambda: self._walks(end)) == 0 and not running.done():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_LOOK)
+        seconds = perf_counter() - began
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        return seconds
+
+    def _walks(self, end: int) -> int:
+        if self._store.log.end() < end:
+            return 0
+        last = self._store.log.read(self._store.log.end() - 1, 1)
+        return sum(isinstance(record.event, WalkCompleted) for record in last)
+
+    def _to_drivers(self, url: str) -> TargetDrivers:
+        pace, known = Pace(UNLIMITED), credentials(self._target, ACCOUNT)
+        if self._target is Target.MOTIVE:
+            return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), transport=self._way, pace=pace)
+        return DriveriDrivers(DriveriAccess(base_url=url, **known), transport=self._way, pace=pace)
+
+
+class Deciding:
+    """The decider of one account, on a store of its own, whose drivers are all linked and in step."""
+
+    def __init__(self, store: Store, target: Target, fleet: Fleet) -> None:
+        self._store = store
+        self._decider = Decider(self._store, _now, Share())
+        self._target = target
+        self._taken = 0
+        self._known = [*fleet.account_events, *_alone(fleet.account_events, target)]
+        self._take(self._decider.on_accounts, self._known)
+        self._take(self._decider.on_reports, [self._walk(1, 0)])
+        self._chores()
+        self._link(fleet)
+
+    def sweep(self) -> Swept:
+        """A walk, of which nothing was reported but that it is complete; then everybody is looked at."""
+        self._take(self._decider.on_accounts, requested := _requested(self._known, self._target))
+        before, began = self._store.log.end(), perf_counter()
+        self._take(self._decider.on_reports, [self._walk(2, requested[-1].originator_version)])
+        self._chores()
+        seconds = perf_counter() - began
+        return Swept(seconds=seconds, requests=0, events=self._store.log.end() - before, peak=_peak())
+
+    def _link(self, fleet: Fleet) -> None:
+        changes = fleet.changes(edition=1)
+        while some := [*islice(changes, BATCH)]:
+            before = self._store.log.end()
+            self._take(self._decider.on_changes, some)
+            decided = (record.event for record in self._store.log.read(before, 4 * BATCH))
+            self._take(self._decider.on_reports, [*confirmed(each for each in decided if isinstance(each, Decision))])
+
+    def _chores(self) -> None:
+        while self._decider.look_again() + self._decider.catch_up():
+            continue
+
+    def _walk(self, number: int, request: int) -> WalkCompleted:
+        return WalkCompleted(
+            originator_id=walk_stream(ACCOUNT, self._target),
+            originator_version=number,
+            at=AT,
+            account=ACCOUNT,
+            target=str(self._target),
+            terms=_account(self._known).terms[self._target],
+            drivers=0,
+            request=request,
+        )
+
+    def _take(self, handler: Handler, events: Sequence[Event]) -> None:
+        numbered = [*enumerate(events, self._taken + 1)]
+        self._taken += len(events)
+        self._store.commit(handler(numbered))
+
+
+def _alone(events: Sequence[AccountEvent], target: Target) -> Iterator[AccountEvent]:
+    """That every other target is off."""
+    known = _account(events)
+    for other in set(Target) - {target}:
+        yield from Request(by=MASTER_USER, at=AT).set_mode(known, other, Mode.OFF)
+
+
+def _requested(events: Sequence[AccountEvent], target: Target) -> Sequence[AccountEvent]:
+    """That the Master User wants a sweep of everybody."""
+    return Request(by=MASTER_USER, at=AT).sweep(_account(events), target)
+
+
+def _account(events: Sequence[AccountEvent]) -> Account:
+    return account_after(Account(account=ACCOUNT), events)
+
+
+def _now() -> datetime:
+    return AT
+
+
+def _peak() -> float:
+    """The most memory that this process has had, in megabytes. Source: getrusage(2), ru_maxrss in kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(part: str, target: Target, url: str, drivers: int, database: str) -> Swept:
+    """One half of a sweep, on PostgreSQL."""
+    fleet, log = Fleet(account=ACCOUNT, drivers=drivers), {"projector": reports_of(target), "decider": DECISIONS}[part]
+    rows = {"projector": projector.ROWS, "decider": decider.ROWS}[part]
+    migrate(database, "", {part: rows})
+    with closing(PostgresStore(database, "", schema=part, log_name=log, rows=rows)) as store:
+        if part == "projector":
+            return asyncio.run(Walking(store, target, url, fleet).sweep())
+        return Deciding(store, target, fleet).sweep()
+
+
+if __name__ == "__main__":
+    _part, _target, _url, _drivers, _database = sys.argv[1:]
+    sys.stdout.write(json.dumps(asdict(main(_part, Target(_target), _url, int(_drivers), _database))) + "\n")

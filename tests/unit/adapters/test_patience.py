@@ -1,0 +1,108 @@
+"""A reading outwaits the stops of its target, within reason, and holds up nobody meanwhile."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from adapters.driveri import DriveriDrivers
+from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.pace import UNHURRIED, Pace
+from adapters.patience import LONGEST_STOP, MOST_STOPS
+from domain.failures import Reason, TargetFailed
+from tests.unit.adapters.driveri import tenant as driveri
+from tests.unit.adapters.motive import company as motive
+from tests.unit.adapters.vendor import Answer, Vendor, answer
+
+pytestmark = pytest.mark.anyio
+
+
+def limited(seconds: float | None) -> Answer:
+    return answer(429, headers={} if seconds is None else {"Retry-After": f"{seconds:.0f}"})
+
+
+def of_motive(vendor: Vendor) -> MotiveDrivers:
+    return MotiveDrivers(
+        MotiveAccess(base_url="https://motive.test", api_key="hush"),
+        transport=vendor.transport,
+        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        clock=vendor.clock,
+        pause=vendor.pause,
+        jitter=lambda: 0.0,
+    )
+
+
+def of_driveri(vendor: Vendor) -> DriveriDrivers:
+    return DriveriDrivers(
+        driveri.ACCESS,
+        transport=vendor.transport,
+        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        clock=vendor.clock,
+        pause=vendor.pause,
+        jitter=lambda: 0.0,
+    )
+
+
+def two_pages(between: Sequence[Answer]) -> list[Answer]:
+    first = motive.listed(motive.user(), total=2, per_page=1)
+    return [first, *between, motive.listed(motive.user(number=18), page_no=2, total=2, per_page=1)]
+
+
+async def keys_of(target: MotiveDrivers | DriveriDrivers) -> list[str]:
+    return [seen.key async for page in target.walk() for seen in page]
+
+
+@pytest.mark.parametrize("seconds", [10.0, LONGEST_STOP])
+async def test_a_walk_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: float) -> None:
+    vendor = motive.company()
+    vendor.on(motive.LIST, *two_pages([limited(seconds)]))
+    assert await keys_of(of_motive(vendor)) == ["17", "18"]
+    assert [query["page_no"] for query in vendor.queries(motive.LIST)] == ["1", "2", "2"]
+    assert vendor.clock() == pytest.approx(seconds)
+
+
+async def test_a_walk_of_driveri_outwaits_a_stop_from_its_first_call_on() -> None:
+    vendor = driveri.tenant()
+    vendor.on(driveri.LIST, limited(60.0), driveri.listed(driveri.row("A1")))
+    assert await keys_of(of_driveri(vendor)) == ["A1"]
+
+
+async def test_a_stop_of_unknown_length_is_outwaited_too() -> None:
+    vendor = motive.company()
+    vendor.on(motive.LIST, *two_pages([limited(None)] * 15))
+    assert await keys_of(of_motive(vendor)) == ["17", "18"]
+
+
+@pytest.mark.parametrize(("seconds", "questions"), [(LONGEST_STOP + 1, 1), (10.0, MOST_STOPS + 1)])
+async def test_a_stop_beyond_reason_fails_the_walk(seconds: float, questions: int) -> None:
+    vendor = motive.company()
+    vendor.on(motive.LIST, limited(seconds))
+    with pytest.raises(TargetFailed) as raised:
+        await keys_of(of_motive(vendor))
+    assert raised.value.failure.reason is Reason.LIMITED
+    assert len(vendor.requests) == questions
+
+
+async def test_a_failure_that_is_no_stop_fails_the_walk_at_once() -> None:
+    vendor = motive.company()
+    vendor.on(motive.LIST, answer(403))
+    with pytest.raises(TargetFailed):
+        await keys_of(of_motive(vendor))
+    assert len(vendor.requests) == 1
+
+
+async def test_looking_whether_somebody_is_gone_outwaits_a_stop() -> None:
+    vendor = motive.company()
+    vendor.on(motive.READ, limited(60.0), motive.NOBODY)
+    assert await of_motive(vendor).gone([motive.KEY]) == [motive.KEY]
+
+
+async def test_a_probe_and_a_single_look_up_wait_for_no_long_stop() -> None:
+    vendor = motive.company()
+    vendor.on(motive.LIST, limited(60.0))
+    vendor.on(motive.READ, limited(60.0))
+    target = of_motive(vendor)
+    with pytest.raises(TargetFailed):
+        await target.probe()
+    with pytest.raises(TargetFailed):
+        await target.find(motive.KEY, {})
+    assert vendor.clock() == 0.0

@@ -1,0 +1,65 @@
+import pytest
+from rich.console import Console
+
+from services.cli import printing
+from services.cli.printing import moment, print_table
+
+COLUMNS = ("account", "in step", "taken elsewhere")
+ROWS = [("acme", 7, None), ("north", 12, "[x]")]
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Somebody looks at a terminal of so many columns."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(printing, "out", Console(force_terminal=True))
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(COLUMNS, ROWS)
+    assert lines(capsys) == [
+        "account  in step  taken elsewhere",
+        "acme     7",
+        "north    12       [x]",
+    ]
+
+
+def test_a_terminal_too_narrow_for_the_words_shows_each_row_as_a_list(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_terminal(monkeypatch, 23)
+    print_table(COLUMNS, ROWS)
+    assert lines(capsys) == [
+        "account          acme",
+        "in step          7",
+        "taken elsewhere",
+        "",
+        "account          north",
+        "in step          12",
+        "taken elsewhere  [x]",
+        "",
+    ]
+
+
+def test_a_terminal_that_can_break_lines_between_words_shows_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_terminal(monkeypatch, 28)
+    print_table(COLUMNS, ROWS)
+    assert [line.split() for line in lines(capsys)] == [
+        ["taken"],
+        ["account", "in", "step", "elsewhere"],
+        ["acme", "7"],
+        ["north", "12", "[x]"],
+    ]
+
+
+def test_a_moment_is_shown_to_the_second() -> None:
+    assert moment("2026-11-22T11:57:51.706778+00:00") == "2026-11-22 11:57:51"
+
+
+def test_no_moment_is_blank() -> None:
+    assert moment(None) == ""
