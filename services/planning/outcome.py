@@ -24,8 +24,9 @@ class Wanted:
 class Outcome(Answer):
     """How far the sweep is: `state` is waiting, stopped, done, refused or void.
 
-    `doing` is what goes on or, of a sweep that is stopped because no calls are made to the target, why. `done` of `total` drivers were looked at; `found` counts what a sweep that is done has found; `plan` is what
-    a refused one had to go by, and `would_be` what it would have been, empty where nobody knows.
+    `doing` is what goes on or, of a sweep that is stopped because no calls are made to the target, why; `done` of
+    `total` drivers were looked at. `found` counts what a sweep that is done has found; `plan` is what a refused one had
+    to go by, and `would_be` what it would have been, empty where nobody knows.
     """
 
     state: str
