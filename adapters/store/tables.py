@@ -56,9 +56,7 @@ class Table(Generic[R]):
     columns: tuple[str, ...]
     types: tuple[str, ...]
     optional: frozenset[str]
-    json_columns: frozenset[str]
-    boolean_columns: frozenset[str]
-    converted: tuple[str, ...]
+    conversions: Mapping[str, Callable[[Any], Any]]
     json_places: tuple[int, ...]
     values: Callable[[R], tuple[Any, ...]]
 
@@ -151,25 +149,36 @@ class Table(Generic[R]):
     def to_row(self, values: Sequence[Any]) -> R:
         """A row from the values of its columns."""
         named = dict(zip(self.columns, values, strict=True))
-        for column in self.converted:
-            named[column] = self._to_field(column, named[column])
+        for column, to_field in self.conversions.items():
+            named[column] = to_field(named[column])
         return self.row(**named)
 
     def to_fields(self, columns: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         """The fields that the values of these columns stand for."""
-        if not any(column in self.converted for column in columns):
+        if self.conversions.keys().isdisjoint(columns):
             return tuple(values)
-        return tuple(self._to_field(column, value) for column, value in zip(columns, values, strict=True))
+        conversions = (self.conversions.get(column, _as_it_is) for column in columns)
+        return tuple(to_field(value) for to_field, value in zip(conversions, values, strict=True))
 
     def _among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
         types = [self.types[self.columns.index(column)] for column in columns]
         chosen = self.dialect.combinations(types, values)
         return Statement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
 
-    def _to_field(self, column: str, value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
-        if column in self.json_columns:
-            return json.loads(value)
-        return bool(value) if column in self.boolean_columns and value is not None else value
+
+_DECODER = json.JSONDecoder()
+
+
+def _from_json(text: str) -> Any:  # noqa: ANN401 - whatever the column holds
+    return _DECODER.raw_decode(text)[0]
+
+
+def _to_boolean(value: Any) -> bool | None:  # noqa: ANN401 - as the database has it
+    return None if value is None else bool(value)
+
+
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
+    return value
 
 
 _TABLES: dict[tuple[type[Row], Dialect], Table[Any]] = {}
@@ -193,9 +202,7 @@ def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
         columns=tuple(types),
         types=tuple(_TYPES.get(kind, "TEXT") for kind in types.values()),
         optional=frozenset(name for name in types if _is_optional(hints[name])),
-        json_columns=json_columns,
-        boolean_columns=boolean_columns,
-        converted=tuple(name for name in types if name in json_columns | boolean_columns),
+        conversions={**dict.fromkeys(boolean_columns, _to_boolean), **dict.fromkeys(json_columns, _from_json)},
         json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
         values=attrgetter(*types),
     )

@@ -11,10 +11,7 @@ from services.demo.sandboxes import RunningSandboxes, sandboxes
 from services.demo.stage import Stage
 from tests.end_to_end.test_portal_api import CREDENTIALS, DRIVERI, MOTIVE, in_step, seed, until
 from tests.support.commanding import command
-from tests.support.distributed import Deployment, every_service, running, until_shared_out
-from tests.support.patience import commanded
 from tests.support.processes import Up, outliving_client
-from tests.support.servers import Postgres, needed, own_kafka
 from tests.support.stepped_services import person
 
 Json = dict[str, Any]
@@ -135,24 +132,5 @@ async def _embedded(folder: Path) -> None:
         assert await up.stop() == 0
 
 
-async def _distributed(kafka: str, database: str, folder: Path) -> None:
-    async with asyncio.timeout(_SECONDS), sandboxes() as targets:
-        deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder)
-        await asyncio.to_thread(deployment.prepare)
-        services = every_service(deployment, each=1)
-        async with commanded(deployment.settings) as (client, _):
-            with running(services):
-                followers = [serving for serving in services if serving.name not in {"accounts", "intake"}]
-                await until_shared_out(followers, deployment.partitions)
-                await Scene(targets, Stage(client), deployment.variables).play()
-
-
 def test_a_sweep_overrides_what_was_changed_by_hand_and_reports_strays(tmp_path: Path) -> None:
     asyncio.run(_embedded(tmp_path))
-
-
-def test_a_sweep_does_the_same_in_processes_of_their_own(postgres: Postgres, tmp_path: Path) -> None:
-    database = postgres.database()
-    with needed(own_kafka()) as kafka:
-        asyncio.run(_distributed(kafka.servers, database, tmp_path))
-    postgres.drop(database)
