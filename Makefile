@@ -16,7 +16,7 @@ demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri
 
 test: $(INSTALLED) ## Run every test
 	@$(BIN)/pytest tests/unit/domain --cov --cov-report=term
-	@$(BIN)/pytest --ignore tests/unit/domain --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --ignore tests/unit/domain --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED) ## Check format, lint, types, import contracts, generated pages, and run every test
 	$(BIN)/ruff format --check .

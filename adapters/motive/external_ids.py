@@ -9,8 +9,10 @@ from domain.profile import Profile
 
 def shown_ids(user: User, access: MotiveAccess) -> dict[str, str]:
     """Our external ids that the user carries, by the profile's field."""
-    shown = {field: _named((integration,), user) for field, integration in access.integrations().items()}
-    return {field: entries[0].external_id for field, entries in shown.items() if entries and entries[0].external_id}
+    first: dict[str | None, str | None] = {}
+    for entry in user.external_ids or ():
+        first.setdefault(entry.integration_name, entry.external_id)
+    return {field: shown for field, integration in access.integrations().items() if (shown := first.get(integration))}
 
 
 def wished_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
