@@ -1,8 +1,10 @@
 """What a projector says back: answers to calls, what a walk of a roster saw, and whether an account gets through."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
+from uuid import UUID
 
 from domain.event import Event
 
@@ -21,6 +23,16 @@ class Outcome(StrEnum):
 class ReportEvent(Event):
     """A fact about one account on one target, as its projector met it."""
 
+    target: str
+
+
+class ReportOrigin(TypedDict):
+    """The fields that every report starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
     target: str
 
 

@@ -1,7 +1,9 @@
 """Whom and what a command names."""
 
+from collections.abc import Sequence
+
 from domain.identity import PORTAL, Connectable, PortalDriverId, Target
-from services.asking.finding import find_drivers
+from services.asking.finding import Candidate, find_drivers
 from services.control.messages import Malformed
 from services.intake.handlers import UnknownDriver
 from services.runtime.service import Service
@@ -9,7 +11,11 @@ from services.runtime.service import Service
 
 async def driver_named(decider: Service, account: str, text: str) -> PortalDriverId:
     """The driver that a person means by a portal driver id, RefID or DriverID. Raises `UnknownDriver`, `Malformed`."""
-    found = await decider.call(find_drivers, decider.store, account, text)
+    return only_one(await decider.call(find_drivers, decider.store, account, text), account, text)
+
+
+def only_one(found: Sequence[Candidate], account: str, text: str) -> PortalDriverId:
+    """The driver, where this text can mean but one. Raises `UnknownDriver`, `Malformed`."""
     if not found:
         raise UnknownDriver(f"there is no driver {text} in account {account}")
     if len(found) > 1:

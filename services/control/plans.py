@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from domain.account import Account, AccountEvent, Mode, NotPermitted
-from domain.identity import Target
+from domain.identity import PortalDriverId, Target
 from domain.plan import Part, Plan, Step
 from domain.requests import Request as Person
 from domain.storing import StoreConflict, StoreFailed
@@ -19,8 +19,8 @@ from services.accounts.handlers import UnknownAccount
 from services.asking.finding import find_stated
 from services.control.installation import Installation
 from services.control.messages import ApplyPlan, Malformed, received
+from services.control.naming import only_one, target_named
 from services.decider.wiring import open_rehearsal
-from services.intake.handlers import UnknownDriver
 from services.planning.outcome import Wanted, outcome_of
 from services.planning.planner import Planner, Progress, RosterUnreadable, Told, outlook, planned_targets
 from services.runtime.clock import utc_now
@@ -70,7 +70,7 @@ class PlanRoutes:
         account = await self._known(request)
         target = _target(request.query_params.get("target"))
         named = request.query_params.get("driver")
-        driver = await self._named(account.account, named) if named else ""
+        driver = await self._stated(account.account, named) if named else ""
         future, targets = outlook(account, utc_now()), planned_targets(account, target)
         if person := request.query_params.get("by"):
             _check(account, targets, person)
@@ -130,18 +130,12 @@ class PlanRoutes:
                         parts.append(told)
                     yield told
 
+    async def _stated(self, account: str, text: str) -> PortalDriverId:
+        """The driver whom a person means, be it one of whom the decider has not heard yet."""
+        return only_one(await self._intake.call(find_stated, self._intake.store, account, text), account, text)
+
     async def _known(self, request: Request) -> Account:
         return await self._accounts_service.call(self._accounts.show, request.path_params["account"])
-
-    async def _named(self, account: str, text: str) -> str:
-        """The portal driver id of the driver that a person means. Raises `UnknownDriver`, `Malformed`."""
-        found = await self._intake.call(find_stated, self._intake.store, account, text)
-        if not found:
-            raise UnknownDriver(f"there is no driver {text} in account {account}")
-        if len(found) > 1:
-            drivers = ", ".join(each.driver for each in found)
-            raise Malformed(f"{text} may be any of these, ask again with the Portal's id: {drivers}")
-        return found[0].driver
 
 
 def _check(account: Account, targets: Sequence[Target], person: str) -> None:
@@ -154,9 +148,7 @@ def _requesting(plans: Mapping[Target, str]) -> Callable[[Person, Account], tupl
 
 
 def _target(named: str | None) -> Target | None:
-    if named is not None and named not in list(Target):
-        raise Malformed(f"there is no target {named!r}; there are: {', '.join(Target)}")
-    return Target(named) if named else None
+    return None if named is None else target_named(named)
 
 
 def _line(told: Told) -> Json:

@@ -119,11 +119,12 @@ def next_in_hand(store: Store, accounts: Iterable[str], behind: str) -> CatchUp 
     in_turn = sorted(accounts, key=lambda account: (account <= behind, account))[:_MOST]
     in_hand = store.select(CatchUp, {"account": in_turn, "plan": ""})
     known = accounts_of(store, (work.account for work in in_hand))
-    going_on = {work.account: work for work in in_hand if not _is_ahead(work, known.get(work.account))}
+    going_on = {work.account: work for work in in_hand if not is_ahead(work, known.get(work.account))}
     return next((going_on[account] for account in in_turn if account in going_on), None)
 
 
-def _is_ahead(work: CatchUp, account: Account | None) -> bool:
+def is_ahead(work: CatchUp, account: Account | None) -> bool:
+    """Whether a sweep knows more of its account than we do."""
     target = Target(work.target)
     return account is None or work.terms > account.terms.get(target, 0) or work.request > account.sweeps.get(target, 0)
 

@@ -5,7 +5,6 @@ from functools import partial
 from domain.storing import Row, Store
 from services.accounts.read_models import AccountRow
 from services.decider.handlers import Decider
-from services.decider.planned import PlanChecks
 from services.decider.read_models import (
     CatchUp,
     ClaimRow,
@@ -21,6 +20,7 @@ from services.decider.read_models import (
     WalkRow,
     WishRow,
 )
+from services.planning.checking import PlanChecks
 from services.planning.wiring import open_scratch
 from services.runtime.clock import Clock
 from services.runtime.logs import ACCOUNTS, CHANGES, REPORTS

@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
-from typing import TypedDict
-from uuid import UUID
 
 from domain.account import Account
 from domain.event import Event
 from domain.identity import Key, Target, target_driver_stream, walk_stream
 from domain.plan import Part, Step, Tally
-from domain.report import ReportEvent, TargetDriverGone, TargetDriverSeen, WalkCompleted
+from domain.report import ReportEvent, ReportOrigin, TargetDriverGone, TargetDriverSeen, WalkCompleted
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit
 from domain.wish import key_mark
@@ -30,16 +28,6 @@ _PAGE = 500
 
 _FIRST = 1
 """The number of a report that nobody but the rehearsal sees."""
-
-
-class ReportOrigin(TypedDict):
-    """The fields that every report starts with."""
-
-    originator_id: UUID
-    originator_version: int
-    at: datetime
-    account: str
-    target: str
 
 
 class Rehearsal:

@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import TypedDict
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -11,7 +10,7 @@ import structlog
 from domain.account import Account, Mode
 from domain.failures import CLASSES, FRUITLESS, OF_CREDENTIALS, CallFailure, FailureClass, Reason, Unavailable
 from domain.identity import AccountId, Target, breaker_stream
-from domain.report import BreakerClosed, BreakerOpened
+from domain.report import BreakerClosed, BreakerOpened, ReportOrigin
 from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, seldom, spread
 from domain.storing import Store, StoreConflict, Unit
 from services.accounts.read_models import accounts_of
@@ -26,16 +25,6 @@ RUN = 5
 """So many drivers, or walks, without an answer, and nobody with one between them, open a breaker."""
 
 _log = structlog.get_logger()
-
-
-class BreakerOrigin(TypedDict):
-    """The fields that every report of a breaker starts with."""
-
-    originator_id: UUID
-    originator_version: int
-    at: datetime
-    account: str
-    target: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +177,7 @@ class Breakers:
 
     def _report(self, unit: Unit, row: BreakerRow, failure: CallFailure | None) -> BreakerRow:
         """Report that a breaker opens because of a failure, or closes; its row after that."""
-        origin: BreakerOrigin = {
+        origin: ReportOrigin = {
             "originator_id": self._stream(row.account),
             "originator_version": row.version + 1,
             "at": self._clock(),
@@ -226,7 +215,7 @@ def _tell(row: BreakerRow, target: Target) -> None:
         _log.warning("breaker closed", account=row.account, target=str(target))
 
 
-def _to_report(origin: BreakerOrigin, failure: CallFailure | None) -> BreakerOpened | BreakerClosed:
+def _to_report(origin: ReportOrigin, failure: CallFailure | None) -> BreakerOpened | BreakerClosed:
     if failure is None:
         return BreakerClosed(**origin)
     return BreakerOpened(**origin, reason=str(failure.reason), detail=failure.detail)

@@ -2,26 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
 from uuid import UUID
 
 from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
-from domain.report import TargetDriverGone, TargetDriverSeen
+from domain.report import ReportOrigin, TargetDriverGone, TargetDriverSeen
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit
 from services.projector.known import shown_after, unseen, unwalked
 from services.projector.read_models import RosterRow, WalkRow
 from services.runtime.clock import Clock
-
-
-class WalkOrigin(TypedDict):
-    """The fields that every report of a walk starts with."""
-
-    originator_id: UUID
-    originator_version: int
-    at: datetime
-    account: str
-    target: str
 
 
 class Sightings:
@@ -53,7 +42,7 @@ class Sightings:
             if is_there_before(row, since):
                 self._add_gone(unit, row)
 
-    def origin(self, last: WalkRow) -> WalkOrigin:
+    def origin(self, last: WalkRow) -> ReportOrigin:
         """The beginning of the next report of a roster's walks."""
         account = AccountId(last.account)
         return self._origin(account, walk_stream(account, self._target), last.version + 1)
@@ -77,11 +66,11 @@ class Sightings:
         unit.events.append(fact)
         unit.keep([shown_after(row, fact)])
 
-    def _of(self, row: RosterRow) -> WalkOrigin:
+    def _of(self, row: RosterRow) -> ReportOrigin:
         account = AccountId(row.account)
         return self._origin(account, target_driver_stream(account, self._target, Key(row.key)), row.version + 1)
 
-    def _origin(self, account: AccountId, history: UUID, version: int) -> WalkOrigin:
+    def _origin(self, account: AccountId, history: UUID, version: int) -> ReportOrigin:
         return {
             "originator_id": history,
             "originator_version": version,

@@ -22,7 +22,7 @@ from domain.identity import (
     walk_stream,
 )
 from domain.ports import Answer
-from domain.report import BreakerClosed, BreakerOpened, CallAnswered, DriverLookedUp, Outcome, ReportEvent
+from domain.report import BreakerClosed, BreakerOpened, CallAnswered, DriverLookedUp, Outcome, ReportEvent, ReportOrigin
 from domain.requests import Request
 from domain.storing import Unit
 from services.accounts.handlers import Accounts
@@ -42,7 +42,6 @@ from services.projector.calling import Withdrawn
 from services.projector.jobs import Job
 from services.projector.read_models import StartedCall, to_order
 from services.projector.reporting import Reporting
-from services.projector.sighting import WalkOrigin
 from services.projector.walking import Walk, Walks
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
 from services.runtime.service import Bell
@@ -270,7 +269,7 @@ class Fleet:
         entries = self.explain(driver).timeline
         return next(entry.why for entry in entries if (entry.where, entry.version) == (where, version))
 
-    def _origin(self, target: Target, history: UUID) -> WalkOrigin:
+    def _origin(self, target: Target, history: UUID) -> ReportOrigin:
         """The fields that the next report of this history starts with."""
         return {
             "originator_id": history,

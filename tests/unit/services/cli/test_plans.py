@@ -9,15 +9,12 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from domain.account import SweepRequested, SyncTurnedOn
-from domain.identity import AccountId, Key, Target
+from domain.identity import Key, Target
 from domain.roster import TargetDriver
 from services.cli import applying
-from services.projector.app import ProjectorApp
-from tests.support.target_twin import TargetTwin
+from tests.support.reached_twins import Twins, reached_twins
 from tests.unit.services.cli.conftest import Driverlink
 from tests.unit.services.control.control_stand import ControlStand
-
-Twins = dict[Target, TargetTwin]
 
 
 @pytest.fixture
@@ -29,14 +26,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
-    """The targets, as every account reaches them."""
-    twins = {target: TargetTwin(target) for target in Target}
-
-    async def reach(app: ProjectorApp, _: AccountId) -> TargetTwin:
-        return twins[app._target]
-
-    monkeypatch.setattr(ProjectorApp, "reach", reach)
-    return twins
+    return reached_twins(monkeypatch)
 
 
 @pytest.fixture

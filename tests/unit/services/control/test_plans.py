@@ -13,24 +13,16 @@ from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import AccountId, Key, Target
 from domain.roster import TargetDriver
 from services.projector.app import ProjectorApp
+from tests.support.reached_twins import Twins, reached_twins
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.control.control_stand import ControlStand, Json
 
 pytestmark = pytest.mark.anyio
 
-Twins = dict[Target, TargetTwin]
-
 
 @pytest.fixture
 def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
-    """The targets, as every account reaches them."""
-    twins = {target: TargetTwin(target) for target in Target}
-
-    async def reach(app: ProjectorApp, _: AccountId) -> TargetTwin:
-        return twins[app._target]
-
-    monkeypatch.setattr(ProjectorApp, "reach", reach)
-    return twins
+    return reached_twins(monkeypatch)
 
 
 @pytest.fixture

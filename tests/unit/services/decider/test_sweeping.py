@@ -19,10 +19,10 @@ from domain.wish import key_mark
 from services.accounts.read_models import AccountRow
 from services.decider import sweeps
 from services.decider.handlers import Decider
-from services.decider.planned import PlanChecks
 from services.decider.read_models import CatchUp, LinkRow, RosterRow, SweepRow
 from services.decider.wiring import open_rehearsal
 from services.intake.handlers import StatedDriver
+from services.planning.checking import PlanChecks
 from services.runtime.share import Share
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 

@@ -47,7 +47,8 @@ class PlanChecks:
         accounts = self._in_hand()
         in_hand = self._store.select(CatchUp, {"account": accounts}, order_by="account") if accounts else []
         known = accounts_of(self._store, (work.account for work in in_hand if work.plan))
-        return next((work for work in in_hand if work.plan and not _is_ahead(work, known.get(work.account))), None)
+        planned = (work for work in in_hand if work.plan)
+        return next((work for work in planned if not sweeps.is_ahead(work, known.get(work.account))), None)
 
     def _check(self, work: CatchUp) -> Iterator[int]:
         account = accounts_of(self._store, [work.account])[work.account]
@@ -85,10 +86,6 @@ class PlanChecks:
         else:
             unit = sweeps.refused(self._store, work, plan=work.plan, would_be=would_be, now=self._clock())
         self._store.commit(unit)
-
-
-def _is_ahead(work: CatchUp, account: Account | None) -> bool:
-    return account is None or work.terms > account.terms.get(Target(work.target), 0)
 
 
 def _has_other_terms(work: CatchUp, account: Account) -> bool:
