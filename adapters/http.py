@@ -19,10 +19,10 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
@@ -66,7 +66,7 @@ _PERSONAL: Final = re.compile(r"\S*@\S*|\+?\d[\d().\- ]{5,}\d")
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
-Form = TypeVar("Form", bound=BaseModel)
+Form = TypeVar("Form")
 
 
 class Intent(Enum):
@@ -236,10 +236,27 @@ def parsed(reply: httpx.Response, form: type[Form]) -> Form:
     Raises `TargetFailed` when it has another form; the places are named, never what stands there.
     """
     try:
-        return form.model_validate_json(reply.content)
+        return _to(form).validate_json(reply.content)
     except ValidationError as error:
         places = {".".join(str(part) for part in found["loc"]) or "body" for found in error.errors(include_input=False)}
     raise TargetFailed(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
+
+
+def parsed_if(reply: httpx.Response, form: type[Form]) -> Form | None:
+    """The body in its wire form; None when it has another."""
+    try:
+        return _to(form).validate_json(reply.content)
+    except ValidationError:
+        return None
+
+
+_FORMS: dict[type[object], TypeAdapter[Any]] = {}
+
+
+def _to(form: type[Form]) -> TypeAdapter[Form]:
+    if form not in _FORMS:
+        _FORMS[form] = TypeAdapter(form)
+    return _FORMS[form]
 
 
 def refusal(reply: httpx.Response, words: str, profile: Profile) -> Rejected:

@@ -1,26 +1,34 @@
 """The forms of Driveri's answers, as far as they are used. Source: driveri-python-sdk 1.0.0."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
+from pydantic.dataclasses import dataclass
+
+from adapters.http import parsed_if
+
+CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, cache_strings="none")
+"""What is not named in a form is ignored. Hardly any text comes twice."""
 
 
 class Wire(BaseModel):
-    """A part of an answer; what is not named here is ignored."""
+    """A part of an answer. What comes by the hundred is a dataclass with slots: made in half of the time."""
 
-    model_config = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, frozen=True)
+    model_config = ConfigDict(**CONFIG, frozen=True)
 
 
-class GroupRow(Wire):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class GroupRow:
     """The one group that a driver is in."""
 
     group_name: str | None = None
     group_unique_name: str | None = None
 
 
-class DriverRow(Wire):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class DriverRow:
     """A driver. `phone` is never shown."""
 
     driver_id: str
@@ -139,18 +147,13 @@ class ProblemAnswer(Problem):
 
 def is_told(reply: httpx.Response) -> bool:
     """Whether the answer to a write has Driveri's form, and so is Driveri's."""
-    try:
-        Written.model_validate_json(reply.content)
-    except ValidationError:
-        return False
-    return True
+    return parsed_if(reply, Written) is not None
 
 
 def words_of(reply: httpx.Response) -> str:
     """What Driveri says to a refusal, if it says anything."""
-    try:
-        told = ProblemAnswer.model_validate_json(reply.content)
-    except ValidationError:
+    told = parsed_if(reply, ProblemAnswer)
+    if told is None:
         return ""
     problem = told.error if isinstance(told.error, Problem) else told
     return " ".join(part for part in (problem.message_code, problem.message) if part)

@@ -214,7 +214,7 @@ class MotiveDrivers:
     def _done(self, user: User, written: Profile | None = None) -> Done:
         """What the user shows; external ids that the answer to a write leaves out are taken to be as wished."""
         seen = to_driver(user, self._access)
-        if written is None or "external_ids" in user.model_fields_set:
+        if written is None or user.external_ids is not None:
             return Done(seen=seen)
         return Done(seen=replace(seen, profile={**seen.profile, **chosen(written, self._access.integrations())}))
 

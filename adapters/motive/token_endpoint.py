@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 import httpx
-from pydantic import PositiveFloat, ValidationError
+from pydantic import PositiveFloat
 
-from adapters.http import Clock, Pause, down, parsed, seconds_until
+from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
@@ -123,7 +123,5 @@ class TokenEndpoint:
 
 
 def _code(reply: httpx.Response) -> str:
-    try:
-        return _Problem.model_validate_json(reply.content).error
-    except ValidationError:
-        return ""
+    told = parsed_if(reply, _Problem)
+    return told.error if told else ""

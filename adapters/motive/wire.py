@@ -1,18 +1,26 @@
 """The forms of Motive's answers, as far as they are used. Source: developer.gomotive.com, Users and External Ids."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import httpx
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from adapters.http import parsed_if
+
+CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
+"""What is not named in a form is ignored. Hardly any text comes twice."""
 
 
 class Wire(BaseModel):
-    """A part of an answer; what is not named here is ignored."""
+    """A part of an answer. What comes by the hundred is a dataclass with slots: made in half of the time."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
+    model_config = ConfigDict(**CONFIG, frozen=True)
 
 
-class ExternalId(Wire):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class ExternalId:
     """What another system calls a user. `id` is the record's own, shown only when one user is read."""
 
     id: int | None = None
@@ -20,7 +28,8 @@ class ExternalId(Wire):
     integration_name: str | None = None
 
 
-class User(Wire):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class User:
     """A user of the company; a driver if the role says so."""
 
     id: int
@@ -37,7 +46,8 @@ class User(Wire):
     external_ids: tuple[ExternalId, ...] | None = None
 
 
-class UserAnswer(Wire):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class UserAnswer:
     """One user, wrapped, as every answer has it."""
 
     user: User
@@ -66,10 +76,8 @@ class Problem(Wire):
 
 def user_of(reply: httpx.Response) -> User | None:
     """The user that the answer to a write shows, if it shows one."""
-    try:
-        return UserAnswer.model_validate_json(reply.content).user
-    except ValidationError:
-        return None
+    told = parsed_if(reply, UserAnswer)
+    return told.user if told else None
 
 
 def shows(user: User, body: Mapping[str, object]) -> bool:
@@ -79,7 +87,5 @@ def shows(user: User, body: Mapping[str, object]) -> bool:
 
 def words_of(reply: httpx.Response) -> str:
     """What Motive says to a refusal, if it says anything."""
-    try:
-        return Problem.model_validate_json(reply.content).error_message or ""
-    except ValidationError:
-        return ""
+    told = parsed_if(reply, Problem)
+    return (told and told.error_message) or ""

@@ -1,11 +1,11 @@
 """What the Portal's API answers. Source: the API Guide for Developers of GPS Insight's API v2."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from adapters.http import Form, down, parsed
+from adapters.http import down, parsed, parsed_if
 from adapters.pace import limited
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 
@@ -25,6 +25,9 @@ Text = Annotated[str, BeforeValidator(_to_text)]
 
 class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
+
+
+Form = TypeVar("Form", bound=_Form)
 
 
 class Head(_Form):
@@ -97,11 +100,7 @@ def code_of(reply: httpx.Response) -> int:
 
 def is_framed(reply: httpx.Response) -> bool:
     """Whether it is the API that speaks, and not something that stands before it."""
-    try:
-        Answer.model_validate_json(reply.content)
-    except ValidationError:
-        return False
-    return True
+    return parsed_if(reply, Answer) is not None
 
 
 def validated(form: type[Form], data: object) -> Form:

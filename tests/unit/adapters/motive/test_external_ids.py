@@ -81,7 +81,7 @@ profiles = st.dictionaries(st.sampled_from(["portal_driver_id", "driveri_driver_
 
 def written(entries: Sequence[dict[str, object]]) -> User:
     """The user once Motive has replaced all entries by these."""
-    return user(*(ExternalId.model_validate({"id": 100 + number} | sent) for number, sent in enumerate(entries)))
+    return user(*(TypeAdapter(ExternalId).validate_python({"id": 100 + number} | sent) for number, sent in enumerate(entries)))
 
 
 @given(carried_entries, profiles)
