@@ -1,6 +1,6 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,7 +41,7 @@ class TargetDrivers(Protocol):
     anything was sent) is retried at once a few times; what is left is `Unavailable`.
     """
 
-    def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+    def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """The whole roster page by page, deleted and deactivated ones included.
 
         Raises `TargetFailed` when a page cannot be read.

@@ -24,9 +24,9 @@ FIELDS = (
 """What the Portal can state of a driver. `time_zone` is an IANA name; the others are kept as written, trimmed."""
 
 
-def tidy(values: Mapping[str, str]) -> dict[str, str]:
+def tidy(values: Mapping[str, str | None]) -> dict[str, str]:
     """The same profile in the order of `FIELDS`: trimmed, without blanks, and nothing that is not in `FIELDS`."""
-    return {field: text for field in FIELDS if field in values and (text := values[field].strip())}
+    return {field: text for field in FIELDS if (value := values.get(field)) and (text := value.strip())}
 
 
 def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:

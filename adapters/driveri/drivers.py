@@ -1,12 +1,13 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
 import httpx
 
+from adapters.ahead import read_ahead
 from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.driveri.access import DriveriAccess
 from adapters.driveri.client import FIRST_PAGE, DriveriClient, refused
@@ -56,10 +57,10 @@ class DriveriDrivers:
         self._reading_codes = asyncio.Lock()
         self._known_codes: StatusCodes | None = None
 
-    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         codes = await patient(self._codes, self._pause)()
-        async with aclosing(everybody(patient(self._client.page, self._pause), FIRST_PAGE)) as pages:
+        async with read_ahead(everybody(patient(self._client.page, self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 

@@ -76,9 +76,9 @@ def to_driver(row: DriverRow, codes: StatusCodes) -> TargetDriver:
         "licence_number": row.licence_number,
         "licence_state": row.license_state,
         "licence_country": row.license_country,
-        _GROUP: row.group and (row.group.group_name or row.group.group_unique_name),
+        _GROUP: (row.group.group_name or row.group.group_unique_name) if row.group else None,
     }
-    profile = tidy({field: text for field, text in shown.items() if text})
+    profile = tidy(shown)
     return TargetDriver(key=Key(row.driver_id), active=row.status != codes.deleted, profile=profile)
 
 

@@ -2,13 +2,13 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import httpx
 
+from adapters.ahead import read_ahead
 from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
 from adapters.motive.access import MotiveAccess
@@ -58,9 +58,9 @@ class MotiveDrivers:
         )
         self._upkeep = Upkeep(self._client, access)
 
-    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
-        async with aclosing(everybody(patient(self._client.page, self._pause))) as pages:
+        async with read_ahead(everybody(patient(self._client.page, self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 

@@ -42,11 +42,19 @@ def to_wire(profile: Profile, fields: Iterable[str] = FIELDS) -> dict[str, objec
 
 def to_driver(user: User, access: MotiveAccess) -> TargetDriver:
     """The driver that Motive shows."""
-    shown = {field: text for field, name in _PLAIN.items() if (text := getattr(user, name))}
-    zone = {"time_zone": to_iana(user.time_zone)} if user.time_zone else {}
+    shown = {
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "ref_id": user.driver_company_id,
+        "email": user.email,
+        "phone": user.phone,
+        "licence_number": user.drivers_license_number,
+        "licence_state": user.drivers_license_state,
+        "time_zone": user.time_zone and to_iana(user.time_zone),
+    }
     ids = shown_ids(user, access)
     return TargetDriver(
         key=Key(str(user.id)),
         active=user.status != DEACTIVATED,
-        profile=tidy({**shown, **zone, **ids}) | ids,
+        profile=tidy(shown | ids) | ids,
     )

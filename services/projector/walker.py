@@ -1,7 +1,6 @@
 """Reads one roster, page by page, and decides whom to believe gone."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -104,7 +103,7 @@ class Walker:
         """Report what every page shows; whom they showed, and how many of them as they were known."""
         seen: set[Key] = set()
         told, as_known = self._clock(), 0
-        async with aclosing(_read_ahead(drivers.walk())) as pages:
+        async with aclosing(drivers.walk()) as pages:
             async for page in pages:
                 seen.update(driver.key for driver in page)
                 as_known += await self._service.call(self._walks.take_page, walk, page)
@@ -129,24 +128,6 @@ class Walker:
         while rows := await self._service.call(self._walks.known, walk, after):
             yield rows
             after = rows[-1].key
-
-
-async def _read_ahead(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
-    """The same pages; while one is looked at, the next is read."""
-    coming = asyncio.create_task(_next(pages))
-    try:
-        while page := await coming:
-            coming = asyncio.create_task(_next(pages))
-            yield page[0]
-    finally:
-        coming.cancel()
-        await asyncio.gather(coming, return_exceptions=True)
-
-
-async def _next(pages: AsyncIterator[Page]) -> tuple[Page] | None:
-    async for page in pages:
-        return (page,)
-    return None
 
 
 async def _confirm(lacking: Sequence[Key], drivers: TargetDrivers, seen: Collection[Key]) -> None:

@@ -1,7 +1,7 @@
 """A target as the port `TargetDrivers` describes it, in memory, with faults to switch on."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal
 
 from domain.failures import CallFailure, TargetFailed
@@ -59,7 +59,7 @@ class TargetTwin:
         self._faults.clear()
         self._write_faults.clear()
 
-    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """The whole roster in pages."""
         self.walks += 1
         self._fail_if_down()

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import TypeAdapter
 
 from adapters.driveri import DriveriAccess
 from adapters.driveri.translate import StatusCodes, as_shown, is_same, to_driver, to_status_codes, to_wire
@@ -63,7 +64,7 @@ def test_what_is_shown_after_a_write_lacks_what_driveri_never_shows() -> None:
 
 
 def test_a_written_driver_reads_back_as_shown() -> None:
-    row = DriverRow.model_validate(
+    row = TypeAdapter(DriverRow).validate_python(
         {
             "driverId": "A1",
             "status": 1,
@@ -82,12 +83,14 @@ def test_a_written_driver_reads_back_as_shown() -> None:
 
 @pytest.mark.parametrize(("status", "active"), [(1, True), (2, True), (4, False), (5, True)])
 def test_a_driver_is_active_in_every_status_but_the_deleted_one(status: int, active: bool) -> None:  # noqa: FBT001 # a row of the table
-    row = DriverRow.model_validate({"driverId": 7, "status": status, "firstName": " ", "email": None})
+    row = TypeAdapter(DriverRow).validate_python({"driverId": 7, "status": status, "firstName": " ", "email": None})
     assert to_driver(row, CODES) == TargetDriver(key=Key("7"), active=active, profile={})
 
 
 def test_a_group_without_a_name_goes_by_its_unique_name() -> None:
-    row = DriverRow.model_validate({"driverId": "A1", "status": 1, "group": {"groupUniqueName": "north-1"}})
+    row = TypeAdapter(DriverRow).validate_python(
+        {"driverId": "A1", "status": 1, "group": {"groupUniqueName": "north-1"}}
+    )
     assert to_driver(row, CODES).profile == {"driveri_group": "north-1"}
 
 

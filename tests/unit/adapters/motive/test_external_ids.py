@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from adapters.motive import MotiveAccess
 from adapters.motive.external_ids import are_in_step, full_set, lost, new_ids, shown_ids, stale
@@ -81,7 +82,9 @@ profiles = st.dictionaries(st.sampled_from(["portal_driver_id", "driveri_driver_
 
 def written(entries: Sequence[dict[str, object]]) -> User:
     """The user once Motive has replaced all entries by these."""
-    return user(*(TypeAdapter(ExternalId).validate_python({"id": 100 + number} | sent) for number, sent in enumerate(entries)))
+    return user(
+        *(TypeAdapter(ExternalId).validate_python({"id": 100 + number} | sent) for number, sent in enumerate(entries))
+    )
 
 
 @given(carried_entries, profiles)

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import TypeAdapter
 
 from adapters.motive import MotiveAccess
 from adapters.motive.time_zones import to_iana, to_rails
@@ -54,12 +55,16 @@ def test_a_written_driver_reads_back_as_the_portal_states_it() -> None:
         {"id": 2, "external_id": "payroll-9", "integration_name": "payroll"},
         {"id": 3, "external_id": "A1", "integration_name": "driveri"},
     ]
-    user = User.model_validate({"id": 17, "role": "driver", "status": "active", **BODY, "external_ids": ours})
+    user = TypeAdapter(User).validate_python(
+        {"id": 17, "role": "driver", "status": "active", **BODY, "external_ids": ours}
+    )
     assert to_driver(user, ACCESS) == TargetDriver(key=Key("17"), active=True, profile=JANE)
 
 
 def test_a_bare_driver_reads_back_as_an_empty_profile() -> None:
-    user = User.model_validate({"id": 17, "role": "driver", "status": "deactivated", "email": "", "external_ids": None})
+    user = TypeAdapter(User).validate_python(
+        {"id": 17, "role": "driver", "status": "deactivated", "email": "", "external_ids": None}
+    )
     assert to_driver(user, ACCESS) == TargetDriver(key=Key("17"), active=False, profile={})
 
 

@@ -3,7 +3,7 @@
 Each happens several times, a day after the other, and each time both targets are swept.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ class PartialTwin(TargetTwin):
 
     shows: Callable[[Sequence[TargetDriver]], Sequence[TargetDriver]] = staticmethod(lambda everybody: everybody)
 
-    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """The roster as far as it is shown, a page of nobody where that is nobody."""
         async for page in super().walk():
             yield self.shows(page)

@@ -1,7 +1,7 @@
 """When rosters are walked, how many at a time, and how one driver is looked up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -264,7 +264,7 @@ class SlowWalk(TargetTwin):
         self.under_way = 0
         self.most_at_once = 0
 
-    async def walk(self) -> AsyncIterator[Sequence[TargetDriver]]:
+    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         self._count(1)
         while not self.may_end:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)
@@ -296,7 +296,7 @@ class TestProgress:
         twin.touched = look
         fleet.follow(DRIVERI)
         fleet.walk(DRIVERI)
-        assert told == [(), (), (100,), (100,), (300,), (300,)]
+        assert told == [(), (), (200,), (200,), (400,), (400,)]
         assert fleet.projector_stores[DRIVERI].select(Reading) == []
 
     def test_what_a_kill_left_is_gone_after_the_next_start(self, walked: SteppedServices) -> None:
