@@ -1,6 +1,6 @@
 """Reads that are worth waiting for: a target's stop is outwaited, so that a long reading is not lost to it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, ParamSpec, TypeVar
 
 from adapters.http import Pause
@@ -19,7 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def patient(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Awaitable[T]]:
+def patient(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
     """The same question, asked again when the target takes calls again.
 
     Nobody is held up meanwhile: while it waits it has no place among the account's calls.

@@ -3,12 +3,12 @@ import random
 import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
 import httpx
 
-from adapters.ahead import read_ahead
 from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
 from adapters.motive.access import MotiveAccess
@@ -60,7 +60,7 @@ class MotiveDrivers:
 
     async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
-        async with read_ahead(everybody(patient(self._client.page, self._pause))) as pages:
+        async with aclosing(everybody(patient(self._client.page, self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 

@@ -4,9 +4,13 @@ Between two pages the list may have moved, so that some users are shown twice an
 how many users there are: the list was read whole once as many different ones were seen. Until then it is read again
 from its beginning, and what further readings show counts together.
 Where the number falls somebody has left, who may have been counted, so the counting begins anew.
+
+The next pages are asked for while one is looked at, so that Motive works while we do.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -14,8 +18,11 @@ from adapters.http import down
 from adapters.motive.wire import User, UsersPage
 from domain.failures import TargetFailed
 
-Paging = Callable[[int], Awaitable[UsersPage]]
+Paging = Callable[[int], Coroutine[None, None, UsersPage]]
 """Reads the page of this number."""
+
+AHEAD: Final = 2
+"""How many pages are asked for ahead."""
 
 MOST_READINGS: Final = 5
 """A list that was not whole after so many readings does not hold still."""
@@ -59,13 +66,23 @@ async def everybody(paging: Paging) -> AsyncGenerator[Sequence[User], None]:
 
 
 async def _reading(paging: Paging) -> AsyncGenerator[UsersPage, None]:
-    number = 1
-    while True:
-        page = await paging(number)
+    page, number, coming = await paging(1), 1, deque[asyncio.Task[UsersPage]]()
+    try:
+        while page.users and number < (last := _last(page)):
+            for ahead in range(number + len(coming) + 1, min(number + AHEAD, last) + 1):
+                coming.append(asyncio.create_task(paging(ahead)))
+            yield page
+            page, number = await coming.popleft(), number + 1
         yield page
-        if not page.users or number * page.pagination.per_page >= page.pagination.total:
-            return
-        number += 1
+    finally:
+        for asked in coming:
+            asked.cancel()
+        await asyncio.gather(*coming, return_exceptions=True)
+
+
+def _last(page: UsersPage) -> int:
+    """The number of the last page, as far as this one tells."""
+    return -(-page.pagination.total // page.pagination.per_page)
 
 
 def users_on(page: UsersPage) -> Iterable[User]:
