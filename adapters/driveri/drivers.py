@@ -10,7 +10,7 @@ import httpx
 from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.driveri.access import DriveriAccess
 from adapters.driveri.client import FIRST_PAGE, DriveriClient, refused
-from adapters.driveri.reading import everybody, read_ahead
+from adapters.driveri.reading import everybody
 from adapters.driveri.translate import StatusCodes, as_shown, is_same, shows, to_driver, to_status_codes, to_wire
 from adapters.driveri.wire import DriverRow, is_told
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
@@ -59,7 +59,7 @@ class DriveriDrivers:
     async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         codes = await patient(self._codes, self._pause)()
-        async with aclosing(read_ahead(everybody(patient(self._client.page, self._pause), FIRST_PAGE))) as pages:
+        async with aclosing(everybody(patient(self._client.page, self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 

@@ -6,17 +6,14 @@ more, the list has moved, and is read again from its beginning.
 Source of the paging: driveri-python-sdk 1.0.0, which states no order.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Final, TypeVar
+from typing import Final
 
 from adapters.driveri.client import next_query
 from adapters.driveri.wire import DriverRow, DriversPage
 from adapters.http import down
 from domain.failures import TargetFailed
-
-T = TypeVar("T")
 
 Paging = Callable[[Mapping[str, str]], Awaitable[DriversPage]]
 """Reads the page of this query."""
@@ -52,25 +49,6 @@ async def everybody(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[
             continue
         return
     raise TargetFailed(down(f"the list of drivers moved each of the {MOST_READINGS} times that it was read"))
-
-
-async def read_ahead(pages: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The same pages; while one is looked at, the next is read, so that Driveri works while we do."""
-    async with aclosing(pages):
-        coming = asyncio.create_task(_next(pages))
-        try:
-            while page := await coming:
-                coming = asyncio.create_task(_next(pages))
-                yield page[0]
-        finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-
-
-async def _next(pages: AsyncGenerator[T, None]) -> tuple[T] | None:
-    async for page in pages:
-        return (page,)
-    return None
 
 
 async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:

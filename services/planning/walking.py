@@ -1,10 +1,12 @@
 """A walk that only a rehearsal hears of: read by the projector's own walker, noted down in the scratch store."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from domain.identity import Key
 from domain.roster import TargetDriver
 from services.planning.rehearsal import Rehearsal
+from services.projector.known import unseen
 from services.projector.read_models import RosterRow
 from services.projector.walking import Walk
 
@@ -36,7 +38,7 @@ class RehearsedWalk:
     def known(self, walk: Walk, after: str | None) -> Sequence[RosterRow]:
         """A page of the drivers whom the decider knows, behind this key."""
         return [
-            RosterRow(account=walk.account, key=row.key, version=0, is_there=True, active=row.active, profile={}, at="")
+            replace(unseen(walk.account, row.key), is_there=True, active=row.active)
             for row in self._rehearsal.known(after)
         ]
 

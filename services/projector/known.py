@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import blake2b
+from itertools import chain
 from typing import TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
+from domain.profile import Profile
 from domain.report import (
     BreakerClosed,
     BreakerOpened,
@@ -50,7 +53,7 @@ def delivery_after(known: DeliveryRow, report: CallAnswered) -> DeliveryRow:
 
 def unseen(account: str, key: str) -> RosterRow:
     """A target driver whom nobody has seen yet."""
-    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, profile={}, at="")
+    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", at="")
 
 
 def keys_of(report: Sighting) -> Iterator[str]:
@@ -66,12 +69,19 @@ def shown_after(known: R, report: Sighting) -> R:
     at, version = report.at.isoformat(), report.originator_version
     match report:
         case TargetDriverGone():
-            return replace(known, at=at, version=version, is_there=False, active=False, profile={})
+            return replace(known, at=at, version=version, is_there=False, active=False, fingerprint="")
         case CallAnswered() if report.key != known.key:
-            return replace(known, at=at, is_there=False, active=False, profile={})
+            return replace(known, at=at, is_there=False, active=False, fingerprint="")
         case CallAnswered():
             version = known.version
-    return replace(known, at=at, version=version, is_there=True, active=report.active, profile=report.profile)
+    shown = fingerprint(known.key, report.profile, active=report.active)
+    return replace(known, at=at, version=version, is_there=True, active=report.active, fingerprint=shown)
+
+
+def fingerprint(key: str, profile: Profile, *, active: bool) -> str:
+    """What stands for a target driver that is shown like this, and for no other."""
+    told = "\0".join([key, str(active), *chain.from_iterable(sorted(profile.items()))])
+    return blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def unwalked(account: str) -> WalkRow:

@@ -76,7 +76,11 @@ class DeliveryRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterRow(Row):
-    """A target driver as we last saw it; `version` counts what walks reported of it. Gone ones stay, as not there."""
+    """A target driver as we last saw it; gone ones stay, as not there.
+
+    `version` counts what walks reported of it. `fingerprint` stands for all that is shown of it, so that nobody's data
+    has to be kept to tell whether it has changed.
+    """
 
     TABLE: ClassVar[str] = "roster"
     KEY: ClassVar[tuple[str, ...]] = ("account", "key")
@@ -86,7 +90,7 @@ class RosterRow(Row):
     version: int
     is_there: bool
     active: bool
-    profile: dict[str, str]
+    fingerprint: str
     at: str
 
 

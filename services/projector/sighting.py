@@ -7,8 +7,8 @@ from uuid import UUID
 from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
 from domain.report import ReportOrigin, TargetDriverGone, TargetDriverSeen
 from domain.roster import TargetDriver
-from domain.storing import Store, Unit
-from services.projector.known import shown_after, unseen, unwalked
+from domain.storing import Store, Unit, Where
+from services.projector.known import fingerprint, shown_after, unseen, unwalked
 from services.projector.read_models import RosterRow, WalkRow
 from services.runtime.clock import Clock
 
@@ -26,15 +26,26 @@ class Sightings:
 
         Tells how many of them were known as they are.
         """
-        known, began = self._known(account, [driver.key for driver in drivers]), since.isoformat()
-        as_known = 0
+        shown = {driver.key: fingerprint(driver.key, driver.profile, active=driver.active) for driver in drivers}
+        where: Where = {"account": str(account), "key": [*shown], "fingerprint": [*shown.values()]}
+        if (as_known := self._store.count(RosterRow, where)[()]) < len(drivers):
+            self._add_others(unit, account, drivers, shown, since)
+        return as_known
+
+    def _add_others(
+        self,
+        unit: Unit,
+        account: AccountId,
+        drivers: Sequence[TargetDriver],
+        shown: Mapping[Key, str],
+        since: datetime,
+    ) -> None:
+        """Report those who are not known like this, unless something newer tells of them."""
+        known, began = self._known(account, [*shown]), since.isoformat()
         for driver in drivers:
             row = known.get(driver.key) or unseen(account, driver.key)
-            if _is_shown(row, driver):
-                as_known += 1
-            elif row.at < began:
+            if row.fingerprint != shown[driver.key] and row.at < began:
                 self._add_seen(unit, row, driver)
-        return as_known
 
     def add_gone(self, unit: Unit, account: AccountId, keys: Iterable[Key], *, since: datetime) -> None:
         """Report those of these drivers who were there as far as was known; they were missed since this moment."""
@@ -83,7 +94,3 @@ class Sightings:
 def is_there_before(row: RosterRow, moment: datetime) -> bool:
     """Whether a driver was there as far as was known, and nothing newer than this moment tells of it."""
     return row.is_there and row.at < moment.isoformat()
-
-
-def _is_shown(row: RosterRow, seen: TargetDriver) -> bool:
-    return row.is_there and row.active == seen.active and row.profile == seen.profile

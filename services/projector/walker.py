@@ -1,6 +1,7 @@
 """Reads one roster, page by page, and decides whom to believe gone."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -103,7 +104,7 @@ class Walker:
         """Report what every page shows; whom they showed, and how many of them as they were known."""
         seen: set[Key] = set()
         told, as_known = self._clock(), 0
-        async with aclosing(drivers.walk()) as pages:
+        async with aclosing(_read_ahead(drivers.walk())) as pages:
             async for page in pages:
                 seen.update(driver.key for driver in page)
                 as_known += await self._service.call(self._walks.take_page, walk, page)
@@ -128,6 +129,25 @@ class Walker:
         while rows := await self._service.call(self._walks.known, walk, after):
             yield rows
             after = rows[-1].key
+
+
+async def _read_ahead(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, None]:
+    """The same pages; while one is looked at, the next is read."""
+    async with aclosing(pages):
+        coming = asyncio.create_task(_next(pages))
+        try:
+            while page := await coming:
+                coming = asyncio.create_task(_next(pages))
+                yield page[0]
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _next(pages: AsyncGenerator[Page, None]) -> tuple[Page] | None:
+    async for page in pages:
+        return (page,)
+    return None
 
 
 async def _confirm(lacking: Sequence[Key], drivers: TargetDrivers, seen: Collection[Key]) -> None:

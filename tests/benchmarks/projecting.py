@@ -18,11 +18,12 @@ from adapters.store.postgres import PostgresStore
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream
 from domain.ports import TargetDrivers
+from domain.report import CallAnswered
 from services.accounts.read_models import keep_accounts
 from services.projector import wiring
 from services.projector.app import MOST_CALLS, ProjectorApp
 from services.projector.handlers import Wishes
-from services.projector.read_models import RosterRow, Task, WalkRow
+from services.projector.read_models import Task, WalkRow
 from services.runtime.clock import utc_now
 from services.runtime.logs import reports_of
 from services.runtime.service import Bell
@@ -102,8 +103,14 @@ class Projecting:
 
     async def updates(self, wished: Iterable[Wished]) -> float:
         """Update these drivers; the seconds from stored wishes to stored answers."""
-        keys = {row.profile["email"]: row.key for row in self._store.select(RosterRow)}
+        keys = dict(self._keys())
         return await self._seconds([self._update(each, keys) for each in wished])
+
+    def _keys(self) -> Iterator[tuple[str, str]]:
+        """The key of each driver who was created, by e-mail address."""
+        for record in self._store.log.read(0, self._store.log.end()):
+            if isinstance(record.event, CallAnswered) and record.event.key:
+                yield record.event.profile["email"], record.event.key
 
     async def close(self) -> None:
         """Let go of the target and of the database."""

@@ -76,6 +76,34 @@ async def test_a_list_that_never_holds_still_fails_the_walk() -> None:
     assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail=detail)
 
 
+async def test_pages_are_asked_for_ahead_and_none_that_is_not_there() -> None:
+    vendor = company()
+    pages = [listed(user(number=number), page_no=number, total=4, per_page=1) for number in range(1, 5)]
+    vendor.on(LIST, *pages)
+    asked = [len(vendor.queries(LIST)) async for _ in drivers(vendor).walk()]
+    assert asked[1] > 2
+    assert all(count <= place + 2 for place, count in enumerate(asked, 1))
+    assert [query["page_no"] for query in vendor.queries(LIST)] == ["1", "2", "3", "4"]
+
+
+async def test_a_page_ahead_that_cannot_be_read_fails_the_walk_when_its_turn_comes() -> None:
+    vendor = company()
+    readable = [listed(user(number=number), page_no=number, total=4, per_page=1) for number in (1, 2)]
+    vendor.on(LIST, *readable, answer(403, {"error_message": "no"}), listed(user(number=4), total=4, per_page=1))
+    pages = drivers(vendor).walk()
+    assert [driver.key for _ in readable for driver in await anext(pages)] == ["1", "2"]
+    with pytest.raises(TargetFailed):
+        await anext(pages)
+
+
+async def test_a_list_that_has_grown_while_it_was_read_is_read_to_its_new_end() -> None:
+    vendor = company()
+    totals = (2, 3, 3)
+    pages = [listed(user(number=at), page_no=at, total=total, per_page=1) for at, total in enumerate(totals, 1)]
+    vendor.on(LIST, *pages)
+    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["1"], ["2"], ["3"]]
+
+
 async def test_an_empty_company_is_one_empty_page() -> None:
     vendor = company()
     vendor.on(LIST, listed(total=0))

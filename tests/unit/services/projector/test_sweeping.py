@@ -296,7 +296,7 @@ class TestProgress:
         twin.touched = look
         fleet.follow(DRIVERI)
         fleet.walk(DRIVERI)
-        assert told == [(), (), (200,), (200,), (400,), (400,)]
+        assert told == [(), (), (100,), (100,), (300,), (300,)]
         assert fleet.projector_stores[DRIVERI].select(Reading) == []
 
     def test_what_a_kill_left_is_gone_after_the_next_start(self, walked: SteppedServices) -> None:

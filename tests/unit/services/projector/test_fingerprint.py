@@ -1,0 +1,42 @@
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.projector.known import fingerprint
+
+JANE = {"first_name": "Jane", "email": "jane@fleet.test"}
+
+profiles = st.dictionaries(st.sampled_from(["first_name", "last_name", "email"]), st.text(max_size=3))
+drivers = st.tuples(st.text(max_size=3), profiles, st.booleans())
+
+Driver = tuple[str, Mapping[str, str], bool]
+
+
+def of(driver: Driver) -> str:
+    key, profile, active = driver
+    return fingerprint(key, profile, active=active)
+
+
+@given(drivers, drivers)
+def test_only_who_is_shown_the_same_has_the_same_fingerprint(one: Driver, other: Driver) -> None:
+    assert (of(one) == of(other)) is (one == other)
+
+
+def test_the_order_of_fields_does_not_count() -> None:
+    assert of(("D1", JANE, True)) == of(("D1", dict(reversed(JANE.items())), True))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("D2", JANE, True),
+        ("D1", JANE, False),
+        ("D1", {"first_name": "Jane"}, True),
+        ("D1", {"first_name": "jane@fleet.test", "email": "Jane"}, True),
+        ("D1", {"first_name": "Jane\ud800", "email": "jane@fleet.test"}, True),
+    ],
+)
+def test_whatever_differs_counts(other: Driver) -> None:
+    assert of(("D1", JANE, True)) != of(other)
