@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
+from sniffio import current_async_library_cvar
 
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
@@ -130,6 +131,8 @@ class Sender:
 
         Raises `TargetFailed` with `Unavailable` when there is no such answer.
         """
+        # Else httpcore finds out several times for each call by which library it is called.
+        current_async_library_cvar.set("asyncio")
         failed: Counter[Reason] = Counter()
         is_sent = False
         while True:

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from select import POLLIN, POLLOUT, poll
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresProcessRecorder
@@ -30,6 +31,9 @@ _MOVE_POSITIONS = (
     "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id "
     "WHERE known.notification_id < excluded.notification_id"
 )
+
+_FRESH: Final = 1.0
+"""Seconds for which a connection that has answered counts as working."""
 
 # Whoever replaces whole tables brings many rows, which may take their time to come.
 _UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -86,6 +90,7 @@ class PostgresStore(RelationalStore):
         for trouble in check(url, password, {schema: rows}):
             raise Misconfigured(trouble)
         self._ownership = Ownership()
+        self._answered_at = -_FRESH
         with failures():
             self._datastore = Datastore(url, password, schema)
             self._recorder = _Recorder(self._datastore, self._ownership)
@@ -123,12 +128,15 @@ class PostgresStore(RelationalStore):
 
     def _reach(self) -> None:
         """See to it that the connection which is used next works: a commit is not tried twice."""
-        self._fetch("SELECT 1", [])
+        if monotonic() - self._answered_at > _FRESH:
+            self._fetch("SELECT 1", [])
 
     def _fetched(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         with failures(), self._datastore.get_connection() as connection:
             cursor = connection.cursor(row_factory=tuple_row, binary=True)
-            return cursor.execute(sql.encode(), parameters, prepare=True).fetchall()
+            found = cursor.execute(sql.encode(), parameters, prepare=True).fetchall()
+        self._answered_at = monotonic()
+        return found
 
     @contextmanager
     def _transaction(self) -> Iterator[Cursor[TupleRow]]:

@@ -53,6 +53,7 @@ class Breakers:
         self._share = share
         self._runs: dict[AccountId, set[str]] = {}
         self._open: frozenset[str] | None = None
+        self._probed: frozenset[str] | None = None
         self._suspects = Suspects(store)
 
     def are_open(self) -> frozenset[str]:
@@ -63,7 +64,7 @@ class Breakers:
 
     def look_anew(self) -> None:
         """Somebody else may have stored other breakers meanwhile."""
-        self._open = None
+        self._open = self._probed = None
         self._suspects.look_anew()
 
     def is_alone(self, sign: Sign) -> bool:
@@ -79,11 +80,11 @@ class Breakers:
             self._runs.pop(account, None)
         opening = self._opening(sign for sign in signs if not sign.is_through)
         self._suspect(unit, [sign for sign in signs if sign.is_call])
-        touched = through | opening.keys()
+        touched = (through & self._have_probes()) | opening.keys()
         probes = self._probes({"account": sorted(touched)}) if touched else {}
         for account in through - opening.keys():
             if account in probes and not probes[account].is_waiting:
-                unit.remove(Probe, {"account": account})
+                self._forget_probe(unit, account)
         for row in self._rows(opening):
             self._open_for(unit, row, opening[AccountId(row.account)], probes.get(row.account))
 
@@ -147,7 +148,7 @@ class Breakers:
             return
         self._report(unit, row, None)
         if is_anew:
-            unit.remove(Probe, {"account": row.account})
+            self._forget_probe(unit, row.account)
             self._suspects.forget(unit, row.account)
             self._begin_anew(unit, row.account, but=())
             return
@@ -173,6 +174,7 @@ class Breakers:
         pause = seldom(probe.tries) if reason is Reason.NOT_EFFECTIVE else doubled(probe.tries)
         seconds = spread(max(pause, min(asked_for, LONGEST_WAIT)), self._stream(probe.account), probe.tries)
         not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()
+        self._probed = None
         return replace(probe, is_waiting=True, not_before=not_before)
 
     def _report(self, unit: Unit, row: BreakerRow, failure: CallFailure | None) -> BreakerRow:
@@ -197,6 +199,16 @@ class Breakers:
         known = self._store.select(BreakerRow, {"account": sorted(accounts)}) if accounts else []
         rows = {row.account: row for row in known}
         return [rows.get(account) or unbroken(account) for account in accounts]
+
+    def _have_probes(self) -> frozenset[str]:
+        """The accounts with a probe: few, and asked for with every batch of answers."""
+        if self._probed is None:
+            self._probed = frozenset(row.account for row in self._store.select(Probe))
+        return self._probed
+
+    def _forget_probe(self, unit: Unit, account: str) -> None:
+        self._probed = None
+        unit.remove(Probe, {"account": account})
 
     def _probes(self, where: Mapping[str, str | bool | list[AccountId]]) -> dict[str, Probe]:
         return {probe.account: probe for probe in self._store.select(Probe, where)}

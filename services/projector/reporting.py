@@ -109,7 +109,9 @@ class _Batch:
         """One query for each kind of thing."""
         where = drivers_of(job.driver for job, _ in said)
         self._deliveries = {place_of(row): row for row in self._store.select(DeliveryRow, where)}
-        self._tries = {place_of(row): row.deferred for row in self._store.select(Task, where)}
+        if failed := [job.driver for job, each in said if isinstance(each, _Failed)]:
+            tasks = self._store.select(Task, drivers_of(failed))
+            self._tries = {place_of(row): row.deferred for row in tasks}
         named = {key for _, each in said if isinstance(each, _Said) for key in each.keys}
         keys: Where = {"account": where["account"], "key": sorted(named)}
         self._shown = {(row.account, row.key): row for row in self._store.select(RosterRow, keys)}

@@ -44,7 +44,6 @@ LINGER = 0.002
 """Seconds, as in the distributed shape."""
 
 CHANGED = ("first_name", "last_name")
-_LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,23 +124,28 @@ class Projecting:
 
     async def _run_until(self, is_done: Callable[[], bool]) -> float:
         """Run the projector; the seconds until then."""
-        app = self._app()
+        bell = Bell()
+        app, rung = self._app(bell), bell.waiter()
         began, running = perf_counter(), asyncio.create_task(app.run())
-        while not await app.service.call(is_done) and not running.done():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(_LOOK)
+        running.add_done_callback(lambda _: rung.set())
+        while not running.done():
+            rung.clear()
+            if await app.service.call(is_done):
+                break
+            await rung.wait()
         seconds = perf_counter() - began
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
         return seconds
 
-    def _app(self) -> ProjectorApp:
+    def _app(self, bell: Bell) -> ProjectorApp:
         return wiring.to_app(
             self._store,
             self._target,
             connect=self._connect,
             clock=utc_now,
-            bell=Bell(),
+            bell=bell,
             share=Share(),
             linger=LINGER,
         )

@@ -94,6 +94,7 @@ class Walking:
         bell = Bell()
         app, rung = self._projector(bell), bell.waiter()
         began, running = perf_counter(), asyncio.create_task(app.run())
+        running.add_done_callback(lambda _: rung.set())
         while not running.done():
             rung.clear()
             if await app.service.call(lambda: self._walks(end)):
