@@ -25,6 +25,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 from sniffio import current_async_library_cvar
 
+from adapters.clients import Clients
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
 from domain.ports import Answer
@@ -47,9 +48,6 @@ RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
 
 FIRST_DELAY: Final = 0.2
 """Seconds; each further delay is twice as long, up to `PATIENCE`."""
-
-SPARE_CONNECTIONS: Final = 4
-"""More than the pace needs: httpx leaks connections when a request is cancelled while it waits for one."""
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _NOT_SENT: Final = (
@@ -115,12 +113,7 @@ class Sender:
         jitter: Jitter,
     ) -> None:
         self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=_TIMEOUT,
-            limits=httpx.Limits(max_connections=self._pace.limits.calls_at_once + SPARE_CONNECTIONS),
-            transport=transport,
-        )
+        self._clients = Clients(headers=headers, timeout=_TIMEOUT, transport=transport)
         self._base_url = base_url
         self._clock = clock
         self._pause = pause
@@ -153,14 +146,14 @@ class Sender:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._clients.close()
 
     async def _attempt(
         self, call: Call, headers: Mapping[str, str] | None, limited_before: int
     ) -> httpx.Response | _Trouble:
         try:
             async with self._pace.turn() as began:
-                reply = await self._client.request(
+                reply = await self._clients.request(
                     call.method, self._base_url + call.path, params=call.params or None, json=call.body, headers=headers
                 )
         except httpx.RequestError as error:

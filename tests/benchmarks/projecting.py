@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import httpx
-
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.pace import Limits, Pace
@@ -59,17 +57,17 @@ class Wished:
         return self.fleet.account
 
 
-class Counting(httpx.AsyncHTTPTransport):
-    """The way to a sandbox, which counts the requests that go there."""
+class Counting(Pace):
+    """No pace at all, which counts the requests that were answered."""
 
     def __init__(self) -> None:
-        super().__init__(limits=httpx.Limits(max_connections=MOST_CALLS))
+        super().__init__(UNLIMITED)
         self.requests = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it on."""
+    def rise(self) -> None:
+        """A call was answered."""
         self.requests += 1
-        return await super().handle_async_request(request)
+        super().rise()
 
 
 class Projecting:
@@ -82,7 +80,7 @@ class Projecting:
         self._url = url
         self._store = PostgresStore(database, "", schema=schema, log_name=reports_of(target), rows=wiring.ROWS)
         self._wishes = Wishes(self._store, target, utc_now, Share())
-        self._ways: list[Counting] = []
+        self._paces: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
         for fleet in fleets(target):
             self._store.commit(keep_accounts(self._store, fleet.account_events))
@@ -90,7 +88,7 @@ class Projecting:
     @property
     def requests(self) -> int:
         """How many requests were sent by now."""
-        return sum(way.requests for way in self._ways)
+        return sum(pace.requests for pace in self._paces)
 
     async def walk(self) -> None:
         """Read all rosters, as is done before anything is decided."""
@@ -156,11 +154,11 @@ class Projecting:
         return self._reached[account]
 
     def _to_drivers(self, account: AccountId) -> TargetDrivers:
-        way, pace, known = Counting(), Pace(UNLIMITED), credentials(self._target, account)
-        self._ways.append(way)
+        pace, known = Counting(), credentials(self._target, account)
+        self._paces.append(pace)
         if self._target is Target.MOTIVE:
-            return MotiveDrivers(MotiveAccess(base_url=self._url, api_key=known["api_key"]), transport=way, pace=pace)
-        return DriveriDrivers(DriveriAccess(base_url=self._url, **known), transport=way, pace=pace)
+            return MotiveDrivers(MotiveAccess(base_url=self._url, api_key=known["api_key"]), pace=pace)
+        return DriveriDrivers(DriveriAccess(base_url=self._url, **known), pace=pace)
 
     def _create(self, wished: Wished) -> Decision:
         profile = profile_of(self._target, wished, edition=1)

@@ -18,7 +18,6 @@ from time import perf_counter
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from adapters.motive import MotiveAccess, MotiveDrivers
-from adapters.pace import Pace
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
 from domain.account import Account, AccountEvent, Mode
@@ -41,7 +40,7 @@ from services.runtime.logs import DECISIONS, reports_of
 from services.runtime.service import Bell
 from services.runtime.share import Share
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
-from tests.benchmarks.projecting import LINGER, UNLIMITED, Counting
+from tests.benchmarks.projecting import LINGER, Counting
 from tests.benchmarks.rosters import ACCOUNT
 from tests.benchmarks.standing_in import credentials
 
@@ -64,7 +63,7 @@ class Walking:
     def __init__(self, store: Store, target: Target, url: str, fleet: Fleet) -> None:
         self._store = store
         self._target = target
-        self._way = Counting()
+        self._pace = Counting()
         self._drivers = self._to_drivers(url)
         self._known = [*fleet.account_events]
         self._store.commit(keep_accounts(self._store, self._known))
@@ -80,11 +79,11 @@ class Walking:
         requested = _requested(self._known, self._target)
         self._known += requested
         self._store.commit(keep_accounts(self._store, requested))
-        before, requests = self._store.log.end(), self._way.requests
+        before, requests = self._store.log.end(), self._pace.requests
         seconds = await self._walk(before + 1)
         return Swept(
             seconds=seconds,
-            requests=self._way.requests - requests,
+            requests=self._pace.requests - requests,
             events=self._store.log.end() - before,
             peak=_peak(),
         )
@@ -124,10 +123,10 @@ class Walking:
         return sum(isinstance(record.event, WalkCompleted) for record in last)
 
     def _to_drivers(self, url: str) -> TargetDrivers:
-        pace, known = Pace(UNLIMITED), credentials(self._target, ACCOUNT)
+        known, pace = credentials(self._target, ACCOUNT), self._pace
         if self._target is Target.MOTIVE:
-            return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), transport=self._way, pace=pace)
-        return DriveriDrivers(DriveriAccess(base_url=url, **known), transport=self._way, pace=pace)
+            return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), pace=pace)
+        return DriveriDrivers(DriveriAccess(base_url=url, **known), pace=pace)
 
 
 class Deciding:
