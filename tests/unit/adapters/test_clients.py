@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import httpx
 import pytest
@@ -8,7 +8,7 @@ from adapters.clients import Clients
 
 pytestmark = pytest.mark.anyio
 
-Answering = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Answering = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def clients(answering: Answering) -> Clients:
