@@ -21,7 +21,7 @@ _LIMITS = httpx.Limits(max_connections=MOST_CALLS, keepalive_expiry=1.0)
 
 
 class Bare(ABC):
-    """The requests of one target, with a client for each account, as a projector has them.
+    """The requests of one target, with a client and its pool for each account.
 
     One client for all would be much slower, because of how it looks after its connections.
     """
