@@ -4,12 +4,16 @@ httpx's pool looks at all its connections several times for each request, and lo
 while it waits. Here a call has a client to itself, and there is nothing to wait for.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cache
 from ssl import SSLContext
 from typing import Final
 
 import httpx
+
+KEPT: Final = 5.0
+"""Seconds for which a client is kept that nobody uses: by then the vendor may have closed its connection."""
 
 _ONE: Final = httpx.Limits(max_connections=1)
 
@@ -18,8 +22,14 @@ class Clients:
     """The clients of one vendor as one account reaches it; the one that was used last is used next."""
 
     def __init__(
-        self, *, headers: Mapping[str, str], timeout: httpx.Timeout, transport: httpx.AsyncBaseTransport | None
+        self,
+        *,
+        headers: Mapping[str, str],
+        timeout: httpx.Timeout,
+        transport: httpx.AsyncBaseTransport | None,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._new: Callable[[], httpx.AsyncClient] = lambda: httpx.AsyncClient(
             headers=headers,
             timeout=timeout,
@@ -27,7 +37,7 @@ class Clients:
             transport=transport,
             verify=True if transport else _certificates(),
         )
-        self._idle: list[httpx.AsyncClient] = []
+        self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()
         self._busy: set[httpx.AsyncClient] = set()
 
     async def request(
@@ -40,7 +50,7 @@ class Clients:
         headers: Mapping[str, str] | None,
     ) -> httpx.Response:
         """The answer, read to its end. Raises `httpx.RequestError` when there is none."""
-        client = self._idle.pop() if self._idle else self._new()
+        client = self._idle.pop()[1] if self._idle else self._new()
         self._busy.add(client)
         is_fit = False
         try:
@@ -56,15 +66,19 @@ class Clients:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in (*self._idle, *self._busy):
+        for client in (*(client for _, client in self._idle), *self._busy):
             await client.aclose()
 
     async def _put_back(self, client: httpx.AsyncClient, *, is_fit: bool) -> None:
-        """Keep a client for the next call; what a cancelled call leaves behind is used no more."""
+        """Keep a client for the next call, but not what a cancelled call leaves behind, or nobody has used lately."""
+        now = self._clock()
         if is_fit:
-            self._idle.append(client)
+            self._idle.append((now, client))
         else:
             await client.aclose()
+        while self._idle and self._idle[0][0] < now - KEPT:
+            _, unused = self._idle.popleft()
+            await unused.aclose()
 
 
 @cache

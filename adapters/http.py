@@ -113,7 +113,7 @@ class Sender:
         jitter: Jitter,
     ) -> None:
         self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
-        self._clients = Clients(headers=headers, timeout=_TIMEOUT, transport=transport)
+        self._clients = Clients(headers=headers, timeout=_TIMEOUT, transport=transport, clock=clock)
         self._base_url = base_url
         self._clock = clock
         self._pause = pause

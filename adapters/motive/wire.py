@@ -1,10 +1,10 @@
 """The forms of Motive's answers, as far as they are used. Source: developer.gomotive.com, Users and External Ids."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import httpx
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from adapters.http import parsed_if
@@ -28,9 +28,13 @@ class ExternalId:
     integration_name: str | None = None
 
 
+def _as_listed(value: object) -> object:
+    return () if value is None else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class User:
-    """A user of the company; a driver if the role says so."""
+    """A user of the company; a driver if the role says so. `external_ids` is None where an answer leaves them out."""
 
     id: int
     role: str | None = None
@@ -43,7 +47,7 @@ class User:
     drivers_license_number: str | None = None
     drivers_license_state: str | None = None
     time_zone: str | None = None
-    external_ids: tuple[ExternalId, ...] | None = None
+    external_ids: Annotated[tuple[ExternalId, ...] | None, BeforeValidator(_as_listed)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)

@@ -2,8 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -17,9 +17,11 @@ from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream
 from domain.ports import TargetDrivers
 from domain.report import CallAnswered
+from domain.storing import Store
 from services.accounts.read_models import keep_accounts
 from services.projector import wiring
-from services.projector.app import MOST_CALLS, ProjectorApp
+from services.projector.admission import Connecting
+from services.projector.app import MOST_CALLS
 from services.projector.handlers import Wishes
 from services.projector.read_models import Task, WalkRow
 from services.runtime.clock import utc_now
@@ -58,16 +60,18 @@ class Wished:
 
 
 class Counting(Pace):
-    """No pace at all, which counts the requests that were answered."""
+    """No pace at all, which counts the requests, whatever is answered."""
 
     def __init__(self) -> None:
         super().__init__(UNLIMITED)
         self.requests = 0
 
-    def rise(self) -> None:
-        """A call was answered."""
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[float]:
+        """Let a request go out."""
         self.requests += 1
-        super().rise()
+        async with super().turn() as began:
+            yield began
 
 
 class Projecting:
@@ -122,31 +126,7 @@ class Projecting:
 
     async def _run_until(self, is_done: Callable[[], bool]) -> float:
         """Run the projector; the seconds until then."""
-        bell = Bell()
-        app, rung = self._app(bell), bell.waiter()
-        began, running = perf_counter(), asyncio.create_task(app.run())
-        running.add_done_callback(lambda _: rung.set())
-        while not running.done():
-            rung.clear()
-            if await app.service.call(is_done):
-                break
-            await rung.wait()
-        seconds = perf_counter() - began
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-        return seconds
-
-    def _app(self, bell: Bell) -> ProjectorApp:
-        return wiring.to_app(
-            self._store,
-            self._target,
-            connect=self._connect,
-            clock=utc_now,
-            bell=bell,
-            share=Share(),
-            linger=LINGER,
-        )
+        return await run_until(is_done, self._store, self._target, self._connect)
 
     def _connect(self, account: AccountId) -> TargetDrivers:
         if account not in self._reached:
@@ -186,6 +166,25 @@ class Projecting:
             "waits_for": "",
             "because": {},
         }
+
+
+async def run_until(is_done: Callable[[], bool], store: Store, target: Target, connect: Connecting) -> float:
+    """Run a projector until this holds in its store; the seconds."""
+    bell = Bell()
+    app = wiring.to_app(store, target, connect=connect, clock=utc_now, bell=bell, share=Share(), linger=LINGER)
+    rung = bell.waiter()
+    began, running = perf_counter(), asyncio.create_task(app.run())
+    running.add_done_callback(lambda _: rung.set())
+    while not running.done():
+        rung.clear()
+        if await app.service.call(is_done):
+            break
+        await rung.wait()
+    seconds = perf_counter() - began
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return seconds
 
 
 def fleets(target: Target) -> list[Fleet]:

@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
@@ -33,14 +33,11 @@ from services.accounts.read_models import keep_accounts
 from services.decider import wiring as decider
 from services.decider.handlers import Decider
 from services.projector import wiring as projector
-from services.projector.app import ProjectorApp
-from services.runtime.clock import utc_now
 from services.runtime.following import BATCH, Handler
 from services.runtime.logs import DECISIONS, reports_of
-from services.runtime.service import Bell
 from services.runtime.share import Share
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
-from tests.benchmarks.projecting import LINGER, Counting
+from tests.benchmarks.projecting import Counting, run_until
 from tests.benchmarks.rosters import ACCOUNT
 from tests.benchmarks.standing_in import credentials
 
@@ -90,37 +87,13 @@ class Walking:
 
     async def _walk(self, end: int) -> float:
         """Run the projector until a walk that ends at this position of its log, or behind, is complete; the seconds."""
-        bell = Bell()
-        app, rung = self._projector(bell), bell.waiter()
-        began, running = perf_counter(), asyncio.create_task(app.run())
-        running.add_done_callback(lambda _: rung.set())
-        while not running.done():
-            rung.clear()
-            if await app.service.call(lambda: self._walks(end)):
-                break
-            await rung.wait()
-        seconds = perf_counter() - began
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-        return seconds
+        return await run_until(lambda: self._walks(end), self._store, self._target, lambda _: self._drivers)
 
-    def _projector(self, bell: Bell) -> ProjectorApp:
-        return projector.to_app(
-            self._store,
-            self._target,
-            connect=lambda _: self._drivers,
-            clock=utc_now,
-            bell=bell,
-            share=Share(),
-            linger=LINGER,
-        )
-
-    def _walks(self, end: int) -> int:
+    def _walks(self, end: int) -> bool:
         if self._store.log.end() < end:
-            return 0
+            return False
         last = self._store.log.read(self._store.log.end() - 1, 1)
-        return sum(isinstance(record.event, WalkCompleted) for record in last)
+        return any(isinstance(record.event, WalkCompleted) for record in last)
 
     def _to_drivers(self, url: str) -> TargetDrivers:
         known, pace = credentials(self._target, ACCOUNT), self._pace

@@ -4,15 +4,15 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from adapters.clients import Clients
+from adapters.clients import KEPT, Clients
 
 pytestmark = pytest.mark.anyio
 
 Answering = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
-def clients(answering: Answering) -> Clients:
-    return Clients(headers={}, timeout=httpx.Timeout(5.0), transport=httpx.MockTransport(answering))
+def clients(answering: Answering, clock: Callable[[], float] = lambda: 0.0) -> Clients:
+    return Clients(headers={}, timeout=httpx.Timeout(5.0), transport=httpx.MockTransport(answering), clock=clock)
 
 
 async def ask(clients: Clients) -> httpx.Response:
@@ -75,6 +75,25 @@ async def test_what_a_cancelled_call_leaves_behind_is_used_no_more() -> None:
 async def test_closing_closes_every_client() -> None:
     tested = clients(answered)
     await ask(tested)
-    (client,) = tested._idle
+    ((_, client),) = tested._idle
     await tested.close()
     assert client.is_closed
+
+
+async def test_a_client_that_nobody_has_used_lately_is_closed_with_the_next_call() -> None:
+    gate, now = asyncio.Event(), [0.0]
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await gate.wait()
+        return httpx.Response(200)
+
+    tested = clients(slow, lambda: now[0])
+    asked = [asyncio.create_task(ask(tested)) for _ in range(2)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*asked)
+    (_, unused), (_, used_last) = tested._idle
+    now[0] = KEPT + 1
+    await ask(tested)
+    assert unused.is_closed
+    assert [client for _, client in tested._idle] == [used_last]
