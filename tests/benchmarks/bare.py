@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 
 import httpx
@@ -16,23 +16,26 @@ from services.projector.app import MOST_CALLS
 from tests.benchmarks.projecting import CHANGED, Wished, profile_of, settled_memory
 from tests.benchmarks.standing_in import credentials
 
-_LIMITS = httpx.Limits(max_connections=MOST_CALLS, keepalive_expiry=1.0)
+_ONE = httpx.Limits(max_connections=1, keepalive_expiry=1.0)
 """Between turns the sandbox closes connections, which nobody must use then."""
 
 
 class Bare(ABC):
-    """The requests of one target, with a client and its pool for each account.
+    """The requests of one target. As many workers as the projector has calls under way, each with a client of its own.
 
-    One client for all would be much slower, because of how it looks after its connections.
+    A client has one connection, as in the projector: nothing is faster, because httpx looks after all the connections
+    of a client for each request.
     """
 
     def __init__(self, url: str, accounts: Iterable[AccountId]) -> None:
-        self._clients = {account: httpx.AsyncClient(base_url=url, limits=_LIMITS) for account in accounts}
+        certificates = httpx.create_ssl_context()
+        self._clients = [httpx.AsyncClient(base_url=url, limits=_ONE, verify=certificates) for _ in range(MOST_CALLS)]
+        self._headers = dict.fromkeys(accounts, httpx.Headers())
 
     async def open(self) -> None:
-        """Get what every request has to carry."""
-        for account, client in self._clients.items():
-            client.headers.update(await self._headers(account, client))
+        """Get what every request of an account has to carry."""
+        for account in self._headers:
+            self._headers[account] = httpx.Headers(await self._authorization(account, self._clients[0]))
 
     async def creates(self, wished: Iterable[Wished]) -> float:
         """Create these drivers, and do nothing else; the seconds."""
@@ -44,53 +47,53 @@ class Bare(ABC):
 
     async def close(self) -> None:
         """Let go of the connections."""
-        for client in self._clients.values():
+        for client in self._clients:
             await client.aclose()
 
-    async def _seconds(self, wished: Iterable[Wished], call: Callable[[Wished], Awaitable[None]]) -> float:
+    async def _seconds(
+        self, wished: Iterable[Wished], call: Callable[[httpx.AsyncClient, Wished], Awaitable[None]]
+    ) -> float:
         remaining = iter(wished)
 
-        async def work() -> None:
+        async def work(client: httpx.AsyncClient) -> None:
             for each in remaining:
-                await call(each)
+                await call(client, each)
 
         with settled_memory():
             began = perf_counter()
-            await asyncio.gather(*(work() for _ in range(MOST_CALLS)))
+            await asyncio.gather(*map(work, self._clients))
             return perf_counter() - began
 
-    async def _sent(self, account: AccountId, method: str, path: str, body: Mapping[str, object]) -> httpx.Response:
-        reply = await self._clients[account].request(method, path, json=body)
-        return reply.raise_for_status()
+    @abstractmethod
+    async def _authorization(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]: ...
 
     @abstractmethod
-    async def _headers(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]: ...
+    async def _create(self, client: httpx.AsyncClient, wished: Wished) -> None: ...
 
     @abstractmethod
-    async def _create(self, wished: Wished) -> None: ...
-
-    @abstractmethod
-    async def _update(self, wished: Wished) -> None: ...
+    async def _update(self, client: httpx.AsyncClient, wished: Wished) -> None: ...
 
 
 class BareDriveri(Bare):
     """Driveri: a create is read back."""
 
-    async def _headers(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]:
+    async def _authorization(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]:
         known = credentials(Target.DRIVERI, account)
         reply = await client.post("/v1/auth/token", auth=(known["client_id"], known["client_secret"]))
         return {"Authorization": f"Bearer {reply.json()['data']['accessToken']}", "Accept-Language": "en-US"}
 
-    async def _create(self, wished: Wished) -> None:
+    async def _create(self, client: httpx.AsyncClient, wished: Wished) -> None:
         account, profile = wished.account, profile_of(Target.DRIVERI, wished, edition=1)
         tenant, key = f"/v1/tenants/{account}", profile["driveri_driver_id"]
-        await self._sent(account, "POST", f"{tenant}/drivers", {"driverId": key, **to_driveri(profile)})
-        await self._clients[account].get(f"{tenant}/driver", params={"driverId": key})
+        body, headers = {"driverId": key, **to_driveri(profile)}, self._headers[account]
+        (await client.post(f"{tenant}/drivers", json=body, headers=headers)).raise_for_status()
+        (await client.get(f"{tenant}/driver", params={"driverId": key}, headers=headers)).raise_for_status()
 
-    async def _update(self, wished: Wished) -> None:
+    async def _update(self, client: httpx.AsyncClient, wished: Wished) -> None:
         account, profile = wished.account, profile_of(Target.DRIVERI, wished, edition=2)
         path = f"/v1/tenants/{account}/drivers/{profile['driveri_driver_id']}"
-        await self._sent(account, "PUT", path, to_driveri(profile, CHANGED))
+        body, headers = to_driveri(profile, CHANGED), self._headers[account]
+        (await client.put(path, json=body, headers=headers)).raise_for_status()
 
 
 class BareMotive(Bare):
@@ -101,20 +104,22 @@ class BareMotive(Bare):
         self._access = MotiveAccess(base_url=url)
         self._keys: dict[Wished, int] = {}
 
-    async def _headers(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]:  # noqa: ARG002 - Driveri asks
+    async def _authorization(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]:  # noqa: ARG002 - Driveri asks
         return {"X-Api-Key": credentials(Target.MOTIVE, account)["api_key"]}
 
-    async def _create(self, wished: Wished) -> None:
+    async def _create(self, client: httpx.AsyncClient, wished: Wished) -> None:
         profile = profile_of(Target.MOTIVE, wished, edition=1)
         body = {
             **to_motive(profile),
             "role": "driver",
             "external_ids_attributes": new_ids(profile, self._access),
         }
-        reply = await self._sent(wished.account, "POST", "/v1/users", body)
-        key = self._keys[wished] = reply.json()["user"]["id"]
-        await self._clients[wished.account].get(f"/v1/users/{key}")
+        headers = self._headers[wished.account]
+        reply = await client.post("/v1/users", json=body, headers=headers)
+        key = self._keys[wished] = reply.raise_for_status().json()["user"]["id"]
+        (await client.get(f"/v1/users/{key}", headers=headers)).raise_for_status()
 
-    async def _update(self, wished: Wished) -> None:
+    async def _update(self, client: httpx.AsyncClient, wished: Wished) -> None:
         body = to_motive(profile_of(Target.MOTIVE, wished, edition=2), CHANGED)
-        await self._sent(wished.account, "PUT", f"/v1/users/{self._keys[wished]}", body)
+        headers = self._headers[wished.account]
+        (await client.put(f"/v1/users/{self._keys[wished]}", json=body, headers=headers)).raise_for_status()

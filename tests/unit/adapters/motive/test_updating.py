@@ -36,6 +36,14 @@ async def test_update_takes_external_ids_that_the_answer_leaves_out_as_wished() 
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
 
 
+async def test_update_believes_an_answer_that_shows_no_external_ids() -> None:
+    vendor = company()
+    vendor.on(EDIT, one(user() | {"external_ids": None}))
+    answered = await drivers(vendor).update(KEY, JANE, ["email"])
+    assert isinstance(answered, Done)
+    assert not answered.seen.profile.keys() & {"portal_driver_id", "driveri_driver_id"}
+
+
 async def test_update_whose_answer_shows_nobody_reads_back() -> None:
     vendor = company()
     vendor.on(EDIT, answer(200))
