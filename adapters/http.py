@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -25,8 +26,8 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 from sniffio import current_async_library_cvar
 
-from adapters.clients import Clients
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
+from adapters.transport import Transport
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
 from domain.ports import Answer
 from domain.profile import Profile
@@ -49,7 +50,12 @@ RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
 FIRST_DELAY: Final = 0.2
 """Seconds; each further delay is twice as long, up to `PATIENCE`."""
 
-_TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_EXTENSIONS: Final = {"timeout": httpx.Timeout(30.0, connect=5.0).as_dict()}
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": f"driverlink/{version('driverlink')}",
+}
 _NOT_SENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -113,7 +119,8 @@ class Sender:
         jitter: Jitter,
     ) -> None:
         self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
-        self._clients = Clients(headers=headers, timeout=_TIMEOUT, transport=transport, clock=clock)
+        self._transport = transport or Transport()
+        self._headers = {**_HEADERS, **headers}
         self._base_url = base_url
         self._clock = clock
         self._pause = pause
@@ -146,20 +153,31 @@ class Sender:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._clients.close()
+        await self._transport.aclose()
 
     async def _attempt(
         self, call: Call, headers: Mapping[str, str] | None, limited_before: int
     ) -> httpx.Response | _Trouble:
+        request = self._to_request(call, headers or {})
         try:
             async with self._pace.turn() as began:
-                reply = await self._clients.request(
-                    call.method, self._base_url + call.path, params=call.params or None, json=call.body, headers=headers
-                )
+                reply = await self._transport.handle_async_request(request)
+                await reply.aread()
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
         self._keep_pace(reply, began, limited_before)
         return _trouble_of_reply(reply, call.intent, self._clock()) or reply
+
+    def _to_request(self, call: Call, headers: Mapping[str, str]) -> httpx.Request:
+        """The request, for the transport itself: a client would only add what an API has no use for, as cookies."""
+        return httpx.Request(
+            call.method,
+            self._base_url + call.path,
+            params=call.params or None,
+            headers={**self._headers, **headers},
+            json=call.body,
+            extensions=_EXTENSIONS,
+        )
 
     def _keep_pace(self, reply: httpx.Response, began: float, limited_before: int) -> None:
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:

@@ -3,7 +3,6 @@
 Everything is asked for by GET with everything in the address, secrets too; so no address is ever told, or logged whole.
 """
 
-import logging
 from collections.abc import Mapping
 
 import httpx
@@ -11,14 +10,11 @@ import httpx
 from adapters.http import Call, Clock, Jitter, Pause, Sender, down
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
-from adapters.portal.addresses import WithoutQuery
 from adapters.portal.sessions import Sessions
 from adapters.portal.wire import REFUSED_ACCESS, AttributeRow, answer_of, code_of, is_framed, validated
 from adapters.shared_token import Token
 from domain.failures import TargetFailed
 from domain.identity import PortalDriverId
-
-logging.getLogger("httpx").addFilter(WithoutQuery())
 
 
 class PortalClient:

@@ -22,7 +22,7 @@ from services.projector.walking import Walks
 from services.runtime.service import LINGER, Bell, Service, rung
 from services.runtime.share import Share
 
-MOST_CALLS = 128
+MOST_CALLS = 256
 """Calls under way at a time, over all accounts."""
 
 _REST = 0.5

@@ -13,6 +13,7 @@ from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.pace import Limits, Pace
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
+from adapters.transport import Transport
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream
 from domain.ports import TargetDrivers
@@ -86,6 +87,7 @@ class Projecting:
         self._wishes = Wishes(self._store, target, utc_now, Share())
         self._paces: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
+        self._transport = Transport()
         for fleet in fleets(target):
             self._store.commit(keep_accounts(self._store, fleet.account_events))
 
@@ -134,11 +136,9 @@ class Projecting:
         return self._reached[account]
 
     def _to_drivers(self, account: AccountId) -> TargetDrivers:
-        pace, known = Counting(), credentials(self._target, account)
+        pace = Counting()
         self._paces.append(pace)
-        if self._target is Target.MOTIVE:
-            return MotiveDrivers(MotiveAccess(base_url=self._url, api_key=known["api_key"]), pace=pace)
-        return DriveriDrivers(DriveriAccess(base_url=self._url, **known), pace=pace)
+        return to_drivers(self._target, self._url, account, pace, self._transport)
 
     def _create(self, wished: Wished) -> Decision:
         profile = profile_of(self._target, wished, edition=1)
@@ -166,6 +166,15 @@ class Projecting:
             "waits_for": "",
             "because": {},
         }
+
+
+def to_drivers(target: Target, url: str, account: AccountId, pace: Pace, transport: Transport) -> TargetDrivers:
+    """The target as this account reaches it."""
+    known = credentials(target, account)
+    if target is Target.MOTIVE:
+        access = MotiveAccess(base_url=url, api_key=known["api_key"])
+        return MotiveDrivers(access, transport=transport, pace=pace)
+    return DriveriDrivers(DriveriAccess(base_url=url, **known), transport=transport, pace=pace)
 
 
 async def run_until(is_done: Callable[[], bool], store: Store, target: Target, connect: Connecting) -> float:

@@ -16,16 +16,14 @@ from itertools import islice
 from operator import attrgetter
 from time import perf_counter
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
+from adapters.transport import Transport
 from domain.account import Account, AccountEvent, Mode
 from domain.account import replay as account_after
 from domain.driver_link import Decision
 from domain.event import Event
 from domain.identity import Target, walk_stream
-from domain.ports import TargetDrivers
 from domain.report import WalkCompleted
 from domain.requests import Request
 from domain.storing import Store
@@ -37,9 +35,8 @@ from services.runtime.following import BATCH, Handler
 from services.runtime.logs import DECISIONS, reports_of
 from services.runtime.share import Share
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
-from tests.benchmarks.projecting import Counting, run_until
+from tests.benchmarks.projecting import Counting, run_until, to_drivers
 from tests.benchmarks.rosters import ACCOUNT
-from tests.benchmarks.standing_in import credentials
 
 LAPS = 3
 
@@ -61,7 +58,7 @@ class Walking:
         self._store = store
         self._target = target
         self._pace = Counting()
-        self._drivers = self._to_drivers(url)
+        self._drivers = to_drivers(target, url, ACCOUNT, self._pace, Transport())
         self._known = [*fleet.account_events]
         self._store.commit(keep_accounts(self._store, self._known))
 
@@ -94,12 +91,6 @@ class Walking:
             return False
         last = self._store.log.read(self._store.log.end() - 1, 1)
         return any(isinstance(record.event, WalkCompleted) for record in last)
-
-    def _to_drivers(self, url: str) -> TargetDrivers:
-        known, pace = credentials(self._target, ACCOUNT), self._pace
-        if self._target is Target.MOTIVE:
-            return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), pace=pace)
-        return DriveriDrivers(DriveriAccess(base_url=url, **known), pace=pace)
 
 
 class Deciding:

@@ -1,13 +1,11 @@
 """What the Portal's API may answer, and what is made of it."""
 
-import logging
 from collections.abc import Mapping
 
 import httpx
 import pytest
 
 from adapters.portal.access import PortalAccess
-from adapters.portal.addresses import WithoutQuery
 from adapters.portal.drivers import PortalApiDrivers
 from domain.failures import Reason, TargetFailed
 from domain.identity import PortalDriverId
@@ -200,12 +198,3 @@ def test_a_login_is_named_by_a_digest() -> None:
     )
     assert one == same != other
     assert "maria" not in one
-
-
-def test_a_log_shows_no_query_of_an_address(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("tests.addresses")
-    logger.addFilter(WithoutQuery())
-    with caplog.at_level(logging.INFO, logger=logger.name):
-        logger.info("HTTP Request: %s %s", "GET", httpx.URL("https://portal.test/v2/driver/list?session_token=hush"))
-        logger.info("nothing")
-    assert caplog.messages == ["HTTP Request: GET https://portal.test/v2/driver/list", "nothing"]

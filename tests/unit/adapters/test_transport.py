@@ -1,0 +1,170 @@
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from gzip import compress
+
+import httpx
+import pytest
+
+from adapters.transport import KEPT, Transport
+
+pytestmark = pytest.mark.anyio
+
+Answering = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
+
+
+class Scripted(httpx.AsyncBaseTransport):
+    """A connection that answers as it is told."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self.asked = 0
+        self.is_closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        return await self._answering(request)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class Vendor:
+    """A vendor whom somebody connects to; answers can be held back."""
+
+    def __init__(self) -> None:
+        self.connections: list[Scripted] = []
+        self.now = 0.0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.transport = Transport(self._connect, lambda: self.now)
+
+    async def ask(self) -> httpx.Response:
+        return await self.transport.handle_async_request(httpx.Request("GET", "http://vendor.test/"))
+
+    async def ask_at_once(self, number: int) -> None:
+        """Several, none of which is answered before all were asked."""
+        self.gate.clear()
+        asked = [asyncio.create_task(self.ask()) for _ in range(number)]
+        await asyncio.sleep(0)
+        self.gate.set()
+        await asyncio.gather(*asked)
+
+    def _connect(self, url: httpx.URL) -> Scripted:
+        assert url.host == "vendor.test"
+        self.connections.append(Scripted(self._answer))
+        return self.connections[-1]
+
+    async def _answer(self, _: httpx.Request) -> httpx.Response:
+        await self.gate.wait()
+        return httpx.Response(200, json={})
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+async def test_requests_one_after_the_other_share_a_connection(vendor: Vendor) -> None:
+    for _ in range(3):
+        assert (await vendor.ask()).json() == {}
+    assert [each.asked for each in vendor.connections] == [3]
+
+
+async def test_requests_at_once_have_a_connection_each(vendor: Vendor) -> None:
+    await vendor.ask_at_once(3)
+    await vendor.ask_at_once(3)
+    assert [each.asked for each in vendor.connections] == [2, 2, 2]
+
+
+async def test_a_connection_without_an_answer_is_closed_and_used_no_more(vendor: Vendor) -> None:
+    async def refused(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("scripted", request=request)
+
+    await vendor.ask()
+    vendor.connections[0]._answering = refused
+    with pytest.raises(httpx.ConnectError):
+        await vendor.ask()
+    await vendor.ask()
+    assert [each.is_closed for each in vendor.connections] == [True, False]
+
+
+async def test_the_connection_of_a_cancelled_request_is_closed_and_used_no_more(vendor: Vendor) -> None:
+    vendor.gate.clear()
+    asked = asyncio.create_task(vendor.ask())
+    await asyncio.sleep(0)
+    asked.cancel()
+    with suppress(asyncio.CancelledError):
+        await asked
+    vendor.gate.set()
+    await vendor.ask()
+    assert [each.is_closed for each in vendor.connections] == [True, False]
+
+
+async def test_a_connection_that_nobody_has_used_lately_is_closed_after_the_next_request(vendor: Vendor) -> None:
+    await vendor.ask_at_once(3)
+    vendor.now = KEPT + 1
+    await vendor.ask()
+    assert sorted(each.is_closed for each in vendor.connections) == [False, True, True]
+    assert [each.asked for each in vendor.connections if not each.is_closed] == [2]
+
+
+async def test_closing_leaves_others_their_requests_and_further_ones_possible(vendor: Vendor) -> None:
+    await vendor.ask_at_once(2)
+    vendor.gate.clear()
+    under_way = asyncio.create_task(vendor.ask())
+    await asyncio.sleep(0)
+    await vendor.transport.aclose()
+    assert sorted(each.is_closed for each in vendor.connections) == [False, True]
+    vendor.gate.set()
+    assert (await under_way).is_success
+    await vendor.transport.aclose()
+    assert all(each.is_closed for each in vendor.connections)
+    assert (await vendor.ask()).is_success
+
+
+async def test_an_answer_that_came_packed_is_unpacked_once() -> None:
+    async def packed(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(compress(b"all of it"))
+        )
+
+    transport = Transport(lambda _: Scripted(packed))
+    reply = await transport.handle_async_request(httpx.Request("GET", "http://vendor.test/"))
+    assert await reply.aread() == b"all of it"
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_an_error_of_the_request() -> None:
+    async def torn(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"torn"))
+
+    connection = Scripted(torn)
+    with pytest.raises(httpx.DecodingError):
+        await Transport(lambda _: connection).handle_async_request(httpx.Request("GET", "http://vendor.test/"))
+    assert connection.is_closed
+
+
+@pytest.mark.parametrize(
+    ("direct", "asked_of_the_proxy"), [("", 1), ("other.test", 1), ("127.0.0.2", 0)], ids=["any", "not this", "this"]
+)
+async def test_the_proxy_of_the_environment_is_gone_through(
+    direct: str, asked_of_the_proxy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = list[bytes]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(await reader.readline())
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as proxy:
+        host, port = proxy.sockets[0].getsockname()
+        for name in ("http_proxy", "all_proxy", "ALL_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", f"{host}:{port}")
+        monkeypatch.setenv("NO_PROXY", direct)
+        transport = Transport()
+        with suppress(httpx.ConnectError):
+            await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.2:9/drivers"))
+        await transport.aclose()
+    assert lines == [b"GET http://127.0.0.2:9/drivers HTTP/1.1\r\n"] * asked_of_the_proxy
