@@ -1,8 +1,7 @@
 """What carries requests to a vendor: as many connections as there are requests at once, shared by all accounts.
 
 httpx's pool looks at all its connections several times for each request, and loses one when a request is cancelled
-while it waits. Here a request has a connection to itself, and there is nothing to wait for. What belongs to an account,
-such as its cookies, stays with the account's client.
+while it waits. Here a request has a connection to itself, and there is nothing to wait for.
 """
 
 import time
@@ -27,7 +26,7 @@ Connection = httpx.AsyncBaseTransport
 class Transport(httpx.AsyncBaseTransport):
     """The connections to one vendor; the one that was used last is used next.
 
-    Several clients may share one: a client that is closed only closes the connections that nobody uses at that moment.
+    Several accounts may share one: whoever closes it only closes the connections that nobody uses at that moment.
     `connect` makes a connection that can reach a URL; `clock` is in seconds since any moment.
     """
 
