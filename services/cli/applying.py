@@ -10,6 +10,7 @@ import typer
 from services.cli.planning import Bar, PlanPrinter, bar, followed, told_plan
 from services.cli.printing import out, print_note, print_table
 from services.cli.reaching import CommandRefused, Services
+from services.cli.running import is_confirmed
 
 Json = dict[str, Any]
 
@@ -59,11 +60,6 @@ async def apply_plan(services: Services, account: str, body: Mapping[str, Any], 
             for target, request in (requested.items() if is_waiting else ())
         }
     return Applied(account=account, requested=requested, found=found, are_running=services.may_run)
-
-
-def is_confirmed(question: str) -> bool:
-    """Whether somebody says yes."""
-    return typer.confirm(question, err=True)
 
 
 async def opt_in(services: Services, account: str, person: str) -> Applied:

@@ -43,6 +43,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show how accounts stand with their targets: in step, pending, parked, held, strays."""
+    if target is not None and state is None:
+        raise typer.BadParameter("--target needs --state")
     if state is not None:
         _list_state(account, state, target, data, as_json=as_json)
         return
@@ -56,7 +58,7 @@ def status(
     _print_sweeps([(each["account"], target) for each in found for target in each["targets"]])
     _print_portal([each for each in found if each["portal"]])
     if not found:
-        err.print("nothing to show yet: accounts appear here once the services run")
+        err.print("nothing to show yet: accounts appear here once one was added and the services run")
     if letters:
         print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.prompt import Confirm
 
 from services.asking.dead_letters import Became, LetterName
 from services.cli.letter_texts import Json, harmless, to_line, to_lines
-from services.cli.printing import err, out, print_json, print_note
+from services.cli.printing import out, print_json, print_note
 from services.cli.reaching import CommandRefused, Services
-from services.cli.running import DataOption, JsonOption, ask
+from services.cli.running import DataOption, JsonOption, ask, is_confirmed
 from services.cli.shape import embedded, is_distributed
 from services.embedded.folder import DataFolder
 
@@ -206,11 +205,7 @@ def _make_sure(letter: Json) -> None:
         raise CommandRefused(f"to discard {letter['name']} where nobody can be asked, add --yes")
     print_note(harmless(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
     print_note("what it says will be lost to its service; `driverlink dead-letters show` prints it")
-    try:
-        is_confirmed = Confirm.ask("discard it?", console=err, default=False)
-    except EOFError:
-        is_confirmed = False
-    if not is_confirmed:
+    if not is_confirmed("discard it?"):
         raise CommandRefused("nothing was discarded")
 
 

@@ -42,7 +42,7 @@ def _print(outcome: Outcome, data: Path) -> None:
     print_table(columns, _without_repeats(rows), title="\nWhat was decided, and why")
     held = ", ".join(f"{len(each['drivers'])} on {each['target']}" for each in outcome.held)
     out.print(f"\nThe guard held deletes ({held or 'none'}), and the Master User approved exactly those.")
-    _print_comparison(outcome)
+    _print_comparison(outcome, data)
     out.print(f"\n{outcome.drivers} drivers, {outcome.seconds:.0f} seconds. Ask further, for example:")
     example = outcome.decided[0]["driver"] if outcome.decided else ""
     for command in (f"explain sample-fleet {example}", "status", "events --account sample-fleet --type DeleteHeld"):
@@ -57,15 +57,17 @@ def _without_repeats(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
         last = row[:2]
 
 
-def _print_comparison(outcome: Outcome) -> None:
+def _print_comparison(outcome: Outcome, data: Path) -> None:
     found = outcome.comparison
     waiting = [(target, driver, reason) for target, driver, reason in found.waiting]
     print_table(("target", "driver", "set aside, because"), waiting[:_MOST_SHOWN], title="\nA person has to look at")
     if len(waiting) > _MOST_SHOWN:
-        out.print(f"... and {len(waiting) - _MOST_SHOWN} more: driverlink demo --json lists them all")
+        out.print(f"... and {len(waiting) - _MOST_SHOWN} more: driverlink issues list --data {data}", markup=False)
     wrong = [*found.disagreements, *outcome.touched]
     if wrong:
         print_table(("target", "driver", "problem"), wrong[:_MOST_SHOWN], title="\nDisagreements")
-    agreeing = ", ".join(f"{count} in {target}" for target, count in sorted(found.agreeing.items()))
+    agreeing = " and ".join(f"{count} drivers on {target}" for target, count in sorted(found.agreeing.items()))
     verdict = "Both targets agree with the Portal" if outcome.is_agreed else "The targets do NOT agree with the Portal"
-    (out if outcome.is_agreed else err).print(f"\n{verdict}: {agreeing}; {len(waiting)} wait for a person.")
+    (out if outcome.is_agreed else err).print(
+        f"\n{verdict}: {agreeing}, those deleted on both sides included; {len(waiting)} wait for a person."
+    )

@@ -1,12 +1,15 @@
 """What every command shares: its data folder, and one clear line for everything that can go wrong."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.prompt import Confirm
 
+from services.cli.printing import err
 from services.cli.reaching import CommandRefused, Services, reached
 from services.cli.shape import chosen
 
@@ -45,9 +48,32 @@ def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]], *, makes_
     return asyncio.run(run())
 
 
+def is_confirmed(question: str) -> bool:
+    """Whether somebody says yes; the end of the input is a no, and Ctrl-C ends the command.
+
+    An event loop that runs would only cancel its task at the first Ctrl-C, which here can do nothing about it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return Confirm.ask(question, console=err, default=False)
+    except EOFError:
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a command that is asynchronous."""
     return asyncio.run(work)
 
 
-__all__ = ["AccountArgument", "CommandRefused", "DataOption", "JsonOption", "PersonOption", "ask", "run_async"]
+__all__ = [
+    "AccountArgument",
+    "CommandRefused",
+    "DataOption",
+    "JsonOption",
+    "PersonOption",
+    "ask",
+    "is_confirmed",
+    "run_async",
+]

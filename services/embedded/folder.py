@@ -50,7 +50,8 @@ class DataFolder:
             self._own()
         except OSError as failure:
             self._release()
-            raise FolderUnusable(f"the data folder {self.path} cannot be used: {failure.strerror}") from None
+            why = "it is no folder" if isinstance(failure, FileExistsError) else failure.strerror
+            raise FolderUnusable(f"the data folder {self.path} cannot be used: {why}") from None
         return self
 
     def __exit__(

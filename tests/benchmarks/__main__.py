@@ -54,6 +54,10 @@ def main(
     path: Annotated[Path, typer.Option("--json", help="The file for the findings.")] = Path("build/bench.json"),
 ) -> None:
     """Measure the budgets of the design on a real Kafka and PostgreSQL. Exit status 1: one of them is missed."""
+    if only and with_all:
+        raise typer.BadParameter("give either --only or --all")
+    if profile and (without := [row for row in only or () if row not in _PROFILED]):
+        raise typer.BadParameter(f"no profile is made of {', '.join(without)}")
     rows = only or (tuple(Row) if with_all else _USUAL)
     try:
         status = _profile(rows) if profile else _measure(rows, path)

@@ -67,6 +67,12 @@ def _export(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
+def test_a_target_that_status_would_not_heed_is_refused(command: Command, fleet: str) -> None:
+    status, out, err = command("status", fleet, "--target", "motive")
+    assert (status, out) == (2, "")
+    assert "--target needs --state" in err
+
+
 @pytest.mark.usefixtures("fleet")
 def test_an_unknown_account(command: Command, tmp_path: Path) -> None:
     assert "there is no account nobody" in _one_line(command("accounts", "show", "nobody"))

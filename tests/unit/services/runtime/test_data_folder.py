@@ -109,9 +109,9 @@ def test_the_length_of_a_path_is_that_of_the_whole_one_in_bytes(path: Path, monk
 
 def test_a_file_in_the_place_of_the_folder_is_refused_with_a_reason(path: Path) -> None:
     path.write_text("")
-    for wanted in (path, path / "inner"):
-        with pytest.raises(FolderUnusable, match=f"^the data folder {wanted} cannot be used: "), DataFolder(wanted):
-            pass
+    for wanted, why in ((path, "it is no folder"), (path / "inner", "Not a directory")):
+        with pytest.raises(FolderUnusable, match=f"^the data folder {wanted} cannot be used: {why}$"):
+            DataFolder(wanted).__enter__()
 
 
 def test_a_folder_in_which_nothing_can_be_owned_is_refused_with_a_reason(path: Path) -> None:
