@@ -23,8 +23,7 @@ _ONE = httpx.Limits(max_connections=1, keepalive_expiry=1.0)
 class Bare(ABC):
     """The requests of one target. As many workers as the projector has calls under way, each with a client of its own.
 
-    A client has one connection, as in the projector: nothing is faster, because httpx looks after all the connections
-    of a client for each request.
+    A client has one connection: with more it would look after all of them for each request.
     """
 
     def __init__(self, url: str, accounts: Iterable[AccountId]) -> None:
