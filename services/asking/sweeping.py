@@ -123,7 +123,7 @@ def _deciding(decider: Store, asked: Requested) -> SweepProgress | None:
     if work is None or work.request < asked.request:
         return None
     drivers = sum(decider.count(WishRow, {"account": asked.account}).values())
-    return _at(asked, Stage.DECIDING, done=sum(work.found.values()), of=drivers)
+    return _at(asked, Stage.DECIDING, done=min(sum(work.found.values()), drivers), of=drivers)
 
 
 def _reading(decider: Store, projector: Store, asked: Requested) -> SweepProgress:

@@ -86,8 +86,8 @@ async def _ended(services: Services, account: str, target: str, request: int, sh
                 )
             case "stopped":
                 raise CommandRefused(
-                    f"no calls are made for {account} on {target} ({outcome['doing']}), so the sweep waits; it is "
-                    f"still requested by this plan, see `driverlink issues list {account}`"
+                    f"{account} on {target}: {outcome['doing']} "
+                    f"The sweep is still requested by this plan, see `driverlink issues list {account}`"
                 )
         shown.show(f"{outcome['doing']} {target}", outcome["done"], outcome["total"])
         await asyncio.sleep(_LOOK)

@@ -50,6 +50,7 @@ class PlanRoutes:
         self._accounts_service = installation.accounts_service
         self._decider = installation.decider_service
         self._intake = installation.intake_service
+        self._projectors = installation.projectors
         self._planner = Planner(
             decider=installation.decider_service,
             intake=installation.intake_service,
@@ -90,7 +91,8 @@ class PlanRoutes:
         wanted = Wanted(
             account=account.account, target=target, request=int(version), plan=account.plans.get(target, "")
         )
-        return JSONResponse((await self._decider.call(outcome_of, self._decider.store, wanted)).to_json())
+        projector = self._projectors[target].service.store
+        return JSONResponse((await self._decider.call(outcome_of, self._decider.store, projector, wanted)).to_json())
 
     async def _told(
         self, account: Account, future: Account, targets: Sequence[Target], driver: str

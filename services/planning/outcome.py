@@ -1,13 +1,13 @@
 """What came of a sweep that somebody requested."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from domain.identity import AccountId, Target, sweep_stream
 from domain.storing import Store
 from domain.sweep import SweepCompleted, SweepEvent, SweepRefused
 from services.asking.answers import Answer
-from services.decider.read_models import CatchUp, OutageRow, SweepRow, WishRow
+from services.asking.sweeping import Requested, Stage, SweepProgress, sweep_progress
+from services.decider.read_models import CatchUp, SweepRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Wanted:
 class Outcome(Answer):
     """How far the sweep is: `state` is waiting, stopped, done, refused or void.
 
-    `doing` is what goes on or, of a sweep that is stopped because no calls are made to the target, why; `done` of
-    `total` drivers were looked at. `found` counts what a sweep that is done has found; `plan` is what a refused one had
+    `doing` is what goes on or, of a sweep that is stopped, what keeps it from going on; `done` of about `total` drivers
+    were read, or looked at. `found` counts what a sweep that is done has found; `plan` is what a refused one had
     to go by, and `would_be` what it would have been, empty where nobody knows.
     """
 
@@ -38,22 +38,29 @@ class Outcome(Answer):
     would_be: str = ""
 
 
-def outcome_of(decider: Store, wanted: Wanted) -> Outcome:
+def outcome_of(decider: Store, projector: Store, wanted: Wanted) -> Outcome:
     """How far the sweep of this request is, or what came of it. Raises `StoreFailed`."""
     place = {"account": str(wanted.account), "target": str(wanted.target)}
     last = decider.select(SweepRow, place)
     if last and last[0].answered >= wanted.request:
         return _ended(_fact(decider, wanted))
     in_hand = decider.select(CatchUp, {**place, "request": wanted.request})
-    if in_hand:
-        return _going_on(decider, in_hand[0])
-    return _to_come(decider, place) if wanted.plan else Outcome(state="void")
+    if not in_hand and not wanted.plan:
+        return Outcome(state="void")
+    requested = Requested(account=wanted.account, target=wanted.target, request=wanted.request)
+    return _under_way(sweep_progress(decider, projector, requested), is_compared=any(work.plan for work in in_hand))
 
 
-def _to_come(decider: Store, place: Mapping[str, str]) -> Outcome:
-    for outage in decider.select(OutageRow, place):
-        return Outcome(state="stopped", doing=f"{outage.reason}: {outage.detail}")
-    return Outcome(state="waiting", doing="reading the roster")
+def _under_way(progress: SweepProgress, *, is_compared: bool) -> Outcome:
+    if progress.stage is Stage.STOPPED:
+        return Outcome(state="stopped", doing=progress.trouble)
+    doing = "deciding" if progress.stage is Stage.DECIDING else "reading the roster"
+    return Outcome(
+        state="waiting",
+        doing="comparing with the plan" if is_compared else doing,
+        done=progress.done,
+        total=progress.of,
+    )
 
 
 def _fact(decider: Store, wanted: Wanted) -> SweepEvent | None:
@@ -70,9 +77,3 @@ def _ended(fact: SweepEvent | None) -> Outcome:
         case SweepRefused():
             return Outcome(state="refused", plan=fact.plan, would_be=fact.would_be)
     return Outcome(state="void")
-
-
-def _going_on(decider: Store, work: CatchUp) -> Outcome:
-    total = sum(decider.count(WishRow, {"account": work.account}).values())
-    doing = "comparing with the plan" if work.plan else "deciding"
-    return Outcome(state="waiting", doing=doing, done=min(sum(work.found.values()), total), total=total)

@@ -61,7 +61,7 @@ def ends(stepped: SteppedServices) -> list[SweepCompleted | SweepRefused]:
 def outcome(stepped: SteppedServices, request: int) -> Outcome:
     plan = account_of(stepped).plans.get(Target.DRIVERI, "")
     wanted = Wanted(account=ACME, target=Target.DRIVERI, request=request, plan=plan)
-    return outcome_of(stepped.decider_store, wanted)
+    return outcome_of(stepped.decider_store, stepped.projector_stores[Target.DRIVERI], wanted)
 
 
 def test_a_sweep_by_its_plan_does_exactly_that(stepped: SteppedServices) -> None:
@@ -160,7 +160,12 @@ def test_a_sweep_by_a_plan_whose_target_is_not_called_any_more_is_told_as_stoppe
     unit = Unit()
     unit.keep([outage])
     stepped.decider_store.commit(unit)
-    assert outcome(stepped, request) == Outcome(state="stopped", doing="down: no answer")
+    assert outcome(stepped, request).state == "waiting"
+    stepped.decide()
+    told = outcome(stepped, request)
+    assert told.state == "stopped"
+    assert told.doing.startswith("No calls are made to Driveri since ")
+    assert "(down: no answer)" in told.doing
 
 
 def test_a_plan_that_cannot_be_compared_is_refused_and_nobody_else_is_stopped(
