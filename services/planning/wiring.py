@@ -13,7 +13,6 @@ from domain.storing import Row, Store, StoreFailed
 from services.planning.steps import StepRow
 from services.runtime.logs import DECISIONS
 
-
 _PREFIX: Final = "driverlink-plan-"
 _LEFT: Final = 86_400.0
 """Seconds after which nobody rehearses any more."""
