@@ -193,7 +193,8 @@ class Sender:
 
 def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:
     if isinstance(error, _NOT_SENT):
-        return _Trouble(failure=down("no connection"), passing=True)
+        through = ", and none through the environment's proxy" if isinstance(error, httpx.ProxyError) else ""
+        return _Trouble(failure=down(f"no connection{through}"), passing=True)
     if intent is Intent.READ:
         return _Trouble(failure=down("no answer to a read"), passing=True)
     return _Trouble(failure=_no_answer("sent, but no answer came"), passing=False)

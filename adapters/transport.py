@@ -1,12 +1,13 @@
-"""What carries requests to a vendor: as many connections as there are requests at once, shared by all accounts.
+"""What carries an account's requests to a vendor: as many connections as there are requests at once.
 
 httpx's pool looks at all its connections several times for each request, and loses one when a request is cancelled
 while it waits. Here a request has a connection to itself, and there is nothing to wait for.
 """
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from ssl import SSLContext
 from typing import Final
@@ -24,18 +25,23 @@ Connection = httpx.AsyncBaseTransport
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """The connections to one vendor; the one that was used last is used next.
+    """The connections of one account to one vendor; the one that was used last is used next.
 
-    Several accounts may share one: whoever closes it only closes the connections that nobody uses at that moment.
-    `connect` makes a connection that can reach a URL; `clock` is in seconds since any moment.
+    A vendor that sends more than an answer spoils the next one on that connection, so accounts share none.
+    `connect` makes a connection that can reach a URL, `clock` is in seconds since any moment, `pause` waits for some.
     """
 
     def __init__(
-        self, connect: Callable[[httpx.URL], Connection] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        connect: Callable[[httpx.URL], Connection] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connect = connect or _connection
         self._clock = clock
+        self._pause = pause
         self._idle: deque[tuple[float, Connection]] = deque()
+        self._tidying: asyncio.Task[None] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, read to its end. Raises `httpx.RequestError` when there is none."""
@@ -45,17 +51,27 @@ class Transport(httpx.AsyncBaseTransport):
         except BaseException:
             await connection.aclose()
             raise
-        self._idle.append((self._clock(), connection))
-        await self._close_idle(self._clock() - KEPT)
+        self._put_back(connection)
         return reply
 
     async def aclose(self) -> None:
-        """Close the connections that nobody uses now."""
+        """Close the connections that nobody uses now; the others are closed a while after their requests."""
         await self._close_idle(float("inf"))
 
-    async def _close_idle(self, before: float) -> None:
-        """Close the connections that nobody has used since this moment."""
-        while self._idle and self._idle[0][0] < before:
+    def _put_back(self, connection: Connection) -> None:
+        self._idle.append((self._clock(), connection))
+        if self._tidying is None or self._tidying.done():
+            self._tidying = asyncio.create_task(self._tidy())
+
+    async def _tidy(self) -> None:
+        """Close what nobody has used for a while, as long as there is something."""
+        while self._idle:
+            await self._pause(KEPT)
+            await self._close_idle(self._clock() - KEPT)
+
+    async def _close_idle(self, until: float) -> None:
+        """Close the connections that were used at this moment for the last time, or before."""
+        while self._idle and self._idle[0][0] <= until:
             _, connection = self._idle.popleft()
             await connection.aclose()
 
@@ -70,12 +86,17 @@ async def _whole(connection: Connection, request: httpx.Request) -> httpx.Respon
 
 
 def _connection(url: httpx.URL) -> Connection:
-    return httpx.AsyncHTTPTransport(verify=_certificates(), limits=_ONE, proxy=_proxy(url))
+    """Raises `httpx.ProxyError` where the environment names a proxy that is none."""
+    try:
+        return httpx.AsyncHTTPTransport(verify=_certificates(), limits=_ONE, proxy=_proxy(url))
+    except (ImportError, ValueError, httpx.InvalidURL) as failure:
+        raise httpx.ProxyError("the proxy that the environment names cannot be used") from failure
 
 
 def _proxy(url: httpx.URL) -> str | None:
-    """The proxy that the environment names for this URL: the variables are those that httpx's own clients heed."""
-    known = {} if proxy_bypass(url.host) else getproxies()
+    """The proxy that the environment names for this URL; `NO_PROXY` has hosts, with or without a port."""
+    is_direct = proxy_bypass(url.host) or proxy_bypass(url.netloc.decode())
+    known = {} if is_direct else getproxies()
     proxy = known.get(url.scheme) or known.get("all")
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
+from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, down, parsed, refusal
 from adapters.motive.access import MotiveAccess
 from adapters.motive.tokens import Tokens
 from adapters.motive.wire import ExternalId, User, UserAnswer, UsersPage, words_of
@@ -54,7 +54,10 @@ class MotiveClient:
 
     async def user(self, key: str) -> User | None:
         """One user with the record ids of the external ids; None if nobody has this key."""
-        return await self._one(Call(path=_path_of(key)))
+        user = await self._one(Call(path=_path_of(key)))
+        if user is not None and str(user.id) != key:
+            raise TargetFailed(down("an answer about another user"))
+        return user
 
     async def lookup(self, **query: str) -> User | None:
         """The visible user with this `email` or `username`."""

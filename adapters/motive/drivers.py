@@ -170,12 +170,12 @@ class MotiveDrivers:
         if reply is None:
             return Missing(key=key)
         user = user_of(reply)
-        if user is None:
+        if user is None or str(user.id) != key:
             return await self._untold_put(key, body)
         return self._done(user, profile) if user.role == DRIVER else _foreign(user)
 
     async def _untold_put(self, key: Key, body: Mapping[str, object]) -> Answer:
-        """What became of an update whose answer shows nobody."""
+        """What became of an update whose answer does not show the user."""
         user = await read_back(self._driver(key))
         if not isinstance(user, User):
             return user

@@ -17,6 +17,7 @@ from pydantic import PositiveFloat
 from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
+from adapters.transport import Transport
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.ports import RenewableTokens
 
@@ -62,7 +63,7 @@ class TokenEndpoint:
         self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause
     ) -> None:
         self._grant = grant
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport)
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport or Transport())
         self._clock = clock
         self._pause = pause
 

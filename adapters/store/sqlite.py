@@ -27,7 +27,10 @@ _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataErr
 _ADVICE = (
     ("full", "the disk is full: free some space and start again; nothing of the last step was stored"),
     ("readonly", "the data folder cannot be written: check its owner and its rights"),
-    ("unable to open", "the data folder cannot be opened: check its owner and its rights"),
+    (
+        "unable to open",
+        "the data folder cannot be opened: check its owner and its rights, and how many files may be open",
+    ),
     ("locked", "another process has a file of the data folder open: stop it and start again"),
     ("not a database", "a file of the data folder is damaged: put a copy of it in its place"),
     ("malformed", "a file of the data folder is damaged: put a copy of it in its place"),

@@ -3,11 +3,13 @@
 from pydantic import Field, HttpUrl
 from pydantic_settings import BaseSettings
 
+from services.runtime.settings import BaseUrl
+
 
 class PortalSettings(BaseSettings):
     """How drivers are read by the Portal's API; accounts without credentials there are not read."""
 
-    portal_url: HttpUrl = Field(
+    portal_url: BaseUrl = Field(
         default=HttpUrl("https://api.gpsinsight.com"), description="The base address of the Portal's API."
     )
     portal_read_every: float = Field(

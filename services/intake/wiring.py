@@ -7,7 +7,6 @@ from adapters.credentials import AccountCredentials, PortalCredentials
 from adapters.pace import Limits, Pace
 from adapters.portal.access import PortalAccess
 from adapters.portal.drivers import PortalApiDrivers
-from adapters.transport import Transport
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId
 from domain.ports import CredentialsUnreadable, PortalDrivers
@@ -44,7 +43,6 @@ class PortalConnections:
         self._credentials = credentials
         self._kept: dict[AccountId, tuple[PortalAccess, PortalDrivers]] = {}
         self._left: list[PortalDrivers] = []
-        self._transport = Transport()
 
     def accounts(self) -> Sequence[AccountId]:
         """The accounts that have credentials at the Portal, in order. Raises `CredentialsUnreadable`."""
@@ -68,7 +66,7 @@ class PortalConnections:
             return kept[1]
         if kept:
             self._left.append(kept[1])
-        drivers = PortalApiDrivers(access, transport=self._transport, pace=Pace(to_limits(self._settings)))
+        drivers = PortalApiDrivers(access, pace=Pace(to_limits(self._settings)))
         self._kept[account] = (access, drivers)
         return drivers
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
-from itertools import chain
+from json import JSONEncoder
 from typing import TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
@@ -20,6 +20,8 @@ from domain.report import (
     WalkFailed,
 )
 from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow, WalkRow, WishedRow, to_order
+
+_to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
 
 R = TypeVar("R", bound=RosterRow)
 
@@ -80,8 +82,7 @@ def shown_after(known: R, report: Sighting) -> R:
 
 def fingerprint(key: str, profile: Profile, *, active: bool) -> str:
     """What stands for a target driver that is shown like this, and for no other."""
-    told = "\0".join([key, str(active), *chain.from_iterable(sorted(profile.items()))])
-    return blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return blake2b(_to_json([key, active, dict(profile)]).encode(), digest_size=16).hexdigest()
 
 
 def unwalked(account: str) -> WalkRow:

@@ -5,11 +5,13 @@ from typing import Literal, Self
 from pydantic import Field, HttpUrl, model_validator
 from pydantic_settings import BaseSettings
 
+from services.runtime.settings import BaseUrl
+
 
 class TargetSettings(BaseSettings):
     """Where the targets are, and how they name things."""
 
-    driveri_url: HttpUrl = Field(
+    driveri_url: BaseUrl = Field(
         default=HttpUrl("https://api.netradyne.com/driveri"), description="The base address of Driveri's API."
     )
     driveri_active_status: str = Field(
@@ -27,7 +29,7 @@ class TargetSettings(BaseSettings):
     driveri_calls_at_once: int = Field(
         default=8, gt=0, le=100, description="The most calls under way at Driveri for one account."
     )
-    motive_url: HttpUrl = Field(
+    motive_url: BaseUrl = Field(
         default=HttpUrl("https://api.gomotive.com"), description="The base address of Motive's API."
     )
     motive_token_url: HttpUrl | None = Field(

@@ -13,7 +13,6 @@ from adapters.credentials import (
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
 from adapters.pace import Limits, Pace
-from adapters.transport import Transport
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import CredentialsUnreadable, TargetDrivers, TokensKeeper
@@ -84,7 +83,6 @@ class Connections:
         self._credentials = credentials
         self._kept: dict[tuple[AccountId, Target], tuple[DriveriAccess | MotiveAccess, TargetDrivers]] = {}
         self._left: list[TargetDrivers] = []
-        self._transports = {target: Transport() for target in Target}
 
     def to(self, target: Target) -> Connecting:
         """How accounts reach this target."""
@@ -104,7 +102,8 @@ class Connections:
             return kept[1]
         if kept:
             self._left.append(kept[1])
-        drivers = self._to_drivers(target, access)
+        pace = Pace(to_limits(self._settings, target))
+        drivers = _to_drivers(access, pace)
         self._kept[account, target] = (access, drivers)
         return drivers
 
@@ -113,17 +112,15 @@ class Connections:
         for drivers in (*self._left, *(drivers for _, drivers in self._kept.values())):
             await drivers.close()
 
-    def _to_drivers(self, target: Target, access: DriveriAccess | MotiveAccess) -> TargetDrivers:
-        pace, transport = Pace(to_limits(self._settings, target)), self._transports[target]
-        if isinstance(access, DriveriAccess):
-            return DriveriDrivers(access, transport=transport, pace=pace)
-        return MotiveDrivers(access, transport=transport, pace=pace)
-
     def _access(self, target: Target, account: AccountId) -> DriveriAccess | MotiveAccess | None:
         known, settings = self._credentials.of(account), self._settings
         if target is Target.DRIVERI:
             return to_driveri_access(settings, known.driveri) if known.driveri else None
         return to_motive_access(settings, account, known.motive, self._credentials) if known.motive else None
+
+
+def _to_drivers(access: DriveriAccess | MotiveAccess, pace: Pace) -> TargetDrivers:
+    return DriveriDrivers(access, pace=pace) if isinstance(access, DriveriAccess) else MotiveDrivers(access, pace=pace)
 
 
 def to_limits(settings: TargetSettings, target: Target) -> Limits:

@@ -4,14 +4,24 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings
 
 PREFIX = "DRIVERLINK_"
 
 S = TypeVar("S", bound=BaseSettings)
+
+
+def _check_base(url: HttpUrl) -> HttpUrl:
+    if url.username or url.password or url.query or url.fragment:
+        raise ValueError("must be an address without a user name, a password and anything behind the path")
+    return url
+
+
+BaseUrl = Annotated[HttpUrl, AfterValidator(_check_base)]
+"""The address below which an API is."""
 
 
 class WrongSettings(Exception):

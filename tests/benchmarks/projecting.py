@@ -13,7 +13,6 @@ from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.pace import Limits, Pace
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
-from adapters.transport import Transport
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream
 from domain.ports import TargetDrivers
@@ -87,7 +86,6 @@ class Projecting:
         self._wishes = Wishes(self._store, target, utc_now, Share())
         self._paces: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
-        self._transport = Transport()
         for fleet in fleets(target):
             self._store.commit(keep_accounts(self._store, fleet.account_events))
 
@@ -138,7 +136,7 @@ class Projecting:
     def _to_drivers(self, account: AccountId) -> TargetDrivers:
         pace = Counting()
         self._paces.append(pace)
-        return to_drivers(self._target, self._url, account, pace, self._transport)
+        return to_drivers(self._target, self._url, account, pace)
 
     def _create(self, wished: Wished) -> Decision:
         profile = profile_of(self._target, wished, edition=1)
@@ -168,13 +166,12 @@ class Projecting:
         }
 
 
-def to_drivers(target: Target, url: str, account: AccountId, pace: Pace, transport: Transport) -> TargetDrivers:
+def to_drivers(target: Target, url: str, account: AccountId, pace: Pace) -> TargetDrivers:
     """The target as this account reaches it."""
     known = credentials(target, account)
     if target is Target.MOTIVE:
-        access = MotiveAccess(base_url=url, api_key=known["api_key"])
-        return MotiveDrivers(access, transport=transport, pace=pace)
-    return DriveriDrivers(DriveriAccess(base_url=url, **known), transport=transport, pace=pace)
+        return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), pace=pace)
+    return DriveriDrivers(DriveriAccess(base_url=url, **known), pace=pace)
 
 
 async def run_until(is_done: Callable[[], bool], store: Store, target: Target, connect: Connecting) -> float:

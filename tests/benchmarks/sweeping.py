@@ -18,7 +18,6 @@ from time import perf_counter
 
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
-from adapters.transport import Transport
 from domain.account import Account, AccountEvent, Mode
 from domain.account import replay as account_after
 from domain.driver_link import Decision
@@ -58,7 +57,7 @@ class Walking:
         self._store = store
         self._target = target
         self._pace = Counting()
-        self._drivers = to_drivers(target, url, ACCOUNT, self._pace, Transport())
+        self._drivers = to_drivers(target, url, ACCOUNT, self._pace)
         self._known = [*fleet.account_events]
         self._store.commit(keep_accounts(self._store, self._known))
 

@@ -45,7 +45,9 @@ def test_a_damaged_file_is_told_with_advice(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_told_with_advice(path: Path) -> None:
-    with pytest.raises(StoreFailed, match="the data folder cannot be opened: check its owner and its rights"):
+    with pytest.raises(
+        StoreFailed, match="the data folder cannot be opened: check its owner and its rights, and how many files"
+    ):
         SqliteStand(path / "none" / "service.sqlite")
 
 

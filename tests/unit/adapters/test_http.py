@@ -120,6 +120,13 @@ async def test_a_write_that_was_sent_once_stays_in_doubt_whatever_comes_of_its_r
     assert failed.reason is Reason.NO_ANSWER
 
 
+async def test_a_proxy_that_leads_nowhere_is_told_and_nothing_was_sent() -> None:
+    vendor = Vendor()
+    vendor.on("POST /api/things", failure(httpx.ProxyError))
+    detail = "no connection, and none through the environment's proxy"
+    assert await failure_of(vendor, CREATE) == Unavailable(reason=Reason.DOWN, detail=detail)
+
+
 @pytest.mark.parametrize("call", [WRITE, CREATE])
 async def test_a_web_page_does_not_tell_what_became_of_a_write(call: Call) -> None:
     vendor = Vendor()

@@ -37,7 +37,8 @@ class Vendor:
         self.now = 0.0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.transport = Transport(self._connect, lambda: self.now)
+        self.later = asyncio.Event()
+        self.transport = Transport(self._connect, lambda: self.now, self._pause)
 
     async def ask(self) -> httpx.Response:
         return await self.transport.handle_async_request(httpx.Request("GET", "http://vendor.test/"))
@@ -49,6 +50,19 @@ class Vendor:
         await asyncio.sleep(0)
         self.gate.set()
         await asyncio.gather(*asked)
+
+    async def let_pass(self, seconds: float) -> None:
+        """Let so many seconds pass, and whatever waited for them go on."""
+        await asyncio.sleep(0)
+        self.now += seconds
+        self.later.set()
+        for _ in range(9):
+            await asyncio.sleep(0)
+
+    async def _pause(self, seconds: float) -> None:
+        assert seconds == KEPT
+        self.later.clear()
+        await self.later.wait()
 
     def _connect(self, url: httpx.URL) -> Scripted:
         assert url.host == "vendor.test"
@@ -101,15 +115,34 @@ async def test_the_connection_of_a_cancelled_request_is_closed_and_used_no_more(
     assert [each.is_closed for each in vendor.connections] == [True, False]
 
 
-async def test_a_connection_that_nobody_has_used_lately_is_closed_after_the_next_request(vendor: Vendor) -> None:
+async def test_connections_that_nobody_uses_are_closed_by_themselves(vendor: Vendor) -> None:
     await vendor.ask_at_once(3)
-    vendor.now = KEPT + 1
+    await vendor.let_pass(KEPT - 1)
+    assert not any(each.is_closed for each in vendor.connections)
     await vendor.ask()
+    await vendor.let_pass(1)
     assert sorted(each.is_closed for each in vendor.connections) == [False, True, True]
     assert [each.asked for each in vendor.connections if not each.is_closed] == [2]
+    await vendor.let_pass(KEPT)
+    assert all(each.is_closed for each in vendor.connections)
 
 
-async def test_closing_leaves_others_their_requests_and_further_ones_possible(vendor: Vendor) -> None:
+async def test_a_connection_that_is_used_again_and_again_is_kept(vendor: Vendor) -> None:
+    for _ in range(20):
+        await vendor.ask()
+        await vendor.let_pass(KEPT - 1)
+    assert [each.asked for each in vendor.connections] == [20]
+
+
+async def test_after_a_rest_connections_are_looked_after_as_before(vendor: Vendor) -> None:
+    await vendor.ask()
+    await vendor.let_pass(KEPT)
+    await vendor.ask()
+    await vendor.let_pass(KEPT)
+    assert [each.is_closed for each in vendor.connections] == [True, True]
+
+
+async def test_closing_leaves_requests_under_way_alone_and_further_ones_possible(vendor: Vendor) -> None:
     await vendor.ask_at_once(2)
     vendor.gate.clear()
     under_way = asyncio.create_task(vendor.ask())
@@ -145,7 +178,8 @@ async def test_an_answer_that_cannot_be_unpacked_is_an_error_of_the_request() ->
 
 
 @pytest.mark.parametrize(
-    ("direct", "asked_of_the_proxy"), [("", 1), ("other.test", 1), ("127.0.0.2", 0)], ids=["any", "not this", "this"]
+    ("direct", "asked_of_the_proxy"),
+    [("", 1), ("other.test", 1), ("127.0.0.2:8", 1), ("127.0.0.2", 0), ("127.0.0.2:9", 0)],
 )
 async def test_the_proxy_of_the_environment_is_gone_through(
     direct: str, asked_of_the_proxy: int, monkeypatch: pytest.MonkeyPatch
@@ -168,3 +202,14 @@ async def test_the_proxy_of_the_environment_is_gone_through(
             await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.2:9/drivers"))
         await transport.aclose()
     assert lines == [b"GET http://127.0.0.2:9/drivers HTTP/1.1\r\n"] * asked_of_the_proxy
+
+
+@pytest.mark.parametrize(
+    "named", ["socks4://127.0.0.1:1", "ftp://127.0.0.1", "http://127.0.0.1:port", "://", "\N{SNOWMAN}"]
+)
+async def test_a_proxy_that_is_none_is_an_error_of_the_request(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", named)
+    with pytest.raises(httpx.RequestError):
+        await Transport().handle_async_request(httpx.Request("GET", "http://127.0.0.2:9/drivers"))

@@ -1,6 +1,6 @@
 import pytest
 
-from domain.failures import Reason, Rejected, Unavailable
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Done, Missing
 from tests.unit.adapters.motive.company import (
@@ -49,6 +49,21 @@ async def test_update_whose_answer_shows_nobody_reads_back() -> None:
     vendor.on(EDIT, answer(200))
     vendor.on(READ, one(user(OURS)))
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
+
+
+async def test_update_whose_answer_shows_somebody_else_reads_back() -> None:
+    vendor = company()
+    vendor.on(EDIT, one(user(OURS) | {"id": 18}))
+    vendor.on(READ, one(user(OURS)))
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
+
+
+async def test_an_answer_about_somebody_else_tells_nothing() -> None:
+    vendor = company()
+    vendor.on(READ, one(user(OURS) | {"id": 18}))
+    with pytest.raises(TargetFailed) as raised:
+        await drivers(vendor).find(KEY, JANE)
+    assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail="an answer about another user")
 
 
 @pytest.mark.parametrize("fields", [["email"], ["email", "portal_driver_id"]])

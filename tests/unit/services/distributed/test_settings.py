@@ -40,6 +40,11 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({**GOOD, "HTTP_PORT": "http"}, "DRIVERLINK_HTTP_PORT must be a whole number"),
         ({**GOOD, "HTTP_PORT": "65536"}, "DRIVERLINK_HTTP_PORT must be 65535 or less"),
         ({**GOOD, "EPOCH": "a b"}, "DRIVERLINK_EPOCH must match ^[A-Za-z0-9_-]{1,20}$"),
+        (
+            {**GOOD, "DRIVERI_URL": "https://u:sesame@driveri"},
+            "DRIVERLINK_DRIVERI_URL must be an address without a user",
+        ),
+        ({**GOOD, "MOTIVE_URL": "https://motive/?a=b"}, "DRIVERLINK_MOTIVE_URL must be an address without a user name"),
         ({**GOOD, "MOTIVE_URL": "ftp://motive"}, "DRIVERLINK_MOTIVE_URL must begin with http:// or https://"),
         ({**GOOD, "DRIVERI_ACTIVE_STATUS": ""}, "DRIVERLINK_DRIVERI_ACTIVE_STATUS must not be empty"),
         ({**GOOD, "KAFKA_SERVERS": "kafka"}, "DRIVERLINK_KAFKA_SERVERS must be host:port, with commas between sev"),
@@ -49,7 +54,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({**GOOD, "SECRET_KEY": KEY, "SECRET_KEY_FILE": "x"}, "_KEY and DRIVERLINK_SECRET_KEY_FILE are both set: keep"),
         ({**GOOD, "KAFKA_PARTITION": "4"}, "DRIVERLINK_KAFKA_PARTITION is no setting; did you mean DRIVERLINK_KAFKA"),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_what_is_wrong_is_named_with_what_would_be_right(
     monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str], says: str

@@ -24,6 +24,12 @@ def test_only_who_is_shown_the_same_has_the_same_fingerprint(one: Driver, other:
     assert (of(one) == of(other)) is (one == other)
 
 
+def test_no_character_of_a_text_is_taken_for_the_end_of_it() -> None:
+    for end in ("\0", '"', '", "', "\\"):
+        one = {"first_name": f"A{end}last_name{end}B"}
+        assert of(("D1", one, True)) != of(("D1", {"first_name": "A", "last_name": "B"}, True))
+
+
 def test_the_order_of_fields_does_not_count() -> None:
     assert of(("D1", JANE, True)) == of(("D1", dict(reversed(JANE.items())), True))
 
