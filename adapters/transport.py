@@ -47,7 +47,8 @@ class Transport(httpx.AsyncBaseTransport):
         """The answer, read to its end. Raises `httpx.RequestError` when there is none."""
         connection = self._idle.pop()[1] if self._idle else self._connect(request.url)
         try:
-            reply = await _whole(connection, request)
+            reply = await connection.handle_async_request(request)
+            await reply.aread()
         except BaseException:
             await connection.aclose()
             raise
@@ -74,15 +75,6 @@ class Transport(httpx.AsyncBaseTransport):
         while self._idle and self._idle[0][0] <= until:
             _, connection = self._idle.popleft()
             await connection.aclose()
-
-
-async def _whole(connection: Connection, request: httpx.Request) -> httpx.Response:
-    reply = await connection.handle_async_request(request)
-    if not isinstance(reply.stream, httpx.AsyncByteStream):
-        raise TypeError("an answer that cannot be awaited")
-    body = b"".join([part async for part in reply.stream])
-    await reply.stream.aclose()
-    return httpx.Response(reply.status_code, headers=reply.headers, content=body)
 
 
 def _connection(url: httpx.URL) -> Connection:

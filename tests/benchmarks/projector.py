@@ -22,7 +22,7 @@ from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import credentials
 from tests.benchmarks.telling import Telling
 
-LAPS = 3
+LAPS = 5
 TO_BARE = 0.7
 
 WISHES = ACCOUNTS * DRIVERS
