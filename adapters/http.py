@@ -10,7 +10,6 @@ other 5xx, 408, redirects, web pages  a read is DOWN; of anything else nobody kn
 other 4xx                             an answer: INVALID
 """
 
-import json
 import logging
 import re
 from collections import Counter
@@ -252,7 +251,7 @@ def parsed(reply: httpx.Response, form: type[Form]) -> Form:
     Raises `TargetFailed` when it has another form; the places are named, never what stands there.
     """
     try:
-        return _read(reply, form)
+        return _to(form).validate_json(reply.content)
     except ValidationError as error:
         places = {".".join(str(part) for part in found["loc"]) or "body" for found in error.errors(include_input=False)}
     raise TargetFailed(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
@@ -261,26 +260,9 @@ def parsed(reply: httpx.Response, form: type[Form]) -> Form:
 def parsed_if(reply: httpx.Response, form: type[Form]) -> Form | None:
     """The body in its wire form; None when it has another."""
     try:
-        return _read(reply, form)
-    except ValidationError:
-        return None
-
-
-def _read(reply: httpx.Response, form: type[Form]) -> Form:
-    """Raises pydantic's `ValidationError`."""
-    try:
         return _to(form).validate_json(reply.content)
     except ValidationError:
-        return _to(form).validate_json(_legible(reply.content))
-
-
-def _legible(body: bytes) -> bytes:
-    """JSON with U+FFFD for what is no character: a text that was cut in the middle of one must not hide all others."""
-    try:
-        told = json.dumps(json.loads(body.decode(errors="replace")), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return body
-    return told.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return None
 
 
 _FORMS: dict[type[object], TypeAdapter[Any]] = {}

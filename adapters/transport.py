@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import cache
 from ssl import SSLContext
-from typing import Final
+from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -19,6 +19,7 @@ KEPT: Final = 5.0
 """Seconds for which a connection is kept that nobody uses: by then the vendor may have closed it."""
 
 _ONE: Final = httpx.Limits(max_connections=1)
+_PORTS: Final = range(1, 65_536)
 
 Connection = httpx.AsyncBaseTransport
 """One connection, which is made with the first request, and again after one that has ended it."""
@@ -27,7 +28,8 @@ Connection = httpx.AsyncBaseTransport
 class Transport(httpx.AsyncBaseTransport):
     """The connections of one account to one vendor; the one that was used last is used next.
 
-    A vendor that sends more than an answer spoils the next one on that connection, so accounts share none.
+    What a vendor sends behind an answer would be taken for the next one, so such a connection is used no more; and
+    accounts share none.
     `connect` makes a connection that can reach a URL, `clock` is in seconds since any moment, `pause` waits for some.
     """
 
@@ -52,7 +54,10 @@ class Transport(httpx.AsyncBaseTransport):
         except BaseException:
             await connection.aclose()
             raise
-        self._put_back(connection)
+        if _has_surplus(connection):
+            await connection.aclose()
+        else:
+            self._put_back(connection)
         return reply
 
     async def aclose(self) -> None:
@@ -77,6 +82,16 @@ class Transport(httpx.AsyncBaseTransport):
             await connection.aclose()
 
 
+def _has_surplus(connection: Any) -> bool:  # noqa: ANN401 - httpcore keeps to itself what was received and not read
+    """Whether something has come behind the last answer; what comes later httpcore finds before the next request."""
+    for each in getattr(getattr(connection, "_pool", None), "connections", ()):
+        while inner := getattr(each, "_connection", None):
+            each = inner  # noqa: PLW2901 - through a proxy there are several, one in the other
+        if (state := getattr(each, "_h11_state", None)) and state.trailing_data[0]:
+            return True
+    return False
+
+
 def _connection(url: httpx.URL) -> Connection:
     """Raises `httpx.ProxyError` where the environment names a proxy that is none."""
     try:
@@ -86,11 +101,17 @@ def _connection(url: httpx.URL) -> Connection:
 
 
 def _proxy(url: httpx.URL) -> str | None:
-    """The proxy that the environment names for this URL; `NO_PROXY` has hosts, with or without a port."""
+    """The proxy that the environment names for this URL; `NO_PROXY` has hosts, with or without a port.
+
+    Raises `ValueError` or `httpx.InvalidURL` where it is none.
+    """
     is_direct = proxy_bypass(url.host) or proxy_bypass(url.netloc.decode())
     known = {} if is_direct else getproxies()
-    proxy = known.get(url.scheme) or known.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    named = known.get(url.scheme) or known.get("all")
+    proxy = f"http://{named}" if named and "://" not in named else named
+    if proxy and httpx.URL(proxy).port not in (None, *_PORTS):
+        raise ValueError("no port")
+    return proxy
 
 
 @cache

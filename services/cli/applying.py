@@ -95,6 +95,8 @@ async def _ended(services: Services, account: str, target: str, request: int, sh
 
 def _refusal(account: str, target: str, outcome: Json) -> str:
     planned, would_be = outcome["plan"], outcome["would_be"] or "unknown"
+    if not planned:
+        return f"{account} on {target}: sync or its mode was turned off meanwhile, so the plan is void"
     return (
         f"{account} on {target} would be swept by another plan by now ({would_be} in place of {planned}), "
         f"so nothing was done there; look at it again: `driverlink plan {account}`"

@@ -20,6 +20,12 @@ _PATIENCE = 600.0
 """Seconds to wait for an answer."""
 
 
+_ENDED = (
+    "the process that runs the services has ended meanwhile; what it has acknowledged stays so, and goes on when it is "
+    "started again"
+)
+
+
 class CommandRefused(Exception):
     """The services refused what the command asked; the message says why and what to do."""
 
@@ -29,6 +35,7 @@ class Services:
 
     def __init__(self, client: httpx.AsyncClient, *, may_run: bool = True) -> None:
         self._client = client
+        self.has_answered = False
         self.may_run = may_run
         """False where it is certain that no process runs, which would do what is asked for."""
 
@@ -36,12 +43,12 @@ class Services:
         """What is there. Raises `CommandRefused`."""
         given = {name: value for name, value in query.items() if value is not None}
         with _sendable():
-            return _answered(await self._client.get(path, params=given))
+            return self._answered(await self._client.get(path, params=given))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         """Ask for something to be done. Raises `CommandRefused`."""
         with _sendable():
-            return _answered(await self._client.post(path, json=body))
+            return self._answered(await self._client.post(path, json=body))
 
     async def lines(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
@@ -52,9 +59,19 @@ class Services:
             async with self._client.stream(method, path, json=body, params=given) as response:
                 if not response.is_success:
                     await response.aread()
-                    _answered(response)
+                    self._answered(response)
+                self.has_answered = True
                 async for text in response.aiter_lines():
                     yield _told(json.loads(text))
+
+    def _answered(self, response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+        self.has_answered = True
+        if response.is_success:
+            return response.json()
+        try:
+            raise CommandRefused(str(response.json()["error"]))
+        except (ValueError, KeyError, TypeError):
+            raise CommandRefused(f"the services answered {response.status_code}; see their log") from None
 
 
 @asynccontextmanager
@@ -104,8 +121,11 @@ async def _through_socket(folder: DataFolder, owned: FolderOwned) -> AsyncIterat
     transport = httpx.AsyncHTTPTransport(uds=str(folder.socket))
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
-            yield Services(client)
+            services = Services(client)
+            yield services
     except httpx.TransportError:
+        if services.has_answered:
+            raise CommandRefused(_ENDED) from None
         raise CommandRefused(f"{owned}; or, if it is only just starting or ending, try again") from None
 
 
@@ -122,12 +142,3 @@ def _told(line: dict[str, Any]) -> dict[str, Any]:
     if "error" in line:
         raise CommandRefused(str(line["error"]))
     return line
-
-
-def _answered(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-    if response.is_success:
-        return response.json()
-    try:
-        raise CommandRefused(str(response.json()["error"]))
-    except (ValueError, KeyError, TypeError):
-        raise CommandRefused(f"the services answered {response.status_code}; see their log") from None

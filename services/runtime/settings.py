@@ -15,7 +15,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def _check_base(url: HttpUrl) -> HttpUrl:
-    if url.username or url.password or url.query or url.fragment:
+    if url.username or url.password or url.query is not None or url.fragment is not None:
         raise ValueError("must be an address without a user name, a password and anything behind the path")
     return url
 

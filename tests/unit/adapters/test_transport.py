@@ -205,7 +205,16 @@ async def test_the_proxy_of_the_environment_is_gone_through(
 
 
 @pytest.mark.parametrize(
-    "named", ["socks4://127.0.0.1:1", "ftp://127.0.0.1", "http://127.0.0.1:port", "://", "\N{SNOWMAN}"]
+    "named",
+    [
+        "socks4://127.0.0.1:1",
+        "ftp://127.0.0.1",
+        "http://127.0.0.1:port",
+        "127.0.0.1:99999",
+        "127.0.0.1:-1",
+        "://",
+        "\N{SNOWMAN}",
+    ],
 )
 async def test_a_proxy_that_is_none_is_an_error_of_the_request(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "no_proxy", "NO_PROXY"):
@@ -213,3 +222,34 @@ async def test_a_proxy_that_is_none_is_an_error_of_the_request(named: str, monke
     monkeypatch.setenv("HTTP_PROXY", named)
     with pytest.raises(httpx.RequestError):
         await Transport().handle_async_request(httpx.Request("GET", "http://127.0.0.2:9/drivers"))
+
+
+@pytest.mark.parametrize("proxy", ["", "through a proxy"])
+@pytest.mark.parametrize("surplus", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1", b"?", b"\r\n"])
+async def test_what_comes_behind_an_answer_is_never_taken_for_another(
+    surplus: bytes, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                wanted = head.split(b" ", 2)[1][-1:]
+                told = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + wanted
+                writer.write(told + (surplus if wanted == b"1" else b""))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        for name in ("http_proxy", "no_proxy", "NO_PROXY", "HTTP_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        if proxy:
+            monkeypatch.setenv("HTTP_PROXY", f"{host}:{port}")
+        transport = Transport()
+        for wanted in "123":
+            reply = await transport.handle_async_request(httpx.Request("GET", f"http://{host}:{port}/{wanted}"))
+            assert reply.text == wanted
+        await transport.aclose()
+    assert connections == 1 + bool(surplus)

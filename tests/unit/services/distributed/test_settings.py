@@ -44,7 +44,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
             {**GOOD, "DRIVERI_URL": "https://u:sesame@driveri"},
             "DRIVERLINK_DRIVERI_URL must be an address without a user",
         ),
-        ({**GOOD, "MOTIVE_URL": "https://motive/?a=b"}, "DRIVERLINK_MOTIVE_URL must be an address without a user name"),
+        ({**GOOD, "MOTIVE_URL": "https://motive/?"}, "DRIVERLINK_MOTIVE_URL must be an address without a user name"),
         ({**GOOD, "MOTIVE_URL": "ftp://motive"}, "DRIVERLINK_MOTIVE_URL must begin with http:// or https://"),
         ({**GOOD, "DRIVERI_ACTIVE_STATUS": ""}, "DRIVERLINK_DRIVERI_ACTIVE_STATUS must not be empty"),
         ({**GOOD, "KAFKA_SERVERS": "kafka"}, "DRIVERLINK_KAFKA_SERVERS must be host:port, with commas between sev"),
