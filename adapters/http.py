@@ -67,7 +67,7 @@ _NOT_SENT: Final = (
 _PASSING: Final = frozenset({502, 503, 504})
 _PERSONAL: Final = re.compile(r"\S*@\S*|\+?\d[\d().\- ]{5,}\d")
 
-# httpx writes every URL to its log, and a look-up's URL can hold an e-mail address; httpcore even writes headers.
+# A client of httpx writes the URL of every request to its log, httpcore even the headers.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 

@@ -55,7 +55,7 @@ class MotiveClient:
     async def user(self, key: str) -> User | None:
         """One user with the record ids of the external ids; None if nobody has this key."""
         user = await self._one(Call(path=_path_of(key)))
-        if user is not None and str(user.id) != key:
+        if user is not None and user.key != key:
             raise TargetFailed(down("an answer about another user"))
         return user
 

@@ -129,7 +129,7 @@ class MotiveDrivers:
 
     async def _settled_create(self, reply: httpx.Response, profile: Profile) -> Answer:
         told = user_of(reply)
-        made = await self._known(profile) if told is None else await self._client.user(str(told.id))
+        made = await self._known(profile) if told is None else await self._client.user(told.key)
         if made is None:
             return without_effect("answered 201, but the user is not there")
         return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
@@ -170,7 +170,7 @@ class MotiveDrivers:
         if reply is None:
             return Missing(key=key)
         user = user_of(reply)
-        if user is None or str(user.id) != key:
+        if user is None or user.key != key:
             return await self._untold_put(key, body)
         return self._done(user, profile) if user.role == DRIVER else _foreign(user)
 
@@ -208,7 +208,7 @@ class MotiveDrivers:
     async def _write(self, before: User, profile: Profile, body: Mapping[str, object]) -> Answer:
         after = await self._upkeep.write(before, profile, body)
         if after is None:
-            return Missing(key=Key(str(before.id)))
+            return Missing(key=before.key)
         return after if isinstance(after, Rejected) else self._done(after)
 
     def _done(self, user: User, written: Profile | None = None) -> Done:

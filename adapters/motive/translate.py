@@ -8,7 +8,6 @@ from adapters.motive.access import MotiveAccess
 from adapters.motive.external_ids import shown_ids
 from adapters.motive.time_zones import to_iana, to_rails
 from adapters.motive.wire import User
-from domain.identity import Key
 from domain.profile import FIELDS, Profile, tidy
 from domain.roster import TargetDriver
 
@@ -54,7 +53,7 @@ def to_driver(user: User, access: MotiveAccess) -> TargetDriver:
     }
     ids = shown_ids(user, access)
     return TargetDriver(
-        key=Key(str(user.id)),
+        key=user.key,
         active=user.status != DEACTIVATED,
         profile=tidy(shown | ids) | ids,
     )

@@ -32,7 +32,7 @@ class Upkeep:
         full = self._with_external_ids(before, profile, body)
         if not full:
             return before
-        key = str(before.id)
+        key = before.key
         try:
             reply = await self._client.edit(key, full, profile)
         except TargetFailed as failed:
@@ -52,7 +52,7 @@ class Upkeep:
         """
         if failed.failure.reason is not Reason.INVALID:
             raise failed
-        now = await self._client.user(str(before.id))
+        now = await self._client.user(before.key)
         if now is None or now.external_ids == before.external_ids:
             raise failed
         return now
@@ -68,7 +68,7 @@ class Upkeep:
         if not missing and not surplus:
             return self._judged(before, after, profile)
         try:
-            mended = await self._mend(str(before.id), missing, surplus)
+            mended = await self._mend(before.key, missing, surplus)
         except TargetFailed:
             if missing:
                 return _unrestored(missing)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from adapters.http import parsed_if
+from domain.identity import Key
 
 CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
 """What is not named in a form is ignored. Hardly any text comes twice."""
@@ -48,6 +49,11 @@ class User:
     drivers_license_state: str | None = None
     time_zone: str | None = None
     external_ids: Annotated[tuple[ExternalId, ...] | None, BeforeValidator(_as_listed)] = None
+
+    @property
+    def key(self) -> Key:
+        """The user id, as links have it."""
+        return Key(str(self.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)

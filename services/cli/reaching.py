@@ -57,21 +57,16 @@ class Services:
         given = {name: value for name, value in query.items() if value is not None}
         with _sendable():
             async with self._client.stream(method, path, json=body, params=given) as response:
+                self.has_answered = True
                 if not response.is_success:
                     await response.aread()
-                    self._answered(response)
-                self.has_answered = True
+                    _told_by(response)
                 async for text in response.aiter_lines():
                     yield _told(json.loads(text))
 
     def _answered(self, response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
         self.has_answered = True
-        if response.is_success:
-            return response.json()
-        try:
-            raise CommandRefused(str(response.json()["error"]))
-        except (ValueError, KeyError, TypeError):
-            raise CommandRefused(f"the services answered {response.status_code}; see their log") from None
+        return _told_by(response)
 
 
 @asynccontextmanager
@@ -142,3 +137,12 @@ def _told(line: dict[str, Any]) -> dict[str, Any]:
     if "error" in line:
         raise CommandRefused(str(line["error"]))
     return line
+
+
+def _told_by(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    if response.is_success:
+        return response.json()
+    try:
+        raise CommandRefused(str(response.json()["error"]))
+    except (ValueError, KeyError, TypeError):
+        raise CommandRefused(f"the services answered {response.status_code}; see their log") from None

@@ -77,6 +77,11 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: Driverlink) -> Non
     ]
 
 
+def test_a_sweep_that_had_no_plan_any_more_is_told_as_void() -> None:
+    told = applying._refusal("acme", "motive", {"plan": "", "would_be": ""})
+    assert told == "acme on motive: sync or its mode was turned off meanwhile, so the plan is void"
+
+
 @pytest.mark.usefixtures("fleet")
 def test_a_script_gets_a_plan_as_one_document(driverlink: Driverlink) -> None:
     document = driverlink("plan", "acme", "--json").document
