@@ -4,7 +4,9 @@ no connection, so nothing was sent    tried again, then DOWN
 silence after sending                 a read is tried again, then DOWN; anything else is NO_ANSWER at once
 429                                   the pace is lowered; tried again if the wait is short, then LIMITED
 502, 503, 504                         tried again if the wait is short, but a create never; then as below
-other 5xx, 408, redirects, web pages  a read is DOWN; of anything else nobody knows what became: NO_ANSWER
+301, 302, 303, 307, 308               never followed: NOT_CONFIGURED, with the setting and where the redirect points;
+                                      NO_ANSWER for a write that may have taken effect
+other 5xx, 408, 3xx, web pages        a read is DOWN; of anything else nobody knows what became: NO_ANSWER
 401, 403                              an answer: CREDENTIALS
 404                                   an answer: the call knows what it means, else NOT_CONFIGURED
 other 4xx                             an answer: INVALID
@@ -14,7 +16,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -27,8 +29,9 @@ from pydantic import TypeAdapter, ValidationError
 from sniffio import current_async_library_cvar
 
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
+from adapters.redirects import may_be_done, redirected
 from adapters.transport import Transport
-from domain.failures import Reason, Rejected, TargetFailed, Unavailable, redacted
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable, redacted
 from domain.ports import Answer
 from domain.profile import Profile
 
@@ -100,17 +103,26 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trouble:
-    failure: Unavailable
+    failure: CallFailure
     passing: bool
+
+    @property
+    def wait(self) -> float:
+        """How many seconds the vendor asked to wait."""
+        return (self.failure.retry_after if isinstance(self.failure, Unavailable) else None) or 0.0
 
 
 class Sender:
-    """Sends calls to one vendor: at the account's pace if there is one, with short retries of blips."""
+    """Sends calls to one vendor: at the account's pace if there is one, with short retries of blips.
+
+    `setting` is the name of the setting that holds the base address.
+    """
 
     def __init__(
         self,
         *,
         base_url: str,
+        setting: str = "the base address",
         headers: Mapping[str, str],
         transport: httpx.AsyncBaseTransport | None,
         pace: Pace | None = None,
@@ -122,6 +134,7 @@ class Sender:
         self._transport = transport or Transport()
         self._headers = {**_HEADERS, **headers}
         self._base_url = base_url
+        self._setting = setting
         self._clock = clock
         self._pause = pause
         self._jitter = jitter
@@ -142,9 +155,9 @@ class Sender:
             is_sent |= result.failure.reason is Reason.NO_ANSWER
             reason = Reason.LIMITED if result.failure.reason is Reason.LIMITED else Reason.DOWN
             if not result.passing or failed[reason] == RETRIES[reason]:
-                raise TargetFailed(replace(result.failure, reason=Reason.NO_ANSWER) if is_sent else result.failure)
+                raise TargetFailed(_in_doubt(result.failure) if is_sent else result.failure)
             if reason is not Reason.LIMITED:
-                await self._pause(max(result.failure.retry_after or 0.0, self._delay(failed[reason])))
+                await self._pause(max(result.wait, self._delay(failed[reason])))
             failed[reason] += 1
 
     def room(self) -> int:
@@ -166,7 +179,11 @@ class Sender:
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
         self._keep_pace(reply, began, limited_before)
-        return _trouble_of_reply(reply, call.intent, self._clock()) or reply
+        return (
+            _trouble_of_redirect(reply, request.url, call, self._setting)
+            or _trouble_of_reply(reply, call.intent, self._clock())
+            or reply
+        )
 
     def _to_request(self, call: Call, headers: Mapping[str, str]) -> httpx.Request:
         """The request, for the transport itself: a client would only add what an API has no use for, as cookies."""
@@ -197,6 +214,20 @@ def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:
     if intent is Intent.READ:
         return _Trouble(failure=down("no answer to a read"), passing=True)
     return _Trouble(failure=_no_answer("sent, but no answer came"), passing=False)
+
+
+def _trouble_of_redirect(reply: httpx.Response, url: httpx.URL, call: Call, setting: str) -> _Trouble | None:
+    failure = redirected(reply, url, call.path, setting)
+    if failure is None:
+        return None
+    is_open = call.intent is not Intent.READ and may_be_done(reply, url)
+    return _Trouble(failure=_in_doubt(failure) if is_open else failure, passing=False)
+
+
+def _in_doubt(failure: CallFailure) -> Unavailable:
+    """The same of a write that may have taken effect."""
+    retry_after = failure.retry_after if isinstance(failure, Unavailable) else None
+    return _no_answer(failure.detail, retry_after)
 
 
 def _trouble_of_reply(reply: httpx.Response, intent: Intent, now: float) -> _Trouble | None:

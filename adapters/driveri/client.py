@@ -43,6 +43,7 @@ class DriveriClient:
     ) -> None:
         self._sender = Sender(
             base_url=access.base_url,
+            setting="DRIVERLINK_DRIVERI_URL",
             headers={"Accept-Language": access.language},
             transport=transport,
             pace=pace,

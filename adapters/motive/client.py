@@ -37,6 +37,7 @@ class MotiveClient:
     ) -> None:
         self._sender = Sender(
             base_url=access.base_url,
+            setting="DRIVERLINK_MOTIVE_URL",
             headers={"X-Api-Key": access.api_key} if access.grant is None else {},
             transport=transport,
             pace=pace,

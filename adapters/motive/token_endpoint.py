@@ -2,7 +2,7 @@
 
 no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try tells
 429                           LIMITED
-404                           NOT_CONFIGURED
+404, a redirect               NOT_CONFIGURED; a redirect is not followed, since the secrets would go along
 other 4xx                     CREDENTIALS
 anything else                 DOWN
 """
@@ -17,6 +17,7 @@ from pydantic import PositiveFloat
 from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
+from adapters.redirects import redirected
 from adapters.transport import Transport
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.ports import RenewableTokens
@@ -24,6 +25,7 @@ from domain.ports import RenewableTokens
 DELAYS: Final = (0.2, 0.4, 0.8)
 """Seconds before each further try."""
 
+_SETTING: Final = "DRIVERLINK_MOTIVE_TOKEN_URL"
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _NEW_GRANT: Final = "with a new refresh token"
 _SAME_GRANT: Final = (
@@ -108,12 +110,14 @@ class TokenEndpoint:
             return None
 
     def _failure(self, reply: httpx.Response) -> CallFailure:
+        if moved := redirected(reply, httpx.URL(self._grant.token_url), "", _SETTING):
+            return Rejected(reason=moved.reason, detail=f"no access token: {moved.detail}")
         told = f"no access token: answered {reply.status_code}"
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
             wait = seconds_until(reply.headers.get("Retry-After"), self._clock())
             return Unavailable(reason=Reason.LIMITED, detail=told, retry_after=wait)
         if reply.status_code == httpx.codes.NOT_FOUND:
-            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{told}; see DRIVERLINK_MOTIVE_TOKEN_URL")
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{told}; see {_SETTING}")
         if not reply.is_client_error:
             return down(told)
         code = _code(reply)

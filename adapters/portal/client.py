@@ -32,6 +32,7 @@ class PortalClient:
     ) -> None:
         self._sender = Sender(
             base_url=access.base_url,
+            setting="DRIVERLINK_PORTAL_URL",
             headers={},
             transport=transport,
             pace=pace,

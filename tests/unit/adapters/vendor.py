@@ -31,10 +31,14 @@ def failure(error: type[httpx.TransportError]) -> Answer:
 
 @dataclass(slots=True)
 class Vendor:
-    """Answers each call, such as `GET /v1/users`, in the scripted order; the last answer stays."""
+    """Answers each call, such as `GET /v1/users`, in the scripted order; the last answer stays.
+
+    `otherwise` answers what is not scripted.
+    """
 
     requests: list[httpx.Request] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    otherwise: Answer = field(default_factory=lambda: answer(404, {"message": "not scripted"}))
     _script: dict[str, list[Answer]] = field(default_factory=dict)
 
     def on(self, call: str, *answers: Answer) -> None:
@@ -70,7 +74,7 @@ class Vendor:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        answers = self._script.get(_call(request), [answer(404, {"message": "not scripted"})])
+        answers = self._script.get(_call(request), [self.otherwise])
         return (answers.pop(0) if len(answers) > 1 else answers[0])(request)
 
 
