@@ -4,22 +4,19 @@ Source: developer.gomotive.com, Users and External Ids.
 """
 
 from collections.abc import Mapping
-from typing import Final
 from urllib.parse import quote
 
 import httpx
 
 from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, down, parsed, refusal
 from adapters.motive.access import MotiveAccess
+from adapters.motive.reading import PAGE_SIZE
 from adapters.motive.tokens import Tokens
 from adapters.motive.wire import ExternalId, User, UserAnswer, UsersPage, words_of
 from adapters.pace import Pace
 from adapters.shared_token import send_with
 from domain.failures import Rejected, TargetFailed
 from domain.profile import Profile
-
-PAGE_SIZE: Final = 100
-"""The most users that Motive puts on a page."""
 
 
 class MotiveClient:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 
 from adapters.http import parsed_if
@@ -12,6 +12,10 @@ from domain.identity import Key
 
 CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
 """What is not named in a form is ignored. Hardly any text comes twice."""
+
+
+_LONGEST_COUNT: Final = 18
+"""Digits of the longest number that can count anything."""
 
 
 class Wire(BaseModel):
@@ -63,19 +67,37 @@ class UserAnswer:
     user: User
 
 
-class Pagination(Wire):
-    """Where a page stands in the list; `page_no` counts from 1."""
+def _as_count(value: object) -> int | None:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_COUNT and int(text) > 0 else None
 
-    per_page: PositiveInt
-    page_no: int
-    total: int
+
+Count = Annotated[int | None, BeforeValidator(_as_count)]
+"""A number above 0 that Motive states; None where it states anything else, because no page is refused for that."""
+
+
+class Pagination(Wire):
+    """What a page says of the list, none of which is believed without a second look."""
+
+    per_page: Count = None
+    total: Count = None
 
 
 class UsersPage(Wire):
     """One page of the list."""
 
     users: tuple[UserAnswer, ...]
-    pagination: Pagination
+    pagination: Pagination | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many users there are, as the page says."""
+        return self.pagination.total if self.pagination else None
+
+    @property
+    def per_page(self) -> int | None:
+        """How many users fit on a page, as the page says."""
+        return self.pagination.per_page if self.pagination else None
 
 
 class Problem(Wire):

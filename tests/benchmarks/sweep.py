@@ -16,7 +16,7 @@ import httpx
 
 from adapters.driveri.client import PAGE_SIZE as DRIVERI_PAGE
 from adapters.driveri.reading import OVERLAP
-from adapters.motive.client import PAGE_SIZE as MOTIVE_PAGE
+from adapters.motive.reading import PAGE_SIZE as MOTIVE_PAGE
 from domain.identity import Target
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.rosters import ACCOUNT, showing

@@ -1,5 +1,7 @@
 import logging
+from collections.abc import Callable, Sequence
 
+import httpx
 import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
@@ -20,9 +22,37 @@ from tests.unit.adapters.motive.company import (
     user,
     walked,
 )
-from tests.unit.adapters.vendor import Answer, answer
+from tests.unit.adapters.vendor import Answer, Vendor, answer
 
 pytestmark = pytest.mark.anyio
+
+
+def by_number(
+    pages: Sequence[Sequence[dict[str, object]]],
+    total: object,
+    per_page: object,
+    *,
+    total_of: Callable[[Sequence[object]], int] | None = None,
+    clamped: bool = False,
+) -> Answer:
+    """The page that is asked for; behind the last one, the last one again where the vendor does so, else nobody."""
+
+    def shown(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params["page_no"])
+        users = pages[min(number, len(pages)) - 1] if clamped or number <= len(pages) else []
+        said = total_of(users) if total_of else total
+        pagination = {"page_no": number, "per_page": per_page, "total": said}
+        return answer(200, {"users": [{"user": shown} for shown in users], "pagination": pagination})(request)
+
+    return shown
+
+
+async def keys_walked(vendor: Vendor) -> list[list[str]]:
+    return [[seen.key for seen in page] for page in await walked(drivers(vendor))]
+
+
+async def everybody_walked(vendor: Vendor) -> list[str]:
+    return [key for page in await keys_walked(vendor) for key in page]
 
 
 async def test_a_walk_yields_every_page_with_deactivated_drivers() -> None:
@@ -46,8 +76,8 @@ async def test_a_walk_never_shows_users_of_another_role() -> None:
 
 async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
     vendor = company()
-    vendor.on(LIST, listed(user(), total=2, per_page=1), listed(user(), user(number=18), total=2, per_page=1))
-    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17"], ["18"]]
+    vendor.on(LIST, by_number([[user(), user(number=18)], [user(number=18), user(number=19)], []], 3, 2))
+    assert await keys_walked(vendor) == [["17", "18"], ["19"], []]
 
 
 async def test_a_list_that_moved_between_two_pages_is_read_again_until_everybody_was_seen() -> None:
@@ -55,8 +85,9 @@ async def test_a_list_that_moved_between_two_pages_is_read_again_until_everybody
     first = listed(user(), user(number=18), total=4, per_page=2)
     moved = listed(user(number=18), user(number=20), page_no=2, total=4, per_page=2)
     last = listed(user(number=19), user(number=20), page_no=2, total=4, per_page=2)
-    vendor.on(LIST, first, moved, first, last)
-    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17", "18"], ["20"], [], ["19"]]
+    behind = listed(page_no=3, total=4, per_page=2)
+    vendor.on(LIST, first, moved, behind, first, last, behind)
+    assert await everybody_walked(vendor) == ["17", "18", "20", "19"]
 
 
 async def test_whoever_was_counted_before_somebody_left_is_counted_anew() -> None:
@@ -67,19 +98,93 @@ async def test_whoever_was_counted_before_somebody_left_is_counted_anew() -> Non
     assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17", "18"], ["20"], ["19"], []]
 
 
-async def test_a_list_that_never_holds_still_fails_the_walk() -> None:
+async def test_a_list_that_never_holds_still_fails_the_walk_and_says_what_was_said_and_seen() -> None:
     vendor = company()
-    vendor.on(LIST, listed(user(), total=2, per_page=1))
+
+    def moving(request: httpx.Request) -> httpx.Response:
+        readings = len([query for query in vendor.queries(LIST) if query["page_no"] == "1"])
+        return listed(user(number=17 + readings % 2), total=9)(request)
+
+    vendor.on(LIST, moving)
     with pytest.raises(TargetFailed) as raised:
         await walked(drivers(vendor))
-    detail = "the list of users did not hold still in 5 readings"
+    detail = (
+        "the list of users did not hold still in 5 readings: Motive said 9, and the readings showed 1, 1, 1, 1, 1 users"
+    )
     assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail=detail)
+
+
+async def test_a_list_that_moves_in_the_same_way_at_each_reading_is_not_whole() -> None:
+    vendor = company()
+    vendor.on(LIST, by_number([[user(), user(number=18)], [user(number=20), user()]], 50, 2))
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    assert raised.value.failure.reason is Reason.DOWN
+
+
+@pytest.mark.parametrize(
+    "said", [2665, 10**30, 1, 0, -3, None, "", "many", "3", True, 2.5, [], {}], ids=lambda said: f"{said!r:.12}"
+)
+@pytest.mark.parametrize("per_page", [2, 0, -1, None, "x", 10**30], ids=str)
+async def test_two_readings_that_show_the_same_users_agree_whatever_their_number_is_said_to_be(
+    said: object, per_page: object
+) -> None:
+    vendor = company()
+    pages = [
+        [user(), user(number=18)],
+        [user(number=19)],
+        [],
+    ]
+    vendor.on(LIST, by_number(pages, said, per_page))
+    assert await everybody_walked(vendor) == ["17", "18", "19"]
+    assert len(vendor.queries(LIST)) <= 2 * (len(pages) + 2)
+
+
+async def test_a_number_that_is_the_length_of_the_page_ends_nothing() -> None:
+    vendor = company()
+    ids = [list(range(start, start + 100)) for start in (1, 101, 201)]
+    pages = [[user(number=number) for number in page] for page in ids] + [[user(number=301)], []]
+    vendor.on(LIST, by_number(pages, None, 100, total_of=len))
+    assert len(await everybody_walked(vendor)) == 301
+
+
+async def test_a_full_page_is_followed_by_another_one_whatever_the_number_says() -> None:
+    vendor = company()
+    pages = [[user()], [user(number=18)], []]
+    vendor.on(LIST, by_number(pages, 2, 1))
+    assert await everybody_walked(vendor) == ["17", "18"]
+    assert [query["page_no"] for query in vendor.queries(LIST)] == ["1", "2", "3"]
+
+
+async def test_a_vendor_that_repeats_its_last_page_ends_the_list() -> None:
+    vendor = company()
+    vendor.on(LIST, by_number([[user()], [user(number=18)]], 500, 1, clamped=True))
+    assert await everybody_walked(vendor) == ["17", "18"]
+
+
+async def test_a_list_of_other_roles_only_is_a_list_of_nobody() -> None:
+    vendor = company()
+    vendor.on(LIST, listed(total=40))
+    assert await walked(drivers(vendor)) == [(), ()]
+
+
+async def test_users_who_are_invented_page_after_page_fail_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.motive.reading.MOST_PAGES", 20)
+    vendor = company()
+
+    def invented(request: httpx.Request) -> httpx.Response:
+        return listed(user(number=int(request.url.params["page_no"])), total=5, per_page=1)(request)
+
+    vendor.on(LIST, invented)
+    with pytest.raises(TargetFailed) as raised:
+        await walked(drivers(vendor))
+    assert raised.value.failure.detail == "the list of users has no end: 20 pages were read"
 
 
 async def test_pages_are_asked_for_ahead_and_none_that_is_not_there() -> None:
     vendor = company()
-    pages = [listed(user(number=number), page_no=number, total=4, per_page=1) for number in range(1, 5)]
-    vendor.on(LIST, *pages)
+    pages = [[user(number=2 * number), user(number=2 * number + 1)] for number in range(1, 4)] + [[user(number=9)]]
+    vendor.on(LIST, by_number(pages, 7, 2))
     asked = [len(vendor.queries(LIST)) async for _ in drivers(vendor).walk()]
     assert asked[1] > 2
     assert all(count <= place + 2 for place, count in enumerate(asked, 1))
@@ -100,8 +205,8 @@ async def test_a_list_that_has_grown_while_it_was_read_is_read_to_its_new_end() 
     vendor = company()
     totals = (2, 3, 3)
     pages = [listed(user(number=at), page_no=at, total=total, per_page=1) for at, total in enumerate(totals, 1)]
-    vendor.on(LIST, *pages)
-    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["1"], ["2"], ["3"]]
+    vendor.on(LIST, *pages, listed(page_no=4, total=3, per_page=1))
+    assert await keys_walked(vendor) == [["1"], ["2"], ["3"], []]
 
 
 async def test_an_empty_company_is_one_empty_page() -> None:
@@ -112,7 +217,7 @@ async def test_an_empty_company_is_one_empty_page() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [answer(200), answer(200, {"users": []}), answer(500), listed(total=300), listed(user(), total=3, per_page=0)],
+    [answer(200), answer(200, {"users": []}), answer(200, {"pagination": {"total": 0}}), answer(500)],
 )
 async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None:
     vendor = company()
