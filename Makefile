@@ -4,6 +4,13 @@ PYTHON ?= $(shell for each in python3.11 python3 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+UV := $(VENV)/lock/bin/uv
+# What is pinned is installed as it stands: every file of pins is whole, so nothing is resolved, and nothing can rot.
+PIP_INSTALL := install --quiet --disable-pip-version-check --no-deps
+COMPILE = UV_PYTHON_DOWNLOADS=never $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+# Not a verb's prerequisite, because an environment that is there already does not need the Python it was made by.
+NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix bench docs up sandbox lock clean
@@ -38,23 +45,32 @@ bench: $(INSTALLED) ## Measure against the budgets, on a real Kafka and PostgreS
 	@$(BIN)/python -m tests.benchmarks
 
 up: ## Start everything in containers: Kafka, PostgreSQL, the services and the sandboxes
+	$(NEED_PYTHON)
 	@$(PYTHON) -m deploy.compose.up
 
 sandbox: $(INSTALLED) ## Run local stand-ins of the Driveri and Motive APIs until Ctrl-C
 	@$(BIN)/driverlink sandbox
 
-lock: $(INSTALLED) ## Pin the dependencies anew, with hashes (needs uv on the path)
-	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.txt
-	uv pip compile -q pyproject.toml --group dev -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.txt
-	echo hatchling | uv pip compile -q - -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-header -o deploy/image/build-requirements.txt
+lock: $(UV) ## Pin what pyproject.toml asks for, keeping the pins that fit (UPGRADE=--upgrade takes the newest)
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	echo hatchling | $(COMPILE) - -c requirements-dev.txt -o deploy/image/build-requirements.txt
+	$(COMPILE) --group lock -o requirements-lock.txt
 
 clean: ## Remove the virtual environment and what the demo made
 	rm -rf $(VENV) demo-data
 
 $(INSTALLED): requirements-dev.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(NEED_PYTHON)
 	@$(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned dependencies ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@$(BIN)/pip $(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip $(PIP_INSTALL) --no-index --no-build-isolation --editable .
+	@$(BIN)/pip check --disable-pip-version-check || { echo "make clean, and try again" >&2; exit 1; }
+	@touch $@
+
+$(UV): requirements-lock.txt
+	$(NEED_PYTHON)
+	@$(PYTHON) -m venv $(VENV)/lock
+	@$(VENV)/lock/bin/pip $(PIP_INSTALL) --require-hashes -r requirements-lock.txt
 	@touch $@

@@ -137,7 +137,12 @@ def test_the_image_does_not_run_as_root() -> None:
 def test_the_image_installs_nothing_that_is_not_pinned() -> None:
     installing = [line for line in DOCKERFILE.splitlines() if '"install"' in line]
     assert len(installing) == 3
+    assert all('"--no-deps"' in line for line in installing)
     assert all('":all:", "--require-hashes"' in line or '"--no-index"' in line for line in installing)
+    assert [line for line in DOCKERFILE.splitlines() if '"check"' in line] == [
+        'RUN ["/opt/build/bin/pip", "check"]',
+        'RUN ["/opt/build/bin/pip", "--python", "/opt/driverlink/bin/python", "check"]',
+    ]
 
 
 def test_the_image_is_built_with_the_tools_of_development() -> None:
