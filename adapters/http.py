@@ -13,6 +13,7 @@ other 4xx                             an answer: INVALID
 """
 
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -31,6 +32,7 @@ from sniffio import current_async_library_cvar
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from adapters.redirects import may_be_done, redirected
 from adapters.transport import Transport
+from domain.cleaning import DAY, bounded, seconds
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable, redacted
 from domain.ports import Answer
 from domain.profile import Profile
@@ -259,16 +261,21 @@ def _is_answer(reply: httpx.Response) -> bool:
 
 
 def seconds_until(text: str | None, now: float) -> float | None:
-    """The meaning of a `Retry-After`, in seconds: a number, or an HTTP date. Source: RFC 9110, 10.2.3."""
+    """The meaning of a `Retry-After`, in seconds, at most a day: a number, or an HTTP date. Source: RFC 9110, 10.2.3.
+
+    Some send the time itself, in seconds or milliseconds since the epoch.
+    """
     if text is None:
         return None
-    if text.strip().isdecimal():
-        return float(text)
+    wait = seconds(text, now)
+    return bounded(_moment(text) - now, least=0.0, most=DAY) if wait is None else wait
+
+
+def _moment(text: str) -> float:
     try:
-        moment = parsedate_to_datetime(text).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - now)
+        return parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def down(detail: str, retry_after: float | None = None) -> Unavailable:

@@ -5,6 +5,8 @@ The only place where personal data lives, in memory, in stored events and on the
 
 from collections.abc import Iterable, Mapping
 
+from domain.cleaning import LONGEST, clean
+
 Profile = Mapping[str, str]
 
 FIELDS = (
@@ -25,8 +27,8 @@ FIELDS = (
 
 
 def tidy(values: Mapping[str, str | None]) -> dict[str, str]:
-    """The same profile in the order of `FIELDS`: trimmed, without blanks, and nothing that is not in `FIELDS`."""
-    return {field: text for field in FIELDS if (value := values.get(field)) and (text := value.strip())}
+    """The same profile in the order of `FIELDS`: cleaned, without blanks, and nothing that is not in `FIELDS`."""
+    return {field: text for field in FIELDS if (value := values.get(field)) and (text := clean(value, LONGEST[field]))}
 
 
 def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:

@@ -1,18 +1,14 @@
 """What one row of an export says of a driver, or why it is refused."""
 
-import re
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adapters.portal.header import DRIVER_ID, Header
 from adapters.portal.records import BrokenRecord, Record
-from adapters.portal.time_zones import to_iana
+from domain.cleaning import LINE_BREAK, flaw, is_shortened, normal_form
 from domain.identity import PortalDriverId
 from domain.profile import tidy
-
-LONGEST_CELL = 200
-"""Characters that a cell may have; no field of a driver needs as many."""
+from domain.time_zones import to_iana
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,72 +46,44 @@ class RefusedRow:
 
 _Cells = Mapping[str, str]
 
-# Excel shows a long number as 4.55E+06, with a decimal comma in some countries.
-_SHORTENED = re.compile(r"\d+([.,]\d+)?E\+\d+|\d+[.,]\d+E-\d+", re.IGNORECASE)
-_IDS = (DRIVER_ID, "ref_id", "driveri_driver_id", "licence_number")
-_REQUIRED = ("first_name", "last_name")
-
-
-def _is_shortened(text: str) -> bool:
-    return _SHORTENED.fullmatch(text) is not None
-
-
-def _has_line_break(text: str) -> bool:
-    return len(text.splitlines()) > 1
-
-
-def _has_control(text: str) -> bool:
-    return not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text)
-
-
-def _is_long(text: str) -> bool:
-    return len(text) > LONGEST_CELL
-
-
-def _is_no_address(text: str) -> bool:
-    return bool(text) and "@" not in text
-
-
-def _is_blank(text: str) -> bool:
-    return not text
-
-
-# Each flaw, the fields in which it matters (None for all), and what it is called; the first that applies is told.
-_FLAWS: tuple[tuple[Callable[[str], bool], tuple[str, ...] | None, str], ...] = (
-    (_has_line_break, None, "holds a line break; look for a quote that is never closed"),
-    (_has_control, None, "holds a control character"),
-    (_is_long, None, f"is longer than {LONGEST_CELL} characters"),
-    (_is_shortened, _IDS, "was shortened by Excel, as in 4.55E+06; format the column as text and export again"),
-    (_is_no_address, ("email",), "is no e-mail address"),
-    (_is_blank, _REQUIRED, "is blank"),
-)
-
-
-def flaw(name: str, text: str) -> str | None:
-    """Why this text cannot stand in this field; None if it can."""
-    return next((reason for has, fields, reason in _FLAWS if (fields is None or name in fields) and has(text)), None)
+_DRIVER = "driver"
+"""How the Portal's own id is named among the fields of `domain.cleaning`."""
 
 
 def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | RefusedRow:
     """The driver of one record, whose cells are as many as the header's, or why it is refused."""
     if isinstance(record, BrokenRecord):
         return RefusedRow(line=record.line, column=None, reason=record.reason, bytes_read=record.bytes_read)
-    cells = {name: record.cells[place].strip() for name, place in header.places.items()}
-    for name, text in cells.items():
-        if reason := flaw(name, text):
-            return _refused(record, cells, header.spelled(name), reason)
+    written = {name: record.cells[place] for name, place in header.places.items()}
+    cells = {name: normal_form(_field(name), text) for name, text in written.items()}
+    for name, text in written.items():
+        if reason := _flaw(name, text):
+            return _refused(record, written, header.spelled(name), reason)
     if not cells.get(DRIVER_ID) and not cells.get("ref_id"):
         return _refused(record, cells, None, "has neither a Driver ID nor a Reference ID")
     return _accepted(record, cells, header)
 
 
-def _refused(record: Record, cells: _Cells, column: str | None, reason: str) -> RefusedRow:
+def _field(name: str) -> str:
+    return _DRIVER if name == DRIVER_ID else name
+
+
+def _flaw(name: str, text: str) -> str | None:
+    """Why the whole row is refused for this cell; a cell that nobody is recognised by is only left out."""
+    if name == "time_zone" or (name == "phone" and is_shortened(text)):
+        return None
+    reason = flaw(_field(name), text)
+    return f"{reason}; look for a quote that is never closed" if reason == LINE_BREAK else reason
+
+
+def _refused(record: Record, written: _Cells, column: str | None, reason: str) -> RefusedRow:
+    driver = _sound(written, DRIVER_ID)
     return RefusedRow(
         line=record.line,
         column=column,
         reason=reason,
-        driver=_driver(cells),
-        ref_id=_sound(cells, "ref_id"),
+        driver=PortalDriverId(driver) if driver else None,
+        ref_id=_sound(written, "ref_id"),
         bytes_read=record.bytes_read,
     )
 
@@ -123,7 +91,11 @@ def _refused(record: Record, cells: _Cells, column: str | None, reason: str) -> 
 def _accepted(record: Record, cells: _Cells, header: Header) -> ExportRow:
     usable, notes = _usable(cells, header)
     return ExportRow(
-        line=record.line, driver=_driver(cells), profile=tidy(usable), notes=notes, bytes_read=record.bytes_read
+        line=record.line,
+        driver=PortalDriverId(cells[DRIVER_ID]) if cells.get(DRIVER_ID) else None,
+        profile=tidy(usable),
+        notes=notes,
+        bytes_read=record.bytes_read,
     )
 
 
@@ -134,17 +106,12 @@ def _usable(cells: _Cells, header: Header) -> tuple[_Cells, tuple[str, ...]]:
         usable["time_zone"] = to_iana(zone) or ""
         if not usable["time_zone"]:
             notes.append(f"{header.spelled('time_zone')} is no time zone that we know; left out")
-    if _is_shortened(usable.get("phone", "")):
+    if is_shortened(usable.get("phone", "")):
         del usable["phone"]
         notes.append(f"{header.spelled('phone')} was shortened by Excel; left out")
     return usable, tuple(notes)
 
 
-def _driver(cells: _Cells) -> PortalDriverId | None:
-    sound = _sound(cells, DRIVER_ID)
-    return PortalDriverId(sound) if sound else None
-
-
-def _sound(cells: _Cells, name: str) -> str | None:
-    text = cells.get(name, "")
-    return None if flaw(name, text) else text or None
+def _sound(written: _Cells, name: str) -> str | None:
+    text = written.get(name, "")
+    return None if flaw(_field(name), text) else normal_form(_field(name), text) or None

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Final
 
 from adapters.http import down
-from adapters.portal.rows import flaw
 from adapters.portal.wire import AttributeRow, DriverRow, validated
+from domain.cleaning import flaw
 from domain.failures import TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import structlog
 
+from domain.cleaning import storable
 from domain.event import Event
 from domain.storing import (
     DeadLetter,
@@ -200,7 +201,7 @@ class Follower:
         reason = str(failure) if isinstance(failure, Unreadable) else f"{type(failure).__name__}: {failure}"
         unit = Unit()
         unit.keep(
-            replace(letter, reason=_storable(_reason_again(letter, resubmission, reason)), at=self._clock().isoformat())
+            replace(letter, reason=storable(_reason_again(letter, resubmission, reason)), at=self._clock().isoformat())
             for letter in self._store.select(DeadLetter, _place(resubmission))
         )
         return unit
@@ -216,11 +217,11 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
         stream=stream,
         position=record.position,
         log_position=record.log_position,
-        id=_storable(record.id),
-        topic=_storable(record.topic),
-        headers=[[_storable(name), b64encode(value).decode()] for name, value in record.headers],
+        id=storable(record.id),
+        topic=storable(record.topic),
+        headers=[[storable(name), b64encode(value).decode()] for name, value in record.headers],
         body=b64encode(record.body).decode(),
-        reason=_storable(reason),
+        reason=storable(reason),
         at=at.isoformat(),
         key=None if record.key is None else b64encode(record.key).decode(),
     )
@@ -247,8 +248,3 @@ def _reason_again(letter: DeadLetter, resubmission: Resubmission, reason: str) -
 
 def _place(resubmission: Resubmission) -> dict[str, str | int]:
     return {"stream": resubmission.stream, "position": resubmission.position}
-
-
-def _storable(text: str) -> str:
-    """The text with an escape for each character that some store cannot hold: lone surrogates, and NUL."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

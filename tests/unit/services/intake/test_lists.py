@@ -53,7 +53,7 @@ def test_of_two_lines_for_one_driver_the_last_one_counts(stand: IntakeStand) -> 
 
 def test_a_list_is_taken_over_at_once(stand: IntakeStand) -> None:
     with pytest.raises(ValueError, match="surrogates"):
-        stand.take(line("417"), line("418", name="\ud800"))
+        stand.take(line("417"), line("\ud800"))
     assert (stand.told, stand.everybody()) == ([], {})
 
 

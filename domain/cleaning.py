@@ -1,0 +1,298 @@
+"""Every text, number and time from outside, cleaned and bounded.
+
+Two things happen to a text, and they are kept apart:
+
+cleaned, silently    NFC; format characters and others that nobody sees are removed (zero-width ones, bidirectional
+                     controls, byte-order marks, soft hyphens); every kind of blank becomes one space, and none stays at
+                     either end; of more than `MOST_MARKS` combining marks in a row the rest is removed
+refused, in words    in what somebody states: line breaks, control characters, halves of a character, what is too long,
+                     what a spreadsheet made of an id, an e-mail address without its form, an unknown time zone
+
+What a target or a file shows is only ever cleaned (`clean`), and never fails. What somebody states about a driver is
+looked at by `flaw` first, and then has its `normal_form`. Two texts that look the same are the same afterwards, at
+every door, so what was stored can always be named again.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from domain.time_zones import to_iana
+
+LONGEST_ID: Final = 200
+"""Characters of a driver's id, of whatever kind."""
+
+LONGEST_WORDS: Final = 300
+"""Characters of what a target says in its own words: a refusal, a description."""
+
+LONGEST_URL: Final = 2000
+"""Characters of an address."""
+
+LONGEST: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "driver": LONGEST_ID,
+        "first_name": 200,
+        "last_name": 200,
+        "ref_id": LONGEST_ID,
+        "driveri_driver_id": LONGEST_ID,
+        "email": 254,
+        "phone": 64,
+        "time_zone": 64,
+        "country": 100,
+        "driveri_group": 200,
+        "licence_number": 100,
+        "licence_state": 100,
+        "licence_country": 100,
+    }
+)
+"""The most characters of each field; `driver` is the Portal's own id. An e-mail address: RFC 5321, 4.5.3.1."""
+
+LONGEST_PROFILE: Final = sum(LONGEST.values())
+"""The most characters of a whole profile: a record that holds several of them is far below what a broker takes."""
+
+MOST_MARKS: Final = 8
+"""Combining marks that a character may carry; no language needs as many."""
+
+DAY: Final = 86_400.0
+"""Seconds; nothing from outside may ask for a longer wait."""
+
+EPOCH_FROM: Final = 1_000_000_000.0
+"""A wait of more seconds than this is no wait but a time, in seconds since the epoch."""
+
+_EPOCH_MS_FROM: Final = 100_000_000_000.0
+_LAST: Final = datetime(3000, 1, 1, tzinfo=UTC).timestamp()
+
+# Invisible, though Unicode does not call them format characters: fillers, joiners, selectors of a variant.
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_BLANKS: Final = re.compile(r"\s+")
+_MARKS: Final = frozenset({"Mn", "Me"})
+_GONE: Final = frozenset({"Cf", "Cc"})
+
+
+def clean(text: str, longest: int = LONGEST_WORDS) -> str:
+    """The text in its normal form on one line, cut at so many characters. Never fails, and is the same again."""
+    return _settled(_start(text, longest))[:longest].rstrip()
+
+
+def storable(text: str, longest: int | None = None) -> str:
+    """The text as it is, with an escape for what no store takes: NUL, and halves of a character (lone surrogates).
+
+    Cut at so many characters, if they are given.
+    """
+    return text[:longest].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:longest]
+
+
+def is_storable(text: str) -> bool:
+    """Whether every store and stream takes this text: it holds no NUL and no half of a character."""
+    return storable(text) == text
+
+
+def folded(text: str) -> str:
+    """The text as it is compared where letter case does not matter."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", _settled(text)).casefold())
+
+
+def _start(text: str, longest: int) -> str:
+    """As much of a text as can matter where so many characters are allowed, so that a huge one costs nothing."""
+    return text if len(text) <= longest * MOST_MARKS else text.strip()[: longest * MOST_MARKS]
+
+
+def _settled(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text if "  " not in text and text == text.strip() else " ".join(text.split())
+    normal = unicodedata.normalize("NFC", _whole(text))
+    blanks = "".join(" " if character.isspace() else character for character in normal)
+    seen = "".join(character for character in blanks if unicodedata.category(character) not in _GONE)
+    return _BLANKS.sub(" ", _without_floods(unicodedata.normalize("NFC", _UNSEEN.sub("", seen)))).strip()
+
+
+def _whole(text: str) -> str:
+    """The text with U+FFFD for each half of a character (a lone surrogate), which no encoding takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _without_floods(text: str) -> str:
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
+        if marks <= MOST_MARKS:
+            kept.append(character)
+    return text if len(kept) == len(text) else unicodedata.normalize("NFC", "".join(kept))
+
+
+# What a spreadsheet does to text.
+_QUOTED: Final = re.compile(r'=""(.*)""|="(.*)"')
+_QUOTED_ID: Final = re.compile(r"['\u2019](.*)|\"(.*)\"")
+_SHORTENED: Final = re.compile(r"[+-]?(\d+([.,]\d+)?E\+\d+|\d+[.,]\d+E-\d+)", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\d+[.,]0+|\d{1,3}(([,'\u2019]\d{3})+|(\.\d{3}){2,})([.,]\d+)?")
+_GROUPED: Final = re.compile(r"\d{1,3}([\u00a0\u202f]\d{3})+([.,]\d+)?")
+_ERROR: Final = re.compile(
+    r"#(REF!|N/A|NAME\?|VALUE!|DIV/0!|NULL!|NUM!|SPILL!|CALC!|GETTING_DATA|NV|BEZUG!|WERT!)|#{3,}", re.IGNORECASE
+)
+_MONTH: Final = (
+    "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|M\u00e4r|Mrz|Mai|Okt|Dez|Ene|Abr|Ago|Dic"
+    "|jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|ene|abr|ago|dic)"
+)
+_DATE: Final = re.compile(
+    rf"\d{{1,2}}(-|\. ?){_MONTH}\.?([- ]\d{{2,4}})?|{_MONTH}\.?-\d{{1,4}}"
+    r"|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,2}\.\d{1,2}\.\d{4}|\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?)?"
+)
+_ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+
+IDS: Final = ("driver", "ref_id", "driveri_driver_id", "licence_number")
+"""The fields that identify somebody, as they are named in `LONGEST`."""
+
+_NUMBERS: Final = (*IDS, "phone")
+_REQUIRED: Final = ("first_name", "last_name")
+
+
+def normal_form(field: str, text: str) -> str:
+    """What somebody states in this field, as it is stored and compared: cleaned, and cut to the field's length.
+
+    What a spreadsheet put around it is taken off where that is certain: `="00417"`, and in an id `'00417`.
+    """
+    longest = LONGEST.get(field, LONGEST_WORDS)
+    return _undressed(field, _start(text, longest))[:longest].rstrip()
+
+
+def flaw(field: str, text: str) -> str | None:
+    """Why what somebody states cannot stand in this field, without quoting it; None if it can.
+
+    The first flaw is told. A blank e-mail address or time zone is none, a blank name is one.
+    """
+    longest = LONGEST.get(field, LONGEST_WORDS)
+    start = _start(text, longest).strip()
+    stated = _undressed(field, start)
+    is_cut = len(start) < len(text.strip())
+    too_long = f"is longer than {longest} characters" if is_cut or len(stated) > longest else None
+    return _first(_FLAWS_AS_WRITTEN, field, start) or too_long or _first(_FLAWS_CLEANED, field, stated)
+
+
+def is_shortened(text: str) -> bool:
+    """Whether a spreadsheet left only the first digits of a number: 4.55E+06, or 4,55E+06 in some countries."""
+    return _SHORTENED.fullmatch(_settled(text)) is not None
+
+
+def _undressed(field: str, text: str) -> str:
+    stated = _settled(text)
+    found = _QUOTED.fullmatch(stated) or (_QUOTED_ID.fullmatch(stated) if field in _NUMBERS else None)
+    return _undressed(field, next(filter(None, found.groups()), "")) if found else stated
+
+
+def _has_line_break(text: str) -> bool:
+    return len(text.splitlines()) > 1
+
+
+def _has_control(text: str) -> bool:
+    return not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def _has_half(text: str) -> bool:
+    return _whole(text) != text
+
+
+def _is_grouped(text: str) -> bool:
+    return _GROUPED.fullmatch(text) is not None
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _is_date(text: str) -> bool:
+    return _DATE.fullmatch(text) is not None
+
+
+def _is_error(text: str) -> bool:
+    return _ERROR.fullmatch(text) is not None
+
+
+def _is_formula(text: str) -> bool:
+    return text.startswith("=")
+
+
+def _is_no_address(text: str) -> bool:
+    return bool(text) and _ADDRESS.fullmatch(text) is None
+
+
+def _is_no_zone(text: str) -> bool:
+    return bool(text) and to_iana(text) is None
+
+
+def _is_blank(text: str) -> bool:
+    return not text
+
+
+_Flaw = tuple[Callable[[str], bool], tuple[str, ...] | None, str]
+"""What to look for, the fields in which it matters (None for all), and what it is called."""
+
+LINE_BREAK: Final = "holds a line break"
+"""The flaw that a quote which is never closed leads to."""
+
+_AS_TEXT: Final = "format the column as text and export again"
+_MADE_A_NUMBER: Final = f"was made a number by a spreadsheet, as 4,550 or 417.0; {_AS_TEXT}"
+
+_FLAWS_AS_WRITTEN: Final[tuple[_Flaw, ...]] = (
+    (_has_line_break, None, LINE_BREAK),
+    (_has_control, None, "holds a control character"),
+    (_has_half, None, "holds half of a character; type it again"),
+    (_is_grouped, IDS, _MADE_A_NUMBER),
+)
+_FLAWS_CLEANED: Final[tuple[_Flaw, ...]] = (
+    (is_shortened, _NUMBERS, f"was shortened by Excel, as in 4.55E+06; {_AS_TEXT}"),
+    (_is_number, IDS, _MADE_A_NUMBER),
+    (_is_date, IDS, f"was made a date by a spreadsheet, as 12-Mar; {_AS_TEXT}"),
+    (_is_error, None, "holds the error of a spreadsheet, as #REF! or #N/A; correct the cell and export again"),
+    (_is_formula, None, "holds a formula; put its value there and export again"),
+    (_is_no_address, ("email",), "is no e-mail address"),
+    (_is_no_zone, ("time_zone",), "is no time zone that we know; give its IANA name, as America/Chicago"),
+    (_is_blank, _REQUIRED, "is blank"),
+)
+
+
+def _first(flaws: tuple[_Flaw, ...], field: str, text: str) -> str | None:
+    return next((reason for has, fields, reason in flaws if (fields is None or field in fields) and has(text)), None)
+
+
+def bounded(number: object, *, least: float, most: float) -> float | None:
+    """A number from outside, brought between these two; None if it is no number, as NaN and truth values are not."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or number != number:
+        return None
+    return float(max(least, min(number, most)))
+
+
+def seconds(text: str, now: float) -> float | None:
+    """A wait that somebody outside asks for, in seconds from 0 to `DAY`; None if the text is no number from 0 on.
+
+    Some send the time of its end instead, in seconds or milliseconds since the epoch, as `now` is in seconds.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if number < 0:
+        return None
+    since = number / 1000 if number >= _EPOCH_MS_FROM else number
+    return bounded(since - now if since >= EPOCH_FROM else since, least=0.0, most=DAY)
+
+
+def moment_of(number: object) -> datetime | None:
+    """A time from outside, in seconds or milliseconds since the epoch, to the year 3000; None if it is no number."""
+    since = bounded(number, least=0.0, most=_LAST * 1000)
+    if since is None:
+        return None
+    return datetime.fromtimestamp(min(since / 1000 if since >= _EPOCH_MS_FROM else since, _LAST), UTC)
+
+
+def not_ahead(moment: datetime, now: datetime) -> datetime:
+    """A time from outside, or from a clock that was wrong: what lies ahead of now is now."""
+    return min(moment, now)
