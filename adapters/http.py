@@ -10,6 +10,9 @@ other 5xx, 408, 3xx, web pages        a read is DOWN; of anything else nobody kn
 401, 403                              an answer: CREDENTIALS
 404                                   an answer: the call knows what it means, else NOT_CONFIGURED
 other 4xx                             an answer: INVALID
+
+A refusal of a repeat says nothing of the try before it, which may have taken effect: a write that is refused after
+such a try is NO_ANSWER too, whatever the refusal says, until somebody has read back what became of it.
 """
 
 import logging
@@ -114,6 +117,18 @@ class _Trouble:
         return (self.failure.retry_after if isinstance(self.failure, Unavailable) else None) or 0.0
 
 
+class RepeatRefused(TargetFailed):
+    """A repeat was refused after a first try that may have taken effect: NO_ANSWER until it is read back.
+
+    `reply` is the refusal, for a caller that can find out from it what became of the first try.
+    """
+
+    def __init__(self, first: Unavailable, reply: httpx.Response) -> None:
+        detail = f"{first.detail}, and {reply.status_code} to the repeat"
+        super().__init__(Unavailable(reason=Reason.NO_ANSWER, detail=detail))
+        self.reply = reply
+
+
 class Sender:
     """Sends calls to one vendor: at the account's pace if there is one, with short retries of blips.
 
@@ -144,20 +159,22 @@ class Sender:
     async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The vendor's answer: a success, or a refusal (4xx except 408 and 429).
 
-        Raises `TargetFailed` with `Unavailable` when there is no such answer.
+        Raises `TargetFailed` with `Unavailable` when there is no such answer, `RepeatRefused` when only a repeat was
+        refused.
         """
         # Else httpcore finds out several times for each call by which library it is called.
         current_async_library_cvar.set("asyncio")
         failed: Counter[Reason] = Counter()
-        is_sent = False
+        unheard: Unavailable | None = None
         while True:
             result = await self._attempt(call, headers, failed[Reason.LIMITED])
             if isinstance(result, httpx.Response):
-                return result
-            is_sent |= result.failure.reason is Reason.NO_ANSWER
+                return _unless_repeat_refused(result, unheard)
+            if isinstance(result.failure, Unavailable) and result.failure.reason is Reason.NO_ANSWER:
+                unheard = result.failure
             reason = Reason.LIMITED if result.failure.reason is Reason.LIMITED else Reason.DOWN
             if not result.passing or failed[reason] == RETRIES[reason]:
-                raise TargetFailed(_in_doubt(result.failure) if is_sent else result.failure)
+                raise TargetFailed(_in_doubt(result.failure) if unheard else result.failure)
             if reason is not Reason.LIMITED:
                 await self._pause(max(result.wait, self._delay(failed[reason])))
             failed[reason] += 1
@@ -207,6 +224,12 @@ class Sender:
 
     def _delay(self, failed: int) -> float:
         return min(FIRST_DELAY * 2.0**failed * (1 + self._jitter() / 2), PATIENCE)
+
+
+def _unless_repeat_refused(reply: httpx.Response, unheard: Unavailable | None) -> httpx.Response:
+    if unheard is None or reply.is_success:
+        return reply
+    raise RepeatRefused(unheard, reply)
 
 
 def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:

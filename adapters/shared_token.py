@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import httpx
 
-from adapters.http import Call, Clock, Sender
+from adapters.http import Call, Clock, RepeatRefused, Sender
 from domain.failures import TargetFailed
 
 LONGEST_MARGIN: Final = 300.0
@@ -54,7 +54,12 @@ async def send_with(tokens: Tokens, sender: Sender, call: Call) -> httpx.Respons
     """The answer to a call with the current token, or with the next ones if that is refused. Raises `TargetFailed`."""
     for _ in range(MOST_TOKENS):
         token = await tokens.current()
-        reply = await sender.send(call, token.headers())
+        try:
+            reply = await sender.send(call, token.headers())
+        except RepeatRefused as refused:
+            if refused.reply.status_code == httpx.codes.UNAUTHORIZED:
+                tokens.refuse(token)
+            raise
         if reply.status_code != httpx.codes.UNAUTHORIZED:
             break
         tokens.refuse(token)

@@ -4,11 +4,12 @@ Source: developer.gomotive.com, Users and External Ids.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import quote
 
 import httpx
 
-from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, down, parsed, refusal
+from adapters.http import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, parsed, refusal
 from adapters.motive.access import MotiveAccess
 from adapters.motive.reading import PAGE_SIZE
 from adapters.motive.tokens import Tokens
@@ -87,7 +88,8 @@ class MotiveClient:
 
     async def remove_external_id(self, record: int) -> None:
         """Remove one external id; whether it took effect shows only when the user is read."""
-        await self._send(Call(method="DELETE", path=f"/v1/external_ids/{record}", intent=Intent.WRITE))
+        with suppress(RepeatRefused):
+            await self._send(Call(method="DELETE", path=f"/v1/external_ids/{record}", intent=Intent.WRITE))
 
     def room(self) -> int:
         """How many calls may be under way now; see `Pace.room`."""

@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from adapters.doubting import NOT_TOLD, read_back, without_effect
+from adapters.http import RepeatRefused
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient
 from adapters.motive.external_ids import are_in_step, full_set, lost, stale
@@ -50,9 +51,9 @@ class Upkeep:
 
         The second adds what is there already, which Motive refuses. Raises the failure if it is about anything else.
         """
-        if failed.failure.reason is not Reason.INVALID:
+        if failed.failure.reason is not Reason.INVALID and not isinstance(failed, RepeatRefused):
             raise failed
-        now = await self._client.user(before.key)
+        now = await read_back(self._client.user(before.key))
         if now is None or now.external_ids == before.external_ids:
             raise failed
         return now

@@ -77,11 +77,16 @@ class Caller:
         return result
 
     async def _again(self, order: Order) -> Result:
-        """Carry out what was started before. Where this try fails, the first may still take effect, however late."""
+        """Carry out what was started before. Where this try fails, the first may still take effect, however late.
+
+        So a refusal of it, or that the driver is missing or somebody else, counts only once it was looked up again.
+        """
         result = await carry_out(order, self.drivers)
+        if isinstance(result, Done | Withdrawn):
+            return result
         failure = failure_of(result)
         if failure is None or CLASSES[failure.reason] is FailureClass.FINAL:
-            return result
+            return await settle(order, self.target, self.drivers) or result
         return result if _is_unknown(result) else Unsettled(failure=failure)
 
 

@@ -2,7 +2,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from adapters.http import REFUSED, Call, Intent, Sender, answered, parsed, refusal, seconds_until
+from adapters.http import REFUSED, Call, Intent, RepeatRefused, Sender, answered, parsed, refusal, seconds_until
 from adapters.pace import STEPS, UNHURRIED, Pace
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
@@ -139,6 +139,29 @@ async def test_a_write_that_states_the_whole_wish_is_repeated_behind_a_gateway(s
     vendor = Vendor()
     vendor.on("PUT /api/things", answer(status), answer(200))
     assert (await sender(vendor).send(WRITE)).status_code == 200
+
+
+@pytest.mark.parametrize("refusal", [400, 401, 403, 404, 409, 422])
+async def test_a_refusal_of_a_repeat_leaves_open_what_became_of_the_first_try(refusal: int) -> None:
+    vendor = Vendor()
+    vendor.on("PUT /api/things", answer(502), answer(refusal))
+    with pytest.raises(RepeatRefused) as raised:
+        await sender(vendor).send(WRITE)
+    detail = f"answered 502, and {refusal} to the repeat"
+    assert raised.value.failure == Unavailable(reason=Reason.NO_ANSWER, detail=detail)
+    assert raised.value.reply.status_code == refusal
+
+
+async def test_a_refusal_after_a_try_that_was_never_sent_is_an_answer() -> None:
+    vendor = Vendor()
+    vendor.on("PUT /api/things", failure(httpx.ConnectError), answer(404))
+    assert (await sender(vendor).send(WRITE)).status_code == 404
+
+
+async def test_a_refusal_of_a_repeated_read_is_an_answer() -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", answer(502), answer(404))
+    assert (await sender(vendor).send(READ)).status_code == 404
 
 
 @pytest.mark.parametrize("status", [500, 501, 408, 302])

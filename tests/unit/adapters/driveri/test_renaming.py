@@ -21,7 +21,7 @@ from tests.unit.adapters.driveri.tenant import (
     row,
     tenant,
 )
-from tests.unit.adapters.vendor import answer
+from tests.unit.adapters.vendor import Answer, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +89,25 @@ async def test_a_change_of_letter_case_is_a_rename_of_oneself() -> None:
     assert await drivers(vendor).rename(A1, Key("a1"), JANE) == expected
     vendor.on(LOOK, listed(row("a1")))
     assert await drivers(vendor).rename(A1, Key("a1"), JANE) == Done(seen=driver("a1"))
+
+
+@pytest.mark.parametrize("refusal", [400, 404, 409])
+@pytest.mark.parametrize("shown", [answer(503), NOBODY, listed(row("B2"))])
+async def test_rename_whose_repeat_is_refused_is_unknown_until_it_is_read_back(refusal: int, shown: Answer) -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(502), answer(refusal))
+    vendor.on(LOOK, shown)
+    answered = await drivers(vendor).rename(A1, B2, JANE)
+    assert isinstance(answered, Unavailable)
+    assert answered.reason is Reason.NO_ANSWER
+
+
+@pytest.mark.parametrize("refusal", [400, 401, 404, 409])
+@pytest.mark.parametrize("call", ["update", "delete"])
+async def test_a_write_whose_repeat_is_refused_is_unknown_until_it_is_read_back(refusal: int, call: str) -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(502), answer(refusal))
+    target = drivers(vendor)
+    answered = await (target.delete(A1) if call == "delete" else target.update(A1, JANE, ["email"]))
+    assert isinstance(answered, Unavailable)
+    assert answered.reason is Reason.NO_ANSWER

@@ -119,3 +119,25 @@ async def test_a_user_who_vanishes_meanwhile_is_missing() -> None:
     gone = answer(404, {"error_message": "user not found"})
     assert await updated(company(shown(PAYROLL), gone), PROFILE) == Missing(key=KEY)
     assert await updated(company(shown(PAYROLL), shown(), gone), PROFILE) == Missing(key=KEY)
+
+
+@pytest.mark.parametrize("refusal", [400, 404, 409])
+async def test_an_update_whose_repeat_is_refused_is_read_back(refusal: int) -> None:
+    vendor = company(shown(PAYROLL), shown(PORTAL, DRIVERI, PAYROLL))
+    vendor.on(EDIT, answer(502), answer(refusal, {"error_message": "external id has already been taken"}))
+    assert seen(await updated(vendor, PROFILE)) == PROFILE
+
+
+@pytest.mark.parametrize("refusal", [400, 404, 409])
+async def test_an_update_whose_repeat_is_refused_is_unknown_until_it_is_read_back(refusal: int) -> None:
+    vendor = company(shown(PAYROLL), answer(503))
+    vendor.on(EDIT, answer(502), answer(refusal, {"error_message": "no"}))
+    answered = await updated(vendor, PROFILE)
+    assert isinstance(answered, Unavailable)
+    assert answered.reason is Reason.NO_ANSWER
+
+
+async def test_a_removal_whose_repeat_finds_nothing_is_read_back() -> None:
+    vendor = company(shown(PORTAL, FORMER), shown(PORTAL, FORMER), shown(PORTAL))
+    vendor.on("DELETE /v1/external_ids/2", answer(502), answer(404, {"error_message": "not found"}))
+    assert seen(await updated(vendor, {"portal_driver_id": "p-1"})) == {"portal_driver_id": "p-1"}

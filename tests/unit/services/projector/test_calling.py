@@ -227,6 +227,51 @@ def test_a_second_try_that_fails_leaves_open_what_became_of_the_first(
     assert answered(fleet)[-1] == ("p1", 1, "confirmed")
 
 
+INVALID = Rejected(reason=Reason.INVALID, detail="answered 404")
+
+
+def test_a_rename_that_took_effect_is_confirmed_whatever_its_repeat_is_told(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    shows(fleet, D1)
+    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    twin.fail_writes(NO_ANSWER, 1)
+    twin.fail_writes(INVALID, 1, "after")
+    fleet.call(Target.DRIVERI)
+    assert effects(fleet) == ["rename D1"]
+    assert answered(fleet) == [("p1", 1, "confirmed")]
+
+
+def test_a_repeat_that_is_refused_stays_open_until_it_could_be_looked_up(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    shows(fleet, D1)
+    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    twin.fail_writes(NO_ANSWER, 1)
+    twin.fail_writes(INVALID, 1, "after")
+
+    def go_blind(call: str, moment: str) -> None:
+        if (call, moment) == ("rename D1", "after"):
+            twin.blind = DOWN
+
+    twin.touched = go_blind
+    fleet.call(Target.DRIVERI)
+    assert (answered(fleet), waiting(fleet)["started"]) == ([("p1", 1, "deferred")], 1)
+    twin.blind = None
+    fleet.wait(minutes=6)
+    fleet.call(Target.DRIVERI)
+    assert answered(fleet)[-1] == ("p1", 1, "confirmed")
+    assert effects(fleet) == ["rename D1"]
+
+
+def test_a_repeat_that_is_refused_and_had_no_effect_is_refused(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    say(fleet, CreateDecided)
+    twin.fail_writes(NO_ANSWER, 1)
+    twin.fail_writes(INVALID, 1)
+    fleet.call(Target.DRIVERI)
+    assert answered(fleet) == [("p1", 1, "refused")]
+    assert waiting(fleet)["started"] == 0
+
+
 def test_a_created_driver_that_differs_is_reported_as_there(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     twin.fail_writes(NO_ANSWER, 1)
