@@ -83,20 +83,25 @@ def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
     """Look everything up that the decision on this link depends on."""
     linked, found, contest = ledger.roster.shown(link.key), None, None
     if wish.is_wanted and not wish.is_unkeyed:
-        found, contest = _matched(wish, linked, ledger)
+        found, contest = _matched(wish, link, linked, ledger)
         wish = ledger.yielded(wish, found)
     facts = Facts(wish=wish, link=link, ledger=ledger, linked=linked, found=found, contest=contest)
     portal, live = Portal.WANTS if wish.is_wanted else Portal.DELETED, _linked(facts)
     return Case(facts=facts, row=row_for(portal, live, _SHOWN[portal, live](facts)), cause=cause)
 
 
-def _matched(wish: Wish, linked: TargetDriver | None, ledger: Ledger) -> tuple[TargetDriver | None, Contest | None]:
+def _matched(
+    wish: Wish, link: DriverLink, linked: TargetDriver | None, ledger: Ledger
+) -> tuple[TargetDriver | None, Contest | None]:
     """Who answers to the wish, and why it cannot have them."""
     if wish.key is None and linked is not None:
         return linked, ledger.contest(wish, linked)
+    aside = ledger.roster.shown(link.aside)
+    if aside is not None and aside.active and not (linked is not None and linked.active):
+        return aside, None
     match = ledger.roster.match(wish.marks)
     if match is None:
-        return None, ledger.contest(wish, None)
+        return aside, ledger.contest(wish, None)
     if len(match.candidates) > 1:
         ambiguous = Contest(mark=match.mark, holder=None, candidates=len(match.candidates))
         return None, ledger.contest(wish, None) or ambiguous

@@ -19,7 +19,7 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.identity import Key, Target
+from domain.identity import Target
 from domain.ledger import Contest, Ledger
 from domain.profile import chosen
 from domain.roster import TargetDriver
@@ -40,11 +40,19 @@ def _park(case: Case) -> tuple[LinkEvent, ...]:
     contest = case.facts.contest
     if contest is None:
         return parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
+    if _is_stepping_aside(case):
+        return ()
     if _has_to_step_aside(case, contest):
-        link = case.facts.link
-        stand_in = Key(f"tmp-{link.id.hex[:12]}")
-        return said(case, RenameDecided, wished_key=stand_in, profile=link.confirmed or {})
+        profile = case.facts.link.confirmed or {}
+        return said(case, RenameDecided, wished_key=case.facts.link.temporary_key, profile=profile)
     return parked(case, "contested", contest.detail, contest)
+
+
+def _is_stepping_aside(case: Case) -> bool:
+    """Whether a temporary id is on its way: before that is answered nothing else can be said."""
+    pending = case.facts.link.pending
+    is_aside = isinstance(pending, RenameDecided) and pending.wished_key == case.facts.link.temporary_key
+    return is_aside and pending is not None and pending.terms == case.cause.terms
 
 
 def _has_to_step_aside(case: Case, contest: Contest) -> bool:
@@ -68,7 +76,16 @@ def _reinstate(case: Case) -> tuple[LinkEvent, ...]:
 
 def _said_of_found(case: Case, fact: type[Decision]) -> tuple[LinkEvent, ...]:
     found = case.facts.found
+    if _would_leave_a_temporary_id(case):
+        return said(case, DeleteDecided, wished_key=None, profile={}, guard=case.facts.ledger.guard.figures())
     return said(case, fact, wished_key=found.key, fields=_to_bring(case.facts.wish, found)) if found else ()
+
+
+def _would_leave_a_temporary_id(case: Case) -> bool:
+    """Whether the link would go to another driver and leave its own behind under a temporary id."""
+    facts = case.facts
+    is_aside = facts.linked is not None and facts.linked.active and facts.linked.key == facts.link.aside
+    return is_aside and facts.found is not facts.linked and case.cause.mode is not Mode.UPSERT
 
 
 def _to_bring(wish: Wish, shown: TargetDriver) -> list[str]:

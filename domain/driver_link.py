@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypedDict
 from uuid import UUID
 
 from domain.event import DeciderEvent, Event
-from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
 from domain.profile import Profile
 
 EXISTS = "exists"
@@ -210,7 +210,7 @@ class DriverLink:
     one of them that stands; `refused` is the one that stood when the target refused it for good; `refusal` is the
     reason of its last refusal; `corrections` counts the answers in a row that told us only that the roster was wrong;
     `let_stay` is the sequence of a deletion that a person rejected; `swept` is the last fact that a sweep decided, and
-    `drift` the last drift that one found.
+    `drift` the last drift that one found; `aside` is its temporary key, once it was to have it.
     """
 
     account: AccountId
@@ -231,6 +231,7 @@ class DriverLink:
     held: DeleteHeld | None = None
     let_stay: int = 0
     waits_for: str = ""
+    aside: Key | None = None
     swept: Explained | None = None
     drift: DriftFound | None = None
 
@@ -238,6 +239,11 @@ class DriverLink:
     def id(self) -> UUID:
         """The id of this link's history."""
         return link_stream(self.account, self.target, self.driver)
+
+    @property
+    def temporary_key(self) -> Key:
+        """The key that the driver has while others of a circle move."""
+        return Key(temporary_id(self.account, self.target, self.driver))
 
     @property
     def is_live(self) -> bool:
@@ -279,8 +285,13 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         parked=None,
         held=None,
         waits_for=event.waits_for,
+        aside=link.temporary_key if _steps_aside(link, event) else link.aside,
         swept=_swept(link, event),
     )
+
+
+def _steps_aside(link: DriverLink, event: Decision) -> bool:
+    return isinstance(event, RenameDecided) and event.wished_key == link.temporary_key
 
 
 def _swept(link: DriverLink, event: Explained) -> Explained | None:

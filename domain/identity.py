@@ -46,6 +46,11 @@ def link_stream(account: AccountId, target: Target, driver: PortalDriverId) -> U
     return _stream_id("driver-link", account, target, driver)
 
 
+def temporary_id(account: AccountId, target: Target, driver: PortalDriverId) -> str:
+    """What a driver is called on a target while others of a circle move: the same each time, and nobody else's."""
+    return f"tmp-{link_stream(account, target, driver).hex[:12]}"
+
+
 def delivery_stream(account: AccountId, target: Target, driver: PortalDriverId) -> UUID:
     """The id of the history of what one target answered about one link."""
     return _stream_id("delivery", account, target, driver)

@@ -32,7 +32,7 @@ class Docket:
     def marks(self, target: Target) -> set[str]:
         """The marks that the wishes and the links are about."""
         wished = {mark for wish in self.wishes for mark in (*wish.marks, wish.yielding_mark) if mark}
-        return wished | {key_mark(target, link.key) for link in self.links.values() if link.key}
+        return wished | {key_mark(target, key) for link in self.links.values() for key in (link.key, link.aside) if key}
 
     @property
     def may_delete(self) -> bool:

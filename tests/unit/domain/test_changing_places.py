@@ -6,10 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.driver_link import Decision, Parked, RenameDecided
+from domain.deciding import decide
+from domain.drafting import in_sequence
+from domain.driver_link import (
+    Confirmed,
+    Decision,
+    LinkDecided,
+    Parked,
+    Refused,
+    ReinstateDecided,
+    Released,
+    RenameDecided,
+    replay,
+)
 from domain.identity import Key, PortalDriverId, Target
 from domain.profile import Profile
+from domain.releasing import look_again
 from domain.roster import TargetDriver
+from tests.support.scenario import BOB, DRIVERI, JANE, why
 from tests.support.simulation import Simulation
 from tests.support.standing import Standing, standing
 
@@ -192,3 +206,72 @@ def test_in_motive_a_swap_of_driverids_parks_nobody() -> None:
     simulation = _fleet(Target.MOTIVE, {ANN: "D-1", BEN: "D-2"})
     _assign(simulation, {ANN: "D-2", BEN: "D-1"})
     assert [event for event in simulation.decider.log if isinstance(event, Parked)] == []
+
+
+TEMPORARY = DRIVERI.nothing.temporary_key
+ASIDE_CAME_WITHOUT_AN_ANSWER = [
+    *DRIVERI.linked(),
+    DRIVERI.said(RenameDecided, why("CONTESTED"), key="D-7", wished_key=TEMPORARY, answers=1),
+    DRIVERI.fact(Refused, decision=3, reason="invalid", detail="answered 404"),
+    DRIVERI.fact(Parked, reason="refused", detail="answered 404", because={"cause": "answer", "ref": "decision 3"}),
+]
+MOVED: Profile = {**JANE, "driveri_driver_id": "D-8"}
+
+
+@pytest.mark.parametrize("wished", [JANE, MOVED])
+def test_a_driver_found_under_its_temporary_id_is_linked_again_before_anything_else(wished: Profile) -> None:
+    aside = DRIVERI.shown(TEMPORARY)
+    ledger = DRIVERI.ledger(aside, claimed={"key:d-8": BOB, "key:d-7": DRIVERI.driver}, waiting={BOB: "key:d-7"})
+    link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, ASIDE_CAME_WITHOUT_AN_ANSWER))
+    wish, cause = DRIVERI.wish(wished, sequence=2), DRIVERI.cause(sequence=2)
+    released, linked = look_again(wish, link, ledger, cause)
+    assert isinstance(released, Released)
+    assert isinstance(linked, LinkDecided)
+    assert linked.wished_key == TEMPORARY
+
+
+def test_nobody_is_made_beside_a_driver_under_its_temporary_id() -> None:
+    ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
+    for active, fact in ((True, LinkDecided), (False, ReinstateDecided)):
+        ledger = DRIVERI.ledger(DRIVERI.shown(TEMPORARY, active=active))
+        link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, [*ASIDE_CAME_WITHOUT_AN_ANSWER, ended]))
+        (decided,) = [
+            event
+            for event in decide(DRIVERI.wish(sequence=2), link, ledger, DRIVERI.cause(sequence=2))
+            if isinstance(event, Decision)
+        ]
+        assert (type(decided), decided.wished_key) == (fact, TEMPORARY)
+
+
+def test_a_temporary_id_on_its_way_is_waited_for() -> None:
+    """Where its answer is lost the roster may show it before the link knows, and show nobody under the former id."""
+    given = ASIDE_CAME_WITHOUT_AN_ANSWER[:3]
+    ledger = DRIVERI.ledger(DRIVERI.shown("D-8"), claimed={"key:d-8": BOB}, waiting={BOB: "key:d-7"})
+    link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, given))
+    assert decide(DRIVERI.wish(MOVED, sequence=2), link, ledger, DRIVERI.cause(sequence=2)) == ()
+
+
+@pytest.mark.parametrize("leaver", [ANN, BEN])
+def test_a_swap_whose_other_member_is_deleted_leaves_nobody_under_a_temporary_id(leaver: PortalDriverId) -> None:
+    simulation = _fleet(Target.DRIVERI, {ANN: "D-1", BEN: "D-2"})
+    simulation.restate(ANN, {"driveri_driver_id": "D-2"})
+    simulation.restate(BEN, {"driveri_driver_id": "D-1"})
+    simulation.delete(leaver)
+    simulation.settle()
+    stays, key = (BEN, "D-1") if leaver == ANN else (ANN, "D-2")
+    assert _names(simulation)[key] == stays
+    assert not [key for key in _names(simulation) if key.startswith("tmp-")]
+
+
+def test_a_driver_deleted_under_a_temporary_id_is_the_same_when_it_is_back() -> None:
+    simulation = _fleet(Target.DRIVERI, {ANN: "D-1", BEN: "D-2"})
+    simulation.restate(ANN, {"driveri_driver_id": "D-2"})
+    simulation.restate(BEN, {"driveri_driver_id": "D-1"})
+    simulation.start()
+    simulation.finish()
+    simulation.delete(BEN)
+    simulation.settle()
+    simulation.state(BEN, _profile(BEN, "D-9"))
+    simulation.settle()
+    assert _names(simulation) == {"D-2": "ann", "D-9": "ben"}
+    assert len(simulation.target.walk()) == 2
