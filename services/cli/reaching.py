@@ -86,7 +86,7 @@ async def reached(settings: Settings, *, makes_folder: bool = False) -> AsyncIte
 async def _reached_folder(settings: EmbeddedSettings, *, makes_folder: bool) -> AsyncIterator[Services]:
     folder = DataFolder(settings.data)
     if not makes_folder:
-        folder.check_exists()
+        folder.check_whole()
     try:
         folder.__enter__()
     except FolderOwned as owned:

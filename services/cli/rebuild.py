@@ -62,7 +62,7 @@ def _alone(settings: Settings) -> Iterator[tuple[Installation, Path]]:
 @contextmanager
 def _folder_alone(settings: EmbeddedSettings) -> Iterator[tuple[Installation, Path]]:
     folder = DataFolder(settings.data)
-    folder.check_exists()
+    folder.check_whole()
     with folder, closing(open_embedded(settings)) as installation:
         yield installation, settings.data
 

@@ -2,9 +2,15 @@
 
 import fcntl
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+from domain.identity import Target
+
+STORES = ("accounts", "intake", "decider", *(f"projector-{target}" for target in Target))
+"""The services whose stores are the SQLite files of a data folder."""
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes that a local socket's path may have; systems allow little more."""
@@ -33,13 +39,59 @@ class DataFolder:
         """Where the owner listens for other commands."""
         return self.path / "control.sock"
 
-    def check_exists(self) -> None:
-        """Raise `FolderUnusable` where there is no such folder, rather than make an empty one by a slip."""
-        if not self.path.exists():
+    def file(self, name: str) -> Path:
+        """The file of one of `STORES`."""
+        return self.path / f"{name}.sqlite"
+
+    def check_whole(self) -> None:
+        """Raise `FolderUnusable` where this is no data folder that is complete, rather than make one by a slip.
+
+        A folder that another process owns passes: that process may be making it.
+        """
+        if not self._is_there():
             raise FolderUnusable(
                 f"there is no data folder {self.path}: name another with --data, "
                 "or make it by `driverlink accounts add` or `driverlink up`"
             )
+        missing = [name for name in STORES if not self.file(name).is_file()]
+        if missing and not self._is_owned():
+            raise FolderUnusable(self._said_of(missing))
+
+    def _is_there(self) -> bool:
+        """Whether it is a folder that can be looked into. Raises `FolderUnusable` where there is something else."""
+        try:
+            os.listdir(self.path)
+        except (FileNotFoundError, ValueError):
+            return False
+        except NotADirectoryError:
+            raise FolderUnusable(f"{self.path} is no data folder, it is a file: name another with --data") from None
+        except OSError as failure:
+            raise FolderUnusable(f"the data folder {self.path} cannot be used: {failure.strerror}") from None
+        return True
+
+    def _is_owned(self) -> bool:
+        try:
+            lock = os.open(self.path / "owner", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def _said_of(self, missing: Sequence[str]) -> str:
+        if len(missing) == len(STORES):
+            return (
+                f"{self.path} is no data folder of driverlink: name another with --data, "
+                "or make it one by `driverlink accounts add` or `driverlink up`"
+            )
+        return (
+            f"the data folder {self.path} is not complete: {self.file(missing[0]).name} is missing; put back a copy "
+            "of it or, if the folder was only just begun, complete it by `driverlink accounts add` or `driverlink up`"
+        )
 
     def __enter__(self) -> "DataFolder":
         if len(os.fsencode(self.socket.absolute())) > _LONGEST_SOCKET_PATH:

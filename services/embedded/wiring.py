@@ -10,6 +10,7 @@ from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
 from services.control.installation import Installation
 from services.decider import wiring as decider
+from services.embedded.folder import DataFolder
 from services.embedded.settings import EmbeddedSettings
 from services.intake import wiring as intake
 from services.intake.handlers import Intake
@@ -64,4 +65,4 @@ def _follow(installation: Installation) -> None:
 
 
 def _store(folder: Path, name: str, log: str, rows: tuple[type[Row], ...]) -> SqliteStore:
-    return SqliteStore(folder / f"{name}.sqlite", log_name=log, rows=rows)
+    return SqliteStore(DataFolder(folder).file(name), log_name=log, rows=rows)
