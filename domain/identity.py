@@ -32,8 +32,8 @@ def _stream_id(*parts: str) -> UUID:
 
 
 def account_stream(account: AccountId) -> UUID:
-    """The id of an account's history."""
-    return _stream_id("account", account)
+    """The id of an account's history: the same in any letter case, so that no two accounts differ only by that."""
+    return _stream_id("account", account.lower())
 
 
 def portal_driver_stream(account: AccountId, driver: PortalDriverId) -> UUID:

@@ -57,6 +57,11 @@ class Request:
         """Make the account known, with synchronisation off."""
         if account.version:
             raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
+        if tier is Tier.STANDARD and not account_manager:
+            raise NotPermitted(
+                f"{account.account} is on the Standard tier, where only its account manager can allow Sync Drivers: "
+                "say who that is (`--account-manager`)"
+            )
         added = AccountAdded(
             **self._origin(account, "operator"),
             tier=tier,

@@ -1,12 +1,13 @@
 """What people ask of accounts, each as facts with who and when."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from domain.account import Account, AccountEvent, apply
-from domain.identity import AccountId
+from domain.identity import AccountId, account_stream
 from domain.requests import Request
 from domain.storing import Store, Unit
 from services.accounts.read_models import AccountRow, accounts_of, to_account, to_row
+from services.runtime.alike import did_you_mean
 from services.runtime.clock import Clock
 
 Asking = Callable[[Request, Account], tuple[AccountEvent, ...]]
@@ -15,8 +16,8 @@ Asking = Callable[[Request, Account], tuple[AccountEvent, ...]]
 class UnknownAccount(Exception):
     """No such account; the message says how to see those that there are."""
 
-    def __init__(self, account: str) -> None:
-        super().__init__(f"there is no account {account}; see `driverlink accounts list`")
+    def __init__(self, account: str, names: Iterable[str] = ()) -> None:
+        super().__init__(f"there is no account {account}{did_you_mean(account, names)}; see `driverlink accounts list`")
 
 
 class Accounts:
@@ -27,25 +28,35 @@ class Accounts:
         self._clock = clock
 
     def show(self, account: str) -> Account:
-        """An account; raises `UnknownAccount`."""
-        found = accounts_of(self._store, [account])
-        if account not in found:
-            raise UnknownAccount(account)
-        return found[account]
+        """An account, by its id in any letter case; raises `UnknownAccount`."""
+        found = self._found(account)
+        if found is None:
+            names = self._store.count(AccountRow, by=["account"])
+            raise UnknownAccount(account, (str(name) for (name,) in names))
+        return found
 
     def all(self) -> list[Account]:
         """Every account, in the order of ids."""
         return [to_account(row) for row in self._store.select(AccountRow, order_by="account")]
 
     def add(self, account: AccountId, by: str, asking: Asking) -> Account:
-        """Make a new account known; raises `NotPermitted` when it is known already."""
-        known = accounts_of(self._store, [account]).get(account) or Account(account=account)
+        """Make a new account known; raises `NotPermitted` when it is known already, in whatever letter case."""
+        known = self._found(account) or Account(account=account)
         return self._store_facts(known, asking(Request(by=by, at=self._clock()), known))
 
     def ask(self, account: str, by: str, asking: Asking) -> Account:
         """Do what a person asks of an account; raises `UnknownAccount` and `NotPermitted`."""
         known = self.show(account)
         return self._store_facts(known, asking(Request(by=by, at=self._clock()), known))
+
+    def _found(self, account: str) -> Account | None:
+        """The account of this id; where no row has it as it is written, its history tells how it is spelled."""
+        known = accounts_of(self._store, [account])
+        if account in known:
+            return known[account]
+        history = account_stream(AccountId(account))
+        fact = next(iter(self._store.histories([history]).get(history, ())), None)
+        return accounts_of(self._store, [fact.account]).get(fact.account) if fact else None
 
     def _store_facts(self, account: Account, facts: tuple[AccountEvent, ...]) -> Account:
         for fact in facts:

@@ -8,6 +8,11 @@ from services.asking.paging import pages
 from services.asking.telling.words import name_of
 from services.decider.read_models import WishRow
 from services.intake.read_models import KnownDriver
+from services.runtime.alike import did_you_mean
+
+_MOST_NAMED = 3
+_NEIGHBOURS = 200
+"""Drivers that are looked at for one who may have been meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,27 @@ def find_stated(intake: Store, account: str, text: str) -> list[Candidate]:
     Deleted drivers are found by their portal driver id. Raises `StoreFailed`.
     """
     return _find(intake, KnownDriver, account, text.strip())
+
+
+def is_stated(intake: Store, driver: str, account: str | None = None) -> bool:
+    """Whether the Portal ever stated a driver of exactly this id, in this account or in any. Raises `StoreFailed`."""
+    where = {"driver": driver} if account is None else {"account": account, "driver": driver}
+    return bool(intake.select(KnownDriver, where, limit=1))
+
+
+def likely_drivers(intake: Store, account: str, text: str) -> str:
+    """Who may have been meant by an unknown portal driver id: `; did you mean 7?`, or empty. Raises `StoreFailed`.
+
+    Those with this RefID or Driveri DriverID; else those whose ids are alike, of the first ones and the next in order.
+    """
+    named = [each.driver for each in find_stated(intake, account, text)]
+    if named:
+        return f"; did you mean {' or '.join(named[:_MOST_NAMED])}, who has it as another id?"
+    ids: list[str] = []
+    for start in (None, text[:-1]):
+        found = intake.select(KnownDriver, {"account": account}, order_by="driver", after=start, limit=_NEIGHBOURS)
+        ids += [row.driver for row in found]
+    return did_you_mean(text, ids)
 
 
 def _find(store: Store, kind: type[WishRow] | type[KnownDriver], account: str, typed: str) -> list[Candidate]:

@@ -49,6 +49,8 @@ def list_all(data: DataOption = None, *, as_json: JsonOption = False) -> None:
     found = ask(data, lambda services: services.get("/accounts"))
     if as_json:
         print_json(found)
+    elif not found:
+        print_note("no accounts yet: `driverlink accounts add` makes one known")
     else:
         _print(found, as_json=False)
 

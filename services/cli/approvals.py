@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.printing import moment, out, print_json, print_table
+from services.cli.printing import moment, out, print_json, print_note, print_table
 from services.cli.reaching import CommandRefused
 from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
@@ -19,6 +19,9 @@ def list_all(account: AccountArgument, data: DataOption = None, *, as_json: Json
     found = _held(account, data)
     if as_json:
         print_json(found)
+        return
+    if not found:
+        print_note(f"no deletes of {account} are held")
         return
     rows = [(each["target"], each["digest"], len(each["drivers"]), moment(each["since"])) for each in found]
     print_table(("target", "hash", "deletes", "since"), rows)

@@ -11,7 +11,7 @@ import typer
 from domain.identity import Target
 from services.cli.printing import err, moment, out, print_json, print_note, print_table
 from services.cli.reaching import CommandRefused, Services
-from services.cli.running import AccountArgument, DataOption, JsonOption, ask
+from services.cli.running import AccountArgument, DataOption, JsonOption, account_id, ask
 
 _PAGE = 500
 _FOLLOW_EVERY = 1.0
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 def status(
     account: Annotated[
-        str | None, typer.Argument(help="Only this account; all unless named.", show_default=False)
+        str | None, typer.Argument(help="Only this account; all unless named.", show_default=False, callback=account_id)
     ] = None,
     data: DataOption = None,
     *,
@@ -100,6 +100,9 @@ def _list_state(account: str | None, state: State, target: Target | None, data: 
     if as_json:
         print_json(found)
         return
+    if not found:
+        print_note(f"no driver of {account} is {state}" + (f" on {target}" if target else ""))
+        return
     columns = ("target", "driver", "key", "state", "reason", "detail")
     print_table(columns, [[each[column] for column in columns] for each in found])
 
@@ -123,18 +126,19 @@ def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
 
 
 def events(
-    account: Annotated[str | None, typer.Option(help="Only this account's.")] = None,
-    driver: Annotated[str | None, typer.Option(help="Only those about this portal driver.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account's.", callback=account_id)] = None,
+    driver: Annotated[str | None, typer.Option(help="Only those about the driver of this Portal's id.")] = None,
     driver_id: Annotated[str | None, typer.Option(help="Only those about this Driveri DriverID.")] = None,
     target: Annotated[Target | None, typer.Option(help="Only those on this target.")] = None,
     event_type: Annotated[
-        list[str] | None, typer.Option("--type", help="Such as CreateDecided; again for more.")
+        list[str] | None,
+        typer.Option("--type", help="Such as CreateDecided or DriverLink.CreateDecided; again for more."),
     ] = None,
     log: Annotated[
         str | None, typer.Option(help="accounts, changes, decisions, reports-driveri, reports-motive.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Up to this date or time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to this date or time; with -f it ends then.")] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")] = False,
     data: DataOption = None,
@@ -152,11 +156,21 @@ def events(
         "until": until,
         "limit": _PAGE,
     }
+    is_any = False
     for event in _events(data, query, is_following=follow):
+        is_any = True
         if as_json:
             print_json(event)
         else:
             _print_event(event)
+    if not is_any and driver_id is not None:
+        raise CommandRefused(f"no event that is asked for speaks of the Driveri DriverID {driver_id}")
+    if not is_any:
+        print_note("no event is like that" if _is_filtered(query) else "nothing has happened yet")
+
+
+def _is_filtered(query: Mapping[str, Any]) -> bool:
+    return any(query[name] for name in ("account", "driver", "target", "type", "log", "since", "until"))
 
 
 def _events(data: Path | None, query: dict[str, Any], *, is_following: bool) -> Iterator[dict[str, Any]]:
@@ -165,7 +179,7 @@ def _events(data: Path | None, query: dict[str, Any], *, is_following: bool) -> 
         yield from page["events"]
         query["cursor"] = page["cursor"]
         if page["is_end"]:
-            if not is_following:
+            if page["is_over"] or not is_following:
                 return
             time.sleep(_FOLLOW_EVERY)
 

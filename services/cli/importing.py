@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 from domain.profile import FIELDS
 from services.cli.printing import err, out, print_json, print_table, progress_bar
 from services.cli.reaching import Services
-from services.cli.running import AccountArgument, DataOption, JsonOption, ask
+from services.cli.running import AccountArgument, DataOption, JsonOption, account_id, ask
 from services.cli.wiring import ExportRow, RefusedRow, read_export
 from services.intake.snapshots import new_snapshot
 from services.runtime.clock import utc_now
@@ -57,7 +57,9 @@ class Import:
 
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The Portal's Admin: Drivers export (CSV).")],
-    account: Annotated[str, typer.Option("--account", help="The account whose drivers these are.")],
+    account: Annotated[
+        str, typer.Option("--account", help="The account whose drivers these are.", callback=account_id)
+    ],
     *,
     complete: Annotated[bool, typer.Option("--complete", help="The file lists every driver of the account.")] = False,
     may_lack_many: Annotated[

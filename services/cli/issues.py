@@ -10,7 +10,7 @@ from domain.identity import Target
 from services.cli.connecting import ConnectedTo
 from services.cli.printing import moment, out, print_json, print_note, print_table
 from services.cli.reaching import Services
-from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
+from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, account_id, ask
 
 issues = typer.Typer(help="Problems that are open now: each is gone from here when it is over.", no_args_is_help=True)
 
@@ -23,7 +23,10 @@ ReasonOption = Annotated[str | None, typer.Option(help="Only for this reason, as
 @issues.command("list")
 def list_all(
     account: Annotated[
-        str | None, typer.Argument(metavar="ACCOUNT", help="Only this account; all unless named.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="ACCOUNT", help="Only this account; all unless named.", show_default=False, callback=account_id
+        ),
     ] = None,
     *,
     target: Annotated[ConnectedTo | None, typer.Option(help="Only at this target, or at the Portal.")] = None,
@@ -76,7 +79,9 @@ def retry(
     if as_json:
         print_json(answer)
         return
-    out.print(f"looking again at {_links(answer['links'])} of {account}: {_listed(answer['targets'])}", markup=False)
+    out.print(
+        f"looking again at {_links(answer['links'])} of {answer['account']}: {_listed(answer['targets'])}", markup=False
+    )
     for name, sentence in answer["left_out"].items():
         print_note(f"not on {name}: {sentence}")
 

@@ -1,6 +1,7 @@
 """What every command shares: its data folder, and one clear line for everything that can go wrong."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -34,7 +35,24 @@ DataOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts in place of tables.")]
-AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
+
+
+def account_id(text: str | None) -> str | None:
+    """An account's id, as far as one can be written so; what is no text at all is said where it is sent.
+
+    Raises `typer.BadParameter`.
+    """
+    if text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}|.*[\ud800-\udfff].*", text):
+        raise typer.BadParameter(
+            "an account's id is up to 64 letters from A to Z, digits, dots, hyphens and underscores, "
+            "and begins with a letter or digit"
+        )
+    return text
+
+
+AccountArgument = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="The account's id, in any letter case.", callback=account_id)
+]
 PersonOption = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking, by their Portal user name.")]
 
 
@@ -73,6 +91,7 @@ __all__ = [
     "DataOption",
     "JsonOption",
     "PersonOption",
+    "account_id",
     "ask",
     "is_confirmed",
     "run_async",

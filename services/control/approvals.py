@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.account import Account, AccountEvent, DeletesApproved, DeletesJudged, DeletesRejected, NotPermitted
-from domain.identity import Target
+from domain.identity import AccountId, Target
 from domain.requests import Request as Person
 from services.accounts.handlers import Asking
 from services.asking.approvals import HeldSet, held
@@ -28,12 +28,11 @@ class ApprovalRoutes:
         ]
 
     async def _show(self, request: Request) -> Response:
-        await self._installation.accounts_service.call(self._installation.accounts.show, request.path_params["account"])
-        sets = await self._decider.call(held, self._decider.store, request.path_params["account"])
+        sets = await self._decider.call(held, self._decider.store, await self._known(request))
         return JSONResponse([each.to_json() for each in sets])
 
     async def _judge(self, request: Request) -> Response:
-        name, asked = request.path_params["account"], await received(request, Judge)
+        name, asked = await self._known(request), await received(request, Judge)
         sets = await self._decider.call(held, self._decider.store, name)
         chosen = next((each for each in sets if (each.target, each.digest) == (asked.target, asked.digest)), None)
         if chosen is None:
@@ -47,6 +46,11 @@ class ApprovalRoutes:
         )
         self._installation.accounts_service.ring()
         return JSONResponse({**chosen.to_json(), "verdict": "approved" if asked.approve else "rejected"})
+
+    async def _known(self, request: Request) -> AccountId:
+        installation = self._installation
+        account = await installation.accounts_service.call(installation.accounts.show, request.path_params["account"])
+        return account.account
 
 
 def _judging(verdict: type[DeletesJudged], chosen: HeldSet) -> Asking:

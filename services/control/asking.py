@@ -1,7 +1,7 @@
 """What people ask: how everything stands, what happened, and why."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -11,16 +11,21 @@ from starlette.routing import Route
 from domain.identity import AccountId, PortalDriverId, Target
 from services.asking.events import read_events
 from services.asking.explaining import Explanation, explain
-from services.asking.finding import Candidate, find_drivers, find_stated
+from services.asking.finding import Candidate, find_drivers, find_stated, is_stated, likely_drivers
 from services.asking.logged import Filters
 from services.asking.portal import portal_statuses
 from services.asking.status import status, strays
+from services.control.event_filters import filters_of
 from services.control.installation import Installation
 from services.control.messages import Malformed
+from services.control.naming import target_named
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
+from services.runtime.clock import utc_now
 
 _MOST_EVENTS = 1000
+_UNDER_WAY = timedelta(seconds=10)
+"""How long an event may be under way from when it happens until it is stored."""
 
 
 class AskingRoutes:
@@ -57,10 +62,9 @@ class AskingRoutes:
         )
 
     async def _status(self, request: Request) -> Response:
-        name = request.query_params.get("account")
-        if name:
-            await self._known(name)
-        found = await self._decider.call(status, self._decider.store, [name] if name else None)
+        named = request.query_params.get("account")
+        name = None if named is None else await self._known(named)
+        found = await self._decider.call(status, self._decider.store, None if name is None else [name])
         intake = self._installation.intake_service
         portals = await intake.call(portal_statuses, intake.store, [each.account for each in found])
         read = {account: each.to_json() for account, each in portals.items()}
@@ -69,16 +73,35 @@ class AskingRoutes:
     async def _events(self, request: Request) -> Response:
         query = request.query_params
         limit = _number(query.get("limit", "200"))
-        filters, cursor = _to_filters(query), query.get("cursor")
+        filters, cursor = await self._filters(query), query.get("cursor")
         logs = [query["log"]] if "log" in query else list(self._installation.logs)
         if unknown := next((name for name in logs if name not in self._installation.logs), None):
             raise Malformed(f"there is no log {unknown}; there are: {', '.join(self._installation.logs)}")
         streams = {name: self._installation.logs[name] for name in logs}
         page = await self._decider.call(read_events, streams, filters, cursor, limit)
-        return JSONResponse(page.to_json())
+        return JSONResponse({**page.to_json(), "is_over": page.is_end and _is_over(filters)})
+
+    async def _filters(self, query: QueryParams) -> Filters:
+        """Which events are asked for. Raises `Malformed`, `UnknownAccount`, `UnknownDriver`."""
+        named, intake = query.get("account"), self._installation.intake_service
+        filters = filters_of(query, None if named is None else await self._known(named))
+        driver = filters.driver
+        if driver is not None and not await intake.call(is_stated, intake.store, driver, filters.account):
+            raise await self._unknown(driver, filters.account)
+        return filters
+
+    async def _unknown(self, driver: str, account: str | None) -> UnknownDriver:
+        """What is said of a driver whom the Portal never stated."""
+        if account is None:
+            return UnknownDriver(f"the Portal never stated a driver {driver} in any account")
+        intake = self._installation.intake_service
+        alike = await intake.call(likely_drivers, intake.store, account, driver)
+        return UnknownDriver(f"the Portal never stated a driver {driver} in account {account}{alike}")
 
     async def _links(self, request: Request) -> Response:
         account, query = await self._known(request.path_params["account"]), request.query_params
+        if "target" in query:
+            target_named(query["target"])
         if query.get("state") == "stray":
             return JSONResponse(await self._decider.call(self._strays, account, query.get("target")))
         wanted = {name: query[name] for name in ("target", "state") if name in query}
@@ -102,7 +125,7 @@ class AskingRoutes:
         driver = PortalDriverId(found[0].driver if found else text)
         explanation = await self._decider.call(self._explained, account, driver)
         if not explanation.is_known:
-            raise UnknownDriver(f"the Portal never stated a driver {text} in account {account}")
+            raise await self._unknown(text, account)
         return JSONResponse({"explanation": explanation.to_json(), "lines": list(explanation.lines())})
 
     async def _found(self, account: AccountId, text: str) -> list[Candidate]:
@@ -126,26 +149,9 @@ class AskingRoutes:
         return account.account
 
 
-def _to_filters(query: QueryParams) -> Filters:
-    return Filters(
-        account=query.get("account"),
-        driver=query.get("driver"),
-        driver_id=query.get("driver_id"),
-        target=Target(query["target"]) if "target" in query else None,
-        types=frozenset(query.getlist("type")),
-        since=_moment(query.get("since")),
-        until=_moment(query.get("until")),
-    )
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Malformed(f"{text!r} is no date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _is_over(filters: Filters) -> bool:
+    """Whether nothing can come any more that is asked for: its time is over, and what was under way then is stored."""
+    return filters.until is not None and utc_now() - filters.until >= _UNDER_WAY
 
 
 def _number(text: str) -> int:

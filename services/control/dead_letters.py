@@ -29,7 +29,8 @@ class _Wanted:
 
     def has(self, letter: ListedLetter) -> bool:
         """Whether this letter of the service is asked for."""
-        return self.account in (None, letter.account) and (self.reason or "").casefold() in letter.reason.casefold()
+        is_of_account = self.account is None or self.account.casefold() == letter.account.casefold()
+        return is_of_account and (self.reason or "").casefold() in letter.reason.casefold()
 
 
 class DeadLetterRoutes:

@@ -1,6 +1,7 @@
 """The problems that are open now, and people who want what is set aside to be looked at again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -48,7 +49,7 @@ class IssueRoutes:
         query = request.query_params
         wanted = _wanted(query.get("account"), query.get("target"), query.get("reason"))
         if wanted.account is not None:
-            await self._accounts_service.call(self._accounts.show, wanted.account)
+            wanted = replace(wanted, account=(await self._known(wanted.account)).account)
         decider, intake = self._decider.store, self._intake.store
         found = await self._decider.call(open_issues, decider, intake, wanted, _behind(query), _PAGE)
         last = found[-1] if len(found) >= _PAGE else None
@@ -56,9 +57,9 @@ class IssueRoutes:
         return JSONResponse({"issues": [issue.to_json() for issue in found], "next": behind})
 
     async def _retry(self, request: Request) -> Response:
-        name, asked = request.path_params["account"], await received(request, Retry)
+        asked, account = await received(request, Retry), await self._known(request.path_params["account"])
+        name = account.account
         wanted = _wanted(name, asked.target, asked.reason)
-        account = await self._accounts_service.call(self._accounts.show, name)
         account.role_of(asked.by)
         driver = await driver_named(self._decider, name, asked.driver) if asked.driver else ""
         counts, hindrances = await self._decider.call(self._matching, wanted, driver)
@@ -68,6 +69,9 @@ class IssueRoutes:
         )
         self._accounts_service.ring()
         return JSONResponse(_to_json(name, counts, hindrances))
+
+    async def _known(self, name: str) -> Account:
+        return await self._accounts_service.call(self._accounts.show, name)
 
     def _matching(self, wanted: Wanted, driver: str) -> tuple[Counts, Hindrances]:
         """How many links match on each target, and on which of these nothing is decided now."""

@@ -60,11 +60,11 @@ class DataFolder:
     def _is_there(self) -> bool:
         """Whether it is a folder that can be looked into. Raises `FolderUnusable` where there is something else."""
         try:
-            os.listdir(self.path)
+            next(self.path.iterdir(), None)
         except (FileNotFoundError, ValueError):
             return False
         except NotADirectoryError:
-            raise FolderUnusable(f"{self.path} is no data folder, it is a file: name another with --data") from None
+            raise FolderUnusable(f"the data folder {self.path} cannot be used: it is no folder") from None
         except OSError as failure:
             raise FolderUnusable(f"the data folder {self.path} cannot be used: {failure.strerror}") from None
         return True

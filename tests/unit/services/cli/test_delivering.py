@@ -52,6 +52,7 @@ def test_a_folder_without_a_name_is_not_the_present_one(
 
 def test_an_argument_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path) -> None:
     folder = {"DRIVERLINK_DATA": str(tmp_path)}
+    command(folder, "accounts", "add", "acme", "--master-user", "jane")
     for arguments in (("accounts", "show", "\udcff"), ("explain", "acme", "\udcff"), ("issues", "list", "\udcff")):
         ended = command(folder, *arguments)
         assert (ended.status, ended.err) == (1, "driverlink: an argument is no text in UTF-8\n")

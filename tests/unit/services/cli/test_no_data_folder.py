@@ -75,15 +75,14 @@ def test_a_folder_that_is_not_there_is_not_made(elsewhere: Path, arguments: tupl
 def test_a_file_is_no_data_folder(elsewhere: Path, arguments: tuple[str, ...]) -> None:
     ended = on(elsewhere / "notes.txt", *arguments)
     assert is_one_line(ended), ended
-    assert "is no data folder" in ended.err
-    assert "is a file" in ended.err
+    assert "cannot be used: it is no folder" in ended.err
 
 
 @EVERY
 def test_a_folder_below_a_file_is_no_data_folder(elsewhere: Path, arguments: tuple[str, ...]) -> None:
     ended = on(elsewhere / "notes.txt" / "data", *arguments)
     assert is_one_line(ended), ended
-    assert "is no data folder" in ended.err
+    assert "cannot be used: it is no folder" in ended.err
 
 
 @EVERY
