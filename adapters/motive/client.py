@@ -74,7 +74,7 @@ class MotiveClient:
     async def edit(self, key: str, body: Mapping[str, object], profile: Profile) -> httpx.Response | None:
         """Write these fields of a user; None if nobody has this key. The profile is what a refusal may repeat."""
         reply = await self._send(Call(method="PUT", path=_path_of(key), intent=Intent.WRITE, body=body))
-        return None if reply.status_code == httpx.codes.NOT_FOUND else _accepted(reply, profile)
+        return None if _is_miss(reply, "user not found") else _accepted(reply, profile)
 
     async def add_external_id(self, key: str, entry: ExternalId) -> None:
         """Let a user carry this external id."""
@@ -103,8 +103,7 @@ class MotiveClient:
 
     async def _one(self, call: Call) -> User | None:
         reply = await self._send(call)
-        is_miss = reply.status_code == httpx.codes.NOT_FOUND or "not found" in words_of(reply).casefold()
-        return None if is_miss else parsed(_accepted(reply), UserAnswer).user
+        return None if _is_miss(reply, "not found") else parsed(_accepted(reply), UserAnswer).user
 
     async def _send(self, call: Call) -> httpx.Response:
         reply = await (send_with(self._tokens, self._sender, call) if self._tokens else self._sender.send(call))
@@ -116,6 +115,11 @@ class MotiveClient:
 def refused(reply: httpx.Response, profile: Profile) -> Rejected:
     """What Motive's refusal of a call with this profile means."""
     return refusal(reply, words_of(reply), profile)
+
+
+def _is_miss(reply: httpx.Response, words: str) -> bool:
+    """Whether an answer says that there is no such user; by which status is not documented."""
+    return reply.status_code == httpx.codes.NOT_FOUND or words in words_of(reply).casefold()
 
 
 def _accepted(reply: httpx.Response, profile: Profile | None = None) -> httpx.Response:

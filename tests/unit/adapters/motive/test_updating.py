@@ -114,6 +114,19 @@ async def test_update_of_an_unknown_driver_is_missing(fields: list[str]) -> None
     assert await drivers(vendor).update(KEY, JANE, fields) == Missing(key=KEY)
 
 
+@pytest.mark.parametrize("status", [200, 400, 404, 422])
+async def test_a_miss_is_a_miss_whatever_its_status(status: int) -> None:
+    vendor = company()
+    missed = answer(status, {"error_message": "User not found"})
+    vendor.on(EDIT, missed)
+    vendor.on(READ, one(user(OURS)), missed)
+    assert await drivers(vendor).update(KEY, JANE, ["driveri_driver_id", "email"]) == Missing(key=KEY)
+    vendor.on(READ, missed)
+    assert await drivers(vendor).update(KEY, JANE, ["email"]) == Missing(key=KEY)
+    assert await drivers(vendor).delete(KEY) == Missing(key=KEY)
+    assert await drivers(vendor).reinstate(KEY, JANE) == Missing(key=KEY)
+
+
 async def test_update_that_is_refused_says_why() -> None:
     vendor = company()
     vendor.on(EDIT, answer(400, {"error_message": "jane@fleet.test is no address"}))
