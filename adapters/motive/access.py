@@ -1,11 +1,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 from domain.ports import TokensKeeper
-
-ExternalIdsField = Literal["external_ids_attributes", "external_ids"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +26,6 @@ class MotiveAccess:
 
     `portal_integration` and `driveri_integration` are the integration names under which a user carries our two
     external ids.
-    `external_ids_field` is how an update spells them: the reference says `external_ids_attributes`, the integration
-    guide `external_ids`.
     """
 
     base_url: str
@@ -38,7 +33,6 @@ class MotiveAccess:
     grant: MotiveGrant | None = None
     portal_integration: str = "gps_portal"
     driveri_integration: str = "driveri"
-    external_ids_field: ExternalIdsField = "external_ids_attributes"
 
     def integrations(self) -> Mapping[str, str]:
         """The integration name of each of our external ids, by the profile's field."""

@@ -13,8 +13,9 @@ from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient, refused
-from adapters.motive.external_ids import new_ids
+from adapters.motive.external_ids import have_arrived, new_ids
 from adapters.motive.reading import everybody
+from adapters.motive.spelling import CREATE, Spelled, Spelling, both_refused, may_be_of_spelling, other_than
 from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
 from adapters.motive.upkeep import Upkeep
 from adapters.motive.wire import User, shows, user_of, words_of
@@ -57,6 +58,7 @@ class MotiveDrivers:
             jitter=jitter,
         )
         self._upkeep = Upkeep(self._client, access)
+        self._spelled = Spelled(CREATE)
 
     async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
@@ -107,41 +109,59 @@ class MotiveDrivers:
         await self._client.close()
 
     async def _create(self, profile: Profile) -> Answer:
-        reply = await self._client.create(self._new_user(profile))
+        name = self._spelled.name
+        reply = await self._client.create(self._new_user(profile, name))
         if reply.status_code in REFUSED:
-            return await self._refused_create(reply, profile)
-        if reply.is_error:
-            return refused(reply, profile)
-        if reply.status_code != httpx.codes.CREATED:
-            return without_effect(f"answered {reply.status_code} in place of 201: the key seems to be in test mode")
-        try:
-            return await self._settled_create(reply, profile)
-        except TargetFailed as failed:
-            return unconfirmed(failed)
+            return await self._refused_create(reply, profile, name)
+        return await self._answered_create(reply, profile, name)
 
-    def _new_user(self, profile: Profile) -> dict[str, object]:
-        body = {**to_wire(profile), "role": DRIVER, "external_ids_attributes": new_ids(profile, self._access)}
+    def _new_user(self, profile: Profile, name: Spelling) -> dict[str, object]:
+        body = {**to_wire(profile), "role": DRIVER, name: new_ids(profile, self._access)}
         return body if "email" in profile else body | self._username(profile)
 
     def _username(self, profile: Profile) -> dict[str, str]:
         driver = profile.get("portal_driver_id")
         return {"username": f"{self._access.portal_integration}-{driver}"} if driver else {}
 
-    async def _settled_create(self, reply: httpx.Response, profile: Profile) -> Answer:
+    async def _answered_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+        """What became of a create that was not refused."""
+        if reply.is_error:
+            return refused(reply, profile)
+        if reply.status_code != httpx.codes.CREATED:
+            return without_effect(f"answered {reply.status_code} in place of 201: the key seems to be in test mode")
+        try:
+            return await self._settled_create(reply, profile, name)
+        except TargetFailed as failed:
+            return unconfirmed(failed)
+
+    async def _settled_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
         told = user_of(reply)
         made = await self._known(profile) if told is None else await self._client.user(told.key)
         if made is None:
             return without_effect("answered 201, but the user is not there")
+        if have_arrived(made, profile, self._access):
+            self._spelled.has_worked(name)
+        else:
+            self._spelled.has_failed(name)
         return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
 
-    async def _refused_create(self, reply: httpx.Response, profile: Profile) -> Answer:
+    async def _refused_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
         holder = await self._known(profile)
         if holder is not None:
             return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
         if _TAKEN.search(words_of(reply)):
             detail = "the e-mail address or the username belongs to a user whom this company cannot see"
             return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
-        return refused(reply, profile)
+        if not may_be_of_spelling(words_of(reply)):
+            return refused(reply, profile)
+        return await self._create_otherwise(reply, profile, other_than(name))
+
+    async def _create_otherwise(self, before: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+        """A create that was refused, once more with the external ids under the other name."""
+        reply = await self._client.create(self._new_user(profile, name))
+        if reply.status_code in REFUSED:
+            return both_refused(refused(before, profile), name, refused(reply, profile))
+        return await self._answered_create(reply, profile, name)
 
     async def _known(self, profile: Profile) -> User | None:
         """The visible user whom a create with this profile makes, or runs into."""

@@ -37,8 +37,13 @@ def full_set(user: User, profile: Profile, access: MotiveAccess) -> list[dict[st
 
 def are_in_step(user: User, profile: Profile, access: MotiveAccess) -> bool:
     """Whether the user carries our external ids as wished, and no others under our names."""
+    return have_arrived(user, profile, access) and not stale(user, profile, access)
+
+
+def have_arrived(user: User, profile: Profile, access: MotiveAccess) -> bool:
+    """Whether the user carries our external ids as wished, whatever else stands under our names."""
     carried = {(entry.integration_name, entry.external_id) for entry in user.external_ids or ()}
-    return carried.issuperset(wished_ids(profile, access).items()) and not stale(user, profile, access)
+    return carried.issuperset(wished_ids(profile, access).items())
 
 
 def stale(user: User, profile: Profile, access: MotiveAccess) -> list[ExternalId]:

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import structlog
 
@@ -6,66 +7,104 @@ from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.http import RepeatRefused
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient
-from adapters.motive.external_ids import are_in_step, full_set, lost, stale
+from adapters.motive.external_ids import are_in_step, full_set, have_arrived, lost, stale
+from adapters.motive.spelling import EDIT, Spelled, Spelling, both_refused, may_be_of_spelling, other_than
 from adapters.motive.wire import ExternalId, User, shows, user_of
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.profile import Profile
 
 _log = structlog.stdlib.get_logger()
 
+_NOT_ARRIVED: Final = without_effect("answered without an error, but our external ids are not there")
+_NEITHER: Final = without_effect(
+    f"{_NOT_ARRIVED.detail}, neither as external_ids nor as external_ids_attributes, as Motive's texts call them"
+)
+
 
 class Upkeep:
     """Writes to a user so that ours are as wished among the external ids, and nobody else's gets lost.
 
-    Whether an update merges or replaces external ids is not stated anywhere.
-    So it sends the full set, reads back, restores what is missing and removes what we no longer wish for.
+    Whether an update merges or replaces external ids is not stated anywhere, nor by which of two names it takes them.
+    So it sends the full set, reads back, restores what is missing and removes what we no longer wish for. Where ours
+    have not arrived it tries the other name once, and goes on with the one that works.
     """
 
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
         self._client = client
         self._access = access
+        self._spelled = Spelled(EDIT)
 
     async def write(self, before: User, profile: Profile, body: Mapping[str, object]) -> User | Rejected | None:
         """The user once the fields and the external ids are written; None if the user is not there any more.
 
         Raises `TargetFailed` when Motive refuses, or does not answer.
         """
-        full = self._with_external_ids(before, profile, body)
-        if not full:
-            return before
-        key = before.key
+        if are_in_step(before, profile, self._access):
+            return await self._written(before, profile, body, body) if body else before
+        name = self._spelled.name
         try:
-            reply = await self._client.edit(key, full, profile)
+            result = await self._spelt(name, before, profile, body)
         except TargetFailed as failed:
-            changed = await self._changed_unheard(before, failed)
-            return await self.write(changed, profile, body)
-        after = None if reply is None else await read_back(self._client.user(key))
+            return await self._refused(name, before, profile, body, failed)
+        if not _has_no_effect(result):
+            return result
+        now = await read_back(self._client.user(before.key))
+        return None if now is None else await self._otherwise(other_than(name), now, profile, {}, _NOT_ARRIVED)
+
+    async def _refused(
+        self, name: Spelling, before: User, profile: Profile, body: Mapping[str, object], failed: TargetFailed
+    ) -> User | Rejected | None:
+        """What becomes of a write that was refused under one name."""
+        refusal, is_repeat = failed.failure, isinstance(failed, RepeatRefused)
+        may_be_there = is_repeat or refusal.reason is Reason.INVALID
+        now = await read_back(self._client.user(before.key)) if may_be_there else None
+        if now is None:
+            raise failed
+        if now.external_ids != before.external_ids:
+            # A first try took effect and only a second was heard, which adds what is there already.
+            return await self.write(now, profile, body)
+        if is_repeat or not isinstance(refusal, Rejected) or not may_be_of_spelling(refusal.detail):
+            raise failed
+        return await self._otherwise(other_than(name), now, profile, body, refusal)
+
+    async def _otherwise(
+        self, other: Spelling, now: User, profile: Profile, body: Mapping[str, object], first: Rejected
+    ) -> User | Rejected | None:
+        """The same write once more under the other name, which has to answer better than the first did."""
+        try:
+            result = await self._spelt(other, now, profile, body)
+        except TargetFailed as again:
+            if not isinstance(again.failure, Rejected) or again.failure.reason is not Reason.INVALID:
+                raise
+            return both_refused(first, other, again.failure)
+        if not _has_no_effect(result):
+            return result
+        return first if first.reason is Reason.INVALID else _NEITHER
+
+    async def _spelt(
+        self, name: Spelling, before: User, profile: Profile, body: Mapping[str, object]
+    ) -> User | Rejected | None:
+        """The write with the external ids under this name."""
+        full = {**body, name: full_set(before, profile, self._access)}
+        result = await self._written(before, profile, body, full)
+        if isinstance(result, User):
+            self._spelled.has_worked(name)
+        return result
+
+    async def _written(
+        self, before: User, profile: Profile, body: Mapping[str, object], full: Mapping[str, object]
+    ) -> User | Rejected | None:
+        reply = await self._client.edit(before.key, full, profile)
+        after = None if reply is None else await read_back(self._client.user(before.key))
         if reply is None or after is None:
             return None
         if user_of(reply) is None and not shows(after, body):
             raise TargetFailed(NOT_TOLD)
         return await self._mended(before, after, profile)
 
-    async def _changed_unheard(self, before: User, failed: TargetFailed) -> User:
-        """The user with other external ids than before, because a first try took effect and only a second was heard.
-
-        The second adds what is there already, which Motive refuses. Raises the failure if it is about anything else.
-        """
-        if failed.failure.reason is not Reason.INVALID and not isinstance(failed, RepeatRefused):
-            raise failed
-        now = await read_back(self._client.user(before.key))
-        if now is None or now.external_ids == before.external_ids:
-            raise failed
-        return now
-
-    def _with_external_ids(self, before: User, profile: Profile, body: Mapping[str, object]) -> dict[str, object]:
-        if are_in_step(before, profile, self._access):
-            return dict(body)
-        return {**body, self._access.external_ids_field: full_set(before, profile, self._access)}
-
     async def _mended(self, before: User, after: User, profile: Profile) -> User | Rejected | None:
         missing = lost(before, after, self._access)
-        surplus = stale(after, profile, self._access)
+        surplus = stale(after, profile, self._access) if have_arrived(after, profile, self._access) else []
         if not missing and not surplus:
             return self._judged(before, after, profile)
         try:
@@ -95,8 +134,12 @@ class Upkeep:
         if missing:
             return _unrestored(missing)
         if not are_in_step(after, profile, self._access):
-            return without_effect("answered without an error, but our external ids are not there")
+            return _NOT_ARRIVED
         return after
+
+
+def _has_no_effect(result: User | Rejected | None) -> bool:
+    return isinstance(result, Rejected) and result.reason is Reason.NOT_EFFECTIVE
 
 
 def _unrestored(missing: Sequence[ExternalId]) -> Rejected:

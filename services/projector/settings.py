@@ -1,6 +1,6 @@
 """The settings of the targets, in every shape."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, HttpUrl, model_validator
 from pydantic_settings import BaseSettings
@@ -53,9 +53,6 @@ class TargetSettings(BaseSettings):
     )
     motive_driveri_integration: str = Field(
         default="driveri", min_length=1, description="The integration name under which Motive keeps the DriverID."
-    )
-    motive_external_ids_field: Literal["external_ids_attributes", "external_ids"] = Field(
-        default="external_ids_attributes", description="How an update of a Motive user spells its external ids."
     )
 
     @model_validator(mode="after")

@@ -155,7 +155,6 @@ def to_motive_access(
         grant=None if isinstance(known, MotiveCredentials) else to_motive_grant(settings, account, known, keeper),
         portal_integration=settings.motive_portal_integration,
         driveri_integration=settings.motive_driveri_integration,
-        external_ids_field=settings.motive_external_ids_field,
     )
 
 

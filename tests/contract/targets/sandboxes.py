@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 from adapters.credentials import CredentialsFile
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
-from adapters.motive.access import ExternalIdsField
 from domain.identity import Target
 from domain.ports import TargetDrivers
 from services.sandbox import driveri, motive
@@ -160,13 +159,9 @@ class Tenant(SandboxStand):
 class Company(SandboxStand):
     """Motive."""
 
-    def another(
-        self, *, api_key: str = "acme-key", external_ids_field: ExternalIdsField = "external_ids_attributes"
-    ) -> MotiveDrivers:
+    def another(self, *, api_key: str = "acme-key") -> MotiveDrivers:
         """The drivers by an access that differs in something."""
-        return self._opened(
-            MotiveAccess(base_url=self.way.base_url, api_key=api_key, external_ids_field=external_ids_field)
-        )
+        return self._opened(MotiveAccess(base_url=self.way.base_url, api_key=api_key))
 
     def anew(self) -> MotiveDrivers:
         """The same drivers by an adapter that knows nothing yet."""

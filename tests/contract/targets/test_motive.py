@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.motive.access import ExternalIdsField
 from domain.failures import Reason, Rejected
 from domain.identity import Key
 from tests.contract.targets.drivers import MotiveContract, seen_in
@@ -29,9 +28,8 @@ async def test_a_wrong_api_key_is_a_matter_of_credentials(stand: Company) -> Non
     await assert_failing(stand.another(api_key="wrong"), Reason.CREDENTIALS)
 
 
-@pytest.mark.parametrize("spelling", ["external_ids_attributes", "external_ids"])
-async def test_external_ids_of_others_are_kept(stand: Company, spelling: ExternalIdsField) -> None:
-    drivers, bob = stand.another(external_ids_field=spelling), stand.people.bob
+async def test_external_ids_of_others_are_kept(stand: Company) -> None:
+    drivers, bob = stand.drivers, stand.people.bob
     both = {"portal_driver_id": "p-bob", "driveri_driver_id": "B-2"}
     assert stand.is_shown(both, seen_in(await drivers.update(bob, both, tuple(both))))
     other = {"portal_driver_id": "p-bob", "driveri_driver_id": "B-3"}

@@ -1,3 +1,5 @@
+import json
+
 import httpx
 import pytest
 
@@ -20,7 +22,7 @@ from tests.unit.adapters.motive.company import (
     one,
     user,
 )
-from tests.unit.adapters.vendor import answer, failure
+from tests.unit.adapters.vendor import Vendor, answer, failure
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +57,7 @@ async def test_create_writes_external_ids_that_did_not_take() -> None:
     vendor.on(EDIT, one(user(OURS)))
     assert await drivers(vendor).create(None, JANE) == Done(seen=driver())
     ours = [{"external_id": "p-1", "integration_name": "gps_portal"}]
-    assert vendor.body(EDIT) == {"external_ids_attributes": ours}
+    assert vendor.body(EDIT) == {"external_ids": ours}
 
 
 async def test_create_that_created_nothing_is_not_effective() -> None:
@@ -165,3 +167,39 @@ async def test_create_whose_external_ids_are_refused_says_why() -> None:
     vendor.on(READ, one(user()))
     vendor.on(EDIT, answer(400))
     assert await drivers(vendor).create(None, JANE) == Rejected(reason=Reason.INVALID, detail="answered 400")
+
+
+async def test_create_whose_external_ids_are_ignored_uses_the_other_name_next_time() -> None:
+    vendor = company()
+    vendor.on(ADD, one(user(), 201))
+    vendor.on(READ, one(user()), one(user(OURS)))
+    vendor.on(EDIT, one(user(OURS)))
+    target = drivers(vendor)
+    assert await target.create(None, JANE) == Done(seen=driver())
+    vendor.on(READ, one(user(OURS)))
+    assert await target.create(None, JANE) == Done(seen=driver())
+    assert added(vendor) == ["external_ids_attributes", "external_ids"]
+    assert await target.create(None, JANE) == Done(seen=driver())
+    assert added(vendor)[2:] == ["external_ids"]
+
+
+async def test_create_that_is_refused_for_the_name_is_made_under_the_other_once() -> None:
+    vendor = company()
+    vendor.on(ADD, answer(400, {"error_message": "external_ids_attributes is not permitted"}), one(user(), 201))
+    vendor.on(READ, one(user(OURS)))
+    assert await drivers(vendor).create(None, JANE) == Done(seen=driver())
+    assert added(vendor) == ["external_ids_attributes", "external_ids"]
+
+
+async def test_create_whose_external_id_is_taken_is_not_tried_under_another_name() -> None:
+    vendor = company()
+    vendor.on(ADD, answer(400, {"error_message": "external_id has already been taken for this integration_name"}))
+    answered = await drivers(vendor).create(None, JANE)
+    assert isinstance(answered, Rejected)
+    assert vendor.calls.count(ADD) == 1
+
+
+def added(vendor: Vendor) -> list[str]:
+    """The names under which external ids were created, in order."""
+    bodies = [json.loads(request.content) for request in vendor.requests if request.method == "POST"]
+    return [name for body in bodies for name in body if name.startswith("external_ids")]

@@ -50,7 +50,7 @@ async def test_reinstate_activates_with_the_whole_profile_and_reads_back() -> No
     vendor.on(EDIT, one(user(OURS)))
     assert await drivers(vendor).reinstate(KEY, JANE) == Done(seen=driver())
     ours = [{"external_id": "p-1", "integration_name": "gps_portal"}]
-    assert vendor.body(EDIT) == {"status": "active", **BODY, "external_ids_attributes": ours}
+    assert vendor.body(EDIT) == {"status": "active", **BODY, "external_ids": ours}
     assert vendor.calls == [READ, EDIT, READ]
 
 

@@ -1,8 +1,9 @@
+import json
+
 import pytest
 from structlog.testing import capture_logs
 
 from adapters.motive import MotiveAccess, MotiveDrivers
-from adapters.motive.access import ExternalIdsField
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key
 from domain.ports import Answer as PortAnswer
@@ -39,12 +40,13 @@ def company(*reads: Answer) -> Vendor:
     return vendor
 
 
-async def updated(
-    vendor: Vendor, profile: dict[str, str], spelling: ExternalIdsField = "external_ids_attributes"
-) -> PortAnswer:
-    access = MotiveAccess(base_url="https://motive.test", api_key="hush", external_ids_field=spelling)
-    target = MotiveDrivers(access, transport=vendor.transport, pause=vendor.pause, jitter=lambda: 0.0)
-    return await target.update(KEY, profile, ["portal_driver_id", "driveri_driver_id"])
+def connected(vendor: Vendor) -> MotiveDrivers:
+    access = MotiveAccess(base_url="https://motive.test", api_key="hush")
+    return MotiveDrivers(access, transport=vendor.transport, pause=vendor.pause, jitter=lambda: 0.0)
+
+
+async def updated(vendor: Vendor, profile: dict[str, str], target: MotiveDrivers | None = None) -> PortAnswer:
+    return await (target or connected(vendor)).update(KEY, profile, ["portal_driver_id", "driveri_driver_id"])
 
 
 def seen(answered: PortAnswer) -> dict[str, str]:
@@ -52,12 +54,11 @@ def seen(answered: PortAnswer) -> dict[str, str]:
     return dict(answered.seen.profile)
 
 
-@pytest.mark.parametrize("spelling", ["external_ids_attributes", "external_ids"])
-async def test_an_update_sends_everybodys_external_ids_and_reads_back(spelling: ExternalIdsField) -> None:
+async def test_an_update_sends_everybodys_external_ids_by_the_guides_name_and_reads_back() -> None:
     vendor = company(shown(PAYROLL, FORMER), shown(PAYROLL, PORTAL, DRIVERI))
-    assert seen(await updated(vendor, PROFILE, spelling)) == PROFILE
+    assert seen(await updated(vendor, PROFILE)) == PROFILE
     added = {"external_id": "p-1", "integration_name": "gps_portal"}
-    assert vendor.body(EDIT) == {spelling: [PAYROLL, added, DRIVERI]}
+    assert vendor.body(EDIT) == {"external_ids": [PAYROLL, added, DRIVERI]}
     assert vendor.calls == [READ, EDIT, READ]
 
 
@@ -99,7 +100,7 @@ async def test_a_driveri_id_that_the_portal_blanked_is_removed() -> None:
     vendor.on("DELETE /v1/external_ids/2", answer(204))
     assert seen(await updated(vendor, {"portal_driver_id": "p-1"})) == {"portal_driver_id": "p-1"}
     assert vendor.calls == [READ, EDIT, READ, "DELETE /v1/external_ids/2", READ]
-    assert vendor.body(EDIT) == {"external_ids_attributes": [PAYROLL, PORTAL]}
+    assert vendor.body(EDIT) == {"external_ids": [PAYROLL, PORTAL]}
 
 
 async def test_a_removal_that_does_not_answer_may_be_tried_again() -> None:
@@ -109,10 +110,75 @@ async def test_a_removal_that_does_not_answer_may_be_tried_again() -> None:
     assert await updated(vendor, {"portal_driver_id": "p-1"}) == expected
 
 
-async def test_external_ids_that_do_not_take_are_not_effective() -> None:
+async def test_external_ids_that_take_under_neither_name_are_not_effective() -> None:
     vendor = company(shown(PAYROLL))
-    detail = "answered without an error, but our external ids are not there"
-    assert await updated(vendor, PROFILE) == Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
+    answered = await updated(vendor, PROFILE)
+    assert isinstance(answered, Rejected)
+    assert answered.reason is Reason.NOT_EFFECTIVE
+    assert "neither as external_ids nor as external_ids_attributes" in answered.detail
+    assert spelt(vendor) == ["external_ids", "external_ids_attributes"]
+
+
+def spelt(vendor: Vendor) -> list[str]:
+    """The names under which external ids were written, in order."""
+    bodies = [json.loads(request.content) for request in vendor.requests if request.method == "PUT"]
+    return [name for body in bodies for name in body if name.startswith("external_ids")]
+
+
+async def test_a_name_that_is_ignored_is_followed_by_the_other_one_which_is_remembered() -> None:
+    vendor = company(shown(PAYROLL), shown(PAYROLL), shown(PAYROLL), shown(PAYROLL, PORTAL, DRIVERI))
+    target = connected(vendor)
+    assert seen(await updated(vendor, PROFILE, target)) == PROFILE
+    assert spelt(vendor) == ["external_ids", "external_ids_attributes"]
+    vendor.on(READ, shown(PAYROLL, PORTAL, FORMER), shown(PAYROLL, PORTAL, DRIVERI))
+    assert seen(await updated(vendor, PROFILE, target)) == PROFILE
+    assert spelt(vendor)[2:] == ["external_ids_attributes"]
+
+
+async def test_a_name_that_is_refused_is_followed_by_the_other_one() -> None:
+    vendor = company(shown(PAYROLL), shown(PAYROLL), shown(PAYROLL, PORTAL, DRIVERI))
+    vendor.on(EDIT, answer(400, {"error_message": "external_ids: unknown attribute"}), shown())
+    assert seen(await updated(vendor, PROFILE)) == PROFILE
+    assert spelt(vendor) == ["external_ids", "external_ids_attributes"]
+
+
+async def test_a_name_that_worked_before_and_works_no_longer_is_followed_by_the_other_one() -> None:
+    vendor = company(shown(PAYROLL), shown(PAYROLL, PORTAL, DRIVERI))
+    target = connected(vendor)
+    await updated(vendor, PROFILE, target)
+    vendor.on(READ, shown(PORTAL, FORMER), shown(PORTAL, FORMER), shown(PORTAL, FORMER), shown(PORTAL, DRIVERI))
+    assert seen(await updated(vendor, PROFILE, target)) == PROFILE
+    assert spelt(vendor) == ["external_ids", "external_ids", "external_ids_attributes"]
+
+
+async def test_a_former_id_stays_until_the_new_one_has_arrived() -> None:
+    vendor = company(shown(PORTAL, FORMER))
+    assert isinstance(await updated(vendor, PROFILE), Rejected)
+    assert "DELETE /v1/external_ids/2" not in vendor.calls
+
+
+async def test_a_refusal_about_a_value_that_is_taken_is_not_tried_under_another_name() -> None:
+    vendor = company(shown(PAYROLL))
+    vendor.on(EDIT, answer(400, {"error_message": "external_id has already been taken for this integration_name"}))
+    answered = await updated(vendor, PROFILE)
+    assert isinstance(answered, Rejected)
+    assert answered.reason is Reason.INVALID
+    assert spelt(vendor) == ["external_ids"]
+
+
+async def test_a_write_that_is_refused_under_both_names_says_both_reasons() -> None:
+    vendor = company(shown(PAYROLL))
+    refused = [answer(400, {"error_message": words}) for words in ("no such attribute", "not permitted")]
+    vendor.on(EDIT, *refused)
+    detail = "answered 400: no such attribute; with external_ids_attributes: answered 400: not permitted"
+    assert await updated(vendor, PROFILE) == Rejected(reason=Reason.INVALID, detail=detail)
+
+
+async def test_a_refusal_that_has_nothing_to_do_with_the_name_is_told_though_the_other_name_is_ignored() -> None:
+    vendor = company(shown(PAYROLL))
+    vendor.on(EDIT, answer(400, {"error_message": "external_id is too long"}), shown())
+    expected = Rejected(reason=Reason.INVALID, detail="answered 400: external_id is too long")
+    assert await updated(vendor, PROFILE) == expected
 
 
 async def test_a_user_who_vanishes_meanwhile_is_missing() -> None:
