@@ -149,7 +149,10 @@ class StoreFailed(Exception):
     """A store cannot work; the message says what would help.
 
     Nothing of the transaction was stored, unless the connection broke in a commit without positions: then look.
+    `part` is the part of the installation that it is about.
     """
+
+    part: ClassVar[str] = "database"
 
 
 class Misconfigured(StoreFailed):

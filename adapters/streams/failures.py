@@ -6,11 +6,15 @@ StoreFailed
     StreamsMisconfigured    a person has to set something up otherwise; it is a `Misconfigured` too
 """
 
+from typing import ClassVar
+
 from domain.storing import Misconfigured, StoreFailed
 
 
 class StreamsFailed(StoreFailed):
     """Kafka cannot be used as it should; the message says what would help."""
+
+    part: ClassVar[str] = "kafka"
 
 
 class PublishFailed(StreamsFailed):

@@ -73,6 +73,7 @@ class Process:
         self._partitions = partitions
         self._join = join
         self._member: Member | None = None
+        self._failure: StoreFailed | None = None
 
     @property
     def follows(self) -> Sequence[str]:
@@ -90,6 +91,10 @@ class Process:
                     self._member = self._join()
                     group.create_task(self._partitions.run())
                     group.create_task(self._member.run())
+        except BaseExceptionGroup as failures:
+            of_stores, _ = failures.split(StoreFailed)
+            self._failure = _first(of_stores) if of_stores else None
+            raise
         finally:
             await self.close()
 
@@ -105,7 +110,9 @@ class Process:
         self._presence.close()
 
     async def progress(self) -> Progress:
-        """How far this process has come. Raises `StoreFailed`."""
+        """How far this process has come. Raises `StoreFailed`: that of which it ends, once it does."""
+        if self._failure:
+            raise self._failure
         await self._service.call(self._presence.check)
         unsent, behind = await self._service.call(lambda: (self._relay.lag(), self._service.lag()))
         return Progress(
@@ -151,7 +158,7 @@ async def keep_running(opening: Opening, health: Health, *, stop: asyncio.Event,
         failing_since = min(failing_since, clock())
         if clock() - failing_since > patience:
             raise trouble
-        health.ends(str(trouble))
+        health.ends(str(trouble), trouble.part)
         troubles.met("process begins anew", str(trouble))
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):

@@ -2,8 +2,9 @@
 
 import asyncio
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,6 +17,11 @@ _EVERY = 5.0
 
 _SILENT = 30.0
 """Seconds after which Kafka, which tells every five, is taken to be silent: longer than a broker's restart takes."""
+
+_ANSWER = 2.0
+"""Seconds after which `/ready` answers even if the progress cannot be measured."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,14 @@ class Progress:
         return {name: figure for name, figure in figures.items() if figure is not None}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why a process is not ready: the part of the installation, and what is wrong with it in words."""
+
+    part: str
+    why: str
+
+
 class Measured(Protocol):
     """What can tell its progress."""
 
@@ -67,6 +81,8 @@ class Measured(Protocol):
 
 class Stuck(StoreFailed):
     """There is work, and none of it gets done; or an end, and it does not come."""
+
+    part: ClassVar[str] = "process"
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"there has been work for {seconds:.0f} seconds, and no progress")
@@ -102,15 +118,15 @@ class Health:
     def __init__(self, name: str) -> None:
         self._name = name
         self._measured: Measured | None = None
-        self._trouble = "is starting"
+        self._trouble = Trouble(part=Stuck.part, why="is starting")
 
     def begins(self, measured: Measured) -> None:
         """Everything that is needed was reached."""
-        self._measured, self._trouble = measured, ""
+        self._measured = measured
 
-    def ends(self, trouble: str) -> None:
-        """Nothing goes on at present, because of this."""
-        self._measured, self._trouble = None, trouble
+    def ends(self, trouble: str, part: str = Stuck.part) -> None:
+        """Nothing goes on at present, because of this, in this part of the installation."""
+        self._measured, self._trouble = None, Trouble(part=part, why=trouble)
 
     def to_app(self) -> Starlette:
         """The web application that tells it."""
@@ -121,16 +137,24 @@ class Health:
 
     async def _ready(self, _: Request) -> Response:
         trouble, figures = await self._looked()
-        told = {"service": self._name, "ready": not trouble, **figures}
-        return JSONResponse({**told, "trouble": trouble} if trouble else told, 503 if trouble else 200)
+        told = {"service": self._name, "ready": trouble is None, **figures}
+        if trouble is None:
+            return JSONResponse(told)
+        return JSONResponse({**told, "part": trouble.part, "trouble": trouble.why}, 503)
 
-    async def _looked(self) -> tuple[str, dict[str, object]]:
+    async def _looked(self) -> tuple[Trouble | None, dict[str, object]]:
         """What is wrong, if anything is, and the figures, if there are any."""
         if self._measured is None:
             return self._trouble, {}
         try:
-            async with asyncio.timeout(_EVERY):
+            async with asyncio.timeout(_ANSWER):
                 progress = await self._measured.progress()
-        except (StoreFailed, TimeoutError) as failure:
-            return str(failure) or "the progress cannot be told in time", {}
-        return progress.trouble, progress.to_json()
+        except StoreFailed as failure:
+            return Trouble(part=failure.part, why=str(failure)), {}
+        except TimeoutError:
+            why = f"the database has not answered within {_ANSWER:.0f} seconds, or the service is busy for longer"
+            return Trouble(part=StoreFailed.part, why=why), {}
+        except Exception as failure:  # noqa: BLE001 - who asks gets an answer, whatever happens here
+            _log.warning("progress cannot be measured", failure=type(failure).__name__)
+            return Trouble(part=Stuck.part, why=f"the progress cannot be measured: {type(failure).__name__}"), {}
+        return (Trouble(part="kafka", why=progress.trouble) if progress.trouble else None), progress.to_json()

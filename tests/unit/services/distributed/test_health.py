@@ -98,7 +98,10 @@ def answer(health: Health, path: str) -> tuple[int, dict[str, object]]:
 def test_who_only_starts_is_live_and_not_ready() -> None:
     health = Health("decider")
     assert answer(health, "/live") == (200, {"service": "decider", "live": True})
-    assert answer(health, "/ready") == (503, {"service": "decider", "ready": False, "trouble": "is starting"})
+    assert answer(health, "/ready") == (
+        503,
+        {"service": "decider", "ready": False, "part": "process", "trouble": "is starting"},
+    )
 
 
 def test_who_runs_is_ready_and_tells_its_progress() -> None:
@@ -135,7 +138,7 @@ def test_who_cannot_tell_its_progress_is_not_ready() -> None:
     health.begins(Told(fail))
     assert answer(health, "/ready") == (
         503,
-        {"service": "decider", "ready": False, "trouble": "the database cannot be reached"},
+        {"service": "decider", "ready": False, "part": "database", "trouble": "the database cannot be reached"},
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from domain.storing import StoreConflict, StoreFailed
 from services.runtime.service import Bell, Service
+from services.runtime.worker import WorkerClosed
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, raising
 
 pytestmark = pytest.mark.anyio
@@ -173,7 +174,7 @@ async def test_work_in_hand_ends_though_nobody_waits_for_it(stand: FollowingStan
 async def test_a_closed_service_has_let_go_of_its_store(stand: FollowingStand) -> None:
     work = service(stand, Bell())
     work.close()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(WorkerClosed):
         await work.call(lambda: None)
     assert stand.store._datastore.pool.closed
 
