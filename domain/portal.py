@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
-from domain.profile import Profile, tidy
+from domain.profile import Profile, StatedProfile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +107,14 @@ class Statement:
     at: datetime
     source: str
 
-    def present(self, known: PortalDriver, profile: Profile) -> tuple[PortalDriverEvent, ...]:
-        """The Portal shows the driver with this profile; nothing if that is known already."""
-        wished = tidy(profile)
-        if known.profile != wished:
-            return (self._change(DriverUpdated if known.is_there else DriverCreated, known, wished),)
+    def present(self, known: PortalDriver, stated: StatedProfile) -> tuple[PortalDriverEvent, ...]:
+        """The Portal shows the driver and says this of it; nothing if that is known already.
+
+        What it does not say stays as it is known; of a driver whom it did not have before, nothing is known.
+        """
+        profile = stated.onto(known.profile or {})
+        if known.profile != profile:
+            return (self._change(DriverUpdated if known.is_there else DriverCreated, known, profile),)
         return (self._note(DriverSeenAgain, known),) if known.missed else ()
 
     def deleted(self, known: PortalDriver) -> tuple[PortalDriverEvent, ...]:

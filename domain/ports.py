@@ -6,7 +6,7 @@ from typing import Protocol
 
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
-from domain.profile import Profile
+from domain.profile import Profile, StatedProfile
 from domain.roster import TargetDriver
 
 
@@ -107,12 +107,11 @@ class TargetDrivers(Protocol):
 class PortalLine:
     """A driver as one line of the Portal's own list states it.
 
-    The profile has the fields that are stated, blank ones too; of all others the line says nothing. `flaw` says why it
-    cannot be taken over, without quoting it; empty if it can.
+    `flaw` says why it cannot be taken over, without quoting it; empty if it can.
     """
 
     driver: PortalDriverId
-    profile: Profile
+    profile: StatedProfile
     flaw: str = ""
 
 

@@ -4,10 +4,12 @@ The only place where personal data lives, in memory, in stored events and on the
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from domain.cleaning import LONGEST, clean
 
 Profile = Mapping[str, str]
+"""All that is known of a driver: a field that is not in it is blank."""
 
 FIELDS = (
     "first_name",
@@ -29,6 +31,32 @@ FIELDS = (
 def tidy(values: Mapping[str, str | None]) -> dict[str, str]:
     """The same profile in the order of `FIELDS`: cleaned, without blanks, and nothing that is not in `FIELDS`."""
     return {field: text for field in FIELDS if (value := values.get(field)) and (text := clean(value, LONGEST[field]))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedProfile:
+    """What one statement of the Portal says of a driver: of a field that is not in it, it says nothing.
+
+    A blank text says that the field is blank. It is no `Profile`, in which absent and blank are the same.
+    """
+
+    fields: Profile
+
+    def text(self, field: str) -> str:
+        """What is said of this field, cleaned; empty if it is blank, or nothing is said of it."""
+        return clean(self.fields.get(field, ""), LONGEST[field])
+
+    def onto(self, known: Profile) -> dict[str, str]:
+        """The whole profile after this statement: what it says nothing of stays as it is known."""
+        return tidy({**known, **self.fields})
+
+    def and_also(self, fields: Profile) -> "StatedProfile":
+        """The same statement, which says these fields too."""
+        return StatedProfile(fields={**self.fields, **fields})
+
+
+NOTHING_STATED = StatedProfile(fields={})
+"""A statement that shows a driver and says nothing else."""
 
 
 def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:

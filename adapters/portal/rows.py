@@ -7,7 +7,7 @@ from adapters.portal.header import DRIVER_ID, Header
 from adapters.portal.records import BrokenRecord, Record
 from domain.cleaning import LINE_BREAK, flaw, is_shortened, normal_form
 from domain.identity import PortalDriverId
-from domain.profile import tidy
+from domain.profile import FIELDS, StatedProfile
 from domain.time_zones import to_iana
 
 
@@ -17,13 +17,13 @@ class ExportRow:
 
     `line` is the row's first line in the file, counted from 1.
     `driver` is the Portal's internal id, None where the file does not tell it.
-    `notes` name the cells that were left out of the profile, and why.
+    `profile` says something of each field that has a column. `notes` name the cells that say nothing of use, and why.
     `bytes_read` is how much of the file had been read by then; it is no part of what the row says.
     """
 
     line: int
     driver: PortalDriverId | None
-    profile: dict[str, str]
+    profile: StatedProfile
     notes: tuple[str, ...] = ()
     bytes_read: int = field(default=0, compare=False)
 
@@ -93,7 +93,7 @@ def _accepted(record: Record, cells: _Cells, header: Header) -> ExportRow:
     return ExportRow(
         line=record.line,
         driver=PortalDriverId(cells[DRIVER_ID]) if cells.get(DRIVER_ID) else None,
-        profile=tidy(usable),
+        profile=_stated(usable),
         notes=notes,
         bytes_read=record.bytes_read,
     )
@@ -102,14 +102,20 @@ def _accepted(record: Record, cells: _Cells, header: Header) -> ExportRow:
 def _usable(cells: _Cells, header: Header) -> tuple[_Cells, tuple[str, ...]]:
     """The cells in the domain's words without those that say nothing of use, and a note on each that was left out."""
     usable, notes = dict(cells), []
-    if zone := usable.pop("time_zone", ""):
-        usable["time_zone"] = to_iana(zone) or ""
-        if not usable["time_zone"]:
-            notes.append(f"{header.spelled('time_zone')} is no time zone that we know; left out")
+    if zone := usable.get("time_zone"):
+        if known := to_iana(zone):
+            usable["time_zone"] = known
+        else:
+            del usable["time_zone"]
+            notes.append(f"{header.spelled('time_zone')} is no time zone that we know; left as it is known")
     if is_shortened(usable.get("phone", "")):
         del usable["phone"]
-        notes.append(f"{header.spelled('phone')} was shortened by Excel; left out")
+        notes.append(f"{header.spelled('phone')} was shortened by Excel; left as it is known")
     return usable, tuple(notes)
+
+
+def _stated(cells: _Cells) -> StatedProfile:
+    return StatedProfile(fields={field: cells[field] for field in FIELDS if field in cells})
 
 
 def _sound(written: _Cells, name: str) -> str | None:

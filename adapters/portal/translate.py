@@ -11,12 +11,11 @@ from domain.cleaning import flaw
 from domain.failures import TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
-from domain.profile import Profile
+from domain.profile import Profile, StatedProfile
 
 _FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {"firstname": "first_name", "lastname": "last_name", "email": "email", "phone": "phone"}
 )
-_NAMES: Final = ("first_name", "last_name")
 
 
 def to_line(data: object) -> PortalLine:
@@ -25,8 +24,7 @@ def to_line(data: object) -> PortalLine:
     if not row.id.isprintable():
         raise TargetFailed(down("a driver whose id holds control characters"))
     stated = {field: getattr(row, name) for name, field in _FIELDS.items() if name in row.model_fields_set}
-    profile = dict.fromkeys(_NAMES, "") | stated
-    return PortalLine(driver=PortalDriverId(row.id), profile=profile, flaw=_flaw(profile))
+    return PortalLine(driver=PortalDriverId(row.id), profile=StatedProfile(fields=stated), flaw=_flaw(stated))
 
 
 def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: Mapping[str, str]) -> PortalLine:
@@ -39,7 +37,7 @@ def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: 
         return replace(line, flaw="the Portal answers with the attributes of another driver, whose RefID is this id")
     fields = {name.casefold(): field for field, name in attributes.items()}
     stated = {fields[row.key.casefold()]: row.value for row in rows if row.key.casefold() in fields}
-    return replace(line, profile={**line.profile, **stated}, flaw=line.flaw or _flaw(stated))
+    return replace(line, profile=line.profile.and_also(stated), flaw=line.flaw or _flaw(stated))
 
 
 def _flaw(profile: Profile) -> str:

@@ -119,7 +119,7 @@ def _batches(lines: Iterator[ExportLine]) -> Iterator[list[ExportLine]]:
 
 async def _take(services: Services, account: str, batch: list[ExportLine], done: Import, snapshot: str | None) -> None:
     good = [line for line in batch if isinstance(line, ExportRow)]
-    lines = [{"line": line.line, "driver": line.driver, "profile": line.profile} for line in good]
+    lines = [{"line": line.line, "driver": line.driver, "profile": line.profile.fields} for line in good]
     taken = await services.post(f"/accounts/{account}/lists", {"lines": lines, "snapshot": snapshot})
     done.rows += len(batch)
     done.changes.update(taken["changes"])

@@ -1,6 +1,7 @@
 """Dead letters: what they are, and what people do with them."""
 
-from base64 import b64encode
+import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -148,9 +149,31 @@ def _submit(store: Store, name: LetterName, mended: Mended | None) -> None:
             log_position=mended.sequence or letter.position,
             id=mended.id,
             topic=mended.type,
-            body=b64encode(mended.content).decode(),
+            body=b64encode(_with_what_is_not_said(letter, mended)).decode(),
         )
     _keep(store, [submitted])
+
+
+def _with_what_is_not_said(letter: DeadLetter, mended: Mended) -> bytes:
+    """The mended body; a field of the driver's profile that is not in it any more stays as the letter has it.
+
+    To take a field back, a person leaves it there, and blank.
+    """
+    before, after = _stated_fields(b64decode(letter.body)), _stated_fields(mended.content)
+    if mended.id != letter.id or not before or after is None or before.keys() <= after.keys():
+        return mended.content
+    body = json.loads(mended.content)
+    return json.dumps({**body, "profile": {**before, **after}}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _stated_fields(body: bytes) -> Mapping[str, object] | None:
+    """The fields of the profile in a body; None where it is no JSON, or has none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    profile = document.get("profile") if isinstance(document, dict) else None
+    return profile if isinstance(profile, dict) else None
 
 
 def _submit_all(store: Store, names: Sequence[LetterName]) -> int:

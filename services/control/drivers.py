@@ -1,5 +1,6 @@
 """What the Portal states: lists of drivers, and single ones."""
 
+from contextlib import suppress
 from dataclasses import asdict
 
 from starlette.requests import Request
@@ -7,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.identity import AccountId, PortalDriverId
-from domain.profile import FIELDS, tidy
+from domain.profile import FIELDS, Profile, StatedProfile
 from services.control.installation import Installation
 from services.control.messages import (
     FinishSnapshot,
@@ -76,27 +77,29 @@ class DriverRoutes:
         driver = PortalDriverId(asked.driver)
         if asked.action == "delete":
             return self._intake.delete(account, driver, source=_COMMAND)
-        profile = _checked(asked.profile)
-        if asked.action == "update":
-            profile = {**(self._intake.show(account, driver).profile or {}), **profile}
-        elif self._is_known(account, driver):
-            raise Malformed(f"the Portal has driver {driver} already; use `driverlink change update`")
-        if not tidy(profile).get("first_name") or not tidy(profile).get("last_name"):
+        stated = StatedProfile(fields=_checked(asked.profile))
+        known = self._known_before(account, driver, is_new=asked.action == "create")
+        after = stated.onto(known)
+        if not after.get("first_name") or not after.get("last_name"):
             raise Malformed("a driver needs a first name and a last name")
-        return self._intake.state(account, driver, profile, source=_COMMAND)
+        return self._intake.state(account, driver, stated, source=_COMMAND)
 
-    def _is_known(self, account: AccountId, driver: PortalDriverId) -> bool:
-        try:
+    def _known_before(self, account: AccountId, driver: PortalDriverId, *, is_new: bool) -> Profile:
+        """What is known of the driver. Raises `UnknownDriver`, or `Malformed` where the driver should be a new one."""
+        if not is_new:
+            return self._intake.show(account, driver).profile or {}
+        with suppress(UnknownDriver):
             self._intake.show(account, driver)
-        except UnknownDriver:
-            return False
-        return True
+            raise Malformed(f"the Portal has driver {driver} already; use `driverlink change update`")
+        return {}
 
 
 def _stated(lines: tuple[StatedLine, ...]) -> list[StatedDriver]:
     return [
         StatedDriver(
-            line=line.line, driver=PortalDriverId(line.driver) if line.driver else None, profile=tidy(line.profile)
+            line=line.line,
+            driver=PortalDriverId(line.driver) if line.driver else None,
+            profile=StatedProfile(fields=line.profile),
         )
         for line in lines
     ]

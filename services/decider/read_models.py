@@ -7,6 +7,7 @@ from typing import ClassVar
 from domain.driver_link import REFUSED, DeleteDecided, DriverLink
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.portal import Change, DriverDeleted
+from domain.profile import tidy
 from domain.roster import TargetDriver
 from domain.storing import Row
 from domain.sweep import found_by
@@ -253,7 +254,7 @@ def to_wish_row(change: Change, position: int) -> WishRow:
         sequence=change.sequence,
         is_wanted=not isinstance(change, DriverDeleted),
         position=position,
-        profile=change.profile,
+        profile=tidy(change.profile),
     )
 
 

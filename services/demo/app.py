@@ -97,8 +97,10 @@ class Demo:
         rows = read_export(export)
         bar = self._progress.add_task(f"import {export.name}", total=rows.total_bytes, note="")
         for batch in _batches(row for row in rows if isinstance(row, ExportRow)):
-            await self._stage.take([{"line": row.line, "driver": row.driver, "profile": row.profile} for row in batch])
-            self._fleet.there.update({str(row.driver): row.profile for row in batch})
+            await self._stage.take(
+                [{"line": row.line, "driver": row.driver, "profile": row.profile.fields} for row in batch]
+            )
+            self._fleet.there.update({str(row.driver): row.profile.onto({}) for row in batch})
             self._progress.update(bar, completed=batch[-1].bytes_read)
         self._progress.update(bar, completed=rows.total_bytes)
 

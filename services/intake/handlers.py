@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
-from domain.profile import Profile
+from domain.profile import NOTHING_STATED, StatedProfile
 from domain.storing import Store, Unit
 from services.intake.allowance import OF_AN_EXPORT, UNLIMITED, Allowance, Tally
 from services.intake.lists import Meant, StatedDriver, Taken, candidates, identified, shown_by
@@ -49,13 +49,8 @@ class Intake:
         self._store.commit(unit)
         return taken
 
-    def taking(
-        self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, is_partial: bool = False
-    ) -> tuple[Taken, Unit]:
-        """What becomes of a part of a list, and what is to be stored for it.
-
-        Of a driver whom partial lines state, the fields that they do not name stay as they are known.
-        """
+    def taking(self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str) -> tuple[Taken, Unit]:
+        """What becomes of a part of a list, and what is to be stored for it."""
         meant = self._meant(account, drivers)
         taken = Taken(shown=shown_by(meant))
         stated = identified(meant, taken)
@@ -63,8 +58,7 @@ class Intake:
         statement = Statement(at=self._clock(), source=source)
         unit = Unit()
         for driver, profile in stated.items():
-            before = (known[driver].profile or {}) if is_partial else {}
-            facts = statement.present(known[driver], {**before, **profile})
+            facts = statement.present(known[driver], profile)
             self._add(unit, known[driver], facts)
             taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
         return taken, unit
@@ -116,7 +110,7 @@ class Intake:
                 continue
             tally.count(is_shown=known.driver in seen)
             # Shown only by a line that was refused, a driver is there all the same.
-            facts = statement.present(known, known.profile or {}) if known.driver in seen else statement.absent(known)
+            facts = statement.present(known, NOTHING_STATED) if known.driver in seen else statement.absent(known)
             self._add(unit, known, facts)
             taken.changes.update(type(fact).__name__ for fact in facts)
         if not allowance.covers(tally):
@@ -134,8 +128,8 @@ class Intake:
             self._store.commit(unit)
         return len(forgotten)
 
-    def state(self, account: AccountId, driver: PortalDriverId, profile: Profile, *, source: str) -> str:
-        """Take over one driver's whole profile; the name of the change, or `unchanged`."""
+    def state(self, account: AccountId, driver: PortalDriverId, profile: StatedProfile, *, source: str) -> str:
+        """Take over what is said of one driver; the name of the change, or `unchanged`."""
         taken = self.take_list(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
         return next(iter(taken.changes))
 
@@ -168,7 +162,7 @@ class Intake:
         return [(stated, candidates(stated, by_ref, new)) for stated in drivers]
 
     def _by_ref(self, account: AccountId, drivers: Sequence[StatedDriver]) -> dict[str, list[PortalDriverId]]:
-        refs = sorted({stated.profile.get("ref_id", "").strip() for stated in drivers} - {""})
+        refs = sorted({stated.profile.text("ref_id") for stated in drivers} - {""})
         found: dict[str, list[PortalDriverId]] = {}
         for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
             found.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))

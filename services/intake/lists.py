@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from domain.identity import PortalDriverId
-from domain.profile import Profile
+from domain.profile import NOTHING_STATED, StatedProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class StatedDriver:
 
     line: int
     driver: PortalDriverId | None
-    profile: Profile
+    profile: StatedProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def candidates(
     stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
 ) -> list[PortalDriverId]:
     """Whom a line can be about: whoever has its id; a driver known by the RefID alone so far keeps that identity."""
-    ref = stated.profile.get("ref_id", "").strip()
+    ref = stated.profile.text("ref_id")
     by_ref_alone = PortalDriverId(f"ref:{ref}")
     found = by_ref.get(ref, [])
     if stated.driver:
@@ -51,12 +51,12 @@ def candidates(
     return found or ([by_ref_alone] if ref else [])
 
 
-def identified(meant: Iterable[Meant], taken: Taken) -> dict[PortalDriverId, Profile]:
-    """The profile of each driver whom a line is about; the other lines are refused, and of two the last one counts."""
-    found: dict[PortalDriverId, Profile] = {}
+def identified(meant: Iterable[Meant], taken: Taken) -> dict[PortalDriverId, StatedProfile]:
+    """What is said of each driver whom a line is about; the other lines are refused, and of two the last one counts."""
+    found: dict[PortalDriverId, StatedProfile] = {}
     for stated, drivers in meant:
         if len(drivers) == 1:
-            found[drivers[0]] = stated.profile
+            found[drivers[0]] = found.get(drivers[0], NOTHING_STATED).and_also(stated.profile.fields)
         else:
             taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=_reason(len(drivers))))
     return found

@@ -1,7 +1,7 @@
 """Reads one account's whole list by the Portal's API, and lets intake take it over, some lines at a time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 from domain.identity import PortalDriverId
@@ -36,16 +36,21 @@ class Reader:
         turns = max(1, -(-len(listed) // self._most_asked))
         for page in listed.pages():
             fresh = [line for line in page if line.driver not in seen.ids]
-            lines = await self._with_attributes(reading, portal, fresh, turns) if portal.has_attributes else fresh
-            await self._take(reading, lines, seen)
+            new = await self._service.call(self._readings.unknown, reading, {line.driver for line in fresh})
+            lines = await self._with_attributes(reading, portal, fresh, new, turns) if portal.has_attributes else fresh
+            await self._take(reading, [_named(line) if line.driver in new else line for line in lines], seen)
         await self._service.call_again(self._readings.finish, reading, seen.drivers, seen.refused, lines=len(listed))
         self._service.ring()
 
     async def _with_attributes(
-        self, reading: Reading, portal: PortalDrivers, lines: Sequence[PortalLine], turns: int
+        self,
+        reading: Reading,
+        portal: PortalDrivers,
+        lines: Sequence[PortalLine],
+        new: Collection[PortalDriverId],
+        turns: int,
     ) -> Sequence[PortalLine]:
         """The lines, with their attributes where the driver is new, or it is the driver's turn."""
-        new = await self._service.call(self._readings.unknown, reading, {line.driver for line in lines})
         asked = [line for line in lines if line.driver in new or _turn_of(line.driver, turns) == reading.number % turns]
         told = {line.driver: line for line in await portal.with_attributes(asked)}
         return [told.get(line.driver, line) for line in lines]
@@ -57,6 +62,12 @@ class Reader:
         taken = await self._service.call_again(self._readings.take, reading, good)
         seen.drivers |= taken.shown
         self._service.ring()
+
+
+def _named(line: PortalLine) -> PortalLine:
+    """The line of a driver of whom nothing is known yet: without a name it cannot be taken over."""
+    lacking = next((field for field in ("first_name", "last_name") if not line.profile.text(field)), "")
+    return replace(line, flaw=f"its {lacking} is not stated") if lacking and not line.flaw else line
 
 
 def _turn_of(driver: PortalDriverId, turns: int) -> int:

@@ -51,7 +51,7 @@ class Readings:
 
     def take(self, reading: Reading, lines: Sequence[PortalLine]) -> Taken:
         """Take over a part of the list in one transaction."""
-        taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API, is_partial=True)
+        taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API)
         where: Where = {"account": reading.account, "driver": sorted(taken.shown), "login": reading.login}
         marked = {row.driver for row in self._store.select(ShownDriver, where)}
         unit.keep(

@@ -25,6 +25,7 @@ from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import StandIns, credentials, standing_in
 from tests.benchmarks.telling import Done
 from tests.support.distributed import Deployment, Serving, check, every_service, running, until_shared_out
+from tests.support.stated import whole
 
 PARTITIONS = 12
 
@@ -63,7 +64,9 @@ class Deployed:
         asked.accounts.add(fleet.account, "operator", partial(added_by, mode=mode))
         for target in Target:
             asked.credentials.keep(fleet.account, target, credentials(target, fleet.account))
-        lines = [StatedDriver(line=each, driver=fleet.driver(each), profile=stated(each)) for each in fleet.numbers]
+        lines = [
+            StatedDriver(line=each, driver=fleet.driver(each), profile=whole(stated(each))) for each in fleet.numbers
+        ]
         for start in range(0, len(lines), BATCH):
             asked.intake.take_list(fleet.account, lines[start : start + BATCH], source="api")
         asked.accounts.ask(fleet.account, MASTER_USER, lambda person, known: person.turn_on(known))

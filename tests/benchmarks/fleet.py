@@ -10,6 +10,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_str
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from domain.report import CallAnswered, Outcome, WalkCompleted
 from domain.requests import Request
+from tests.support.stated import whole
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -72,7 +73,7 @@ class Fleet:
     def _changed(self, number: int, edition: int) -> Sequence[PortalDriverEvent]:
         unknown = PortalDriver(account=self.account, driver=self.driver(number))
         known = replay(unknown, self._changed(number, edition - 1)) if edition > 1 else unknown
-        return Statement(at=AT, source="api").present(known, profile(number, edition=edition))
+        return Statement(at=AT, source="api").present(known, whole(profile(number, edition=edition)))
 
     def _walk(self, target: Target, terms: int) -> WalkCompleted:
         return WalkCompleted(

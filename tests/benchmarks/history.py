@@ -14,6 +14,7 @@ from services.runtime.logs import log_of
 from services.runtime.service import Service
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by, key_of, profile
 from tests.benchmarks.telling import Done as TellingDone
+from tests.support.stated import whole
 
 
 def live(installation: Installation, fleet: Fleet, editions: int, done: TellingDone) -> None:
@@ -23,7 +24,7 @@ def live(installation: Installation, fleet: Fleet, editions: int, done: TellingD
     installation.accounts.ask(unknown, MASTER_USER, lambda person, known: person.turn_on(known))
     for edition in range(1, editions + 1):
         lines = [
-            StatedDriver(line=number, driver=fleet.driver(number), profile=profile(number, edition=edition))
+            StatedDriver(line=number, driver=fleet.driver(number), profile=whole(profile(number, edition=edition)))
             for number in fleet.numbers
         ]
         for start in range(0, len(lines), BATCH):

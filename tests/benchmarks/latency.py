@@ -19,6 +19,7 @@ from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import Fleet, profile
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.telling import Done, Telling
+from tests.support.stated import whole
 
 RATE = 100
 """Changes a second."""
@@ -124,7 +125,7 @@ def _committed(intake: Intake, changes: Sequence[tuple[Fleet, int]], rate: int) 
     for at, (fleet, number) in enumerate(changes):
         sleep(max(0.0, began + at / rate - perf_counter()))
         stated = profile(number, edition=2)
-        intake.state(fleet.account, fleet.driver(number), stated, source="api")
+        intake.state(fleet.account, fleet.driver(number), whole(stated), source="api")
         moments[stated["last_name"]] = perf_counter()
     return moments
 

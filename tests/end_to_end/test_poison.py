@@ -31,6 +31,7 @@ from tests.support.fleets import divided, seed
 from tests.support.patience import commanded
 from tests.support.poison import POISONS, Message, good, send
 from tests.support.servers import Postgres, needed, own_kafka
+from tests.support.stated import whole
 from tests.unit.adapters.streams.batches import UNREADABLE
 
 ACCOUNT = "acme"
@@ -157,7 +158,9 @@ def unspoiled(kind: str) -> Message:
     """The message of that change, as it should be."""
     place = GOOD + list(POISONS).index(kind)
     unknown = PortalDriver(account=AccountId(ACCOUNT), driver=PortalDriverId(driver(kind)))
-    (event,) = Statement(at=datetime(2026, 11, 20, 8, tzinfo=UTC), source="export").present(unknown, profile(place))
+    (event,) = Statement(at=datetime(2026, 11, 20, 8, tzinfo=UTC), source="export").present(
+        unknown, whole(profile(place))
+    )
     return good(event, 10_000 + place)
 
 

@@ -23,6 +23,7 @@ from services.decider.read_models import LinkRow
 from services.intake.handlers import StatedDriver
 from tests.support import travelling_time
 from tests.support.limited_targets import LimitedTargets
+from tests.support.stated import whole
 from tests.support.stepped_services import SteppedServices, person
 
 ACCOUNTS: Final = {AccountId(f"{target}-{number}"): target for target in Target for number in range(10)}
@@ -79,7 +80,7 @@ class LimitedServices(SteppedServices):
     def state_many(self, account: AccountId, drivers: int) -> None:
         """The Portal states so many drivers of an account."""
         stated = [
-            StatedDriver(line=number, driver=PortalDriverId(str(number)), profile=profile_of(account, number))
+            StatedDriver(line=number, driver=PortalDriverId(str(number)), profile=whole(profile_of(account, number)))
             for number in range(drivers)
         ]
         self.intake.take_list(account, stated, source="api")

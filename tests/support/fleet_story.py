@@ -77,9 +77,9 @@ class FleetStory:
         self._seeded = await self._part.shown(self._targets)
         await self._stage.open_account()
         for batch in _batches(self._part.rows):
-            lines = [{"line": row.line, "driver": row.driver, "profile": row.profile} for row in batch]
+            lines = [{"line": row.line, "driver": row.driver, "profile": row.profile.fields} for row in batch]
             await self._stage.take(lines)
-            self._fleet.there.update({str(row.driver): row.profile for row in batch})
+            self._fleet.there.update({str(row.driver): row.profile.onto({}) for row in batch})
         await self._stage.turn_on()
 
     async def play(self) -> None:

@@ -43,7 +43,7 @@ class PartOfFleet:
         """The portal drivers whom nobody in either target could be."""
         known = {name for driver in self.tenant["drivers"] for name in _named_in_driveri(driver)}
         known |= {name for user in self.company["users"] for name in _named_in_motive(user)}
-        return frozenset(str(row.driver) for row in self.rows if not known.intersection(_names(row.profile)))
+        return frozenset(str(row.driver) for row in self.rows if not known.intersection(_names(row.profile.onto({}))))
 
     async def shown(self, targets: RunningSandboxes) -> Shown:
         """Everything that both sandboxes hold of this account now."""
@@ -86,7 +86,7 @@ async def seed(parts: Sequence[PartOfFleet], targets: RunningSandboxes) -> None:
 def _rows() -> list[ExportRow]:
     """The sample's drivers; of those without a DriverID, of whom the demo's story can use none, every fifth."""
     rows = [row for row in read_export(SAMPLE / "portal-drivers.csv") if isinstance(row, ExportRow)]
-    return [row for place, row in enumerate(rows) if place % 5 == 0 or "driveri_driver_id" in row.profile]
+    return [row for place, row in enumerate(rows) if place % 5 == 0 or row.profile.text("driveri_driver_id")]
 
 
 def _seed(target: str) -> Json:
@@ -102,7 +102,7 @@ def _homes(rows: Sequence[ExportRow], accounts: Sequence[str], size: int) -> Hom
     homes: dict[str, str | None] = {}
     for place, row in enumerate(rows):
         account = accounts[place % len(accounts)] if place // len(accounts) < size else None
-        for name in _names(row.profile):
+        for name in _names(row.profile.onto({})):
             homes.setdefault(name, account)
     return homes
 

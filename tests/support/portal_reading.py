@@ -16,6 +16,7 @@ from services.intake.reading import Reader
 from services.intake.readings import Readings
 from services.intake.snapshots import new_snapshot
 from services.runtime.service import Bell, Service
+from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, person
 
 COLUMNS = {
@@ -45,7 +46,7 @@ class PortalTwin:
         """The whole list. Raises `TargetFailed` when it is down."""
         if self.down:
             raise TargetFailed(self.down)
-        lines = [PortalLine(driver=PortalDriverId(f"p{each}"), profile=person(each)) for each in self.shows]
+        lines = [PortalLine(driver=PortalDriverId(f"p{each}"), profile=whole(person(each))) for each in self.shows]
         return _Listed(lines=lines, breaks_off=self.breaks_off)
 
     async def with_attributes(self, lines: Sequence[PortalLine]) -> Sequence[PortalLine]:

@@ -10,6 +10,7 @@ from domain.portal import Change, PortalDriver, PortalDriverEvent, Statement, re
 from domain.profile import Profile, tidy
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
 from tests.support.projector_in_memory import ProjectorInMemory
+from tests.support.stated import whole
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
 BEGIN = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -40,7 +41,7 @@ class Simulation:
     def state(self, driver: PortalDriverId, profile: Profile) -> None:
         """The Portal shows this driver with this profile."""
         known = self._known(driver)
-        self._take(known, self._statement().present(known, profile))
+        self._take(known, self._statement().present(known, whole(profile)))
 
     def restate(self, driver: PortalDriverId, changed: Mapping[str, str]) -> None:
         """The Portal changes some fields of a driver that it has; a blank clears one."""

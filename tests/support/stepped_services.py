@@ -31,6 +31,7 @@ from services.projector.sweeping import MOST_LOOK_UPS
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
+from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
 
 ACME = AccountId("acme")
@@ -146,7 +147,7 @@ class SteppedServices:
 
     def state(self, driver: str, profile: Profile, account: AccountId = ACME) -> None:
         """The Portal states a driver's whole profile."""
-        self.intake.state(account, PortalDriverId(driver), profile, source="api")
+        self.intake.state(account, PortalDriverId(driver), whole(profile), source="api")
 
     def delete(self, *drivers: str, account: AccountId = ACME) -> None:
         """The Portal deletes these drivers."""

@@ -90,7 +90,7 @@ def test_the_portals_api_shows_the_fleet_of_the_export() -> None:
     shown = [(str(each["id"]), each["firstname"], each["lastname"], each["email"]) for each in account["drivers"]]
     export = [row for row in read_export(FOLDER / "portal-drivers.csv") if isinstance(row, ExportRow)]
     fields = ("first_name", "last_name", "email")
-    assert shown == [(row.driver, *(row.profile.get(field, "") for field in fields)) for row in export]
+    assert shown == [(row.driver, *(row.profile.text(field) for field in fields)) for row in export]
 
 
 def test_nobody_in_the_sample_can_be_reached() -> None:

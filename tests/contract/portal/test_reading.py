@@ -9,6 +9,7 @@ from domain.identity import PortalDriverId
 from services.intake.handlers import SnapshotRefused
 from services.intake.read_models import ShownDriver
 from tests.support.portal_fleet import ACME, PortalFleet, driver, fleet, user
+from tests.support.stated import said, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ async def test_what_has_changed_in_list_or_attributes_is_an_update(tmp_path: Pat
 async def test_fields_that_the_api_never_states_stay_as_an_export_has_stated_them(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         stated = {"first_name": "Jane", "last_name": "Doe", "ref_id": "00417", "licence_number": "X1"}
-        acme.intake.state(ACME, PortalDriverId("1"), stated, source="export")
+        acme.intake.state(ACME, PortalDriverId("1"), whole(stated), source="export")
         await acme.read()
         assert acme.profile(1).items() >= stated.items()
         assert acme.profile(1)["driveri_driver_id"] == "D1"
@@ -170,7 +171,7 @@ async def test_another_user_who_sees_fewer_deletes_nobody(tmp_path: Path, share:
 
 async def test_whom_only_an_export_has_stated_the_api_does_not_delete(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
-        acme.intake.state(ACME, PortalDriverId("ref:00417"), {"first_name": "Ann"}, source="export")
+        acme.intake.state(ACME, PortalDriverId("ref:00417"), said(first_name="Ann"), source="export")
         for _ in range(3):
             await acme.read()
         assert acme.told == ["DriverCreated ref:00417", *(f"DriverCreated {number}" for number in (1, 2, 3))]

@@ -14,6 +14,7 @@ from domain.identity import PortalDriverId, Target
 from domain.portal import Change, DriverCreated, PortalDriver, Statement
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
 from tests.support.simulation import BEGIN, Simulation
+from tests.support.stated import said
 
 DRIVERS = [PortalDriverId(name) for name in ("ann", "ben", "cat")]
 """So few that the guard lets all their deletes through."""
@@ -88,6 +89,6 @@ def test_in_whatever_order_a_batch_comes_the_first_with_an_id_gets_it(
 
 def _hired(rank: int, text: str) -> Change:
     known = PortalDriver(account=ACCOUNT, driver=PortalDriverId(f"p{rank}"))
-    (fact,) = Statement(at=BEGIN, source="api").present(known, {"ref_id": text, "driveri_driver_id": text})
+    (fact,) = Statement(at=BEGIN, source="api").present(known, said(ref_id=text, driveri_driver_id=text))
     assert isinstance(fact, DriverCreated)
     return fact

@@ -13,6 +13,7 @@ from domain.portal import PortalDriver, Statement, replay
 from tests.support.decider_in_memory import ACCOUNT
 from tests.support.happenings import BY_HAND, IN_THE_PORTAL, NEW_TERMS, ON_THE_WAY, PERSONAL, happenings
 from tests.support.simulation import BEGIN, Simulation
+from tests.support.stated import whole
 
 VALUES = [text.casefold() for texts in PERSONAL.values() for text in texts if text]
 
@@ -38,6 +39,6 @@ def test_no_fact_holds_personal_data_outside_its_profile(target: Target, data: s
 def test_the_portals_changes_hold_personal_data_only_in_their_profile() -> None:
     profile = {name: texts[0] for name, texts in PERSONAL.items()}
     nobody = PortalDriver(account=ACCOUNT, driver=PortalDriverId("p1"))
-    (created,) = Statement(at=BEGIN, source="api").present(nobody, profile)
+    (created,) = Statement(at=BEGIN, source="api").present(nobody, whole(profile))
     (deleted,) = Statement(at=BEGIN, source="api").deleted(replay(nobody, [created]))
     assert not any(text in _outside_profile(fact) for fact in (created, deleted) for text in VALUES)

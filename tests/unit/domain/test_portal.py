@@ -18,6 +18,7 @@ from domain.portal import (
     Statement,
     replay,
 )
+from domain.profile import StatedProfile
 
 FLEET, JANE = AccountId("fleet-1"), PortalDriverId("jane")
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -46,7 +47,7 @@ def _change(kind: type[Change], version: int, profile: dict[str, str]) -> Change
 
 
 def _present(profile: dict[str, str]) -> When:
-    return lambda known: STATEMENT.present(known, profile)
+    return lambda known: STATEMENT.present(known, StatedProfile(fields=profile))
 
 
 CREATED = _change(DriverCreated, 1, PROFILE)

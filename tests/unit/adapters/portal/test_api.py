@@ -10,6 +10,7 @@ from adapters.portal.drivers import PortalApiDrivers
 from domain.failures import Reason, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
+from tests.support.stated import said
 from tests.unit.adapters.vendor import Answer, Vendor, answer, failure, page
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +52,7 @@ async def lines(vendor: Vendor, *rows: object) -> list[PortalLine]:
 
 async def told(vendor: Vendor, *rows: object, driver: str = "1") -> PortalLine:
     vendor.on(ATTRIBUTES, framed(list(rows)))
-    line = PortalLine(driver=PortalDriverId(driver), profile={"first_name": "Jane"})
+    line = PortalLine(driver=PortalDriverId(driver), profile=said(first_name="Jane"))
     (found,) = await reached(vendor).with_attributes([line])
     return found
 
@@ -63,19 +64,19 @@ def attribute(value: object, *, key: str = "Driveri DriverID", id: object = "1")
 @pytest.mark.parametrize("number", [417, "417", " 417 "])
 async def test_an_id_is_the_same_as_number_and_as_text(vendor: Vendor, number: object) -> None:
     (line,) = await lines(vendor, {"id": number, "firstname": "Jane", "lastname": "Doe"})
-    assert line == PortalLine(driver=PortalDriverId("417"), profile={"first_name": "Jane", "last_name": "Doe"})
+    assert line == PortalLine(driver=PortalDriverId("417"), profile=said(first_name="Jane", last_name="Doe"))
 
 
 async def test_what_a_row_leaves_out_is_not_stated_and_null_is_blank(vendor: Vendor) -> None:
     (line,) = await lines(vendor, {"id": 1, "firstname": "Jane", "lastname": "Doe", "email": None, "phone": 5550101})
-    assert line.profile == {"first_name": "Jane", "last_name": "Doe", "email": "", "phone": "5550101"}
+    assert line.profile == said(first_name="Jane", last_name="Doe", email="", phone="5550101")
 
 
 @pytest.mark.parametrize(
     ("row", "flaw"),
     [
         ({"id": 1, "firstname": "", "lastname": "Doe"}, "its first_name is blank"),
-        ({"id": 1, "firstname": "Jane"}, "its last_name is blank"),
+        ({"id": 1, "firstname": "Jane", "lastname": None}, "its last_name is blank"),
         ({"id": 1, "firstname": "Jane", "lastname": "D\u0007oe"}, "its last_name holds a control character"),
         ({"id": 1, "firstname": "Jane", "lastname": "Doe", "email": "jane"}, "its email is no e-mail address"),
     ],
@@ -157,18 +158,18 @@ async def test_a_login_without_a_session_is_no_login(vendor: Vendor, login: Answ
 @pytest.mark.parametrize("id", [1, "1"])
 async def test_an_attribute_states_its_field(vendor: Vendor, id: object) -> None:  # noqa: A002 - the row's word
     line = await told(vendor, attribute("B", key="Hazmat Certified", id=id), attribute(4711, id=id))
-    assert (line.profile, line.flaw) == ({"first_name": "Jane", "driveri_driver_id": "4711"}, "")
+    assert (line.profile, line.flaw) == (said(first_name="Jane", driveri_driver_id="4711"), "")
     assert vendor.queries(ATTRIBUTES) == [{"driver": "1", "session_token": "session-1"}]
 
 
 async def test_an_attribute_that_is_not_there_states_nothing_and_an_empty_one_a_blank(vendor: Vendor) -> None:
-    assert (await told(vendor)).profile == {"first_name": "Jane"}
-    assert (await told(vendor, attribute(None))).profile == {"first_name": "Jane", "driveri_driver_id": ""}
+    assert (await told(vendor)).profile == said(first_name="Jane")
+    assert (await told(vendor, attribute(None))).profile == said(first_name="Jane", driveri_driver_id="")
 
 
 async def test_attributes_of_another_driver_are_not_taken_for_this_ones(vendor: Vendor) -> None:
     line = await told(vendor, attribute("D2", id="2"))
-    assert line.profile == {"first_name": "Jane"}
+    assert line.profile == said(first_name="Jane")
     assert "another driver" in line.flaw
 
 
@@ -179,7 +180,7 @@ async def test_an_attribute_with_a_flaw_is_told(vendor: Vendor) -> None:
 @pytest.mark.parametrize("unknown", [error(404), error(404, 404)])
 async def test_a_driver_whose_attributes_nobody_knows_is_told(vendor: Vendor, unknown: Answer) -> None:
     vendor.on(ATTRIBUTES, unknown)
-    line = PortalLine(driver=PortalDriverId("1"), profile={})
+    line = PortalLine(driver=PortalDriverId("1"), profile=said())
     (found,) = await reached(vendor).with_attributes([line])
     assert "knows no attributes" in found.flaw
 
@@ -188,7 +189,7 @@ async def test_a_driver_whose_attributes_nobody_knows_is_told(vendor: Vendor, un
 async def test_attributes_that_cannot_be_read_fail(vendor: Vendor, trouble: Answer) -> None:
     vendor.on(ATTRIBUTES, trouble)
     with pytest.raises(TargetFailed):
-        await reached(vendor).with_attributes([PortalLine(driver=PortalDriverId("1"), profile={})] * 3)
+        await reached(vendor).with_attributes([PortalLine(driver=PortalDriverId("1"), profile=said())] * 3)
 
 
 def test_a_login_is_named_by_a_digest() -> None:

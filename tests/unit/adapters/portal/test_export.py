@@ -7,6 +7,8 @@ import pytest
 
 from adapters.portal.export import ExportRow, RefusedRow, read_export
 from domain.identity import PortalDriverId
+from domain.profile import StatedProfile
+from tests.support.stated import said
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Time Zone,Phone,Email,Vehicle\n"
 
@@ -29,7 +31,7 @@ def rows_of(tmp_path: Path) -> RowsOf:
     return RowsOf(tmp_path / "drivers.csv")
 
 
-def test_a_row_becomes_a_profile_without_its_blanks(rows_of: RowsOf) -> None:
+def test_a_row_says_something_of_each_field_that_has_a_column(rows_of: RowsOf) -> None:
     rows = rows_of(HEADER + "17,0042, drv-7 ,Zoë,O'Brien,,303-555-0142,zoe@fleet.example,Truck 3\n")
     profile = {
         "first_name": "Zoë",
@@ -38,22 +40,23 @@ def test_a_row_becomes_a_profile_without_its_blanks(rows_of: RowsOf) -> None:
         "driveri_driver_id": "drv-7",
         "email": "zoe@fleet.example",
         "phone": "303-555-0142",
+        "time_zone": "",
     }
-    assert rows == [ExportRow(line=2, driver=PortalDriverId("17"), profile=profile)]
+    assert rows == [ExportRow(line=2, driver=PortalDriverId("17"), profile=StatedProfile(fields=profile))]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_header_may_come_in_any_order_case_and_spacing_with_any_delimiter(rows_of: RowsOf, delimiter: str) -> None:
     lines = [[" LAST  NAME ", "Notes", "first name", "REFERENCE id", ""], ["Lee", "a, b; c", "Ann", "7", ""]]
     text = "\n".join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
-    profile = {"first_name": "Ann", "last_name": "Lee", "ref_id": "7"}
+    profile = said(first_name="Ann", last_name="Lee", ref_id="7")
     assert rows_of(text) == [ExportRow(line=2, driver=None, profile=profile)]
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_byte_order_mark_line_ends_and_blank_lines_change_nothing(rows_of: RowsOf, ends: str) -> None:
     text = ends.join(["", "Reference ID,First Name,Last Name", "", "7,Ann,Lee", ",,", ",,,,,", "8,Bo,Ray"])
-    lines = [(row.line, row.profile["ref_id"]) for row in rows_of(text, encoding="utf-8-sig") if _is_good(row)]
+    lines = [(row.line, row.profile.text("ref_id")) for row in rows_of(text, encoding="utf-8-sig") if _is_good(row)]
     assert lines == [(4, "7"), (7, "8")]
 
 
@@ -62,7 +65,7 @@ def test_licences_are_read_in_either_spelling(rows_of: RowsOf) -> None:
     profile = {"licence_number": "X-1", "licence_state": "CO", "licence_country": "US"}
     [row] = rows_of(text)
     assert isinstance(row, ExportRow)
-    assert profile.items() <= row.profile.items()
+    assert profile.items() <= row.profile.fields.items()
 
 
 def test_line_breaks_in_a_column_that_is_passed_over_are_no_ends_of_rows(rows_of: RowsOf) -> None:
@@ -72,20 +75,21 @@ def test_line_breaks_in_a_column_that_is_passed_over_are_no_ends_of_rows(rows_of
 
 def test_doubled_rows_all_come_in_the_order_of_the_file(rows_of: RowsOf) -> None:
     rows = rows_of("Reference ID,First Name,Last Name\n7,Ann,Lee\n8,Bo,Ray\n7,Anna,Lee\n")
-    assert [row.profile["first_name"] for row in rows if _is_good(row)] == ["Ann", "Bo", "Anna"]
+    assert [row.profile.text("first_name") for row in rows if _is_good(row)] == ["Ann", "Bo", "Anna"]
 
 
 def test_an_unknown_time_zone_costs_the_cell_and_not_the_row(rows_of: RowsOf) -> None:
     rows = rows_of("Reference ID,First Name,Last Name,TIME zone\n7,Ann,Lee,Middle Earth\n")
-    profile = {"first_name": "Ann", "last_name": "Lee", "ref_id": "7"}
-    notes = ("TIME zone is no time zone that we know; left out",)
+    profile = said(first_name="Ann", last_name="Lee", ref_id="7")
+    notes = ("TIME zone is no time zone that we know; left as it is known",)
     assert rows == [ExportRow(line=2, driver=None, profile=profile, notes=notes)]
 
 
 def test_a_phone_that_excel_shortened_costs_the_cell_and_not_the_row(rows_of: RowsOf) -> None:
     rows = rows_of("Reference ID,First Name,Last Name,Phone\n7,Ann,Lee,3.04E+09\n")
-    profile = {"first_name": "Ann", "last_name": "Lee", "ref_id": "7"}
-    assert rows == [ExportRow(line=2, driver=None, profile=profile, notes=("Phone was shortened by Excel; left out",))]
+    notes = ("Phone was shortened by Excel; left as it is known",)
+    profile = said(first_name="Ann", last_name="Lee", ref_id="7")
+    assert rows == [ExportRow(line=2, driver=None, profile=profile, notes=notes)]
 
 
 SHORTENED = "was shortened by Excel, as in 4.55E+06; format the column as text and export again"
@@ -128,7 +132,7 @@ def test_a_wrong_row_is_refused_by_name_and_its_neighbours_are_read(
 def test_an_id_that_only_resembles_a_shortened_one_is_kept(rows_of: RowsOf, ref_id: str) -> None:
     [row] = rows_of(f"Reference ID,First Name,Last Name\n{ref_id},Ann,Lee\n")
     assert isinstance(row, ExportRow)
-    assert row.profile["ref_id"] == ref_id
+    assert row.profile.text("ref_id") == ref_id
 
 
 def test_a_refusal_names_the_column_as_the_file_spells_it(rows_of: RowsOf) -> None:

@@ -46,6 +46,7 @@ from services.projector.walking import Walk, Walks
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
 from services.runtime.service import Bell
 from services.runtime.share import Share
+from tests.support.stated import whole
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
 ACME = AccountId("acme")
@@ -128,7 +129,7 @@ class Fleet:
 
     def state(self, driver: str, **profile: str) -> None:
         """The Portal states a driver's whole profile."""
-        self.portal.state(ACME, PortalDriverId(driver), profile, source="export")
+        self.portal.state(ACME, PortalDriverId(driver), whole(profile), source="export")
         self.decide()
 
     def delete(self, *drivers: str) -> None:
@@ -140,7 +141,7 @@ class Fleet:
     def take_snapshot(self, name: str, *drivers: str) -> None:
         """A complete list shows these drivers as they were stated last."""
         known = [self.portal.show(ACME, PortalDriverId(driver)) for driver in drivers]
-        stated = [StatedDriver(line=1, driver=each.driver, profile=each.profile or {}) for each in known]
+        stated = [StatedDriver(line=1, driver=each.driver, profile=whole(each.profile or {})) for each in known]
         self.portal.take_list(ACME, stated, source="export", snapshot=name)
         self.portal.finish_snapshot(ACME, source="export", snapshot=name, refused=[])
         self.decide()

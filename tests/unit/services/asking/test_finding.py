@@ -3,6 +3,7 @@ import pytest
 from domain.identity import PortalDriverId
 from services.asking import paging
 from services.asking.finding import Candidate, find_drivers, find_stated
+from tests.support.stated import whole
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 JANE_DOE = Candidate(driver="1", name="Jane Doe", ref_id="R1", driveri_driver_id="D1", is_wanted=True)
@@ -56,6 +57,6 @@ def test_another_accounts_drivers_are_not_found(fleet: Fleet) -> None:
 def test_a_driver_of_whom_the_decider_does_not_know_yet_is_found_as_the_portal_states_it(
     fleet: Fleet, text: str
 ) -> None:
-    fleet.portal.state(ACME, PortalDriverId("1"), JANE, source="export")
+    fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
     assert find_drivers(fleet.decider, ACME, text) == []
     assert find_stated(fleet.intake, ACME, text) == [JANE_DOE]

@@ -4,6 +4,7 @@ from domain.account import Mode, Tier
 from domain.failures import Reason, Unavailable
 from domain.identity import PortalDriverId, Target
 from services.asking.standing import Standing
+from tests.support.stated import whole
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -140,7 +141,7 @@ def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> No
 
 def test_a_change_that_nobody_has_looked_at_waits_for_its_turn(fleet: Fleet) -> None:
     fleet.start("1")
-    fleet.portal.state(ACME, PortalDriverId("2"), JANE, source="export")
+    fleet.portal.state(ACME, PortalDriverId("2"), whole(JANE), source="export")
     assert fleet.standing(DRIVERI, "2").sentence == "Nothing is decided yet: the driver is waiting for its turn."
 
 
@@ -157,7 +158,7 @@ def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:
 
 def test_an_account_that_was_just_added_waits_for_the_services_to_run(fleet: Fleet) -> None:
     fleet.add_only()
-    fleet.portal.state(ACME, PortalDriverId("1"), JANE, source="export")
+    fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
     assert fleet.standing(DRIVERI) == Standing(
         target="driveri",
         state="undecided",

@@ -178,3 +178,22 @@ async def outcome(stand: ControlStand) -> tuple[str, str]:
     told = (await stand.get("/dead-letters/outcome", name=name(7))).json()
     assert told["name"] == name(7)
     return told["became"], told["reason"]
+
+
+async def test_a_field_that_a_mended_profile_leaves_out_stays_and_a_blank_one_is_taken_back(
+    stand: ControlStand,
+) -> None:
+    said = json.loads(GOOD.state)
+    profile = {"first_name": "Jane", "last_name": "Doe", "ref_id": "00417", "driveri_driver_id": "DRV-1", "phone": "1"}
+    stand.keep(letter(7, json.dumps({**said, "profile": profile}).encode()))
+    document = await shown(stand)
+    document["body"]["profile"] = {"first_name": "Joan", "last_name": "Doe", "phone": ""}
+    assert await mend(stand, document) == ""
+    stand.step()
+    (row,) = stand.decider.select(WishRow)
+    assert row.profile == {
+        "first_name": "Joan",
+        "last_name": "Doe",
+        "ref_id": "00417",
+        "driveri_driver_id": "DRV-1",
+    }

@@ -18,6 +18,7 @@ from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, WishRow
 from services.intake.handlers import StatedDriver, UnknownDriver
 from services.runtime.share import Share
+from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 FLEET = range(1, 7)
@@ -178,7 +179,8 @@ def test_the_limit_of_the_guard_counts_who_comes_back_in_the_same_batch(fleet: S
     fleet.add()
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     stated = [
-        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=person(number)) for number in range(79)
+        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
+        for number in range(79)
     ]
     fleet.intake.take_list(ACME, stated, source="export")
     fleet.run()

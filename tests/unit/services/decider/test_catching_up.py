@@ -12,6 +12,7 @@ from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp
 from services.intake.handlers import StatedDriver
 from services.runtime.share import Share
+from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 MANY = 1_050
@@ -41,7 +42,8 @@ def walked(folder: Path) -> SteppedServices:
     services.add(is_on=False)
     services.set_mode(Target.MOTIVE, Mode.OFF)
     drivers = [
-        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=person(number)) for number in range(MANY)
+        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
+        for number in range(MANY)
     ]
     services.intake.take_list(ACME, drivers, source="export")
     services.decide()
@@ -105,7 +107,7 @@ def test_a_small_fleet_does_not_wait_for_the_sweep_of_a_large_one(tmp_path: Path
         services.add(account, is_on=False)
         services.set_mode(Target.MOTIVE, Mode.OFF, account)
         stated = [
-            StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=person(number))
+            StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
             for number in range(drivers)
         ]
         services.intake.take_list(account, stated, source="export")

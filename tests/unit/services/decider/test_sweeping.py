@@ -24,6 +24,7 @@ from services.decider.wiring import open_rehearsal
 from services.intake.handlers import StatedDriver
 from services.planning.checking import PlanChecks
 from services.runtime.share import Share
+from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 
 DRIVERI = Target.DRIVERI
@@ -40,7 +41,8 @@ def begin(fleet: SteppedServices, drivers: int) -> None:
     fleet.add(is_on=False)
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     stated = [
-        StatedDriver(line=each, driver=PortalDriverId(f"p{each}"), profile=person(each)) for each in range(drivers)
+        StatedDriver(line=each, driver=PortalDriverId(f"p{each}"), profile=whole(person(each)))
+        for each in range(drivers)
     ]
     fleet.intake.take_list(ACME, stated, source="export")
     fleet.turn_on()

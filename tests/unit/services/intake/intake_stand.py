@@ -8,6 +8,7 @@ from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, replay
+from domain.profile import StatedProfile
 from services.intake.handlers import Intake
 from services.intake.lists import StatedDriver, Taken
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver
@@ -78,7 +79,9 @@ class IntakeStand:
 def line(driver: str | None = None, *, ref: str = "", name: str = "Jane", number: int = 1) -> StatedDriver:
     """A line of a list."""
     profile = {"first_name": name, "last_name": "Doe", "ref_id": ref}
-    return StatedDriver(line=number, driver=PortalDriverId(driver) if driver else None, profile=profile)
+    return StatedDriver(
+        line=number, driver=PortalDriverId(driver) if driver else None, profile=StatedProfile(fields=profile)
+    )
 
 
 def replayed(facts: Iterable[Event]) -> dict[str, PortalDriver]:

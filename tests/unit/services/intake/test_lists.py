@@ -4,6 +4,7 @@ from domain.identity import AccountId, PortalDriverId
 from domain.portal import Change, DriverCreated, DriverDeleted, DriverUpdated
 from services.intake.handlers import UnknownDriver
 from services.intake.lists import StatedDriver
+from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 
 JANE = PortalDriverId("417")
@@ -41,7 +42,7 @@ def test_a_field_that_is_blank_now_is_gone(stand: IntakeStand) -> None:
 
 
 def test_only_what_the_portal_can_state_is_kept(stand: IntakeStand) -> None:
-    stand.take(StatedDriver(line=1, driver=JANE, profile={"first_name": "Jane", "shoe_size": "9"}))
+    stand.take(StatedDriver(line=1, driver=JANE, profile=said(first_name="Jane", shoe_size="9")))
     assert stand.known("417").profile == {"first_name": "Jane"}
 
 
@@ -72,14 +73,14 @@ def test_who_is_not_in_a_list_stays(stand: IntakeStand) -> None:
 def test_accounts_are_apart(stand: IntakeStand) -> None:
     stand.take(line("417"))
     other = AccountId("other")
-    assert stand.intake.state(other, JANE, {"first_name": "Joan"}, source="api") == "DriverCreated"
+    assert stand.intake.state(other, JANE, said(first_name="Joan"), source="api") == "DriverCreated"
     assert stand.intake.show(ACCOUNT, JANE).profile == {"first_name": "Jane", "last_name": "Doe"}
     assert stand.intake.show(other, JANE).profile == {"first_name": "Joan"}
 
 
 def test_a_single_driver_is_stated_as_a_list_of_one(stand: IntakeStand) -> None:
     changes = [
-        stand.intake.state(ACCOUNT, JANE, {"first_name": name}, source="command line")
+        stand.intake.state(ACCOUNT, JANE, said(first_name=name), source="command line")
         for name in ("Jane", "Joan", "Joan")
     ]
     assert changes == ["DriverCreated", "DriverUpdated", "unchanged"]
@@ -126,3 +127,25 @@ def test_a_drivers_sequence_rises_with_everything_that_is_said(stand: IntakeStan
     facts = [fact for fact in stand.facts if fact.driver == "417"]
     assert [fact.originator_version for fact in facts] == [1, 2, 3, 4, 5, 6]
     assert [fact.sequence for fact in facts if isinstance(fact, Change)] == [1, 2, 5, 6]
+
+
+def test_a_field_that_is_not_stated_stays_as_it_is_known(stand: IntakeStand) -> None:
+    stand.take(line("417", ref="00417"))
+    taken = stand.take(StatedDriver(line=1, driver=JANE, profile=said(first_name="Joan", last_name="Doe")))
+    assert dict(taken.changes) == {"DriverUpdated": 1}
+    assert stand.known("417").profile == {"first_name": "Joan", "last_name": "Doe", "ref_id": "00417"}
+
+
+def test_a_change_carries_the_whole_profile_whatever_was_stated(stand: IntakeStand) -> None:
+    stand.take(line("417", ref="00417"))
+    stand.take(StatedDriver(line=1, driver=JANE, profile=said(phone="303-555-0142")))
+    fact = stand.facts[-1]
+    assert isinstance(fact, DriverUpdated)
+    assert fact.profile == {"first_name": "Jane", "last_name": "Doe", "ref_id": "00417", "phone": "303-555-0142"}
+
+
+def test_who_was_deleted_comes_back_with_what_is_stated_then_and_no_more(stand: IntakeStand) -> None:
+    stand.take(line("417", ref="00417"))
+    stand.intake.delete(ACCOUNT, JANE, source="api")
+    stand.take(StatedDriver(line=1, driver=JANE, profile=said(first_name="Jane", last_name="Doe")))
+    assert stand.known("417").profile == {"first_name": "Jane", "last_name": "Doe"}

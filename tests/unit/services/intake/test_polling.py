@@ -22,6 +22,7 @@ from services.intake.readings import Readings
 from services.intake.wiring import ROWS
 from services.runtime.service import Bell, Service
 from tests.support import travelling_time
+from tests.support.stated import said
 
 ACME, OTHER = AccountId("acme"), AccountId("other")
 EVERY = 300.0
@@ -35,7 +36,7 @@ class Listed:
         return 2
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
-        profile = {"first_name": "Jane", "last_name": "Doe"}
+        profile = said(first_name="Jane", last_name="Doe")
         yield [PortalLine(driver=PortalDriverId(number), profile=profile) for number in ("1", "2")]
 
 

@@ -9,6 +9,7 @@ from services.intake.handlers import SnapshotRefused
 from services.intake.lists import StatedDriver
 from services.intake.read_models import SnapshotDriver
 from services.intake.snapshots import Forgetting, new_snapshot
+from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -208,7 +209,7 @@ def test_a_finished_snapshot_leaves_nothing_behind_and_cannot_be_finished_again(
 
 def test_a_snapshot_of_one_account_says_nothing_of_others(fleet: IntakeStand) -> None:
     other = AccountId("other")
-    fleet.intake.state(other, PortalDriverId("500"), {"first_name": "Ann"}, source="api")
+    fleet.intake.state(other, PortalDriverId("500"), said(first_name="Ann"), source="api")
     for snapshot in ("s1", "s2"):
         fleet.intake.take_list(other, [line("501")], source=SOURCE, snapshot=snapshot)
         fleet.take_snapshot(snapshot, JANE, BOB, EVE)
