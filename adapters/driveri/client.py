@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
-from adapters.driveri.access import DriveriAccess
+from adapters.driveri.access import UPDATE_DRIVERS, VIEW_CONFIGURATIONS, VIEW_DRIVERS, DriveriAccess
 from adapters.driveri.tokens import Tokens
-from adapters.driveri.wire import Configurations, DriverRow, DriversPage, Lookup, StatusRow, words_of
+from adapters.driveri.wire import DriverRow, DriversPage, Lookup, StatusRow, statuses_of, words_of
 from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
 from adapters.pace import Pace
 from adapters.shared_token import send_with
-from domain.failures import Rejected, TargetFailed
+from domain.failures import Reason, Rejected, TargetFailed
 from domain.profile import Profile
 
 PAGE_SIZE: Final = 200
@@ -56,17 +56,17 @@ class DriveriClient:
 
     async def statuses(self) -> tuple[StatusRow, ...]:
         """The meanings of this tenant's driver status codes."""
-        reply = await self._send(Call(path=f"{self._tenant}/configurations"))
-        return parsed(_accepted(reply), Configurations).data.driver_status
+        reply = await self._send(Call(path=f"{self._tenant}/configurations"), VIEW_CONFIGURATIONS)
+        return statuses_of(_accepted(reply))
 
     async def page(self, query: Mapping[str, str]) -> DriversPage:
         """One page of the list of drivers."""
-        reply = await self._send(Call(path=f"{self._tenant}/drivers", params=query))
+        reply = await self._send(Call(path=f"{self._tenant}/drivers", params=query), VIEW_DRIVERS)
         return parsed(_accepted(reply), DriversPage)
 
     async def lookup(self, driver_id: str) -> tuple[DriverRow, ...]:
         """The drivers of this id that Driveri shows without being asked for deleted ones."""
-        reply = await self._send(Call(path=f"{self._tenant}/driver", params={"driverId": driver_id}))
+        reply = await self._send(Call(path=f"{self._tenant}/driver", params={"driverId": driver_id}), VIEW_DRIVERS)
         if reply.status_code == httpx.codes.NOT_FOUND:
             return ()
         found = parsed(_accepted(reply), Lookup).data
@@ -81,12 +81,12 @@ class DriveriClient:
             params={"reinstateDriver": str(reinstate).lower()},
             body=body,
         )
-        return await self._send(call)
+        return await self._send(call, UPDATE_DRIVERS)
 
     async def edit(self, driver_id: str, body: Mapping[str, object]) -> httpx.Response:
         """Write these fields of a driver; a `driverId` among them is the new id."""
         path = f"{self._tenant}/drivers/{_quoted(driver_id)}"
-        return await self._send(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
+        return await self._send(Call(method="PUT", path=path, intent=Intent.WRITE, body=body), UPDATE_DRIVERS)
 
     def room(self) -> int:
         """How many calls may be under way now; see `Pace.room`."""
@@ -99,10 +99,13 @@ class DriveriClient:
                 await self._tokens.let_go()
         await self._sender.close()
 
-    async def _send(self, call: Call) -> httpx.Response:
+    async def _send(self, call: Call, scope: str) -> httpx.Response:
         reply = await send_with(self._tokens, self._sender, call)
-        if reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        if reply.status_code == httpx.codes.UNAUTHORIZED:
             raise TargetFailed(refusal(reply, "", {}))
+        if reply.status_code == httpx.codes.FORBIDDEN:
+            detail = f"answered 403: the API key may be another tenant's, or lack the scope {scope}"
+            raise TargetFailed(Rejected(reason=Reason.CREDENTIALS, detail=detail))
         return reply
 
 

@@ -202,7 +202,9 @@ class DriveriDrivers:
 
 
 def _row_of(key: Key, rows: Iterable[DriverRow]) -> DriverRow | None:
-    return next((row for row in rows if is_same(row.driver_id, key)), None)
+    """The driver of this id: written exactly so if there is one, else in another letter case."""
+    alike = [row for row in rows if is_same(row.driver_id, key)]
+    return next((row for row in alike if row.driver_id == key), alike[0] if alike else None)
 
 
 def _done(key: Key, profile: Profile) -> Done:

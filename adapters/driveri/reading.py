@@ -57,7 +57,7 @@ async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[S
     while query not in asked and len(asked) < MOST_PAGES:
         asked.append(query)
         page = await paging(query)
-        rows = page.data.drivers
+        rows = page.drivers
         if _ids(rows[: len(ending)]) != ending:
             raise _ListMoved
         yield rows

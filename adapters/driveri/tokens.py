@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from adapters.driveri.access import DriveriAccess
+from adapters.driveri.access import TOKEN_SCOPES, DriveriAccess
 from adapters.driveri.wire import ActiveTokens, NewToken, TokenRow
 from adapters.http import Call, Clock, Sender, parsed
 from adapters.shared_token import SharedToken, Token, to_token
@@ -18,6 +18,12 @@ from domain.failures import Reason, Rejected, TargetFailed
 
 MOST_ACTIVE: Final = 2
 """Driveri keeps at most so many active tokens for one API key."""
+
+USUAL_LIFETIME: Final = 3600.0
+"""Seconds for which a new token is used that does not say when it expires; one that ends earlier is refused then."""
+
+_NO_LIST: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN})
+"""No token is active, or the API key may not see which are: a new one shows whether it works."""
 
 WORTH_REUSING: Final = 60.0
 """An active token is taken over if it lasts at least so many seconds more."""
@@ -71,15 +77,15 @@ class Tokens:
 
     async def _active(self) -> tuple[TokenRow, ...]:
         reply = await self._sender.send(Call(path="/v1/auth/tokens"), self._basic)
-        if reply.status_code == httpx.codes.NOT_FOUND or (reply.is_success and not reply.content):
+        if reply.status_code in _NO_LIST or (reply.is_success and not reply.content):
             return ()
         return parsed(_accepted(reply), ActiveTokens).data
 
     def _reusable(self, active: tuple[TokenRow, ...]) -> Token | None:
         """The shown token that lasts longest, if it is worth it."""
         shown = [row for row in active if not self._shared.is_useless(row.access_token or "")]
-        longest = max(shown, key=lambda row: row.expires_on, default=None)
-        if longest is None or longest.expires_on / 1000 <= self._clock() + WORTH_REUSING:
+        longest = max(shown, key=_end, default=None)
+        if longest is None or _end(longest) / 1000 <= self._clock() + WORTH_REUSING:
             return None
         return self._taken(longest)
 
@@ -88,8 +94,11 @@ class Tokens:
 
     async def _revoke_oldest(self, active: tuple[TokenRow, ...]) -> None:
         refused = self._shared.refused
-        oldest = min(active, key=lambda row: (row.access_token != refused, row.created_on, row.expires_on))
-        await self._sender.send(_revoking(f"/v1/auth/token/revoke/{quote(oldest.access_token_id or '')}"), self._basic)
+        named = [row for row in active if row.access_token_id]
+        oldest = min(named, key=lambda row: (row.access_token != refused, row.created_on or 0, _end(row)), default=None)
+        if oldest is not None:
+            path = f"/v1/auth/token/revoke/{quote(oldest.access_token_id or '', safe='')}"
+            await self._sender.send(_revoking(path), self._basic)
 
     def _issue(self, reply: httpx.Response) -> Token:
         token = self._taken(parsed(_accepted(reply), NewToken).data)
@@ -97,7 +106,12 @@ class Tokens:
         return token
 
     def _taken(self, row: TokenRow) -> Token:
-        return to_token(row.access_token or "", row.expires_on / 1000, self._clock())
+        ends_at = self._clock() + USUAL_LIFETIME if row.expires_on is None else row.expires_on / 1000
+        return to_token(row.access_token or "", ends_at, self._clock())
+
+
+def _end(row: TokenRow) -> int:
+    return row.expires_on or 0
 
 
 def _revoking(path: str) -> Call:
@@ -110,4 +124,7 @@ def _accepted(reply: httpx.Response) -> httpx.Response:
         return reply
     if reply.status_code == httpx.codes.NOT_FOUND:
         raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail="answered 404: no tokens at this address"))
-    raise TargetFailed(Rejected(reason=Reason.CREDENTIALS, detail=f"no access token: answered {reply.status_code}"))
+    detail = f"no access token: answered {reply.status_code}"
+    if reply.status_code != httpx.codes.UNAUTHORIZED:
+        detail += f"; the API key needs the scopes {', '.join(TOKEN_SCOPES)}"
+    raise TargetFailed(Rejected(reason=Reason.CREDENTIALS, detail=detail))

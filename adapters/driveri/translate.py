@@ -76,7 +76,8 @@ def to_driver(row: DriverRow, codes: StatusCodes) -> TargetDriver:
         "licence_number": row.licence_number,
         "licence_state": row.license_state,
         "licence_country": row.license_country,
-        _GROUP: (row.group.group_name or row.group.group_unique_name) if row.group else None,
+        # A group is written by its unique name, so it is compared by that one.
+        _GROUP: (row.group.group_unique_name or row.group.group_name) if row.group else None,
     }
     profile = tidy(shown)
     return TargetDriver(key=Key(row.driver_id), active=row.status != codes.deleted, profile=profile)

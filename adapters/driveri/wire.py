@@ -1,16 +1,23 @@
 """The forms of Driveri's answers, as far as they are used. Source: driveri-python-sdk 1.0.0."""
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
-from adapters.http import parsed_if
+from adapters.http import down, parsed, parsed_if
+from domain.cleaning import clean
+from domain.failures import Reason, Rejected, TargetFailed
 
 CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, cache_strings="none")
 """What is not named in a form is ignored. Hardly any text comes twice."""
+
+
+_Anything: Any = dict[str, object] | list[object] | str | float | bool | None
+"""Any JSON."""
 
 
 class Wire(BaseModel):
@@ -45,7 +52,7 @@ class DriverRow:
 class DriversData(Wire):
     """The drivers of one page of the list."""
 
-    drivers: tuple[DriverRow, ...]
+    drivers: tuple[DriverRow, ...] | None = None
 
 
 class Links(Wire):
@@ -55,10 +62,22 @@ class Links(Wire):
 
 
 class DriversPage(Wire):
-    """One page of the list."""
+    """One page of the list; without drivers only where the list says that it has none at all."""
 
-    data: DriversData
+    data: DriversData | None
     links: Links | None = None
+    total_count: int | None = None
+
+    @property
+    def drivers(self) -> tuple[DriverRow, ...]:
+        """The drivers of this page."""
+        return (self.data and self.data.drivers) or ()
+
+    @model_validator(mode="after")
+    def _check_drivers(self) -> "DriversPage":
+        if (self.data is None or self.data.drivers is None) and self.total_count != 0:
+            raise ValueError("a page without drivers")
+        return self
 
 
 class LookupData(Wire):
@@ -80,25 +99,60 @@ class StatusRow(Wire):
     description: str | None = None
 
 
-class ConfigurationsData(Wire):
-    """The meanings of codes."""
+_STATUSES: Final = TypeAdapter(tuple[StatusRow, ...])
+_MOST_NAMES: Final = 8
+_LONGEST_NAME: Final = 40
 
-    driver_status: tuple[StatusRow, ...]
+
+def statuses_of(reply: httpx.Response) -> tuple[StatusRow, ...]:
+    """The meanings of the driver status codes: below `data.configuration`, or right below `data`.
+
+    Raises `TargetFailed` with the names that were found in their place: NOT_CONFIGURED where Driveri's own envelope
+    holds something else, since that stays so; DOWN where the answer may be somebody else's, or cut off.
+    """
+    body = parsed(reply, _Anything)
+    for place in (("data", "configuration"), ("data",)):
+        rows = _below(body, *place, "driverStatus")
+        if isinstance(rows, list) and rows:
+            return _status_rows(rows)
+    where = f"found {_names(body, 'the answer')}, {_names(_below(body, 'data'), 'data')}"
+    detail = (
+        f"the configurations have no data.configuration.driverStatus, but {where}: "
+        "correct DRIVERLINK_DRIVERI_URL, or ask Driveri which configurations this tenant has"
+    )
+    is_driveri = isinstance(_below(body, "data"), Mapping)
+    raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail) if is_driveri else down(detail))
 
 
-class Configurations(Wire):
-    """The tenant's configurations."""
+def _status_rows(rows: list[object]) -> tuple[StatusRow, ...]:
+    try:
+        return _STATUSES.validate_python(rows)
+    except ValidationError:
+        detail = f"the configurations list driver statuses of an unknown form: {_names(rows[0], 'the first')}"
+    raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
 
-    data: ConfigurationsData
+
+def _below(body: object, *names: str) -> object:
+    for name in names:
+        body = body.get(name) if isinstance(body, Mapping) else None
+    return body
+
+
+def _names(part: object, what: str) -> str:
+    """The names in a part of an answer, never the values; cleaned, since they come from outside."""
+    if not isinstance(part, Mapping):
+        return f"{what}: {type(part).__name__}" if part is not None else f"no {what}"
+    names = [clean(str(name), _LONGEST_NAME) for name in list(part)[:_MOST_NAMES]]
+    return f"{what} with {', '.join(names) or 'nothing'}{', ...' if len(part) > _MOST_NAMES else ''}"
 
 
 class TokenRow(Wire):
-    """An access token. `expires_on` and `created_on` are milliseconds since the epoch."""
+    """An access token. `expires_on` and `created_on` are milliseconds since the epoch; either may be left out."""
 
     access_token: str | None = None
     access_token_id: str | None = None
-    expires_on: int
-    created_on: int = 0
+    expires_on: int | None = None
+    created_on: int | None = None
 
 
 class IssuedToken(TokenRow):

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+UNKNOWN = "the sandbox does not know this field"
+
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -17,14 +19,17 @@ def parsed_body(model: type[_Body], body: bytes, refusal: Callable[[str], Except
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise refusal(first_problem(error)) from None
+        raise refusal(first_problem(error, unknown=UNKNOWN)) from None
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first thing found wrong: where, and what the rule is; never the value itself."""
+def first_problem(error: ValidationError, unknown: str = "Extra inputs are not permitted") -> str:
+    """The first thing found wrong: where, and what the rule is; never the value itself.
+
+    `unknown` is the rule that a field breaks which has no place there.
+    """
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in found["loc"])
-    rule = found["msg"].removeprefix("Value error, ")
+    rule = unknown if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
     return f"{where}: {rule}" if where else rule
 
 

@@ -88,7 +88,7 @@ async def sync_one(playing: Stage) -> None:
 async def issued(targets: RunningSandboxes, data: Path) -> set[str]:
     """Every token that is good now."""
     async with httpx.AsyncClient(auth=CLIENT) as client:
-        tokens = (await client.get(f"{targets.driveri}/v1/auth/tokens")).json()["data"]["tokens"]
+        tokens = (await client.get(f"{targets.driveri}/v1/auth/tokens")).json()["data"]
     renewed = json.loads((data / "credentials.json").read_text("utf-8"))[ACCOUNT]["motive"]["renewed"]
     return {*(each["accessToken"] for each in tokens), renewed["access_token"], renewed["refresh_token"]}
 

@@ -132,7 +132,7 @@ async def is_found(drivers: TargetDrivers) -> bool:
 async def active(tenant: Watched) -> list[str]:
     """The secrets of the active tokens of the API key, without counting as a call."""
     async with httpx.AsyncClient(transport=tenant.app, base_url="http://driveri.test", auth=KEY) as client:
-        return [each["accessToken"] for each in (await client.get("/v1/auth/tokens")).json()["data"]["tokens"]]
+        return [each["accessToken"] for each in (await client.get("/v1/auth/tokens")).json()["data"]]
 
 
 async def hours(clock: Clock, count: int, step: int = 60) -> AsyncIterator[int]:

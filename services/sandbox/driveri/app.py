@@ -4,7 +4,9 @@ Source: driveri-python-sdk 1.0.0; what is assumed beyond it is in docs/reference
 """
 
 from asyncio import sleep
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,23 +20,52 @@ from services.sandbox.driveri import writing
 from services.sandbox.driveri.access import authorized_client, authorized_token
 from services.sandbox.driveri.driver import Driver, as_read
 from services.sandbox.driveri.faulty import FaultyDriveri
-from services.sandbox.driveri.query import flag, page_asked_for, query_asked_for, stated
-from services.sandbox.driveri.seed import UPDATE_DRIVERS, VIEW_DRIVERS
+from services.sandbox.driveri.keys import Client
+from services.sandbox.driveri.query import check_known, flag, page_asked_for, query_asked_for, stated
+from services.sandbox.driveri.seed import (
+    CREATE_TOKEN,
+    DELETE_TOKEN,
+    UPDATE_DRIVERS,
+    VIEW_CONFIGURATIONS,
+    VIEW_DRIVERS,
+    VIEW_TOKENS,
+)
 from services.sandbox.driveri.state import DriveriState, shown_statuses
-from services.sandbox.driveri.tenant import Tenant
+from services.sandbox.driveri.tenant import Tenant, group_names
 from services.sandbox.driveri.wire import (
     Refused,
     envelope,
     invalid,
     message,
+    not_modelled,
     page_links,
     problem,
     written_driver,
     written_drivers,
+    written_update,
 )
 from services.sandbox.faults.faulting import Pause
 from services.sandbox.faults.marks import arrangement_of, is_hollow
 from services.sandbox.journal import note_effect, note_owner
+
+_ONE_BY: Final = ("driverId", "email", "userName")
+_PREFERENCES: Final = "includeDriverPreferences"
+_PAGE: Final = ("offset", "limit", "state", "showAll", "group", "fromDate", "toDate", _PREFERENCES)
+_UNMODELLED: Final = (
+    "driverAssignment",
+    "drivers/communications",
+    "eld/configurations",
+    "fleet/configurations",
+    "supported/timezones",
+    "tenant/driverGroups",
+    "webhooks/{rest:path}",
+    "groups",
+    "users",
+    "vehicles",
+)
+"""Calls below a tenant that the vendor documents, and of which clients of drivers may think."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep) -> Starlette:
@@ -45,7 +76,7 @@ def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS,
     state = DriveriState(seed, now)
     api = Starlette(
         routes=[*_Tokens(state).routes(), *_Drivers(state).routes()],
-        exception_handlers=dict.fromkeys((Refused, HTTPException), _Problems(now).answer),
+        exception_handlers=dict.fromkeys((Refused, HTTPException), _Problems(state).answer),
     )
     api.router.redirect_slashes = False
     return with_faults("driveri", state, FaultyDriveri(state), api, now=now, pause=pause, faults=faults)
@@ -54,13 +85,38 @@ def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS,
 class _Problems:
     """How Driveri says no."""
 
-    def __init__(self, now: Now) -> None:
-        self._now = now
+    def __init__(self, state: DriveriState) -> None:
+        self._state = state
 
     async def answer(self, request: Request, error: Exception) -> Response:
         refused = error if isinstance(error, Refused) else Refused(404, "NO_SUCH_CALL", "there is no such call")
-        body = problem(at=self._now(), path=request.url.path, refused=refused, reason=HTTPStatus(refused.status).phrase)
+        body = problem(
+            at=self._state.now(),
+            path=request.url.path,
+            refused=refused,
+            reason=HTTPStatus(refused.status).phrase,
+            is_at_the_top=self._is_at_the_top(request),
+        )
         return JSONResponse(body, status_code=refused.status)
+
+    def _is_at_the_top(self, request: Request) -> bool:
+        tenant = self._state.tenants.get(request.path_params.get("tenant", ""))
+        is_of_tenant = "/tenants/" in request.url.path
+        return not is_of_tenant or (tenant is not None and tenant.assumptions.errors == "at_the_top")
+
+
+def _route(method: str, path: str, endpoint: Endpoint, *parameters: str) -> Route:
+    """A call with the parameters that it knows; what it would ignore is refused."""
+
+    async def checked(request: Request) -> Response:
+        check_known(request.query_params, parameters)
+        return await endpoint(request)
+
+    return Route(path, checked, methods=[method])
+
+
+async def _not_modelled(request: Request) -> Response:
+    raise not_modelled(f"{request.method} {request.url.path}")
 
 
 class _Tokens:
@@ -71,33 +127,48 @@ class _Tokens:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/v1/auth/token", self.issue, methods=["POST"]),
-            Route("/v1/auth/tokens", self.active, methods=["GET"]),
-            Route("/v1/auth/token/revoke", self.revoke_own, methods=["DELETE"]),
-            Route("/v1/auth/token/revoke/{token_id}", self.revoke, methods=["DELETE"]),
+            _route("POST", "/v1/auth/token", self.issue),
+            _route("GET", "/v1/auth/tokens", self.active),
+            _route("DELETE", "/v1/auth/token/revoke", self.revoke_own),
+            _route("DELETE", "/v1/auth/token/revoke/{token_id}", self.revoke),
         ]
 
     async def issue(self, request: Request) -> Response:
-        token = self._state.keys.issue(authorized_client(request, self._state), self._state.now())
+        client = self._client(request, CREATE_TOKEN)
+        keys, assumptions = self._state.keys, self._state.tenants[client.tenant].assumptions
+        token = keys.issue(client, self._state.now())
+        if token is None and assumptions.third_token == "oldest_revoked":  # noqa: S105 - what happens to a third one
+            keys.revoke(keys.active(client, self._state.now())[0])
+            token = keys.issue(client, self._state.now())
         if token is None:
             raise Refused(400, "TOO_MANY_TOKENS", "this key has as many active tokens as it may have")
         return JSONResponse(envelope(token.shown()))
 
     async def active(self, request: Request) -> Response:
-        tokens = self._state.keys.active(authorized_client(request, self._state), self._state.now())
-        return JSONResponse(envelope({"tokens": [token.shown() for token in tokens]}, total=len(tokens)))
+        client = self._client(request, VIEW_TOKENS)
+        shown = [token.shown() for token in self._state.keys.active(client, self._state.now())]
+        if self._state.tenants[client.tenant].assumptions.listed_tokens == "without_secrets":
+            shown = [{**token, "accessToken": None} for token in shown]
+        return JSONResponse(envelope(shown))
 
     async def revoke_own(self, request: Request) -> Response:
-        self._state.keys.revoke(authorized_token(request, self._state))
+        token = authorized_token(request, self._state)
+        _check_scope(token.client, DELETE_TOKEN)
+        self._state.keys.revoke(token)
         return JSONResponse(message("revoked"))
 
     async def revoke(self, request: Request) -> Response:
         wanted = request.path_params["token_id"]
-        for token in self._state.keys.active(authorized_client(request, self._state), self._state.now()):
+        for token in self._state.keys.active(self._client(request, DELETE_TOKEN), self._state.now()):
             if token.token_id == wanted:
                 self._state.keys.revoke(token)
                 return JSONResponse(message("revoked"))
         raise Refused(404, "TOKEN_NOT_FOUND", "this key has no such token")
+
+    def _client(self, request: Request, scope: str) -> Client:
+        client = authorized_client(request, self._state)
+        _check_scope(client, scope)
+        return client
 
 
 class _Drivers:
@@ -112,41 +183,45 @@ class _Drivers:
     def routes(self) -> list[Route]:
         tenant = "/v1/tenants/{tenant}"
         return [
-            Route(f"{tenant}/configurations", self.configurations, methods=["GET"]),
-            Route(f"{tenant}/drivers", self.page, methods=["GET"]),
-            Route(f"{tenant}/driver", self.one, methods=["GET"]),
-            Route(f"{tenant}/drivers", self.create, methods=["POST"]),
-            Route(f"{tenant}/bulk/drivers", self.create_all, methods=["POST"]),
-            Route(f"{tenant}/drivers/{{driver_id:path}}", self.update, methods=["PUT"]),
+            _route("GET", f"{tenant}/configurations", self.configurations),
+            _route("GET", f"/v2{tenant.removeprefix('/v1')}/configurations", self.configurations),
+            _route("GET", f"{tenant}/drivers", self.page, *_PAGE),
+            _route("GET", f"{tenant}/driver", self.one, *_ONE_BY, "group", _PREFERENCES),
+            _route("POST", f"{tenant}/drivers", self.create, "reinstateDriver"),
+            _route("POST", f"{tenant}/bulk/drivers", self.create_all),
+            _route("PUT", f"{tenant}/drivers/{{driver_id:path}}", self.update),
+            *(Route(f"{tenant}/{path}", _not_modelled, methods=["GET"]) for path in _UNMODELLED),
         ]
 
     async def configurations(self, request: Request) -> Response:
-        tenant = self._tenant(request, VIEW_DRIVERS)
-        return JSONResponse(
-            envelope(
-                {
-                    "driverStatus": shown_statuses(tenant),
-                    "authorizedToDriveStatus": [
-                        {"status": 0, "description": "No"},
-                        {"status": 1, "description": "Yes"},
-                    ],
-                    "groupAction": ["ADD", "REMOVE"],
-                }
-            )
-        )
+        tenant = self._tenant(request, VIEW_CONFIGURATIONS)
+        known: dict[str, object] = {
+            "driverStatus": shown_statuses(tenant),
+            "authorizedToDriveStatus": [
+                {"authorizedToDrive": 0, "description": "Not authorized"},
+                {"authorizedToDrive": 1, "description": "Authorized"},
+            ],
+            "groupAction": [
+                {"key": "ADD", "description": "Add to a group"},
+                {"key": "REMOVE", "description": "Remove from a group"},
+            ],
+        }
+        is_flat = tenant.assumptions.configurations == "flat"
+        return JSONResponse(envelope(known if is_flat else {"configuration": known}))
 
     async def page(self, request: Request) -> Response:
         tenant = self._tenant(request, VIEW_DRIVERS)
-        offset, limit = page_asked_for(request.query_params)
+        offset, limit = page_asked_for(request.query_params, tenant.assumptions)
         drivers, total = tenant.page(query_asked_for(request.query_params), offset, limit, arrangement_of(request))
         links = page_links(request.url, offset=offset, limit=limit, total=total)
-        return JSONResponse(envelope(_shown(request, drivers), links=links, total=total))
+        return JSONResponse(envelope(_shown(request, tenant, drivers), links=links, total=total))
 
     async def one(self, request: Request) -> Response:
-        drivers = _asked_for(self._tenant(request, VIEW_DRIVERS), request)
-        if not drivers:
+        tenant = self._tenant(request, VIEW_DRIVERS)
+        drivers = _asked_for(tenant, request)
+        if not drivers and tenant.assumptions.look_up_miss == "not_found":
             raise writing.unknown_driver()
-        return JSONResponse(envelope(_shown(request, drivers), total=len(drivers)))
+        return JSONResponse(envelope(_shown(request, tenant, drivers)))
 
     async def create(self, request: Request) -> Response:
         body = await request.body()
@@ -156,27 +231,27 @@ class _Drivers:
         is_kept = not is_hollow(request)
         effect = writing.create(tenant, written, reinstate=reinstate, at=self._state.now(), is_kept=is_kept)
         note_effect(request, effect)
-        return JSONResponse(message("driver added"))
+        return _written(tenant, "driver added")
 
     async def create_all(self, request: Request) -> Response:
         """One message for all: a row that cannot be taken is left out without a word."""
         body = await request.body()
         tenant = self._tenant(request, UPDATE_DRIVERS)
-        for written in written_drivers(body):
+        for written in written_drivers(body, tenant.assumptions.longest_bulk):
             try:
                 effect = writing.create(tenant, written, reinstate=False, at=self._state.now())
             except Refused:
                 continue
             note_effect(request, effect)
-        return JSONResponse(message("drivers processed"))
+        return _written(tenant, "drivers processed")
 
     async def update(self, request: Request) -> Response:
         body = await request.body()
         tenant = self._tenant(request, UPDATE_DRIVERS)
-        written = written_driver(body)
+        written = written_update(body)
         driver_id = request.path_params["driver_id"]
         note_effect(request, writing.update(tenant, driver_id, written, at=self._state.now()))
-        return JSONResponse(message("driver updated"))
+        return _written(tenant, "driver updated")
 
     def _tenant(self, request: Request, scope: str) -> Tenant:
         name = request.path_params["tenant"]
@@ -184,13 +259,32 @@ class _Drivers:
         client = authorized_token(request, self._state).client
         if client.tenant != name:
             raise Refused(403, "FORBIDDEN", "the token is for another tenant")
-        if scope not in client.scopes:
-            raise Refused(403, "FORBIDDEN", f"the token lacks the scope {scope}")
+        _check_scope(client, scope)
         return self._state.tenants[name]
 
 
+def _check_scope(client: Client, scope: str) -> None:
+    if scope not in client.scopes:
+        raise Refused(403, "FORBIDDEN", f"the API key lacks the scope {scope}")
+
+
+def _written(tenant: Tenant, text: str) -> Response:
+    is_empty = tenant.assumptions.write_answers == "empty"
+    return Response(status_code=200) if is_empty else JSONResponse(message(text))
+
+
 def _asked_for(tenant: Tenant, request: Request) -> list[Driver]:
-    named = stated(request.query_params, "driverId", "email", "userName")
+    found = _found(tenant, stated(request.query_params, *_ONE_BY))
+    if group := request.query_params.get("group"):
+        found = [driver for driver in found if group in group_names(driver)]
+    if tenant.assumptions.look_up_deleted == "hidden":
+        return [driver for driver in found if driver.status != tenant.statuses.deleted]
+    return found
+
+
+def _found(tenant: Tenant, named: dict[str, str]) -> list[Driver]:
+    if len(named) > 1:
+        raise not_modelled("a search by more than one of driverId, email, userName")
     match named:
         case {"driverId": driver_id}:
             driver = tenant.find(driver_id)
@@ -202,6 +296,7 @@ def _asked_for(tenant: Tenant, request: Request) -> list[Driver]:
     raise invalid("one of driverId, email, userName is required")
 
 
-def _shown(request: Request, drivers: list[Driver]) -> dict[str, object]:
-    preferences = flag(request.query_params, "includeDriverPreferences")
-    return {"drivers": [as_read(driver, preferences=preferences) for driver in drivers]}
+def _shown(request: Request, tenant: Tenant, drivers: list[Driver]) -> dict[str, object]:
+    preferences = flag(request.query_params, _PREFERENCES)
+    phone = tenant.assumptions.phone == "shown"
+    return {"drivers": [as_read(driver, preferences=preferences, phone=phone) for driver in drivers]}

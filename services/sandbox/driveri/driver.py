@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from services.sandbox.journal import Effect, Seen
 
 _BOOKKEEPING = frozenset({"createdDate", "updatedDate"})
-_NEVER_READ_BACK = frozenset({"phone", "invitations"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +82,13 @@ def inspected(driver: Driver) -> dict[str, object]:
     return shown | {"group": _group(driver.group)}
 
 
-def as_read(driver: Driver, *, preferences: bool) -> dict[str, object]:
-    """The driver as the API shows it: without the phone, and with the preferences only for who asks."""
-    hidden = _NEVER_READ_BACK if preferences else _NEVER_READ_BACK | {"driverPreferences"}
+def as_read(driver: Driver, *, preferences: bool, phone: bool = False) -> dict[str, object]:
+    """The driver as the API shows it: with the preferences where they are asked for, and the phone where assumed."""
+    hidden = {"invitations"}
+    if not preferences:
+        hidden.add("driverPreferences")
+    if not phone:
+        hidden.add("phone")
     return {name: value for name, value in inspected(driver).items() if name not in hidden}
 
 

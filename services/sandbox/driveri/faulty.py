@@ -14,7 +14,7 @@ from services.sandbox.driveri.wire import Refused, problem
 from services.sandbox.faults.rule import Served, Trait
 
 _DRIVERS: Final = re.compile("/v1/tenants/([^/]+)/drivers")
-_TENANT: Final = re.compile("/v1/tenants/([^/]+)/")
+_TENANT: Final = re.compile("/v[12]/tenants/([^/]+)/")
 
 
 class FaultyDriveri:
@@ -31,7 +31,13 @@ class FaultyDriveri:
     def refusal(self, scope: Scope, status: int, headers: dict[str, str]) -> Response:
         """An error in Driveri's form."""
         refused = Refused(status, "NOT_NOW", "not now")
-        body = problem(at=self._state.now(), path=scope["path"], refused=refused, reason=HTTPStatus(status).phrase)
+        body = problem(
+            at=self._state.now(),
+            path=scope["path"],
+            refused=refused,
+            reason=HTTPStatus(status).phrase,
+            is_at_the_top="/tenants/" not in scope["path"],
+        )
         return JSONResponse(body, status_code=status, headers=headers)
 
     def expire_token(self, scope: Scope) -> None:

@@ -35,7 +35,7 @@ class Token:
         """The token as the API shows it."""
         return {
             "accessToken": self.access_token,
-            "tokenType": "bearer",
+            "tokenType": "Bearer",
             "expiresOn": self.expires_on,
             "scope": ",".join(self.client.scopes),
             "accessTokenId": self.token_id,

@@ -3,12 +3,18 @@
 Source: driveri-python-sdk 1.0.0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from starlette.datastructures import QueryParams
+
+from services.sandbox.driveri.assumptions import Assumptions
 from services.sandbox.driveri.tenant import Query
-from services.sandbox.driveri.wire import invalid
+from services.sandbox.driveri.wire import invalid, not_modelled
 
-LONGEST_PAGE = 200
+LONGEST_LIMIT = 200
+UNMODELLED = frozenset({"subFleet"})
+"""Parameters that the vendor documents, and that the sandbox has nothing for."""
+
 _DEFAULT_PAGE = 100
 
 
@@ -25,20 +31,30 @@ def flag(parameters: Mapping[str, str], name: str) -> bool:
     return value == "true"
 
 
-def page_asked_for(parameters: Mapping[str, str]) -> tuple[int, int]:
+def check_known(parameters: QueryParams, known: Collection[str]) -> None:
+    """Refuse what would be ignored otherwise: parameters that the call does not have, or that are stated twice."""
+    names = [name for name, _ in parameters.multi_items()]
+    for name in names:
+        if name in UNMODELLED and parameters[name].strip():
+            raise not_modelled(name)
+        if name not in known and name not in UNMODELLED:
+            raise invalid(f"{name}: the sandbox does not know this parameter")
+        if names.count(name) > 1:
+            raise invalid(f"{name}: stated more than once")
+
+
+def page_asked_for(parameters: Mapping[str, str], assumptions: Assumptions) -> tuple[int, int]:
     """Offset and limit; raises `Refused`."""
     offset = _number(parameters, "offset")
     limit = _number(parameters, "limit")
     limit = _DEFAULT_PAGE if limit is None else limit
-    if not 1 <= limit <= LONGEST_PAGE:
-        raise invalid(f"limit: 1 to {LONGEST_PAGE}")
-    return offset or 0, limit
+    if limit < 1 or (limit > LONGEST_LIMIT and assumptions.long_limit == "refused"):
+        raise invalid(f"limit: 1 to {LONGEST_LIMIT}")
+    return offset or 0, min(limit, assumptions.longest_page)
 
 
 def query_asked_for(parameters: Mapping[str, str]) -> Query:
     """Which drivers a list is about; raises `Refused`."""
-    if stated(parameters, "subFleet"):
-        raise invalid("subFleet: the sandbox has no sub-fleets")
     return Query(
         states=_states(parameters),
         show_all=flag(parameters, "showAll"),

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
 from services.sandbox.driveri.driver import Driver, Group, Statuses
 from services.sandbox.driveri.keys import Client
 from services.sandbox.driveri.tenant import Tenant
@@ -12,6 +13,11 @@ from services.sandbox.validation import SeedRefused, check_unique, first_problem
 
 VIEW_DRIVERS = "View Drivers"
 UPDATE_DRIVERS = "Update Drivers"
+VIEW_CONFIGURATIONS = "View Fleet Configurations"
+CREATE_TOKEN = "Create Access Token"  # noqa: S105 - the name of a scope
+VIEW_TOKENS = "View Access Token"
+DELETE_TOKEN = "Delete Access Token"  # noqa: S105
+ALL_SCOPES = (VIEW_DRIVERS, UPDATE_DRIVERS, VIEW_CONFIGURATIONS, CREATE_TOKEN, VIEW_TOKENS, DELETE_TOKEN)
 
 
 class _Seed(BaseModel):
@@ -23,7 +29,7 @@ class ClientSeed(_Seed):
 
     client_id: str = Field(min_length=1, pattern="^[^:]+$")
     client_secret: str = Field(min_length=1)
-    scopes: tuple[str, ...] = (VIEW_DRIVERS, UPDATE_DRIVERS)
+    scopes: tuple[str, ...] = ALL_SCOPES
     token_lifetime: int = Field(default=3_600_000, gt=0)
 
 
@@ -88,6 +94,7 @@ class TenantSeed(_Seed):
     tenant: str = Field(min_length=1, pattern="^[^/]+$")
     clients: tuple[ClientSeed, ...] = ()
     statuses: tuple[StatusSeed, ...] = Field(default=_STATUSES, min_length=1)
+    assumptions: Assumptions = ASSUMED
     drivers: tuple[DriverSeed, ...] = ()
 
     @field_validator("statuses")
@@ -98,8 +105,11 @@ class TenantSeed(_Seed):
 
     @field_validator("drivers")
     @classmethod
-    def _check_ids(cls, drivers: tuple[DriverSeed, ...]) -> tuple[DriverSeed, ...]:
-        check_unique("driverId (letter case aside)", (driver.driver_id.casefold() for driver in drivers))
+    def _check_ids(cls, drivers: tuple[DriverSeed, ...], info: ValidationInfo) -> tuple[DriverSeed, ...]:
+        if info.data.get("assumptions", ASSUMED).ids == "exact":
+            check_unique("driverId", (driver.driver_id for driver in drivers))
+        else:
+            check_unique("driverId (letter case aside)", (driver.driver_id.casefold() for driver in drivers))
         return drivers
 
     @model_validator(mode="after")
@@ -117,7 +127,8 @@ class TenantSeed(_Seed):
     def built_tenant(self, at: int) -> Tenant:
         """The tenant with its drivers, in the order of the seed."""
         statuses = Statuses(descriptions=self.descriptions())
-        return Tenant(self.tenant, statuses, (driver.driver(statuses, at) for driver in self.drivers))
+        drivers = (driver.driver(statuses, at) for driver in self.drivers)
+        return Tenant(self.tenant, statuses, drivers, self.assumptions)
 
     def built_clients(self) -> list[Client]:
         """The tenant's API keys."""

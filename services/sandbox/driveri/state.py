@@ -39,6 +39,7 @@ class DriveriState:
             "tenant": tenant.name,
             "clients": [_shown_client(client) for client in self.keys.of_tenant(tenant.name)],
             "statuses": shown_statuses(tenant),
+            "assumptions": tenant.assumptions.model_dump(),
             "drivers": [inspected(driver) for driver in tenant.all()],
         }
 

@@ -3,7 +3,8 @@
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from services.sandbox.driveri.driver import Driver, Statuses
+from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
+from services.sandbox.driveri.driver import Driver, Group, Statuses
 from services.sandbox.faults.marks import Arrangement, as_it_is
 from services.sandbox.shelves import Shelves
 
@@ -37,22 +38,27 @@ class Query:
         """Whether a driver from that shelf is asked for."""
         return (
             (not self.states or driver.status in self.states)
-            and (self.group is None or self.group in _group_names(driver))
+            and (self.group is None or self.group in group_names(driver))
             and (self.from_date is None or driver.updated_date >= self.from_date)
             and (self.to_date is None or driver.updated_date <= self.to_date)
         )
 
 
-def _group_names(driver: Driver) -> Sequence[str]:
+def group_names(driver: Driver) -> Sequence[str]:
+    """Both names of the group that the driver is in, if any."""
     return (driver.group.group_name, driver.group.group_unique_name) if driver.group else ()
 
 
 class Tenant:
-    """One fleet's drivers. A driver's id is unique in it without regard to letter case, deleted drivers included."""
+    """One fleet's drivers. A driver's id is unique in it, deleted drivers included; letter case is an assumption."""
 
-    def __init__(self, name: str, statuses: Statuses, drivers: Iterable[Driver] = ()) -> None:
+    def __init__(
+        self, name: str, statuses: Statuses, drivers: Iterable[Driver] = (), assumptions: Assumptions = ASSUMED
+    ) -> None:
         self.name = name
         self.statuses = statuses
+        self.assumptions = assumptions
+        self._groups: dict[str, Group] = {}
         self._rows: list[Driver] = []
         self._numbers: dict[str, int] = {}
         self._shelves = Shelves()
@@ -60,8 +66,8 @@ class Tenant:
             self.add(driver)
 
     def find(self, driver_id: str) -> Driver | None:
-        """The driver of this id, in whatever letter case."""
-        number = self._numbers.get(driver_id.casefold())
+        """The driver of this id."""
+        number = self._numbers.get(self._id(driver_id))
         return None if number is None else self._rows[number]
 
     def with_email(self, email: str) -> list[Driver]:
@@ -86,19 +92,32 @@ class Tenant:
         numbers = arrangement(numbers)
         return [self._rows[number] for number in numbers[offset : offset + limit]], len(numbers)
 
+    def group(self, unique_name: str) -> Group | None:
+        """The group of this unique name, among those that some driver is or was in."""
+        return self._groups.get(unique_name)
+
     def add(self, driver: Driver) -> None:
         """Take in a driver whose id is free."""
         number = len(self._rows)
         self._rows.append(driver)
-        self._numbers[driver.driver_id.casefold()] = number
+        self._numbers[self._id(driver.driver_id)] = number
+        self._keep_group(driver)
         self._shelves.move(number, frozenset(), self._labels(driver))
 
     def replace(self, before: Driver, after: Driver) -> None:
         """Put the new version of a driver in the place of the one before; its new id, if any, is free."""
-        number = self._numbers.pop(before.driver_id.casefold())
-        self._numbers[after.driver_id.casefold()] = number
+        number = self._numbers.pop(self._id(before.driver_id))
+        self._numbers[self._id(after.driver_id)] = number
+        self._keep_group(after)
         self._rows[number] = after
         self._shelves.move(number, self._labels(before), self._labels(after))
+
+    def _id(self, driver_id: str) -> str:
+        return driver_id if self.assumptions.ids == "exact" else driver_id.casefold()
+
+    def _keep_group(self, driver: Driver) -> None:
+        if driver.group:
+            self._groups.setdefault(driver.group.group_unique_name, driver.group)
 
     def _on(self, label: Hashable) -> list[Driver]:
         return [self._rows[number] for number in self._shelves.on(label)]

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.datastructures import URL
 
-from services.sandbox.validation import parsed_body
+from services.sandbox.clock import iso_time
+from services.sandbox.validation import UNKNOWN, parsed_body
 
-_NOT_STORED = frozenset({"set_password", "password", "group"})
+_NOT_STORED = frozenset({"set_password", "password", "group", "driver_preferences", "status"})
 
 
 class Refused(Exception):
@@ -30,10 +31,15 @@ def invalid(message: str) -> Refused:
     return Refused(400, "INVALID_REQUEST", message)
 
 
-class _Wire(BaseModel):
-    """Fields that a call does not have are ignored; null means the same as not stated."""
+def not_modelled(what: str) -> Refused:
+    """A part of the API that the vendor has and the sandbox has not."""
+    return Refused(501, "NOT_MODELLED", f"{what}: the sandbox does not model this")
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+
+class _Wire(BaseModel):
+    """Fields that a call does not have are refused; null means the same as not stated."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
 
 class WrittenGroup(_Wire):
@@ -43,8 +49,18 @@ class WrittenGroup(_Wire):
     action: Literal["ADD", "REMOVE"] = "ADD"
 
 
+class WrittenPreferences(_Wire):
+    """A driver's preferences, without the information about carriers, which the sandbox does not model."""
+
+    exempt_hos: bool | None = None
+    yard_moves_allowed: bool | None = None
+    ruleset: str | None = None
+    save_address_for_future_use: bool | None = None
+    personal_conveyance_allowed: bool | None = None
+
+
 class WrittenDriver(_Wire):
-    """A driver as a client states it, in a create or in a partial update."""
+    """A driver as a client states it in a create."""
 
     driver_id: str | None = None
     first_name: str | None = None
@@ -60,13 +76,36 @@ class WrittenDriver(_Wire):
     password: str | None = None
     group: WrittenGroup | None = None
     authorized_to_drive: int | None = Field(default=None, ge=0, le=1)
-    driver_preferences: dict[str, object] | None = None
-    status: int | None = None
+    driver_preferences: WrittenPreferences | None = None
+
+    @property
+    def stated_status(self) -> int | None:
+        """The status that is stated; a create has none."""
+        return None
 
     def stored_values(self) -> dict[str, object]:
         """The stated fields by the names of a stored driver; empty text empties the field."""
         stated = self.model_dump(exclude=set(_NOT_STORED), exclude_none=True)
+        if self.driver_preferences is not None:
+            stated["driver_preferences"] = self.driver_preferences.model_dump(by_alias=True, exclude_none=True)
         return {name: None if value == "" else value for name, value in stated.items()}
+
+
+class WrittenUpdate(WrittenDriver):
+    """A driver as a client states it in a partial update."""
+
+    status: int | None = None
+
+    @property
+    def stated_status(self) -> int | None:
+        """The status that is stated."""
+        return self.status
+
+
+class _WrittenRow(WrittenDriver):
+    """A driver in a bulk create, where the group stands beside the rows."""
+
+    group: None = None
 
 
 class _WrittenDrivers(_Wire):
@@ -77,20 +116,33 @@ class _WrittenDrivers(_Wire):
 
 
 def written_driver(body: bytes) -> WrittenDriver:
-    """The driver in a body; raises `Refused`."""
+    """The driver in the body of a create; raises `Refused`."""
     return parsed_body(WrittenDriver, body, invalid)
 
 
-def written_drivers(body: bytes) -> Sequence[WrittenDriver]:
+def written_update(body: bytes) -> WrittenUpdate:
+    """The fields in the body of an update; raises `Refused`."""
+    return parsed_body(WrittenUpdate, body, invalid)
+
+
+def written_drivers(body: bytes, longest: int | None) -> Sequence[WrittenDriver]:
     """The well-formed rows of a bulk create, each with the group for all of them; raises `Refused`."""
     bulk = parsed_body(_WrittenDrivers, body, invalid)
+    if longest is not None and len(bulk.drivers) > longest:
+        raise invalid(f"drivers: at most {longest} at once")
     overriding = {"group": bulk.group} if bulk.group else {}
-    return [row.model_copy(update=overriding) for row in map(_row, bulk.drivers) if row]
+    rows = (_row(place, row) for place, row in enumerate(bulk.drivers))
+    return [row.model_copy(update=overriding) for row in rows if row]
 
 
-def _row(row: object) -> WrittenDriver | None:
+def _row(place: int, row: object) -> WrittenDriver | None:
+    """A row, or None for one that cannot be taken; a field that a row does not have is refused for all of them."""
+    known = {field.alias for field in _WrittenRow.model_fields.values()} - {"group"}
+    unknown = sorted(row.keys() - known) if isinstance(row, dict) else []
+    if unknown:
+        raise invalid(f"drivers.{place}.{unknown[0]}: {UNKNOWN}")
     try:
-        return WrittenDriver.model_validate(row)
+        return _WrittenRow.model_validate(row)
     except ValidationError:
         return None
 
@@ -122,14 +174,14 @@ def page_links(url: URL, *, offset: int, limit: int, total: int) -> dict[str, st
     }
 
 
-def problem(*, at: int, path: str, refused: Refused, reason: str) -> dict[str, object]:
-    """An error: below `error` on a tenant's paths, at the top elsewhere; both occur in the vendor's answers."""
+def problem(*, at: int, path: str, refused: Refused, reason: str, is_at_the_top: bool = False) -> dict[str, object]:
+    """An error: below `error`, or at the top; both occur in the vendor's answers. `at` is in epoch milliseconds."""
     error: dict[str, object] = {
-        "timestamp": at,
+        "timestamp": iso_time(at),
         "status": refused.status,
         "error": reason,
         "message": refused.message,
         "messageCode": refused.message_code,
         "path": path,
     }
-    return envelope(None) | {"error": error} if path.startswith("/v1/tenants/") else error
+    return error if is_at_the_top else envelope(None) | {"error": error}

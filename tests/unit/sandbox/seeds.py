@@ -6,6 +6,7 @@ from httpx import AsyncClient
 
 Json = dict[str, Any]
 
+VIEWING = ["View Drivers", "View Fleet Configurations", "Create Access Token", "View Access Token"]
 START = 1_800_000_000_000
 
 DRIVERI: Json = {
@@ -14,7 +15,7 @@ DRIVERI: Json = {
             "tenant": "acme",
             "clients": [
                 {"client_id": "acme-key", "client_secret": "acme-secret", "token_lifetime": 60_000},
-                {"client_id": "acme-viewer", "client_secret": "viewer-secret", "scopes": ["View Drivers"]},
+                {"client_id": "acme-viewer", "client_secret": "viewer-secret", "scopes": VIEWING},
             ],
             "drivers": [
                 {
@@ -28,7 +29,7 @@ DRIVERI: Json = {
                     "licenseCountry": "US",
                     "licenseState": "CA",
                     "updatedDate": 1000,
-                    "driverPreferences": {"language": "en"},
+                    "driverPreferences": {"exemptHos": True},
                 },
                 {
                     "driverId": "B2",

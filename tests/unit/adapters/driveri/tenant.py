@@ -53,7 +53,7 @@ def tenant() -> Vendor:
     vendor.on(TOKENS[1], answer(200, {"data": {"accessToken": "secret-1", "expiresOn": 9_000_000}}))
     words = [(ACTIVE, "active"), (AWAY, "On leave"), (DELETED, "DELETED")]
     statuses = [{"status": code, "description": word} for code, word in words]
-    vendor.on(CONFIGURATIONS, answer(200, {"data": {"driverStatus": statuses}}))
+    vendor.on(CONFIGURATIONS, answer(200, {"data": {"configuration": {"driverStatus": statuses}}}))
     vendor.on(LOOK, NOBODY)
     vendor.on(LIST, listed())
     return vendor

@@ -39,11 +39,14 @@ async def test_a_call_whose_second_token_was_taken_away_meanwhile_is_made_with_t
     assert await drivers(vendor).update(A1, JANE, tuple(JANE)) == Done(seen=driver("A1"))
 
 
-@pytest.mark.parametrize(("status", "attempts"), [(401, 3), (403, 1)])
-async def test_refused_credentials_end_a_call(status: int, attempts: int) -> None:
+LACKING = "answered 403: the API key may be another tenant's, or lack the scope Update Drivers"
+
+
+@pytest.mark.parametrize(("status", "attempts", "detail"), [(401, 3, "answered 401"), (403, 1, LACKING)])
+async def test_refused_credentials_end_a_call(status: int, attempts: int, detail: str) -> None:
     vendor = tenant()
     vendor.on(edit("A1"), answer(status))
-    expected = Rejected(reason=Reason.CREDENTIALS, detail=f"answered {status}")
+    expected = Rejected(reason=Reason.CREDENTIALS, detail=detail)
     assert await drivers(vendor).update(A1, JANE, ["email"]) == expected
     assert vendor.calls.count(edit("A1")) == attempts
 

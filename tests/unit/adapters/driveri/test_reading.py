@@ -121,6 +121,13 @@ async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None
     assert raised.value.failure.reason is Reason.DOWN
 
 
+@pytest.mark.parametrize("data", [None, {}, {"drivers": None}, {"drivers": []}])
+async def test_a_list_that_says_that_it_is_empty_is_read_without_drivers(data: object) -> None:
+    vendor = tenant()
+    vendor.on(LIST, answer(200, {"data": data, "links": None, "totalCount": 0}))
+    assert await walked(drivers(vendor)) == [()]
+
+
 async def test_an_unknown_tenant_is_a_matter_of_configuration() -> None:
     vendor = tenant()
     vendor.on(CONFIGURATIONS, NOBODY)
@@ -149,6 +156,12 @@ async def test_find_compares_ids_without_regard_to_case() -> None:
     vendor.on(LOOK, listed(row("A10"), row("a1")))
     assert await drivers(vendor).find(A1, {}) == driver("a1")
     assert vendor.queries(LOOK) == [{"driverId": "A1"}]
+
+
+async def test_find_prefers_the_id_that_is_written_the_same() -> None:
+    vendor = tenant()
+    vendor.on(LOOK, listed(row("a1"), row("A1")))
+    assert await drivers(vendor).find(A1, {}) == driver("A1")
 
 
 @pytest.mark.parametrize("miss", [NOBODY, listed(), answer(200, {"data": None}), answer(200, {"data": {}})])

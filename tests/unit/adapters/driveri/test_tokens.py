@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from adapters.driveri.access import DriveriAccess
-from adapters.driveri.tokens import Tokens
+from adapters.driveri.tokens import USUAL_LIFETIME, Tokens
 from adapters.http import Sender
 from adapters.shared_token import RENEW_AGAIN
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
@@ -61,6 +61,7 @@ def vendor_with(*rows: dict[str, object]) -> Vendor:
     return vendor
 
 
+SCOPES = "the API key needs the scopes Create Access Token, View Access Token, Delete Access Token"
 LIST = "GET /v1/auth/tokens"
 ASK = "POST /v1/auth/token"
 
@@ -238,7 +239,7 @@ async def test_nothing_is_revoked_when_a_first_token_is_refused() -> None:
     vendor.on(ASK, answer(403))
     with pytest.raises(TargetFailed) as raised:
         await tokens(vendor).current()
-    expected = Rejected(reason=Reason.CREDENTIALS, detail="no access token: answered 403")
+    expected = Rejected(reason=Reason.CREDENTIALS, detail=f"no access token: answered 403; {SCOPES}")
     assert raised.value.failure == expected
     assert vendor.calls == [LIST, ASK, LIST]
 
@@ -306,3 +307,25 @@ async def test_a_reused_token_is_left_to_its_owner() -> None:
     await ours.current()
     await ours.let_go()
     assert vendor.calls == [LIST]
+
+
+async def test_a_key_that_may_not_see_its_tokens_gets_one_all_the_same() -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, answer(403, {"message": "no scope"}))
+    assert (await tokens(vendor).current()).secret == "secret-new"
+
+
+async def test_a_token_that_does_not_say_when_it_expires_is_used_until_it_is_refused() -> None:
+    nameless: dict[str, object] = {"accessToken": "secret-shown", "expiresOn": None, "createdOn": None}
+    vendor = vendor_with(nameless)
+    vendor.on(ASK, answer(200, {"data": {"accessToken": "secret-new"}}))
+    token = await tokens(vendor).current()
+    assert (token.secret, token.ends_at) == ("secret-new", NOW + USUAL_LIFETIME)
+
+
+async def test_only_a_token_with_an_id_is_revoked_and_its_id_is_quoted() -> None:
+    vendor = vendor_with({**row("a", created=NOW + 5, shown=False), "accessTokenId": "a/1"}, {"expiresOn": 1})
+    vendor.on(ASK, answer(400), issued("new"))
+    vendor.on("DELETE /v1/auth/token/revoke/a%2F1", answer(200))
+    assert (await tokens(vendor).current()).secret == "secret-new"
+    assert "DELETE /v1/auth/token/revoke/a%2F1" in vendor.calls

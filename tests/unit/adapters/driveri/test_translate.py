@@ -74,7 +74,7 @@ def test_a_written_driver_reads_back_as_shown() -> None:
             "licenceNumber": "0042",
             "licenseState": "TX",
             "licenseCountry": "US",
-            "group": {"groupName": "North", "groupUniqueName": "north-1"},
+            "group": {"groupName": "North Region", "groupUniqueName": "North"},
             "lastLogin": None,
         }
     )

@@ -1,0 +1,36 @@
+"""What is not public about Driveri, as switches of a tenant's seed: what the sandbox assumes, and the other readings.
+
+Everything else comes from driveri-python-sdk 1.0.0. The switches are described in docs/reference/sandbox.md; the
+contract tests run the product under each of them.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Assumptions(BaseModel):
+    """How one tenant behaves where the vendor says nothing; the defaults are the sandbox's own readings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    configurations: Literal["nested", "flat"] = "nested"
+    ids: Literal["any_case", "exact"] = "any_case"
+    taken_id: Literal[400, 409] = 409
+    deleted_id: Literal["kept", "freed"] = "kept"
+    reinstating_unknown: Literal["created", "refused"] = "created"
+    reinstating_live: Literal["refused", "updated"] = "refused"
+    phone: Literal["hidden", "shown"] = "hidden"
+    group_unknown: Literal["made", "refused"] = "made"
+    look_up_deleted: Literal["shown", "hidden"] = "shown"
+    look_up_miss: Literal["not_found", "empty"] = "not_found"
+    longest_page: int = Field(default=200, ge=1, le=200)
+    long_limit: Literal["refused", "cut"] = "refused"
+    longest_bulk: int | None = Field(default=None, ge=1)
+    errors: Literal["below_error", "at_the_top"] = "below_error"
+    write_answers: Literal["message", "empty"] = "message"
+    third_token: Literal["refused", "oldest_revoked"] = "refused"  # noqa: S105 - what happens to it
+    listed_tokens: Literal["whole", "without_secrets"] = "whole"
+
+
+ASSUMED = Assumptions()
