@@ -296,9 +296,10 @@ def seconds_until(text: str | None, now: float) -> float | None:
 
 def _moment(text: str) -> float:
     try:
-        return parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()
-    except (ValueError, OverflowError):
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return math.nan
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def down(detail: str, retry_after: float | None = None) -> Unavailable:

@@ -8,10 +8,17 @@ from typing import Final, Protocol
 import httpx
 
 from adapters.http import Call, Clock, RepeatRefused, Sender
+from domain.cleaning import DAY, bounded
 from domain.failures import TargetFailed
 
 LONGEST_MARGIN: Final = 300.0
 """A token is renewed after nine tenths of the time it had left when we got it, but at most so many seconds early."""
+
+UNTOLD_LIFE: Final = 60.0
+"""Seconds for which a token is used of which it is not to be believed when it ends; a refused one is renewed."""
+
+LONGEST_LIFE: Final = 366 * DAY
+"""Seconds for which a token is used at most, whatever is said of it."""
 
 MOST_TOKENS: Final = 3
 """With how many tokens a call is tried: the second may have been renewed for, and taken away from, others by then."""
@@ -34,8 +41,18 @@ class Token:
 
 
 def to_token(secret: str, ends_at: float, now: float) -> Token:
-    """A token that we got now, and that ends then; both in seconds since the epoch."""
+    """A token that we got now, and that ends then; both in seconds since the epoch.
+
+    One that is said to have ended is used for a minute: clocks differ, and each call would renew it else.
+    """
+    ends_at = lasting_until(ends_at, now)
     return Token(secret=secret, renew_at=ends_at - min(LONGEST_MARGIN, (ends_at - now) / 10), ends_at=ends_at)
+
+
+def lasting_until(ends_at: float, now: float) -> float:
+    """When a token ends that is said to end then, as far as that is to be believed; in seconds since the epoch."""
+    until = bounded(ends_at, least=now, most=now + LONGEST_LIFE)
+    return now + UNTOLD_LIFE if until is None or until == now else until
 
 
 class Tokens(Protocol):

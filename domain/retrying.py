@@ -19,7 +19,7 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 
 _MOST_DOUBLINGS: Final = 6
 _LEAST_PAUSE: Final = 1.0
-_LONGEST_PATIENCE: Final = 86_400.0
+LONGEST_PATIENCE: Final = 86_400.0
 """How long a target that asks for patience is left alone at most: a day."""
 
 _SPREAD: Final = 0.1
@@ -54,7 +54,7 @@ def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: boo
         case FailureClass.ACCESS if not is_alone:
             return Retry(after=0.0, tries=max(tries, 1))
         case FailureClass.PACED:
-            return Retry(after=max(_LEAST_PAUSE, _patience(failure)), tries=tries)
+            return Retry(after=max(_LEAST_PAUSE, patience(failure)), tries=tries)
         case FailureClass.ACCESS | FailureClass.PASSING | FailureClass.UNKNOWN:
             return _climbed(failure, tries, link)
     assert_never(failure_class)
@@ -63,13 +63,14 @@ def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: boo
 def _climbed(failure: CallFailure, tries: int, link: UUID) -> Retry | Park:
     if tries >= len(LADDER):
         return Park(detail=f"given up after {MOST_TRIES} tries: {failure.detail}")
-    return Retry(after=max(spread(LADDER[tries], link, tries), _patience(failure)), tries=tries + 1)
+    return Retry(after=max(spread(LADDER[tries], link, tries), patience(failure)), tries=tries + 1)
 
 
-def _patience(failure: CallFailure) -> float:
-    """For how long the target asks to be left alone."""
+def patience(failure: CallFailure) -> float:
+    """For how long the target asks to be left alone, in seconds: from 0 to a day, whatever it asks for."""
     asked_for = failure.retry_after if isinstance(failure, Unavailable) else None
-    return min(asked_for or 0.0, _LONGEST_PATIENCE)
+    # Written so that what is no number counts as nothing.
+    return min(asked_for, LONGEST_PATIENCE) if asked_for and asked_for > 0 else 0.0
 
 
 def doubled(tries: int) -> float:

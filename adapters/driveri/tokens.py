@@ -14,6 +14,7 @@ from adapters.driveri.access import TOKEN_SCOPES, DriveriAccess
 from adapters.driveri.wire import ActiveTokens, NewToken, TokenRow
 from adapters.http import Call, Clock, Sender, parsed
 from adapters.shared_token import SharedToken, Token, to_token
+from domain.cleaning import bounded
 from domain.failures import Reason, Rejected, TargetFailed
 
 MOST_ACTIVE: Final = 2
@@ -27,6 +28,10 @@ _NO_LIST: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN})
 
 WORTH_REUSING: Final = 60.0
 """An active token is taken over if it lasts at least so many seconds more."""
+
+
+_LAST: Final = 1e15
+"""Milliseconds since the epoch behind which nobody looks."""
 
 
 class Tokens:
@@ -85,7 +90,7 @@ class Tokens:
         """The shown token that lasts longest, if it is worth it."""
         shown = [row for row in active if not self._shared.is_useless(row.access_token or "")]
         longest = max(shown, key=_end, default=None)
-        if longest is None or _end(longest) / 1000 <= self._clock() + WORTH_REUSING:
+        if longest is None or _end(longest) <= self._clock() + WORTH_REUSING:
             return None
         return self._taken(longest)
 
@@ -106,12 +111,13 @@ class Tokens:
         return token
 
     def _taken(self, row: TokenRow) -> Token:
-        ends_at = self._clock() + USUAL_LIFETIME if row.expires_on is None else row.expires_on / 1000
+        ends_at = self._clock() + USUAL_LIFETIME if row.expires_on is None else _end(row)
         return to_token(row.access_token or "", ends_at, self._clock())
 
 
-def _end(row: TokenRow) -> int:
-    return row.expires_on or 0
+def _end(row: TokenRow) -> float:
+    """When a token ends, in seconds since the epoch; 0 where that is not said."""
+    return (bounded(row.expires_on, least=0.0, most=_LAST) or 0.0) / 1000
 
 
 def _revoking(path: str) -> Call:

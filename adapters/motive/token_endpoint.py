@@ -18,6 +18,7 @@ from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
 from adapters.redirects import redirected
+from adapters.shared_token import lasting_until
 from adapters.transport import Transport
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.ports import RenewableTokens
@@ -79,7 +80,7 @@ class TokenEndpoint:
         return RenewableTokens(
             refresh_token=new.refresh_token or refresh_token,
             access_token=new.access_token,
-            expires_at=asked_at + new.expires_in,
+            expires_at=lasting_until(asked_at + new.expires_in, asked_at),
         )
 
     async def close(self) -> None:

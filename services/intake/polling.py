@@ -1,8 +1,9 @@
 """Keeps reading the lists of the accounts that have credentials at the Portal, in one process at a time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Final, Protocol
 
 import structlog
@@ -10,10 +11,12 @@ import structlog
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId
 from domain.ports import CredentialsUnreadable, PortalDrivers
+from domain.retrying import LONGEST_WAIT, patience
 from domain.storing import StoreConflict, StoreFailed
 from services.intake.handlers import SnapshotRefused
 from services.intake.reading import Reader
 from services.intake.readings import Reading, Readings
+from services.runtime.confining import own_trouble, unexpected_failure
 from services.runtime.service import Bell, Service
 from services.runtime.troubles import Troubles
 
@@ -92,6 +95,7 @@ class Polling:
         turn: Turn,
         bell: Bell,
         look: float = LOOK,
+        time: Callable[[], float] = monotonic,
     ) -> None:
         self._service = service
         self._readings = readings
@@ -100,8 +104,10 @@ class Polling:
         self._turn = turn
         self._bell = bell
         self._look = look
+        self._time = time
         self._troubles = Troubles()
         self._under_way: set[AccountId] = set()
+        self._not_before: dict[AccountId, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled; what a reading has taken over by then stays. Raises `StoreFailed`, in a group."""
@@ -138,19 +144,34 @@ class Polling:
         return due[: _MOST_READINGS - len(self._under_way)]
 
     def _due_of(self, accounts: Sequence[AccountId]) -> Sequence[AccountId]:
-        idle = [account for account in accounts if account not in self._under_way]
+        now = self._time()
+        self._not_before = {account: moment for account, moment in self._not_before.items() if moment > now}
+        idle = [each for each in accounts if each not in self._under_way and each not in self._not_before]
         waiting = self._readings.waiting() if idle else ()
         return [account for account in idle if account not in waiting or self._portals.has_changed(account)]
 
     async def _read(self, account: AccountId) -> None:
+        self._not_before[account] = self._time() + LONGEST_WAIT
         try:
-            portal = await self._service.call(self._portals.to, account)
-            login = "" if isinstance(portal, Rejected) else portal.login
-            reading = await self._service.call(self._readings.begin, account, login)
-            if (failure := await self._attempt(reading, portal)) is not None:
-                await self._fail(reading, failure)
+            with own_trouble("reading is given up", account=account):
+                portal = await self._reach(account)
+                login = "" if isinstance(portal, Rejected) else portal.login
+                reading = await self._service.call(self._readings.begin, account, login)
+                if (failure := await self._attempt(reading, portal)) is not None:
+                    await self._fail(reading, failure)
+                del self._not_before[account]
         finally:
             self._under_way.discard(account)
+
+    async def _reach(self, account: AccountId) -> PortalDrivers | Rejected:
+        try:
+            return await self._service.call(self._portals.to, account)
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            _log.exception("account cannot be connected", account=account)
+            detail = f"the account cannot be connected: unexpected {type(failure).__name__}; see the log"
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
 
     async def _attempt(self, reading: Reading, portal: PortalDrivers | Rejected) -> Rejected | Unavailable | str | None:
         """Why the list could not be read, or does not count."""
@@ -165,11 +186,19 @@ class Polling:
         except StoreFailed:
             raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
+            return unexpected_failure(failure)
         return None
 
     async def _fail(self, reading: Reading, failure: Rejected | Unavailable | str) -> None:
         told = failure if isinstance(failure, str) else f"{failure.reason}: {failure.detail}"
-        retry_after = failure.retry_after if isinstance(failure, Unavailable) else None
-        if await self._service.call(self._readings.fail, reading, told, retry_after or 0.0):
+        wait = 0.0 if isinstance(failure, str) else patience(failure)
+        try:
+            is_news = await self._service.call(self._readings.fail, reading, told, wait)
+        except StoreFailed:
+            raise
+        except Exception as unexpected:  # noqa: BLE001 - the same
+            _log.exception("failure cannot be stored", account=reading.account)
+            told = f"{Reason.DOWN}: {unexpected_failure(unexpected).detail}"
+            is_news = await self._service.call(self._readings.fail, reading, told, wait)
+        if is_news:
             _log.warning("list cannot be read", account=reading.account, trouble=told)

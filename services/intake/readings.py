@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from domain.identity import AccountId, PortalDriverId, account_stream
 from domain.ports import PortalLine
-from domain.retrying import spread
+from domain.retrying import LONGEST_PATIENCE, spread
 from domain.storing import Position, Store, Unit, Where
 from services.intake.allowance import OF_A_READING
 from services.intake.handlers import Intake, SnapshotRefused
@@ -102,7 +102,8 @@ class Readings:
 
     def _next(self, reading: Reading, retry_after: float = 0.0) -> ReadingRow:
         now = self._clock()
-        wait = max(spread(self._every, account_stream(reading.account), int(now.timestamp())), retry_after)
+        regular = spread(self._every, account_stream(reading.account), int(now.timestamp()))
+        wait = max(regular, min(retry_after, LONGEST_PATIENCE))
         return ReadingRow(account=reading.account, next_at=(now + timedelta(seconds=wait)).isoformat())
 
 

@@ -4,14 +4,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Final, TypeVar
 
-from domain.failures import Rejected
+import structlog
+
+from domain.failures import Reason, Rejected
 from domain.identity import AccountId
 from domain.ports import TargetDrivers
+from domain.storing import StoreFailed
 
 T = TypeVar("T")
 
 KEPT_FREE: Final = 4
 """Places that only accounts without a call under way get, one each: nobody's first load delays another's change."""
+
+_log = structlog.get_logger()
 
 Connecting = Callable[[AccountId], TargetDrivers | Rejected]
 """The target as one account reaches it, or why it cannot."""
@@ -26,12 +31,22 @@ class Connected:
 
     def to(self, account: AccountId) -> TargetDrivers | Rejected:
         """The target as this account reaches it now, or why it cannot."""
-        drivers = self._connect(account)
+        drivers = self._connected(account)
         if isinstance(drivers, Rejected):
             self._reached.pop(account, None)
         else:
             self._reached[account] = drivers
         return drivers
+
+    def _connected(self, account: AccountId) -> TargetDrivers | Rejected:
+        try:
+            return self._connect(account)
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            _log.exception("account cannot be connected", account=account)
+            detail = f"the account cannot be connected: unexpected {type(failure).__name__}; see the log"
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
 
     def room(self, account: AccountId) -> int:
         """How many calls of this account may be under way; one is enough to learn that it cannot reach the target.

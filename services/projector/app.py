@@ -8,7 +8,7 @@ import structlog
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import AccountId
 from domain.ports import TargetDrivers
-from domain.storing import StoreConflict, StoreFailed
+from domain.storing import StoreConflict
 from services.projector.admission import Connecting
 from services.projector.breaker import Breakers
 from services.projector.calling import Caller, Pause, Result, Unsettled
@@ -147,17 +147,8 @@ class ProjectorApp:
     def _take(self, places: int, busy: Collection[Driver]) -> list[tuple[Job, TargetDrivers | CallFailure]]:
         """The jobs that are due, each with the target as its account reaches it."""
         jobs = self._jobs.take(places, busy)
-        reached = {account: self._reach(account) for account in {job.driver[0] for job in jobs}}
+        reached = {account: self._connect(account) for account in {job.driver[0] for job in jobs}}
         return [(job, reached[job.driver[0]]) for job in jobs]
-
-    def _reach(self, account: AccountId) -> TargetDrivers | CallFailure:
-        try:
-            return self._connect(account)
-        except StoreFailed:
-            raise
-        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("account cannot be connected", account=account)
-            return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
 
     async def _report(self) -> None:
         """Store the answers that have come; the calls of accounts that have gone elsewhere are settled there."""
@@ -172,7 +163,7 @@ class ProjectorApp:
 
     async def _store_answers(self, answers: Sequence[tuple[Job, Result]]) -> None:
         if answers:
-            await self.service.call(self._reporting.report, answers)
+            await self.service.call(self._reporting.report_safely, answers)
             self.service.ring()
 
     async def _do_safely(self, job: Job, drivers: TargetDrivers | CallFailure) -> tuple[Job, Result]:

@@ -8,10 +8,10 @@ from uuid import UUID
 import structlog
 
 from domain.account import Account, Mode
-from domain.failures import CLASSES, FRUITLESS, OF_CREDENTIALS, CallFailure, FailureClass, Reason, Unavailable
+from domain.failures import CLASSES, FRUITLESS, OF_CREDENTIALS, CallFailure, FailureClass, Reason
 from domain.identity import AccountId, Target, breaker_stream
 from domain.report import BreakerClosed, BreakerOpened, ReportOrigin
-from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, seldom, spread
+from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, patience, seldom, spread
 from domain.storing import Store, StoreConflict, Unit
 from services.accounts.read_models import accounts_of
 from services.projector.known import breaker_after, unbroken
@@ -170,7 +170,7 @@ class Breakers:
 
     def _next_probe(self, probe: Probe, reason: Reason, failure: CallFailure | None = None) -> Probe:
         """The probe after this one. Where calls take no effect, a probe is answered all the same, so it comes late."""
-        asked_for = (failure.retry_after or 0.0) if isinstance(failure, Unavailable) else 0.0
+        asked_for = patience(failure) if failure else 0.0
         pause = seldom(probe.tries) if reason is Reason.NOT_EFFECTIVE else doubled(probe.tries)
         seconds = spread(max(pause, min(asked_for, LONGEST_WAIT)), self._stream(probe.account), probe.tries)
         not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()

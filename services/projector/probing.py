@@ -6,13 +6,14 @@ from contextlib import suppress
 
 import structlog
 
-from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
+from domain.failures import CallFailure, Rejected, TargetFailed
 from domain.identity import AccountId
 from domain.ports import TargetDrivers
 from domain.storing import StoreConflict
 from services.projector.admission import Connecting
 from services.projector.breaker import Breakers, Waiting
 from services.runtime.clock import Clock
+from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.service import Service
 
 _TICK = 1.0
@@ -65,16 +66,21 @@ class Probing:
         self._asked[account] = drivers
         self._found_open.discard(account)
         failure = drivers if isinstance(drivers, Rejected) else await _failure_of(drivers, account)
+
+        async def store(told: CallFailure | None) -> bool:
+            return await self._service.call(self._breakers.probed, account, told, is_anew=is_anew)
+
         with suppress(StoreConflict):
-            is_closed = await self._service.call(self._breakers.probed, account, failure, is_anew=is_anew)
+            is_closed = await (store(None) if failure is None else stored_anyhow(store, failure))
             self._service.ring()
             return is_closed
         return False
 
     async def _probe_once(self, account: AccountId) -> None:
         try:
-            async with self._limit:
-                await self.probe(account)
+            with own_trouble("probe is given up", account=account):
+                async with self._limit:
+                    await self.probe(account)
         finally:
             self._under_way.discard(account)
 
@@ -95,5 +101,5 @@ async def _failure_of(drivers: TargetDrivers, account: AccountId) -> CallFailure
         return failed.failure
     except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
         _log.exception("probe failed unexpectedly", account=account)
-        return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")
+        return unexpected_failure(failure)
     return None

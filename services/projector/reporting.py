@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
 from domain.driver_link import RenameDecided
-from domain.failures import CLASSES, CallFailure, FailureClass
+from domain.failures import CLASSES, CallFailure, FailureClass, Reason, Rejected
 from domain.identity import Target, delivery_stream, link_stream
 from domain.ports import Answer, Done, Exists, Missing
 from domain.report import CallAnswered, Outcome
 from domain.retrying import Park, Retry, after_failure
 from domain.roster import TargetDriver
-from domain.storing import Store, Unit, Where
+from domain.storing import Store, StoreConflict, StoreFailed, Unit, Where
 from services.projector.breaker import Breakers
 from services.projector.calling import Result, Unsettled, Withdrawn, failure_of
 from services.projector.jobs import Job
@@ -28,6 +30,9 @@ from services.projector.read_models import (
 )
 from services.projector.sign import Sign
 from services.runtime.clock import Clock
+from services.runtime.confining import own_trouble
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,29 @@ class Reporting:
                 batch.unit.remove(StartedCall, _where(job))
         self._breakers.heed(batch.unit, signs)
         self._store.commit(batch.unit)
+
+    def report_safely(self, results: Sequence[tuple[Job, Result]]) -> None:
+        """The same; an answer that cannot be stored is one driver's trouble, who is set aside with the reason.
+
+        Raises `StoreConflict` and `StoreFailed`.
+        """
+        try:
+            self.report(results)
+        except (StoreConflict, StoreFailed):
+            raise
+        except Exception as failure:  # noqa: BLE001 - one driver's trouble is its own, whatever it is
+            self._report_singly(results, failure)
+
+    def _report_singly(self, results: Sequence[tuple[Job, Result]], failure: Exception) -> None:
+        if len(results) > 1:
+            for result in results:
+                self.report_safely([result])
+            return
+        ((job, _),) = results
+        _log.error("answer cannot be stored", account=job.driver[0], trouble=type(failure).__name__)
+        detail = f"the answer of {self._target} cannot be stored ({type(failure).__name__})"
+        with own_trouble("answer is given up", account=job.driver[0]):
+            self.report([(job, Rejected(reason=Reason.INVALID, detail=detail))])
 
     def _unanswered(self, results: Sequence[tuple[Job, Result]]) -> list[tuple[Job, Result]]:
         """The answers to calls that still count as started: a commit can have worked though nobody heard so."""

@@ -5,12 +5,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Final
 
 import structlog
 
-from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
+from domain.failures import CallFailure, Rejected, TargetFailed
 from domain.identity import AccountId, Target, walk_stream
 from domain.ports import TargetDrivers
 from domain.retrying import doubled, spread
@@ -22,6 +23,7 @@ from services.projector.read_models import LookUp
 from services.projector.walker import ListNotWhole, Walker
 from services.projector.walking import Walk, Walks
 from services.runtime.clock import Clock
+from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.service import Bell, Service, rung
 
 MOST_WALKS: Final = 4
@@ -127,7 +129,7 @@ class Sweeping:
             raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
             _log.exception("walk failed unexpectedly", account=walk.account, target=str(self._target))
-            await self._fail(walk, _unexpected(failure))
+            await self._fail(walk, unexpected_failure(failure))
         else:
             self._failed.pop(walk.account, None)
 
@@ -143,7 +145,7 @@ class Sweeping:
             raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
             _log.exception("look-up failed unexpectedly", account=row.account, driver=row.driver)
-            await self._fail_look_up(row, _unexpected(failure))
+            await self._fail_look_up(row, unexpected_failure(failure))
 
     def _is_time(self) -> bool:
         return self._has_ended or self._walks.agenda.has_changed or self._clock() >= self._look_at
@@ -161,7 +163,8 @@ class Sweeping:
         self, places: set[AccountId], account: AccountId, work: Coroutine[object, object, None]
     ) -> None:
         try:
-            await work
+            with own_trouble("roster work is given up", account=account, target=str(self._target)):
+                await work
         finally:
             places.discard(account)
             self._has_ended = True
@@ -203,8 +206,12 @@ class Sweeping:
 
     async def _fail(self, walk: Walk, failure: CallFailure, *, got_through: bool = False) -> None:
         self._put_off(walk)
+
+        async def store(told: CallFailure) -> bool:
+            return await self._service.call(self._walks.fail, walk, told, got_through=got_through)
+
         with suppress(StoreConflict):
-            if await self._service.call(self._walks.fail, walk, failure, got_through=got_through):
+            if await stored_anyhow(store, failure):
                 reason = str(failure.reason)
                 _log.warning("roster cannot be read", account=walk.account, target=str(self._target), reason=reason)
 
@@ -212,7 +219,7 @@ class Sweeping:
         reason = str(failure.reason)
         _log.warning("driver cannot be looked up", account=row.account, target=str(self._target), reason=reason)
         with suppress(StoreConflict):
-            await self._service.call(self._look_ups.fail, row, failure)
+            await stored_anyhow(partial(self._service.call, partial(self._look_ups.fail, row)), failure)
 
     def _put_off(self, walk: Walk) -> None:
         former = self._failed.get(walk.account)
@@ -220,7 +227,3 @@ class Sweeping:
         seconds = spread(doubled(tries), walk_stream(walk.account, self._target), tries)
         not_before = self._clock() + timedelta(seconds=seconds)
         self._failed[walk.account] = _Failed(walk=walk, tries=tries + 1, not_before=not_before)
-
-
-def _unexpected(failure: Exception) -> Unavailable:
-    return Unavailable(reason=Reason.DOWN, detail=f"unexpected {type(failure).__name__}")

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from domain.storing import Resubmission, Store, StoreConflict, Stream
+from domain.storing import Resubmission, Store, StoreConflict, StoreFailed, Stream
 from services.runtime.clock import Clock
 from services.runtime.following import BATCH, Feed, Follower, Handler
 from services.runtime.logs import log_of
+from services.runtime.troubles import Troubles
 from services.runtime.worker import P, T, Worker
 
 REST = 1.0
@@ -164,10 +165,19 @@ class Service:
 
 
 def _repeatable(chore: Callable[[], int]) -> Callable[[], int]:
+    troubles = Troubles()
+
     def step() -> int:
         try:
-            return chore()
+            done = chore()
         except StoreConflict:
             return 1
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - a piece of work that cannot be done does not end the others
+            troubles.met("chore fails unexpectedly", type(failure).__name__)
+            return 0
+        troubles.are_over()
+        return done
 
     return step

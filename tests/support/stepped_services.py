@@ -200,7 +200,7 @@ class SteppedServices:
     def answer(self, target: Target, results: Sequence[tuple[Job, Result]]) -> None:
         """A projector stores these answers."""
         if results:
-            self.projectors[target]._reporting.report(results)
+            self.projectors[target]._reporting.report_safely(results)
 
     def probe(self, target: Target) -> int:
         """A projector asks for the accounts whose breakers are open, where it is time; how many it closed."""
@@ -268,7 +268,7 @@ def logged(store: Store) -> list[Event]:
 
 
 async def _made(app: ProjectorApp, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
-    return [await app._do_safely(job, app._reach(job.driver[0])) for job in jobs]
+    return [await app._do_safely(job, app._connect(job.driver[0])) for job in jobs]
 
 
 def _open(folder: Path, wrapping: Wrapping, name: str, log: str, rows: tuple[type[Row], ...]) -> Store:

@@ -12,6 +12,7 @@ from tests.unit.adapters.vendor import Vendor, answer, failure, page
 
 pytestmark = pytest.mark.anyio
 
+DAY = 86_400.0
 NOON = 1_767_268_800.0  # Thu, 01 Jan 2026 12:00:00 GMT
 
 READ = Call(path="/things")
@@ -282,6 +283,22 @@ async def test_jitter_spreads_retries_by_up_to_half() -> None:
         ("9" * 5_000, 86_400.0),
         ("soon", None),
         ("-1", None),
+        ("1.5", 1.5),
+        ("Thu, 01 Jan 2026 07:00:05 -0500", 5.0),
+        ("3567268860", DAY),
+        ("3567268860000", DAY),
+        ("1e400", DAY),
+        ("inf", DAY),
+        ("NaN", None),
+        ("-inf", None),
+        ("-1e400", None),
+        ("Fri, 01 Jan 2083 12:00:00 GMT", DAY),
+        ("Thu, 01 Jan 0001 00:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 99999 12:00:00 GMT", None),
+        ("Thu, 01 Jan 2026 12:00:05 +99999999999999999999", None),
+        ("Thu, 99 Jan 2026 12:00:05 GMT", None),
+        ("", None),
+        (",,,", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:

@@ -18,7 +18,7 @@ from services.intake.handlers import Intake
 from services.intake.polling import Alone, Polling
 from services.intake.read_models import ReadingRow
 from services.intake.reading import Reader
-from services.intake.readings import Readings
+from services.intake.readings import Reading, Readings
 from services.intake.wiring import ROWS
 from services.runtime.service import Bell, Service
 from tests.support import travelling_time
@@ -115,7 +115,7 @@ class Stand:
     def __init__(self, folder: Path) -> None:
         self.portals, self.turn = Portals(), Turn()
         self.store = SqliteStore(folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=ROWS)
-        bell = Bell()
+        bell, self._loop_time = Bell(), asyncio.get_running_loop().time
         self.service = Service("intake", store=self.store, clock=self.now, bell=bell)
         readings = Readings(self.store, Intake(self.store, self.now), self.now, every=EVERY)
         self.polling = Polling(
@@ -125,8 +125,8 @@ class Stand:
             portals=self.portals,
             turn=self.turn,
             bell=bell,
+            time=self._loop_time,
         )
-        self._loop_time = asyncio.get_running_loop().time
 
     def now(self) -> datetime:
         return BEGIN + timedelta(seconds=self._loop_time())
@@ -211,6 +211,54 @@ def test_trouble_of_one_account_is_told_and_holds_up_no_other(
             since = stand.row().failing_since
             await asyncio.sleep(600)
             assert stand.row().failing_since == since
+
+    travelling_time.run(scene())
+
+
+@pytest.mark.parametrize("asked_for", [1767268860.0, 1767268860000.0, 1e300, float("inf"), float("nan"), -1e300])
+def test_an_account_waits_a_day_at_most_whatever_the_portal_asks_for(tmp_path: Path, asked_for: float) -> None:
+    async def scene() -> None:
+        async with polled(tmp_path) as stand:
+            limited = Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=asked_for)
+            portal, other = Portal(trouble=limited), Portal()
+            stand.portals.found.update({ACME: portal, OTHER: other})
+            await asyncio.sleep(900)
+            assert stand.row().failure == "limited: answered 429"
+            assert datetime.fromisoformat(stand.row().next_at) <= stand.now() + timedelta(days=1)
+            assert len(other.asked_at) >= 3
+
+    travelling_time.run(scene())
+
+
+@pytest.mark.parametrize("step", ["to", "begin", "fail"])
+def test_a_failure_of_what_handles_failures_stays_with_its_account(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        async with polled(tmp_path) as stand:
+            stand.portals.found[ACME] = Portal(trouble=Rejected(reason=Reason.CREDENTIALS, detail="answered 403"))
+            stand.portals.found[OTHER] = other = Portal()
+            owner = stand.portals if step == "to" else stand.polling._readings
+            working = getattr(owner, step)
+
+            def breaking(first: Reading | AccountId, *rest: object) -> object:
+                if ACME in (first, getattr(first, "account", "")):
+                    raise OverflowError
+                return working(first, *rest)
+
+            monkeypatch.setattr(type(owner), step, lambda _, *given: breaking(*given))
+            await asyncio.sleep(900)
+            assert len(other.asked_at) >= 3
+
+    travelling_time.run(scene())
+
+
+def test_words_that_cannot_be_stored_are_replaced(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with polled(tmp_path) as stand:
+            stand.portals.found[ACME] = Portal(trouble=Rejected(reason=Reason.CREDENTIALS, detail="no \ud800"))
+            await asyncio.sleep(20)
+            assert stand.row().failure == "down: unexpected UnicodeEncodeError"
 
     travelling_time.run(scene())
 

@@ -206,3 +206,22 @@ async def test_a_ring_that_nobody_waits_for_is_no_trouble() -> None:
     bell = Bell()
     bell.ring()
     assert not bell.waiter().is_set()
+
+
+async def test_a_chore_that_fails_unexpectedly_ends_nothing(stand: FollowingStand) -> None:
+    looks = Looks()
+    async with running(service(stand, Bell(), failing(OverflowError()), looks, rest=0.0)):
+        await looks.next()
+        await looks.next()
+
+
+def test_a_chore_whose_store_fails_ends_the_service(stand: FollowingStand) -> None:
+    with pytest.raises(StoreFailed):
+        service(stand, Bell(), failing(StoreFailed("the disk is full"))).step()
+
+
+def failing(failure: Exception) -> Callable[[], int]:
+    def chore() -> int:
+        raise failure
+
+    return chore
