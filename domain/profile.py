@@ -64,20 +64,16 @@ def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:
     return {field: profile[field] for field in fields if field in profile}
 
 
-def _is_same(field: str, text: str, other: str) -> bool:
-    return text == other or _comparable(field, text) == _comparable(field, other)
-
-
-def _comparable(field: str, text: str) -> str:
-    if field == "phone":
-        return "".join(character for character in text if character.isdigit())[-10:]
-    if field == "email":
-        return text.casefold()
-    return text
+def changed(profile: Profile, former: Profile) -> tuple[str, ...]:
+    """The sorted names of the profile's fields that stood differently before, compared exactly."""
+    return tuple(sorted(field for field, text in profile.items() if text != former.get(field)))
 
 
 def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -> tuple[str, ...]:
-    """The sorted names of the wished fields that are shown with another value; unreadable fields never differ."""
+    """The sorted names of the wished fields that a target shows with another value; unreadable fields never differ.
+
+    A target may show a phone number without its country code or its punctuation, and an e-mail address in other case.
+    """
     return tuple(
         sorted(
             field
@@ -85,3 +81,34 @@ def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -
             if field not in unreadable and not _is_same(field, text, shown.get(field, ""))
         )
     )
+
+
+def _is_same(field: str, text: str, other: str) -> bool:
+    if text == other:
+        return True
+    if field == "phone":
+        return _is_same_phone(text, other)
+    return field == "email" and text.casefold() == other.casefold()
+
+
+def _is_same_phone(text: str, other: str) -> bool:
+    """Whether both are the same number, where one of them may lack its country code; two such codes differ."""
+    (number, is_whole), (other_number, is_other_whole) = _number(text), _number(other)
+    if is_whole is is_other_whole:
+        return number == other_number != ""
+    whole, national = (number, other_number) if is_whole else (other_number, number)
+    country = whole.removesuffix(national)
+    return len(national) >= _SHORTEST_NATIONAL and 0 < len(country) <= _LONGEST_COUNTRY
+
+
+def _number(text: str) -> tuple[str, bool]:
+    """The digits of a phone number, and whether they begin with a country code; else without the zeros before them."""
+    digits = "".join(character for character in text if character.isdecimal())
+    if text.startswith("+") or digits.startswith("00"):
+        return digits.removeprefix("00"), True
+    is_american = digits.startswith("1") and len(digits) == len("13035550142")
+    return digits.lstrip("0"), is_american
+
+
+_SHORTEST_NATIONAL = 8
+_LONGEST_COUNTRY = 3

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.profile import Profile, chosen, differing
+from domain.profile import Profile, changed, chosen, differing
 
 _OWNED: Mapping[Target, tuple[str, ...]] = {
     Target.DRIVERI: (
@@ -168,9 +168,9 @@ def to_change(target: Target, wished: Profile, shown: Profile) -> tuple[str, ...
 
 
 def to_restate(target: Target, wished: Profile, stated: Profile) -> tuple[str, ...]:
-    """The sorted names of the fields that we last stated otherwise."""
+    """The sorted names of the fields that we last stated otherwise, be it by a letter's case."""
     surplus = _REMOVABLE[target] & (stated.keys() - wished.keys())
-    return tuple(sorted({*differing(wished, stated), *surplus}))
+    return tuple(sorted({*changed(wished, stated), *surplus}))
 
 
 def unreadable(target: Target, wished: Profile) -> tuple[str, ...]:

@@ -76,9 +76,13 @@ def test_a_blank_in_the_portal_says_nothing_about_the_target() -> None:
     DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(silent), then=[])
 
 
-def test_the_same_phone_and_email_in_other_spelling_are_no_change() -> None:
-    spelt = {**JANE, "phone": "+1 (303) 555 0142", "email": "Jane@Fleet.example"}
-    DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(spelt), then=[])
+def test_a_phone_or_email_that_the_portal_spells_otherwise_now_is_a_change() -> None:
+    spelt = {**JANE, "phone": "+52 (303) 555 0142", "email": "Jane@Fleet.example"}
+    reason = why("OUTDATED", linked=SEEN, found=SEEN)
+    update = DRIVERI.said(
+        UpdateDecided, reason, profile=spelt, key="D-7", wished_key="D-7", fields=["email", "phone"], answers=1
+    )
+    DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(spelt), then=[update])
 
 
 def test_a_changed_phone_is_told_from_what_we_last_stated() -> None:

@@ -26,6 +26,11 @@ def test_only_the_chosen_fields_that_are_there_are_kept() -> None:
     ("wished", "shown"),
     [
         ({"phone": "+1 (303) 555-0142"}, {"phone": "3035550142"}),
+        ({"phone": "303-555-0142"}, {"phone": "13035550142"}),
+        ({"phone": "303-555-0142"}, {"phone": "+13035550142"}),
+        ({"phone": "0049 171 1234567"}, {"phone": "+491711234567"}),
+        ({"phone": "0171 1234567"}, {"phone": "+491711234567"}),
+        ({"phone": "+52 55 1234 5678"}, {"phone": "5512345678"}),
         ({"email": "Jane@Fleet.example"}, {"email": "jane@fleet.example"}),
         ({}, {"email": "jane@fleet.example"}),
     ],
@@ -39,6 +44,11 @@ def test_spelling_and_silence_do_not_differ(wished: dict[str, str], shown: dict[
     [
         ({"phone": "303-555-0142"}, {"phone": "303-555-0143"}),
         ({"phone": "303-555-0142"}, {}),
+        ({"phone": "+52 55 1234 5678"}, {"phone": "+1 55 1234 5678"}),
+        ({"phone": "0052 55 1234 5678"}, {"phone": "15512345678"}),
+        ({"phone": "303-555-0142"}, {"phone": "555-0142"}),
+        ({"phone": "+1 303 555 0142"}, {"phone": "555-0142"}),
+        ({"phone": "ask the office"}, {"phone": "none"}),
         ({"last_name": "Doe"}, {"last_name": "DOE"}),
         ({"ref_id": "0042"}, {"ref_id": "42"}),
     ],

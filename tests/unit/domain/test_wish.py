@@ -85,6 +85,19 @@ def test_what_cannot_be_read_back_is_restated_but_never_changed() -> None:
     assert [unreadable(target, PERSON) for target in Target] == [("phone",), ()]
 
 
+@pytest.mark.parametrize(
+    ("field", "before", "now"),
+    [
+        ("phone", "+1 55 1234 5678", "+52 55 1234 5678"),
+        ("phone", "3035550142", "+1 (303) 555-0142"),
+        ("email", "jane@fleet.example", "Jane@fleet.example"),
+    ],
+)
+def test_what_the_portal_says_now_and_said_before_is_compared_exactly(field: str, before: str, now: str) -> None:
+    for target in Target:
+        assert to_restate(target, {**PERSON, field: now}, {**PERSON, field: before}) == (field,)
+
+
 def test_only_the_mark_of_a_key_is_a_key_mark() -> None:
     assert is_key_mark(key_mark(Target.DRIVERI, Key("D-7")))
     assert not is_key_mark("ref:key:7")
