@@ -103,7 +103,9 @@ class _Control:
         if after < 0 or not 1 <= limit <= LONGEST_JOURNAL_PAGE:
             return _bad_request(f"after is 0 or more, limit is 1 to {LONGEST_JOURNAL_PAGE}")
         journal = self._sandbox.journal
-        return JSONResponse({"entries": journal.shown(after=after, limit=limit), "last": journal.last})
+        return JSONResponse(
+            {"entries": journal.shown(after=after, limit=limit), "last": journal.last, "dropped": journal.dropped}
+        )
 
     async def faults(self, _: Request) -> Response:
         return JSONResponse(self._faults.shown())

@@ -1,14 +1,20 @@
 """Every write that reached a vendor's API, in order, and what it really changed."""
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.sandbox.clock import Now
 from services.sandbox.faults.marks import fault_of
+
+LONGEST_JOURNAL: Final = 20_000
+"""So many entries are kept, the newest; each takes about 600 bytes."""
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ABOUT_TOKENS = ("/v1/auth/", "/oauth/")
@@ -80,26 +86,30 @@ class Entry:
 
 
 class Journal:
-    """The entries since the last seeding; numbers go on over a seeding, so that a reader never goes astray."""
+    """The newest entries since the last seeding; numbers go on over a seeding, so that a reader never goes astray."""
 
-    def __init__(self, owner_word: str) -> None:
+    def __init__(self, owner_word: str, longest: int = LONGEST_JOURNAL) -> None:
         self._owner_word = owner_word
-        self._entries: list[Entry] = []
-        self._forgotten = 0
+        self._entries: deque[Entry] = deque(maxlen=longest)
+        self._seeded = 0
+        self.last = 0
+        """The number of the newest entry ever written, 0 before the first."""
 
     @property
-    def last(self) -> int:
-        """The number of the newest entry ever written, 0 before the first."""
-        return self._forgotten + len(self._entries)
+    def dropped(self) -> int:
+        """The number of the newest entry since the seeding that is not kept any more; 0 if all are kept."""
+        oldest = self.last - len(self._entries)
+        return oldest if oldest > self._seeded else 0
 
     def record(
         self, *, at: int, method: str, path: str, status: int | None, write: Write, fault: str | None = None
     ) -> None:
         """Write down one request: an entry for each driver it was about, or one without a driver."""
         for effect in write.effects or (NO_EFFECT,):
+            self.last += 1
             self._entries.append(
                 Entry(
-                    number=self.last + 1,
+                    number=self.last,
                     at=at,
                     owner=write.owner,
                     method=method,
@@ -112,12 +122,12 @@ class Journal:
 
     def shown(self, *, after: int, limit: int) -> Sequence[dict[str, object]]:
         """At most `limit` entries with numbers above `after`, oldest first, as JSON."""
-        start = max(after - self._forgotten, 0)
-        return [entry.shown(self._owner_word) for entry in self._entries[start : start + limit]]
+        start = max(after - (self.last - len(self._entries)), 0)
+        return [entry.shown(self._owner_word) for entry in islice(self._entries, start, start + limit)]
 
     def forget(self) -> None:
         """Drop all entries; the next one carries the next number all the same."""
-        self._forgotten = self.last
+        self._seeded = self.last
         self._entries.clear()
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from services.sandbox import driveri, motive, portal
 from services.sandbox.clock import Now, wall_clock
 from services.sandbox.faults.resetting import Connection, Resettable
+from services.sandbox.ids import ids_from
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5
@@ -70,12 +71,14 @@ async def serve(
 ) -> None:
     """Run all sandboxes until SIGTERM, Ctrl-C or cancellation; port 0 is any free port.
 
-    Calls `announce` once all listen.
+    Calls `announce` once all listen. Ids that Motive and the Portal give come from the time, so that what an earlier
+    process gave never comes again for somebody else.
     Raises `SeedRefused`, `FaultsRefused`, `NotLoopback` or `PortBusy` before that.
     """
     driveri_app = driveri.application(seeds.driveri, now, seeds.driveri_faults)
-    motive_app = motive.application(seeds.motive, now, seeds.motive_faults)
-    portal_app = portal.application(seeds.portal, now, seeds.portal_faults)
+    first_id = ids_from(now())
+    motive_app = motive.application(seeds.motive, now, seeds.motive_faults, first_id=first_id)
+    portal_app = portal.application(seeds.portal, now, seeds.portal_faults, first_id=first_id)
     stop = asyncio.Event()
     async with (
         listening(driveri_app, host=host, port=driveri_port) as driveri_url,

@@ -37,12 +37,14 @@ LONGEST_PAGE = 100
 _DEFAULT_PAGE = "25"
 
 
-def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep) -> Starlette:
+def application(
+    seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep, *, first_id: int = 0
+) -> Starlette:
     """The Motive API below `/v1`, with its tokens at `/oauth/token`, and the sandbox's own endpoints below `/sandbox`.
 
-    Raises `SeedRefused` or `FaultsRefused`.
+    New ids are `first_id` and above, and above those of the seed. Raises `SeedRefused` or `FaultsRefused`.
     """
-    state = MotiveState(seed, now)
+    state = MotiveState(seed, now, first_id)
     api = Starlette(
         routes=[*TokenCalls(state).routes(), *_Users(state).routes(), *_ExternalIds(state).routes()],
         exception_handlers=dict.fromkeys((Refused, HTTPException), _problem),

@@ -1,9 +1,10 @@
 """The whole state of the Motive sandbox: companies, names taken, ids to give, journal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from services.sandbox.clock import Now, iso_time
+from services.sandbox.ids import Ids
 from services.sandbox.journal import NO_EFFECT, Effect, Journal
 from services.sandbox.motive.company import Company, TakenNames
 from services.sandbox.motive.grants import Grant, Grants
@@ -14,8 +15,10 @@ from services.sandbox.motive.user import User, as_read, effect_between
 class MotiveState:
     """Several companies in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
 
-    def __init__(self, document: object, now: Now) -> None:
+    def __init__(self, document: object, now: Now, first_id: int = 0) -> None:
         self.now = now
+        self.user_ids = Ids(first_id)
+        self.record_ids = Ids(first_id)
         self.journal = Journal("company")
         self.seed(document)
 
@@ -25,11 +28,14 @@ class MotiveState:
         self.reset()
 
     def reset(self) -> None:
-        """Go back to what was seeded last, and forget the journal."""
-        self.user_ids = count(self._seed.first_free_user_id())
-        self.record_ids = count(self._seed.first_free_record_id())
+        """Go back to what was seeded last, and forget the journal; ids that were given meanwhile never come again."""
         self.names = TakenNames(self._seed.elsewhere)
-        self.companies = {company.api_key: self._built(company) for company in self._seed.companies}
+        user_ids, record_ids = count(self._seed.first_free_user_id()), count(self._seed.first_free_record_id())
+        self.companies = {
+            company.api_key: self._built(company, user_ids, record_ids) for company in self._seed.companies
+        }
+        self.user_ids.leave_out(next(user_ids) - 1)
+        self.record_ids.leave_out(next(record_ids) - 1)
         self.grants = Grants(grant for company in self._seed.companies for grant in company.built_grants())
         self.journal.forget()
 
@@ -48,10 +54,10 @@ class MotiveState:
         companies = [_shown(company, self.grants.of_company(company.name)) for company in self.companies.values()]
         return {"companies": companies, "elsewhere": list(self._seed.elsewhere)}
 
-    def _built(self, seed: CompanySeed) -> Company:
+    def _built(self, seed: CompanySeed, user_ids: Iterator[int], record_ids: Iterator[int]) -> Company:
         company = Company(name=seed.name, api_key=seed.api_key, test_mode=seed.test_mode)
         for user_seed in seed.users:
-            user = user_seed.user(self.user_ids, self.record_ids, self._seeded_at)
+            user = user_seed.user(user_ids, record_ids, self._seeded_at)
             self.names.put(None, user)
             company.put(None, user)
         return company

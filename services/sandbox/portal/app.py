@@ -25,12 +25,14 @@ from services.sandbox.portal.wire import Refused, as_attributes, as_listed, fram
 _STATED = ("firstname", "lastname", "email", "phone", "ref_id")
 
 
-def application(seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep) -> Starlette:
+def application(
+    seed: object, now: Now = wall_clock, faults: object = NO_FAULTS, pause: Pause = sleep, *, first_id: int = 0
+) -> Starlette:
     """The Portal's API below `/v2`, and the sandbox's own endpoints below `/sandbox`.
 
-    Raises `SeedRefused` or `FaultsRefused`.
+    New ids are `first_id` and above, and above those of the seed. Raises `SeedRefused` or `FaultsRefused`.
     """
-    state = PortalState(seed, now)
+    state = PortalState(seed, now, first_id)
     api = Starlette(routes=_Calls(state).routes(), exception_handlers=dict.fromkeys((Refused, HTTPException), _problem))
     return with_faults("portal", state, FaultyPortal(state), api, now=now, pause=pause, faults=faults)
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.sandbox.clock import Now
+from services.sandbox.ids import Ids
 from services.sandbox.journal import Effect, Journal, Seen
 from services.sandbox.portal.seed import AccountSeed, DriverSeed, UserSeed, parsed_seed
 
 _LISTED = "listed"
+_FIRST_ID = 100_001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +25,9 @@ class Session:
 class PortalState:
     """Several accounts in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
 
-    def __init__(self, document: object, now: Now) -> None:
+    def __init__(self, document: object, now: Now, first_id: int = 0) -> None:
         self.now = now
+        self._ids = Ids(first_id)
         self.journal = Journal("account")
         self._sessions: dict[str, Session] = {}
         self.seed(document)
@@ -35,7 +38,7 @@ class PortalState:
         self.reset()
 
     def reset(self) -> None:
-        """Go back to what was seeded last, and forget the journal."""
+        """Go back to what was seeded last, and forget the journal; ids that were given meanwhile never come again."""
         self._accounts = {each.account: each for each in self._seed.accounts}
         self._drivers = {each.account: {driver.id: driver for driver in each.drivers} for each in self._seed.accounts}
         users = {user.username: user for each in self._seed.accounts for user in each.users}
@@ -45,6 +48,8 @@ class PortalState:
             for token, session, user in kept
             if user and user.app_token == session.user.app_token
         }
+        seeded = (driver.id for each in self._seed.accounts for driver in each.drivers)
+        self._ids.leave_out(max(seeded, default=_FIRST_ID - 1))
         self.journal.forget()
 
     def log_in(self, username: str, app_token: str) -> str | None:
@@ -95,8 +100,8 @@ class PortalState:
         return Effect(before=Seen(key=str(driver.id), status=_LISTED))
 
     def free_id(self) -> int:
-        """An id that nobody has."""
-        return max((number for drivers in self._drivers.values() for number in drivers), default=100_000) + 1
+        """An id that nobody has or ever had."""
+        return next(self._ids)
 
     def shown(self) -> dict[str, object]:
         """Everything; it can be seeded again as it is."""
