@@ -5,16 +5,19 @@ Where two rows are about the same driver, both come; the later one counts.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from adapters.portal.content import SAVE_AS, content_problem
+from adapters.portal.content import SAVE_AS, content_problem, encoding_of
 from adapters.portal.header import Header, to_header
 from adapters.portal.records import Record, Records
 from adapters.portal.rows import ExportRow, RefusedRow, to_row
 
 __all__ = ["Export", "ExportRow", "RefusedRow", "UnreadableExport", "read_export"]
 
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
+_FIRST = 20
+"""Records in which the header is looked for."""
 
 
 class UnreadableExport(Exception):
@@ -30,12 +33,14 @@ class Export(Iterator[ExportRow | RefusedRow]):
     """The rows of one export, good and refused, to be gone through once.
 
     `total_bytes` is the size of the file; each row tells how much of it was read by then.
+    `header` tells what it can say: of a field that has no column, no row says anything.
     Raises `UnreadableExport` on the way if the file changes under the reader.
     """
 
-    def __init__(self, path: Path, header: Header, total_bytes: int) -> None:
+    def __init__(self, path: Path, header: Header, *, encoding: str, total_bytes: int) -> None:
+        self.header = header
         self.total_bytes = total_bytes
-        self._rows = _rows(path, header)
+        self._rows = _rows(path, header, encoding)
 
     def __next__(self) -> ExportRow | RefusedRow:
         return next(self._rows)
@@ -44,14 +49,16 @@ class Export(Iterator[ExportRow | RefusedRow]):
 def read_export(path: Path) -> Export:
     """The export in this file, after a look at its header and at the encoding of the whole.
 
-    Commas, semicolons and tabs are told by the header.
+    Commas, semicolons, tabs and bars are told by the header, which stands in one of the first lines.
     Raises `UnreadableExport` before the first row if the file is no export.
     """
     try:
         _check(path, _file_problem(path))
-        header = _header(path)
+        with path.open("rb") as file:
+            encoding = encoding_of(file)
+        header = _header(path, encoding)
         _check(path, header.problem())
-        return Export(path, header, path.stat().st_size)
+        return Export(path, header, encoding=encoding, total_bytes=path.stat().st_size)
     except OSError as error:
         raise UnreadableExport(path, _access_problem(error)) from error
 
@@ -78,25 +85,33 @@ def _access_problem(error: OSError) -> str:
             return f"it cannot be read ({error.strerror}): check who may read it"
 
 
-def _header(path: Path) -> Header:
-    """The header read with the delimiter by which most of its columns make sense."""
-    return max((_header_by(path, delimiter) for delimiter in _DELIMITERS), key=lambda header: len(header.places))
+def _header(path: Path, encoding: str) -> Header:
+    """The header: that of the first records, and of the delimiters, of which most columns make sense.
+
+    Before it, people and programs write a title, the date, or `sep=;`.
+    """
+    found = (header for delimiter in _DELIMITERS for header in _headers_by(path, encoding, delimiter))
+    return max(found, key=lambda header: len(header.places), default=to_header((), delimiter=","))
 
 
-def _header_by(path: Path, delimiter: str) -> Header:
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        first = next(Records(text, delimiter=delimiter), None)
-    return to_header(first.cells if isinstance(first, Record) else (), delimiter=delimiter)
+def _headers_by(path: Path, encoding: str, delimiter: str) -> Iterator[Header]:
+    with path.open(encoding=encoding, newline="") as text:
+        for record in islice(Records(text, delimiter=delimiter), _FIRST):
+            if isinstance(record, Record):
+                yield to_header(record.cells, delimiter=delimiter, line=record.line)
 
 
-def _rows(path: Path, header: Header) -> Iterator[ExportRow | RefusedRow]:
+def _rows(path: Path, header: Header, encoding: str) -> Iterator[ExportRow | RefusedRow]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            records = Records(text, delimiter=header.delimiter, width=header.width)
-            next(records, None)
+        with path.open(encoding=encoding, newline="") as text:
+            records = Records(text, delimiter=header.delimiter)
+            for record in records:
+                if record.line >= header.line:
+                    break
+            records.expect(header.width)
             for record in records:
                 yield to_row(record, header)
     except OSError as error:
         raise UnreadableExport(path, _access_problem(error)) from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise UnreadableExport(path, f"it was changed while it was read: {SAVE_AS}") from error

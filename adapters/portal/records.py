@@ -75,7 +75,7 @@ class _Lines(Iterator[str]):
 class Records(Iterator[Record | BrokenRecord]):
     """The records of a text, opened with `newline=""`; blank ones are left out.
 
-    `width` is the number of cells that each must have.
+    `width` is the number of cells that each must have; blank ones behind them do not count.
     After a broken record reading goes on at its second line, so a quote that is never closed swallows nothing.
     """
 
@@ -83,6 +83,10 @@ class Records(Iterator[Record | BrokenRecord]):
         self._text = text
         self._lines = _Lines(text)
         self._cells = csv.reader(self._lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+        self._width = width
+
+    def expect(self, width: int) -> None:
+        """From now on each record must have so many cells."""
         self._width = width
 
     def __next__(self) -> Record | BrokenRecord:
@@ -99,6 +103,8 @@ class Records(Iterator[Record | BrokenRecord]):
                 return self._filled(line, cells)
 
     def _filled(self, line: int, cells: list[str]) -> Record | BrokenRecord:
+        while self._width is not None and len(cells) > self._width and not cells[-1].strip():
+            cells.pop()
         if self._width not in (None, len(cells)):
             return self._broken(line, f"{len(cells)} cells where the header has {self._width}")
         return Record(line=line, cells=cells, bytes_read=self._text.buffer.tell())

@@ -45,7 +45,7 @@ def test_a_row_says_something_of_each_field_that_has_a_column(rows_of: RowsOf) -
     assert rows == [ExportRow(line=2, driver=PortalDriverId("17"), profile=StatedProfile(fields=profile))]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_header_may_come_in_any_order_case_and_spacing_with_any_delimiter(rows_of: RowsOf, delimiter: str) -> None:
     lines = [[" LAST  NAME ", "Notes", "first name", "REFERENCE id", ""], ["Lee", "a, b; c", "Ann", "7", ""]]
     text = "\n".join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
@@ -113,7 +113,7 @@ SHORTENED = "was shortened by Excel, as in 4.55E+06; format the column as text a
             ("First Name", "holds a line break; look for a quote that is never closed", "17", "7"),
         ),
         ("17,7,D1,Ann,Lee,,,", (None, "8 cells where the header has 9", None, None)),
-        ("17,7,D1,Ann,Lee,,,,,", (None, "10 cells where the header has 9", None, None)),
+        ("17,7,D1,Ann,Lee,,,,,x", (None, "10 cells where the header has 9", None, None)),
     ],
 )
 def test_a_wrong_row_is_refused_by_name_and_its_neighbours_are_read(
@@ -174,3 +174,66 @@ def test_progress_grows_to_the_size_of_the_file(tmp_path: Path) -> None:
 
 def _is_good(row: ExportRow | RefusedRow) -> TypeGuard[ExportRow]:
     return isinstance(row, ExportRow)
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("", 1),
+        ("sep=;\n", 2),
+        ('"sep=;"\r\n', 2),
+        ("Drivers of Acme Freight\n\nprinted on 29 November;by maria\n", 4),
+        ('"Drivers, as of\ntoday"\n', 3),
+        ('"an open quote;\n', 2),
+        ("\n\n", 3),
+    ],
+)
+def test_a_header_is_found_below_what_people_write_before_it(
+    rows_of: RowsOf, tmp_path: Path, before: str, line: int
+) -> None:
+    [row] = rows_of(before + "Reference ID;First Name;Last Name\n7;Ann;Lee\n")
+    assert row == ExportRow(line=line + 1, driver=None, profile=said(ref_id="7", first_name="Ann", last_name="Lee"))
+    assert read_export(tmp_path / "drivers.csv").header.line == line
+
+
+def test_repeated_columns_that_mean_no_field_are_passed_over(rows_of: RowsOf) -> None:
+    [row] = rows_of("Notes,Reference ID,First Name,Last Name,Notes,Notes\na,7,Ann,Lee,b,c\n")
+    assert row == ExportRow(line=2, driver=None, profile=said(ref_id="7", first_name="Ann", last_name="Lee"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "\ufeffReference ID,First\u00a0Name,Last\u200b Name,Driveri DriverID",
+        "reference_id,first-name,LAST__NAME,driveri_driver_id",
+        "ReferenceID,FirstName,LastName,Driveri Driver ID",
+        "  Reference   ID ,First \t Name,\u202aLast Name\u202c,DRIVERI\u2011DRIVERID",
+    ],
+)
+def test_the_names_of_columns_are_cleaned_before_they_are_compared(rows_of: RowsOf, names: str) -> None:
+    [row] = rows_of(names + "\n7,Ann,Lee,D1\n")
+    assert isinstance(row, ExportRow)
+    assert row.profile == said(ref_id="7", first_name="Ann", last_name="Lee", driveri_driver_id="D1")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_text_with_a_byte_order_mark_is_read_in_its_encoding(rows_of: RowsOf, encoding: str, delimiter: str) -> None:
+    text = "\r\n".join(["Reference ID,First Name,Last Name", "7,Zoë,O'Brien", ""]).replace(",", delimiter)
+    assert rows_of(text, encoding=encoding) == [
+        ExportRow(line=2, driver=None, profile=said(ref_id="7", first_name="Zoë", last_name="O'Brien"))
+    ]
+
+
+def test_empty_columns_at_the_end_are_no_columns(rows_of: RowsOf) -> None:
+    rows = rows_of("Reference ID,First Name,Last Name,,\n7,Ann,Lee,,\n8,Bo,Ray\n9,Cy,Orr,,,,\n10,Di,Poe,,x\n")
+    assert [row.line for row in rows if _is_good(row)] == [2, 3, 4]
+    assert rows[3] == RefusedRow(line=5, column=None, reason="5 cells where the header has 3")
+
+
+def test_a_header_says_what_it_passes_over_and_what_it_lacks(rows_of: RowsOf, tmp_path: Path) -> None:
+    rows_of("Reference ID,First Name,Last Name,Vehicle,,Notes,Email\n")
+    header = read_export(tmp_path / "drivers.csv").header
+    assert header.ignored == ("Vehicle", "Notes")
+    assert header.missing[:2] == ("Driver ID", "Driveri DriverID")
+    assert not {"Reference ID", "First Name", "Last Name", "Email"} & set(header.missing)

@@ -20,7 +20,10 @@ AGAIN = "export the list again from Admin: Drivers"
         (b"\xef\xbb\xbf\r\n  \n", "it is empty: export the list of drivers again"),
         (b"PK\x03\x04rest", f"it is an Excel workbook: {SAVE_AS}"),
         (b"\xd0\xcf\x11\xe0rest", f"it is an old Excel workbook: {SAVE_AS}"),
-        ("Reference ID".encode("utf-16"), f"it is UTF-16 text: {SAVE_AS}"),
+        ("Reference ID".encode("utf-16"), f"it has no column First Name: {AGAIN}"),
+        ("Reference ID".encode("utf-32"), f"it is UTF-32 text: {SAVE_AS}"),
+        ("Reference ID".encode("utf-16")[:-1], f"line 1 is not UTF-16: {SAVE_AS}"),
+        ("Reference ID\n".encode("utf-16-le"), "it is not text: give the CSV file that the Portal exports"),
         (b"\x7fELF\0\0\0", "it is not text: give the CSV file that the Portal exports"),
         ("Reference ID,First Name,Last Name\n7,Zoë,Lee\n".encode("latin-1"), f"line 2 is not UTF-8: {SAVE_AS}"),
         (b"Reference ID,First Name,Last Name\n7,Zo\xc3", f"line 2 is not UTF-8: {SAVE_AS}"),
@@ -37,10 +40,7 @@ AGAIN = "export the list again from Admin: Drivers"
             b"Reference ID,First Name,Last Name,Licence Number,License Number\n",
             "columns 4 and 5 of its header say the same: keep one of them",
         ),
-        (
-            b"Reference ID,First Name,Last Name,Notes,Notes\n",
-            "columns 4 and 5 of its header say the same: keep one of them",
-        ),
+        (b"sep=;\nReference ID;First Name\n", f"it has no column Last Name: {AGAIN}"),
     ],
 )
 def test_a_file_that_is_no_export_says_what_to_do(tmp_path: Path, content: bytes, problem: str) -> None:
