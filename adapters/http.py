@@ -1,6 +1,7 @@
 """What every vendor's adapter needs of HTTP: sending, short retries, and the classing of failures.
 
 no connection, so nothing was sent    tried again, then DOWN
+an answer too long, or without end    a read is DOWN, and not tried again; anything else is NO_ANSWER
 silence after sending                 a read is tried again, then DOWN; anything else is NO_ANSWER at once
 429                                   the pace is lowered; tried again if the wait is short, then LIMITED
 502, 503, 504                         tried again if the wait is short, but a create never; then as below
@@ -32,6 +33,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 from sniffio import current_async_library_cvar
 
+from adapters.answer import OF_A_TARGET, AnswerLimits, UnboundedAnswer, read_whole
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from adapters.redirects import may_be_done, redirected
 from adapters.transport import Transport
@@ -143,12 +145,14 @@ class Sender:
         headers: Mapping[str, str],
         transport: httpx.AsyncBaseTransport | None,
         pace: Pace | None = None,
+        limits: AnswerLimits = OF_A_TARGET,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
     ) -> None:
+        self._limits = limits
         self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
-        self._transport = transport or Transport()
+        self._transport = transport or Transport(limits=limits)
         self._headers = {**_HEADERS, **headers}
         self._base_url = base_url
         self._setting = setting
@@ -193,8 +197,7 @@ class Sender:
         request = self._to_request(call, headers or {})
         try:
             async with self._pace.turn() as began:
-                reply = await self._transport.handle_async_request(request)
-                await reply.aread()
+                reply = await read_whole(await self._transport.handle_async_request(request), self._limits)
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
         self._keep_pace(reply, began, limited_before)
@@ -236,6 +239,9 @@ def _trouble_of_error(error: httpx.RequestError, intent: Intent) -> _Trouble:
     if isinstance(error, _NOT_SENT):
         through = ", and none through the environment's proxy" if isinstance(error, httpx.ProxyError) else ""
         return _Trouble(failure=down(f"no connection{through}"), passing=True)
+    if isinstance(error, UnboundedAnswer):
+        failing = down if intent is Intent.READ else _no_answer
+        return _Trouble(failure=failing(str(error)), passing=False)
     if intent is Intent.READ:
         return _Trouble(failure=down("no answer to a read"), passing=True)
     return _Trouble(failure=_no_answer("sent, but no answer came"), passing=False)

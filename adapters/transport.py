@@ -15,6 +15,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from adapters.answer import OF_A_TARGET, AnswerLimits, in_time, read_whole
+
 KEPT: Final = 5.0
 """Seconds for which a connection is kept that nobody uses: by then the vendor may have closed it."""
 
@@ -38,7 +40,10 @@ class Transport(httpx.AsyncBaseTransport):
         connect: Callable[[httpx.URL], Connection] | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        limits: AnswerLimits = OF_A_TARGET,
     ) -> None:
+        self._limits = limits
         self._connect = connect or _connection
         self._clock = clock
         self._pause = pause
@@ -46,11 +51,11 @@ class Transport(httpx.AsyncBaseTransport):
         self._tidying: asyncio.Task[None] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, read to its end. Raises `httpx.RequestError` when there is none."""
+        """The answer, read to its end. Raises `httpx.RequestError` when there is none, or no end to it."""
         connection = self._idle.pop()[1] if self._idle else self._connect(request.url)
         try:
-            reply = await connection.handle_async_request(request)
-            await reply.aread()
+            async with in_time(self._limits):
+                reply = await read_whole(await connection.handle_async_request(request), self._limits)
         except BaseException:
             await connection.aclose()
             raise

@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 from pydantic import PositiveFloat
 
+from adapters.answer import OF_A_TARGET, in_time
 from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
@@ -106,7 +107,8 @@ class TokenEndpoint:
             "client_secret": self._grant.client_secret,
         }
         try:
-            return await self._client.post(self._grant.token_url, data=form)
+            async with in_time(OF_A_TARGET):
+                return await self._client.post(self._grant.token_url, data=form)
         except httpx.RequestError:
             return None
 

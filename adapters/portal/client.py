@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import httpx
 
+from adapters.answer import OF_A_LIST
 from adapters.http import Call, Clock, Jitter, Pause, Sender, down
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
@@ -36,6 +37,7 @@ class PortalClient:
             headers={},
             transport=transport,
             pace=pace,
+            limits=OF_A_LIST,
             clock=clock,
             pause=pause,
             jitter=jitter,
