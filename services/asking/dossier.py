@@ -14,13 +14,15 @@ from services.accounts.read_models import accounts_of
 from services.asking.readiness import Readiness, readiness_of
 from services.asking.story import Heeded
 from services.asking.telling.past import Past
+from services.decider.read_models import WishRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dossier:
     """What is known of one driver: the facts, oldest first, and how far the account has come with each target.
 
-    `of_account` holds what the decider has taken over: of what is newer nothing can have come yet.
+    `of_account` holds what the decider has taken over: of what is newer nothing can have come yet. `taken_over` is the
+    sequence of the last change of the driver that the decider has taken over; 0 if none.
     """
 
     account: AccountId
@@ -29,6 +31,7 @@ class Dossier:
     of_portal: Sequence[Event]
     of_links: Mapping[Target, Sequence[LinkEvent]]
     readiness: Mapping[Target, Readiness]
+    taken_over: int
 
     @property
     def unstated(self) -> PortalDriver:
@@ -74,6 +77,7 @@ def load(account: AccountId, driver: PortalDriverId, *, accounts: Store, intake:
         of_portal=_history(intake, portal_driver_stream(account, driver)),
         of_links={target: _decided(decider, link_stream(account, target, driver)) for target in Target},
         readiness=readiness,
+        taken_over=next((row.sequence for row in decider.select(WishRow, {"account": account, "driver": driver})), 0),
     )
 
 

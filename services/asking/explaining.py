@@ -1,6 +1,6 @@
 """One driver's story: how they stand on every target, what a person could do, and how it came about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from domain.identity import AccountId, PortalDriverId, Target
@@ -11,6 +11,7 @@ from services.asking.dossier import Dossier, load
 from services.asking.standing import Standing, View, standing
 from services.asking.story import Entry, account_entries, link_entries, portal_entries
 from services.asking.telling.words import moment, name_of, named
+from services.asking.waiting import waits_of_change, waits_of_link
 
 _ORDER = ("portal", "account", *map(str, Target))
 """What is told first of things that happened at the same moment."""
@@ -54,9 +55,18 @@ class Explanation(Answer):
 
 
 def explain(
-    account: AccountId, driver: PortalDriverId, *, accounts: Store, intake: Store, decider: Store
+    account: AccountId,
+    driver: PortalDriverId,
+    *,
+    accounts: Store,
+    intake: Store,
+    decider: Store,
+    projectors: Mapping[Target, Store] | None = None,
 ) -> Explanation:
-    """The story of a portal driver, by the histories in these stores. Raises `StoreFailed`."""
+    """The story of a portal driver, by the histories in these stores. Raises `StoreFailed`.
+
+    Without the projectors' stores nothing is said of decisions and answers that wait between them and the decider.
+    """
     dossier = load(account, driver, accounts=accounts, intake=intake, decider=decider)
     change = dossier.last_change
     return Explanation(
@@ -65,7 +75,7 @@ def explain(
         is_known=change is not None,
         header=_header(change) if change else f"The Portal never stated a driver {driver} in account {account}.",
         portal=_portal(change) if change else "",
-        standings=tuple(_standings(dossier)) if change else (),
+        standings=tuple(_standings(dossier, projectors or {})) if change else (),
         timeline=tuple(sorted(_entries(dossier), key=_place)) if change else (),
     )
 
@@ -83,9 +93,14 @@ def _portal(change: Change) -> str:
     return f"has the driver, as stated last at {moment(change.at)}."
 
 
-def _standings(dossier: Dossier) -> Iterator[Standing]:
+def _standings(dossier: Dossier, projectors: Mapping[Target, Store]) -> Iterator[Standing]:
+    change_waits = waits_of_change(dossier.last_change, dossier.taken_over)
     for target, readiness in dossier.readiness.items():
-        yield standing(View(driver=dossier.known, past=dossier.past(target), readiness=readiness))
+        past = dossier.past(target)
+        waits = change_waits
+        if waits is None and target in projectors:
+            waits = waits_of_link(past.link, projectors[target])
+        yield standing(View(driver=dossier.known, past=past, readiness=readiness, waits=waits))
 
 
 def _entries(dossier: Dossier) -> Iterator[Entry]:

@@ -21,6 +21,7 @@ from services.asking.telling.because import evidence
 from services.asking.telling.link import told
 from services.asking.telling.past import Past
 from services.asking.telling.words import command, field_names, is_final, keyed, moment, named
+from services.asking.waiting import Waits
 from services.decider.read_models import to_link_row
 
 
@@ -44,6 +45,7 @@ class View:
     driver: PortalDriver
     past: Past
     readiness: Readiness
+    waits: Waits | None = None
 
     @property
     def link(self) -> DriverLink:
@@ -88,6 +90,8 @@ def standing(view: View) -> Standing:
     hindrance = view.readiness.hindrance()
     if hindrance and not _is_done(view, state):
         sentence, advice = _hindered(hindrance, sentence, state)
+    if view.waits and view.readiness.is_known:
+        sentence, advice = _waiting(view.waits, sentence, advice, state)
     return Standing(target=str(view.link.target), state=state, sentence=sentence, advice=advice)
 
 
@@ -131,6 +135,12 @@ def _is_done(view: View, state: str) -> bool:
 def _hindered(hindrance: Hindrance, sentence: str, state: str) -> Told:
     before = "" if state == "undecided" else f" As it stood before: {sentence}"
     return f"{hindrance.sentence}{before}", hindrance.advice
+
+
+def _waiting(waits: Waits, sentence: str, advice: str, state: str) -> Told:
+    """What waits between the services is told first: what stands in the link may be over by now."""
+    before = "" if state == "undecided" and not advice else f" As it stood before: {sentence}"
+    return f"{waits.sentence}{before}", advice or waits.advice
 
 
 def _undecided(view: View) -> Told:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.account import Mode
@@ -12,6 +12,7 @@ from domain.storing import Row, Store, Where
 from services.accounts.read_models import AccountRow
 from services.asking.answers import Answer
 from services.asking.readiness import Readiness, readiness_of
+from services.asking.waiting import Waiting
 from services.decider.read_models import CatchUp, LinkRow, RosterRow, SweepRow, WishRow
 from services.decider.strays import stray_marks
 
@@ -26,6 +27,7 @@ class TargetStatus(Answer):
     cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since `stopped_since`;
     empty if they are. `is_catching_up`: a sweep goes through the drivers. The last one ended at `swept_at`, and the
     next daily one begins at `sweep_due_at`; None where there is none.
+    `unsent` are decisions that the projector, and `unheard` answers that the decider has not taken over yet.
     `kept` are rejected deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
     """
 
@@ -48,17 +50,23 @@ class TargetStatus(Answer):
     ended: int
     undecided: int
     strays: int
+    unsent: int = 0
+    unheard: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus(Answer):
-    """How an account stands: `drivers` counts those that the Portal wants in all."""
+    """How an account stands: `drivers` counts those that the Portal wants in all.
+
+    `waiting` are changes of the Portal that the decider has not taken over yet, of at most `waiting.MOST`.
+    """
 
     account: str
     tier: str
     is_on: bool
     drivers: int
     targets: tuple[TargetStatus, ...]
+    waiting: int = 0
 
 
 def status(decider: Store, accounts: Iterable[str] | None = None) -> list[AccountStatus]:
@@ -68,6 +76,19 @@ def status(decider: Store, accounts: Iterable[str] | None = None) -> list[Accoun
     """
     where = {} if accounts is None else {"account": sorted(set(accounts))}
     return [_account_status(decider, row) for row in decider.select(AccountRow, where, order_by="account")]
+
+
+def with_waiting(found: AccountStatus, waits: Waiting) -> AccountStatus:
+    """How an account stands, with what waits for it between the services."""
+    targets = tuple(
+        replace(
+            each,
+            unsent=waits.decisions.get((found.account, each.target), 0),
+            unheard=waits.outcomes.get((found.account, each.target), 0),
+        )
+        for each in found.targets
+    )
+    return replace(found, waiting=waits.changes.get(found.account, 0), targets=targets)
 
 
 def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:

@@ -55,6 +55,7 @@ def status(
     columns = ("account", "sync", "drivers", "target", "mode", "in step", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "strays", "note"), rows)
+    _print_waits(found)
     _print_sweeps([(each["account"], target) for each in found for target in each["targets"]])
     _print_portal([each for each in found if each["portal"]])
     if not found:
@@ -113,6 +114,25 @@ def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[
     sync = "on" if account["is_on"] else "off"
     start = (account["account"], sync, account["drivers"], target["target"], target["mode"])
     return (*start, target["in_step"], target["pending"], parked or 0, *counts, _note(account, target))
+
+
+def _print_waits(accounts: Sequence[Mapping[str, Any]]) -> None:
+    for line in filter(None, map(_waits, accounts)):
+        print_note(line)
+
+
+def _waits(account: Mapping[str, Any]) -> str:
+    """What waits between the services for an account; empty if nothing does."""
+    targets = account["targets"]
+    parts = [(account["waiting"], "undecided for the decider", "change")]
+    parts += [(each["unsent"], f"for {each['target']}'s projector", "decision") for each in targets]
+    parts += [(each["unheard"], f"of {each['target']} for the decider", "answer") for each in targets]
+    waits = [
+        f"{count} {what} waits {where}" if count == 1 else f"{count} {what}s wait {where}"
+        for count, where, what in parts
+        if count
+    ]
+    return f"{account['account']}: {', '.join(waits)}" if waits else ""
 
 
 def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from services.asking.explaining import Explanation, explain
 from services.asking.finding import Candidate, find_drivers, find_stated, is_stated, likely_drivers
 from services.asking.logged import Filters
 from services.asking.portal import portal_statuses
-from services.asking.status import status, strays
+from services.asking.status import status, strays, with_waiting
+from services.asking.waiting import Waiting, waiting
 from services.control.event_filters import filters_of
 from services.control.installation import Installation
 from services.control.messages import Malformed
@@ -68,7 +69,18 @@ class AskingRoutes:
         intake = self._installation.intake_service
         portals = await intake.call(portal_statuses, intake.store, [each.account for each in found])
         read = {account: each.to_json() for account, each in portals.items()}
-        return JSONResponse([{**each.to_json(), "portal": read.get(each.account)} for each in found])
+        waits = await self._decider.call(self._waiting)
+        told = [with_waiting(each, waits) for each in found]
+        return JSONResponse([{**each.to_json(), "portal": read.get(each.account)} for each in told])
+
+    def _waiting(self) -> Waiting:
+        installation = self._installation
+        return waiting(
+            installation.intake_service.store,
+            self._decider.store,
+            {target: app.service.store for target, app in installation.projectors.items()},
+            may_repeat=installation.may_repeat,
+        )
 
     async def _events(self, request: Request) -> Response:
         query = request.query_params
@@ -142,6 +154,7 @@ class AskingRoutes:
             accounts=installation.accounts_service.store,
             intake=installation.intake_service.store,
             decider=self._decider.store,
+            projectors={target: app.service.store for target, app in installation.projectors.items()},
         )
 
     async def _known(self, name: str) -> AccountId:

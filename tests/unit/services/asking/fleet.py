@@ -212,6 +212,11 @@ class Fleet:
             for target, decision in pending:
                 self.answer(target, decision, self._perform(target, decision))
 
+    def settle_once(self, target: Target) -> None:
+        """Each pending decision of this target is answered once."""
+        for decision in self.pending(target):
+            self.answer(target, decision, self._perform(target, decision))
+
     def pending(self, target: Target) -> list[Decision]:
         """The decisions that wait for an answer of this target."""
         rows = self.decider.select(LinkRow, {"target": str(target), "state": "pending"}, order_by="driver")

@@ -142,7 +142,9 @@ def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> No
 def test_a_change_that_nobody_has_looked_at_waits_for_its_turn(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.portal.state(ACME, PortalDriverId("2"), whole(JANE), source="export")
-    assert fleet.standing(DRIVERI, "2").sentence == "Nothing is decided yet: the driver is waiting for its turn."
+    assert fleet.standing(DRIVERI, "2").sentence == (
+        "A change that the Portal stated at 2026-03-01 08:08:00 UTC waits undecided: the decider has not taken it over."
+    )
 
 
 def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:

@@ -1,0 +1,121 @@
+"""What waits between the services is told, and nothing is called in step while something does."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from domain.identity import PortalDriverId, Target
+from domain.storing import LastHeard, Store, Unit
+from services.asking.explaining import explain
+from services.asking.standing import Standing
+from services.asking.waiting import Waiting, waiting
+from services.projector.read_models import WishedRow, to_order
+from tests.support.stated import whole
+from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+
+DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
+
+
+def standings(fleet: Fleet) -> Mapping[str, Standing]:
+    explained = explain(
+        ACME,
+        PortalDriverId("1"),
+        accounts=fleet.accounts,
+        intake=fleet.intake,
+        decider=fleet.decider,
+        projectors=fleet.reports,
+    )
+    return {each.target: each for each in explained.standings}
+
+
+def waits(fleet: Fleet, *, may_repeat: bool = False) -> Waiting:
+    return waiting(fleet.intake, fleet.decider, fleet.reports, may_repeat=may_repeat)
+
+
+def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
+    """The projector takes the pending decision over."""
+    unit = Unit()
+    for decision in fleet.pending(target):
+        body = to_order(decision).to_json()
+        unit.keep([WishedRow(account=ACME, driver=decision.driver, is_open=True, body=body)])
+    projector.commit(unit)
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_a_driver_whose_change_waits_undecided_is_not_called_in_step(fleet: Fleet, target: Target) -> None:
+    fleet.start("1")
+    fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")
+    told = standings(fleet)[target]
+    assert told.sentence.startswith("A change that the Portal stated at 2026-03-01 ")
+    assert "waits undecided: the decider has not taken it over. As it stood before: In step" in told.sentence
+    assert "see that the decider runs and can reach Kafka" in told.advice
+    fleet.decide()
+    assert "waits undecided" not in standings(fleet)[target].sentence
+
+
+def test_a_delete_that_waits_undecided_is_told(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.portal.delete(ACME, PortalDriverId("1"), source="export")
+    assert "waits undecided" in standings(fleet)[DRIVERI].sentence
+
+
+def test_a_first_change_that_waits_undecided_is_told(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
+    assert "waits undecided" in standings(fleet)[DRIVERI].sentence
+
+
+def test_a_decision_waits_until_the_projector_has_taken_it_over(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.state("1", **{**JANE, "phone": "+1 555 0100"})
+    assert "waits: Motive's projector has not taken it over." in standings(fleet)[MOTIVE].sentence
+    take_over(fleet.reports[MOTIVE], fleet, MOTIVE)
+    assert "On its way" in standings(fleet)[MOTIVE].sentence
+    assert "has not taken it over" not in standings(fleet)[MOTIVE].sentence
+
+
+def test_an_answer_waits_until_the_decider_has_taken_it_over(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.start("1")
+    fleet.state("1", **{**JANE, "phone": "+1 555 0100"})
+    take_over(fleet.reports[MOTIVE], fleet, MOTIVE)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(fleet, "decide", lambda: None)
+        fleet.settle_once(MOTIVE)
+    assert standings(fleet)[MOTIVE].sentence.startswith("Motive has answered, and the answer waits")
+    assert waits(fleet).outcomes == {(ACME, "motive"): 1}
+    fleet.decide()
+    assert standings(fleet)[MOTIVE].sentence.startswith("In step")
+    assert not waits(fleet).outcomes
+
+
+def test_nobody_waits_where_all_is_taken_over(fleet: Fleet) -> None:
+    fleet.start("1")
+    assert all(each.sentence.startswith("In step") for each in standings(fleet).values())
+    assert not waits(fleet).changes
+
+
+def test_changes_that_wait_are_counted_by_account(fleet: Fleet) -> None:
+    fleet.start("1", "2")
+    for driver in ("1", "2"):
+        fleet.portal.state(ACME, PortalDriverId(driver), whole({**JANE, "phone": "+1 555 0100"}), source="export")
+    assert waits(fleet).changes == {ACME: 2}
+
+
+def test_where_streams_repeat_what_was_heard_of_each_history_counts(fleet: Fleet) -> None:
+    fleet.start("1")
+    heard = Unit()
+    for record in fleet.intake.log.read(0, 100):
+        originator, _, version = record.id.partition("/")
+        heard.keep([LastHeard(originator=originator, version=int(version))])
+    fleet.decider.commit(heard)
+    assert not waits(fleet, may_repeat=True).changes
+    fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")
+    assert waits(fleet, may_repeat=True).changes == {ACME: 1}
+
+
+def test_an_unfinished_account_is_told_first(fleet: Fleet) -> None:
+    fleet.add_only()
+    fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
+    assert "have not taken account acme over yet" in standings(fleet)[DRIVERI].sentence
+    assert replace(waits(fleet), changes={}).decisions == {}
