@@ -2,8 +2,8 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from services.sandbox.faults.marks import Arrangement, as_it_is
-from services.sandbox.motive.user import User
+from services.sandbox.motive.assumptions import Assumptions
+from services.sandbox.motive.user import User, field_of
 from services.sandbox.shelves import Shelves
 
 LOOKUPS = ("email", "username", "driver_company_id", "phone")
@@ -13,18 +13,22 @@ UNIQUE_NAMES = ("email", "username")
 class Company:
     """One customer of Motive and its users; a test-mode key answers as if, and changes nothing."""
 
-    def __init__(self, *, name: str, api_key: str, test_mode: bool) -> None:
+    def __init__(self, *, name: str, api_key: str, test_mode: bool, assumptions: Assumptions) -> None:
         self.name = name
         self.api_key = api_key
         self.test_mode = test_mode
+        self.assumptions = assumptions
         self._users: dict[int, User] = {}
         self._shelves = Shelves()
-        self._holders: dict[tuple[str, str], int] = {}
         self._records: dict[int, int] = {}
 
     def find(self, user_id: int) -> User | None:
         """The user of this id."""
         return self._users.get(user_id)
+
+    def user(self, user_id: int) -> User:
+        """The user of an id that is known."""
+        return self._users[user_id]
 
     def with_name(self, field: str, value: str) -> User | None:
         """The user whose field (one of `LOOKUPS`) has this value; of several the one with the lowest id."""
@@ -32,8 +36,9 @@ class Company:
         return self._users[numbers[0]] if numbers else None
 
     def holder(self, external_id: str, integration_name: str) -> User | None:
-        """The user whom that integration calls so."""
-        return self._users.get(self._holders.get((external_id, integration_name), 0))
+        """The user whom that integration calls so; of several the one with the lowest id."""
+        numbers = self._shelves.on(("external id", external_id, integration_name))
+        return self._users[numbers[0]] if numbers else None
 
     def holder_of_record(self, record_id: int) -> User | None:
         """The user who has the external id with this record number."""
@@ -43,33 +48,25 @@ class Company:
         """Every user, by id."""
         return [self._users[number] for number in self._shelves.on(("list", None, None))]
 
-    def page(
-        self,
-        *,
-        role: str | None,
-        status: str | None,
-        start: int,
-        stop: int,
-        arrangement: Arrangement = as_it_is,
-    ) -> tuple[Sequence[User], int]:
-        """The users with this role and status (None for any) from `start` to `stop`, and how many there are in all."""
-        numbers = arrangement(self._shelves.on(("list", role, status)))
-        return [self._users[number] for number in numbers[start:stop]], len(numbers)
+    def listed(self, role: str | None, status: str | None) -> Sequence[int]:
+        """The ids of the users with this role and status (None for any)."""
+        return self._shelves.on(("list", role, status))
 
     def put(self, before: User | None, after: User) -> None:
         """Take in a new user, or the new version of one."""
         self._users[after.id] = after
         self._shelves.move(after.id, _labels(before) if before else frozenset(), _labels(after))
         for record in before.external_ids if before else ():
-            del self._holders[record.pair], self._records[record.id]
+            del self._records[record.id]
         for record in after.external_ids:
-            self._holders[record.pair] = self._records[record.id] = after.id
+            self._records[record.id] = after.id
 
 
 def _labels(user: User) -> frozenset[Hashable]:
     lists = (("list", role, status) for role in (user.role, None) for status in (user.status, None))
-    names = ((field, getattr(user, field)) for field in LOOKUPS)
-    return frozenset(lists) | {(field, value.casefold()) for field, value in names if value}
+    names = ((field, str(field_of(user, field) or "")) for field in LOOKUPS)
+    called = (("external id", *record.pair) for record in user.external_ids)
+    return frozenset((*lists, *called)) | {(field, value.casefold()) for field, value in names if value}
 
 
 class TakenNames:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from services.sandbox.motive.assumptions import Assumptions
 from services.sandbox.motive.grants import Grant
-from services.sandbox.motive.user import ExternalId, Role, Status, User
+from services.sandbox.motive.user import FURTHER_FIELDS, ExternalId, Role, Status, User
 from services.sandbox.validation import SeedRefused, check_unique, first_problem
 
 _FIRST_FREE_ID = 1001
@@ -22,7 +23,7 @@ class ExternalIdSeed(BaseModel):
 
 
 class UserSeed(BaseModel):
-    """A user as `GET /v1/users/{id}` shows it; all but the first name may be left out, and further fields are kept."""
+    """A user as the state shows it; all but the first name may be left out, and no field is made up."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -43,6 +44,13 @@ class UserSeed(BaseModel):
     created_at: str | None = None
     updated_at: str | None = None
     external_ids: tuple[ExternalIdSeed, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> "UserSeed":
+        unknown = sorted((self.model_extra or {}).keys() - FURTHER_FIELDS)
+        if unknown:
+            raise ValueError(f"a user of Motive has no field {unknown[0]!r}")
+        return self
 
     def user(self, user_ids: Iterator[int], record_ids: Iterator[int], at: str) -> User:
         """The stored user; ids and times that are not stated are the next ids and the time of the seeding."""
@@ -83,6 +91,7 @@ class CompanySeed(BaseModel):
     company: str | None = Field(default=None, min_length=1)
     api_key: str = Field(min_length=1)
     test_mode: bool = False
+    assumptions: Assumptions = Assumptions()
     grants: tuple[GrantSeed, ...] = ()
     users: tuple[UserSeed, ...] = ()
 

@@ -1,10 +1,12 @@
 """A user as Motive keeps it, drivers among them.
 
-Source: Motive's public API reference, /v1/users.
+Source: Motive's public API reference, /v1/users; which fields a user of which role has is the census of 2,665 live
+users that the authors of fleetpull (on PyPI, 0.1.4) published in July 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from services.sandbox.journal import Effect, Seen
@@ -61,21 +63,86 @@ class User:
 _PLAIN = tuple(field.name for field in fields(User) if field.name not in _COMPOUND)
 
 
-def as_listed(user: User) -> dict[str, object]:
-    """The user as everything but `GET /v1/users/{id}` shows it: external ids without their records, null if none."""
+_OF_ALL: Mapping[str, object] = MappingProxyType(
+    {
+        "phone_ext": None,
+        "company_reference_id": None,
+        "metric_units": False,
+        "mobile_current_sign_in_at": None,
+        "mobile_last_active_at": None,
+        "mobile_last_sign_in_at": None,
+        "web_current_sign_in_at": None,
+        "web_last_active_at": None,
+        "web_last_sign_in_at": None,
+    }
+)
+_OF_OTHERS: Mapping[str, object] = MappingProxyType({"expires_at": None, "phone2": None, "phone_country_code2": None})
+_EXCEPTIONS = ("24_hour_restart", "8_hour_break", "adverse_driving", "ca_farm_school_bus", "short_haul", "wait_time")
+_OF_DRIVERS: Mapping[str, object] = MappingProxyType(
+    {
+        "joined_at": None,
+        "associated_dispatcher_id": None,
+        "duty_status": "off_duty",
+        "eld_mode": "logs",
+        "cycle": "70_8",
+        "cycle2": None,
+        "violation_alerts": "never",
+        **dict.fromkeys(f"carrier_{part}" for part in ("name", "street", "city", "state", "zip")),
+        **dict.fromkeys(f"terminal_{part}" for part in ("street", "city", "state", "zip")),
+        **dict.fromkeys((f"exception_{name}{which}" for which in ("", "2") for name in _EXCEPTIONS), False),
+        "export_combined": True,
+        "export_odometers": True,
+        "export_recap": True,
+        "manual_driving_enabled": False,
+        "minute_logs": True,
+        "personal_conveyance_enabled": False,
+        "yard_moves_enabled": False,
+    }
+)
+_SHOWN_OF_DRIVERS = frozenset({"username", "driver_company_id", "drivers_license_number", "drivers_license_state"})
+_READ_ONLY = frozenset(name for name in _OF_ALL if name.endswith("_at"))
+FURTHER_FIELDS: frozenset[str] = frozenset({**_OF_ALL, **_OF_OTHERS, **_OF_DRIVERS})
+"""The fields that are kept in `further`."""
+WRITABLE_FIELDS: frozenset[str] = FURTHER_FIELDS - _READ_ONLY
+"""Those that a client may state."""
+
+
+def as_listed(user: User, *, none: Sequence[object] | None = None) -> dict[str, object]:
+    """The user as everything but `GET /v1/users/{id}` shows it: external ids without their records, `none` if none."""
     external_ids = [
         {"external_id": record.external_id, "integration_name": record.integration_name} for record in user.external_ids
     ]
-    return _plain(user) | {"external_ids": external_ids or None}
+    return _shown(user) | {"external_ids": external_ids or none}
 
 
 def as_read(user: User) -> dict[str, object]:
-    """The user as `GET /v1/users/{id}` shows it, which is everything that is stored."""
-    external_ids = [
+    """The user as `GET /v1/users/{id}` shows it."""
+    return _shown(user) | {"external_ids": _records(user)}
+
+
+def as_stored(user: User) -> dict[str, object]:
+    """Everything that is stored of the user, also what a user of this role does not show."""
+    return _plain(user) | {"external_ids": _records(user)}
+
+
+def field_of(user: User, name: str) -> object:
+    """One of the fields that a user of this role shows; None if it shows no such field."""
+    return _shown(user).get(name)
+
+
+def _shown(user: User) -> dict[str, object]:
+    is_driver = user.role == "driver"
+    hidden = frozenset() if is_driver else _SHOWN_OF_DRIVERS
+    plain = {name: value for name, value in _plain(user).items() if name not in hidden | FURTHER_FIELDS}
+    further = {**_OF_ALL, **(_OF_DRIVERS if is_driver else _OF_OTHERS)}
+    return plain | {name: user.further.get(name, usual) for name, usual in further.items()}
+
+
+def _records(user: User) -> list[dict[str, object]]:
+    return [
         {"id": record.id, "external_id": record.external_id, "integration_name": record.integration_name}
         for record in user.external_ids
     ]
-    return _plain(user) | {"external_ids": external_ids}
 
 
 def _plain(user: User) -> dict[str, object]:
@@ -95,8 +162,8 @@ def effect_between(before: User | None, after: User) -> Effect:
 
 def changed_between(before: User | None, after: User) -> tuple[str, ...]:
     """The sorted names of the fields that hold another value now."""
-    was = as_listed(before) if before else {"group_ids": []}
-    names = (name for name, value in as_listed(after).items() if was.get(name) != value)
+    was = as_stored(before) if before else {"group_ids": [], "external_ids": []}
+    names = (name for name, value in as_stored(after).items() if was.get(name) != value)
     return tuple(sorted(name for name in names if name not in _BOOKKEEPING))
 
 

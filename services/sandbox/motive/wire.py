@@ -3,17 +3,20 @@
 Source: Motive's public API reference, /v1/users and /v1/external_ids.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
+from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.sandbox.motive.user import Role, Status
+from services.sandbox.motive.user import WRITABLE_FIELDS, Role, Status
 from services.sandbox.validation import first_problem, parsed_body
 
 NOT_FOUND_PAGE = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Page not found</h1></body></html>"
 
-_LEGAL_WEIGHT = ("cycle", "eld_mode", "exception_", "carrier_", "terminal_")
+FORM = "application/x-www-form-urlencoded"
+_NUMBERS = frozenset({"external_id_holder_id"})
 _NOT_STORED = frozenset({"password", "external_ids", "external_ids_attributes"})
 
 
@@ -34,7 +37,7 @@ def invalid(message: str) -> Refused:
 class WrittenExternalId(BaseModel):
     """An external id as a client states it; with the record's own id it is about that record."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: int | None = None
     external_id: str | None = Field(default=None, min_length=1)
@@ -44,7 +47,7 @@ class WrittenExternalId(BaseModel):
 class AddedExternalId(BaseModel):
     """The body that gives a user an external id."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     external_id: str = Field(min_length=1)
     integration_name: str = Field(min_length=1)
@@ -81,6 +84,13 @@ class WrittenUser(BaseModel):
             raise ValueError("a Rails time zone name, not an IANA one")
         return time_zone
 
+    @model_validator(mode="after")
+    def _check_fields(self) -> "WrittenUser":
+        unknown = sorted((self.model_extra or {}).keys() - WRITABLE_FIELDS)
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no field that can be written, or this sandbox does not model it")
+        return self
+
     def stored_values(self) -> dict[str, object]:
         """The stated fields by the names of a stored user; empty text is the same as null."""
         names = self.model_fields_set & type(self).model_fields.keys() - _NOT_STORED
@@ -88,9 +98,31 @@ class WrittenUser(BaseModel):
         return {name: None if value == "" else value for name, value in values.items()}
 
     def further_values(self) -> Mapping[str, object]:
-        """The stated hours-of-service fields; what Motive does not know is ignored."""
-        further = self.model_extra or {}
-        return {name: value for name, value in further.items() if name.startswith(_LEGAL_WEIGHT)}
+        """The stated fields that this project never owns, hours-of-service settings for instance."""
+        return self.model_extra or {}
+
+
+def json_body(body: bytes, content_type: str) -> bytes:
+    """A body as JSON, if it is a form of plain fields; raises `Refused` for a form of anything else."""
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        return body
+    stated = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    if any("[" in name or len(values) > 1 for name, values in stated.items()):
+        raise invalid("this sandbox takes forms of plain fields only; state lists as JSON")
+    return json.dumps(
+        {name: _number(values[0]) if name in _NUMBERS else values[0] for name, values in stated.items()}
+    ).encode()
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+
+
+def check_parameters(parameters: Iterable[str], known: Collection[str]) -> None:
+    """Raises `Refused` for a parameter of an address that the call does not have."""
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise invalid(f"{unknown[0]!r} is no parameter of this call, or this sandbox does not model it")
 
 
 def written_user(body: bytes) -> WrittenUser:

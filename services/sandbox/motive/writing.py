@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from services.sandbox.clock import iso_time
+from services.sandbox.motive.assumptions import NAMES, Name
 from services.sandbox.motive.company import Company
 from services.sandbox.motive.state import MotiveState
 from services.sandbox.motive.user import ExternalId, User, changed_between
@@ -19,18 +20,52 @@ def created(state: MotiveState, company: Company, written: WrittenUser) -> User:
     """The new user that a create asks for; raises `Refused`."""
     now = iso_time(state.now())
     blank = User(id=next(state.user_ids), role="", status="active", created_at=now, updated_at=now)
-    added = (_added(state, stated) for stated in written.external_ids_attributes or ())
+    _check_names(company, written, in_create=True)
+    if company.assumptions.password == "required" and not written.password:  # noqa: S105 - whether one is needed
+        raise invalid("password can't be blank")
+    added = (
+        _added(state, stated) for name in NAMES for stated in _stated(company, written, name, in_create=True) or ()
+    )
     after = replace(_applied(blank, written), status=blank.status, external_ids=tuple(added))
     _check(state, company, None, after)
-    return after
+    return replace(after, username=None) if company.assumptions.username == "dropped" else after
 
 
 def updated(state: MotiveState, company: Company, user: User, written: WrittenUser) -> User:
     """The user that a partial update asks for, the same one if it changes nothing; raises `Refused`."""
-    after = replace(_applied(user, written), external_ids=_external_ids(state, user, written))
+    _check_names(company, written, in_create=False)
+    _check_status(company, user, written)
+    after = replace(_applied(user, written), external_ids=_external_ids(state, company, user, written))
+    if company.assumptions.status_in_updates == "ignored":
+        after = replace(after, status=user.status)
     if user.role == "fleet_user" and user.status == "deactivated" and after.status == "active":
         raise invalid("fleet users cannot be reactivated")
     return _settled(state, company, user, after)
+
+
+def _check_names(company: Company, written: WrittenUser, *, in_create: bool) -> None:
+    unknown = set(NAMES) & written.model_fields_set - company.assumptions.names(in_create=in_create)
+    if unknown and company.assumptions.other_name == "refused":
+        raise invalid(f"{min(unknown)} is not permitted")
+
+
+def _check_status(company: Company, user: User, written: WrittenUser) -> None:
+    if written.status is not None and company.assumptions.status_in_updates == "refused":
+        raise invalid("status is not permitted")
+    if user.status != "deactivated" or company.assumptions.deactivated_users == "editable":
+        return
+    is_reactivated = written.status == "active"
+    is_alone = written.model_fields_set == {"status"}
+    if not is_reactivated or (company.assumptions.deactivated_users == "status_alone" and not is_alone):
+        raise invalid("a deactivated user cannot be edited")
+
+
+def _stated(
+    company: Company, written: WrittenUser, name: Name, *, in_create: bool
+) -> tuple[WrittenExternalId, ...] | None:
+    """The external ids under this name; None where they are not stated, or it is not a name that is taken here."""
+    is_taken = name in written.model_fields_set & company.assumptions.names(in_create=in_create)
+    return (getattr(written, name) or ()) if is_taken else None
 
 
 def with_external_id(state: MotiveState, company: Company, user: User, stated: AddedExternalId) -> User:
@@ -68,16 +103,35 @@ def _applied(user: User, written: WrittenUser) -> User:
     return replace(user, **written.stored_values(), further=further)  # type: ignore[arg-type] # the wire's names and types are the same
 
 
-def _external_ids(state: MotiveState, user: User, written: WrittenUser) -> tuple[ExternalId, ...]:
+def _external_ids(state: MotiveState, company: Company, user: User, written: WrittenUser) -> tuple[ExternalId, ...]:
     records = user.external_ids
-    if "external_ids" in written.model_fields_set:
-        own = {record.pair: record for record in records}
-        records = tuple(_kept_or_added(state, own, stated) for stated in written.external_ids or ())
-    edits = {stated.id: stated for stated in written.external_ids_attributes or () if stated.id is not None}
-    if not edits.keys() <= {record.id for record in records}:
+    listed = _stated(company, written, "external_ids", in_create=False)
+    if listed is not None:
+        records = _with_listed(state, company, records, listed)
+    attributes = _stated(company, written, "external_ids_attributes", in_create=False)
+    return records if attributes is None else _with_attributes(state, company, records, attributes)
+
+
+def _with_listed(
+    state: MotiveState, company: Company, before: tuple[ExternalId, ...], listed: tuple[WrittenExternalId, ...]
+) -> tuple[ExternalId, ...]:
+    own = {record.pair: record for record in before}
+    stated = tuple(_kept_or_added(state, own, each) for each in listed)
+    if company.assumptions.external_ids == "replace":
+        return stated
+    return (*before, *(record for record in stated if record.pair not in own))
+
+
+def _with_attributes(
+    state: MotiveState, company: Company, before: tuple[ExternalId, ...], attributes: tuple[WrittenExternalId, ...]
+) -> tuple[ExternalId, ...]:
+    edits = {stated.id: stated for stated in attributes if stated.id is not None}
+    if not edits.keys() <= {record.id for record in before}:
         raise invalid("external_ids_attributes: this user has no such record")
-    added = (_added(state, stated) for stated in written.external_ids_attributes or () if stated.id is None)
-    return (*(_edited(record, edits) for record in records), *added)
+    is_merged = company.assumptions.external_ids_attributes == "merge"
+    kept = (_edited(record, edits) for record in before if is_merged or record.id in edits)
+    added = (_added(state, stated) for stated in attributes if stated.id is None)
+    return (*kept, *added)
 
 
 def _kept_or_added(state: MotiveState, own: dict[tuple[str, str], ExternalId], stated: WrittenExternalId) -> ExternalId:
@@ -108,7 +162,7 @@ def _check(state: MotiveState, company: Company, before: User | None, after: Use
     taken = state.names.taken_for(after)
     if taken:
         raise invalid(f"{taken} has already been taken")
-    _check_external_ids(company, after)
+    _check_external_ids(state, company, after)
 
 
 def _missing(user: User) -> set[str]:
@@ -116,8 +170,8 @@ def _missing(user: User) -> set[str]:
     return missing if user.email or user.username else missing | {"email or username"}
 
 
-def _check_external_ids(company: Company, user: User) -> None:
+def _check_external_ids(state: MotiveState, company: Company, user: User) -> None:
     pairs = [record.pair for record in user.external_ids]
-    holders = (company.holder(*pair) for pair in pairs)
-    if len(set(pairs)) < len(pairs) or any(holder and holder.id != user.id for holder in holders):
+    holders = (holder for pair in pairs for holder in state.holders(company, pair))
+    if len(set(pairs)) < len(pairs) or any(holder.id != user.id for holder in holders):
         raise invalid("external_id has already been taken for this integration_name")

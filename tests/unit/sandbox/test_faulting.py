@@ -165,12 +165,6 @@ async def test_a_success_that_says_nothing_can_take_the_place_of_a_call(
     assert (entry["status"], entry["fault"], entry["changed"]) == (200, fault, [])
 
 
-async def test_an_answer_without_a_body_has_nothing_to_spoil(company: AsyncClient) -> None:
-    await switch_on(company, {"fault": "senseless"})
-    answer = await company.delete("/v1/external_ids/501")
-    assert (answer.status_code, answer.content) == (204, b"")
-
-
 @pytest.mark.parametrize(("fault", "name", "status"), [("reset_before", "Ann", None), ("reset_after", "Anna", 200)])
 async def test_a_reset_breaks_the_connection_off(fault: str, name: str, status: int | None) -> None:
     async with (

@@ -1,0 +1,42 @@
+"""What Motive's texts leave open, as switches: each default is one reading, and each other value another one.
+
+They are stated in the seed of a company below `assumptions`, and described in docs/reference/sandbox.md; the contract
+tests run the product under each of them.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Literal["external_ids", "external_ids_attributes"]
+NAMES: tuple[Name, ...] = ("external_ids", "external_ids_attributes")
+
+
+class Assumptions(BaseModel):
+    """How the sandbox behaves where the texts are silent; the first value of each switch is the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    names_in_updates: Literal["both", "external_ids", "external_ids_attributes", "neither"] = "both"
+    names_in_creates: Literal["external_ids_attributes", "external_ids", "both", "neither"] = "external_ids_attributes"
+    other_name: Literal["ignored", "refused"] = "ignored"
+    external_ids: Literal["replace", "merge"] = "replace"
+    external_ids_attributes: Literal["merge", "replace"] = "merge"
+    no_external_ids: Literal["null", "empty"] = "null"
+    unique_external_ids: Literal["in_company", "everywhere", "nowhere"] = "in_company"
+    status_in_updates: Literal["changes", "ignored", "refused"] = "changes"
+    deactivated_users: Literal["editable", "status_first", "status_alone"] = "editable"
+    password: Literal["optional", "required"] = "optional"  # noqa: S105 - whether one is needed, not one
+    username: Literal["kept", "dropped"] = "kept"
+    created_users: Literal["there", "not_there"] = "there"
+    test_mode_create: Literal[200, 201] = 200
+    longest_page: int = Field(default=100, ge=1)
+    longer_pages: Literal["shortened", "refused"] = "shortened"
+    list_order: Literal["by_id", "newest_first", "shuffled"] = "by_id"
+    total: Literal["listed", "all_roles", "page", "missing", "zero"] = "listed"
+    miss: Literal[404, 400, 200] = 404
+
+    def names(self, *, in_create: bool) -> frozenset[str]:
+        """The names under which external ids are taken."""
+        taken = self.names_in_creates if in_create else self.names_in_updates
+        return frozenset(name for name in NAMES if taken in (name, "both"))

@@ -1,0 +1,171 @@
+"""The calls that read: the list with its filters, single users, look-ups, and who the company is.
+
+Source: Motive's public API reference; what is assumed beyond it is in docs/reference/sandbox.md.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from services.sandbox.faults.marks import arrangement_of
+from services.sandbox.journal import note_owner
+from services.sandbox.motive.access import authorized_company
+from services.sandbox.motive.company import LOOKUPS, Company
+from services.sandbox.motive.state import MotiveState
+from services.sandbox.motive.user import ROLES, STATUSES, User, as_listed, as_read, field_of
+from services.sandbox.motive.wire import Refused, check_parameters, invalid
+
+_DEFAULT_PAGE = "25"
+_FILTERS = ("role", "status", "name", "duty_status", "page_no", "per_page")
+_DUTY_STATUSES = frozenset({"on_duty", "off_duty", "driving", "sleeper", "waiting"})
+
+
+class Reading:
+    """The calls that read."""
+
+    def __init__(self, state: MotiveState) -> None:
+        self._state = state
+
+    def routes(self) -> list[Route]:
+        """Where users and companies are read."""
+        return [
+            Route("/v1/companies", self.companies, methods=["GET"]),
+            Route("/v1/users", self.page, methods=["GET"]),
+            Route("/v1/users/me", self.me, methods=["GET"]),
+            Route("/v1/users/lookup", self.lookup, methods=["GET"]),
+            Route("/v1/users/lookup_by_external_id", self.lookup_by_external_id, methods=["GET"]),
+            Route("/v1/users/{user_id:int}", self.one, methods=["GET"]),
+        ]
+
+    async def companies(self, request: Request) -> Response:
+        """The one company that the call is for."""
+        company = owner(self._state, request)
+        check_parameters(request.query_params, ())
+        number = list(self._state.companies.values()).index(company) + 1
+        shown = {"id": number, "company_id": company.name, "name": company.name}
+        return JSONResponse({"companies": [{"company": shown}]})
+
+    async def page(self, request: Request) -> Response:
+        """One page of the list."""
+        company, asked = owner(self._state, request), request.query_params
+        check_parameters(asked, _FILTERS)
+        page_no, per_page = _number(asked, "page_no", "1"), _per_page(company, asked)
+        numbers = arrangement_of(request)(self._ordered(company, _chosen(company, asked)))
+        users = [company.user(number) for number in numbers[(page_no - 1) * per_page : page_no * per_page]]
+        total = _total(company, len(numbers), len(users))
+        pagination = {"per_page": per_page, "page_no": page_no, **total}
+        shown = [{"user": _listed(company, user)} for user in users]
+        return JSONResponse({"users": shown, "pagination": pagination})
+
+    async def me(self, request: Request) -> Response:
+        """Whose key it is: the company's first admin, or who comes next to one."""
+        company = owner(self._state, request)
+        check_parameters(request.query_params, ())
+        roles = ("admin", "fleet_user", "driver")
+        ids = [number for role in roles for number in company.listed(role, "active")]
+        return answer(company, known(company, company.find(ids[0]) if ids else None))
+
+    async def one(self, request: Request) -> Response:
+        """One user."""
+        company = owner(self._state, request)
+        check_parameters(request.query_params, ())
+        return JSONResponse({"user": as_read(known(company, company.find(request.path_params["user_id"])))})
+
+    async def lookup(self, request: Request) -> Response:
+        """The user of a name."""
+        company = owner(self._state, request)
+        check_parameters(request.query_params, LOOKUPS)
+        stated = [(field, value) for field in LOOKUPS if (value := request.query_params.get(field))]
+        if len(stated) != 1:
+            raise invalid("exactly one of " + ", ".join(LOOKUPS) + " is required")
+        return answer(company, known(company, company.with_name(*stated[0])))
+
+    async def lookup_by_external_id(self, request: Request) -> Response:
+        """The user of an external id."""
+        company, asked = owner(self._state, request), request.query_params
+        check_parameters(asked, ("external_id", "integration_name"))
+        external_id, integration_name = asked.get("external_id"), asked.get("integration_name")
+        if not external_id or not integration_name:
+            raise invalid("external_id and integration_name are required")
+        return answer(company, known(company, company.holder(external_id, integration_name)))
+
+    def _ordered(self, company: Company, numbers: Sequence[int]) -> Sequence[int]:
+        match company.assumptions.list_order:
+            case "newest_first":
+                return numbers[::-1]
+            case "shuffled":
+                return self._state.order.sample(numbers, len(numbers))
+        return numbers
+
+
+def owner(state: MotiveState, request: Request) -> Company:
+    """The company that a call is for, noted for the journal; raises `Refused`."""
+    company = authorized_company(request, state)
+    note_owner(request, company.name)
+    return company
+
+
+def known(company: Company, user: User | None) -> User:
+    """The user, if there is one; raises `Refused`."""
+    if user is None:
+        raise Refused(company.assumptions.miss, "user not found")
+    return user
+
+
+def answer(company: Company, user: User, status: int = 200) -> Response:
+    """A user as every call but one shows it."""
+    return JSONResponse({"user": _listed(company, user)}, status_code=status)
+
+
+def _listed(company: Company, user: User) -> dict[str, object]:
+    return as_listed(user, none=() if company.assumptions.no_external_ids == "empty" else None)
+
+
+def _per_page(company: Company, asked: Mapping[str, str]) -> int:
+    assumptions, per_page = company.assumptions, _number(asked, "per_page", _DEFAULT_PAGE)
+    if per_page > assumptions.longest_page and assumptions.longer_pages == "refused":
+        raise invalid(f"per_page is at most {assumptions.longest_page}")
+    return min(per_page, assumptions.longest_page)
+
+
+def _total(company: Company, listed: int, on_page: int) -> dict[str, int]:
+    match company.assumptions.total:
+        case "missing":
+            return {}
+        case "all_roles":
+            return {"total": len(company.listed(None, None))}
+        case "page":
+            return {"total": on_page}
+        case "zero":
+            return {"total": 0}
+    return {"total": listed}
+
+
+def _chosen(company: Company, asked: Mapping[str, str]) -> Sequence[int]:
+    """The ids of the users whom the filters leave."""
+    numbers = company.listed(_choice(asked, "role", ROLES), _choice(asked, "status", STATUSES))
+    name, duty_status = asked.get("name", "").casefold(), _choice(asked, "duty_status", _DUTY_STATUSES)
+    if not name and duty_status is None:
+        return numbers
+    return [number for number in numbers if _is_like(company.user(number), name, duty_status)]
+
+
+def _is_like(user: User, name: str, duty_status: str | None) -> bool:
+    is_named = name in f"{user.first_name or ''} {user.last_name or ''}".casefold()
+    return is_named and duty_status in (None, field_of(user, "duty_status"))
+
+
+def _number(parameters: Mapping[str, str], name: str, default: str) -> int:
+    text = parameters.get(name) or default
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise invalid(f"{name} is a whole number, 1 or more")
+    return int(text)
+
+
+def _choice(parameters: Mapping[str, str], name: str, choices: frozenset[str]) -> str | None:
+    chosen = parameters.get(name) or None
+    if chosen is not None and chosen not in choices:
+        raise invalid(f"{name} is one of " + ", ".join(sorted(choices)))
+    return chosen
