@@ -15,7 +15,7 @@ from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient, refused
 from adapters.motive.external_ids import have_arrived, new_ids
 from adapters.motive.reading import everybody
-from adapters.motive.spelling import CREATE, Spelled, Spelling, both_refused, may_be_of_spelling, other_than
+from adapters.motive.spelling import CREATE, Spelled, Spelling, both_refused, may_be_of_form, other_than
 from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
 from adapters.motive.upkeep import Upkeep
 from adapters.motive.wire import User, shows, user_of, words_of
@@ -152,7 +152,7 @@ class MotiveDrivers:
         if _TAKEN.search(words_of(reply)):
             detail = "the e-mail address or the username belongs to a user whom this company cannot see"
             return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
-        if not may_be_of_spelling(words_of(reply)):
+        if not may_be_of_form(words_of(reply)):
             return refused(reply, profile)
         return await self._create_otherwise(reply, profile, other_than(name))
 
@@ -217,7 +217,24 @@ class MotiveDrivers:
         before = await self._driver(key)
         if not isinstance(before, User):
             return before
-        return _if_active(await self._write(before, profile, {"status": ACTIVE, **to_wire(profile)}), wished=True)
+        try:
+            answer = await self._write(before, profile, {"status": ACTIVE, **to_wire(profile)})
+        except TargetFailed as failed:
+            answer = failed.failure
+        if isinstance(answer, Rejected) and answer.reason is Reason.INVALID and may_be_of_form(answer.detail):
+            answer = await self._reinstate_first(before, profile, answer)
+        return _if_active(answer, wished=True)
+
+    async def _reinstate_first(self, before: User, profile: Profile, refused: Rejected) -> Answer:
+        """A reinstate whose fields were refused, once more in two steps: a deactivated user may not be editable."""
+        if before.status != DEACTIVATED:
+            return refused
+        if await self._client.edit(before.key, {"status": ACTIVE}, profile) is None:
+            return Missing(key=before.key)
+        active = await read_back(self._client.user(before.key))
+        if active is None:
+            return Missing(key=before.key)
+        return refused if active.status == DEACTIVATED else await self._write(active, profile, to_wire(profile))
 
     async def _driver(self, key: Key) -> User | Missing | Rejected:
         user = await self._client.user(key)

@@ -52,8 +52,8 @@ def other_than(name: Spelling) -> Spelling:
     return _OTHER[name]
 
 
-def may_be_of_spelling(words: str) -> bool:
-    """Whether a refusal in these words can be about the name, and not about a value that somebody else has."""
+def may_be_of_form(words: str) -> bool:
+    """Whether a refusal in these words can be about how a write is put, and not about a value that somebody has."""
     return not _TAKEN.search(words)
 
 

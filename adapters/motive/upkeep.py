@@ -8,7 +8,7 @@ from adapters.http import RepeatRefused
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient
 from adapters.motive.external_ids import are_in_step, full_set, have_arrived, lost, stale
-from adapters.motive.spelling import EDIT, Spelled, Spelling, both_refused, may_be_of_spelling, other_than
+from adapters.motive.spelling import EDIT, Spelled, Spelling, both_refused, may_be_of_form, other_than
 from adapters.motive.wire import ExternalId, User, shows, user_of
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.profile import Profile
@@ -63,7 +63,7 @@ class Upkeep:
         if now.external_ids != before.external_ids:
             # A first try took effect and only a second was heard, which adds what is there already.
             return await self.write(now, profile, body)
-        if is_repeat or not isinstance(refusal, Rejected) or not may_be_of_spelling(refusal.detail):
+        if is_repeat or not isinstance(refusal, Rejected) or not may_be_of_form(refusal.detail):
             raise failed
         return await self._otherwise(other_than(name), now, profile, body, refusal)
 

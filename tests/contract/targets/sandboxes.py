@@ -2,10 +2,11 @@
 
 import ssl
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ Json = dict[str, Any]
 
 NOW = 1_767_268_800
 GRANT = {"client_id": "app", "client_secret": "app-secret", "refresh_token": "first"}
+NOTHING_SWITCHED: Mapping[str, object] = MappingProxyType({})
 _CERTIFICATES = ssl.create_default_context()
 
 
@@ -167,6 +169,21 @@ class Company(SandboxStand):
         """The same drivers by an adapter that knows nothing yet."""
         return self.another()
 
+    async def switch(self, **assumptions: object) -> None:
+        """Let the company, and the one in test mode, behave otherwise from now on; everybody stays."""
+        state = await self.state()
+        for each in state["companies"]:
+            each["assumptions"].update(assumptions)
+        await self.seed(state)
+
+    async def seed(self, state: Json) -> None:
+        """Let this take the place of everything that the sandbox keeps."""
+        await self._asked("PUT", "state", state)
+
+    async def users(self) -> dict[str, Json]:
+        """Everybody of the company as they are kept, by id."""
+        return {str(user["id"]): user for user in (await self.state())["companies"][0]["users"]}
+
     def _opened(self, access: MotiveAccess) -> MotiveDrivers:
         transport, time = self.way.transport(), self.time
         drivers = MotiveDrivers(access, transport=transport, clock=time, pause=time.pause, jitter=lambda: 0.0)
@@ -211,10 +228,13 @@ async def tenant(ways: Ways, seeded: int = SEEDED) -> AsyncIterator[Tenant]:
 
 
 @asynccontextmanager
-async def company(ways: Ways, seeded: int = SEEDED) -> AsyncIterator[Company]:
-    """A company of Motive's sandbox."""
-    time = Time()
-    app = motive.application(motive_seed(seeded), time.milliseconds, pause=time.pause)
+async def company(
+    ways: Ways, seeded: int = SEEDED, assumptions: Mapping[str, object] = NOTHING_SWITCHED
+) -> AsyncIterator[Company]:
+    """A company of Motive's sandbox, where the assumptions may be other ones."""
+    time, seed = Time(), motive_seed(seeded)
+    seed["companies"][0]["assumptions"] = dict(assumptions)
+    app = motive.application(seed, time.milliseconds, pause=time.pause)
     async with ways(app) as way, aclosing(Company(MOTIVE_PEOPLE, way, time)) as stand:
         yield stand
 
