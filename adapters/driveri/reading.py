@@ -19,7 +19,7 @@ Paging = Callable[[Mapping[str, str]], Awaitable[DriversPage]]
 """Reads the page of this query."""
 
 OVERLAP: Final = 5
-"""How many drivers two pages have in common."""
+"""How many drivers two pages have in common; half of a page at most, so that short pages go on too."""
 
 MOST_READINGS: Final = 3
 """A list that has moved so often does not hold still."""
@@ -72,7 +72,8 @@ async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[S
 def _ending(rows: Sequence[DriverRow], query: Mapping[str, str], following: Mapping[str, str]) -> Sequence[str]:
     """The drivers that the next page has to begin with; none, if it is not the one right behind these rows."""
     is_next = _offset(following) == _offset(query) + len(rows)
-    return _ids(rows[-OVERLAP:]) if is_next else ()
+    overlap = min(OVERLAP, len(rows) // 2)
+    return _ids(rows[len(rows) - overlap :]) if is_next else ()
 
 
 def _moved_back(query: Mapping[str, str], rows: int) -> Mapping[str, str]:

@@ -219,10 +219,10 @@ class GrantedCompany(Company):
 
 
 @asynccontextmanager
-async def tenant(ways: Ways, seeded: int = SEEDED) -> AsyncIterator[Tenant]:
-    """A tenant of Driveri's sandbox."""
+async def tenant(ways: Ways, seeded: int = SEEDED, assumptions: Json | None = None) -> AsyncIterator[Tenant]:
+    """A tenant of Driveri's sandbox, with other readings of what is not public where they are stated."""
     time = Time()
-    app = driveri.application(driveri_seed(seeded), time.milliseconds, pause=time.pause)
+    app = driveri.application(driveri_seed(seeded, assumptions), time.milliseconds, pause=time.pause)
     async with ways(app) as way, aclosing(Tenant(DRIVERI_PEOPLE, way, time)) as stand:
         yield stand
 
@@ -248,14 +248,16 @@ async def granted_company(ways: Ways, credentials: Path, seeded: int = SEEDED) -
         yield stand
 
 
-def driveri_seed(seeded: int) -> Json:
+def driveri_seed(seeded: int, assumptions: Json | None = None) -> Json:
     """What Driveri's sandbox starts from."""
     bob = {"driverId": "B 2", "firstName": "Bob", "lastName": "Ray", "email": "bob@fleet.test", "phone": "555"}
     departed = {"driverId": "D/3", "firstName": "Dee", "status": 2}
-    others = [
+    north = {"groupName": "North", "groupUniqueName": "North"}
+    others: list[Json] = [
         {"driverId": f"S-{number}", "firstName": f"First {number}", "lastName": f"Last {number}"}
         for number in range(seeded)
     ]
+    others[:1] = [{**first, "group": north} for first in others[:1]]
     return {
         "tenants": [
             {
@@ -267,6 +269,7 @@ def driveri_seed(seeded: int) -> Json:
                     {"status": 2, "description": "DELETED"},
                 ],
                 "drivers": [bob, departed, *others],
+                "assumptions": assumptions or {},
             }
         ]
     }

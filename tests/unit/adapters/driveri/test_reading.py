@@ -1,5 +1,6 @@
 import asyncio
 
+import httpx
 import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
@@ -86,6 +87,26 @@ async def test_a_list_that_never_holds_still_fails_the_walk_and_the_look_for_a_d
         with pytest.raises(TargetFailed) as raised:
             await reading
         assert raised.value.failure == failure
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 6])
+async def test_a_list_whose_pages_are_short_is_read_to_its_end(length: int) -> None:
+    vendor = tenant()
+    vendor.on(LIST, in_pages_of(length, 13))
+    walk = await walked(drivers(vendor))
+    assert [seen.key for page in walk for seen in page] == [f"D{number}" for number in range(13)]
+
+
+def in_pages_of(length: int, drivers: int) -> Answer:
+    """A list whose pages are never longer than this, whatever limit is asked for."""
+
+    def shown(request: httpx.Request) -> httpx.Response:
+        start = int(request.url.params["offset"])
+        stop = min(start + length, drivers)
+        following = f"?offset={stop}" if stop < drivers else None
+        return listed(*(row(f"D{number}") for number in range(start, stop)), following=following)(request)
+
+    return shown
 
 
 async def test_pages_that_are_not_right_behind_each_other_are_taken_as_they_are() -> None:
