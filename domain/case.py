@@ -8,9 +8,10 @@ from typing import Any
 from domain.account import Mode
 from domain.driver_link import Because, DriverLink
 from domain.ledger import Contest, Ledger
-from domain.roster import TargetDriver
+from domain.matching import former_driver, speaks_against
+from domain.roster import Match, TargetDriver
 from domain.situations import Linked, Portal, Row, Shown, row_for
-from domain.wish import Wish, to_change, to_restate
+from domain.wish import Wish, key_mark, to_change, to_restate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,24 @@ def _matched(
     if len(match.candidates) > 1:
         ambiguous = Contest(mark=match.mark, holder=None, candidates=len(match.candidates))
         return None, ledger.contest(wish, None) or ambiguous
-    return match.candidates[0], ledger.contest(wish, match.candidates[0])
+    (found,) = match.candidates
+    return found, ledger.contest(wish, found) or _mistaken(wish, match, ledger)
+
+
+def _mistaken(wish: Wish, match: Match, ledger: Ledger) -> Contest | None:
+    """Why the only one who answers to an identifier is not meant by it: that target driver was somebody else."""
+    (found,) = match.candidates
+    against = speaks_against(wish, found, ledger.wanted)
+    if not against:
+        return None
+    return Contest(
+        mark=match.mark,
+        holder=None,
+        candidates=1,
+        former=former_driver(wish, found),
+        against=against,
+        key=key_mark(wish.target, found.key),
+    )
 
 
 def _linked(facts: Facts) -> Linked:
@@ -175,6 +193,8 @@ def _evidence(facts: Facts) -> dict[str, Any]:
         evidence["contest"] = {"by": facts.contest.kind, "candidates": facts.contest.candidates}
         if facts.contest.holder:
             evidence["contest"]["holder"] = facts.contest.holder
+        if facts.contest.former:
+            evidence["contest"] |= {"former": facts.contest.former, "against": facts.contest.against}
     return evidence
 
 

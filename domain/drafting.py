@@ -100,7 +100,7 @@ def _meaning(decision: Decision) -> tuple[object, ...]:
 def parked(case: Case, reason: str, detail: str, contest: Contest | None = None) -> tuple[LinkEvent, ...]:
     """That the link is set aside, after whatever that ends; nothing if it is for this reason already."""
     link = case.facts.link
-    waits_for, holder = (contest.mark, contest.holder or "") if contest else ("", "")
+    waits_for, holder = (contest.waits_for, contest.holder or contest.former or "") if contest else ("", "")
     if link.parked and (link.parked.reason, link.parked.waits_for, link.parked.holder) == (reason, waits_for, holder):
         return ()
     fact = Parked(

@@ -1,9 +1,9 @@
 """What must hold across the links of one account on one target, as one batch sees it and changes it."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from domain.driver_link import Decision, DeleteDecided, DriverLink
+from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkDecided, ReinstateDecided
 from domain.guard import Guard
 from domain.identity import Key, PortalDriverId, Target
 from domain.roster import Roster, TargetDriver
@@ -14,11 +14,23 @@ _KINDS = {"key": "id", "portal": "external id", "ref": "RefID", "email": "e-mail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """Why a wish cannot have a mark: another portal driver holds it, or several target drivers answer to it."""
+    """Why a wish cannot have a mark: another portal driver holds it, or those who answer to it are not meant.
+
+    Then several target drivers do, or one, with the mark `key` of its key, who was the portal driver `former`, and
+    `against` says what speaks against it being this one.
+    """
 
     mark: str
     holder: PortalDriverId | None
     candidates: int = 0
+    former: PortalDriverId | None = None
+    against: str = ""
+    key: str = ""
+
+    @property
+    def waits_for(self) -> str:
+        """The mark at which to look again: when its holder gives it up, or when somebody else gets the driver."""
+        return self.key or self.mark
 
     @property
     def kind(self) -> str:
@@ -28,6 +40,8 @@ class Contest:
     @property
     def detail(self) -> str:
         """The reason for a person."""
+        if self.former is not None:
+            return f"the user with its {self.kind} was portal driver {self.former}, and {self.against}"
         if self.holder is None:
             return f"{self.candidates} target drivers have its {self.kind}"
         return f"portal driver {self.holder} has claimed its {self.kind}"
@@ -37,7 +51,8 @@ class Ledger:
     """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
 
     A mark is claimed by the first who wished it, and by nobody else; a key by whose link has it, whoever wished it.
-    `linked` names, by its mark, for each key the portal driver whose link has it.
+    `linked` names, by its mark, for each key the portal driver whose link has it. `wanted` are portal drivers that the
+    Portal has now, of those whose external id somebody in the roster carries.
     """
 
     def __init__(
@@ -48,15 +63,21 @@ class Ledger:
         claimed: Mapping[str, PortalDriverId] | None = None,
         waiting: Mapping[PortalDriverId, str] | None = None,
         linked: Mapping[str, PortalDriverId] | None = None,
+        wanted: Collection[PortalDriverId] = (),
         guard: Guard | None = None,
     ) -> None:
         self.target = target
+        self.wanted = set(wanted)
         self.roster = roster or Roster(target)
         self.guard = guard or Guard()
         self._claimed_before = dict(claimed or {})
         self._claimed = dict(self._claimed_before)
         self._waiting = dict(waiting or {})
         self._linked = dict(linked or {})
+
+    def hear(self, wish: Wish) -> None:
+        """Know whether the Portal has this driver from here on."""
+        (self.wanted.add if wish.is_wanted else self.wanted.discard)(wish.driver)
 
     @property
     def moved(self) -> Set[str]:
@@ -120,8 +141,9 @@ class Ledger:
             return frozenset()
         mark = key_mark(self.target, after.key)
         is_taken_over = self._claimed.get(mark) != after.driver
+        is_adopted = self.target is Target.MOTIVE and _is_adopted(before, after)
         self._linked[mark] = self._claimed[mark] = after.driver
-        return frozenset({mark}) if is_taken_over else frozenset()
+        return frozenset({mark}) if is_taken_over or is_adopted else frozenset()
 
     def _record_waiting(self, link: DriverLink) -> None:
         if link.parked and link.parked.waits_for:
@@ -134,6 +156,11 @@ class Ledger:
             self.guard = self.guard.after_hold()
         elif before.held and not after.held:
             self.guard = self.guard.after_release()
+
+
+def _is_adopted(before: DriverLink, after: DriverLink) -> bool:
+    """Whether a driver who was there before us is linked now, and shows what its portal driver wishes."""
+    return before.key != after.key and isinstance(before.pending, LinkDecided | ReinstateDecided)
 
 
 def claims_of(link: DriverLink) -> frozenset[str]:

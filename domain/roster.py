@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from domain.identity import Key, Target
+from domain.identity import Key, PortalDriverId, Target
 from domain.profile import Profile
 from domain.wish import claims, key_mark
 
@@ -46,6 +46,13 @@ class Roster:
     def marks(self) -> Set[str]:
         """Every mark to which somebody in it answers, or that somebody in it has for itself alone."""
         return self._by_mark.keys()
+
+    @property
+    def portal_drivers(self) -> frozenset[PortalDriverId]:
+        """The portal drivers whose external ids somebody in it carries."""
+        everybody = (driver for found in self._by_mark.values() for driver in found.values())
+        carried = (driver.profile.get("portal_driver_id") for driver in everybody)
+        return frozenset(PortalDriverId(each) for each in carried if each)
 
     def shown(self, key: Key | None) -> TargetDriver | None:
         """The target driver of this key, if the target showed one."""

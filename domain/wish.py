@@ -157,8 +157,10 @@ def _sealed_mark(kind: str, text: str | None) -> str:
 
 
 def _licence(profile: Profile) -> str:
-    number, state = profile.get("licence_number"), profile.get("licence_state")
-    return f"{number}/{state}" if number and state else ""
+    """Number and state; targets write numbers with or without blanks and hyphens, which make no other licence."""
+    number, state = profile.get("licence_number", ""), profile.get("licence_state")
+    bare = "".join(filter(str.isalnum, number)) or number
+    return f"{bare}/{state}" if number and state else ""
 
 
 def to_change(target: Target, wished: Profile, shown: Profile) -> tuple[str, ...]:

@@ -212,6 +212,12 @@ def _advice_unkeyed(*_: object) -> str:
 def _advice_contested(view: View, parked: Parked) -> str:
     contest = evidence(parked.because, "contest")
     by = contest.get("by", "id")
+    if "former" in contest:
+        return (
+            f"See whether they are one person. If they are, state the same licence for both, or give the {view.name} "
+            f"driver this one's external id; if not, change the {by} of one of them. "
+            "It is looked at again at the next change or walk."
+        )
     if parked.holder:
         return (
             f"Decide whose {by} it is, and correct it in the Portal: this driver's or portal driver {parked.holder}'s. "

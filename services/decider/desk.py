@@ -7,6 +7,7 @@ from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
 from domain.identity import PortalDriverId
 from domain.ledger import Ledger
 from domain.storing import Store, Unit
+from domain.wish import Wish
 from services.decider.loading import Links, rows_among
 from services.decider.read_models import ClaimRow, LinkRow, Look, to_delete_row, to_link_row
 from services.decider.sightings import Place
@@ -30,8 +31,10 @@ class Desk:
         account, target = self.place
         return self._links.get(driver) or DriverLink(account=account, target=target, driver=driver)
 
-    def decide(self, driver: PortalDriverId, deciding: Deciding) -> None:
-        """Let something be decided for a driver's link, and take it over."""
+    def decide(self, wish: Wish, deciding: Deciding) -> None:
+        """Let something be decided for the link of the wish's driver, and take it over."""
+        driver = wish.driver
+        self._ledger.hear(wish)
         before = self.link(driver)
         events = deciding(before, self._ledger)
         if not events:

@@ -224,7 +224,7 @@ class Decider:
         desks = [Desk(place, docket.links, ledgers[place]) for place, docket in dockets.items()]
         for desk in desks:
             for matter in by_place[desk.place]:
-                desk.decide(matter.wish.driver, matter.deciding)
+                desk.decide(matter.wish, matter.deciding)
         store_desks(self._store, desks, unit)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]

@@ -13,7 +13,15 @@ from domain.ledger import Ledger, claimable_by
 from domain.roster import Roster
 from domain.storing import Store, Where
 from domain.wish import Wish, is_key_mark, key_mark
-from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, RosterMark, RosterRow, to_target_driver
+from services.decider.read_models import (
+    ClaimRow,
+    DeleteRow,
+    LinkRow,
+    RosterMark,
+    RosterRow,
+    WishRow,
+    to_target_driver,
+)
 from services.decider.sightings import Place, RosterChanges
 
 Links = Mapping[PortalDriverId, DriverLink]
@@ -60,6 +68,7 @@ def load_ledgers(store: Store, dockets: Mapping[Place, Docket], now: datetime) -
     claimed = loading.claimed(rosters)
     waiting = loading.waiting(claimed)
     linked = loading.linked(claimed)
+    wanted = loading.wanted(rosters)
     guards = loading.guards()
     return {
         place: Ledger(
@@ -68,6 +77,7 @@ def load_ledgers(store: Store, dockets: Mapping[Place, Docket], now: datetime) -
             claimed=claimed[place],
             waiting=waiting[place],
             linked=linked[place],
+            wanted=wanted[place],
             guard=guards.get(place),
         )
         for place in dockets
@@ -132,6 +142,24 @@ class _Loading:
                 **{key_mark(target, link.key): driver for driver, link in docket.links.items() if link.key},
             }
             for (account, target), docket in self._dockets.items()
+        }
+
+    def wanted(self, rosters: Mapping[Place, Roster]) -> dict[Place, frozenset[PortalDriverId]]:
+        """Whom the Portal had before this batch, of those whose external ids other drivers' candidates carry."""
+        carried = {
+            (account, target): roster.portal_drivers
+            for (account, target), roster in rosters.items()
+            if roster.portal_drivers
+            - {link.driver for link in self._dockets[account, target].links.values() if link.key}
+        }
+        drivers = sorted({(account, str(driver)) for (account, _), each in carried.items() for driver in each})
+        rows = self._store.among(WishRow, ("account", "driver"), drivers, {"is_wanted": True}) if drivers else []
+        there = {(row.account, row.driver) for row in rows}
+        return {
+            (account, target): frozenset(
+                driver for driver in carried.get((account, target), ()) if (account, driver) in there
+            )
+            for account, target in rosters
         }
 
     def guards(self) -> dict[Place, Guard]:

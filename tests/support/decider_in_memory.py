@@ -119,6 +119,7 @@ class DeciderInMemory:
     def _carry_out(self, driver: PortalDriverId, deciding: Deciding, at: datetime) -> None:
         self.ledger.roster = Roster(self.target, self._roster.values())
         self.ledger.guard = self._guard(at)
+        self.ledger.wanted = {driver for driver, wish in self.wishes.items() if wish.is_wanted}
         link = self.link(driver)
         self._take_over(link, deciding(link, self.ledger))
 

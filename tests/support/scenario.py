@@ -166,11 +166,14 @@ class Subject:
         claimed: Mapping[str, PortalDriverId] | None = None,
         waiting: Mapping[PortalDriverId, str] | None = None,
         linked: Mapping[str, PortalDriverId] | None = None,
+        wanted: Sequence[PortalDriverId] = (),
         guard: Guard | None = None,
     ) -> Ledger:
         """What holds across the links, while the target shows these drivers."""
         roster = Roster(self.target, shown)
-        return Ledger(self.target, roster=roster, claimed=claimed, waiting=waiting, linked=linked, guard=guard)
+        return Ledger(
+            self.target, roster=roster, claimed=claimed, waiting=waiting, linked=linked, wanted=wanted, guard=guard
+        )
 
     def fact(self, kind: type[LinkEvent], **fields: object) -> LinkEvent:
         """A fact about the link, not yet numbered; what is left out is as in the plainest case."""

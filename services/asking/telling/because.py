@@ -134,6 +134,11 @@ def _contest(ground: Ground) -> str:
     contest = evidence(ground.because, "contest")
     if "holder" in contest:
         return f"Portal driver {contest['holder']} has claimed its {contest['by']}."
+    if "former" in contest:
+        return (
+            f"The {ground.target} driver with its {contest['by']} was portal driver {contest['former']}, "
+            f"and {contest['against']}."
+        )
     return f"{contest['candidates']} drivers on {ground.target} have its {contest['by']}." if contest else ""
 
 
