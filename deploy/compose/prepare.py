@@ -6,6 +6,8 @@ from pathlib import Path
 
 SECRETS = Path(__file__).parent / "secrets"
 NAMES = ("database_password", "postgres_password", "secret_key")
+FOR_BUILDING = ("pip_config", "build_certificates")
+"""Files for people to fill, where packages come from an index of their own; empty ones change nothing."""
 
 _BYTES = 32
 
@@ -18,6 +20,8 @@ def prepare(folder: Path = SECRETS) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
+    for name in FOR_BUILDING:
+        (folder / name).touch(0o600)
     return [name for name in NAMES if _is_made(folder / name)]
 
 

@@ -1,6 +1,10 @@
-"""Starts the compose set-up, waits until it is healthy, and prints its addresses: `python -m deploy.compose.up`."""
+"""Starts the compose set-up, waits until it is healthy, and prints its addresses: `python -m deploy.compose.up`.
+
+With sandboxes in the place of the real targets, unless `COMPOSE_FILE` names other files.
+"""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,11 +17,14 @@ _ROOT = Path(__file__).parents[2]
 _SEEN = '[{{json (index .Config.Labels "com.docker.compose.service")}}, {{json .NetworkSettings.Ports}}]'
 _BEHIND = {
     "8080/tcp": ("{service}", "/ready"),
-    "9101/tcp": ("sandbox of Driveri", ""),
-    "9102/tcp": ("sandbox of Motive", ""),
-    "9103/tcp": ("sandbox of the Portal", ""),
+    "8101/tcp": ("sandbox of Driveri", ""),
+    "8102/tcp": ("sandbox of Motive", ""),
+    "8103/tcp": ("sandbox of the Portal", ""),
 }
 """What stands behind a container's port, and where to look at it."""
+
+SANDBOXED = os.pathsep.join(("docker-compose.yml", "docker-compose.sandbox.yml"))
+"""The files that compose reads to put sandboxes in the place of the real targets."""
 
 
 def addresses(seen: Iterable[str]) -> list[str]:
@@ -30,6 +37,11 @@ def _addresses(service: str, ports: dict[str, list[dict[str, str]] | None]) -> I
         name, path = _BEHIND.get(port, ("{service}", ""))
         for at in published or ():
             yield f"{name.format(service=service):21}  http://{at['HostIp']}:{at['HostPort']}{path}"
+
+
+def files() -> str:
+    """The files that compose reads: those of `COMPOSE_FILE`, else the sandboxed ones."""
+    return os.environ.get("COMPOSE_FILE") or SANDBOXED
 
 
 def main() -> int:
@@ -45,14 +57,16 @@ def main() -> int:
         seen = _run(docker, "inspect", "--format", _SEEN, *containers, is_read=True)
     except subprocess.CalledProcessError as failure:
         return failure.returncode
-    print(*addresses(seen.splitlines()), "", "Commands: docker compose run --rm cli --help", sep="\n")
+    given = f"export COMPOSE_FILE={files()}; " if "COMPOSE_FILE" not in os.environ else ""
+    print(*addresses(seen.splitlines()), "", f"Commands: {given}docker compose run --rm cli --help", sep="\n")
     return 0
 
 
 def _run(*command: str, is_read: bool = False) -> str:
     """What a command prints, where it is to be read. Raises `CalledProcessError`."""
     output = subprocess.PIPE if is_read else None
-    return subprocess.run(command, cwd=_ROOT, stdout=output, text=True, check=True).stdout or ""  # noqa: S603 - ours
+    environment = {**os.environ, "COMPOSE_FILE": files()}
+    return subprocess.run(command, cwd=_ROOT, env=environment, stdout=output, text=True, check=True).stdout or ""  # noqa: S603 - ours
 
 
 if __name__ == "__main__":

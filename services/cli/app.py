@@ -30,7 +30,7 @@ from services.demo.sandboxes import SandboxEnded
 from services.demo.story import NoCast
 from services.embedded.folder import FolderUnusable
 from services.runtime.settings import WrongSettings
-from services.sandbox.serving import NotLoopback, PortBusy
+from services.sandbox.serving import NotAnAddress, PortBusy
 from services.sandbox.validation import SeedRefused
 
 app = typer.Typer(
@@ -70,7 +70,7 @@ _CLEAR = (
     FolderUnusable,
     NoCast,
     NotADemo,
-    NotLoopback,
+    NotAnAddress,
     PortBusy,
     SandboxEnded,
     SeedRefused,

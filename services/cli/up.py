@@ -63,11 +63,14 @@ def sandbox(
     ] = None,
     *,
     empty: Annotated[bool, typer.Option("--empty", help="Start without tenants, companies and drivers.")] = False,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; whoever reaches it can use the sandboxes.")
+    ] = "127.0.0.1",
 ) -> None:
     """Run local stand-ins of the Driveri, Motive and Portal APIs over real HTTP until Ctrl-C."""
     seeds = Seeds() if empty else _seeds(seed or SAMPLE)
     faulty = seeds if faults is None else _with_faults(seeds, faults)
-    run_async(serve("127.0.0.1", driveri_port, motive_port, faulty, _announce, portal_port=portal_port))
+    run_async(serve(host, driveri_port, motive_port, faulty, _announce, portal_port=portal_port))
 
 
 def _announce(running: Sandboxes) -> None:

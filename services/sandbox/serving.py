@@ -1,4 +1,4 @@
-"""Runs the sandboxes over real HTTP, on loopback only."""
+"""Runs the sandboxes over real HTTP, on loopback unless another address is given."""
 
 import asyncio
 import errno
@@ -30,11 +30,13 @@ class PortBusy(Exception):
         self.port = port
 
 
-class NotLoopback(ValueError):
-    """An address that other machines could reach; a sandbox has no locks on its doors."""
+class NotAnAddress(ValueError):
+    """What was given to listen on is not an IP address that this machine has; names are not looked up."""
 
     def __init__(self, host: str) -> None:
-        super().__init__(f"{host} is not a loopback address")
+        super().__init__(
+            f"{host} is not an IP address of this machine: give one, such as 127.0.0.1, or 0.0.0.0 for all"
+        )
         self.host = host
 
 
@@ -73,7 +75,7 @@ async def serve(
 
     Calls `announce` once all listen. Ids that Motive and the Portal give come from the time, so that what an earlier
     process gave never comes again for somebody else.
-    Raises `SeedRefused`, `FaultsRefused`, `NotLoopback` or `PortBusy` before that.
+    Raises `SeedRefused`, `FaultsRefused`, `NotAnAddress` or `PortBusy` before that.
     """
     driveri_app = driveri.application(seeds.driveri, now, seeds.driveri_faults)
     first_id = ids_from(now())
@@ -94,7 +96,8 @@ async def serve(
 async def listening(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """An app served in the running loop, as its base address; port 0 is any free port.
 
-    Raises `NotLoopback` or `PortBusy`.
+    A sandbox asks nobody who they are beyond its seed's credentials, so whoever reaches the address can use it.
+    Raises `NotAnAddress` or `PortBusy`.
     """
     with _bound(host, port) as bound:
         server = _Server(app)
@@ -141,7 +144,7 @@ class _Server(uvicorn.Server):
 @contextmanager
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens from now on, so that a client may come before the server takes its first look."""
-    address = _loopback(host)
+    address = _address(host)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     # Only where the protocol is named does asyncio send the parts of an answer without waiting for acknowledgements.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
@@ -152,18 +155,17 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortBusy(port) from None
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise NotAnAddress(host) from None
             raise
         yield bound
 
 
-def _loopback(host: str) -> IPv4Address | IPv6Address:
+def _address(host: str) -> IPv4Address | IPv6Address:
     try:
-        address = ip_address("127.0.0.1" if host == "localhost" else host)
+        return ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise NotLoopback(host) from None
-    if not address.is_loopback:
-        raise NotLoopback(host)
-    return address
+        raise NotAnAddress(host) from None
 
 
 def _base_url(bound: socket.socket) -> str:

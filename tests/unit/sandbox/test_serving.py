@@ -4,10 +4,10 @@ import signal
 import socket
 
 import pytest
-from httpx import AsyncClient
+from httpx import URL, AsyncClient
 
 from services.sandbox import motive
-from services.sandbox.serving import NotLoopback, PortBusy, Sandboxes, Seeds, listening, serve
+from services.sandbox.serving import NotAnAddress, PortBusy, Sandboxes, Seeds, listening, serve
 from services.sandbox.validation import SeedRefused
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE
 
@@ -63,10 +63,20 @@ async def test_a_busy_port_is_named() -> None:
             await serve("127.0.0.1", 0, port, Seeds(), unheard)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.test", "::"])  # noqa: S104 # the very thing refused
-async def test_only_loopback_is_served(host: str) -> None:
-    with pytest.raises(NotLoopback, match="is not a loopback address"):
+@pytest.mark.parametrize("host", ["192.0.2.1", "example.test", "", "127.0.0.1:80"])
+async def test_an_address_that_this_machine_does_not_have_is_refused(host: str) -> None:
+    with pytest.raises(NotAnAddress, match="is not an IP address of this machine"):
         await serve(host, 0, 0, Seeds(), unheard)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])  # noqa: S104 # where it is told to listen
+async def test_a_sandbox_listens_where_it_is_told(host: str) -> None:
+    async with listening(motive.application({}), host=host) as base_url:
+        assert URL(base_url).host == host
+        reached = "127.0.0.3" if host == "0.0.0.0" else host  # noqa: S104 # any address of this machine
+        async with AsyncClient() as client:
+            answer = await client.get(f"http://{reached}:{URL(base_url).port}/sandbox/health")
+        assert answer.status_code == 200
 
 
 async def test_a_bad_seed_is_refused_before_anything_listens() -> None:
