@@ -3,6 +3,8 @@
 A page tells only where it begins. If somebody leaves a page that was read, all behind move up, and one of them slips
 through between two pages. So each page begins with the last drivers of the one before: if they are not there any
 more, the list has moved, and is read again from its beginning.
+Neither the links nor the stated number of drivers are believed alone: a full page without a link is followed by the
+page behind it, and a page that shows nobody new right behind another one ends the list, even if it links to more.
 Source of the paging: driveri-python-sdk 1.0.0, which states no order.
 """
 
@@ -26,6 +28,10 @@ MOST_READINGS: Final = 3
 
 MOST_PAGES: Final = 10_000
 """A walk that needs more pages goes round in a circle."""
+
+
+_LONGEST_NUMBER: Final = 19
+"""Digits that no number of drivers has."""
 
 
 class _ListMoved(Exception):
@@ -54,6 +60,7 @@ async def everybody(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[
 async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
     asked: list[Mapping[str, str]] = []
     ending: Sequence[str] = ()
+    shown: set[str] = set()
     while query not in asked and len(asked) < MOST_PAGES:
         asked.append(query)
         page = await paging(query)
@@ -61,12 +68,22 @@ async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[S
         if _ids(rows[: len(ending)]) != ending:
             raise _ListMoved
         yield rows
-        if page.links is None or not page.links.next:
+        following = _following(page, query)
+        is_last = shown.issuperset(_ids(rows)) and len(rows) == len(ending)
+        if following is None or is_last:
             return
-        following = next_query(query, page.links.next)
+        shown.update(_ids(rows))
         ending = _ending(rows, query, following)
         query = _moved_back(following, len(ending))
     raise TargetFailed(down("the pages of the roster go round in a circle"))
+
+
+def _following(page: DriversPage, query: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The query of the next page; None behind a page without a link that is not full."""
+    if page.links is not None and page.links.next:
+        return next_query(query, page.links.next)
+    is_full = 0 < _number(query, "limit") <= len(page.drivers)
+    return {**query, "offset": str(_offset(query) + len(page.drivers))} if is_full else None
 
 
 def _ending(rows: Sequence[DriverRow], query: Mapping[str, str], following: Mapping[str, str]) -> Sequence[str]:
@@ -81,8 +98,13 @@ def _moved_back(query: Mapping[str, str], rows: int) -> Mapping[str, str]:
 
 
 def _offset(query: Mapping[str, str]) -> int:
-    text = query.get("offset", "")
-    return int(text) if text.isdecimal() else -1
+    return _number(query, "offset")
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    """A number of a query, which may come from a link; -1 if it is none."""
+    text = query.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else -1
 
 
 def _ids(rows: Sequence[DriverRow]) -> Sequence[str]:

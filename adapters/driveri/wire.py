@@ -49,6 +49,11 @@ class DriverRow:
     group: GroupRow | None = None
 
 
+def _as_number(value: object) -> object:
+    """A number that is stated; None for anything else, because no page is refused for that."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 class DriversData(Wire):
     """The drivers of one page of the list."""
 
@@ -66,7 +71,7 @@ class DriversPage(Wire):
 
     data: DriversData | None
     links: Links | None = None
-    total_count: int | None = None
+    total_count: Annotated[int | None, BeforeValidator(_as_number)] = None
 
     @property
     def drivers(self) -> tuple[DriverRow, ...]:

@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -114,6 +115,44 @@ async def test_pages_that_are_not_right_behind_each_other_are_taken_as_they_are(
     vendor.on(LIST, *pages("E1", offset=300))
     assert [len(page) for page in await walked(drivers(vendor))] == [200, 1]
     assert [query["offset"] for query in vendor.queries(LIST)] == ["0", "300"]
+
+
+def numbered(request: httpx.Request, number: int, *, total: object, linked: bool) -> httpx.Response:
+    """A page of a list of so many drivers, whose links are always there or never."""
+    start, limit = int(request.url.params["offset"]), int(request.url.params["limit"])
+    rows = [row(f"N{place}") for place in range(start, min(start + limit, number))]
+    links = {"next": f"?offset={start + len(rows)}" if linked else None}
+    return answer(200, {"data": {"drivers": rows}, "links": links, "totalCount": total})(request)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("number", [1, 199, 200, 201, 395, 396])
+@pytest.mark.parametrize("total", [2665, 1, 0, -3, None, "many", 2.5, 10**30], ids=str)
+async def test_a_list_is_read_to_its_end_whatever_its_links_and_its_number_say(
+    linked: bool,  # noqa: FBT001 - a parameter of the test
+    number: int,
+    total: object,
+) -> None:
+    vendor = tenant()
+    vendor.on(LIST, lambda request: numbered(request, number, total=total, linked=linked))
+    seen = [driver.key for page in await walked(drivers(vendor)) for driver in page]
+    assert seen == [f"N{place}" for place in range(number)]
+    assert len(vendor.queries(LIST)) <= 2 + number // 195
+
+
+@pytest.mark.parametrize("following", ["?limit=many&offset=1", "?limit=&offset=", "?offset=" + "9" * 5000])
+async def test_a_link_that_makes_no_sense_ends_no_process(following: str) -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(row("A1"), following=following), listed())
+    with suppress(TargetFailed):
+        await walked(drivers(vendor))
+    assert len(vendor.queries(LIST)) <= 3
+
+
+async def test_an_empty_first_page_is_an_empty_list_whatever_it_links_to() -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(following="?offset=200"))
+    assert await walked(drivers(vendor)) == [()]
 
 
 async def test_a_look_up_without_data_is_no_miss() -> None:
