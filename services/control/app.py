@@ -24,6 +24,7 @@ from services.control.messages import Malformed
 from services.control.plans import PlanRoutes
 from services.control.sweeps import NothingToSweep, SweepRoutes
 from services.intake.handlers import SnapshotRefused, UnknownDriver
+from services.intake.rekeying import ReKeyingHeld
 from services.planning.planner import NothingToPlan
 
 _STATUS: dict[type[Exception], int] = {
@@ -35,6 +36,7 @@ _STATUS: dict[type[Exception], int] = {
     UnknownDriver: 404,
     UnknownLetter: 404,
     SnapshotRefused: 409,
+    ReKeyingHeld: 409,
     StoreConflict: 409,
     NothingToRetry: 409,
     NothingToPlan: 409,

@@ -1,7 +1,7 @@
 """What the Portal states: lists of drivers, and single ones."""
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,6 +12,7 @@ from domain.profile import FIELDS, Profile, StatedProfile
 from services.control.installation import Installation
 from services.control.messages import (
     FinishSnapshot,
+    JudgeList,
     Malformed,
     StatedLine,
     StateDriver,
@@ -20,6 +21,7 @@ from services.control.messages import (
 )
 from services.intake.handlers import UnknownDriver
 from services.intake.lists import StatedDriver, Taken
+from services.intake.rekeying import Reviewed
 
 _COMMAND = "command line"
 
@@ -36,6 +38,7 @@ class DriverRoutes:
         """Where these questions are asked."""
         return [
             Route("/accounts/{account}/lists", self._take_list, methods=["POST"]),
+            Route("/accounts/{account}/lists/judgement", self._judge, methods=["POST"]),
             Route("/accounts/{account}/snapshots", self._finish_snapshot, methods=["POST"]),
             Route("/accounts/{account}/changes", self._state, methods=["POST"]),
         ]
@@ -48,11 +51,20 @@ class DriverRoutes:
 
     async def _take_list(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, TakeList)
+        if asked.review:
+            reviewed = await self._service.call(self._intake.review, account, _stated(asked.lines), source=asked.source)
+            return JSONResponse({**_to_json(reviewed), "shown": sorted(reviewed.shown)})
         taken = await self._service.call_again(
             self._intake.take_list, account, _stated(asked.lines), source=asked.source, snapshot=asked.snapshot
         )
         self._service.ring()
         return JSONResponse(_to_json(taken))
+
+    async def _judge(self, request: Request) -> Response:
+        account, asked = await self._known_account(request), await received(request, JudgeList)
+        judgement = await self._service.call_again(self._intake.judge, account, _reviewed(asked), source=asked.source)
+        figures = {each.name: getattr(judgement, each.name) for each in fields(judgement) if each.name != "absent"}
+        return JSONResponse({**figures, "absent": _to_json(judgement.absent)})
 
     async def _finish_snapshot(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, FinishSnapshot)
@@ -112,5 +124,23 @@ def _checked(profile: dict[str, str]) -> dict[str, str]:
     return profile
 
 
+def _reviewed(asked: JudgeList) -> Reviewed:
+    return Reviewed(
+        rekeyed=[(PortalDriverId(each.driver), each.after) for each in asked.rekeyed],
+        new=frozenset(map(PortalDriverId, asked.new)),
+        shown=frozenset(map(PortalDriverId, asked.shown)),
+        refused=_stated(asked.refused),
+        is_complete=asked.complete,
+        may_lack_many=asked.may_lack_many,
+        approve=asked.approve,
+        is_dry=asked.dry_run,
+    )
+
+
 def _to_json(taken: Taken) -> dict[str, object]:
-    return {"changes": dict(taken.changes), "refused": [asdict(line) for line in taken.refused]}
+    """What became of a list, without what is in the fields."""
+    return {
+        "changes": dict(taken.changes),
+        "refused": [asdict(line) for line in taken.refused],
+        "differences": [{**asdict(each), "is_rekeying": each.is_rekeying} for each in taken.differences],
+    }

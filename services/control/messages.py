@@ -106,11 +106,36 @@ class StatedLine(Message):
 
 
 class TakeList(Message):
-    """A part of a list of drivers; `snapshot` names the full snapshot that it is part of."""
+    """A part of a list of drivers; `snapshot` names the full snapshot that it is part of.
+
+    `review`: say what would become of it, and store nothing.
+    """
 
     lines: tuple[StatedLine, ...] = Field(max_length=5000)
     source: str = "export"
     snapshot: str | None = None
+    review: bool = False
+
+
+class ReKeyed(Message):
+    """A driver whom a list would re-key, and the identifiers that it would have."""
+
+    driver: str
+    after: dict[str, str]
+
+
+class JudgeList(Message):
+    """What the review of all parts of a list has found; see `services.intake.rekeying.Reviewed`."""
+
+    rekeyed: tuple[ReKeyed, ...] = ()
+    new: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    refused: tuple[StatedLine, ...] = ()
+    complete: bool = False
+    may_lack_many: bool = False
+    approve: str | None = None
+    dry_run: bool = False
+    source: str = "export"
 
 
 class FinishSnapshot(Message):

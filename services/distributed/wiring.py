@@ -29,7 +29,7 @@ from services.distributed.partitions import Doing, Partitions
 from services.distributed.settings import DistributedSettings, KafkaSettings
 from services.intake import wiring as intake
 from services.intake.handlers import Intake
-from services.intake.read_models import ReadingRow, ShownDriver, SnapshotDriver
+from services.intake.read_models import ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
 from services.projector.read_models import LookUp, Probe, Reading, StartedCall, Suspect, Task
@@ -67,6 +67,7 @@ _WORK: frozenset[type[Row]] = frozenset(
         SnapshotDriver,
         ShownDriver,
         ReadingRow,
+        ReKeyingRow,
         Look,
         CatchUp,
         Retry,

@@ -8,8 +8,9 @@ from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from domain.profile import NOTHING_STATED, StatedProfile
 from domain.storing import Store, Unit
 from services.intake.allowance import OF_AN_EXPORT, UNLIMITED, Allowance, Tally
-from services.intake.lists import Meant, StatedDriver, Taken, candidates, identified, shown_by
+from services.intake.lists import Difference, Meant, StatedDriver, Taken, candidates, identified, shown_by
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
+from services.intake.rekeying import Judgement, ReKeyings, Reviewed
 from services.intake.snapshots import LONGEST, is_forgettable, is_overdue
 from services.runtime.clock import Clock
 
@@ -32,16 +33,19 @@ class Intake:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._rekeyings = ReKeyings(store, clock)
 
     def take_list(
         self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, snapshot: str | None = None
     ) -> Taken:
         """Take over a part of a list in one transaction; of two lines for one driver the last one counts.
 
-        Raises `SnapshotRefused` when it is part of a snapshot that began too long ago.
+        Raises `SnapshotRefused` when it is part of a snapshot that began too long ago, and `ReKeyingHeld` when it would
+        re-key more drivers than may be, and nobody has approved that.
         """
         self._check_time(snapshot)
         taken, unit = self.taking(account, drivers, source=source)
+        self._rekeyings.pass_through(account, taken.differences, unit)
         if snapshot:
             unit.keep(
                 SnapshotDriver(account=account, snapshot=snapshot, driver=driver) for driver in sorted(taken.shown)
@@ -60,8 +64,36 @@ class Intake:
         for driver, profile in stated.items():
             facts = statement.present(known[driver], profile)
             self._add(unit, known[driver], facts)
-            taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
+            change = type(facts[0]).__name__ if facts else "unchanged"
+            taken.changes[change] += 1
+            if facts:
+                taken.differences.append(Difference.between(known[driver], replay(known[driver], facts), change))
         return taken, unit
+
+    def review(self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str) -> Taken:
+        """What would become of a part of a list; nothing is stored."""
+        return self.taking(account, drivers, source=source)[0]
+
+    def judge(self, account: AccountId, reviewed: Reviewed, *, source: str) -> Judgement:
+        """Whether a list that was reviewed from its beginning to its end may be taken over; that is noted, if so.
+
+        Raises `SnapshotRefused` as `finish_snapshot` would.
+        """
+        absent = Taken()
+        if reviewed.is_complete:
+            absent, _ = self.concluding(
+                account,
+                reviewed.shown,
+                source=source,
+                refused=reviewed.refused,
+                allowance=UNLIMITED if reviewed.may_lack_many else OF_AN_EXPORT,
+                joining=reviewed.new,
+            )
+        known = lacking = 0
+        for driver in self._there(account):
+            known += 1
+            lacking += driver.driver not in reviewed.shown
+        return self._rekeyings.judge(account, reviewed, known=known, lacking=lacking, absent=absent)
 
     def finish_snapshot(
         self,
@@ -94,16 +126,18 @@ class Intake:
         refused: Sequence[StatedDriver],
         allowance: Allowance,
         expected: Collection[str] | None = None,
+        joining: Collection[str] = (),
     ) -> tuple[Taken, Unit]:
         """What follows from a complete list that has shown these drivers, and what is to be stored for it.
 
-        Absence says nothing of those who were not expected in it; None: everybody was.
+        Absence says nothing of those who were not expected in it; None: everybody was. Who is only joining by this list
+        is not known yet, and is shown by it.
         Raises `SnapshotRefused` when it showed nobody, or lacks more than it may.
         """
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
         seen = {*seen, *shown_by(self._meant(account, refused))}
-        taken, unit, tally = Taken(), Unit(), Tally()
+        taken, unit, tally = Taken(), Unit(), Tally(known=len(joining))
         statement = Statement(at=self._clock(), source=source)
         for known in self._there(account):
             if known.driver not in seen and expected is not None and known.driver not in expected:
@@ -113,6 +147,9 @@ class Intake:
             facts = statement.present(known, NOTHING_STATED) if known.driver in seen else statement.absent(known)
             self._add(unit, known, facts)
             taken.changes.update(type(fact).__name__ for fact in facts)
+            taken.differences.extend(
+                Difference.between(known, replay(known, facts), type(fact).__name__) for fact in facts
+            )
         if not allowance.covers(tally):
             raise SnapshotRefused(_incredible(account, tally))
         return taken, unit
@@ -130,7 +167,8 @@ class Intake:
 
     def state(self, account: AccountId, driver: PortalDriverId, profile: StatedProfile, *, source: str) -> str:
         """Take over what is said of one driver; the name of the change, or `unchanged`."""
-        taken = self.take_list(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
+        taken, unit = self.taking(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
+        self._store.commit(unit)
         return next(iter(taken.changes))
 
     def delete(self, account: AccountId, driver: PortalDriverId, *, source: str) -> str:

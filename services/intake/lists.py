@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from domain.identity import PortalDriverId
-from domain.profile import NOTHING_STATED, StatedProfile
+from domain.portal import PortalDriver
+from domain.profile import FIELDS, NOTHING_STATED, StatedProfile
+from domain.rekeying import Identifiers, identifiers, is_rekeyed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +29,47 @@ class RefusedLine:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a list changes of one driver: the name of the change, its fields, and the identifiers before and after."""
+
+    driver: PortalDriverId
+    change: str
+    fields: tuple[str, ...]
+    before: Identifiers
+    after: Identifiers
+    is_new: bool
+
+    @classmethod
+    def between(cls, known: PortalDriver, after: PortalDriver, change: str) -> Self:
+        """How a driver who was known so differs afterwards."""
+        old, new = known.profile or {}, after.profile or {}
+        return cls(
+            driver=known.driver,
+            change=change,
+            fields=tuple(field for field in FIELDS if old.get(field) != new.get(field)),
+            before=identifiers(old),
+            after=identifiers(new),
+            is_new=not known.version,
+        )
+
+    @property
+    def is_rekeying(self) -> bool:
+        """Whether targets would know the driver by other identifiers."""
+        return is_rekeyed(self.before, self.after)
+
+
 @dataclass(slots=True, kw_only=True)
 class Taken:
-    """What became of a list: how many of which change, the lines that were refused, whom it can be about."""
+    """What became of a list: how many of which change, the lines that were refused, whom it can be about.
+
+    `differences` are of those drivers of whom anything changes.
+    """
 
     changes: Counter[str] = field(default_factory=Counter)
     refused: list[RefusedLine] = field(default_factory=list)
     shown: set[PortalDriverId] = field(default_factory=set)
+    differences: list[Difference] = field(default_factory=list)
 
 
 Meant = tuple[StatedDriver, list[PortalDriverId]]

@@ -69,6 +69,27 @@ class ReadingRow(Row):
     failing_since: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReKeyingRow(Row):
+    """Work in hand: a driver who was or would be re-keyed, from these identifiers to those.
+
+    `state` is `passed` (counts in the window from `at` on), `held` (waits for a person since then), or `approved` (may
+    be done once, by the word of `by`). A new driver who may be a known one under another id has none before.
+    """
+
+    TABLE: ClassVar[str] = "rekeyings"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "state"),)
+
+    account: str
+    driver: str
+    state: str
+    at: str
+    before: dict[str, str]
+    after: dict[str, str]
+    by: str = ""
+
+
 def to_portal_driver(row: KnownDriver) -> PortalDriver:
     """The portal driver that a row stands for."""
     return PortalDriver(

@@ -13,14 +13,14 @@ from domain.ports import CredentialsUnreadable, PortalDrivers
 from domain.storing import Row
 from services.intake.handlers import Intake
 from services.intake.polling import LOOK, Polling, Turn
-from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver, SnapshotDriver
+from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.intake.reading import Reader
 from services.intake.readings import Readings
 from services.intake.settings import PortalSettings
 from services.runtime.clock import Clock
 from services.runtime.service import Bell, Service
 
-ROWS: tuple[type[Row], ...] = (KnownDriver, SnapshotDriver, ShownDriver, ReadingRow)
+ROWS: tuple[type[Row], ...] = (KnownDriver, SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow)
 
 
 class KnownCredentials(Protocol):

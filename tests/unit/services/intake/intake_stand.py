@@ -11,7 +11,7 @@ from domain.portal import PortalDriver, PortalDriverEvent, replay
 from domain.profile import StatedProfile
 from services.intake.handlers import Intake
 from services.intake.lists import StatedDriver, Taken
-from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver
+from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver
 
 ACCOUNT = AccountId("acme")
 SOURCE = "export"
@@ -21,7 +21,9 @@ class IntakeStand:
     """Intake with a clock that moves on by a minute each time that it is asked."""
 
     def __init__(self, path: Path) -> None:
-        self.store = SqliteStore(path, log_name="portal.driver-changes.v1", rows=(KnownDriver, SnapshotDriver))
+        self.store = SqliteStore(
+            path, log_name="portal.driver-changes.v1", rows=(KnownDriver, SnapshotDriver, ReKeyingRow)
+        )
         self.intake = Intake(self.store, self._next_minute)
         self._now = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from services.accounts.read_models import AccountRow
 from services.decider import read_models as decider
 from services.decider import wiring as decider_wiring
 from services.intake import wiring as intake_wiring
-from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver, SnapshotDriver
+from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.projector import read_models as projector
 from services.projector import wiring as projector_wiring
 from services.rebuilding.parts import parts
@@ -35,7 +35,7 @@ OF_PROJECTOR: tuple[type[Row], ...] = (
     DeadLetter,
 )
 WORK: dict[str, tuple[type[Row], ...]] = {
-    "intake": (SnapshotDriver, ShownDriver, ReadingRow, DeadLetter),
+    "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, DeadLetter),
     "decider": (decider.Look, decider.CatchUp, decider.Retry, DeadLetter),
     "projector-driveri": OF_PROJECTOR,
     "projector-motive": OF_PROJECTOR,

@@ -1,0 +1,145 @@
+"""Which drivers may be re-keyed, and which wait for a person's word."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from domain.identity import AccountId, PortalDriverId
+from domain.rekeying import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest, replaced
+from domain.storing import Store, Unit
+from services.intake.lists import Difference, StatedDriver, Taken
+from services.intake.read_models import KnownDriver, ReKeyingRow
+from services.runtime.clock import Clock
+
+PASSED: Final = "passed"
+HELD: Final = "held"
+APPROVED: Final = "approved"
+
+_CHUNK = 500
+
+
+class ReKeyingHeld(Exception):
+    """More drivers would be re-keyed than may be without a person's word; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """What the review of a whole list has found: whom it would re-key, who is new in it, and everybody it shows.
+
+    `refused` are lines that could not be taken over and name a driver. `approve` is the hash that a person saw.
+    `is_dry`: nothing will follow.
+    """
+
+    rekeyed: Sequence[tuple[PortalDriverId, Identifiers]]
+    new: Collection[PortalDriverId]
+    shown: Collection[PortalDriverId]
+    refused: Sequence[StatedDriver] = ()
+    is_complete: bool = False
+    may_lack_many: bool = False
+    approve: str | None = None
+    is_dry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Whether a list may be taken over.
+
+    It would re-key so many drivers, and show so many new ones in the place of known ones. `digest` names them. `absent`
+    is what would become of those whom a complete list lacks.
+    """
+
+    is_held: bool
+    digest: str
+    rekeyed: int
+    replaced: int
+    known: int
+    lacking: int
+    counted: int
+    limit: int
+    absent: Taken = field(default_factory=Taken)
+
+
+class ReKeyings:
+    """The re-keyings of all accounts, as intake keeps count of them."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def pass_through(self, account: AccountId, differences: Iterable[Difference], unit: Unit) -> None:
+        """Note in the unit whom it re-keys. Raises `ReKeyingHeld` when that is more than may be.
+
+        Whoever was judged before passes; an approval is used up by that.
+        """
+        rekeyed = [(each.driver, each.after) for each in differences if each.is_rekeying]
+        if not rekeyed:
+            return
+        judged = self._judged(account, rekeyed)
+        fresh = [each for each in rekeyed if each[0] not in judged]
+        guard = self._guard(account, self._known(account)) if fresh else None
+        if guard and guard.holds(len(fresh)):
+            raise ReKeyingHeld(
+                f"the list would re-key {len(fresh)} of {guard.known} drivers, and {guard.limit} may be in a day; "
+                f"import it with `driverlink import FILE --account {account}`, which asks for a person's word"
+            )
+        unit.keep(self._row(account, driver, after, state=PASSED) for driver, after in fresh)
+        used = [driver for driver, row in judged.items() if row.state == APPROVED]
+        if used:
+            unit.remove(ReKeyingRow, {"account": account, "driver": used})
+
+    def judge(self, account: AccountId, reviewed: Reviewed, *, known: int, lacking: int, absent: Taken) -> Judgement:
+        """Whether a list may be taken over: if so, and it is going to be, that is stored."""
+        judged = self._judged(account, reviewed.rekeyed)
+        fresh = [each for each in reviewed.rekeyed if each[0] not in judged]
+        instead = replaced(new=len(reviewed.new), known=known - lacking, lacking=lacking)
+        newcomers: list[tuple[PortalDriverId, Identifiers]] = [(driver, {}) for driver in sorted(reviewed.new)]
+        asked = [*reviewed.rekeyed, *(newcomers if instead else ())]
+        guard = self._guard(account, known)
+        is_held = guard.holds(len(fresh) + instead)
+        judgement = Judgement(
+            is_held=is_held and reviewed.approve != digest(account, asked),
+            digest=digest(account, asked),
+            rekeyed=len(reviewed.rekeyed),
+            replaced=instead,
+            known=known,
+            lacking=lacking,
+            counted=guard.counted,
+            limit=guard.limit,
+            absent=absent,
+        )
+        if not judgement.is_held and not reviewed.is_dry:
+            self._note(account, fresh if is_held else [*fresh, *newcomers[:instead]], APPROVED if is_held else PASSED)
+        return judgement
+
+    def _note(self, account: AccountId, drivers: Sequence[tuple[PortalDriverId, Identifiers]], state: str) -> None:
+        unit = Unit()
+        unit.keep(self._row(account, driver, after, state=state) for driver, after in drivers)
+        if unit.rows:
+            self._store.commit(unit)
+
+    def _judged(
+        self, account: AccountId, rekeyed: Sequence[tuple[PortalDriverId, Identifiers]]
+    ) -> dict[PortalDriverId, ReKeyingRow]:
+        """Who of these was let through, with these identifiers, not longer ago than that counts."""
+        wanted, since = dict(rekeyed), (self._clock() - min(WINDOW, APPROVAL_LASTS)).isoformat()
+        drivers = sorted(wanted)
+        found: dict[PortalDriverId, ReKeyingRow] = {}
+        for start in range(0, len(drivers), _CHUNK):
+            where = {"account": account, "driver": drivers[start : start + _CHUNK], "state": [PASSED, APPROVED]}
+            for row in self._store.select(ReKeyingRow, where):
+                driver = PortalDriverId(row.driver)
+                if row.at > since and row.after == wanted[driver]:
+                    found[driver] = row
+        return found
+
+    def _guard(self, account: AccountId, known: int) -> ReKeyingGuard:
+        since = (self._clock() - WINDOW).isoformat()
+        passed = self._store.select(ReKeyingRow, {"account": account, "state": PASSED})
+        return ReKeyingGuard(known=known, counted=sum(row.at > since for row in passed))
+
+    def _known(self, account: AccountId) -> int:
+        return self._store.count(KnownDriver, {"account": account, "is_there": True})[()]
+
+    def _row(self, account: AccountId, driver: PortalDriverId, after: Identifiers, *, state: str) -> ReKeyingRow:
+        at = self._clock().isoformat()
+        return ReKeyingRow(account=account, driver=driver, state=state, at=at, before={}, after=dict(after))
