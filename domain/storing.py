@@ -208,6 +208,13 @@ class Store(Protocol):
         """The events of each of these histories, in order, by one query; an unknown id has none."""
         ...
 
+    def events(self, ids: Collection[UUID]) -> Iterator[Event]:
+        """The events of these histories, one history after the other and each in order.
+
+        Only a page of them is in memory at a time, however long the histories are.
+        """
+        ...
+
     def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
         """The ids of the histories behind this one, in the order of ids."""
         ...

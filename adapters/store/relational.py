@@ -103,6 +103,23 @@ class RelationalStore(ABC):
         stored = self._histories(ids)
         return {each: [to_event(self._mapper, event) for _, event in events] for each, events in stored.items()}
 
+    def events(self, ids: Collection[UUID]) -> Iterator[Event]:
+        """The events of these histories, one history after the other and each in order, a page at a time."""
+        wanted = {self._dialect.from_uuid(each): each for each in sorted(ids)}
+        mark, behind = self._dialect.mark, ""
+        last: Values = ()
+        while wanted:
+            one_of = self._dialect.one_of([*wanted])
+            rest = f"WHERE originator_id {one_of.sql} {behind}ORDER BY originator_id, originator_version LIMIT {mark}"
+            page = self._fetch(select_events(self._dialect, rest), [*one_of.parameters, *last, _SCAN])
+            for values in page:
+                _, stored = placed(values, wanted[values[1]])
+                yield to_event(self._mapper, stored)
+            if len(page) < _SCAN:
+                return
+            behind, last = f"AND (originator_id, originator_version) > ({mark}, {mark}) ", tuple(page[-1][1:3])
+            wanted = {stored_id: each for stored_id, each in wanted.items() if each >= wanted[last[0]]}
+
     def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
         """The same histories as the log has them."""
         stored = self._histories(ids)

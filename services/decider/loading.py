@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from domain.driver_link import DriverLink, replay
+from domain.driver_link import DriverLink, apply
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.ledger import Ledger, claimable_by
@@ -51,13 +51,14 @@ class Docket:
 def load_links(
     store: Store, places: Iterable[tuple[AccountId, Target, PortalDriverId]]
 ) -> dict[Place, dict[PortalDriverId, DriverLink]]:
-    """The links of these drivers on these targets, by one query."""
+    """The links of these drivers on these targets, by one query as a rule, and never all of their pasts in memory."""
     wanted = {link_stream(*place): place for place in dict.fromkeys(places)}
-    found: dict[Place, dict[PortalDriverId, DriverLink]] = {}
-    for each, events in store.histories(list(wanted)).items():
-        account, target, driver = wanted[each]
-        start = DriverLink(account=account, target=target, driver=driver)
-        found.setdefault((account, target), {})[driver] = replay(start, events)
+    found: dict[Place, dict[PortalDriverId, DriverLink]] = defaultdict(dict)
+    for account, target, driver in wanted.values():
+        found[account, target][driver] = DriverLink(account=account, target=target, driver=driver)
+    for event in store.events(list(wanted)):
+        account, target, driver = wanted[event.originator_id]
+        found[account, target][driver] = apply(found[account, target][driver], event)
     return found
 
 

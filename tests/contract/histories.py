@@ -27,6 +27,23 @@ class Histories:
             second: [fact("418"), fact("418", 2)],
         }
 
+    def test_events_come_one_history_after_the_other(self, store: Store) -> None:
+        store.commit(unit(fact(), fact("418"), fact(version=2)))
+        store.commit(unit(fact("418", 2), fact(version=3)))
+        ids = [fact().originator_id, fact("418").originator_id]
+        expected = [event for _, events in sorted(store.histories(ids).items()) for event in events]
+        assert [*store.events([*ids, _UNKNOWN, ids[0]])] == expected
+        assert [*store.events([])] == []
+
+    @pytest.mark.parametrize("others", [0, 2])
+    def test_a_history_longer_than_a_page_comes_whole(self, store: Store, others: int) -> None:
+        long = [fact(version=version) for version in range(1, 2_101)]
+        store.commit(unit(*long, *(fact(str(number)) for number in range(others))))
+        ids = {event.originator_id for event in long} | {fact(str(number)).originator_id for number in range(others)}
+        found = [*store.events(list(ids))]
+        assert [event for event in found if event.originator_id == fact().originator_id] == long
+        assert len(found) == len(long) + others
+
     def test_versions_may_leave_gaps(self, store: Store) -> None:
         store.commit(unit(fact(), fact(version=2), fact(version=11)))
         events = store.histories([fact().originator_id])[fact().originator_id]
