@@ -5,6 +5,7 @@ Source: developer.gomotive.com, Users and External Ids.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Final
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +19,8 @@ from adapters.pace import Pace
 from adapters.shared_token import send_with
 from domain.failures import Rejected, TargetFailed
 from domain.profile import Profile
+
+_ANOTHER: Final = down("an answer about another user")
 
 
 class MotiveClient:
@@ -55,17 +58,25 @@ class MotiveClient:
         """One user with the record ids of the external ids; None if nobody has this key."""
         user = await self._one(Call(path=_path_of(key)))
         if user is not None and user.key != key:
-            raise TargetFailed(down("an answer about another user"))
+            raise TargetFailed(_ANOTHER)
         return user
 
     async def lookup(self, **query: str) -> User | None:
         """The visible user with this `email` or `username`."""
-        return await self._one(Call(path="/v1/users/lookup", params=query))
+        user = await self._one(Call(path="/v1/users/lookup", params=query))
+        email = query.get("email")
+        if user and email and user.email and user.email.casefold() != email.casefold():
+            raise TargetFailed(_ANOTHER)
+        return user
 
     async def lookup_by_external_id(self, external_id: str, integration: str) -> User | None:
         """The visible user who carries this external id."""
         query = {"external_id": external_id, "integration_name": integration}
-        return await self._one(Call(path="/v1/users/lookup_by_external_id", params=query))
+        user = await self._one(Call(path="/v1/users/lookup_by_external_id", params=query))
+        carried = [(entry.external_id, entry.integration_name) for entry in (user and user.external_ids) or ()]
+        if carried and (external_id, integration) not in carried:
+            raise TargetFailed(_ANOTHER)
+        return user
 
     async def create(self, body: Mapping[str, object]) -> httpx.Response:
         """Make a user; the answer is a success or a refusal."""

@@ -152,7 +152,7 @@ class MotiveDrivers:
         if _TAKEN.search(words_of(reply)):
             detail = "the e-mail address or the username belongs to a user whom this company cannot see"
             return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
-        if not may_be_of_form(words_of(reply)):
+        if reply.status_code == httpx.codes.CONFLICT or not may_be_of_form(words_of(reply)):
             return refused(reply, profile)
         return await self._create_otherwise(reply, profile, other_than(name))
 

@@ -199,6 +199,13 @@ async def test_create_whose_external_id_is_taken_is_not_tried_under_another_name
     assert vendor.calls.count(ADD) == 1
 
 
+async def test_create_that_conflicts_is_not_tried_under_another_name() -> None:
+    vendor = company()
+    vendor.on(ADD, answer(409))
+    assert isinstance(await drivers(vendor).create(None, JANE), Rejected)
+    assert vendor.calls.count(ADD) == 1
+
+
 def added(vendor: Vendor) -> list[str]:
     """The names under which external ids were created, in order."""
     bodies = [json.loads(request.content) for request in vendor.requests if request.method == "POST"]

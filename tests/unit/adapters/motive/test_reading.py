@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.ports import Exists
 from tests.unit.adapters.motive.company import (
     BODY,
     BY_EXTERNAL_ID,
@@ -14,6 +15,7 @@ from tests.unit.adapters.motive.company import (
     NOBODY,
     OURS,
     READ,
+    TAKEN,
     company,
     driver,
     drivers,
@@ -254,6 +256,32 @@ async def test_a_miss_is_recognised_by_its_words(status: int) -> None:
     vendor = company()
     vendor.on(BY_EXTERNAL_ID, answer(status, {"error_message": "User not found"}))
     assert await drivers(vendor).find(None, JANE) is None
+
+
+async def test_a_look_up_that_answers_with_somebody_else_finds_nobody_and_adopts_nobody() -> None:
+    vendor = company()
+    vendor.on(BY_EXTERNAL_ID, one(user({"external_id": "p-2", "integration_name": "gps_portal"})))
+    with pytest.raises(TargetFailed) as raised:
+        await drivers(vendor).find(None, JANE)
+    assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail="an answer about another user")
+
+
+async def test_a_refused_create_never_takes_over_whoever_a_look_up_shows_in_place_of_the_one_asked_for() -> None:
+    vendor = company()
+    vendor.on("POST /v1/users", TAKEN)
+    vendor.on("GET /v1/users/lookup", one({**user(), "email": "bob@fleet.test"}))
+    answered = await drivers(vendor).create(None, JANE)
+    assert isinstance(answered, Unavailable)
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 422])
+async def test_a_refused_create_looks_by_our_external_id_first_and_by_the_address_then(status: int) -> None:
+    vendor = company()
+    vendor.on("POST /v1/users", TAKEN)
+    vendor.on(BY_EXTERNAL_ID, answer(status, {"error_message": "user not found"}))
+    vendor.on("GET /v1/users/lookup", one(user()))
+    assert isinstance(await drivers(vendor).create(None, JANE), Exists)
+    assert vendor.calls == ["POST /v1/users", BY_EXTERNAL_ID, "GET /v1/users/lookup"]
 
 
 async def test_find_raises_when_motive_cannot_tell() -> None:
