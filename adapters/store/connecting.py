@@ -37,6 +37,10 @@ _SESSION: Mapping[str, str | int] = {
     "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
     # A plan kept from when a table was empty would go on reading the whole of it.
     "plan_cache_mode": "force_custom_plan",
+    # Each query that matters has an index; without statistics a planner may prefer to read everything.
+    "enable_seqscan": "off",
+    # A page in the order of an index would be found by reading all pages behind it, and sorting them.
+    "enable_bitmapscan": "off",
     "jit": "off",
 }
 """What the server is told; the first three so that it frees what a vanished process had locked."""

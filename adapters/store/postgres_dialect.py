@@ -26,6 +26,13 @@ def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> 
     return Statement(f"SELECT {columns} FROM json_array_elements(%s::json) AS each", (_to_json([*values]),))  # noqa: S608 - our own types
 
 
+_LEAST = {"TEXT": "''", "BIGINT": str(-(2**63)), "BOOLEAN": "false"}
+
+
+def _guard(column: str, kind: str) -> str:
+    return f"{column} >= {_LEAST[kind]}" if kind in _LEAST else ""
+
+
 def _put(cursor: Cursor[Any], table: Table[Any], rows: Iterable[Stored]) -> None:
     """Send many rows as one JSON text, which takes half the time of a statement for each."""
     values = ", ".join(f"(each->>{place})::{kind}" for place, kind in enumerate(table.types))
@@ -48,6 +55,7 @@ POSTGRES = Dialect(
     position="notification_id",
     one_of=_one_of,
     combinations=_combinations,
+    guard=_guard,
     put=_put,
     from_uuid=lambda id: id,  # noqa: A006 - the event's word
     to_uuid=lambda id: id,  # noqa: A006 - the event's word

@@ -64,6 +64,7 @@ _DIALECT = Dialect(
     position="rowid",
     one_of=_one_of,
     combinations=_combinations,
+    guard=lambda _column, _kind: "",
     put=_put,
     from_uuid=lambda id: id.hex,  # noqa: A006 - the event's word
     to_uuid=UUID,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
+from itertools import chain, zip_longest
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +14,9 @@ from domain.storing import Row, Stored, Value, Where
 R = TypeVar("R", bound=Row)
 
 _to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False).encode
+
+_NO_LIMIT = 2**62
+"""More rows than there are: a limit keeps what is within from being planned together with what is around it."""
 
 _TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"}
 
@@ -32,9 +35,10 @@ class Dialect:
 
     `mark` stands for a parameter, `text` is the type of text that compares by code points, and `position` the column
     that tells where an event stands in the log. `one_of` is the condition that a column has one of these values, and
-    `combinations` is the query for these values of columns with these types. `put` inserts rows with a cursor, each in
-    the place of one with its key; it raises `ValueError` for what does not fit. `from_uuid` and `to_uuid` lead to an id
-    as the database has it, and back.
+    `combinations` is the query for these values of columns with these types. `guard` is a condition that every value of
+    a column of this type meets: an index has it, so that only queries that say it use the index; empty where no such
+    care is needed. `put` inserts rows with a cursor, each in the place of one with its key; it raises `ValueError` for
+    what does not fit. `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
     """
 
     mark: str
@@ -42,6 +46,7 @@ class Dialect:
     position: str
     one_of: Callable[[list[Any]], Statement]
     combinations: Callable[[Sequence[str], Collection[tuple[Any, ...]]], Statement]
+    guard: Callable[[str, str], str]
     put: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
     from_uuid: Callable[[UUID], Any]
     to_uuid: Callable[[Any], UUID]
@@ -72,11 +77,31 @@ class Table(Generic[R]):
         """The statements that make the table and its indexes where they are not there yet."""
         name = self.row.TABLE
         table = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(self.declarations(self.dialect.text))})"
-        indexes = [
-            f"CREATE INDEX IF NOT EXISTS {name}_{'_'.join(columns)} ON {name} ({', '.join(columns)})"
-            for columns in self.row.INDEXES
-        ]
-        return [table, *indexes]
+        return [table, *chain.from_iterable(self._index(columns) for columns in self.row.INDEXES)]
+
+    def _index(self, columns: Sequence[str]) -> list[str]:
+        """The statements that make an index; one that is guarded takes the place of the one without a guard."""
+        name, on = f"{self.row.TABLE}_{'_'.join(columns)}", f"ON {self.row.TABLE} ({', '.join(columns)})"
+        guards = self._guards(columns)
+        if not guards:
+            return [f"CREATE INDEX IF NOT EXISTS {name} {on}"]
+        made = f"CREATE INDEX IF NOT EXISTS {name}_asked {on} WHERE {' AND '.join(guards)}"
+        return [f"DROP INDEX IF EXISTS {name}", made]
+
+    def _guards(self, asked: Collection[str]) -> list[str]:
+        """What a query says besides that asks for these columns, so that it may use the indexes that begin with them.
+
+        An index that begins as the key does would else tempt a planner that knows nothing of the values yet: it reads
+        all that begin so, for each of thousands of keys.
+        """
+        own = dict.fromkeys(_own_column(self.row.KEY, columns) for columns in self.row.INDEXES)
+        kinds = dict(zip(self.columns, self.types, strict=True))
+        guards = (self.dialect.guard(column, kinds[column]) for column in own if column and column in asked)
+        return [guard for guard in guards if guard]
+
+    def _conditions(self, where: Where, asked: Collection[str] = ()) -> list[Statement]:
+        guards = self._guards({*where, *asked})
+        return [*_clauses(self.dialect, where), *map(Statement, guards)]
 
     def upsert(self, source: str) -> str:
         """Insert the rows of this source, or put them in the place of those with their keys."""
@@ -94,7 +119,7 @@ class Table(Generic[R]):
 
     def delete(self, where: Where) -> Statement:
         """Remove the rows that match."""
-        condition = _condition(self.dialect, where)
+        condition = _all_of(self._conditions(where))
         return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
     def delete_among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
@@ -106,7 +131,10 @@ class Table(Generic[R]):
 
     def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> Statement:
         """The rows that match."""
-        condition = _condition(self.dialect, where, order_by, after)
+        clauses = self._conditions(where, [order_by])
+        if after is not None:
+            clauses.append(Statement(f"{order_by} > {self.dialect.mark}", (after,)))
+        condition = _all_of(clauses)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         if order_by:
             sql += f" ORDER BY {order_by}"
@@ -115,9 +143,17 @@ class Table(Generic[R]):
         return Statement(f"{sql} LIMIT {self.dialect.mark}", (*condition.parameters, limit))
 
     def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> Statement:
-        """The rows that match, and whose values in these columns are one of several combinations."""
-        condition = _all_of([self._among(columns, values), *_clauses(self.dialect, where)])
-        return Statement(f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+        """The rows that match, and whose values in these columns are one of several combinations.
+
+        They are found by the combinations alone; what else they have to match is looked at behind that.
+        """
+        chosen, names = self._among(columns, values), ", ".join(self.columns)
+        found = f"SELECT {names} FROM {self.row.TABLE} WHERE {chosen.sql}"  # noqa: S608 - as above
+        if not where:
+            return Statement(found, chosen.parameters)
+        condition = _all_of(_clauses(self.dialect, where))
+        sql = f"SELECT {names} FROM ({found} LIMIT {_NO_LIMIT}) AS found{condition.sql}"  # noqa: S608 - as above
+        return Statement(sql, (*chosen.parameters, *condition.parameters))
 
     def first(self, column: str, most: Mapping[str, int], order_by: str) -> Statement:
         """For each of these values of a column its first rows, at most so many."""
@@ -135,14 +171,14 @@ class Table(Generic[R]):
 
     def count(self, where: Where, by: Sequence[str]) -> Statement:
         """How many rows match, for each combination of these columns."""
-        condition = _condition(self.dialect, where)
+        condition = _all_of(self._conditions(where, by))
         chosen = "".join(f"{column}, " for column in by)
         sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         return Statement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
 
     def least(self, column: str, where: Where, by: Sequence[str]) -> Statement:
         """The least value of a column in the rows that match, for each combination of these columns."""
-        condition, chosen = _condition(self.dialect, where), ", ".join(by)
+        condition, chosen = _all_of(self._conditions(where, [column, *by])), ", ".join(by)
         sql = f"SELECT {chosen}, MIN({column}) FROM {self.row.TABLE}{condition.sql} GROUP BY {chosen}"  # noqa: S608 - as above
         return Statement(sql, condition.parameters)
 
@@ -218,11 +254,12 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
     return get_origin(hint) or hint
 
 
-def _condition(dialect: Dialect, where: Where, order_by: str = "", after: Value | None = None) -> Statement:
-    clauses = _clauses(dialect, where)
-    if after is not None:
-        clauses.append(Statement(f"{order_by} > {dialect.mark}", (after,)))
-    return _all_of(clauses)
+def _own_column(key: Sequence[str], index: Sequence[str]) -> str:
+    """The first column in which an index that begins as the key does differs from it; empty where it begins anew."""
+    if index[0] != key[0]:
+        return ""
+    pairs = zip_longest(key, index)
+    return next((ours for theirs, ours in pairs if ours is not None and ours != theirs), "")
 
 
 def _clauses(dialect: Dialect, where: Where) -> list[Statement]:

@@ -48,11 +48,14 @@ class RosterRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterMark(Row):
-    """One mark to which a target driver answers."""
+    """One mark to which a target driver answers.
+
+    The key and the index begin with what they tell apart, so that neither can be taken for the other.
+    """
 
     TABLE: ClassVar[str] = "roster_marks"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark", "driver")
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "target", "driver"),)
+    KEY: ClassVar[tuple[str, ...]] = ("mark", "account", "target", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("driver", "account", "target"),)
 
     account: str
     target: str
