@@ -1,8 +1,8 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
@@ -98,7 +98,7 @@ class TargetDrivers(Protocol):
         """
         ...
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """Let go of connections and tokens."""
         ...
 
@@ -148,7 +148,7 @@ class PortalDrivers(Protocol):
         """The same lines with what the attributes of their drivers state. Raises `TargetFailed`."""
         ...
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """Let go of the connections."""
         ...
 

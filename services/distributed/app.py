@@ -9,6 +9,7 @@ from typing import Protocol
 from domain.storing import Misconfigured, StoreFailed
 from services.distributed.health import EndsNot, Health, Measured, Progress, Stuck, watch
 from services.distributed.partitions import Doing, Partitions, nothing
+from services.runtime.ending import LONGEST_ENDING
 from services.runtime.relaying import Relay
 from services.runtime.service import Service
 from services.runtime.troubles import Troubles
@@ -18,9 +19,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 _STEADY = 30.0
 """Seconds after which a process that runs is taken to have got over what made it fail."""
-
-_ENDING = 60.0
-"""Seconds in which a process that is told to end has to: longer than any call takes that may be under way."""
 
 _OVER = 5.0
 """Seconds after which a process that runs again says that its trouble is over."""
@@ -177,8 +175,8 @@ async def _run(
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     running.cancel()
-    if not (await asyncio.wait((running,), timeout=_ENDING))[0]:
-        raise EndsNot(_ENDING)
+    if not (await asyncio.wait((running,), timeout=LONGEST_ENDING))[0]:
+        raise EndsNot(LONGEST_ENDING)
     try:
         await running
     except asyncio.CancelledError:

@@ -18,6 +18,7 @@ from services.intake.reading import Reader
 from services.intake.readings import Readings
 from services.intake.settings import PortalSettings
 from services.runtime.clock import Clock
+from services.runtime.ending import closed
 from services.runtime.service import Bell, Service
 
 ROWS: tuple[type[Row], ...] = (KnownDriver, SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow)
@@ -71,9 +72,9 @@ class PortalConnections:
         return drivers
 
     async def close(self) -> None:
-        """Let go of every connection."""
-        for drivers in (*self._left, *(drivers for _, drivers in self._kept.values())):
-            await drivers.close()
+        """Let go of every connection, in bounded time."""
+        everybody = (*self._left, *(drivers for _, drivers in self._kept.values()))
+        await closed(drivers.close() for drivers in everybody)
 
     def _access(self, account: AccountId) -> PortalAccess | None:
         known = self._credentials.of(account).portal

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import structlog
 
@@ -19,11 +20,15 @@ from services.projector.read_models import LookUp, Task
 from services.projector.reporting import Reporting
 from services.projector.sweeping import Sweeping
 from services.projector.walking import Walks
+from services.runtime.ending import CALLS_END, ended
 from services.runtime.service import LINGER, Bell, Service, rung
 from services.runtime.share import Share
 
 MOST_CALLS = 256
 """Calls under way at a time, over all accounts."""
+
+LONGEST_JOB: Final = 300.0
+"""Seconds after which a call gives its place back, with all that is looked up before and after it."""
 
 _REST = 0.5
 
@@ -76,7 +81,10 @@ class ProjectorApp:
         self._taken = 0
 
     async def run(self) -> None:
-        """Work until cancelled; then let the calls under way end, and store their answers."""
+        """Work until cancelled; then let the calls under way end, and store their answers.
+
+        Those that do not end in time are abandoned: they were started, so they are looked up at the next start.
+        """
         await self.resume()
         try:
             async with asyncio.TaskGroup() as group:
@@ -85,9 +93,7 @@ class ProjectorApp:
                 group.create_task(self._sweeping.run())
                 group.create_task(self._probing.run())
         finally:
-            if self._under_way:
-                await asyncio.wait(self._under_way.values())
-                await self._report()
+            await self._end(self._under_way.values())
 
     async def resume(self) -> None:
         """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
@@ -106,10 +112,15 @@ class ProjectorApp:
     async def drain(self) -> None:
         """Wait until no call is under way for accounts that are not ours any more, and their answers are stored."""
         while leaving := [task for driver, task in self._under_way.items() if not self._share.has(driver[0])]:
-            await asyncio.wait(leaving)
-            await self._report()
+            await self._end(leaving)
         # Others walk for these accounts now: what is due for them has to be looked up anew should they come back.
         await self.service.call(self._walks.agenda.look_anew)
+
+    async def _end(self, calls: Collection[asyncio.Task[tuple[Job, Result]]]) -> None:
+        """Wait for these calls, abandon those that take too long, and store the answers that came."""
+        if calls:
+            await ended(calls, CALLS_END)
+            await self._report()
 
     def work_left(self) -> int:
         """How much is not done yet: records to take over, orders to carry out, drivers to look up, rosters to walk."""
@@ -153,6 +164,9 @@ class ProjectorApp:
     async def _report(self) -> None:
         """Store the answers that have come; the calls of accounts that have gone elsewhere are settled there."""
         async with self._reporting_turn:
+            abandoned = [driver for driver, task in self._under_way.items() if task.cancelled()]
+            for driver in abandoned:
+                del self._under_way[driver]
             done = {driver: task.result() for driver, task in self._under_way.items() if task.done()}
             try:
                 await self._store_answers(list(done.values()))
@@ -168,7 +182,11 @@ class ProjectorApp:
 
     async def _do_safely(self, job: Job, drivers: TargetDrivers | CallFailure) -> tuple[Job, Result]:
         try:
-            return job, await self._do(job, drivers)
+            async with asyncio.timeout(LONGEST_JOB):
+                return job, await self._do(job, drivers)
+        except TimeoutError:
+            detail = f"given up after {LONGEST_JOB:.0f} seconds, before everything was answered"
+            return job, Unavailable(reason=Reason.NO_ANSWER, detail=detail)
         except Exception as failure:  # noqa: BLE001 - one driver's trouble is its own, whatever it is
             _log.exception("call failed unexpectedly", account=job.driver[0], driver=job.driver[1])
             return job, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")

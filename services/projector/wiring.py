@@ -44,6 +44,7 @@ from services.projector.settings import TargetSettings
 from services.projector.sweeping import Sweeping
 from services.projector.walking import Walks
 from services.runtime.clock import Clock
+from services.runtime.ending import closed
 from services.runtime.logs import ACCOUNTS, DECISIONS
 from services.runtime.service import LINGER, Bell, Service
 from services.runtime.share import Share
@@ -108,9 +109,9 @@ class Connections:
         return drivers
 
     async def close(self) -> None:
-        """Let go of every connection."""
-        for drivers in (*self._left, *(drivers for _, drivers in self._kept.values())):
-            await drivers.close()
+        """Let go of every connection, in bounded time."""
+        everybody = (*self._left, *(drivers for _, drivers in self._kept.values()))
+        await closed(drivers.close() for drivers in everybody)
 
     def _access(self, target: Target, account: AccountId) -> DriveriAccess | MotiveAccess | None:
         known, settings = self._credentials.of(account), self._settings

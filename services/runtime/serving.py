@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from domain.storing import StoreFailed
+from services.runtime.ending import GOODBYE, end_by_force_later
 
 
 class PortUnusable(StoreFailed):
@@ -20,10 +21,16 @@ class PortUnusable(StoreFailed):
 
 @contextmanager
 def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """While this lasts, Ctrl-C and SIGTERM set the event."""
+    """While this lasts, Ctrl-C and SIGTERM set the event; whoever then does not end is ended by force."""
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if not stop.is_set():
+            end_by_force_later()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     try:
         yield
     finally:
@@ -47,7 +54,9 @@ def tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
 @asynccontextmanager
 async def listening(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     """While this lasts, the application answers on this socket."""
-    server = _Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+    server = _Server(
+        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=int(GOODBYE))
+    )
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         yield

@@ -111,7 +111,7 @@ def test_what_is_no_trouble_of_stores_ends_at_once() -> None:
 
 
 def test_who_does_not_end_is_not_waited_for() -> None:
-    with pytest.raises(EndsNot, match="has not come to an end within 60 seconds"):
+    with pytest.raises(EndsNot, match="has not come to an end within 25 seconds"):
         kept(Deaf(1_000), stop_after=10)
 
 

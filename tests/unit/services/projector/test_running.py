@@ -12,7 +12,10 @@ from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
 from domain.storing import Unit
+from services.projector.app import LONGEST_JOB
 from services.projector.read_models import WalkRow, WishedRow
+from services.runtime.ending import CALLS_END
+from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -66,6 +69,55 @@ async def test_a_call_under_way_ends_and_is_stored_before_the_process_ends(fleet
     await ended(running)
     assert answered(fleet) == [("p1", 1, "confirmed")]
     assert waiting(fleet)["started"] == 0
+
+
+def test_a_call_that_does_not_end_is_abandoned_and_counts_as_started(fleet: SteppedServices) -> None:
+    async def scene() -> float:
+        twin, loop = SlowTwin(), asyncio.get_running_loop()
+        put(fleet, twin)
+        say(fleet, CreateDecided)
+        running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
+        await twin.has_begun.wait()
+        told_at = loop.time()
+        await ended(running)
+        return loop.time() - told_at
+
+    assert travelling_time.run(scene()) == pytest.approx(CALLS_END, abs=1)
+    assert answered(fleet) == []
+    assert waiting(fleet)["started"] == 1
+
+
+def test_a_call_without_an_end_gives_its_place_back(fleet: SteppedServices) -> None:
+    async def scene() -> None:
+        twin = SlowTwin()
+        put(fleet, twin)
+        say(fleet, CreateDecided)
+        running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
+        await twin.has_begun.wait()
+        await asyncio.sleep(LONGEST_JOB + 60)
+        await ended(running)
+
+    travelling_time.run(scene())
+    assert answered(fleet) == [("p1", 1, "deferred")]
+    assert waiting(fleet)["started"] == 1
+
+
+def test_a_call_of_an_account_that_goes_elsewhere_is_waited_for_in_bounded_time(fleet: SteppedServices) -> None:
+    async def scene() -> float:
+        twin, loop, app = SlowTwin(), asyncio.get_running_loop(), fleet.projectors[Target.DRIVERI]
+        put(fleet, twin)
+        say(fleet, CreateDecided)
+        running = asyncio.create_task(app.run())
+        await twin.has_begun.wait()
+        told_at = loop.time()
+        app._share.hold(())
+        await app.drain()
+        took = loop.time() - told_at
+        await ended(running)
+        return took
+
+    assert travelling_time.run(scene()) == pytest.approx(CALLS_END, abs=1)
+    assert waiting(fleet)["started"] == 1
 
 
 async def test_a_call_that_was_started_before_a_kill_is_settled_at_start(fleet: SteppedServices) -> None:
