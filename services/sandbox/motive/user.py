@@ -100,6 +100,9 @@ _OF_DRIVERS: Mapping[str, object] = MappingProxyType(
     }
 )
 _SHOWN_OF_DRIVERS = frozenset({"username", "driver_company_id", "drivers_license_number", "drivers_license_state"})
+_PLAIN_OF_OTHERS = tuple(name for name in _PLAIN if name not in _SHOWN_OF_DRIVERS)
+_FURTHER_OF_DRIVERS = {**_OF_ALL, **_OF_DRIVERS}
+_FURTHER_OF_OTHERS = {**_OF_ALL, **_OF_OTHERS}
 _READ_ONLY = frozenset(name for name in _OF_ALL if name.endswith("_at"))
 FURTHER_FIELDS: frozenset[str] = frozenset({**_OF_ALL, **_OF_OTHERS, **_OF_DRIVERS})
 """The fields that are kept in `further`."""
@@ -127,15 +130,18 @@ def as_stored(user: User) -> dict[str, object]:
 
 def field_of(user: User, name: str) -> object:
     """One of the fields that a user of this role shows; None if it shows no such field."""
-    return _shown(user).get(name)
+    if user.role != "driver" and name in _SHOWN_OF_DRIVERS:
+        return None
+    usual = _FURTHER_OF_DRIVERS if user.role == "driver" else _FURTHER_OF_OTHERS
+    return user.further.get(name, usual[name]) if name in usual else getattr(user, name, None)
 
 
 def _shown(user: User) -> dict[str, object]:
     is_driver = user.role == "driver"
-    hidden = frozenset() if is_driver else _SHOWN_OF_DRIVERS
-    plain = {name: value for name, value in _plain(user).items() if name not in hidden | FURTHER_FIELDS}
-    further = {**_OF_ALL, **(_OF_DRIVERS if is_driver else _OF_OTHERS)}
-    return plain | {name: user.further.get(name, usual) for name, usual in further.items()}
+    plain: dict[str, object] = {name: getattr(user, name) for name in (_PLAIN if is_driver else _PLAIN_OF_OTHERS)}
+    usual = _FURTHER_OF_DRIVERS if is_driver else _FURTHER_OF_OTHERS
+    stated = {name: value for name, value in user.further.items() if name in usual}
+    return {**plain, "group_ids": list(user.group_ids), **usual, **stated}
 
 
 def _records(user: User) -> list[dict[str, object]]:
