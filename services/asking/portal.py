@@ -23,10 +23,12 @@ class PortalStatus(Answer):
     failing_since: datetime | None
 
 
-def portal_statuses(intake: Store, accounts: Collection[str]) -> Mapping[str, PortalStatus]:
-    """Those of these accounts that are read by the Portal's API. Raises `StoreFailed`."""
-    where: Where = {"account": sorted(accounts)}
-    return {row.account: _status(row) for row in intake.select(ReadingRow, where)} if accounts else {}
+def portal_statuses(intake: Store, accounts: Collection[str] | None = None) -> Mapping[str, PortalStatus]:
+    """Those of these accounts, or of all, that are read by the Portal's API. Raises `StoreFailed`."""
+    if accounts is not None and not accounts:
+        return {}
+    where: Where = {} if accounts is None else {"account": sorted(accounts)}
+    return {row.account: _status(row) for row in intake.select(ReadingRow, where)}
 
 
 def _status(row: ReadingRow) -> PortalStatus:

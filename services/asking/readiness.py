@@ -1,12 +1,13 @@
 """Whether decisions are made for an account on a target now, and if not, why not and what would help."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.account import Account, Mode, Tier
 from domain.failures import OF_CREDENTIALS
 from domain.identity import AccountId, Target
-from domain.storing import Store
+from domain.storing import Store, Where
 from services.accounts.read_models import accounts_of
 from services.asking.telling.words import command, moment, named
 from services.decider.read_models import OutageRow, SweepRow, WalkFailureRow, WalkRow
@@ -108,20 +109,34 @@ def advice_on(failure: str, account: str, target: str) -> str:
 
 def readiness_of(decider: Store, account: str) -> dict[Target, Readiness]:
     """How far an account has come with each target. Raises `StoreFailed`."""
-    known = accounts_of(decider, [account]).get(account)
-    walks = {row.target: row for row in decider.select(WalkRow, {"account": account})}
-    failures = {row.target: row for row in decider.select(WalkFailureRow, {"account": account})}
-    outages = {row.target: row for row in decider.select(OutageRow, {"account": account})}
-    sweeps = {row.target: row for row in decider.select(SweepRow, {"account": account})}
-    return {
-        target: Readiness(
-            target=target,
-            account=known or Account(account=AccountId(account)),
-            is_known=known is not None,
-            walk=walks.get(target),
-            failure=failures.get(target),
-            outage=outages.get(target),
-            sweep=sweeps.get(target),
-        )
-        for target in Target
-    }
+    return readiness_of_all(decider, accounts_of(decider, [account]).values(), {"account": account})(account)
+
+
+def readiness_of_all(
+    decider: Store, accounts: Iterable[Account], where: Where
+) -> Callable[[str], dict[Target, Readiness]]:
+    """How far these accounts, whose rows these are, have come with each target, by one query for each kind of row.
+
+    Raises `StoreFailed`.
+    """
+    known = {str(each.account): each for each in accounts}
+    walks = {(row.account, row.target): row for row in decider.select(WalkRow, where)}
+    failures = {(row.account, row.target): row for row in decider.select(WalkFailureRow, where)}
+    outages = {(row.account, row.target): row for row in decider.select(OutageRow, where)}
+    sweeps = {(row.account, row.target): row for row in decider.select(SweepRow, where)}
+
+    def of(account: str) -> dict[Target, Readiness]:
+        return {
+            target: Readiness(
+                target=target,
+                account=known.get(account) or Account(account=AccountId(account)),
+                is_known=account in known,
+                walk=walks.get((account, target)),
+                failure=failures.get((account, target)),
+                outage=outages.get((account, target)),
+                sweep=sweeps.get((account, target)),
+            )
+            for target in Target
+        }
+
+    return of

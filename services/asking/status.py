@@ -1,22 +1,25 @@
 """How every account stands with its targets, in numbers."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.account import Mode
 from domain.identity import Key, Target
 from domain.schedule import next_sweep
-from domain.storing import Row, Store, Where
-from services.accounts.read_models import AccountRow
+from domain.storing import Store, Where
+from services.accounts.read_models import AccountRow, to_account
 from services.asking.answers import Answer
-from services.asking.readiness import Readiness, readiness_of
+from services.asking.readiness import Readiness, readiness_of_all
 from services.asking.waiting import Waiting
-from services.decider.read_models import CatchUp, LinkRow, RosterRow, SweepRow, WishRow
-from services.decider.strays import stray_marks
+from services.decider.read_models import CatchUp, LinkRow, RosterRow, WishRow
+from services.decider.strays import stray_marks, strays_by_place
 
 _PAGE = 500
+_BY_STATE = ("account", "target", "state", "reason")
+_MOST_NAMED = 1000
+"""Accounts that one query names; where there are more, all are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +75,13 @@ class AccountStatus(Answer):
 def status(decider: Store, accounts: Iterable[str] | None = None) -> list[AccountStatus]:
     """How these accounts stand, or all that are known, in the order of ids; unknown ones are left out.
 
-    Raises `StoreFailed`.
+    By a number of queries that no number of accounts changes. Raises `StoreFailed`.
     """
-    where = {} if accounts is None else {"account": sorted(set(accounts))}
-    return [_account_status(decider, row) for row in decider.select(AccountRow, where, order_by="account")]
+    where: Where = {} if accounts is None else {"account": sorted(set(accounts))}
+    rows = decider.select(AccountRow, where, order_by="account")
+    figures = _figures(decider, where)
+    readiness = readiness_of_all(decider, map(to_account, rows), where)
+    return [_account_status(row, readiness(row.account), figures) for row in rows]
 
 
 def with_waiting(found: AccountStatus, waits: Waiting) -> AccountStatus:
@@ -99,24 +105,67 @@ def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:
         yield from (Key(row.key) for row in decider.select(RosterRow, where, order_by="mark"))
 
 
-def _account_status(decider: Store, row: AccountRow) -> AccountStatus:
-    readiness = readiness_of(decider, row.account)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figures:
+    """What is counted of all accounts at once: by account, by account and target, and by state and reason too."""
+
+    wanted: Mapping[str, int]
+    states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
+    undecided: Mapping[tuple[str, str], int]
+    strays: Mapping[tuple[str, str], int]
+    catching_up: Collection[tuple[str, str]]
+
+
+def _figures(decider: Store, where: Where) -> _Figures:
+    states: defaultdict[tuple[str, str], dict[tuple[str, str], int]] = defaultdict(dict)
+    for (account, target, state, reason), links in decider.count(LinkRow, where, by=_BY_STATE).items():
+        states[str(account), str(target)][str(state), str(reason)] = links
+    wishes: defaultdict[str, dict[bool, int]] = defaultdict(dict)
+    for (account, is_wanted), drivers in decider.count(WishRow, where, by=["account", "is_wanted"]).items():
+        wishes[str(account)][bool(is_wanted)] = drivers
+    return _Figures(
+        wanted={account: counts.get(True, 0) for account, counts in wishes.items()},
+        states=states,
+        undecided=_undecided(decider, {account: sum(counts.values()) for account, counts in wishes.items()}, states),
+        strays=strays_by_place(decider, where),
+        catching_up={(row.account, row.target) for row in decider.select(CatchUp, where)},
+    )
+
+
+def _undecided(
+    decider: Store, wishes: Mapping[str, int], states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
+) -> Counter[tuple[str, str]]:
+    """The wanted drivers without a link. Every link has a wish, so that mostly the numbers alone tell."""
+    links = {place: sum(counts.values()) for place, counts in states.items()}
+    places = {
+        (account, str(target))
+        for account in wishes
+        for target in Target
+        if links.get((account, str(target)), 0) != wishes[account]
+    }
+    if not places:
+        return Counter()
+    # Of as many accounts as these may be, a list of names would not fit into one query.
+    names = sorted({account for account, _ in places})
+    where: Where = {"account": names} if len(names) <= _MOST_NAMED else {}
+    linked = {tuple(map(str, each)) for each in decider.count(LinkRow, where, by=["account", "target", "driver"])}
+    wanted = decider.count(WishRow, {**where, "is_wanted": True}, by=["account", "driver"])
+    return Counter(
+        (str(account), target)
+        for account, driver in wanted
+        for target in map(str, Target)
+        if (account, target) in places and (account, target, driver) not in linked
+    )
+
+
+def _account_status(row: AccountRow, readiness: Mapping[Target, Readiness], figures: _Figures) -> AccountStatus:
     return AccountStatus(
         account=row.account,
         tier=row.tier,
         is_on=row.is_on,
-        drivers=_count(decider, WishRow, {"account": row.account, "is_wanted": True}),
-        targets=tuple(_target_status(decider, readiness[target]) for target in Target),
+        drivers=figures.wanted.get(row.account, 0),
+        targets=tuple(_target_status(readiness[target], figures) for target in Target),
     )
-
-
-def _undecided(decider: Store, place: Mapping[str, str]) -> int:
-    """The wanted drivers without a link. Every link has a wish, so that mostly the numbers alone tell."""
-    account = {"account": place["account"]}
-    if _count(decider, LinkRow, place) == _count(decider, WishRow, account):
-        return 0
-    wanted = decider.count(WishRow, {**account, "is_wanted": True}, by=["driver"])
-    return len(wanted.keys() - decider.count(LinkRow, place, by=["driver"]).keys())
 
 
 def _due_at(readiness: Readiness) -> datetime | None:
@@ -127,17 +176,13 @@ def _due_at(readiness: Readiness) -> datetime | None:
     return next_sweep(account.account, readiness.target, account.sweep_at, datetime.fromisoformat(walk.at))
 
 
-def _count(decider: Store, row: type[Row], where: Where) -> int:
-    return sum(decider.count(row, where).values())
-
-
-def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
+def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
     account, target = readiness.account, readiness.target
-    place = {"account": str(account.account), "target": str(target)}
-    counts = decider.count(LinkRow, place, by=("state", "reason"))
+    place = (str(account.account), str(target))
+    counts = figures.states.get(place, {})
     states: Counter[str] = Counter()
     for (state, _), links in counts.items():
-        states[str(state)] += links
+        states[state] += links
     return TargetStatus(
         target=str(target),
         mode=str(account.modes.get(target, "off")),
@@ -147,15 +192,15 @@ def _target_status(decider: Store, readiness: Readiness) -> TargetStatus:
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
         outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
         stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
-        is_catching_up=_count(decider, CatchUp, place) > 0,
-        swept_at=next((datetime.fromisoformat(row.at) for row in decider.select(SweepRow, place)), None),
+        is_catching_up=place in figures.catching_up,
+        swept_at=datetime.fromisoformat(readiness.sweep.at) if readiness.sweep else None,
         sweep_due_at=_due_at(readiness),
         in_step=states["in_step"],
         pending=states["pending"],
-        parked={str(reason): links for (state, reason), links in counts.items() if state == "parked"},
+        parked={reason: links for (state, reason), links in counts.items() if state == "parked"},
         held=states["held"],
         kept=states["kept"],
         ended=states["ended"],
-        undecided=_undecided(decider, place),
-        strays=len(stray_marks(decider, account.account, target)),
+        undecided=figures.undecided.get(place, 0),
+        strays=figures.strays.get(place, 0),
     )

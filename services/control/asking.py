@@ -67,7 +67,7 @@ class AskingRoutes:
         name = None if named is None else await self._known(named)
         found = await self._decider.call(status, self._decider.store, None if name is None else [name])
         intake = self._installation.intake_service
-        portals = await intake.call(portal_statuses, intake.store, [each.account for each in found])
+        portals = await intake.call(portal_statuses, intake.store, None if name is None else [name])
         read = {account: each.to_json() for account, each in portals.items()}
         waits = await self._decider.call(self._waiting)
         told = [with_waiting(each, waits) for each in found]

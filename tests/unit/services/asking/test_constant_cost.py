@@ -1,0 +1,102 @@
+"""However many accounts there are, asking how they stand takes the same number of queries."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.store.relational import Values
+from adapters.store.sqlite import SqliteStore
+from domain.identity import Target
+from domain.storing import Unit
+from services.accounts.read_models import AccountRow
+from services.asking.status import status
+from services.decider import wiring as decider
+from services.decider.read_models import LinkRow, RosterRow, WishRow
+from services.runtime.logs import DECISIONS
+
+
+class CountingStore(SqliteStore):
+    """A store that counts its queries."""
+
+    queries = 0
+
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
+        self.queries += 1
+        return super()._fetch(sql, parameters)
+
+
+ACCOUNT = AccountRow(
+    account="",
+    version=1,
+    tier="pro",
+    master_user="jane",
+    account_manager="",
+    is_allowed=False,
+    is_on=True,
+    modes={"driveri": "full", "motive": "full"},
+    terms={},
+    sweeps={},
+    plans={},
+    sweep_at="",
+)
+WISH = WishRow(account="", driver="", sequence=1, is_wanted=True, position=1, profile={})
+LINK = LinkRow(
+    account="",
+    target="driveri",
+    driver="",
+    version=1,
+    state="in_step",
+    key="",
+    is_live=True,
+    is_deleting=False,
+    reason="",
+    detail="",
+    waits_for="",
+    hold=0,
+    sweep=0,
+    finding="",
+    drifted=[],
+    at_odds=[],
+)
+SHOWN = RosterRow(account="", target="driveri", mark="", key="", active=True, profile={}, seen_at="")
+
+
+def add(store: SqliteStore, *accounts: str) -> None:
+    """Accounts of three drivers each, of whom two are linked, and of a stray on Driveri."""
+    unit = Unit()
+    for name in accounts:
+        unit.keep([replace(ACCOUNT, account=name)])
+        unit.keep(replace(WISH, account=name, driver=driver, position=int(driver)) for driver in ("1", "2", "3"))
+        unit.keep(replace(LINK, account=name, driver=driver, key=f"D{driver}") for driver in ("1", "2"))
+        unit.keep(replace(SHOWN, account=name, mark=f"key:{key}", key=key) for key in ("d1", "stray"))
+    store.commit(unit)
+
+
+@pytest.mark.parametrize("accounts", [2, 40, 1500])
+def test_the_number_of_queries_does_not_grow_with_the_accounts(tmp_path: Path, accounts: int) -> None:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)) as store:
+        add(store, "acme")
+        store.queries = 0
+        alone = status(store)
+        needed = store.queries
+        add(store, *(f"fleet-{number}" for number in range(1, accounts)))
+        store.queries = 0
+        assert status(store)[0] == alone[0]
+        assert store.queries <= needed <= 15
+
+
+def test_the_figures_are_each_accounts_own(tmp_path: Path) -> None:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)) as store:
+        add(store, "acme", "bolt")
+        unit = Unit()
+        unit.keep([replace(LINK, account="bolt", driver="3", state="parked", reason="unkeyed")])
+        store.commit(unit)
+        acme, bolt = ({each.target: each for each in found.targets} for found in status(store))
+        assert (acme[Target.DRIVERI].undecided, bolt[Target.DRIVERI].undecided) == (1, 0)
+        assert (acme[Target.MOTIVE].undecided, bolt[Target.MOTIVE].undecided) == (3, 3)
+        assert (acme[Target.DRIVERI].parked, bolt[Target.DRIVERI].parked) == ({}, {"unkeyed": 1})
+        assert [found.account for found in status(store, ["bolt"])] == ["bolt"]
