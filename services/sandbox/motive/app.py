@@ -57,9 +57,38 @@ def application(
     return with_faults("motive", state, FaultyMotive(state), _WithSuffix(api), now=now, pause=pause, faults=faults)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+_DOCUMENTED = frozenset(
+    {
+        "assets",
+        "company_webhooks",
+        "dispatches",
+        "documents",
+        "driver_performance_events",
+        "driving_periods",
+        "eld_devices",
+        "freight_visibility",
+        "fuel_purchases",
+        "geofences",
+        "groups",
+        "hos_violations",
+        "idle_events",
+        "ifta",
+        "inspection_reports",
+        "logs",
+        "messages",
+        "vehicle_locations",
+        "vehicles",
+    }
+)
+"""Parts of Motive's API that this sandbox does not model."""
+
+
+async def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, Refused):
         return JSONResponse({"error_message": error.message}, status_code=error.status)
+    part = f"{request.url.path}/".split("/")[2]
+    if part in _DOCUMENTED:
+        return JSONResponse({"error_message": f"this sandbox does not model {part}"}, status_code=501)
     return HTMLResponse(NOT_FOUND_PAGE, status_code=404)
 
 

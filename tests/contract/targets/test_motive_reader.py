@@ -103,6 +103,19 @@ async def test_a_field_that_is_not_modelled_is_refused_in_words(client: httpx.As
         assert field in Error.model_validate_json(answer.content).error_message
 
 
+@pytest.mark.parametrize("path", ["/v1/vehicles", "/v1/groups/7", "/v1/logs.json"])
+async def test_a_part_of_the_api_that_is_not_modelled_is_refused_in_words(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 501
+    assert "does not model" in Error.model_validate_json(answer.content).error_message
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/drivers", "/v3/users", "/nothing.json"])
+async def test_what_motive_does_not_have_is_a_page(client: httpx.AsyncClient, path: str) -> None:
+    page = await client.get(path)
+    assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (404, "text/html")
+
+
 async def test_external_id_calls_answer_flat(client: httpx.AsyncClient) -> None:
     holder = {"external_id_holder_id": 3, "external_id_holder_type": "User"}
     made = await client.post("/v1/external_ids", json={**OURS, **holder})
