@@ -14,6 +14,9 @@ MOST_TRIES: Final = len(LADDER) + 1
 LOOK_AFTER: Final = (0.5, 2.0)
 """How long is waited before it is looked up whether a call took effect, and it is tried again if not."""
 
+LOOK_FOR: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""The same where the target has answered well, and does not show it: 15 seconds in all, and no second try."""
+
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 """Seconds until something that is read for a whole account is tried again, doubling."""
 

@@ -158,10 +158,12 @@ class Breakers:
             self._begin_anew(unit, row.account, but=self._suspects.are_alone(row.account))
 
     def _begin_anew(self, unit: Unit, account: str, *, but: Collection[str]) -> None:
-        """Everybody who waits on the ladder is due now. After a relapse nobody is: a probe alone says little then."""
-        now = self._clock().isoformat()
+        """Everybody who waits on the ladder is due now. After a relapse nobody is: a probe alone says little then.
+
+        They come before those who were never tried: what was started for them may have taken effect by now.
+        """
         waiting = self._store.select(Task, {"account": account, "deferred": list(range(1, MOST_TRIES))})
-        unit.keep(replace(task, not_before=now, deferred=0) for task in waiting if task.driver not in but)
+        unit.keep(replace(task, not_before="", deferred=0) for task in waiting if task.driver not in but)
 
     def _put_off(self, unit: Unit, row: BreakerRow, probe: Probe, failure: CallFailure) -> None:
         unit.keep([self._next_probe(replace(probe, tries=probe.tries + 1), Reason(row.reason), failure)])

@@ -14,7 +14,7 @@ from domain.driver_link import (
 from domain.failures import CLASSES, CallFailure, FailureClass, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target, link_stream
 from domain.ports import Answer, Done, Exists, TargetDrivers
-from domain.retrying import LOOK_AFTER, spread
+from domain.retrying import LOOK_AFTER, LOOK_FOR, spread
 from domain.roster import TargetDriver
 from domain.wish import to_change, unreadable
 from services.projector.jobs import Job
@@ -61,19 +61,28 @@ class Caller:
     async def _looked_after(self, job: Job, result: Result) -> Result:
         """What a job comes to after this try: before every further one it is looked up what became of the last.
 
-        What was answered well and yet did not happen is not tried again.
+        What was answered well and yet is not shown is not tried again.
         """
+        if _is_fruitless(result):
+            return await self._looked_for(job, result)
         link = link_stream(job.driver[0], self.target, job.driver[1])
         for step, seconds in enumerate(LOOK_AFTER):
             if not _is_unknown(result):
                 break
             await self.pause(spread(seconds, link, step))
             settled = await settle(job.answered, self.target, self.drivers)
-            if settled is None and _is_fruitless(result):
-                return result
             if settled is not None or not await self.may_repeat(job):
                 return settled
             result = await self._again(job.answered)
+        return await self._looked_for(job, result) if _is_fruitless(result) else result
+
+    async def _looked_for(self, job: Job, result: Result) -> Result:
+        """What a job comes to that was answered well: some targets show only a while later what was written."""
+        link = link_stream(job.driver[0], self.target, job.driver[1])
+        for step, seconds in enumerate(LOOK_FOR):
+            await self.pause(spread(seconds, link, step))
+            if (settled := await settle(job.answered, self.target, self.drivers)) is not None:
+                return settled
         return result
 
     async def _again(self, order: Order) -> Result:
