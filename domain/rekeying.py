@@ -17,6 +17,8 @@ APPROVAL_LASTS = timedelta(hours=24)
 _FEWEST = 3
 _PERCENT = 5
 _FIELDS = ("driveri_driver_id", "ref_id")
+IDENTIFYING = frozenset(_FIELDS)
+"""The fields of a profile that identify a driver at targets."""
 
 Identifiers = Mapping[str, str]
 """By which identifiers targets know a driver, as field to text; `key` is the one that Driveri is asked for."""

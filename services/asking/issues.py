@@ -12,16 +12,26 @@ from typing import Self
 from domain.driver_link import UNSETTLED
 from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
-from domain.storing import Row, Store
+from domain.storing import Row, Store, Where
 from services.asking.answers import Answer
 from services.asking.telling.words import field_name
 from services.decider.loading import load_links
 from services.decider.read_models import LinkRow, OutageRow, SweepRow, WalkFailureRow, parked_for
-from services.intake.read_models import ReadingRow
+from services.intake.read_models import ReadingRow, ReKeyingRow
+from services.intake.rekeying import HELD
 
-_AT_ODDS, _NOT_BELIEVED = "at_odds", "not_believed"
+_AT_ODDS, _NOT_BELIEVED, _REKEYING = "at_odds", "not_believed", "rekeying"
 
-REASONS: tuple[str, ...] = ("unkeyed", "contested", "mode", UNSETTLED, _AT_ODDS, _NOT_BELIEVED, *map(str, Reason))
+REASONS: tuple[str, ...] = (
+    "unkeyed",
+    "contested",
+    "mode",
+    UNSETTLED,
+    _AT_ODDS,
+    _NOT_BELIEVED,
+    _REKEYING,
+    *map(str, Reason),
+)
 """Why there are issues, in our own words and in those of targets and the Portal."""
 
 _OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow, SweepRow)
@@ -121,13 +131,17 @@ def _unread_portals(intake: Store, wanted: Wanted) -> set[tuple[str, str]]:
         return set()
     where = {} if wanted.account is None else {"account": wanted.account}
     counts = intake.count(ReadingRow, where, by=["account", "failure"])
-    return {(str(account), PORTAL) for account, failure in counts if failure}
+    held = intake.count(ReKeyingRow, {**where, "state": HELD}, by=["account"])
+    return {(str(account), PORTAL) for account, failure in counts if failure} | {
+        (str(account), PORTAL) for (account,) in held
+    }
 
 
 def _of_account(decider: Store, intake: Store, place: Place, wanted: Wanted) -> Iterator[Issue]:
     """What concerns the whole account."""
     if place.target == PORTAL:
         found = [_to_unread(row) for row in intake.select(ReadingRow, {"account": place.account}) if row.failure]
+        found += _held_rekeyings(intake, place)
     else:
         found = [*_hindrances(decider, place), *_at_odds(decider, place)]
     yield from (issue for issue in found if wanted.reason in (None, issue.reason))
@@ -169,6 +183,25 @@ def _to_unread(row: ReadingRow) -> Issue:
         since=datetime.fromisoformat(row.failing_since),
         detail=detail if is_typed else row.failure,
     )
+
+
+def _held_rekeyings(intake: Store, place: Place) -> list[Issue]:
+    where: Where = {"account": place.account, "state": HELD}
+    drivers = intake.count(ReKeyingRow, where)[()]
+    if not drivers:
+        return []
+    (first,) = intake.least(ReKeyingRow, "at", where, by=["account"]).values()
+    issue = Issue(
+        account=place.account,
+        target=PORTAL,
+        problem=Problem.PORTAL,
+        driver="",
+        reason=_REKEYING,
+        since=datetime.fromisoformat(str(first)),
+        detail=f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
+        f"`driverlink rekeyings list {place.account}`",
+    )
+    return [issue]
 
 
 def _to_outage(row: OutageRow) -> Issue:

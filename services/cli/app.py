@@ -21,6 +21,7 @@ from services.cli.logging import configure_logging
 from services.cli.plans import apply, plan
 from services.cli.reaching import CommandRefused
 from services.cli.rebuild import rebuild
+from services.cli.rekeyings import rekeyings
 from services.cli.serve import database, serve, topics
 from services.cli.sweeps import sweep, sweeps
 from services.cli.up import sandbox, up
@@ -54,6 +55,7 @@ app.command()(sweeps)
 app.command()(plan)
 app.command()(apply)
 app.add_typer(approvals, name="approvals")
+app.add_typer(rekeyings, name="rekeyings")
 app.add_typer(issues, name="issues")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(up)

@@ -22,6 +22,7 @@ from services.control.installation import Installation
 from services.control.issues import IssueRoutes, NothingToRetry
 from services.control.messages import Malformed
 from services.control.plans import PlanRoutes
+from services.control.rekeyings import ReKeyingRoutes
 from services.control.sweeps import NothingToSweep, SweepRoutes
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 from services.intake.rekeying import ReKeyingHeld
@@ -53,6 +54,7 @@ def to_app(installation: Installation) -> Starlette:
         DriverRoutes(installation),
         ApprovalRoutes(installation),
         IssueRoutes(installation),
+        ReKeyingRoutes(installation),
         PlanRoutes(installation),
         SweepRoutes(installation),
         AskingRoutes(installation),

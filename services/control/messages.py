@@ -166,6 +166,12 @@ class Judge(ByPerson):
     approve: bool
 
 
+class ApproveReKeyings(ByPerson):
+    """A person's word on exactly these held re-keyings."""
+
+    digest: str
+
+
 class Retry(ByPerson):
     """Parked links to look at again: of this target, driver and reason; what is None is not asked about."""
 

@@ -53,8 +53,15 @@ class Intake:
         self._store.commit(unit)
         return taken
 
-    def taking(self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str) -> tuple[Taken, Unit]:
-        """What becomes of a part of a list, and what is to be stored for it."""
+    def taking(
+        self,
+        account: AccountId,
+        drivers: Sequence[StatedDriver],
+        *,
+        source: str,
+        aside: Collection[PortalDriverId] = (),
+    ) -> tuple[Taken, Unit]:
+        """What becomes of a part of a list, and what is to be stored for it; what is said of some is set aside."""
         meant = self._meant(account, drivers)
         taken = Taken(shown=shown_by(meant))
         stated = identified(meant, taken)
@@ -62,6 +69,9 @@ class Intake:
         statement = Statement(at=self._clock(), source=source)
         unit = Unit()
         for driver, profile in stated.items():
+            if driver in aside:
+                taken.set_aside.append(StatedDriver(line=0, driver=driver, profile=profile))
+                continue
             facts = statement.present(known[driver], profile)
             self._add(unit, known[driver], facts)
             change = type(facts[0]).__name__ if facts else "unchanged"
@@ -89,11 +99,15 @@ class Intake:
                 allowance=UNLIMITED if reviewed.may_lack_many else OF_AN_EXPORT,
                 joining=reviewed.new,
             )
-        known = lacking = 0
-        for driver in self._there(account):
-            known += 1
-            lacking += driver.driver not in reviewed.shown
-        return self._rekeyings.judge(account, reviewed, known=known, lacking=lacking, absent=absent)
+        tally = self.tally(account, reviewed.shown)
+        return self._rekeyings.judge(account, reviewed, known=tally.known, lacking=tally.lacking, absent=absent)
+
+    def tally(self, account: AccountId, shown: Collection[PortalDriverId]) -> Tally:
+        """How many drivers are known, and how many of them a list lacks that has shown these."""
+        tally = Tally()
+        for known in self._there(account):
+            tally.count(is_shown=known.driver in shown)
+        return tally
 
     def finish_snapshot(
         self,

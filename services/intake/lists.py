@@ -63,13 +63,14 @@ class Difference:
 class Taken:
     """What became of a list: how many of which change, the lines that were refused, whom it can be about.
 
-    `differences` are of those drivers of whom anything changes.
+    `differences` are of those drivers of whom anything changes; `set_aside` is what is said of those who were left out.
     """
 
     changes: Counter[str] = field(default_factory=Counter)
     refused: list[RefusedLine] = field(default_factory=list)
     shown: set[PortalDriverId] = field(default_factory=set)
     differences: list[Difference] = field(default_factory=list)
+    set_aside: list[StatedDriver] = field(default_factory=list)
 
 
 Meant = tuple[StatedDriver, list[PortalDriverId]]

@@ -6,17 +6,24 @@ from zlib import crc32
 
 from domain.identity import PortalDriverId
 from domain.ports import PortalDrivers, PortalLine
+from domain.rekeying import IDENTIFYING
+from services.intake.lists import StatedDriver
 from services.intake.readings import Reading, Readings
 from services.runtime.service import Service
 
 
 @dataclass(slots=True, kw_only=True)
 class _Seen:
-    """The ids that a list has shown so far, whom it is about, and the lines that could not be taken over."""
+    """The ids that a list has shown so far, whom it is about, and the lines that could not be taken over.
+
+    It has said something of the identifiers of those who are `said`; `aside` is what waits for its end.
+    """
 
     ids: set[PortalDriverId] = field(default_factory=set)
     drivers: set[PortalDriverId] = field(default_factory=set)
     refused: list[PortalLine] = field(default_factory=list)
+    said: set[PortalDriverId] = field(default_factory=set)
+    aside: list[StatedDriver] = field(default_factory=list)
 
 
 class Reader:
@@ -39,6 +46,7 @@ class Reader:
             new = await self._service.call(self._readings.unknown, reading, {line.driver for line in fresh})
             lines = await self._with_attributes(reading, portal, fresh, new, turns) if portal.has_attributes else fresh
             await self._take(reading, [_named(line) if line.driver in new else line for line in lines], seen)
+        await self._service.call_again(self._readings.settle, reading, seen.aside, seen.drivers, seen.said)
         await self._service.call_again(self._readings.finish, reading, seen.drivers, seen.refused, lines=len(listed))
         self._service.ring()
 
@@ -61,6 +69,8 @@ class Reader:
         seen.ids |= {line.driver for line in lines}
         taken = await self._service.call_again(self._readings.take, reading, good)
         seen.drivers |= taken.shown
+        seen.aside += taken.set_aside
+        seen.said |= {line.driver for line in good if not IDENTIFYING.isdisjoint(line.profile.fields)}
         self._service.ring()
 
 

@@ -12,18 +12,24 @@ from services.intake.allowance import OF_A_READING
 from services.intake.handlers import Intake, SnapshotRefused
 from services.intake.lists import StatedDriver, Taken
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
+from services.intake.rekeying import ReKeyings, Seen
 from services.runtime.clock import Clock
 
 _API = "api"
+_PART = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One reading of an account's list by a login; of those that overlap, the one that ends first counts."""
+    """One reading of an account's list by a login; of those that overlap, the one that ends first counts.
+
+    `is_first`: nobody of the account was known when it began.
+    """
 
     account: AccountId
     login: str
     number: int
+    is_first: bool = False
 
 
 class Readings:
@@ -32,6 +38,7 @@ class Readings:
     def __init__(self, store: Store, intake: Intake, clock: Clock, *, every: float) -> None:
         self._store = store
         self._intake = intake
+        self._rekeyings = ReKeyings(store, clock)
         self._clock = clock
         self._every = every
 
@@ -42,7 +49,9 @@ class Readings:
 
     def begin(self, account: AccountId, login: str) -> Reading:
         """The next reading of this account."""
-        return Reading(account=account, login=login, number=self._store.position(_name(account)) + 1)
+        is_first = not self._store.select(KnownDriver, {"account": account, "is_there": True}, limit=1)
+        number = self._store.position(_name(account)) + 1
+        return Reading(account=account, login=login, number=number, is_first=is_first)
 
     def unknown(self, reading: Reading, drivers: Collection[PortalDriverId]) -> set[PortalDriverId]:
         """Those of these drivers whom nobody has stated yet, or who are deleted."""
@@ -50,8 +59,10 @@ class Readings:
         return {*drivers}.difference(row.driver for row in self._store.select(KnownDriver, where))
 
     def take(self, reading: Reading, lines: Sequence[PortalLine]) -> Taken:
-        """Take over a part of the list in one transaction."""
+        """Take over a part of the list in one transaction; who would be re-keyed is set aside until its end."""
         taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API)
+        if aside := _doubtful(reading, taken):
+            taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API, aside=aside)
         where: Where = {"account": reading.account, "driver": sorted(taken.shown), "login": reading.login}
         marked = {row.driver for row in self._store.select(ShownDriver, where)}
         unit.keep(
@@ -61,6 +72,33 @@ class Readings:
         if unit.events or unit.rows:
             self._store.commit(unit)
         return taken
+
+    def settle(
+        self,
+        reading: Reading,
+        aside: Sequence[StatedDriver],
+        shown: Collection[PortalDriverId],
+        said: Collection[PortalDriverId],
+    ) -> None:
+        """Take over of those who were set aside whoever may be re-keyed; the others wait for a person.
+
+        `shown` are all whom the list has shown, and `said` those of whose identifiers it has said something.
+        """
+        account = reading.account
+        if not aside and not self._rekeyings.held(account):
+            return
+        found = self._intake.review(account, aside, source=_API).differences
+        tally = self._intake.tally(account, shown)
+        # Whoever is known by the RefID alone could not be found without it.
+        unsaid = {driver for driver in shown if driver not in said and not driver.startswith("ref:")}
+        seen = Seen(known=tally.known, lacking=tally.lacking, unsaid=unsaid)
+        allowed = self._rekeyings.settle(account, found, seen)
+        for start in range(0, len(aside), _PART):
+            part = [each for each in aside[start : start + _PART] if each.driver in allowed]
+            taken, unit = self._intake.taking(account, part, source=_API)
+            self._rekeyings.pass_through(account, taken.differences, unit)
+            if unit.events or unit.rows:
+                self._store.commit(unit)
 
     def finish(
         self, reading: Reading, shown: Collection[PortalDriverId], refused: Sequence[PortalLine], *, lines: int
@@ -112,6 +150,13 @@ def forget(store: Store, account: AccountId) -> None:
     unit = Unit()
     unit.remove(ReadingRow, {"account": account})
     store.commit(unit)
+
+
+def _doubtful(reading: Reading, taken: Taken) -> set[PortalDriverId]:
+    """Who would be re-keyed; and who is new, where most are though others were known when the reading began."""
+    new = {each.driver for each in taken.differences if each.is_new}
+    is_question = not reading.is_first and len(new) > len(taken.shown) - len(new)
+    return {each.driver for each in taken.differences if each.is_rekeying} | (new if is_question else set())
 
 
 def _name(account: AccountId) -> str:

@@ -1,7 +1,7 @@
 """Which drivers may be re-keyed, and which wait for a person's word."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from domain.identity import AccountId, PortalDriverId
@@ -59,6 +59,23 @@ class Judgement:
     absent: Taken = field(default_factory=Taken)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a reading of a whole list has seen: how many known drivers there are, and how many of them it lacks.
+
+    Of the drivers who are `unsaid` it shows nothing about the identifiers.
+    """
+
+    known: int
+    lacking: int
+    unsaid: Collection[PortalDriverId]
+
+
+def digest_of(account: AccountId, rows: Iterable[ReKeyingRow]) -> str:
+    """The hash of these held re-keyings."""
+    return digest(account, ((PortalDriverId(row.driver), row.after) for row in rows))
+
+
 class ReKeyings:
     """The re-keyings of all accounts, as intake keeps count of them."""
 
@@ -110,6 +127,57 @@ class ReKeyings:
         if not judgement.is_held and not reviewed.is_dry:
             self._note(account, fresh if is_held else [*fresh, *newcomers[:instead]], APPROVED if is_held else PASSED)
         return judgement
+
+    def settle(self, account: AccountId, found: Sequence[Difference], seen: Seen) -> set[PortalDriverId]:
+        """Of those whom a reading of the Portal has set aside, those who may be taken over; the others are held.
+
+        Who was held before, and is not any more by what this reading says, is forgotten.
+        """
+        drivers = {each.driver: each.after if each.is_rekeying else {} for each in found}
+        judged = self._judged(account, list(drivers.items()))
+        fresh = [each for each in found if each.driver not in judged]
+        new = sum(each.is_new for each in fresh)
+        instead = replaced(new=new, known=seen.known - seen.lacking, lacking=seen.lacking)
+        asked = [each for each in fresh if each.is_rekeying or instead]
+        is_held = self._guard(account, seen.known).holds(len(asked) - new + instead if instead else len(asked))
+        held = {each.driver: each for each in asked} if is_held else {}
+        self._store.commit(self._settled(account, held, [] if is_held else asked[: len(asked) - new + instead], seen))
+        return drivers.keys() - held.keys()
+
+    def held(self, account: AccountId) -> list[ReKeyingRow]:
+        """Who waits for a person's word, by id."""
+        return self._store.select(ReKeyingRow, {"account": account, "state": HELD}, order_by="driver")
+
+    def approve(self, account: AccountId, digest: str, by: str) -> int:
+        """Let exactly those be re-keyed of whom this hash is; how many they are. Raises `ReKeyingHeld`."""
+        rows = self.held(account)
+        if not rows or digest != digest_of(account, rows):
+            raise ReKeyingHeld(
+                f"{digest} is not what is held now for {account}; "
+                f"look at it again: `driverlink rekeyings list {account}`"
+            )
+        unit = Unit()
+        unit.keep(replace(row, state=APPROVED, at=self._clock().isoformat(), by=by) for row in rows)
+        self._store.commit(unit)
+        return len(rows)
+
+    def _settled(
+        self, account: AccountId, held: Mapping[PortalDriverId, Difference], passed: Sequence[Difference], seen: Seen
+    ) -> Unit:
+        before = {row.driver: row for row in self.held(account)}
+        gone = [driver for driver in before if driver not in held and driver not in seen.unsaid]
+        unit = Unit()
+        if gone:
+            unit.remove(ReKeyingRow, {"account": account, "driver": gone})
+        for driver, each in held.items():
+            after = each.after if each.is_rekeying else {}
+            row = self._row(account, driver, after, state=HELD)
+            at = before[driver].at if driver in before else row.at
+            unit.keep([replace(row, before=dict(each.before), at=at)])
+        unit.keep(
+            self._row(account, each.driver, each.after if each.is_rekeying else {}, state=PASSED) for each in passed
+        )
+        return unit
 
     def _note(self, account: AccountId, drivers: Sequence[tuple[PortalDriverId, Identifiers]], state: str) -> None:
         unit = Unit()

@@ -203,7 +203,8 @@ async def test_a_user_who_is_refused_is_told_as_such_and_not_by_name(tmp_path: P
 async def test_of_a_large_fleet_a_share_is_asked_for_attributes_at_each_reading_and_whoever_is_new(
     tmp_path: Path,
 ) -> None:
-    async with PortalFleet(tmp_path, fleet(40), most_asked=10) as acme:
+    without_id = [driver(number) for number in range(1, 41)]
+    async with PortalFleet(tmp_path, without_id, most_asked=10) as acme:
         await acme.read()
         assert len(acme.told) == 40
         await acme.state([driver(number, driver_id=f"E{number}") for number in range(1, 42)])

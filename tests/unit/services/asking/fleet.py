@@ -35,7 +35,7 @@ from services.decider.loading import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.intake.lists import StatedDriver
-from services.intake.read_models import KnownDriver, ReadingRow, SnapshotDriver
+from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, SnapshotDriver
 from services.projector import wiring as projector
 from services.projector.breaker import Breakers
 from services.projector.calling import Withdrawn
@@ -60,7 +60,7 @@ class Fleet:
         self.now = datetime(2026, 3, 1, 8, tzinfo=UTC)
         self.accounts = SqliteStore(folder / "accounts.sqlite", log_name=ACCOUNTS, rows=(AccountRow,))
         self.intake = SqliteStore(
-            folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver, ReadingRow)
+            folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver, ReadingRow, ReKeyingRow)
         )
         self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)
         self.reports = {

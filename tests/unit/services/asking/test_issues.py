@@ -4,8 +4,10 @@ import pytest
 
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import PortalDriverId, Target
+from domain.storing import Unit
 from services.asking import issues
 from services.asking.issues import Issue, Place, Problem, Wanted, count_parked, open_issues
+from services.intake.read_models import ReKeyingRow
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -150,3 +152,17 @@ def test_drivers_are_counted_by_target(troubled: Fleet) -> None:
 
 def test_every_reason_of_a_target_can_be_asked_for() -> None:
     assert set(map(str, Reason)) < set(issues.REASONS)
+
+
+def test_held_rekeyings_are_a_problem_of_the_account_at_the_portal(troubled: Fleet) -> None:
+    unit = Unit()
+    unit.keep(
+        ReKeyingRow(account=ACME, driver=driver, state=state, at=f"2026-01-05T0{hour}:00:00+00:00", before={}, after={})
+        for hour, (driver, state) in enumerate([("1", "passed"), ("2", "held"), ("3", "held")])
+    )
+    troubled.intake.commit(unit)
+    (issue,) = listed(troubled, Wanted(reason="rekeying"))
+    assert (issue.account, issue.target, issue.driver) == (ACME, "portal", "")
+    assert issue.since.hour == 1
+    assert issue.detail.startswith("it would give other identifiers to 2 drivers, who stay as they are")
+    assert issue.detail.endswith("`driverlink rekeyings list acme`")

@@ -2,11 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from adapters.store.sqlite import SqliteStore
+from domain.storing import Unit
+from services.intake.read_models import ReKeyingRow
+from services.intake.wiring import ROWS
+from services.runtime.logs import CHANGES
 from tests.support.commanding import Ended, command
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"
@@ -95,3 +101,24 @@ def test_a_complete_file_that_is_refused_takes_nothing_over(acme: Account) -> No
     assert (refused.status, refused.out) == (1, "")
     assert "the list lacks 7 of 8 drivers" in refused.err
     assert acme.events() == ["DriverCreated"] * 8
+
+
+def test_what_a_reading_would_rekey_is_listed_and_approved_by_a_person_of_the_account(acme: Account) -> None:
+    assert acme.run("rekeyings", "list", "acme").err == "nothing is held for acme\n"
+    store = SqliteStore(acme.folder / "data" / "intake.sqlite", log_name=CHANGES, rows=ROWS)
+    with closing(store):
+        unit = Unit()
+        before, after = {"key": "DRV-1", "driveri_driver_id": "DRV-1"}, {"key": "N-1", "driveri_driver_id": "N-1"}
+        at = "2026-01-05T08:00:00+00:00"
+        unit.keep([ReKeyingRow(account="acme", driver="1", state="held", at=at, before=before, after=after)])
+        store.commit(unit)
+    shown = acme.run("rekeyings", "list", "acme")
+    assert "driveri_driver_id=DRV-1" in shown.out
+    digest = acme.run("rekeyings", "list", "acme", "--json").document["digest"]
+    assert shown.out.splitlines()[-1] == f"hash {digest}"
+    assert "is not what is held now" in acme.run("rekeyings", "approve", "acme", "0" * 16, "--as", "maria").err
+    assert acme.run("rekeyings", "approve", "acme", digest, "--as", "mallory").status == 1
+    assert acme.run("rekeyings", "approve", "acme", digest, "--as", "maria").out == (
+        "1 re-keyings of acme approved by maria\n"
+    )
+    assert acme.run("rekeyings", "list", "acme").err == "nothing is held for acme\n"

@@ -17,6 +17,7 @@ from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReadingRow
 from services.intake.reading import Reader
 from services.intake.readings import Readings
+from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
 from services.intake.wiring import ROWS
 from services.runtime.logs import CHANGES
 from services.runtime.service import Bell, Service
@@ -33,6 +34,7 @@ class Shown:
     """The Portal as a login sees it: `PortalDrivers` and its list, which shows these lines."""
 
     lines: Sequence[PortalLine] = ()
+    page: int = 5
     login: str = "maria"
     has_attributes: bool = False
 
@@ -40,7 +42,8 @@ class Shown:
         return len(self.lines)
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
-        yield self.lines
+        for start in range(0, len(self.lines), self.page):
+            yield self.lines[start : start + self.page]
 
     async def list_all(self) -> "Shown":
         return self
@@ -91,6 +94,14 @@ class Stand:
         return row.profile
 
     @property
+    def rekeyings(self) -> ReKeyings:
+        return ReKeyings(self.store, self.clock)
+
+    @property
+    def held(self) -> list[str]:
+        return [row.driver for row in self.rekeyings.held(ACME)]
+
+    @property
     def row(self) -> ReadingRow:
         (row,) = self.store.select(ReadingRow)
         return row
@@ -113,3 +124,69 @@ async def test_a_name_that_the_list_does_not_state_stays_as_it_is_known(stand: S
 async def test_a_new_driver_without_a_name_is_refused_and_counts_as_shown(stand: Stand) -> None:
     await stand.read(j1=JANE, j2=said(first_name="Bob"))
     assert (stand.told, stand.row.drivers, stand.row.refused) == (["DriverCreated j1"], 2, 1)
+
+
+def fleet(size: int = 8, *, key: str = "D", **fields: str) -> dict[str, StatedProfile]:
+    """So many drivers, each with a Driveri DriverID."""
+    return {
+        f"j{each}": said(first_name="Jane", last_name="Doe", driveri_driver_id=f"{key}{each}", **fields)
+        for each in range(size)
+    }
+
+
+async def test_a_reading_that_rekeys_many_is_set_aside_and_everybody_else_goes_on(stand: Stand) -> None:
+    await stand.read(**fleet())
+    changed = {**fleet(7, key="NEW"), "j7": said(first_name="Joan", last_name="Doe"), "n1": JANE}
+    for _ in range(2):
+        await stand.read(**changed)
+        assert stand.told[8:] == ["DriverUpdated j7", "DriverCreated n1"]
+        assert stand.held == [f"j{each}" for each in range(7)]
+    assert stand.profile("j1")["driveri_driver_id"] == "D1"
+    assert stand.row.failure == ""
+
+
+async def test_the_next_reading_does_what_a_person_has_approved_and_no_more(stand: Stand) -> None:
+    await stand.read(**fleet())
+    await stand.read(**fleet(key="NEW"))
+    seen = digest_of(ACME, stand.rekeyings.held(ACME))
+    await stand.read(**fleet(key="OTHER"))
+    with pytest.raises(ReKeyingHeld, match="is not what is held now for acme"):
+        stand.rekeyings.approve(ACME, seen, "maria")
+    await stand.read(**fleet(key="NEW"))
+    assert stand.rekeyings.approve(ACME, seen, "maria") == 8
+    await stand.read(**fleet(key="NEW"))
+    assert stand.told[8:] == [f"DriverUpdated j{each}" for each in range(8)]
+    assert stand.held == []
+    await stand.read(**fleet(key="D"))
+    assert len(stand.held) == 8
+
+
+async def test_what_the_portal_has_corrected_is_not_held_any_more(stand: Stand) -> None:
+    await stand.read(**fleet())
+    await stand.read(**fleet(key="NEW"))
+    await stand.read(**{name: said(first_name="Jane", last_name="Doe") for name in fleet()})
+    assert len(stand.held) == 8
+    await stand.read(**fleet())
+    assert (stand.held, len(stand.told)) == ([], 8)
+
+
+async def test_few_are_rekeyed_at_once_and_counted_over_readings(stand: Stand) -> None:
+    await stand.read(**fleet())
+    await stand.read(**{**fleet(), **fleet(3, key="NEW")})
+    assert stand.told[8:] == ["DriverUpdated j0", "DriverUpdated j1", "DriverUpdated j2"]
+    await stand.read(**{**fleet(), **fleet(4, key="NEW")})
+    assert (stand.held, len(stand.told)) == (["j3"], 11)
+    stand.now += timedelta(days=1)
+    await stand.read(**{**fleet(), **fleet(4, key="NEW")})
+    assert (stand.held, stand.told[11:]) == ([], ["DriverUpdated j3"])
+
+
+async def test_a_reading_in_which_everybody_is_new_though_others_were_known_is_set_aside(stand: Stand) -> None:
+    stand.intake.state(ACME, PortalDriverId("ref:1"), JANE, source="export")
+    for each in range(2, 8):
+        stand.intake.state(ACME, PortalDriverId(f"ref:{each}"), JANE, source="export")
+    await stand.read(**fleet())
+    assert (len(stand.told), stand.held) == (7, sorted(fleet()))
+    stand.rekeyings.approve(ACME, digest_of(ACME, stand.rekeyings.held(ACME)), "maria")
+    await stand.read(**fleet())
+    assert stand.told[7:] == [f"DriverCreated j{each}" for each in range(8)]
