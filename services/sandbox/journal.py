@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.sandbox.clock import Now
 from services.sandbox.faults.marks import fault_of
 
-LONGEST_JOURNAL: Final = 20_000
+LONGEST_JOURNAL: Final = 10_000
 """So many entries are kept, the newest; each takes about 600 bytes."""
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -32,12 +32,12 @@ class Company:
 
     def with_name(self, field: str, value: str) -> User | None:
         """The user whose field (one of `LOOKUPS`) has this value; of several the one with the lowest id."""
-        numbers = self._shelves.on((field, value.casefold()))
+        numbers = self._shelves.on(named(field, value))
         return self._users[numbers[0]] if numbers else None
 
     def holder(self, external_id: str, integration_name: str) -> User | None:
         """The user whom that integration calls so; of several the one with the lowest id."""
-        numbers = self._shelves.on(("external id", external_id, integration_name))
+        numbers = self._shelves.on(_called(external_id, integration_name))
         return self._users[numbers[0]] if numbers else None
 
     def holder_of_record(self, record_id: int) -> User | None:
@@ -65,31 +65,39 @@ class Company:
 def _labels(user: User) -> frozenset[Hashable]:
     lists = (("list", role, status) for role in (user.role, None) for status in (user.status, None))
     names = ((field, str(field_of(user, field) or "")) for field in LOOKUPS)
-    called = (("external id", *record.pair) for record in user.external_ids)
-    return frozenset((*lists, *called)) | {(field, value.casefold()) for field, value in names if value}
+    called = (_called(*record.pair) for record in user.external_ids)
+    return frozenset((*lists, *called)) | {named(field, value) for field, value in names if value}
+
+
+def named(field: str, value: str) -> str:
+    """The label of a value in any letter case; a text, since a pair takes twice the memory."""
+    return f"{field}:{value.casefold()}"
+
+
+def _called(external_id: str, integration_name: str) -> str:
+    return f"external id:{integration_name}\0{external_id}"
 
 
 class TakenNames:
     """Which e-mail addresses and user names are taken, in all companies, also in those that nobody here sees."""
 
     def __init__(self, elsewhere: Iterable[str] = ()) -> None:
-        unseen = [name.casefold() for name in elsewhere]
-        self._owners = {(field, name): 0 for field in UNIQUE_NAMES for name in unseen}
+        self._owners = {named(field, name): 0 for name in elsewhere for field in UNIQUE_NAMES}
 
     def taken_for(self, user: User) -> str | None:
         """The first field of the user whose value somebody else has."""
-        for label in _names(user):
+        for field, label in _names(user).items():
             if self._owners.get(label, user.id) != user.id:
-                return label[0]
+                return field
         return None
 
     def put(self, before: User | None, after: User) -> None:
         """Give up the names a user had, and take those the user has now."""
-        for label in _names(before) if before else ():
+        for label in _names(before).values() if before else ():
             del self._owners[label]
-        self._owners.update(dict.fromkeys(_names(after), after.id))
+        self._owners.update(dict.fromkeys(_names(after).values(), after.id))
 
 
-def _names(user: User) -> list[tuple[str, str]]:
+def _names(user: User) -> dict[str, str]:
     names = ((field, getattr(user, field)) for field in UNIQUE_NAMES)
-    return [(field, value.casefold()) for field, value in names if value]
+    return {field: named(field, value) for field, value in names if value}
