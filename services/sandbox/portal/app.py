@@ -4,7 +4,7 @@ Source: GPS Insight's API Guide for Developers; what is assumed beyond it is in 
 """
 
 from asyncio import sleep
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,6 +22,7 @@ from services.sandbox.portal.seed import DriverSeed
 from services.sandbox.portal.state import PortalState, Session
 from services.sandbox.portal.wire import Refused, as_attributes, as_listed, framed, refusal
 
+_SESSION = "session_token"
 _STATED = ("firstname", "lastname", "email", "phone", "ref_id")
 
 
@@ -43,20 +44,34 @@ async def _problem(_: Request, error: Exception) -> Response:
     return refusal(404, "Not Found")
 
 
+def _route(method: str, call: Callable[[Request], Awaitable[Response]], *parameters: str) -> Route:
+    """A call with the parameters that it knows; what it would ignore is refused."""
+
+    async def checked(request: Request) -> Response:
+        names = [name for name, _ in request.query_params.multi_items()]
+        for name in names:
+            if name not in parameters:
+                raise Refused(400, f"Bad Request ({name}: the sandbox does not know this parameter)")
+            if names.count(name) > 1:
+                raise Refused(400, f"Bad Request ({name}: stated more than once)")
+        return await call(request)
+
+    return Route(f"/v2/{method}", checked, methods=["GET"])
+
+
 class _Calls:
     def __init__(self, state: PortalState) -> None:
         self._state = state
 
     def routes(self) -> list[Route]:
-        calls = {
-            "userauth/login": self.log_in,
-            "driver/list": self.list_all,
-            "driver/getattributes": self.attributes,
-            "driver/create": self.create,
-            "driver/update": self.update,
-            "driver/delete": self.delete,
-        }
-        return [Route(f"/v2/{method}", call, methods=["GET"]) for method, call in calls.items()]
+        return [
+            _route("userauth/login", self.log_in, "username", "app_token"),
+            _route("driver/list", self.list_all, _SESSION),
+            _route("driver/getattributes", self.attributes, _SESSION, "driver"),
+            _route("driver/create", self.create, _SESSION, *_STATED),
+            _route("driver/update", self.update, _SESSION, "driver", *_STATED),
+            _route("driver/delete", self.delete, _SESSION, "driver"),
+        ]
 
     async def log_in(self, request: Request) -> Response:
         query = request.query_params

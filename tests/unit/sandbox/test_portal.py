@@ -146,3 +146,24 @@ async def test_a_bad_seed_is_refused_with_the_place(api: AsyncClient, seed: Json
 async def test_what_the_portal_does_not_offer_is_an_answer_in_its_form(api: AsyncClient) -> None:
     answer = await api.get("/v2/driver/everything")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, 404)
+
+
+@pytest.mark.parametrize(
+    ("call", "flaw"),
+    [
+        ("driver/list?limit=10", "limit: the sandbox does not know this parameter"),
+        ("driver/list?group=north", "group: the sandbox does not know this parameter"),
+        ("driver/getattributes?driver=1&key=x", "key: the sandbox does not know this parameter"),
+        ("driver/create?lastname=New&licence=L1", "licence: the sandbox does not know this parameter"),
+        ("driver/update?driver=1&id=2", "id: the sandbox does not know this parameter"),
+        ("driver/delete?driver=1&driver=2", "driver: stated more than once"),
+        (
+            "userauth/login?username=maria&app_token=hush&account=acme",
+            "account: the sandbox does not know this parameter",
+        ),
+    ],
+)
+async def test_what_a_call_would_ignore_is_refused(api: AsyncClient, call: str, flaw: str) -> None:
+    answer = await api.get(f"/v2/{call}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["message"] == f"Bad Request ({flaw})"
