@@ -33,7 +33,7 @@ LONGEST_URL: Final = 2000
 
 LONGEST: Final[Mapping[str, int]] = MappingProxyType(
     {
-        "driver": LONGEST_ID,
+        "driver": LONGEST_ID + len("ref:"),
         "first_name": 200,
         "last_name": 200,
         "ref_id": LONGEST_ID,
@@ -48,7 +48,10 @@ LONGEST: Final[Mapping[str, int]] = MappingProxyType(
         "licence_country": 100,
     }
 )
-"""The most characters of each field; `driver` is the Portal's own id. An e-mail address: RFC 5321, 4.5.3.1."""
+"""The most characters of each field; `driver` is the Portal's own id, or the RefID in its place.
+
+An e-mail address: RFC 5321, 4.5.3.1.
+"""
 
 LONGEST_PROFILE: Final = sum(LONGEST.values())
 """The most characters of a whole profile: a record that holds several of them is far below what a broker takes."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from domain.cleaning import LONGEST, clean, folded
 from domain.storing import Store
 from services.asking.answers import Answer
 from services.asking.paging import pages
@@ -31,7 +32,7 @@ def find_drivers(decider: Store, account: str, text: str) -> list[Candidate]:
 
     Deleted drivers are found by what the Portal stated of them last. Empty if nobody answers. Raises `StoreFailed`.
     """
-    return _find(decider, WishRow, account, text.strip())
+    return _find(decider, WishRow, account, clean(text, LONGEST["driver"]))
 
 
 def find_stated(intake: Store, account: str, text: str) -> list[Candidate]:
@@ -39,12 +40,13 @@ def find_stated(intake: Store, account: str, text: str) -> list[Candidate]:
 
     Deleted drivers are found by their portal driver id. Raises `StoreFailed`.
     """
-    return _find(intake, KnownDriver, account, text.strip())
+    return _find(intake, KnownDriver, account, clean(text, LONGEST["driver"]))
 
 
 def is_stated(intake: Store, driver: str, account: str | None = None) -> bool:
     """Whether the Portal ever stated a driver of exactly this id, in this account or in any. Raises `StoreFailed`."""
-    where = {"driver": driver} if account is None else {"account": account, "driver": driver}
+    named = clean(driver, LONGEST["driver"])
+    where = {"driver": named} if account is None else {"account": account, "driver": named}
     return bool(intake.select(KnownDriver, where, limit=1))
 
 
@@ -68,11 +70,11 @@ def _find(store: Store, kind: type[WishRow] | type[KnownDriver], account: str, t
     if exact:
         return [_to_candidate(exact[0])]
     found = (row for page in pages(store, kind, {"account": account}, "driver") for row in page)
-    return [_to_candidate(row) for row in found if typed.casefold() in _ids(row)] if typed else []
+    return [_to_candidate(row) for row in found if folded(typed) in _ids(row)] if typed else []
 
 
 def _ids(row: WishRow | KnownDriver) -> set[str]:
-    return {row.profile.get(field, "").casefold() for field in ("ref_id", "driveri_driver_id")}
+    return {folded(row.profile.get(field, "")) for field in ("ref_id", "driveri_driver_id")}
 
 
 def _to_candidate(row: WishRow | KnownDriver) -> Candidate:

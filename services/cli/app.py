@@ -19,6 +19,7 @@ from services.cli.importing import change, import_file
 from services.cli.issues import issues
 from services.cli.logging import configure_logging
 from services.cli.plans import apply, plan
+from services.cli.printing import err, escape_what_cannot_be_encoded
 from services.cli.reaching import CommandRefused
 from services.cli.rebuild import rebuild
 from services.cli.rekeyings import rekeyings
@@ -102,6 +103,7 @@ def _all_commands(
 
 def main() -> None:
     """Run the command line; a failure that has a clear line ends in it, with status 1."""
+    escape_what_cannot_be_encoded()
     try:
         with delivered():
             app()
@@ -109,7 +111,7 @@ def main() -> None:
         clear = _clear(failure)
         if clear is None:
             raise
-        typer.echo(f"driverlink: {clear}", err=True)
+        err.print(f"driverlink: {clear}", markup=False)
         sys.exit(1)
 
 

@@ -1,7 +1,6 @@
 """`driverlink dead-letters`: what a service could not handle, and what is to become of it."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Annotated
 import typer
 
 from services.asking.dead_letters import Became, LetterName
-from services.cli.letter_texts import Json, harmless, to_line, to_lines
-from services.cli.printing import out, print_json, print_note
+from services.cli.letter_texts import Json, to_line, to_lines
+from services.cli.printing import out, print_json, print_note, to_json, visible
 from services.cli.reaching import CommandRefused, Services
 from services.cli.running import DataOption, JsonOption, ask, is_confirmed
 from services.cli.shape import embedded, is_distributed
@@ -71,7 +70,7 @@ def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = F
     """
     letter = _shown(name, data)
     if as_json:
-        sys.stdout.write(json.dumps(letter, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(to_json(letter, indent=2) + "\n")
         return
     for line in to_lines(letter):
         _print(line)
@@ -203,7 +202,7 @@ def _make_sure(letter: Json) -> None:
     """Ask before a letter is lost. Raises `CommandRefused` where there is nobody to ask, or the answer is no."""
     if not sys.stdin.isatty():
         raise CommandRefused(f"to discard {letter['name']} where nobody can be asked, add --yes")
-    print_note(harmless(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
+    print_note(visible(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
     print_note("what it says will be lost to its service; `driverlink dead-letters show` prints it")
     if not is_confirmed("discard it?"):
         raise CommandRefused("nothing was discarded")
@@ -216,7 +215,7 @@ def _tell(told: Json, *, as_json: bool) -> None:
         print_json(told)
         raise typer.Exit(int(is_kept))
     if is_kept:
-        raise CommandRefused(harmless(f"{told['name']} stays: {told['reason']}"))
+        raise CommandRefused(visible(f"{told['name']} stays: {told['reason']}"))
     is_waiting = told["became"] == Became.WAITING
     end = "is submitted again, and waits for its service to run" if is_waiting else "is settled"
     out.print(f"{told['name']} {end}", markup=False)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from services.cli.printing import moment
+from services.cli.printing import moment, visible
 
 _LONGEST_REASON = 100
 
@@ -18,26 +18,21 @@ def to_line(letter: Json) -> str:
     )
     waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
     parts = (moment(letter["since"]), letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
-    return "  ".join(map(harmless, parts))
+    return "  ".join(map(visible, parts))
 
 
 def to_lines(letter: Json) -> Iterator[str]:
     """All of a letter, from its document."""
     for name in ("name", "reason", "since", "id", "type", "sequence"):
-        yield harmless(f"{name:9} {letter[name]}")
+        yield visible(f"{name:9} {letter[name]}")
     if letter["is_waiting"]:
         yield "waits     submitted again, and not looked at yet"
     if (key := letter.get("key", letter.get("key_base64"))) is not None:
-        yield harmless(f"key       {key}{' (base64)' if 'key_base64' in letter else ''}")
+        yield visible(f"key       {key}{' (base64)' if 'key_base64' in letter else ''}")
     for each in letter["headers"]:
-        yield harmless(f"header    {each['name']}: {each.get('value', each.get('value_base64'))}")
+        yield visible(f"header    {each['name']}: {each.get('value', each.get('value_base64'))}")
     yield "body, in base64:" if "body_base64" in letter else "body:"
-    yield from map(harmless, _body(letter).split("\n"))
-
-
-def harmless(text: str) -> str:
-    """The text on one line, with an escape for whatever a terminal would act upon."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    yield from map(visible, _body(letter).split("\n"))
 
 
 def _body(letter: Json) -> str:

@@ -1,18 +1,66 @@
-"""How answers look: tables for people, JSON for scripts; notes and errors go to standard error."""
+"""How answers look: tables for people, JSON for scripts; notes and errors go to standard error.
+
+Everything for people goes through here, so that what strangers wrote cannot do anything to a terminal (`visible`), and
+so that an output that is not UTF-8 shows an escape in place of a character that it does not have.
+"""
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+from domain.cleaning import is_storable
+
+
+def visible(text: str) -> str:
+    """The text on one line, with an escape for whatever a terminal would act upon, or nobody would see."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+class VisibleConsole(Console):
+    """A console that shows every text line by line as `visible`; its own colours are its own."""
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401 - as rich has it
+        """See `Console.print`."""
+        super().print(*map(_shown, objects), **options)
+
+
+def _shown(what: object) -> object:
+    return "\n".join(map(visible, what.split("\n"))) if isinstance(what, str) else what
+
+
+class _VisibleColumn(TextColumn):
+    """A text beside a progress bar."""
+
+    def render(self, task: Task) -> Text:
+        """See `TextColumn.render`."""
+        text = super().render(task)
+        text.plain = visible(text.plain)
+        return text
+
+
+out = VisibleConsole(highlight=False, soft_wrap=True, emoji=False)
+err = VisibleConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Let an output that has no character for something show an escape, whatever its encoding is."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")
+
+
+def _is_unicode(console: Console) -> bool:
+    return console.encoding.startswith("utf")
+
 
 _WIDE = 200
 """Columns of a table that nobody sees on a terminal."""
@@ -23,7 +71,13 @@ _ENDLESS = 10_000
 
 def print_json(answer: Any) -> None:  # noqa: ANN401 - JSON
     """One JSON document on one line, for scripts."""
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    sys.stdout.write(to_json(answer) + "\n")
+
+
+def to_json(answer: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - JSON
+    """The same as text: with escapes where the output is not UTF-8, or a text holds half of a character."""
+    told = json.dumps(answer, ensure_ascii=not _is_unicode(out), indent=indent)
+    return told if is_storable(told) else json.dumps(answer, indent=indent)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
@@ -31,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
     Where a terminal is too narrow for its words, each row is a list of its cells, one below the other.
     """
-    cells = [["" if cell is None else escape(str(cell)) for cell in row] for row in rows]
+    cells = [["" if cell is None else escape(visible(str(cell))) for cell in row] for row in rows]
     console = Console(highlight=False, emoji=False, width=None if out.is_terminal else _WIDE)
     table = _plain(columns, cells, title)
     if Measurement.get(console, console.options.update(width=_ENDLESS), table).minimum <= console.width:
@@ -44,8 +98,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
 def _plain(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:
     table = Table(
-        *columns,
-        title=title or None,
+        *map(visible, columns),
+        title=visible(title) or None,
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -70,12 +124,12 @@ def print_note(text: str) -> None:
 def progress_bar(*, is_quiet: bool) -> Progress:
     """A bar for long work, on standard error; nothing at all for scripts."""
     return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
+        SpinnerColumn("dots" if _is_unicode(err) else "line"),
+        _VisibleColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        _VisibleColumn("{task.fields[note]}", markup=False),
         console=err,
         disable=is_quiet,
         transient=False,

@@ -7,8 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.identity import AccountId, PortalDriverId
 from domain.profile import FIELDS, Profile, StatedProfile
+from domain.time_zones import to_iana
 from services.control.installation import Installation
 from services.control.messages import (
     FinishSnapshot,
@@ -81,14 +83,16 @@ class DriverRoutes:
 
     async def _state(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, StateDriver)
-        change = await self._service.call_again(self._stated_change, account, asked)
+        driver = PortalDriverId(normal_form("driver", asked.driver))
+        change = await self._service.call_again(self._stated_change, account, driver, asked)
         self._service.ring()
-        return JSONResponse({"account": account, "driver": asked.driver, "change": change})
+        return JSONResponse({"account": account, "driver": driver, "change": change})
 
-    def _stated_change(self, account: AccountId, asked: StateDriver) -> str:
-        driver = PortalDriverId(asked.driver)
+    def _stated_change(self, account: AccountId, driver: PortalDriverId, asked: StateDriver) -> str:
         if asked.action == "delete":
             return self._intake.delete(account, driver, source=_COMMAND)
+        if reason := flaw("driver", asked.driver):
+            raise Malformed(f"driver {reason}")
         stated = StatedProfile(fields=_checked(asked.profile))
         known = self._known_before(account, driver, is_new=asked.action == "create")
         after = stated.onto(known)
@@ -118,10 +122,16 @@ def _stated(lines: tuple[StatedLine, ...]) -> list[StatedDriver]:
 
 
 def _checked(profile: dict[str, str]) -> dict[str, str]:
+    """The fields as they are stored. Raises `Malformed` for the first that cannot stand, by the checks of all doors."""
     unknown = sorted(profile.keys() - set(FIELDS))
     if unknown:
-        raise Malformed(f"unknown field {unknown[0]}; there are: {', '.join(FIELDS)}")
-    return profile
+        raise Malformed(f"unknown field {clean(unknown[0], LONGEST_ID)}; there are: {', '.join(FIELDS)}")
+    flaws = ((field, flaw(field, profile[field])) for field in FIELDS if field in profile)
+    if found := next(((field, reason) for field, reason in flaws if reason), None):
+        raise Malformed(" ".join(found))
+    cleaned = {field: normal_form(field, text) for field, text in profile.items()}
+    zone = cleaned.get("time_zone")
+    return {**cleaned, "time_zone": to_iana(zone) or ""} if zone else cleaned
 
 
 def _reviewed(asked: JudgeList) -> Reviewed:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from starlette.datastructures import QueryParams
 
+from domain.cleaning import LONGEST, LONGEST_ID, clean
 from domain.event import Event
 from services.asking.logged import Filters
 from services.control.messages import Malformed
@@ -14,14 +15,14 @@ from services.runtime.alike import did_you_mean
 
 
 def filters_of(query: QueryParams, account: str | None) -> Filters:
-    """What this query asks for, of this account; its driver is taken as it is. Raises `Malformed`."""
+    """What this query asks for, of this account; its driver's id is only cleaned. Raises `Malformed`."""
     since, until = _moment(query.get("since")), _moment(query.get("until"))
     if since and until and since > until:
         raise Malformed(f"nothing is since {query['since']} and until {query['until']}: the one is after the other")
     return Filters(
         account=account,
-        driver=query["driver"].strip() if "driver" in query else None,
-        driver_id=query.get("driver_id"),
+        driver=clean(query["driver"], LONGEST["driver"]) if "driver" in query else None,
+        driver_id=clean(query["driver_id"], LONGEST_ID) if "driver_id" in query else None,
         target=target_named(query["target"]) if "target" in query else None,
         types=frozenset(name for text in query.getlist("type") for name in _types(text)),
         since=since,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from starlette.requests import Request
 
 from domain.account import Mode, Tier
+from domain.cleaning import LONGEST, clean, storable
 from domain.identity import Connectable, Target
 
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -35,12 +36,24 @@ def _printable(text: str) -> str:
 Printable = Annotated[str, AfterValidator(_printable)]
 
 
+def _named(text: str) -> str:
+    if storable(text) != text or any(character < " " for character in text):
+        raise ValueError("must not hold control characters")
+    if not (named := clean(text, len(text) + 1)):
+        raise ValueError("must not be blank")
+    return named
+
+
+Named = Annotated[str, AfterValidator(_named), Field(max_length=LONGEST["driver"])]
+"""The name of somebody or something, in the normal form in which such names are stored."""
+
+
 class AddAccount(Message):
     """A new account."""
 
     account: str = Field(pattern=_ID)
     tier: Tier
-    master_user: str = Field(min_length=1, max_length=200)
+    master_user: Named
     account_manager: str = Field(default="", max_length=200)
     targets: tuple[Target, ...] = tuple(Target)
     mode: Mode = Mode.FULL
@@ -49,7 +62,7 @@ class AddAccount(Message):
 class ByPerson(Message):
     """Something that a person asks for."""
 
-    by: str = Field(min_length=1, max_length=200)
+    by: Named
 
 
 class SetMode(ByPerson):
@@ -94,14 +107,14 @@ class RequestSweep(ByPerson):
     """A sweep on a target, or on all; of one driver, or of everybody. What is None is not asked about."""
 
     target: Target | None = None
-    driver: Printable | None = Field(default=None, min_length=1, max_length=200)
+    driver: Named | None = None
 
 
 class StatedLine(Message):
     """A line of a list. A refused one has no profile, but may name its driver."""
 
     line: int
-    driver: str | None = Field(default=None, max_length=200)
+    driver: Named | None = None
     profile: dict[str, str] = Field(default_factory=dict)
 
 
@@ -112,8 +125,8 @@ class TakeList(Message):
     """
 
     lines: tuple[StatedLine, ...] = Field(max_length=5000)
-    source: str = "export"
-    snapshot: str | None = None
+    source: Named = "export"
+    snapshot: Named | None = None
     review: bool = False
 
 
@@ -135,7 +148,7 @@ class JudgeList(Message):
     may_lack_many: bool = False
     approve: str | None = None
     dry_run: bool = False
-    source: str = "export"
+    source: Named = "export"
 
 
 class FinishSnapshot(Message):
@@ -144,8 +157,8 @@ class FinishSnapshot(Message):
     `may_lack_many`: a person says that so many drivers have really left.
     """
 
-    snapshot: str
-    source: str = "export"
+    snapshot: Named
+    source: Named = "export"
     refused: tuple[StatedLine, ...] = ()
     may_lack_many: bool = False
 
@@ -154,8 +167,8 @@ class StateDriver(Message):
     """One driver, from the command line. `create` and `update` say what the caller believes to be the case."""
 
     action: Literal["create", "update", "delete"]
-    driver: Printable = Field(min_length=1, max_length=200)
-    profile: dict[str, Printable] = Field(default_factory=dict)
+    driver: Named
+    profile: dict[str, str] = Field(default_factory=dict)
 
 
 class Judge(ByPerson):
@@ -176,8 +189,8 @@ class Retry(ByPerson):
     """Parked links to look at again: of this target, driver and reason; what is None is not asked about."""
 
     target: Target | None = None
-    driver: Printable | None = Field(default=None, min_length=1, max_length=200)
-    reason: str | None = None
+    driver: Named | None = None
+    reason: Named | None = None
 
 
 class ApplyPlan(ByPerson):
