@@ -36,10 +36,10 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class DriverRow:
-    """A driver. `phone` is never shown."""
+    """A driver. `phone` is never shown; whoever has no status is not known to be deleted."""
 
     driver_id: str
-    status: int
+    status: int | None = None
     first_name: str | None = None
     last_name: str | None = None
     email: str | None = None

@@ -155,6 +155,14 @@ async def test_an_empty_first_page_is_an_empty_list_whatever_it_links_to() -> No
     assert await walked(drivers(vendor)) == [()]
 
 
+async def test_a_driver_without_a_status_is_read_as_one_who_is_not_deleted() -> None:
+    vendor = tenant()
+    nameless = {name: value for name, value in row("A1").items() if name != "status"}
+    vendor.on(LIST, listed(nameless, {**row("B2"), "status": None}, row("C3", DELETED)))
+    page = (driver("A1"), driver("B2"), driver("C3", active=False))
+    assert await walked(drivers(vendor)) == [page]
+
+
 async def test_a_look_up_without_data_is_no_miss() -> None:
     vendor = tenant()
     vendor.on(LOOK, answer(200, {}))
