@@ -34,7 +34,8 @@ class Decider:
         self._clock = clock
         self._share = share
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
-        self._went_on = ""
+        self._went_on = dict.fromkeys(Target, "")
+        self._no_plans: frozenset[int] | None = None
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over accounts; carry out what people said of held deletes."""
@@ -85,13 +86,11 @@ class Decider:
     def catch_up(self) -> int:
         """Go on with a sweep: decide the next page of an account's wishes, or end it behind the last; how many.
 
-        The accounts take turns, so that nobody waits for the end of a large fleet.
+        The targets take turns, and on each the accounts, so that nobody waits for the end of a large fleet.
         """
-        ours = self._waiting(CatchUp)
-        work = sweeps.next_in_hand(self._store, ours, self._went_on) if ours else None
+        work = self._next_sweep()
         if work is None:
             return 0
-        self._went_on = work.account
         account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
         if (account.account, Target(work.target)) not in self._ready({work.account: account}):
             return self._commit(sweeps.dropped(self._store, work, account, now), 1)
@@ -100,6 +99,18 @@ class Decider:
         if not page:
             return self._commit(sweeps.completed(self._store, work, now), 1)
         return self._commit(self._swept(work, page, now), len(page))
+
+    def _next_sweep(self) -> CatchUp | None:
+        """The next sweep that can go on: where both targets have one, on each by turns."""
+        if self._nothing_waits.get(CatchUp) is self._share.held:
+            return None
+        for target, behind in [*self._went_on.items()]:
+            if work := sweeps.next_in_hand(self._store, target, behind, self._share.has):
+                del self._went_on[target]
+                self._went_on[target] = work.account
+                return work
+        self._waiting(CatchUp)
+        return None
 
     def _swept(self, work: CatchUp, page: Sequence[WishRow], now: datetime) -> Unit:
         unit, target = Unit(), Target(work.target)
@@ -121,9 +132,15 @@ class Decider:
         self._decide(unit, self._again(places, occasion, now), now)
         return self._commit(unit, len(places) or 1)
 
-    def swept_accounts(self) -> list[str]:
-        """The accounts of our share for which a sweep is in hand."""
-        return self._waiting(CatchUp)
+    def planned_accounts(self) -> list[str]:
+        """The accounts of our share for which a sweep is in hand that has to go by a plan."""
+        held = self._share.held
+        if self._no_plans is held:
+            return []
+        in_hand = self._store.count(CatchUp, by=["account", "plan"])
+        planned = sorted({str(account) for account, plan in in_hand if plan and self._share.has(str(account))})
+        self._no_plans = None if planned else held
+        return planned
 
     def _waiting(self, work: type[Row]) -> list[str]:
         """The accounts of our share for which work of this kind is in hand.
@@ -228,6 +245,8 @@ class Decider:
         store_desks(self._store, desks, unit)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]
+        if any(isinstance(row, CatchUp) and row.plan for row in unit.rows.values()):
+            self._no_plans = None
         return desks
 
     def _dockets(

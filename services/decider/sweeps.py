@@ -1,7 +1,7 @@
 """Sweeps: what begins with a complete walk, how it is counted while it goes on, and how it ends."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypedDict
@@ -12,15 +12,15 @@ from domain.driver_link import DriverLink
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target, sweep_stream
 from domain.report import WalkCompleted
-from domain.storing import Store, Unit
+from domain.storing import Store, Unit, Where
 from domain.sweep import Finding, SweepCompleted, SweepRefused, finding_of
 from services.accounts.read_models import accounts_of
 from services.decider.desk import Desk
 from services.decider.read_models import CatchUp, SweepRow, WishRow
 from services.decider.strays import stray_marks
 
-_MOST = 100
-"""Accounts among which the next sweep to go on with is looked for."""
+_TOGETHER = 10
+"""Sweeps that are read together, where the next one to go on with is looked for."""
 
 
 class SweepOrigin(TypedDict):
@@ -110,17 +110,28 @@ def bound(store: Store, events: Iterable[Event]) -> Iterator[CatchUp]:
             yield from (replace(work, plan=event.plan) for work in begun_before)
 
 
-def next_in_hand(store: Store, accounts: Iterable[str], behind: str) -> CatchUp | None:
-    """The next sweep of these accounts that can go on now, in the order of their names behind this one.
+def next_in_hand(store: Store, target: Target, behind: str, is_ours: Callable[[str], bool]) -> CatchUp | None:
+    """The next sweep on this target that can go on now, of our accounts in the order of their names behind this one.
 
-    One with a plan cannot before that is compared, and one that knows more of its account than we do has to wait.
-    Raises `StoreFailed`.
+    One with a plan cannot before that is compared, and one that knows more of its account than we do has to wait. Only
+    as many are read as are looked at. Raises `StoreFailed`.
     """
-    in_turn = sorted(accounts, key=lambda account: (account <= behind, account))[:_MOST]
-    in_hand = store.select(CatchUp, {"account": in_turn, "plan": ""})
-    known = accounts_of(store, (work.account for work in in_hand))
-    going_on = {work.account: work for work in in_hand if not is_ahead(work, known.get(work.account))}
-    return next((going_on[account] for account in in_turn if account in going_on), None)
+    for start in dict.fromkeys((behind, "")):
+        for page in _pages(store, target, start):
+            ours = [work for work in page if is_ours(work.account)]
+            known = accounts_of(store, (work.account for work in ours))
+            going_on = (work for work in ours if not is_ahead(work, known.get(work.account)))
+            if found := next(going_on, None):
+                return found
+    return None
+
+
+def _pages(store: Store, target: Target, behind: str) -> Iterator[list[CatchUp]]:
+    """The sweeps on a target that go by no plan, of accounts behind this one, a few at a time."""
+    where: Where = {"target": str(target), "plan": ""}
+    while page := store.select(CatchUp, where, order_by="account", after=behind, limit=_TOGETHER):
+        yield page
+        behind = page[-1].account
 
 
 def is_ahead(work: CatchUp, account: Account | None) -> bool:

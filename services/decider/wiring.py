@@ -56,6 +56,6 @@ def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: 
         CHANGES: decider.on_changes,
         **dict.fromkeys(REPORTS, decider.on_reports),
     }
-    checks = PlanChecks(store, clock, in_hand=decider.swept_accounts, scratch=open_rehearsal)
+    checks = PlanChecks(store, clock, in_hand=decider.planned_accounts, scratch=open_rehearsal)
     chores = [decider.look_again, checks.check_plans, decider.catch_up, decider.retry]
     return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores, linger=linger)

@@ -24,7 +24,7 @@ class PlanChecks:
     """Rehearses one sweep at a time, piece by piece, so that nobody else waits for it.
 
     How far it has come is in memory only: whoever takes over begins anew, for nothing was decided yet. `in_hand` tells
-    the accounts of our share for which a sweep is in hand.
+    the accounts of our share for which a sweep with a plan is in hand.
     """
 
     def __init__(self, store: Store, clock: Clock, *, in_hand: Callable[[], Sequence[str]], scratch: Scratch) -> None:

@@ -342,7 +342,7 @@ def test_another_plan_ends_the_sweep_and_takes_its_number(fleet: SteppedServices
 def test_a_plan_is_not_judged_by_a_process_that_the_account_has_left(fleet: SteppedServices, decider: Decider) -> None:
     begin(fleet, 2)
     work, share = planned(fleet, decider), Share()
-    swept = Decider(fleet.decider_store, fleet.clock, share).swept_accounts
+    swept = Decider(fleet.decider_store, fleet.clock, share).planned_accounts
     checks = PlanChecks(fleet.decider_store, fleet.clock, in_hand=swept, scratch=open_rehearsal)
     assert checks.check_plans() == 1
     share.hold([])

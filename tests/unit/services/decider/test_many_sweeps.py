@@ -1,0 +1,122 @@
+"""Sweeps of many accounts: the targets go on side by side, and a step costs the same however many are in hand."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.store.relational import Values
+from adapters.store.sqlite import SqliteStore
+from domain.identity import Target
+from domain.storing import Unit
+from services.accounts.read_models import AccountRow
+from services.decider import wiring
+from services.decider.handlers import Decider
+from services.decider.read_models import CatchUp, WalkRow
+from services.runtime.logs import DECISIONS
+from services.runtime.share import Share
+
+NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
+ACCOUNT = AccountRow(
+    account="",
+    version=2,
+    tier="pro",
+    master_user="jane",
+    account_manager="",
+    is_allowed=False,
+    is_on=True,
+    modes={"driveri": "full", "motive": "full"},
+    terms={"driveri": 2, "motive": 2},
+    sweeps={},
+    plans={},
+    sweep_at="",
+)
+SWEEP = CatchUp(
+    account="",
+    target="",
+    sweep=1,
+    after=0,
+    walk=1,
+    terms=2,
+    request=0,
+    plan="",
+    drivers=0,
+    found={},
+    drifted={},
+    at_odds={},
+)
+
+
+class CountingStore(SqliteStore):
+    """A store that counts its queries, and the rows that they read."""
+
+    queries = rows = 0
+
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
+        found = super()._fetch(sql, parameters)
+        self.queries += 1
+        self.rows += len(found)
+        return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CountingStore]:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=wiring.ROWS)) as opened:
+        yield opened
+
+
+def begin(store: CountingStore, accounts: int) -> Decider:
+    """A sweep is in hand on both targets for each of so many accounts without drivers."""
+    unit = Unit()
+    for number in range(accounts):
+        name = f"fleet-{number:05}"
+        unit.keep([replace(ACCOUNT, account=name)])
+        for target in map(str, Target):
+            unit.keep([replace(SWEEP, account=name, target=target)])
+            unit.keep([WalkRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
+    store.commit(unit)
+    return Decider(store, lambda: NOW, Share())
+
+
+def left(store: CountingStore) -> dict[str, int]:
+    return {str(target): count for (target,), count in store.count(CatchUp, by=["target"]).items()}
+
+
+def test_targets_progress_side_by_side(store: CountingStore) -> None:
+    decider = begin(store, 20)
+    for _ in range(20):
+        assert decider.catch_up()
+    assert left(store) == {"driveri": 10, "motive": 10}
+
+
+def test_every_sweep_comes_to_its_end(store: CountingStore) -> None:
+    decider = begin(store, 25)
+    while decider.catch_up():
+        pass
+    assert left(store) == {}
+
+
+@pytest.mark.parametrize("accounts", [20, 1500])
+def test_a_step_costs_the_same_however_many_sweeps_are_in_hand(store: CountingStore, accounts: int) -> None:
+    decider = begin(store, accounts)
+    decider.catch_up()
+    decider.planned_accounts()
+    store.queries = store.rows = 0
+    decider.catch_up()
+    decider.planned_accounts()
+    assert (store.queries <= 12, store.rows <= 40) == (True, True), (store.queries, store.rows)
+
+
+def test_sweeps_that_know_more_of_their_accounts_than_we_do_hold_nobody_up(store: CountingStore) -> None:
+    decider = begin(store, 60)
+    unit = Unit()
+    for number in range(50):
+        unit.keep(replace(SWEEP, account=f"fleet-{number:05}", target=str(target), terms=9) for target in Target)
+    store.commit(unit)
+    while decider.catch_up():
+        pass
+    assert left(store) == {"driveri": 50, "motive": 50}
