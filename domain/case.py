@@ -1,7 +1,7 @@
 """The facts for one decision, and the row of the situations table that they lead to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -86,6 +86,8 @@ def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
     if wish.is_wanted and not wish.is_unkeyed:
         found, contest = _matched(wish, link, linked, ledger)
         wish = ledger.yielded(wish, found)
+    if contest is not None and contest.holder is not None and link.is_aside:
+        contest = replace(contest, is_swap=True)
     facts = Facts(wish=wish, link=link, ledger=ledger, linked=linked, found=found, contest=contest)
     portal, live = Portal.WANTS if wish.is_wanted else Portal.DELETED, _linked(facts)
     return Case(facts=facts, row=row_for(portal, live, _SHOWN[portal, live](facts)), cause=cause)
@@ -193,6 +195,8 @@ def _evidence(facts: Facts) -> dict[str, Any]:
         evidence["contest"] = {"by": facts.contest.kind, "candidates": facts.contest.candidates}
         if facts.contest.holder:
             evidence["contest"]["holder"] = facts.contest.holder
+        if facts.contest.is_swap:
+            evidence["contest"]["swap"] = True
         if facts.contest.former:
             evidence["contest"] |= {"former": facts.contest.former, "against": facts.contest.against}
     return evidence

@@ -24,7 +24,7 @@ from domain.ledger import Contest, Ledger
 from domain.profile import chosen
 from domain.roster import TargetDriver
 from domain.situations import Answer
-from domain.wish import Wish, to_change, unreadable
+from domain.wish import Wish, field_of, temporary_value, to_change, unreadable
 
 
 def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
@@ -37,29 +37,28 @@ def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[
 
 
 def _park(case: Case) -> tuple[LinkEvent, ...]:
-    contest = case.facts.contest
+    contest, link = case.facts.contest, case.facts.link
     if contest is None:
         return parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
-    if _is_stepping_aside(case):
+    if link.pending is not None and link.is_temporary(link.pending) and link.pending.terms == case.cause.terms:
+        return ()  # before a temporary value is answered, nothing else can be said
+    aside = _stepped_aside(case, contest)
+    return aside or parked(case, "contested", contest.detail, contest)
+
+
+def _stepped_aside(case: Case, contest: Contest) -> tuple[LinkEvent, ...]:
+    """Drivers who wait for each other's values in a circle would wait for ever: one takes a temporary value."""
+    link, linked = case.facts.link, case.facts.linked
+    if linked is None or not linked.active or link.confirmed is None:
         return ()
-    if _has_to_step_aside(case, contest):
-        profile = case.facts.link.confirmed or {}
-        return said(case, RenameDecided, wished_key=case.facts.link.temporary_key, profile=profile)
-    return parked(case, "contested", contest.detail, contest)
-
-
-def _is_stepping_aside(case: Case) -> bool:
-    """Whether a temporary id is on its way: before that is answered nothing else can be said."""
-    pending = case.facts.link.pending
-    is_aside = isinstance(pending, RenameDecided) and pending.wished_key == case.facts.link.temporary_key
-    return is_aside and pending is not None and pending.terms == case.cause.terms
-
-
-def _has_to_step_aside(case: Case, contest: Contest) -> bool:
-    """Drivers who wait for each other's ids in a circle would wait for ever: one takes a temporary id."""
-    linked = case.facts.linked
-    is_renamable = case.facts.wish.target is Target.DRIVERI and linked is not None and linked.active
-    return is_renamable and case.facts.ledger.is_cycle(case.facts.link.driver, contest.mark)
+    awaited = case.facts.ledger.awaited(link.driver, contest.mark)
+    if link.target is Target.DRIVERI and awaited:
+        return said(case, RenameDecided, wished_key=link.temporary_key, profile=link.confirmed)
+    field = field_of(awaited)
+    if not field:
+        return ()
+    profile = {**link.confirmed, field: temporary_value(field, link.temporary_key)}
+    return said(case, UpdateDecided, wished_key=link.key, profile=profile, fields=[field])
 
 
 def _create(case: Case) -> tuple[LinkEvent, ...]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.event import DeciderEvent, Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
 from domain.profile import Profile
+from domain.wish import has_temporary_value
 
 EXISTS = "exists"
 MISSING = "missing"
@@ -244,6 +245,16 @@ class DriverLink:
     def temporary_key(self) -> Key:
         """The key that the driver has while others of a circle move."""
         return Key(temporary_id(self.account, self.target, self.driver))
+
+    def is_temporary(self, decided: Decision) -> bool:
+        """Whether a decision gives the driver a temporary key or value."""
+        return decided.wished_key == self.temporary_key or has_temporary_value(decided.profile, self.temporary_key)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the driver has a temporary key or value now, because it changes places with others."""
+        confirmed = self.confirmed or {}
+        return self.key == self.temporary_key or has_temporary_value(confirmed, self.temporary_key)
 
     @property
     def is_live(self) -> bool:

@@ -17,7 +17,8 @@ class Contest:
     """Why a wish cannot have a mark: another portal driver holds it, or those who answer to it are not meant.
 
     Then several target drivers do, or one, with the mark `key` of its key, who was the portal driver `former`, and
-    `against` says what speaks against it being this one.
+    `against` says what speaks against it being this one. `is_swap`: the driver has a temporary value already,
+    because it changes places with the holder.
     """
 
     mark: str
@@ -26,6 +27,7 @@ class Contest:
     former: PortalDriverId | None = None
     against: str = ""
     key: str = ""
+    is_swap: bool = False
 
     @property
     def waits_for(self) -> str:
@@ -42,6 +44,11 @@ class Contest:
         """The reason for a person."""
         if self.former is not None:
             return f"the user with its {self.kind} was portal driver {self.former}, and {self.against}"
+        if self.is_swap:
+            return (
+                f"it changes places with portal driver {self.holder}, has a temporary value until then, "
+                f"and gets its {self.kind} as soon as that one has given it up"
+            )
         if self.holder is None:
             return f"{self.candidates} target drivers have its {self.kind}"
         return f"portal driver {self.holder} has claimed its {self.kind}"
@@ -102,22 +109,31 @@ class Ledger:
         return None
 
     def yielded(self, wish: Wish, ours: TargetDriver | None) -> Wish:
-        """The wish without the value that it can do without, where another portal driver or target driver has that."""
+        """The wish without the value that it can do without, where another portal driver or target driver has that.
+
+        A deactivated target driver without a link has nothing for itself: it is made to give the value up.
+        """
         mark = wish.yielding_mark
         shown = self.roster.match([mark])
-        is_shown = shown is not None and any(carrier != ours for carrier in shown.candidates)
+        carriers = shown.candidates if shown is not None else ()
+        is_shown = any(carrier != ours and not self._is_dead(carrier) for carrier in carriers)
         return wish.without_yielding_mark() if is_shown or self.holder(mark) not in (None, wish.driver) else wish
 
-    def is_cycle(self, driver: PortalDriverId, mark: str) -> bool:
-        """Whether the holder of this mark waits, directly or through others, for a mark that the driver holds."""
+    def _is_dead(self, shown: TargetDriver) -> bool:
+        return not shown.active and key_mark(self.target, shown.key) not in self._linked
+
+    def awaited(self, driver: PortalDriverId, mark: str) -> str:
+        """What the driver has that the holder of this mark waits for, directly or through others: it closes a circle.
+
+        It is the mark that the last of them waits for; empty if they do not.
+        """
         passed: set[PortalDriverId] = set()
-        holder = self.holder(mark)
-        while holder is not None and holder not in passed:
+        while (holder := self.holder(mark)) is not None and holder not in passed:
             if holder == driver:
-                return True
+                return mark
             passed.add(holder)
-            holder = self.holder(self._waiting.get(holder, ""))
-        return False
+            mark = self._waiting.get(holder, "")
+        return ""
 
     def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
         """Take over what was decided on a link; the marks that came free by it, or went to another driver."""

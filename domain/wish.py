@@ -121,6 +121,24 @@ def is_key_mark(mark: str) -> bool:
     return mark.startswith(_KEY)
 
 
+_FIELDS: Mapping[str, str] = {"ref": "ref_id", "email": "email", "licence": "licence_number"}
+
+
+def field_of(mark: str) -> str:
+    """The field that holds a mark and can have a temporary value for a while; empty if there is none."""
+    return _FIELDS.get(mark.partition(":")[0], "")
+
+
+def temporary_value(field: str, temporary: str) -> str:
+    """What a field holds while others of a circle move; an address nobody can have, in a domain of RFC 2606."""
+    return f"{temporary}@driverlink.invalid" if field == "email" else temporary
+
+
+def has_temporary_value(profile: Profile, temporary: str) -> bool:
+    """Whether a field of the profile holds a temporary value."""
+    return any(profile.get(field) == temporary_value(field, temporary) for field in _FIELDS.values())
+
+
 def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
     """The marks by which a driver with this key and profile is recognised, the strongest first."""
     if target is Target.DRIVERI:

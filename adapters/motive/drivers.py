@@ -2,7 +2,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
@@ -19,6 +19,7 @@ from adapters.motive.spelling import CREATE, Spelled, Spelling, both_refused, ma
 from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
 from adapters.motive.upkeep import Upkeep
 from adapters.motive.wire import User, shows, user_of, words_of
+from adapters.motive.yielding import MAY_BE_TAKEN, Yielding
 from adapters.pace import Pace
 from adapters.patience import patient
 from domain.failures import Reason, Rejected, TargetFailed
@@ -58,6 +59,7 @@ class MotiveDrivers:
             jitter=jitter,
         )
         self._upkeep = Upkeep(self._client, access)
+        self._yielding = Yielding(self._client, access)
         self._spelled = Spelled(CREATE)
 
     async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
@@ -78,23 +80,24 @@ class MotiveDrivers:
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
         """Make a user with the role `driver`, and read it back."""
-        return await answered(self._create(profile))
+        return await answered(self._with_room(None, profile, lambda: self._create(profile)))
 
     async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         """Bring the named fields to the profile: one call, if neither of our external ids is among them."""
-        return await answered(self._update(key, profile, fields))
+        written = chosen(profile, fields)
+        return await answered(self._with_room(key, written, lambda: self._update(key, profile, fields)))
 
     async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
         """Bring the whole profile: a user id cannot be changed, only the external ids can."""
         return await self.update(key, profile, tuple(profile))
 
     async def delete(self, key: Key) -> Answer:
-        """Deactivate the driver, and read it back."""
+        """Deactivate the driver without its DriverID, which may become another's, and read it back."""
         return await answered(self._delete(key))
 
     async def reinstate(self, key: Key, profile: Profile) -> Answer:
         """Make the driver active again with this profile, and read it back."""
-        return await answered(self._reinstate(key, profile))
+        return await answered(self._with_room(key, profile, lambda: self._reinstate(key, profile)))
 
     async def probe(self) -> None:
         """Read the shortest page of the list; see `TargetDrivers.probe`."""
@@ -107,6 +110,15 @@ class MotiveDrivers:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def _with_room(self, key: Key | None, written: Profile, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of a call; where deactivated users may have what it writes, once more when they gave that up."""
+        try:
+            answer = await call()
+        except TargetFailed as failed:
+            answer = failed.failure
+        may_be_taken = isinstance(answer, Rejected) and answer.reason in MAY_BE_TAKEN
+        return await call() if may_be_taken and await self._yielding.make_room(key, written) else answer
 
     async def _create(self, profile: Profile) -> Answer:
         name = self._spelled.name
@@ -206,9 +218,10 @@ class MotiveDrivers:
         if not isinstance(before, User):
             return before
         shown = to_driver(before, self._access)
-        if not shown.active:
+        is_taken_off = await self._yielding.take_off_driver_id(before)
+        if not shown.active and not is_taken_off:
             return Done(seen=shown)
-        if await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
+        if shown.active and await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
             return Missing(key=key)
         after = await read_back(self._client.user(key))
         return Missing(key=key) if after is None else _if_active(self._done(after), wished=False)

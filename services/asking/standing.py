@@ -218,10 +218,15 @@ def _advice_contested(view: View, parked: Parked) -> str:
             f"driver this one's external id; if not, change the {by} of one of them. "
             "It is looked at again at the next change or walk."
         )
+    if "swap" in contest:
+        return (
+            f"Nothing, if portal driver {parked.holder} is not set aside itself: it goes on as soon as {view.name} "
+            "has taken what the others of the circle get."
+        )
     if parked.holder:
         return (
             f"Decide whose {by} it is, and correct it in the Portal: this driver's or portal driver {parked.holder}'s. "
-            "It is looked at again by itself."
+            "It is looked at again by itself. Where the two only change places, nothing has to be done."
         )
     return f"Leave only one driver with this {by} on {view.name}; it is looked at again at the next change or walk."
 

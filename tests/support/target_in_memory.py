@@ -92,13 +92,21 @@ class TargetInMemory(ABC):
         found = self.truth(key)
         if found is None:
             return Missing(key=key)
-        self.put(replace(found, active=False))
+        self.put(self._kept(found))
         return Done(seen=self._as_deleted(found))
+
+    def _kept(self, found: TargetDriver) -> TargetDriver:
+        """What is left of a driver who is deleted."""
+        return replace(found, active=False)
+
+    def _make_room(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> None:  # noqa: B027 - Motive's own
+        """Deleted drivers give up what this one gets, if there is something like that."""
 
     def _update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         found = self.truth(key)
         if found is None:
             return Missing(key=key)
+        self._make_room(key, profile, fields)
         if self._refuses(key, profile, fields):
             return REFUSED
         self.put(replace(found, profile=self._written(found.profile, profile, fields)))
@@ -235,6 +243,7 @@ class MotiveInMemory(TargetInMemory):
         holders = [self._holder(field, profile) for field in ("portal_driver_id", "email") if field in self.once]
         if holder := next(filter(None, holders), None):
             return Exists(seen=holder)
+        self._make_room(None, profile, profile)
         if self._refuses(None, profile, profile):
             return REFUSED
         made = TargetDriver(key=self._next_key(), active=True, profile=self._written({}, profile, profile))
@@ -251,6 +260,19 @@ class MotiveInMemory(TargetInMemory):
             self.put(replace(answer.seen, active=True))
             return Done(seen=self._seen(key))
         return answer
+
+    def _kept(self, found: TargetDriver) -> TargetDriver:
+        kept = {field: text for field, text in found.profile.items() if field != "driveri_driver_id"}
+        return replace(found, active=False, profile=kept)
+
+    def _make_room(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> None:
+        written = chosen(profile, fields)
+        for field, given_up in (("driveri_driver_id", None), ("email", "former-{}@driverlink.invalid")):
+            holder = self._holder(field, written, key) if field in self.once else None
+            if holder and not holder.active and (given_up is None or "portal_driver_id" in holder.profile):
+                rest = {name: text for name, text in holder.profile.items() if name != field}
+                left = {} if given_up is None else {field: given_up.format(holder.key)}
+                self.put(replace(holder, profile={**rest, **left}))
 
     def _refuses(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> bool:
         is_taken = any(self._holder(field, profile, key) for field in self.once & set(fields))

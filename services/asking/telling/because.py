@@ -132,6 +132,8 @@ def _sighting(ground: Ground, shown: Mapping[str, object]) -> str:
 
 def _contest(ground: Ground) -> str:
     contest = evidence(ground.because, "contest")
+    if "swap" in contest:
+        return f"It changes places with portal driver {contest['holder']}, who has its {contest['by']} still."
     if "holder" in contest:
         return f"Portal driver {contest['holder']} has claimed its {contest['by']}."
     if "former" in contest:

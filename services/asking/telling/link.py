@@ -80,6 +80,11 @@ def _updated(event: UpdateDecided, _: Past) -> str:
     name = named(event.target)
     if not event.fields:
         return f"Nothing is to change on {name} any more: what was on its way is withdrawn."
+    if event.because.get("situation") == Situation.CONTESTED:
+        return (
+            f"On {name} the driver gets a temporary value in {field_names(event.fields)}: "
+            "drivers wait for each other's values in a circle, and this one steps aside."
+        )
     if event.because.get("situation") == Situation.DRIFTED:
         return f"The Portal wins: what {name} shows is overridden in {field_names(event.fields)}."
     return f"{name} shall take over from the Portal: {field_names(event.fields)}."

@@ -275,3 +275,26 @@ def test_a_driver_deleted_under_a_temporary_id_is_the_same_when_it_is_back() -> 
     simulation.settle()
     assert _names(simulation) == {"D-2": "ann", "D-9": "ben"}
     assert len(simulation.target.walk()) == 2
+
+
+def test_in_motive_the_driverid_of_a_leaver_goes_to_whoever_gets_it() -> None:
+    simulation = _fleet(Target.MOTIVE, {ANN: "D-1", BEN: "D-2"})
+    leaver = simulation.decider.links[BEN].key
+    simulation.delete(BEN)
+    simulation.run()
+    _assign(simulation, {ANN: "D-2"})
+    kept = simulation.target.truth(leaver)
+    assert _names(simulation) == {"D-2": "ann"}
+    assert simulation.decider.links[ANN].waits_for == ""
+    assert kept is not None
+    assert (kept.profile["portal_driver_id"], "driveri_driver_id" in kept.profile) == (BEN, False)
+
+
+def test_in_motive_a_user_deactivated_by_hand_gives_the_driverid_up() -> None:
+    simulation = _fleet(Target.MOTIVE, {ANN: "D-1", BEN: "D-2"})
+    simulation.target.turn_by_hand(1)
+    simulation.walk()
+    simulation.delete(BEN)
+    simulation.settle()
+    _assign(simulation, {ANN: "D-2"})
+    assert _names(simulation) == {"D-2": "ann"}

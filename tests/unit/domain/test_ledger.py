@@ -65,14 +65,14 @@ def test_a_key_that_its_link_has_left_is_linked_nowhere() -> None:
 def test_who_waits_for_a_mark_that_comes_back_round_is_in_a_cycle() -> None:
     claimed = {"key:d-1": DRIVERI.driver, "key:d-2": BOB, "key:d-3": CAROL}
     ledger = Ledger(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-1"})
-    assert ledger.is_cycle(DRIVERI.driver, "key:d-2")
-    assert not ledger.is_cycle(PortalDriverId("dave"), "key:d-2")
+    assert ledger.awaited(DRIVERI.driver, "key:d-2") == "key:d-1"
+    assert ledger.awaited(PortalDriverId("dave"), "key:d-2") == ""
 
 
 def test_who_waits_outside_a_cycle_of_others_is_in_none() -> None:
     claimed = {"key:d-2": BOB, "key:d-3": CAROL}
     ledger = Ledger(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-2"})
-    assert not ledger.is_cycle(DRIVERI.driver, "key:d-2")
+    assert ledger.awaited(DRIVERI.driver, "key:d-2") == ""
 
 
 def test_a_wish_keeps_a_driverid_that_is_its_own() -> None:

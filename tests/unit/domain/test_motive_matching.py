@@ -10,7 +10,7 @@ from domain.driver_link import (
     ReinstateDecided,
     UpdateDecided,
 )
-from domain.identity import Key
+from domain.identity import Key, PortalDriverId
 from domain.roster import TargetDriver
 from domain.wish import marks
 from tests.support.scenario import BOB, JANE, MOTIVE, why
@@ -130,8 +130,18 @@ def test_a_driverid_that_another_portal_driver_has_is_left_out_for_now() -> None
     MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(claimed={DRIVERID: BOB}), when=MOTIVE.wants(), then=[created])
 
 
-def test_a_driverid_that_another_user_carries_is_left_out_for_now() -> None:
+def test_a_deactivated_user_without_a_link_gives_its_driverid_up() -> None:
     former = _user("502", {"driveri_driver_id": "d-7"}, active=False)
+    fields = sorted(MOTIVE.wish().profile)
+    created = MOTIVE.said(CreateDecided, why("ABSENT"), wished_key=None, fields=fields)
+    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(former), when=MOTIVE.wants(), then=[created])
+
+
+@pytest.mark.parametrize(("active", "linked"), [(True, None), (False, {"key:502": BOB})])
+def test_a_driverid_that_another_user_carries_is_left_out_for_now(
+    *, active: bool, linked: dict[str, PortalDriverId] | None
+) -> None:
+    former = _user("502", {"driveri_driver_id": "d-7"}, active=active)
     created = MOTIVE.said(
         CreateDecided,
         why("ABSENT"),
@@ -140,7 +150,7 @@ def test_a_driverid_that_another_user_carries_is_left_out_for_now() -> None:
         fields=sorted(MOTIVE.wish(WITHOUT_DRIVERID).profile),
         waits_for=DRIVERID,
     )
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(former), when=MOTIVE.wants(), then=[created])
+    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(former, linked=linked), when=MOTIVE.wants(), then=[created])
 
 
 def test_a_driverid_that_the_adopted_user_carries_is_its_own() -> None:

@@ -144,7 +144,8 @@ def test_a_swap_goes_through_a_temporary_id_and_says_why(fleet: Fleet) -> None:
         f"The DriverID shall change from D2 to the temporary id {stand_in}: "
         "drivers wait for each other's ids in a circle, and this one steps aside.",
         f"Driveri confirmed: the driver is there as DriverID {stand_in}.",
-        "Set aside: portal driver 1 has claimed its id.",
+        "Set aside: it changes places with portal driver 1, has a temporary value until then, "
+        "and gets its id as soon as that one has given it up.",
         "No longer set aside as contested.",
         f"The DriverID shall change from the temporary id {stand_in} to D1.",
         "Driveri confirmed: the driver is there as DriverID D1.",

@@ -64,7 +64,7 @@ def test_a_contested_driver_names_the_one_who_has_claimed_the_id(fleet: Fleet) -
         sentence="Linked to DriverID D1, and set aside since 2026-03-01 08:11:00 UTC: "
         "portal driver 2 has claimed its id.",
         advice="Decide whose id it is, and correct it in the Portal: this driver's or portal driver 2's. "
-        "It is looked at again by itself.",
+        "It is looked at again by itself. Where the two only change places, nothing has to be done.",
     )
     assert fleet.why("driveri", 3)[-2] == "Portal driver 2 has claimed its id."
 
