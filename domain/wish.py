@@ -44,6 +44,15 @@ _LICENCE: Mapping[Target, tuple[str, ...]] = {
     Target.DRIVERI: ("licence_number", "licence_state", "licence_country"),
     Target.MOTIVE: ("licence_number", "licence_state"),
 }
+RECOGNISED_BY: Mapping[Target, tuple[str, ...]] = {
+    Target.DRIVERI: ("driveri_driver_id",),
+    Target.MOTIVE: ("ref_id", "email", "licence_number", "licence_state"),
+}
+"""The fields of the Portal by which a driver who is not linked yet is looked for on a target.
+
+Driveri is asked by the RefID only for drivers without a Driveri DriverID.
+"""
+
 _YIELDING = "driveri_driver_id"
 _KEY = "key:"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
+from services.asking.telling.words import field_names
 from services.cli.printing import err, out, print_note, print_table, progress_bar
 from services.cli.reaching import Services
 
@@ -74,6 +75,8 @@ class PlanPrinter:
             print_note(f"and {hidden} more: driverlink plan {summary['account']}")
         for line in _sentences(summary):
             out.print(line, markup=False)
+        for target, fields in summary["unsaid"].items():
+            print_note(_warning(target, fields))
 
 
 async def told_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
@@ -111,6 +114,14 @@ async def followed(
                 else:
                     shown.end()
                     yield line
+
+
+def _warning(target: str, fields: list[str]) -> str:
+    """What the Portal does not say though drivers are recognised by it: whoever has nothing else is made again."""
+    return (
+        f"warning: the Portal has said of no driver: {field_names(fields)}. Nobody is recognised by that "
+        f"on {target}, so whoever is there already may be created again; import an export with these columns first"
+    )
 
 
 def _row(step: Json) -> tuple[str, ...]:

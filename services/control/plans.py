@@ -23,6 +23,7 @@ from services.control.naming import only_one, target_named
 from services.decider.wiring import open_rehearsal
 from services.planning.outcome import Wanted, outcome_of
 from services.planning.planner import Planner, Progress, RosterUnreadable, Told, outlook, planned_targets
+from services.planning.unsaid import unsaid
 from services.runtime.clock import utc_now
 
 Json = dict[str, Any]
@@ -101,7 +102,8 @@ class PlanRoutes:
         async for told in self._rehearsed(future, targets, parts, driver):
             if line := _line(told):
                 yield line
-        yield {"plan": _summary(account, parts, driver)}
+        lacking = await unsaid(self._intake, account.account, targets)
+        yield {"plan": {**_summary(account, parts, driver), "unsaid": {str(each): lacking[each] for each in lacking}}}
 
     async def _applied(
         self, account: Account, targets: Sequence[Target], asked: ApplyPlan

@@ -190,3 +190,10 @@ def test_whoever_may_not_turn_sync_on_is_told_before_the_plan_is_made(
     ended = driverlink("sync", "on", "acme", "--as", "eve")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err.startswith("driverlink: eve is neither the Master User nor the account manager of acme")
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_plan_warns_where_the_portal_lacks_what_drivers_are_recognised_by(driverlink: Driverlink) -> None:
+    driverlink("accounts", "mode", "acme", "motive", "full", "--as", "maria")
+    warnings = [line for line in driverlink("plan", "acme").err.splitlines() if line.startswith("warning: ")]
+    assert [" on motive, " in line and "licence number and licence state" in line for line in warnings] == [True]

@@ -229,3 +229,18 @@ async def test_what_came_of_a_request_can_be_asked(stand: ControlStand) -> None:
     answer = await stand.get("/accounts/acme/plan/outcome", target="motive", request=request)
     assert (answer.json()["state"], answer.json()["doing"]) == ("waiting", "reading the roster")
     assert (await stand.get("/accounts/acme/plan/outcome", target="motive")).status_code == 400
+
+
+async def test_a_plan_names_the_fields_by_which_nobody_can_be_recognised(stand: ControlStand) -> None:
+    await add(stand)
+    _, summary = await plan(stand)
+    assert summary["unsaid"] == {"motive": ["ref_id", "email", "licence_number", "licence_state"]}
+    said = {"ref_id": "R1", "email": "jane@fleet.test", "licence_number": "L1", "licence_state": "CO"}
+    await stand.post("/accounts/acme/changes", {"action": "update", "driver": "2", "profile": said})
+    assert (await plan(stand))[1]["unsaid"] == {}
+
+
+async def test_where_no_driver_is_known_nothing_is_missed(stand: ControlStand) -> None:
+    people = {"master_user": "jane", "account_manager": "bob"}
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
+    assert (await plan(stand))[1]["unsaid"] == {}
