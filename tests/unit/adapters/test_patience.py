@@ -43,8 +43,10 @@ def of_driveri(vendor: Vendor) -> DriveriDrivers:
 
 
 def two_pages(between: Sequence[Answer]) -> list[Answer]:
+    """Two full pages; since a full page may be followed by another one, the end shows in the third."""
     first = motive.listed(motive.user(), total=2, per_page=1)
-    return [first, *between, motive.listed(motive.user(number=18), page_no=2, total=2, per_page=1)]
+    second = motive.listed(motive.user(number=18), page_no=2, total=2, per_page=1)
+    return [first, *between, second, motive.listed(page_no=3, total=2, per_page=1)]
 
 
 async def keys_of(target: MotiveDrivers | DriveriDrivers) -> list[str]:
@@ -56,7 +58,7 @@ async def test_a_walk_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: 
     vendor = motive.company()
     vendor.on(motive.LIST, *two_pages([limited(seconds)]))
     assert await keys_of(of_motive(vendor)) == ["17", "18"]
-    assert [query["page_no"] for query in vendor.queries(motive.LIST)] == ["1", "2", "2"]
+    assert [query["page_no"] for query in vendor.queries(motive.LIST)] == ["1", "2", "2", "3"]
     assert vendor.clock() == pytest.approx(seconds)
 
 
