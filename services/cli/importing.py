@@ -52,6 +52,7 @@ class Import:
     snapshot: str = "not asked for"
     differences: list[Json] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
+    superseded: set[int] = field(default_factory=set)
     held: Json | None = None
 
     @property
@@ -129,6 +130,7 @@ def import_file(
 
 async def _import(services: Services, file: Path, account: str, done: Import, *, is_quiet: bool) -> None:
     await services.get(f"/accounts/{account}")
+    _find_superseded(file, done, is_quiet=is_quiet)
     await _each_batch(services, account, file, done, "review" if done.is_dry else "check", None, is_quiet=is_quiet)
     judged = await _judge(services, account, done)
     if judged["is_held"]:
@@ -143,6 +145,23 @@ async def _import(services: Services, file: Path, account: str, done: Import, *,
     await _each_batch(services, account, file, done, "import", snapshot, is_quiet=is_quiet)
     if snapshot:
         await _finish(services, account, done, snapshot)
+
+
+def _find_superseded(file: Path, done: Import, *, is_quiet: bool) -> None:
+    """Of several rows for one driver the last one counts, wherever they stand: a look at the whole file finds it."""
+    last: dict[str, int] = {}
+    lines = read_export(file)
+    with progress_bar(is_quiet=is_quiet) as progress:
+        bar = progress.add_task(f"read {file.name}", total=lines.total_bytes, note="")
+        for batch in _batches(lines):
+            for line in batch:
+                if isinstance(line, ExportRow):
+                    whose = line.driver or f"ref:{line.profile.text('ref_id')}"
+                    if whose in last:
+                        done.superseded.add(last[whose])
+                    last[whose] = line.line
+            _advance(progress, bar, batch, lines.total_bytes)
+        progress.update(bar, completed=lines.total_bytes)
 
 
 async def _each_batch(
@@ -178,7 +197,7 @@ def _batches(lines: Iterator[ExportLine]) -> Iterator[list[ExportLine]]:
 async def _take(
     services: Services, account: str, batch: list[ExportLine], done: Import, snapshot: str | None, *, is_review: bool
 ) -> None:
-    good = [line for line in batch if isinstance(line, ExportRow)]
+    good = [line for line in batch if isinstance(line, ExportRow) and line.line not in done.superseded]
     lines = [{"line": line.line, "driver": line.driver, "profile": line.profile.fields} for line in good]
     body = {"lines": lines, "snapshot": snapshot, "review": is_review}
     taken = await services.post(f"/accounts/{account}/lists", body)

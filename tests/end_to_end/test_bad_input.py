@@ -159,7 +159,9 @@ def test_changes_of_unknown_or_known_drivers(command: Command, fleet: str) -> No
     assert command(*create)[0] == 0
     assert "has driver 7 already" in _one_line(command(*create))
     assert "unknown field" in _one_line(command("change", "update", fleet, "--driver", "7", "--set", "shoe=43"))
-    assert "first name" in _one_line(command("change", "update", fleet, "--driver", "7", "--set", "first_name="))
+    assert "first_name is blank" in _one_line(
+        command("change", "update", fleet, "--driver", "7", "--set", "first_name=")
+    )
 
 
 def test_nothing_is_sent_while_sync_is_off(command: Command, fleet: str) -> None:

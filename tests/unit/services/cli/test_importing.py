@@ -122,3 +122,15 @@ def test_what_a_reading_would_rekey_is_listed_and_approved_by_a_person_of_the_ac
         "1 re-keyings of acme approved by maria\n"
     )
     assert acme.run("rekeyings", "list", "acme").err == "nothing is held for acme\n"
+
+
+def test_of_several_rows_for_one_driver_only_the_last_counts_however_far_apart(acme: Account) -> None:
+    wrong = [f"{each},000{each},NEW-{each},Jane,Doe,555-010{each}" for each in FLEET]
+    others = [f"{each},R{each},D{each},Jane,Doe," for each in range(100, 700)]
+    right = [f"{each},000{each},DRV-{each},Jane,Doe,555-010{each}" for each in FLEET]
+    assert acme.take(HEADER, [*wrong, *others, *right]).out == (
+        "616 rows: 600 created, 8 unchanged; 0 refused; snapshot not asked for\n"
+    )
+    assert acme.take(HEADER, [*right, *others, *wrong]).out == (
+        "616 rows: 8 updated, 600 unchanged; 0 refused; snapshot not asked for\n"
+    )
