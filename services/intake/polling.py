@@ -26,8 +26,17 @@ LOOK: Final = 5.0
 _LINGER: Final = 0.5
 """Seconds after a look before a ring brings the next one, where looks are not wanted more often."""
 
-_MOST_READINGS: Final = 8
+MOST_READINGS: Final = 8
 """Lists that are read at a time."""
+
+MOST_READINGS_IN_HAND: Final = 64
+"""The same together with those that are slow."""
+
+SLOW_READING: Final = 60.0
+"""Seconds after which a reading gives its place back, and goes on beside the others."""
+
+LONGEST_READING: Final = 1800.0
+"""Seconds after which a reading is given up."""
 
 _log = structlog.get_logger()
 
@@ -106,7 +115,7 @@ class Polling:
         self._look = look
         self._time = time
         self._troubles = Troubles()
-        self._under_way: set[AccountId] = set()
+        self._under_way: dict[AccountId, float] = {}
         self._not_before: dict[AccountId, float] = {}
 
     async def run(self) -> None:
@@ -123,7 +132,7 @@ class Polling:
         while True:
             waiter.clear()
             for account in await self._service.call(self._due):
-                self._under_way.add(account)
+                self._under_way[account] = self._time()
                 group.create_task(self._read(account))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look):
@@ -141,14 +150,21 @@ class Polling:
             self._troubles.met("no list is read", str(failure))
             return ()
         self._troubles.are_over()
-        return due[: _MOST_READINGS - len(self._under_way)]
+        return due[: self._places()]
+
+    def _places(self) -> int:
+        """How many readings may begin now: those that are slow hold up nobody else's."""
+        now = self._time()
+        quick = sum(now - began < SLOW_READING for began in self._under_way.values())
+        return max(0, min(MOST_READINGS - quick, MOST_READINGS_IN_HAND - len(self._under_way)))
 
     def _due_of(self, accounts: Sequence[AccountId]) -> Sequence[AccountId]:
         now = self._time()
         self._not_before = {account: moment for account, moment in self._not_before.items() if moment > now}
         idle = [each for each in accounts if each not in self._under_way and each not in self._not_before]
-        waiting = self._readings.waiting() if idle else ()
-        return [account for account in idle if account not in waiting or self._portals.has_changed(account)]
+        waiting, since = self._readings.waiting() if idle else (frozenset[str](), dict[str, str]())
+        due = [account for account in idle if account not in waiting or self._portals.has_changed(account)]
+        return sorted(due, key=lambda account: since.get(account, ""))
 
     async def _read(self, account: AccountId) -> None:
         self._not_before[account] = self._time() + LONGEST_WAIT
@@ -161,7 +177,7 @@ class Polling:
                     await self._fail(reading, failure)
                 del self._not_before[account]
         finally:
-            self._under_way.discard(account)
+            self._under_way.pop(account, None)
 
     async def _reach(self, account: AccountId) -> PortalDrivers | Rejected:
         try:
@@ -178,7 +194,7 @@ class Polling:
         if isinstance(portal, Rejected):
             return portal
         try:
-            await self._reader.read(reading, portal)
+            await self._read_in_time(reading, portal)
         except TargetFailed as failed:
             return failed.failure
         except (SnapshotRefused, StoreConflict) as refused:
@@ -188,6 +204,14 @@ class Polling:
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
             return unexpected_failure(failure)
         return None
+
+    async def _read_in_time(self, reading: Reading, portal: PortalDrivers) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_READING):
+                await self._reader.read(reading, portal)
+        except TimeoutError:
+            detail = f"the list was not read within {LONGEST_READING / 60:.0f} minutes"
+            raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=detail)) from None
 
     async def _fail(self, reading: Reading, failure: Rejected | Unavailable | str) -> None:
         told = failure if isinstance(failure, str) else f"{failure.reason}: {failure.detail}"

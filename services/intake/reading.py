@@ -2,14 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 from zlib import crc32
 
+from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import PortalDriverId
 from domain.ports import PortalDrivers, PortalLine
 from domain.rekeying import IDENTIFYING
 from services.intake.lists import StatedDriver
 from services.intake.readings import Reading, Readings
 from services.runtime.service import Service
+
+MOST_LINES: Final = 150_000
+"""Lines that a list may have, or twice as many as there are drivers known, where that is more."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +45,12 @@ class Reader:
     async def read(self, reading: Reading, portal: PortalDrivers) -> None:
         """Read the list and take it over. Raises `TargetFailed` and `SnapshotRefused`: then nobody is missed."""
         listed, seen = await portal.list_all(), _Seen()
+        most = max(MOST_LINES, 2 * await self._service.call(self._readings.known, reading))
+        if len(listed) > most:
+            detail = (
+                f"the list has {len(listed)} lines, and no more than {most} are believed: check what the login sees"
+            )
+            raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=detail))
         turns = max(1, -(-len(listed) // self._most_asked))
         for page in listed.pages():
             fresh = [line for line in page if line.driver not in seen.ids]

@@ -1,6 +1,6 @@
 """What is kept of an account's list as the Portal's API shows it: when it was read, and what follows from it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -41,17 +41,28 @@ class Readings:
         self._rekeyings = ReKeyings(store, clock)
         self._clock = clock
         self._every = every
+        self._longest_wait = timedelta(seconds=max(LONGEST_PATIENCE, 2 * every))
 
-    def waiting(self) -> frozenset[str]:
-        """The accounts that are not to be read yet."""
-        now = self._clock().isoformat()
-        return frozenset(row.account for row in self._store.select(ReadingRow) if row.next_at > now)
+    def waiting(self) -> tuple[frozenset[str], Mapping[str, str]]:
+        """The accounts that are not to be read yet, and since when each of the others is to be read.
+
+        A time that is further ahead than any wait is from a clock that was wrong, so it has come.
+        """
+        now = self._clock()
+        moment, latest = now.isoformat(), (now + self._longest_wait).isoformat()
+        rows = self._store.select(ReadingRow)
+        ahead = frozenset(row.account for row in rows if moment < row.next_at <= latest)
+        return ahead, {row.account: row.next_at for row in rows if row.account not in ahead}
 
     def begin(self, account: AccountId, login: str) -> Reading:
         """The next reading of this account."""
         is_first = not self._store.select(KnownDriver, {"account": account, "is_there": True}, limit=1)
         number = self._store.position(_name(account)) + 1
         return Reading(account=account, login=login, number=number, is_first=is_first)
+
+    def known(self, reading: Reading) -> int:
+        """How many drivers of this account are known to be in the Portal."""
+        return self._store.count(KnownDriver, {"account": reading.account, "is_there": True}).get((), 0)
 
     def unknown(self, reading: Reading, drivers: Collection[PortalDriverId]) -> set[PortalDriverId]:
         """Those of these drivers whom nobody has stated yet, or who are deleted."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import structlog
 
-from domain.failures import CallFailure, Rejected, TargetFailed
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId
 from domain.ports import TargetDrivers
 from domain.storing import StoreConflict
@@ -19,8 +19,11 @@ from services.runtime.service import Service
 _TICK = 1.0
 """Seconds between two looks at what is due."""
 
-_MOST_PROBES = 8
+_MOST_PROBES = 32
 """Probes under way at a time, over all accounts."""
+
+LONGEST_PROBE = 30.0
+"""Seconds after which a probe is given up: it is one small read, and others wait for its place."""
 
 _log = structlog.get_logger()
 
@@ -96,7 +99,10 @@ class Probing:
 
 async def _failure_of(drivers: TargetDrivers, account: AccountId) -> CallFailure | None:
     try:
-        await drivers.probe()
+        async with asyncio.timeout(LONGEST_PROBE):
+            await drivers.probe()
+    except TimeoutError:
+        return Unavailable(reason=Reason.DOWN, detail=f"no answer to a probe within {LONGEST_PROBE:.0f} seconds")
     except TargetFailed as failed:
         return failed.failure
     except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is

@@ -1,7 +1,7 @@
 """Reads one roster, page by page, and decides whom to believe gone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +22,17 @@ Page = Sequence[TargetDriver]
 
 _TELL_AFTER: Final = timedelta(seconds=1)
 """How often the progress of a walk is stored at most."""
+
+
+MOST_DRIVERS: Final = 150_000
+"""Drivers that a roster may show, or ten times as many as we know in the Portal, where that is more."""
+
+MOST_PAGES: Final = 30_000
+"""Pages in which a roster may come: five readings of all those drivers, in pages of 25."""
+
+
+class RosterWithoutEnd(TargetFailed):
+    """A roster is longer than any can be, or its pages come to no end."""
 
 
 class ListNotWhole(TargetFailed):
@@ -46,6 +57,10 @@ class _Lacking:
 
 class Notes(Protocol):
     """Where a walk is noted down as it goes along, as in `Walks`."""
+
+    def expected(self, walk: Walk) -> int:
+        """How many drivers we know in the Portal."""
+        ...
 
     def last_event(self) -> int:
         """How far everything is that was noted down before."""
@@ -84,14 +99,14 @@ class Walker:
         self._walks = walks
         self._clock = clock
 
-    async def walk(self, walk: Walk, drivers: TargetDrivers) -> None:
-        """Read the whole roster, and report it.
+    async def walk(self, walk: Walk, drivers: TargetDrivers, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Read the whole roster, and report it; `tell` learns how many drivers were read so far.
 
         Raises `TargetFailed` when it cannot be read, `ListNotWhole` when it is not to be believed, and `StoreConflict`
         when the account has gone to another process.
         """
         last_event = await self._service.call(self._walks.last_event)
-        seen, as_known = await self._read(walk, drivers)
+        seen, as_known = await self._read(walk, drivers, tell)
         is_in_step = as_known == len(seen) and await self._service.call(
             self._walks.is_nobody_lacking, walk, as_known, last_event
         )
@@ -100,13 +115,19 @@ class Walker:
             await self._service.call(self._walks.take_gone, walk, gone[start : start + PAGE])
         await self._service.call(self._walks.complete, walk, seen)
 
-    async def _read(self, walk: Walk, drivers: TargetDrivers) -> tuple[Collection[Key], int]:
+    async def _read(
+        self, walk: Walk, drivers: TargetDrivers, tell: Callable[[int], None]
+    ) -> tuple[Collection[Key], int]:
         """Report what every page shows; whom they showed, and how many of them as they were known."""
         seen: set[Key] = set()
-        told, as_known = self._clock(), 0
+        told, as_known, pages_read = self._clock(), 0, 0
+        most = max(MOST_DRIVERS, 10 * await self._service.call(self._walks.expected, walk))
         async with aclosing(_read_ahead(drivers.walk())) as pages:
             async for page in pages:
                 seen.update(driver.key for driver in page)
+                tell(len(seen))
+                pages_read += 1
+                _check(len(seen), pages_read, most)
                 as_known += await self._service.call(self._walks.take_page, walk, page)
                 if (now := self._clock()) - told >= _TELL_AFTER:
                     told = now
@@ -129,6 +150,18 @@ class Walker:
         while rows := await self._service.call(self._walks.known, walk, after):
             yield rows
             after = rows[-1].key
+
+
+def _check(drivers: int, pages: int, most: int) -> None:
+    """Raise `RosterWithoutEnd` where there are more than can be."""
+    advice = "check with the vendor what this account's list shows"
+    if drivers > most:
+        detail = f"the roster shows more than {most} drivers: {advice}"
+    elif pages > MOST_PAGES:
+        detail = f"the roster has more than {MOST_PAGES} pages, and shows {drivers} drivers: {advice}"
+    else:
+        return
+    raise RosterWithoutEnd(Unavailable(reason=Reason.DOWN, detail=detail))
 
 
 async def _read_ahead(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, None]:

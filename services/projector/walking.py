@@ -12,7 +12,7 @@ from domain.storing import Store, StoreConflict, Unit, Where
 from services.projector.agenda import Agenda, Coming
 from services.projector.breaker import Breakers
 from services.projector.known import walk_after
-from services.projector.read_models import Reading, RosterRow
+from services.projector.read_models import Reading, RosterRow, WishedRow
 from services.projector.sighting import Sightings
 from services.projector.sign import Sign
 from services.runtime.clock import Clock
@@ -69,6 +69,10 @@ class Walks:
         if unit.events:
             self._commit(walk, unit)
         return as_known
+
+    def expected(self, walk: Walk) -> int:
+        """How many drivers we know in the Portal: those of whom anything was ever decided."""
+        return self._store.count(WishedRow, {"account": str(walk.account)}).get((), 0)
 
     def last_event(self) -> int:
         """The position of what was stored last."""

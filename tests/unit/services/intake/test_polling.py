@@ -14,8 +14,9 @@ from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, PortalDriverId
 from domain.ports import CredentialsUnreadable, PortalLine
 from domain.storing import StoreFailed
+from services.intake import reading
 from services.intake.handlers import Intake
-from services.intake.polling import Alone, Polling
+from services.intake.polling import LONGEST_READING, MOST_READINGS, SLOW_READING, Alone, Polling
 from services.intake.read_models import ReadingRow
 from services.intake.reading import Reader
 from services.intake.readings import Reading, Readings
@@ -114,6 +115,7 @@ class Stand:
 
     def __init__(self, folder: Path) -> None:
         self.portals, self.turn = Portals(), Turn()
+        self.ahead = timedelta()
         self.store = SqliteStore(folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=ROWS)
         bell, self._loop_time = Bell(), asyncio.get_running_loop().time
         self.service = Service("intake", store=self.store, clock=self.now, bell=bell)
@@ -129,7 +131,7 @@ class Stand:
         )
 
     def now(self) -> datetime:
-        return BEGIN + timedelta(seconds=self._loop_time())
+        return BEGIN + timedelta(seconds=self._loop_time()) + self.ahead
 
     def row(self, account: AccountId = ACME) -> ReadingRow:
         (row,) = self.store.select(ReadingRow, {"account": account})
@@ -292,8 +294,53 @@ def test_a_slow_list_is_read_once_and_holds_up_no_other(tmp_path: Path) -> None:
         async with polled(tmp_path) as stand:
             slow, other = Portal(gate=asyncio.Event()), Portal()
             stand.portals.found.update({ACME: slow, OTHER: other})
-            await asyncio.sleep(3600)
-            assert (len(slow.asked_at), len(other.asked_at) > 9) == (1, True)
+            await asyncio.sleep(LONGEST_READING - 60)
+            assert (len(slow.asked_at), len(other.asked_at) >= 5) == (1, True)
+
+    travelling_time.run(scene())
+
+
+def test_lists_without_an_end_give_their_places_back_and_end_with_a_reason(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with polled(tmp_path) as stand:
+            endless = {AccountId(f"a-{n:02}"): Portal(gate=asyncio.Event()) for n in range(MOST_READINGS * 3)}
+            other = Portal()
+            stand.portals.found.update({**endless, OTHER: other})
+            await asyncio.sleep(SLOW_READING * 5)
+            assert len(other.asked_at) == 1
+            assert {len(each.asked_at) for each in endless.values()} == {1}
+            await asyncio.sleep(LONGEST_READING)
+            assert stand.row(AccountId("a-00")).failure == "down: the list was not read within 30 minutes"
+            assert len(other.asked_at) >= 5
+
+    travelling_time.run(scene())
+
+
+def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_LINES", 1)
+
+    async def scene() -> None:
+        async with polled(tmp_path) as stand:
+            stand.portals.found[ACME] = Portal()
+            await asyncio.sleep(20)
+            told = "down: the list has 2 lines, and no more than 1 are believed: check what the login sees"
+            assert stand.row().failure == told
+            assert stand.store.log.end() == 0
+
+    travelling_time.run(scene())
+
+
+def test_a_clock_that_was_a_day_ahead_and_is_right_again_lets_nobody_wait(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with polled(tmp_path) as stand:
+            portal = Portal()
+            stand.portals.found[ACME] = portal
+            stand.ahead = timedelta(days=3)
+            await asyncio.sleep(20)
+            assert len(portal.asked_at) == 1
+            stand.ahead = timedelta()
+            await asyncio.sleep(20)
+            assert len(portal.asked_at) == 2
 
     travelling_time.run(scene())
 

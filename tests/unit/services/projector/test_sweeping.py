@@ -9,11 +9,11 @@ from pathlib import Path
 from domain.account import Mode
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
-from domain.report import WalkCompleted
+from domain.report import WalkCompleted, WalkFailed
 from domain.roster import TargetDriver
 from domain.schedule import next_sweep
 from services.projector.read_models import Reading
-from services.projector.sweeping import MOST_WALKS
+from services.projector.sweeping import MOST_WALKS, MOST_WALKS_IN_HAND
 from services.projector.walking import Walk
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
@@ -236,6 +236,32 @@ class TestRunning:
                 return all(twin.has_ended for twin in twins[MOST_WALKS:])
 
             asyncio.run(until(fleet, have_others_ended, stopped))
+
+    def test_walks_without_an_end_give_their_places_back(self, tmp_path: Path) -> None:
+        names = [AccountId(f"fleet-{number:02}") for number in range(MOST_WALKS * 3)]
+        with running_fleet(tmp_path, names) as (fleet, twins):
+            endless = twins[: MOST_WALKS * 2]
+
+            def have_others_ended() -> bool:
+                fleet.wait(seconds=7)
+                return all(twin.has_ended for twin in twins[len(endless) :])
+
+            asyncio.run(until(fleet, have_others_ended, endless))
+
+    def test_where_every_place_is_taken_by_endless_walks_one_of_them_gives_way(self, tmp_path: Path) -> None:
+        names = [AccountId(f"fleet-{number:02}") for number in range(MOST_WALKS_IN_HAND + 3)]
+        with running_fleet(tmp_path, names) as (fleet, twins):
+            endless = twins[:MOST_WALKS_IN_HAND]
+
+            def have_others_ended() -> bool:
+                fleet.wait(seconds=7)
+                return all(twin.has_ended for twin in twins[MOST_WALKS_IN_HAND:])
+
+            asyncio.run(until(fleet, have_others_ended, endless))
+            failed = [event for event in reported(fleet) if isinstance(event, WalkFailed)]
+        assert failed
+        assert {event.reason for event in failed} == {"down"}
+        assert all(event.detail.endswith("and others had to wait") for event in failed)
 
     def test_no_account_is_walked_twice_at_a_time(self, tmp_path: Path) -> None:
         with running_fleet(tmp_path, [ACME]) as (fleet, twins):
