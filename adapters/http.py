@@ -313,16 +313,20 @@ def down(detail: str, retry_after: float | None = None) -> Unavailable:
     return Unavailable(reason=Reason.DOWN, detail=detail, retry_after=retry_after)
 
 
+class UnexpectedForm(TargetFailed):
+    """An answer has another form than its wire form."""
+
+
 def parsed(reply: httpx.Response, form: type[Form]) -> Form:
     """The body in its wire form.
 
-    Raises `TargetFailed` when it has another form; the places are named, never what stands there.
+    Raises `UnexpectedForm` when it has another form; the places are named, never what stands there.
     """
     try:
         return _to(form).validate_json(reply.content)
     except ValidationError as error:
         places = {".".join(str(part) for part in found["loc"]) or "body" for found in error.errors(include_input=False)}
-    raise TargetFailed(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
+    raise UnexpectedForm(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
 
 
 def parsed_if(reply: httpx.Response, form: type[Form]) -> Form | None:

@@ -56,6 +56,8 @@ An e-mail address: RFC 5321, 4.5.3.1.
 LONGEST_PROFILE: Final = sum(LONGEST.values())
 """The most characters of a whole profile: a record that holds several of them is far below what a broker takes."""
 
+_LARGEST_WHOLE: Final = 2**53
+
 MOST_MARKS: Final = 8
 """Combining marks that a character may carry; no language needs as many."""
 
@@ -80,6 +82,20 @@ _GONE: Final = frozenset({"Cf", "Cc"})
 def clean(text: str, longest: int = LONGEST_WORDS) -> str:
     """The text in its normal form on one line, cut at so many characters. Never fails, and is the same again."""
     return _settled(_start(text, longest))[:longest].rstrip()
+
+
+def text_of(value: object) -> str | None:
+    """A text from outside that may come as a whole number, as ids do; nothing is blank. None if it is anything else."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case float() if value.is_integer() and abs(value) < _LARGEST_WHOLE:
+            return str(int(value))
+        case int() if not isinstance(value, bool):
+            return str(value) if abs(value) < 10**LONGEST_ID else None
+    return None
 
 
 def storable(text: str, longest: int | None = None) -> str:

@@ -29,6 +29,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from domain.cleaning import LONGEST_WORDS, clean
 from domain.profile import Profile
 
 
@@ -85,16 +86,25 @@ CLASSES: Final[Mapping[Reason, FailureClass]] = MappingProxyType(
 FRUITLESS: Final = frozenset({Reason.DOWN, Reason.NO_ANSWER, Reason.NOT_EFFECTIVE})
 """Reasons that leave open whether the target works for anybody: a run of them opens the breaker."""
 
+LONGEST_DETAIL: Final = 1000
+"""Characters of what is said of a failure."""
+
+_LONGEST_READ: Final = 3000
+"""Characters of a target's own words that are looked at."""
+
 OF_CREDENTIALS: Final = frozenset({Reason.CREDENTIALS, Reason.NOT_CONFIGURED, Reason.NOT_EFFECTIVE})
 """Reasons that other credentials can put an end to; those of a test company take no effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """The target said no. `detail` is for people and holds no personal data."""
+    """The target said no. `detail` is for people and holds no personal data; it is cleaned and cut."""
 
     reason: Reason
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clean(self.detail, LONGEST_DETAIL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +117,9 @@ class Unavailable:
     reason: Reason
     detail: str
     retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clean(self.detail, LONGEST_DETAIL))
 
 
 CallFailure = Rejected | Unavailable
@@ -121,11 +134,12 @@ class TargetFailed(Exception):
 
 
 def redacted(text: str, profile: Profile) -> str:
-    """A target's own words, cut at 300 characters, with the name of its field for each value of the profile.
+    """A target's own words, cleaned and cut at 300 characters, with a field's name for each value of the profile.
 
     Letter case does not count, because targets write values in their own way.
     """
     named = sorted((item for item in profile.items() if len(item[1]) > 1), key=lambda item: -len(item[1]))
     pattern = "|".join(f"(?P<{field}>{re.escape(value)})" for field, value in named)
-    hidden = re.sub(pattern, lambda found: f"<{found.lastgroup}>", text, flags=re.IGNORECASE) if named else text
-    return hidden[:300]
+    words = clean(text, _LONGEST_READ)
+    hidden = re.sub(pattern, lambda found: f"<{found.lastgroup}>", words, flags=re.IGNORECASE) if named else words
+    return hidden[:LONGEST_WORDS]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
@@ -115,6 +115,10 @@ class PortalLine:
     flaw: str = ""
 
 
+NOBODY: Final = PortalDriverId("")
+"""Whom a line is about whose id cannot be read: it may be anybody, so nobody counts as missing in such a list."""
+
+
 class PortalList(Protocol):
     """The Portal's whole list of an account's drivers, as far as the login sees them."""
 
@@ -123,7 +127,7 @@ class PortalList(Protocol):
         ...
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
-        """The lines, some at a time. Raises `TargetFailed` at one that names nobody."""
+        """The lines, some at a time. Raises `TargetFailed` when many of them name nobody."""
         ...
 
 

@@ -11,8 +11,9 @@ import httpx
 
 from adapters.driveri.access import UPDATE_DRIVERS, VIEW_CONFIGURATIONS, VIEW_DRIVERS, DriveriAccess
 from adapters.driveri.tokens import Tokens
-from adapters.driveri.wire import DriverRow, DriversPage, Lookup, StatusRow, statuses_of, words_of
-from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, parsed, refusal
+from adapters.driveri.wire import DRIVERS, DriverRow, DriversPage, Lookup, StatusRow, statuses_of, words_of
+from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, refusal
+from adapters.lenient import read_lines
 from adapters.pace import Pace
 from adapters.shared_token import send_with
 from domain.failures import Reason, Rejected, TargetFailed
@@ -52,6 +53,7 @@ class DriveriClient:
             jitter=jitter,
         )
         self._tokens = Tokens(access, self._sender, clock)
+        self.has_left_out = False
         self._tenant = f"/v1/tenants/{_quoted(access.tenant)}"
 
     async def statuses(self) -> tuple[StatusRow, ...]:
@@ -62,14 +64,16 @@ class DriveriClient:
     async def page(self, query: Mapping[str, str]) -> DriversPage:
         """One page of the list of drivers."""
         reply = await self._send(Call(path=f"{self._tenant}/drivers", params=query), VIEW_DRIVERS)
-        return parsed(_accepted(reply), DriversPage)
+        read = read_lines(_accepted(reply), DriversPage, DRIVERS)
+        self.has_left_out |= read.left_out > 0
+        return read.answer
 
     async def lookup(self, driver_id: str) -> tuple[DriverRow, ...]:
         """The drivers of this id that Driveri shows without being asked for deleted ones."""
         reply = await self._send(Call(path=f"{self._tenant}/driver", params={"driverId": driver_id}), VIEW_DRIVERS)
         if reply.status_code == httpx.codes.NOT_FOUND:
             return ()
-        found = parsed(_accepted(reply), Lookup).data
+        found = read_lines(_accepted(reply), Lookup, DRIVERS).answer.data
         return (found and found.drivers) or ()
 
     async def add(self, body: Mapping[str, object], *, reinstate: bool) -> httpx.Response:

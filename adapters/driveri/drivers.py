@@ -59,6 +59,7 @@ class DriveriDrivers:
     async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         codes = await patient(self._codes, self._pause)()
+        self._client.has_left_out = False
         async with aclosing(everybody(patient(self._client.page, self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
@@ -68,8 +69,14 @@ class DriveriDrivers:
         return None if key is None else await self._look_up(key)
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """All of them, without a call: a walk succeeds only where the list has held still."""
-        return keys
+        """All of them, without a call: a walk succeeds only where the list has held still.
+
+        Where a line of it could not be read, each is looked up: it may be any of them.
+        """
+        if not self._client.has_left_out:
+            return keys
+        find = patient(self._look_up, self._pause)
+        return [key for key in keys if await find(key) is None]
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:
         """Make a driver of this DriverID, and read it back."""

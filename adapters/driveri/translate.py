@@ -7,6 +7,7 @@ from typing import Final
 
 from adapters.driveri.access import DriveriAccess
 from adapters.driveri.wire import DriverRow, StatusRow
+from domain.cleaning import LONGEST_ID, clean, folded
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
 from domain.profile import FIELDS, Profile, chosen, differing, tidy
@@ -38,13 +39,13 @@ def to_status_codes(rows: Iterable[StatusRow], access: DriveriAccess) -> StatusC
 
     Raises `TargetFailed` when this tenant has no such word, with those that it has.
     """
-    codes = {row.description.strip(): row.status for row in rows if row.description}
+    codes = {clean(row.description, LONGEST_ID): row.status for row in rows if row.description}
     return StatusCodes(active=_code(access.active_status, codes), deleted=_code(access.deleted_status, codes))
 
 
 def _code(word: str, codes: dict[str, int]) -> int:
     for known, code in codes.items():
-        if known.casefold() == word.strip().casefold():
+        if folded(known) == folded(word):
             return code
     detail = f"no driver status is called {word!r} here; there are: {', '.join(codes) or 'none'}"
     raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
@@ -96,8 +97,8 @@ def shows(driver: TargetDriver, body: Mapping[str, object]) -> bool:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two DriverIDs name the same driver: letter case does not count."""
-    return one.casefold() == other.casefold()
+    """Whether two DriverIDs name the same driver: letter case and what nobody sees do not count."""
+    return folded(one) == folded(other)
 
 
 def _has_licence(profile: Profile) -> bool:

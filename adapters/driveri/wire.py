@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
 from adapters.http import down, parsed, parsed_if
-from domain.cleaning import clean
+from adapters.lenient import Lines
+from domain.cleaning import LONGEST_ID, clean
 from domain.failures import Reason, Rejected, TargetFailed
 
 CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, cache_strings="none")
@@ -18,6 +19,10 @@ CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True,
 
 _Anything: Any = dict[str, object] | list[object] | str | float | bool | None
 """Any JSON."""
+
+
+DriverId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""A DriverID as it is, because calls name drivers by it: one that no store takes, or nobody can state, is none."""
 
 
 class Wire(BaseModel):
@@ -38,7 +43,7 @@ class GroupRow:
 class DriverRow:
     """A driver. `phone` is never shown; whoever has no status is not known to be deleted."""
 
-    driver_id: str
+    driver_id: DriverId
     status: int | None = None
     first_name: str | None = None
     last_name: str | None = None
@@ -52,6 +57,15 @@ class DriverRow:
 def _as_number(value: object) -> object:
     """A number that is stated; None for anything else, because no page is refused for that."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+DRIVERS: Final = Lines(
+    place=("data", "drivers"),
+    form=DriverRow,
+    optional=frozenset({"firstName", "lastName", "email", "licenceNumber", "licenseState", "licenseCountry", "group"}),
+    id="driverId",
+)
+"""The lines of a list of drivers."""
 
 
 class DriversData(Wire):

@@ -11,10 +11,11 @@ from urllib.parse import quote
 import httpx
 
 from adapters.http import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, parsed, refusal
+from adapters.lenient import read_lines
 from adapters.motive.access import MotiveAccess
 from adapters.motive.reading import PAGE_SIZE
 from adapters.motive.tokens import Tokens
-from adapters.motive.wire import ExternalId, User, UserAnswer, UsersPage, words_of
+from adapters.motive.wire import USERS, ExternalId, User, UserAnswer, UsersPage, words_of
 from adapters.pace import Pace
 from adapters.shared_token import send_with
 from domain.failures import Rejected, TargetFailed
@@ -52,7 +53,8 @@ class MotiveClient:
     async def page(self, number: int, size: int = PAGE_SIZE) -> UsersPage:
         """One page of the list of drivers, deactivated ones included; the first is 1."""
         query = {"role": "driver", "per_page": str(size), "page_no": str(number)}
-        return parsed(_accepted(await self._send(Call(path="/v1/users", params=query))), UsersPage)
+        reply = _accepted(await self._send(Call(path="/v1/users", params=query)))
+        return read_lines(reply, UsersPage, USERS).answer
 
     async def user(self, key: str) -> User | None:
         """One user with the record ids of the external ids; None if nobody has this key."""

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 
 from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
-from adapters.http import REFUSED, Clock, Jitter, Pause, answered
+from adapters.http import REFUSED, Clock, Jitter, Pause, UnexpectedForm, answered
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient, refused
 from adapters.motive.external_ids import have_arrived, new_ids
@@ -76,7 +76,14 @@ class MotiveDrivers:
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those whom Motive does not know as drivers: one look for each, because its list can hide somebody."""
         find = patient(self.find, self._pause)
-        return [key for key in keys if await find(key, {}) is None]
+        return [key for key in keys if await self._is_gone(find(key, {}))]
+
+    async def _is_gone(self, found: Awaitable[TargetDriver | None]) -> bool:
+        """Whether a look has found nobody; who is shown in a form that cannot be read is there."""
+        try:
+            return await found is None
+        except UnexpectedForm:
+            return False
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
         """Make a user with the role `driver`, and read it back."""

@@ -8,6 +8,7 @@ from adapters.motive.access import MotiveAccess
 from adapters.motive.external_ids import shown_ids
 from adapters.motive.time_zones import to_iana, to_rails
 from adapters.motive.wire import User
+from domain.cleaning import LONGEST_ID, clean
 from domain.profile import FIELDS, Profile, tidy
 from domain.roster import TargetDriver
 
@@ -51,7 +52,7 @@ def to_driver(user: User, access: MotiveAccess) -> TargetDriver:
         "licence_state": user.drivers_license_state,
         "time_zone": user.time_zone and to_iana(user.time_zone),
     }
-    ids = shown_ids(user, access)
+    ids = {field: text for field, shown in shown_ids(user, access).items() if (text := clean(shown, LONGEST_ID))}
     return TargetDriver(
         key=user.key,
         active=user.status != DEACTIVATED,

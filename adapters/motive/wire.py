@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from adapters.http import parsed_if
+from adapters.lenient import Lines
 from domain.identity import Key
 
 CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
@@ -37,11 +38,15 @@ def _as_listed(value: object) -> object:
     return () if value is None else value
 
 
+UserId = Annotated[int, Field(gt=0, lt=2**63)]
+"""Motive's number of a user, as far as a store takes it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class User:
     """A user of the company; a driver if the role says so. `external_ids` is None where an answer leaves them out."""
 
-    id: int
+    id: UserId
     role: str | None = None
     status: str | None = None
     first_name: str | None = None
@@ -74,6 +79,27 @@ def _as_count(value: object) -> int | None:
 
 Count = Annotated[int | None, BeforeValidator(_as_count)]
 """A number above 0 that Motive states; None where it states anything else, because no page is refused for that."""
+
+
+USERS: Final = Lines(
+    place=("users",),
+    form=UserAnswer,
+    inner=("user",),
+    optional=frozenset(
+        {
+            "first_name",
+            "last_name",
+            "email",
+            "phone",
+            "driver_company_id",
+            "drivers_license_number",
+            "drivers_license_state",
+            "time_zone",
+        }
+    ),
+    id="id",
+)
+"""The lines of a list of users. Without its role, status or external ids a user is not known well enough."""
 
 
 class Pagination(Wire):

@@ -7,12 +7,14 @@ from typing import Final
 
 import httpx
 
-from adapters.http import Clock, Jitter, Pause
+from adapters.http import Clock, Jitter, Pause, down
+from adapters.lenient import FEW
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
 from adapters.portal.client import PortalClient
 from adapters.portal.translate import to_line, with_attributes
-from domain.ports import PortalLine
+from domain.failures import TargetFailed
+from domain.ports import NOBODY, PortalLine
 
 PAGE: Final = 500
 """Lines that are made of an answer at a time."""
@@ -29,8 +31,16 @@ class ListedDrivers:
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
         """See `PortalList.pages`."""
+        if self._are_many_unreadable():
+            raise TargetFailed(down("many lines of the list have no id that can be read"))
         for start in range(0, len(self._rows), PAGE):
-            yield [to_line(row) for row in self._rows[start : start + PAGE]]
+            yield [to_line(row, number) for number, row in enumerate(self._rows[start : start + PAGE], start + 1)]
+
+    def _are_many_unreadable(self) -> bool:
+        """Whether so many lines name nobody that it is the list that cannot be believed."""
+        unreadable = sum(to_line(row, 0).driver == NOBODY for row in self._rows)
+        is_every_line = unreadable > 0 and unreadable == len(self._rows)
+        return is_every_line or (unreadable > FEW and unreadable * 3 > len(self._rows))
 
 
 class PortalApiDrivers:

@@ -5,26 +5,38 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from adapters.http import down
-from adapters.portal.wire import AttributeRow, DriverRow, validated
-from domain.cleaning import flaw
-from domain.failures import TargetFailed
+from adapters.portal.wire import AttributeRow
+from domain.cleaning import flaw, normal_form, text_of
 from domain.identity import PortalDriverId
-from domain.ports import PortalLine
-from domain.profile import Profile, StatedProfile
+from domain.ports import NOBODY, PortalLine
+from domain.profile import NOTHING_STATED, Profile, StatedProfile
+from domain.time_zones import to_iana
 
 _FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {"firstname": "first_name", "lastname": "last_name", "email": "email", "phone": "phone"}
 )
 
+_DRIVER: Final = "driver"
 
-def to_line(data: object) -> PortalLine:
-    """The line of one row of the list. Raises `TargetFailed` when it does not say whom it is about."""
-    row = validated(DriverRow, data)
-    if not row.id.isprintable():
-        raise TargetFailed(down("a driver whose id holds control characters"))
-    stated = {field: getattr(row, name) for name, field in _FIELDS.items() if name in row.model_fields_set}
-    return PortalLine(driver=PortalDriverId(row.id), profile=StatedProfile(fields=stated), flaw=_flaw(stated))
+
+def to_line(data: object, number: int) -> PortalLine:
+    """The line of one row of the list. What cannot be read in it is its flaw; without an id it names nobody.
+
+    `number` is its place in the list, from 1 on.
+    """
+    row = data if isinstance(data, Mapping) else {}
+    driver = text_of(row.get("id")) or ""
+    if not normal_form(_DRIVER, driver) or flaw(_DRIVER, driver):
+        return PortalLine(driver=NOBODY, profile=NOTHING_STATED, flaw=f"line {number} has no id that can be read")
+    texts = {field: text_of(row[name]) for name, field in _FIELDS.items() if name in row}
+    stated = {field: normal_form(field, text) for field, text in texts.items() if text is not None}
+    odd = next((f"its {field} is neither text nor number" for field, text in texts.items() if text is None), "")
+    written = {field: text for field, text in texts.items() if text is not None}
+    return PortalLine(
+        driver=PortalDriverId(normal_form(_DRIVER, driver)),
+        profile=StatedProfile(fields=stated),
+        flaw=odd or _flaw(written),
+    )
 
 
 def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: Mapping[str, str]) -> PortalLine:
@@ -33,11 +45,15 @@ def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: 
     `attributes` are their names by field. The Portal looks for a driver by RefID before it looks by id, so rows may be
     about somebody else: then nothing is known of this one.
     """
-    if any(row.id != line.driver for row in rows):
+    if any(normal_form(_DRIVER, row.id) != line.driver for row in rows):
         return replace(line, flaw="the Portal answers with the attributes of another driver, whose RefID is this id")
     fields = {name.casefold(): field for field, name in attributes.items()}
     stated = {fields[row.key.casefold()]: row.value for row in rows if row.key.casefold() in fields}
-    return replace(line, profile=line.profile.and_also(stated), flaw=line.flaw or _flaw(stated))
+    cleaned = {field: normal_form(field, text) for field, text in stated.items()}
+    zone = cleaned.get("time_zone")
+    if zone:
+        cleaned["time_zone"] = to_iana(zone) or ""
+    return replace(line, profile=line.profile.and_also(cleaned), flaw=line.flaw or _flaw(stated))
 
 
 def _flaw(profile: Profile) -> str:

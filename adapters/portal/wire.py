@@ -5,8 +5,10 @@ from typing import Annotated, Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from adapters.http import down, parsed, parsed_if
+from adapters.http import UnexpectedForm, down, parsed, parsed_if
+from adapters.lenient import legible, parsed_python
 from adapters.pace import limited
+from domain.cleaning import text_of
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 
 REFUSED_ACCESS: Final = frozenset({401, 403})
@@ -15,9 +17,8 @@ REFUSED_ACCESS: Final = frozenset({401, 403})
 
 def _to_text(value: object) -> object:
     """Ids and phones are numbers in one answer and texts in another; null is blank."""
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = text_of(value)
+    return value if text is None else text
 
 
 Text = Annotated[str, BeforeValidator(_to_text)]
@@ -64,16 +65,6 @@ class Session(_Form):
     token: Text = Field(min_length=1, repr=False)
 
 
-class DriverRow(_Form):
-    """One driver of the list; what is not there is not stated."""
-
-    id: Text = Field(min_length=1, max_length=200)
-    firstname: Text = ""
-    lastname: Text = ""
-    email: Text = ""
-    phone: Text = ""
-
-
 class AttributeRow(_Form):
     """One custom attribute of a driver."""
 
@@ -89,13 +80,24 @@ def answer_of(reply: httpx.Response) -> Answer:
     """
     code = code_of(reply)
     if code == httpx.codes.OK:
-        return parsed(reply, Answer)
+        return _answer(reply)
     raise TargetFailed(_failure(code))
 
 
 def code_of(reply: httpx.Response) -> int:
     """What an answer stands for as an HTTP status. Raises `TargetFailed` for a success that has no frame."""
-    return parsed(reply, Answer).code if reply.is_success else reply.status_code
+    return _answer(reply).code if reply.is_success else reply.status_code
+
+
+def _answer(reply: httpx.Response) -> Answer:
+    """The answer in its frame; a text in it that holds half of a character hides no others. Raises `TargetFailed`."""
+    try:
+        return parsed(reply, Answer)
+    except UnexpectedForm:
+        answer = parsed_python(legible(reply.content), Answer)
+        if answer is None:
+            raise
+        return answer
 
 
 def is_framed(reply: httpx.Response) -> bool:

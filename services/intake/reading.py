@@ -7,7 +7,7 @@ from zlib import crc32
 
 from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import PortalDriverId
-from domain.ports import PortalDrivers, PortalLine
+from domain.ports import NOBODY, PortalDrivers, PortalLine
 from domain.rekeying import IDENTIFYING
 from services.intake.lists import StatedDriver
 from services.intake.readings import Reading, Readings
@@ -53,7 +53,7 @@ class Reader:
             raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=detail))
         turns = max(1, -(-len(listed) // self._most_asked))
         for page in listed.pages():
-            fresh = [line for line in page if line.driver not in seen.ids]
+            fresh = [line for line in page if line.driver == NOBODY or line.driver not in seen.ids]
             new = await self._service.call(self._readings.unknown, reading, {line.driver for line in fresh})
             lines = await self._with_attributes(reading, portal, fresh, new, turns) if portal.has_attributes else fresh
             await self._take(reading, [_named(line) if line.driver in new else line for line in lines], seen)
@@ -70,7 +70,8 @@ class Reader:
         turns: int,
     ) -> Sequence[PortalLine]:
         """The lines, with their attributes where the driver is new, or it is the driver's turn."""
-        asked = [line for line in lines if line.driver in new or _turn_of(line.driver, turns) == reading.number % turns]
+        named = [line for line in lines if line.driver != NOBODY]
+        asked = [line for line in named if line.driver in new or _turn_of(line.driver, turns) == reading.number % turns]
         told = {line.driver: line for line in await portal.with_attributes(asked)}
         return [told.get(line.driver, line) for line in lines]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from domain.identity import AccountId, PortalDriverId, account_stream
-from domain.ports import PortalLine
+from domain.ports import NOBODY, PortalLine
 from domain.retrying import LONGEST_PATIENCE, spread
 from domain.storing import Position, Store, Unit, Where
 from services.intake.allowance import OF_A_READING
@@ -144,7 +144,12 @@ class Readings:
         return row.failure != failure
 
     def _expected(self, reading: Reading, refused: Sequence[PortalLine]) -> set[str]:
-        """Whom this login has shown before; a refused line may be anybody who is known by the RefID alone."""
+        """Whom this login has shown before; a refused line may be anybody who is known by the RefID alone.
+
+        One that names nobody may be anybody, so nobody is expected then.
+        """
+        if any(line.driver == NOBODY for line in refused):
+            return set()
         where = {"account": reading.account, "login": reading.login}
         shown = {str(driver) for (driver,) in self._store.count(ShownDriver, where, by=["driver"])}
         return {driver for driver in shown if not (refused and driver.startswith("ref:"))}

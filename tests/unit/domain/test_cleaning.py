@@ -24,6 +24,7 @@ from domain.cleaning import (
     not_ahead,
     seconds,
     storable,
+    text_of,
 )
 
 NOW = 1_795_000_000.0
@@ -55,6 +56,26 @@ FIELDS = st.sampled_from(sorted(LONGEST))
 )
 def test_a_text_from_outside_has_one_normal_form(written: str, cleaned: str) -> None:
     assert clean(written) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("00417", "00417"),
+        (417, "417"),
+        (417.0, "417"),
+        (None, ""),
+        (4.5, None),
+        (1e300, None),
+        (float("nan"), None),
+        (10**4_000, None),
+        (True, None),
+        ({"a": 1}, None),
+        ([], None),
+    ],
+)
+def test_a_text_may_come_as_a_whole_number_and_as_nothing_else(value: object, text: str | None) -> None:
+    assert text_of(value) == text
 
 
 def test_a_flood_of_combining_marks_is_cut() -> None:

@@ -9,7 +9,7 @@ from adapters.portal.access import PortalAccess
 from adapters.portal.drivers import PortalApiDrivers
 from domain.failures import Reason, TargetFailed
 from domain.identity import PortalDriverId
-from domain.ports import PortalLine
+from domain.ports import NOBODY, PortalLine
 from tests.support.stated import said
 from tests.unit.adapters.vendor import Answer, Vendor, answer, failure, page
 
@@ -87,10 +87,33 @@ async def test_a_line_with_a_flaw_says_which_without_quoting_it(vendor: Vendor, 
 
 
 @pytest.mark.parametrize("row", [{}, {"id": ""}, {"id": None}, {"id": "1\n2"}, {"id": [1]}, 7, None])
-async def test_a_row_that_names_nobody_fails_the_whole_list(vendor: Vendor, row: object) -> None:
+async def test_a_row_that_names_nobody_is_refused_and_hides_nobody_else(vendor: Vendor, row: object) -> None:
+    good, odd = await lines(vendor, {"id": 1, "firstname": "Jane", "lastname": "Doe"}, row)
+    assert (good.driver, good.flaw) == ("1", "")
+    assert (odd.driver, odd.flaw) == (NOBODY, "line 2 has no id that can be read")
+
+
+@pytest.mark.parametrize("rows", [[{}], [{"id": []}] * 12 + [{"id": 1, "firstname": "Jane", "lastname": "Doe"}] * 20])
+async def test_a_list_of_which_many_rows_name_nobody_is_not_believed(vendor: Vendor, rows: list[object]) -> None:
     with pytest.raises(TargetFailed) as failed:
-        await lines(vendor, {"id": 1, "firstname": "Jane", "lastname": "Doe"}, row)
+        await lines(vendor, *rows)
     assert failed.value.failure.reason is Reason.DOWN
+
+
+@pytest.mark.parametrize("phone", [{"mobile": "555"}, ["555"], True, 5.5])
+async def test_a_row_of_which_one_field_has_an_odd_form_is_refused_alone(vendor: Vendor, phone: object) -> None:
+    good, odd = await lines(
+        vendor,
+        {"id": 1, "firstname": "Jane", "lastname": "Doe"},
+        {"id": 2, "firstname": "Joan", "lastname": "Doe", "phone": phone},
+    )
+    assert (good.driver, good.flaw) == ("1", "")
+    assert (odd.driver, odd.flaw) == ("2", "its phone is neither text nor number")
+
+
+async def test_a_row_is_cleaned_as_at_every_other_door(vendor: Vendor) -> None:
+    (line,) = await lines(vendor, {"id": "4\u200b17", "firstname": "Jane\u00a0 ", "lastname": "Doe\ufeff"})
+    assert line == PortalLine(driver=PortalDriverId("417"), profile=said(first_name="Jane", last_name="Doe"))
 
 
 @pytest.mark.parametrize(

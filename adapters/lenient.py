@@ -1,0 +1,138 @@
+"""Lists of which one line has an odd form: that field, or that line, is left out, and everybody else is read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import httpx
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from adapters.http import UnexpectedForm, parsed
+from domain.cleaning import LONGEST_ID, clean
+
+_log = structlog.stdlib.get_logger()
+
+FEW: Final = 10
+"""So many odd lines do not speak against a list; more do if they are more than a third."""
+
+_MOST_LOGGED: Final = 10
+
+Form = TypeVar("Form")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """Where an answer has its lines, and which of their fields may be missing.
+
+    `inner` is the part of a line that holds the fields, empty for the line itself, and `id` the field that names it.
+    """
+
+    place: tuple[str, ...]
+    form: Any
+    optional: frozenset[str]
+    id: str
+    inner: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read(Generic[Form]):
+    """An answer, and how many of its lines had to be left out."""
+
+    answer: Form
+    left_out: int = 0
+
+
+def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Form]:
+    """The body in its wire form. A field of a line that cannot be read is taken as not shown.
+
+    Raises `UnexpectedForm` when the frame, or many lines, have another form.
+    """
+    try:
+        return Read(answer=parsed(reply, form))
+    except UnexpectedForm:
+        body = legible(reply.content)
+        rows = _below(body, lines.place)
+        if not isinstance(rows, list) or not rows:
+            raise
+        kept, odd = _kept(rows, lines)
+        left_out = len(rows) - len(kept)
+        if not kept or (odd > FEW and odd * 3 > len(rows)):
+            raise
+        rows[:] = kept
+        answer = parsed_python(body, form)
+        if answer is None:
+            raise
+        return Read(answer=answer, left_out=left_out)
+
+
+def legible(body: bytes) -> object:
+    """JSON, with U+FFFD for what is no character, so that a text that was cut hides no others; None if it is none."""
+    try:
+        return _whole(json.loads(body.decode(errors="replace"), strict=False))
+    except (ValueError, RecursionError):
+        return None
+
+
+def parsed_python(body: object, form: type[Form]) -> Form | None:
+    """JSON that was read already, in its wire form; None when it has another."""
+    try:
+        return TypeAdapter(form).validate_python(body)
+    except ValidationError:
+        return None
+
+
+def _kept(rows: list[object], lines: Lines) -> tuple[list[object], int]:
+    """The lines that can be read, without their odd fields, and how many were odd in any way."""
+    adapter, kept, odd = TypeAdapter[object](lines.form), [], 0
+    for number, row in enumerate(rows):
+        wrong = _odd_fields(row, lines, adapter)
+        odd += bool(wrong)
+        if odd <= _MOST_LOGGED and wrong:
+            at = ".".join((*lines.place, str(number)))
+            _log.warning("line_unreadable", at=at, fields=sorted(wrong), id=_id(row, lines))
+        if wrong <= lines.optional:
+            kept.append(_without(row, wrong, lines))
+    return kept, odd
+
+
+def _odd_fields(row: object, lines: Lines, adapter: TypeAdapter[object]) -> set[str]:
+    try:
+        adapter.validate_python(row)
+    except ValidationError as error:
+        depth = len(lines.inner)
+        return {clean(".".join(map(str, each["loc"][depth : depth + 1]))) for each in error.errors(include_input=False)}
+    return set()
+
+
+def _without(row: object, fields: set[str], lines: Lines) -> object:
+    inner = _below(row, lines.inner)
+    if isinstance(inner, dict):
+        for field in fields:
+            inner.pop(field, None)
+    return row
+
+
+def _id(row: object, lines: Lines) -> str:
+    inner = _below(row, lines.inner)
+    value = inner.get(lines.id) if isinstance(inner, Mapping) else None
+    return clean(str(value), LONGEST_ID) if isinstance(value, int | str) else ""
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """The same JSON with U+FFFD for halves of a character, which no form takes."""
+    match value:
+        case str():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        case list():
+            return [_whole(each) for each in value]
+        case dict():
+            return {_whole(name): _whole(each) for name, each in value.items()}
+    return value
+
+
+def _below(body: object, names: tuple[str, ...]) -> object:
+    for name in names:
+        body = body.get(name) if isinstance(body, Mapping) else None
+    return body
