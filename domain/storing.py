@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
 from domain.event import Event
@@ -159,6 +159,17 @@ class Misconfigured(StoreFailed):
     """Something is not set up as it has to be, and waiting does not change that; the message says what to do."""
 
 
+LONGEST_EVENT: Final = 900_000
+"""Bytes of an event as it is stored: every broker takes a record of a million with what goes with it."""
+
+
+class EventTooLong(ValueError):
+    """An event is longer than what can be relayed, so nothing of its unit is stored."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        super().__init__(f"{topic} of {size} bytes is longer than the {LONGEST_EVENT} that a broker takes")
+
+
 class StoreConflict(Exception):
     """Somebody else stored into the same histories first: load them again, and decide again."""
 
@@ -196,7 +207,8 @@ class Store(Protocol):
         """Store a unit in one transaction; False when one of its positions was taken over already: nothing was stored.
 
         Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work, `ValueError` when a
-        value cannot be stored (no Unicode, or not of its column's type): each time nothing of the unit is.
+        value cannot be stored (no Unicode, or not of its column's type) or an event is longer than `LONGEST_EVENT`,
+        because nothing is stored that cannot be relayed: each time nothing of the unit is.
         """
         ...
 

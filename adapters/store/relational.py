@@ -13,6 +13,8 @@ from adapters.mapping import again, new_mapper, to_event, to_record
 from adapters.store.tables import Dialect, Statement, Table, table_of
 from domain.event import Event
 from domain.storing import (
+    LONGEST_EVENT,
+    EventTooLong,
     Record,
     Resubmission,
     Row,
@@ -81,7 +83,7 @@ class RelationalStore(ABC):
 
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False when one of its positions was taken over already."""
-        stored = [self._mapper.to_stored_event(event) for event in unit.events]
+        stored = [relayable(self._mapper.to_stored_event(event)) for event in unit.events]
         try:
             self._insert(stored, unit)
         except (IntegrityError, AnswerLost) as failure:
@@ -236,6 +238,13 @@ class RelationalStore(ABC):
 
     def _table(self, row: type[R]) -> Table[R]:
         return table_of(row, self._dialect)
+
+
+def relayable(stored: StoredEvent) -> StoredEvent:
+    """The event, if it can be relayed. Raises `EventTooLong`."""
+    if len(stored.state) > LONGEST_EVENT:
+        raise EventTooLong(stored.topic, len(stored.state))
+    return stored
 
 
 def write_rows(cursor: Any, unit: Unit, dialect: Dialect) -> None:  # noqa: ANN401 - any database's

@@ -121,6 +121,7 @@ class Process:
             relaying=self._relay.is_relaying,
             partitions=self._partitions.held if self._partitions else 0,
             silence=self._member.silence if self._member else None,
+            stuck=self._relay.stuck(),
         )
 
 

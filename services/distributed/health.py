@@ -29,7 +29,8 @@ class Progress:
     """How far a process has come: records (and pieces of work) done since it began, and how many it is behind.
 
     `partitions` are those that it holds; `relaying` says whether it is its turn to relay. `silence` is for how many
-    seconds Kafka has not told how far the streams go, so `behind` is as old; None where nothing is followed.
+    seconds Kafka has not told how far the streams go, so `behind` is as old; None where nothing is followed. `stuck`
+    says that the log of the service does not get out, and for how long.
     """
 
     taken: int
@@ -39,6 +40,7 @@ class Progress:
     relaying: bool
     partitions: int
     silence: float | None = None
+    stuck: str | None = None
 
     @property
     def is_behind(self) -> bool:
@@ -52,7 +54,9 @@ class Progress:
 
     @property
     def trouble(self) -> str:
-        """Why these figures cannot be relied upon; empty where they can."""
+        """Why the process is not ready, or its figures cannot be relied upon; empty where all is well."""
+        if self.stuck:
+            return f"{self.stuck}: see the log for the reason"
         if self.silence is None or self.silence < _SILENT:
             return ""
         return f"Kafka has not told for {self.silence:.0f} seconds how far the streams go, so behind may be more"

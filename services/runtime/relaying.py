@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -13,6 +13,9 @@ from services.runtime.worker import Worker
 
 REST = 1.0
 """Seconds after which it is looked whether there is something to send, or whose turn it is, though nothing woke us."""
+
+STUCK: Final = 30.0
+"""Seconds of failures after which a log counts as stuck: longer than a broker's restart takes."""
 
 _log = structlog.get_logger()
 
@@ -65,6 +68,7 @@ class Relay:
         self._kept_at = 0.0
         self.sent = 0
         self.is_relaying = False
+        self._failing_since: float | None = None
 
     async def run(self) -> None:
         """Relay until cancelled; a failure that may pass is told, and after a rest everything begins anew.
@@ -80,12 +84,20 @@ class Relay:
                 raise
             except StoreFailed as failure:
                 self._troubles.met("relay begins anew", str(failure))
+                self._failing_since = self._failing_since or asyncio.get_running_loop().time()
             await asyncio.sleep(REST)
 
     def lag(self) -> int:
         """How far the topic is behind the log. Raises `StoreFailed`."""
         sent_up_to = self._store.position(self._name) if self._sent_up_to is None else self._sent_up_to
         return max(0, self._store.log.end() - sent_up_to)
+
+    def stuck(self) -> str | None:
+        """What has kept the log from being relayed for longer than `STUCK`; None if nothing has."""
+        if self._failing_since is None:
+            return None
+        seconds = asyncio.get_running_loop().time() - self._failing_since
+        return f"{self._topic} has not been relayed for {seconds:.0f} seconds" if seconds >= STUCK else None
 
     def close(self) -> None:
         """End after the step in hand, and leave the turn to others."""
@@ -117,6 +129,7 @@ class Relay:
         self._sent_up_to = position
         await self._keep(position)
         self._troubles.are_over()
+        self._failing_since = None
         return position
 
     async def _keep(self, position: int) -> None:

@@ -1,8 +1,10 @@
 """All or nothing: what one transaction of a store does."""
 
+from dataclasses import replace
+
 import pytest
 
-from domain.storing import OF_EVERY_STORE, Position, Store, StoreConflict, Unit
+from domain.storing import LONGEST_EVENT, OF_EVERY_STORE, EventTooLong, Position, Store, StoreConflict, Unit
 from tests.contract.stands import (
     ROWS_OF_EVERY_STORE,
     SOURCE,
@@ -56,6 +58,12 @@ class Committing:
         large = entry("a", first_name="x" * 20_000_000)
         assert store.commit(unit(fact(), rows=[large, entry("b")], at=7)) is True
         assert store.select(Entry, {"name": "a"}) == [large]
+
+    def test_an_event_that_no_broker_takes_is_refused_with_its_unit(self, store: Store) -> None:
+        too_long = replace(fact(version=2), profile={"first_name": "x" * LONGEST_EVENT})
+        with pytest.raises(EventTooLong, match="is longer than the"):
+            store.commit(unit(fact(), too_long, rows=[entry("a")], at=7))
+        assert (store.log.end(), store.position(SOURCE), store.select(Entry)) == (0, 0, [])
 
     def test_rows_are_removed_before_any_are_kept(self, store: Store) -> None:
         store.commit(unit(rows=[entry("a", size=1), entry("b")]))

@@ -260,7 +260,7 @@ def test_words_that_cannot_be_stored_are_replaced(tmp_path: Path) -> None:
         async with polled(tmp_path) as stand:
             stand.portals.found[ACME] = Portal(trouble=Rejected(reason=Reason.CREDENTIALS, detail="no \ud800"))
             await asyncio.sleep(20)
-            assert stand.row().failure == "down: unexpected UnicodeEncodeError"
+            assert stand.row().failure == "credentials: no \ufffd"
 
     travelling_time.run(scene())
 

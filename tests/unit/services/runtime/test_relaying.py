@@ -87,3 +87,20 @@ def test_what_a_person_has_to_set_up_otherwise_ends_the_relay(store: SqliteStore
     relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
     with pytest.raises(Misconfigured, match="refuses our user"):
         run(relaying.run())
+
+
+def test_a_log_that_does_not_get_out_is_stuck_until_it_does(store: SqliteStore) -> None:
+    seen: list[str | None] = []
+
+    class Watching(Topic):
+        async def publish(self, topic: str, records: Sequence[Record]) -> None:
+            seen.append(relaying.stuck())
+            await super().publish(topic, records)
+
+    topic = Watching(*[AWAY] * 40)
+    relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
+    with pytest.raises(Enough):
+        run(relaying.run())
+    assert seen[:30] == [None] * 30
+    assert seen[-1] == "x.v1 has not been relayed for 39 seconds"
+    assert relaying.stuck() is None
