@@ -91,11 +91,16 @@ class _Recorder(SQLiteProcessRecorder):
 class SqliteStore(RelationalStore):
     """What one service owns, in one file. One process at a time may have the file open."""
 
-    def __init__(self, path: Path, *, log_name: str, rows: Sequence[type[Row]]) -> None:
+    def __init__(self, path: Path, *, log_name: str, rows: Sequence[type[Row]], is_reader: bool = False) -> None:
+        """One that `is_reader` makes nothing, and cannot commit: it is for whoever asks beside the service itself."""
         super().__init__(_DIALECT, log_name)
         with _failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
             self._recorder = _Recorder(self._datastore)
+        self._is_reader = is_reader
+        if is_reader:
+            return
+        with _failures():
             self._recorder.create_table()
         with self._transaction() as cursor:
             for row in (*rows, *OF_EVERY_STORE):
@@ -106,6 +111,8 @@ class SqliteStore(RelationalStore):
         self._datastore.close()
 
     def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
+        if self._is_reader:
+            raise StoreFailed("this store is only read")
         with _failures():
             self._recorder.insert_events(stored, unit=unit)
 

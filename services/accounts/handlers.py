@@ -29,34 +29,21 @@ class Accounts:
 
     def show(self, account: str) -> Account:
         """An account, by its id in any letter case; raises `UnknownAccount`."""
-        found = self._found(account)
-        if found is None:
-            names = self._store.count(AccountRow, by=["account"])
-            raise UnknownAccount(account, (str(name) for (name,) in names))
-        return found
+        return account_of(self._store, account)
 
     def all(self) -> list[Account]:
         """Every account, in the order of ids."""
-        return [to_account(row) for row in self._store.select(AccountRow, order_by="account")]
+        return accounts_in(self._store)
 
     def add(self, account: AccountId, by: str, asking: Asking) -> Account:
         """Make a new account known; raises `NotPermitted` when it is known already, in whatever letter case."""
-        known = self._found(account) or Account(account=account)
+        known = _found(self._store, account) or Account(account=account)
         return self._store_facts(known, asking(Request(by=by, at=self._clock()), known))
 
     def ask(self, account: str, by: str, asking: Asking) -> Account:
         """Do what a person asks of an account; raises `UnknownAccount` and `NotPermitted`."""
         known = self.show(account)
         return self._store_facts(known, asking(Request(by=by, at=self._clock()), known))
-
-    def _found(self, account: str) -> Account | None:
-        """The account of this id; where no row has it as it is written, its history tells how it is spelled."""
-        known = accounts_of(self._store, [account])
-        if account in known:
-            return known[account]
-        history = account_stream(AccountId(account))
-        fact = next(iter(self._store.histories([history]).get(history, ())), None)
-        return accounts_of(self._store, [fact.account]).get(fact.account) if fact else None
 
     def _store_facts(self, account: Account, facts: tuple[AccountEvent, ...]) -> Account:
         for fact in facts:
@@ -66,3 +53,27 @@ class Accounts:
         if facts:
             self._store.commit(unit)
         return account
+
+
+def account_of(store: Store, account: str) -> Account:
+    """An account of the accounts' store, by its id in any letter case; raises `UnknownAccount`."""
+    found = _found(store, account)
+    if found is None:
+        names = store.count(AccountRow, by=["account"])
+        raise UnknownAccount(account, (str(name) for (name,) in names))
+    return found
+
+
+def accounts_in(store: Store) -> list[Account]:
+    """Every account of the accounts' store, in the order of ids."""
+    return [to_account(row) for row in store.select(AccountRow, order_by="account")]
+
+
+def _found(store: Store, account: str) -> Account | None:
+    """The account of this id; where no row has it as it is written, its history tells how it is spelled."""
+    known = accounts_of(store, [account])
+    if account in known:
+        return known[account]
+    history = account_stream(AccountId(account))
+    fact = next(iter(store.histories([history]).get(history, ())), None)
+    return accounts_of(store, [fact.account]).get(fact.account) if fact else None

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from domain.account import Account
 from domain.identity import PORTAL, AccountId
+from services.accounts.handlers import account_of, accounts_in
 from services.control.installation import Installation
 from services.control.messages import (
     AddAccount,
@@ -28,6 +29,7 @@ class AccountRoutes:
     def __init__(self, installation: Installation) -> None:
         self._service = installation.accounts_service
         self._accounts = installation.accounts
+        self._readers = installation.readers
         self._credentials = installation.credentials
         self._intake = installation.intake_service
 
@@ -63,10 +65,14 @@ class AccountRoutes:
         return JSONResponse(to_json(account), 201)
 
     async def _show_all(self, _: Request) -> Response:
-        return JSONResponse([to_json(account) for account in await self._service.call(self._accounts.all)])
+        found = await self._readers.call(accounts_in, self._readers.accounts)
+        return JSONResponse([to_json(account) for account in found])
 
     async def _show(self, request: Request) -> Response:
-        return JSONResponse(to_json(await self._service.call(self._accounts.show, request.path_params["account"])))
+        return JSONResponse(to_json(await self._known(request)))
+
+    async def _known(self, request: Request) -> Account:
+        return await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
 
     async def _allow(self, request: Request) -> Response:
         asked = await received(request, ByPerson)
@@ -98,14 +104,14 @@ class AccountRoutes:
 
     async def _connect(self, request: Request) -> Response:
         asked = await received(request, Connect)
-        account = await self._service.call(self._accounts.show, request.path_params["account"])
+        account = await self._known(request)
         await self._service.call(self._credentials.keep, account.account, asked.target, asked.values)
         self._service.ring()
         return JSONResponse({"account": account.account, "target": asked.target, "connected": True})
 
     async def _disconnect(self, request: Request) -> Response:
         asked = await received(request, Disconnect)
-        account = await self._service.call(self._accounts.show, request.path_params["account"])
+        account = await self._known(request)
         removed = await self._service.call(self._credentials.remove, account.account, asked.target)
         if asked.target == PORTAL:
             await self._intake.call(forget, self._intake.store, account.account)

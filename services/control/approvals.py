@@ -7,7 +7,7 @@ from starlette.routing import Route
 from domain.account import Account, AccountEvent, DeletesApproved, DeletesJudged, DeletesRejected, NotPermitted
 from domain.identity import AccountId, Target
 from domain.requests import Request as Person
-from services.accounts.handlers import Asking
+from services.accounts.handlers import Asking, account_of
 from services.asking.approvals import HeldSet, held
 from services.control.installation import Installation
 from services.control.messages import Judge, received
@@ -17,7 +17,7 @@ class ApprovalRoutes:
     """Everything below `/accounts/{account}/approvals`."""
 
     def __init__(self, installation: Installation) -> None:
-        self._decider = installation.decider_service
+        self._readers = installation.readers
         self._installation = installation
 
     def routes(self) -> list[Route]:
@@ -28,12 +28,12 @@ class ApprovalRoutes:
         ]
 
     async def _show(self, request: Request) -> Response:
-        sets = await self._decider.call(held, self._decider.store, await self._known(request))
+        sets = await self._readers.call(held, self._readers.decider, await self._known(request))
         return JSONResponse([each.to_json() for each in sets])
 
     async def _judge(self, request: Request) -> Response:
         name, asked = await self._known(request), await received(request, Judge)
-        sets = await self._decider.call(held, self._decider.store, name)
+        sets = await self._readers.call(held, self._readers.decider, name)
         chosen = next((each for each in sets if (each.target, each.digest) == (asked.target, asked.digest)), None)
         if chosen is None:
             raise NotPermitted(
@@ -48,8 +48,7 @@ class ApprovalRoutes:
         return JSONResponse({**chosen.to_json(), "verdict": "approved" if asked.approve else "rejected"})
 
     async def _known(self, request: Request) -> AccountId:
-        installation = self._installation
-        account = await installation.accounts_service.call(installation.accounts.show, request.path_params["account"])
+        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
         return account.account
 
 

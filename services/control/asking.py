@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.identity import AccountId, PortalDriverId, Target
+from services.accounts.handlers import account_of
 from services.asking.events import read_events
 from services.asking.explaining import Explanation, explain
 from services.asking.finding import Candidate, find_drivers, find_stated, is_stated, likely_drivers
@@ -17,7 +18,7 @@ from services.asking.portal import portal_statuses
 from services.asking.status import status, strays, with_waiting
 from services.asking.waiting import Waiting, waiting
 from services.control.event_filters import filters_of
-from services.control.installation import Installation
+from services.control.installation import Installation, logs_of
 from services.control.messages import Malformed
 from services.control.naming import target_named
 from services.decider.read_models import LinkRow
@@ -35,6 +36,7 @@ class AskingRoutes:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._decider = installation.decider_service
+        self._readers = installation.readers
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -51,7 +53,7 @@ class AskingRoutes:
         deciding = await self._decider.call(self._installation.decider_work_left)
         delivering = sum([await projector.service.call(projector.work_left) for projector in projectors])
         recorded = sum(service.store.log.end() for service in self._installation.services)
-        in_step = await self._decider.call(self._decider.store.count, LinkRow, {"state": "in_step"}, by=["target"])
+        in_step = await self._readers.call(self._readers.decider.count, LinkRow, {"state": "in_step"}, by=["target"])
         return JSONResponse(
             {
                 "left": deciding + delivering,
@@ -65,40 +67,40 @@ class AskingRoutes:
     async def _status(self, request: Request) -> Response:
         named = request.query_params.get("account")
         name = None if named is None else await self._known(named)
-        found = await self._decider.call(status, self._decider.store, None if name is None else [name])
-        intake = self._installation.intake_service
-        portals = await intake.call(portal_statuses, intake.store, None if name is None else [name])
+        found = await self._readers.call(status, self._readers.decider, None if name is None else [name])
+        portals = await self._readers.call(portal_statuses, self._readers.intake, None if name is None else [name])
         read = {account: each.to_json() for account, each in portals.items()}
-        waits = await self._decider.call(self._waiting)
+        waits = await self._readers.call(self._waiting)
         told = [with_waiting(each, waits) for each in found]
         return JSONResponse([{**each.to_json(), "portal": read.get(each.account)} for each in told])
 
     def _waiting(self) -> Waiting:
-        installation = self._installation
         return waiting(
-            installation.intake_service.store,
-            self._decider.store,
-            {target: app.service.store for target, app in installation.projectors.items()},
-            may_repeat=installation.may_repeat,
+            self._readers.intake,
+            self._readers.decider,
+            self._readers.projectors,
+            may_repeat=self._installation.may_repeat,
         )
 
     async def _events(self, request: Request) -> Response:
         query = request.query_params
         limit = _number(query.get("limit", "200"))
         filters, cursor = await self._filters(query), query.get("cursor")
-        logs = [query["log"]] if "log" in query else list(self._installation.logs)
-        if unknown := next((name for name in logs if name not in self._installation.logs), None):
-            raise Malformed(f"there is no log {unknown}; there are: {', '.join(self._installation.logs)}")
-        streams = {name: self._installation.logs[name] for name in logs}
-        page = await self._decider.call(read_events, streams, filters, cursor, limit)
+        known = logs_of(self._readers)
+        logs = [query["log"]] if "log" in query else list(known)
+        if unknown := next((name for name in logs if name not in known), None):
+            raise Malformed(f"there is no log {unknown}; there are: {', '.join(known)}")
+        streams = {name: known[name] for name in logs}
+        page = await self._readers.call(read_events, streams, filters, cursor, limit)
         return JSONResponse({**page.to_json(), "is_over": page.is_end and _is_over(filters)})
 
     async def _filters(self, query: QueryParams) -> Filters:
         """Which events are asked for. Raises `Malformed`, `UnknownAccount`, `UnknownDriver`."""
-        named, intake = query.get("account"), self._installation.intake_service
+        named = query.get("account")
         filters = filters_of(query, None if named is None else await self._known(named))
         driver = filters.driver
-        if driver is not None and not await intake.call(is_stated, intake.store, driver, filters.account):
+        intake = self._readers.intake
+        if driver is not None and not await self._readers.call(is_stated, intake, driver, filters.account):
             raise await self._unknown(driver, filters.account)
         return filters
 
@@ -106,8 +108,7 @@ class AskingRoutes:
         """What is said of a driver whom the Portal never stated."""
         if account is None:
             return UnknownDriver(f"the Portal never stated a driver {driver} in any account")
-        intake = self._installation.intake_service
-        alike = await intake.call(likely_drivers, intake.store, account, driver)
+        alike = await self._readers.call(likely_drivers, self._readers.intake, account, driver)
         return UnknownDriver(f"the Portal never stated a driver {driver} in account {account}{alike}")
 
     async def _links(self, request: Request) -> Response:
@@ -115,9 +116,9 @@ class AskingRoutes:
         if "target" in query:
             target_named(query["target"])
         if query.get("state") == "stray":
-            return JSONResponse(await self._decider.call(self._strays, account, query.get("target")))
+            return JSONResponse(await self._readers.call(self._strays, account, query.get("target")))
         wanted = {name: query[name] for name in ("target", "state") if name in query}
-        rows = await self._decider.call(self._decider.store.select, LinkRow, {"account": account, **wanted})
+        rows = await self._readers.call(self._readers.decider.select, LinkRow, {"account": account, **wanted})
         return JSONResponse([asdict(row) for row in rows])
 
     def _strays(self, account: str, target: str | None) -> list[dict[str, str]]:
@@ -126,7 +127,7 @@ class AskingRoutes:
             {"target": str(each), "key": key, **nothing}
             for each in Target
             if target in (None, str(each))
-            for key in strays(self._decider.store, account, each)
+            for key in strays(self._readers.decider, account, each)
         ]
 
     async def _explain(self, request: Request) -> Response:
@@ -135,30 +136,28 @@ class AskingRoutes:
         if len(found) > 1:
             return JSONResponse({"candidates": [each.to_json() for each in found]})
         driver = PortalDriverId(found[0].driver if found else text)
-        explanation = await self._decider.call(self._explained, account, driver)
+        explanation = await self._readers.call(self._explained, account, driver)
         if not explanation.is_known:
             raise await self._unknown(text, account)
         return JSONResponse({"explanation": explanation.to_json(), "lines": list(explanation.lines())})
 
     async def _found(self, account: AccountId, text: str) -> list[Candidate]:
         """Whom a person means; where the decider knows nobody yet, intake may."""
-        intake = self._installation.intake_service
-        found = await self._decider.call(find_drivers, self._decider.store, account, text)
-        return found or await intake.call(find_stated, intake.store, account, text)
+        found = await self._readers.call(find_drivers, self._readers.decider, account, text)
+        return found or await self._readers.call(find_stated, self._readers.intake, account, text)
 
     def _explained(self, account: AccountId, driver: PortalDriverId) -> Explanation:
-        installation = self._installation
         return explain(
             account,
             driver,
-            accounts=installation.accounts_service.store,
-            intake=installation.intake_service.store,
-            decider=self._decider.store,
-            projectors={target: app.service.store for target, app in installation.projectors.items()},
+            accounts=self._readers.accounts,
+            intake=self._readers.intake,
+            decider=self._readers.decider,
+            projectors=self._readers.projectors,
         )
 
     async def _known(self, name: str) -> AccountId:
-        account = await self._installation.accounts_service.call(self._installation.accounts.show, name)
+        account = await self._readers.call(account_of, self._readers.accounts, name)
         return account.account
 
 

@@ -39,6 +39,7 @@ class DeadLetterRoutes:
 
     def __init__(self, installation: Installation) -> None:
         self._services = {service.name: service for service in installation.services}
+        self._readers = installation.readers
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -61,15 +62,19 @@ class DeadLetterRoutes:
     async def _count(self, request: Request) -> Response:
         services = self._chosen(request.query_params.get("service"))
         counts = {"letters": DeadLetter, "waiting": Resubmission}
-        return JSONResponse({name: await _counted(services, row) for name, row in counts.items()})
+        return JSONResponse({name: await self._counted(services, row) for name, row in counts.items()})
+
+    async def _counted(self, services: Sequence[Service], row: type[Row]) -> int:
+        stores = [self._readers.of(service.name) for service in services]
+        return sum([(await self._readers.call(store.count, row))[()] for store in stores])
 
     async def _show(self, request: Request) -> Response:
         name, service = self._named(request.query_params)
-        return JSONResponse(await service.call(document, service.store, name))
+        return JSONResponse(await self._readers.call(document, self._readers.of(service.name), name))
 
     async def _tell(self, request: Request) -> Response:
         name, service = self._named(request.query_params)
-        return JSONResponse((await service.call(outcome, service.store, name)).to_json())
+        return JSONResponse((await self._readers.call(outcome, self._readers.of(service.name), name)).to_json())
 
     async def _resubmit(self, request: Request) -> Response:
         asked = await received(request, Resubmit)
@@ -103,7 +108,9 @@ class DeadLetterRoutes:
         found: list[ListedLetter] = []
         for service in self._chosen(wanted.service, behind):
             start = behind if behind and behind.service == service.name else None
-            found += await service.call(listed, service.store, service.name, start, _PAGE - len(found))
+            found += await self._readers.call(
+                listed, self._readers.of(service.name), service.name, start, _PAGE - len(found)
+            )
             if len(found) == _PAGE:
                 break
         return list(filter(wanted.has, found)), found[-1].name if len(found) == _PAGE else None
@@ -123,10 +130,6 @@ class DeadLetterRoutes:
         if name not in self._services:
             raise Malformed(f"there is no service {name!r}; there are: {', '.join(self._services)}")
         return self._services[name]
-
-
-async def _counted(services: Sequence[Service], row: type[Row]) -> int:
-    return sum([(await service.call(service.store.count, row))[()] for service in services])
 
 
 def _mended(text: str, name: LetterName) -> Mended:

@@ -11,6 +11,7 @@ from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.identity import AccountId, PortalDriverId
 from domain.profile import FIELDS, Profile, StatedProfile
 from domain.time_zones import to_iana
+from services.accounts.handlers import account_of
 from services.control.installation import Installation
 from services.control.messages import (
     FinishSnapshot,
@@ -34,7 +35,7 @@ class DriverRoutes:
     def __init__(self, installation: Installation) -> None:
         self._service = installation.intake_service
         self._intake = installation.intake
-        self._installation = installation
+        self._readers = installation.readers
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -46,9 +47,7 @@ class DriverRoutes:
         ]
 
     async def _known_account(self, request: Request) -> AccountId:
-        account = await self._installation.accounts_service.call(
-            self._installation.accounts.show, request.path_params["account"]
-        )
+        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
         return account.account
 
     async def _take_list(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.app import ProjectorApp
+from services.runtime.readers import Readers
 from services.runtime.service import Service
 
 
@@ -27,7 +28,7 @@ class Connected(Protocol):
 class Installation:
     """Every service on its store, and the accounts' credentials.
 
-    `polling` reads the Portal's API, where this process does.
+    `readers` are the stores as people ask them. `polling` reads the Portal's API, where this process does.
     `may_repeat` says that the services follow each other by streams in which records may come twice, or late.
     """
 
@@ -39,6 +40,7 @@ class Installation:
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
     connections: Connected
+    readers: Readers
     polling: Polling | None = None
     may_repeat: bool = False
 
@@ -50,7 +52,7 @@ class Installation:
 
     @property
     def logs(self) -> dict[str, Stream]:
-        """Every log, by the name that people know it by."""
+        """Every log, as its service has it, by the name that people know it by."""
         reports = {f"reports-{target}": app.service.store.log for target, app in self.projectors.items()}
         return {
             "accounts": self.accounts_service.store.log,
@@ -67,5 +69,17 @@ class Installation:
 
     def close(self) -> None:
         """Let the work in hand end, and let go of the stores."""
+        self.readers.close()
         for service in reversed(self.services):
             service.close()
+
+
+def logs_of(readers: Readers) -> dict[str, Stream]:
+    """Every log as people ask for it, by the name that they know it by."""
+    reports = {f"reports-{target}": store.log for target, store in readers.projectors.items()}
+    return {
+        "accounts": readers.accounts.log,
+        "changes": readers.intake.log,
+        "decisions": readers.decider.log,
+        **reports,
+    }

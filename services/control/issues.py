@@ -11,7 +11,7 @@ from starlette.routing import Route
 from domain.account import Account, AccountEvent
 from domain.identity import Target
 from domain.requests import Request as Person
-from services.accounts.handlers import Asking
+from services.accounts.handlers import Asking, account_of
 from services.asking.issues import REASONS, Place, Wanted, count_parked, open_issues
 from services.asking.readiness import Hindrance, readiness_of
 from services.control.installation import Installation
@@ -36,7 +36,7 @@ class IssueRoutes:
         self._accounts = installation.accounts
         self._accounts_service = installation.accounts_service
         self._decider = installation.decider_service
-        self._intake = installation.intake_service
+        self._readers = installation.readers
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -50,8 +50,8 @@ class IssueRoutes:
         wanted = _wanted(query.get("account"), query.get("target"), query.get("reason"))
         if wanted.account is not None:
             wanted = replace(wanted, account=(await self._known(wanted.account)).account)
-        decider, intake = self._decider.store, self._intake.store
-        found = await self._decider.call(open_issues, decider, intake, wanted, _behind(query), _PAGE)
+        decider, intake = self._readers.decider, self._readers.intake
+        found = await self._readers.call(open_issues, decider, intake, wanted, _behind(query), _PAGE)
         last = found[-1] if len(found) >= _PAGE else None
         behind = {"after": [last.account, last.target, last.driver]} if last else None
         return JSONResponse({"issues": [issue.to_json() for issue in found], "next": behind})
@@ -61,8 +61,8 @@ class IssueRoutes:
         name = account.account
         wanted = _wanted(name, asked.target, asked.reason)
         account.role_of(asked.by)
-        driver = await driver_named(self._decider, name, asked.driver) if asked.driver else ""
-        counts, hindrances = await self._decider.call(self._matching, wanted, driver)
+        driver = await driver_named(self._readers, name, asked.driver) if asked.driver else ""
+        counts, hindrances = await self._readers.call(self._matching, wanted, driver)
         _check(name, counts, hindrances)
         await self._accounts_service.call_again(
             self._accounts.ask, name, asked.by, _retrying(asked.target, driver, asked.reason or "")
@@ -71,11 +71,11 @@ class IssueRoutes:
         return JSONResponse(_to_json(name, counts, hindrances))
 
     async def _known(self, name: str) -> Account:
-        return await self._accounts_service.call(self._accounts.show, name)
+        return await self._readers.call(account_of, self._readers.accounts, name)
 
     def _matching(self, wanted: Wanted, driver: str) -> tuple[Counts, Hindrances]:
         """How many links match on each target, and on which of these nothing is decided now."""
-        store = self._decider.store
+        store = self._readers.decider
         counts, readiness = count_parked(store, wanted, driver), readiness_of(store, wanted.account or "")
         hindrances = {target: readiness[target].hindrance() for target in counts}
         return counts, {target: hindrance for target, hindrance in hindrances.items() if hindrance}

@@ -6,12 +6,12 @@ from domain.identity import PORTAL, Connectable, PortalDriverId, Target
 from services.asking.finding import Candidate, find_drivers
 from services.control.messages import Malformed
 from services.intake.handlers import UnknownDriver
-from services.runtime.service import Service
+from services.runtime.readers import Readers
 
 
-async def driver_named(decider: Service, account: str, text: str) -> PortalDriverId:
+async def driver_named(readers: Readers, account: str, text: str) -> PortalDriverId:
     """The driver that a person means by a portal driver id, RefID or DriverID. Raises `UnknownDriver`, `Malformed`."""
-    return only_one(await decider.call(find_drivers, decider.store, account, text), account, text)
+    return only_one(await readers.call(find_drivers, readers.decider, account, text), account, text)
 
 
 def only_one(found: Sequence[Candidate], account: str, text: str) -> PortalDriverId:

@@ -15,7 +15,7 @@ from domain.identity import PortalDriverId, Target
 from domain.plan import Part, Plan, Step
 from domain.requests import Request as Person
 from domain.storing import StoreConflict, StoreFailed
-from services.accounts.handlers import UnknownAccount
+from services.accounts.handlers import UnknownAccount, account_of
 from services.asking.finding import find_stated
 from services.control.installation import Installation
 from services.control.messages import ApplyPlan, Malformed, received
@@ -49,6 +49,7 @@ class PlanRoutes:
     def __init__(self, installation: Installation) -> None:
         self._accounts = installation.accounts
         self._accounts_service = installation.accounts_service
+        self._readers = installation.readers
         self._decider = installation.decider_service
         self._intake = installation.intake_service
         self._projectors = installation.projectors
@@ -92,8 +93,8 @@ class PlanRoutes:
         wanted = Wanted(
             account=account.account, target=target, request=int(version), plan=account.plans.get(target, "")
         )
-        projector = self._projectors[target].service.store
-        return JSONResponse((await self._decider.call(outcome_of, self._decider.store, projector, wanted)).to_json())
+        projector = self._readers.projectors[target]
+        return JSONResponse((await self._readers.call(outcome_of, self._readers.decider, projector, wanted)).to_json())
 
     async def _told(
         self, account: Account, future: Account, targets: Sequence[Target], driver: str
@@ -136,10 +137,10 @@ class PlanRoutes:
 
     async def _stated(self, account: str, text: str) -> PortalDriverId:
         """The driver whom a person means, be it one of whom the decider has not heard yet."""
-        return only_one(await self._intake.call(find_stated, self._intake.store, account, text), account, text)
+        return only_one(await self._readers.call(find_stated, self._readers.intake, account, text), account, text)
 
     async def _known(self, request: Request) -> Account:
-        return await self._accounts_service.call(self._accounts.show, request.path_params["account"])
+        return await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
 
 
 def _check(account: Account, targets: Sequence[Target], person: str) -> None:

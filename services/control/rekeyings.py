@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.accounts.handlers import account_of
 from services.control.installation import Installation
 from services.control.messages import ApproveReKeyings, received
 from services.intake.rekeying import ReKeyings, digest_of
@@ -14,7 +15,7 @@ class ReKeyingRoutes:
     """`/accounts/{account}/rekeyings`: the drivers whom the Portal's API would re-key."""
 
     def __init__(self, installation: Installation) -> None:
-        self._installation = installation
+        self._readers = installation.readers
         self._intake = installation.intake_service
         self._rekeyings = ReKeyings(self._intake.store, utc_now)
 
@@ -26,18 +27,14 @@ class ReKeyingRoutes:
         ]
 
     async def _show(self, request: Request) -> Response:
-        account = await self._installation.accounts_service.call(
-            self._installation.accounts.show, request.path_params["account"]
-        )
+        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
         rows = await self._intake.call(self._rekeyings.held, account.account)
         drivers = [{"driver": row.driver, "before": row.before, "after": row.after, "since": row.at} for row in rows]
         return JSONResponse({"digest": digest_of(account.account, rows) if rows else "", "drivers": drivers})
 
     async def _approve(self, request: Request) -> Response:
         asked = await received(request, ApproveReKeyings)
-        account = await self._installation.accounts_service.call(
-            self._installation.accounts.show, request.path_params["account"]
-        )
+        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
         account.role_of(asked.by)
         approved = await self._intake.call_again(self._rekeyings.approve, account.account, asked.digest, asked.by)
         self._intake.ring()

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from domain.account import Account, AccountEvent
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.requests import Request as Person
-from services.accounts.handlers import Asking
+from services.accounts.handlers import Asking, account_of
 from services.asking.readiness import Hindrance, readiness_of
 from services.asking.sweeping import Requested, Stage, look_up_progress, sweep_progress, unwritten
 from services.asking.sweeps import found_drivers, looked_up, past_sweeps, sweep_for
@@ -40,6 +40,7 @@ class SweepRoutes:
         self._installation = installation
         self._accounts = installation.accounts_service
         self._decider = installation.decider_service
+        self._readers = installation.readers
 
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
@@ -53,9 +54,9 @@ class SweepRoutes:
     async def _request(self, request: Request) -> Response:
         account, asked = await self._known(request), await received(request, RequestSweep)
         account.role_of(asked.by)
-        hindrances = await self._decider.call(self._hindrances, account, [asked.target] if asked.target else [*Target])
+        hindrances = await self._readers.call(self._hindrances, account, [asked.target] if asked.target else [*Target])
         _check(hindrances)
-        driver = await driver_named(self._decider, account.account, asked.driver) if asked.driver else None
+        driver = await driver_named(self._readers, account.account, asked.driver) if asked.driver else None
         requests = [
             {"target": str(target), "request": await self._asked(account.account, asked.by, target, driver)}
             for target, hindrance in hindrances.items()
@@ -67,12 +68,12 @@ class SweepRoutes:
 
     def _hindrances(self, account: Account, targets: Sequence[Target]) -> dict[Target, Hindrance | None]:
         """What keeps a sweep from being made on each target, by the account's own word on its terms."""
-        known = readiness_of(self._decider.store, account.account)
+        known = readiness_of(self._readers.decider, account.account)
         return {target: unwritten(replace(known[target], account=account, is_known=True)) for target in targets}
 
     async def _asked(self, account: AccountId, by: str, target: Target, driver: PortalDriverId | None) -> int:
         """At which version of the account this sweep is requested."""
-        keys = await self._decider.call(self._keys, account, target, driver) if driver else ()
+        keys = await self._readers.call(self._keys, account, target, driver) if driver else ()
         after = await self._accounts.call_again(
             self._installation.accounts.ask, account, by, _sweeping(target, driver or "", keys)
         )
@@ -80,7 +81,7 @@ class SweepRoutes:
 
     def _keys(self, account: AccountId, target: Target, driver: PortalDriverId) -> Sequence[Key]:
         """By which keys a driver is looked up: that of its link, and the wished one."""
-        store = self._decider.store
+        store = self._readers.decider
         link = load_links(store, [(account, target, driver)])[account, target][driver]
         wishes = [wish_of(row, target) for row in store.select(WishRow, {"account": account, "driver": driver})]
         return list(dict.fromkeys(key for key in (link.key, *(wish.key for wish in wishes)) if key))
@@ -89,26 +90,26 @@ class SweepRoutes:
         account, query = await self._known(request), request.query_params
         last = number_named("last", query.get("last", "10"), _MOST_SWEEPS)
         targets = [target_named(query["target"])] if "target" in query else [*Target]
-        accounts = self._accounts.store
-        found = await self._decider.call(past_sweeps, self._decider.store, accounts, account.account, targets, last)
+        accounts = self._readers.accounts
+        found = await self._readers.call(past_sweeps, self._readers.decider, accounts, account.account, targets, last)
         return JSONResponse([report.to_json() for report in found])
 
     async def _list_drivers(self, request: Request) -> Response:
         account, query = await self._known(request), request.query_params
         target, behind = target_named(query.get("target", "")), query.get("after", "")
-        found = await self._decider.call(
-            found_drivers, self._decider.store, account.account, target, behind=behind, limit=_PAGE
+        found = await self._readers.call(
+            found_drivers, self._readers.decider, account.account, target, behind=behind, limit=_PAGE
         )
         after = found[-1].driver if len(found) == _PAGE else None
         return JSONResponse({"drivers": [each.to_json() for each in found], "next": after})
 
     async def _progress(self, request: Request) -> Response:
         account = await self._known(request)
-        return JSONResponse(await self._decider.call(self._how_far, _requested(account, request.query_params)))
+        return JSONResponse(await self._readers.call(self._how_far, _requested(account, request.query_params)))
 
     def _how_far(self, asked: Requested) -> dict[str, Any]:
         """How far a sweep has come and, where it is over, what it found."""
-        decider, projector = self._decider.store, self._installation.projectors[asked.target].service.store
+        decider, projector = self._readers.decider, self._readers.projectors[asked.target]
         may_repeat = self._installation.may_repeat
         if asked.driver is None:
             progress = sweep_progress(decider, projector, asked)
@@ -117,7 +118,7 @@ class SweepRoutes:
         return {**progress.to_json(), **(self._result(asked) if progress.stage is Stage.DONE else {})}
 
     def _result(self, asked: Requested) -> dict[str, Any]:
-        decider, accounts = self._decider.store, self._accounts.store
+        decider, accounts = self._readers.decider, self._readers.accounts
         if asked.driver is not None:
             found = looked_up(decider, asked.account, asked.target, asked.driver, asked.request)
             return {"driver": found.to_json()}
@@ -125,7 +126,7 @@ class SweepRoutes:
         return {"report": report.to_json() if report else None}
 
     async def _known(self, request: Request) -> Account:
-        return await self._accounts.call(self._installation.accounts.show, request.path_params["account"])
+        return await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
 
 
 def _requested(account: Account, query: QueryParams) -> Requested:

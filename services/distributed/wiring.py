@@ -36,6 +36,7 @@ from services.projector.read_models import LookUp, Probe, Reading, StartedCall, 
 from services.projector.wiring import Connections
 from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
+from services.runtime.readers import Readers
 from services.runtime.relaying import Relay
 from services.runtime.service import Bell, Service
 from services.runtime.settings import WrongSettings
@@ -118,6 +119,12 @@ class Distributed:
             },
             credentials=credentials,
             connections=connections,
+            readers=Readers(
+                accounts=stores["accounts"],
+                intake=stores["intake"],
+                decider=stores["decider"],
+                projectors={target: stores[f"projector_{target}"] for target in Target},
+            ),
             may_repeat=True,
         )
 

@@ -20,6 +20,7 @@ from services.projector import wiring as projector
 from services.projector.wiring import Connections
 from services.runtime.clock import Clock, utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
+from services.runtime.readers import Readers
 from services.runtime.service import Bell, Service
 from services.runtime.share import Share
 
@@ -49,12 +50,26 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Install
         },
         credentials=credentials,
         connections=connections,
+        readers=_readers(settings.data),
         polling=intake.to_polling(
             intake_service, settings, credentials=credentials, turn=Alone(), clock=clock, bell=bell
         ),
     )
     _follow(installation)
     return installation
+
+
+def _readers(folder: Path) -> Readers:
+    """The stores of the folder once more, with connections of their own."""
+    return Readers(
+        accounts=_store(folder, "accounts", ACCOUNTS, (), is_reader=True),
+        intake=_store(folder, "intake", CHANGES, (), is_reader=True),
+        decider=_store(folder, "decider", DECISIONS, (), is_reader=True),
+        projectors={
+            target: _store(folder, f"projector-{target}", reports_of(target), (), is_reader=True) for target in Target
+        },
+        must_close=True,
+    )
 
 
 def _follow(installation: Installation) -> None:
@@ -64,5 +79,5 @@ def _follow(installation: Installation) -> None:
         service.follow(logs[name] for name in service.follows)
 
 
-def _store(folder: Path, name: str, log: str, rows: tuple[type[Row], ...]) -> SqliteStore:
-    return SqliteStore(DataFolder(folder).file(name), log_name=log, rows=rows)
+def _store(folder: Path, name: str, log: str, rows: tuple[type[Row], ...], *, is_reader: bool = False) -> SqliteStore:
+    return SqliteStore(DataFolder(folder).file(name), log_name=log, rows=rows, is_reader=is_reader)

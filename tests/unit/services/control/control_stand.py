@@ -16,6 +16,7 @@ from domain.storing import DeadLetter, Resubmission, Store, Unit
 from services.control.app import to_app
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.wiring import open_embedded
+from services.runtime.service import Service
 from tests.contract.stands import fact
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -99,6 +100,11 @@ class ControlStand:
         """Jane says how far it may go, and the decider knows."""
         await self.post(f"/accounts/{account}/mode", {"by": "jane", "target": target, "mode": mode})
         self.step()
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service."""
+        return self._installation.services
 
     @property
     def decider(self) -> Store:
