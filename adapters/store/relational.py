@@ -201,7 +201,7 @@ class RelationalStore(ABC):
         with self._transaction() as cursor:
             for kind, rows in tables.items():
                 table = self._table(kind)
-                cursor.execute(table.delete({}).sql)
+                self._empty(cursor, table)
                 self._dialect.put(cursor, table, rows)
 
     @abstractmethod
@@ -221,6 +221,10 @@ class RelationalStore(ABC):
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Any]:
         """A transaction in which this store may write, as its cursor; raises what `replace` raises."""
+
+    def _empty(self, cursor: Any, table: Table[Any]) -> None:  # noqa: ANN401 - any database's
+        """Remove all rows of a table."""
+        cursor.execute(table.delete({}).sql)
 
     def _histories(self, ids: Collection[UUID]) -> dict[UUID, list[tuple[int, StoredEvent]]]:
         found: dict[UUID, list[tuple[int, StoredEvent]]] = {each: [] for each in ids}

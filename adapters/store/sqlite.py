@@ -17,7 +17,7 @@ from eventsourcing.persistence import (
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
 from adapters.store.relational import RelationalStore, Values, write_rows
-from adapters.store.shapes import Shape, mending
+from adapters.store.shapes import Shape, anew, mending, shape
 from adapters.store.tables import Dialect, Statement, Table, table_of
 from domain.storing import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
@@ -91,8 +91,21 @@ class _Recorder(SQLiteProcessRecorder):
 class SqliteStore(RelationalStore):
     """What one service owns, in one file. One process at a time may have the file open."""
 
-    def __init__(self, path: Path, *, log_name: str, rows: Sequence[type[Row]], is_reader: bool = False) -> None:
-        """One that `is_reader` makes nothing, and cannot commit: it is for whoever asks beside the service itself."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        log_name: str,
+        rows: Sequence[type[Row]],
+        is_reader: bool = False,
+        read_models: Collection[type[Row]] = (),
+        may_replace: bool = False,
+    ) -> None:
+        """One that `is_reader` makes nothing, and cannot commit: it is for whoever asks beside the service itself.
+
+        Where the table of one of the `read_models` is another version's, the advice is to rebuild; where this store
+        `may_replace` it, it is left until `replace` makes it as its row says.
+        """
         super().__init__(_DIALECT, log_name)
         with _failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
@@ -104,7 +117,8 @@ class SqliteStore(RelationalStore):
             self._recorder.create_table()
         with self._transaction() as cursor:
             for row in (*rows, *OF_EVERY_STORE):
-                _make(cursor, table_of(row, _DIALECT), path)
+                if not _make(cursor, table_of(row, _DIALECT)) and not (may_replace and row in read_models):
+                    raise StoreFailed(_advice_on(row, path, is_read_model=row in read_models))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -121,27 +135,41 @@ class SqliteStore(RelationalStore):
             cursor.execute(sql, parameters)
             return [tuple(values) for values in cursor.fetchall()]
 
+    def _empty(self, cursor: SQLiteCursor, table: Table[Any]) -> None:
+        """Remove all rows; a table of another version is made as its row says."""
+        if _shape(cursor, table.row.TABLE) == shape(table):
+            super()._empty(cursor, table)
+            return
+        for statement in anew(table):
+            cursor.execute(statement)
+
     @contextmanager
     def _transaction(self) -> Iterator[SQLiteCursor]:
         with _failures(), self._datastore.transaction(commit=True) as cursor:
             yield cursor
 
 
-def _make(cursor: SQLiteCursor, table: Table[Any], path: Path) -> None:
-    """Make the table where it is not there; raise `StoreFailed` where it is another version's and holds something."""
+def _advice_on(row: type[Row], path: Path, *, is_read_model: bool) -> str:
+    """What is said of a table that is another version's and holds something."""
+    helps = (
+        "`driverlink rebuild` makes it anew from the logs"
+        if is_read_model
+        else "go back to the version that wrote it, which can end its work in hand, or begin with a new data folder"
+    )
+    return f"the table {row.TABLE} in {path.name} is another version's: {helps}"
+
+
+def _make(cursor: SQLiteCursor, table: Table[Any]) -> bool:
+    """Make the table where it is not there; whether it is as its row says, now."""
 
     def has_rows() -> bool:
         cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {table.row.TABLE})")  # noqa: S608 - a name of our own
         return bool(cursor.fetchone()[0])
 
     statements = mending(table, _shape(cursor, table.row.TABLE), has_rows)
-    if statements is None:
-        raise StoreFailed(
-            f"the table {table.row.TABLE} in {path.name} is another version's: "
-            "go back to the version that wrote it, or begin with a new data folder"
-        )
-    for statement in statements:
+    for statement in statements or ():
         cursor.execute(statement)
+    return statements is not None
 
 
 def _shape(cursor: SQLiteCursor, name: str) -> Shape:

@@ -31,7 +31,10 @@ def rebuild(
 
     Needs the installation for itself: stop what runs on it first. Exit status 1: --check found a difference.
     """
-    with _alone(chosen(data)) as (installation, folder), progress_bar(is_quiet=as_json) as progress:
+    with (
+        _alone(chosen(data), may_replace=not check) as (installation, folder),
+        progress_bar(is_quiet=as_json) as progress,
+    ):
         bars = {service.name: progress.add_task(service.name, total=None, note="") for service in installation.services}
 
         def on_step(step: Step) -> None:
@@ -49,21 +52,21 @@ def rebuild(
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[tuple[Installation, Path]]:
+def _alone(settings: Settings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
     """An installation that nobody else works on, and a folder for what is made anew."""
     if isinstance(settings, DistributedSettings):
         with _database_alone(settings) as found:
             yield found
         return
-    with _folder_alone(settings) as found:
+    with _folder_alone(settings, may_replace=may_replace) as found:
         yield found
 
 
 @contextmanager
-def _folder_alone(settings: EmbeddedSettings) -> Iterator[tuple[Installation, Path]]:
+def _folder_alone(settings: EmbeddedSettings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
     folder = DataFolder(settings.data)
     folder.check_whole()
-    with folder, closing(open_embedded(settings)) as installation:
+    with folder, closing(open_embedded(settings, is_rebuilding=may_replace)) as installation:
         yield installation, settings.data
 
 

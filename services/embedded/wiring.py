@@ -1,5 +1,6 @@
 """The embedded shape, put together: every service in one process, each on one SQLite file of the data folder."""
 
+from functools import partial
 from pathlib import Path
 
 from adapters.credentials import CredentialsFile
@@ -18,6 +19,7 @@ from services.intake.polling import Alone
 from services.intake.snapshots import Forgetting
 from services.projector import wiring as projector
 from services.projector.wiring import Connections
+from services.rebuilding.parts import READ_MODELS
 from services.runtime.clock import Clock, utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
 from services.runtime.readers import Readers
@@ -25,16 +27,21 @@ from services.runtime.service import Bell, Service
 from services.runtime.share import Share
 
 
-def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now) -> Installation:
-    """Every service on its file in the data folder, which the caller owns. Raises `StoreFailed`."""
+def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebuilding: bool = False) -> Installation:
+    """Every service on its file in the data folder, which the caller owns. Raises `StoreFailed`.
+
+    Whoever `is_rebuilding` may open read models of another version, and has to put others in their place.
+    """
+    open_store = partial(_store, may_replace=is_rebuilding)
     bell, share = Bell(), Share()
     credentials = CredentialsFile(settings.data / "credentials.json")
     connections = Connections(settings, credentials)
-    accounts = _store(settings.data, "accounts", ACCOUNTS, (AccountRow,))
-    stating = _store(settings.data, "intake", CHANGES, intake.ROWS)
-    deciding = _store(settings.data, "decider", DECISIONS, decider.ROWS)
+    accounts = open_store(settings.data, "accounts", ACCOUNTS, (AccountRow,))
+    stating = open_store(settings.data, "intake", CHANGES, intake.ROWS)
+    deciding = open_store(settings.data, "decider", DECISIONS, decider.ROWS)
     projecting = {
-        target: _store(settings.data, f"projector-{target}", reports_of(target), projector.ROWS) for target in Target
+        target: open_store(settings.data, f"projector-{target}", reports_of(target), projector.ROWS)
+        for target in Target
     }
     taking = Intake(stating, clock)
     intake_service = Service("intake", store=stating, clock=clock, bell=bell, chores=[Forgetting(taking, clock)])
@@ -79,5 +86,20 @@ def _follow(installation: Installation) -> None:
         service.follow(logs[name] for name in service.follows)
 
 
-def _store(folder: Path, name: str, log: str, rows: tuple[type[Row], ...], *, is_reader: bool = False) -> SqliteStore:
-    return SqliteStore(DataFolder(folder).file(name), log_name=log, rows=rows, is_reader=is_reader)
+def _store(
+    folder: Path,
+    name: str,
+    log: str,
+    rows: tuple[type[Row], ...],
+    *,
+    is_reader: bool = False,
+    may_replace: bool = False,
+) -> SqliteStore:
+    return SqliteStore(
+        DataFolder(folder).file(name),
+        log_name=log,
+        rows=rows,
+        is_reader=is_reader,
+        read_models=READ_MODELS,
+        may_replace=may_replace,
+    )

@@ -19,6 +19,29 @@ from services.rebuilding.wiring import open_beside
 
 _FILES = "rebuild-"
 
+READ_MODELS: frozenset[type[Row]] = frozenset(
+    {
+        AccountRow,
+        KnownDriver,
+        decider.WishRow,
+        decider.RosterRow,
+        decider.RosterMark,
+        decider.WalkRow,
+        decider.WalkFailureRow,
+        decider.OutageRow,
+        decider.LinkRow,
+        decider.ClaimRow,
+        decider.DeleteRow,
+        decider.SweepRow,
+        projector.WishedRow,
+        projector.DeliveryRow,
+        projector.WalkRow,
+        projector.BreakerRow,
+        projector.RosterRow,
+    }
+)
+"""The tables that are made anew, of all services."""
+
 
 def rebuild(
     installation: Installation, folder: Path, *, is_check: bool, on_step: Callable[[Step], None]
