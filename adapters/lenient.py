@@ -22,6 +22,10 @@ _MOST_LOGGED: Final = 10
 Form = TypeVar("Form")
 
 
+class OddLine(UnexpectedForm):
+    """An answer shows somebody, in a form that cannot be read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
     """Where an answer has its lines, and which of their fields may be missing.
@@ -65,6 +69,24 @@ def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Fo
         if answer is None:
             raise
         return Read(answer=answer, left_out=left_out)
+
+
+def read_one(reply: httpx.Response, form: type[Form], lines: Lines) -> Form:
+    """The body in its wire form, which is that of one line; a field that cannot be read is taken as not shown.
+
+    Raises `OddLine` when there is a line that cannot be read, and `UnexpectedForm` when there is none.
+    """
+    try:
+        return parsed(reply, form)
+    except UnexpectedForm as unexpected:
+        body = legible(reply.content)
+        wrong = _odd_fields(body, lines, TypeAdapter[object](form))
+        answer = parsed_python(_without(body, wrong, lines), form) if wrong <= lines.optional else None
+        if answer is not None:
+            return answer
+        if _id(body, lines):
+            raise OddLine(unexpected.failure) from None
+        raise
 
 
 def legible(body: bytes) -> object:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.profile import Profile, changed, chosen, differing
 
@@ -121,8 +122,8 @@ def _whole_licence(target: Target, profile: dict[str, str]) -> dict[str, str]:
 
 
 def key_mark(target: Target, key: Key) -> str:
-    """The mark that the key itself is; Driveri's ids are compared without regard to case."""
-    return f"{_KEY}{key.casefold()}" if target is Target.DRIVERI else f"{_KEY}{key}"
+    """The mark that the key itself is; Driveri's ids are compared cleaned, and without regard to case."""
+    return f"{_KEY}{folded(key)}" if target is Target.DRIVERI else f"{_KEY}{key}"
 
 
 def is_key_mark(mark: str) -> bool:

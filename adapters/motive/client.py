@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import httpx
 
-from adapters.http import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, parsed, refusal
-from adapters.lenient import read_lines
+from adapters.http import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, refusal
+from adapters.lenient import read_lines, read_one
 from adapters.motive.access import MotiveAccess
 from adapters.motive.reading import PAGE_SIZE
 from adapters.motive.tokens import Tokens
@@ -116,7 +116,7 @@ class MotiveClient:
 
     async def _one(self, call: Call) -> User | None:
         reply = await self._send(call)
-        return None if _is_miss(reply, "not found") else parsed(_accepted(reply), UserAnswer).user
+        return None if _is_miss(reply, "not found") else read_one(_accepted(reply), UserAnswer, USERS).user
 
     async def _send(self, call: Call) -> httpx.Response:
         reply = await (send_with(self._tokens, self._sender, call) if self._tokens else self._sender.send(call))

@@ -10,7 +10,8 @@ from typing import Final
 import httpx
 
 from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
-from adapters.http import REFUSED, Clock, Jitter, Pause, UnexpectedForm, answered
+from adapters.http import REFUSED, Clock, Jitter, Pause, answered
+from adapters.lenient import OddLine
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient, refused
 from adapters.motive.external_ids import have_arrived, new_ids
@@ -82,7 +83,7 @@ class MotiveDrivers:
         """Whether a look has found nobody; who is shown in a form that cannot be read is there."""
         try:
             return await found is None
-        except UnexpectedForm:
+        except OddLine:
             return False
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key

@@ -7,8 +7,8 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from adapters.http import parsed_if
-from adapters.lenient import Lines
+from adapters.http import UnexpectedForm, parsed_if
+from adapters.lenient import Lines, read_one
 from domain.identity import Key
 
 CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
@@ -134,8 +134,10 @@ class Problem(Wire):
 
 def user_of(reply: httpx.Response) -> User | None:
     """The user that the answer to a write shows, if it shows one."""
-    told = parsed_if(reply, UserAnswer)
-    return told.user if told else None
+    try:
+        return read_one(reply, UserAnswer, USERS).user
+    except UnexpectedForm:
+        return None
 
 
 def shows(user: User, body: Mapping[str, object]) -> bool:

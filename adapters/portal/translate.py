@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from adapters.portal.wire import AttributeRow
-from domain.cleaning import flaw, normal_form, text_of
+from domain.cleaning import flaw, is_shortened, normal_form, text_of
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
@@ -29,9 +29,9 @@ def to_line(data: object, number: int) -> PortalLine:
     if not normal_form(_DRIVER, driver) or flaw(_DRIVER, driver):
         return PortalLine(driver=NOBODY, profile=NOTHING_STATED, flaw=f"line {number} has no id that can be read")
     texts = {field: text_of(row[name]) for name, field in _FIELDS.items() if name in row}
-    stated = {field: normal_form(field, text) for field, text in texts.items() if text is not None}
+    written = _useful({field: text for field, text in texts.items() if text is not None})
+    stated = {field: normal_form(field, text) for field, text in written.items()}
     odd = next((f"its {field} is neither text nor number" for field, text in texts.items() if text is None), "")
-    written = {field: text for field, text in texts.items() if text is not None}
     return PortalLine(
         driver=PortalDriverId(normal_form(_DRIVER, driver)),
         profile=StatedProfile(fields=stated),
@@ -49,11 +49,19 @@ def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: 
         return replace(line, flaw="the Portal answers with the attributes of another driver, whose RefID is this id")
     fields = {name.casefold(): field for field, name in attributes.items()}
     stated = {fields[row.key.casefold()]: row.value for row in rows if row.key.casefold() in fields}
-    cleaned = {field: normal_form(field, text) for field, text in stated.items()}
-    zone = cleaned.get("time_zone")
-    if zone:
-        cleaned["time_zone"] = to_iana(zone) or ""
-    return replace(line, profile=line.profile.and_also(cleaned), flaw=line.flaw or _flaw(stated))
+    useful = _useful(stated)
+    cleaned = {field: normal_form(field, text) for field, text in useful.items()}
+    return replace(line, profile=line.profile.and_also(cleaned), flaw=line.flaw or _flaw(useful))
+
+
+def _useful(stated: Profile) -> dict[str, str]:
+    """What is stated, time zones by their IANA names, without what nobody is recognised by and cannot be used."""
+    useful = {field: text for field, text in stated.items() if not (field == "phone" and is_shortened(text))}
+    if zone := normal_form("time_zone", useful.get("time_zone", "")):
+        useful["time_zone"] = to_iana(zone) or ""
+        if not useful["time_zone"]:
+            del useful["time_zone"]
+    return useful
 
 
 def _flaw(profile: Profile) -> str:

@@ -28,6 +28,10 @@ BATCH = 500
 Handler = Callable[[Sequence[tuple[int, Event]]], Unit]
 """What a service makes of the events of a batch, each with its position in the log it is from: the unit to store."""
 
+LONGEST_REASON = 2000
+LONGEST_NAME = 500
+"""Characters that are kept of why a record could not be handled, and of its id and type; its bytes are kept whole."""
+
 _AGAIN = "submitted again: "
 
 _log = structlog.get_logger()
@@ -201,7 +205,11 @@ class Follower:
         reason = str(failure) if isinstance(failure, Unreadable) else f"{type(failure).__name__}: {failure}"
         unit = Unit()
         unit.keep(
-            replace(letter, reason=storable(_reason_again(letter, resubmission, reason)), at=self._clock().isoformat())
+            replace(
+                letter,
+                reason=storable(_reason_again(letter, resubmission, reason), LONGEST_REASON),
+                at=self._clock().isoformat(),
+            )
             for letter in self._store.select(DeadLetter, _place(resubmission))
         )
         return unit
@@ -217,11 +225,11 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
         stream=stream,
         position=record.position,
         log_position=record.log_position,
-        id=storable(record.id),
-        topic=storable(record.topic),
+        id=storable(record.id, LONGEST_NAME),
+        topic=storable(record.topic, LONGEST_NAME),
         headers=[[storable(name), b64encode(value).decode()] for name, value in record.headers],
         body=b64encode(record.body).decode(),
-        reason=storable(reason),
+        reason=storable(reason, LONGEST_REASON),
         at=at.isoformat(),
         key=None if record.key is None else b64encode(record.key).decode(),
     )

@@ -7,8 +7,8 @@ import pytest
 
 from adapters.driveri.wire import DRIVERS, DriversPage
 from adapters.http import UnexpectedForm
-from adapters.lenient import read_lines
-from adapters.motive.wire import USERS, UsersPage
+from adapters.lenient import OddLine, read_lines, read_one
+from adapters.motive.wire import USERS, UserAnswer, UsersPage, user_of
 from domain.failures import LONGEST_DETAIL, Reason, Rejected, Unavailable, redacted
 
 GOOD = {"driverId": "D1", "status": 1, "firstName": "Ann"}
@@ -59,6 +59,19 @@ def test_a_user_whose_phone_is_an_object_is_read_without_it() -> None:
 def test_a_user_who_is_not_known_well_enough_is_left_out(odd: str, value: object) -> None:
     read = read_lines(motive(USER, {**USER, "id": 2, odd: value}), UsersPage, USERS)
     assert ([each.user.id for each in read.answer.users], read.left_out) == ([1], 1)
+
+
+def test_one_user_is_read_without_a_field_of_an_odd_form() -> None:
+    reply = httpx.Response(200, json={"user": {**USER, "phone": {"mobile": "1"}}})
+    assert read_one(reply, UserAnswer, USERS).user.phone is None
+    assert user_of(reply) == read_one(reply, UserAnswer, USERS).user
+    odd = httpx.Response(200, json={"user": {**USER, "role": []}})
+    assert user_of(odd) is None
+    with pytest.raises(OddLine):
+        read_one(odd, UserAnswer, USERS)
+    with pytest.raises(UnexpectedForm) as raised:
+        read_one(httpx.Response(200, json={}), UserAnswer, USERS)
+    assert not isinstance(raised.value, OddLine)
 
 
 @pytest.mark.parametrize("name", [b"Jos\xe9", b"Jos\\ud83d", b"Jos\x01"])

@@ -7,6 +7,8 @@ import pytest
 
 from adapters.portal.access import PortalAccess
 from adapters.portal.drivers import PortalApiDrivers
+from adapters.portal.translate import with_attributes
+from adapters.portal.wire import AttributeRow
 from domain.failures import Reason, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
@@ -222,3 +224,16 @@ def test_a_login_is_named_by_a_digest() -> None:
     )
     assert one == same != other
     assert "maria" not in one
+
+
+async def test_a_phone_that_a_spreadsheet_shortened_says_nothing(vendor: Vendor) -> None:
+    (line,) = await lines(vendor, {"id": 1, "firstname": "Jane", "lastname": "Doe", "phone": "4.55E+09"})
+    assert (line.profile, line.flaw) == (said(first_name="Jane", last_name="Doe"), "")
+
+
+def test_a_time_zone_of_an_attribute_is_told_by_its_iana_name_or_not_at_all() -> None:
+    line = PortalLine(driver=PortalDriverId("1"), profile=said(first_name="Jane"))
+    for written, stated in (("Arizona", {"time_zone": "America/Phoenix"}), ("Mars", {})):
+        rows = [AttributeRow(id="1", key="Zone", value=written)]
+        found = with_attributes(line, rows, {"time_zone": "Zone"})
+        assert (found.profile, found.flaw) == (said(first_name="Jane", **stated), "")
