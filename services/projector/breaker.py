@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -38,6 +38,13 @@ class Waiting:
     def is_of_credentials(self) -> bool:
         """Whether other credentials can close it."""
         return self.breaker.reason in OF_CREDENTIALS
+
+    def is_time(self, now: datetime) -> bool:
+        """Whether the probe is due: also where it was put off for longer than ever, by a clock that was ahead."""
+        is_seldom = self.breaker.reason == Reason.NOT_EFFECTIVE
+        pause = seldom(self.probe.tries) if is_seldom else LONGEST_WAIT
+        latest = now + timedelta(seconds=1.2 * max(pause, LONGEST_WAIT))
+        return not now.isoformat() < self.probe.not_before <= latest.isoformat()
 
 
 class Breakers:

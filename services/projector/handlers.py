@@ -45,8 +45,9 @@ class Wishes:
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep the newest decision of each link; a link that is set aside or ended has nothing to carry out."""
         unit = keep_wished(self._target, (event for _, event in events))
+        places = {(event.account, event.driver): at for at, event in events if isinstance(event, LinkEvent)}
         wished = (row for row in unit.rows.values() if isinstance(row, WishedRow) and row.is_open)
-        unit.keep([self._task(row.account, row.driver) for row in wished])
+        unit.keep([_task(row.account, row.driver, places[row.account, row.driver]) for row in wished])
         return unit
 
     def resume(self) -> None:
@@ -54,14 +55,16 @@ class Wishes:
         unit = Unit()
         started = [call for call in self._store.select(StartedCall) if self._share.has(call.account)]
         known = {place_of(task) for task in self._store.select(Task, drivers_of(map(place_of, started)))}
-        unit.keep(self._task(call.account, call.driver) for call in started if place_of(call) not in known)
+        unit.keep(_task(call.account, call.driver) for call in started if place_of(call) not in known)
         self._store.commit(unit)
 
     def _is_look_up(self, requested: SweepRequested) -> bool:
         return bool(requested.driver) and requested.target == self._target
 
-    def _task(self, account: str, driver: str) -> Task:
-        return Task(account=account, driver=driver, not_before=self._clock().isoformat(), deferred=0)
+
+def _task(account: str, driver: str, place: int = 0) -> Task:
+    """A link's order that is due at once: whatever the clock says, in the order of the log."""
+    return Task(account=account, driver=driver, not_before=f"{place:020}", deferred=0)
 
 
 def _to_look_up(requested: SweepRequested) -> LookUp:

@@ -29,6 +29,12 @@ from services.runtime.share import Share
 MOST_ACCOUNTS = 32
 """Accounts that are served in one round; the next round goes on behind them."""
 
+_STEP = timedelta(seconds=30)
+"""By how much a clock has to go back before that is taken for a clock that was put right."""
+
+_LONGEST_WAIT = timedelta(days=1, hours=3)
+"""What waits for longer than this was put off by a clock that was ahead: the longest step, and what it is spread by."""
+
 _WAIT_FOR_TERMS = timedelta(seconds=1)
 
 Driver = tuple[AccountId, PortalDriverId]
@@ -98,6 +104,7 @@ class Jobs:
         self._room = room
         self._breakers = breakers
         self._served = ""
+        self._latest = clock()
         self._stopped: Mapping[str, str] = {}
         self.is_held_up = False
 
@@ -106,17 +113,35 @@ class Jobs:
 
         Nothing else has to wait without having failed.
         """
+        self._treat_as_now(after=self._clock() + _LONGEST_WAIT)
         now = self._clock().isoformat()
         waiting = self._store.select(Task, {"deferred": 0}, order_by="not_before", after=now)
         self._stopped = {task.account: task.not_before for task in waiting}
 
     def take(self, places: int, busy: Collection[Driver]) -> list[Job]:
         """The jobs that are due, at most so many; that they start is stored before anybody learns of them."""
-        unit, now = Unit(), self._clock()
+        unit, now = Unit(), self._put_right()
         taken = [self._to_job(unit, due, now) for due in self._due(places, busy, now)]
         if unit.rows or unit.removed:
             self._store.commit(unit)
         return [job for job in taken if job]
+
+    def _put_right(self) -> datetime:
+        """The present moment; where the clock was ahead and is right again, whatever waits by its old time is due."""
+        now, latest = self._clock(), self._latest
+        self._latest = now
+        if latest - now > _STEP:
+            self._treat_as_now(after=now)
+            self._stopped = {}
+        return now
+
+    def _treat_as_now(self, after: datetime) -> None:
+        """What waits until after this moment is due now."""
+        now, unit = self._clock().isoformat(), Unit()
+        waiting = self._store.select(Task, order_by="not_before", after=after.isoformat())
+        unit.keep(replace(task, not_before=now) for task in waiting)
+        if waiting:
+            self._store.commit(unit)
 
     def is_due(self, job: Job) -> bool:
         """Whether a job that was taken may still be carried out."""

@@ -56,11 +56,11 @@ class Probing:
 
     def due(self) -> Sequence[AccountId]:
         """The accounts that have to be asked for now."""
-        now = self._clock().isoformat()
+        now = self._clock()
         waiting = {AccountId(each.probe.account): each for each in self._breakers.waiting()}
         self._asked = {account: drivers for account, drivers in self._asked.items() if account in waiting}
         free = [(account, each) for account, each in waiting.items() if account not in self._under_way]
-        return [account for account, each in free if self._has_changed(account, each) or each.probe.not_before <= now]
+        return [account for account, each in free if self._has_changed(account, each) or each.is_time(now)]
 
     async def probe(self, account: AccountId) -> bool:
         """Ask one account's target; whether it answers, and the breaker is closed."""

@@ -159,7 +159,9 @@ class BreakerRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Row):
-    """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601, or empty).
+    """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601).
+
+    What is due at once has its place in the log there, which is less than any moment, or nothing: that comes first.
 
     `deferred` is how many tries of it have failed: its step on the ladder.
     """

@@ -41,16 +41,16 @@ class Sightings:
         since: datetime,
     ) -> None:
         """Report those who are not known like this, unless something newer tells of them."""
-        known, began = self._known(account, [*shown]), since.isoformat()
+        known, now = self._known(account, [*shown]), self._clock()
         for driver in drivers:
             row = known.get(driver.key) or unseen(account, driver.key)
-            if row.fingerprint != shown[driver.key] and row.at < began:
+            if row.fingerprint != shown[driver.key] and is_before(row, since, now):
                 self._add_seen(unit, row, driver)
 
     def add_gone(self, unit: Unit, account: AccountId, keys: Iterable[Key], *, since: datetime) -> None:
         """Report those of these drivers who were there as far as was known; they were missed since this moment."""
         for row in self._known(account, [*keys]).values():
-            if is_there_before(row, since):
+            if is_there_before(row, since, self._clock()):
                 self._add_gone(unit, row)
 
     def origin(self, last: WalkRow) -> ReportOrigin:
@@ -91,6 +91,14 @@ class Sightings:
         }
 
 
-def is_there_before(row: RosterRow, moment: datetime) -> bool:
+def is_there_before(row: RosterRow, moment: datetime, now: datetime) -> bool:
     """Whether a driver was there as far as was known, and nothing newer than this moment tells of it."""
-    return row.is_there and row.at < moment.isoformat()
+    return row.is_there and is_before(row, moment, now)
+
+
+def is_before(row: RosterRow, moment: datetime, now: datetime) -> bool:
+    """Whether nothing newer than this moment tells of a driver.
+
+    A time that lies ahead of now is of a clock that was wrong, and says nothing: then what is shown now counts.
+    """
+    return row.at < min(moment, now).isoformat() or row.at > now.isoformat()

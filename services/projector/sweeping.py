@@ -87,11 +87,12 @@ class _Failed:
     walk: Walk
     tries: int
     not_before: datetime
+    wait: timedelta
 
     def holds_up(self, walk: Walk, now: datetime) -> bool:
         """Whether this walk has to wait; one that was asked for since then is another."""
         is_same = (walk.terms, walk.request) == (self.walk.terms, self.walk.request)
-        return is_same and now < self.not_before
+        return is_same and now < self.not_before <= now + self.wait
 
 
 class Sweeping:
@@ -188,7 +189,8 @@ class Sweeping:
             await self._fail_look_up(row, unexpected_failure(failure))
 
     def _is_time(self) -> bool:
-        return self._has_ended or self._walks.agenda.has_changed or self._clock() >= self._look_at
+        wait = self._look_at - self._clock()
+        return self._has_ended or self._walks.agenda.has_changed or not timedelta() < wait <= _LOOK
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         walks, look_ups = await self._service.call(self.take)
@@ -303,8 +305,8 @@ class Sweeping:
         former = self._failed.get(walk.account)
         tries = former.tries if former else 0
         seconds = spread(waiting(tries), walk_stream(walk.account, self._target), tries)
-        not_before = self._clock() + timedelta(seconds=seconds)
-        self._failed[walk.account] = _Failed(walk=walk, tries=tries + 1, not_before=not_before)
+        wait = timedelta(seconds=seconds)
+        self._failed[walk.account] = _Failed(walk=walk, tries=tries + 1, not_before=self._clock() + wait, wait=wait)
 
 
 def _down(detail: str) -> Unavailable:
