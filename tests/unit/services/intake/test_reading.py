@@ -11,8 +11,8 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriverEvent
-from domain.ports import PortalLine
-from domain.profile import Profile, StatedProfile
+from domain.ports import NOBODY, PortalLine
+from domain.profile import NOTHING_STATED, Profile, StatedProfile
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReadingRow
 from services.intake.reading import Reader
@@ -73,13 +73,12 @@ class Stand:
     def clock(self) -> datetime:
         return self.now
 
-    async def read(self, **drivers: StatedProfile) -> None:
-        """Read a list that shows these drivers, five minutes after the last time."""
+    async def read(self, *odd: PortalLine, **drivers: StatedProfile) -> None:
+        """Read a list that shows these drivers, and these lines, five minutes after the last time."""
         self.now += timedelta(minutes=5)
         readings = Readings(self.store, self.intake, self.clock, every=60.0)
-        portal = Shown(
-            lines=[PortalLine(driver=PortalDriverId(driver), profile=each) for driver, each in drivers.items()]
-        )
+        good = [PortalLine(driver=PortalDriverId(driver), profile=each) for driver, each in drivers.items()]
+        portal = Shown(lines=[*odd, *good])
         reading = await self.service.call(readings.begin, ACME, portal.login)
         await Reader(self.service, readings, most_asked=1000).read(reading, portal)
 
@@ -119,6 +118,17 @@ async def test_a_name_that_the_list_does_not_state_stays_as_it_is_known(stand: S
     await stand.read(j1=said(email="jd@fleet.test"))
     assert stand.profile("j1") == {"first_name": "Jane", "last_name": "Doe", "email": "jd@fleet.test"}
     assert stand.row.refused == 0
+
+
+async def test_while_a_line_names_nobody_nobody_is_missing(stand: Stand) -> None:
+    nobody = PortalLine(driver=NOBODY, profile=NOTHING_STATED, flaw="line 1 has no id that can be read")
+    await stand.read(j1=JANE, j2=JANE)
+    for _ in range(3):
+        await stand.read(nobody, nobody, j1=JANE)
+    assert stand.told == ["DriverCreated j1", "DriverCreated j2"]
+    assert stand.row.refused == 2
+    await stand.read(j1=JANE)
+    assert stand.told[2:] == ["DriverMissed j2"]
 
 
 async def test_a_new_driver_without_a_name_is_refused_and_counts_as_shown(stand: Stand) -> None:

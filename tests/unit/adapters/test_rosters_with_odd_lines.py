@@ -1,0 +1,55 @@
+"""A roster of which one line is odd is read, and nobody counts as gone because of that line."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from domain.identity import Key, Target
+from domain.ports import TargetDrivers
+from domain.roster import TargetDriver
+from domain.wish import key_mark
+from tests.unit.adapters.driveri import tenant as driveri
+from tests.unit.adapters.motive import company as motive
+from tests.unit.adapters.vendor import answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def roster(target: TargetDrivers) -> Sequence[TargetDriver]:
+    return [seen async for page in target.walk() for seen in page]
+
+
+async def test_a_driver_whose_name_is_an_object_is_shown_without_it() -> None:
+    vendor = driveri.tenant()
+    odd = {**driveri.row("A2"), "lastName": {"of": "birth"}}
+    vendor.on(driveri.LIST, driveri.listed(driveri.row("A1"), odd))
+    first, second = await roster(driveri.drivers(vendor))
+    assert "last_name" in first.profile
+    assert "last_name" not in second.profile
+
+
+async def test_texts_that_no_store_takes_are_cleaned() -> None:
+    vendor = driveri.tenant()
+    vendor.on(driveri.LIST, driveri.listed({**driveri.row("A1"), "lastName": "D\0o\u200be\x1b[2J \u202e"}))
+    (shown,) = await roster(driveri.drivers(vendor))
+    assert shown.profile["last_name"] == "Doe[2J"
+
+
+async def test_whom_a_list_with_a_line_that_names_nobody_lacks_is_looked_up() -> None:
+    vendor = driveri.tenant()
+    vendor.on(driveri.LIST, driveri.listed(driveri.row("A1"), {**driveri.row("A2"), "driverId": {}}))
+    vendor.on(driveri.LOOK, driveri.listed(driveri.row("A2")))
+    drivers = driveri.drivers(vendor)
+    assert [seen.key for seen in await roster(drivers)] == ["A1"]
+    assert await drivers.gone([Key("A2")]) == []
+
+
+async def test_who_is_shown_in_an_odd_form_is_not_gone() -> None:
+    vendor = motive.company()
+    vendor.on(motive.READ, motive.one({**motive.user(), "role": []}), answer(200, {}), motive.NOBODY)
+    drivers = motive.drivers(vendor)
+    assert await drivers.gone([motive.KEY]) == []
+
+
+def test_keys_that_look_the_same_have_the_same_mark() -> None:
+    assert key_mark(Target.DRIVERI, Key("D\u200b-7 ")) == key_mark(Target.DRIVERI, Key("d-7"))
