@@ -9,16 +9,20 @@ from domain.driver_link import (
     REFUSED,
     UNSETTLED,
     Confirmed,
+    Decision,
     Deferred,
     DriverLink,
+    LinkDecided,
     LinkEvent,
     Parked,
     Refused,
+    UpdateDecided,
 )
 from domain.identity import Key
 from domain.ledger import Ledger
+from domain.profile import is_own_form
 from domain.report import CallAnswered, Outcome
-from domain.wish import to_change
+from domain.wish import to_change, unreadable
 
 MOST_CORRECTIONS = 5
 """After so many answers in a row that the target is not as it last said, a person has to look."""
@@ -50,15 +54,35 @@ def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger)
 def _confirmed(link: DriverLink, report: CallAnswered, at: datetime) -> Confirmed:
     said = link.said(report.decision)
     stated = said.profile if said else report.profile
-    written = {*link.unlike, *(said.fields if said else ())}
     is_there = report.key is not None and report.active
+    unlike, unseen = _shown_otherwise(link, report, said) if is_there else ([], [])
     return Confirmed(
         **origin(link, at),
         decision=report.decision,
         key=report.key if is_there else None,
         profile=dict(stated),
-        unlike=[name for name in to_change(link.target, stated, report.profile) if is_there and name in written],
+        unlike=unlike,
+        unseen=unseen,
     )
+
+
+def _shown_otherwise(link: DriverLink, report: CallAnswered, said: Decision | None) -> tuple[list[str], list[str]]:
+    """The fields that the target shows in its own way, and those that it has not shown since we wrote them."""
+    stated, written = (said.profile, _written(said)) if said else (report.profile, frozenset[str]())
+    if not report.is_shown:
+        kept = [name for name in link.unlike if stated.get(name) == (link.confirmed or {}).get(name)]
+        unseen = {*link.unlike, *link.unseen, *written} & stated.keys() - set(kept) - set(
+            unreadable(link.target, stated)
+        )
+        return kept, sorted(unseen)
+    differing = to_change(link.target, stated, report.profile)
+    own_forms = {name for name in link.unseen if is_own_form(stated.get(name, ""), report.profile.get(name, ""))}
+    return [name for name in differing if name in {*link.unlike, *own_forms, *written}], []
+
+
+def _written(said: Decision) -> frozenset[str]:
+    """The fields that a decision has the target write: all of them, unless the driver is only updated."""
+    return frozenset(said.fields if isinstance(said, LinkDecided | UpdateDecided) else said.profile)
 
 
 def _corrected(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:

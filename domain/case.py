@@ -9,6 +9,7 @@ from domain.account import Mode
 from domain.driver_link import Because, DriverLink
 from domain.ledger import Contest, Ledger
 from domain.matching import former_driver, speaks_against
+from domain.profile import Profile, is_own_form
 from domain.roster import Match, TargetDriver
 from domain.situations import Linked, Portal, Row, Shown, row_for
 from domain.wish import Wish, key_mark, to_change, to_restate
@@ -50,7 +51,13 @@ class Facts:
         """The fields that the target shows otherwise than wished, less those that it always shows in its own way."""
         shown = self.linked.profile if self.linked else {}
         differing = to_change(self.wish.target, self.wish.profile, shown)
-        return tuple(field for field in differing if field not in self.link.unlike)
+        return tuple(
+            field for field in differing if field not in self.link.unlike and not self._is_own_form(field, shown)
+        )
+
+    def _is_own_form(self, field: str, shown: Profile) -> bool:
+        """Whether the target shows for the first time, in its own form, what we wrote."""
+        return field in self.link.unseen and is_own_form(self.wish.profile.get(field, ""), shown.get(field, ""))
 
     @property
     def waits_anew(self) -> bool:

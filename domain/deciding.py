@@ -118,9 +118,12 @@ def _drift(case: Case, shown: TargetDriver) -> DriftFound:
 
 
 def _at_odds(link: DriverLink, fields: Iterable[str], sweep: int) -> list[str]:
-    """The fields that drifted in the sweep before this one too: somebody else writes them, again and again."""
+    """The fields that drifted in the sweep before this one too: somebody else writes them, again and again.
+
+    Only where our own value was shown in between: else it may be the target that writes it so.
+    """
     before = link.drift.fields if link.drift and link.drift.sweep == sweep - 1 else ()
-    return [field for field in fields if field in before]
+    return [field for field in fields if field in before and field not in link.unseen]
 
 
 def _rename(case: Case) -> tuple[LinkEvent, ...]:

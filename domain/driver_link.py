@@ -1,7 +1,7 @@
 """The event-sourced history of one portal driver on one target."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, ClassVar, TypedDict
 from uuid import UUID
@@ -140,13 +140,22 @@ class Confirmed(LinkEvent, topic="DriverLink.Confirmed"):
     """The target shows what was decided in `decision` (a version of this link; 0: seen without a call of ours).
 
     `key` None means that the driver is gone there. `unlike` names the fields that the target showed differently right
-    after the call: its own way of writing them, which is no drift.
+    after the call: its own way of writing them, which is no drift. `unseen` names those that we wrote and have not been
+    shown since.
     """
+
+    class_version: ClassVar[int] = 2
 
     decision: int
     key: str | None
     profile: dict[str, str]
     unlike: list[str]
+    unseen: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nobody kept then what had not been shown."""
+        state["unseen"] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +231,7 @@ class DriverLink:
     confirmed: Profile | None = None
     confirmed_by: int = 0
     unlike: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     answers: int = 0
     pending: Decision | None = None
     unanswered: tuple[Decision, ...] = ()
@@ -365,6 +375,7 @@ def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
         confirmed=event.profile if event.key else None,
         confirmed_by=event.decision if event.key else 0,
         unlike=tuple(event.unlike),
+        unseen=tuple(event.unseen),
         answers=answers,
         pending=None,
         unanswered=(),

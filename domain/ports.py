@@ -12,9 +12,13 @@ from domain.roster import TargetDriver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The target now shows what was wished."""
+    """The target now shows what was wished.
+
+    `is_shown` is false where the answer did not show the driver: `seen` is then what the write makes true, in our form.
+    """
 
     seen: TargetDriver
+    is_shown: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

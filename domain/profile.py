@@ -83,6 +83,15 @@ def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -
     )
 
 
+def is_own_form(text: str, shown: str) -> bool:
+    """Whether a target may show a value so in its own form: with other capitals, blanks and punctuation only."""
+    return _bare(text) == _bare(shown) != ""
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
 def _is_same(field: str, text: str, other: str) -> bool:
     if text == other:
         return True

@@ -42,7 +42,10 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
 
     `key`, `active` and `profile` are the target driver as it was seen then, if one was; `left` is a key that the call
     took away, or did not find. CONFIRMED without a key, or of an inactive driver: the driver is gone.
+    `is_shown` is false where the answer did not show the driver, and `profile` is what the write makes true.
     """
+
+    class_version: ClassVar[int] = 2
 
     driver: str
     decision: int
@@ -53,6 +56,12 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
     left: str | None
     reason: str
     detail: str
+    is_shown: bool = True
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """What was told then was taken for what is shown."""
+        state["is_shown"] = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -179,7 +179,7 @@ class DriveriDrivers:
         if not isinstance(answer, Done):
             return answer
         merged = tidy({**found.profile, **answer.seen.profile})
-        return Done(seen=TargetDriver(key=found.key, active=True, profile=merged))
+        return Done(seen=TargetDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
 
     async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
         """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""
@@ -215,4 +215,4 @@ def _row_of(key: Key, rows: Iterable[DriverRow]) -> DriverRow | None:
 
 
 def _done(key: Key, profile: Profile) -> Done:
-    return Done(seen=TargetDriver(key=key, active=True, profile=as_shown(profile)))
+    return Done(seen=TargetDriver(key=key, active=True, profile=as_shown(profile)), is_shown=False)

@@ -116,7 +116,20 @@ def _is_fruitless(result: Result) -> bool:
 
 
 async def carry_out(order: Order, drivers: TargetDrivers) -> Answer | Withdrawn:
-    """Make the calls that an order means."""
+    """Make the calls that an order means; what overrides somebody else's value is read back, to know it again."""
+    answer = await _carry_out(order, drivers)
+    return await _as_shown(answer, drivers) if order.is_override and isinstance(answer, Done) else answer
+
+
+async def _as_shown(done: Done, drivers: TargetDrivers) -> Done:
+    try:
+        seen = await drivers.find(done.seen.key, done.seen.profile)
+    except TargetFailed:
+        return done
+    return Done(seen=seen) if seen is not None and seen.active else done
+
+
+async def _carry_out(order: Order, drivers: TargetDrivers) -> Answer | Withdrawn:
     match order.fact:
         case CreateDecided.TOPIC:
             return await drivers.create(order.wished_key, order.profile)

@@ -7,12 +7,16 @@ from typing import Any, ClassVar
 from domain.driver_link import Decision
 from domain.identity import Key
 from domain.profile import Profile
+from domain.situations import Situation
 from domain.storing import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A decision, as far as a target is concerned; `decision` is its version on the link, `fact` its stored name."""
+    """A decision, as far as a target is concerned; `decision` is its version on the link, `fact` its stored name.
+
+    `is_override`: somebody else had written there, so that it matters how the target shows what we write.
+    """
 
     fact: str
     decision: int
@@ -22,6 +26,7 @@ class Order:
     fields: tuple[str, ...]
     answers: int
     terms: int
+    is_override: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The order as plain JSON."""
@@ -40,6 +45,7 @@ def to_order(decision: Decision) -> Order:
         fields=tuple(decision.fields),
         answers=decision.answers,
         terms=decision.terms,
+        is_override=decision.because.get("situation") == Situation.DRIFTED,
     )
 
 

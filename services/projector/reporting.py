@@ -44,6 +44,7 @@ class _Said:
     left: str | None = None
     reason: str = ""
     detail: str = ""
+    is_shown: bool = True
 
     @property
     def keys(self) -> list[str]:
@@ -205,6 +206,7 @@ class _Batch:
             left=said.left,
             reason=said.reason,
             detail=said.detail,
+            is_shown=said.is_shown,
         )
 
 
@@ -218,8 +220,9 @@ def _to_said(job: Job, result: Answer | Withdrawn | Unsettled) -> _Said | _Faile
         is_open = isinstance(result, Unsettled) or CLASSES[failure.reason] is FailureClass.UNKNOWN
         return _Failed(failure=failure, is_open=is_open)
     match result:
-        case Done(seen=seen):
-            return _Said(outcome=Outcome.CONFIRMED, seen=seen, left=_left_by(job.answered, seen))
+        case Done(seen=seen, is_shown=is_shown):
+            left = _left_by(job.answered, seen)
+            return _Said(outcome=Outcome.CONFIRMED, seen=seen, left=left, is_shown=is_shown)
         case Exists(seen=seen):
             return _Said(outcome=Outcome.EXISTS, seen=seen)
         case Missing(key=key):

@@ -204,7 +204,7 @@ _ALL: tuple[Event, ...] = (
         because=_BECAUSE,
     ),
     Released(**_of_link(12), reason="contested"),
-    Confirmed(**_of_link(13), decision=6, key="D-417", profile=_PROFILE, unlike=["phone"]),
+    Confirmed(**_of_link(13), decision=6, key="D-417", profile=_PROFILE, unlike=["phone"], unseen=["email"]),
     Refused(**_of_link(14), decision=6, reason="invalid", detail="answered 400: <email> is no address"),
     Deferred(**_of_link(15), decision=6, reason="down", detail="answered 503"),
     DriftFound(
@@ -230,6 +230,7 @@ _ALL: tuple[Event, ...] = (
         left="D-417",
         reason="",
         detail="",
+        is_shown=False,
     ),
     TargetDriverSeen(**_seen(1), active=False, profile=_PROFILE),
     TargetDriverGone(**_seen(2)),

@@ -10,6 +10,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_str
 from domain.ports import Answer, Done, Exists, Missing
 from domain.report import CallAnswered, Outcome
 from domain.roster import TargetDriver
+from domain.situations import Situation
 from tests.support.target_in_memory import TargetInMemory
 
 
@@ -21,6 +22,7 @@ class Said:
     seen: TargetDriver | None = None
     left: Key | None = None
     reason: str = ""
+    is_shown: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +95,10 @@ class ProjectorInMemory:
         settled = self._target.settle(order) if delivery.is_lost else None
         if settled is None and delivery.is_lost and not (delivery.standing == order and self._is_due(delivery)):
             return None
-        return _to_said(order, settled or self._target.perform(order))
+        answer = settled or self._target.perform(order)
+        if isinstance(answer, Done) and order.because.get("situation") == Situation.DRIFTED:
+            answer = Done(seen=self._target.shown(answer.seen.key) or answer.seen)
+        return _to_said(order, answer)
 
     def _report(self, delivery: Delivery, order: Decision, said: Said, at: datetime) -> None:
         delivery.reports += 1
@@ -113,15 +118,16 @@ class ProjectorInMemory:
             left=said.left,
             reason=said.reason,
             detail="",
+            is_shown=said.is_shown,
         )
         self.reports.append(report)
 
 
 def _to_said(order: Decision, answer: Answer) -> Said:
     match answer:
-        case Done(seen=seen):
+        case Done(seen=seen, is_shown=is_shown):
             left = Key(order.key) if isinstance(order, RenameDecided) and order.key and order.key != seen.key else None
-            return Said(outcome=Outcome.CONFIRMED, seen=seen, left=left)
+            return Said(outcome=Outcome.CONFIRMED, seen=seen, left=left, is_shown=is_shown)
         case Exists(seen=seen):
             return Said(outcome=Outcome.EXISTS, seen=seen)
         case Missing(key=key):

@@ -1,7 +1,7 @@
 """The two targets as `TargetDrivers` describes them, in memory: what decisions do there, and what people do by hand."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from domain.driver_link import CreateDecided, Decision, DeleteDecided, ReinstateDecided, RenameDecided
@@ -22,12 +22,13 @@ REFUSED = Rejected(reason=Reason.INVALID, detail="the target does not take it")
 
 
 class TargetInMemory(ABC):
-    """One target's drivers, deleted ones included."""
+    """One target's drivers, deleted ones included. `own_way` is how it shows what a field holds."""
 
     target: Target
 
     def __init__(self) -> None:
         self._drivers: dict[str, TargetDriver] = {}
+        self.own_way: Callable[[str, str], str] = lambda _field, text: text
 
     def walk(self) -> list[TargetDriver]:
         """The whole roster, as it can be read."""
@@ -110,11 +111,15 @@ class TargetInMemory(ABC):
         if self._refuses(key, profile, fields):
             return REFUSED
         self.put(replace(found, profile=self._written(found.profile, profile, fields)))
-        return Done(seen=self._as_updated(found.key, profile, fields))
+        return Done(seen=self._as_updated(found.key, profile, fields), is_shown=self._shows_updates(fields))
+
+    def _shows_updates(self, fields: Sequence[str]) -> bool:  # noqa: ARG002 - Driveri asks
+        return True
 
     def _as_read(self, driver: TargetDriver) -> TargetDriver:
         hidden = unreadable(self.target, driver.profile)
-        return replace(driver, profile={name: text for name, text in driver.profile.items() if name not in hidden})
+        shown = {name: text for name, text in driver.profile.items() if name not in hidden}
+        return replace(driver, profile={name: self.own_way(name, text) for name, text in shown.items()})
 
     def _seen(self, key: Key) -> TargetDriver:
         return self._as_read(self._drivers[key_mark(self.target, key)])
@@ -186,7 +191,7 @@ class DriveriInMemory(TargetInMemory):
             return REFUSED
         self.drop(key)
         self.put(replace(found, key=wished_key, profile={**found.profile, **profile}))
-        return Done(seen=self._as_updated(wished_key, profile, tuple(profile)))
+        return Done(seen=self._as_updated(wished_key, profile, tuple(profile)), is_shown=False)
 
     def _reinstate(self, key: Key, profile: Profile) -> Answer:
         found = self.truth(key)
@@ -197,6 +202,9 @@ class DriveriInMemory(TargetInMemory):
             return REFUSED
         self.put(TargetDriver(key=key, active=True, profile=dict(profile)))
         return Done(seen=self._seen(key))
+
+    def _shows_updates(self, fields: Sequence[str]) -> bool:
+        return not fields
 
     def _as_deleted(self, driver: TargetDriver) -> TargetDriver:
         return TargetDriver(key=driver.key, active=False, profile={})
@@ -248,7 +256,7 @@ class MotiveInMemory(TargetInMemory):
             return REFUSED
         made = TargetDriver(key=self._next_key(), active=True, profile=self._written({}, profile, profile))
         self.put(made)
-        return Done(seen=made)
+        return Done(seen=self._seen(made.key))
 
     def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
         raise AssertionError(f"nobody renames {key} to {wished_key} in Motive: {sorted(profile)}")

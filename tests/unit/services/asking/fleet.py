@@ -21,7 +21,7 @@ from domain.identity import (
     link_stream,
     walk_stream,
 )
-from domain.ports import Answer
+from domain.ports import Answer, Done
 from domain.report import BreakerClosed, BreakerOpened, CallAnswered, DriverLookedUp, Outcome, ReportEvent, ReportOrigin
 from domain.requests import Request
 from domain.storing import Unit
@@ -301,4 +301,6 @@ class Fleet:
     def _perform(self, target: Target, decision: Decision) -> Answer | Withdrawn:
         if isinstance(decision, DeleteDecided) and decision.key is None:
             return Withdrawn()
-        return self.targets[target].perform(decision)
+        answer = self.targets[target].perform(decision)
+        shown = self.targets[target].shown(answer.seen.key) if isinstance(answer, Done) else None
+        return Done(seen=shown) if shown and to_order(decision).is_override else answer

@@ -1,0 +1,93 @@
+"""What a target shows in its own form is no drift, is not written again, and nobody is accused of having written it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from domain.driver_link import DriftFound
+from domain.identity import Key, Target
+from tests.support.stepped_services import ACME, SteppedServices, person
+
+LICENCE = {"licence_number": "ab 12-3", "licence_state": "CO", "licence_country": "US"}
+FORMS: dict[str, Callable[[str, str], str]] = {
+    "capitals without blanks": lambda field, text: "".join(text.split()).upper() if field == "licence_number" else text,
+    "capitalised names": lambda field, text: text.title() if field.endswith("_name") else text,
+    "small e-mails": lambda field, text: text.lower() if field == "email" else text,
+    "phones in groups": lambda field, text: f"({text[:3]}) {text[3:]}" if field == "phone" else text,
+    "cut": lambda field, text: text[:5] if field in ("licence_number", "last_name") else text,
+}
+
+
+def _stated(**changed: str) -> dict[str, str]:
+    mixed = {"first_name": "jan ole", "last_name": "van DAMME", "email": "Jan.Ole@fleet.test", "phone": "3035550142"}
+    return person(1, **{**mixed, **LICENCE, **changed})
+
+
+def _sweep(fleet: SteppedServices, times: int = 1) -> None:
+    for _ in range(times):
+        fleet.wait(hours=24)
+        fleet.run()
+
+
+def _drifts(fleet: SteppedServices, target: Target) -> list[DriftFound]:
+    return [event for event in fleet.decided(target) if isinstance(event, DriftFound)]
+
+
+def _writes(fleet: SteppedServices, target: Target) -> int:
+    return len([call for call in fleet.twins[ACME, target].called if not call.startswith(("find", "walk"))])
+
+
+@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("changed", [{"first_name": "jan"}, {"licence_number": "cd 45-6"}, {"last_name": "de BEER jr"}])
+def test_a_target_that_shows_its_own_form_is_in_step_and_written_to_at_most_once_more(
+    fleet: SteppedServices, target: Target, form: str, changed: dict[str, str]
+) -> None:
+    fleet.twins[ACME, target].drivers.own_way = FORMS[form]
+    fleet.add()
+    fleet.state("p1", _stated())
+    fleet.run()
+    _sweep(fleet, 2)
+    fleet.state("p1", _stated(**changed))
+    fleet.run()
+    _sweep(fleet, 2)
+    before = _writes(fleet, target)
+    drifted = len(_drifts(fleet, target))
+    _sweep(fleet, 3)
+    assert (_writes(fleet, target), len(_drifts(fleet, target))) == (before, drifted)
+    assert [drift.at_odds for drift in _drifts(fleet, target) if drift.at_odds] == []
+    assert drifted == 0 or form == "cut"
+
+
+def test_an_own_form_survives_a_later_write_of_another_field(fleet: SteppedServices) -> None:
+    fleet.twins[ACME, Target.DRIVERI].drivers.own_way = FORMS["capitals without blanks"]
+    fleet.add()
+    fleet.state("p1", _stated())
+    fleet.run()
+    fleet.state("p1", _stated(first_name="joe"))
+    fleet.run()
+    assert fleet.link("p1").unlike == ("licence_number",)
+    _sweep(fleet, 2)
+    assert _drifts(fleet, Target.DRIVERI) == []
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_second_writer_is_still_found_where_two_values_were_seen(fleet: SteppedServices, target: Target) -> None:
+    fleet.add()
+    fleet.state("p1", _stated())
+    fleet.run()
+    for _ in range(2):
+        fleet.twins[ACME, target].drivers.edit_by_hand(0, {"last_name": "Other"})
+        _sweep(fleet)
+    assert [drift.at_odds for drift in _drifts(fleet, target)] == [[], ["last_name"]]
+
+
+def test_what_cannot_be_read_back_accuses_nobody(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", _stated())
+    fleet.run()
+    link = fleet.link("p1")
+    assert (link.unseen, link.key) == ((), Key("D1"))
+    fleet.state("p1", _stated(last_name="Roe"))
+    fleet.run()
+    assert fleet.link("p1").unseen == ("last_name",)
