@@ -24,6 +24,7 @@ from services.intake.wiring import ROWS
 from services.runtime.service import Bell, Service
 from tests.support import travelling_time
 from tests.support.stated import said
+from tests.support.unstorable import uncleaned
 
 ACME, OTHER = AccountId("acme"), AccountId("other")
 EVERY = 300.0
@@ -258,9 +259,9 @@ def test_a_failure_of_what_handles_failures_stays_with_its_account(
 def test_words_that_cannot_be_stored_are_replaced(tmp_path: Path) -> None:
     async def scene() -> None:
         async with polled(tmp_path) as stand:
-            stand.portals.found[ACME] = Portal(trouble=Rejected(reason=Reason.CREDENTIALS, detail="no \ud800"))
+            stand.portals.found[ACME] = Portal(trouble=uncleaned(Rejected(reason=Reason.CREDENTIALS, detail="")))
             await asyncio.sleep(20)
-            assert stand.row().failure == "credentials: no \ufffd"
+            assert stand.row().failure == "down: unexpected UnicodeEncodeError"
 
     travelling_time.run(scene())
 

@@ -14,13 +14,12 @@ from services.projector.breaker import RUN
 from services.projector.read_models import BreakerRow, Probe, StartedCall
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
+from tests.support.unstorable import UNSTORABLE, uncleaned
 from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.rosters import request
 from tests.unit.services.projector.sayings import answered, reported, say, waiting
 
 DRIVERI = Target.DRIVERI
-UNSTORABLE = "no \ud800"
-"""Words that no store takes."""
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def twin(fleet: SteppedServices) -> TargetTwin:
 def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
     fleet: SteppedServices, twin: TargetTwin
 ) -> None:
-    twin.failing["create D1"] = Rejected(reason=Reason.INVALID, detail=UNSTORABLE)
+    twin.failing["create D1"] = uncleaned(Rejected(reason=Reason.INVALID, detail=UNSTORABLE))
     say(fleet, CreateDecided)
     say(fleet, CreateDecided, "p2", wished_key="D2")
     say(fleet, CreateDecided, account=SECOND)
@@ -56,7 +55,7 @@ def test_whom_a_target_shows_with_what_cannot_be_stored_is_set_aside_alone(
 def test_a_scan_that_fails_with_words_that_cannot_be_stored_is_reported_in_others(
     fleet: SteppedServices, twin: TargetTwin
 ) -> None:
-    twin.breaks_off = 0, Unavailable(reason=Reason.DOWN, detail=UNSTORABLE)
+    twin.breaks_off = 0, uncleaned(Unavailable(reason=Reason.DOWN, detail=UNSTORABLE))
     fleet.follow(DRIVERI)
     fleet.walk(DRIVERI)
     failed = [event for event in reported(fleet) if isinstance(event, WalkFailed)]
@@ -64,7 +63,7 @@ def test_a_scan_that_fails_with_words_that_cannot_be_stored_is_reported_in_other
 
 
 def test_a_look_up_that_fails_with_words_that_cannot_be_stored_is_reported_in_others(walked: SteppedServices) -> None:
-    walked.twins[ACME, DRIVERI].blind = Unavailable(reason=Reason.DOWN, detail=UNSTORABLE)
+    walked.twins[ACME, DRIVERI].blind = uncleaned(Unavailable(reason=Reason.DOWN, detail=UNSTORABLE))
     request(walked, DRIVERI, "p1", "1")
     walked.walk(DRIVERI)
     done = reported(walked)[-1]
@@ -77,7 +76,7 @@ def test_a_probe_that_fails_with_words_that_cannot_be_stored_is_put_off(
 ) -> None:
     twin.down = "before", Unavailable(reason=Reason.DOWN, detail="the target is down")
     open_breaker(fleet)
-    twin.down = "before", Rejected(reason=Reason.CREDENTIALS, detail=UNSTORABLE)
+    twin.down = "before", uncleaned(Rejected(reason=Reason.CREDENTIALS, detail=UNSTORABLE))
     fleet.wait(seconds=600)
     assert fleet.probe(DRIVERI) == 0
     (probe,) = fleet.projector_stores[DRIVERI].select(Probe)
