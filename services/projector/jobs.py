@@ -139,8 +139,8 @@ class Jobs:
         """What waits until after this moment is due now."""
         now, unit = self._clock().isoformat(), Unit()
         waiting = self._store.select(Task, order_by="not_before", after=after.isoformat())
-        unit.keep(replace(task, not_before=now) for task in waiting)
-        if waiting:
+        unit.keep(replace(task, not_before=now) for task in waiting if self._share.has(task.account))
+        if unit.rows:
             self._store.commit(unit)
 
     def is_due(self, job: Job) -> bool:
