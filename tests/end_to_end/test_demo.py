@@ -54,8 +54,8 @@ def test_both_targets_agree_with_the_portal(played: tuple[Path, Json]) -> None:
     summary = played[1]
     assert summary["agreed"] is True
     assert summary["disagreements"] == []
-    assert summary["agreeing"] == {"driveri": 1493, "motive": 1482}
-    assert len(summary["waiting"]) == 25
+    assert summary["agreeing"] == {"driveri": 1493, "motive": 1480}
+    assert len(summary["waiting"]) == 27
 
 
 def test_strays_former_drivers_other_roles_and_foreign_ids_are_untouched(played: tuple[Path, Json]) -> None:
@@ -96,6 +96,8 @@ def test_explain_says_why_a_driver_was_created_or_linked(played: tuple[Path, Jso
         ("driveri", "has claimed its id", "What to do: "),
         ("motive", "has claimed its e-mail", "What to do: "),
         ("motive", "2 target drivers have its RefID", "What to do: "),
+        ("motive", "was portal driver 200036, and the licences are different", "What to do: See whether they are one"),
+        ("motive", "was portal driver 200141, and the licences are different", "What to do: See whether they are one"),
         ("motive", "whom this company cannot see", "What to do: "),
     ],
 )
