@@ -34,7 +34,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
     """
     open_store = partial(_store, may_replace=is_rebuilding)
     bell, share = Bell(), Share()
-    credentials = CredentialsFile(settings.data / "credentials.json")
+    credentials = CredentialsFile(settings.data / "credentials")
     connections = Connections(settings, credentials)
     accounts = open_store(settings.data, "accounts", ACCOUNTS, (AccountRow,))
     stating = open_store(settings.data, "intake", CHANGES, intake.ROWS)

@@ -8,7 +8,7 @@ from tests.contract.credentials import CredentialsContract, Opening
 
 @pytest.fixture
 def opening(tmp_path: Path) -> Opening:
-    return lambda: CredentialsFile(tmp_path / "credentials.json")
+    return lambda: CredentialsFile(tmp_path / "credentials")
 
 
 class TestCredentialsFile(CredentialsContract):

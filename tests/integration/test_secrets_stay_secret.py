@@ -89,7 +89,7 @@ async def issued(targets: RunningSandboxes, data: Path) -> set[str]:
     """Every token that is good now."""
     async with httpx.AsyncClient(auth=CLIENT) as client:
         tokens = (await client.get(f"{targets.driveri}/v1/auth/tokens")).json()["data"]
-    renewed = json.loads((data / "credentials.json").read_text("utf-8"))[ACCOUNT]["motive"]["renewed"]
+    renewed = json.loads((data / "credentials" / f"{ACCOUNT}.json").read_text("utf-8"))[ACCOUNT]["motive"]["renewed"]
     return {*(each["accessToken"] for each in tokens), renewed["access_token"], renewed["refresh_token"]}
 
 
@@ -116,8 +116,8 @@ async def told(playing: Stage) -> str:
 
 
 def stored(data: Path) -> bytes:
-    """Everything that is in the data folder, but for the credentials."""
-    files = (path for path in data.iterdir() if path.is_file() and path.name != "credentials.json")
+    """Everything that is in the data folder, but for the folder of the credentials."""
+    files = (path for path in data.iterdir() if path.is_file())
     return b"".join(path.read_bytes() for path in files)
 
 

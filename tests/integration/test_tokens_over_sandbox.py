@@ -100,7 +100,7 @@ def company(clock: Clock) -> Watched:
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> CredentialsFile:
-    keeper = CredentialsFile(tmp_path / "credentials.json")
+    keeper = CredentialsFile(tmp_path / "credentials")
     keeper.keep("acme", Target.MOTIVE, GRANT)
     return keeper
 
@@ -244,7 +244,7 @@ async def test_a_refresh_token_whose_successor_was_lost_is_a_matter_of_credentia
 ) -> None:
     """A process was killed between the answer and the storing; nothing but a new grant helps."""
     assert await is_found(to_motive(company, clock, keeper))
-    as_before = CredentialsFile(tmp_path / "as-before.json")
+    as_before = CredentialsFile(tmp_path / "as-before")
     as_before.keep("acme", Target.MOTIVE, GRANT)
     answer = await to_motive(company, clock, as_before).delete(Key("7"))
     assert isinstance(answer, Rejected)

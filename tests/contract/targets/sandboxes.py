@@ -200,7 +200,6 @@ class GrantedCompany(Company):
     """Motive, by a grant to an OAuth application."""
 
     def __init__(self, way: Way, time: Time, credentials: Path) -> None:
-        self._credentials = credentials
         self._keeper = CredentialsFile(credentials)
         self._keeper.keep("acme", Target.MOTIVE, GRANT)
         super().__init__(MOTIVE_PEOPLE, way, time)
@@ -214,7 +213,7 @@ class GrantedCompany(Company):
     async def seed_again(self) -> None:
         """Go back to the beginning, with the refresh token that the company was connected by."""
         await super().seed_again()
-        self._credentials.unlink()
+        self._keeper.remove("acme", Target.MOTIVE)
         self._keeper.keep("acme", Target.MOTIVE, GRANT)
 
 

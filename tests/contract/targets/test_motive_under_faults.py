@@ -29,7 +29,7 @@ class TestMotiveUnderFaults(UnderFaults):
 
 @pytest.fixture
 async def granted(tmp_path: Path) -> AsyncIterator[GrantedCompany]:
-    async with granted_company(in_process, tmp_path / "credentials.json", seeded=3) as stand:
+    async with granted_company(in_process, tmp_path / "credentials", seeded=3) as stand:
         yield stand
 
 

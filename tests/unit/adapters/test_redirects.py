@@ -143,7 +143,7 @@ async def test_the_portal_names_its_setting_and_not_its_session() -> None:
 
 async def test_an_address_for_renewing_tokens_that_has_moved_gets_no_secret(tmp_path: Path) -> None:
     stated = {"client_id": "app", "client_secret": "hush-app", "refresh_token": "hush-0"}
-    keeper = CredentialsFile(tmp_path / "credentials.json")
+    keeper = CredentialsFile(tmp_path / "credentials")
     keeper.keep("acme", Target.MOTIVE, stated)
     vendor = _everywhere(to("https://other.test/oauth/token?client_secret=hush-app", 307))
     grant = MotiveGrant(account="acme", token_url="https://vendor.test/oauth/token", keeper=keeper, **stated)

@@ -54,7 +54,7 @@ class Keeper(CredentialsFile):
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Keeper:
-    keeper = Keeper(tmp_path / "credentials.json")
+    keeper = Keeper(tmp_path / "credentials")
     keeper.keep("acme", Target.MOTIVE, STATED)
     return keeper
 

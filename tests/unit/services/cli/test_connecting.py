@@ -43,7 +43,7 @@ def connect(*arguments: str, told: str = "") -> Result:
 
 
 def connected(data: Path) -> AccountCredentials:
-    return CredentialsFile(data / "credentials.json").of("acme")
+    return CredentialsFile(data / "credentials").of("acme")
 
 
 def secret(folder: Path, name: str, value: str) -> str:

@@ -20,7 +20,7 @@ GRANT = {"client_id": "app", "client_secret": "hush-app", "refresh_token": "hush
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> CredentialsFile:
-    return CredentialsFile(tmp_path / "credentials.json")
+    return CredentialsFile(tmp_path / "credentials")
 
 
 def settings(**stated: str) -> EmbeddedSettings:
