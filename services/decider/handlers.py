@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from typing import TypeVar
 
 from domain import releasing
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode
@@ -25,6 +26,11 @@ from services.runtime.share import Share
 
 _PAGE = 500
 
+_TOGETHER = 10
+"""Pieces of work that are read together, where the next one to go on with is looked for."""
+
+_Work = TypeVar("_Work", Look, CatchUp, Retry)
+
 
 class Decider:
     """The decider service: the only place where decisions are made; writes `driver-links.decisions.v1`."""
@@ -34,6 +40,7 @@ class Decider:
         self._clock = clock
         self._share = share
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
+        self._behind: dict[type[Row], str] = {}
         self._went_on = dict.fromkeys(Target, "")
         self._no_plans: frozenset[int] | None = None
 
@@ -74,13 +81,13 @@ class Decider:
 
     def look_again(self) -> int:
         """Decide links for which something came free; how many."""
-        ours = self._waiting(Look)
-        looks = self._store.select(Look, {"account": ours}, limit=_PAGE) if ours else []
+        looks = self._in_hand(Look, _PAGE)
         unit, now = Unit(), self._clock()
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
         self._decide(unit, self._again(places, Occasion(kind="freed"), now), now)
+        self._behind[Look] = looks[-1].account if looks else ""
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
@@ -109,7 +116,7 @@ class Decider:
                 del self._went_on[target]
                 self._went_on[target] = work.account
                 return work
-        self._waiting(CatchUp)
+        self._in_hand(CatchUp, _TOGETHER)
         return None
 
     def _swept(self, work: CatchUp, page: Sequence[WishRow], now: datetime) -> Unit:
@@ -122,10 +129,11 @@ class Decider:
 
     def retry(self) -> int:
         """Look again at the next page of parked links that are to be retried; how many."""
-        ours = self._waiting(Retry)
-        if not ours:
+        in_hand = self._in_hand(Retry, _TOGETHER)
+        if not in_hand:
             return 0
-        work = self._store.select(Retry, {"account": ours[0]}, limit=1)[0]
+        work = in_hand[0]
+        self._behind[Retry] = work.account
         unit, now = Unit(), self._clock()
         places = next_page(self._store, work, unit)
         occasion = Occasion(kind=work.cause, ref=work.ref, rule=releasing.look_again)
@@ -142,19 +150,27 @@ class Decider:
         self._no_plans = None if planned else held
         return planned
 
-    def _waiting(self, work: type[Row]) -> list[str]:
-        """The accounts of our share for which work of this kind is in hand.
+    def _in_hand(self, work: type[_Work], limit: int) -> list[_Work]:
+        """The next work of this kind for accounts of our share, going round by the names of accounts.
 
-        Only we put such work there, so where there was none is none until we do, or until our share is another.
+        At most so many rows are read, unless others' accounts stand before ours. Only we put such work there, so where
+        there was none is none until we do, or until our share is another.
         """
         held = self._share.held
         if self._nothing_waits.get(work) is held:
             return []
-        waiting = (str(account) for (account,) in self._store.count(work, by=["account"]))
-        ours = sorted(filter(self._share.has, waiting))
-        if not ours:
-            self._nothing_waits[work] = held
-        return ours
+        for start in dict.fromkeys((self._behind.get(work, ""), "")):
+            for page in self._pages(work, start, limit):
+                if ours := [row for row in page if self._share.has(row.account)]:
+                    return ours
+        self._nothing_waits[work] = held
+        return []
+
+    def _pages(self, work: type[_Work], behind: str, limit: int) -> Iterator[list[_Work]]:
+        """The work of accounts behind this one, with each page of accounts behind those of the page before."""
+        while page := self._store.select(work, order_by="account", after=behind, limit=limit):
+            yield page
+            behind = page[-1].account
 
     def _commit(self, unit: Unit, done: int) -> int:
         if done:

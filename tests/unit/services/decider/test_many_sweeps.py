@@ -1,4 +1,4 @@
-"""Sweeps of many accounts: the targets go on side by side, and a step costs the same however many are in hand."""
+"""Work of many accounts: the targets go on side by side, and a step costs the same however much is in hand."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -16,7 +16,7 @@ from domain.storing import Unit
 from services.accounts.read_models import AccountRow
 from services.decider import wiring
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, WalkRow
+from services.decider.read_models import CatchUp, Look, Retry, WalkRow
 from services.runtime.logs import DECISIONS
 from services.runtime.share import Share
 
@@ -49,6 +49,7 @@ SWEEP = CatchUp(
     drifted={},
     at_odds={},
 )
+RETRY = Retry(account="", target="", cause="retry", ref="1", driver="", reasons=[], after="")
 
 
 class CountingStore(SqliteStore):
@@ -120,3 +121,72 @@ def test_sweeps_that_know_more_of_their_accounts_than_we_do_hold_nobody_up(store
     while decider.catch_up():
         pass
     assert left(store) == {"driveri": 50, "motive": 50}
+
+
+def begin_again(store: CountingStore, accounts: int) -> Decider:
+    """On both targets a link is to be looked at again, and a retry is in hand, for each of so many accounts."""
+    decider = begin(store, accounts)
+    unit = Unit()
+    for number in range(accounts):
+        name = f"fleet-{number:05}"
+        for target in map(str, Target):
+            unit.remove(CatchUp, {"account": name, "target": target})
+            unit.keep(Look(account=name, target=target, driver=str(driver)) for driver in range(5))
+            unit.keep([replace(RETRY, account=name, target=target)])
+    store.commit(unit)
+    return decider
+
+
+@pytest.mark.parametrize("accounts", [20, 2000])
+def test_a_step_of_what_is_looked_at_again_costs_the_same_however_much_is_in_hand(
+    store: CountingStore, accounts: int
+) -> None:
+    decider = begin_again(store, accounts)
+    store.queries = store.rows = 0
+    for _ in range(4):
+        assert decider.retry()
+    assert (store.queries <= 20, store.rows <= 60) == (True, True), (store.queries, store.rows)
+
+
+@pytest.mark.parametrize("accounts", [200, 2000])
+def test_looking_again_costs_so_much_for_each_account(store: CountingStore, accounts: int) -> None:
+    decider = begin_again(store, accounts)
+    store.queries = store.rows = 0
+    while decider.look_again():
+        pass
+    assert store.count(Look)[()] == 0
+    assert (store.queries <= accounts / 5, store.rows <= 14 * accounts) == (True, True), (store.queries, store.rows)
+
+
+@pytest.mark.parametrize("accounts", [200, 2000])
+def test_retries_cost_so_much_for_each_account(store: CountingStore, accounts: int) -> None:
+    decider = begin_again(store, accounts)
+    store.queries = store.rows = 0
+    while decider.retry():
+        pass
+    assert store.count(Retry)[()] == 0
+    assert (store.queries <= 10 * accounts, store.rows <= 30 * accounts) == (True, True), (store.queries, store.rows)
+
+
+@pytest.mark.parametrize("work", [Look, Retry])
+def test_what_is_in_hand_for_others_is_left_to_them(store: CountingStore, work: type[Look] | type[Retry]) -> None:
+    begin_again(store, 60)
+    ours = Decider(store, lambda: NOW, Share(lambda account: int(account == "fleet-00055"), held=[1]))
+    while ours.look_again() + ours.retry():
+        pass
+    left = {account for (account,) in store.count(work, by=["account"])}
+    assert left == {f"fleet-{number:05}" for number in range(60) if number != 55}
+
+
+def test_of_many_links_of_one_account_each_is_looked_at_again(store: CountingStore) -> None:
+    decider = begin(store, 3)
+    unit = Unit()
+    for number in range(3):
+        unit.keep(
+            Look(account=f"fleet-{number:05}", target="motive", driver=str(driver)) for driver in range(700 + number)
+        )
+    store.commit(unit)
+    steps = 0
+    while decider.look_again():
+        steps += 1
+    assert (store.count(Look)[()], steps <= 8) == (0, True)
