@@ -9,7 +9,7 @@ from adapters.portal.access import PortalAccess
 from adapters.portal.drivers import PortalApiDrivers
 from adapters.portal.translate import with_attributes
 from adapters.portal.wire import AttributeRow
-from domain.failures import Reason, TargetFailed
+from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from tests.support.stated import said
@@ -237,3 +237,23 @@ def test_a_time_zone_of_an_attribute_is_told_by_its_iana_name_or_not_at_all() ->
         rows = [AttributeRow(id="1", key="Zone", value=written)]
         found = with_attributes(line, rows, {"time_zone": "Zone"})
         assert (found.profile, found.flaw) == (said(first_name="Jane", **stated), "")
+
+
+@pytest.mark.parametrize("asked_for", ["1767268860000", "3567268860", "9" * 400, "Fri, 01 Jan 2083 12:00:00 GMT"])
+async def test_a_portal_that_is_limited_is_left_alone_for_a_day_at_most(vendor: Vendor, asked_for: str) -> None:
+    vendor.on(LIST, answer(429, headers={"Retry-After": asked_for}))
+    with pytest.raises(TargetFailed) as failed:
+        await reached(vendor).list_all()
+    limited = failed.value.failure
+    assert isinstance(limited, Unavailable)
+    assert (limited.reason, limited.retry_after) == (Reason.LIMITED, 86_400.0)
+
+
+async def test_a_name_of_eleven_megabytes_is_refused_and_costs_nobody_else_anything(vendor: Vendor) -> None:
+    long, good = await lines(
+        vendor,
+        {"id": 1, "firstname": "J" * 11_000_000, "lastname": "Doe"},
+        {"id": 2, "firstname": "Joan", "lastname": "Doe"},
+    )
+    assert (long.driver, long.flaw) == ("1", "its first_name is longer than 200 characters")
+    assert (good.driver, good.flaw) == ("2", "")

@@ -1,7 +1,10 @@
 """`driverlink issues`, as a person and as a script see it."""
 
 import asyncio
+import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,22 @@ def test_a_retry_that_would_do_nothing_is_refused_in_one_line(
     ended = driverlink("issues", "retry", "acme", *arguments)
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert ended.err.startswith(f"driverlink: {told}")
+
+
+def test_what_a_target_wrote_does_nothing_to_a_terminal(folder: Path, driverlink: Driverlink) -> None:
+    hostile = "answered 400: \x1b]0;gone\x07\x1b[2J\u202eevil"
+    with closing(sqlite3.connect(folder / "decider.sqlite")) as decider:
+        for topic, state in decider.execute("SELECT topic, state FROM stored_events").fetchall():
+            written = state.replace(b"portal driver 1 has claimed its e-mail", json.dumps(hostile).encode()[1:-1])
+            decider.execute("UPDATE stored_events SET state = ? WHERE topic = ? AND state = ?", [written, topic, state])
+        decider.commit()
+    for arguments in (
+        ("issues", "list"),
+        ("status", "acme", "--state", "parked"),
+        ("explain", "acme", "3"),
+        ("status",),
+    ):
+        shown = driverlink(*arguments)
+        assert shown.status == 0
+        assert not {"\x1b", "\x07", "\u202e"} & set(shown.out + shown.err), arguments
+    assert "\\x1b]0;gone\\x07\\x1b[2J\\u202eevil" in driverlink("issues", "list").out

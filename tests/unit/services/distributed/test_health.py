@@ -150,3 +150,11 @@ def test_where_kafka_is_silent_the_figures_are_told_and_not_relied_upon() -> Non
     status, told = answer(health, "/ready")
     assert (status, told["taken"], told["silence"]) == (503, 7, 30)
     assert told["trouble"] == "Kafka has not told for 30 seconds how far the streams go, so behind may be more"
+
+
+def test_whose_log_does_not_get_out_is_not_ready() -> None:
+    health = Health("decider")
+    health.begins(Told(lambda _: replace(progress(unsent=3), stuck="x.v1 has not been relayed for 39 seconds")))
+    status, told = answer(health, "/ready")
+    assert (status, told["part"]) == (503, "kafka")
+    assert str(told["trouble"]).startswith("x.v1 has not been relayed for 39 seconds")

@@ -1,0 +1,27 @@
+"""`driverlink change`: what a person says of one driver is looked at as a line of a list is."""
+
+import pytest
+
+from tests.unit.services.cli.conftest import Driverlink
+
+
+@pytest.mark.parametrize("action", ["create", "update"])
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        (("email=notanemail", "time_zone=Mars"), "email is no e-mail address"),
+        (("email=jane@fleet.test", "time_zone=Mars"), "time_zone is no time zone that we know"),
+        (("ref_id==A1",), "ref_id holds a formula"),
+        (("last_name=D\x1b[2Joe",), "last_name holds a control character"),
+    ],
+)
+def test_what_cannot_stand_in_a_field_is_refused_and_not_sent(
+    driverlink: Driverlink, action: str, stated: tuple[str, ...], words: str
+) -> None:
+    before = driverlink("events", "--log", "changes", "--json").out
+    names = ("first_name=Jane", "last_name=Doe")
+    said = [each for text in (*names, *stated) for each in ("--set", text)]
+    ended = driverlink("change", action, "acme", "--driver", "9" if action == "create" else "1", *said)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert words in ended.err
+    assert driverlink("events", "--log", "changes", "--json").out == before
