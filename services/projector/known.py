@@ -55,7 +55,7 @@ def delivery_after(known: DeliveryRow, report: CallAnswered) -> DeliveryRow:
 
 def unseen(account: str, key: str) -> RosterRow:
     """A target driver whom nobody has seen yet."""
-    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", at="")
+    return RosterRow(account=account, key=key, version=0, is_there=False, active=False, fingerprint="")
 
 
 def keys_of(report: Sighting) -> Iterator[str]:
@@ -68,16 +68,16 @@ def keys_of(report: Sighting) -> Iterator[str]:
 
 def shown_after(known: R, report: Sighting) -> R:
     """The target driver of this row after a report that tells of it."""
-    at, version = report.at.isoformat(), report.originator_version
+    version = report.originator_version
     match report:
         case TargetDriverGone():
-            return replace(known, at=at, version=version, is_there=False, active=False, fingerprint="")
+            return replace(known, version=version, is_there=False, active=False, fingerprint="")
         case CallAnswered() if report.key != known.key:
-            return replace(known, at=at, is_there=False, active=False, fingerprint="")
+            return replace(known, is_there=False, active=False, fingerprint="")
         case CallAnswered():
             version = known.version
     shown = fingerprint(known.key, report.profile, active=report.active)
-    return replace(known, at=at, version=version, is_there=True, active=report.active, fingerprint=shown)
+    return replace(known, version=version, is_there=True, active=report.active, fingerprint=shown)
 
 
 def fingerprint(key: str, profile: Profile, *, active: bool) -> str:

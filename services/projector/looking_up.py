@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from domain.account import Mode
@@ -14,6 +13,7 @@ from domain.roster import TargetDriver
 from domain.storing import Store, StoreConflict, Unit
 from services.accounts.read_models import accounts_of
 from services.projector.breaker import Breakers
+from services.projector.freshness import Freshness, Newer
 from services.projector.known import walk_after
 from services.projector.read_models import LookUp
 from services.projector.sighting import Sightings
@@ -28,9 +28,8 @@ NOT_WANTED: Final = Rejected(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Whom looking a driver up has found, and the keys that nobody has; the target was asked since this moment."""
+    """Whom looking a driver up has found, and the keys that nobody has."""
 
-    since: datetime
     drivers: Sequence[TargetDriver]
     nobody: Sequence[Key]
 
@@ -38,12 +37,15 @@ class Found:
 class LookUps:
     """Which look-ups are due, and what they store."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers) -> None:
+    def __init__(
+        self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers, freshness: Freshness
+    ) -> None:
         self._store = store
         self._target = target
         self._clock = clock
         self._share = share
         self._breakers = breakers
+        self._freshness = freshness
         self._sightings = Sightings(store, target, clock)
 
     def due(self, busy: Collection[AccountId], most: int) -> list[LookUp]:
@@ -61,11 +63,15 @@ class LookUps:
         account = accounts_of(self._store, [row.account]).get(row.account)
         return account is not None and account.mode(self._target) is not Mode.OFF
 
-    def report(self, row: LookUp, found: Found) -> None:
+    def begin(self, row: LookUp) -> Newer:
+        """The target is asked from now on; of whom others report meanwhile."""
+        return self._freshness.begin(row.account)
+
+    def report(self, row: LookUp, found: Found, newer: Newer) -> None:
         """Report what was found otherwise than it was known, then that the driver was looked up."""
         unit, account = Unit(), AccountId(row.account)
-        self._sightings.add_seen(unit, account, found.drivers, since=found.since)
-        self._sightings.add_gone(unit, account, found.nobody, since=found.since)
+        self._sightings.add_seen(unit, account, found.drivers, newer)
+        self._sightings.add_gone(unit, account, found.nobody, newer)
         self._breakers.heed(unit, [self._sign(row, None)])
         self._end(unit, row, None)
 
@@ -94,16 +100,17 @@ class LookUps:
         unit.events.append(done)
         unit.keep([walk_after(last, done)])
         unit.remove(LookUp, {"account": row.account, "driver": row.driver, "request": row.request})
+        self._freshness.note(unit.events)
         self._store.commit(unit)
 
     def _sign(self, row: LookUp, failure: CallFailure | None) -> Sign:
         return Sign(account=AccountId(row.account), subject=row.driver, failure=failure)
 
 
-async def look_up(row: LookUp, drivers: TargetDrivers, since: datetime) -> Found:
+async def look_up(row: LookUp, drivers: TargetDrivers) -> Found:
     """Ask the target for each key, and for whoever carries our external id. Raises `TargetFailed`."""
     keys = [Key(key) for key in row.keys]
     answers = [await drivers.find(key, {}) for key in keys]
     carrier = await drivers.find(None, {"portal_driver_id": row.driver})
     found = {driver.key: driver for driver in (*answers, carrier) if driver is not None}
-    return Found(since=since, drivers=[*found.values()], nobody=[key for key in keys if key not in found])
+    return Found(drivers=[*found.values()], nobody=[key for key in keys if key not in found])

@@ -97,7 +97,6 @@ class RosterRow(Row):
     is_there: bool
     active: bool
     fingerprint: str
-    at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from domain.roster import TargetDriver
 from domain.storing import Store, StoreConflict, StoreFailed, Unit, Where
 from services.projector.breaker import Breakers
 from services.projector.calling import Result, Unsettled, Withdrawn, failure_of
+from services.projector.freshness import Freshness
 from services.projector.jobs import Job
 from services.projector.known import delivery_after, keys_of, shown_after, undelivered, unseen
 from services.projector.read_models import (
@@ -66,11 +67,12 @@ _ALONE: Final = "refused for this driver only, while other calls are answered: "
 class Reporting:
     """Stores answers as reports, with everything that follows from them for this projector."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock, breakers: Breakers) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, breakers: Breakers, freshness: Freshness) -> None:
         self._store = store
         self._target = target
         self._clock = clock
         self._breakers = breakers
+        self._freshness = freshness
 
     def report(self, results: Sequence[tuple[Job, Result]]) -> None:
         """Store a batch of answers in one transaction, but none that is stored already.
@@ -89,6 +91,7 @@ class Reporting:
             if result is None:
                 batch.unit.remove(StartedCall, _where(job))
         self._breakers.heed(batch.unit, signs)
+        self._freshness.note(batch.unit.events)
         self._store.commit(batch.unit)
 
     def report_safely(self, results: Sequence[tuple[Job, Result]]) -> None:

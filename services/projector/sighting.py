@@ -1,13 +1,13 @@
 """What was seen of target drivers as reports, as far as it differs from what was known."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
 from domain.report import ReportOrigin, TargetDriverGone, TargetDriverSeen
 from domain.roster import TargetDriver
 from domain.storing import Store, Unit, Where
+from services.projector.freshness import Newer
 from services.projector.known import fingerprint, shown_after, unseen, unwalked
 from services.projector.read_models import RosterRow, WalkRow
 from services.runtime.clock import Clock
@@ -21,15 +21,15 @@ class Sightings:
         self._target = target
         self._clock = clock
 
-    def add_seen(self, unit: Unit, account: AccountId, drivers: Sequence[TargetDriver], *, since: datetime) -> int:
-        """Report those of these drivers who are otherwise than they were known; they were read since this moment.
+    def add_seen(self, unit: Unit, account: AccountId, drivers: Sequence[TargetDriver], newer: Newer) -> int:
+        """Report those of these drivers who are otherwise than they were known, unless something newer tells of them.
 
         Tells how many of them were known as they are.
         """
         shown = {driver.key: fingerprint(driver.key, driver.profile, active=driver.active) for driver in drivers}
         where: Where = {"account": str(account), "key": [*shown], "fingerprint": [*shown.values()]}
         if (as_known := self._store.count(RosterRow, where)[()]) < len(drivers):
-            self._add_others(unit, account, drivers, shown, since)
+            self._add_others(unit, account, drivers, shown, newer)
         return as_known
 
     def _add_others(
@@ -38,19 +38,19 @@ class Sightings:
         account: AccountId,
         drivers: Sequence[TargetDriver],
         shown: Mapping[Key, str],
-        since: datetime,
+        newer: Newer,
     ) -> None:
         """Report those who are not known like this, unless something newer tells of them."""
-        known, now = self._known(account, [*shown]), self._clock()
+        known = self._known(account, [*shown])
         for driver in drivers:
             row = known.get(driver.key) or unseen(account, driver.key)
-            if row.fingerprint != shown[driver.key] and is_before(row, since, now):
+            if row.fingerprint != shown[driver.key] and driver.key not in newer:
                 self._add_seen(unit, row, driver)
 
-    def add_gone(self, unit: Unit, account: AccountId, keys: Iterable[Key], *, since: datetime) -> None:
-        """Report those of these drivers who were there as far as was known; they were missed since this moment."""
+    def add_gone(self, unit: Unit, account: AccountId, keys: Iterable[Key], newer: Newer) -> None:
+        """Report those of these drivers who were there as far as was known, unless something newer tells of them."""
         for row in self._known(account, [*keys]).values():
-            if is_there_before(row, since, self._clock()):
+            if is_there_before(row, newer):
                 self._add_gone(unit, row)
 
     def origin(self, last: WalkRow) -> ReportOrigin:
@@ -91,14 +91,6 @@ class Sightings:
         }
 
 
-def is_there_before(row: RosterRow, moment: datetime, now: datetime) -> bool:
-    """Whether a driver was there as far as was known, and nothing newer than this moment tells of it."""
-    return row.is_there and is_before(row, moment, now)
-
-
-def is_before(row: RosterRow, moment: datetime, now: datetime) -> bool:
-    """Whether nothing newer than this moment tells of a driver.
-
-    A time that lies ahead of now is of a clock that was wrong, and says nothing: then what is shown now counts.
-    """
-    return row.at < min(moment, now).isoformat() or row.at > now.isoformat()
+def is_there_before(row: RosterRow, newer: Newer) -> bool:
+    """Whether a driver was there as far as was known when a read began, and nothing newer tells of it."""
+    return row.is_there and row.key not in newer

@@ -272,9 +272,9 @@ class Sweeping:
         if not await self._service.call(self._look_ups.is_wanted, row):
             await self._service.call(self._look_ups.turn_down, row)
             return
-        began = self._clock()
-        found = await look_up(row, await self.reach(AccountId(row.account)), began)
-        await self._service.call(self._look_ups.report, row, found)
+        newer = await self._service.call(self._look_ups.begin, row)
+        found = await look_up(row, await self.reach(AccountId(row.account)))
+        await self._service.call(self._look_ups.report, row, found, newer)
 
     async def reach(self, account: AccountId) -> TargetDrivers:
         """The target as this account reaches it. Raises `TargetFailed`."""

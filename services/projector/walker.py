@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol
 
 from domain.absence import is_doubtful, sample
@@ -46,10 +46,10 @@ class _Lacking:
     known: int = 0
     drivers: dict[Key, bool] = field(default_factory=dict)
 
-    def count(self, rows: Sequence[RosterRow], walk: Walk, seen: Collection[Key], now: datetime) -> None:
+    def count(self, rows: Sequence[RosterRow], walk: Walk, seen: Collection[Key]) -> None:
         """Look at a page of those who were known before the walk."""
         for row in rows:
-            if is_there_before(row, walk.began, now):
+            if is_there_before(row, walk.newer):
                 self.known += row.active
                 if row.key not in seen:
                     self.drivers[Key(row.key)] = row.active
@@ -138,7 +138,7 @@ class Walker:
         """Those who are really not there; where they are many, some are looked up before that is believed."""
         lacking = _Lacking()
         async for rows in self._known(walk):
-            lacking.count(rows, walk, seen, self._clock())
+            lacking.count(rows, walk, seen)
         gone = await drivers.gone([*lacking.drivers]) if lacking.drivers else []
         active = [key for key in gone if lacking.drivers[key]]
         if is_doubtful(shown=len(seen), known=lacking.known, lacking=len(active)):

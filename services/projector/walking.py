@@ -1,7 +1,7 @@
 """Walks of a target's roster: what differs from what was known is reported, then that the walk is complete."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.failures import CallFailure
@@ -11,6 +11,7 @@ from domain.roster import TargetDriver
 from domain.storing import Store, StoreConflict, Unit, Where
 from services.projector.agenda import Agenda, Coming
 from services.projector.breaker import Breakers
+from services.projector.freshness import Freshness, Newer
 from services.projector.known import walk_after
 from services.projector.read_models import Reading, RosterRow, WishedRow
 from services.projector.sighting import Sightings
@@ -24,23 +25,30 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """One walk of an account's roster, under the terms, and after the request, that asked for it."""
+    """One walk of an account's roster, under the terms, and after the request, that asked for it.
+
+    `newer` are those of whom others have reported since it began; `began` is for people to read only.
+    """
 
     account: AccountId
     terms: int
     request: int
     began: datetime
+    newer: Newer = field(default_factory=Newer, compare=False, repr=False)
 
 
 class Walks:
     """Which walks are due, and what a walk stores."""
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers) -> None:
+    def __init__(
+        self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers, freshness: Freshness
+    ) -> None:
         self.agenda = Agenda(store, target, clock, share)
         self._store = store
         self._clock = clock
         self._share = share
         self._breakers = breakers
+        self._freshness = freshness
         self._sightings = Sightings(store, target, clock)
 
     def due(self) -> list[Walk]:
@@ -65,7 +73,7 @@ class Walks:
     def take_page(self, walk: Walk, page: Sequence[TargetDriver]) -> int:
         """Report what this page shows otherwise than it was known; how much of it was known so."""
         unit = Unit()
-        as_known = self._sightings.add_seen(unit, walk.account, page, since=walk.began)
+        as_known = self._sightings.add_seen(unit, walk.account, page, walk.newer)
         if unit.events:
             self._commit(walk, unit)
         return as_known
@@ -97,7 +105,7 @@ class Walks:
     def take_gone(self, walk: Walk, keys: Sequence[Key]) -> None:
         """Report that these drivers, some at a time, are there no more."""
         unit = Unit()
-        self._sightings.add_gone(unit, walk.account, keys, since=walk.began)
+        self._sightings.add_gone(unit, walk.account, keys, walk.newer)
         if unit.events:
             self._commit(walk, unit)
 
@@ -137,7 +145,14 @@ class Walks:
         """Store what a walk saw; raises `StoreConflict` when the account has gone to another process meanwhile."""
         if not self._share.has(walk.account):
             raise StoreConflict(f"account {walk.account} is another process's now")
+        self._freshness.note(unit.events, by=walk.newer)
         self._store.commit(unit)
 
     def _to_walk(self, coming: Coming) -> Walk:
-        return Walk(account=coming.account, terms=coming.terms, request=coming.request, began=self._clock())
+        return Walk(
+            account=coming.account,
+            terms=coming.terms,
+            request=coming.request,
+            began=self._clock(),
+            newer=self._freshness.begin(coming.account),
+        )

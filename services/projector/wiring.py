@@ -22,6 +22,7 @@ from services.projector.admission import Connected, Connecting
 from services.projector.app import ProjectorApp
 from services.projector.breaker import Breakers
 from services.projector.calling import Pause
+from services.projector.freshness import Freshness
 from services.projector.handlers import Wishes
 from services.projector.jobs import Jobs
 from services.projector.looking_up import LookUps
@@ -187,7 +188,8 @@ def to_app(
 ) -> ProjectorApp:
     """The projector of this target on its store, for the accounts of its share."""
     connected, breakers = Connected(connect), Breakers(store, target, clock, share)
-    walks = Walks(store, target, clock, share, breakers)
+    freshness = Freshness()
+    walks = Walks(store, target, clock, share, breakers, freshness)
     wishes = Wishes(store, target, clock, share, walks.agenda.heed)
     handlers = {ACCOUNTS: wishes.on_accounts, DECISIONS: wishes.on_decisions}
     service = Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers, linger=linger)
@@ -195,13 +197,13 @@ def to_app(
         service,
         wishes=wishes,
         jobs=Jobs(store, target, clock, share, connected.room, breakers),
-        reporting=Reporting(store, target, clock, breakers),
+        reporting=Reporting(store, target, clock, breakers, freshness),
         walks=walks,
         sweeping=Sweeping(
             service,
             target,
             walks=walks,
-            look_ups=LookUps(store, target, clock, share, breakers),
+            look_ups=LookUps(store, target, clock, share, breakers, freshness),
             breakers=breakers,
             connect=connected.to,
             room=connected.room,

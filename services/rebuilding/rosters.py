@@ -64,7 +64,7 @@ def _of_keys(event: Event) -> Iterator[tuple[tuple[str, str, bool], Sighting]]:
 
 
 def _not_shown(account: str, key: str) -> Shown:
-    return Shown(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", at="", position=0)
+    return Shown(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", position=0)
 
 
 def _shown_after(row: Shown, position: int, report: Sighting) -> Shown:

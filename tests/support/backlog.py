@@ -12,6 +12,7 @@ from services.decider.read_models import CatchUp, Look
 from services.distributed.settings import DistributedSettings
 from services.distributed.wiring import to_kafka_access
 from services.projector.breaker import Breakers
+from services.projector.freshness import Freshness
 from services.projector.read_models import LookUp, StartedCall, Task
 from services.projector.walking import Walks
 from services.runtime.clock import utc_now
@@ -92,7 +93,7 @@ class Backlog:
 
 def _walks_due(store: Store, target: Target) -> int:
     breakers = Breakers(store, target, utc_now, Share())
-    return len(Walks(store, target, utc_now, Share(), breakers).due())
+    return len(Walks(store, target, utc_now, Share(), breakers, Freshness()).due())
 
 
 def _counted(store: Store, *kinds: type[Row]) -> int:

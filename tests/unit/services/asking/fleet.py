@@ -39,6 +39,7 @@ from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, Sn
 from services.projector import wiring as projector
 from services.projector.breaker import Breakers
 from services.projector.calling import Withdrawn
+from services.projector.freshness import Freshness
 from services.projector.jobs import Job
 from services.projector.read_models import StartedCall, to_order
 from services.projector.reporting import Reporting
@@ -229,7 +230,8 @@ class Fleet:
         started = Unit()
         started.keep([StartedCall(account=ACME, driver=decision.driver, body=job.answered.to_json())])
         self.reports[target].commit(started)
-        Reporting(self.reports[target], target, self.clock, self._breakers(target)).report([(job, answer)])
+        reporting = Reporting(self.reports[target], target, self.clock, self._breakers(target), Freshness())
+        reporting.report([(job, answer)])
         self.decide()
 
     def judge(self, target: Target, verdict: type[DeletesJudged] = DeletesApproved) -> HeldSet:
@@ -296,7 +298,7 @@ class Fleet:
         terms = self._people.show(ACME).terms.get(target, 0)
         walk = Walk(account=ACME, terms=terms, request=self.request(target), began=self.now)
         self.later()
-        return Walks(self.reports[target], target, self.clock, Share(), self._breakers(target)), walk
+        return Walks(self.reports[target], target, self.clock, Share(), self._breakers(target), Freshness()), walk
 
     def _perform(self, target: Target, decision: Decision) -> Answer | Withdrawn:
         if isinstance(decision, DeleteDecided) and decision.key is None:

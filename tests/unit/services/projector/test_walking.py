@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -18,6 +17,7 @@ from services.projector.walking import Walk
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
+from tests.unit.services.projector.rosters import request
 from tests.unit.services.projector.sayings import reported, say
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="the target is down")
@@ -138,8 +138,8 @@ def test_a_sighting_older_than_our_own_answer_says_nothing(fleet: SteppedService
     fleet.walk(Target.DRIVERI)
     walks = fleet.projectors[Target.DRIVERI]._walks
     read_before = twin.drivers.walk()
-    walk = Walk(account=ACME, terms=99, request=0, began=fleet.now)
-    fleet.wait(seconds=1)
+    request(fleet)
+    (walk,) = walks.due()
     say(fleet, RenameDecided, "p1", key="D1", wished_key="D1000", profile={"last_name": "Roe"})
     say(fleet, CreateDecided, "p2", wished_key="D2000")
     fleet.call(Target.DRIVERI)
@@ -201,11 +201,8 @@ def test_a_page_that_names_a_driver_in_another_state_is_what_counts_last(
     walks = fleet.projectors[Target.DRIVERI]._walks
     (walk,) = walks.due()
     shown = twin.drivers.walk()[0]
-    fleet.wait(seconds=1)
     walks.take_page(walk, [shown])
-    fleet.wait(seconds=1)
-    later = replace(walk, began=fleet.now)
-    fleet.wait(seconds=1)
+    (later,) = walks.due()
     walks.take_page(later, [replace(shown, active=False)])
     (row,) = fleet.projector_stores[Target.DRIVERI].select(RosterRow)
     assert (row.active, row.version) == (False, 2)
@@ -290,7 +287,7 @@ def test_a_walk_that_finds_everything_in_step_does_not_read_everybody_known(
 ) -> None:
     fleet.walk(Target.DRIVERI)
     walks = fleet.projectors[Target.DRIVERI]._walks
-    walk = Walk(account=ACME, terms=99, request=0, began=fleet.now + timedelta(seconds=1))
+    walk = Walk(account=ACME, terms=99, request=0, began=fleet.now)
     last_event = walks.last_event()
     assert walks.take_page(walk, twin.drivers.walk()) == 250
     assert walks.is_nobody_lacking(walk, 250, last_event)
