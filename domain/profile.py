@@ -72,7 +72,8 @@ def changed(profile: Profile, former: Profile) -> tuple[str, ...]:
 def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -> tuple[str, ...]:
     """The sorted names of the wished fields that a target shows with another value; unreadable fields never differ.
 
-    A target may show a phone number without its country code or its punctuation, and an e-mail address in other case.
+    A target may show a phone number without its country code or its punctuation, an e-mail address in other case, and
+    the state of a licence with or without its country.
     """
     return tuple(
         sorted(
@@ -97,7 +98,16 @@ def _is_same(field: str, text: str, other: str) -> bool:
         return True
     if field == "phone":
         return _is_same_phone(text, other)
+    if field == "licence_state":
+        return _is_same_state(text, other)
     return field == "email" and text.casefold() == other.casefold()
+
+
+def _is_same_state(text: str, other: str) -> bool:
+    """Whether both are the same code of ISO 3166-2, where one of them may lack its country, as CO does of US-CO."""
+    country, _, state = text.upper().rpartition("-")
+    other_country, _, other_state = other.upper().rpartition("-")
+    return state == other_state != "" and "" in (country, other_country)
 
 
 def _is_same_phone(text: str, other: str) -> bool:

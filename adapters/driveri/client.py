@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import httpx
 
 from adapters.driveri.access import UPDATE_DRIVERS, VIEW_CONFIGURATIONS, VIEW_DRIVERS, DriveriAccess
+from adapters.driveri.license_states import in_other_form, is_refused_for_state
 from adapters.driveri.tokens import Tokens
 from adapters.driveri.wire import DRIVERS, DriverRow, DriversPage, Lookup, StatusRow, statuses_of, words_of
 from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, refusal
@@ -54,6 +56,7 @@ class DriveriClient:
         )
         self._tokens = Tokens(access, self._sender, clock)
         self.has_left_out = False
+        self._turns_states = False
         self._tenant = f"/v1/tenants/{_quoted(access.tenant)}"
 
     async def statuses(self) -> tuple[StatusRow, ...]:
@@ -85,12 +88,12 @@ class DriveriClient:
             params={"reinstateDriver": str(reinstate).lower()},
             body=body,
         )
-        return await self._send(call, UPDATE_DRIVERS)
+        return await self._write(call)
 
     async def edit(self, driver_id: str, body: Mapping[str, object]) -> httpx.Response:
         """Write these fields of a driver; a `driverId` among them is the new id."""
         path = f"{self._tenant}/drivers/{_quoted(driver_id)}"
-        return await self._send(Call(method="PUT", path=path, intent=Intent.WRITE, body=body), UPDATE_DRIVERS)
+        return await self._write(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
 
     def room(self) -> int:
         """How many calls may be under way now; see `Pace.room`."""
@@ -102,6 +105,22 @@ class DriveriClient:
             async with asyncio.timeout(_GOODBYE):
                 await self._tokens.let_go()
         await self._sender.close()
+
+    async def _write(self, call: Call) -> httpx.Response:
+        """The answer to a write; with the state of a licence in the other form where Driveri refuses the first."""
+        turned = in_other_form(call.body or {})
+        if turned is None:
+            return await self._send(call, UPDATE_DRIVERS)
+        forms = [call, replace(call, body=turned)]
+        first, second = reversed(forms) if self._turns_states else forms
+        reply = await self._send(first, UPDATE_DRIVERS)
+        if not is_refused_for_state(reply):
+            return reply
+        again = await self._send(second, UPDATE_DRIVERS)
+        if is_refused_for_state(again):
+            return reply
+        self._turns_states = not self._turns_states
+        return again
 
     async def _send(self, call: Call, scope: str) -> httpx.Response:
         reply = await send_with(self._tokens, self._sender, call)

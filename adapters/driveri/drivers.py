@@ -10,6 +10,7 @@ import httpx
 from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.driveri.access import DriveriAccess
 from adapters.driveri.client import FIRST_PAGE, DriveriClient, refused
+from adapters.driveri.groups import may_be_of_group, other_group
 from adapters.driveri.reading import everybody
 from adapters.driveri.translate import StatusCodes, as_shown, is_same, shows, to_driver, to_status_codes, to_wire
 from adapters.driveri.wire import DriverRow, is_told
@@ -23,6 +24,9 @@ from domain.profile import Profile, differing, tidy
 from domain.roster import TargetDriver
 
 _NOBODY_MADE: Final = without_effect("answered without an error, but the driver is not there")
+_STATUS_AS_IT_WAS: Final = without_effect("answered without an error, but the driver's status is as it was")
+_MOST_GROUPS: Final = 8
+"""Groups that a driver is taken out of in one go."""
 
 
 class DriveriDrivers:
@@ -128,14 +132,14 @@ class DriveriDrivers:
         if not body:
             found = await self._look_up(key)
             return Missing(key=key) if found is None else Done(seen=found)
-        reply = await self._client.edit(key, body)
+        reply = await self._edit(key, body)
         if reply.is_success:
             return await self._confirmed(reply, _done(key, profile), body)
         return Missing(key=key) if reply.status_code == httpx.codes.NOT_FOUND else refused(reply, profile)
 
     async def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
         body = {"driverId": wished_key, **to_wire(profile)}
-        reply = await self._client.edit(key, body)
+        reply = await self._edit(key, body)
         if reply.is_success:
             return await self._confirmed(reply, _done(wished_key, profile), body)
         is_unknown = reply.status_code == httpx.codes.NOT_FOUND
@@ -158,11 +162,53 @@ class DriveriDrivers:
         body = {"status": codes.deleted}
         reply = await self._client.edit(key, body)
         if reply.is_success:
-            return await self._confirmed(reply, Done(seen=TargetDriver(key=key, active=False, profile={})), body)
+            return await self._after_delete(reply, key)
         found = await self._look_up(key)
         if found is None:
             return Missing(key=key)
         return refused(reply, found.profile) if found.active else Done(seen=found)
+
+    async def _after_delete(self, reply: httpx.Response, key: Key) -> Answer:
+        """A delete can be answered well and leave the driver active, so one look is taken at it."""
+        row = _row_of(key, await read_back(self._client.lookup(key)))
+        found = to_driver(row, await self._codes()) if row else await self._hidden(reply, key)
+        if found is not None and not found.active:
+            return Done(seen=found)
+        return _STATUS_AS_IT_WAS if is_told(reply) else NOT_TOLD
+
+    async def _hidden(self, reply: httpx.Response, key: Key) -> TargetDriver | None:
+        """A driver whom a look-up does not show after a delete: as Driveri has said, or as its list shows."""
+        gone = TargetDriver(key=key, active=False, profile={})
+        return gone if is_told(reply) else await read_back(self._look_up(key))
+
+    async def _edit(self, key: Key, body: Mapping[str, object]) -> httpx.Response:
+        """Write these fields; out of another group first, where Driveri keeps the driver in that one."""
+        reply = await self._client.edit(key, body)
+        group = body.get("group")
+        if not isinstance(group, Mapping) or not may_be_of_group(reply):
+            return reply
+        now = Key(str(body.get("driverId", key))) if reply.is_success else key
+        left = await self._leave_others(now, str(group["name"]))
+        if not left:
+            return reply
+        again = await self._client.edit(now, body)
+        if again.is_error:
+            for name in left:
+                await self._client.edit(now, {"group": {"name": name, "action": "ADD"}})
+        return again
+
+    async def _leave_others(self, key: Key, group: str) -> Sequence[str]:
+        """Take the driver out of every group but this one that Driveri shows; which they were."""
+        left: list[str] = []
+        while len(left) < _MOST_GROUPS:
+            other = other_group(await read_back(self._row(key)), group)
+            if other is None or other in left:
+                break
+            reply = await self._client.edit(key, {"group": {"name": other, "action": "REMOVE"}})
+            if reply.is_error:
+                break
+            left.append(other)
+        return left
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
@@ -178,8 +224,14 @@ class DriveriDrivers:
         answer = await self._update(found.key, profile, {"status": codes.active, **to_wire(profile)})
         if not isinstance(answer, Done):
             return answer
+        if not found.active and not await self._is_active(found.key):
+            return _STATUS_AS_IT_WAS
         merged = tidy({**found.profile, **answer.seen.profile})
         return Done(seen=TargetDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
+
+    async def _is_active(self, key: Key) -> bool:
+        found = await read_back(self._look_up(key))
+        return found is not None and found.active
 
     async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
         """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""
@@ -190,9 +242,12 @@ class DriveriDrivers:
         return Done(seen=found) if found and is_shown else NOT_TOLD
 
     async def _look_up(self, key: Key) -> TargetDriver | None:
+        row = await self._row(key)
+        return None if row is None else to_driver(row, await self._codes())
+
+    async def _row(self, key: Key) -> DriverRow | None:
         codes = await self._codes()
-        row = _row_of(key, await self._client.lookup(key)) or await self._deleted_row(key, codes)
-        return None if row is None else to_driver(row, codes)
+        return _row_of(key, await self._client.lookup(key)) or await self._deleted_row(key, codes)
 
     async def _deleted_row(self, key: Key, codes: StatusCodes) -> DriverRow | None:
         async with aclosing(everybody(self._client.page, {**FIRST_PAGE, "state": str(codes.deleted)})) as pages:

@@ -79,11 +79,17 @@ async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[S
 
 
 def _following(page: DriversPage, query: Mapping[str, str]) -> Mapping[str, str] | None:
-    """The query of the next page; None behind a page without a link that is not full."""
+    """The query of the next page; None behind a page without a link that is not full, or without any rows.
+
+    Where a page has no links at all, it may be shorter than asked for: then the list ends where its number says so,
+    or with a page that shows nobody new.
+    """
     if page.links is not None and page.links.next:
         return next_query(query, page.links.next)
+    end = _offset(query) + len(page.drivers)
     is_full = 0 < _number(query, "limit") <= len(page.drivers)
-    return {**query, "offset": str(_offset(query) + len(page.drivers))} if is_full else None
+    may_go_on = page.links is None and len(page.drivers) > 0 and (page.total_count is None or end < page.total_count)
+    return {**query, "offset": str(end)} if is_full or may_go_on else None
 
 
 def _ending(rows: Sequence[DriverRow], query: Mapping[str, str], following: Mapping[str, str]) -> Sequence[str]:

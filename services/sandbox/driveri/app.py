@@ -213,8 +213,9 @@ class _Drivers:
         tenant = self._tenant(request, VIEW_DRIVERS)
         offset, limit = page_asked_for(request.query_params, tenant.assumptions)
         drivers, total = tenant.page(query_asked_for(request.query_params), offset, limit, arrangement_of(request))
-        links = page_links(request.url, offset=offset, limit=limit, total=total)
-        return JSONResponse(envelope(_shown(request, tenant, drivers), links=links, total=total))
+        links = _links(tenant, page_links(request.url, offset=offset, limit=limit, total=total))
+        stated = total if tenant.assumptions.total_count == "stated" else None
+        return JSONResponse(envelope(_shown(request, tenant, drivers), links=links, total=stated))
 
     async def one(self, request: Request) -> Response:
         tenant = self._tenant(request, VIEW_DRIVERS)
@@ -268,6 +269,15 @@ def _check_scope(client: Client, scope: str) -> None:
         raise Refused(403, "FORBIDDEN", f"the API key lacks the scope {scope}")
 
 
+def _links(tenant: Tenant, links: dict[str, str | None]) -> dict[str, str | None] | None:
+    match tenant.assumptions.links:
+        case "left_out":
+            return None
+        case "relative":
+            return {name: link and link[link.index("?") :] for name, link in links.items()}
+    return links
+
+
 def _written(tenant: Tenant, text: str) -> Response:
     is_empty = tenant.assumptions.write_answers == "empty"
     return Response(status_code=200) if is_empty else JSONResponse(message(text))
@@ -298,5 +308,5 @@ def _found(tenant: Tenant, named: dict[str, str]) -> list[Driver]:
 
 def _shown(request: Request, tenant: Tenant, drivers: list[Driver]) -> dict[str, object]:
     preferences = flag(request.query_params, _PREFERENCES)
-    phone = tenant.assumptions.phone == "shown"
-    return {"drivers": [as_read(driver, preferences=preferences, phone=phone) for driver in drivers]}
+    shown = [as_read(driver, preferences=preferences, assumptions=tenant.assumptions) for driver in drivers]
+    return {"drivers": shown}

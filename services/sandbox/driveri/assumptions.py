@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LicenseStates = Literal["as_written", "shown_with_country", "shown_without", "with_country", "without"]
+
 
 class Assumptions(BaseModel):
     """How one tenant behaves where the vendor says nothing; the defaults are the sandbox's own readings."""
@@ -21,7 +23,20 @@ class Assumptions(BaseModel):
     reinstating_unknown: Literal["created", "refused"] = "created"
     reinstating_live: Literal["refused", "updated"] = "refused"
     phone: Literal["hidden", "shown"] = "hidden"
+    status_in_updates: Literal["changes", "ignored", "refused"] = "changes"
+    reinstated_fields: Literal["written", "kept"] = "written"
+    reinstated_status: Literal["active", "kept"] = "active"
+    blank_text: Literal["clears", "ignored", "refused"] = "clears"
+    partial_licence: Literal["refused", "taken"] = "refused"
+    license_states: Literal["as_written", "shown_with_country", "shown_without", "with_country", "without"] = (
+        "as_written"
+    )
     group_unknown: Literal["made", "refused"] = "made"
+    other_group: Literal["left", "refused", "kept_first"] = "left"
+    listed_deleted: Literal["shown", "hidden"] = "shown"
+    unset_fields: Literal["null", "left_out", "empty"] = "null"
+    links: Literal["absolute", "relative", "left_out"] = "absolute"
+    total_count: Literal["stated", "left_out"] = "stated"
     look_up_deleted: Literal["shown", "hidden"] = "shown"
     look_up_miss: Literal["not_found", "empty"] = "not_found"
     longest_page: int = Field(default=200, ge=1, le=200)

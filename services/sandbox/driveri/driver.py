@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
 from services.sandbox.journal import Effect, Seen
 
 _BOOKKEEPING = frozenset({"createdDate", "updatedDate"})
@@ -20,7 +21,8 @@ class Group:
 class Driver:
     """All that is stored of a driver; dates are in milliseconds since the epoch.
 
-    `invitations` counts the e-mails that Driveri would have sent to the driver.
+    `invitations` counts the e-mails that Driveri would have sent to the driver. `further_groups` are those that the
+    driver is in besides the one that is shown.
     Source of the fields: driveri-python-sdk 1.0.0.
     """
 
@@ -44,6 +46,7 @@ class Driver:
     driver_preferences: Mapping[str, object] | None = None
     phone: str | None = None
     invitations: int = 0
+    further_groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +82,39 @@ _WIRE_NAMES = {field.name: _camel(field.name) for field in fields(Driver)}
 def inspected(driver: Driver) -> dict[str, object]:
     """Everything that is stored, by its name on the wire."""
     shown = {wire_name: getattr(driver, name) for name, wire_name in _WIRE_NAMES.items()}
-    return shown | {"group": _group(driver.group)}
+    further = [_group(group) for group in driver.further_groups]
+    return shown | {"group": _group(driver.group), "furtherGroups": further or None}
 
 
-def as_read(driver: Driver, *, preferences: bool, phone: bool = False) -> dict[str, object]:
+def as_read(driver: Driver, *, preferences: bool, assumptions: Assumptions = ASSUMED) -> dict[str, object]:
     """The driver as the API shows it: with the preferences where they are asked for, and the phone where assumed."""
-    hidden = {"invitations"}
+    hidden = {"invitations", "furtherGroups"}
     if not preferences:
         hidden.add("driverPreferences")
-    if not phone:
+    if assumptions.phone == "hidden":
         hidden.add("phone")
-    return {name: value for name, value in inspected(driver).items() if name not in hidden}
+    shown = {name: value for name, value in inspected(driver).items() if name not in hidden}
+    return _unset(shown | {"licenseState": _license_state(driver, assumptions)}, assumptions)
+
+
+def _license_state(driver: Driver, assumptions: Assumptions) -> str | None:
+    country, state = driver.license_country, driver.license_state
+    if country and state and assumptions.license_states == "shown_with_country" and "-" not in state:
+        return f"{country}-{state}"
+    if state and assumptions.license_states == "shown_without":
+        return state.rpartition("-")[2]
+    return state
+
+
+_TEXTS = frozenset({"lastName", "licenceNumber", "licenseCountry", "licenseState", "userName", "email"})
+
+
+def _unset(shown: dict[str, object], assumptions: Assumptions) -> dict[str, object]:
+    if assumptions.unset_fields == "left_out":
+        return {name: value for name, value in shown.items() if value is not None}
+    if assumptions.unset_fields == "empty":
+        return {name: "" if value is None and name in _TEXTS else value for name, value in shown.items()}
+    return shown
 
 
 def _group(group: Group | None) -> dict[str, str] | None:

@@ -74,12 +74,15 @@ class DriverSeed(_Camel):
     driver_preferences: dict[str, object] | None = None
     phone: str | None = None
     invitations: int = Field(default=0, ge=0)
+    further_groups: tuple[GroupSeed, ...] | None = None
 
     def driver(self, statuses: Statuses, at: int) -> Driver:
         """The stored driver; dates that are not stated are the time of the seeding."""
         unstated = {"status": statuses.active, "created_date": at, "updated_date": at}
-        values = unstated | self.model_dump(exclude={"group"}, exclude_none=True)
-        return Driver(**values, group=Group(**self.group.model_dump()) if self.group else None)
+        values = unstated | self.model_dump(exclude={"group", "further_groups"}, exclude_none=True)
+        group = Group(**self.group.model_dump()) if self.group else None
+        further = tuple(Group(**each.model_dump()) for each in self.further_groups or ())
+        return Driver(**values, group=group, further_groups=further)
 
 
 _STATUSES = tuple(

@@ -92,6 +92,8 @@ class Tenant:
     ) -> tuple[list[Driver], int]:
         """The drivers asked for, from `offset`, at most `limit`; and how many there are in all."""
         numbers = self._shelves.on(query.shelf)
+        if self.assumptions.listed_deleted == "hidden":
+            numbers = [number for number in numbers if self._rows[number].status != self.statuses.deleted]
         if query.is_narrowed:
             numbers = [number for number in numbers if query.admits(self._rows[number])]
         numbers = arrangement(numbers)

@@ -5,6 +5,8 @@ Source: driveri-python-sdk 1.0.0; where it is silent, the choice is named in doc
 
 from dataclasses import replace
 
+from pydantic.alias_generators import to_camel
+
 from services.sandbox.driveri.driver import Driver, Group, effect_between
 from services.sandbox.driveri.tenant import Tenant
 from services.sandbox.driveri.wire import Refused, WrittenDriver, WrittenUpdate, invalid
@@ -17,9 +19,9 @@ def create(tenant: Tenant, written: WrittenDriver, *, reinstate: bool, at: int, 
     A new one is kept only if so asked.
     """
     _check_required(written)
-    _check_licence(written)
-    _check_group(tenant, written)
+    _check_licence(tenant, written)
     existing = tenant.find(written.driver_id or "")
+    _check_group(tenant, existing if reinstate else None, written)
     if existing is not None and reinstate:
         return _reinstate(tenant, existing, written, at)
     if reinstate and tenant.assumptions.reinstating_unknown == "refused":
@@ -30,7 +32,10 @@ def create(tenant: Tenant, written: WrittenDriver, *, reinstate: bool, at: int, 
 def _reinstate(tenant: Tenant, existing: Driver, written: WrittenDriver, at: int) -> Effect:
     if existing.status != tenant.statuses.deleted and tenant.assumptions.reinstating_live == "refused":
         raise _taken_id(tenant)
-    return _replace(tenant, existing, written, at, status=tenant.statuses.active)
+    if tenant.assumptions.reinstated_fields == "kept":
+        written = WrittenDriver()
+    is_kept = tenant.assumptions.reinstated_status == "kept"
+    return _replace(tenant, existing, written, at, status=existing.status if is_kept else tenant.statuses.active)
 
 
 def _make_room(tenant: Tenant, before: Driver | None, after: Driver, at: int) -> None:
@@ -56,12 +61,33 @@ def update(tenant: Tenant, driver_id: str, written: WrittenUpdate, *, at: int) -
     if existing is None:
         raise unknown_driver()
     _check_stated(written)
-    _check_licence(written)
-    status = existing.status if written.stated_status is None else written.stated_status
+    written = _without_ignored(tenant, written)
+    _check_licence(tenant, written)
+    status = _status(tenant, existing, written)
+    _check_group(tenant, existing, written)
+    return _replace(tenant, existing, written, at, status=status)
+
+
+def _status(tenant: Tenant, existing: Driver, written: WrittenUpdate) -> int:
+    """The status after an update; raises `Refused`."""
+    status, effect = written.stated_status, tenant.assumptions.status_in_updates
+    if status is None:
+        return existing.status
+    if effect == "refused":
+        raise invalid("status: cannot be written")
     if status not in tenant.statuses.descriptions:
         raise invalid("status: not one of the tenant's driverStatus codes")
-    _check_group(tenant, written)
-    return _replace(tenant, existing, written, at, status=status)
+    return existing.status if effect == "ignored" else status
+
+
+def _without_ignored(tenant: Tenant, written: WrittenUpdate) -> WrittenUpdate:
+    """The update without the blank texts that this tenant ignores; raises `Refused` where it refuses them."""
+    blank = [name for name, value in written if isinstance(value, str) and not value.strip()]
+    if not blank or tenant.assumptions.blank_text == "clears":
+        return written
+    if tenant.assumptions.blank_text == "refused":
+        raise invalid(f"{to_camel(blank[0])}: may not be blank")
+    return written.model_copy(update=dict.fromkeys(blank))
 
 
 def unknown_driver() -> Refused:
@@ -91,7 +117,7 @@ def _replace(tenant: Tenant, existing: Driver, written: WrittenDriver, at: int, 
 def _applied(tenant: Tenant, driver: Driver, written: WrittenDriver, at: int, *, status: int) -> Driver:
     values = written.stored_values() | {
         "status": status,
-        "group": _group(tenant, driver.group, written),
+        **_groups(tenant, driver, written),
         "updated_date": at,
         "invitations": driver.invitations + _is_inviting(written),
     }
@@ -100,21 +126,32 @@ def _applied(tenant: Tenant, driver: Driver, written: WrittenDriver, at: int, *,
     return after
 
 
-def _group(tenant: Tenant, current: Group | None, written: WrittenDriver) -> Group | None:
-    """The group after a write, which names groups by their unique names."""
+def _groups(tenant: Tenant, driver: Driver, written: WrittenDriver) -> dict[str, object]:
+    """The group that is shown, and those behind it, after a write, which names groups by their unique names."""
     if written.group is None:
-        return current
+        return {}
     name = written.group.name
+    before = (*((driver.group,) if driver.group else ()), *driver.further_groups)
+    after = [group for group in before if group.group_unique_name != name]
     if written.group.action == "ADD":
-        return tenant.group(name) or Group(group_name=name, group_unique_name=name)
-    return None if current is not None and name == current.group_unique_name else current
+        added = tenant.group(name) or Group(group_name=name, group_unique_name=name)
+        is_kept = tenant.assumptions.other_group == "kept_first"
+        after = [*(before if added in before else (*before, added))] if is_kept else [added]
+    return {"group": after[0] if after else None, "further_groups": tuple(after[1:])}
 
 
-def _check_group(tenant: Tenant, written: WrittenDriver) -> None:
-    if tenant.assumptions.group_unknown == "made" or written.group is None:
+def _check_group(tenant: Tenant, existing: Driver | None, written: WrittenDriver) -> None:
+    if written.group is None:
         return
-    if tenant.group(written.group.name) is None:
+    name, assumptions = written.group.name, tenant.assumptions
+    if assumptions.group_unknown == "refused" and tenant.group(name) is None:
         raise invalid("group.name: there is no such group")
+    if assumptions.other_group == "refused" and written.group.action == "ADD" and _is_in_other(existing, name):
+        raise invalid("group.name: the driver is in another group")
+
+
+def _is_in_other(driver: Driver | None, name: str) -> bool:
+    return driver is not None and driver.group is not None and driver.group.group_unique_name != name
 
 
 def _is_inviting(written: WrittenDriver) -> bool:
@@ -134,12 +171,23 @@ def _check_stated(written: WrittenDriver) -> None:
             raise invalid(f"{name}: may not be blank")
 
 
-def _check_licence(written: WrittenDriver) -> None:
+def _check_licence(tenant: Tenant, written: WrittenDriver) -> None:
     licence = (written.licence_number, written.license_country, written.license_state)
+    _check_license_state(tenant, written.license_state)
+    if tenant.assumptions.partial_licence == "taken":
+        return
     stated = [value is not None for value in licence]
     filled = [bool((value or "").strip()) for value in licence]
     if any(stated) and (not all(stated) or len(set(filled)) > 1):
         raise invalid("licenceNumber, licenseCountry, licenseState: all three or none")
+
+
+def _check_license_state(tenant: Tenant, state: str | None) -> None:
+    form = tenant.assumptions.license_states
+    if state and form == "with_country" and "-" not in state:
+        raise invalid("licenseState: a code of ISO 3166-2, with its country")
+    if state and form == "without" and "-" in state:
+        raise invalid("licenseState: a code without its country")
 
 
 def _check_user_name(after: Driver, written: WrittenDriver) -> None:

@@ -31,8 +31,17 @@ async def test_delete_writes_the_status_that_the_tenant_calls_deleted() -> None:
     vendor = tenant()
     vendor.on(edit("A1"), MESSAGE)
     assert await drivers(vendor).delete(A1) == Done(seen=driver("A1", active=False, profile={}))
-    assert calls_after_tokens(vendor) == [CONFIGURATIONS, edit("A1")]
+    assert calls_after_tokens(vendor) == [CONFIGURATIONS, edit("A1"), LOOK]
     assert vendor.body(edit("A1")) == {"status": DELETED}
+
+
+async def test_delete_that_leaves_the_driver_active_is_not_effective() -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), MESSAGE)
+    vendor.on(LOOK, listed(row("A1")))
+    answered = await drivers(vendor).delete(A1)
+    assert isinstance(answered, Rejected)
+    assert answered.reason is Reason.NOT_EFFECTIVE
 
 
 @pytest.mark.parametrize("status", [400, 404, 409])
@@ -71,7 +80,7 @@ async def test_reinstate_asks_driveri_to_bring_the_driver_back() -> None:
 async def test_reinstate_writes_what_the_return_left_out(found: dict[str, object], first: Answer) -> None:
     vendor = tenant()
     vendor.on(ADD, first)
-    vendor.on(LOOK, listed(found))
+    vendor.on(LOOK, listed(found), listed(row("A1")))
     vendor.on(edit("A1"), MESSAGE)
     assert await drivers(vendor).reinstate(A1, JANE) == Done(seen=driver("A1"))
     assert vendor.body(edit("A1")) == {"status": ACTIVE, **SENT}
@@ -80,7 +89,7 @@ async def test_reinstate_writes_what_the_return_left_out(found: dict[str, object
 async def test_reinstate_keeps_in_sight_what_it_did_not_write() -> None:
     vendor = tenant()
     vendor.on(ADD, MESSAGE)
-    vendor.on(LOOK, listed(row("A1", DELETED)))
+    vendor.on(LOOK, listed(row("A1", DELETED)), listed(row("A1")))
     vendor.on(edit("A1"), MESSAGE)
     seen = {"first_name": "Janet", "last_name": "Doe", "email": "jane@fleet.test"}
     assert await drivers(vendor).reinstate(A1, {"first_name": "Janet"}) == Done(seen=driver("A1", profile=seen))
