@@ -15,6 +15,7 @@ from services.asking.explaining import Explanation, explain
 from services.asking.finding import Candidate, find_drivers, find_stated, is_stated, likely_drivers
 from services.asking.logged import Filters
 from services.asking.portal import portal_statuses
+from services.asking.progress import left_to_do
 from services.asking.status import status, strays, with_waiting
 from services.asking.waiting import Waiting, waiting
 from services.control.event_filters import filters_of
@@ -35,7 +36,6 @@ class AskingRoutes:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._decider = installation.decider_service
         self._readers = installation.readers
 
     def routes(self) -> list[Route]:
@@ -49,20 +49,15 @@ class AskingRoutes:
         ]
 
     async def _progress(self, _: Request) -> Response:
-        projectors = self._installation.projectors.values()
-        deciding = await self._decider.call(self._installation.decider_work_left)
-        delivering = sum([await projector.service.call(projector.work_left) for projector in projectors])
-        recorded = sum(service.store.log.end() for service in self._installation.services)
-        in_step = await self._readers.call(self._readers.decider.count, LinkRow, {"state": "in_step"}, by=["target"])
-        return JSONResponse(
-            {
-                "left": deciding + delivering,
-                "to_decide": deciding,
-                "to_deliver": delivering,
-                "recorded": recorded,
-                "in_step": {str(target): count for (target,), count in in_step.items()},
-            }
+        left = await self._readers.call(
+            left_to_do,
+            logs_of(self._readers).values(),
+            self._readers.decider,
+            self._readers.projectors,
+            in_place=not self._installation.may_repeat,
+            clock=utc_now,
         )
+        return JSONResponse(left.to_json())
 
     async def _status(self, request: Request) -> Response:
         named = request.query_params.get("account")

@@ -8,7 +8,6 @@ from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.storing import Stream
 from services.accounts.handlers import Accounts
-from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.app import ProjectorApp
@@ -60,12 +59,6 @@ class Installation:
             "decisions": self.decider_service.store.log,
             **reports,
         }
-
-    def decider_work_left(self) -> int:
-        """How much the decider has not taken over or looked at yet."""
-        store = self.decider_service.store
-        looks = sum(count for row in (Look, CatchUp, Retry) for count in store.count(row).values())
-        return self.decider_service.lag() + looks
 
     def close(self) -> None:
         """Let the work in hand end, and let go of the stores."""

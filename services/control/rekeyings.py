@@ -28,7 +28,8 @@ class ReKeyingRoutes:
 
     async def _show(self, request: Request) -> Response:
         account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
-        rows = await self._intake.call(self._rekeyings.held, account.account)
+        asked = ReKeyings(self._readers.intake, utc_now)
+        rows = await self._readers.call(asked.held, account.account)
         drivers = [{"driver": row.driver, "before": row.before, "after": row.after, "since": row.at} for row in rows]
         return JSONResponse({"digest": digest_of(account.account, rows) if rows else "", "drivers": drivers})
 

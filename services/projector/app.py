@@ -16,7 +16,6 @@ from services.projector.calling import Caller, Pause, Result, Unsettled
 from services.projector.handlers import Wishes
 from services.projector.jobs import Driver, Job, Jobs
 from services.projector.probing import Probing
-from services.projector.read_models import LookUp, Task
 from services.projector.reporting import Reporting
 from services.projector.sweeping import Sweeping
 from services.projector.walking import Walks
@@ -121,11 +120,6 @@ class ProjectorApp:
         if calls:
             await ended(calls, CALLS_END)
             await self._report()
-
-    def work_left(self) -> int:
-        """How much is not done yet: records to take over, orders to carry out, drivers to look up, rosters to walk."""
-        in_hand = sum(sum(self.service.store.count(row).values()) for row in (Task, LookUp))
-        return self.service.lag() + in_hand + len(self._walks.due())
 
     async def _keep_calling(self) -> None:
         waiter = self._bell.waiter()

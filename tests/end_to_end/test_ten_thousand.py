@@ -19,6 +19,7 @@ from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
 from domain.profile import Profile
 from domain.storing import Store
+from services.asking.progress import left_to_do
 from services.decider.read_models import LinkRow
 from services.intake.handlers import StatedDriver
 from tests.support import travelling_time
@@ -108,8 +109,16 @@ class LimitedServices(SteppedServices):
             await asyncio.sleep(5.0)
 
     async def _left(self) -> int:
-        left = await self.decider.call(self.decider.lag)
-        return left + sum([await app.service.call(app.work_left) for app in self.projectors.values()])
+        stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
+        left = await self.decider.call(
+            left_to_do,
+            [store.log for store in stores],
+            self.decider_store,
+            self.projector_stores,
+            in_place=True,
+            clock=self.clock,
+        )
+        return left.left
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

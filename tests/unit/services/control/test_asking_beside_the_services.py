@@ -14,8 +14,10 @@ from tests.unit.services.control.control_stand import ControlStand
 pytestmark = pytest.mark.anyio
 
 QUESTIONS = [
+    "/progress",
     "/accounts",
     "/accounts/acme",
+    "/accounts/acme/rekeyings",
     "/status",
     "/status?account=acme",
     "/events",

@@ -1,0 +1,70 @@
+"""What is left to do is told from the stores alone, and costs the same however many accounts there are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from domain.identity import Target
+from services.asking.progress import LeftToDo, left_to_do
+from tests.support.stepped_services import SteppedServices, both_targets, person
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[SteppedServices]:
+    services = SteppedServices(tmp_path, both_targets())
+    yield services
+    services.close()
+
+
+def told(fleet: SteppedServices, *, in_place: bool = True) -> LeftToDo:
+    stores = (fleet.accounts_store, fleet.intake_store, fleet.decider_store, *fleet.projector_stores.values())
+    logs = [store.log for store in stores]
+    return left_to_do(logs, fleet.decider_store, fleet.projector_stores, in_place=in_place, clock=fleet.clock)
+
+
+def test_what_nobody_has_taken_over_is_left(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", person(1))
+    left = told(fleet)
+    assert left.to_decide == fleet.accounts_store.log.end() + fleet.intake_store.log.end()
+    assert left.to_deliver == 2 * fleet.accounts_store.log.end()
+    assert left.left == left.to_decide + left.to_deliver
+    assert told(fleet, in_place=False).to_decide == 0
+
+
+def test_a_roster_that_has_to_be_read_is_left(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.decide()
+    for target in Target:
+        fleet.follow(target)
+    assert (told(fleet).to_decide, told(fleet).to_deliver) == (0, 2)
+
+
+def test_a_call_that_has_to_be_made_is_left(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.decide()
+    fleet.follow(Target.DRIVERI)
+    fleet.walk(Target.DRIVERI)
+    fleet.state("p1", person(1))
+    fleet.decide()
+    before = told(fleet, in_place=False).to_deliver
+    fleet.follow(Target.DRIVERI)
+    assert told(fleet, in_place=False).to_deliver == before + 1
+
+
+def test_nothing_is_left_when_everything_is_done(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", person(1))
+    fleet.run()
+    left = told(fleet)
+    assert (left.left, left.in_step) == (0, {"driveri": 1, "motive": 1})
+    assert left.recorded == sum(
+        store.log.end()
+        for store in (
+            fleet.accounts_store,
+            fleet.intake_store,
+            fleet.decider_store,
+            *fleet.projector_stores.values(),
+        )
+    )
