@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -76,7 +77,8 @@ class Upkeep:
         except TargetFailed as again:
             if not isinstance(again.failure, Rejected) or again.failure.reason is not Reason.INVALID:
                 raise
-            return both_refused(first, other, again.failure)
+            # Where the first was answered well, it may be shown only later: that is looked up.
+            return replace(both_refused(first, other, again.failure), reason=first.reason)
         if not _has_no_effect(result):
             return result
         return first if first.reason is Reason.INVALID else _NEITHER

@@ -210,7 +210,7 @@ class _Drivers:
         return JSONResponse(envelope(known if is_flat else {"configuration": known}))
 
     async def page(self, request: Request) -> Response:
-        tenant = self._tenant(request, VIEW_DRIVERS)
+        tenant = self._tenant(request, VIEW_DRIVERS).shown(self._state.now())
         offset, limit = page_asked_for(request.query_params, tenant.assumptions)
         drivers, total = tenant.page(query_asked_for(request.query_params), offset, limit, arrangement_of(request))
         links = _links(tenant, page_links(request.url, offset=offset, limit=limit, total=total))
@@ -218,7 +218,7 @@ class _Drivers:
         return JSONResponse(envelope(_shown(request, tenant, drivers), links=links, total=stated))
 
     async def one(self, request: Request) -> Response:
-        tenant = self._tenant(request, VIEW_DRIVERS)
+        tenant = self._tenant(request, VIEW_DRIVERS).shown(self._state.now())
         drivers = _asked_for(tenant, request)
         if not drivers and tenant.assumptions.look_up_miss == "not_found":
             raise writing.unknown_driver()

@@ -46,6 +46,7 @@ class Assumptions(BaseModel):
     write_answers: Literal["message", "empty"] = "message"
     third_token: Literal["refused", "oldest_revoked"] = "refused"  # noqa: S105 - what happens to it
     listed_tokens: Literal["whole", "without_secrets"] = "whole"
+    shown_after: float = Field(default=0.0, ge=0.0, le=3600.0)
 
 
 ASSUMED = Assumptions()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
 from services.sandbox.driveri.driver import Driver, Group, Statuses
 from services.sandbox.faults.marks import Arrangement, as_it_is
+from services.sandbox.lagging import Lagging
 from services.sandbox.shelves import Shelves
 
 _ALL = "all"
@@ -67,8 +68,24 @@ class Tenant:
         self._rows: list[Driver] = []
         self._numbers: dict[str, int] = {}
         self._shelves = Shelves()
-        for driver in drivers:
+        self._late: Lagging[Tenant, Driver] | None = None
+        known = tuple(drivers)
+        for driver in known:
             self.add(driver)
+        if assumptions.shown_after:
+            copy = Tenant(name, statuses, known, assumptions.model_copy(update={"shown_after": 0.0}))
+            self._late = Lagging(copy, Tenant.put, 1000 * assumptions.shown_after)
+
+    def shown(self, now: int) -> "Tenant":
+        """What lists and look-ups show at this moment, in milliseconds since the epoch."""
+        return self._late.at(now) if self._late else self
+
+    def put(self, before: Driver | None, after: Driver) -> None:
+        """Take in a driver, or the new version of one."""
+        if before is None:
+            self.add(after)
+        else:
+            self.replace(before, after)
 
     def find(self, driver_id: str) -> Driver | None:
         """The driver of this id."""
@@ -110,6 +127,7 @@ class Tenant:
         self._numbers[self._id(driver.driver_id)] = number
         self._keep_group(driver)
         self._shelves.move(number, frozenset(), self._labels(driver))
+        self._show_later(None, driver)
 
     def replace(self, before: Driver, after: Driver) -> None:
         """Put the new version of a driver in the place of the one before; its new id, if any, is free."""
@@ -118,6 +136,11 @@ class Tenant:
         self._keep_group(after)
         self._rows[number] = after
         self._shelves.move(number, self._labels(before), self._labels(after))
+        self._show_later(before, after)
+
+    def _show_later(self, before: Driver | None, after: Driver) -> None:
+        if self._late:
+            self._late.add(before, after, after.updated_date)
 
     def _id(self, driver_id: str) -> str:
         return driver_id if self.assumptions.ids == "exact" else driver_id.casefold()

@@ -35,6 +35,7 @@ class Assumptions(BaseModel):
     list_order: Literal["by_id", "newest_first", "shuffled"] = "by_id"
     total: Literal["listed", "all_roles", "page", "missing", "zero"] = "listed"
     miss: Literal[404, 400, 200] = 404
+    shown_after: float = Field(default=0.0, ge=0.0, le=3600.0)
 
     def names(self, *, in_create: bool) -> frozenset[str]:
         """The names under which external ids are taken."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 
+from services.sandbox.lagging import Lagging
 from services.sandbox.motive.assumptions import Assumptions
 from services.sandbox.motive.user import User, field_of
 from services.sandbox.shelves import Shelves
@@ -21,6 +22,15 @@ class Company:
         self._users: dict[int, User] = {}
         self._shelves = Shelves()
         self._records: dict[int, int] = {}
+        self._late: Lagging[Company, User] | None = None
+        if assumptions.shown_after:
+            at_once = assumptions.model_copy(update={"shown_after": 0.0})
+            copy = Company(name=name, api_key=api_key, test_mode=test_mode, assumptions=at_once)
+            self._late = Lagging(copy, Company.put, 1000 * assumptions.shown_after)
+
+    def shown(self, now: int) -> "Company":
+        """What lists and look-ups show at this moment, in milliseconds since the epoch."""
+        return self._late.at(now) if self._late else self
 
     def find(self, user_id: int) -> User | None:
         """The user of this id."""
@@ -52,8 +62,10 @@ class Company:
         """The ids of the users with this role and status (None for any)."""
         return self._shelves.on(("list", role, status))
 
-    def put(self, before: User | None, after: User) -> None:
-        """Take in a new user, or the new version of one."""
+    def put(self, before: User | None, after: User, at: int = 0) -> None:
+        """Take in a new user, or the new version of one, at this moment; of a seed it was long ago."""
+        if self._late:
+            self._late.add(before, after, at)
         self._users[after.id] = after
         self._shelves.move(after.id, _labels(before) if before else frozenset(), _labels(after))
         for record in before.external_ids if before else ():

@@ -41,15 +41,15 @@ class Reading:
 
     async def companies(self, request: Request) -> Response:
         """The one company that the call is for."""
-        company = owner(self._state, request)
+        company = self._owner(request)
         check_parameters(request.query_params, ())
-        number = list(self._state.companies.values()).index(company) + 1
+        number = list(self._state.companies).index(company.api_key) + 1
         shown = {"id": number, "company_id": company.name, "name": company.name}
         return JSONResponse({"companies": [{"company": shown}]})
 
     async def page(self, request: Request) -> Response:
         """One page of the list."""
-        company, asked = owner(self._state, request), request.query_params
+        company, asked = self._owner(request), request.query_params
         check_parameters(asked, _FILTERS)
         page_no, per_page = _number(asked, "page_no", "1"), _per_page(company, asked)
         numbers = arrangement_of(request)(self._ordered(company, _chosen(company, asked)))
@@ -61,7 +61,7 @@ class Reading:
 
     async def me(self, request: Request) -> Response:
         """Whose key it is: the company's first admin, or who comes next to one."""
-        company = owner(self._state, request)
+        company = self._owner(request)
         check_parameters(request.query_params, ())
         roles = ("admin", "fleet_user", "driver")
         ids = [number for role in roles for number in company.listed(role, "active")]
@@ -69,13 +69,13 @@ class Reading:
 
     async def one(self, request: Request) -> Response:
         """One user."""
-        company = owner(self._state, request)
+        company = self._owner(request)
         check_parameters(request.query_params, ())
         return JSONResponse({"user": as_read(known(company, company.find(request.path_params["user_id"])))})
 
     async def lookup(self, request: Request) -> Response:
         """The user of a name."""
-        company = owner(self._state, request)
+        company = self._owner(request)
         check_parameters(request.query_params, LOOKUPS)
         stated = [(field, value) for field in LOOKUPS if (value := request.query_params.get(field))]
         if len(stated) != 1:
@@ -84,12 +84,16 @@ class Reading:
 
     async def lookup_by_external_id(self, request: Request) -> Response:
         """The user of an external id."""
-        company, asked = owner(self._state, request), request.query_params
+        company, asked = self._owner(request), request.query_params
         check_parameters(asked, ("external_id", "integration_name"))
         external_id, integration_name = asked.get("external_id"), asked.get("integration_name")
         if not external_id or not integration_name:
             raise invalid("external_id and integration_name are required")
         return answer(company, known(company, company.holder(external_id, integration_name)))
+
+    def _owner(self, request: Request) -> Company:
+        """The company that a call is for, as it is shown now."""
+        return owner(self._state, request).shown(self._state.now())
 
     def _ordered(self, company: Company, numbers: Sequence[int]) -> Sequence[int]:
         match company.assumptions.list_order:

@@ -48,7 +48,7 @@ class MotiveState:
         effect = effect_between(before, after)
         if effect.changed:
             self.names.put(before, after)
-            company.put(before, after)
+            company.put(before, after, self.now())
         return effect
 
     def holders(self, company: Company, pair: tuple[str, str]) -> Sequence[User]:
