@@ -212,7 +212,9 @@ class DriveriInMemory(TargetInMemory):
     def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver:
         if not fields:
             return self._seen(key)
-        return self._as_read(TargetDriver(key=key, active=True, profile=dict(profile)))
+        hidden = unreadable(self.target, profile)
+        made_true = {name: text for name, text in profile.items() if name not in hidden}
+        return TargetDriver(key=key, active=True, profile=made_true)
 
 
 class MotiveInMemory(TargetInMemory):

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.driveri.wire import DRIVERS, DriversPage
 from adapters.http import UnexpectedForm
@@ -109,3 +110,10 @@ def test_what_a_target_says_of_a_failure_is_cleaned_and_cut() -> None:
 
 def test_unseen_characters_do_not_keep_personal_data_from_being_hidden() -> None:
     assert redacted("Ja\u200bne\0 is taken", {"first_name": "Jane"}) == "<first_name> is taken"
+
+
+def test_a_field_of_an_odd_form_is_told_with_its_place_and_whose_it_is() -> None:
+    with capture_logs() as logs:
+        read_lines(motive(USER, {**USER, "id": 2, "phone": {"mobile": "303-555-0142"}}), UsersPage, USERS)
+    told = {"event": "line_unreadable", "log_level": "warning", "at": "users.1", "fields": ["phone"], "id": "2"}
+    assert logs == [told]

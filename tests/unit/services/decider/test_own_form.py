@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from domain.driver_link import DriftFound
+from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
 from tests.support.stepped_services import ACME, SteppedServices, person
 
@@ -91,3 +92,32 @@ def test_what_cannot_be_read_back_accuses_nobody(fleet: SteppedServices) -> None
     fleet.state("p1", _stated(last_name="Roe"))
     fleet.run()
     assert fleet.link("p1").unseen == ("last_name",)
+
+
+def test_nobody_is_accused_where_our_own_value_was_not_seen_in_between(fleet: SteppedServices) -> None:
+    twin = fleet.twins[ACME, Target.DRIVERI]
+    twin.drivers.own_way = FORMS["cut"]
+    fleet.add()
+    fleet.state("p1", _stated())
+    fleet.run()
+    twin.blind = Unavailable(reason=Reason.DOWN, detail="nobody can be looked up")
+    fleet.state("p1", _stated(last_name="de BEER jr"))
+    fleet.run()
+    _sweep(fleet, 3)
+    drifted = [(drift.fields, drift.at_odds) for drift in _drifts(fleet, Target.DRIVERI)]
+    assert drifted == [(["last_name"], [])] * 3
+
+
+@pytest.mark.parametrize("target", Target)
+def test_eight_licences_that_are_shown_in_capitals_without_blanks_are_left_alone(
+    fleet: SteppedServices, target: Target
+) -> None:
+    fleet.twins[ACME, target].drivers.own_way = FORMS["capitals without blanks"]
+    fleet.add()
+    for change in ("", "+1 303 555 0142"):
+        for number in range(1, 9):
+            fleet.state(f"p{number}", person(number, phone=change, **{**LICENCE, "licence_number": f"ab 12-{number}"}))
+        fleet.run()
+    before = _writes(fleet, target)
+    _sweep(fleet, 3)
+    assert (_writes(fleet, target), _drifts(fleet, target)) == (before, [])
