@@ -4,6 +4,7 @@ Everything is asked for by GET with everything in the address, secrets too; so n
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import httpx
 
@@ -16,6 +17,9 @@ from adapters.portal.wire import REFUSED_ACCESS, AttributeRow, answer_of, code_o
 from adapters.shared_token import Token
 from domain.failures import TargetFailed
 from domain.identity import PortalDriverId
+
+_LIST: Final = "driver/list"
+_REFUSED_LIST: Final = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND})
 
 
 class PortalClient:
@@ -43,10 +47,11 @@ class PortalClient:
             jitter=jitter,
         )
         self._sessions = Sessions(access, self._sender)
+        self._has_worked = ""
 
     async def drivers(self) -> list[object]:
         """Every driver whom the user may see, as it came over the wire; the Portal knows no pages."""
-        return _listed(answer_of(await self._ask("driver/list", {})).data)
+        return _listed(answer_of(await self._ask(_LIST, {})).data)
 
     async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow, ...] | None:
         """The custom attributes of whom the Portal takes for this driver; None if that is nobody."""
@@ -64,10 +69,20 @@ class PortalClient:
         """The answer in the current session, or in another one if that is over."""
         session = await self._sessions.current()
         reply = await self._sender.send(_in_session(method, params, session))
-        if code_of(reply) not in REFUSED_ACCESS:
+        code = code_of(reply)
+        if not self._may_be_over(session, method, code):
+            self._has_worked = session.secret if code == httpx.codes.OK else self._has_worked
             return reply
         self._sessions.refuse(session)
         return await self._sender.send(_in_session(method, params, await self._sessions.current()))
+
+    def _may_be_over(self, session: Token, method: str, code: int) -> bool:
+        """Whether an answer may be about the session: what a list that needs nothing else is refused for, too.
+
+        How the Portal refuses a session that is over is documented for some calls only.
+        """
+        is_of_session = method == _LIST and code in _REFUSED_LIST and session.secret == self._has_worked
+        return code in REFUSED_ACCESS or is_of_session
 
 
 def _in_session(method: str, params: Mapping[str, str], session: Token) -> Call:

@@ -48,9 +48,10 @@ def user(username: str = "maria", **fields: object) -> Json:
     return {"username": username, "app_token": f"hush-{username}", **fields}
 
 
-def to_seed(drivers: Sequence[Json], *users: Json) -> Json:
+def to_seed(drivers: Sequence[Json], *users: Json, assumptions: Json | None = None) -> Json:
     """What the sandbox starts from."""
-    return {"accounts": [{"account": ACME, "users": list(users or [user()]), "drivers": list(drivers)}]}
+    account = {"account": ACME, "users": list(users or [user()]), "drivers": list(drivers)}
+    return {"accounts": [{**account, "assumptions": assumptions or {}}]}
 
 
 async def unhurried(_: float) -> None:
@@ -71,10 +72,20 @@ class _Breakable(httpx.ASGITransport):
 class PortalFleet:
     """The sandbox with one account, and intake with a clock that is moved by hand."""
 
-    def __init__(self, folder: Path, drivers: Sequence[Json], *users: Json, most_asked: int = 1000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        drivers: Sequence[Json],
+        *users: Json,
+        most_asked: int = 1000,
+        assumptions: Json | None = None,
+    ) -> None:
+        self._assumptions = assumptions
         self.now = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
         self.sandbox: Starlette = portal.application(
-            to_seed(drivers, *users), now=lambda: int(self.now.timestamp() * 1000), pause=unhurried
+            to_seed(drivers, *users, assumptions=assumptions),
+            now=lambda: int(self.now.timestamp() * 1000),
+            pause=unhurried,
         )
         self.store = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=ROWS)
         self.intake = Intake(self.store, self.clock)
@@ -128,7 +139,7 @@ class PortalFleet:
 
     async def state(self, drivers: Sequence[Json], *users: Json) -> None:
         """Let the Portal have exactly these drivers."""
-        answer = await self._outside.put("/sandbox/state", json=to_seed(drivers, *users))
+        answer = await self._outside.put("/sandbox/state", json=to_seed(drivers, *users, assumptions=self._assumptions))
         assert answer.is_success, answer.text
 
     async def fail(self, *rules: Json) -> None:

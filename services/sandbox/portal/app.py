@@ -5,6 +5,8 @@ Source: GPS Insight's API Guide for Developers; what is assumed beyond it is in 
 
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -34,13 +36,17 @@ def application(
     New ids are `first_id` and above, and above those of the seed. Raises `SeedRefused` or `FaultsRefused`.
     """
     state = PortalState(seed, now, first_id)
-    api = Starlette(routes=_Calls(state).routes(), exception_handlers=dict.fromkeys((Refused, HTTPException), _problem))
+    problem = partial(_problem, state)
+    api = Starlette(routes=_Calls(state).routes(), exception_handlers=dict.fromkeys((Refused, HTTPException), problem))
     return with_faults("portal", state, FaultyPortal(state), api, now=now, pause=pause, faults=faults)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def _problem(state: PortalState, request: Request, error: Exception) -> Response:
     if isinstance(error, Refused):
-        return refusal(error.status, str(error))
+        query = request.query_params
+        assumptions = state.assumptions_of_call(query.get(_SESSION, ""), query.get("username", ""))
+        http_status = 200 if assumptions.errors == "with_200" else error.status
+        return refusal(error.status, str(error), http_status=http_status)
     return refusal(404, "Not Found")
 
 
@@ -81,13 +87,16 @@ class _Calls:
         return JSONResponse(framed({"token": token}))
 
     async def list_all(self, request: Request) -> Response:
-        drivers = self._state.seen_by(self._session(request))
+        session = self._session(request)
+        drivers, assumptions = self._state.seen_by(session), self._state.assumptions(session.account)
         places = arrangement_of(request)(range(len(drivers)))
-        return JSONResponse(framed([as_listed(drivers[place]) for place in places]))
+        shown = [as_listed(drivers[place], assumptions) for place in places]
+        return JSONResponse(framed(shown if shown or assumptions.empty_list == "list" else None))
 
     async def attributes(self, request: Request) -> Response:
         session = self._session(request)
-        return JSONResponse(framed(as_attributes(self._driver(session, request.query_params))))
+        driver = self._driver(session, request.query_params)
+        return JSONResponse(framed(as_attributes(driver, self._state.assumptions(session.account))))
 
     async def create(self, request: Request) -> Response:
         session = self._session(request)
@@ -112,9 +121,11 @@ class _Calls:
         return JSONResponse(framed({"id": driver.id}))
 
     def _session(self, request: Request) -> Session:
-        session = self._state.session(request.query_params.get("session_token", ""))
+        token = request.query_params.get(_SESSION, "")
+        session = self._state.session(token)
         if session is None:
-            raise Refused(403, "Forbidden (session does not exist)")
+            status = self._state.assumptions_of_call(token, "").ended_session
+            raise Refused(status, f"{HTTPStatus(status).phrase} (session does not exist)")
         note_owner(request, session.account)
         return session
 

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from services.sandbox.portal.assumptions import ASSUMED, Assumptions
 from services.sandbox.validation import SeedRefused, check_unique, first_problem
 
 _WEEK = 7 * 24 * 3600 * 1000
@@ -43,6 +44,7 @@ class AccountSeed(BaseModel):
     account: str = Field(min_length=1)
     users: tuple[UserSeed, ...] = ()
     drivers: tuple[DriverSeed, ...] = ()
+    assumptions: Assumptions = ASSUMED
 
 
 class PortalSeed(BaseModel):

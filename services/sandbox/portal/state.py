@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.sandbox.clock import Now
 from services.sandbox.ids import Ids
 from services.sandbox.journal import Effect, Journal, Seen
+from services.sandbox.portal.assumptions import ASSUMED, Assumptions
 from services.sandbox.portal.seed import AccountSeed, DriverSeed, UserSeed, parsed_seed
 
 _LISTED = "listed"
@@ -30,6 +31,7 @@ class PortalState:
         self._ids = Ids(first_id)
         self.journal = Journal("account")
         self._sessions: dict[str, Session] = {}
+        self._owners: dict[str, str] = {}
         self.seed(document)
 
     def seed(self, document: object) -> None:
@@ -78,13 +80,30 @@ class PortalState:
         """The drivers whom the user has a right to see, by id."""
         sees = session.user.sees
         drivers = self._drivers[session.account]
-        return [drivers[number] for number in sorted(drivers) if sees is None or number in sees]
+        numbers = sorted(drivers, reverse=self.assumptions(session.account).list_order == "newest_first")
+        return [drivers[number] for number in numbers if sees is None or number in sees]
+
+    def assumptions(self, account: str) -> Assumptions:
+        """How this account behaves."""
+        return self._accounts[account].assumptions
+
+    def assumptions_of_call(self, session: str, username: str) -> Assumptions:
+        """How the account behaves that a call is about, by the token of its session, or by who logs in."""
+        known = self._sessions.get(session)
+        account = known.account if known else self._owners.get(session) or self.owner(username)
+        return self.assumptions(account) if account in self._accounts else ASSUMED
 
     def found(self, session: Session, text: str) -> DriverSeed | None:
-        """Whom the Portal takes a text for: a RefID before an id."""
+        """Whom the Portal takes a text for: a RefID before an id, unless the account behaves otherwise."""
         seen = self.seen_by(session)
         by_ref = next((driver for driver in seen if driver.ref_id == text), None)
-        return by_ref or next((driver for driver in seen if str(driver.id) == text), None)
+        by_id = next((driver for driver in seen if str(driver.id) == text), None)
+        match self.assumptions(session.account).driver_named_by:
+            case "id_first":
+                return by_id or by_ref
+            case "id_only":
+                return by_id
+        return by_ref or by_id
 
     def put(self, account: str, before: DriverSeed | None, after: DriverSeed) -> Effect:
         """Let an account have this driver in the place of another one, and say what that did."""
@@ -109,6 +128,7 @@ class PortalState:
             "accounts": [
                 {
                     "account": name,
+                    "assumptions": account.assumptions.model_dump(),
                     "users": [user.model_dump(mode="json") for user in account.users],
                     "drivers": [self._drivers[name][number].model_dump() for number in sorted(self._drivers[name])],
                 }
@@ -118,5 +138,9 @@ class PortalState:
 
     def _begin(self, account: AccountSeed, user: UserSeed) -> str:
         token = secrets.token_hex(16)
+        if account.assumptions.other_sessions == "ended":
+            kept = self._sessions.items()
+            self._sessions = {each: session for each, session in kept if session.user.username != user.username}
+        self._owners[token] = account.account
         self._sessions[token] = Session(account=account.account, user=user, ends_at=self.now() + user.session_lifetime)
         return token

@@ -2,6 +2,7 @@
 
 from starlette.responses import JSONResponse, Response
 
+from services.sandbox.portal.assumptions import ASSUMED, Assumptions
 from services.sandbox.portal.seed import DriverSeed
 
 _FIRST_KEY = 311
@@ -20,29 +21,39 @@ def framed(data: object) -> dict[str, object]:
     return {"head": {"status": "OK"}, "data": data}
 
 
-def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """A refusing answer."""
+def refusal(
+    status: int, message: str, headers: dict[str, str] | None = None, *, http_status: int | None = None
+) -> Response:
+    """A refusing answer; its HTTP status is the same as its code unless stated."""
     errors = [{"code": status, "message": message}]
-    return JSONResponse({"head": {"status": "ERROR"}, "errors": errors, "data": None}, status, headers)
+    return JSONResponse({"head": {"status": "ERROR"}, "errors": errors, "data": None}, http_status or status, headers)
 
 
-def as_listed(driver: DriverSeed) -> dict[str, object]:
-    """A driver in the list: here the id is a number."""
-    return driver.model_dump(include={"id", "firstname", "lastname", "email", "phone"})
+def as_listed(driver: DriverSeed, assumptions: Assumptions = ASSUMED) -> dict[str, object]:
+    """A driver in the list: here the id is a number unless switched."""
+    shown = driver.model_dump(include={"id", "firstname", "lastname", "email", "phone"})
+    if assumptions.list_ids == "texts":
+        shown["id"] = str(driver.id)
+    if assumptions.unset_fields == "left_out":
+        return {name: value for name, value in shown.items() if value is not None}
+    if assumptions.unset_fields == "empty":
+        return {name: "" if value is None else value for name, value in shown.items()}
+    return shown
 
 
-def as_attributes(driver: DriverSeed) -> list[dict[str, object]]:
-    """The custom attributes of a driver: here the id is text."""
+def as_attributes(driver: DriverSeed, assumptions: Assumptions = ASSUMED) -> list[dict[str, object]]:
+    """The custom attributes of a driver: here the id is text unless switched."""
     return [
         {
             "attribute_id": number,
             "firstname": driver.firstname,
-            "id": str(driver.id),
+            "id": driver.id if assumptions.attribute_ids == "numbers" else str(driver.id),
             "input_type": "text",
             "key": key,
             "key_id": number,
             "lastname": driver.lastname,
-            "value": value,
+            "value": None if value == "" and assumptions.empty_attributes == "null" else value,
         }
         for number, (key, value) in enumerate(driver.attributes.items(), _FIRST_KEY)
+        if value or assumptions.empty_attributes != "left_out"
     ]
