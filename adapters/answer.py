@@ -5,8 +5,9 @@ httpx reads answers without an end, unpacks whatever they become, and waits anew
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,26 @@ OF_A_TARGET: Final = AnswerLimits(most_bytes=8 * MEGABYTE, seconds=60.0)
 
 OF_A_LIST: Final = AnswerLimits(most_bytes=32 * MEGABYTE, seconds=300.0)
 """The Portal answers with all drivers at once: a hundred thousand have about 15 MB."""
+
+
+_READ: Final[ContextVar[list[int] | None]] = ContextVar("read", default=None)
+
+
+@contextmanager
+def read_bytes() -> Iterator[list[int]]:
+    """The bytes, unpacked, of each answer that is read in here."""
+    sizes: list[int] = []
+    token = _READ.set(sizes)
+    try:
+        yield sizes
+    finally:
+        _READ.reset(token)
+
+
+def count(reply: httpx.Response) -> None:
+    """Note that an answer was read whole."""
+    if (sizes := _READ.get()) is not None:
+        sizes.append(len(reply.content))
 
 
 class UnboundedAnswer(httpx.RequestError):

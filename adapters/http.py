@@ -33,7 +33,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 from sniffio import current_async_library_cvar
 
-from adapters.answer import OF_A_TARGET, AnswerLimits, UnboundedAnswer, read_whole
+from adapters.answer import OF_A_TARGET, AnswerLimits, UnboundedAnswer, count, read_whole
 from adapters.pace import PATIENCE, UNHURRIED, Pace, limited
 from adapters.redirects import may_be_done, redirected
 from adapters.transport import Transport
@@ -200,6 +200,7 @@ class Sender:
                 reply = await read_whole(await self._transport.handle_async_request(request), self._limits)
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
+        count(reply)
         self._keep_pace(reply, began, limited_before)
         return (
             _trouble_of_redirect(reply, request.url, call, self._setting)

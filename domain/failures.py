@@ -133,6 +133,10 @@ class TargetFailed(Exception):
         self.failure = failure
 
 
+class ListWithoutEnd(TargetFailed):
+    """A list is longer than any can be, so that reading it again soon would cost much, and help nobody."""
+
+
 def redacted(text: str, profile: Profile) -> str:
     """A target's own words, cleaned and cut at 300 characters, with a field's name for each value of the profile.
 

@@ -15,6 +15,7 @@ from adapters.driveri.reading import everybody
 from adapters.driveri.translate import StatusCodes, as_shown, is_same, shows, to_driver, to_status_codes, to_wire
 from adapters.driveri.wire import DriverRow, is_told
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
+from adapters.in_all import MOST_OF_A_ROSTER, Total
 from adapters.pace import Pace
 from adapters.patience import patient
 from domain.failures import Reason, Rejected
@@ -64,7 +65,7 @@ class DriveriDrivers:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         codes = await patient(self._codes, self._pause)()
         self._client.has_left_out = False
-        async with aclosing(everybody(patient(self._client.page, self._pause), FIRST_PAGE)) as pages:
+        async with aclosing(everybody(patient(_total().of(self._client.page), self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 
@@ -250,7 +251,9 @@ class DriveriDrivers:
         return _row_of(key, await self._client.lookup(key)) or await self._deleted_row(key, codes)
 
     async def _deleted_row(self, key: Key, codes: StatusCodes) -> DriverRow | None:
-        async with aclosing(everybody(self._client.page, {**FIRST_PAGE, "state": str(codes.deleted)})) as pages:
+        async with aclosing(
+            everybody(_total().of(self._client.page), {**FIRST_PAGE, "state": str(codes.deleted)})
+        ) as pages:
             async for rows in pages:
                 if row := _row_of(key, rows):
                     return row
@@ -271,3 +274,7 @@ def _row_of(key: Key, rows: Iterable[DriverRow]) -> DriverRow | None:
 
 def _done(key: Key, profile: Profile) -> Done:
     return Done(seen=TargetDriver(key=key, active=True, profile=as_shown(profile)), is_shown=False)
+
+
+def _total() -> Total:
+    return Total("the roster", MOST_OF_A_ROSTER)

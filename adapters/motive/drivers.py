@@ -11,6 +11,7 @@ import httpx
 
 from adapters.doubting import NOT_TOLD, read_back, unconfirmed, without_effect
 from adapters.http import REFUSED, Clock, Jitter, Pause, answered
+from adapters.in_all import MOST_OF_A_ROSTER, Total
 from adapters.lenient import OddLine
 from adapters.motive.access import MotiveAccess
 from adapters.motive.client import MotiveClient, refused
@@ -65,7 +66,8 @@ class MotiveDrivers:
 
     async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
-        async with aclosing(everybody(patient(self._client.page, self._pause))) as pages:
+        total = Total("the roster", MOST_OF_A_ROSTER)
+        async with aclosing(everybody(patient(total.of(self._client.page), self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 

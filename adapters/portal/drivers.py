@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 
 from adapters.http import Clock, Jitter, Pause, down
+from adapters.in_all import MOST_OF_THE_PORTAL, Total
 from adapters.lenient import FEW
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
@@ -57,6 +58,7 @@ class PortalApiDrivers:
         jitter: Jitter = random.random,
     ) -> None:
         self._access = access
+        self._total = _total()
         self._client = PortalClient(access, transport=transport, pace=pace, clock=clock, pause=pause, jitter=jitter)
 
     @property
@@ -71,7 +73,8 @@ class PortalApiDrivers:
 
     async def list_all(self) -> ListedDrivers:
         """The whole list, which comes in one answer."""
-        return ListedDrivers(await self._client.drivers())
+        self._total = _total()
+        return ListedDrivers(await self._total.of(self._client.drivers)())
 
     async def with_attributes(self, lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
         """The same lines with what the attributes of their drivers state: one call for each, at the account's pace."""
@@ -88,7 +91,11 @@ class PortalApiDrivers:
         await self._client.close()
 
     async def _with_attributes(self, line: PortalLine) -> PortalLine:
-        rows = await self._client.attributes(line.driver)
+        rows = await self._total.of(self._client.attributes)(line.driver)
         if rows is None:
             return replace(line, flaw="the Portal lists it, and knows no attributes of it")
         return with_attributes(line, rows, self._access.attributes)
+
+
+def _total() -> Total:
+    return Total("the list with all attributes", MOST_OF_THE_PORTAL)

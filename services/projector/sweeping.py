@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
+from domain.failures import CallFailure, ListWithoutEnd, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, Target, walk_stream
 from domain.ports import TargetDrivers
 from domain.retrying import doubled, seldom, spread
@@ -285,7 +285,7 @@ class Sweeping:
 
     async def _fail(self, walk: Walk, failed: TargetFailed) -> None:
         is_answered = isinstance(failed, ListNotWhole)
-        self._put_off(walk, waiting=seldom if isinstance(failed, RosterWithoutEnd) else doubled)
+        self._put_off(walk, waiting=seldom if isinstance(failed, RosterWithoutEnd | ListWithoutEnd) else doubled)
 
         async def store(told: CallFailure) -> bool:
             return await self._service.call(self._walks.fail, walk, told, got_through=is_answered)

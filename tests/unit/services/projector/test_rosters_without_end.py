@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from domain.driver_link import CreateDecided
-from domain.failures import Unavailable
+from domain.failures import ListWithoutEnd, Reason, Unavailable
 from domain.identity import Key, Target
 from domain.profile import Profile
 from domain.report import DriverLookedUp, WalkFailed
@@ -85,6 +85,21 @@ def test_a_roster_of_invented_drivers_ends_with_a_reason(
     told = "the roster shows more than 1000 drivers: check with the vendor what this account's list shows"
     assert failures(fleet) == [("down", told)]
     assert twin.pages <= 12
+    fleet.wait(seconds=200)
+    assert ACME not in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
+    fleet.wait(seconds=200)
+    assert ACME in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
+
+
+def test_a_list_that_is_too_long_in_all_is_read_again_seldom(fleet: SteppedServices) -> None:
+    class Long(TargetTwin):
+        async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+            yield [shown(1)]
+            raise ListWithoutEnd(Unavailable(reason=Reason.DOWN, detail="longer than can be"))
+
+    put(fleet, Long(DRIVERI))
+    asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
+    assert failures(fleet) == [("down", "longer than can be")]
     fleet.wait(seconds=200)
     assert ACME not in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
     fleet.wait(seconds=200)
