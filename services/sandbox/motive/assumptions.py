@@ -28,6 +28,9 @@ class Assumptions(BaseModel):
     deactivated_users: Literal["editable", "status_first", "status_alone"] = "editable"
     password: Literal["optional", "required"] = "optional"  # noqa: S105 - whether one is needed, not one
     username: Literal["kept", "dropped"] = "kept"
+    phones: Literal["as_written", "digits"] = "as_written"
+    emails: Literal["as_written", "lower_case"] = "as_written"
+    licences: Literal["as_written", "bare_capitals"] = "as_written"
     created_users: Literal["there", "not_there"] = "there"
     test_mode_create: Literal[200, 201] = 200
     longest_page: int = Field(default=100, ge=1)

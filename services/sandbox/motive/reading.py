@@ -3,7 +3,7 @@
 Source: Motive's public API reference; what is assumed beyond it is in docs/reference/sandbox.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -71,7 +71,8 @@ class Reading:
         """One user."""
         company = self._owner(request)
         check_parameters(request.query_params, ())
-        return JSONResponse({"user": as_read(known(company, company.find(request.path_params["user_id"])))})
+        user = known(company, company.find(request.path_params["user_id"]))
+        return JSONResponse({"user": _in_own_form(company, as_read(user))})
 
     async def lookup(self, request: Request) -> Response:
         """The user of a name."""
@@ -124,7 +125,24 @@ def answer(company: Company, user: User, status: int = 200) -> Response:
 
 
 def _listed(company: Company, user: User) -> dict[str, object]:
-    return as_listed(user, none=() if company.assumptions.no_external_ids == "empty" else None)
+    none = () if company.assumptions.no_external_ids == "empty" else None
+    return _in_own_form(company, as_listed(user, none=none))
+
+
+def _in_own_form(company: Company, shown: dict[str, object]) -> dict[str, object]:
+    """What is shown of a user, as far as Motive has a form of its own for it."""
+    assumptions = company.assumptions
+    forms: list[tuple[bool, str, Callable[[str], str]]] = [
+        (assumptions.phones == "digits", "phone", lambda text: "".join(filter(str.isdigit, text))),
+        (assumptions.emails == "lower_case", "email", str.lower),
+        (assumptions.licences == "bare_capitals", "drivers_license_number", _bare),
+    ]
+    turned = {name: form(str(shown[name])) for is_on, name, form in forms if is_on and shown.get(name)}
+    return {**shown, **turned}
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).upper()
 
 
 def _per_page(company: Company, asked: Mapping[str, str]) -> int:
