@@ -30,6 +30,10 @@ _MISCONFIGURED: Mapping[type[Exception], str] = {
         "it does not allow such sessions: set DRIVERLINK_KAFKA_SESSION_TIMEOUT to seconds between its "
         "group.min.session.timeout.ms and group.max.session.timeout.ms"
     ),
+    errors.InconsistentGroupProtocolError: (
+        "our group has a member of another installation, or of a version before this one: give each installation its "
+        "own DRIVERLINK_KAFKA_PREFIX, and end every process of the former version"
+    ),
     errors.InvalidReplicationFactorError: (
         "it has fewer brokers than DRIVERLINK_KAFKA_REPLICATION asks for copies: set that to their number at most"
     ),

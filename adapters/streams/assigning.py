@@ -6,8 +6,9 @@ from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from adapters.streams.failures import StreamsMisconfigured
+from adapters.streams.epochs import Beginnings, Epochs, start
 from adapters.streams.fetching import Fetching
+from adapters.streams.namespace import Namespace
 from adapters.streams.stream import KafkaStream
 
 T = TypeVar("T")
@@ -22,6 +23,10 @@ class Followed(Protocol):
 
     async def revoked(self, names: Collection[str]) -> None:
         """These streams are not ours any more; it returns when no work on them is under way."""
+        ...
+
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        """Nothing was read of these streams, by name, and nothing has to be up to these positions: store them."""
         ...
 
     def arrived(self) -> None:
@@ -40,12 +45,16 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
         self,
         *,
         epoch: str,
+        namespace: Namespace,
+        epochs: Epochs,
         fetching: Fetching,
         followed: Followed,
         consumer: Callable[[], AIOKafkaConsumer],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._epoch = epoch
+        self._namespace = namespace
+        self._epochs = epochs
         self._fetching = fetching
         self._followed = followed
         self._consumer = consumer
@@ -62,7 +71,7 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """These are ours. No heartbeat is sent before this returns."""
         self._fetching.hold(assigned)
-        self._streams = [KafkaStream(self._epoch, place, self._fetching) for place in sorted(assigned)]
+        self._streams = [self._to_stream(place) for place in sorted(assigned)]
         self._telling = self._begun(self._followed.assigned(self._streams))
         self._opening = self._begun(self._open(self._streams, self._telling))
 
@@ -85,11 +94,29 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
     async def _open(self, streams: Sequence[KafkaStream], telling: Awaitable[Mapping[str, int]]) -> None:
         positions = await asyncio.shield(telling)
         places = [stream.place for stream in streams]
+        # The ends come first: what is sent later lies behind them, also when its epoch has not begun by then.
         ends = await self._consumer().end_offsets(places)
         beginnings = await self._consumer().beginning_offsets(places)
-        for stream in streams:
-            _check(stream, positions[stream.name], beginnings[stream.place], ends[stream.place])
-        self._fetching.open(streams, positions, ends)
+        begun = await self._begun_epochs({place.topic for place in places})
+        starts = {
+            each.name: start(
+                each.name,
+                positions[each.name],
+                beginning=beginnings[each.place],
+                end=ends[each.place],
+                begun=_of_partition(begun[each.place.topic], each.partition),
+            )
+            for each in streams
+        }
+        if moved := {name: at for name, at in starts.items() if at != positions[name]}:
+            await asyncio.shield(self._followed.begins(moved))
+        self._fetching.open(streams, starts, ends)
+
+    async def _begun_epochs(self, topics: Collection[str]) -> Mapping[str, Beginnings]:
+        return {topic: await asyncio.to_thread(self._epochs.beginnings, topic) for topic in topics}
+
+    def _to_stream(self, place: TopicPartition) -> KafkaStream:
+        return KafkaStream(self._epoch, place, self._fetching, log=self._namespace.to_log(place.topic))
 
     def _begun(self, work: Awaitable[T]) -> asyncio.Future[T]:
         """The work as a task whose failure is not lost."""
@@ -102,14 +129,6 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
             self._failed(failure)
 
 
-def _check(stream: KafkaStream, position: int, beginning: int, end: int) -> None:
-    if position > end:
-        raise StreamsMisconfigured(
-            f"stream {stream.name} was read up to {position}, but ends at {end}: its topic was made anew, "
-            "so set another DRIVERLINK_EPOCH"
-        )
-    if position < beginning:
-        raise StreamsMisconfigured(
-            f"stream {stream.name} was read up to {position}, but begins at {beginning}: records are gone that nobody "
-            "has taken over; topics have to keep them for ever"
-        )
+def _of_partition(begun: Beginnings, partition: int) -> Mapping[str, int]:
+    """By epoch, where it began in this partition."""
+    return {epoch: offsets[partition] for epoch, offsets in begun.items() if partition in offsets}

@@ -58,6 +58,9 @@ Headers = tuple[tuple[str, bytes], ...]
 SPECIFICATION = "1.0"
 JSON = "application/json"
 
+INSTALLATION = "ce_installation"
+"""The header that says which installation wrote a record."""
+
 _NEEDED = ("ce_specversion", "ce_id", "ce_type", "ce_sequence", "content-type")
 
 LARGEST = 8 * 1024 * 1024
@@ -80,12 +83,14 @@ class Outgoing:
     value: bytes
 
 
-def to_outgoing(record: Record, service: str) -> Outgoing:
+def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoing:
     """A record of this service's own log as it is sent. Raises `StreamsFailed` when it cannot be read."""
     event = record.event
     if event is None:
         raise StreamsFailed(f"record {record.position} of the log of {service} cannot be relayed: {record.reason}")
-    return Outgoing(key=event.account.encode(), headers=_to_headers(record, event, service), value=record.body)
+    return Outgoing(
+        key=event.account.encode(), headers=_to_headers(record, event, service, installation), value=record.body
+    )
 
 
 def to_record(mapper: Mapper[UUID], message: Message) -> Record:
@@ -109,7 +114,7 @@ def to_record(mapper: Mapper[UUID], message: Message) -> Record:
     )
 
 
-def _to_headers(record: Record, event: Event, service: str) -> Headers:
+def _to_headers(record: Record, event: Event, service: str, installation: str) -> Headers:
     attributes = {
         "ce_specversion": SPECIFICATION,
         "ce_id": record.id,
@@ -118,6 +123,7 @@ def _to_headers(record: Record, event: Event, service: str) -> Headers:
         "ce_subject": getattr(event, "driver", ""),
         "ce_time": event.at.isoformat(),
         "ce_sequence": str(record.log_position),
+        INSTALLATION: installation,
         "content-type": JSON,
     }
     return tuple((name, value.encode()) for name, value in attributes.items() if value)

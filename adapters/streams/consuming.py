@@ -12,8 +12,10 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from adapters.streams.access import KafkaAccess
 from adapters.streams.advice import explained
 from adapters.streams.assigning import Assigning, Followed
+from adapters.streams.epochs import Epochs, NoEpochs
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.fetching import Fetching
+from adapters.streams.namespace import Namespace
 from adapters.streams.stream import KafkaStream
 from adapters.streams.subscribing import Subscription, subscribed, to_broker
 
@@ -31,18 +33,32 @@ class KafkaMember:
     """
 
     def __init__(
-        self, access: KafkaAccess, subscription: Subscription, followed: Followed, *, epoch: str = "1"
+        self,
+        access: KafkaAccess,
+        subscription: Subscription,
+        followed: Followed,
+        *,
+        epoch: str = "1",
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+        epochs: Epochs = NoEpochs(),  # noqa: B008 - it has no state
     ) -> None:
         self._access = access
-        self._subscription = subscription
+        self._namespace = namespace
+        self._subscription = subscription.within(namespace)
         self._subscriber: BatchSubscriber | None = None
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._told_at = self._loop.time()
-        self._fetching = Fetching(self._consumer, followed.arrived)
+        self._fetching = Fetching(self._consumer, followed.arrived, namespace)
         self._assigning = Assigning(
-            epoch=epoch, fetching=self._fetching, followed=followed, consumer=self._consumer, failed=self._fail
+            epoch=epoch,
+            namespace=namespace,
+            epochs=epochs,
+            fetching=self._fetching,
+            followed=followed,
+            consumer=self._consumer,
+            failed=self._fail,
         )
 
     @property
@@ -53,7 +69,9 @@ class KafkaMember:
     async def run(self) -> None:
         """Read until cancelled. Raises `StreamsFailed` when that cannot go on, and what the service itself raises."""
         broker = to_broker(self._access, self._fail)
-        self._subscriber = subscribed(broker, self._subscription, self._fetching.take, self._assigning)
+        self._subscriber = subscribed(
+            broker, self._subscription, self._fetching.take, self._assigning, self._namespace.to_assignors()
+        )
         try:
             await self._read(broker)
         except KafkaError as failure:

@@ -11,7 +11,7 @@ from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from adapters.streams.cloud_events import JSON, SPECIFICATION
+from adapters.streams.cloud_events import INSTALLATION, JSON, SPECIFICATION
 from domain.event import Event
 
 _IN_HEADERS = ("originator_id", "originator_version")
@@ -25,6 +25,7 @@ _HEADERS = {
     "ce_subject": {"type": "string", "description": "The portal driver that it is about; absent where there is none."},
     "ce_time": {"type": "string", "format": "date-time"},
     "ce_sequence": {"type": "string", "description": "Its position in the log of its service: a number that rises."},
+    INSTALLATION: {"type": "string", "description": "The id of the installation that wrote it."},
     "content-type": {"const": JSON},
 }
 

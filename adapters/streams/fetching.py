@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.streams.cloud_events import Message
 from adapters.streams.failures import StreamsMisconfigured
+from adapters.streams.namespace import Namespace
 from adapters.streams.stream import KafkaStream
 
 _PLACE = attrgetter("topic", "partition")
@@ -20,7 +21,13 @@ class Fetching:
     `consumer` gives FastStream's consumer, which there is as soon as partitions are assigned.
     """
 
-    def __init__(self, consumer: Callable[[], AIOKafkaConsumer], arrived: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        consumer: Callable[[], AIOKafkaConsumer],
+        arrived: Callable[[], None],
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._namespace = namespace
         self._consumer = consumer
         self._arrived = arrived
         self._loop = asyncio.get_running_loop()
@@ -51,7 +58,10 @@ class Fetching:
         self._streams.clear()
 
     async def take(self, messages: Sequence[Message]) -> None:
-        """Put what was fetched where it belongs. Raises `StreamsMisconfigured` when a partition begins anew."""
+        """Put what was fetched where it belongs.
+
+        Raises `StreamsMisconfigured` when a partition begins anew, or holds a record of another installation.
+        """
         for (topic, partition), piece in groupby(messages, _PLACE):
             if stream := self._streams.get(TopicPartition(topic, partition)):
                 await self._put(stream, list(piece))
@@ -75,6 +85,7 @@ class Fetching:
             raise StreamsMisconfigured(
                 f"stream {stream.name} begins anew: its topic was made anew, so set another DRIVERLINK_EPOCH"
             )
+        self._namespace.check(piece)
         end = max(reached, consumer.highwater(stream.place) or 0)
         inbox.put([message for message in piece if message.offset >= inbox.reached], reached, end)
         if inbox.is_full:

@@ -30,12 +30,13 @@ class KafkaStream:
     """Keeps the contract of `Stream`: filled in the event loop, read in the service's thread.
 
     Records wait in an inbox until a later `after` tells that they are stored, so what has to be handled again is still
-    at hand. Only for a position that the inbox does not hold, a reader waits. `first_end` is where the stream ended
+    at hand. Only for a position that the inbox does not hold, a reader waits. `log` is what the topic carries, where
+    that is not its name. `first_end` is where the stream ended
     when it was opened, None before.
     """
 
-    def __init__(self, epoch: str, place: TopicPartition, source: Source) -> None:
-        self.name = f"{epoch}/{place.topic}/{place.partition}"
+    def __init__(self, epoch: str, place: TopicPartition, source: Source, *, log: str = "") -> None:
+        self.name = f"{epoch}/{log or place.topic}/{place.partition}"
         self.place = place
         self.inbox = Inbox()
         self.first_end: int | None = None

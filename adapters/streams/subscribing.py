@@ -5,11 +5,10 @@ exception that it would log and forget is handed on.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faststream.kafka import KafkaBroker, TopicPartition
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
@@ -18,6 +17,7 @@ from faststream.middlewares import AckPolicy
 from adapters.streams import tolerating
 from adapters.streams.access import KafkaAccess
 from adapters.streams.cloud_events import Message
+from adapters.streams.namespace import Namespace
 
 Failed = Callable[[BaseException], None]
 
@@ -55,6 +55,11 @@ class Subscription:
     topics: Sequence[str]
     partitions: int
     group: Group | None = None
+
+    def within(self, namespace: Namespace) -> "Subscription":
+        """The same with the names that topics and groups have in this namespace."""
+        group = self.group and replace(self.group, name=namespace.to_name(self.group.name))
+        return replace(self, topics=[namespace.to_name(topic) for topic in self.topics], group=group)
 
 
 class _Log:
@@ -98,11 +103,12 @@ def subscribed(
     subscription: Subscription,
     take: Callable[[Sequence[Message]], Awaitable[None]],
     listener: ConsumerRebalanceListener,
+    assignors: Sequence[Any],
 ) -> BatchSubscriber:
     """The broker's subscriber: it hands each batch to `take`, and each change of our share to the listener."""
     subscriber: BatchSubscriber = broker.subscriber(
         *_topics(subscription),
-        **_sharing(subscription, listener),
+        **_sharing(subscription, listener, assignors),
         batch=True,
         max_records=_BATCH,
         batch_timeout_ms=_POLL,
@@ -117,7 +123,9 @@ def subscribed(
     return subscriber
 
 
-def _sharing(subscription: Subscription, listener: ConsumerRebalanceListener) -> dict[str, Any]:
+def _sharing(
+    subscription: Subscription, listener: ConsumerRebalanceListener, assignors: Sequence[Any]
+) -> dict[str, Any]:
     group = subscription.group
     if group is None:
         places = [(topic, number) for topic in subscription.topics for number in range(subscription.partitions)]
@@ -125,7 +133,7 @@ def _sharing(subscription: Subscription, listener: ConsumerRebalanceListener) ->
     return {
         "group_id": group.name,
         "group_instance_id": group.member or None,
-        "partition_assignment_strategy": (RangePartitionAssignor,),
+        "partition_assignment_strategy": tuple(assignors),
         "session_timeout_ms": int(group.session_timeout * 1000),
         "heartbeat_interval_ms": int(group.session_timeout * 1000 / 9),
         "max_poll_interval_ms": int(group.poll_interval * 1000),

@@ -1,19 +1,24 @@
 """Our topics: made once by a command, checked at each start."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from adapters.streams import tolerating
 from adapters.streams.access import KafkaAccess
 from adapters.streams.advice import meaning
+from adapters.streams.cloud_events import Message
 from adapters.streams.failures import StreamsMisconfigured
 from adapters.streams.reaching import administering, looking
 
 LARGEST_BATCH = 10 * 1024 * 1024
 """Bytes of the largest batch of records that a topic takes."""
+
+_LOOK = 500
+"""Milliseconds for which records are waited for at once."""
 
 _PAUSE = 0.1
 """Seconds between looks whether every broker knows a new topic by now."""
@@ -66,6 +71,26 @@ async def ends(access: KafkaAccess, topics: Collection[str], *, partitions: int)
     async with looking(access) as consumer:
         found = await consumer.end_offsets(places)
     return {(place.topic, place.partition): offset for place, offset in found.items()}
+
+
+async def newest(
+    access: KafkaAccess, topic: str, partitions: Collection[int]
+) -> tuple[Mapping[int, int], Sequence[Message]]:
+    """Where these partitions of a topic end, and the last record of each that has any. Raises `StreamsFailed`."""
+    tolerating.install()
+    places = [TopicPartition(topic, number) for number in sorted(partitions)]
+    async with looking(access) as consumer:
+        ends = await consumer.end_offsets(places)
+        beginnings = await consumer.beginning_offsets(places)
+        filled = [place for place in places if ends[place] > beginnings[place]]
+        consumer.assign(filled)
+        found: dict[TopicPartition, Message] = {}
+        for place in filled:
+            consumer.seek(place, ends[place] - 1)
+        while [place for place in filled if await consumer.position(place) < ends[place]]:
+            for place, messages in (await consumer.getmany(timeout_ms=_LOOK)).items():
+                found[place] = messages[-1]
+    return {place.partition: end for place, end in ends.items()}, [*found.values()]
 
 
 async def _found(admin: AIOKafkaAdminClient) -> dict[str, int]:

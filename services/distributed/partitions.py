@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 
-from domain.storing import Store, Stream
+from domain.storing import Position, Store, StoreConflict, Stream, Unit
 from services.runtime.service import Service
 from services.runtime.share import Share
 
@@ -94,6 +95,10 @@ class Partitions:
         await self._drain()
         await self._service.call(self._let_go, names)
 
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        """Follow these streams from here, by name: nothing was read of them, and nothing before has to be."""
+        await self._service.call(self._begin_at, positions)
+
     def arrived(self) -> None:
         """There is something to read."""
         self._service.ring()
@@ -112,6 +117,13 @@ class Partitions:
         self._service.leave(set(held) - self._streams.keys())
         self._service.follow((each for name, each in self._streams.items() if name not in held), may_repeat=True)
         return {name: self._store.position(name) for name in self._streams}
+
+    def _begin_at(self, positions: Mapping[str, int]) -> None:
+        with suppress(StoreConflict):  # Somebody else has the partitions, and Kafka is about to say so.
+            self._store.commit(Unit(positions=[Position(name=name, at=at) for name, at in positions.items()]))
+        streams = [self._streams[name] for name in positions if name in self._streams]
+        self._service.leave(positions)
+        self._service.follow(streams, may_repeat=True)
 
     def _let_go(self, names: Collection[str]) -> None:
         self._service.leave(names)

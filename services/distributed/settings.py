@@ -44,6 +44,11 @@ class KafkaSettings(BaseSettings):
         default=12, ge=1, le=1000, description="Partitions of every topic; never changed once there are records."
     )
     kafka_replication: int = Field(default=1, ge=1, le=9, description="Copies of every topic, for `topics create`.")
+    kafka_prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="What the names of our topics and groups begin with; each installation on one Kafka has its own.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +92,16 @@ class DistributedSettings(TargetSettings, PortalSettings, KafkaSettings):
     )
     database_password: SecretStr = Field(default=SecretStr(""), description="The password of the database's user.")
     database_password_file: Path | None = Field(default=None, description="A file that holds that password.")
+    database_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9_]{0,29})?$",
+        description="What the names of our schemas begin with; each installation in one database has its own.",
+    )
+    installation: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,60}$",
+        description="Our installation's id, else `database migrate` makes one; a database of another is refused.",
+    )
     secret_key: SecretStr = Field(
         default=SecretStr(""),
         description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",

@@ -7,14 +7,16 @@ from functools import partial
 from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
+from adapters.store.installation import InstallationTables
 from adapters.store.migrating import migrate
 from adapters.store.postgres import PostgresStore
 from adapters.store.presence import Presence
 from adapters.store.relay_turn import RelayTurn
 from adapters.streams.access import KafkaAccess, Mechanism, Security
 from adapters.streams.consuming import KafkaMember
+from adapters.streams.namespace import Namespace
 from adapters.streams.partitioning import partition_of
-from adapters.streams.relaying import KafkaPublisher
+from adapters.streams.relaying import Beginning, KafkaPublisher
 from adapters.streams.subscribing import Group, Subscription
 from adapters.streams.topics import check, create
 from domain.identity import Target
@@ -37,12 +39,15 @@ from services.projector.wiring import Connections
 from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, reports_of
 from services.runtime.readers import Readers
-from services.runtime.relaying import Relay
+from services.runtime.relaying import Relay, position_name
 from services.runtime.service import Bell, Service
 from services.runtime.settings import WrongSettings
 from services.runtime.share import Share
 
 _CREDENTIALS = "credentials"
+_INSTALLATION = "installation"
+"""The schema that is no service's own."""
+
 _LINGER = 0.002
 """Seconds in which records gather for a batch: Kafka gathers them already."""
 
@@ -92,11 +97,15 @@ class Distributed:
         self._url = str(settings.database_url)
         self._password = settings.database_password.get_secret_value()
         self._bell = Bell()
+        self._namespace = Namespace(prefix=settings.kafka_prefix)
+        self._tables = InstallationTables(self._url, self._password, self._schema(_INSTALLATION))
 
     def installation(self) -> Installation:
         """Every service on its store, as commands ask them; nothing is followed. Raises `StoreFailed`."""
         with _Opening() as opened:
             stores = {schema: self._store(schema, opened) for schema in _LOGS}
+            if self._settings.installation:
+                self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
         connections = Connections(self._settings, credentials)
         share = Share(held=())
@@ -164,7 +173,8 @@ class Distributed:
         process = await asyncio.to_thread(opening)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(process.close)
-            await check(access, [_LOGS[schema], *process.follows], partitions=self._settings.kafka_partitions)
+            topics = [self._namespace.to_name(log) for log in (_LOGS[schema], *process.follows)]
+            await check(access, topics, partitions=self._settings.kafka_partitions)
             stack.pop_all()
         return process
 
@@ -182,7 +192,7 @@ class Distributed:
                 service,
                 self._settings,
                 credentials=credentials,
-                turn=RelayTurn(self._url, self._password, "intake", duty="reading"),
+                turn=RelayTurn(self._url, self._password, self._schema("intake"), duty="reading"),
                 clock=utc_now,
                 bell=self._bell,
             )
@@ -246,12 +256,21 @@ class Distributed:
         return Service(name, store=store, clock=utc_now, bell=self._bell, chores=chores)
 
     def _relay(self, schema: str, service: str, opened: ExitStack) -> Relay:
+        store, log, epoch = self._store(schema, opened), _LOGS[schema], self._settings.epoch
+        installation = self._tables.check(self._settings.installation)
+        self._namespace = Namespace(installation=installation, prefix=self._settings.kafka_prefix)
+        is_new = store.position(position_name(epoch, log)) == 0
         return Relay(
-            self._store(schema, opened),
-            _LOGS[schema],
-            epoch=self._settings.epoch,
-            turn=RelayTurn(self._url, self._password, schema),
-            opening=lambda: KafkaPublisher(to_kafka_access(self._settings), service=service),
+            store,
+            log,
+            epoch=epoch,
+            turn=RelayTurn(self._url, self._password, self._schema(schema)),
+            opening=lambda: KafkaPublisher(
+                to_kafka_access(self._settings),
+                service=service,
+                namespace=self._namespace,
+                beginning=Beginning(epochs=self._tables, epoch=epoch, is_new=is_new),
+            ),
         )
 
     def _member(self, service: Service, partitions: Partitions) -> KafkaMember:
@@ -262,7 +281,14 @@ class Distributed:
             session_timeout=settings.kafka_session_timeout,
         )
         subscription = Subscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
-        return KafkaMember(to_kafka_access(settings), subscription, partitions, epoch=settings.epoch)
+        return KafkaMember(
+            to_kafka_access(settings),
+            subscription,
+            partitions,
+            epoch=settings.epoch,
+            namespace=self._namespace,
+            epochs=self._tables,
+        )
 
     def _present(self, schema: str, opened: ExitStack) -> Presence:
         presence = opened.enter_context(closing(self._presence(schema)))
@@ -272,14 +298,19 @@ class Distributed:
         return presence
 
     def _presence(self, *schemas: str) -> Presence:
-        return Presence(self._url, self._password, schemas)
+        return Presence(self._url, self._password, [*map(self._schema, schemas)])
+
+    def _schema(self, name: str) -> str:
+        """The schema of this name in the database."""
+        return f"{self._settings.database_prefix}{name}"
 
     def _share(self) -> Share:
         return Share(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
 
     def _store(self, schema: str, opened: ExitStack) -> PostgresStore:
         log = _LOGS.get(schema, schema)
-        store = PostgresStore(self._url, self._password, schema=schema, log_name=log, rows=ROWS[schema])
+        name, rows = self._schema(schema), ROWS[schema]
+        store = PostgresStore(self._url, self._password, schema=name, log_name=log, rows=rows)
         return opened.enter_context(closing(store))
 
     def _credentials(self, opened: ExitStack) -> CredentialsTable:
@@ -319,14 +350,18 @@ def to_kafka_access(settings: KafkaSettings) -> KafkaAccess:
 
 async def create_topics(settings: KafkaSettings) -> Sequence[str]:
     """Make the topics that are not there yet; which ones were made. Raises `StoreFailed`."""
+    topics = [*map(Namespace(prefix=settings.kafka_prefix).to_name, LOGS)]
     return await create(
-        to_kafka_access(settings), LOGS, partitions=settings.kafka_partitions, replication=settings.kafka_replication
+        to_kafka_access(settings), topics, partitions=settings.kafka_partitions, replication=settings.kafka_replication
     )
 
 
 def migrate_database(settings: DistributedSettings, may_drop: Sequence[str]) -> None:
     """Make the schemas and tables that are not there yet; only a read model may be dropped. Raises `StoreFailed`."""
-    if refused := sorted(set(may_drop) - _READ_MODELS):
+    prefix = settings.database_prefix
+    named = {f"{prefix}{table.removeprefix(prefix)}" for table in may_drop}
+    if refused := sorted(named - {f"{prefix}{table}" for table in _READ_MODELS}):
         raise StoreFailed(f"{refused[0]} is no read model, so nothing can make it anew")
-    password = settings.database_password.get_secret_value()
-    migrate(str(settings.database_url), password, ROWS, may_drop=may_drop)
+    url, password = str(settings.database_url), settings.database_password.get_secret_value()
+    InstallationTables(url, password, f"{prefix}{_INSTALLATION}").make(settings.installation)
+    migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in ROWS.items()}, may_drop=named)

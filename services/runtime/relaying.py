@@ -48,6 +48,11 @@ class Publisher(Protocol):
         ...
 
 
+def position_name(epoch: str, log: str) -> str:
+    """Under which name a store keeps how far its log was relayed in this epoch."""
+    return f"relay/{epoch}/{log}"
+
+
 class Relay:
     """Sends a store's log to its topic whenever it is its turn.
 
@@ -60,7 +65,7 @@ class Relay:
         self._topic = topic
         self._turn = turn
         self._opening = opening
-        self._name = f"relay/{epoch}/{topic}"
+        self._name = position_name(epoch, topic)
         self._troubles = Troubles(topic=topic)
         self._worker = Worker(f"relay-{topic}")
         self._sent_up_to: int | None = None

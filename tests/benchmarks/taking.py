@@ -104,6 +104,9 @@ class _Taking:
         self._work = asyncio.create_task(self._take_over(self._following(streams[0])))
         return {streams[0].name: 0}
 
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        """Nothing was removed from the topic."""
+
     async def revoked(self, names: Collection[str]) -> None:  # noqa: ARG002 - there is only one
         """It is ours no more."""
         if self._work:

@@ -60,6 +60,9 @@ class _Follower:
         self.changed.set()
         return dict.fromkeys((stream.name for stream in streams), 0)
 
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        """Nothing was removed from a topic of its own."""
+
     async def revoked(self, names: Collection[str]) -> None:
         self.streams = [stream for stream in self.streams if stream.name not in names]
 

@@ -10,7 +10,9 @@ from uuid import uuid4
 from adapters.mapping import new_mapper, to_record
 from adapters.streams.access import KafkaAccess
 from adapters.streams.consuming import KafkaMember
-from adapters.streams.relaying import KafkaPublisher
+from adapters.streams.epochs import Beginnings
+from adapters.streams.namespace import Namespace
+from adapters.streams.relaying import Beginning, KafkaPublisher
 from adapters.streams.stream import KafkaStream
 from adapters.streams.subscribing import Group, Subscription
 from adapters.streams.topics import create
@@ -27,26 +29,48 @@ _PATIENCE = 60.0
 _MAPPER = new_mapper()
 
 
+class EpochsInMemory:
+    """Keeps where epochs begin."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, dict[str, dict[int, int]]] = {}
+
+    def beginnings(self, topic: str) -> Beginnings:
+        return {epoch: dict(offsets) for epoch, offsets in self._kept.get(topic, {}).items()}
+
+    def begin(self, epoch: str, topic: str, offsets: Mapping[int, int]) -> None:
+        self._kept.setdefault(topic, {}).setdefault(epoch, dict(offsets))
+
+
 @dataclass(kw_only=True)
 class Database:
     """How far a service has come, and what it took over."""
 
     positions: Counter[str] = field(default_factory=Counter)
     taken: list[Record] = field(default_factory=list)
+    epochs: EpochsInMemory = field(default_factory=EpochsInMemory)
     failure: StoreFailed | None = None
 
 
 class Process:
     """A process of a service; it reads only when it is told to."""
 
-    def __init__(self, subscription: Subscription, access: KafkaAccess, database: Database) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        access: KafkaAccess,
+        database: Database,
+        *,
+        epoch: str = "1",
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+    ) -> None:
         self.database = database
         self.streams: Mapping[str, KafkaStream] = {}
         self.happened: list[str] = []
         self.is_at_work = False
         self.trouble: Exception | None = None
         self.bell = asyncio.Event()
-        self.member = KafkaMember(access, subscription, self)
+        self.member = KafkaMember(access, subscription, self, epoch=epoch, namespace=namespace, epochs=database.epochs)
         self.running = asyncio.create_task(self.member.run())
         self.running.add_done_callback(lambda _: self.bell.set())
 
@@ -65,6 +89,9 @@ class Process:
         if self.database.failure:
             raise self.database.failure
         return {name: self.database.positions[name] for name in self.streams}
+
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        self.database.positions.update(positions)
 
     async def revoked(self, names: Collection[str]) -> None:
         self.happened.append(f"revoked {len(names)}")
@@ -130,7 +157,7 @@ class Deployment:
 
     async def publish(self, topic: str, events: Sequence[Event]) -> list[Record]:
         """Relay these facts; as they are in the log."""
-        records = [self._logged(event) for event in events]
+        records = [self.logged(event) for event in events]
         await self.publisher.publish(topic, records)
         return records
 
@@ -143,13 +170,44 @@ class Deployment:
         finally:
             await process.end()
 
-    def started(self, member: str = "", *, partitions: int = PARTITIONS, session_timeout: float = SESSION) -> Process:
+    @asynccontextmanager
+    async def process_of(self, epoch: str, namespace: Namespace = Namespace()) -> AsyncIterator[Process]:  # noqa: B008 - a frozen value
+        """A process of the service in this epoch while it runs; it fails as the process does."""
+        process = self.started(epoch=epoch, namespace=namespace)
+        try:
+            yield process
+        finally:
+            await process.end()
+
+    @asynccontextmanager
+    async def publisher_of(
+        self, epoch: str, installation: str = "", *, prefix: str = "", is_careful: bool = True
+    ) -> AsyncIterator[KafkaPublisher]:
+        """Another publisher, of a log that is to be sent from its beginning in this epoch."""
+        beginning = Beginning(epochs=self.database.epochs, epoch=epoch, is_new=True) if is_careful else None
+        namespace = Namespace(installation=installation, prefix=prefix)
+        publisher = KafkaPublisher(self.access, service="upstream", namespace=namespace, beginning=beginning)
+        try:
+            yield publisher
+        finally:
+            await publisher.close()
+
+    def started(
+        self,
+        member: str = "",
+        *,
+        partitions: int = PARTITIONS,
+        session_timeout: float = SESSION,
+        epoch: str = "1",
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+    ) -> Process:
         """A process of the service, in the present event loop."""
         group = Group(name=self.group, member=member, session_timeout=session_timeout)
         subscription = Subscription(topics=self.topics, partitions=partitions, group=group)
-        return Process(subscription, self.access, self.database)
+        return Process(subscription, self.access, self.database, epoch=epoch, namespace=namespace)
 
-    def _logged(self, event: Event) -> Record:
+    def logged(self, event: Event) -> Record:
+        """A fact as the log has it, at its next place."""
         self._position += 1
         return to_record(_MAPPER, self._position, _MAPPER.to_stored_event(event))
 

@@ -1,14 +1,19 @@
 """`driverlink serve` where something is not set up as it has to be: it ends at once, and one line says what to do."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from socket import create_server
+from subprocess import PIPE, Popen
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from adapters.store.connecting import connect
 from adapters.store.presence import Presence
@@ -18,7 +23,7 @@ from services.intake.snapshots import new_snapshot
 from services.runtime.clock import utc_now
 from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, LOGS, REPORTS
 from tests.integration.conftest import Command
-from tests.support.servers import OwnKafka, needed
+from tests.support.servers import OwnKafka, Postgres, needed
 from tests.support.servers.kafka_program import kafka_of_the_jars
 from tests.support.servers.kafka_settings import Guarded
 
@@ -201,3 +206,118 @@ def test_intake_forgets_what_killed_imports_have_left(
 
         asyncio.run(forget())
         assert left() == [going_on]
+
+
+async def _remove_records(servers: str, topic: str) -> None:
+    """Do to each partition what retention does in time."""
+    places = [TopicPartition(topic, number) for number in range(2)]
+    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        for place in places:
+            await producer.send_and_wait(topic, b"{}", partition=place.partition)
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_records({place: RecordsToDelete(before_offset=1) for place in places})
+    finally:
+        await admin.close()
+
+
+async def _relayed(servers: str, topic: str) -> None:
+    """Wait until the topic has a record."""
+    places = [TopicPartition(topic, number) for number in range(2)]
+    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        while not any((await consumer.end_offsets(places)).values()):  # noqa: ASYNC110 - nobody tells when it is there
+            await asyncio.sleep(0.05)
+
+
+@contextmanager
+def serving(settings: dict[str, str], *service: str) -> Iterator[Popen[str]]:
+    """A process while it works."""
+    variables = {f"DRIVERLINK_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "services.cli", "-v", "serve", *service]
+    with Popen(command, env={**os.environ, **variables}, stderr=PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def takes_partitions_over(settings: dict[str, str], *service: str) -> bool:
+    """Whether a process comes so far that it works; the other end is that it ends."""
+    with serving(settings, *service) as process:
+        assert process.stderr
+        return any("partitions taken over" in line for line in process.stderr)
+
+
+def add_account(command: Command, settings: dict[str, str]) -> None:
+    """Let there be something to relay."""
+    for preparing in (("database", "migrate"), ("accounts", "add", "acme", "--master-user", "ann")):
+        status, _, err = command(*preparing, **settings)
+        assert status == 0, err
+
+
+@pytest.fixture
+def neighbour(postgres: Postgres, settings: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Settings of another installation that has its own database and the same Kafka."""
+    url = postgres.database()
+    yield {**settings, "database_url": settings["database_url"].rpartition("/")[0] + urlsplit(url).path}
+    postgres.drop(url)
+
+
+@pytest.mark.usefixtures("topics")
+def test_after_retention_another_epoch_goes_on(kafka: OwnKafka, command: Command, settings: dict[str, str]) -> None:
+    assert command("topics", "create", **settings)[0] == 0
+    add_account(command, settings)
+    asyncio.run(_remove_records(kafka.servers, CHANGES))
+    assert takes_partitions_over({**settings, "epoch": "2"}, "decider")
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_second_installation_over_one_kafka_stops_before_it_mixes(
+    kafka: OwnKafka, command: Command, settings: dict[str, str], neighbour: dict[str, str]
+) -> None:
+    assert command("topics", "create", **settings)[0] == 0
+    add_account(command, settings)
+    with serving(settings, "accounts"):
+        asyncio.run(_relayed(kafka.servers, ACCOUNTS))
+    add_account(command, neighbour)
+    for service in ("accounts", "decider"):
+        status, _, err = command("serve", service, **neighbour)
+        assert status == 1
+        assert err.splitlines()[-1].startswith("driverlink: topic accounts.v1 holds a record of another installation ")
+        assert "give one of the two its own DRIVERLINK_KAFKA_PREFIX" in err.splitlines()[-1]
+    assert takes_partitions_over(settings, "decider")
+
+
+@pytest.mark.usefixtures("topics")
+def test_with_a_prefix_a_second_installation_works_over_the_same_kafka(
+    kafka: OwnKafka, command: Command, settings: dict[str, str], neighbour: dict[str, str]
+) -> None:
+    for each in (settings, {**neighbour, "kafka_prefix": "west."}):
+        assert command("topics", "create", **each)[0] == 0
+        add_account(command, each)
+        with serving(each, "accounts"):
+            asyncio.run(_relayed(kafka.servers, f"{each.get('kafka_prefix', '')}{ACCOUNTS}"))
+        assert takes_partitions_over(each, "decider")
+
+
+def test_a_database_of_another_installation_is_not_used(command: Command, settings: dict[str, str]) -> None:
+    assert command("database", "migrate", **settings, installation="east")[0] == 0
+    assert command("database", "migrate", **settings, installation="")[0] == 0
+    for refused_command in (("database", "migrate"), ("accounts", "list"), ("serve", "accounts")):
+        status, out, err = command(*refused_command, **settings, installation="west")
+        assert (status, out) == (1, "")
+        assert err == (
+            "driverlink: the database is of the installation east, and DRIVERLINK_INSTALLATION is west: set "
+            "DRIVERLINK_DATABASE_URL to that one's database, or give it its own DRIVERLINK_DATABASE_PREFIX\n"
+        )
+
+
+def test_two_installations_in_one_database_have_schemas_of_their_own(
+    command: Command, settings: dict[str, str]
+) -> None:
+    add_account(command, settings)
+    west = {**settings, "database_prefix": "west_"}
+    assert command("database", "migrate", "--may-drop", "decider.links", **west)[0] == 0
+    assert "acme" not in command("accounts", "list", "--json", **west)[1]
+    assert "acme" in command("accounts", "list", "--json", **{**settings, "database_prefix": ""})[1]

@@ -1,6 +1,6 @@
 """Messages as Kafka's client hands them over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.mapping import new_mapper, to_record
 from adapters.streams.cloud_events import to_outgoing
@@ -22,11 +22,18 @@ class FakeMessage:
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def message(event: Event | None = None, *, offset: int = 6, log_position: int = 3) -> FakeMessage:
+def message(
+    event: Event | None = None, *, offset: int = 6, log_position: int = 3, installation: str = ""
+) -> FakeMessage:
     """The message of an event at this place of its service's log."""
     logged = to_record(MAPPER, log_position, MAPPER.to_stored_event(event or fact()))
-    outgoing = to_outgoing(logged, "intake")
+    outgoing = to_outgoing(logged, "intake", installation)
     return FakeMessage(offset=offset, key=outgoing.key, value=outgoing.value, headers=outgoing.headers)
+
+
+def sent_by(installation: str) -> FakeMessage:
+    """A record in the topic of accounts, as this installation sends it; without an id it says none."""
+    return replace(message(installation=installation), topic="accounts.v1")
 
 
 def with_header(original: FakeMessage, name: str, value: bytes | None) -> tuple[tuple[str, bytes | None], ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.storing import Position, Unit
+from domain.storing import Position, StoreConflict, Unit
 from services.distributed.partitions import Partitions
 from services.runtime.following import BATCH
 from services.runtime.logs import ACCOUNTS, CHANGES
@@ -158,3 +158,33 @@ def test_a_partition_comes_back_after_it_was_let_go(stand: Stand) -> None:
     stand.assign(3)
     stand.take_over()
     assert stand.told == ["own [3]", "resume [3]"]
+
+
+def test_a_stream_of_which_nothing_has_to_be_read_begins_where_it_is_told(stand: Stand) -> None:
+    stand.assign(3)
+    stand.service.step()
+    stand.streams[1].put_record("gone", b"{}")
+    begin = stand.streams[1].end()
+    asyncio.run(stand.partitions.begins({f"1/{CHANGES}/3": begin}))
+    stand.take_over()
+    assert stand.store.position(f"1/{CHANGES}/3") == begin
+    assert stand.held == [3]
+    assert stand.service.taken == 0
+
+
+def test_a_stream_that_has_gone_by_now_begins_nowhere(stand: Stand) -> None:
+    stand.assign(3)
+    stand.revoke(3)
+    asyncio.run(stand.partitions.begins({f"1/{CHANGES}/3": 7}))
+    assert stand.partitions.held == 0
+    assert not stand.service.has_reached(f"1/{CHANGES}/3", 0)
+
+
+def test_a_partition_that_somebody_else_has_by_now_is_left_to_them(stand: Stand) -> None:
+    def lost(_: Unit) -> bool:
+        raise StoreConflict("somebody else has taken over the partitions 3")
+
+    stand.assign(3)
+    stand.store.commit = lost  # type: ignore[method-assign, assignment] # as a zombie's store does
+    asyncio.run(stand.partitions.begins({f"1/{CHANGES}/3": 7}))
+    assert stand.store.position(f"1/{CHANGES}/3") == 0
