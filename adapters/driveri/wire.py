@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
 from adapters.http import down, parsed, parsed_if
-from adapters.lenient import Lines
+from adapters.lenient import Lines, parsed_python
 from domain.cleaning import LONGEST_ID, clean
 from domain.failures import Reason, Rejected, TargetFailed
 
@@ -118,7 +118,6 @@ class StatusRow(Wire):
     description: str | None = None
 
 
-_STATUSES: Final = TypeAdapter(tuple[StatusRow, ...])
 _MOST_NAMES: Final = 8
 _LONGEST_NAME: Final = 40
 
@@ -144,10 +143,11 @@ def statuses_of(reply: httpx.Response) -> tuple[StatusRow, ...]:
 
 
 def _status_rows(rows: list[object]) -> tuple[StatusRow, ...]:
-    try:
-        return _STATUSES.validate_python(rows)
-    except ValidationError:
-        detail = f"the configurations list driver statuses of an unknown form: {_names(rows[0], 'the first')}"
+    """Those that can be read: one of an odd form hides no others."""
+    found = tuple(status for row in rows if (status := parsed_python(row, StatusRow)))
+    if found:
+        return found
+    detail = f"the configurations list driver statuses of an unknown form: {_names(rows[0], 'the first')}"
     raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
 
 

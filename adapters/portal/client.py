@@ -10,6 +10,7 @@ import httpx
 
 from adapters.answer import OF_A_LIST
 from adapters.http import Call, Clock, Jitter, Pause, Sender, down
+from adapters.lenient import parsed_python
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
 from adapters.portal.sessions import Sessions
@@ -53,12 +54,15 @@ class PortalClient:
         """Every driver whom the user may see, as it came over the wire; the Portal knows no pages."""
         return _listed(answer_of(await self._ask(_LIST, {})).data)
 
-    async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow, ...] | None:
-        """The custom attributes of whom the Portal takes for this driver; None if that is nobody."""
+    async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow | None, ...] | None:
+        """The custom attributes of whom the Portal takes for this driver; None if that is nobody.
+
+        One whose value has an odd form is None in its place. Raises `TargetFailed` for what is no list of attributes.
+        """
         reply = await self._ask("driver/getattributes", {"driver": driver})
         if code_of(reply) == httpx.codes.NOT_FOUND and is_framed(reply):
             return None
-        return tuple(validated(AttributeRow, row) for row in _listed(answer_of(reply).data))
+        return tuple(_attribute(row) for row in _listed(answer_of(reply).data))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -87,6 +91,12 @@ class PortalClient:
 
 def _in_session(method: str, params: Mapping[str, str], session: Token) -> Call:
     return Call(path=f"/v2/{method}", params={**params, "session_token": session.secret})
+
+
+def _attribute(row: object) -> AttributeRow | None:
+    """An attribute; None where it is named, and its value cannot be read."""
+    is_named = isinstance(row, Mapping) and {"id", "key"} <= row.keys()
+    return parsed_python(row, AttributeRow) if is_named else validated(AttributeRow, row)
 
 
 def _listed(data: object) -> list[object]:

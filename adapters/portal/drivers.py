@@ -94,7 +94,10 @@ class PortalApiDrivers:
         rows = await self._total.of(self._client.attributes)(line.driver)
         if rows is None:
             return replace(line, flaw="the Portal lists it, and knows no attributes of it")
-        return with_attributes(line, rows, self._access.attributes)
+        legible = [row for row in rows if row is not None]
+        if len(legible) < len(rows):
+            return replace(line, flaw="one of its attributes has a form that cannot be read")
+        return with_attributes(line, legible, self._access.attributes)
 
 
 def _total() -> Total:

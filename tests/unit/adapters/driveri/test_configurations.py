@@ -82,6 +82,13 @@ async def test_what_may_be_somebody_elses_answer_is_told_too_and_may_pass(body: 
     assert f"but found {found}: {ADVICE}" in raised.value.failure.detail
 
 
+@pytest.mark.parametrize("odd", [{"status": {}, "description": "Odd"}, {"status": 9, "description": []}, None, "text"])
+async def test_a_status_of_an_odd_form_hides_no_others(odd: object) -> None:
+    vendor = tenant()
+    vendor.on(CONFIGURATIONS, answer(200, {"data": {"configuration": {"driverStatus": [odd, *STATUSES]}}}))
+    await drivers(vendor).probe()
+
+
 async def test_statuses_of_an_unknown_form_say_what_was_found() -> None:
     body = {"data": {"configuration": {"driverStatus": [{"code": 3, "name": "Active"}]}}}
     detail = "the configurations list driver statuses of an unknown form: the first with code, name"

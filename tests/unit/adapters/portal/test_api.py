@@ -210,6 +210,15 @@ async def test_a_driver_whose_attributes_nobody_knows_is_told(vendor: Vendor, un
     assert "knows no attributes" in found.flaw
 
 
+@pytest.mark.parametrize("odd", [{"a": 1}, [1], ["D1"]])
+async def test_an_attribute_of_an_odd_form_is_the_trouble_of_its_driver_alone(vendor: Vendor, odd: object) -> None:
+    vendor.on(ATTRIBUTES, framed([{"id": "1", "key": NAMES["driveri_driver_id"], "value": odd}]))
+    line = PortalLine(driver=PortalDriverId("1"), profile=said(first_name="Jane"))
+    (found,) = await reached(vendor).with_attributes([line])
+    assert found.profile == line.profile
+    assert found.flaw == "one of its attributes has a form that cannot be read"
+
+
 @pytest.mark.parametrize("trouble", [error(500), page(404), framed(None), framed([{"id": 1}])])
 async def test_attributes_that_cannot_be_read_fail(vendor: Vendor, trouble: Answer) -> None:
     vendor.on(ATTRIBUTES, trouble)
