@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain
-from typing import TypeVar
 
 from domain import releasing
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode
@@ -20,6 +20,7 @@ from services.decider.loading import Docket, load_ledgers, load_links
 from services.decider.matters import Matter, Occasion, cause_on, judging, recording, to_matter
 from services.decider.read_models import CatchUp, Look, Retry, WalkRow, WishRow, to_wish_row, wish_of
 from services.decider.retries import next_page, retries, retries_after_outages
+from services.decider.setbacks import Setbacks, Work
 from services.decider.sightings import Place, RosterChanges, keep_outages, keep_rosters, keep_walks, roster_changes
 from services.runtime.clock import Clock
 from services.runtime.share import Share
@@ -28,8 +29,6 @@ _PAGE = 500
 
 _TOGETHER = 10
 """Pieces of work that are read together, where the next one to go on with is looked for."""
-
-_Work = TypeVar("_Work", Look, CatchUp, Retry)
 
 
 class Decider:
@@ -43,6 +42,7 @@ class Decider:
         self._behind: dict[type[Row], str] = {}
         self._went_on = dict.fromkeys(Target, "")
         self._no_plans: frozenset[int] | None = None
+        self._setbacks = Setbacks(clock)
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Take over accounts; carry out what people said of held deletes."""
@@ -82,12 +82,16 @@ class Decider:
     def look_again(self) -> int:
         """Decide links for which something came free; how many."""
         looks = self._in_hand(Look, _PAGE)
+        done = self._setbacks.confine(looks, self._look_again) if looks else 0
+        self._behind[Look] = looks[-1].account if looks else ""
+        return done
+
+    def _look_again(self, looks: Sequence[Look]) -> int:
         unit, now = Unit(), self._clock()
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
         self._decide(unit, self._again(places, Occasion(kind="freed"), now), now)
-        self._behind[Look] = looks[-1].account if looks else ""
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
@@ -96,8 +100,10 @@ class Decider:
         The targets take turns, and on each the accounts, so that nobody waits for the end of a large fleet.
         """
         work = self._next_sweep()
-        if work is None:
-            return 0
+        return self._setbacks.confine([work], self._go_on) if work else 0
+
+    def _go_on(self, works: Sequence[CatchUp]) -> int:
+        (work,) = works
         account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
         if (account.account, Target(work.target)) not in self._ready({work.account: account}):
             return self._commit(sweeps.dropped(self._store, work, account, now), 1)
@@ -112,7 +118,7 @@ class Decider:
         if self._nothing_waits.get(CatchUp) is self._share.held:
             return None
         for target, behind in [*self._went_on.items()]:
-            if work := sweeps.next_in_hand(self._store, target, behind, self._share.has):
+            if work := sweeps.next_in_hand(self._store, target, behind, partial(self._may_work, CatchUp)):
                 del self._went_on[target]
                 self._went_on[target] = work.account
                 return work
@@ -132,8 +138,11 @@ class Decider:
         in_hand = self._in_hand(Retry, _TOGETHER)
         if not in_hand:
             return 0
-        work = in_hand[0]
-        self._behind[Retry] = work.account
+        self._behind[Retry] = in_hand[0].account
+        return self._setbacks.confine(in_hand[:1], self._retry)
+
+    def _retry(self, works: Sequence[Retry]) -> int:
+        (work,) = works
         unit, now = Unit(), self._clock()
         places = next_page(self._store, work, unit)
         occasion = Occasion(kind=work.cause, ref=work.ref, rule=releasing.look_again)
@@ -150,7 +159,7 @@ class Decider:
         self._no_plans = None if planned else held
         return planned
 
-    def _in_hand(self, work: type[_Work], limit: int) -> list[_Work]:
+    def _in_hand(self, work: type[Work], limit: int) -> list[Work]:
         """The next work of this kind for accounts of our share, going round by the names of accounts.
 
         At most so many rows are read, unless others' accounts stand before ours. Only we put such work there, so where
@@ -161,12 +170,17 @@ class Decider:
             return []
         for start in dict.fromkeys((self._behind.get(work, ""), "")):
             for page in self._pages(work, start, limit):
-                if ours := [row for row in page if self._share.has(row.account)]:
+                if ours := [row for row in page if self._may_work(work, row.account)]:
                     return ours
-        self._nothing_waits[work] = held
+        if not self._setbacks.are_there(work):
+            self._nothing_waits[work] = held
         return []
 
-    def _pages(self, work: type[_Work], behind: str, limit: int) -> Iterator[list[_Work]]:
+    def _may_work(self, work: type[Row], account: str) -> bool:
+        """Whether this work of an account is ours, and may be done now."""
+        return self._share.has(account) and not self._setbacks.hold_up(work, account)
+
+    def _pages(self, work: type[Work], behind: str, limit: int) -> Iterator[list[Work]]:
         """The work of accounts behind this one, with each page of accounts behind those of the page before."""
         while page := self._store.select(work, order_by="account", after=behind, limit=limit):
             yield page

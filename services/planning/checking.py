@@ -7,7 +7,7 @@ import structlog
 
 from domain.account import Account, Mode
 from domain.identity import Target
-from domain.storing import Store, StoreFailed, Unit
+from domain.storing import Store, StoreConflict, StoreFailed, Unit
 from services.accounts.read_models import accounts_of
 from services.decider import sweeps
 from services.decider.read_models import CatchUp
@@ -60,6 +60,12 @@ class PlanChecks:
         except StoreFailed as failure:
             # Where it is our own store that fails, so does storing the refusal; else only this sweep comes to nothing.
             _log.warning("plan cannot be compared", account=work.account, target=work.target, reason=str(failure))
+            would_be = _UNKNOWN
+        except StoreConflict:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            trouble = type(failure).__name__
+            _log.error("plan cannot be compared", account=work.account, target=work.target, trouble=trouble)
             would_be = _UNKNOWN
         self._judge(work, would_be)
 

@@ -1,0 +1,113 @@
+"""An account whose work fails holds up nobody else's; it is tried again later, and later each time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from domain.identity import Target
+from domain.storing import Unit
+from services.accounts.read_models import AccountRow
+from services.decider import wiring
+from services.decider.handlers import Decider
+from services.decider.read_models import CatchUp, Look, Retry, WalkRow
+from services.runtime.logs import DECISIONS
+from services.runtime.share import Share
+from tests.unit.services.decider.test_many_sweeps import ACCOUNT, NOW, RETRY, SWEEP, CountingStore
+
+BAD, ACCOUNTS = "fleet-1", [f"fleet-{number}" for number in range(4)]
+Kind = type[Look] | type[CatchUp] | type[Retry]
+CHORES: dict[Kind, Callable[[Decider], int]] = {
+    Look: Decider.look_again,
+    CatchUp: Decider.catch_up,
+    Retry: Decider.retry,
+}
+
+
+class FailingStore(CountingStore):
+    """Stores nothing of one account; `tries` counts how often it was to."""
+
+    is_mended = False
+    tries = 0
+
+    def commit(self, unit: Unit) -> bool:
+        accounts = {where.get("account") for _, where in unit.removed}
+        if BAD in accounts and not self.is_mended:
+            self.tries += 1
+            raise ZeroDivisionError
+        return super().commit(unit)
+
+
+class Fleet:
+    """Work of every kind is in hand for each account on each target."""
+
+    def __init__(self, store: FailingStore) -> None:
+        self.store = store
+        self.now: datetime = NOW
+        self.decider = Decider(store, lambda: self.now, Share())
+        unit = Unit()
+        for name in ACCOUNTS:
+            unit.keep([replace(ACCOUNT, account=name)])
+            for target in map(str, Target):
+                unit.keep([WalkRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
+                unit.keep([replace(SWEEP, account=name, target=target), replace(RETRY, account=name, target=target)])
+                unit.keep([Look(account=name, target=target, driver="1")])
+        store.commit(unit)
+        assert store.count(AccountRow)[()] == len(ACCOUNTS)
+
+    def work(self, kind: Kind) -> None:
+        """Do the chore until nothing is left that may be done now."""
+        for _ in range(100):
+            if not CHORES[kind](self.decider):
+                return
+        raise AssertionError("comes to no end")
+
+    def left(self, kind: Kind) -> set[str]:
+        return {str(account) for (account,) in self.store.count(kind, by=["account"])}
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with closing(FailingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=wiring.ROWS)) as store:
+        yield Fleet(store)
+
+
+@pytest.mark.parametrize("kind", list(CHORES))
+def test_work_that_fails_is_left_alone_and_everybody_elses_is_done(fleet: Fleet, kind: Kind) -> None:
+    fleet.work(kind)
+    assert fleet.left(kind) == {BAD}
+    tries = fleet.store.tries
+    fleet.work(kind)
+    assert fleet.store.tries == tries
+
+
+@pytest.mark.parametrize("kind", list(CHORES))
+def test_work_that_failed_is_tried_again_later_each_time(fleet: Fleet, kind: Kind) -> None:
+    waits = []
+    for _ in range(4):
+        fleet.work(kind)
+        before, waited = fleet.store.tries, 0
+        while fleet.store.tries == before:
+            fleet.now += timedelta(seconds=1)
+            waited += 1
+            fleet.work(kind)
+        waits.append(waited)
+    assert waits == sorted(waits)
+    assert waits[-1] > 4 * waits[0] > 0
+    fleet.store.is_mended = True
+    fleet.now += timedelta(minutes=10)
+    fleet.work(kind)
+    assert fleet.left(kind) == set()
+
+
+@pytest.mark.parametrize("kind", list(CHORES))
+def test_a_clock_that_was_ahead_holds_nobody_up(fleet: Fleet, kind: Kind) -> None:
+    fleet.now += timedelta(days=400)
+    fleet.work(kind)
+    fleet.now -= timedelta(days=400)
+    fleet.store.is_mended = True
+    fleet.work(kind)
+    assert fleet.left(kind) == set()
