@@ -58,6 +58,7 @@ class Ledger:
     """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
 
     A mark is claimed by the first who wished it, and by nobody else; a key by whose link has it, whoever wished it.
+    `dispossessed` have lost a mark to whom the target has confirmed it for, though they wished it first.
     `linked` names, by its mark, for each key the portal driver whose link has it. `wanted` are portal drivers that the
     Portal has now, of those whose external id somebody in the roster carries.
     """
@@ -74,6 +75,7 @@ class Ledger:
         guard: Guard | None = None,
     ) -> None:
         self.target = target
+        self.dispossessed: set[PortalDriverId] = set()
         self.wanted = set(wanted)
         self.roster = roster or Roster(target)
         self.guard = guard or Guard()
@@ -143,12 +145,22 @@ class Ledger:
             del self._claimed[mark]
         for mark in wanted:
             self._claimed.setdefault(mark, after.driver)
+        self._record_shown(before, after)
         freed |= self._record_key(before, after)
         self._record_waiting(after)
         self._record_hold(before, after)
         if any(isinstance(event, DeleteDecided) and event.key is not None for event in events):
             self.guard = self.guard.after_delete(after.driver)
         return freed
+
+    def _record_shown(self, before: DriverLink, after: DriverLink) -> None:
+        """What the target has confirmed counts more than what others only wish: it shows who has a value."""
+        if after.confirmed is before.confirmed or after.confirmed is None:
+            return
+        for mark in claims(after.target, None, after.confirmed):
+            if (holder := self._claimed[mark]) != after.driver:
+                self.dispossessed.add(holder)
+                self._claimed[mark] = after.driver
 
     def _record_key(self, before: DriverLink, after: DriverLink) -> frozenset[str]:
         if before.key is not None:

@@ -23,3 +23,9 @@ def look_again(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tu
         return decide(wish, link, ledger, cause)
     fact = Released(**origin(link, cause.at), reason=link.parked.reason)
     return in_sequence(link, [fact, *decide(wish, apply(link, fact), ledger, cause)])
+
+
+def look_at_freed(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+    """Decide a link for which something came free: also what the target refused may be accepted now."""
+    is_refused = link.parked is not None and link.parked.reason in _BY_TARGET
+    return (look_again if is_refused else decide)(wish, link, ledger, cause)

@@ -1,7 +1,8 @@
 import asyncio
 import random
+import re
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -23,6 +24,9 @@ from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, differing, tidy
 from domain.roster import TargetDriver
+
+_TAKEN: Final = re.compile(r"\b409\b|exist|already|taken|duplicate", re.IGNORECASE)
+"""How a refusal may say that somebody has the key; its code is not public."""
 
 _NOBODY_MADE: Final = without_effect("answered without an error, but the driver is not there")
 _STATUS_AS_IT_WAS: Final = without_effect("answered without an error, but the driver's status is as it was")
@@ -87,7 +91,7 @@ class DriveriDrivers:
         """Make a driver of this DriverID, and read it back."""
         if key is None:
             return Rejected(reason=Reason.INVALID, detail="a Driveri driver needs a DriverID")
-        return await answered(self._create(key, profile))
+        return await answered(self._unless_free(key, lambda: self._create(key, profile)))
 
     async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         """Bring the named fields to the profile: one call. If Driveri has none of them, only look."""
@@ -95,7 +99,7 @@ class DriveriDrivers:
 
     async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
         """Give the driver another DriverID, with the profile: one call, if the id is free."""
-        return await answered(self._rename(key, wished_key, profile))
+        return await answered(self._unless_free(wished_key, lambda: self._rename(key, wished_key, profile)))
 
     async def delete(self, key: Key) -> Answer:
         """Put the driver into the tenant's deleted status."""
@@ -116,6 +120,15 @@ class DriveriDrivers:
     async def close(self) -> None:
         """Give our token back and close the connections."""
         await self._client.close()
+
+    async def _unless_free(self, wished_key: Key, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of a call; where it was refused as if somebody had the wished key, and nobody has, once more.
+
+        Whoever had the key may have given it up between the refusal and the look-up.
+        """
+        answer = await call()
+        is_held = isinstance(answer, Rejected) and answer.reason is Reason.INVALID and _TAKEN.search(answer.detail)
+        return await call() if is_held and await self._look_up(wished_key) is None else answer
 
     async def _create(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=False)

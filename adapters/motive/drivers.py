@@ -122,13 +122,18 @@ class MotiveDrivers:
         await self._client.close()
 
     async def _with_room(self, key: Key | None, written: Profile, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer of a call; where deactivated users may have what it writes, once more when they gave that up."""
+        """The answer of a call; once more where what it writes was taken, and those who had it have given it up."""
         try:
             answer = await call()
         except TargetFailed as failed:
             answer = failed.failure
-        may_be_taken = isinstance(answer, Rejected) and answer.reason in MAY_BE_TAKEN
-        return await call() if may_be_taken and await self._yielding.make_room(key, written) else answer
+        if not isinstance(answer, Rejected) or answer.reason not in MAY_BE_TAKEN:
+            return answer
+        is_taken = not may_be_of_form(answer.detail)
+        has_room = await self._yielding.make_room(key, written) or (
+            is_taken and await self._yielding.is_free(key, written)
+        )
+        return await call() if has_room else answer
 
     async def _create(self, profile: Profile) -> Answer:
         name = self._spelled.name

@@ -38,6 +38,17 @@ class Yielding:
         is_email_free = await self._free_email(key, profile.get("email"))
         return is_id_free or is_email_free
 
+    async def is_free(self, key: Key | None, profile: Profile) -> bool:
+        """Whether no other user has what is unique in this profile: whoever had it has given it up meanwhile."""
+        driver_id, email = profile.get("driveri_driver_id"), profile.get("email")
+        holders = [
+            await self._client.lookup_by_external_id(driver_id, self._access.driveri_integration)
+            if driver_id
+            else None,
+            await self._client.lookup(email=email) if email else None,
+        ]
+        return all(holder is None or holder.key == key for holder in holders)
+
     async def _free_driver_id(self, key: Key | None, driver_id: str | None) -> bool:
         if not driver_id:
             return False

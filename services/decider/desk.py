@@ -55,9 +55,9 @@ class Desk:
         unit.keep(to_delete_row(event) for event in self._events if isinstance(event, DeleteDecided) and event.key)
 
     def looks(self, stored: Iterable[LinkRow]) -> Iterable[Look]:
-        """Who waits for a mark that came free: of those who are stored as waiting for one, and of those in hand."""
+        """Who waits for a mark that came free, of those stored as waiting and those in hand; and who has lost one."""
         account, target = self.place
-        drivers = {row.driver for row in stored}
+        drivers = {row.driver for row in stored} | {str(driver) for driver in self._ledger.dispossessed}
         drivers |= {str(link.driver) for link in self._links.values() if link.waits_for in self.freed}
         return [Look(account=account, target=str(target), driver=driver) for driver in sorted(drivers)]
 

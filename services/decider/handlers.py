@@ -16,7 +16,7 @@ from domain.storing import Row, Store, Unit
 from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import sweeps
 from services.decider.desk import Desk, store_desks
-from services.decider.loading import Docket, load_ledgers, load_links
+from services.decider.loading import Docket, given_up, load_ledgers, load_links, looks_at_claimants
 from services.decider.matters import Matter, Occasion, cause_on, judging, recording, to_matter
 from services.decider.read_models import CatchUp, Look, Retry, WalkRow, WishRow, to_wish_row, wish_of
 from services.decider.retries import next_page, retries, retries_after_outages
@@ -74,6 +74,7 @@ class Decider:
         unit.add(keep_outages(reports))
         unit.keep(sweeps.begun(self._store, reports))
         unit.keep(retries_after_outages(reports))
+        unit.keep(looks_at_claimants(self._store, given_up(self._store, rosters)))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
         looked_up = [event for event in reports if isinstance(event, DriverLookedUp) and not event.reason]
         self._decide(unit, chain(self._answers(answers, now), self._looked_up(looked_up, now)), now, rosters)
@@ -91,7 +92,7 @@ class Decider:
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
-        self._decide(unit, self._again(places, Occasion(kind="freed"), now), now)
+        self._decide(unit, self._again(places, Occasion(kind="freed", rule=releasing.look_at_freed), now), now)
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:

@@ -17,9 +17,11 @@ from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
     LinkRow,
+    Look,
     RosterMark,
     RosterRow,
     WishRow,
+    to_roster_marks,
     to_target_driver,
 )
 from services.decider.sightings import Place, RosterChanges
@@ -219,6 +221,30 @@ def rows_among(
         for row in store.among(kind, ("account", "target", column), values, where):
             found[_place(row)].append(row)
     return found
+
+
+def given_up(store: Store, rosters: Mapping[Place, RosterChanges]) -> dict[Place, set[str]]:
+    """The marks to which target drivers answer no more; the store has the rosters as they were before."""
+    before = rows_among(store, RosterMark, "driver", {place: each.news.keys() for place, each in rosters.items()})
+    now = {
+        (place, row.mark, own.mark)
+        for place, each in rosters.items()
+        for row in each.news.values()
+        if row
+        for own in to_roster_marks(row)
+    }
+    return {
+        place: {row.mark for row in rows if (place, row.driver, row.mark) not in now} for place, rows in before.items()
+    }
+
+
+def looks_at_claimants(store: Store, marks: Mapping[Place, Collection[str]]) -> list[Look]:
+    """Whoever has claimed one of these marks, to be looked at again: the target may have refused it to them so far."""
+    return [
+        Look(account=row.account, target=row.target, driver=row.driver)
+        for rows in rows_among(store, ClaimRow, "mark", marks).values()
+        for row in rows
+    ]
 
 
 def _place(row: PlacedRow) -> Place:

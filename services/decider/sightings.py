@@ -36,6 +36,11 @@ class RosterChanges:
     def __init__(self) -> None:
         self._rows: dict[str, RosterRow | None] = {}
 
+    @property
+    def news(self) -> Mapping[str, RosterRow | None]:
+        """What is known now of each target driver that was told of, by the mark of its key; None: there is none."""
+        return self._rows
+
     def take(self, report: ReportEvent) -> None:
         """Take over what a report tells of the roster."""
         self._rows.update((mark, row_after(mark, report)) for mark in marks_told_of(report))

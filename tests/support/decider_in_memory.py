@@ -134,11 +134,14 @@ class DeciderInMemory:
                 self._deleted[link.driver] = event.at
 
     def _look_again(self, at: datetime) -> None:
-        while freed := frozenset(self._freed):
+        while self._freed or self.ledger.dispossessed:
+            freed, losers = frozenset(self._freed), frozenset(self.ledger.dispossessed)
             self._freed.clear()
+            self.ledger.dispossessed.clear()
             for driver in sorted(self.links):
-                if self.links[driver].waits_for in freed:
-                    self._decide(driver, "freed", "", at)
+                if self.is_ready and (self.links[driver].waits_for in freed or driver in losers):
+                    wish, cause = self.wishes[driver], self._cause("freed", "", at)
+                    self._carry_out(driver, _looking_at_freed(wish, cause), at)
 
     def _guard(self, at: datetime) -> Guard:
         staying = [link for link in self.links.values() if link.is_live and not isinstance(link.pending, DeleteDecided)]
@@ -147,6 +150,10 @@ class DeciderInMemory:
             deleted=frozenset(driver for driver, when in self._deleted.items() if at - when < WINDOW),
             held=len(self.holds),
         )
+
+
+def _looking_at_freed(wish: Wish, cause: Cause) -> Deciding:
+    return lambda link, ledger: releasing.look_at_freed(wish, link, ledger, cause)
 
 
 def _retrying(wish: Wish, cause: Cause) -> Deciding:

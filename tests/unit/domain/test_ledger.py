@@ -87,3 +87,16 @@ def test_marks_that_changed_hands_are_told_and_others_are_not() -> None:
     confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))
     ledger.record(_link(CREATED), confirmed, ())
     assert ledger.moved == {"key:d-7"}
+
+
+def test_what_the_target_confirms_counts_more_than_what_another_wishes() -> None:
+    mark = MOTIVE.wish().marks[-1]
+    ledger = Ledger(Target.MOTIVE, claimed={mark: BOB})
+    before = replay(MOTIVE.nothing, in_sequence(MOTIVE.nothing, MOTIVE.linked(key="7")[:1]))
+    after = replay(MOTIVE.nothing, in_sequence(MOTIVE.nothing, MOTIVE.linked(key="7")))
+    ledger.record(before, after, ())
+    assert ledger.holder(mark) == MOTIVE.driver
+    assert ledger.dispossessed == {BOB}
+    ledger.dispossessed.clear()
+    ledger.record(after, replace(after, version=after.version + 1), ())
+    assert ledger.dispossessed == set(), "only what is confirmed anew"

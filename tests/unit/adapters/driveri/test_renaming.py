@@ -111,3 +111,20 @@ async def test_a_write_whose_repeat_is_refused_is_unknown_until_it_is_read_back(
     answered = await (target.delete(A1) if call == "delete" else target.update(A1, JANE, ["email"]))
     assert isinstance(answered, Unavailable)
     assert answered.reason is Reason.NO_ANSWER
+
+
+async def test_a_rename_to_an_id_that_its_holder_gives_up_meanwhile_is_made_once_more() -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(409), MESSAGE)
+    vendor.on(LOOK, NOBODY)
+    assert await drivers(vendor).rename(A1, B2, JANE) == Done(seen=driver("B2"))
+    assert calls_after_tokens(vendor).count(edit("A1")) == 2
+
+
+async def test_a_rename_that_is_refused_for_another_reason_is_made_once() -> None:
+    vendor = tenant()
+    vendor.on(edit("A1"), answer(400, {"message": "lastName is too long"}))
+    vendor.on(LOOK, NOBODY)
+    answered = await drivers(vendor).rename(A1, B2, JANE)
+    assert isinstance(answered, Rejected)
+    assert calls_after_tokens(vendor).count(edit("A1")) == 1

@@ -163,7 +163,15 @@ async def test_a_refusal_about_a_value_that_is_taken_is_not_tried_under_another_
     answered = await updated(vendor, PROFILE)
     assert isinstance(answered, Rejected)
     assert answered.reason is Reason.INVALID
-    assert spelt(vendor) == ["external_ids"]
+    assert set(spelt(vendor)) == {"external_ids"}
+
+
+async def test_a_value_that_its_holder_gives_up_meanwhile_is_written_once_more() -> None:
+    vendor = company(shown(PAYROLL))
+    taken = answer(400, {"error_message": "external_id has already been taken for this integration_name"})
+    vendor.on(EDIT, taken, answer(200, {"error_message": "second try"}))
+    await updated(vendor, PROFILE)
+    assert spelt(vendor)[:2] == ["external_ids"] * 2
 
 
 async def test_a_write_that_is_refused_under_both_names_says_both_reasons() -> None:

@@ -115,3 +115,17 @@ def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) ->
     assert fleet.link("p1", Target.MOTIVE).key == "7"
     assert fleet.link("p2", Target.MOTIVE).key is None
     assert "Refused" in fleet.facts("p2", Target.MOTIVE)
+
+
+def test_who_was_refused_a_value_is_looked_at_again_when_its_holder_gives_it_up(fleet: SteppedServices) -> None:
+    start(fleet, 1, 2)
+    # Somebody writes an address into the first user by hand; the second is to get it.
+    fleet.twins[ACME, Target.MOTIVE].drivers.edit_by_hand(0, {"email": "desk@fleet.test"})
+    fleet.state("p2", person(2, email="desk@fleet.test"))
+    fleet.run()
+    parked = fleet.link("p2", Target.MOTIVE).parked
+    assert parked is not None
+    assert parked.reason == "refused"
+    fleet.state("p1", person(1, first_name="Anna"))
+    fleet.run()
+    assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
