@@ -81,6 +81,12 @@ def test_an_account_is_added_once_with_synchronisation_off() -> None:
         _add(added)
 
 
+def test_a_standard_account_needs_an_account_manager_to_be_allowed_ever() -> None:
+    asking, modes = Request(by="operator", at=AT), {Target.DRIVERI: Mode.FULL}
+    with pytest.raises(NotPermitted, match="say who that is"):
+        asking.add(_after(), tier=Tier.STANDARD, master_user="max", account_manager="", modes=modes)
+
+
 def test_the_master_user_turns_synchronisation_on() -> None:
     on = _scenario(given=[PRO], when=MAX.turn_on, then=[ON])
     assert (on.mode(Target.DRIVERI), on.mode(Target.MOTIVE)) == (Mode.FULL, Mode.OBSERVE)

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.driver_link import DriftFound
-from domain.report import WalkCompleted
+from domain.driver_link import Confirmed, DriftFound
+from domain.report import CallAnswered, WalkCompleted
 
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
@@ -27,3 +27,15 @@ def test_a_walk_from_before_there_were_requests_was_for_none() -> None:
     state: dict[str, Any] = {"terms": 2, "drivers": 5}
     WalkCompleted.upcast_v1_v2(state)
     assert state == {"terms": 2, "drivers": 5, "request": 0}
+
+
+def test_what_was_confirmed_in_former_days_left_nothing_unseen() -> None:
+    state: dict[str, Any] = {"unlike": ["phone"]}
+    Confirmed.upcast_v1_v2(state)
+    assert state == {"unlike": ["phone"], "unseen": []}
+
+
+def test_an_answer_of_former_days_counts_as_shown() -> None:
+    state: dict[str, Any] = {"outcome": "confirmed"}
+    CallAnswered.upcast_v1_v2(state)
+    assert state == {"outcome": "confirmed", "is_shown": True}

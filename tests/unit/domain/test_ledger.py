@@ -6,6 +6,7 @@ from domain.drafting import in_sequence
 from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, replay
 from domain.identity import Key, PortalDriverId, Target
 from domain.ledger import Ledger, claimable_by, claims_of
+from domain.roster import Roster, TargetDriver
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, why
 
 CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7")
@@ -100,3 +101,17 @@ def test_what_the_target_confirms_counts_more_than_what_another_wishes() -> None
     ledger.dispossessed.clear()
     ledger.record(after, replace(after, version=after.version + 1), ())
     assert ledger.dispossessed == set(), "only what is confirmed anew"
+
+
+def test_whom_the_portal_has_is_known_as_wishes_are_heard() -> None:
+    ledger = Ledger(Target.MOTIVE)
+    ledger.hear(MOTIVE.wish())
+    assert ledger.wanted == {MOTIVE.driver}
+    ledger.hear(MOTIVE.wish(is_wanted=False))
+    assert ledger.wanted == set()
+
+
+def test_a_roster_names_the_portal_drivers_whose_external_ids_it_carries() -> None:
+    carried = replace(MOTIVE.shown("7"), profile={**MOTIVE.shown("7").profile, "portal_driver_id": "jane"})
+    stranger = TargetDriver(key=Key("8"), active=True, profile={"email": "x@fleet.test"})
+    assert Roster(Target.MOTIVE, [carried, stranger]).portal_drivers == {"jane"}

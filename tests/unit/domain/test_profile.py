@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.profile import FIELDS, chosen, differing, tidy
+from domain.profile import FIELDS, StatedProfile, chosen, differing, tidy
 
 TEXTS = st.text(alphabet=" \tab", max_size=4)
 VALUES = st.dictionaries(st.sampled_from([*FIELDS, "shoe_size", "id"]), TEXTS)
@@ -60,3 +60,11 @@ def test_everything_else_differs(wished: dict[str, str], shown: dict[str, str]) 
 def test_differences_are_sorted_and_leave_out_what_cannot_be_read() -> None:
     wished = {"phone": "1", "last_name": "Doe", "email": "e"}
     assert differing(wished, {}, unreadable=["phone"]) == ("email", "last_name")
+
+
+def test_a_statement_says_nothing_of_the_fields_that_it_does_not_name() -> None:
+    known = {"first_name": "Jane", "last_name": "Doe", "email": "jane@fleet.test"}
+    stated = StatedProfile(fields={"last_name": "Roe ", "email": ""})
+    assert stated.onto(known) == {"first_name": "Jane", "last_name": "Roe"}
+    assert stated.and_also({"email": "roe@fleet.test"}).onto(known)["email"] == "roe@fleet.test"
+    assert [stated.text(name) for name in ("last_name", "email", "first_name")] == ["Roe", "", ""]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from domain.driver_link import DeleteRecalled
-from domain.storing import Position, Row, Unit
+from domain.storing import EventTooLong, Position, Row, Unit
 from tests.support.scenario import DRIVERI
 
 
@@ -37,3 +37,7 @@ def test_a_unit_takes_over_another_apart_from_its_positions() -> None:
     unit.add(other)
     assert (unit.events, list(unit.rows.values()), unit.positions) == ([event], [BEN], [])
     assert unit.removed == [(Seat, {"number": [2]})]
+
+
+def test_an_event_that_is_too_long_says_of_what_kind_and_how_long_it_is() -> None:
+    assert str(EventTooLong("DriverLink.Parked", 1_000_000)).startswith("DriverLink.Parked of 1000000 bytes is longer")
