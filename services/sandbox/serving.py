@@ -83,9 +83,9 @@ async def serve(
     portal_app = portal.application(seeds.portal, now, seeds.portal_faults, first_id=first_id)
     stop = asyncio.Event()
     async with (
-        listening(driveri_app, host=host, port=driveri_port) as driveri_url,
-        listening(motive_app, host=host, port=motive_port) as motive_url,
-        listening(portal_app, host=host, port=portal_port) as portal_url,
+        listening(driveri_app, host=host, port=driveri_port, stop=stop) as driveri_url,
+        listening(motive_app, host=host, port=motive_port, stop=stop) as motive_url,
+        listening(portal_app, host=host, port=portal_port, stop=stop) as portal_url,
     ):
         with _stopped_by_signals(stop):
             announce(Sandboxes(driveri=driveri_url, motive=motive_url, portal=portal_url))
@@ -93,14 +93,17 @@ async def serve(
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def listening(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, stop: asyncio.Event | None = None
+) -> AsyncIterator[str]:
     """An app served in the running loop, as its base address; port 0 is any free port.
 
+    Servers with the same `stop` close together once it is set, or one of them is left.
     A sandbox asks nobody who they are beyond its seed's credentials, so whoever reaches the address can use it.
     Raises `NotAnAddress` or `PortBusy`.
     """
     with _bound(host, port) as bound:
-        server = _Server(app)
+        server = _Server(app, stop or asyncio.Event())
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         try:
             yield _base_url(bound)
@@ -112,7 +115,7 @@ async def listening(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> 
 class _Server(uvicorn.Server):
     """uvicorn's server, ended by an event; signals are left to whoever runs it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
         super().__init__(
             uvicorn.Config(
                 Resettable(app, self._connections),
@@ -126,7 +129,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=_SECONDS_TO_FINISH,
             )
         )
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
 
     def _connections(self) -> Iterable[Connection]:
         return cast("Iterable[Connection]", self.server_state.connections)

@@ -2,11 +2,13 @@ import asyncio
 import os
 import signal
 import socket
+from time import monotonic
 
 import pytest
 from httpx import URL, AsyncClient
 
 from services.sandbox import motive
+from services.sandbox import serving as serving_module
 from services.sandbox.serving import NotAnAddress, PortBusy, Sandboxes, Seeds, listening, serve
 from services.sandbox.validation import SeedRefused
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE
@@ -42,6 +44,40 @@ async def test_both_sandboxes_answer_over_real_sockets_until_sigterm() -> None:
     assert (token.status_code, users.json()["pagination"]["total"]) == (200, 4)
     os.kill(os.getpid(), signal.SIGTERM)
     await serving
+
+
+async def test_the_sandboxes_end_together_though_clients_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "_SECONDS_TO_FINISH", 1)
+    announced, names = Announced(), [f"Driver {number} {'x' * 900}" for number in range(1000)]
+    seeds = Seeds(
+        driveri={"tenants": [{"tenant": "acme", "drivers": [{"driverId": name, "firstName": "A"} for name in names]}]},
+        motive={"companies": [{"api_key": "key", "users": [{"first_name": name, "last_name": "B"} for name in names]}]},
+        portal={
+            "accounts": [{"account": "acme", "drivers": [{"id": n, "lastname": x} for n, x in enumerate(names, 1)]}]
+        },
+    )
+    serving = asyncio.create_task(serve("127.0.0.1", 0, 0, seeds, announced))
+    sandboxes = await announced.sandboxes()
+    clients = [await never_reading(url) for url in (sandboxes.driveri, sandboxes.motive, sandboxes.portal)]
+    async with AsyncClient() as client:
+        for url in (sandboxes.driveri, sandboxes.motive, sandboxes.portal):
+            assert (await client.get(f"{url}/sandbox/health")).status_code == 200
+    told_at = monotonic()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    assert 0.9 < monotonic() - told_at < 2.5
+    for each in clients:
+        each.close()
+
+
+async def never_reading(url: str) -> socket.socket:
+    """A client that asks for twenty large answers, and reads none of them."""
+    client, address = socket.socket(), URL(url)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect((address.host, address.port))
+    client.settimeout(0)
+    await asyncio.get_running_loop().sock_sendall(client, b"GET /sandbox/state HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+    return client
 
 
 async def test_a_cancelled_serve_lets_go_of_its_ports() -> None:
