@@ -74,8 +74,8 @@ class Decider:
         unit.add(keep_outages(reports))
         unit.keep(sweeps.begun(self._store, reports))
         unit.keep(retries_after_outages(reports))
-        unit.keep(looks_at_claimants(self._store, given_up(self._store, rosters)))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
+        unit.keep(looks_at_claimants(self._store, given_up(self._store, roster_changes(answers))))
         looked_up = [event for event in reports if isinstance(event, DriverLookedUp) and not event.reason]
         self._decide(unit, chain(self._answers(answers, now), self._looked_up(looked_up, now)), now, rosters)
         return unit
