@@ -20,11 +20,11 @@ from domain.driver_link import (
     UpdateDecided,
 )
 from domain.identity import Target
-from domain.ledger import Contest, Ledger
+from domain.ledger import Contest, Ledger, brought_by
 from domain.profile import chosen
 from domain.roster import TargetDriver
 from domain.situations import Answer
-from domain.wish import Wish, field_of, temporary_value, to_change, unreadable
+from domain.wish import Wish, claims, field_of, temporary_value, to_change, unreadable
 
 
 def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
@@ -32,8 +32,24 @@ def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[
 
     The ledger is only read; whoever stores the events lets it `record` them.
     """
+    if _awaits_answer(wish, link, cause):
+        return ()
     case = to_case(wish, link, ledger, cause)
     return _ANSWERS[case.row.answer](case)
+
+
+def _awaits_answer(wish: Wish, link: DriverLink, cause: Cause) -> bool:
+    """Whether a call under way may give the driver an identifier that is not wished any more.
+
+    Until it is answered nobody knows who has that identifier, so nothing else is decided for this link; the answer
+    makes us look again. Only what is sent under the present terms is answered.
+    """
+    pending = link.pending
+    is_sent = cause.mode in (Mode.UPSERT, Mode.FULL) and pending is not None and pending.terms == cause.terms
+    if pending is None or not is_sent or not (wish.is_wanted or link.is_live):
+        return False
+    wanted = claims(wish.target, wish.key, wish.profile) if wish.is_wanted else frozenset()
+    return bool(brought_by(link, pending) - wanted)
 
 
 def _park(case: Case) -> tuple[LinkEvent, ...]:

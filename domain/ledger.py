@@ -7,7 +7,7 @@ from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkDecided,
 from domain.guard import Guard
 from domain.identity import Key, PortalDriverId, Target
 from domain.roster import Roster, TargetDriver
-from domain.wish import Wish, claims, key_mark
+from domain.wish import Wish, claims, is_key_mark, key_mark
 
 _KINDS = {"key": "id", "portal": "external id", "ref": "RefID", "email": "e-mail", "licence": "licence"}
 
@@ -201,6 +201,13 @@ def claims_of(link: DriverLink) -> frozenset[str]:
 def claimable_by(link: DriverLink) -> frozenset[str]:
     """Every mark that a link has, or will have once an answer is recorded: what a ledger has to know about it."""
     return claims_of(link).union(*map(_wished_by, link.unanswered))
+
+
+def brought_by(link: DriverLink, said: Decision) -> frozenset[str]:
+    """The marks that a decision gives to the driver of a link, beyond what the target has confirmed."""
+    has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
+    brought = _wished_by(said) - has
+    return frozenset(mark for mark in brought if link.target is Target.DRIVERI or not is_key_mark(mark))
 
 
 def _wished_by(said: Decision) -> frozenset[str]:

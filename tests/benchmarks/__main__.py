@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import decider, latency, memory, projector, rebuild, sweep
+from tests.benchmarks import decider, latency, memory, projector, rebuild, soak, sweep
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_profile
@@ -26,6 +26,7 @@ class Row(StrEnum):
     SWEEP = "sweep"
     MEMORY = "memory"
     LARGE_SWEEP = "large-sweep"
+    SOAK = "soak"
 
 
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
@@ -36,6 +37,7 @@ _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
     Row.SWEEP: sweep.measure_some,
     Row.MEMORY: memory.measure,
     Row.LARGE_SWEEP: sweep.measure,
+    Row.SOAK: soak.measure,
 }
 _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
     Row.DECIDER: decider.profiles,

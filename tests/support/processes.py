@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -13,15 +15,21 @@ import httpx
 from services.demo.sandboxes import RunningSandboxes
 from services.embedded.folder import DataFolder
 from tests.support.unhurried import UNHURRIED
+from tests.support.up_ahead import AHEAD
 
 _DONE_ALREADY = (400, 403, 404, 409)
 
 
 class Up:
-    """`driverlink up` on a data folder, started again after each kill."""
+    """`driverlink up` on a data folder, started again after each kill.
+
+    `ahead` is by how much its clock is, `most_bytes` its address space at most; both hold from the next start on.
+    """
 
     def __init__(self, data: Path, targets: RunningSandboxes, **settings: str) -> None:
         self.socket = DataFolder(data).socket
+        self.ahead: timedelta | None = None
+        self.most_bytes = resource.RLIM_INFINITY
         self._environment = {
             **os.environ,
             "DRIVERLINK_DATA": str(data),
@@ -33,13 +41,29 @@ class Up:
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
+        program = ("services.cli", "up") if self.ahead is None else ("tests.support.up_ahead",)
+        ahead = {} if self.ahead is None else {AHEAD: str(self.ahead.total_seconds())}
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", "up", env=self._environment, stderr=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            *program,
+            env=self._environment | ahead,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=self._limit,
         )
         while not await self._answers():
             if self._process.returncode is not None and self._process.stderr is not None:
                 raise AssertionError((await self._process.stderr.read()).decode())
             await asyncio.sleep(0.02)
+
+    def _limit(self) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (self.most_bytes, self.most_bytes))
+
+    def most_megabytes(self) -> float:
+        """The most memory that the process which runs now has had at any time."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
+        return next(int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmHWM"))
 
     async def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""
