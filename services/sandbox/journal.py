@@ -1,9 +1,10 @@
 """Every write that reached a vendor's API, in order, and what it really changed."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from itertools import islice
 from typing import Final
 
@@ -32,15 +33,25 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What one write did to one driver; `changed` names the fields whose stored value is another one now."""
+    """What one write did to one driver; `changed` names the fields whose stored value is another one now.
+
+    `fingerprint` tells apart what these fields hold now, without saying it; empty where nothing changed.
+    """
 
     before: Seen | None = None
     after: Seen | None = None
     created: bool = False
     changed: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 NO_EFFECT = Effect()
+
+
+def fingerprint_of(stored: Mapping[str, object], changed: Sequence[str]) -> str:
+    """What tells apart the stored values of the changed fields."""
+    values = repr([stored.get(name) for name in changed])
+    return sha256(values.encode("utf-8", "backslashreplace")).hexdigest()[:16] if changed else ""
 
 
 @dataclass(slots=True, kw_only=True)

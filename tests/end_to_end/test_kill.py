@@ -91,7 +91,7 @@ def _every_change_was_decided_once(events: list[Json]) -> None:
 
 
 def _every_effect_happened_once(journal: list[Json]) -> None:
-    named = ("driver", "method", "path", "created", "changed", "before", "after")
+    named = ("driver", "method", "path", "created", "changed", "before", "after", "fingerprint")
     effects = Counter(
         tuple(str(entry[name]) for name in named) for entry in journal if entry["created"] or entry["changed"]
     )

@@ -98,7 +98,7 @@ def created(decisions: Collection[Event], target: Target) -> int:
 
 def repeated_effects(journal: Sequence[Json]) -> list[tuple[str, ...]]:
     """Writes that had just the same effect twice."""
-    named = ("driver", "method", "path", "created", "changed", "before", "after")
+    named = ("driver", "method", "path", "created", "changed", "before", "after", "fingerprint")
     effects = Counter(
         tuple(str(entry[name]) for name in named) for entry in journal if entry["created"] or entry["changed"]
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
-from services.sandbox.journal import Effect, Seen
+from services.sandbox.journal import Effect, Seen, fingerprint_of
 
 _BOOKKEEPING = frozenset({"createdDate", "updatedDate"})
 
@@ -123,11 +123,13 @@ def _group(group: Group | None) -> dict[str, str] | None:
 
 def effect_between(before: Driver | None, after: Driver) -> Effect:
     """What a write did, as the journal tells it."""
+    changed = _changed(before, after)
     return Effect(
         before=seen(before) if before else None,
         after=seen(after),
         created=before is None,
-        changed=_changed(before, after),
+        changed=changed,
+        fingerprint=fingerprint_of(inspected(after), changed),
     )
 
 

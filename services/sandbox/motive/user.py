@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from services.sandbox.journal import Effect, Seen
+from services.sandbox.journal import Effect, Seen, fingerprint_of
 
 Role = Literal["driver", "fleet_user", "admin"]
 Status = Literal["active", "deactivated"]
@@ -158,11 +158,13 @@ def _plain(user: User) -> dict[str, object]:
 
 def effect_between(before: User | None, after: User) -> Effect:
     """What a write did, as the journal tells it."""
+    changed = changed_between(before, after)
     return Effect(
         before=_seen(before) if before else None,
         after=_seen(after),
         created=before is None,
-        changed=changed_between(before, after),
+        changed=changed,
+        fingerprint=fingerprint_of(as_stored(after), changed),
     )
 
 

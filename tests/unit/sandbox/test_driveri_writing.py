@@ -181,6 +181,7 @@ async def test_the_journal_tells_each_write_and_what_it_did(fleet: AsyncClient, 
     await fleet.put(f"{DRIVERS}/A1", json={"driverId": "A9", "status": 4})
     await fleet.put(f"{DRIVERS}/A1", json={"status": 4})
     first, second = await journal(fleet)
+    assert len(first.pop("fingerprint")) == 16
     assert first == {
         "number": 1,
         "at": START + 7,
