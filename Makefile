@@ -13,7 +13,7 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 	|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench docs up sandbox lock clean
+.PHONY: help demo test test-long check fix bench docs up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri
 test: $(INSTALLED) ## Run every test
 	@$(BIN)/pytest tests/unit/domain --cov --cov-report=term
 	@$(BIN)/pytest --ignore tests/unit/domain --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-long: $(INSTALLED) ## Run the tests that take many minutes: ten storms of kills and network failures
+	@$(BIN)/pytest -m long
 
 check: $(INSTALLED) ## Check format, lint, types, import contracts, generated pages, and run every test
 	$(BIN)/ruff format --check .

@@ -259,11 +259,14 @@ def test_a_create_that_the_portal_takes_back_is_withdrawn(fleet: Fleet) -> None:
     ]
 
 
-def test_a_rename_that_the_portal_takes_back_is_withdrawn(fleet: Fleet) -> None:
+def test_a_rename_that_the_portal_takes_back_is_answered_before_it_is_undone(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.state("1", **{**JANE, "driveri_driver_id": "D2"})
     fleet.state("1", **JANE)
-    assert fleet.facts("driveri")[-1] == ("Nothing is to change on Driveri any more: what was on its way is withdrawn.")
+    assert fleet.facts("driveri")[-1] == "The DriverID shall change from D1 to D2."
+    (decision,) = fleet.pending(DRIVERI)
+    fleet.answer(DRIVERI, decision, Done(seen=shown("D2", first_name="Jane", last_name="Doe")))
+    assert fleet.facts("driveri")[-1].startswith("The DriverID shall change from D2 to D1.")
 
 
 def test_what_a_target_writes_in_its_own_way_is_told_as_no_drift(fleet: Fleet) -> None:
