@@ -13,7 +13,7 @@ from typing import Final
 
 from services.demo.comparing import Comparison, Shown, compare, untouched
 from services.demo.sandboxes import RunningSandboxes, sandboxes
-from services.demo.stage import Stage
+from services.demo.stage import ACCOUNT, Stage
 from services.demo.story import Change, Fleet
 from tests.support.bad_weather import Mishap, Weather
 from tests.support.call_proxy import Call, proxy
@@ -159,8 +159,9 @@ class Storm:
             for weather in weathers:
                 weather.is_fair = True
             await calm_down(up, stage)
+            left = await _left_by_relinks(stage)
             assert await up.stop() == 0
-            return await _aftermath(targets, seeded, tale, weathers, kills=kills, changes=changes)
+            return await _aftermath(targets, seeded, tale, weathers, kills=kills, changes=changes, left=left)
 
     async def _tell(self, stage: Stage, tale: _Tale) -> int:
         """The fleet is hired, sync is turned on, and then one change follows the other; how many there were."""
@@ -211,7 +212,14 @@ async def calm_down(up: Up, stage: Stage) -> None:
 
 
 async def _aftermath(
-    targets: RunningSandboxes, seeded: Shown, tale: _Tale, weathers: Sequence[Weather], *, kills: int, changes: int
+    targets: RunningSandboxes,
+    seeded: Shown,
+    tale: _Tale,
+    weathers: Sequence[Weather],
+    *,
+    kills: int,
+    changes: int,
+    left: int,
 ) -> Aftermath:
     now = await targets.shown()
     met: Counter[Mishap] = Counter()
@@ -223,17 +231,23 @@ async def _aftermath(
         changes=changes,
         comparison=compare(tale.fleet, now, {}),
         touched=untouched(tale.fleet, seeded, now),
-        doubled=[*_doubled(tale.fleet, now)],
+        doubled=[*_doubled(tale.fleet, now, left)],
         temporary=[each["driverId"] for each in now.drivers if each["driverId"].startswith(_TEMPORARY)],
         out_of_order=[each for weather in weathers for each in _out_of_order(weather.written)],
     )
 
 
-def _doubled(fleet: Fleet, now: Shown) -> Iterator[str]:
+async def _left_by_relinks(stage: Stage) -> int:
+    """How many Driveri drivers were left alone because their portal driver was linked to one who was there already."""
+    decided = await stage.events({"account": ACCOUNT, "log": "decisions", "target": "driveri"})
+    return sum(event["data"].get("because", {}).get("situation") == "REDIRECTED" for event in decided)
+
+
+def _doubled(fleet: Fleet, now: Shown, left: int) -> Iterator[str]:
     """Whom a target has more often than the Portal: all of our drivers have a name that nobody else has."""
     ours = [each for each in now.drivers if each["firstName"] == "Storm" and each["status"] == now.active_status]
     users = [each for each in now.users if each["first_name"] == "Storm"]
-    if len(ours) != len(fleet.there):
+    if not len(fleet.there) <= len(ours) <= len(fleet.there) + left:
         yield f"driveri: {len(ours)} active drivers, {len(fleet.there)} in the Portal"
     if len(users) > len(fleet.there) + len(fleet.gone):
         yield f"motive: {len(users)} users, {len(fleet.there)} in the Portal and {len(fleet.gone)} deleted"
