@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from domain.cleaning import LONGEST, clean
+from domain.licence_states import is_same_state
 
 Profile = Mapping[str, str]
 """All that is known of a driver: a field that is not in it is blank."""
@@ -73,7 +74,7 @@ def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -
     """The sorted names of the wished fields that a target shows with another value; unreadable fields never differ.
 
     A target may show a phone number without its country code or its punctuation, an e-mail address in other case, and
-    the state of a licence with or without its country.
+    the state of a licence by its code, with or without its country, or by its name.
     """
     return tuple(
         sorted(
@@ -99,15 +100,8 @@ def _is_same(field: str, text: str, other: str) -> bool:
     if field == "phone":
         return _is_same_phone(text, other)
     if field == "licence_state":
-        return _is_same_state(text, other)
+        return is_same_state(text, other)
     return field == "email" and text.casefold() == other.casefold()
-
-
-def _is_same_state(text: str, other: str) -> bool:
-    """Whether both are the same code of ISO 3166-2, where one of them may lack its country, as CO does of US-CO."""
-    country, _, state = text.upper().rpartition("-")
-    other_country, _, other_state = other.upper().rpartition("-")
-    return state == other_state != "" and "" in (country, other_country)
 
 
 def _is_same_phone(text: str, other: str) -> bool:

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.licence_states import state_mark
 from domain.profile import Profile, changed, chosen, differing
 
 _OWNED: Mapping[Target, tuple[str, ...]] = {
@@ -185,8 +186,8 @@ def _sealed_mark(kind: str, text: str | None) -> str:
 
 
 def _licence(profile: Profile) -> str:
-    """Number and state; targets write numbers with or without blanks and hyphens, which make no other licence."""
-    number, state = profile.get("licence_number", ""), profile.get("licence_state")
+    """Number and state, in whichever spelling; blanks and hyphens in a number make no other licence."""
+    number, state = profile.get("licence_number", ""), state_mark(profile.get("licence_state", ""))
     bare = "".join(filter(str.isalnum, number)) or number
     return f"{bare}/{state}" if number and state else ""
 

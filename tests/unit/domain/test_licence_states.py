@@ -1,0 +1,59 @@
+"""One state of a licence has many spellings; two states have none in common."""
+
+from itertools import combinations
+
+import pytest
+
+from domain.identity import Key, Target
+from domain.licence_states import is_same_state, state_mark
+from domain.profile import differing
+from domain.wish import marks
+
+COLORADO = ["CO", "co", " Co ", "US-CO", "us_co", "us co", "USA-CO", "U.S.-CO", "Colorado", "COLORADO", "US-Colorado"]
+QUEBEC = ["QC", "CA-QC", "ca_qc", "Quebec", "Québec", "Canada, Quebec"]
+NUEVO_LEON = ["NLE", "MX-NLE", "Nuevo León", "nuevo leon"]
+BAVARIA = ["DE-BY", "de_by", "de-by"]
+STATES = [COLORADO, QUEBEC, NUEVO_LEON, BAVARIA, ["Delaware", "US-DE"], ["N.Y.", "New York", "US-NY"], ["Freistaat X"]]
+
+
+def matched(state: str) -> tuple[str, ...]:
+    """The marks by which a driver with this licence is recognised in Motive."""
+    return marks(Target.MOTIVE, Key("501"), {"licence_number": "L-9971", "licence_state": state})
+
+
+@pytest.mark.parametrize("spellings", STATES, ids=lambda each: each[0])
+def test_every_spelling_of_a_state_is_that_state_in_comparing_and_in_matching(spellings: list[str]) -> None:
+    for one, other in combinations(spellings, 2):
+        assert is_same_state(one, other)
+        assert differing({"licence_state": one}, {"licence_state": other}) == ()
+        assert matched(one) == matched(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("CO", "CA"),
+        ("Colorado", "CA"),
+        ("US-CO", "MX-CO"),
+        ("Colorado", "MX-COA"),
+        ("DE-BY", "FR-BY"),
+        ("Virginia", "West Virginia"),
+        ("Washington", "Washington DC"),
+        ("", "CO"),
+        ("", ""),
+        ("-", "_"),
+        ("CA-Colorado", "CO"),
+    ],
+)
+def test_other_states_differ(one: str, other: str) -> None:
+    assert not is_same_state(one, other)
+
+
+def test_other_states_have_other_marks() -> None:
+    found = [state_mark(spellings[0]) for spellings in STATES]
+    assert len(set(found)) == len(found)
+    assert state_mark("BY") != state_mark("DE-BY") != state_mark("FR-BY")
+
+
+def test_a_licence_without_a_state_that_can_be_read_is_nobodys_mark() -> None:
+    assert not any(mark.startswith("licence:") for mark in matched("-"))
