@@ -15,6 +15,7 @@ from adapters.streams.assigning import Assigning, Followed
 from adapters.streams.epochs import Epochs, NoEpochs
 from adapters.streams.failures import StreamsFailed
 from adapters.streams.fetching import Fetching
+from adapters.streams.hinting import Hints
 from adapters.streams.namespace import Namespace
 from adapters.streams.stream import KafkaStream
 from adapters.streams.subscribing import Subscription, subscribed, to_broker
@@ -24,6 +25,9 @@ _EXCHANGE = 5.0
 
 _PATIENCE = 5.0
 """Seconds that Kafka has for that, and for seeing us off."""
+
+_GRACE = 0.5
+"""Seconds in which whoever waited for Kafka learns that the connections are closed."""
 
 
 class KafkaMember:
@@ -51,6 +55,7 @@ class KafkaMember:
         self._loop = asyncio.get_running_loop()
         self._told_at = self._loop.time()
         self._fetching = Fetching(self._consumer, followed.arrived, namespace)
+        self._hints = Hints(self._consumer)
         self._assigning = Assigning(
             epoch=epoch,
             namespace=namespace,
@@ -97,6 +102,7 @@ class KafkaMember:
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(_PATIENCE):
                 await broker.stop()
+        await self._hints.end(_GRACE)
 
     async def _exchange(self) -> None:
         """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""
@@ -115,7 +121,7 @@ class KafkaMember:
 
     async def _hint(self, streams: Sequence[KafkaStream]) -> None:
         if self._subscription.group and streams:
-            await self._consumer().commit({stream.place: stream.inbox.start for stream in streams})
+            await self._hints.give({stream.place: stream.inbox.start for stream in streams})
 
     def _consumer(self) -> AIOKafkaConsumer:
         if self._subscriber is None or self._subscriber.consumer is None:
