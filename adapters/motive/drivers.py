@@ -130,9 +130,7 @@ class MotiveDrivers:
         if not isinstance(answer, Rejected) or answer.reason not in MAY_BE_TAKEN:
             return answer
         is_taken = not may_be_of_form(answer.detail)
-        has_room = await self._yielding.make_room(key, written) or (
-            is_taken and await self._yielding.is_free(key, written)
-        )
+        has_room = await self._yielding.make_room(key, written, is_taken=is_taken)
         return await call() if has_room else answer
 
     async def _create(self, profile: Profile) -> Answer:

@@ -32,36 +32,23 @@ class Yielding:
             await self._client.remove_external_id(record)
         return bool(records)
 
-    async def make_room(self, key: Key | None, profile: Profile) -> bool:
-        """Have deactivated users give up what this profile needs for the user of this key; whether anybody did."""
-        is_id_free = await self._free_driver_id(key, profile.get("driveri_driver_id"))
-        is_email_free = await self._free_email(key, profile.get("email"))
-        return is_id_free or is_email_free
+    async def make_room(self, key: Key | None, profile: Profile, *, is_taken: bool) -> bool:
+        """Have deactivated users give up what this profile needs for the user of this key; whether to write again.
 
-    async def is_free(self, key: Key | None, profile: Profile) -> bool:
-        """Whether no other user has what is unique in this profile: whoever had it has given it up meanwhile."""
-        driver_id, email = profile.get("driveri_driver_id"), profile.get("email")
-        holders = [
-            await self._client.lookup_by_external_id(driver_id, self._access.driveri_integration)
-            if driver_id
-            else None,
-            await self._client.lookup(email=email) if email else None,
-        ]
-        return all(holder is None or holder.key == key for holder in holders)
+        So it is where one gave something up or, if the value is said to be taken, where no other user has it any more.
+        """
+        id_holder, email_holder = await self._holders(key, profile)
+        is_id_free = await self._free_driver_id(id_holder)
+        is_email_free = await self._free_email(email_holder)
+        return is_id_free or is_email_free or (is_taken and id_holder is None and email_holder is None)
 
-    async def _free_driver_id(self, key: Key | None, driver_id: str | None) -> bool:
-        if not driver_id:
-            return False
-        holder = await self._client.lookup_by_external_id(driver_id, self._access.driveri_integration)
-        if not _is_dead(holder, key):
-            return False
-        user = await self._client.user(holder.key) if holder else None
+    async def _free_driver_id(self, holder: User | None) -> bool:
+        user = await self._client.user(holder.key) if holder and _is_dead(holder) else None
         return user is not None and await self.take_off_driver_id(user)
 
-    async def _free_email(self, key: Key | None, email: str | None) -> bool:
+    async def _free_email(self, holder: User | None) -> bool:
         """An address cannot be cleared, so a user who was ours gets one that nobody can have (RFC 2606)."""
-        holder = await self._client.lookup(email=email) if email else None
-        if holder is None or not _is_dead(holder, key) or "portal_driver_id" not in shown_ids(holder, self._access):
+        if holder is None or not _is_dead(holder) or "portal_driver_id" not in shown_ids(holder, self._access):
             return False
         try:
             await self._client.edit(holder.key, {"email": f"former-{holder.id}@driverlink.invalid"}, {})
@@ -71,6 +58,18 @@ class Yielding:
             raise
         return True
 
+    async def _holders(self, key: Key | None, profile: Profile) -> tuple[User | None, User | None]:
+        """The other user who has the DriverID of this profile, and the one who has its e-mail address."""
+        driver_id, email = profile.get("driveri_driver_id"), profile.get("email")
+        integration = self._access.driveri_integration
+        by_id = await self._client.lookup_by_external_id(driver_id, integration) if driver_id else None
+        by_email = await self._client.lookup(email=email) if email else None
+        return _other_than(key, by_id), _other_than(key, by_email)
 
-def _is_dead(holder: User | None, key: Key | None) -> bool:
-    return holder is not None and holder.key != key and (holder.role, holder.status) == (DRIVER, DEACTIVATED)
+
+def _other_than(key: Key | None, holder: User | None) -> User | None:
+    return holder if holder is not None and holder.key != key else None
+
+
+def _is_dead(holder: User) -> bool:
+    return (holder.role, holder.status) == (DRIVER, DEACTIVATED)

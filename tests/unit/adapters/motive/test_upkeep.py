@@ -172,6 +172,7 @@ async def test_a_value_that_its_holder_gives_up_meanwhile_is_written_once_more()
     vendor.on(EDIT, taken, answer(200, {"error_message": "second try"}))
     await updated(vendor, PROFILE)
     assert spelt(vendor)[:2] == ["external_ids"] * 2
+    assert vendor.calls.count("GET /v1/users/lookup_by_external_id") == 1, "one look tells who has it"
 
 
 async def test_a_write_that_is_refused_under_both_names_says_both_reasons() -> None:
