@@ -11,7 +11,7 @@ from pathlib import Path
 from adapters.portal.content import SAVE_AS, content_problem, encoding_of
 from adapters.portal.header import Header, to_header
 from adapters.portal.records import Record, Records
-from adapters.portal.rows import ExportRow, RefusedRow, to_row
+from adapters.portal.rows import ExportRow, RefusedRow, to_rows
 
 __all__ = ["Export", "ExportRow", "RefusedRow", "UnreadableExport", "read_export"]
 
@@ -109,8 +109,7 @@ def _rows(path: Path, header: Header, encoding: str) -> Iterator[ExportRow | Ref
                 if record.line >= header.line:
                     break
             records.expect(header.width)
-            for record in records:
-                yield to_row(record, header)
+            yield from to_rows(records, header)
     except OSError as error:
         raise UnreadableExport(path, _access_problem(error)) from error
     except UnicodeError as error:

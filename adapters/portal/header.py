@@ -79,6 +79,10 @@ class Header:
         """The name of a field's column, as the file spells it."""
         return self.names[self.places[field]]
 
+    def is_again(self, cells: Sequence[str]) -> bool:
+        """Whether a record, as wide as this header, is a header too: names of columns stand where people's should."""
+        return all(_field_of(cells[self.places[field]]) for field in ("first_name", "last_name"))
+
     def problem(self) -> str | None:
         """Why no driver can be read below this header, and what to do; None if they can."""
         if not self.places:

@@ -1,9 +1,9 @@
 """What one row of an export says of a driver, or why it is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from adapters.portal.header import DRIVER_ID, Header
+from adapters.portal.header import DRIVER_ID, Header, to_header
 from adapters.portal.records import BrokenRecord, Record
 from domain.cleaning import LINE_BREAK, flaw, is_shortened, normal_form
 from domain.identity import PortalDriverId
@@ -50,10 +50,30 @@ _DRIVER = "driver"
 """How the Portal's own id is named among the fields of `domain.cleaning`."""
 
 
+def to_rows(records: Iterable[Record | BrokenRecord], header: Header) -> Iterator[ExportRow | RefusedRow]:
+    """The drivers of the records below a header, or why they are refused.
+
+    Where exports were joined, headers stand among the records. None is a driver; below one whose columns stand in other
+    places, no record can be read.
+    """
+    other: int | None = None
+    for record in records:
+        if isinstance(record, Record) and header.is_again(record.cells):
+            is_same = to_header(record.cells, delimiter=header.delimiter).places == header.places
+            other = None if is_same else record.line
+            yield _refused_whole(record, "is the header once more; take this line out")
+        elif other is not None:
+            yield _refused_whole(
+                record, f"stands below another header, on line {other}; give each export a file of its own"
+            )
+        else:
+            yield to_row(record, header)
+
+
 def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | RefusedRow:
     """The driver of one record, whose cells are as many as the header's, or why it is refused."""
     if isinstance(record, BrokenRecord):
-        return RefusedRow(line=record.line, column=None, reason=record.reason, bytes_read=record.bytes_read)
+        return _refused_whole(record, record.reason)
     written = {name: record.cells[place] for name, place in header.places.items()}
     cells = {name: normal_form(_field(name), text) for name, text in written.items()}
     for name, text in written.items():
@@ -62,6 +82,10 @@ def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | Refused
     if not cells.get(DRIVER_ID) and not cells.get("ref_id"):
         return _refused(record, cells, None, "has neither a Driver ID nor a Reference ID")
     return _accepted(record, cells, header)
+
+
+def _refused_whole(record: Record | BrokenRecord, reason: str) -> RefusedRow:
+    return RefusedRow(line=record.line, column=None, reason=reason, bytes_read=record.bytes_read)
 
 
 def _field(name: str) -> str:

@@ -237,3 +237,27 @@ def test_a_header_says_what_it_passes_over_and_what_it_lacks(rows_of: RowsOf, tm
     assert header.ignored == ("Vehicle", "Notes")
     assert header.missing[:2] == ("Driver ID", "Driveri DriverID")
     assert not {"Reference ID", "First Name", "Last Name", "Email"} & set(header.missing)
+
+
+def test_a_header_among_the_rows_is_no_driver(rows_of: RowsOf) -> None:
+    header = "Driver ID,Driveri DriverID,First Name,Last Name\n"
+    rows = rows_of(f"{header}1,D1,Ada,Lane\n{header}2,D2,Bo,Park\n")
+    assert [(row.line, row.driver) for row in rows] == [(2, "1"), (3, None), (4, "2")]
+    assert isinstance(rows[1], RefusedRow)
+    assert rows[1].reason == "is the header once more; take this line out"
+
+
+def test_no_row_is_read_below_a_header_of_another_order(rows_of: RowsOf) -> None:
+    header, other = "Driver ID,Reference ID,First Name,Last Name\n", "Reference ID,Driver ID,Last Name,First Name\n"
+    rows = rows_of(f"{header}1,R1,Ada,Lane\n{other}R2,2,Park,Bo\n{header}3,R3,Cy,Dale\n")
+    assert [row.line for row in rows if isinstance(row, ExportRow)] == [2, 6]
+    assert [row.reason for row in rows if isinstance(row, RefusedRow)] == [
+        "is the header once more; take this line out",
+        "stands below another header, on line 3; give each export a file of its own",
+        "is the header once more; take this line out",
+    ]
+
+
+def test_people_may_be_named_like_a_column(rows_of: RowsOf) -> None:
+    (row,) = rows_of("Driver ID,First Name,Last Name\n1,Country,Lane\n")
+    assert isinstance(row, ExportRow)
