@@ -29,12 +29,12 @@ def may_be_done(reply: httpx.Response, url: httpx.URL) -> bool:
     """Whether a redirect may answer a write that took effect: "see other", or "found" at the same host."""
     if reply.status_code == httpx.codes.SEE_OTHER:
         return True
-    return reply.status_code == httpx.codes.FOUND and _joined(url, reply.headers["Location"]).host == url.host
+    return reply.status_code == httpx.codes.FOUND and _joined(url, reply.headers["Location"]).raw_host == url.raw_host
 
 
 def _where(url: httpx.URL, location: str, call_path: str) -> str:
     target = _joined(url, location)
-    if not target.host:
+    if not target.raw_host:
         return "an address that cannot be read"
     path = target.raw_path.decode("ascii").partition("?")[0].rstrip("/")
     base = path.removesuffix(call_path) if path.endswith(call_path) else _beginning(path)

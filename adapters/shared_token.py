@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 import httpx
 
-from adapters.http import Call, Clock, RepeatRefused, Sender
-from domain.cleaning import DAY, bounded
+from adapters.http import Call, Clock, RepeatRefused, Sender, down
+from domain.cleaning import DAY, bounded, is_sendable
 from domain.failures import TargetFailed
 
 LONGEST_MARGIN: Final = 300.0
@@ -40,13 +40,21 @@ class Token:
         return {"Authorization": f"Bearer {self.secret}"}
 
 
+def checked(secret: str) -> str:
+    """The token that came. Raises `TargetFailed` where no header can carry it: no call could be sent with it."""
+    if is_sendable(secret):
+        return secret
+    raise TargetFailed(down("a token came that no call can carry: it is blank, too long, or not plain ASCII"))
+
+
 def to_token(secret: str, ends_at: float, now: float) -> Token:
     """A token that we got now, and that ends then; both in seconds since the epoch.
 
     One that is said to have ended is used for a minute: clocks differ, and each call would renew it else.
+    Raises `TargetFailed` where no call can carry it.
     """
     ends_at = lasting_until(ends_at, now)
-    return Token(secret=secret, renew_at=ends_at - min(LONGEST_MARGIN, (ends_at - now) / 10), ends_at=ends_at)
+    return Token(secret=checked(secret), renew_at=ends_at - min(LONGEST_MARGIN, (ends_at - now) / 10), ends_at=ends_at)
 
 
 def lasting_until(ends_at: float, now: float) -> float:
@@ -115,8 +123,12 @@ class SharedToken:
         return self.present is not None and self._clock() < self.present.ends_at
 
     def is_useless(self, secret: str) -> bool:
-        """Whether a token is none, was refused, or is the one that has to be renewed."""
-        return secret in ("", self.refused) or (self.present is not None and self.present.secret == secret)
+        """Whether no call can carry a token, it was refused, or is the one that has to be renewed."""
+        return (
+            not is_sendable(secret)
+            or secret == self.refused
+            or (self.present is not None and self.present.secret == secret)
+        )
 
     async def settle(self) -> None:
         """Let a renewal that is under way end, however it does."""

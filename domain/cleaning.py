@@ -31,6 +31,9 @@ LONGEST_WORDS: Final = 300
 LONGEST_URL: Final = 2000
 """Characters of an address."""
 
+LONGEST_TOKEN: Final = 16_384
+"""Characters of a token that a vendor gives us to call it with."""
+
 LONGEST: Final[Mapping[str, int]] = MappingProxyType(
     {
         "driver": LONGEST_ID + len("ref:"),
@@ -109,6 +112,11 @@ def storable(text: str, longest: int | None = None) -> str:
 def is_storable(text: str) -> bool:
     """Whether every store and stream takes this text: it holds no NUL and no half of a character."""
     return storable(text) == text
+
+
+def is_sendable(token: str) -> bool:
+    """Whether an HTTP header can carry this token: visible ASCII on one line, without blanks, and not too long."""
+    return 0 < len(token) <= LONGEST_TOKEN and token.isascii() and token.isprintable() and " " not in token
 
 
 def folded(text: str) -> str:

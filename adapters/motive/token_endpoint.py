@@ -19,7 +19,7 @@ from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
 from adapters.redirects import redirected
-from adapters.shared_token import lasting_until
+from adapters.shared_token import checked, lasting_until
 from adapters.transport import Transport
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.ports import RenewableTokens
@@ -79,8 +79,8 @@ class TokenEndpoint:
             raise TargetFailed(self._failure(reply))
         new = parsed(reply, _NewTokens)
         return RenewableTokens(
-            refresh_token=new.refresh_token or refresh_token,
-            access_token=new.access_token,
+            refresh_token=checked(new.refresh_token or refresh_token),
+            access_token=checked(new.access_token),
             expires_at=lasting_until(asked_at + new.expires_in, asked_at),
         )
 

@@ -8,7 +8,7 @@ import math
 from adapters.http import Call, Sender
 from adapters.portal.access import PortalAccess
 from adapters.portal.wire import Session, answer_of, validated
-from adapters.shared_token import SharedToken, Token
+from adapters.shared_token import SharedToken, Token, checked
 
 
 class Sessions:
@@ -35,4 +35,4 @@ class Sessions:
         stated = {"username": self._access.username, "app_token": self._access.app_token}
         reply = await self._sender.send(Call(path="/v2/userauth/login", params=stated))
         session = validated(Session, answer_of(reply).data)
-        return Token(secret=session.token, renew_at=math.inf, ends_at=math.inf)
+        return Token(secret=checked(session.token), renew_at=math.inf, ends_at=math.inf)

@@ -71,6 +71,7 @@ async def test_a_redirect_to_another_host_says_the_setting_and_the_new_base_addr
         ("https://other.test/" + "x" * 5000, "https://other.test/" + "x" * 99),
         ("https://other.test/\x1b[31m", "an address that cannot be read"),
         ("https://other.test:port/", "an address that cannot be read"),
+        ("https://xn--a/", "https://xn--a"),
         ("", "https://vendor.test/api"),
     ],
 )
@@ -78,7 +79,9 @@ async def test_where_a_redirect_points_is_shown_by_host_and_path_only(location: 
     assert await failure_of(READ, to(location)) == moved(where)
 
 
-@pytest.mark.parametrize(("status", "location"), [(303, "https://other.test/done"), (302, "/done")])
+@pytest.mark.parametrize(
+    ("status", "location"), [(303, "https://other.test/done"), (302, "/done"), (303, "https://xn--a/")]
+)
 async def test_a_redirect_that_may_answer_a_write_that_took_effect_leaves_it_unknown(
     status: int, location: str
 ) -> None:
@@ -88,6 +91,10 @@ async def test_a_redirect_that_may_answer_a_write_that_took_effect_leaves_it_unk
         assert failure.reason is Reason.NO_ANSWER
         assert "correct DRIVERLINK_VENDOR_URL" in failure.detail
     assert (await failure_of(READ, to(location, status))).reason is Reason.NOT_CONFIGURED
+
+
+async def test_a_host_whose_name_cannot_be_decoded_is_another_host() -> None:
+    assert (await failure_of(WRITE, to("https://xn--a/", 302))).reason is Reason.NOT_CONFIGURED
 
 
 async def test_a_write_that_was_sent_before_the_redirect_stays_unknown() -> None:

@@ -262,6 +262,25 @@ async def test_a_token_answer_without_a_token_is_down() -> None:
     assert raised.value.failure == expected
 
 
+UNSENDABLE = ["", "hush\u00e9", "hush\r\nX-Other: 1", "hush\0", "two words", "x" * 20_000]
+
+
+@pytest.mark.parametrize("secret", UNSENDABLE, ids=range(len(UNSENDABLE)))
+async def test_a_token_that_no_call_can_carry_is_down_and_not_shown(secret: str) -> None:
+    vendor = vendor_with()
+    vendor.on(ASK, answer(200, {"data": row("new") | {"accessToken": secret}}))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    detail = "a token came that no call can carry: it is blank, too long, or not plain ASCII"
+    assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail=detail)
+
+
+@pytest.mark.parametrize("secret", UNSENDABLE, ids=range(len(UNSENDABLE)))
+async def test_an_active_token_that_no_call_can_carry_is_not_reused(secret: str) -> None:
+    ours = tokens(vendor_with(row("a") | {"accessToken": secret}))
+    assert (await ours.current()).secret == "secret-new"
+
+
 async def test_a_refused_token_is_not_taken_from_the_list_again() -> None:
     vendor = vendor_with(row("old"))
     ours = tokens(vendor)

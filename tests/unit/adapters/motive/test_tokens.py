@@ -234,6 +234,27 @@ async def test_no_answer_of_any_sense_leaves_no_doubt_about_a_driver(
     assert (await failed(tokens(vendor_with(trouble), keeper, clock))).reason is Reason.DOWN
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"access_token": "hush\u00e9"},
+        {"access_token": ""},
+        {"access_token": "hush\r\nX-Other: 1"},
+        {"access_token": "hush", "refresh_token": "hush\0"},
+    ],
+    ids=["not ascii", "blank", "two lines", "nul"],
+)
+async def test_a_token_that_no_call_can_carry_is_down_and_not_stored(
+    keeper: Keeper, clock: Clock, told: dict[str, str]
+) -> None:
+    before = keeper.tokens("acme", Target.MOTIVE)
+    found = await failed(tokens(vendor_with(answer(200, told)), keeper, clock))
+    assert found.reason is Reason.DOWN
+    assert "a token came that no call can carry" in found.detail
+    assert "hush" not in found.detail
+    assert keeper.tokens("acme", Target.MOTIVE) == before
+
+
 async def test_a_limit_says_when_to_come_back(keeper: Keeper, clock: Clock) -> None:
     vendor = vendor_with(answer(429, headers={"Retry-After": "30"}))
     told = Unavailable(reason=Reason.LIMITED, detail="no access token: answered 429", retry_after=30.0)

@@ -172,7 +172,9 @@ async def test_a_user_without_the_right_is_logged_in_once_more_and_then_told(ven
     assert vendor.calls == [LOGIN, LIST, LOGIN, LIST]
 
 
-@pytest.mark.parametrize("login", [framed({}), framed({"token": ""}), framed(None), answer(200, {})])
+@pytest.mark.parametrize(
+    "login", [framed({}), framed({"token": ""}), framed({"token": "hush\0"}), framed(None), answer(200, {})]
+)
 async def test_a_login_without_a_session_is_no_login(vendor: Vendor, login: Answer) -> None:
     vendor.on(LOGIN, login)
     with pytest.raises(TargetFailed, match="down"):
