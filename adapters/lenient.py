@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import httpx
 import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from adapters.http import UnexpectedForm, parsed
 from domain.cleaning import LONGEST_ID, clean
@@ -20,6 +20,17 @@ FEW: Final = 10
 _MOST_LOGGED: Final = 10
 
 Form = TypeVar("Form")
+
+
+def _if_legible(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+IF_LEGIBLE: Final = WrapValidator(_if_legible)
+"""Marks a part of a wire form without which the rest is of use: None where it has another form."""
 
 
 class OddLine(UnexpectedForm):
@@ -62,13 +73,18 @@ def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Fo
             raise
         kept, odd = _kept(rows, lines)
         left_out = len(rows) - len(kept)
-        if not kept or (odd > FEW and odd * 3 > len(rows)):
+        if are_many(left_out, len(rows)) or (odd > FEW and odd * 3 > len(rows)):
             raise
         rows[:] = kept
         answer = parsed_python(body, form)
         if answer is None:
             raise
         return Read(answer=answer, left_out=left_out)
+
+
+def are_many(odd: int, lines: int) -> bool:
+    """Whether so many lines are odd that the list itself is to be doubted: all of them, or more than a few."""
+    return 0 < odd == lines or (odd > FEW and odd * 3 > lines)
 
 
 def read_one(reply: httpx.Response, form: type[Form], lines: Lines) -> Form:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from adapters.driveri.access import TOKEN_SCOPES, DriveriAccess
-from adapters.driveri.wire import ActiveTokens, NewToken, TokenRow
+from adapters.driveri.wire import NewToken, TokenRow, active_tokens_of
 from adapters.http import Call, Clock, Sender, parsed
 from adapters.shared_token import SharedToken, Token, to_token
 from domain.cleaning import bounded
@@ -84,7 +84,7 @@ class Tokens:
         reply = await self._sender.send(Call(path="/v1/auth/tokens"), self._basic)
         if reply.status_code in _NO_LIST or (reply.is_success and not reply.content):
             return ()
-        return parsed(_accepted(reply), ActiveTokens).data
+        return active_tokens_of(_accepted(reply))
 
     def _reusable(self, active: tuple[TokenRow, ...]) -> Token | None:
         """The shown token that lasts longest, if it is worth it."""

@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
-from adapters.http import down, parsed, parsed_if
-from adapters.lenient import Lines, parsed_python
+from adapters.http import UnexpectedForm, down, parsed, parsed_if
+from adapters.lenient import IF_LEGIBLE, Lines, legible, parsed_python
 from domain.cleaning import LONGEST_ID, clean
 from domain.failures import Reason, Rejected, TargetFailed
 
@@ -166,12 +166,15 @@ def _names(part: object, what: str) -> str:
 
 
 class TokenRow(Wire):
-    """An access token. `expires_on` and `created_on` are milliseconds since the epoch; either may be left out."""
+    """An access token. `expires_on` and `created_on` are milliseconds since the epoch; any field may be left out.
 
-    access_token: str | None = None
-    access_token_id: str | None = None
-    expires_on: int | None = None
-    created_on: int | None = None
+    A field of another form counts as left out, so that it spoils neither the token nor the list.
+    """
+
+    access_token: Annotated[str | None, IF_LEGIBLE] = None
+    access_token_id: Annotated[str | None, IF_LEGIBLE] = None
+    expires_on: Annotated[int | None, IF_LEGIBLE] = None
+    created_on: Annotated[int | None, IF_LEGIBLE] = None
 
 
 class IssuedToken(TokenRow):
@@ -186,16 +189,23 @@ class NewToken(Wire):
     data: IssuedToken
 
 
-def _rows(value: object) -> object:
-    if isinstance(value, dict):
-        return next((part for part in value.values() if isinstance(part, list)), [])
-    return value or []
+def active_tokens_of(reply: httpx.Response) -> tuple[TokenRow, ...]:
+    """The active tokens of an API key: a list, or, as the drivers are, a list below a name that is not public.
+
+    One that is no token in form is there all the same, and counts, though nothing is known of it.
+    Raises `UnexpectedForm` when the frame is another.
+    """
+    body = legible(reply.content)
+    rows = _list_in(body.get("data")) if isinstance(body, Mapping) else None
+    if rows is None:
+        raise UnexpectedForm(down("an answer of an unexpected form in place of the list of access tokens"))
+    return tuple(parsed_python(row, TokenRow) or TokenRow() for row in rows)
 
 
-class ActiveTokens(Wire):
-    """The active tokens of an API key: a list, or, as the drivers are, a list below a name that is not public."""
-
-    data: Annotated[tuple[TokenRow, ...], BeforeValidator(_rows)] = ()
+def _list_in(data: object) -> list[object] | None:
+    if isinstance(data, Mapping):
+        return next((part for part in data.values() if isinstance(part, list)), [])
+    return data if isinstance(data, list) else [] if data is None else None
 
 
 class Written(Wire):

@@ -9,13 +9,14 @@ anything else                 DOWN
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
 
 import httpx
 from pydantic import PositiveFloat
 
 from adapters.answer import OF_A_TARGET, in_time
 from adapters.http import Clock, Pause, down, parsed, parsed_if, seconds_until
+from adapters.lenient import IF_LEGIBLE
 from adapters.motive.access import MotiveGrant
 from adapters.motive.wire import Wire
 from adapters.redirects import redirected
@@ -26,6 +27,9 @@ from domain.ports import RenewableTokens
 
 DELAYS: Final = (0.2, 0.4, 0.8)
 """Seconds before each further try."""
+
+USUAL_LIFETIME: Final = 3600.0
+"""Seconds for which an access token is used that does not say when it expires."""
 
 _SETTING: Final = "DRIVERLINK_MOTIVE_TOKEN_URL"
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
@@ -44,14 +48,14 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class _NewTokens(Wire):
-    """What comes for a refresh token. `expires_in` is in seconds; where nothing is said, an hour is taken for granted.
+    """What comes for a refresh token, which is spent by then: so no odd field beside the access token counts.
 
-    Without a refresh token the former one stays good.
+    `expires_in` is in seconds. Without a refresh token the former one stays good.
     """
 
     access_token: str
-    refresh_token: str = ""
-    expires_in: PositiveFloat = 3600.0
+    refresh_token: Annotated[str | None, IF_LEGIBLE] = None
+    expires_in: Annotated[PositiveFloat | None, IF_LEGIBLE] = None
 
 
 class _Problem(Wire):
@@ -81,7 +85,7 @@ class TokenEndpoint:
         return RenewableTokens(
             refresh_token=checked(new.refresh_token or refresh_token),
             access_token=checked(new.access_token),
-            expires_at=lasting_until(asked_at + new.expires_in, asked_at),
+            expires_at=lasting_until(asked_at + (new.expires_in or USUAL_LIFETIME), asked_at),
         )
 
     async def close(self) -> None:

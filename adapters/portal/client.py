@@ -9,14 +9,13 @@ from typing import Final
 import httpx
 
 from adapters.answer import OF_A_LIST
-from adapters.http import Call, Clock, Jitter, Pause, Sender, down
-from adapters.lenient import parsed_python
+from adapters.http import Call, Clock, Jitter, Pause, Sender, UnexpectedForm, down
+from adapters.lenient import OddLine, parsed_python
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
 from adapters.portal.sessions import Sessions
 from adapters.portal.wire import REFUSED_ACCESS, AttributeRow, answer_of, code_of, is_framed, validated
 from adapters.shared_token import Token
-from domain.failures import TargetFailed
 from domain.identity import PortalDriverId
 
 _LIST: Final = "driver/list"
@@ -57,12 +56,16 @@ class PortalClient:
     async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow | None, ...] | None:
         """The custom attributes of whom the Portal takes for this driver; None if that is nobody.
 
-        One whose value has an odd form is None in its place. Raises `TargetFailed` for what is no list of attributes.
+        One whose value has an odd form is None in its place. Raises `OddLine` for what is no list of attributes.
         """
         reply = await self._ask("driver/getattributes", {"driver": driver})
         if code_of(reply) == httpx.codes.NOT_FOUND and is_framed(reply):
             return None
-        return tuple(_attribute(row) for row in _listed(answer_of(reply).data))
+        data = answer_of(reply).data
+        try:
+            return tuple(_attribute(row) for row in _listed(data))
+        except UnexpectedForm as odd:
+            raise OddLine(odd.failure) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -102,4 +105,4 @@ def _attribute(row: object) -> AttributeRow | None:
 def _listed(data: object) -> list[object]:
     if isinstance(data, list):
         return data
-    raise TargetFailed(down("data that are no list"))
+    raise UnexpectedForm(down("data that are no list"))

@@ -9,7 +9,7 @@ import httpx
 
 from adapters.http import Clock, Jitter, Pause, down
 from adapters.in_all import MOST_OF_THE_PORTAL, Total
-from adapters.lenient import FEW
+from adapters.lenient import OddLine, are_many
 from adapters.pace import Pace
 from adapters.portal.access import PortalAccess
 from adapters.portal.client import PortalClient
@@ -19,6 +19,8 @@ from domain.ports import NOBODY, PortalLine
 
 PAGE: Final = 500
 """Lines that are made of an answer at a time."""
+
+_NO_ATTRIBUTES: Final = "its attributes have a form that cannot be read"
 
 
 class ListedDrivers:
@@ -39,9 +41,7 @@ class ListedDrivers:
 
     def _are_many_unreadable(self) -> bool:
         """Whether so many lines name nobody that it is the list that cannot be believed."""
-        unreadable = sum(to_line(row, 0).driver == NOBODY for row in self._rows)
-        is_every_line = unreadable > 0 and unreadable == len(self._rows)
-        return is_every_line or (unreadable > FEW and unreadable * 3 > len(self._rows))
+        return are_many(sum(to_line(row, 0).driver == NOBODY for row in self._rows), len(self._rows))
 
 
 class PortalApiDrivers:
@@ -80,7 +80,7 @@ class PortalApiDrivers:
         """The same lines with what the attributes of their drivers state: one call for each, at the account's pace."""
         asked = [asyncio.create_task(self._with_attributes(line)) for line in lines]
         try:
-            return await asyncio.gather(*asked)
+            return _believed(await asyncio.gather(*asked))
         finally:
             for task in asked:
                 task.cancel()
@@ -91,13 +91,23 @@ class PortalApiDrivers:
         await self._client.close()
 
     async def _with_attributes(self, line: PortalLine) -> PortalLine:
-        rows = await self._total.of(self._client.attributes)(line.driver)
+        try:
+            rows = await self._total.of(self._client.attributes)(line.driver)
+        except OddLine:
+            return replace(line, flaw=_NO_ATTRIBUTES)
         if rows is None:
             return replace(line, flaw="the Portal lists it, and knows no attributes of it")
         legible = [row for row in rows if row is not None]
         if len(legible) < len(rows):
             return replace(line, flaw="one of its attributes has a form that cannot be read")
         return with_attributes(line, legible, self._access.attributes)
+
+
+def _believed(lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
+    """The lines, unless so many attributes are unreadable that the answers cannot be believed: `TargetFailed`."""
+    if are_many(sum(line.flaw == _NO_ATTRIBUTES for line in lines), len(lines)):
+        raise TargetFailed(down("the attributes of many drivers have a form that cannot be read"))
+    return lines
 
 
 def _total() -> Total:

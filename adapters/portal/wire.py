@@ -6,7 +6,7 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from adapters.http import UnexpectedForm, down, parsed, parsed_if
-from adapters.lenient import legible, parsed_python
+from adapters.lenient import IF_LEGIBLE, legible, parsed_python
 from adapters.pace import limited
 from domain.cleaning import text_of
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
@@ -40,14 +40,14 @@ class Head(_Form):
 class Problem(_Form):
     """Why it did not go well: as a rule the code of an HTTP status."""
 
-    code: Text = ""
+    code: Annotated[Text | None, IF_LEGIBLE] = None
 
 
 class Answer(_Form):
     """The frame of every answer, whatever its status."""
 
     head: Head
-    errors: tuple[Problem, ...] | None = None
+    errors: tuple[Annotated[Problem | None, IF_LEGIBLE], ...] | None = None
     data: Any = None
 
     @property
@@ -55,7 +55,7 @@ class Answer(_Form):
         """The HTTP status that the answer stands for: some come with 200."""
         if self.head.status.upper() == "OK" and not self.errors:
             return httpx.codes.OK
-        code = self.errors[0].code if self.errors else ""
+        code = next((problem.code for problem in self.errors or () if problem and problem.code), "")
         return int(code) if code.isdecimal() and len(code) == len("400") else httpx.codes.BAD_REQUEST
 
 
@@ -106,11 +106,11 @@ def is_framed(reply: httpx.Response) -> bool:
 
 
 def validated(form: type[Form], data: object) -> Form:
-    """What an answer's data has in this form. Raises `TargetFailed` when it has another."""
+    """What an answer's data has in this form. Raises `UnexpectedForm` when it has another."""
     try:
         return form.model_validate(data)
     except ValidationError:
-        raise TargetFailed(down("data of an unexpected form")) from None
+        raise UnexpectedForm(down("data of an unexpected form")) from None
 
 
 def _failure(code: int) -> Rejected | Unavailable:

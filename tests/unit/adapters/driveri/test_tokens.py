@@ -348,3 +348,46 @@ async def test_only_a_token_with_an_id_is_revoked_and_its_id_is_quoted() -> None
     vendor.on("DELETE /v1/auth/token/revoke/a%2F1", answer(200))
     assert (await tokens(vendor).current()).secret == "secret-new"
     assert "DELETE /v1/auth/token/revoke/a%2F1" in vendor.calls
+
+
+ODD = {
+    "an object for its secret": {**row("odd"), "accessToken": {"of": "some"}},
+    "no text for its end": {**row("odd", shown=False), "expiresOn": "soon"},
+    "an object for its id": {**row("odd", shown=False), "accessTokenId": []},
+    "a text": "secret-odd",
+    "null": None,
+    "a number": 7,
+    "a secret that no header takes": {**row("odd", expires=NOW + 9 * HOUR), "accessToken": "sécret\r\nX: 1"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+async def test_an_odd_row_spoils_no_other_of_the_active_tokens(odd: object) -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, answer(200, {"data": [odd, row("good")]}))
+    assert (await tokens(vendor).current()).secret == "secret-good"
+    assert vendor.calls == [LIST]
+
+
+async def test_an_odd_row_counts_as_active_so_that_the_other_one_makes_room() -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, answer(200, {"data": [None, row("other", shown=False)]}))
+    vendor.on(ASK, answer(400), issued("new"))
+    assert (await tokens(vendor).current()).secret == "secret-new"
+    assert "DELETE /v1/auth/token/revoke/id-other" in vendor.calls
+
+
+@pytest.mark.parametrize("expires", ["soon", {}, [], True, 1e400, None])
+async def test_a_new_token_whose_end_cannot_be_read_is_used_until_it_is_refused(expires: object) -> None:
+    vendor, clock = vendor_with(), Clock()
+    vendor.on(ASK, answer(200, {"data": {"accessToken": "secret-new", "expiresOn": expires, "createdOn": {}}}))
+    assert (await tokens(vendor, clock).current()).ends_at >= NOW + 60
+
+
+@pytest.mark.parametrize("frame", ["text", 7, [row("bare")], {"data": "text"}, {"data": 7}])
+async def test_what_is_no_list_of_tokens_is_down(frame: object) -> None:
+    vendor = vendor_with()
+    vendor.on(LIST, answer(200, frame))
+    with pytest.raises(TargetFailed) as raised:
+        await tokens(vendor).current()
+    assert raised.value.failure.reason is Reason.DOWN

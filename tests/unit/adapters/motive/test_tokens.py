@@ -343,3 +343,18 @@ async def test_closing_is_not_kept_from_ending_by_a_keeper_that_does_not_work(ke
 def test_tokens_never_show_their_secrets(keeper: Keeper) -> None:
     grant = MotiveGrant(account="acme", token_url="https://motive.test/oauth/token", keeper=keeper, **STATED)
     assert "hush" not in f"{grant!r} {to_tokens(1)!r}"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"expires_in": "soon"}, {"expires_in": None}, {"expires_in": {}}, {"expires_in": -1}, {"refresh_token": None}],
+    ids=str,
+)
+async def test_a_spent_refresh_token_is_never_lost_to_an_odd_field_beside_its_successor(
+    keeper: Keeper, clock: Clock, odd: dict[str, object]
+) -> None:
+    vendor = vendor_with(answer(200, {"access_token": "hush-access-1", "refresh_token": "hush-1", **odd}))
+    assert (await tokens(vendor, keeper, clock).current()).secret == "hush-access-1"
+    stored = keeper.tokens("acme", Target.MOTIVE)
+    assert stored is not None
+    assert stored.refresh_token == ("hush-0" if "refresh_token" in odd else "hush-1")

@@ -9,7 +9,7 @@ from adapters.portal.access import PortalAccess
 from adapters.portal.drivers import PortalApiDrivers
 from adapters.portal.translate import with_attributes
 from adapters.portal.wire import AttributeRow
-from domain.failures import Reason, TargetFailed, Unavailable
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from tests.support.stated import said
@@ -268,3 +268,23 @@ async def test_a_name_of_eleven_megabytes_is_refused_and_costs_nobody_else_anyth
     )
     assert (long.driver, long.flaw) == ("1", "its first_name is longer than 200 characters")
     assert (good.driver, good.flaw) == ("2", "")
+
+
+@pytest.mark.parametrize("odd", [None, {}, "none", [{"id": 1}], ["text"], [None]])
+async def test_attributes_of_an_odd_form_are_the_trouble_of_their_driver_alone(vendor: Vendor, odd: object) -> None:
+    good = framed([attribute("D1", id="2")])
+    vendor.on(ATTRIBUTES, framed(odd), good)
+    asked = [PortalLine(driver=PortalDriverId(number), profile=said()) for number in ("1", "2")]
+    found = await reached(vendor).with_attributes(asked)
+    assert sorted(line.flaw for line in found) in (
+        ["", "its attributes have a form that cannot be read"],
+        ["its attributes are another driver's", "its attributes have a form that cannot be read"],
+    )
+
+
+@pytest.mark.parametrize("errors", [["text"], [None], [{"code": {}}], [{"code": None}, {"code": 403}], [7]])
+async def test_a_refusal_with_an_odd_reason_is_a_refusal(vendor: Vendor, errors: list[object]) -> None:
+    vendor.on(LIST, answer(200, {"head": {"status": "ERROR"}, "errors": errors, "data": None}))
+    with pytest.raises(TargetFailed) as raised:
+        await reached(vendor).list_all()
+    assert isinstance(raised.value.failure, Rejected)
