@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler,
 
 from adapters.http import UnexpectedForm, parsed
 from domain.cleaning import LONGEST_ID, clean
+from domain.roster import UnreadableRecord
 
 _log = structlog.stdlib.get_logger()
 
@@ -53,10 +54,15 @@ class Lines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Generic[Form]):
-    """An answer, and how many of its lines had to be left out."""
+    """An answer, and which of its lines could not be read, or only in part."""
 
     answer: Form
-    left_out: int = 0
+    unreadable: tuple[UnreadableRecord, ...] = ()
+
+    @property
+    def left_out(self) -> int:
+        """How many lines had to be left out."""
+        return sum(record.is_left_out for record in self.unreadable)
 
 
 def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Form]:
@@ -71,20 +77,23 @@ def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Fo
         rows = _below(body, lines.place)
         if not isinstance(rows, list) or not rows:
             raise
-        kept, odd = _kept(rows, lines)
-        left_out = len(rows) - len(kept)
-        if are_many(left_out, len(rows)) or (odd > FEW and odd * 3 > len(rows)):
+        kept, unreadable = _kept(rows, lines)
+        if are_many(len(rows) - len(kept), len(rows)) or _is_most(len(unreadable), len(rows)):
             raise
         rows[:] = kept
         answer = parsed_python(body, form)
         if answer is None:
             raise
-        return Read(answer=answer, left_out=left_out)
+        return Read(answer=answer, unreadable=unreadable)
 
 
 def are_many(odd: int, lines: int) -> bool:
     """Whether so many lines are odd that the list itself is to be doubted: all of them, or more than a few."""
-    return 0 < odd == lines or (odd > FEW and odd * 3 > lines)
+    return 0 < odd == lines or _is_most(odd, lines)
+
+
+def _is_most(odd: int, lines: int) -> bool:
+    return odd > FEW and odd * 3 > lines
 
 
 def read_one(reply: httpx.Response, form: type[Form], lines: Lines) -> Form:
@@ -121,18 +130,27 @@ def parsed_python(body: object, form: type[Form]) -> Form | None:
         return None
 
 
-def _kept(rows: list[object], lines: Lines) -> tuple[list[object], int]:
-    """The lines that can be read, without their odd fields, and how many were odd in any way."""
-    adapter, kept, odd = TypeAdapter[object](lines.form), [], 0
+def _kept(rows: list[object], lines: Lines) -> tuple[list[object], tuple[UnreadableRecord, ...]]:
+    """The lines that can be read, without their odd fields, and those that were odd in any way."""
+    adapter, kept, found = TypeAdapter[object](lines.form), [], list[UnreadableRecord]()
     for number, row in enumerate(rows):
         wrong = _odd_fields(row, lines, adapter)
-        odd += bool(wrong)
-        if odd <= _MOST_LOGGED and wrong:
-            at = ".".join((*lines.place, str(number)))
-            _log.warning("line_unreadable", at=at, fields=sorted(wrong), id=_id(row, lines))
+        if wrong:
+            found.append(_record(row, number, wrong, lines))
         if wrong <= lines.optional:
             kept.append(_without(row, wrong, lines))
-    return kept, odd
+    for record in found[:_MOST_LOGGED]:
+        _log.warning("line_unreadable", at=record.place, fields=list(record.fields), id=record.key)
+    return kept, tuple(found)
+
+
+def _record(row: object, number: int, wrong: set[str], lines: Lines) -> UnreadableRecord:
+    return UnreadableRecord(
+        place=".".join((*lines.place, str(number))),
+        key=_id(row, lines),
+        fields=tuple(sorted(filter(None, wrong))),
+        is_left_out=not wrong <= lines.optional,
+    )
 
 
 def _odd_fields(row: object, lines: Lines, adapter: TypeAdapter[object]) -> set[str]:

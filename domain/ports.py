@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
 from domain.profile import Profile, StatedProfile
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,10 @@ class TargetDrivers(Protocol):
     anything was sent) is retried at once a few times; what is left is `Unavailable`.
     """
 
-    def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """The whole roster page by page, deleted and deactivated ones included.
 
+        Records that cannot be read, or only in part, are added to `unreadable`.
         Raises `TargetFailed` when a page cannot be read.
         """
         ...

@@ -1,6 +1,6 @@
 """What a projector says back: answers to calls, what a walk of a roster saw, and whether an account gets through."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, TypedDict
@@ -82,18 +82,30 @@ class TargetDriverGone(ReportEvent, topic="Report.TargetDriverGone"):
 
 @dataclass(frozen=True, kw_only=True)
 class WalkCompleted(ReportEvent, topic="Report.WalkCompleted"):
-    """The whole roster was read, under the terms of this version of the account, and after the request of this one."""
+    """The whole roster was read, under the terms of this version of the account, and after the request of this one.
 
-    class_version: ClassVar[int] = 2
+    `unreadable` counts the records of it that could not be read, or only in part; `unreadable_records` tells of the
+    first of them the `place` in the target's answers, the target's own `key`, the `fields`, and whether the `driver`
+    was `shown` without these or `left out`.
+    """
+
+    class_version: ClassVar[int] = 3
 
     terms: int
     drivers: int
     request: int
+    unreadable: int = 0
+    unreadable_records: list[dict[str, str]] = field(default_factory=list)
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
         """Walks could not be requested."""
         state["request"] = 0
+
+    @staticmethod
+    def upcast_v2_v3(state: dict[str, Any]) -> None:
+        """What could not be read was only logged."""
+        state.update(unreadable=0, unreadable_records=[])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What we last saw of a target's drivers."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from domain.identity import Key, PortalDriverId, Target
@@ -22,6 +22,39 @@ class TargetDriver:
     active: bool
     profile: Profile
     seen_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRecord:
+    """A record of a roster that has another form than it should.
+
+    `place` is where in the target's answers it stands, `key` the target's own id of it, empty where that cannot be
+    read, and `fields` are the names of the fields in question. If it `is_left_out`, nothing is known of the driver;
+    else only these fields count as not shown.
+    """
+
+    place: str
+    key: str
+    fields: tuple[str, ...]
+    is_left_out: bool
+
+
+class UnreadableRecords:
+    """The records that a scan could not read, or only in part: each once, however often it was shown."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, UnreadableRecord] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[UnreadableRecord]:
+        return iter(self._found.values())
+
+    def add(self, records: Iterable[UnreadableRecord]) -> None:
+        """Take in what one page shows."""
+        for record in records:
+            self._found.setdefault(record.key or f"at {record.place}", record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

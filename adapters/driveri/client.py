@@ -20,6 +20,7 @@ from adapters.pace import Pace
 from adapters.shared_token import send_with
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.profile import Profile
+from domain.roster import UnreadableRecords
 
 PAGE_SIZE: Final = 200
 """The most drivers that Driveri puts on a page."""
@@ -64,11 +65,15 @@ class DriveriClient:
         reply = await self._send(Call(path=f"{self._tenant}/configurations"), VIEW_CONFIGURATIONS)
         return statuses_of(_accepted(reply))
 
-    async def page(self, query: Mapping[str, str]) -> DriversPage:
-        """One page of the list of drivers."""
+    async def page(self, query: Mapping[str, str], unreadable: UnreadableRecords | None = None) -> DriversPage:
+        """One page of the list of drivers; what cannot be read on it is added to `unreadable`."""
         reply = await self._send(Call(path=f"{self._tenant}/drivers", params=query), VIEW_DRIVERS)
         read = read_lines(_accepted(reply), DriversPage, DRIVERS)
         self.has_left_out |= read.left_out > 0
+        if unreadable is not None:
+            unreadable.add(
+                replace(record, place=f"offset {query.get('offset', '')}, {record.place}") for record in read.unreadable
+            )
         return read.answer
 
     async def lookup(self, driver_id: str) -> tuple[DriverRow, ...]:

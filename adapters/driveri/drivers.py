@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import httpx
@@ -23,7 +24,7 @@ from domain.failures import Reason, Rejected
 from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, differing, tidy
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 
 _TAKEN: Final = re.compile(r"\b409\b|exist|already|taken|duplicate", re.IGNORECASE)
 """How a refusal may say that somebody has the key; its code is not public."""
@@ -65,11 +66,12 @@ class DriveriDrivers:
         self._reading_codes = asyncio.Lock()
         self._known_codes: StatusCodes | None = None
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         codes = await patient(self._codes, self._pause)()
         self._client.has_left_out = False
-        async with aclosing(everybody(patient(_total().of(self._client.page), self._pause), FIRST_PAGE)) as pages:
+        page = partial(self._client.page, unreadable=unreadable)
+        async with aclosing(everybody(patient(_total().of(page), self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 

@@ -5,6 +5,7 @@ Source: developer.gomotive.com, Users and External Ids.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from adapters.pace import Pace
 from adapters.shared_token import send_with
 from domain.failures import Rejected, TargetFailed
 from domain.profile import Profile
+from domain.roster import UnreadableRecords
 
 _ANOTHER: Final = down("an answer about another user")
 
@@ -50,11 +52,17 @@ class MotiveClient:
         grant = access.grant
         self._tokens = Tokens(grant, transport=transport, clock=clock, pause=pause) if grant else None
 
-    async def page(self, number: int, size: int = PAGE_SIZE) -> UsersPage:
-        """One page of the list of drivers, deactivated ones included; the first is 1."""
+    async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:
+        """One page of the list of drivers, deactivated ones included; the first is 1.
+
+        What cannot be read on it is added to `unreadable`.
+        """
         query = {"role": "driver", "per_page": str(size), "page_no": str(number)}
         reply = _accepted(await self._send(Call(path="/v1/users", params=query)))
-        return read_lines(reply, UsersPage, USERS).answer
+        read = read_lines(reply, UsersPage, USERS)
+        if unreadable is not None:
+            unreadable.add(replace(record, place=f"page {number}, {record.place}") for record in read.unreadable)
+        return read.answer
 
     async def user(self, key: str) -> User | None:
         """One user with the record ids of the external ids; None if nobody has this key."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import httpx
@@ -28,7 +29,7 @@ from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 
 _TAKEN: Final = re.compile(r"\b(e-?mail|username)\b.*\b(taken|already|in use|exists?)\b", re.IGNORECASE | re.DOTALL)
 
@@ -64,10 +65,11 @@ class MotiveDrivers:
         self._yielding = Yielding(self._client, access)
         self._spelled = Spelled(CREATE)
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.walk`."""
         total = Total("the roster", MOST_OF_A_ROSTER)
-        async with aclosing(everybody(patient(total.of(self._client.page), self._pause))) as pages:
+        page = partial(self._client.page, unreadable=unreadable)
+        async with aclosing(everybody(patient(total.of(page), self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 

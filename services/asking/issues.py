@@ -4,7 +4,7 @@ Nothing is stored for them but what the decider knows anyway, so a problem that 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -14,13 +14,13 @@ from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.storing import Row, Store, Where
 from services.asking.answers import Answer
-from services.asking.telling.words import field_name
+from services.asking.telling.words import field_name, named
 from services.decider.loading import load_links
-from services.decider.read_models import LinkRow, OutageRow, SweepRow, WalkFailureRow, parked_for
+from services.decider.read_models import LinkRow, OutageRow, SweepRow, UnreadableRow, WalkFailureRow, parked_for
 from services.intake.read_models import ReadingRow, ReKeyingRow
 from services.intake.rekeying import HELD
 
-_AT_ODDS, _NOT_BELIEVED, _REKEYING = "at_odds", "not_believed", "rekeying"
+_AT_ODDS, _NOT_BELIEVED, _REKEYING, _UNREADABLE = "at_odds", "not_believed", "rekeying", "unreadable"
 
 REASONS: tuple[str, ...] = (
     "unkeyed",
@@ -30,22 +30,24 @@ REASONS: tuple[str, ...] = (
     _AT_ODDS,
     _NOT_BELIEVED,
     _REKEYING,
+    _UNREADABLE,
     *map(str, Reason),
 )
 """Why there are issues, in our own words and in those of targets and the Portal."""
 
-_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow, SweepRow)
+_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow, UnreadableRow, SweepRow)
 
 
 class Problem(StrEnum):
     """What is wrong.
 
-    No calls are made to a target, its roster or the Portal's list cannot be read, somebody else keeps writing there,
-    or one driver is set aside.
+    No calls are made to a target, its roster, a record of it or the Portal's list cannot be read, somebody else keeps
+    writing there, or one driver is set aside.
     """
 
     BREAKER = "breaker"
     ROSTER = "roster"
+    RECORD = "record"
     PORTAL = "portal"
     AT_ODDS = "at odds"
     PARKED = "parked"
@@ -53,7 +55,11 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue(Answer):
-    """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal."""
+    """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal.
+
+    A record that cannot be read has a `place` in the target's answers, and the target's own id as its `key`, if that
+    can be read.
+    """
 
     account: str
     target: str
@@ -62,6 +68,8 @@ class Issue(Answer):
     reason: str
     since: datetime
     detail: str
+    key: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -143,7 +151,7 @@ def _of_account(decider: Store, intake: Store, place: Place, wanted: Wanted) -> 
         found = [_to_unread(row) for row in intake.select(ReadingRow, {"account": place.account}) if row.failure]
         found += _held_rekeyings(intake, place)
     else:
-        found = [*_hindrances(decider, place), *_at_odds(decider, place)]
+        found = [*_hindrances(decider, place), *_unreadable(decider, place), *_at_odds(decider, place)]
     yield from (issue for issue in found if wanted.reason in (None, issue.reason))
 
 
@@ -152,6 +160,45 @@ def _hindrances(decider: Store, place: Place) -> list[Issue]:
     where = {"account": place.account, "target": place.target}
     outages = [_to_outage(row) for row in decider.select(OutageRow, where)]
     return outages or [_to_failure(row) for row in decider.select(WalkFailureRow, where)]
+
+
+def _unreadable(decider: Store, place: Place) -> list[Issue]:
+    where = {"account": place.account, "target": place.target}
+    return [issue for row in decider.select(UnreadableRow, where) for issue in _to_unreadable(row)]
+
+
+def _to_unreadable(row: UnreadableRow) -> Iterator[Issue]:
+    """One issue for each record that was told of, and one for all others."""
+    name = named(row.target)
+    issue = Issue(
+        account=row.account,
+        target=row.target,
+        problem=Problem.RECORD,
+        driver="",
+        reason=_UNREADABLE,
+        since=datetime.fromisoformat(row.at),
+        detail="",
+    )
+    for record in row.records:
+        yield replace(issue, detail=_unreadable_detail(record, name), key=record["key"], place=record["place"])
+    others = row.total - len(row.records)
+    if others > 0:
+        detail = f"{others} more records of the roster cannot be read: ask {name}'s support what the list shows"
+        yield replace(issue, detail=detail)
+
+
+def _unreadable_detail(record: Mapping[str, str], name: str) -> str:
+    whose = f"the record of {record['key']}" if record["key"] else "a record without an id that can be read"
+    fields = record["fields"] or "all of it"
+    if record["driver"] == "shown":
+        follows = "these fields count as not shown"
+    else:
+        follows = "the driver counts neither as seen nor as gone"
+    where = f"({record['place']})"
+    return (
+        f"{whose} {where} has an unknown form in {fields}: {follows}; "
+        f"enter it again in {name} or ask {name}'s support; the next scan that can read it ends this"
+    )
 
 
 def _at_odds(decider: Store, place: Place) -> list[Issue]:

@@ -91,6 +91,23 @@ class WalkFailureRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRow(Row):
+    """How many records of a roster the last walk could not read, or only in part, and which the first of them are.
+
+    There is a row only if there are any; `records` are as in `WalkCompleted`.
+    """
+
+    TABLE: ClassVar[str] = "unreadable_records"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+
+    account: str
+    target: str
+    at: str
+    total: int
+    records: list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutageRow(Row):
     """Why no calls are made for an account to a target at present: its breaker is open."""
 

@@ -20,6 +20,7 @@ from services.decider.read_models import (
     OutageRow,
     RosterMark,
     RosterRow,
+    UnreadableRow,
     WalkFailureRow,
     WalkRow,
     to_roster_marks,
@@ -80,14 +81,16 @@ def keep_rosters(changes: Mapping[Place, RosterChanges]) -> Unit:
 
 
 def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
-    """The rows of the last walks after these reports: a complete one ends a failure."""
+    """The rows of the last walks after these reports: a complete one ends a failure, and what was unreadable before."""
     unit = Unit()
     failures: dict[tuple[str, str], WalkFailureRow | None] = {}
+    unreadable: dict[tuple[str, str], UnreadableRow | None] = {}
     for report in reports:
         place = {"account": report.account, "target": report.target}
         at = report.at.isoformat()
         if isinstance(report, WalkCompleted):
             unit.keep([WalkRow(**place, terms=report.terms, drivers=report.drivers, at=at)])
+            unreadable[report.account, report.target] = _to_unreadable(report)
             failures[report.account, report.target] = None
         elif isinstance(report, WalkFailed):
             failure = f"{report.reason}: {report.detail}"
@@ -95,7 +98,22 @@ def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
     for (account, target), failed in failures.items():
         unit.remove(WalkFailureRow, {"account": account, "target": target})
         unit.keep([failed] if failed else [])
+    for (account, target), row in unreadable.items():
+        unit.remove(UnreadableRow, {"account": account, "target": target})
+        unit.keep([row] if row else [])
     return unit
+
+
+def _to_unreadable(report: WalkCompleted) -> UnreadableRow | None:
+    if not report.unreadable:
+        return None
+    return UnreadableRow(
+        account=report.account,
+        target=report.target,
+        at=report.at.isoformat(),
+        total=report.unreadable,
+        records=report.unreadable_records,
+    )
 
 
 def keep_outages(reports: Iterable[ReportEvent]) -> Unit:

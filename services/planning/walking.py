@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from domain.identity import Key
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 from services.planning.rehearsal import Rehearsal
 from services.projector.known import unseen
 from services.projector.read_models import RosterRow
@@ -50,5 +50,5 @@ class RehearsedWalk:
         """These are there no more."""
         self._rehearsal.take_gone(keys)
 
-    def complete(self, walk: Walk, seen: Collection[Key]) -> None:
+    def complete(self, walk: Walk, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
         """The rehearsal decides when all is in place."""

@@ -11,7 +11,7 @@ from domain.absence import is_doubtful, sample
 from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import TargetDrivers
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 from services.projector.read_models import RosterRow
 from services.projector.sighting import is_there_before
 from services.projector.walking import PAGE, Walk
@@ -86,8 +86,8 @@ class Notes(Protocol):
         """These are there no more."""
         ...
 
-    def complete(self, walk: Walk, seen: Collection[Key]) -> None:
-        """The whole roster was read."""
+    def complete(self, walk: Walk, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
+        """The whole roster was read, but for these records."""
         ...
 
 
@@ -105,24 +105,24 @@ class Walker:
         Raises `TargetFailed` when it cannot be read, `ListNotWhole` when it is not to be believed, and `StoreConflict`
         when the account has gone to another process.
         """
-        last_event = await self._service.call(self._walks.last_event)
-        seen, as_known = await self._read(walk, drivers, tell)
+        last_event, unreadable = await self._service.call(self._walks.last_event), UnreadableRecords()
+        seen, as_known = await self._read(walk, drivers, tell, unreadable)
         is_in_step = as_known == len(seen) and await self._service.call(
             self._walks.is_nobody_lacking, walk, as_known, last_event
         )
         gone = [] if is_in_step else await self._gone(walk, drivers, seen)
         for start in range(0, len(gone), PAGE):
             await self._service.call(self._walks.take_gone, walk, gone[start : start + PAGE])
-        await self._service.call(self._walks.complete, walk, seen)
+        await self._service.call(self._walks.complete, walk, seen, unreadable)
 
     async def _read(
-        self, walk: Walk, drivers: TargetDrivers, tell: Callable[[int], None]
+        self, walk: Walk, drivers: TargetDrivers, tell: Callable[[int], None], unreadable: UnreadableRecords
     ) -> tuple[Collection[Key], int]:
         """Report what every page shows; whom they showed, and how many of them as they were known."""
         seen: set[Key] = set()
         told, as_known, pages_read = self._clock(), 0, 0
         most = max(MOST_DRIVERS, 10 * await self._service.call(self._walks.expected, walk))
-        async with aclosing(_read_ahead(drivers.walk())) as pages:
+        async with aclosing(_read_ahead(drivers.walk(unreadable))) as pages:
             async for page in pages:
                 seen.update(driver.key for driver in page)
                 tell(len(seen))

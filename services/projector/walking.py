@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from domain.failures import CallFailure
 from domain.identity import AccountId, Key, Target
 from domain.report import WalkCompleted, WalkFailed
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecord, UnreadableRecords
 from domain.storing import Store, StoreConflict, Unit, Where
 from services.projector.agenda import Agenda, Coming
 from services.projector.breaker import Breakers
@@ -21,6 +22,9 @@ from services.runtime.share import Share
 
 PAGE = 500
 """Drivers whose rows are held at a time."""
+
+MOST_UNREADABLE_TOLD = 20
+"""Records that could not be read of which a report tells more than how many they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +113,16 @@ class Walks:
         if unit.events:
             self._commit(walk, unit)
 
-    def complete(self, walk: Walk, seen: Collection[Key]) -> None:
-        """Report that the whole roster was read, and all was reported that follows."""
+    def complete(self, walk: Walk, seen: Collection[Key], unreadable: UnreadableRecords | None = None) -> None:
+        """Report that the whole roster was read, but for these records, and all was reported that follows."""
         last, unit = self._sightings.last_walk(walk.account), Unit()
         completed = WalkCompleted(
-            **self._sightings.origin(last), terms=walk.terms, drivers=len(seen), request=walk.request
+            **self._sightings.origin(last),
+            terms=walk.terms,
+            drivers=len(seen),
+            request=walk.request,
+            unreadable=len(unreadable or ()),
+            unreadable_records=[_told(record) for record in islice(unreadable or (), MOST_UNREADABLE_TOLD)],
         )
         unit.events.append(completed)
         unit.keep([walk_after(last, completed)])
@@ -156,3 +165,13 @@ class Walks:
             began=self._clock(),
             newer=self._freshness.begin(coming.account),
         )
+
+
+def _told(record: UnreadableRecord) -> dict[str, str]:
+    """What a report tells of a record: never what stands in it."""
+    return {
+        "place": record.place,
+        "key": record.key,
+        "fields": ", ".join(record.fields),
+        "driver": "left out" if record.is_left_out else "shown",
+    }

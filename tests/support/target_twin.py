@@ -8,7 +8,7 @@ from domain.failures import CallFailure, TargetFailed
 from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecord, UnreadableRecords
 from tests.support.target_in_memory import REFUSED, DriveriInMemory, MotiveInMemory, TargetInMemory
 
 Moment = Literal["before", "after"]
@@ -23,7 +23,8 @@ class TargetTwin:
     `called` names every call and whom it was about, in order; `effects` those that changed something. `touched` is
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
     many pages a walk fails, and how; `places` is the room that the target says it has, `walks` how often its
-    roster was read, `hidden` whom its list does not show though they are there, and `blind` why nobody can be looked
+    roster was read, `unreadable` which records of it cannot be read, `hidden` whom its list does not show though they
+    are there, and `blind` why nobody can be looked
     up; `down` is why no call at all is answered, and whether it takes effect all the same; `failing` is how the
     writes of these names fail each time.
     """
@@ -40,6 +41,7 @@ class TargetTwin:
         self.failing: dict[str, CallFailure] = {}
         self.walks = 0
         self.hidden: frozenset[Key] = frozenset()
+        self.unreadable: tuple[UnreadableRecord, ...] = ()
         self._page = page
         self._faults: deque[tuple[Moment, CallFailure]] = deque()
         self._write_faults: deque[tuple[Moment, CallFailure]] = deque()
@@ -59,9 +61,11 @@ class TargetTwin:
         self._faults.clear()
         self._write_faults.clear()
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """The whole roster in pages."""
         self.walks += 1
+        if unreadable is not None:
+            unreadable.add(self.unreadable)
         self._fail_if_down()
         shown = [driver for driver in self.drivers.walk() if driver.key not in self.hidden]
         for number, start in enumerate(range(0, len(shown) or 1, self._page)):

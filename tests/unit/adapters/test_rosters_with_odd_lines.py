@@ -6,7 +6,7 @@ import pytest
 
 from domain.identity import Key, Target
 from domain.ports import TargetDrivers
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecord, UnreadableRecords
 from domain.wish import key_mark
 from tests.unit.adapters.driveri import tenant as driveri
 from tests.unit.adapters.motive import company as motive
@@ -26,6 +26,42 @@ async def test_a_driver_whose_name_is_an_object_is_shown_without_it() -> None:
     first, second = await roster(driveri.drivers(vendor))
     assert "last_name" in first.profile
     assert "last_name" not in second.profile
+
+
+@pytest.mark.parametrize("odd", [{"driverId": "A2", "status": {}}, {"driverId": "A2", "email": {}}])
+async def test_a_record_of_driveri_that_cannot_be_read_is_told_of_once(odd: dict[str, object]) -> None:
+    vendor = driveri.tenant()
+    rows = [driveri.row(f"B{number}") for number in range(199)]
+    second = [*rows[-4:], {**driveri.row("A2"), **odd}, driveri.row("A3")]
+    vendor.on(
+        driveri.LIST,
+        driveri.listed(*rows, {**driveri.row("A2"), **odd}, following="/drivers?offset=200"),
+        driveri.listed(*second),
+    )
+    unreadable = UnreadableRecords()
+    async for _ in driveri.drivers(vendor).walk(unreadable):
+        pass
+    (record,) = unreadable
+    assert record.key == "A2"
+    assert record.place.startswith("offset ")
+    assert record.is_left_out is ("status" in odd)
+    assert record.fields == tuple(odd.keys() - {"driverId"})
+
+
+async def test_records_of_motive_that_cannot_be_read_are_told_of_with_their_place() -> None:
+    vendor = motive.company()
+    odd = [{**motive.user(number=18), "role": []}, {**motive.user(number=19), "phone": {}}]
+    unnamed = {**motive.user(), "id": {"of": "some"}}
+    first, second = motive.listed(motive.user(), *odd, unnamed, total=4), motive.listed(total=4)
+    vendor.on(motive.LIST, first, second, first, second)
+    unreadable = UnreadableRecords()
+    async for _ in motive.drivers(vendor).walk(unreadable):
+        pass
+    assert list(unreadable) == [
+        UnreadableRecord(place="page 1, users.1", key="18", fields=("role",), is_left_out=True),
+        UnreadableRecord(place="page 1, users.2", key="19", fields=("phone",), is_left_out=False),
+        UnreadableRecord(place="page 1, users.3", key="", fields=("id",), is_left_out=True),
+    ]
 
 
 async def test_texts_that_no_store_takes_are_cleaned() -> None:

@@ -29,6 +29,12 @@ def test_a_walk_from_before_there_were_requests_was_for_none() -> None:
     assert state == {"terms": 2, "drivers": 5, "request": 0}
 
 
+def test_of_a_walk_of_former_days_nothing_unreadable_is_known() -> None:
+    state: dict[str, Any] = {"terms": 2}
+    WalkCompleted.upcast_v2_v3(state)
+    assert state == {"terms": 2, "unreadable": 0, "unreadable_records": []}
+
+
 def test_what_was_confirmed_in_former_days_left_nothing_unseen() -> None:
     state: dict[str, Any] = {"unlike": ["phone"]}
     Confirmed.upcast_v1_v2(state)

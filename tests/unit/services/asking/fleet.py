@@ -1,6 +1,6 @@
 """An account with its services on real stores, and its targets in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -24,6 +24,7 @@ from domain.identity import (
 from domain.ports import Answer, Done
 from domain.report import BreakerClosed, BreakerOpened, CallAnswered, DriverLookedUp, Outcome, ReportEvent, ReportOrigin
 from domain.requests import Request
+from domain.roster import UnreadableRecord, UnreadableRecords
 from domain.storing import Unit
 from services.accounts.handlers import Accounts
 from services.accounts.read_models import AccountRow
@@ -147,8 +148,10 @@ class Fleet:
         self.portal.finish_snapshot(ACME, source="export", snapshot=name, refused=[])
         self.decide()
 
-    def walk(self, *targets: Target) -> None:
-        """The rosters of these targets, or of all, are read."""
+    def walk(self, *targets: Target, unreadable: Iterable[UnreadableRecord] = ()) -> None:
+        """The rosters of these targets, or of all, are read, but for these records."""
+        records = UnreadableRecords()
+        records.add(unreadable)
         for target in targets or Target:
             shown = self.targets[target].walk()
             walks, walk = self._walk(target)
@@ -156,7 +159,7 @@ class Fleet:
             walks.take_page(walk, shown)
             gone = [Key(row.key) for row in walks.known(walk, None) if row.is_there and row.key not in there]
             walks.take_gone(walk, gone)
-            walks.complete(walk, there)
+            walks.complete(walk, there, records)
         self.decide()
 
     def look_up(self, target: Target, driver: str, request: int) -> None:

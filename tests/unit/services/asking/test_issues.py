@@ -1,13 +1,17 @@
 """What is wrong now is listed, each problem once, and no longer than it lasts."""
 
+from dataclasses import replace
+
 import pytest
 
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import PortalDriverId, Target
+from domain.roster import UnreadableRecord
 from domain.storing import Unit
 from services.asking import issues
 from services.asking.issues import Issue, Place, Problem, Wanted, count_parked, open_issues
 from services.intake.read_models import ReKeyingRow
+from services.projector.walking import MOST_UNREADABLE_TOLD
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -166,3 +170,38 @@ def test_held_rekeyings_are_a_problem_of_the_account_at_the_portal(troubled: Fle
     assert issue.since.hour == 1
     assert issue.detail.startswith("it would give other identifiers to 2 drivers, who stay as they are")
     assert issue.detail.endswith("`driverlink rekeyings list acme`")
+
+
+SHOWN = UnreadableRecord(place="page 2, users.17", key="418", fields=("email", "phone"), is_left_out=False)
+LEFT_OUT = UnreadableRecord(place="page 3, users.2", key="", fields=("id",), is_left_out=True)
+
+
+def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.walk(MOTIVE, unreadable=[SHOWN, LEFT_OUT])
+    shown, left_out = listed(fleet, Wanted(account=ACME, target=MOTIVE, reason="unreadable"))
+    assert (shown.account, shown.target, shown.problem, shown.driver) == (ACME, "motive", Problem.RECORD, "")
+    assert (shown.key, shown.place) == ("418", "page 2, users.17")
+    assert shown.detail == (
+        "the record of 418 (page 2, users.17) has an unknown form in email, phone: these fields count as not shown; "
+        "enter it again in Motive or ask Motive's support; the next scan that can read it ends this"
+    )
+    assert (left_out.key, left_out.place) == ("", "page 3, users.2")
+    assert "a record without an id that can be read (page 3, users.2)" in left_out.detail
+    assert "counts neither as seen nor as gone" in left_out.detail
+    assert shown.to_json().items() >= {"key": "418", "place": "page 2, users.17", "problem": "record"}.items()
+    fleet.walk(MOTIVE, unreadable=[LEFT_OUT])
+    assert [issue.place for issue in listed(fleet)] == ["page 3, users.2"]
+    fleet.walk(DRIVERI)
+    assert len(listed(fleet)) == 1
+    fleet.walk(MOTIVE)
+    assert listed(fleet) == []
+
+
+def test_of_many_records_that_cannot_be_read_some_are_named_and_the_others_counted(fleet: Fleet) -> None:
+    fleet.start("1")
+    many = [replace(SHOWN, key=str(number)) for number in range(MOST_UNREADABLE_TOLD + 5)]
+    fleet.walk(MOTIVE, unreadable=many)
+    found = listed(fleet)
+    assert len(found) == MOST_UNREADABLE_TOLD + 1
+    assert found[-1].detail.startswith("5 more records of the roster cannot be read: ask Motive's support")

@@ -23,6 +23,8 @@ ALL = [
         "reason": "unkeyed",
         "since": NOW.isoformat(),
         "detail": "the Portal gives neither a Driveri DriverID nor a RefID",
+        "key": "",
+        "place": "",
     }
     for driver in ("1", "2")
 ] + [
@@ -34,6 +36,8 @@ ALL = [
         "reason": "contested",
         "since": NOW.isoformat(),
         "detail": "portal driver 1 has claimed its e-mail",
+        "key": "",
+        "place": "",
     }
 ]
 

@@ -11,7 +11,7 @@ import pytest
 from domain.driver_link import DeleteDecided, DeleteHeld, LinkEvent
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 from services.accounts.handlers import Asking
 from tests.support.portal_reading import PortalTwin, export_of, import_export, read_api
 from tests.support.stepped_services import ACME, SteppedServices, person
@@ -30,9 +30,9 @@ class PartialTwin(TargetTwin):
 
     shows: Callable[[Sequence[TargetDriver]], Sequence[TargetDriver]] = staticmethod(lambda everybody: everybody)
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
         """The roster as far as it is shown, a page of nobody where that is nobody."""
-        async for page in super().walk():
+        async for page in super().walk(unreadable):
             yield self.shows(page)
 
 

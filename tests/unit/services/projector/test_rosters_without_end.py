@@ -11,7 +11,7 @@ from domain.failures import ListWithoutEnd, Reason, Unavailable
 from domain.identity import Key, Target
 from domain.profile import Profile
 from domain.report import DriverLookedUp, WalkFailed
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 from services.projector import walker
 from services.projector.probing import LONGEST_PROBE, _failure_of
 from services.projector.sweeping import LONGEST_LOOK_UP, LONGEST_WALK
@@ -33,7 +33,7 @@ class Inventing(TargetTwin):
         self.pages = 0
         self._new = new
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:  # noqa: ARG002
         numbers = count()
         while True:
             self.pages += 1
@@ -43,7 +43,7 @@ class Inventing(TargetTwin):
 class Silent(TargetTwin):
     """Answers nothing."""
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:  # noqa: ARG002
         await asyncio.Event().wait()
         yield []
 
@@ -93,7 +93,10 @@ def test_a_roster_of_invented_drivers_ends_with_a_reason(
 
 def test_a_list_that_is_too_long_in_all_is_read_again_seldom(fleet: SteppedServices) -> None:
     class Long(TargetTwin):
-        async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+        async def walk(
+            self,
+            unreadable: UnreadableRecords | None = None,  # noqa: ARG002
+        ) -> AsyncGenerator[Sequence[TargetDriver], None]:
             yield [shown(1)]
             raise ListWithoutEnd(Unavailable(reason=Reason.DOWN, detail="longer than can be"))
 

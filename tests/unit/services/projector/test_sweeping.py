@@ -10,7 +10,7 @@ from domain.account import Mode
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
 from domain.report import WalkCompleted, WalkFailed
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecords
 from domain.schedule import next_sweep
 from services.projector.read_models import Reading
 from services.projector.sweeping import MOST_WALKS, MOST_WALKS_IN_HAND
@@ -290,7 +290,7 @@ class SlowWalk(TargetTwin):
         self.under_way = 0
         self.most_at_once = 0
 
-    async def walk(self) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:  # noqa: ARG002
         self._count(1)
         while not self.may_end:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)

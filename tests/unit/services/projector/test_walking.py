@@ -10,10 +10,10 @@ from domain.driver_link import CreateDecided, RenameDecided
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
 from domain.report import BreakerOpened, TargetDriverSeen, WalkCompleted, WalkFailed
-from domain.roster import TargetDriver
+from domain.roster import TargetDriver, UnreadableRecord
 from services.projector.breaker import RUN
 from services.projector.read_models import RosterRow, WalkRow
-from services.projector.walking import Walk
+from services.projector.walking import MOST_UNREADABLE_TOLD, Walk
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -302,3 +302,25 @@ def hide(twin: TargetTwin, drivers: int) -> None:
 
 def known_there(fleet: SteppedServices) -> int:
     return fleet.projector_stores[Target.DRIVERI].count(RosterRow, {"is_there": True})[()]
+
+
+def test_a_walk_tells_of_the_records_that_it_could_not_read(fleet: SteppedServices, twin: TargetTwin) -> None:
+    twin.unreadable = tuple(
+        UnreadableRecord(
+            place=f"offset 0, {number}", key=f"X{number}", fields=("email", "phone"), is_left_out=number < 1
+        )
+        for number in range(MOST_UNREADABLE_TOLD + 5)
+    )
+    fleet.walk(Target.DRIVERI)
+    last = reported(fleet)[-1]
+    assert isinstance(last, WalkCompleted)
+    assert (last.unreadable, len(last.unreadable_records)) == (MOST_UNREADABLE_TOLD + 5, MOST_UNREADABLE_TOLD)
+    assert last.unreadable_records[:2] == [
+        {"place": "offset 0, 0", "key": "X0", "fields": "email, phone", "driver": "left out"},
+        {"place": "offset 0, 1", "key": "X1", "fields": "email, phone", "driver": "shown"},
+    ]
+    twin.unreadable = ()
+    walk_again(fleet)
+    after = reported(fleet)[-1]
+    assert isinstance(after, WalkCompleted)
+    assert (after.unreadable, after.unreadable_records) == (0, [])
