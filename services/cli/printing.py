@@ -34,7 +34,12 @@ class VisibleConsole(Console):
 
 
 def _shown(what: object) -> object:
-    return "\n".join(map(visible, what.split("\n"))) if isinstance(what, str) else what
+    return _visible_lines(what) if isinstance(what, str) else what
+
+
+def _visible_lines(text: str) -> str:
+    """The text with its own line breaks, each line as `visible`."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 class _VisibleColumn(TextColumn):
@@ -99,7 +104,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 def _plain(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:
     table = Table(
         *map(visible, columns),
-        title=visible(title) or None,
+        title=escape(_visible_lines(title)) or None,
         title_justify="left",
         box=None,
         pad_edge=False,

@@ -63,3 +63,10 @@ def test_a_moment_is_shown_to_the_second() -> None:
 
 def test_no_moment_is_blank() -> None:
     assert moment(None) == ""
+
+
+def test_a_title_may_begin_with_a_blank_line_and_shows_what_a_terminal_would_act_upon(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table(COLUMNS, ROWS[:1], title="\nHeld\x1b[31m")
+    assert lines(capsys)[:3] == ["", "Held\\x1b[31m", "account  in step  taken elsewhere"]
