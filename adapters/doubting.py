@@ -19,22 +19,29 @@ def without_effect(detail: str) -> Rejected:
     return Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
 
 
+_UNREAD: Final = "written, but not read back: "
+
+
 def unconfirmed(failed: TargetFailed) -> CallFailure:
-    """The write went well, and then the target could not be read: unless it refuses what we wish, it is looked up."""
+    """The write went well, and then another call did not: unless the target refuses what we wish, it is looked up."""
     failure = failed.failure
-    if CLASSES[failure.reason] is FailureClass.FINAL:
-        return failure
+    return failure if CLASSES[failure.reason] is FailureClass.FINAL else _unread(failure)
+
+
+def _unread(failure: CallFailure) -> Unavailable:
+    """The write went well, and then the target could not be read, for whatever reason."""
     retry_after = failure.retry_after if isinstance(failure, Unavailable) else None
-    detail = f"written, but not read back: {failure.detail}"
+    detail = _UNREAD + failure.detail.removeprefix(_UNREAD)
     return Unavailable(reason=Reason.NO_ANSWER, detail=detail, retry_after=retry_after)
 
 
 async def read_back(reading: Awaitable[T]) -> T:
     """What a target shows after it has answered a write.
 
-    Raises `TargetFailed` with NO_ANSWER where it cannot be read, because the write may have taken effect.
+    Raises `TargetFailed` with NO_ANSWER where it cannot be read, because the write may have taken effect: a target that
+    refuses to show somebody, in whatever words, does not refuse what was written.
     """
     try:
         return await reading
     except TargetFailed as failed:
-        raise TargetFailed(unconfirmed(failed)) from failed
+        raise TargetFailed(_unread(failed.failure)) from failed

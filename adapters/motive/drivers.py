@@ -163,7 +163,7 @@ class MotiveDrivers:
 
     async def _settled_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
         told = user_of(reply)
-        made = await self._known(profile) if told is None else await self._client.user(told.key)
+        made = await read_back(self._known(profile) if told is None else self._client.user(told.key))
         if made is None:
             return without_effect("answered 201, but the user is not there")
         if have_arrived(made, profile, self._access):

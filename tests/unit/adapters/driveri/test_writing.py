@@ -78,11 +78,12 @@ async def test_create_that_created_nothing_is_not_effective(shown: Answer) -> No
     assert await drivers(vendor).create(A1, JANE) == Rejected(reason=Reason.NOT_EFFECTIVE, detail=detail)
 
 
-async def test_create_that_cannot_be_read_back_may_have_taken_effect() -> None:
+@pytest.mark.parametrize("status", [400, 409, 422, 451, 503])
+async def test_create_that_cannot_be_read_back_may_have_taken_effect(status: int) -> None:
     vendor = tenant()
     vendor.on(ADD, MESSAGE)
-    vendor.on(LOOK, answer(503))
-    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 503")
+    vendor.on(LOOK, answer(status))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail=f"written, but not read back: answered {status}")
     assert await drivers(vendor).create(A1, JANE) == expected
 
 

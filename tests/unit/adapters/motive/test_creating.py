@@ -99,11 +99,12 @@ async def test_create_that_cannot_be_read_back_may_have_taken_effect() -> None:
     assert await drivers(vendor).create(None, JANE) == expected
 
 
-async def test_create_whose_reading_back_is_refused_may_have_taken_effect() -> None:
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 410, 418, 422, 451])
+async def test_create_whose_reading_back_is_refused_may_have_taken_effect(status: int) -> None:
     vendor = company()
     vendor.on(ADD, one(user(), 201))
-    vendor.on(READ, answer(401))
-    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 401")
+    vendor.on(READ, answer(status))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail=f"written, but not read back: answered {status}")
     assert await drivers(vendor).create(None, JANE) == expected
 
 

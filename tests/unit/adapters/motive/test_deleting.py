@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from domain.failures import Reason, Rejected
+from domain.failures import Reason, Rejected, Unavailable
 from domain.ports import Done
 from tests.unit.adapters.motive.company import (
     BODY,
@@ -47,6 +47,14 @@ async def test_delete_that_changes_nothing_is_not_effective() -> None:
     answered = await drivers(vendor).delete(KEY)
     assert isinstance(answered, Rejected)
     assert answered.reason is Reason.NOT_EFFECTIVE
+
+
+async def test_delete_whose_reading_back_is_refused_may_have_taken_effect() -> None:
+    vendor = company()
+    vendor.on(READ, one(user(OURS)), answer(422))
+    vendor.on(EDIT, one(user(OURS, status="deactivated")))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 422")
+    assert await drivers(vendor).delete(KEY) == expected
 
 
 async def test_reinstate_activates_with_the_whole_profile_and_reads_back() -> None:

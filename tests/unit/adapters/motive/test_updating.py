@@ -76,11 +76,12 @@ async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_does_not_
     assert answered.reason is Reason.NO_ANSWER
 
 
-async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_cannot_be_read() -> None:
+@pytest.mark.parametrize("status", [400, 409, 422, 451, 503])
+async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_cannot_be_read(status: int) -> None:
     vendor = company()
     vendor.on(EDIT, answer(200))
-    vendor.on(READ, answer(503))
-    expected = Unavailable(reason=Reason.NO_ANSWER, detail="written, but not read back: answered 503")
+    vendor.on(READ, answer(status))
+    expected = Unavailable(reason=Reason.NO_ANSWER, detail=f"written, but not read back: answered {status}")
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == expected
 
 
