@@ -7,7 +7,8 @@ silence after sending                 a read is tried again, then DOWN; anything
 502, 503, 504                         tried again if the wait is short, but a create never; then as below
 301, 302, 303, 307, 308               never followed: NOT_CONFIGURED, with the setting and where the redirect points;
                                       NO_ANSWER for a write that may have taken effect
-other 5xx, 408, 3xx, web pages        a read is DOWN; of anything else nobody knows what became: NO_ANSWER
+other 5xx, 408, 3xx, web pages,
+404 or 410 in words that are no JSON  a read is DOWN; of anything else nobody knows what became: NO_ANSWER
 401, 403                              an answer: CREDENTIALS
 404                                   an answer: the call knows what it means, else NOT_CONFIGURED
 other 4xx                             an answer: INVALID
@@ -16,6 +17,7 @@ A refusal of a repeat says nothing of the try before it, which may have taken ef
 such a try is NO_ANSWER too, whatever the refusal says, until somebody has read back what became of it.
 """
 
+import codecs
 import logging
 import math
 import re
@@ -74,6 +76,8 @@ _NOT_SENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
+_BEFORE: Final = b" \t\r\n" + codecs.BOM_UTF8
+_JSON: Final = (b"{", b"[", b'"', b"null")
 _PASSING: Final = frozenset({502, 503, 504})
 _PERSONAL: Final = re.compile(r"\S*@\S*|\+?\d[\d().\- ]{5,}\d")
 
@@ -285,9 +289,20 @@ def _is_short(wait: float | None) -> bool:
 def _is_answer(reply: httpx.Response) -> bool:
     if reply.status_code == httpx.codes.UNAUTHORIZED:
         return True
-    is_page = reply.content.lstrip().startswith(b"<")
     is_refusal = reply.is_client_error and reply.status_code != httpx.codes.REQUEST_TIMEOUT
-    return not is_page and (reply.is_success or is_refusal)
+    return not _is_of_another(reply) and (reply.is_success or is_refusal)
+
+
+def _is_of_another(reply: httpx.Response) -> bool:
+    """Whether something that stands before the API speaks: by a web page, or by other text that knows no address."""
+    said = reply.content.lstrip(_BEFORE)
+    is_miss = reply.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE)
+    return said.startswith(b"<") or (is_miss and not (not said or said.startswith(_JSON)))
+
+
+def json_of(reply: httpx.Response) -> bytes:
+    """The body without a byte-order mark, which some servers write before JSON. Source: RFC 8259, 8.1."""
+    return reply.content.removeprefix(codecs.BOM_UTF8)
 
 
 def seconds_until(text: str | None, now: float) -> float | None:
@@ -324,7 +339,7 @@ def parsed(reply: httpx.Response, form: type[Form]) -> Form:
     Raises `UnexpectedForm` when it has another form; the places are named, never what stands there.
     """
     try:
-        return _to(form).validate_json(reply.content)
+        return _to(form).validate_json(json_of(reply))
     except ValidationError as error:
         places = {".".join(str(part) for part in found["loc"]) or "body" for found in error.errors(include_input=False)}
     raise UnexpectedForm(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
@@ -333,7 +348,7 @@ def parsed(reply: httpx.Response, form: type[Form]) -> Form:
 def parsed_if(reply: httpx.Response, form: type[Form]) -> Form | None:
     """The body in its wire form; None when it has another."""
     try:
-        return _to(form).validate_json(reply.content)
+        return _to(form).validate_json(json_of(reply))
     except ValidationError:
         return None
 

@@ -117,9 +117,14 @@ def read_one(reply: httpx.Response, form: type[Form], lines: Lines) -> Form:
 def legible(body: bytes) -> object:
     """JSON, with U+FFFD for what is no character, so that a text that was cut hides no others; None if it is none."""
     try:
-        return _whole(json.loads(body.decode(errors="replace"), strict=False))
+        return _whole(json.loads(body.decode("utf-8-sig", errors="replace"), strict=False, parse_int=_number))
     except (ValueError, RecursionError):
         return None
+
+
+def _number(digits: str) -> int | str:
+    """A whole number; one that is longer than any id stays text, and so hides no other lines."""
+    return int(digits) if len(digits) <= LONGEST_ID else digits
 
 
 def parsed_python(body: object, form: type[Form]) -> Form | None:

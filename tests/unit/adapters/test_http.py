@@ -180,6 +180,22 @@ async def test_a_web_page_is_no_answer(status: int) -> None:
     assert await failure_of(vendor, READ) == Unavailable(reason=Reason.DOWN, detail=f"answered {status}")
 
 
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("said", [b"default backend - 404", b"404 page not found\n", b"\xef\xbb\xbf <!doctype html>"])
+async def test_a_miss_in_other_words_than_an_apis_tells_nothing_of_whom_was_asked_for(status: int, said: bytes) -> None:
+    for call, reason in ((READ, Reason.DOWN), (WRITE, Reason.NO_ANSWER)):
+        vendor = Vendor()
+        vendor.on(f"{call.method} /api/things", lambda _: httpx.Response(status, content=said))
+        assert await failure_of(vendor, call) == Unavailable(reason=reason, detail=f"answered {status}")
+
+
+@pytest.mark.parametrize("said", [b"", b"{}", b" []", b"\xef\xbb\xbf{}", b'"not found"'])
+async def test_a_miss_in_json_or_without_words_is_an_answer(said: bytes) -> None:
+    vendor = Vendor()
+    vendor.on("GET /api/things", lambda _: httpx.Response(404, content=said))
+    assert (await sender(vendor).send(READ)).status_code == 404
+
+
 async def test_a_short_limit_is_waited_for() -> None:
     vendor = Vendor()
     vendor.on("GET /api/things", answer(429, headers={"Retry-After": "1"}), answer(200))

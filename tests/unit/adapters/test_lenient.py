@@ -117,3 +117,18 @@ def test_a_field_of_an_odd_form_is_told_with_its_place_and_whose_it_is() -> None
         read_lines(motive(USER, {**USER, "id": 2, "phone": {"mobile": "303-555-0142"}}), UsersPage, USERS)
     told = {"event": "line_unreadable", "log_level": "warning", "at": "users.1", "fields": ["phone"], "id": "2"}
     assert logs == [told]
+
+
+def test_a_number_of_any_length_hides_no_other_line() -> None:
+    body = json.dumps({"users": [{"user": USER}, {"user": {**USER, "id": 2, "phone": 0}}, {"user": {**USER, "id": 3}}]})
+    long = body.replace('"phone": 0', '"phone": ' + "9" * 5_000).replace('"id": 3', '"id": ' + "9" * 5_000)
+    read = read_lines(httpx.Response(200, content=long), UsersPage, USERS)
+    assert ([each.user.id for each in read.answer.users], read.left_out) == ([1, 2], 1)
+
+
+def test_a_byte_order_mark_before_an_answer_says_nothing() -> None:
+    marked = httpx.Response(200, content=b"\xef\xbb\xbf" + motive(USER, {**USER, "id": 2}).content)
+    odd = httpx.Response(200, content=b"\xef\xbb\xbf" + motive(USER, {**USER, "id": 2, "phone": []}).content)
+    for reply in (marked, odd):
+        read = read_lines(reply, UsersPage, USERS)
+        assert [each.user.id for each in read.answer.users] == [1, 2]
