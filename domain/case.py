@@ -178,7 +178,7 @@ def _shown_key_changed(facts: Facts) -> Shown:
 
 
 def _shown_unlinked_deleted(facts: Facts) -> Shown:
-    return Shown.ON_ITS_WAY if facts.link.pending else Shown.NOTHING
+    return Shown.ON_ITS_WAY if facts.link.pending or facts.link.is_given_up else Shown.NOTHING
 
 
 def _shown_live_deleted(facts: Facts) -> Shown:

@@ -39,27 +39,45 @@ def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[
 
 
 def _awaits_answer(wish: Wish, link: DriverLink, cause: Cause) -> bool:
-    """Whether a call under way may give the driver an identifier that is not wished any more.
+    """Whether a call under way may give the driver an identifier that is not wished any more, or was withdrawn.
 
     Until it is answered nobody knows who has that identifier, so nothing else is decided for this link; the answer
-    makes us look again. Only what is sent under the present terms is answered.
+    makes us look again. Only what is sent under the present terms is answered. A create that is not wished any more
+    is withdrawn at once, so that it does not start.
     """
-    pending = link.pending
-    is_sent = cause.mode in (Mode.UPSERT, Mode.FULL) and pending is not None and pending.terms == cause.terms
-    if pending is None or not is_sent or not (wish.is_wanted or link.is_live):
+    if link.pending is None or not _is_sent(link.pending, cause):
         return False
+    if not link.is_live and (link.pending.is_withdrawal or not wish.is_wanted):
+        return wish.is_wanted
     wanted = claims(wish.target, wish.key, wish.profile) if wish.is_wanted else frozenset()
-    return bool(brought_by(link, pending) - wanted)
+    return bool(brought_by(link, link.pending) - wanted)
+
+
+def _is_sent(decided: Decision, cause: Cause) -> bool:
+    """Whether a decision goes to the target as the account stands now, so that it will be answered."""
+    return cause.mode in (Mode.UPSERT, Mode.FULL) and decided.terms == cause.terms
 
 
 def _park(case: Case) -> tuple[LinkEvent, ...]:
     contest, link = case.facts.contest, case.facts.link
     if contest is None:
         return parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
-    if link.pending is not None and link.is_temporary(link.pending) and link.pending.terms == case.cause.terms:
-        return ()  # before a temporary value is answered, nothing else can be said
+    if _gives_more(link, contest, case.cause):
+        return ()
     aside = _stepped_aside(case, contest)
     return aside or parked(case, "contested", contest.detail, contest)
+
+
+def _gives_more(link: DriverLink, contest: Contest, cause: Cause) -> bool:
+    """Whether a call under way gives the driver a temporary value, or an identifier that nobody contests.
+
+    Before it is answered nothing else can be said.
+    """
+    pending = link.pending
+    if pending is None or pending.terms != cause.terms:
+        return False
+    is_bringing = _is_sent(pending, cause) and brought_by(link, pending) - {contest.mark}
+    return link.is_temporary(pending) or bool(is_bringing)
 
 
 def _stepped_aside(case: Case, contest: Contest) -> tuple[LinkEvent, ...]:
@@ -149,7 +167,9 @@ def _rename(case: Case) -> tuple[LinkEvent, ...]:
 
 
 def _withdraw(case: Case) -> tuple[LinkEvent, ...]:
-    return said(case, DeleteDecided, wished_key=None, profile={})
+    """What was given up is withdrawn as it is: released, it would hold nothing any more."""
+    decided, link = said(case, DeleteDecided, wished_key=None, profile={}), case.facts.link
+    return in_sequence(link, decided[-1:]) if link.is_given_up else decided
 
 
 def _delete(case: Case) -> tuple[LinkEvent, ...]:

@@ -6,7 +6,9 @@ from functools import reduce
 from typing import Any, ClassVar, TypedDict
 from uuid import UUID
 
+from domain.account import Mode
 from domain.event import DeciderEvent, Event
+from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
 from domain.profile import Profile
 from domain.wish import has_temporary_value
@@ -57,6 +59,11 @@ class Decision(LinkEvent):
     terms: int
     waits_for: str
     because: Because
+
+    @property
+    def is_withdrawal(self) -> bool:
+        """Whether it takes back what may be on its way, and has nothing to delete yet."""
+        return isinstance(self, DeleteDecided) and self.key is None
 
 
 class CreateDecided(Decision, topic="DriverLink.CreateDecided"):
@@ -267,6 +274,21 @@ class DriverLink:
         return self.key == self.temporary_key or has_temporary_value(confirmed, self.temporary_key)
 
     @property
+    def withdrawn(self) -> tuple[Decision, ...]:
+        """What a withdrawal under way takes back: until its answer nobody knows whether that took effect.
+
+        Where nothing is sent, nothing can have.
+        """
+        if self.pending is None or not self.pending.is_withdrawal or self.pending.because.get("mode") == Mode.OBSERVE:
+            return ()
+        return (*self.unanswered, *([self.refused] if self.refused else []))
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether calls were given up without a certain answer, so that what they were for may be there."""
+        return self.refused is not None and not is_final(self.refusal)
+
+    @property
     def is_live(self) -> bool:
         """Whether a target driver is linked now."""
         return self.key is not None
@@ -302,7 +324,7 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         version=event.originator_version,
         pending=event,
         unanswered=(*link.unanswered, event),
-        refused=None,
+        refused=link.refused if event.is_withdrawal else None,
         parked=None,
         held=None,
         waits_for=event.waits_for,

@@ -83,6 +83,14 @@ CLASSES: Final[Mapping[Reason, FailureClass]] = MappingProxyType(
 )
 """The table above, as far as code needs it."""
 
+_FINAL: Final = frozenset(reason for reason, failure_class in CLASSES.items() if failure_class is FailureClass.FINAL)
+
+
+def is_final(reason: str) -> bool:
+    """Whether a target that gave this reason would refuse the same again; else it was only given up."""
+    return reason in _FINAL
+
+
 FRUITLESS: Final = frozenset({Reason.DOWN, Reason.NO_ANSWER, Reason.NOT_EFFECTIVE})
 """Reasons that leave open whether the target works for anybody: a run of them opens the breaker."""
 

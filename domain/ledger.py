@@ -192,10 +192,13 @@ def _is_adopted(before: DriverLink, after: DriverLink) -> bool:
 
 
 def claims_of(link: DriverLink) -> frozenset[str]:
-    """Every mark that a link has for its portal driver: by what the target confirmed, and by what is on its way."""
+    """Every mark that a link has for its portal driver: by what the target confirmed, and by what is on its way.
+
+    What was withdrawn may be on its way, too.
+    """
     confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
     said = link.pending or link.refused
-    return confirmed | _wished_by(said) if said else confirmed
+    return confirmed.union(*map(_wished_by, (*([said] if said else []), *link.withdrawn)))
 
 
 def claimable_by(link: DriverLink) -> frozenset[str]:

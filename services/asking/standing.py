@@ -14,13 +14,13 @@ from domain.driver_link import (
     DriverLink,
     Parked,
 )
-from domain.failures import Reason
+from domain.failures import Reason, is_final
 from domain.portal import PortalDriver
 from services.asking.readiness import Hindrance, Readiness, advice_on
 from services.asking.telling.because import evidence
 from services.asking.telling.link import told
 from services.asking.telling.past import Past
-from services.asking.telling.words import command, field_names, is_final, keyed, moment, named
+from services.asking.telling.words import command, field_names, keyed, moment, named
 from services.asking.waiting import Waits
 from services.decider.read_models import to_link_row
 

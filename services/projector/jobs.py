@@ -173,7 +173,7 @@ class Jobs:
         if order.terms != terms:
             return Standing.AHEAD if order.terms > terms else Standing.VOID
         mode = due.account.mode(self.target)
-        is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and order.fact != DeleteDecided.TOPIC)
+        is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and not _deletes(order))
         return Standing.DUE if is_allowed else Standing.VOID
 
     def _due(self, places: int, busy: Collection[Driver], now: datetime) -> list[_Due]:
@@ -227,6 +227,11 @@ class Jobs:
             )
             for task in tasks
         ]
+
+
+def _deletes(order: Order) -> bool:
+    """Whether a driver is deleted; what is only withdrawn has nothing there that could be."""
+    return order.fact == DeleteDecided.TOPIC and order.key is not None
 
 
 def _by_account(busy: Collection[Driver]) -> Mapping[AccountId, set[PortalDriverId]]:

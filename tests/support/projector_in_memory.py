@@ -87,7 +87,7 @@ class ProjectorInMemory:
         order = delivery.standing
         if order is None or order.answers < delivery.answers or order.terms != self.terms:
             return False
-        return self.mode is Mode.FULL or (self.mode is Mode.UPSERT and not isinstance(order, DeleteDecided))
+        return self.mode is Mode.FULL or (self.mode is Mode.UPSERT and not _deletes(order))
 
     def _carry_out(self, delivery: Delivery, order: Decision) -> Said | None:
         if isinstance(order, DeleteDecided) and order.key is None:
@@ -121,6 +121,10 @@ class ProjectorInMemory:
             is_shown=said.is_shown,
         )
         self.reports.append(report)
+
+
+def _deletes(order: Decision) -> bool:
+    return isinstance(order, DeleteDecided) and not order.is_withdrawal
 
 
 def _to_said(order: Decision, answer: Answer) -> Said:

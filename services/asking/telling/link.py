@@ -25,11 +25,12 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
+from domain.failures import is_final
 from domain.identity import Target
 from domain.situations import Situation
 from services.asking.telling.because import evidence
 from services.asking.telling.past import Past, is_stepping_aside
-from services.asking.telling.words import deleted, field_names, is_final, keyed, moment, named
+from services.asking.telling.words import deleted, field_names, keyed, moment, named
 
 
 @singledispatch

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from domain.account import Role
-from domain.failures import CLASSES, FailureClass
 from domain.identity import Target
 from domain.profile import Profile
 
@@ -18,7 +17,6 @@ _FIELDS: Mapping[str, str] = {
     "email": "e-mail",
     "driveri_group": "Driveri group",
 }
-_FINAL = frozenset(str(reason) for reason, kind in CLASSES.items() if kind is FailureClass.FINAL)
 _ROLES: Mapping[str, str] = {Role.MASTER_USER: "Master User", Role.ACCOUNT_MANAGER: "account manager"}
 
 
@@ -61,11 +59,6 @@ def moment(at: datetime) -> str:
 def person(by: str, role: str) -> str:
     """Who acted, and as what."""
     return f"{by} ({_ROLES.get(role, role)})"
-
-
-def is_final(reason: str) -> bool:
-    """Whether a target that gave this reason would refuse the same again; else it was only given up."""
-    return reason in _FINAL
 
 
 def name_of(profile: Profile) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from domain.account import Mode
 from domain.drafting import in_sequence
 from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, replay
 from domain.identity import Key, PortalDriverId, Target
@@ -24,10 +25,16 @@ def test_a_link_claims_what_is_on_its_way_and_what_is_confirmed() -> None:
     assert claims_of(_link(*DRIVERI.linked(), MOVED)) == {"key:d-7", "key:d-8"}
 
 
-def test_a_withdrawal_claims_nothing() -> None:
+def test_what_is_withdrawn_is_claimed_until_the_answer() -> None:
     withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), wished_key=None, profile={})
+    ended = DRIVERI.fact(Confirmed, decision=2, key=None, profile={})
+    assert claims_of(_link(CREATED, withdrawn)) == claimable_by(_link(CREATED, withdrawn)) == {"key:d-7"}
+    assert claims_of(_link(CREATED, withdrawn, ended)) == frozenset()
+
+
+def test_what_is_withdrawn_where_nothing_is_sent_is_not_claimed() -> None:
+    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED", mode=Mode.OBSERVE), wished_key=None, profile={})
     assert claims_of(_link(CREATED, withdrawn)) == frozenset()
-    assert claimable_by(_link(CREATED, withdrawn)) == {"key:d-7"}
 
 
 def test_what_a_superseded_decision_may_still_bring_is_claimable_but_not_claimed() -> None:
