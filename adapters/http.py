@@ -103,13 +103,17 @@ class Intent(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `path` is below the base URL and already quoted."""
+    """One request. `path` is below the base URL and already quoted.
+
+    Where a vendor `may_lack` the call, 404 is an answer to it in whatever form.
+    """
 
     path: str
     method: str = "GET"
     intent: Intent = Intent.READ
     params: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
+    may_lack: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +212,7 @@ class Sender:
         self._keep_pace(reply, began, limited_before)
         return (
             _trouble_of_redirect(reply, request.url, call, self._setting)
-            or _trouble_of_reply(reply, call.intent, self._clock())
+            or _trouble_of_reply(reply, call, self._clock())
             or reply
         )
 
@@ -266,15 +270,15 @@ def _in_doubt(failure: CallFailure) -> Unavailable:
     return _no_answer(failure.detail, retry_after)
 
 
-def _trouble_of_reply(reply: httpx.Response, intent: Intent, now: float) -> _Trouble | None:
+def _trouble_of_reply(reply: httpx.Response, call: Call, now: float) -> _Trouble | None:
     status = reply.status_code
     wait = seconds_until(reply.headers.get("Retry-After"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return _Trouble(failure=limited(wait), passing=_is_short(wait))
-    if _is_answer(reply):
+    if _is_answer(reply) or (call.may_lack and status == httpx.codes.NOT_FOUND):
         return None
-    failing = down if intent is Intent.READ else _no_answer
-    is_passing = status in _PASSING and _is_short(wait) and intent is not Intent.CREATE
+    failing = down if call.intent is Intent.READ else _no_answer
+    is_passing = status in _PASSING and _is_short(wait) and call.intent is not Intent.CREATE
     return _Trouble(failure=failing(f"answered {status}", wait), passing=is_passing)
 
 

@@ -48,6 +48,9 @@ def _by_name() -> dict[str, tuple[str, str]]:
 
 
 _BY_NAME: Final = MappingProxyType(_by_name())
+_BY_CODE: Final = MappingProxyType(
+    {code: (country, name) for name, (country, code) in reversed(list(_BY_NAME.items()))}
+)
 _COUNTRIES: Final = MappingProxyType(
     {"usa": "us", "united states": "us", "can": "ca", "canada": "ca", "mex": "mx", "mexico": "mx"}
 )
@@ -69,6 +72,18 @@ def state_mark(text: str) -> str:
     """
     country, state = _parsed(text)
     return state if country in _CODES or not country else f"{country}-{state}"
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """The state as it is written, by its code, by its code with the country, and by its name, in this order.
+
+    Only as it is written where it is not known.
+    """
+    _, code = _parsed(text)
+    if code not in _BY_CODE:
+        return (text,)
+    country, name = _BY_CODE[code]
+    return text, code.upper(), f"{country}-{code}".upper(), name.title()
 
 
 @lru_cache(maxsize=1024)

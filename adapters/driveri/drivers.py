@@ -12,7 +12,7 @@ import httpx
 from adapters.doubting import NOT_TOLD, read_back, without_effect
 from adapters.driveri.access import DriveriAccess
 from adapters.driveri.client import FIRST_PAGE, DriveriClient, refused
-from adapters.driveri.groups import may_be_of_group, other_group
+from adapters.driveri.groups import may_be_of_group, names_of_other_group
 from adapters.driveri.reading import everybody
 from adapters.driveri.translate import StatusCodes, as_shown, is_same, shows, to_driver, to_status_codes, to_wire
 from adapters.driveri.wire import DriverRow, is_told
@@ -217,14 +217,20 @@ class DriveriDrivers:
         """Take the driver out of every group but this one that Driveri shows; which they were."""
         left: list[str] = []
         while len(left) < _MOST_GROUPS:
-            other = other_group(await read_back(self._row(key)), group)
-            if other is None or other in left:
+            names = names_of_other_group(await read_back(self._row(key)), group)
+            name = await self._leave(key, [each for each in names if each not in left])
+            if name is None:
                 break
-            reply = await self._client.edit(key, {"group": {"name": other, "action": "REMOVE"}})
-            if reply.is_error:
-                break
-            left.append(other)
+            left.append(name)
         return left
+
+    async def _leave(self, key: Key, names: Sequence[str]) -> str | None:
+        """Take the driver out of a group by the first of its names that Driveri takes; None if it takes none."""
+        for name in names:
+            reply = await self._client.edit(key, {"group": {"name": name, "action": "REMOVE"}})
+            if not reply.is_error:
+                return name
+        return None
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)

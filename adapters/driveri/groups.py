@@ -15,9 +15,12 @@ def may_be_of_group(reply: httpx.Response) -> bool:
     return reply.is_success or (reply.status_code in REFUSED and "group" in words_of(reply).casefold())
 
 
-def other_group(row: DriverRow | None, wished: str) -> str | None:
-    """The group that Driveri shows in place of the wished one, as a write names it; None if there is no such group."""
+def names_of_other_group(row: DriverRow | None, wished: str) -> list[str]:
+    """The names of the group that Driveri shows in place of the wished one; none if there is no such group.
+
+    By which of them a write names it is not public.
+    """
     if row is None or row.group is None:
-        return None
+        return []
     names = [name for name in (row.group.group_unique_name, row.group.group_name) if name]
-    return None if folded(wished) in map(folded, names) else next(iter(names), None)
+    return [] if folded(wished) in map(folded, names) else list(dict.fromkeys(names))

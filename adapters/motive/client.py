@@ -14,6 +14,7 @@ import httpx
 from adapters.http import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, refusal
 from adapters.lenient import read_lines, read_one
 from adapters.motive.access import MotiveAccess
+from adapters.motive.license_states import StateSpelling, is_refused_for_state
 from adapters.motive.reading import PAGE_SIZE
 from adapters.motive.tokens import Tokens
 from adapters.motive.wire import USERS, ExternalId, User, UserAnswer, UsersPage, words_of
@@ -50,6 +51,7 @@ class MotiveClient:
             jitter=jitter,
         )
         grant = access.grant
+        self._state_spelling = StateSpelling()
         self._tokens = Tokens(grant, transport=transport, clock=clock, pause=pause) if grant else None
 
     async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:
@@ -90,11 +92,11 @@ class MotiveClient:
 
     async def create(self, body: Mapping[str, object]) -> httpx.Response:
         """Make a user; the answer is a success or a refusal."""
-        return await self._send(Call(method="POST", path="/v1/users", intent=Intent.CREATE, body=body))
+        return await self._write(Call(method="POST", path="/v1/users", intent=Intent.CREATE, body=body))
 
     async def edit(self, key: str, body: Mapping[str, object], profile: Profile) -> httpx.Response | None:
         """Write these fields of a user; None if nobody has this key. The profile is what a refusal may repeat."""
-        reply = await self._send(Call(method="PUT", path=_path_of(key), intent=Intent.WRITE, body=body))
+        reply = await self._write(Call(method="PUT", path=_path_of(key), intent=Intent.WRITE, body=body))
         return None if _is_miss(reply, "user not found") else _accepted(reply, profile)
 
     async def add_external_id(self, key: str, entry: ExternalId) -> None:
@@ -105,12 +107,14 @@ class MotiveClient:
             "external_id_holder_id": int(key),
             "external_id_holder_type": "User",
         }
-        _accepted(await self._send(Call(method="POST", path="/v1/external_ids", intent=Intent.WRITE, body=body)))
+        call = Call(method="POST", path="/v1/external_ids", intent=Intent.WRITE, body=body, may_lack=True)
+        _accepted(await self._send(call))
 
     async def remove_external_id(self, record: int) -> None:
         """Remove one external id; whether it took effect shows only when the user is read."""
         with suppress(RepeatRefused):
-            await self._send(Call(method="DELETE", path=f"/v1/external_ids/{record}", intent=Intent.WRITE))
+            path = f"/v1/external_ids/{record}"
+            await self._send(Call(method="DELETE", path=path, intent=Intent.WRITE, may_lack=True))
 
     def room(self) -> int:
         """How many calls may be under way now; see `Pace.room`."""
@@ -125,6 +129,17 @@ class MotiveClient:
     async def _one(self, call: Call) -> User | None:
         reply = await self._send(call)
         return None if _is_miss(reply, "not found") else read_one(_accepted(reply), UserAnswer, USERS).user
+
+    async def _write(self, call: Call) -> httpx.Response:
+        """The answer to a write; with the state of a licence in another spelling where Motive refuses one."""
+        refused: httpx.Response | None = None
+        for place, body in self._state_spelling.bodies(call.body or {}):
+            reply = await self._send(replace(call, body=body))
+            if not is_refused_for_state(reply):
+                self._state_spelling.has_worked(place)
+                return reply
+            refused = refused or reply
+        return refused or await self._send(call)
 
     async def _send(self, call: Call) -> httpx.Response:
         reply = await (send_with(self._tokens, self._sender, call) if self._tokens else self._sender.send(call))

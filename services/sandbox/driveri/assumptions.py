@@ -31,6 +31,8 @@ class Assumptions(BaseModel):
     license_states: Literal["as_written", "shown_with_country", "shown_without", "with_country", "without"] = (
         "as_written"
     )
+    emails: Literal["shared", "unique"] = "shared"
+    group_named_by: Literal["unique_name", "name"] = "unique_name"
     group_unknown: Literal["made", "refused"] = "made"
     other_group: Literal["left", "refused", "kept_first"] = "left"
     listed_deleted: Literal["shown", "hidden"] = "shown"

@@ -116,9 +116,13 @@ class Tenant:
         numbers = arrangement(numbers)
         return [self._rows[number] for number in numbers[offset : offset + limit]], len(numbers)
 
-    def group(self, unique_name: str) -> Group | None:
-        """The group of this unique name, among those that some driver is or was in."""
-        return self._groups.get(unique_name)
+    def group(self, name: str) -> Group | None:
+        """The group that a write calls so, among those that some driver is or was in."""
+        return self._groups.get(name)
+
+    def called(self, group: Group) -> str:
+        """What a write calls a group."""
+        return group.group_name if self.assumptions.group_named_by == "name" else group.group_unique_name
 
     def add(self, driver: Driver) -> None:
         """Take in a driver whose id is free."""
@@ -147,7 +151,7 @@ class Tenant:
 
     def _keep_group(self, driver: Driver) -> None:
         if driver.group:
-            self._groups.setdefault(driver.group.group_unique_name, driver.group)
+            self._groups.setdefault(self.called(driver.group), driver.group)
 
     def _on(self, label: Hashable) -> list[Driver]:
         return [self._rows[number] for number in self._shelves.on(label)]

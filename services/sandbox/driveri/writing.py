@@ -123,16 +123,17 @@ def _applied(tenant: Tenant, driver: Driver, written: WrittenDriver, at: int, *,
     }
     after = replace(driver, **values)  # type: ignore[arg-type] # the names and types are those of WrittenDriver
     _check_user_name(after, written)
+    _check_email(tenant, driver, after)
     return after
 
 
 def _groups(tenant: Tenant, driver: Driver, written: WrittenDriver) -> dict[str, object]:
-    """The group that is shown, and those behind it, after a write, which names groups by their unique names."""
+    """The group that is shown, and those behind it, after a write."""
     if written.group is None:
         return {}
     name = written.group.name
     before = (*((driver.group,) if driver.group else ()), *driver.further_groups)
-    after = [group for group in before if group.group_unique_name != name]
+    after = [group for group in before if tenant.called(group) != name]
     if written.group.action == "ADD":
         added = tenant.group(name) or Group(group_name=name, group_unique_name=name)
         is_kept = tenant.assumptions.other_group == "kept_first"
@@ -146,12 +147,19 @@ def _check_group(tenant: Tenant, existing: Driver | None, written: WrittenDriver
     name, assumptions = written.group.name, tenant.assumptions
     if assumptions.group_unknown == "refused" and tenant.group(name) is None:
         raise invalid("group.name: there is no such group")
-    if assumptions.other_group == "refused" and written.group.action == "ADD" and _is_in_other(existing, name):
+    if assumptions.other_group == "refused" and written.group.action == "ADD" and _is_in_other(tenant, existing, name):
         raise invalid("group.name: the driver is in another group")
 
 
-def _is_in_other(driver: Driver | None, name: str) -> bool:
-    return driver is not None and driver.group is not None and driver.group.group_unique_name != name
+def _is_in_other(tenant: Tenant, driver: Driver | None, name: str) -> bool:
+    return driver is not None and driver.group is not None and tenant.called(driver.group) != name
+
+
+def _check_email(tenant: Tenant, before: Driver, after: Driver) -> None:
+    if tenant.assumptions.emails == "shared" or not after.email or after.email == before.email:
+        return
+    if any(other.driver_id != before.driver_id for other in tenant.with_email(after.email)):
+        raise Refused(400, "EMAIL_ALREADY_EXISTS", "email: another driver has it")
 
 
 def _is_inviting(written: WrittenDriver) -> bool:

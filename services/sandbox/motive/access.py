@@ -31,8 +31,14 @@ def authorized_company(request: Request, state: MotiveState) -> Company:
     """The company that a call is for; raises `Refused`."""
     company = calling_company(request.headers, state)
     if company is None:
-        raise Refused(401, "the X-Api-Key or the access token is missing, unknown or expired")
+        raise Refused(_refused_with(request, state), "the X-Api-Key or the access token is missing, unknown or expired")
     return company
+
+
+def _refused_with(request: Request, state: MotiveState) -> int:
+    """The status for a key that is no company's: as the first company of the seed has it. Tokens end with 401."""
+    first = next(iter(state.companies.values()), None)
+    return 401 if first is None or "authorization" in request.headers else first.assumptions.wrong_key
 
 
 class TokenCalls:

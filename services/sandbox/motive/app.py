@@ -147,7 +147,7 @@ class _ExternalIds:
 
     async def add(self, request: Request) -> Response:
         body = await _body(request)
-        company = owner(self._state, request)
+        company = _with_external_ids(self._state, request)
         stated = added_external_id(body)
         before = company.find(stated.external_id_holder_id) if stated.external_id_holder_type == "User" else None
         after = writing.with_external_id(self._state, company, known(company, before), stated)
@@ -156,7 +156,7 @@ class _ExternalIds:
 
     async def edit(self, request: Request) -> Response:
         body = await _body(request)
-        company = owner(self._state, request)
+        company = _with_external_ids(self._state, request)
         check_parameters(request.query_params, ("external_id", "integration_name"))
         record_id = request.path_params["record_id"]
         before = _holder(company, record_id)
@@ -166,12 +166,20 @@ class _ExternalIds:
         return _external_id(after, record_id)
 
     async def remove(self, request: Request) -> Response:
-        company = owner(self._state, request)
+        company = _with_external_ids(self._state, request)
         record_id = request.path_params["record_id"]
         before = _holder(company, record_id)
         after = writing.without_external_id(self._state, company, before, record_id)
         note_effect(request, self._state.store(company, before, after))
         return JSONResponse({"success": True})
+
+
+def _with_external_ids(state: MotiveState, request: Request) -> Company:
+    """The company that a call about single external ids is for; such calls may be absent, as any unknown page is."""
+    company = owner(state, request)
+    if company.assumptions.external_ids_calls == "absent":
+        raise HTTPException(404)
+    return company
 
 
 async def _body(request: Request) -> bytes:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Name = Literal["external_ids", "external_ids_attributes"]
+LicenseStates = Literal["as_written", "codes", "names", "with_country", "lower_case", "codes_only"]
 NAMES: tuple[Name, ...] = ("external_ids", "external_ids_attributes")
 
 
@@ -31,6 +32,9 @@ class Assumptions(BaseModel):
     phones: Literal["as_written", "digits"] = "as_written"
     emails: Literal["as_written", "lower_case"] = "as_written"
     licences: Literal["as_written", "bare_capitals"] = "as_written"
+    license_states: LicenseStates = "as_written"
+    external_ids_calls: Literal["there", "absent"] = "there"
+    wrong_key: Literal[401, 403] = 401
     created_users: Literal["there", "not_there"] = "there"
     test_mode_create: Literal[200, 201] = 200
     longest_page: int = Field(default=100, ge=1)

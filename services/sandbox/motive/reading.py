@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from services.sandbox.faults.marks import arrangement_of
 from services.sandbox.journal import note_owner
+from services.sandbox.motive import licences
 from services.sandbox.motive.access import authorized_company
 from services.sandbox.motive.company import LOOKUPS, Company
 from services.sandbox.motive.state import MotiveState
@@ -136,6 +137,7 @@ def _in_own_form(company: Company, shown: dict[str, object]) -> dict[str, object
         (assumptions.phones == "digits", "phone", lambda text: "".join(filter(str.isdigit, text))),
         (assumptions.emails == "lower_case", "email", str.lower),
         (assumptions.licences == "bare_capitals", "drivers_license_number", _bare),
+        (True, "drivers_license_state", lambda text: licences.shown(text, assumptions.license_states)),
     ]
     turned = {name: form(str(shown[name])) for is_on, name, form in forms if is_on and shown.get(name)}
     return {**shown, **turned}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from services.sandbox.clock import iso_time
+from services.sandbox.motive import licences
 from services.sandbox.motive.assumptions import NAMES, Name
 from services.sandbox.motive.company import Company
 from services.sandbox.motive.state import MotiveState
@@ -156,6 +157,9 @@ def _edited(record: ExternalId, edits: dict[int, WrittenExternalId]) -> External
 
 
 def _check(state: MotiveState, company: Company, before: User | None, after: User) -> None:
+    stated = after.drivers_license_state
+    if stated and not licences.is_taken(stated, company.assumptions.license_states):
+        raise invalid("drivers_license_state is not a state")
     missing = _missing(after) - (_missing(before) if before else set())
     if missing:
         raise invalid(f"{min(missing)} can't be blank")

@@ -46,7 +46,7 @@ async def _problem(state: PortalState, request: Request, error: Exception) -> Re
         query = request.query_params
         assumptions = state.assumptions_of_call(query.get(_SESSION, ""), query.get("username", ""))
         http_status = 200 if assumptions.errors == "with_200" else error.status
-        return refusal(error.status, str(error), http_status=http_status)
+        return refusal(error.status, str(error), http_status=http_status, assumptions=assumptions)
     return refusal(404, "Not Found")
 
 
@@ -84,19 +84,22 @@ class _Calls:
         token = self._state.log_in(query.get("username", ""), query.get("app_token", ""))
         if token is None:
             raise Refused(403, "Forbidden (invalid credentials)")
-        return JSONResponse(framed({"token": token}))
+        assumptions = self._state.assumptions_of_call(token, query.get("username", ""))
+        return JSONResponse(framed({"token": token}, assumptions))
 
     async def list_all(self, request: Request) -> Response:
         session = self._session(request)
         drivers, assumptions = self._state.seen_by(session), self._state.assumptions(session.account)
         places = arrangement_of(request)(range(len(drivers)))
         shown = [as_listed(drivers[place], assumptions) for place in places]
-        return JSONResponse(framed(shown if shown or assumptions.empty_list == "list" else None))
+        data = shown if shown or assumptions.empty_list == "list" else None
+        return JSONResponse(framed(data, assumptions))
 
     async def attributes(self, request: Request) -> Response:
         session = self._session(request)
         driver = self._driver(session, request.query_params)
-        return JSONResponse(framed(as_attributes(driver, self._state.assumptions(session.account))))
+        assumptions = self._state.assumptions(session.account)
+        return JSONResponse(framed(as_attributes(driver, assumptions), assumptions))
 
     async def create(self, request: Request) -> Response:
         session = self._session(request)
@@ -105,20 +108,20 @@ class _Calls:
             raise Refused(400, "Bad Request (lastname is required)")
         driver = DriverSeed.model_validate({"id": self._state.free_id(), **values})
         note_effect(request, self._state.put(session.account, None, driver))
-        return JSONResponse(framed({"id": driver.id}))
+        return JSONResponse(framed({"id": driver.id}, self._state.assumptions(session.account)))
 
     async def update(self, request: Request) -> Response:
         session = self._session(request)
         before = self._driver(session, request.query_params)
         after = before.model_copy(update=_stated(request.query_params))
         note_effect(request, self._state.put(session.account, before, after))
-        return JSONResponse(framed({"id": after.id}))
+        return JSONResponse(framed({"id": after.id}, self._state.assumptions(session.account)))
 
     async def delete(self, request: Request) -> Response:
         session = self._session(request)
         driver = self._driver(session, request.query_params)
         note_effect(request, self._state.remove(session.account, driver))
-        return JSONResponse(framed({"id": driver.id}))
+        return JSONResponse(framed({"id": driver.id}, self._state.assumptions(session.account)))
 
     def _session(self, request: Request) -> Session:
         token = request.query_params.get(_SESSION, "")

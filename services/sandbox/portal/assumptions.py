@@ -14,6 +14,7 @@ class Assumptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ended_session: Literal[403, 401, 400, 404] = 403
+    head_status: Literal["capitals", "small", "capitalised"] = "capitals"
     errors: Literal["by_status", "with_200"] = "by_status"
     other_sessions: Literal["kept", "ended"] = "kept"
     list_ids: Literal["numbers", "texts"] = "numbers"

@@ -16,17 +16,30 @@ class Refused(Exception):
         self.status = status
 
 
-def framed(data: object) -> dict[str, object]:
+def framed(data: object, assumptions: Assumptions = ASSUMED) -> dict[str, object]:
     """A good answer."""
-    return {"head": {"status": "OK"}, "data": data}
+    return {"head": {"status": _status("OK", assumptions)}, "data": data}
+
+
+def _status(word: str, assumptions: Assumptions) -> str:
+    return {"small": word.lower(), "capitalised": word.capitalize()}.get(assumptions.head_status, word)
 
 
 def refusal(
-    status: int, message: str, headers: dict[str, str] | None = None, *, http_status: int | None = None
+    status: int,
+    message: str,
+    headers: dict[str, str] | None = None,
+    *,
+    http_status: int | None = None,
+    assumptions: Assumptions = ASSUMED,
 ) -> Response:
     """A refusing answer; its HTTP status is the same as its code unless stated."""
     errors = [{"code": status, "message": message}]
-    return JSONResponse({"head": {"status": "ERROR"}, "errors": errors, "data": None}, http_status or status, headers)
+    return JSONResponse(
+        {"head": {"status": _status("ERROR", assumptions)}, "errors": errors, "data": None},
+        http_status or status,
+        headers,
+    )
 
 
 def as_listed(driver: DriverSeed, assumptions: Assumptions = ASSUMED) -> dict[str, object]:

@@ -108,6 +108,10 @@ class SandboxStand(TargetStand):
         """Everything that the sandbox keeps, also what the vendor never shows."""
         return dict((await self._asked("GET", "state")).json())
 
+    async def seed(self, state: Json) -> None:
+        """Let this take the place of everything that the sandbox keeps."""
+        await self._asked("PUT", "state", state)
+
     async def switch_on(self, *rules: Json) -> None:
         """Let these faults take the place of all others."""
         await self._asked("PUT", "faults", {"rules": rules})
@@ -175,10 +179,6 @@ class Company(SandboxStand):
         for each in state["companies"]:
             each["assumptions"].update(assumptions)
         await self.seed(state)
-
-    async def seed(self, state: Json) -> None:
-        """Let this take the place of everything that the sandbox keeps."""
-        await self._asked("PUT", "state", state)
 
     async def users(self) -> dict[str, Json]:
         """Everybody of the company as they are kept, by id."""

@@ -38,6 +38,8 @@ READINGS: dict[str, Json] = {
     "reinstating unknown refused": {"reinstating_unknown": "refused"},
     "reinstating live updated": {"reinstating_live": "updated"},
     "phone shown": {"phone": "shown"},
+    "emails unique": {"emails": "unique"},
+    "groups named by name": {"group_named_by": "name"},
     "group unknown refused": {"group_unknown": "refused"},
     "look up deleted hidden": {"look_up_deleted": "hidden"},
     "look up miss empty": {"look_up_miss": "empty"},
@@ -255,6 +257,45 @@ async def test_a_driver_stays_in_its_group_where_there_is_no_other_one() -> None
         assert isinstance(answered, Rejected)
         assert "there is no such group" in answered.detail
         assert (await stand.find(stand.people.bob)).profile["driveri_group"] == "North"
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_email_address_that_another_driver_has_is_refused_in_words_and_makes_nobody(*, again: bool) -> None:
+    async with tenant(in_process, seeded=3, assumptions={"emails": "unique"}) as stand:
+        if again:
+            await stand.drivers.delete(stand.people.bob)
+        before = (await stand.state())["tenants"][0]["drivers"]
+        wished = {**stand.people.jane, "email": "BOB@fleet.test"}
+        for answered in (
+            await stand.drivers.create(stand.people.wished_key, wished),
+            await stand.drivers.update(Key("S-1"), wished, tuple(wished)),
+            await stand.drivers.rename(Key("S-1"), Key("S 1"), wished),
+        ):
+            assert isinstance(answered, Rejected)
+            assert "email: another driver has it" in answered.detail
+        assert (await stand.state())["tenants"][0]["drivers"] == before
+        own = (await stand.find(stand.people.bob)).profile
+        assert isinstance(await stand.drivers.reinstate(stand.people.bob, own), Done)
+
+
+@pytest.mark.parametrize(("named_by", "name"), [("unique_name", "groupUniqueName"), ("name", "groupName")])
+@pytest.mark.parametrize("other_group", ["left", "refused", "kept_first"])
+async def test_a_driver_moves_between_groups_by_the_name_that_writes_take(
+    named_by: str, name: str, other_group: str
+) -> None:
+    switches = {"group_named_by": named_by, "other_group": other_group, "group_unknown": "refused"}
+    async with tenant(in_process, seeded=3, assumptions=switches) as stand:
+        state = await stand.state()
+        groups = [{"groupName": f"{each} Region", "groupUniqueName": each.lower()} for each in ("North", "South")]
+        for driver, group in zip(state["tenants"][0]["drivers"][2:4], groups, strict=True):
+            driver["group"] = group
+        await stand.seed(state)
+        for group in (*groups, groups[0]):
+            wished = {**stand.people.jane, "driveri_group": group[name]}
+            answered = await stand.drivers.update(stand.people.bob, wished, tuple(wished))
+            assert isinstance(answered, Done)
+            kept = (await stand.state())["tenants"][0]["drivers"][0]
+            assert (kept["group"], kept["furtherGroups"]) == (group, None)
 
 
 async def test_a_driver_whom_no_call_brings_back_is_said_to_be_deleted_still() -> None:

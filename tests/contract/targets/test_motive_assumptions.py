@@ -9,9 +9,11 @@ from typing import get_args
 
 import pytest
 
-from domain.failures import Reason, Rejected, Unavailable
+from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import Target
 from domain.ports import Answer, Done, Exists
 from domain.profile import Profile
+from domain.wish import marks, to_change
 from services.sandbox.motive.assumptions import Assumptions
 from tests.contract.targets.faults import keys, told
 from tests.contract.targets.sandboxes import Company, company, in_process
@@ -190,3 +192,47 @@ async def test_a_key_in_test_mode_has_no_effect_whatever_it_answers(status: int)
         answered = await stand.another(api_key="test-key").create(None, MOTIVE_JANE)
         assert isinstance(answered, Rejected)
         assert answered.reason is Reason.NOT_EFFECTIVE
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_wrong_key_is_a_matter_of_credentials_whatever_the_status(status: int) -> None:
+    async with company(in_process, seeded=3, assumptions={"wrong_key": status}) as stand:
+        before, stranger = await stand.users(), stand.another(api_key="no-key")
+        with pytest.raises(TargetFailed) as failed:
+            await keys(stranger)
+        created = await stranger.create(None, MOTIVE_JANE)
+        deleted = await stranger.delete(stand.people.bob)
+        for failure in (failed.value.failure, created, deleted):
+            assert failure == Rejected(reason=Reason.CREDENTIALS, detail=f"answered {status}")
+        assert await stand.users() == before
+
+
+@pytest.mark.parametrize("form", get_args(Assumptions.model_fields["license_states"].annotation))
+@pytest.mark.parametrize("state", ["CO", "co", "US-CO", "us_co", "Colorado"])
+async def test_a_state_of_a_licence_arrives_in_whatever_form_motive_takes_and_shows_it(form: str, state: str) -> None:
+    licence = {"licence_number": "L-9971", "licence_state": state}
+    async with company(in_process, seeded=3, assumptions={"license_states": form}) as stand:
+        for answered in (
+            await stand.drivers.create(None, {**MOTIVE_JANE, **licence}),
+            await stand.drivers.update(stand.people.bob, {**ROBERT, **licence}, (*ROBERT, *licence)),
+        ):
+            assert isinstance(answered, Done)
+            assert to_change(Target.MOTIVE, licence, answered.seen.profile) == ("driveri_driver_id",)
+            wished = marks(Target.MOTIVE, None, licence)
+            assert set(wished) <= set(marks(Target.MOTIVE, answered.seen.key, answered.seen.profile))
+
+
+@pytest.mark.parametrize("attributes", ["merge", "replace"])
+@pytest.mark.parametrize("listed", ["replace", "merge"])
+async def test_without_calls_about_single_external_ids_a_driver_is_deleted_all_the_same(
+    attributes: str, listed: str
+) -> None:
+    switches = {"external_ids_calls": "absent", "external_ids_attributes": attributes, "external_ids": listed}
+    async with company(in_process, seeded=3, assumptions=switches) as stand:
+        bob = stand.people.bob
+        assert isinstance(await stand.drivers.update(bob, ROBERT, tuple(ROBERT)), Done)
+        assert isinstance(await stand.drivers.delete(bob), Done)
+        assert not (await stand.find(bob)).active
+        assert isinstance(await stand.drivers.reinstate(bob, ROBERT), Done)
+        assert stand.is_shown(ROBERT, await stand.find(bob))
+        assert ("payroll", "payroll-9") in pairs((await stand.users())[bob])

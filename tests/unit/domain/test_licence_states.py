@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from domain.identity import Key, Target
-from domain.licence_states import is_same_state, state_mark
+from domain.licence_states import is_same_state, spellings, state_mark
 from domain.profile import differing
 from domain.wish import marks
 
@@ -53,6 +53,15 @@ def test_other_states_have_other_marks() -> None:
     found = [state_mark(spellings[0]) for spellings in STATES]
     assert len(set(found)) == len(found)
     assert state_mark("BY") != state_mark("DE-BY") != state_mark("FR-BY")
+
+
+@pytest.mark.parametrize("state", COLORADO)
+def test_a_state_can_be_written_in_every_spelling(state: str) -> None:
+    assert spellings(state) == (state, "CO", "US-CO", "Colorado")
+
+
+def test_a_state_that_is_not_known_is_written_as_it_is() -> None:
+    assert [spellings(state) for state in ("DE-BY", "Freistaat X", "")] == [("DE-BY",), ("Freistaat X",), ("",)]
 
 
 def test_a_licence_without_a_state_that_can_be_read_is_nobodys_mark() -> None:
