@@ -9,6 +9,7 @@ import httpx
 
 from adapters.driveri.wire import words_of
 from adapters.http import REFUSED
+from domain.licence_states import spellings
 
 _STATE = "licenseState"
 
@@ -25,4 +26,6 @@ def in_other_form(body: Mapping[str, object]) -> dict[str, object] | None:
         return None
     prefix = f"{country.upper()}-"
     is_with_country = state.upper().startswith(prefix)
-    return {**body, _STATE: state[len(prefix) :] if is_with_country else f"{prefix}{state}"}
+    known = spellings(state)
+    code = known[1] if len(known) > 1 else state[len(prefix) :] if is_with_country else state
+    return {**body, _STATE: code if is_with_country else f"{prefix}{code}"}

@@ -308,7 +308,7 @@ async def test_a_driver_whom_no_call_brings_back_is_said_to_be_deleted_still() -
 
 
 @pytest.mark.parametrize("form", ["as_written", "shown_with_country", "shown_without", "with_country", "without"])
-@pytest.mark.parametrize("state", ["CO", "US-CO"])
+@pytest.mark.parametrize("state", ["CO", "US-CO", "Colorado"])
 async def test_a_state_of_a_licence_arrives_in_whatever_form_driveri_takes_and_shows_it(form: str, state: str) -> None:
     async with tenant(in_process, seeded=3, assumptions={"license_states": form}) as stand:
         wished = {**stand.people.jane, "licence_state": state}
