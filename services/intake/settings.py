@@ -30,7 +30,7 @@ class PortalSettings(BaseSettings):
     )
     portal_calls_per_second: float = Field(
         default=10.0,
-        gt=0,
+        ge=0.01,
         allow_inf_nan=False,
         description="The most calls a second that the Portal gets for one account; attributes cost one a driver.",
     )

@@ -22,7 +22,7 @@ class TargetSettings(BaseSettings):
     )
     driveri_calls_per_second: float = Field(
         default=10.0,
-        gt=0,
+        ge=0.01,
         allow_inf_nan=False,
         description="The most calls a second that Driveri gets for one account; it publishes no limit, but has one.",
     )
@@ -38,7 +38,7 @@ class TargetSettings(BaseSettings):
     )
     motive_calls_per_second: float = Field(
         default=5.0,
-        gt=0,
+        ge=0.01,
         allow_inf_nan=False,
         description="The same for Motive, of which clients are known that stay at one call a second.",
     )

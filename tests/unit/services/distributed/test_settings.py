@@ -37,6 +37,9 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({"DATABASE_URL": "postgresql://u@h/d?password=sesame"}, "DRIVERLINK_DATABASE_URL holds a password: take it"),
         ({**GOOD, "PATIENCE": "soon"}, "DRIVERLINK_PATIENCE must be a number"),
         ({**GOOD, "PATIENCE": "0"}, "DRIVERLINK_PATIENCE must be 1 or more"),
+        ({**GOOD, "DRIVERI_CALLS_PER_SECOND": "0"}, "DRIVERLINK_DRIVERI_CALLS_PER_SECOND must be 0.01 or more"),
+        ({**GOOD, "MOTIVE_CALLS_PER_SECOND": "1e-300"}, "DRIVERLINK_MOTIVE_CALLS_PER_SECOND must be 0.01 or more"),
+        ({**GOOD, "PORTAL_CALLS_PER_SECOND": "-1"}, "DRIVERLINK_PORTAL_CALLS_PER_SECOND must be 0.01 or more"),
         ({**GOOD, "HTTP_PORT": "http"}, "DRIVERLINK_HTTP_PORT must be a whole number"),
         ({**GOOD, "HTTP_PORT": "65536"}, "DRIVERLINK_HTTP_PORT must be 65535 or less"),
         ({**GOOD, "EPOCH": "a b"}, "DRIVERLINK_EPOCH must match ^[A-Za-z0-9_-]{1,20}$"),
@@ -54,7 +57,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({**GOOD, "SECRET_KEY": KEY, "SECRET_KEY_FILE": "x"}, "_KEY and DRIVERLINK_SECRET_KEY_FILE are both set: keep"),
         ({**GOOD, "KAFKA_PARTITION": "4"}, "DRIVERLINK_KAFKA_PARTITION is no setting; did you mean DRIVERLINK_KAFKA"),
     ],
-    ids=range(21),
+    ids=range(24),
 )
 def test_what_is_wrong_is_named_with_what_would_be_right(
     monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str], says: str
