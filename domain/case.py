@@ -9,6 +9,7 @@ from domain.account import Mode
 from domain.driver_link import Because, DriverLink
 from domain.ledger import Contest, Ledger
 from domain.matching import former_driver, speaks_against
+from domain.own_values import OwnValues, own_values
 from domain.profile import Profile, is_own_form
 from domain.roster import Match, TargetDriver
 from domain.situations import Linked, Portal, Row, Shown, row_for
@@ -37,6 +38,11 @@ class Facts:
     linked: TargetDriver | None
     found: TargetDriver | None
     contest: Contest | None
+
+    @property
+    def own(self) -> OwnValues | None:
+        """What the driver gets of its own in place of a temporary key or value."""
+        return own_values(self.wish, self.link, self.ledger)
 
     @property
     def restated(self) -> tuple[str, ...]:
@@ -163,7 +169,7 @@ def _shown_same_key(facts: Facts) -> Shown:
     if facts.linked is None or not facts.linked.active:
         found = _found(facts)
         return Shown.ELSEWHERE if found is Shown.UNCLAIMED else found
-    if facts.link.pending or facts.restated or facts.waits_anew:
+    if facts.link.pending or facts.restated or facts.waits_anew or facts.own:
         return Shown.WISH_CHANGED
     return Shown.DIFFERS if facts.drifted else Shown.EQUAL
 

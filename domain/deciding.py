@@ -95,6 +95,18 @@ def _stepped_aside(case: Case, contest: Contest) -> tuple[LinkEvent, ...]:
     return said(case, UpdateDecided, wished_key=link.key, profile=profile, fields=[field])
 
 
+def _own_again(case: Case) -> tuple[LinkEvent, ...] | None:
+    """A value of its own in place of a temporary one, and nothing else, so that no other field can keep it from that.
+
+    None where there is nothing temporary, or nothing of its own is free.
+    """
+    own, link = case.facts.own, case.facts.link
+    if own is None:
+        return None
+    fact = RenameDecided if own.key != link.key else UpdateDecided
+    return said(case, fact, wished_key=own.key, profile=own.profile, fields=own.fields)
+
+
 def _create(case: Case) -> tuple[LinkEvent, ...]:
     return said(case, CreateDecided, wished_key=case.facts.wish.key, fields=sorted(case.facts.wish.profile))
 
@@ -128,7 +140,9 @@ def _to_bring(wish: Wish, shown: TargetDriver) -> list[str]:
 
 
 def _update(case: Case) -> tuple[LinkEvent, ...]:
-    facts = case.facts
+    facts, own = case.facts, _own_again(case)
+    if own is not None:
+        return own
     return said(case, UpdateDecided, wished_key=facts.link.key, fields=sorted({*facts.restated, *facts.drifted}))
 
 
@@ -161,7 +175,9 @@ def _at_odds(link: DriverLink, fields: Iterable[str], sweep: int) -> list[str]:
 
 
 def _rename(case: Case) -> tuple[LinkEvent, ...]:
-    facts = case.facts
+    facts, own = case.facts, _own_again(case)
+    if own is not None:
+        return own
     fields = sorted({*facts.restated, *facts.drifted})
     return said(case, RenameDecided, wished_key=facts.wish.key, fields=fields)
 

@@ -10,8 +10,8 @@ from domain.account import Mode
 from domain.event import DeciderEvent, Event
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
-from domain.profile import Profile
-from domain.wish import has_temporary_value
+from domain.profile import Profile, chosen
+from domain.wish import has_temporary_value, temporary_fields
 
 EXISTS = "exists"
 MISSING = "missing"
@@ -227,7 +227,8 @@ class DriverLink:
     one of them that stands; `refused` is the one that stood when the target refused it for good; `refusal` is the
     reason of its last refusal; `corrections` counts the answers in a row that told us only that the roster was wrong;
     `let_stay` is the sequence of a deletion that a person rejected; `swept` is the last fact that a sweep decided, and
-    `drift` the last drift that one found; `aside` is its temporary key, once it was to have it.
+    `drift` the last drift that one found; `aside` is its temporary key, once it was to have it; `former_key` and
+    `former` are the key and the profile that it had confirmed when it was last to have something temporary.
     """
 
     account: AccountId
@@ -250,6 +251,8 @@ class DriverLink:
     let_stay: int = 0
     waits_for: str = ""
     aside: Key | None = None
+    former_key: Key | None = None
+    former: Profile = field(default_factory=dict)
     swept: Explained | None = None
     drift: DriftFound | None = None
 
@@ -329,8 +332,17 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         held=None,
         waits_for=event.waits_for,
         aside=link.temporary_key if _steps_aside(link, event) else link.aside,
+        former_key=link.key if _steps_aside(link, event) and not link.is_aside else link.former_key,
+        former=_former(link) if link.is_temporary(event) else link.former,
         swept=_swept(link, event),
     )
+
+
+def _former(link: DriverLink) -> Profile:
+    """What the driver has of its own, or had before it got temporary values."""
+    confirmed = link.confirmed or {}
+    given_up = chosen(link.former, temporary_fields(confirmed, link.temporary_key))
+    return {**confirmed, **given_up}
 
 
 def _steps_aside(link: DriverLink, event: Decision) -> bool:

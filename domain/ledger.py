@@ -137,6 +137,14 @@ class Ledger:
             mark = self._waiting.get(holder, "")
         return ""
 
+    def is_free(self, link: DriverLink, mark: str) -> bool:
+        """Whether no other target driver has this mark, and no other portal driver has claimed it."""
+        shown = self.roster.match([mark])
+        others = [each for each in shown.candidates if each.key != link.key] if shown is not None else []
+        if any(each.active or self.target is Target.DRIVERI for each in others):
+            return False
+        return self.holder(mark) in (None, link.driver)
+
     def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
         """Take over what was decided on a link; the marks that came free by it, or went to another driver."""
         held, wanted = claims_of(before), claims_of(after)

@@ -145,9 +145,19 @@ def temporary_value(field: str, temporary: str) -> str:
     return f"{temporary}@driverlink.invalid" if field == "email" else temporary
 
 
+def temporary_fields(profile: Profile, temporary: str) -> tuple[str, ...]:
+    """The fields of the profile that hold a temporary value."""
+    return tuple(field for field in _FIELDS.values() if profile.get(field) == temporary_value(field, temporary))
+
+
 def has_temporary_value(profile: Profile, temporary: str) -> bool:
     """Whether a field of the profile holds a temporary value."""
-    return any(profile.get(field) == temporary_value(field, temporary) for field in _FIELDS.values())
+    return bool(temporary_fields(profile, temporary))
+
+
+def mark_of(target: Target, profile: Profile, field: str) -> str:
+    """The mark that this field of a profile holds; empty if it holds none."""
+    return next((mark for mark in marks(target, None, profile) if field_of(mark) == field), "")
 
 
 def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:

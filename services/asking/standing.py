@@ -221,7 +221,9 @@ def _advice_contested(view: View, parked: Parked) -> str:
     if "swap" in contest:
         return (
             f"Nothing, if portal driver {parked.holder} is not set aside itself: it goes on as soon as {view.name} "
-            "has taken what the others of the circle get."
+            "has taken what the others of the circle get. "
+            f"Else settle that one first ({command('explain', view.account, str(parked.holder))}): "
+            "the temporary value goes with it."
         )
     if parked.holder:
         return (

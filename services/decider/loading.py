@@ -12,7 +12,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.ledger import Ledger, claimable_by
 from domain.roster import Roster
 from domain.storing import Store, Where
-from domain.wish import Wish, is_key_mark, key_mark
+from domain.wish import Wish, claims, is_key_mark, key_mark
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -42,7 +42,13 @@ class Docket:
     def marks(self, target: Target) -> set[str]:
         """The marks that the wishes and the links are about."""
         wished = {mark for wish in self.wishes for mark in (*wish.marks, wish.yielding_mark) if mark}
-        return wished | {key_mark(target, key) for link in self.links.values() for key in (link.key, link.aside) if key}
+        keys = {key_mark(target, key) for link in self.links.values() for key in (link.key, link.aside) if key}
+        return wished.union(keys, *(claims(target, link.former_key, link.former) for link in self.aside))
+
+    @property
+    def aside(self) -> list[DriverLink]:
+        """The links of drivers who have something temporary."""
+        return [link for link in self.links.values() if link.is_aside]
 
     @property
     def may_delete(self) -> bool:
