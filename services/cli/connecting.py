@@ -1,7 +1,8 @@
 """`driverlink accounts connect` and `disconnect`: an account's credentials at the Portal and at targets."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.prompt import Prompt
 
+from domain.cleaning import is_storable
 from domain.identity import PORTAL, Target
 from services.cli.printing import err, out
 from services.cli.reaching import CommandRefused
@@ -64,7 +66,7 @@ def connect(
     plain = {name: value for name, value in stated if value}
     secrets = _secrets_of(target, has_client_id=bool(client_id))
     _check_options(target, [*plain, *(f"{name}_file" for name, path in files.items() if path)], secrets)
-    values = plain | {name: _secret(name, files[name]) for name in secrets}
+    values = plain | {name: secret_of(name, files[name]) for name in secrets}
     body = {"target": target, "values": values}
     ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
     out.print(f"{account} is connected to {target}")
@@ -110,12 +112,23 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _secret(name: str, path: Path | None) -> str:
+def secret_of(name: str, path: Path | None) -> str:
+    """One secret: from its file, from a person at the terminal, or the next line of standard input.
+
+    Raises `CommandRefused` where what is read is no text in UTF-8.
+    """
     if path is not None:
         return _content(path)
     if sys.stdin.isatty():
-        return Prompt.ask(name.replace("_", " "), password=True, console=err)
-    return sys.stdin.readline().strip()
+        return _text(lambda: Prompt.ask(name.replace("_", " "), password=True, console=err))
+    return _text(sys.stdin.readline).strip()
+
+
+def _text(read: Callable[[], str]) -> str:
+    with suppress(UnicodeDecodeError):
+        if is_storable(text := read()):
+            return text
+    raise CommandRefused("standard input is no text in UTF-8: give the secret by a file, or type it again")
 
 
 def _content(path: Path) -> str:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from adapters.credentials import (
     PortalCredentials,
 )
 from services.cli.app import app
+from services.cli.connecting import secret_of
+from services.cli.reaching import CommandRefused
 
 GRANT = MotiveGrantCredentials(client_id="app", client_secret="hush-app", refresh_token="hush-0")
 KEY = MotiveCredentials(api_key="hush-key")
@@ -116,6 +119,16 @@ def test_a_file_that_is_no_text_is_told_without_being_shown(data: Path, tmp_path
     path.write_bytes(b"hush\xff\xfe")
     result = connect("motive", "--api-key-file", str(path))
     assert str(result.exception) == f"{path} cannot be read as text"
+    assert connected(data) == AccountCredentials()
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_standard_input_that_is_no_text_is_told_without_being_shown(
+    data: Path, monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"hush\xff\xfe\n"), "utf-8", errors))
+    with pytest.raises(CommandRefused, match="standard input is no text in UTF-8"):
+        secret_of("api_key", None)
     assert connected(data) == AccountCredentials()
 
 

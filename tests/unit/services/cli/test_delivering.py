@@ -1,8 +1,10 @@
 """A command whose output cannot be written, or whose folder has no name, ends in one clear line."""
 
 import os
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from subprocess import run
 
 import pytest
 
@@ -56,3 +58,13 @@ def test_an_argument_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path) -> Non
     for arguments in (("accounts", "show", "\udcff"), ("explain", "acme", "\udcff"), ("issues", "list", "\udcff")):
         ended = command(folder, *arguments)
         assert (ended.status, ended.err) == (1, "driverlink: an argument is no text in UTF-8\n")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_command_does_its_work_where_standard_streams_are_closed(tmp_path: Path, closed: str) -> None:
+    start = "from services.cli.start import main; main()"
+    words = ("accounts", "add", "acme", "--master-user", "jane", "--data", str(tmp_path / "data"), "--json")
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", start, *words]
+    ended = run(shell, capture_output=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert command({"DRIVERLINK_DATA": str(tmp_path / "data")}, "accounts", "show", "acme").status == 0
