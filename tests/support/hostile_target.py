@@ -55,7 +55,7 @@ def account_of(call: Call, accounts: Mapping[str, str]) -> str:
     words = urlsplit(call.target).path.split("/")
     if "tenants" in words:
         return words[words.index("tenants") + 1]
-    client = base64.b64decode(call.header("authorization").removeprefix("Basic ")).decode(errors="replace")
+    client = base64.b64decode(call.header("authorization").removeprefix("Basic ") + "===").decode(errors="replace")
     return client.split(":")[0].removesuffix("-client")
 
 

@@ -12,11 +12,13 @@ from domain.cleaning import (
     DAY,
     LONGEST,
     LONGEST_PROFILE,
+    LONGEST_TOKEN,
     MOST_MARKS,
     bounded,
     clean,
     flaw,
     folded,
+    is_sendable,
     is_shortened,
     is_storable,
     moment_of,
@@ -290,3 +292,12 @@ def test_a_time_ahead_of_now_is_now() -> None:
     now = datetime(2026, 11, 29, tzinfo=UTC)
     assert not_ahead(now + timedelta(days=400), now) == now
     assert not_ahead(now - timedelta(days=1), now) == now - timedelta(days=1)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\nb", "\u00e9", "a\0b", "x" * (LONGEST_TOKEN + 1)])
+def test_a_token_that_no_header_can_carry_is_not_sendable(token: str) -> None:
+    assert not is_sendable(token)
+
+
+def test_a_token_of_visible_characters_is_sendable() -> None:
+    assert is_sendable("eyJ0.e-_~+/=" + "x" * (LONGEST_TOKEN - 12))

@@ -1,0 +1,65 @@
+"""What a driver with a temporary key or value gets of its own: the wished one, else its former one, else nothing."""
+
+from dataclasses import replace
+
+from domain.drafting import in_sequence
+from domain.driver_link import DriverLink, replay
+from domain.identity import Target
+from domain.own_values import own_values
+from domain.profile import Profile
+from domain.roster import UnreadableRecord, UnreadableRecords
+from domain.wish import mark_of
+from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, Subject
+
+MOVED: Profile = {**JANE, "driveri_driver_id": "D-8"}
+
+
+def _aside(subject: Subject) -> DriverLink:
+    """A link whose driver has a temporary key in Driveri, or a temporary RefID in Motive."""
+    link = replay(subject.nothing, in_sequence(subject.nothing, subject.linked()))
+    former = link.confirmed or {}
+    if subject.target is Target.DRIVERI:
+        return replace(link, key=link.temporary_key, former_key=link.key, former=former)
+    return replace(link, former=former, confirmed={**former, "ref_id": link.temporary_key})
+
+
+def test_a_key_is_the_wished_one_where_it_is_free_else_the_former_one_else_none_yet() -> None:
+    link, wish = _aside(DRIVERI), DRIVERI.wish(MOVED, sequence=2)
+    free = own_values(wish, link, DRIVERI.ledger())
+    assert free is not None
+    assert free.key == "D-8"
+    back = own_values(wish, link, DRIVERI.ledger(claimed={"key:d-8": BOB}))
+    assert back is not None
+    assert back.key == "D-7"
+    assert own_values(wish, link, DRIVERI.ledger(claimed={"key:d-8": BOB, "key:d-7": CAROL})) is None
+
+
+def test_a_field_is_the_wished_text_where_it_is_free_else_the_former_one_else_none_yet() -> None:
+    link, wish = _aside(MOTIVE), MOTIVE.wish({**JANE, "ref_id": "00999"}, sequence=2)
+    former = link.former["ref_id"]
+    wished, owned = (mark_of(Target.MOTIVE, {"ref_id": text}, "ref_id") for text in ("00999", former))
+
+    def found(*taken: str) -> str | None:
+        values = own_values(wish, link, MOTIVE.ledger(claimed=dict.fromkeys(taken, BOB)))
+        return None if values is None else values.profile["ref_id"]
+
+    assert found() == "00999"
+    assert found(wished) == former
+    assert found(wished, owned) is None
+
+
+def test_a_value_is_not_free_while_a_deactivated_driver_of_driveri_or_an_active_one_has_it() -> None:
+    link = _aside(DRIVERI)
+    assert not DRIVERI.ledger(DRIVERI.shown("D-8", active=False)).is_free(link, "key:d-8")
+    assert not MOTIVE.ledger(MOTIVE.shown("8")).is_free(link, "key:8")
+    assert MOTIVE.ledger(MOTIVE.shown("8", active=False)).is_free(link, "key:8")
+
+
+def test_a_record_that_was_shown_twice_is_unreadable_once() -> None:
+    known = UnreadableRecord(place="page 1", key="7", fields=("phone",), is_left_out=False)
+    unknown = replace(known, key="")
+    records = UnreadableRecords()
+    records.add([known, unknown])
+    records.add([replace(known, place="page 2"), unknown])
+    assert len(records) == 2
+    assert [*records] == [known, unknown]
