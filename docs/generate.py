@@ -18,20 +18,23 @@ from pydantic_settings import BaseSettings
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from adapters.streams.describing import asyncapi
+from adapters.kafka.cloud_events import asyncapi
 from domain.account import AccountEvent
 from domain.driver_link import Because
 from domain.event import DeciderEvent, Event
+from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
-from domain.report import ReportEvent
 from domain.situations import TABLE, Linked
 from services.cli.app import app
-from services.distributed.settings import DistributedSettings, KafkaSettings
-from services.embedded.settings import EmbeddedSettings
-from services.intake.settings import PortalSettings
-from services.projector.settings import TargetSettings
-from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, REPORTS
-from services.runtime.settings import PREFIX
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS
+from services.wiring.settings import (
+    PREFIX,
+    DistributedSettings,
+    EmbeddedSettings,
+    KafkaSettings,
+    PortalSettings,
+    TargetSettings,
+)
 
 DOCS: Final = Path(__file__).parent
 
@@ -165,7 +168,7 @@ def _type(hint: object) -> str:
 
 def _situations() -> Iterator[str]:
     yield "Three facts tell where a driver stands on a target, and from that follows the answer."
-    yield "`domain/case.py` looks the facts up, and `domain/deciding.py` gives the answers."
+    yield "`domain/situations.py` looks the facts up, and `domain/deciding.py` gives the answers."
     yield "Where no row stands, there is nothing to do."
     yield ""
     rows = ((row.portal, _linked(row.linked), row.shown, f"**{row.situation}**", row.answer) for row in TABLE)

@@ -1,9 +1,14 @@
-"""One customer of the Portal, what it has agreed to, and who decided it."""
+"""One customer of the Portal, what it has agreed to, and who decided it.
 
-from collections.abc import Iterable, Mapping
+What people may ask of an account, and the facts that follow.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import reduce
+from typing import TypedDict
 from uuid import UUID
 
 from domain.event import Event
@@ -212,3 +217,158 @@ def _with_sweeps(account: Account, event: SweepRequested | SweepTimeSet) -> Acco
 def replay(start: Account, events: Iterable[Event]) -> Account:
     """The account after all these facts."""
     return reduce(apply, events, start)
+
+
+MOST_HOLDS = 1000
+"""Held deletes that one fact names, so that no record grows with the fleet."""
+
+
+class AccountOrigin(TypedDict):
+    """The fields that every fact about an account starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    by: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Something that a person asks of an account, at a moment. Each answer is the facts that follow; none is a no-op.
+
+    Every method raises `NotPermitted` when the person or the account may not do it.
+    """
+
+    by: str
+    at: datetime
+
+    def add(
+        self, account: Account, *, tier: Tier, master_user: str, account_manager: str, modes: Mapping[Target, Mode]
+    ) -> tuple[AccountEvent, ...]:
+        """Make the account known, with synchronisation off."""
+        if account.version:
+            raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
+        if tier is Tier.STANDARD and not account_manager:
+            raise NotPermitted(
+                f"{account.account} is on the Standard tier, where only its account manager can allow Sync Drivers: "
+                "say who that is (`--account-manager`)"
+            )
+        added = AccountAdded(
+            **self._origin(account, "operator"),
+            tier=tier,
+            master_user=master_user,
+            account_manager=account_manager,
+            modes={str(target): str(mode) for target, mode in modes.items()},
+        )
+        return (added,)
+
+    def allow(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Let a Standard account turn synchronisation on: the account manager's word."""
+        if self.by != account.account_manager or not self.by:
+            raise NotPermitted(f"only the account manager of {account.account} can allow Sync Drivers on its tier")
+        return () if account.is_allowed else (SyncAllowed(**self._origin(account, Role.ACCOUNT_MANAGER)),)
+
+    def turn_on(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Tick Sync Drivers: the Master User's word."""
+        role = self._as_master_user(account)
+        if account.tier is Tier.STANDARD and not account.is_allowed:
+            raise NotPermitted(
+                f"{account.account} is on the Standard tier: its account manager must allow Sync Drivers first "
+                "(`driverlink accounts allow`)"
+            )
+        return () if account.is_on else (SyncTurnedOn(**self._origin(account, role)),)
+
+    def turn_off(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Untick Sync Drivers: the Master User's word."""
+        role = self._as_master_user(account)
+        return (SyncTurnedOff(**self._origin(account, role)),) if account.is_on else ()
+
+    def set_mode(self, account: Account, target: Target, mode: Mode) -> tuple[AccountEvent, ...]:
+        """Say how far synchronisation with a target may go."""
+        role = account.role_of(self.by)
+        if account.modes.get(target, Mode.OFF) is mode:
+            return ()
+        return (ModeSet(**self._origin(account, role), target=target, mode=mode),)
+
+    def judge(
+        self,
+        account: Account,
+        verdict: type[DeletesJudged],
+        *,
+        target: Target,
+        digest: str,
+        holds: list[list[str | int]],
+    ) -> tuple[AccountEvent, ...]:
+        """Approve or reject exactly the held deletes that the person saw, in facts of a bounded size."""
+        role = account.role_of(self.by)
+        facts = [
+            verdict(
+                **self._origin(account, role), target=target, digest=digest, holds=holds[start : start + MOST_HOLDS]
+            )
+            for start in range(0, len(holds), MOST_HOLDS)
+        ]
+        return tuple(replace(fact, originator_version=account.version + step) for step, fact in enumerate(facts, 1))
+
+    def retry(self, account: Account, *, target: Target | None, driver: str, reason: str) -> tuple[AccountEvent, ...]:
+        """Look again at the parked links of this target, driver and reason; None and empty mean any."""
+        role = account.role_of(self.by)
+        return (RetryRequested(**self._origin(account, role), target=target or "", driver=driver, reason=reason),)
+
+    def sweep(
+        self, account: Account, target: Target, *, driver: str = "", keys: Sequence[str] = (), plan: str = ""
+    ) -> tuple[AccountEvent, ...]:
+        """Sweep now: everybody on this target, or one driver, looked up by these keys; by a plan, if one is named."""
+        role = account.role_of(self.by)
+        if account.mode(target) is Mode.OFF:
+            raise NotPermitted(f"nothing of {account.account} is synchronised with {target}, so there is no sweep")
+        requested = SweepRequested(
+            **self._origin(account, role), target=target, driver=driver, keys=list(keys), plan=plan
+        )
+        return (requested,)
+
+    def go_by(self, account: Account, plans: Mapping[Target, str]) -> tuple[AccountEvent, ...]:
+        """Sweep these targets, each by the plan of this hash; where sync is off, turn it on for that.
+
+        The requests come first: whoever hears that sync is on knows by then what each first sweep has to go by.
+        Turning it on sweeps every target whose mode is not off, so then none of them may lack a plan.
+        """
+        if not account.is_on and (unplanned := [each for each in _in_use(account) if each not in plans]):
+            raise NotPermitted(
+                f"turning Sync Drivers on for {account.account} sweeps {' and '.join(unplanned)} too, which is no part "
+                "of this plan: make one of all targets, or set that mode to off first (`driverlink accounts mode`)"
+            )
+        facts: tuple[AccountEvent, ...] = ()
+        asked = replace(account, is_on=True)
+        for target, plan in plans.items():
+            requested = self.sweep(asked, target, plan=plan)
+            asked, facts = replay(asked, requested), (*facts, *requested)
+        return facts if account.is_on else (*facts, *self.turn_on(replace(asked, is_on=False)))
+
+    def set_sweep_time(self, account: Account, sweep_at: str) -> tuple[AccountEvent, ...]:
+        """Say at which time of day, HH:MM in UTC, daily sweeps begin; empty for one of the account's own."""
+        role = account.role_of(self.by)
+        if account.sweep_at == sweep_at:
+            return ()
+        return (SweepTimeSet(**self._origin(account, role), sweep_at=sweep_at),)
+
+    def _as_master_user(self, account: Account) -> Role:
+        if self.by != account.master_user or not self.by:
+            raise NotPermitted(f"only the Master User of {account.account} can turn Sync Drivers on or off")
+        return Role.MASTER_USER
+
+    def _origin(self, account: Account, role: str) -> AccountOrigin:
+        return {
+            "originator_id": account.id,
+            "originator_version": account.version + 1,
+            "at": self.at,
+            "account": account.account,
+            "by": self.by,
+            "role": role,
+        }
+
+
+def _in_use(account: Account) -> list[Target]:
+    """The targets with which something is synchronised while sync is on."""
+    return [target for target in Target if account.modes.get(target, Mode.OFF) is not Mode.OFF]

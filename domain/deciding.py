@@ -1,30 +1,52 @@
-"""The only place where decisions are made: `decide(wish, link, ledger, cause) -> events`."""
+"""The only place where decisions are made: `decide(wish, link, ledger, cause) -> events`.
 
-from collections.abc import Callable, Iterable, Mapping
+How a target's answer is recorded on the link; what follows from it, `decide` says as ever.
+
+How the facts of a link are drafted: numbered, explained, and left out when they are said already.
+
+What a person's word on held deletes means for one link.
+
+What looking at a parked link again means, because a person asks for it or a target can be reached again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypedDict, assert_never
+from uuid import UUID
 
 from domain.account import Mode
-from domain.case import Case, Cause, to_case
-from domain.drafting import in_sequence, origin, parked, released, said
+from domain.claims import Contest, Ledger, brought_by
 from domain.driver_link import (
+    REFUSED,
+    UNSETTLED,
     Confirmed,
     CreateDecided,
     Decision,
+    Deferred,
+    DeleteApproved,
     DeleteDecided,
     DeleteHeld,
+    DeleteRecalled,
+    DeleteRejected,
     DriftFound,
     DriverLink,
+    HoldJudged,
     LinkDecided,
     LinkEvent,
+    Parked,
+    Refused,
     ReinstateDecided,
+    Released,
     RenameDecided,
     UpdateDecided,
+    apply,
 )
-from domain.identity import Target
-from domain.ledger import Contest, Ledger, brought_by
-from domain.profile import chosen
-from domain.roster import TargetDriver
-from domain.situations import Answer
-from domain.wish import Wish, claims, field_of, temporary_value, to_change, unreadable
+from domain.identity import Key, Target
+from domain.matching import TargetDriver, Wish, claims, field_of, temporary_value, to_change, unreadable
+from domain.outcomes import CallAnswered, Outcome
+from domain.profile import Profile, chosen, is_own_form
+from domain.situations import Answer, Case, Cause, to_case
 
 
 def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
@@ -233,3 +255,247 @@ _ANSWERS: Mapping[Answer, Callable[[Case], tuple[LinkEvent, ...]]] = {
     Answer.NOTHING: _nothing,
     Answer.REPORT: _nothing,
 }
+
+
+MOST_CORRECTIONS = 5
+"""After so many answers in a row that the target is not as it last said, a person has to look."""
+
+
+def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger) -> tuple[LinkEvent, ...]:
+    """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked.
+
+    A driver that another link has got meanwhile cannot be linked a second time: for this link it exists already.
+    """
+    if report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
+        return _corrected(link, replace(report, outcome=str(Outcome.EXISTS)), at)
+    outcome = Outcome(report.outcome)
+    match outcome:
+        case Outcome.CONFIRMED:
+            return (_confirmed(link, report, at),)
+        case Outcome.DEFERRED:
+            deferred = Deferred(
+                **origin(link, at), decision=report.decision, reason=report.reason, detail=report.detail
+            )
+            return (deferred,)
+        case Outcome.REFUSED:
+            return _refused(link, report, at, REFUSED, report.detail)
+        case Outcome.EXISTS | Outcome.MISSING:
+            return _corrected(link, report, at)
+    assert_never(outcome)
+
+
+def _confirmed(link: DriverLink, report: CallAnswered, at: datetime) -> Confirmed:
+    said = link.said(report.decision)
+    stated = said.profile if said else report.profile
+    is_there = report.key is not None and report.active
+    unlike, unseen = _shown_otherwise(link, report, said) if is_there else ([], [])
+    return Confirmed(
+        **origin(link, at),
+        decision=report.decision,
+        key=report.key if is_there else None,
+        profile=dict(stated),
+        unlike=unlike,
+        unseen=unseen,
+    )
+
+
+def _shown_otherwise(link: DriverLink, report: CallAnswered, said: Decision | None) -> tuple[list[str], list[str]]:
+    """The fields that the target shows in its own way, and those that it has not shown since we wrote them."""
+    stated, written = (said.profile, _written(said)) if said else (report.profile, frozenset[str]())
+    if not report.is_shown:
+        kept = [name for name in link.unlike if stated.get(name) == (link.confirmed or {}).get(name)]
+        unseen = {*link.unlike, *link.unseen, *written} & stated.keys() - set(kept) - set(
+            unreadable(link.target, stated)
+        )
+        return kept, sorted(unseen)
+    differing = to_change(link.target, stated, report.profile)
+    own_forms = {name for name in link.unseen if is_own_form(stated.get(name, ""), report.profile.get(name, ""))}
+    return [name for name in differing if name in {*link.unlike, *own_forms, *written}], []
+
+
+def _written(said: Decision) -> frozenset[str]:
+    """The fields that a decision has the target write: all of them, unless the driver is only updated."""
+    return frozenset(said.fields if isinstance(said, LinkDecided | UpdateDecided) else said.profile)
+
+
+def _corrected(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:
+    if link.corrections + 1 >= MOST_CORRECTIONS:
+        detail = f"{link.target} said {MOST_CORRECTIONS} times in a row that it is not as it had said before"
+        return _refused(link, report, at, UNSETTLED, detail)
+    return (_refusal(link, report, at),)
+
+
+def _refused(link: DriverLink, report: CallAnswered, at: datetime, reason: str, detail: str) -> tuple[LinkEvent, ...]:
+    """Only the decision that stands can be parked for; another one was superseded meanwhile."""
+    refusal, stood = _refusal(link, report, at), link.standing(report.decision)
+    if stood is None:
+        return (refusal,)
+    parked = Parked(
+        **origin(link, at),
+        sequence=stood.sequence,
+        reason=reason,
+        detail=detail,
+        waits_for="",
+        holder="",
+        because={"cause": "answer", "ref": f"decision {report.decision}"},
+    )
+    return in_sequence(link, [refusal, parked])
+
+
+def _refusal(link: DriverLink, report: CallAnswered, at: datetime) -> Refused:
+    reason = report.outcome if report.outcome in (Outcome.EXISTS, Outcome.MISSING) else report.reason
+    return Refused(**origin(link, at), decision=report.decision, reason=reason, detail=report.detail)
+
+
+class LinkOrigin(TypedDict):
+    """The fields that every fact about a link starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    target: str
+    driver: str
+
+
+def origin(link: DriverLink, at: datetime) -> LinkOrigin:
+    """The first fields of the next fact about this link."""
+    return {
+        "originator_id": link.id,
+        "originator_version": link.version + 1,
+        "at": at,
+        "account": link.account,
+        "target": str(link.target),
+        "driver": link.driver,
+    }
+
+
+def in_sequence(link: DriverLink, events: Iterable[LinkEvent]) -> tuple[LinkEvent, ...]:
+    """The same facts, numbered one after the other from the link's next version on."""
+    return tuple(_numbered(event, link.version + step) for step, event in enumerate(events, 1))
+
+
+def _numbered(event: LinkEvent, version: int) -> LinkEvent:
+    return event if event.originator_version == version else replace(event, originator_version=version)
+
+
+def said(
+    case: Case,
+    fact: type[Decision],
+    *,
+    wished_key: Key | None,
+    profile: Profile | None = None,
+    fields: Sequence[str] = (),
+    guard: dict[str, int] | None = None,
+) -> tuple[LinkEvent, ...]:
+    """The decision, after whatever it ends; nothing if it stands already, or was refused just so."""
+    link, wish = case.facts.link, case.facts.wish
+    because = case.because()
+    if guard is not None:
+        because["guard"] = guard
+    decision = fact(
+        **origin(link, case.cause.at),
+        sequence=wish.sequence,
+        key=link.key,
+        wished_key=wished_key,
+        profile=dict(wish.profile if profile is None else profile),
+        fields=list(fields),
+        answers=link.answers,
+        terms=case.cause.terms,
+        waits_for=wish.waits_for,
+        because=because,
+    )
+    return () if _stands(link, decision) else in_sequence(link, [*released(case), decision])
+
+
+def _stands(link: DriverLink, decision: Decision) -> bool:
+    if link.pending is not None:
+        return _meaning(link.pending) == _meaning(decision) and link.pending.answers == decision.answers
+    if link.parked is None:
+        return False
+    if link.parked.reason == UNSETTLED:
+        return link.parked.sequence == decision.sequence
+    return link.parked.reason == REFUSED and link.refused is not None and _meaning(link.refused) == _meaning(decision)
+
+
+def _meaning(decision: Decision) -> tuple[object, ...]:
+    return type(decision), decision.wished_key, decision.profile, decision.terms, decision.waits_for
+
+
+def parked(case: Case, reason: str, detail: str, contest: Contest | None = None) -> tuple[LinkEvent, ...]:
+    """That the link is set aside, after whatever that ends; nothing if it is for this reason already."""
+    link = case.facts.link
+    waits_for, holder = (contest.waits_for, contest.holder or contest.former or "") if contest else ("", "")
+    if link.parked and (link.parked.reason, link.parked.waits_for, link.parked.holder) == (reason, waits_for, holder):
+        return ()
+    fact = Parked(
+        **origin(link, case.cause.at),
+        sequence=case.facts.wish.sequence,
+        reason=reason,
+        detail=detail,
+        waits_for=waits_for,
+        holder=holder,
+        because=case.because(),
+    )
+    return in_sequence(link, [*released(case), fact])
+
+
+def released(case: Case) -> list[LinkEvent]:
+    """What has to be said first: that the reason for parking is over, that a held delete is recalled."""
+    link = case.facts.link
+    if link.parked:
+        return [Released(**origin(link, case.cause.at), reason=link.parked.reason)]
+    if link.held or (link.let_stay and case.facts.wish.is_wanted):
+        return [DeleteRecalled(**origin(link, case.cause.at))]
+    return []
+
+
+def approve(
+    wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause, *, hold: int, by: str, digest: str
+) -> tuple[LinkEvent, ...]:
+    """The delete goes out after all, past the guard; nothing if it is no longer this hold, or deletes are off."""
+    if not _is_held(link, hold) or wish.is_wanted or cause.mode is not Mode.FULL:
+        return ()
+    approved = _judged(DeleteApproved, link, cause, hold=hold, by=by, digest=digest)
+    case = to_case(wish, apply(link, approved), ledger, cause)
+    decided = said(case, DeleteDecided, wished_key=None, profile={}, guard=ledger.guard.figures())
+    return in_sequence(link, [approved, *decided])
+
+
+def reject(link: DriverLink, cause: Cause, *, hold: int, by: str, digest: str) -> tuple[LinkEvent, ...]:
+    """The driver stays on the target; nothing if it is no longer this hold."""
+    return (_judged(DeleteRejected, link, cause, hold=hold, by=by, digest=digest),) if _is_held(link, hold) else ()
+
+
+def _is_held(link: DriverLink, hold: int) -> bool:
+    return link.held is not None and link.held.originator_version == hold
+
+
+def _judged(
+    verdict: type[HoldJudged], link: DriverLink, cause: Cause, *, hold: int, by: str, digest: str
+) -> HoldJudged:
+    return verdict(**origin(link, cause.at), hold=hold, by=by, digest=digest)
+
+
+_BY_TARGET = (REFUSED, UNSETTLED)
+"""Reasons that the target gave: whether they are over, only another call can tell."""
+
+
+def look_again(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+    """Decide a parked link as if nothing had been refused; nothing if it is not parked, or its reason stands.
+
+    What the roster, the Portal or the mode keeps from going on (contested, unkeyed, mode) is only looked at again:
+    whether that is over is known here.
+    """
+    if link.parked is None:
+        return ()
+    if link.parked.reason not in _BY_TARGET:
+        return decide(wish, link, ledger, cause)
+    fact = Released(**origin(link, cause.at), reason=link.parked.reason)
+    return in_sequence(link, [fact, *decide(wish, apply(link, fact), ledger, cause)])
+
+
+def look_at_freed(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+    """Decide a link for which something came free: also what the target refused may be accepted now."""
+    is_refused = link.parked is not None and link.parked.reason in _BY_TARGET
+    return (look_again if is_refused else decide)(wish, link, ledger, cause)

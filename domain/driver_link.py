@@ -10,8 +10,8 @@ from domain.account import Mode
 from domain.event import DeciderEvent, Event
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
+from domain.matching import has_temporary_value, temporary_fields
 from domain.profile import Profile, chosen
-from domain.wish import has_temporary_value, temporary_fields
 
 EXISTS = "exists"
 MISSING = "missing"

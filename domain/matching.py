@@ -15,13 +15,322 @@ lead to that user only if nothing speaks against it being the same person.
 
 A licence belongs to a person for good, and a RefID is what the fleet itself calls a person. An e-mail address is
 passed on to the next one, so it alone proves nothing. A name is never compared.
+
+What we last saw of a target's drivers.
+
+What the Portal wants a target to show for one driver, and by which marks the two recognise each other.
+
+A mark is a value that identifies a driver on a target, such as `ref:00417`; of personal data it holds only a digest.
+The same vocabulary serves to find a wished driver in a roster, and to claim a value for one portal driver.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from hashlib import sha256
 
-from domain.identity import PortalDriverId
-from domain.roster import TargetDriver
-from domain.wish import Wish, marks
+from domain.cleaning import folded
+from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.licence_states import state_mark
+from domain.profile import Profile, changed, chosen, differing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetDriver:
+    """A driver as a target shows it.
+
+    `active` is false when the target keeps the driver as deleted (Driveri) or deactivated (Motive).
+    `profile` holds the fields that we own there, in the Portal's words; in Motive also `portal_driver_id`
+    and `driveri_driver_id`, which are our two external ids. `seen_at` is the moment, in ISO 8601, at which it was
+    first reported so; empty where nobody keeps that.
+    """
+
+    key: Key
+    active: bool
+    profile: Profile
+    seen_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRecord:
+    """A record of a roster that has another form than it should.
+
+    `place` is where in the target's answers it stands, `key` the target's own id of it, empty where that cannot be
+    read, and `fields` are the names of the fields in question. If it `is_left_out`, nothing is known of the driver;
+    else only these fields count as not shown.
+    """
+
+    place: str
+    key: str
+    fields: tuple[str, ...]
+    is_left_out: bool
+
+
+class UnreadableRecords:
+    """The records that a scan could not read, or only in part: each once, however often it was shown."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, UnreadableRecord] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[UnreadableRecord]:
+        return iter(self._found.values())
+
+    def add(self, records: Iterable[UnreadableRecord]) -> None:
+        """Take in what one page shows."""
+        for record in records:
+            self._found.setdefault(record.key or f"at {record.place}", record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """The target drivers that answer to the strongest mark that anybody answers to."""
+
+    mark: str
+    candidates: tuple[TargetDriver, ...]
+
+
+class Roster:
+    """The part of a target's roster that a batch is about; never the truth, only what we last saw."""
+
+    def __init__(self, target: Target, shown: Iterable[TargetDriver] = ()) -> None:
+        self._target = target
+        self._by_mark: dict[str, dict[Key, TargetDriver]] = {}
+        for driver in shown:
+            for mark in claims(target, driver.key, driver.profile):
+                self._by_mark.setdefault(mark, {})[driver.key] = driver
+
+    @property
+    def marks(self) -> Set[str]:
+        """Every mark to which somebody in it answers, or that somebody in it has for itself alone."""
+        return self._by_mark.keys()
+
+    @property
+    def portal_drivers(self) -> frozenset[PortalDriverId]:
+        """The portal drivers whose external ids somebody in it carries."""
+        everybody = (driver for found in self._by_mark.values() for driver in found.values())
+        carried = (driver.profile.get("portal_driver_id") for driver in everybody)
+        return frozenset(PortalDriverId(each) for each in carried if each)
+
+    def shown(self, key: Key | None) -> TargetDriver | None:
+        """The target driver of this key, if the target showed one."""
+        found: Mapping[Key, TargetDriver] = self._by_mark.get(key_mark(self._target, key), {}) if key else {}
+        return next(iter(found.values()), None)
+
+    def match(self, wished: Iterable[str]) -> Match | None:
+        """Who answers to the first of these marks that anybody answers to."""
+        for mark in wished:
+            if found := self._by_mark.get(mark):
+                return Match(mark=mark, candidates=tuple(found[key] for key in sorted(found)))
+        return None
+
+
+_OWNED: Mapping[Target, tuple[str, ...]] = {
+    Target.DRIVERI: (
+        "first_name",
+        "last_name",
+        "email",
+        "phone",
+        "driveri_group",
+        "licence_number",
+        "licence_state",
+        "licence_country",
+    ),
+    Target.MOTIVE: (
+        "first_name",
+        "last_name",
+        "email",
+        "phone",
+        "ref_id",
+        "licence_number",
+        "licence_state",
+        "time_zone",
+        "portal_driver_id",
+        "driveri_driver_id",
+    ),
+}
+_UNREADABLE: Mapping[Target, frozenset[str]] = {Target.DRIVERI: frozenset({"phone"}), Target.MOTIVE: frozenset()}
+_REMOVABLE: Mapping[Target, frozenset[str]] = {
+    Target.DRIVERI: frozenset(),
+    Target.MOTIVE: frozenset({"driveri_driver_id"}),
+}
+_LICENCE: Mapping[Target, tuple[str, ...]] = {
+    Target.DRIVERI: ("licence_number", "licence_state", "licence_country"),
+    Target.MOTIVE: ("licence_number", "licence_state"),
+}
+RECOGNISED_BY: Mapping[Target, tuple[str, ...]] = {
+    Target.DRIVERI: ("driveri_driver_id",),
+    Target.MOTIVE: ("ref_id", "email", "licence_number", "licence_state"),
+}
+"""The fields of the Portal by which a driver who is not linked yet is looked for on a target.
+
+Driveri is asked by the RefID only for drivers without a Driveri DriverID.
+"""
+
+_YIELDING = "driveri_driver_id"
+_KEY = "key:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What one target shall show for one portal driver.
+
+    `is_wanted` is false when the Portal has deleted the driver. `key` is the Driveri DriverID wished; None in Motive,
+    which gives its own. `marks` are in the order in which they are tried. `yielding_mark` is one that the wish can do
+    without while another driver holds it, and `waits_for` the one that it left out for that reason; empty for none.
+    """
+
+    account: AccountId
+    target: Target
+    driver: PortalDriverId
+    sequence: int
+    is_wanted: bool
+    key: Key | None
+    profile: Profile
+    marks: tuple[str, ...]
+    yielding_mark: str
+    waits_for: str = ""
+
+    @property
+    def is_unkeyed(self) -> bool:
+        """Whether the Portal gives nothing by which the target could name the driver."""
+        return self.target is Target.DRIVERI and self.key is None
+
+    def without_yielding_mark(self) -> "Wish":
+        """The same wish without the value that another driver holds."""
+        profile = {field: text for field, text in self.profile.items() if field != _YIELDING}
+        return replace(self, profile=profile, yielding_mark="", waits_for=self.yielding_mark)
+
+
+def to_wish(
+    account: AccountId, target: Target, driver: PortalDriverId, *, sequence: int, profile: Profile, is_wanted: bool
+) -> Wish:
+    """The wish that a portal driver's profile means for one target."""
+    stated = {**profile, "portal_driver_id": driver}
+    key = _wished_key(profile) if target is Target.DRIVERI else None
+    owned = _whole_licence(target, chosen(stated, _OWNED[target]))
+    return Wish(
+        account=account,
+        target=target,
+        driver=driver,
+        sequence=sequence,
+        is_wanted=is_wanted,
+        key=key,
+        profile=owned,
+        marks=marks(target, key, owned),
+        yielding_mark=yielding_mark(target, owned),
+    )
+
+
+def _wished_key(profile: Profile) -> Key | None:
+    text = profile.get("driveri_driver_id") or profile.get("ref_id")
+    return Key(text) if text else None
+
+
+def _whole_licence(target: Target, profile: dict[str, str]) -> dict[str, str]:
+    parts = _LICENCE[target]
+    if all(part in profile for part in parts):
+        return profile
+    return {field: text for field, text in profile.items() if field not in parts}
+
+
+def key_mark(target: Target, key: Key) -> str:
+    """The mark that the key itself is; Driveri's ids are compared cleaned, and without regard to case."""
+    return f"{_KEY}{folded(key)}" if target is Target.DRIVERI else f"{_KEY}{key}"
+
+
+def is_key_mark(mark: str) -> bool:
+    """Whether this is the mark of a key: at most one target driver answers to it, whose own it is."""
+    return mark.startswith(_KEY)
+
+
+_FIELDS: Mapping[str, str] = {"ref": "ref_id", "email": "email", "licence": "licence_number"}
+
+
+def field_of(mark: str) -> str:
+    """The field that holds a mark and can have a temporary value for a while; empty if there is none."""
+    return _FIELDS.get(mark.partition(":")[0], "")
+
+
+def temporary_value(field: str, temporary: str) -> str:
+    """What a field holds while others of a circle move; an address nobody can have, in a domain of RFC 2606."""
+    return f"{temporary}@driverlink.invalid" if field == "email" else temporary
+
+
+def temporary_fields(profile: Profile, temporary: str) -> tuple[str, ...]:
+    """The fields of the profile that hold a temporary value."""
+    return tuple(field for field in _FIELDS.values() if profile.get(field) == temporary_value(field, temporary))
+
+
+def has_temporary_value(profile: Profile, temporary: str) -> bool:
+    """Whether a field of the profile holds a temporary value."""
+    return bool(temporary_fields(profile, temporary))
+
+
+def mark_of(target: Target, profile: Profile, field: str) -> str:
+    """The mark that this field of a profile holds; empty if it holds none."""
+    return next((mark for mark in marks(target, None, profile) if field_of(mark) == field), "")
+
+
+def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
+    """The marks by which a driver with this key and profile is recognised, the strongest first."""
+    if target is Target.DRIVERI:
+        return (key_mark(target, key),) if key else ()
+    found = (
+        key and key_mark(target, key),
+        _mark("portal", profile.get("portal_driver_id")),
+        _mark("ref", profile.get("ref_id")),
+        _sealed_mark("email", profile.get("email")),
+        _sealed_mark("licence", _licence(profile)),
+    )
+    return tuple(filter(None, found))
+
+
+def yielding_mark(target: Target, profile: Profile) -> str:
+    """The mark of the value that must be unique in Motive, though nobody is recognised by it: the DriverID."""
+    return _mark("driverid", profile.get(_YIELDING)) if target is Target.MOTIVE else ""
+
+
+def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
+    """Every mark that one portal driver has for itself alone while a target shows, or shall show, this."""
+    yielding = yielding_mark(target, profile)
+    found = marks(target, key, profile)
+    return frozenset((*found, yielding)) if yielding else frozenset(found)
+
+
+def _mark(kind: str, text: str | None) -> str:
+    return f"{kind}:{text.casefold()}" if text else ""
+
+
+def _sealed_mark(kind: str, text: str | None) -> str:
+    """The mark of something personal: only a digest of it."""
+    return f"{kind}:{sha256(text.casefold().encode()).hexdigest()[:24]}" if text else ""
+
+
+def _licence(profile: Profile) -> str:
+    """Number and state, in whichever spelling; blanks and hyphens in a number make no other licence."""
+    number, state = profile.get("licence_number", ""), state_mark(profile.get("licence_state", ""))
+    bare = "".join(filter(str.isalnum, number)) or number
+    return f"{bare}/{state}" if number and state else ""
+
+
+def to_change(target: Target, wished: Profile, shown: Profile) -> tuple[str, ...]:
+    """The sorted names of the fields that a target which shows this has to change, as far as they can be read back."""
+    surplus = _REMOVABLE[target] & (shown.keys() - wished.keys())
+    return tuple(sorted({*differing(wished, shown, _UNREADABLE[target]), *surplus}))
+
+
+def to_restate(target: Target, wished: Profile, stated: Profile) -> tuple[str, ...]:
+    """The sorted names of the fields that we last stated otherwise, be it by a letter's case."""
+    surplus = _REMOVABLE[target] & (stated.keys() - wished.keys())
+    return tuple(sorted({*changed(wished, stated), *surplus}))
+
+
+def unreadable(target: Target, wished: Profile) -> tuple[str, ...]:
+    """The sorted names of the wished fields that the target never shows."""
+    return tuple(sorted(_UNREADABLE[target] & wished.keys()))
+
 
 STILL_THERE = "the Portal still has that driver"
 UNPROVEN = "nothing but the e-mail is the same"

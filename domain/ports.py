@@ -6,8 +6,8 @@ from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
+from domain.matching import TargetDriver, UnreadableRecords
 from domain.profile import Profile, StatedProfile
-from domain.roster import TargetDriver, UnreadableRecords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

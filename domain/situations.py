@@ -22,10 +22,21 @@
 | deleted       | live              | gone already                 | GONE       | end the link                |
 | not in a list | live              | there                        | UNSEEN     | nothing                     |
 | -             | none              | there                        | STRAY      | report only                 |
+
+The facts for one decision, and the row of the situations table that they lead to.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+from domain.account import Mode
+from domain.claims import Contest, Ledger, OwnValues, own_values
+from domain.driver_link import Because, DriverLink
+from domain.matching import Match, TargetDriver, Wish, former_driver, key_mark, speaks_against, to_change, to_restate
+from domain.profile import Profile, is_own_form
 
 
 class Portal(StrEnum):
@@ -147,3 +158,207 @@ _NOTHING_TO_DO = Row(Portal.DELETED, _NONE, Shown.NOTHING, Situation.UNLINKED, A
 def row_for(portal: Portal, linked: Linked, shown: Shown) -> Row:
     """The row that these facts lead to; where no row stands there is nothing to do."""
     return _BY_FACTS.get((portal, linked, shown), _NOTHING_TO_DO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What made us look at a link, when, in which sweep (0: in none), and under which terms of the account."""
+
+    at: datetime
+    kind: str
+    ref: str
+    mode: Mode
+    terms: int
+    sweep: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one decision looks at. `linked` is what the link's key shows, `found` who answers to the wish."""
+
+    wish: Wish
+    link: DriverLink
+    ledger: Ledger
+    linked: TargetDriver | None
+    found: TargetDriver | None
+    contest: Contest | None
+
+    @property
+    def own(self) -> OwnValues | None:
+        """What the driver gets of its own in place of a temporary key or value."""
+        return own_values(self.wish, self.link, self.ledger)
+
+    @property
+    def restated(self) -> tuple[str, ...]:
+        """The fields that we last stated otherwise: to the target's knowledge, or in a decision on its way."""
+        target, wished = self.wish.target, self.wish.profile
+        pending = self.link.pending
+        on_its_way = to_restate(target, wished, pending.profile) if pending else ()
+        return tuple(sorted({*to_restate(target, wished, self.link.confirmed or {}), *on_its_way}))
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The fields that the target shows otherwise than wished, less those that it always shows in its own way."""
+        shown = self.linked.profile if self.linked else {}
+        differing = to_change(self.wish.target, self.wish.profile, shown)
+        return tuple(
+            field for field in differing if field not in self.link.unlike and not self._is_own_form(field, shown)
+        )
+
+    def _is_own_form(self, field: str, shown: Profile) -> bool:
+        """Whether the target shows for the first time, in its own form, what we wrote."""
+        return field in self.link.unseen and is_own_form(self.wish.profile.get(field, ""), shown.get(field, ""))
+
+    @property
+    def waits_anew(self) -> bool:
+        """Whether the wish leaves a mark out for now, and the link does not say yet that it waits for it."""
+        return self.wish.waits_for not in ("", self.link.waits_for)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The facts, the row of the table that they lead to, and what made us look."""
+
+    facts: Facts
+    row: Row
+    cause: Cause
+
+    def because(self) -> Because:
+        """Why, as it is stored with what is decided."""
+        because: Because = {
+            "cause": self.cause.kind,
+            "ref": self.cause.ref,
+            "situation": str(self.row.situation),
+            "mode": str(self.cause.mode),
+            "evidence": _evidence(self.facts),
+        }
+        if self.cause.sweep:
+            because["sweep"] = self.cause.sweep
+        return because
+
+
+def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
+    """Look everything up that the decision on this link depends on."""
+    linked, found, contest = ledger.roster.shown(link.key), None, None
+    if wish.is_wanted and not wish.is_unkeyed:
+        found, contest = _matched(wish, link, linked, ledger)
+        wish = ledger.yielded(wish, found)
+    if contest is not None and contest.holder is not None and link.is_aside:
+        contest = replace(contest, is_swap=True)
+    facts = Facts(wish=wish, link=link, ledger=ledger, linked=linked, found=found, contest=contest)
+    portal, live = Portal.WANTS if wish.is_wanted else Portal.DELETED, _linked(facts)
+    return Case(facts=facts, row=row_for(portal, live, _SHOWN[portal, live](facts)), cause=cause)
+
+
+def _matched(
+    wish: Wish, link: DriverLink, linked: TargetDriver | None, ledger: Ledger
+) -> tuple[TargetDriver | None, Contest | None]:
+    """Who answers to the wish, and why it cannot have them."""
+    if wish.key is None and linked is not None:
+        return linked, ledger.contest(wish, linked)
+    aside = ledger.roster.shown(link.aside)
+    if aside is not None and aside.active and not (linked is not None and linked.active):
+        return aside, None
+    match = ledger.roster.match(wish.marks)
+    if match is None:
+        return aside, ledger.contest(wish, None)
+    if len(match.candidates) > 1:
+        ambiguous = Contest(mark=match.mark, holder=None, candidates=len(match.candidates))
+        return None, ledger.contest(wish, None) or ambiguous
+    (found,) = match.candidates
+    return found, ledger.contest(wish, found) or _mistaken(wish, match, ledger)
+
+
+def _mistaken(wish: Wish, match: Match, ledger: Ledger) -> Contest | None:
+    """Why the only one who answers to an identifier is not meant by it: that target driver was somebody else."""
+    (found,) = match.candidates
+    against = speaks_against(wish, found, ledger.wanted)
+    if not against:
+        return None
+    return Contest(
+        mark=match.mark,
+        holder=None,
+        candidates=1,
+        former=former_driver(wish, found),
+        against=against,
+        key=key_mark(wish.target, found.key),
+    )
+
+
+def _linked(facts: Facts) -> Linked:
+    if not facts.link.is_live:
+        return Linked.NONE
+    return Linked.SAME_KEY if facts.wish.key in (None, facts.link.key) else Linked.KEY_CHANGED
+
+
+def _in_the_way(facts: Facts) -> Shown | None:
+    if facts.wish.is_unkeyed:
+        return Shown.BLANK
+    return Shown.CLAIMED if facts.contest else None
+
+
+def _found(facts: Facts) -> Shown:
+    if facts.found is None:
+        return Shown.UNKNOWN
+    return Shown.UNCLAIMED if facts.found.active else Shown.DELETED
+
+
+def _shown_unlinked(facts: Facts) -> Shown:
+    return _in_the_way(facts) or _found(facts)
+
+
+def _shown_same_key(facts: Facts) -> Shown:
+    if in_the_way := _in_the_way(facts):
+        return in_the_way
+    if facts.linked is None or not facts.linked.active:
+        found = _found(facts)
+        return Shown.ELSEWHERE if found is Shown.UNCLAIMED else found
+    if facts.link.pending or facts.restated or facts.waits_anew or facts.own:
+        return Shown.WISH_CHANGED
+    return Shown.DIFFERS if facts.drifted else Shown.EQUAL
+
+
+def _shown_key_changed(facts: Facts) -> Shown:
+    if in_the_way := _in_the_way(facts):
+        return in_the_way
+    is_there = facts.linked is not None and facts.linked.active
+    if facts.found is not None and not (is_there and facts.found is facts.linked):
+        return _found(facts)
+    return Shown.UNKNOWN if is_there else Shown.BOTH_UNKNOWN
+
+
+def _shown_unlinked_deleted(facts: Facts) -> Shown:
+    return Shown.ON_ITS_WAY if facts.link.pending or facts.link.is_given_up else Shown.NOTHING
+
+
+def _shown_live_deleted(facts: Facts) -> Shown:
+    return Shown.THERE if facts.linked is not None and facts.linked.active else Shown.GONE
+
+
+_SHOWN: Mapping[tuple[Portal, Linked], Callable[[Facts], Shown]] = {
+    (Portal.WANTS, Linked.NONE): _shown_unlinked,
+    (Portal.WANTS, Linked.SAME_KEY): _shown_same_key,
+    (Portal.WANTS, Linked.KEY_CHANGED): _shown_key_changed,
+    (Portal.DELETED, Linked.NONE): _shown_unlinked_deleted,
+    (Portal.DELETED, Linked.SAME_KEY): _shown_live_deleted,
+    (Portal.DELETED, Linked.KEY_CHANGED): _shown_live_deleted,
+}
+
+
+def _evidence(facts: Facts) -> dict[str, Any]:
+    shown = {"linked": facts.linked, "found": facts.found}
+    evidence: dict[str, Any] = {name: _sighting(driver) for name, driver in shown.items() if driver is not None}
+    if facts.contest:
+        evidence["contest"] = {"by": facts.contest.kind, "candidates": facts.contest.candidates}
+        if facts.contest.holder:
+            evidence["contest"]["holder"] = facts.contest.holder
+        if facts.contest.is_swap:
+            evidence["contest"]["swap"] = True
+        if facts.contest.former:
+            evidence["contest"] |= {"former": facts.contest.former, "against": facts.contest.against}
+    return evidence
+
+
+def _sighting(driver: TargetDriver) -> dict[str, str | bool]:
+    seen: dict[str, str | bool] = {"key": driver.key, "active": driver.active}
+    return {**seen, "seen": driver.seen_at} if driver.seen_at else seen

@@ -3,7 +3,7 @@
 Source of every fact about the API: driveri-python-sdk 1.0.0.
 """
 
-from adapters.driveri.access import DriveriAccess
-from adapters.driveri.drivers import DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 
 __all__ = ["DriveriAccess", "DriveriDrivers"]

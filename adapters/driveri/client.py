@@ -1,8 +1,24 @@
-"""Driveri's driver calls, each as one function. Source: driveri-python-sdk 1.0.0."""
+"""Driveri's driver calls, each as one function. Source: driveri-python-sdk 1.0.0.
+
+Reads a list of drivers whole, though drivers come, go and change places while it is read.
+
+A page tells only where it begins. If somebody leaves a page that was read, all behind move up, and one of them slips
+through between two pages. So each page begins with the last drivers of the one before: if they are not there any
+more, the list has moved, and is read again from its beginning.
+Neither the links nor the stated number of drivers are believed alone: a full page without a link is followed by the
+page behind it, and a page that shows nobody new right behind another one ends the list, even if it links to more.
+Source of the paging: driveri-python-sdk 1.0.0, which states no order.
+
+Access tokens of one API key: one for all callers, renewed in time, and never a third.
+
+None of these calls leaves the outcome of a driver's call in doubt, so all of them may be repeated.
+Source: driveri-python-sdk 1.0.0.
+"""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -10,17 +26,33 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
-from adapters.driveri.access import UPDATE_DRIVERS, VIEW_CONFIGURATIONS, VIEW_DRIVERS, DriveriAccess
-from adapters.driveri.license_states import in_other_form, is_refused_for_state
-from adapters.driveri.tokens import Tokens
-from adapters.driveri.wire import DRIVERS, DriverRow, DriversPage, Lookup, StatusRow, statuses_of, words_of
-from adapters.http import Call, Clock, Intent, Jitter, Pause, Sender, refusal
-from adapters.lenient import read_lines
-from adapters.pace import Pace
-from adapters.shared_token import send_with
+from adapters.driveri.wire import (
+    DRIVERS,
+    TOKEN_SCOPES,
+    UPDATE_DRIVERS,
+    VIEW_CONFIGURATIONS,
+    VIEW_DRIVERS,
+    DriveriAccess,
+    DriverRow,
+    DriversPage,
+    Lookup,
+    NewToken,
+    StatusRow,
+    TokenRow,
+    active_tokens_of,
+    in_other_form,
+    is_refused_for_state,
+    statuses_of,
+    words_of,
+)
+from adapters.http.client import Call, Clock, Intent, Jitter, Pause, Sender, down, parsed, refusal
+from adapters.http.rate_limit import Pace
+from adapters.http.rows import read_lines
+from adapters.http.token import SharedToken, Token, send_with, to_token
+from domain.cleaning import bounded
 from domain.failures import Reason, Rejected, TargetFailed
+from domain.matching import UnreadableRecords
 from domain.profile import Profile
-from domain.roster import UnreadableRecords
 
 PAGE_SIZE: Final = 200
 """The most drivers that Driveri puts on a page."""
@@ -158,3 +190,222 @@ def _accepted(reply: httpx.Response) -> httpx.Response:
 
 def _quoted(part: str) -> str:
     return _DOTS.get(part) or quote(part, safe="")
+
+
+Paging = Callable[[Mapping[str, str]], Awaitable[DriversPage]]
+"""Reads the page of this query."""
+
+OVERLAP: Final = 5
+"""How many drivers two pages have in common; half of a page at most, so that short pages go on too."""
+
+MOST_READINGS: Final = 3
+"""A list that has moved so often does not hold still."""
+
+MOST_PAGES: Final = 10_000
+"""A walk that needs more pages goes round in a circle."""
+
+
+_LONGEST_NUMBER: Final = 19
+"""Digits that no number of drivers has."""
+
+
+class _ListMoved(Exception):
+    """A page does not begin where the one before ended."""
+
+
+async def everybody(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
+    """Every driver of a list once, page by page.
+
+    Raises `TargetFailed` when a page cannot be read, or the list does not hold still.
+    """
+    seen: set[str] = set()
+    for _ in range(MOST_READINGS):
+        try:
+            async with aclosing(_reading(paging, query)) as pages:
+                async for rows in pages:
+                    fresh = {row.driver_id: row for row in rows if row.driver_id not in seen}
+                    seen.update(fresh)
+                    yield tuple(fresh.values())
+        except _ListMoved:
+            continue
+        return
+    raise TargetFailed(down(f"the list of drivers moved each of the {MOST_READINGS} times that it was read"))
+
+
+async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
+    asked: list[Mapping[str, str]] = []
+    ending: Sequence[str] = ()
+    shown: set[str] = set()
+    while query not in asked and len(asked) < MOST_PAGES:
+        asked.append(query)
+        page = await paging(query)
+        rows = page.drivers
+        if _ids(rows[: len(ending)]) != ending:
+            raise _ListMoved
+        yield rows
+        following = _following(page, query)
+        is_last = shown.issuperset(_ids(rows)) and len(rows) == len(ending)
+        if following is None or is_last:
+            return
+        shown.update(_ids(rows))
+        ending = _ending(rows, query, following)
+        query = _moved_back(following, len(ending))
+    raise TargetFailed(down("the pages of the roster go round in a circle"))
+
+
+def _following(page: DriversPage, query: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The query of the next page; None behind a page without a link that is not full, or without any rows.
+
+    Where a page has no links at all, it may be shorter than asked for: then the list ends where its number says so,
+    or with a page that shows nobody new.
+    """
+    if page.links is not None and page.links.next:
+        return next_query(query, page.links.next)
+    end = _offset(query) + len(page.drivers)
+    is_full = 0 < _number(query, "limit") <= len(page.drivers)
+    may_go_on = page.links is None and len(page.drivers) > 0 and (page.total_count is None or end < page.total_count)
+    return {**query, "offset": str(end)} if is_full or may_go_on else None
+
+
+def _ending(rows: Sequence[DriverRow], query: Mapping[str, str], following: Mapping[str, str]) -> Sequence[str]:
+    """The drivers that the next page has to begin with; none, if it is not the one right behind these rows."""
+    is_next = _offset(following) == _offset(query) + len(rows)
+    overlap = min(OVERLAP, len(rows) // 2)
+    return _ids(rows[len(rows) - overlap :]) if is_next else ()
+
+
+def _moved_back(query: Mapping[str, str], rows: int) -> Mapping[str, str]:
+    return {**query, "offset": str(_offset(query) - rows)} if rows else query
+
+
+def _offset(query: Mapping[str, str]) -> int:
+    return _number(query, "offset")
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    """A number of a query, which may come from a link; -1 if it is none."""
+    text = query.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else -1
+
+
+def _ids(rows: Sequence[DriverRow]) -> Sequence[str]:
+    return tuple(row.driver_id for row in rows)
+
+
+MOST_ACTIVE: Final = 2
+"""Driveri keeps at most so many active tokens for one API key."""
+
+USUAL_LIFETIME: Final = 3600.0
+"""Seconds for which a new token is used that does not say when it expires; one that ends earlier is refused then."""
+
+_NO_LIST: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN})
+"""No token is active, or the API key may not see which are: a new one shows whether it works."""
+
+WORTH_REUSING: Final = 60.0
+"""An active token is taken over if it lasts at least so many seconds more."""
+
+
+_LAST: Final = 1e15
+"""Milliseconds since the epoch behind which nobody looks."""
+
+
+class Tokens:
+    """The access tokens of one API key."""
+
+    def __init__(self, access: DriveriAccess, sender: Sender, clock: Clock) -> None:
+        pair = b64encode(f"{access.client_id}:{access.client_secret}".encode()).decode()
+        self._basic = {"Authorization": f"Basic {pair}"}
+        self._sender = sender
+        self._clock = clock
+        self._shared = SharedToken(self._obtain, clock)
+        self._issued = ""
+
+    async def current(self) -> Token:
+        """See `SharedToken.current`."""
+        return await self._shared.current()
+
+    def refuse(self, token: Token) -> None:
+        """Driveri does not take this token any more."""
+        self._shared.refuse(token)
+
+    async def let_go(self) -> None:
+        """Give our token back, so that it does not count against the API key's limit."""
+        await self._shared.settle()
+        token, self._shared.present = self._shared.present, None
+        if token is None or token.secret != self._issued:
+            return
+        try:
+            await self._sender.send(_revoking("/v1/auth/token/revoke"), token.headers())
+        except TargetFailed:
+            return  # it expires by itself
+
+    async def _obtain(self) -> Token:
+        return self._reusable(await self._active()) or await self._new()
+
+    async def _new(self) -> Token:
+        """A token of our own. What is refused as a third one shows that others have come meanwhile."""
+        reply = await self._ask()
+        if reply.is_success or reply.status_code == httpx.codes.UNAUTHORIZED:
+            return self._issue(reply)
+        active = await self._active()
+        if found := self._reusable(active):
+            return found
+        if len(active) >= MOST_ACTIVE and not self._shared.lasts():
+            await self._revoke_oldest(active)
+            reply = await self._ask()
+        return self._issue(reply)
+
+    async def _active(self) -> tuple[TokenRow, ...]:
+        reply = await self._sender.send(Call(path="/v1/auth/tokens"), self._basic)
+        if reply.status_code in _NO_LIST or (reply.is_success and not reply.content):
+            return ()
+        return active_tokens_of(_accepted_token(reply))
+
+    def _reusable(self, active: tuple[TokenRow, ...]) -> Token | None:
+        """The shown token that lasts longest, if it is worth it."""
+        shown = [row for row in active if not self._shared.is_useless(row.access_token or "")]
+        longest = max(shown, key=_end, default=None)
+        if longest is None or _end(longest) <= self._clock() + WORTH_REUSING:
+            return None
+        return self._taken(longest)
+
+    async def _ask(self) -> httpx.Response:
+        return await self._sender.send(Call(method="POST", path="/v1/auth/token"), self._basic)
+
+    async def _revoke_oldest(self, active: tuple[TokenRow, ...]) -> None:
+        refused = self._shared.refused
+        named = [row for row in active if row.access_token_id]
+        oldest = min(named, key=lambda row: (row.access_token != refused, row.created_on or 0, _end(row)), default=None)
+        if oldest is not None:
+            path = f"/v1/auth/token/revoke/{quote(oldest.access_token_id or '', safe='')}"
+            await self._sender.send(_revoking(path), self._basic)
+
+    def _issue(self, reply: httpx.Response) -> Token:
+        token = self._taken(parsed(_accepted_token(reply), NewToken).data)
+        self._issued = token.secret
+        return token
+
+    def _taken(self, row: TokenRow) -> Token:
+        ends_at = self._clock() + USUAL_LIFETIME if row.expires_on is None else _end(row)
+        return to_token(row.access_token or "", ends_at, self._clock())
+
+
+def _end(row: TokenRow) -> float:
+    """When a token ends, in seconds since the epoch; 0 where that is not said."""
+    return (bounded(row.expires_on, least=0.0, most=_LAST) or 0.0) / 1000
+
+
+def _revoking(path: str) -> Call:
+    return Call(method="DELETE", path=path)
+
+
+def _accepted_token(reply: httpx.Response) -> httpx.Response:
+    """Whatever a refusal says, it is about the API key, and never about a driver."""
+    if reply.is_success:
+        return reply
+    if reply.status_code == httpx.codes.NOT_FOUND:
+        raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail="answered 404: no tokens at this address"))
+    detail = f"no access token: answered {reply.status_code}"
+    if reply.status_code != httpx.codes.UNAUTHORIZED:
+        detail += f"; the API key needs the scopes {', '.join(TOKEN_SCOPES)}"
+    raise TargetFailed(Rejected(reason=Reason.CREDENTIALS, detail=detail))

@@ -1,17 +1,30 @@
-"""The forms of Driveri's answers, as far as they are used. Source: driveri-python-sdk 1.0.0."""
+"""The forms of Driveri's answers, as far as they are used. Source: driveri-python-sdk 1.0.0.
 
-from collections.abc import Mapping
+Between the Portal's words for a driver and Driveri's.
+
+The state of a licence: a code of ISO 3166-2 with its country, as in US-CO, or without it.
+
+Which of them Driveri takes is not public, so a form that it refuses is followed by the other one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http import UnexpectedForm, down, parsed, parsed_if
-from adapters.lenient import IF_LEGIBLE, Lines, legible, parsed_python
-from domain.cleaning import LONGEST_ID, clean
+from adapters.http.client import REFUSED, UnexpectedForm, down, parsed, parsed_if
+from adapters.http.rows import IF_LEGIBLE, Lines, legible, parsed_python
+from domain.cleaning import LONGEST_ID, clean, folded
 from domain.failures import Reason, Rejected, TargetFailed
+from domain.identity import Key
+from domain.licence_states import spellings
+from domain.matching import TargetDriver
+from domain.profile import FIELDS, Profile, chosen, differing, tidy
 
 CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, cache_strings="none")
 """What is not named in a form is ignored. Hardly any text comes twice."""
@@ -31,7 +44,7 @@ class Wire(BaseModel):
     model_config = ConfigDict(**CONFIG, frozen=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@wire_dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class GroupRow:
     """The one group that a driver is in."""
 
@@ -39,7 +52,7 @@ class GroupRow:
     group_unique_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@wire_dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class DriverRow:
     """A driver. `phone` is never shown; whoever has no status is not known to be deleted."""
 
@@ -240,3 +253,141 @@ def words_of(reply: httpx.Response) -> str:
         return ""
     problem = told.error if isinstance(told.error, Problem) else told
     return " ".join(part for part in (problem.message_code, problem.message) if part)
+
+
+VIEW_DRIVERS: Final = "View Drivers"
+UPDATE_DRIVERS: Final = "Update Drivers"
+VIEW_CONFIGURATIONS: Final = "View Fleet Configurations"
+TOKEN_SCOPES: Final = ("Create Access Token", "View Access Token", "Delete Access Token")
+SCOPES: Final = (VIEW_DRIVERS, UPDATE_DRIVERS, VIEW_CONFIGURATIONS, *TOKEN_SCOPES)
+"""What an API key may do, as Driveri names it. Source: driveri-python-sdk 1.0.0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveriAccess:
+    """How to reach one tenant of Driveri.
+
+    `client_id` and `client_secret` are the two halves of an API key with the scopes in `SCOPES`.
+    `active_status` and `deleted_status` are words from the tenant's configurations, in any letter case.
+    `language` is an Accept-Language: the one that those words are in.
+    """
+
+    base_url: str
+    tenant: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    active_status: str = "Active"
+    deleted_status: str = "Deleted"
+    language: str = "en-US"
+
+
+# Left out for good: enableDriveriApp, userName and the passwords, because Driveri answers them with e-mails to the
+# driver, and a repeated call would send those again.
+_PLAIN: Final = MappingProxyType(
+    {"first_name": "firstName", "last_name": "lastName", "email": "email", "phone": "phone"}
+)
+_LICENCE: Final = MappingProxyType(
+    {"licence_number": "licenceNumber", "licence_state": "licenseState", "licence_country": "licenseCountry"}
+)
+_GROUP: Final = "driveri_group"
+_UNREADABLE: Final = frozenset({"phone"})
+_SEEN_APART: Final = frozenset({"driverId", "status"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCodes:
+    """What this tenant's status codes mean, as far as we use them."""
+
+    active: int
+    deleted: int
+
+
+def to_status_codes(rows: Iterable[StatusRow], access: DriveriAccess) -> StatusCodes:
+    """The codes of the two configured words.
+
+    Raises `TargetFailed` when this tenant has no such word, with those that it has.
+    """
+    codes = {clean(row.description, LONGEST_ID): row.status for row in rows if row.description}
+    return StatusCodes(active=_code(access.active_status, codes), deleted=_code(access.deleted_status, codes))
+
+
+def _code(word: str, codes: dict[str, int]) -> int:
+    for known, code in codes.items():
+        if folded(known) == folded(word):
+            return code
+    detail = f"no driver status is called {word!r} here; there are: {', '.join(codes) or 'none'}"
+    raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
+
+
+def to_wire(profile: Profile, fields: Iterable[str] = FIELDS) -> dict[str, object]:
+    """The named fields as Driveri takes them; a licence only whole, because a part of it is refused."""
+    named = frozenset(fields)
+    body: dict[str, object] = {_PLAIN[field]: profile[field] for field in _PLAIN if field in named and field in profile}
+    if not named.isdisjoint(_LICENCE) and _has_licence(profile):
+        body |= {_LICENCE[field]: profile[field] for field in _LICENCE}
+    if _GROUP in named and _GROUP in profile:
+        body["group"] = {"name": profile[_GROUP], "action": "ADD"}
+    return body
+
+
+def as_shown(profile: Profile) -> dict[str, str]:
+    """What Driveri shows of a profile once it is written: without the phone, and without a part of a licence."""
+    readable = (frozenset(_PLAIN) - _UNREADABLE) | {_GROUP}
+    return tidy(chosen(profile, readable | frozenset(_LICENCE) if _has_licence(profile) else readable))
+
+
+def to_driver(row: DriverRow, codes: StatusCodes) -> TargetDriver:
+    """The driver that Driveri shows: active in every status but the deleted one."""
+    shown = {
+        "first_name": row.first_name,
+        "last_name": row.last_name,
+        "email": row.email,
+        "licence_number": row.licence_number,
+        "licence_state": row.license_state,
+        "licence_country": row.license_country,
+        # A group is written by its unique name, so it is compared by that one.
+        _GROUP: (row.group.group_unique_name or row.group.group_name) if row.group else None,
+    }
+    profile = tidy(shown)
+    return TargetDriver(key=Key(row.driver_id), active=row.status != codes.deleted, profile=profile)
+
+
+def shows(driver: TargetDriver, body: Mapping[str, object]) -> bool:
+    """Whether a driver shows what a body wrote; not, where the body is all about what cannot be read back."""
+    names = {field: name for field, name in {**_PLAIN, **_LICENCE}.items() if field not in _UNREADABLE}
+    written = {field: str(body[name]) for field, name in names.items() if name in body}
+    group = body.get("group")
+    if isinstance(group, Mapping):
+        written[_GROUP] = str(group["name"])
+    can_be_seen = written or not body.keys().isdisjoint(_SEEN_APART)
+    has_key = body.get("driverId", driver.key) == driver.key
+    return bool(can_be_seen) and has_key and not differing(tidy(written), driver.profile)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two DriverIDs name the same driver: letter case and what nobody sees do not count."""
+    return folded(one) == folded(other)
+
+
+def _has_licence(profile: Profile) -> bool:
+    return all(field in profile for field in _LICENCE)
+
+
+_STATE = "licenseState"
+
+
+def is_refused_for_state(reply: httpx.Response) -> bool:
+    """Whether Driveri refuses a write, and names the state of the licence as the reason."""
+    return reply.status_code in REFUSED and _STATE.casefold() in words_of(reply).casefold()
+
+
+def in_other_form(body: Mapping[str, object]) -> dict[str, object] | None:
+    """The same body with the state in the other form; None where it states none, or no country of two letters."""
+    state, country = str(body.get(_STATE) or ""), str(body.get("licenseCountry") or "")
+    if not state or len(country) != len("US"):
+        return None
+    prefix = f"{country.upper()}-"
+    is_with_country = state.upper().startswith(prefix)
+    known = spellings(state)
+    code = known[1] if len(known) > 1 else state[len(prefix) :] if is_with_country else state
+    return {**body, _STATE: code if is_with_country else f"{prefix}{code}"}

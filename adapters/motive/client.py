@@ -1,28 +1,204 @@
 """Motive's user and external id calls, each as one function.
 
 Source: developer.gomotive.com, Users and External Ids.
+
+Reads the list of users whole, though Motive states no order, and users come and go while it is read.
+
+Between two pages the list may have moved, so that some users are shown twice and others not at all. So the list was
+read whole only once one of these is so:
+
+- as many different users were seen as the pages say that there are, and no page of the reading said fewer than it had
+  shown by then; what several readings show counts together, but where the number falls somebody has left, who may have
+  been counted, so the counting begins again
+- two readings, one after the other, showed the same users, and no page showed users of another one or another number,
+  whatever that number is: it may count other users too, or only those on the page, or be missing
+
+Until then the list is read again from its beginning. A reading ends with a page that shows nobody, or only users whom
+the same reading showed before; a page that is not full ends it only if as many users were shown as there are said to
+be, so that no page is asked for in vain.
+
+The next pages are asked for while one is looked at, so that Motive works while we do.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
 import httpx
 
-from adapters.http import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, refusal
-from adapters.lenient import read_lines, read_one
-from adapters.motive.access import MotiveAccess
-from adapters.motive.license_states import StateSpelling, is_refused_for_state
-from adapters.motive.reading import PAGE_SIZE
-from adapters.motive.tokens import Tokens
-from adapters.motive.wire import USERS, ExternalId, User, UserAnswer, UsersPage, words_of
-from adapters.pace import Pace
-from adapters.shared_token import send_with
+from adapters.http.client import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, refusal
+from adapters.http.rate_limit import Pace
+from adapters.http.rows import read_lines, read_one
+from adapters.http.token import send_with
+from adapters.motive.oauth import Tokens
+from adapters.motive.translate import StateSpelling, is_refused_for_state
+from adapters.motive.wire import USERS, ExternalId, MotiveAccess, User, UserAnswer, UsersPage, words_of
 from domain.failures import Rejected, TargetFailed
+from domain.matching import UnreadableRecords
 from domain.profile import Profile
-from domain.roster import UnreadableRecords
+
+Paging = Callable[[int], Coroutine[None, None, UsersPage]]
+"""Reads the page of this number."""
+
+PAGE_SIZE: Final = 100
+"""The most users that Motive puts on a page."""
+
+AHEAD: Final = 2
+"""How many pages are asked for ahead, as far as there are said to be any."""
+
+MOST_READINGS: Final = 5
+"""A list that was not whole after so many readings does not hold still."""
+
+MOST_PAGES: Final = 10_000
+"""A reading that needs more pages has no end."""
+
+
+class _Reading:
+    """What one reading of the list has shown so far."""
+
+    def __init__(self) -> None:
+        self.shown: set[int] = set()
+        self.is_refuted = False
+        self.has_moved = False
+        self._first: Sequence[int] = ()
+        self._last: Sequence[int] = ()
+        self._totals: set[int] = set()
+
+    def agrees_with(self, other: "_Reading") -> bool:
+        """Whether both have shown the same users, and nothing spoke for a list that moved meanwhile."""
+        return self.shown == other.shown and not self.has_moved and not other.has_moved
+
+    def count(self, page: UsersPage) -> None:
+        """Look at the next page."""
+        ids = [user.id for user in users_on(page)]
+        self.has_moved |= self._overlaps(ids) or self._says_otherwise(page)
+        self.shown.update(ids)
+        self.is_refuted |= len(self.shown) > (page.total or 0)
+        self._first, self._last = self._first or ids, ids
+
+    def _overlaps(self, ids: Sequence[int]) -> bool:
+        """Whether the page shows users of earlier ones, and is not simply one of them once more."""
+        return ids not in (self._first, self._last) and not self.shown.isdisjoint(ids)
+
+    def _says_otherwise(self, page: UsersPage) -> bool:
+        """Whether the number of users is another one than on earlier pages; one of users on the page says nothing."""
+        if page.total and page.total != len(page.users):
+            self._totals.add(page.total)
+        return len(self._totals) > 1
+
+
+class _Census:
+    """The users seen so far, and whether they are all that there are."""
+
+    def __init__(self) -> None:
+        self._counted: set[int] = set()
+        self._total: int | None = None
+        self._before: _Reading | None = None
+        self._now: _Reading | None = None
+        self._sizes: list[int] = []
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the list was read whole, at the end of a reading."""
+        if self._now is None:
+            return False
+        is_counted = not self._now.is_refuted and len(self._counted) == (self._total or 0)
+        return is_counted or (self._before is not None and self._now.agrees_with(self._before))
+
+    @property
+    def history(self) -> str:
+        """What the pages said, and what the readings showed, for people."""
+        said = "Motive did not say how many there are" if self._total is None else f"Motive said {self._total}"
+        return f"{said}, and the readings showed {', '.join(map(str, self._sizes))} users"
+
+    def begin(self) -> _Reading:
+        """Another reading."""
+        self._before, self._now = self._now, _Reading()
+        self._sizes.append(0)
+        return self._now
+
+    def count(self, page: UsersPage, reading: _Reading) -> None:
+        """Look at the next page of the reading."""
+        if (page.total or 0) < (self._total or 0):
+            self._counted.clear()
+        self._total = page.total
+        self._counted.update(user.id for user in users_on(page))
+        reading.count(page)
+        self._sizes[-1] = len(reading.shown)
+
+
+async def everybody(paging: Paging) -> AsyncGenerator[Sequence[User], None]:
+    """Every user of the list once, page by page.
+
+    Raises `TargetFailed` when a page cannot be read, the list does not hold still, or it has no end.
+    """
+    census = _Census()
+    seen: set[int] = set()
+    for _ in range(MOST_READINGS):
+        reading = census.begin()
+        async with aclosing(_reading(paging)) as pages:
+            async for page in pages:
+                census.count(page, reading)
+                fresh = {user.id: user for user in users_on(page) if user.id not in seen}
+                seen.update(fresh)
+                yield tuple(fresh.values())
+        if census.is_whole:
+            return
+    raise TargetFailed(down(f"the list of users did not hold still in {MOST_READINGS} readings: {census.history}"))
+
+
+class _End:
+    """Whether a reading is at its end, by the pages that it has shown."""
+
+    def __init__(self) -> None:
+        self._shown: set[int] = set()
+        self._rows = 0
+
+    def is_reached_by(self, page: UsersPage) -> bool:
+        fresh = {user.id for user in users_on(page)} - self._shown
+        self._shown |= fresh
+        self._rows += len(page.users)
+        is_full = len(page.users) >= (page.per_page or PAGE_SIZE)
+        return not fresh or (not is_full and self._rows == page.total)
+
+
+async def _reading(paging: Paging) -> AsyncGenerator[UsersPage, None]:
+    page, number, coming, end = await _first(paging), 1, deque[asyncio.Task[UsersPage]](), _End()
+    try:
+        while not end.is_reached_by(page):
+            yield page
+            if number == MOST_PAGES:
+                raise TargetFailed(down(f"the list of users has no end: {MOST_PAGES} pages were read"))
+            for ahead in range(number + len(coming) + 1, max(number + 1, min(number + AHEAD, _last(page))) + 1):
+                coming.append(asyncio.create_task(paging(ahead)))
+            page, number = await coming.popleft(), number + 1
+        yield page
+    finally:
+        for asked in coming:
+            asked.cancel()
+        await asyncio.gather(*coming, return_exceptions=True)
+
+
+async def _first(paging: Paging) -> UsersPage:
+    page = await paging(1)
+    if not page.users and page.pagination is None:
+        raise TargetFailed(down("an answer of an unexpected form at pagination"))
+    return page
+
+
+def _last(page: UsersPage) -> int:
+    """The number of the last page, as far as this one tells."""
+    return -(-(page.total or 0) // (page.per_page or PAGE_SIZE))
+
+
+def users_on(page: UsersPage) -> Iterable[User]:
+    """The users of a page, without their wrapping."""
+    return (answer.user for answer in page.users)
+
 
 _ANOTHER: Final = down("an answer about another user")
 

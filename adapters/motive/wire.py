@@ -1,15 +1,18 @@
 """The forms of Motive's answers, as far as they are used. Source: developer.gomotive.com, Users and External Ids."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http import UnexpectedForm, parsed_if
-from adapters.lenient import Lines, read_one
+from adapters.http.client import UnexpectedForm, parsed_if
+from adapters.http.rows import Lines, read_one
 from domain.identity import Key
+from domain.ports import TokensKeeper
 
 CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
 """What is not named in a form is ignored. Hardly any text comes twice."""
@@ -25,7 +28,7 @@ class Wire(BaseModel):
     model_config = ConfigDict(**CONFIG, frozen=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@wire_dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class ExternalId:
     """What another system calls a user. `id` is the record's own, shown only when one user is read."""
 
@@ -42,7 +45,7 @@ UserId = Annotated[int, Field(gt=0, lt=2**63)]
 """Motive's number of a user, as far as a store takes it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@wire_dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class User:
     """A user of the company; a driver if the role says so. `external_ids` is None where an answer leaves them out."""
 
@@ -65,7 +68,7 @@ class User:
         return Key(str(self.id))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@wire_dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class UserAnswer:
     """One user, wrapped, as every answer has it."""
 
@@ -149,3 +152,39 @@ def words_of(reply: httpx.Response) -> str:
     """What Motive says to a refusal, if it says anything."""
     told = parsed_if(reply, Problem)
     return (told and told.error_message) or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotiveGrant:
+    """What a company granted to an OAuth application, as an account stated it.
+
+    `refresh_token` is the one that was stated; the newest tokens that came of it are with the keeper.
+    """
+
+    account: str
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    keeper: TokensKeeper = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotiveAccess:
+    """How to reach one company in Motive: by an API key, or by a grant.
+
+    `portal_integration` and `driveri_integration` are the integration names under which a user carries our two
+    external ids.
+    """
+
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    grant: MotiveGrant | None = None
+    portal_integration: str = "gps_portal"
+    driveri_integration: str = "driveri"
+
+    def integrations(self) -> Mapping[str, str]:
+        """The integration name of each of our external ids, by the profile's field."""
+        return MappingProxyType(
+            {"portal_driver_id": self.portal_integration, "driveri_driver_id": self.driveri_integration}
+        )

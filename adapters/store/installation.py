@@ -8,9 +8,8 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
-from adapters.store.advice import failures
-from adapters.store.connecting import connect, lock_id
-from domain.storing import Misconfigured
+from adapters.store.connecting import connect, failures, lock_id
+from domain.store import Misconfigured
 
 _MAKE = (
     "CREATE TABLE IF NOT EXISTS identity (only_one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only_one), "

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
-from adapters.mapping import again, new_mapper, to_event, to_record
-from adapters.store.tables import Dialect, Statement, Table, table_of
+from adapters.events import again, new_mapper, to_event, to_record
+from adapters.store.table import Dialect, Statement, Table, table_of
 from domain.event import Event
-from domain.storing import (
+from domain.store import (
     LONGEST_EVENT,
     EventTooLong,
     Record,

@@ -8,18 +8,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import (
-    IntegrityError,
-    PersistenceError,
-    StoredEvent,
-    Tracking,
-)
+from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent, Tracking
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
 from adapters.store.relational import RelationalStore, Values, write_rows
-from adapters.store.shapes import Shape, anew, mending, shape
-from adapters.store.tables import Dialect, Statement, Table, table_of
-from domain.storing import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
+from adapters.store.table import Dialect, Shape, Statement, Table, anew, mending, shape, table_of
+from domain.store import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
 _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)
 """What says that a value does not fit its column: no conflict, and no trouble of the store."""

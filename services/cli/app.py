@@ -6,34 +6,26 @@ from typing import Annotated
 
 import typer
 
-from domain.storing import StoreFailed
-from services.asking.dead_letters import BadName
+from domain.store import StoreFailed
+from services.api.dead_letters import BadName
 from services.cli.accounts import accounts, sync
 from services.cli.approvals import approvals
-from services.cli.asking import events, explain, status
-from services.cli.choices import ChoosyGroup
+from services.cli.client import CommandRefused
 from services.cli.dead_letters import dead_letters
-from services.cli.delivering import delivered
-from services.cli.demo import demo
-from services.cli.importing import change, import_file
+from services.cli.drivers import change, import_file
 from services.cli.issues import issues
-from services.cli.logging import configure_logging
 from services.cli.plans import apply, plan
-from services.cli.printing import err, escape_what_cannot_be_encoded
-from services.cli.reaching import CommandRefused
-from services.cli.rebuild import rebuild
+from services.cli.printing import ChoosyGroup, configure_logging, delivered, err, escape_what_cannot_be_encoded
+from services.cli.reconcile import sweep, sweeps
 from services.cli.rekeyings import rekeyings
-from services.cli.serve import database, serve, topics
-from services.cli.sweeps import sweep, sweeps
-from services.cli.up import sandbox, up
-from services.cli.wiring import UnreadableExport
-from services.demo.app import NotADemo
-from services.demo.sandboxes import SandboxEnded
-from services.demo.story import NoCast
-from services.embedded.folder import FolderUnusable
-from services.runtime.settings import WrongSettings
+from services.cli.run import database, demo, rebuild, sandbox, serve, topics, up
+from services.cli.status import events, explain, status
+from services.sandbox.demo import NoCast, NotADemo, SandboxEnded
 from services.sandbox.serving import NotAnAddress, PortBusy
-from services.sandbox.validation import SeedRefused
+from services.sandbox.state import SeedRefused
+from services.wiring.embedded import FolderUnusable
+from services.wiring.exports import UnreadableExport
+from services.wiring.settings import WrongSettings
 
 app = typer.Typer(
     name="driverlink",

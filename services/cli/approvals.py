@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, PersonOption, ask
 from services.cli.printing import moment, out, print_json, print_note, print_table
-from services.cli.reaching import CommandRefused
-from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
 approvals = typer.Typer(help="Deletes that are held until a person decides.", no_args_is_help=True)
 

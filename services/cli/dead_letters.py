@@ -1,20 +1,64 @@
-"""`driverlink dead-letters`: what a service could not handle, and what is to become of it."""
+"""`driverlink dead-letters`: what a service could not handle, and what is to become of it.
+
+Dead letters as text for people: what strangers wrote cannot do anything to a terminal.
+"""
 
 import asyncio
+import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from services.asking.dead_letters import Became, LetterName
-from services.cli.letter_texts import Json, to_line, to_lines
-from services.cli.printing import out, print_json, print_note, to_json, visible
-from services.cli.reaching import CommandRefused, Services
-from services.cli.running import DataOption, JsonOption, ask, is_confirmed
-from services.cli.shape import embedded, is_distributed
-from services.embedded.folder import DataFolder
+from services.api.dead_letters import Became, LetterName
+from services.cli.client import (
+    CommandRefused,
+    DataOption,
+    JsonOption,
+    Services,
+    ask,
+    embedded,
+    is_confirmed,
+    is_distributed,
+)
+from services.cli.printing import moment, out, print_json, print_note, to_json, visible
+from services.wiring.embedded import DataFolder
+
+_LONGEST_REASON = 100
+
+Json = dict[str, Any]
+
+
+def to_line(letter: Json) -> str:
+    """A listed letter on one line: since when, name, type, account, reason."""
+    reason = (
+        letter["reason"] if len(letter["reason"]) <= _LONGEST_REASON else f"{letter['reason'][:_LONGEST_REASON]}..."
+    )
+    waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
+    parts = (moment(letter["since"]), letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
+    return "  ".join(map(visible, parts))
+
+
+def to_lines(letter: Json) -> Iterator[str]:
+    """All of a letter, from its document."""
+    for name in ("name", "reason", "since", "id", "type", "sequence"):
+        yield visible(f"{name:9} {letter[name]}")
+    if letter["is_waiting"]:
+        yield "waits     submitted again, and not looked at yet"
+    if (key := letter.get("key", letter.get("key_base64"))) is not None:
+        yield visible(f"key       {key}{' (base64)' if 'key_base64' in letter else ''}")
+    for each in letter["headers"]:
+        yield visible(f"header    {each['name']}: {each.get('value', each.get('value_base64'))}")
+    yield "body, in base64:" if "body_base64" in letter else "body:"
+    yield from map(visible, _body(letter).split("\n"))
+
+
+def _body(letter: Json) -> str:
+    body = letter.get("body", letter.get("body_base64"))
+    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+
 
 dead_letters = typer.Typer(
     help="Records that a service could not handle: kept with every byte, while everything else goes on.",

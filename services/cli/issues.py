@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from domain.identity import Target
-from services.cli.connecting import ConnectedTo
+from services.cli.accounts import ConnectedTo
+from services.cli.client import AccountArgument, DataOption, JsonOption, PersonOption, Services, account_id, ask
 from services.cli.printing import moment, out, print_json, print_note, print_table
-from services.cli.reaching import Services
-from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, account_id, ask
 
 issues = typer.Typer(help="Problems that are open now: each is gone from here when it is over.", no_args_is_help=True)
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.client import AccountArgument, DataOption, JsonOption, PersonOption, ask
 from services.cli.printing import moment, out, print_json, print_note, print_table
-from services.cli.running import AccountArgument, DataOption, JsonOption, PersonOption, ask
 
 rekeyings = typer.Typer(
     help="Drivers whose identifiers the Portal's API would change, held until a person decides.", no_args_is_help=True

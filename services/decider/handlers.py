@@ -1,29 +1,124 @@
-"""What the decider makes of each stream that it follows, and of what it has to look at again."""
+"""What the decider makes of each stream that it follows, and of what it has to look at again.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+Work of one account that failed: it is logged, and left alone for a while, and all other accounts go on.
+
+Parked links that are to be looked at again: because a person asks for it, or because an outage is over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
+from typing import TypeVar
+from uuid import NAMESPACE_OID, uuid5
 
-from domain import releasing
-from domain.account import Account, DeletesApproved, DeletesJudged, Mode
+import structlog
+
+from domain import deciding
+from domain.account import Account, DeletesApproved, DeletesJudged, Mode, RetryRequested
 from domain.event import Event
+from domain.failures import CLASSES, FailureClass, doubled, spread
 from domain.guard import has_expired
-from domain.identity import AccountId, Target
+from domain.identity import AccountId, PortalDriverId, Target
+from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
 from domain.portal import Change
-from domain.report import CallAnswered, DriverLookedUp, ReportEvent
-from domain.storing import Row, Store, Unit
-from services.accounts.read_models import AccountRow, accounts_of, keep_accounts, to_account
-from services.decider import sweeps
-from services.decider.desk import Desk, store_desks
-from services.decider.loading import Docket, given_up, load_ledgers, load_links, looks_at_claimants
-from services.decider.matters import Matter, Occasion, cause_on, judging, recording, to_matter
-from services.decider.read_models import CatchUp, Look, Retry, WalkRow, WishRow, to_wish_row, wish_of
-from services.decider.retries import next_page, retries, retries_after_outages
-from services.decider.setbacks import Setbacks, Work
-from services.decider.sightings import Place, RosterChanges, keep_outages, keep_rosters, keep_walks, roster_changes
-from services.runtime.clock import Clock
-from services.runtime.share import Share
+from domain.store import Row, Store, StoreConflict, StoreFailed, Unit, Where
+from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
+from services.decider import reconciliations
+from services.decider.batch import (
+    Desk,
+    Docket,
+    Matter,
+    Occasion,
+    cause_on,
+    given_up,
+    judging,
+    load_ledgers,
+    load_links,
+    looks_at_claimants,
+    recording,
+    store_desks,
+    to_matter,
+)
+from services.decider.read_models import (
+    CatchUp,
+    LinkRow,
+    Look,
+    Place,
+    Retry,
+    RosterChanges,
+    RosterScanRow,
+    WishRow,
+    keep_outages,
+    keep_rosters,
+    keep_walks,
+    roster_changes,
+    to_wish_row,
+    wish_of,
+)
+from services.runtime.context import Clock, Share
+
+Work = TypeVar("Work", Look, CatchUp, Retry)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Setback:
+    """Work that failed so many times in a row, and is not done again before a moment."""
+
+    tries: int
+    not_before: datetime
+    wait: timedelta
+
+    def holds_up(self, now: datetime) -> bool:
+        """Whether it is too early; a moment that lies too far ahead is of a clock that was wrong."""
+        return now < self.not_before <= now + self.wait
+
+
+class Setbacks:
+    """Which accounts' work of which kind failed last."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._met: dict[tuple[type, str], _Setback] = {}
+
+    def hold_up(self, kind: type, account: str) -> bool:
+        """Whether this work of the account has to wait."""
+        setback = self._met.get((kind, account))
+        return setback is not None and setback.holds_up(self._clock())
+
+    def are_there(self, kind: type) -> bool:
+        """Whether any account's work of this kind is left to be done again."""
+        return any(each is kind for each, _ in self._met)
+
+    def confine(self, rows: Sequence[Work], work: Callable[[Sequence[Work]], int]) -> int:
+        """Do this work, and where it fails, that of each account alone; how much there was.
+
+        Raises `StoreFailed` and `StoreConflict`.
+        """
+        accounts = sorted({row.account for row in rows})
+        try:
+            done = work(rows)
+        except (StoreConflict, StoreFailed):
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            if len(accounts) > 1:
+                return sum(self.confine([row for row in rows if row.account == each], work) for each in accounts)
+            self._add(type(rows[0]), accounts[0], failure)
+            return 1
+        for account in accounts:
+            self._met.pop((type(rows[0]), account), None)
+        return done
+
+    def _add(self, kind: type, account: str, failure: Exception) -> None:
+        former = self._met.get((kind, account))
+        tries = former.tries if former else 0
+        wait = timedelta(seconds=spread(doubled(tries), uuid5(NAMESPACE_OID, f"{kind.__name__}/{account}"), tries))
+        self._met[kind, account] = _Setback(tries=tries + 1, not_before=self._clock() + wait, wait=wait)
+        _log.error("work fails unexpectedly", account=account, work=kind.__name__, trouble=type(failure).__name__)
+
 
 _PAGE = 500
 
@@ -49,7 +144,7 @@ class Decider:
         unit = keep_accounts(self._store, (event for _, event in events))
         accounts = {row.account: to_account(row) for row in unit.rows.values() if isinstance(row, AccountRow)}
         unit.keep(retries(event for _, event in events))
-        unit.keep(sweeps.bound(self._store, (event for _, event in events)))
+        unit.keep(reconciliations.bound(self._store, (event for _, event in events)))
         now = self._clock()
         judged = [event for _, event in events if isinstance(event, DeletesJudged)]
         self._decide(unit, self._judgements(judged, accounts, now), now)
@@ -72,7 +167,7 @@ class Decider:
         unit, rosters = keep_walks(reports), roster_changes(reports)
         unit.add(keep_rosters(rosters))
         unit.add(keep_outages(reports))
-        unit.keep(sweeps.begun(self._store, reports))
+        unit.keep(reconciliations.begun(self._store, reports))
         unit.keep(retries_after_outages(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
         unit.keep(looks_at_claimants(self._store, given_up(self._store, roster_changes(answers))))
@@ -92,7 +187,7 @@ class Decider:
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
-        self._decide(unit, self._again(places, Occasion(kind="freed", rule=releasing.look_at_freed), now), now)
+        self._decide(unit, self._again(places, Occasion(kind="freed", rule=deciding.look_at_freed), now), now)
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
@@ -107,11 +202,11 @@ class Decider:
         (work,) = works
         account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
         if (account.account, Target(work.target)) not in self._ready({work.account: account}):
-            return self._commit(sweeps.dropped(self._store, work, account, now), 1)
+            return self._commit(reconciliations.dropped(self._store, work, account, now), 1)
         where = {"account": work.account}
         page = self._store.select(WishRow, where, order_by="position", after=work.after, limit=_PAGE)
         if not page:
-            return self._commit(sweeps.completed(self._store, work, now), 1)
+            return self._commit(reconciliations.completed(self._store, work, now), 1)
         return self._commit(self._swept(work, page, now), len(page))
 
     def _next_sweep(self) -> CatchUp | None:
@@ -119,7 +214,7 @@ class Decider:
         if self._nothing_waits.get(CatchUp) is self._share.held:
             return None
         for target, behind in [*self._went_on.items()]:
-            if work := sweeps.next_in_hand(self._store, target, behind, partial(self._may_work, CatchUp)):
+            if work := reconciliations.next_in_hand(self._store, target, behind, partial(self._may_work, CatchUp)):
                 del self._went_on[target]
                 self._went_on[target] = work.account
                 return work
@@ -131,7 +226,7 @@ class Decider:
         occasion = Occasion(kind="walk", ref=str(work.walk), sweep=work.sweep)
         matters = self._again([(AccountId(row.account), target, row.driver) for row in page], occasion, now)
         (desk,) = self._decide(unit, matters, now)
-        unit.keep([sweeps.counted(work, page, desk)])
+        unit.keep([reconciliations.counted(work, page, desk)])
         return unit
 
     def retry(self) -> int:
@@ -146,7 +241,7 @@ class Decider:
         (work,) = works
         unit, now = Unit(), self._clock()
         places = next_page(self._store, work, unit)
-        occasion = Occasion(kind=work.cause, ref=work.ref, rule=releasing.look_again)
+        occasion = Occasion(kind=work.cause, ref=work.ref, rule=deciding.look_again)
         self._decide(unit, self._again(places, occasion, now), now)
         return self._commit(unit, len(places) or 1)
 
@@ -251,7 +346,7 @@ class Decider:
 
     def _ready(self, accounts: Mapping[str, Account]) -> set[Place]:
         """Where decisions are made now: sync is on, and the roster was walked under the present terms."""
-        walks = self._store.select(WalkRow, {"account": sorted(accounts)}) if accounts else []
+        walks = self._store.select(RosterScanRow, {"account": sorted(accounts)}) if accounts else []
         walked = {(walk.account, walk.target): walk.terms for walk in walks}
         return {
             (AccountId(name), target)
@@ -294,3 +389,61 @@ class Decider:
             )
             for place, each in matters.items()
         }
+
+
+_NOT_FINAL = [str(reason) for reason, kind in CLASSES.items() if kind is not FailureClass.FINAL]
+"""Reasons that do not speak of the driver, and may be over when calls are answered again."""
+
+
+def retries(events: Iterable[Event]) -> Iterator[Retry]:
+    """What people ask for, as work in hand: one piece for each target."""
+    for event in events:
+        if isinstance(event, RetryRequested):
+            for target in [event.target] if event.target else Target:
+                yield _asked_for(event, target)
+
+
+def retries_after_outages(reports: Iterable[Event]) -> Iterator[Retry]:
+    """Where calls are made again, what was given up in the meantime, as work in hand."""
+    for report in reports:
+        if isinstance(report, BreakerClosed):
+            yield Retry(
+                account=report.account,
+                target=report.target,
+                cause="reached",
+                ref="",
+                driver="",
+                reasons=_NOT_FINAL,
+                after="",
+            )
+
+
+def _asked_for(event: RetryRequested, target: str) -> Retry:
+    return Retry(
+        account=event.account,
+        target=str(target),
+        cause="retry",
+        ref=str(event.originator_version),
+        driver=event.driver,
+        reasons=[event.reason] if event.reason else [],
+        after="",
+    )
+
+
+def next_page(store: Store, work: Retry, unit: Unit) -> list[tuple[AccountId, Target, PortalDriverId]]:
+    """The next links of this work; the unit takes over what is left of it then. Raises `StoreFailed`."""
+    page = store.select(LinkRow, _parked(work), order_by="driver", after=work.after, limit=_PAGE)
+    if page:
+        unit.keep([replace(work, after=page[-1].driver)])
+    else:
+        unit.remove(Retry, {column: getattr(work, column) for column in work.KEY})
+    return [(AccountId(row.account), Target(row.target), PortalDriverId(row.driver)) for row in page]
+
+
+def _parked(work: Retry) -> Where:
+    where: dict[str, str | list[str]] = {"account": work.account, "target": work.target, "state": "parked"}
+    if work.driver:
+        where["driver"] = work.driver
+    if work.reasons:
+        where["reason"] = work.reasons
+    return where

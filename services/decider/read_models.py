@@ -1,17 +1,32 @@
-"""What the decider knows: the Portal's wishes, the targets' rosters, and how every link stands."""
+"""What the decider knows: the Portal's wishes, the targets' rosters, and how every link stands.
 
-from collections.abc import Iterable
+What the targets' reports tell of rosters, walks and outages, whatever is decided because of it.
+
+Target drivers that no link claims.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from domain.driver_link import REFUSED, DeleteDecided, DriverLink
 from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.matching import TargetDriver, Wish, claims, key_mark, to_wish
+from domain.outcomes import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    ReportEvent,
+    TargetDriverGone,
+    TargetDriverSeen,
+    WalkCompleted,
+    WalkFailed,
+)
 from domain.portal import Change, DriverDeleted
 from domain.profile import tidy
-from domain.roster import TargetDriver
-from domain.storing import Row
-from domain.sweep import found_by
-from domain.wish import Wish, claims, key_mark, to_wish
+from domain.reconciliation import found_by
+from domain.store import Row, Store, Unit, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +46,7 @@ class WishRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RosterRow(Row):
+class ObservedRow(Row):
     """A target driver as it was last seen, and since when it was; `mark` is its key as a mark."""
 
     TABLE: ClassVar[str] = "roster"
@@ -64,7 +79,7 @@ class RosterMark(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WalkRow(Row):
+class RosterScanRow(Row):
     """The last walk that read a whole roster, and under which terms of the account."""
 
     TABLE: ClassVar[str] = "walks"
@@ -290,9 +305,9 @@ def wish_of(row: WishRow, target: Target) -> Wish:
     )
 
 
-def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> RosterRow:
+def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> ObservedRow:
     """A target driver as a row."""
-    return RosterRow(
+    return ObservedRow(
         account=account,
         target=target,
         mark=key_mark(target, seen.key),
@@ -303,12 +318,12 @@ def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> Ros
     )
 
 
-def to_target_driver(row: RosterRow) -> TargetDriver:
+def to_target_driver(row: ObservedRow) -> TargetDriver:
     """The target driver that a row stands for."""
     return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile, seen_at=row.seen_at)
 
 
-def to_roster_marks(row: RosterRow) -> Iterable[RosterMark]:
+def to_roster_marks(row: ObservedRow) -> Iterable[RosterMark]:
     """All marks to which this target driver answers, and those that it has for itself alone."""
     for mark in sorted(claims(Target(row.target), Key(row.key), row.profile)):
         yield RosterMark(account=row.account, target=row.target, mark=mark, driver=row.mark)
@@ -355,3 +370,180 @@ def _state(link: DriverLink) -> str:
     states = {"parked": link.parked, "held": link.held, "pending": link.pending}
     at_rest = ("kept" if link.let_stay else "in_step") if link.is_live else "ended"
     return next((name for name, fact in states.items() if fact is not None), at_rest)
+
+
+Place = tuple[AccountId, Target]
+"""An account on a target: what is decided there, is decided at one desk."""
+
+
+class RosterChanges:
+    """What the batch in hand has learnt of one roster, before it is stored."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, ObservedRow | None] = {}
+
+    @property
+    def news(self) -> Mapping[str, ObservedRow | None]:
+        """What is known now of each target driver that was told of, by the mark of its key; None: there is none."""
+        return self._rows
+
+    def take(self, report: ReportEvent) -> None:
+        """Take over what a report tells of the roster."""
+        self._rows.update((mark, row_after(mark, report)) for mark in marks_told_of(report))
+
+    def over(self, stored: Iterable[ObservedRow]) -> list[ObservedRow]:
+        """The stored rows, with the batch's own news in their place."""
+        current = {row.mark: row for row in stored if row.mark not in self._rows}
+        return [*current.values(), *(row for row in self._rows.values() if row)]
+
+    def store(self, unit: Unit, account: AccountId, target: Target) -> None:
+        """Put the news into the unit."""
+        if not self._rows:
+            return
+        place = {"account": str(account), "target": str(target)}
+        unit.remove(RosterMark, {**place, "driver": list(self._rows)})
+        unit.remove(ObservedRow, {**place, "mark": [mark for mark, row in self._rows.items() if row is None]})
+        for row in self._rows.values():
+            if row:
+                unit.keep([row, *to_roster_marks(row)])
+
+
+def roster_changes(reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]:
+    """What these reports tell of each roster; every place that is reported of has an entry."""
+    changes: dict[Place, RosterChanges] = {}
+    for report in reports:
+        place = AccountId(report.account), Target(report.target)
+        changes.setdefault(place, RosterChanges()).take(report)
+    return changes
+
+
+def keep_rosters(changes: Mapping[Place, RosterChanges]) -> Unit:
+    """The rows of the rosters after these changes."""
+    unit = Unit()
+    for place, each in changes.items():
+        each.store(unit, *place)
+    return unit
+
+
+def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
+    """The rows of the last walks after these reports: a complete one ends a failure, and what was unreadable before."""
+    unit = Unit()
+    failures: dict[tuple[str, str], WalkFailureRow | None] = {}
+    unreadable: dict[tuple[str, str], UnreadableRow | None] = {}
+    for report in reports:
+        place = {"account": report.account, "target": report.target}
+        at = report.at.isoformat()
+        if isinstance(report, WalkCompleted):
+            unit.keep([RosterScanRow(**place, terms=report.terms, drivers=report.drivers, at=at)])
+            unreadable[report.account, report.target] = _to_unreadable(report)
+            failures[report.account, report.target] = None
+        elif isinstance(report, WalkFailed):
+            failure = f"{report.reason}: {report.detail}"
+            failures[report.account, report.target] = WalkFailureRow(**place, at=at, failure=failure)
+    for (account, target), failed in failures.items():
+        unit.remove(WalkFailureRow, {"account": account, "target": target})
+        unit.keep([failed] if failed else [])
+    for (account, target), row in unreadable.items():
+        unit.remove(UnreadableRow, {"account": account, "target": target})
+        unit.keep([row] if row else [])
+    return unit
+
+
+def _to_unreadable(report: WalkCompleted) -> UnreadableRow | None:
+    if not report.unreadable:
+        return None
+    return UnreadableRow(
+        account=report.account,
+        target=report.target,
+        at=report.at.isoformat(),
+        total=report.unreadable,
+        records=report.unreadable_records,
+    )
+
+
+def keep_outages(reports: Iterable[ReportEvent]) -> Unit:
+    """The rows of the outages after these reports: one begins when a breaker opens, and is over when it closes."""
+    unit = Unit()
+    outages: dict[tuple[str, str], OutageRow | None] = {}
+    for report in reports:
+        if isinstance(report, BreakerOpened):
+            outages[report.account, report.target] = _to_outage(report)
+        elif isinstance(report, BreakerClosed):
+            outages[report.account, report.target] = None
+    for (account, target), outage in outages.items():
+        unit.remove(OutageRow, {"account": account, "target": target})
+        unit.keep([outage] if outage else [])
+    return unit
+
+
+def _to_outage(report: BreakerOpened) -> OutageRow:
+    return OutageRow(
+        account=report.account,
+        target=report.target,
+        at=report.at.isoformat(),
+        reason=report.reason,
+        detail=report.detail,
+    )
+
+
+def marks_told_of(report: ReportEvent) -> Iterator[str]:
+    """The target drivers that a report tells of, by the marks of their keys."""
+    target = Target(report.target)
+    if isinstance(report, CallAnswered) and report.left:
+        yield key_mark(target, Key(report.left))
+    if isinstance(report, CallAnswered | TargetDriverSeen | TargetDriverGone) and report.key:
+        yield key_mark(target, Key(report.key))
+
+
+def row_after(mark: str, report: ReportEvent) -> ObservedRow | None:
+    """The target driver of this mark after a report that tells of it; None: there is none any more."""
+    target = Target(report.target)
+    if not isinstance(report, CallAnswered | TargetDriverSeen) or not report.key:
+        return None
+    if key_mark(target, Key(report.key)) != mark:
+        return None
+    seen = TargetDriver(
+        key=Key(report.key), active=report.active, profile=report.profile, seen_at=report.at.isoformat()
+    )
+    return to_roster_row(AccountId(report.account), target, seen)
+
+
+_PAGE = 500
+
+
+def stray_marks(store: Store, account: str, target: Target) -> set[str]:
+    """The marks of the active target drivers that no link has as its key, or is about to have. Raises `StoreFailed`.
+
+    Only the columns that tell are read, from their indexes: whole rows of a large fleet would take seconds.
+    """
+    place = {"account": account, "target": str(target)}
+    linked = {key_mark(target, Key(str(key))) for (key,) in store.count(LinkRow, place, by=["key"])}
+    shown = store.count(ObservedRow, {**place, "active": True}, by=["mark"])
+    return _unclaimed(store, place, sorted({str(mark) for (mark,) in shown} - linked))
+
+
+def strays_by_place(store: Store, where: Where) -> Counter[tuple[str, str]]:
+    """How many target drivers no link claims, by account and target, of those that match. Raises `StoreFailed`.
+
+    What is read is the same, by a number of queries that no number of accounts changes.
+    """
+    linked = {
+        (str(account), str(target), key_mark(Target(str(target)), Key(str(key))))
+        for account, target, key in store.count(LinkRow, where, by=["account", "target", "key"])
+    }
+    shown = store.count(ObservedRow, {**where, "active": True}, by=["account", "target", "mark"])
+    free = [place for each in shown if (place := (str(each[0]), str(each[1]), str(each[2]))) not in linked]
+    claimed = {(row.account, row.target, row.mark) for row in _claims(store, free)}
+    return Counter((account, target) for account, target, mark in free if (account, target, mark) not in claimed)
+
+
+def _claims(store: Store, places: Sequence[tuple[str, str, str]]) -> Sequence[ClaimRow]:
+    return store.among(ClaimRow, ("account", "target", "mark"), places) if places else ()
+
+
+def _unclaimed(store: Store, place: dict[str, str], marks: list[str]) -> set[str]:
+    unclaimed = set(marks)
+    for start in range(0, len(marks), _PAGE):
+        claimed = store.select(ClaimRow, {**place, "mark": marks[start : start + _PAGE]})
+        unclaimed -= {row.mark for row in claimed}
+    return unclaimed

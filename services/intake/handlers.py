@@ -1,18 +1,62 @@
-"""What the Portal states, turned into changes. Accepted means committed."""
+"""What the Portal states, turned into changes. Accepted means committed.
+
+How many drivers a list may lack before it is not believed: it may be cut, filtered, or read with few rights.
+
+Complete lists while they are taken over: their names tell when they began, so that what is left of them can go.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+from uuid import uuid4
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from domain.profile import NOTHING_STATED, StatedProfile
-from domain.storing import Store, Unit
-from services.intake.allowance import OF_AN_EXPORT, UNLIMITED, Allowance, Tally
-from services.intake.lists import Difference, Meant, StatedDriver, Taken, candidates, identified, shown_by
+from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
 from services.intake.rekeying import Judgement, ReKeyings, Reviewed
-from services.intake.snapshots import LONGEST, is_forgettable, is_overdue
-from services.runtime.clock import Clock
+from services.intake.statements import Difference, Meant, StatedDriver, Taken, candidates, identified, shown_by
+from services.runtime.context import Clock
+
+_SHARE: Final = 1 / 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """How many drivers a list should have shown, and how many of those it lacks."""
+
+    known: int = 0
+    lacking: int = 0
+
+    def count(self, *, is_shown: bool) -> None:
+        """One more who is known."""
+        self.known += 1
+        self.lacking += not is_shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """The share of the known drivers that a list may lack; so many may always be lacking."""
+
+    share: float
+    always: int
+
+    def covers(self, tally: Tally) -> bool:
+        """Whether the list lacks no more than this."""
+        return tally.lacking <= max(self.always, self.share * tally.known)
+
+
+OF_AN_EXPORT: Final = Allowance(share=_SHARE, always=3)
+"""Somebody says that an export is complete: of a small fleet it may lack as many as the guard lets go in a day."""
+
+OF_A_READING: Final = Allowance(share=_SHARE, always=1)
+"""Nobody looks at what the API answers, and what it shows depends on rights."""
+
+UNLIMITED: Final = Allowance(share=1.0, always=0)
+"""A person has said that it is so."""
+
 
 __all__ = ["Intake", "SnapshotRefused", "StatedDriver", "Taken", "UnknownDriver"]
 
@@ -243,3 +287,60 @@ class Intake:
 def _incredible(account: AccountId, tally: Tally) -> str:
     command = f"driverlink import FILE --account {account} --complete --may-lack-many"
     return f"the list lacks {tally.lacking} of {tally.known} drivers; if they have left the Portal, run `{command}`"
+
+
+LONGEST = timedelta(days=1)
+"""For how long a complete list may be taken over; after that nobody adds to it, or finishes it."""
+
+_KEPT = 2 * LONGEST
+"""After how long it is forgotten: long after its end, also by the clock of another machine."""
+
+_EVERY = timedelta(hours=1)
+"""Between two looks for what can be forgotten."""
+
+
+def new_snapshot(at: datetime) -> str:
+    """The name of a complete list that begins now; no other one has it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}/{uuid4().hex}"
+
+
+def is_overdue(snapshot: str, now: datetime) -> bool:
+    """Whether it has begun too long ago to go on; what is named in another way never has."""
+    return (began := _began(snapshot)) is not None and now - began > LONGEST
+
+
+def is_forgettable(snapshot: str, now: datetime) -> bool:
+    """Whether nobody will finish it; what is named in another way is of nobody knows when."""
+    return (began := _began(snapshot)) is None or now - began > _KEPT
+
+
+def _began(snapshot: str) -> datetime | None:
+    try:
+        return datetime.strptime(snapshot.partition("/")[0], "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return None
+
+
+class Forgetful(Protocol):
+    """What knows of complete lists that are being taken over."""
+
+    def forget_unfinished_snapshots(self) -> int:
+        """Forget those that nobody will finish; how many."""
+        ...
+
+
+class Forgetting:
+    """A chore: now and then, forget complete lists that nobody will finish, as after a kill."""
+
+    def __init__(self, intake: Forgetful, clock: Clock) -> None:
+        self._intake = intake
+        self._clock = clock
+        self._looked_at: datetime | None = None
+
+    def __call__(self) -> int:
+        """How many were forgotten."""
+        now = self._clock()
+        if self._looked_at is not None and now - self._looked_at < _EVERY:
+            return 0
+        self._looked_at = now
+        return self._intake.forget_unfinished_snapshots()

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver
-from domain.storing import Row
+from domain.store import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from typing import Final
 
 from domain.identity import AccountId, PortalDriverId
 from domain.rekeying import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest, replaced
-from domain.storing import Store, Unit
-from services.intake.lists import Difference, StatedDriver, Taken
+from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, ReKeyingRow
-from services.runtime.clock import Clock
+from services.intake.statements import Difference, StatedDriver, Taken
+from services.runtime.context import Clock
 
 PASSED: Final = "passed"
 HELD: Final = "held"

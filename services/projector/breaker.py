@@ -1,6 +1,15 @@
-"""Breakers: no calls for an account that cannot get through to the target, until a probe is answered."""
+"""Breakers: no calls for an account that cannot get through to the target, until a probe is answered.
 
+What the end of a call tells of the account for which it was made.
+
+Probes: whether the targets of open breakers answer again.
+
+Drivers whose own call may be what an account's access seems to be refused for.
+"""
+
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -8,18 +17,59 @@ from uuid import UUID
 import structlog
 
 from domain.account import Account, Mode
-from domain.failures import CLASSES, FRUITLESS, OF_CREDENTIALS, CallFailure, FailureClass, Reason
+from domain.failures import (
+    CLASSES,
+    FRUITLESS,
+    LONGEST_WAIT,
+    MOST_TRIES,
+    OF_CREDENTIALS,
+    CallFailure,
+    FailureClass,
+    Reason,
+    Rejected,
+    TargetFailed,
+    Unavailable,
+    doubled,
+    patience,
+    seldom,
+    spread,
+)
 from domain.identity import AccountId, Target, breaker_stream
-from domain.report import BreakerClosed, BreakerOpened, ReportOrigin
-from domain.retrying import LONGEST_WAIT, MOST_TRIES, doubled, patience, seldom, spread
-from domain.storing import Store, StoreConflict, Unit
-from services.accounts.read_models import accounts_of
+from domain.outcomes import BreakerClosed, BreakerOpened, ReportOrigin
+from domain.ports import TargetDrivers
+from domain.store import Store, StoreConflict, Unit
+from services.accounts.handlers import accounts_of
+from services.projector.connections import Connecting
 from services.projector.known import breaker_after, unbroken
-from services.projector.read_models import BreakerRow, Probe, Task
-from services.projector.sign import Sign
-from services.projector.suspects import Suspects
-from services.runtime.clock import Clock
-from services.runtime.share import Share
+from services.projector.read_models import BreakerRow, Probe, Suspect, Task, place_of
+from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
+from services.runtime.context import Clock, Share
+from services.runtime.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """How a call ended, as far as it tells of the account: `subject` is whom or what it was about.
+
+    Without a failure, or with one that only a working target gives, the account got through. `is_call`: it was made
+    for the driver who is its subject.
+    """
+
+    account: AccountId
+    subject: str
+    failure: CallFailure | None
+    is_call: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the target refuses access, or there is nothing to reach it by."""
+        return self.failure is not None and CLASSES[self.failure.reason] is FailureClass.ACCESS
+
+    @property
+    def is_through(self) -> bool:
+        """Whether the target has answered: a refusal of one driver is an answer, a limit says nothing either way."""
+        return self.failure is None or CLASSES[self.failure.reason] is FailureClass.FINAL
+
 
 RUN = 5
 """So many drivers, or walks, without an answer, and nobody with one between them, open a breaker."""
@@ -255,3 +305,144 @@ def _is_worse(row: BreakerRow, failure: CallFailure) -> bool:
     """Whether a breaker that is open has to say something else: not only silence, but that access is refused."""
     was_refused = CLASSES[Reason(row.reason)] is FailureClass.ACCESS
     return not was_refused and CLASSES[failure.reason] is FailureClass.ACCESS
+
+
+_TICK = 1.0
+"""Seconds between two looks at what is due."""
+
+_MOST_PROBES = 32
+"""Probes under way at a time, over all accounts."""
+
+LONGEST_PROBE = 30.0
+"""Seconds after which a probe is given up: it is one small read, and others wait for its place."""
+
+
+class Probing:
+    """Asks the targets of open breakers whether they answer: when it is time, or there are other credentials."""
+
+    def __init__(self, service: Service, breakers: Breakers, connect: Connecting, clock: Clock) -> None:
+        self._service = service
+        self._breakers = breakers
+        self._connect = connect
+        self._clock = clock
+        self._limit = asyncio.Semaphore(_MOST_PROBES)
+        self._asked: dict[AccountId, TargetDrivers | Rejected] = {}
+        self._found_open: set[str] = set()
+        self._under_way: set[AccountId] = set()
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for account in await self._service.call(self.due):
+                    self._under_way.add(account)
+                    group.create_task(self._probe_once(account))
+                await asyncio.sleep(_TICK)
+
+    def look_anew(self) -> None:
+        """Somebody may have come by other accounts, or credentials, while nobody asked: ask once for each at once."""
+        self._found_open = {*self._breakers.are_open()} - self._asked.keys()
+
+    def due(self) -> Sequence[AccountId]:
+        """The accounts that have to be asked for now."""
+        now = self._clock()
+        waiting = {AccountId(each.probe.account): each for each in self._breakers.waiting()}
+        self._asked = {account: drivers for account, drivers in self._asked.items() if account in waiting}
+        free = [(account, each) for account, each in waiting.items() if account not in self._under_way]
+        return [account for account, each in free if self._has_changed(account, each) or each.is_time(now)]
+
+    async def probe(self, account: AccountId) -> bool:
+        """Ask one account's target; whether it answers, and the breaker is closed."""
+        drivers = await self._service.call(self._connect, account)
+        is_anew = drivers != self._asked.get(account)
+        self._asked[account] = drivers
+        self._found_open.discard(account)
+        failure = drivers if isinstance(drivers, Rejected) else await _failure_of(drivers, account)
+
+        async def store(told: CallFailure | None) -> bool:
+            return await self._service.call(self._breakers.probed, account, told, is_anew=is_anew)
+
+        with suppress(StoreConflict):
+            is_closed = await (store(None) if failure is None else stored_anyhow(store, failure))
+            self._service.ring()
+            return is_closed
+        return False
+
+    async def _probe_once(self, account: AccountId) -> None:
+        try:
+            with own_trouble("probe is given up", account=account):
+                async with self._limit:
+                    await self.probe(account)
+        finally:
+            self._under_way.discard(account)
+
+    def _has_changed(self, account: AccountId, waiting: Waiting) -> bool:
+        """Whether the account reaches the target otherwise than when it was asked last, as far as that is known."""
+        if account in self._found_open:
+            return True
+        if not waiting.is_of_credentials:
+            return False
+        drivers = self._connect(account)
+        return drivers != self._asked.setdefault(account, drivers)
+
+
+async def _failure_of(drivers: TargetDrivers, account: AccountId) -> CallFailure | None:
+    try:
+        async with asyncio.timeout(LONGEST_PROBE):
+            await drivers.probe()
+    except TimeoutError:
+        return Unavailable(reason=Reason.DOWN, detail=f"no answer to a probe within {LONGEST_PROBE:.0f} seconds")
+    except TargetFailed as failed:
+        return failed.failure
+    except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+        _log.exception("probe failed unexpectedly", account=account)
+        return unexpected_failure(failure)
+    return None
+
+
+class Suspects:
+    """The suspects of one target: few, so they are kept in memory as they are stored."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stored: Mapping[tuple[str, str], Suspect] | None = None
+
+    def has(self, account: AccountId, driver: str) -> bool:
+        """Whether this driver's call was refused as if for the account, and has not succeeded since."""
+        return (account, driver) in self._known
+
+    def are_alone(self, account: str) -> set[str]:
+        """The drivers of an account who turned out to be the trouble themselves."""
+        return {row.driver for row in self._known.values() if row.account == account and row.is_alone}
+
+    def heed(
+        self, unit: Unit, *, succeeded: Iterable[tuple[AccountId, str]], refused: Mapping[tuple[AccountId, str], bool]
+    ) -> None:
+        """The calls of these drivers were answered, and to those access was refused: to which of them alone."""
+        known, has_changed = self._known, False
+        for account, driver in succeeded:
+            if (account, driver) in known:
+                unit.remove(Suspect, {"account": account, "driver": driver})
+                has_changed = True
+        for (account, driver), is_alone in refused.items():
+            before = known.get((account, driver))
+            if before is None or is_alone > before.is_alone:
+                unit.keep([Suspect(account=account, driver=driver, is_alone=is_alone)])
+                has_changed = True
+        if has_changed:
+            self.look_anew()
+
+    def forget(self, unit: Unit, account: str) -> None:
+        """The account has other credentials, for which nobody was refused anything yet."""
+        unit.remove(Suspect, {"account": account})
+        self.look_anew()
+
+    def look_anew(self) -> None:
+        """Others may be stored meanwhile."""
+        self._stored = None
+
+    @property
+    def _known(self) -> Mapping[tuple[str, str], Suspect]:
+        if self._stored is None:
+            self._stored = {place_of(row): row for row in self._store.select(Suspect)}
+        return self._stored

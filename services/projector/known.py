@@ -7,8 +7,7 @@ from json import JSONEncoder
 from typing import TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
-from domain.profile import Profile
-from domain.report import (
+from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
@@ -19,7 +18,8 @@ from domain.report import (
     WalkCompleted,
     WalkFailed,
 )
-from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow, WalkRow, WishedRow, to_order
+from domain.profile import Profile
+from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow, ScanRow, WishedRow, to_order
 
 _to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
 
@@ -85,12 +85,12 @@ def fingerprint(key: str, profile: Profile, *, active: bool) -> str:
     return blake2b(_to_json([key, active, dict(profile)]).encode(), digest_size=16).hexdigest()
 
 
-def unwalked(account: str) -> WalkRow:
+def unwalked(account: str) -> ScanRow:
     """A roster that was never walked."""
-    return WalkRow(account=account, version=0, terms=0, request=0, at="", failure="")
+    return ScanRow(account=account, version=0, terms=0, request=0, at="", failure="")
 
 
-def walk_after(known: WalkRow, report: WalkCompleted | WalkFailed | DriverLookedUp) -> WalkRow:
+def walk_after(known: ScanRow, report: WalkCompleted | WalkFailed | DriverLookedUp) -> ScanRow:
     """An account's last walk after this report of one, or of a look-up, which is of the same history."""
     known = replace(known, version=report.originator_version)
     match report:

@@ -8,7 +8,7 @@ from domain.driver_link import Decision
 from domain.identity import Key
 from domain.profile import Profile
 from domain.situations import Situation
-from domain.storing import Row
+from domain.store import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class RosterRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WalkRow(Row):
+class ScanRow(Row):
     """What was reported of walks: how many reports there were, and of the last complete one the terms and the request.
 
     `at` is when that one was complete (ISO 8601), empty where there was none; `failure` why one failed since.

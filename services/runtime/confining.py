@@ -7,7 +7,7 @@ from typing import TypeVar
 import structlog
 
 from domain.failures import CallFailure, Reason, Unavailable
-from domain.storing import StoreConflict, StoreFailed
+from domain.store import StoreConflict, StoreFailed
 
 T = TypeVar("T")
 

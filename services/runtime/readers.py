@@ -1,11 +1,15 @@
-"""The stores as people ask them: read in a thread of their own, so that whoever asks keeps no service waiting."""
+"""The stores as people ask them: read in a thread of their own, so that whoever asks keeps no service waiting.
 
-from collections.abc import Callable, Mapping
+Tables read page by page, so that no question loads a whole fleet.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from domain.identity import Target
-from domain.storing import Store
-from services.runtime.worker import P, T, Worker
+from domain.store import Row, Store, Value, Where
+from services.runtime.service import P, T, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +41,16 @@ class Readers:
         self._worker.close()
         for store in (self.accounts, self.intake, self.decider, *self.projectors.values()) if self.must_close else ():
             store.close()
+
+
+_PAGE = 500
+
+R = TypeVar("R", bound=Row)
+
+
+def pages(store: Store, row: type[R], where: Where, order_by: str) -> Iterator[list[R]]:
+    """The rows that match, in pages; the column in `order_by` tells them apart. Raises `StoreFailed`."""
+    after: Value | None = None
+    while page := store.select(row, where, order_by=order_by, after=after, limit=_PAGE):
+        yield page
+        after = getattr(page[-1], order_by)

@@ -1,15 +1,55 @@
-"""The loop that every service runs: follow its streams, do its chores, rest until a bell rings."""
+"""The loop that every service runs: follow its streams, do its chores, rest until a bell rings.
+
+A thread of one's own for work that blocks, so that the event loop never does.
+
+Trouble that comes again and again is said once, and once more when it is over.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import ClassVar, ParamSpec, TypeVar
 
-from domain.storing import Resubmission, Store, StoreConflict, StoreFailed, Stream
-from services.runtime.clock import Clock
-from services.runtime.following import BATCH, Feed, Follower, Handler
-from services.runtime.logs import log_of
-from services.runtime.troubles import Troubles
-from services.runtime.worker import P, T, Worker
+import structlog
+
+from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream
+from services.runtime.consumer import BATCH, Feed, Follower, Handler
+from services.runtime.context import Clock, log_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class WorkerClosed(StoreFailed):
+    """No more work is done: the service lets go of everything, after a failure or because it is told to end."""
+
+    part: ClassVar[str] = "process"
+
+    def __init__(self) -> None:
+        super().__init__("the service is closing; its log says why")
+
+
+class Worker:
+    """Does one piece of work after another; what is begun is ended, even when nobody waits for it any more."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._is_closed = False
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do a piece of work, after whatever is being done now. Raises `WorkerClosed` after `close`."""
+        if self._is_closed:
+            raise WorkerClosed
+        running = asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(running)
+
+    def close(self) -> None:
+        """End after the work in hand."""
+        self._is_closed = True
+        self._thread.shutdown(wait=True)
+
 
 REST = 1.0
 """Seconds after which a service looks at its streams though no bell rang."""
@@ -181,3 +221,26 @@ def _repeatable(chore: Callable[[], int]) -> Callable[[], int]:
         return done
 
     return step
+
+
+_log = structlog.get_logger()
+
+
+class Troubles:
+    """What was said last of whatever goes on in spite of trouble; `named` tells in each line what that is."""
+
+    def __init__(self, **named: str) -> None:
+        self._named = named
+        self._said = ""
+
+    def met(self, event: str, trouble: str) -> None:
+        """There is this trouble, still or again."""
+        if trouble != self._said:
+            _log.warning(event, trouble=trouble, **self._named)
+        self._said = trouble
+
+    def are_over(self) -> None:
+        """What there was is over."""
+        if self._said:
+            _log.warning("trouble is over", trouble=self._said, **self._named)
+        self._said = ""

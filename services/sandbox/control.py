@@ -11,12 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from services.sandbox.clock import Now
-from services.sandbox.faults.faulting import Faulting, Faults, Pause
-from services.sandbox.faults.vendor import FaultyVendor
-from services.sandbox.faults.written import FaultsRefused
+from services.sandbox.faults.faulting import Faulting, Faults, FaultyVendor, Pause
+from services.sandbox.faults.faults import FaultsRefused
 from services.sandbox.journal import Journal, Journalling
-from services.sandbox.validation import SeedRefused
+from services.sandbox.state import Now, SeedRefused
 
 LONGEST_JOURNAL_PAGE = 10_000
 

@@ -11,8 +11,8 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.sandbox.clock import Now
-from services.sandbox.faults.marks import fault_of
+from services.sandbox.faults.faults import fault_of
+from services.sandbox.state import Now
 
 LONGEST_JOURNAL: Final = 10_000
 """So many entries are kept, the newest; each takes about 600 bytes."""

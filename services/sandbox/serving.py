@@ -14,9 +14,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from services.sandbox import driveri, motive, portal
-from services.sandbox.clock import Now, wall_clock
-from services.sandbox.faults.resetting import Connection, Resettable
-from services.sandbox.ids import ids_from
+from services.sandbox.faults.faulting import Connection, Resettable
+from services.sandbox.state import Now, ids_from, wall_clock
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5

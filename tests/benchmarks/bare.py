@@ -7,12 +7,12 @@ from time import perf_counter
 
 import httpx
 
-from adapters.driveri.translate import to_wire as to_driveri
+from adapters.driveri.wire import to_wire as to_driveri
 from adapters.motive import MotiveAccess
 from adapters.motive.external_ids import new_ids
 from adapters.motive.translate import to_wire as to_motive
 from domain.identity import AccountId, Target
-from services.projector.app import MOST_CALLS
+from services.projector.service import MOST_CALLS
 from tests.benchmarks.projecting import CHANGED, Wished, profile_of, settled_memory
 from tests.benchmarks.standing_in import credentials
 

@@ -15,19 +15,17 @@ from statistics import median
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.mapping import to_stored_event
-from adapters.store.migrating import migrate
-from adapters.store.postgres import PostgresStore
+from adapters.events import to_stored_event
+from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import Decision
 from domain.event import Event
 from domain.identity import AccountId
-from domain.storing import Stream, Unit
-from services.decider import wiring
+from domain.store import Stream, Unit
 from services.decider.handlers import Decider
-from services.runtime.following import BATCH, Feed, Follower
-from services.runtime.logs import DECISIONS
+from services.runtime.consumer import BATCH, Feed, Follower
+from services.runtime.context import DECISIONS, Share
 from services.runtime.service import Bell, Service
-from services.runtime.share import Share
+from services.wiring import services
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import AT, Fleet, confirmed
 from tests.benchmarks.profiling import profiled
@@ -66,8 +64,8 @@ class Laps:
     def __init__(self, servers: Servers) -> None:
         self._url = servers.database()
         self._kafka = servers.kafka
-        migrate(self._url, "", {_SCHEMA: wiring.ROWS})
-        self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=wiring.ROWS)
+        migrate(self._url, "", {_SCHEMA: services.DECIDER_ROWS})
+        self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=services.DECIDER_ROWS)
         self._decider = Decider(self._store, _now, Share())
 
     async def run(self, number: int) -> Sequence[Lap]:

@@ -13,11 +13,11 @@ from time import sleep
 
 from domain.account import Mode
 from domain.identity import Target
-from services.control.installation import Installation
+from services.api.installation import Installation
 from services.decider.read_models import LinkRow
-from services.distributed.wiring import Distributed
-from services.intake.handlers import StatedDriver
-from services.runtime.following import BATCH
+from services.intake.statements import StatedDriver
+from services.runtime.consumer import BATCH
+from services.wiring.distributed import Distributed
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by
 from tests.benchmarks.fleet import profile as stated
 from tests.benchmarks.profiling import BEGIN

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from domain.account import Account, AccountEvent, Mode, Tier, apply
+from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
 from domain.driver_link import Decision
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream, walk_stream
+from domain.outcomes import CallAnswered, Outcome, WalkCompleted
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
-from domain.report import CallAnswered, Outcome, WalkCompleted
-from domain.requests import Request
 from tests.support.stated import whole
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)

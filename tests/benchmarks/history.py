@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from domain.matching import TargetDriver
 from domain.ports import Done
-from domain.roster import TargetDriver
-from domain.storing import LastHeard, Record, Row, Store, Unit
-from services.control.installation import Installation
-from services.intake.handlers import StatedDriver
-from services.projector.app import ProjectorApp
-from services.projector.jobs import Job
-from services.runtime.following import BATCH
-from services.runtime.logs import log_of
+from domain.store import LastHeard, Record, Row, Store, Unit
+from services.api.installation import Installation
+from services.intake.statements import StatedDriver
+from services.projector.deliveries import Job
+from services.projector.service import ProjectorApp
+from services.runtime.consumer import BATCH
+from services.runtime.context import log_of
 from services.runtime.service import Service
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by, key_of, profile
 from tests.benchmarks.telling import Done as TellingDone

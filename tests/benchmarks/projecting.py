@@ -9,25 +9,22 @@ from time import perf_counter
 from typing import Any
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.http.rate_limit import Limits, Pace
 from adapters.motive import MotiveAccess, MotiveDrivers
-from adapters.pace import Limits, Pace
-from adapters.store.migrating import migrate
-from adapters.store.postgres import PostgresStore
+from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream
+from domain.outcomes import CallAnswered
 from domain.ports import TargetDrivers
-from domain.report import CallAnswered
-from domain.storing import Store
-from services.accounts.read_models import keep_accounts
-from services.projector import wiring
-from services.projector.admission import Connecting
-from services.projector.app import MOST_CALLS
-from services.projector.handlers import Wishes
-from services.projector.read_models import Task, WalkRow
-from services.runtime.clock import utc_now
-from services.runtime.logs import reports_of
+from domain.store import Store
+from services.accounts.handlers import keep_accounts
+from services.projector.connections import Connecting
+from services.projector.deliveries import Wishes
+from services.projector.read_models import ScanRow, Task
+from services.projector.service import MOST_CALLS
+from services.runtime.context import Share, reports_of, utc_now
 from services.runtime.service import Bell
-from services.runtime.share import Share
+from services.wiring import services
 from tests.benchmarks.fleet import AT, Fleet, profile
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import credentials
@@ -79,10 +76,12 @@ class Projecting:
 
     def __init__(self, servers: Servers, target: Target, url: str) -> None:
         database, schema = servers.database(), f"projector_{target}"
-        migrate(database, "", {schema: wiring.ROWS})
+        migrate(database, "", {schema: services.PROJECTOR_ROWS})
         self._target = target
         self._url = url
-        self._store = PostgresStore(database, "", schema=schema, log_name=reports_of(target), rows=wiring.ROWS)
+        self._store = PostgresStore(
+            database, "", schema=schema, log_name=reports_of(target), rows=services.PROJECTOR_ROWS
+        )
         self._wishes = Wishes(self._store, target, utc_now, Share())
         self._paces: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
@@ -96,7 +95,7 @@ class Projecting:
 
     async def walk(self) -> None:
         """Read all rosters, as is done before anything is decided."""
-        await self._run_until(lambda: self._store.count(WalkRow) == {(): ACCOUNTS})
+        await self._run_until(lambda: self._store.count(ScanRow) == {(): ACCOUNTS})
 
     async def creates(self, wished: Iterable[Wished]) -> float:
         """Create these drivers; the seconds from stored wishes to stored answers."""
@@ -177,7 +176,7 @@ def to_drivers(target: Target, url: str, account: AccountId, pace: Pace) -> Targ
 async def run_until(is_done: Callable[[], bool], store: Store, target: Target, connect: Connecting) -> float:
     """Run a projector until this holds in its store; the seconds."""
     bell = Bell()
-    app = wiring.to_app(store, target, connect=connect, clock=utc_now, bell=bell, share=Share(), linger=LINGER)
+    app = services.to_app(store, target, connect=connect, clock=utc_now, bell=bell, share=Share(), linger=LINGER)
     rung = bell.waiter()
     began, running = perf_counter(), asyncio.create_task(app.run())
     running.add_done_callback(lambda _: rung.set())

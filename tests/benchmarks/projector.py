@@ -13,7 +13,7 @@ from statistics import median
 import httpx
 
 from domain.identity import Target
-from services.demo.sandboxes import sandboxes
+from services.sandbox.demo import sandboxes
 from tests.benchmarks.bare import Bare, BareDriveri, BareMotive
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.profiling import profiled

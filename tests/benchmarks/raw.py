@@ -9,7 +9,7 @@ from eventsourcing.postgres import PostgresProcessRecorder
 from psycopg.sql import SQL, Identifier
 
 from adapters.store.connecting import Datastore, connect
-from services.runtime.following import BATCH
+from services.runtime.consumer import BATCH
 
 
 def raw_seconds(url: str, schema: str, events: Sequence[StoredEvent]) -> float:

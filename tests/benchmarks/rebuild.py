@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from domain.identity import AccountId
-from services.control.installation import Installation
+from services.api.installation import Installation
 from services.decider.read_models import LinkRow
-from services.demo.sandboxes import RunningSandboxes
-from services.distributed.wiring import Distributed, migrate_database
-from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import open_embedded
-from services.rebuilding.parts import rebuild
+from services.sandbox.demo import RunningSandboxes
+from services.wiring.distributed import Distributed, migrate_database
+from services.wiring.embedded import open_embedded
+from services.wiring.rebuild import rebuild
+from services.wiring.settings import EmbeddedSettings
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.history import copy, live, records

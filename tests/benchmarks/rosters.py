@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp
 
-from adapters.driveri.translate import to_wire as to_driveri
+from adapters.driveri.wire import to_wire as to_driveri
 from adapters.motive import MotiveAccess
 from adapters.motive.external_ids import new_ids
 from adapters.motive.translate import to_wire as to_motive

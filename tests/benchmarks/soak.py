@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from services.demo.sandboxes import sandboxes
-from services.demo.stage import Stage
+from services.sandbox.demo import Stage, sandboxes
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.telling import Done, Telling

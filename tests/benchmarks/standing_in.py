@@ -9,8 +9,8 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.identity import Target
-from services.demo.sandboxes import RunningSandboxes
 from services.sandbox import driveri, motive
+from services.sandbox.demo import RunningSandboxes
 from services.sandbox.serving import listening
 from tests.contract.kafka import LoopThread
 

@@ -14,9 +14,9 @@ from time import perf_counter
 
 import httpx
 
+from adapters.driveri.client import OVERLAP
 from adapters.driveri.client import PAGE_SIZE as DRIVERI_PAGE
-from adapters.driveri.reading import OVERLAP
-from adapters.motive.reading import PAGE_SIZE as MOTIVE_PAGE
+from adapters.motive.client import PAGE_SIZE as MOTIVE_PAGE
 from domain.identity import Target
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.rosters import ACCOUNT, showing

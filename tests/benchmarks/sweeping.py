@@ -16,23 +16,20 @@ from itertools import islice
 from operator import attrgetter
 from time import perf_counter
 
-from adapters.store.migrating import migrate
-from adapters.store.postgres import PostgresStore
-from domain.account import Account, AccountEvent, Mode
+from adapters.store.postgres import PostgresStore, migrate
+from domain.account import Account, AccountEvent, Mode, Request
 from domain.account import replay as account_after
 from domain.driver_link import Decision
 from domain.event import Event
 from domain.identity import Target, walk_stream
-from domain.report import WalkCompleted
-from domain.requests import Request
-from domain.storing import Store
-from services.accounts.read_models import keep_accounts
-from services.decider import wiring as decider
+from domain.outcomes import WalkCompleted
+from domain.store import Store
+from services.accounts.handlers import keep_accounts
 from services.decider.handlers import Decider
-from services.projector import wiring as projector
-from services.runtime.following import BATCH, Handler
-from services.runtime.logs import DECISIONS, reports_of
-from services.runtime.share import Share
+from services.runtime.consumer import BATCH, Handler
+from services.runtime.context import DECISIONS, Share, reports_of
+from services.wiring import services as decider
+from services.wiring import services as projector
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
 from tests.benchmarks.projecting import Counting, run_until, to_drivers
 from tests.benchmarks.rosters import ACCOUNT
@@ -173,7 +170,7 @@ def _peak() -> float:
 def main(part: str, target: Target, url: str, drivers: int, database: str) -> Swept:
     """One half of a sweep, on PostgreSQL."""
     fleet, log = Fleet(account=ACCOUNT, drivers=drivers), {"projector": reports_of(target), "decider": DECISIONS}[part]
-    rows = {"projector": projector.ROWS, "decider": decider.ROWS}[part]
+    rows = {"projector": projector.PROJECTOR_ROWS, "decider": decider.DECIDER_ROWS}[part]
     migrate(database, "", {part: rows})
     with closing(PostgresStore(database, "", schema=part, log_name=log, rows=rows)) as store:
         if part == "projector":

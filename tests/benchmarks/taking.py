@@ -9,17 +9,17 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from adapters.mapping import new_mapper, to_record
+from adapters.events import new_mapper, to_record
+from adapters.kafka.assignment import KafkaStream
+from adapters.kafka.connection import KafkaAccess
+from adapters.kafka.consumer import KafkaMember
+from adapters.kafka.producer import KafkaPublisher
+from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.topics import create
 from adapters.store.postgres import PostgresStore
-from adapters.streams.access import KafkaAccess
-from adapters.streams.consuming import KafkaMember
-from adapters.streams.relaying import KafkaPublisher
-from adapters.streams.stream import KafkaStream
-from adapters.streams.subscribing import Group, Subscription
-from adapters.streams.topics import create
 from domain.event import Event
-from domain.storing import Record, Resubmission, Stream
-from services.runtime.following import BATCH
+from domain.store import Record, Resubmission, Stream
+from services.runtime.consumer import BATCH
 
 Step = Callable[[], int]
 """Takes over what there is, at most a batch; how many records that were."""

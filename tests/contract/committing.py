@@ -4,18 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.storing import LONGEST_EVENT, OF_EVERY_STORE, EventTooLong, Position, Store, StoreConflict, Unit
-from tests.contract.stands import (
-    ROWS_OF_EVERY_STORE,
-    SOURCE,
-    Entry,
-    StoreStand,
-    Tick,
-    entry,
-    fact,
-    renamed,
-    unit,
-)
+from domain.store import LONGEST_EVENT, OF_EVERY_STORE, EventTooLong, Position, Store, StoreConflict, Unit
+from tests.contract.stands import ROWS_OF_EVERY_STORE, SOURCE, Entry, StoreStand, Tick, entry, fact, renamed, unit
 
 ODD = "\ud800"
 """Half a pair: Python has such texts, no store can hold them."""

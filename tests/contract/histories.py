@@ -4,7 +4,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from domain.storing import Store
+from domain.store import Store
 from tests.contract.stands import StoreStand, fact, unit
 from tests.golden.samples import SAMPLES
 

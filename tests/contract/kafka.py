@@ -10,15 +10,15 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
-from adapters.mapping import new_mapper, to_record
-from adapters.streams.access import KafkaAccess
-from adapters.streams.consuming import KafkaMember
-from adapters.streams.relaying import KafkaPublisher
-from adapters.streams.stream import KafkaStream
-from adapters.streams.subscribing import Group, Subscription
-from adapters.streams.topics import create
+from adapters.events import new_mapper, to_record
+from adapters.kafka.assignment import KafkaStream
+from adapters.kafka.connection import KafkaAccess
+from adapters.kafka.consumer import KafkaMember
+from adapters.kafka.producer import KafkaPublisher
+from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.topics import create
 from domain.event import Event
-from domain.storing import Stream
+from domain.store import Stream
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from domain.storing import Store, StoreConflict, StoreFailed, Unit
+from domain.store import Store, StoreConflict, StoreFailed, Unit
 from tests.contract.stands import SOURCE, Entry, StoreStand, Tick, entry, fact, renamed, unit
 
 T = TypeVar("T")

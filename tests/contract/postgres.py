@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from adapters.store.connecting import connect
-from adapters.store.migrating import migrate
-from adapters.store.postgres import PostgresStore
+from adapters.store.postgres import PostgresStore, migrate
 from domain.event import Event
-from domain.storing import Stream, Unit
+from domain.store import Stream, Unit
 from tests.contract.stands import ROWS
 
 _GAP = 10

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from adapters.store.sqlite import SqliteStore
 from domain.event import Event
-from domain.storing import Stream, Unit
+from domain.store import Stream, Unit
 from tests.contract.stands import ROWS
 
 _MOST_PAGES = 1_073_741_823

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
-from domain.storing import DeadLetter, LastHeard, Position, Resubmission, Row, Store, Stream, Unit
+from domain.store import DeadLetter, LastHeard, Position, Resubmission, Row, Store, Stream, Unit
 
 SOURCE = "1/upstream.v1/0"
 """The stream whose positions the suites keep."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from domain.storing import Record, Resubmission, Stream
+from domain.store import Record, Resubmission, Stream
 from tests.contract.stands import StreamStand, fact
 from tests.golden.samples import SAMPLES
 

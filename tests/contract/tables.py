@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.storing import Store, Value, Where
+from domain.store import Store, Value, Where
 from tests.contract.stands import Entry, StoreStand, Tick, entry, unit
 
 ODD_TEXTS = (

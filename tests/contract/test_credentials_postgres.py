@@ -4,8 +4,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from adapters.credentials import CredentialsRow, CredentialsTable
-from adapters.store.migrating import migrate
-from adapters.store.postgres import PostgresStore
+from adapters.store.postgres import PostgresStore, migrate
 from tests.contract.credentials import CredentialsContract, Opening
 from tests.support.servers import Postgres
 

@@ -8,7 +8,7 @@ from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
-from domain.storing import Store, Unit
+from domain.store import Store, Unit
 from tests.contract.credentials import DRIVERI, GRANT, KEY, CredentialsContract, Opening, to_tokens
 
 SECRET_KEY = "hush-" + "0123456789" * 4

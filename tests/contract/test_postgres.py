@@ -10,7 +10,7 @@ import pytest
 
 from adapters.store.connecting import connect
 from adapters.store.postgres import PostgresStore
-from domain.storing import OF_EVERY_STORE, Misconfigured, StoreConflict, StoreFailed
+from domain.store import OF_EVERY_STORE, Misconfigured, StoreConflict, StoreFailed
 from tests.contract.postgres import PostgresStand
 from tests.contract.sqlite import SqliteStand
 from tests.contract.stands import ROWS, SOURCE, Entry, Tick, entry, fact, renamed, unit

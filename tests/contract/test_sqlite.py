@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.storing import Row, StoreFailed
+from domain.store import Row, StoreFailed
 from tests.contract.sqlite import SqliteStand
 from tests.contract.stands import Entry, Tick, fact, unit
 from tests.contract.store import StoreContract

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.mapping import new_mapper
+from adapters.events import new_mapper
 from domain.event import Event
 
 FOLDER = Path(__file__).parent / "events"

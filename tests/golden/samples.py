@@ -50,8 +50,7 @@ from domain.identity import (
     target_driver_stream,
     walk_stream,
 )
-from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
-from domain.report import (
+from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
@@ -61,7 +60,8 @@ from domain.report import (
     WalkCompleted,
     WalkFailed,
 )
-from domain.sweep import SweepCompleted, SweepRefused
+from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
+from domain.reconciliation import SweepCompleted, SweepRefused
 
 _ACCOUNT = AccountId("acme")
 _DRIVER = PortalDriverId("417")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.mapping import decoded, new_mapper
+from adapters.events import decoded, new_mapper
 from domain.event import Event
 from tests.golden.forms import FOLDER, add, files, read, stored, topic_of
 from tests.golden.samples import SAMPLES

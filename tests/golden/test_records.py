@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters.mapping import new_mapper
-from adapters.streams.cloud_events import to_record
+from adapters.events import new_mapper
+from adapters.kafka.cloud_events import to_record
 from domain.event import Event
 from tests.golden.samples import SAMPLES
 from tests.golden.wire_forms import FOLDER, LOG_POSITION, add, files, read, sent
-from tests.unit.adapters.streams.messages import FakeMessage
+from tests.unit.adapters.kafka.messages import FakeMessage
 
 ALL = sorted(FOLDER.glob("*.json"))
 

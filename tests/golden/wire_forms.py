@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.mapping import new_mapper, to_record
-from adapters.streams.cloud_events import Outgoing, to_outgoing
+from adapters.events import new_mapper, to_record
+from adapters.kafka.cloud_events import Outgoing, to_outgoing
 from domain.event import Event
 from tests.golden.samples import SAMPLES
 

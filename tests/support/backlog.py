@@ -4,21 +4,19 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapters.streams.topics import ends
+from adapters.kafka.topics import ends
 from domain.identity import Target
-from domain.storing import Resubmission, Row, Store, StoreFailed
-from services.control.installation import Installation
+from domain.store import Resubmission, Row, Store, StoreFailed
+from services.api.installation import Installation
 from services.decider.read_models import CatchUp, Look
-from services.distributed.settings import DistributedSettings
-from services.distributed.wiring import to_kafka_access
 from services.projector.breaker import Breakers
-from services.projector.freshness import Freshness
+from services.projector.lookups import Freshness
 from services.projector.read_models import LookUp, StartedCall, Task
-from services.projector.walking import Walks
-from services.runtime.clock import utc_now
-from services.runtime.logs import LOGS
+from services.projector.scans import Walks
+from services.runtime.context import LOGS, Share, utc_now
 from services.runtime.service import Service
-from services.runtime.share import Share
+from services.wiring.distributed import to_kafka_access
+from services.wiring.settings import DistributedSettings
 
 _LOOK = 0.3
 """Seconds between two looks."""

@@ -3,18 +3,17 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from domain import answering, holding, releasing
+from domain import deciding
 from domain.account import Mode
-from domain.case import Cause
+from domain.claims import Ledger
 from domain.deciding import decide
 from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
 from domain.guard import WINDOW, Guard, digest
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.ledger import Ledger
+from domain.matching import Roster, TargetDriver, Wish, key_mark, to_wish
+from domain.outcomes import CallAnswered, Outcome
 from domain.portal import Change, DriverDeleted
-from domain.report import CallAnswered, Outcome
-from domain.roster import Roster, TargetDriver
-from domain.wish import Wish, key_mark, to_wish
+from domain.situations import Cause
 
 ACCOUNT = AccountId("fleet-1")
 
@@ -80,7 +79,7 @@ class DeciderInMemory:
             seen = TargetDriver(key=Key(report.key), active=report.active, profile=report.profile)
             self._roster[key_mark(self.target, seen.key)] = seen
         driver = PortalDriverId(report.driver)
-        self._carry_out(driver, lambda link, ledger: answering.record(link, report, at, ledger), at)
+        self._carry_out(driver, lambda link, ledger: deciding.record(link, report, at, ledger), at)
         if report.outcome != Outcome.DEFERRED:
             self._decide(driver, "answer", str(report.decision), at)
         self._look_again(at)
@@ -153,14 +152,14 @@ class DeciderInMemory:
 
 
 def _looking_at_freed(wish: Wish, cause: Cause) -> Deciding:
-    return lambda link, ledger: releasing.look_at_freed(wish, link, ledger, cause)
+    return lambda link, ledger: deciding.look_at_freed(wish, link, ledger, cause)
 
 
 def _retrying(wish: Wish, cause: Cause) -> Deciding:
-    return lambda link, ledger: releasing.look_again(wish, link, ledger, cause)
+    return lambda link, ledger: deciding.look_again(wish, link, ledger, cause)
 
 
 def _judging(wish: Wish, cause: Cause, hold: int, name: str, *, is_approved: bool) -> Deciding:
     if is_approved:
-        return lambda link, ledger: holding.approve(wish, link, ledger, cause, hold=hold, by="ann", digest=name)
-    return lambda link, _: holding.reject(link, cause, hold=hold, by="ann", digest=name)
+        return lambda link, ledger: deciding.approve(wish, link, ledger, cause, hold=hold, by="ann", digest=name)
+    return lambda link, _: deciding.reject(link, cause, hold=hold, by="ann", digest=name)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.distributed.settings import DistributedSettings
-from services.distributed.wiring import to_kafka_access
+from services.wiring.distributed import to_kafka_access
+from services.wiring.settings import DistributedSettings
 
 _WAIT = 1000
 """Milliseconds to wait for a batch."""

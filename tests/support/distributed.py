@@ -14,9 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from services.demo.sandboxes import RunningSandboxes
-from services.distributed.settings import DistributedSettings
-from services.runtime.settings import PREFIX
+from services.sandbox.demo import RunningSandboxes
+from services.wiring.settings import PREFIX, DistributedSettings
 from tests.support.servers.addresses import free_port
 from tests.support.unhurried import UNHURRIED
 

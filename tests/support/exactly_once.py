@@ -11,7 +11,7 @@ from domain.driver_link import Confirmed, CreateDecided, Decision, DeleteHeld, D
 from domain.event import Event
 from domain.identity import Target
 from domain.portal import Change
-from domain.storing import Stream
+from domain.store import Stream
 
 Json = dict[str, Any]
 

@@ -9,13 +9,25 @@ from typing import Any
 
 import httpx
 
-from adapters.portal.export import ExportRow
+from adapters.portal.csv_export import ExportRow
 from domain.identity import Target
 from domain.profile import Profile
-from services.demo.comparing import Comparison, Shown, compare, left_alone, untouched
-from services.demo.sandboxes import RunningSandboxes
-from services.demo.stage import ACCOUNT, MASTER_USER, Json, Stage
-from services.demo.story import Change, Fleet, to_scenes, wished_id
+from services.sandbox.demo import (
+    ACCOUNT,
+    MASTER_USER,
+    Change,
+    Comparison,
+    Fleet,
+    Json,
+    RunningSandboxes,
+    Shown,
+    Stage,
+    compare,
+    left_alone,
+    to_scenes,
+    untouched,
+    wished_id,
+)
 from tests.support.fleets import PartOfFleet
 
 _BATCH = 30

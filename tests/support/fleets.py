@@ -8,11 +8,9 @@ from typing import Any
 
 import httpx
 
-from adapters.portal.export import ExportRow, read_export
+from adapters.portal.csv_export import ExportRow, read_export
 from domain.profile import Profile
-from services.demo.comparing import Shown, to_shown
-from services.demo.sandboxes import RunningSandboxes
-from services.demo.story import wished_id
+from services.sandbox.demo import RunningSandboxes, Shown, to_shown, wished_id
 from services.sandbox.sample import SAMPLE
 
 Json = dict[str, Any]

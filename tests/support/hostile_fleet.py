@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from domain.profile import Profile
-from services.demo.comparing import compare
-from services.demo.sandboxes import RunningSandboxes, sandboxes
-from services.demo.story import Fleet
+from services.sandbox.demo import Fleet, RunningSandboxes, compare, sandboxes
 from tests.support.call_proxy import proxy
 from tests.support.fleet_story import FleetStage
 from tests.support.fleets import PartOfFleet, divided, seed

@@ -10,8 +10,8 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.http.rate_limit import Pace
 from adapters.motive import MotiveAccess, MotiveDrivers
-from adapters.pace import Pace
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
 from services.sandbox import driveri, motive

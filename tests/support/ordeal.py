@@ -9,11 +9,10 @@ from pathlib import Path
 from domain.event import Event
 from domain.identity import Target
 from domain.portal import Change
-from domain.storing import DeadLetter
-from services.control.installation import Installation
-from services.demo.comparing import Comparison
-from services.demo.sandboxes import RunningSandboxes, sandboxes
-from services.runtime.logs import CHANGES
+from domain.store import DeadLetter
+from services.api.installation import Installation
+from services.runtime.context import CHANGES
+from services.sandbox.demo import Comparison, RunningSandboxes, sandboxes
 from tests.support.backlog import Backlog
 from tests.support.delivered import Delivered, delivered
 from tests.support.distributed import Deployment, Serving, every_service, running, until_ready

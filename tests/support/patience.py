@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from services.control.app import to_app
-from services.control.installation import Installation
-from services.distributed.settings import DistributedSettings
-from services.distributed.wiring import Distributed
+from services.api.app import to_app
+from services.api.installation import Installation
+from services.wiring.distributed import Distributed
+from services.wiring.settings import DistributedSettings
 
 _DONE_ALREADY = (400, 403, 404, 409)
 _STORE_FAILED = 503

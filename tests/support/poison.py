@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaProducer
 
-from adapters.mapping import new_mapper, to_record
-from adapters.streams.cloud_events import LARGEST, to_outgoing
-from adapters.streams.topics import LARGEST_BATCH
+from adapters.events import new_mapper, to_record
+from adapters.kafka.cloud_events import LARGEST, to_outgoing
+from adapters.kafka.topics import LARGEST_BATCH
 from domain.event import Event
-from services.distributed.settings import DistributedSettings
-from services.distributed.wiring import to_kafka_access
-from tests.unit.adapters.streams.batches import UNREADABLE, unreadable
+from services.wiring.distributed import to_kafka_access
+from services.wiring.settings import DistributedSettings
+from tests.unit.adapters.kafka.batches import UNREADABLE, unreadable
 
 Header = tuple[str, bytes | None]
 

@@ -10,20 +10,18 @@ from typing import Any, Self
 import httpx
 from starlette.applications import Starlette
 
-from adapters.portal.access import PortalAccess
-from adapters.portal.drivers import PortalApiDrivers
+from adapters.portal.api import PortalAccess, PortalApiDrivers
 from adapters.store.sqlite import SqliteStore
 from domain.identity import AccountId
 from domain.portal import PortalDriverEvent
 from domain.profile import Profile
 from services.intake.handlers import Intake
+from services.intake.polling import Reader, Readings
 from services.intake.read_models import KnownDriver, ReadingRow
-from services.intake.reading import Reader
-from services.intake.readings import Readings
-from services.intake.wiring import ROWS
-from services.runtime.logs import CHANGES
+from services.runtime.context import CHANGES
 from services.runtime.service import Bell, Service
 from services.sandbox import portal
+from services.wiring.services import INTAKE_ROWS
 
 ACME = AccountId("acme")
 DRIVER_ID = "Driveri DriverID"
@@ -87,7 +85,7 @@ class PortalFleet:
             now=lambda: int(self.now.timestamp() * 1000),
             pause=unhurried,
         )
-        self.store = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=ROWS)
+        self.store = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)
         self.intake = Intake(self.store, self.clock)
         self.service = Service("intake", store=self.store, clock=self.clock, bell=Bell())
         self.readings = Readings(self.store, self.intake, self.clock, every=EVERY)

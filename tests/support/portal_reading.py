@@ -6,15 +6,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.portal.export import ExportRow, read_export
+from adapters.portal.csv_export import ExportRow, read_export
 from domain.failures import CallFailure, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
-from services.intake.handlers import SnapshotRefused
-from services.intake.lists import StatedDriver
-from services.intake.reading import Reader
-from services.intake.readings import Readings
-from services.intake.snapshots import new_snapshot
+from services.intake.handlers import SnapshotRefused, new_snapshot
+from services.intake.polling import Reader, Readings
+from services.intake.statements import StatedDriver
 from services.runtime.service import Bell, Service
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, person

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from services.demo.sandboxes import RunningSandboxes
-from services.embedded.folder import DataFolder
+from services.sandbox.demo import RunningSandboxes
+from services.wiring.embedded import DataFolder
 from tests.support.unhurried import UNHURRIED
 from tests.support.up_ahead import AHEAD
 

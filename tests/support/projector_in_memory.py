@@ -7,9 +7,9 @@ from domain.account import Mode
 from domain.driver_link import Confirmed, Decision, DeleteDecided, DeleteHeld, LinkEvent, Parked, RenameDecided
 from domain.failures import Unavailable
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
+from domain.matching import TargetDriver
+from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Answer, Done, Exists, Missing
-from domain.report import CallAnswered, Outcome
-from domain.roster import TargetDriver
 from domain.situations import Situation
 from tests.support.target_in_memory import TargetInMemory
 

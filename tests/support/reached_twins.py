@@ -3,7 +3,7 @@
 import pytest
 
 from domain.identity import AccountId, Target
-from services.projector.app import ProjectorApp
+from services.projector.service import ProjectorApp
 from tests.support.target_twin import TargetTwin
 
 Twins = dict[Target, TargetTwin]

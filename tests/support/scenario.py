@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from domain import answering
+from domain import deciding
 from domain.account import Mode
-from domain.case import Cause, to_case
-from domain.deciding import decide
-from domain.drafting import in_sequence, origin
+from domain.claims import Ledger
+from domain.deciding import decide, in_sequence, origin
 from domain.driver_link import (
     Because,
     Confirmed,
@@ -28,12 +27,10 @@ from domain.driver_link import (
 from domain.event import Event
 from domain.guard import Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
-from domain.ledger import Ledger
+from domain.matching import Roster, TargetDriver, Wish, to_wish, unreadable
+from domain.outcomes import CallAnswered, Outcome
 from domain.profile import Profile
-from domain.report import CallAnswered, Outcome
-from domain.roster import Roster, TargetDriver
-from domain.situations import Row
-from domain.wish import Wish, to_wish, unreadable
+from domain.situations import Cause, Row, to_case
 
 ACCOUNT = AccountId("fleet-1")
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -151,7 +148,7 @@ class Subject:
             reason=reason,
             detail=detail,
         )
-        return lambda link, ledger: answering.record(link, report, AT, ledger)
+        return lambda link, ledger: deciding.record(link, report, AT, ledger)
 
     def shown(self, key: str, profile: Profile = JANE, *, active: bool = True) -> TargetDriver:
         """A target driver that shows what this profile would become there, as far as it can be read."""

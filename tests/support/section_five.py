@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.identity import Target
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 
 Profile = Mapping[str, str]
 

@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 
+from domain.claims import claims_of
 from domain.driver_link import REFUSED, UNSETTLED, DriverLink
 from domain.identity import PortalDriverId, Target
-from domain.ledger import claims_of
+from domain.matching import Wish, to_change, unreadable
 from domain.profile import differing
-from domain.wish import Wish, to_change, unreadable
 from tests.support.simulation import Simulation
 
 

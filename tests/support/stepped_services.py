@@ -7,30 +7,27 @@ from functools import partial
 from pathlib import Path
 
 from adapters.store.sqlite import SqliteStore
-from domain.account import Account, AccountEvent, Mode, Tier
+from domain.account import Account, AccountEvent, Mode, Request, Tier
 from domain.driver_link import DriverLink, LinkEvent
 from domain.event import Event
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
 from domain.profile import Profile
-from domain.requests import Request
-from domain.storing import Row, Store
-from services.accounts.handlers import Accounts
-from services.accounts.read_models import AccountRow
-from services.decider import wiring as decider
-from services.decider.loading import load_links
+from domain.store import Row, Store
+from services.accounts.handlers import AccountRow, Accounts
+from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
-from services.intake.wiring import ROWS as INTAKE_ROWS
-from services.projector import wiring as projector
-from services.projector.app import MOST_CALLS, ProjectorApp
-from services.projector.calling import Result
-from services.projector.jobs import Driver, Job
-from services.projector.sweeping import MOST_LOOK_UPS
-from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, log_of, reports_of
+from services.projector.calls import Result
+from services.projector.deliveries import Driver, Job
+from services.projector.scans import MOST_LOOK_UPS
+from services.projector.service import MOST_CALLS, ProjectorApp
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Share, log_of, reports_of
 from services.runtime.service import LINGER, Bell, Service
-from services.runtime.share import Share
+from services.wiring import services as decider
+from services.wiring import services as projector
+from services.wiring.services import INTAKE_ROWS
 from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
 
@@ -61,9 +58,9 @@ class SteppedServices:
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
         self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
-        self.decider_store = open_store("decider", DECISIONS, decider.ROWS)
+        self.decider_store = open_store("decider", DECISIONS, decider.DECIDER_ROWS)
         self.projector_stores = {
-            target: open_store(f"projector-{target}", reports_of(target), projector.ROWS) for target in Target
+            target: open_store(f"projector-{target}", reports_of(target), projector.PROJECTOR_ROWS) for target in Target
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)

@@ -11,10 +11,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from services.demo.comparing import Comparison, Shown, compare, untouched
-from services.demo.sandboxes import RunningSandboxes, sandboxes
-from services.demo.stage import ACCOUNT, Stage
-from services.demo.story import Change, Fleet
+from services.sandbox.demo import (
+    ACCOUNT,
+    Change,
+    Comparison,
+    Fleet,
+    RunningSandboxes,
+    Shown,
+    Stage,
+    compare,
+    sandboxes,
+    untouched,
+)
 from tests.support.bad_weather import Mishap, Weather
 from tests.support.call_proxy import Call, proxy
 from tests.support.processes import Up, outliving_client

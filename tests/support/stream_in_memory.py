@@ -5,9 +5,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.mapping import again, new_mapper, to_record
+from adapters.events import again, new_mapper, to_record
 from domain.event import Event
-from domain.storing import Record, Resubmission
+from domain.store import Record, Resubmission
 
 _GAP = 7
 _NOBODY = UUID(int=0)

@@ -8,9 +8,9 @@ from pathlib import Path
 from domain.driver_link import DriftFound, LinkEvent
 from domain.event import Event
 from domain.identity import Key, Target
+from domain.matching import TargetDriver
 from domain.profile import tidy
-from domain.roster import TargetDriver
-from domain.sweep import SweepCompleted
+from domain.reconciliation import SweepCompleted
 from services.accounts.handlers import Asking
 from tests.support.section_five import Standing
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person

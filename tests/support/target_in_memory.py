@@ -7,10 +7,9 @@ from dataclasses import replace
 from domain.driver_link import CreateDecided, Decision, DeleteDecided, ReinstateDecided, RenameDecided
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
+from domain.matching import TargetDriver, key_mark, to_change, unreadable
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
-from domain.roster import TargetDriver
-from domain.wish import key_mark, to_change, unreadable
 
 REFUSED_NAME = "Nobody"
 """A last name that no target takes."""

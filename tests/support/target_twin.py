@@ -6,9 +6,9 @@ from typing import Literal
 
 from domain.failures import CallFailure, TargetFailed
 from domain.identity import Key, Target
+from domain.matching import TargetDriver, UnreadableRecord, UnreadableRecords
 from domain.ports import Answer
 from domain.profile import Profile
-from domain.roster import TargetDriver, UnreadableRecord, UnreadableRecords
 from tests.support.target_in_memory import REFUSED, DriveriInMemory, MotiveInMemory, TargetInMemory
 
 Moment = Literal["before", "after"]

@@ -9,13 +9,12 @@ from domain.account import DeletesApproved
 from domain.driver_link import CreateDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Key, PortalDriverId, Target
+from domain.matching import TargetDriver, Wish, to_change, to_wish
 from domain.profile import tidy
-from domain.roster import TargetDriver
-from domain.wish import Wish, to_change, to_wish
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
-from services.projector.calling import Result
-from services.projector.jobs import Job
+from services.projector.calls import Result
+from services.projector.deliveries import Job
 from services.projector.read_models import Task
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.support.target_in_memory import REFUSED_NAME, MotiveInMemory

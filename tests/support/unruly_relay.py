@@ -4,14 +4,14 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from adapters.kafka.producer import KafkaPublisher
 from adapters.store.postgres import PostgresStore
-from adapters.streams.relaying import KafkaPublisher
-from domain.storing import Record, StoreFailed
-from services.distributed.settings import DistributedSettings
-from services.distributed.wiring import ROWS, to_kafka_access
-from services.runtime.following import BATCH, version_of
-from services.runtime.logs import CHANGES
-from services.runtime.worker import Worker
+from domain.store import Record, StoreFailed
+from services.runtime.consumer import BATCH, version_of
+from services.runtime.context import CHANGES
+from services.runtime.service import Worker
+from services.wiring.distributed import ROWS, to_kafka_access
+from services.wiring.settings import DistributedSettings
 
 _LONGEST_REST = 1.0
 """Seconds in which changes gather that are sent in another order, at most."""

@@ -7,13 +7,11 @@ import asyncio
 import os
 from datetime import datetime, timedelta
 
-from services.control.app import to_app
-from services.embedded.app import run
-from services.embedded.folder import DataFolder
-from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import open_embedded
-from services.runtime.clock import utc_now
+from services.api.app import to_app
+from services.runtime.context import utc_now
 from services.runtime.serving import stopping_on_signals
+from services.wiring.embedded import DataFolder, open_embedded, run
+from services.wiring.settings import EmbeddedSettings
 
 AHEAD = "STORM_SECONDS_AHEAD"
 """The environment variable that says by how many seconds."""

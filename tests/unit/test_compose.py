@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.distributed.settings import DistributedSettings
+from services.wiring.settings import DistributedSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/operations/containers.md").read_text("utf-8")

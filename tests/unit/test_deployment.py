@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from deploy.compose.prepare import FOR_BUILDING, NAMES, prepare
 from deploy.compose.up import addresses
 from services.cli.app import app
-from services.distributed.settings import DistributedSettings
+from services.wiring.settings import DistributedSettings
 
 ROOT = Path(__file__).parents[2]
 PLAIN = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.portal.export import ExportRow, read_export
+from adapters.portal.csv_export import ExportRow, read_export
 from tests.unit.sample_cases import COUNTS, FOLDER, Shown, sample_in
 
 SCRIPT = FOLDER / "make_sample.py"

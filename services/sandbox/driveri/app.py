@@ -1,8 +1,17 @@
 """A stand-in for the Driveri API over real HTTP.
 
 Source: driveri-python-sdk 1.0.0; what is assumed beyond it is in docs/reference/sandbox.md.
+
+Who calls Driveri: an API key by Basic authorization, or one of its tokens by Bearer.
+
+Source: driveri-python-sdk 1.0.0.
+
+Driveri's side of the faults: what its calls are, how it says no, and its tokens.
 """
 
+import base64
+import binascii
+import re
 from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -13,15 +22,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from services.sandbox.clock import Now, wall_clock
 from services.sandbox.control import NO_FAULTS, with_faults
 from services.sandbox.driveri import writing
-from services.sandbox.driveri.access import authorized_client, authorized_token
-from services.sandbox.driveri.driver import Driver, as_read
-from services.sandbox.driveri.faulty import FaultyDriveri
-from services.sandbox.driveri.keys import Client
-from services.sandbox.driveri.query import check_known, flag, page_asked_for, query_asked_for, stated
 from services.sandbox.driveri.seed import (
     CREATE_TOKEN,
     DELETE_TOKEN,
@@ -29,24 +33,31 @@ from services.sandbox.driveri.seed import (
     VIEW_CONFIGURATIONS,
     VIEW_DRIVERS,
     VIEW_TOKENS,
+    DriveriState,
+    shown_statuses,
 )
-from services.sandbox.driveri.state import DriveriState, shown_statuses
-from services.sandbox.driveri.tenant import Tenant, group_names
+from services.sandbox.driveri.tenant import Client, Driver, Tenant, Token, as_read, group_names
 from services.sandbox.driveri.wire import (
     Refused,
+    check_known,
     envelope,
+    flag,
     invalid,
     message,
     not_modelled,
+    page_asked_for,
     page_links,
     problem,
+    query_asked_for,
+    stated,
     written_driver,
     written_drivers,
     written_update,
 )
 from services.sandbox.faults.faulting import Pause
-from services.sandbox.faults.marks import arrangement_of, is_hollow
+from services.sandbox.faults.faults import Served, Trait, arrangement_of, is_hollow
 from services.sandbox.journal import note_effect, note_owner
+from services.sandbox.state import Now, wall_clock
 
 _ONE_BY: Final = ("driverId", "email", "userName")
 _PREFERENCES: Final = "includeDriverPreferences"
@@ -310,3 +321,104 @@ def _shown(request: Request, tenant: Tenant, drivers: list[Driver]) -> dict[str,
     preferences = flag(request.query_params, _PREFERENCES)
     shown = [as_read(driver, preferences=preferences, assumptions=tenant.assumptions) for driver in drivers]
     return {"drivers": shown}
+
+
+def authorized_client(request: Request, state: DriveriState) -> Client:
+    """The API key of a call with Basic authorization; raises `Refused`."""
+    credentials = _decoded(_authorization(request, "basic"))
+    client_id, _, client_secret = credentials.partition(":")
+    client = state.keys.client(client_id, client_secret)
+    if client is None:
+        raise _unauthorized("no such API key")
+    return client
+
+
+def authorized_token(request: Request, state: DriveriState) -> Token:
+    """The active token of a call with Bearer authorization, in whatever letter case; raises `Refused`."""
+    token = state.keys.token(_authorization(request, "bearer"), state.now())
+    if token is None:
+        raise _unauthorized("the token is unknown, revoked or expired")
+    return token
+
+
+def _authorization(request: Request, wanted_scheme: str) -> str:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != wanted_scheme:
+        raise _unauthorized(f"this call wants {wanted_scheme} authorization")
+    return credentials.strip()
+
+
+def _decoded(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise _unauthorized("the basic authorization cannot be decoded") from None
+
+
+def _unauthorized(text: str) -> Refused:
+    return Refused(401, "UNAUTHORIZED", text)
+
+
+_DRIVERS: Final = re.compile("/v1/tenants/([^/]+)/drivers")
+_TENANT: Final = re.compile("/v[12]/tenants/([^/]+)/")
+
+
+class FaultyDriveri:
+    """See `FaultyVendor`."""
+
+    def __init__(self, state: DriveriState) -> None:
+        self._state = state
+
+    def served(self, scope: Scope) -> Served:
+        """The call, as rules look at it."""
+        method, path = scope["method"], scope["path"]
+        return Served(method=method, path=path, account=self._account(scope), traits=frozenset(_traits(Request(scope))))
+
+    def refusal(self, scope: Scope, status: int, headers: dict[str, str]) -> Response:
+        """An error in Driveri's form."""
+        refused = Refused(status, "NOT_NOW", "not now")
+        body = problem(
+            at=self._state.now(),
+            path=scope["path"],
+            refused=refused,
+            reason=HTTPStatus(status).phrase,
+            is_at_the_top="/tenants/" not in scope["path"],
+        )
+        return JSONResponse(body, status_code=status, headers=headers)
+
+    def expire_token(self, scope: Scope) -> None:
+        """End the access token of the call; the API turns it away by itself then."""
+        try:
+            self._state.keys.revoke(authorized_token(Request(scope), self._state))
+        except Refused:
+            return
+
+    def take_tokens(self, scope: Scope) -> None:
+        """Issue tokens of the call's API key until there are as many as there may be."""
+        try:
+            client = authorized_client(Request(scope), self._state)
+        except Refused:
+            return
+        while self._state.keys.issue(client, self._state.now()):
+            pass
+
+    def _account(self, scope: Scope) -> str | None:
+        if found := _TENANT.match(scope["path"]):
+            return found[1]
+        try:
+            return authorized_client(Request(scope), self._state).tenant
+        except Refused:
+            return None
+
+
+def _traits(request: Request) -> set[Trait]:
+    call = (request.method, "drivers" if _DRIVERS.fullmatch(request.url.path) else request.url.path)
+    match call:
+        case ("POST", "drivers"):
+            return {Trait.CREATE, Trait.TOKEN_USE}
+        case ("GET", "drivers"):
+            is_first = request.query_params.get("offset", "0") in ("", "0")
+            return {Trait.PAGE, Trait.TOKEN_USE} if is_first else {Trait.PAGE, Trait.LATER_PAGE, Trait.TOKEN_USE}
+        case ("POST", "/v1/auth/token"):
+            return {Trait.TOKEN_REQUEST}
+    return {Trait.TOKEN_USE} if _TENANT.match(request.url.path) else set()

@@ -1,13 +1,297 @@
-"""The drivers of one tenant, found by id, e-mail and user name, and listed in the order they were created in."""
+"""The drivers of one tenant, found by id, e-mail and user name, and listed in the order they were created in.
 
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+Driveri's API keys and the tokens they are exchanged for.
 
-from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
-from services.sandbox.driveri.driver import Driver, Group, Statuses
-from services.sandbox.faults.marks import Arrangement, as_it_is
-from services.sandbox.lagging import Lagging
-from services.sandbox.shelves import Shelves
+Source: driveri-python-sdk 1.0.0 for the rules; how long a token lives is not public, so each key says it.
+
+What is not public about Driveri, as switches of a tenant's seed: what the sandbox assumes, and the other readings.
+
+Everything else comes from driveri-python-sdk 1.0.0. The switches are described in docs/reference/sandbox.md; the
+contract tests run the product under each of them.
+
+A driver as Driveri keeps it, and what its status codes mean in one tenant.
+"""
+
+import secrets
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.sandbox.faults.faults import Arrangement, as_it_is
+from services.sandbox.journal import Effect, Seen, fingerprint_of
+from services.sandbox.state import Lagging, Shelves
+
+MOST_ACTIVE_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """An API key of one tenant. `token_lifetime` is in milliseconds."""
+
+    client_id: str
+    client_secret: str
+    tenant: str
+    scopes: tuple[str, ...]
+    token_lifetime: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token of one key; its times are in milliseconds since the epoch."""
+
+    access_token: str
+    token_id: str
+    client: Client
+    created_on: int
+    expires_on: int
+
+    def shown(self) -> dict[str, object]:
+        """The token as the API shows it."""
+        return {
+            "accessToken": self.access_token,
+            "tokenType": "Bearer",
+            "expiresOn": self.expires_on,
+            "scope": ",".join(self.client.scopes),
+            "accessTokenId": self.token_id,
+            "createdOn": self.created_on,
+        }
+
+
+class Keys:
+    """All API keys, and their tokens."""
+
+    def __init__(self, clients: Iterable[Client] = (), tokens: Iterable[Token] = ()) -> None:
+        self._clients = {client.client_id: client for client in clients}
+        kept = (token for token in tokens if token.client in self._clients.values())
+        self._tokens = {token.access_token: token for token in kept}
+
+    def replaced(self, clients: Iterable[Client]) -> "Keys":
+        """Other keys; tokens of keys that stay as they are stay valid."""
+        return Keys(clients, self._tokens.values())
+
+    def client(self, client_id: str, client_secret: str) -> Client | None:
+        """The key with this id and secret."""
+        client = self._clients.get(client_id)
+        return client if client and client.client_secret == client_secret else None
+
+    def of_tenant(self, tenant: str) -> Sequence[Client]:
+        """The keys of one tenant."""
+        return [client for client in self._clients.values() if client.tenant == tenant]
+
+    def active(self, client: Client, at: int) -> Sequence[Token]:
+        """The key's tokens that have neither expired nor been revoked, oldest first."""
+        return [token for token in self._tokens.values() if token.client == client and token.expires_on > at]
+
+    def issue(self, client: Client, at: int) -> Token | None:
+        """A new token, or None while the key has as many active ones as it may have."""
+        self._tokens = {text: token for text, token in self._tokens.items() if token.expires_on > at}
+        if len(self.active(client, at)) >= MOST_ACTIVE_TOKENS:
+            return None
+        token = Token(
+            access_token=secrets.token_urlsafe(24),
+            token_id=secrets.token_hex(8),
+            client=client,
+            created_on=at,
+            expires_on=at + client.token_lifetime,
+        )
+        self._tokens[token.access_token] = token
+        return token
+
+    def token(self, access_token: str, at: int) -> Token | None:
+        """The token of this text, if it is still active."""
+        token = self._tokens.get(access_token)
+        return token if token and token.expires_on > at else None
+
+    def revoke(self, token: Token) -> None:
+        """Make the token worthless."""
+        del self._tokens[token.access_token]
+
+
+LicenseStates = Literal["as_written", "shown_with_country", "shown_without", "with_country", "without"]
+
+
+class Assumptions(BaseModel):
+    """How one tenant behaves where the vendor says nothing; the defaults are the sandbox's own readings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    configurations: Literal["nested", "flat"] = "nested"
+    ids: Literal["any_case", "exact"] = "any_case"
+    taken_id: Literal[400, 409] = 409
+    deleted_id: Literal["kept", "freed"] = "kept"
+    reinstating_unknown: Literal["created", "refused"] = "created"
+    reinstating_live: Literal["refused", "updated"] = "refused"
+    phone: Literal["hidden", "shown"] = "hidden"
+    status_in_updates: Literal["changes", "ignored", "refused"] = "changes"
+    reinstated_fields: Literal["written", "kept"] = "written"
+    reinstated_status: Literal["active", "kept"] = "active"
+    blank_text: Literal["clears", "ignored", "refused"] = "clears"
+    partial_licence: Literal["refused", "taken"] = "refused"
+    license_states: Literal["as_written", "shown_with_country", "shown_without", "with_country", "without"] = (
+        "as_written"
+    )
+    emails: Literal["shared", "unique"] = "shared"
+    group_named_by: Literal["unique_name", "name"] = "unique_name"
+    group_unknown: Literal["made", "refused"] = "made"
+    other_group: Literal["left", "refused", "kept_first"] = "left"
+    listed_deleted: Literal["shown", "hidden"] = "shown"
+    unset_fields: Literal["null", "left_out", "empty"] = "null"
+    links: Literal["absolute", "relative", "left_out"] = "absolute"
+    total_count: Literal["stated", "left_out"] = "stated"
+    look_up_deleted: Literal["shown", "hidden"] = "shown"
+    look_up_miss: Literal["not_found", "empty"] = "not_found"
+    longest_page: int = Field(default=200, ge=1, le=200)
+    long_limit: Literal["refused", "cut"] = "refused"
+    longest_bulk: int | None = Field(default=None, ge=1)
+    errors: Literal["below_error", "at_the_top"] = "below_error"
+    write_answers: Literal["message", "empty"] = "message"
+    third_token: Literal["refused", "oldest_revoked"] = "refused"  # noqa: S105 - what happens to it
+    listed_tokens: Literal["whole", "without_secrets"] = "whole"
+    shown_after: float = Field(default=0.0, ge=0.0, le=3600.0)
+
+
+ASSUMED = Assumptions()
+
+
+_BOOKKEEPING = frozenset({"createdDate", "updatedDate"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The one group a driver is in."""
+
+    group_name: str
+    group_unique_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """All that is stored of a driver; dates are in milliseconds since the epoch.
+
+    `invitations` counts the e-mails that Driveri would have sent to the driver. `further_groups` are those that the
+    driver is in besides the one that is shown.
+    Source of the fields: driveri-python-sdk 1.0.0.
+    """
+
+    driver_id: str
+    first_name: str
+    last_name: str | None = None
+    status: int
+    created_date: int
+    updated_date: int
+    licence_number: str | None = None
+    license_country: str | None = None
+    license_state: str | None = None
+    user_name: str | None = None
+    email: str | None = None
+    group: Group | None = None
+    enable_driveri_app: bool = False
+    last_login: int | None = None
+    authorized_to_drive: int = 1
+    linked_user_name: str | None = None
+    image_url: str | None = None
+    driver_preferences: Mapping[str, object] | None = None
+    phone: str | None = None
+    invitations: int = 0
+    further_groups: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statuses:
+    """What the status codes of a tenant mean; only the descriptions say which of them stands for deleted."""
+
+    descriptions: Mapping[int, str]
+
+    @property
+    def active(self) -> int:
+        """The code of a new driver: the one described as active, else the lowest."""
+        code = self._described_as("active")
+        return min(self.descriptions) if code is None else code
+
+    @property
+    def deleted(self) -> int | None:
+        """The code of a deleted driver; None in a tenant that describes none so."""
+        return self._described_as("deleted")
+
+    def _described_as(self, meaning: str) -> int | None:
+        codes = (code for code, text in self.descriptions.items() if text.casefold() == meaning)
+        return next(codes, None)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+_WIRE_NAMES = {field.name: _camel(field.name) for field in fields(Driver)}
+
+
+def inspected(driver: Driver) -> dict[str, object]:
+    """Everything that is stored, by its name on the wire."""
+    shown = {wire_name: getattr(driver, name) for name, wire_name in _WIRE_NAMES.items()}
+    further = [_group(group) for group in driver.further_groups]
+    return shown | {"group": _group(driver.group), "furtherGroups": further or None}
+
+
+def as_read(driver: Driver, *, preferences: bool, assumptions: Assumptions = ASSUMED) -> dict[str, object]:
+    """The driver as the API shows it: with the preferences where they are asked for, and the phone where assumed."""
+    hidden = {"invitations", "furtherGroups"}
+    if not preferences:
+        hidden.add("driverPreferences")
+    if assumptions.phone == "hidden":
+        hidden.add("phone")
+    shown = {name: value for name, value in inspected(driver).items() if name not in hidden}
+    return _unset(shown | {"licenseState": _license_state(driver, assumptions)}, assumptions)
+
+
+def _license_state(driver: Driver, assumptions: Assumptions) -> str | None:
+    country, state = driver.license_country, driver.license_state
+    if country and state and assumptions.license_states == "shown_with_country" and "-" not in state:
+        return f"{country}-{state}"
+    if state and assumptions.license_states == "shown_without":
+        return state.rpartition("-")[2]
+    return state
+
+
+_TEXTS = frozenset({"lastName", "licenceNumber", "licenseCountry", "licenseState", "userName", "email"})
+
+
+def _unset(shown: dict[str, object], assumptions: Assumptions) -> dict[str, object]:
+    if assumptions.unset_fields == "left_out":
+        return {name: value for name, value in shown.items() if value is not None}
+    if assumptions.unset_fields == "empty":
+        return {name: "" if value is None and name in _TEXTS else value for name, value in shown.items()}
+    return shown
+
+
+def _group(group: Group | None) -> dict[str, str] | None:
+    return {"groupName": group.group_name, "groupUniqueName": group.group_unique_name} if group else None
+
+
+def effect_between(before: Driver | None, after: Driver) -> Effect:
+    """What a write did, as the journal tells it."""
+    changed = _changed(before, after)
+    return Effect(
+        before=seen(before) if before else None,
+        after=seen(after),
+        created=before is None,
+        changed=changed,
+        fingerprint=fingerprint_of(inspected(after), changed),
+    )
+
+
+def seen(driver: Driver) -> Seen:
+    """The driver's key and status."""
+    return Seen(key=driver.driver_id, status=driver.status)
+
+
+def _changed(before: Driver | None, after: Driver) -> tuple[str, ...]:
+    was = inspected(before) if before else {"invitations": 0, "enableDriveriApp": False}
+    names = (name for name, value in inspected(after).items() if was.get(name) != value)
+    return tuple(sorted(name for name in names if name not in _BOOKKEEPING))
+
 
 _ALL = "all"
 _PRESENT = "present"

@@ -1,17 +1,21 @@
 """What goes over the wire in Driveri: bodies that are written, and the envelope of every answer.
 
 Source: driveri-python-sdk 1.0.0.
+
+What a Driveri client asks for in the address of a call.
+
+Source: driveri-python-sdk 1.0.0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from starlette.datastructures import URL
+from starlette.datastructures import URL, QueryParams
 
-from services.sandbox.clock import iso_time
-from services.sandbox.validation import UNKNOWN, parsed_body
+from services.sandbox.driveri.tenant import Assumptions, Query
+from services.sandbox.state import UNKNOWN, iso_time, parsed_body
 
 _NOT_STORED = frozenset({"set_password", "password", "group", "driver_preferences", "status"})
 
@@ -185,3 +189,72 @@ def problem(*, at: int, path: str, refused: Refused, reason: str, is_at_the_top:
         "path": path,
     }
     return error if is_at_the_top else envelope(None) | {"error": error}
+
+
+LONGEST_LIMIT = 200
+UNMODELLED = frozenset({"subFleet"})
+"""Parameters that the vendor documents, and that the sandbox has nothing for."""
+
+_DEFAULT_PAGE = 100
+
+
+def stated(parameters: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Those of the named parameters that say something."""
+    return {name: value for name in names if (value := parameters.get(name, "").strip())}
+
+
+def flag(parameters: Mapping[str, str], name: str) -> bool:
+    """A parameter that is true or false, and false when left out; raises `Refused`."""
+    value = parameters.get(name, "").lower() or "false"
+    if value not in ("true", "false"):
+        raise invalid(f"{name}: true or false")
+    return value == "true"
+
+
+def check_known(parameters: QueryParams, known: Collection[str]) -> None:
+    """Refuse what would be ignored otherwise: parameters that the call does not have, or that are stated twice."""
+    names = [name for name, _ in parameters.multi_items()]
+    for name in names:
+        if name in UNMODELLED and parameters[name].strip():
+            raise not_modelled(name)
+        if name not in known and name not in UNMODELLED:
+            raise invalid(f"{name}: the sandbox does not know this parameter")
+        if names.count(name) > 1:
+            raise invalid(f"{name}: stated more than once")
+
+
+def page_asked_for(parameters: Mapping[str, str], assumptions: Assumptions) -> tuple[int, int]:
+    """Offset and limit; raises `Refused`."""
+    offset = _number(parameters, "offset")
+    limit = _number(parameters, "limit")
+    limit = _DEFAULT_PAGE if limit is None else limit
+    if limit < 1 or (limit > LONGEST_LIMIT and assumptions.long_limit == "refused"):
+        raise invalid(f"limit: 1 to {LONGEST_LIMIT}")
+    return offset or 0, min(limit, assumptions.longest_page)
+
+
+def query_asked_for(parameters: Mapping[str, str]) -> Query:
+    """Which drivers a list is about; raises `Refused`."""
+    return Query(
+        states=_states(parameters),
+        show_all=flag(parameters, "showAll"),
+        group=parameters.get("group") or None,
+        from_date=_number(parameters, "fromDate"),
+        to_date=_number(parameters, "toDate"),
+    )
+
+
+def _states(parameters: Mapping[str, str]) -> frozenset[int]:
+    codes = [code.strip() for code in parameters.get("state", "").split(",") if code.strip()]
+    if not all(code in {"1", "2", "3", "4", "5"} for code in codes):
+        raise invalid("state: status codes from 1 to 5, separated by commas")
+    return frozenset(map(int, codes))
+
+
+def _number(parameters: Mapping[str, str], name: str) -> int | None:
+    text = parameters.get(name, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise invalid(f"{name}: a whole number, 0 or more")
+    return int(text)

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from pydantic.alias_generators import to_camel
 
-from services.sandbox.driveri.driver import Driver, Group, effect_between
-from services.sandbox.driveri.tenant import Tenant
+from services.sandbox.driveri.tenant import Driver, Group, Tenant, effect_between
 from services.sandbox.driveri.wire import Refused, WrittenDriver, WrittenUpdate, invalid
 from services.sandbox.journal import NO_EFFECT, Effect
 

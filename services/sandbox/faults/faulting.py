@@ -1,17 +1,29 @@
-"""Where the faults happen: around a vendor's API, and inside it only by what a call carries in its scope."""
+"""Where the faults happen: around a vendor's API, and inside it only by what a call carries in its scope.
+
+What takes the place of an answer, and what becomes of one that is spoilt on its way.
+
+Breaks connections off, so that a client gets a reset in place of an answer.
+
+What faults need to know of a vendor's API.
+"""
 
 import asyncio
+import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+import struct
+from asyncio import Transport
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import partial
-from typing import assert_never
+from typing import Any, Final, Protocol, assert_never
 
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.sandbox.clock import Now
-from services.sandbox.faults.answers import ERROR_PAGE, Held, retry_after, spoil_as
-from services.sandbox.faults.fault import (
+from services.sandbox.faults.faults import (
+    Arrangement,
     Asking,
     CreatesNothing,
     ExpiredToken,
@@ -19,18 +31,148 @@ from services.sandbox.faults.fault import (
     Limited,
     Reordered,
     Reset,
+    Rules,
+    Served,
     Shift,
     Shifted,
+    Spoiling,
     Spoilt,
+    Strike,
     ThirdToken,
     TurningAway,
     WebPage,
+    WrittenFaults,
+    mark_arrangement,
+    mark_fault,
+    mark_hollow,
+    parsed_faults,
 )
-from services.sandbox.faults.marks import Arrangement, mark_arrangement, mark_fault, mark_hollow
-from services.sandbox.faults.resetting import reset
-from services.sandbox.faults.rule import Rules, Strike
-from services.sandbox.faults.vendor import FaultyVendor
-from services.sandbox.faults.written import WrittenFaults, parsed_faults
+from services.sandbox.state import Now
+
+ERROR_PAGE = (
+    "<!DOCTYPE html><html><head><title>Something is wrong</title></head>"
+    "<body><h1>Something is wrong</h1><p>Please come back later.</p></body></html>"
+)
+
+
+def retry_after(fault: Limited | Failing, now: Now) -> dict[str, str]:
+    """The header `Retry-After`, if the fault has one. Source: RFC 9110, 10.2.3."""
+    if fault.retry_after is None:
+        return {}
+    if not fault.as_date:
+        return {"Retry-After": f"{math.ceil(fault.retry_after)}"}
+    moment = datetime.fromtimestamp(math.ceil(now() / 1000 + fault.retry_after), UTC)
+    return {"Retry-After": format_datetime(moment, usegmt=True)}
+
+
+class Held:
+    """Takes an answer down in place of sending it."""
+
+    def __init__(self) -> None:
+        self._start: Message = {}
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        """ASGI's own signature."""
+        if message["type"] == "http.response.start":
+            self._start = message
+        else:
+            self._body += message.get("body", b"")
+
+    async def send_on(self, spoil: Callable[[bytes], bytes], send: Send) -> None:
+        """Send the answer with another body; one that has none stays as it is.
+
+        There is no answer to send where the client has gone meanwhile.
+        """
+        if not self._start:
+            return
+        body = spoil(self._body) if self._body else b""
+        length = str(len(body)).encode()
+        headers = [(name, length if name == b"content-length" else text) for name, text in self._start["headers"]]
+        await send({**self._start, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def spoil_as(spoiling: Spoiling) -> Callable[[bytes], bytes]:
+    """What such a fault does to a body."""
+    return _SPOILT[spoiling]
+
+
+_SPOILT: dict[Spoiling, Callable[[bytes], bytes]] = {
+    Spoiling.TRUNCATED: lambda body: body[: len(body) // 2],
+    Spoiling.MALFORMED: lambda body: b"OK" + body.replace(b'"', b"'"),
+    Spoiling.SENSELESS: lambda _: b"{}",
+    Spoiling.EMPTY: lambda _: b"",
+}
+
+
+_RESET: Final = "sandbox.reset"
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+class Connection(Protocol):
+    """What a server knows of one connection; `client` is the address at its other end."""
+
+    client: tuple[str, int] | None
+    transport: Transport
+
+
+class Resettable:
+    """ASGI middleware next to the server: lets what is below break off the connection of a call."""
+
+    def __init__(self, app: ASGIApp, connections: Callable[[], Iterable[Connection]]) -> None:
+        self._app = app
+        self._connections = connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; ASGI's own signature."""
+        scope[_RESET] = self._reset
+        await self._app(scope, receive, send)
+
+    def _reset(self, client: tuple[str, int]) -> None:
+        for connection in [each for each in self._connections() if each.client == client]:
+            _abort(connection.transport)
+
+
+async def reset(scope: MutableMapping[str, Any], receive: Receive) -> None:
+    """Break the call's connection off, and wait until it is.
+
+    Raises `ConnectionResetError` where there is no connection, because the caller is in the same process.
+    """
+    if _RESET not in scope:
+        raise ConnectionResetError("the sandbox breaks this call off")
+    scope[_RESET](tuple(scope["client"]))
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _abort(transport: Transport) -> None:
+    """Close without a word: lingering for no time makes the kernel send a reset, and nothing that was written."""
+    bound: socket.socket | None = transport.get_extra_info("socket")
+    if bound is not None:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
+
+
+class FaultyVendor(Protocol):
+    """The vendor's side of a fault."""
+
+    def served(self, scope: Scope) -> Served:
+        """The call, as rules look at it."""
+        ...
+
+    def refusal(self, scope: Scope, status: int, headers: dict[str, str]) -> Response:
+        """How the vendor says no, as far as it is not the API that does."""
+        ...
+
+    def expire_token(self, scope: Scope) -> None:
+        """End the access token that the call carries, if it is one that can end."""
+        ...
+
+    def take_tokens(self, scope: Scope) -> None:
+        """Issue tokens of the call's API key to somebody else, as many as there may be."""
+        ...
+
 
 Pause = Callable[[float], Awaitable[None]]
 """Waits for so many seconds."""

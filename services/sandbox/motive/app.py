@@ -2,6 +2,8 @@
 
 Source: Motive's public API reference and its TMS guide, step 1; what is assumed beyond them is in
 docs/reference/sandbox.md.
+
+Motive's side of the faults: what its calls are, how it says no, and whose they are.
 """
 
 from asyncio import sleep
@@ -13,18 +15,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.sandbox.clock import Now, wall_clock
 from services.sandbox.control import NO_FAULTS, with_faults
 from services.sandbox.faults.faulting import Pause
-from services.sandbox.faults.marks import is_hollow
+from services.sandbox.faults.faults import Served, Trait, is_hollow
 from services.sandbox.journal import NO_EFFECT, note_effect
 from services.sandbox.motive import writing
-from services.sandbox.motive.access import TokenCalls
-from services.sandbox.motive.company import Company
-from services.sandbox.motive.faulty import FaultyMotive
-from services.sandbox.motive.reading import Reading, answer, known, owner
-from services.sandbox.motive.state import MotiveState
-from services.sandbox.motive.user import User
+from services.sandbox.motive.company import Company, User
+from services.sandbox.motive.reading import Reading, TokenCalls, answer, calling_company, known, owner
+from services.sandbox.motive.seed import MotiveState
 from services.sandbox.motive.wire import (
     NOT_FOUND_PAGE,
     Refused,
@@ -34,6 +32,7 @@ from services.sandbox.motive.wire import (
     json_body,
     written_user,
 )
+from services.sandbox.state import Now, wall_clock
 
 
 def application(
@@ -203,3 +202,48 @@ def _external_id(user: User, record_id: int, status: int = 200) -> Response:
         "external_id_holder_type": "User",
     }
     return JSONResponse(shown, status_code=status)
+
+
+class FaultyMotive:
+    """See `FaultyVendor`."""
+
+    def __init__(self, state: MotiveState) -> None:
+        self._state = state
+
+    def served(self, scope: Scope) -> Served:
+        """The call, as rules look at it."""
+        request = Request(scope)
+        company = calling_company(request.headers, self._state)
+        return Served(
+            method=request.method,
+            path=request.url.path,
+            account=company.name if company else None,
+            traits=frozenset(_traits(request)),
+        )
+
+    def refusal(self, scope: Scope, status: int, headers: dict[str, str]) -> Response:  # noqa: ARG002 - all are alike
+        """An error in Motive's form."""
+        return JSONResponse({"error_message": "not now"}, status_code=status, headers=headers)
+
+    def expire_token(self, scope: Scope) -> None:
+        """End the access token of the call; the API turns it away by itself then. An API key does not end."""
+        token = Request(scope).headers.get("authorization", "").partition(" ")[2]
+        self._state.grants.expire(token.strip(), self._state.now())
+
+    def take_tokens(self, scope: Scope) -> None:
+        """Motive limits nobody's tokens."""
+
+
+def _traits(request: Request) -> set[Trait]:
+    has_token = "authorization" in request.headers
+    return _traits_of_users(request) | ({Trait.TOKEN_USE} if has_token else set())
+
+
+def _traits_of_users(request: Request) -> set[Trait]:
+    match (request.method, request.url.path):
+        case ("POST", "/v1/users"):
+            return {Trait.CREATE}
+        case ("GET", "/v1/users"):
+            is_first = request.query_params.get("page_no", "1") in ("", "1")
+            return {Trait.PAGE} if is_first else {Trait.PAGE, Trait.LATER_PAGE}
+    return set()

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from services.sandbox.motive.assumptions import LicenseStates
+from services.sandbox.motive.company import LicenseStates
 
 _NAMES: Final = (
     "AL Alabama,AK Alaska,AZ Arizona,AR Arkansas,CA California,CO Colorado,CT Connecticut,DE Delaware,FL Florida,"

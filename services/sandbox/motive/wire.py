@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.sandbox.motive.user import WRITABLE_FIELDS, Role, Status
-from services.sandbox.validation import first_problem, parsed_body
+from services.sandbox.motive.company import WRITABLE_FIELDS, Role, Status
+from services.sandbox.state import first_problem, parsed_body
 
 NOT_FOUND_PAGE = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Page not found</h1></body></html>"
 

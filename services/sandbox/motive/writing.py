@@ -6,13 +6,11 @@ Source: Motive's public API reference; where it is silent, the choice is named i
 from collections.abc import Iterable
 from dataclasses import replace
 
-from services.sandbox.clock import iso_time
 from services.sandbox.motive import licences
-from services.sandbox.motive.assumptions import NAMES, Name
-from services.sandbox.motive.company import Company
-from services.sandbox.motive.state import MotiveState
-from services.sandbox.motive.user import ExternalId, User, changed_between
+from services.sandbox.motive.company import NAMES, Company, ExternalId, Name, User, changed_between
+from services.sandbox.motive.seed import MotiveState
 from services.sandbox.motive.wire import AddedExternalId, WrittenExternalId, WrittenUser, invalid
+from services.sandbox.state import iso_time
 
 _REQUIRED = ("first_name", "last_name", "role", "status")
 

@@ -1,6 +1,8 @@
 """A stand-in for the Portal's API v2 over real HTTP: everything is asked for by GET, with all in the address.
 
 Source: GPS Insight's API Guide for Developers; what is assumed beyond it is in docs/reference/sandbox.md.
+
+The Portal's side of the faults: what its calls are, how it says no, and its sessions.
 """
 
 from asyncio import sleep
@@ -13,16 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from services.sandbox.clock import Now, wall_clock
 from services.sandbox.control import NO_FAULTS, with_faults
 from services.sandbox.faults.faulting import Pause
-from services.sandbox.faults.marks import arrangement_of
+from services.sandbox.faults.faults import Served, Trait, arrangement_of
 from services.sandbox.journal import note_effect, note_owner
-from services.sandbox.portal.faulty import FaultyPortal
-from services.sandbox.portal.seed import DriverSeed
-from services.sandbox.portal.state import PortalState, Session
+from services.sandbox.portal.state import DriverSeed, PortalState, Session
 from services.sandbox.portal.wire import Refused, as_attributes, as_listed, framed, refusal
+from services.sandbox.state import Now, wall_clock
 
 _SESSION = "session_token"
 _STATED = ("firstname", "lastname", "email", "phone", "ref_id")
@@ -141,3 +142,43 @@ class _Calls:
 
 def _stated(query: Mapping[str, str]) -> dict[str, str]:
     return {name: query[name] for name in _STATED if name in query}
+
+
+class FaultyPortal:
+    """See `FaultyVendor`."""
+
+    def __init__(self, state: PortalState) -> None:
+        self._state = state
+
+    def served(self, scope: Scope) -> Served:
+        """The call, as rules look at it."""
+        path = scope["path"]
+        return Served(method=scope["method"], path=path, account=self._account(scope), traits=frozenset(_traits(path)))
+
+    def refusal(self, scope: Scope, status: int, headers: dict[str, str]) -> Response:  # noqa: ARG002 - all are alike
+        """An error in the Portal's form."""
+        return refusal(status, "not now", headers)
+
+    def expire_token(self, scope: Scope) -> None:
+        """End the session of the call; the API turns it away by itself then."""
+        self._state.end(Request(scope).query_params.get("session_token", ""))
+
+    def take_tokens(self, scope: Scope) -> None:
+        """The Portal limits nobody's sessions."""
+
+    def _account(self, scope: Scope) -> str | None:
+        query = Request(scope).query_params
+        if session := self._state.session(query.get("session_token", "")):
+            return session.account
+        return self._state.owner(query.get("username", ""))
+
+
+def _traits(path: str) -> set[Trait]:
+    match path:
+        case "/v2/userauth/login":
+            return {Trait.TOKEN_REQUEST}
+        case "/v2/driver/list":
+            return {Trait.PAGE, Trait.TOKEN_USE}
+        case "/v2/driver/create":
+            return {Trait.CREATE, Trait.TOKEN_USE}
+    return {Trait.TOKEN_USE}

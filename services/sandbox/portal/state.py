@@ -1,14 +1,105 @@
-"""The whole state of the Portal's sandbox: accounts, sessions, journal."""
+"""The whole state of the Portal's sandbox: accounts, sessions, journal.
+
+What the Portal's texts leave open, as switches of an account's seed: the first value of each is the default.
+
+They are described in docs/reference/sandbox.md; the contract tests run the product under each of them.
+
+What the Portal's sandbox starts from: accounts with their users and drivers.
+"""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
-from services.sandbox.clock import Now
-from services.sandbox.ids import Ids
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
 from services.sandbox.journal import Effect, Journal, Seen
-from services.sandbox.portal.assumptions import ASSUMED, Assumptions
-from services.sandbox.portal.seed import AccountSeed, DriverSeed, UserSeed, parsed_seed
+from services.sandbox.state import Ids, Now, SeedRefused, check_unique, first_problem
+
+
+class Assumptions(BaseModel):
+    """How one account of the Portal behaves where the texts are silent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ended_session: Literal[403, 401, 400, 404] = 403
+    head_status: Literal["capitals", "small", "capitalised"] = "capitals"
+    errors: Literal["by_status", "with_200"] = "by_status"
+    other_sessions: Literal["kept", "ended"] = "kept"
+    list_ids: Literal["numbers", "texts"] = "numbers"
+    attribute_ids: Literal["texts", "numbers"] = "texts"
+    unset_fields: Literal["null", "left_out", "empty"] = "null"
+    empty_attributes: Literal["shown", "null", "left_out"] = "shown"
+    list_order: Literal["by_id", "newest_first"] = "by_id"
+    empty_list: Literal["list", "null"] = "list"
+    driver_named_by: Literal["ref_id_first", "id_first", "id_only"] = "ref_id_first"
+
+
+ASSUMED = Assumptions()
+
+
+_WEEK = 7 * 24 * 3600 * 1000
+
+
+class DriverSeed(BaseModel):
+    """A driver. `attributes` are custom attributes by name; a `ref_id` is found by, and never shown in the list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: int = Field(gt=0)
+    firstname: str = ""
+    lastname: str = Field(min_length=1)
+    email: str | None = None
+    phone: str | None = None
+    ref_id: str | None = None
+    attributes: Mapping[str, str] = Field(default_factory=dict)
+
+
+class UserSeed(BaseModel):
+    """Who may log in; `sees` are the ids of the drivers whom the user has a right to see, unless they are all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: str = Field(min_length=1)
+    app_token: str = Field(min_length=1)
+    session_lifetime: int = Field(default=_WEEK, ge=1)
+    sees: frozenset[int] | None = None
+
+
+class AccountSeed(BaseModel):
+    """One customer of the Portal. `session_lifetime` of its users is in milliseconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account: str = Field(min_length=1)
+    users: tuple[UserSeed, ...] = ()
+    drivers: tuple[DriverSeed, ...] = ()
+    assumptions: Assumptions = ASSUMED
+
+
+class PortalSeed(BaseModel):
+    """All accounts of one sandbox."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accounts: tuple[AccountSeed, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_accounts(self) -> Self:
+        check_unique("account", (each.account for each in self.accounts))
+        check_unique("username", (user.username for each in self.accounts for user in each.users))
+        check_unique("driver id", (driver.id for each in self.accounts for driver in each.drivers))
+        return self
+
+
+def parsed_seed(document: object) -> PortalSeed:
+    """The seed in a JSON document; raises `SeedRefused`."""
+    try:
+        return PortalSeed.model_validate(document)
+    except ValidationError as error:
+        raise SeedRefused(first_problem(error)) from None
+
 
 _LISTED = "listed"
 _FIRST_ID = 100_001

@@ -2,8 +2,7 @@
 
 from starlette.responses import JSONResponse, Response
 
-from services.sandbox.portal.assumptions import ASSUMED, Assumptions
-from services.sandbox.portal.seed import DriverSeed
+from services.sandbox.portal.state import ASSUMED, Assumptions, DriverSeed
 
 _FIRST_KEY = 311
 

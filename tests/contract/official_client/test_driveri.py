@@ -23,8 +23,7 @@ from netradyne_sdk.models import (
     TenantConfigurationV2,
 )
 
-from adapters.driveri.translate import to_wire
-from adapters.driveri.wire import DriverRow, GroupRow, Links, Problem, StatusRow, TokenRow
+from adapters.driveri.wire import DriverRow, GroupRow, Links, Problem, StatusRow, TokenRow, to_wire
 from domain.profile import FIELDS
 from tests.contract.official_client.conftest import Official, Session
 from tests.contract.official_client.forms import declared_fields, misfits

@@ -7,7 +7,7 @@ import pytest
 
 from domain.failures import TargetFailed
 from services.intake.handlers import SnapshotRefused
-from services.sandbox.portal.assumptions import Assumptions
+from services.sandbox.portal.state import Assumptions
 from tests.support.portal_fleet import Json, PortalFleet, driver, user
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import pytest
 
 from domain.failures import Reason, Rejected
 from domain.identity import Key
+from domain.matching import TargetDriver
 from domain.ports import Answer, Done, Exists, Missing
-from domain.roster import TargetDriver
 from tests.contract.targets.stands import SEEDED, TargetStand
 
 

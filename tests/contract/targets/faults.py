@@ -8,9 +8,9 @@ import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key, Target
+from domain.matching import TargetDriver
 from domain.ports import Answer, Done, Exists, TargetDrivers
 from domain.profile import Profile
-from domain.roster import TargetDriver
 from tests.contract.targets.sandboxes import Json, SandboxStand
 from tests.contract.targets.stands import People
 

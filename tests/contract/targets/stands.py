@@ -4,10 +4,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from domain.identity import Key, Target
+from domain.matching import TargetDriver, to_change
 from domain.ports import TargetDrivers
 from domain.profile import Profile
-from domain.roster import TargetDriver
-from domain.wish import to_change
 
 SEEDED = 230
 """More than a page, for either vendor; Bob and Dee are there besides."""

@@ -1,6 +1,6 @@
 """The product at Driveri under each reading of what is not public, whichever the sandbox assumes otherwise.
 
-Each switch of `services/sandbox/driveri/assumptions.py` is set to its other values. The adapter keeps its contract,
+Each switch of `services/sandbox/driveri/tenant.py` is set to its other values. The adapter keeps its contract,
 apart from the few promises that a reading makes void; and a fleet that lives through a day of changes ends with
 everybody there once, under the wished id, and nobody else touched.
 """
@@ -20,7 +20,7 @@ from domain.failures import Rejected
 from domain.identity import Key, Target
 from domain.ports import Done, Exists
 from services.sandbox import driveri
-from services.sandbox.driveri.assumptions import ASSUMED, Assumptions
+from services.sandbox.driveri.tenant import ASSUMED, Assumptions
 from tests.contract.targets.drivers import DriveriContract
 from tests.contract.targets.sandboxes import Json, Tenant, Time, in_process, tenant
 from tests.contract.targets.stands import SEEDED, TargetStand

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.identity import Key, Target
+from domain.outcomes import BreakerOpened
 from domain.ports import TargetDrivers
-from domain.report import BreakerOpened
 from services.sandbox import driveri, motive
 from tests.contract.targets.sandboxes import Json
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person

@@ -11,10 +11,10 @@ import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
+from domain.matching import marks, to_change
 from domain.ports import Answer, Done, Exists
 from domain.profile import Profile
-from domain.wish import marks, to_change
-from services.sandbox.motive.assumptions import Assumptions
+from services.sandbox.motive.company import Assumptions
 from tests.contract.targets.faults import keys, told
 from tests.contract.targets.sandboxes import Company, company, in_process
 from tests.contract.targets.stands import MOTIVE_JANE

@@ -16,7 +16,7 @@ from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.driver_link import Deferred, Refused
 from domain.identity import Target
 from services.sandbox import motive
-from services.sandbox.motive.assumptions import Assumptions
+from services.sandbox.motive.company import Assumptions
 from tests.contract.targets.sandboxes import Json, Time
 from tests.contract.targets.test_motive_assumptions import ONE_BY_ONE, pairs
 from tests.support.stepped_services import ACME, SteppedServices, person

@@ -1,7 +1,7 @@
 """The twins of both targets in memory, with the same people as the sandboxes."""
 
 from domain.identity import Key, Target
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 from tests.contract.targets.stands import BOB, DRIVERI_PEOPLE, MOTIVE_PEOPLE, SEEDED, People, TargetStand
 from tests.support.target_twin import TargetTwin
 

@@ -12,10 +12,9 @@ from typing import Final
 import httpx
 import pytest
 
-from adapters.answer import MEGABYTE, AnswerLimits, UnboundedAnswer, read_whole
-from adapters.http import Call, Intent, Sender, parsed, parsed_if
-from adapters.pace import UNHURRIED, Pace
-from adapters.transport import Transport
+from adapters.http.answer import MEGABYTE, AnswerLimits, UnboundedAnswer, read_whole
+from adapters.http.client import Call, Intent, Sender, Transport, parsed, parsed_if
+from adapters.http.rate_limit import UNHURRIED, Pace
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 

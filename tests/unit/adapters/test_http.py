@@ -2,8 +2,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from adapters.http import REFUSED, Call, Intent, RepeatRefused, Sender, answered, parsed, refusal, seconds_until
-from adapters.pace import STEPS, UNHURRIED, Pace
+from adapters.http.client import REFUSED, Call, Intent, RepeatRefused, Sender, answered, parsed, refusal, seconds_until
+from adapters.http.rate_limit import STEPS, UNHURRIED, Pace
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-import adapters.driveri.drivers
-import adapters.motive.drivers
-import adapters.portal.drivers
+import adapters.driveri.target
+import adapters.motive.target
+import adapters.portal.api
 from domain.failures import ListWithoutEnd, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
@@ -19,8 +19,8 @@ from tests.unit.adapters.vendor import Vendor
 pytestmark = pytest.mark.anyio
 
 STANDS: dict[str, tuple[Any, Any]] = {
-    "driveri": (adapters.driveri.drivers, tenant),
-    "motive": (adapters.motive.drivers, company),
+    "driveri": (adapters.driveri.target, tenant),
+    "motive": (adapters.motive.target, company),
 }
 SEEDED = 1000
 LOOK_FOR = "check with the vendor what this account's list shows"
@@ -61,7 +61,7 @@ async def test_each_scan_is_counted_for_itself(vendor: str, monkeypatch: pytest.
 
 
 async def test_the_portals_list_and_attributes_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters.portal.drivers, "MOST_OF_THE_PORTAL", 2_000)
+    monkeypatch.setattr(adapters.portal.api, "MOST_OF_THE_PORTAL", 2_000)
     vendor = Vendor()
     vendor.on(portal.LOGIN, portal.framed({"token": "session-1"}))
     vendor.on(portal.LIST, portal.framed([{"id": 1, "lastname": "Doe"}]))

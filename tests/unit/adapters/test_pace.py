@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.pace import LEAST_RATE, LONGEST_STOP, STEPS, Limits, Pace
+from adapters.http.rate_limit import LEAST_RATE, LONGEST_STOP, STEPS, Limits, Pace
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.driveri import DriveriDrivers
+from adapters.http.client import LONGEST_STOP, MOST_STOPS
+from adapters.http.rate_limit import UNHURRIED, Pace
 from adapters.motive import MotiveAccess, MotiveDrivers
-from adapters.pace import UNHURRIED, Pace
-from adapters.patience import LONGEST_STOP, MOST_STOPS
 from domain.failures import Reason, TargetFailed
 from tests.unit.adapters.driveri import tenant as driveri
 from tests.unit.adapters.motive import company as motive

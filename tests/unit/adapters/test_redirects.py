@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from adapters.credentials import CredentialsFile
-from adapters.http import Call, Intent, Sender
+from adapters.http.client import Call, Intent, Sender
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
-from adapters.motive.tokens import Tokens
-from adapters.portal.access import PortalAccess
-from adapters.portal.drivers import PortalApiDrivers
+from adapters.motive.oauth import Tokens
+from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key, Target
 from domain.ports import TargetDrivers

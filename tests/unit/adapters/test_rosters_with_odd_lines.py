@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from domain.identity import Key, Target
+from domain.matching import TargetDriver, UnreadableRecord, UnreadableRecords, key_mark
 from domain.ports import TargetDrivers
-from domain.roster import TargetDriver, UnreadableRecord, UnreadableRecords
-from domain.wish import key_mark
 from tests.unit.adapters.driveri import tenant as driveri
 from tests.unit.adapters.motive import company as motive
 from tests.unit.adapters.vendor import answer

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from adapters.shared_token import LONGEST_LIFE, LONGEST_MARGIN, UNTOLD_LIFE, to_token
+from adapters.http.token import LONGEST_LIFE, LONGEST_MARGIN, UNTOLD_LIFE, to_token
 
 NOW = 1_767_268_800.0
 

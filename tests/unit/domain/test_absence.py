@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.absence import MOST_SAMPLED, is_doubtful, sample
 from domain.identity import Key
+from domain.reconciliation import MOST_SAMPLED, is_doubtful, sample
 
 
 @pytest.mark.parametrize(

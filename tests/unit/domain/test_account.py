@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.account import (
+    MOST_HOLDS,
     Account,
     AccountAdded,
     AccountEvent,
@@ -17,6 +18,7 @@ from domain.account import (
     Mode,
     ModeSet,
     NotPermitted,
+    Request,
     RetryRequested,
     Role,
     SweepRequested,
@@ -28,7 +30,6 @@ from domain.account import (
     replay,
 )
 from domain.identity import AccountId, Target, account_stream
-from domain.requests import MOST_HOLDS, Request
 
 FLEET = AccountId("fleet-1")
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)

@@ -2,9 +2,7 @@
 
 import pytest
 
-from domain.answering import MOST_CORRECTIONS
-from domain.deciding import decide
-from domain.drafting import in_sequence
+from domain.deciding import MOST_CORRECTIONS, decide, in_sequence
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -24,8 +22,8 @@ from domain.driver_link import (
     replay,
 )
 from domain.identity import Key
-from domain.report import Outcome
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
+from domain.outcomes import Outcome
 from tests.support.scenario import BOB, DRIVERI, JANE, MOTIVE, Subject, why
 
 SEEN = DRIVERI.shown("D-7")

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.deciding import decide
-from domain.drafting import in_sequence
+from domain.deciding import decide, in_sequence, look_again
 from domain.driver_link import (
     Confirmed,
     Decision,
@@ -20,9 +19,8 @@ from domain.driver_link import (
     replay,
 )
 from domain.identity import Key, PortalDriverId, Target
+from domain.matching import TargetDriver
 from domain.profile import Profile
-from domain.releasing import look_again
-from domain.roster import TargetDriver
 from tests.support.scenario import BOB, DRIVERI, JANE, why
 from tests.support.simulation import Simulation
 from tests.support.standing import Standing, standing

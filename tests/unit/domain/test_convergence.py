@@ -10,21 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.claims import claimable_by, claims_of
 from domain.driver_link import Confirmed, DriverLink, apply, replay
 from domain.identity import Key, PortalDriverId, Target
-from domain.ledger import claimable_by, claims_of
-from domain.roster import TargetDriver
-from domain.wish import key_mark
+from domain.matching import TargetDriver, key_mark
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
-from tests.support.happenings import (
-    BY_HAND,
-    IN_THE_PORTAL,
-    LOST_ANSWERS,
-    NEW_TERMS,
-    ON_THE_WAY,
-    Happening,
-    happenings,
-)
+from tests.support.happenings import BY_HAND, IN_THE_PORTAL, LOST_ANSWERS, NEW_TERMS, ON_THE_WAY, Happening, happenings
 from tests.support.simulation import Simulation
 from tests.support.standing import standing
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from domain import holding
+from domain import deciding as module
 from domain.account import Mode
+from domain.claims import Ledger
 from domain.driver_link import (
     REFUSED,
     Because,
@@ -22,7 +23,6 @@ from domain.driver_link import (
 )
 from domain.guard import Guard
 from domain.identity import PortalDriverId
-from domain.ledger import Ledger
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, Deciding, When, why
 
 SEEN = DRIVERI.shown("D-7")
@@ -55,13 +55,13 @@ def _deleted(guard: Because, **rest: object) -> LinkEvent:
 def _approves(deciding: Deciding, *, hold: int) -> When:
     def approve(link: DriverLink, ledger: Ledger) -> tuple[LinkEvent, ...]:
         wish, cause = deciding.wish, deciding.cause
-        return holding.approve(wish, link, ledger, cause, hold=hold, by="ann", digest="c0ffee")
+        return module.approve(wish, link, ledger, cause, hold=hold, by="ann", digest="c0ffee")
 
     return approve
 
 
 def _rejects(*, hold: int) -> When:
-    return lambda link, _: holding.reject(link, DRIVERI.cause(), hold=hold, by="ann", digest="c0ffee")
+    return lambda link, _: module.reject(link, DRIVERI.cause(), hold=hold, by="ann", digest="c0ffee")
 
 
 def test_a_delete_beyond_the_limit_is_held() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.driver_link import Confirmed, DriftFound
-from domain.report import CallAnswered, WalkCompleted
+from domain.outcomes import CallAnswered, WalkCompleted
 
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 

@@ -4,9 +4,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.account import Account, Mode, NotPermitted, SweepRequested, SyncTurnedOff, SyncTurnedOn, Tier, replay
+from domain.account import (
+    Account,
+    Mode,
+    NotPermitted,
+    Request,
+    SweepRequested,
+    SyncTurnedOff,
+    SyncTurnedOn,
+    Tier,
+    replay,
+)
 from domain.identity import AccountId, Target
-from domain.requests import Request
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 JANE, BOB = (Request(by=person, at=AT) for person in ("jane", "bob"))

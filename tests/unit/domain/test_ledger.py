@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from domain.account import Mode
-from domain.drafting import in_sequence
+from domain.claims import Ledger, claimable_by, claims_of
+from domain.deciding import in_sequence
 from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, replay
 from domain.identity import Key, PortalDriverId, Target
-from domain.ledger import Ledger, claimable_by, claims_of
-from domain.roster import Roster, TargetDriver
+from domain.matching import Roster, TargetDriver
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, why
 
 CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7")

@@ -6,8 +6,8 @@ import pytest
 
 from domain.identity import Key, Target
 from domain.licence_states import is_same_state, spellings, state_mark
+from domain.matching import marks
 from domain.profile import differing
-from domain.wish import marks
 
 COLORADO = ["CO", "co", " Co ", "US-CO", "us_co", "us co", "USA-CO", "U.S.-CO", "Colorado", "COLORADO", "US-Colorado"]
 QUEBEC = ["QC", "CA-QC", "ca_qc", "Quebec", "Québec", "Canada, Quebec"]

@@ -4,9 +4,8 @@ import pytest
 
 from domain.driver_link import LinkDecided, Parked, ReinstateDecided
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import STILL_THERE, UNPROVEN, speaks_against
+from domain.matching import STILL_THERE, UNPROVEN, TargetDriver, speaks_against
 from domain.profile import Profile
-from domain.roster import TargetDriver
 from tests.support.scenario import MOTIVE, why
 from tests.support.simulation import Simulation
 from tests.support.standing import Standing, standing

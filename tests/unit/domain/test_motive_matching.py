@@ -2,17 +2,9 @@
 
 import pytest
 
-from domain.driver_link import (
-    Confirmed,
-    CreateDecided,
-    LinkDecided,
-    Parked,
-    ReinstateDecided,
-    UpdateDecided,
-)
+from domain.driver_link import Confirmed, CreateDecided, LinkDecided, Parked, ReinstateDecided, UpdateDecided
 from domain.identity import Key, PortalDriverId
-from domain.roster import TargetDriver
-from domain.wish import marks
+from domain.matching import TargetDriver, marks
 from tests.support.scenario import BOB, JANE, MOTIVE, why
 
 PERSON = {**JANE, "licence_number": "L-9971", "licence_state": "CO"}

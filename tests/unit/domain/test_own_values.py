@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from domain.drafting import in_sequence
+from domain.claims import own_values
+from domain.deciding import in_sequence
 from domain.driver_link import DriverLink, replay
 from domain.identity import Target
-from domain.own_values import own_values
+from domain.matching import UnreadableRecord, UnreadableRecords, mark_of
 from domain.profile import Profile
-from domain.roster import UnreadableRecord, UnreadableRecords
-from domain.wish import mark_of
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, Subject
 
 MOVED: Profile = {**JANE, "driveri_driver_id": "D-8"}

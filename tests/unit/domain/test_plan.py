@@ -27,7 +27,7 @@ from domain.driver_link import (
     UpdateDecided,
 )
 from domain.identity import AccountId, PortalDriverId, Target, link_stream
-from domain.plan import Action, Part, Plan, Step, Tally, step_after
+from domain.reconciliation import Action, Part, Plan, Step, Tally, step_after
 
 ACME = AccountId("acme")
 AT = datetime(2026, 3, 2, tzinfo=UTC)

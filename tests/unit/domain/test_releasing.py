@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain import releasing
-from domain.drafting import in_sequence
+from domain import deciding
+from domain.deciding import in_sequence
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -33,7 +33,7 @@ def _refused(reason: str, parked: str) -> list[LinkEvent]:
 
 
 def _looked_at_again(profile: Profile = JANE) -> When:
-    return lambda link, ledger: releasing.look_again(DRIVERI.wish(profile), link, ledger, DRIVERI.cause())
+    return lambda link, ledger: deciding.look_again(DRIVERI.wish(profile), link, ledger, DRIVERI.cause())
 
 
 @pytest.mark.parametrize(("reason", "parked"), [("invalid", REFUSED), ("exists", UNSETTLED)])

@@ -5,8 +5,23 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from domain.failures import CLASSES, CallFailure, FailureClass, Reason, Rejected, Unavailable
-from domain.retrying import LADDER, LONGEST_WAIT, MOST_TRIES, Park, Retry, after_failure, doubled, seldom, spread
+from domain.failures import (
+    CLASSES,
+    LADDER,
+    LONGEST_WAIT,
+    MOST_TRIES,
+    CallFailure,
+    FailureClass,
+    Park,
+    Reason,
+    Rejected,
+    Retry,
+    Unavailable,
+    after_failure,
+    doubled,
+    seldom,
+    spread,
+)
 
 LINK = UUID("6f1f7a58-8c2e-4c39-9c0e-1d6b2f0a7b11")
 DOWN = Unavailable(reason=Reason.DOWN, detail="answered 503")

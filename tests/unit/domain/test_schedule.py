@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.identity import AccountId, Target
-from domain.schedule import MOST_JITTER, next_sweep
+from domain.reconciliation import MOST_JITTER, next_sweep
 
 ACME = AccountId("acme")
 DAY = timedelta(days=1)

@@ -20,11 +20,10 @@ from domain.driver_link import (
     UpdateDecided,
 )
 from domain.identity import Key, PortalDriverId
+from domain.matching import TargetDriver, key_mark
 from domain.portal import DriverMissed, PortalDriver, Statement
 from domain.profile import Profile
-from domain.roster import TargetDriver
 from domain.situations import TABLE, Answer, Linked, Portal, Row, Shown, Situation, row_for
-from domain.wish import key_mark
 from tests.support.scenario import ACCOUNT, AT, BOB, DRIVERI, JANE, MOTIVE, Deciding, why
 
 Told = Callable[[], Row | None]

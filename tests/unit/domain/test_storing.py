@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from domain.driver_link import DeleteRecalled
-from domain.storing import EventTooLong, Position, Row, Unit
+from domain.store import EventTooLong, Position, Row, Unit
 from tests.support.scenario import DRIVERI
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.drafting import in_sequence
+from domain.deciding import in_sequence
 from domain.driver_link import (
     REFUSED,
     Because,
@@ -20,9 +20,9 @@ from domain.driver_link import (
     replay,
 )
 from domain.guard import Guard
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
+from domain.reconciliation import Finding, finding_of, found_by
 from domain.situations import Situation
-from domain.sweep import Finding, finding_of, found_by
 from tests.support.scenario import AT, BOB, DRIVERI, JANE, Deciding, why
 
 EARLIER = "2026-01-04T21:30:00+00:00"

@@ -3,8 +3,17 @@
 import pytest
 
 from domain.identity import Key, Target
-from domain.roster import Roster, TargetDriver
-from domain.wish import claims, is_key_mark, key_mark, marks, to_change, to_restate, unreadable
+from domain.matching import (
+    Roster,
+    TargetDriver,
+    claims,
+    is_key_mark,
+    key_mark,
+    marks,
+    to_change,
+    to_restate,
+    unreadable,
+)
 from tests.support.scenario import DRIVERI, JANE, MOTIVE
 
 WHOLE = {

@@ -2,7 +2,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from services.sandbox import driveri, motive
-from services.sandbox.validation import SeedRefused
+from services.sandbox.state import SeedRefused
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE, Json, journal, stored_driver
 
 pytestmark = pytest.mark.anyio

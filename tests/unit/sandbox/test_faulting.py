@@ -7,8 +7,8 @@ from httpx import ASGITransport, AsyncClient, BasicAuth, ReadError, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from services.sandbox import driveri, motive
-from services.sandbox.clock import iso_time
 from services.sandbox.serving import listening
+from services.sandbox.state import iso_time
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE, START, Clock, Json, journal, stored_driver, stored_user
 from tests.unit.sandbox.test_faults import DRIVERS, struck, switch_on
 

@@ -4,7 +4,7 @@ import pytest
 from httpx import AsyncClient
 
 from services.sandbox import driveri, motive
-from services.sandbox.faults.written import FaultsRefused
+from services.sandbox.faults.faults import FaultsRefused
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE, Json
 
 pytestmark = pytest.mark.anyio

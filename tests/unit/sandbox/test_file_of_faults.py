@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from httpx import AsyncClient
 
-from services.sandbox.faults.written import faults_of_all
+from services.sandbox.faults.faults import faults_of_all
 from services.sandbox.serving import Seeds, serve
 from tests.support.commanding import command
 from tests.unit.sandbox.test_serving import Announced

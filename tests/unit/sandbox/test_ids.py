@@ -7,7 +7,7 @@ from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
 
 from services.sandbox import motive, portal
-from services.sandbox.ids import Ids, ids_from
+from services.sandbox.state import Ids, ids_from
 from tests.unit.sandbox.seeds import MOTIVE, START, Clock, Json
 
 pytestmark = pytest.mark.anyio

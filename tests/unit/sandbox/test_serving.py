@@ -10,7 +10,7 @@ from httpx import URL, AsyncClient
 from services.sandbox import motive
 from services.sandbox import serving as serving_module
 from services.sandbox.serving import NotAnAddress, PortBusy, Sandboxes, Seeds, listening, serve
-from services.sandbox.validation import SeedRefused
+from services.sandbox.state import SeedRefused
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE
 
 pytestmark = pytest.mark.anyio

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sandbox.shelves import Shelves
+from services.sandbox.state import Shelves
 
 _LABELS = st.frozensets(st.sampled_from("abc"))
 

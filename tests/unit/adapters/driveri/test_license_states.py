@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.driveri.license_states import in_other_form
+from adapters.driveri.wire import in_other_form
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from base64 import b64encode
 import httpx
 import pytest
 
-from adapters.driveri.access import DriveriAccess
-from adapters.driveri.tokens import USUAL_LIFETIME, Tokens
-from adapters.http import Sender
-from adapters.shared_token import RENEW_AGAIN
+from adapters.driveri.client import USUAL_LIFETIME, Tokens
+from adapters.driveri.wire import DriveriAccess
+from adapters.http.client import Sender
+from adapters.http.token import RENEW_AGAIN
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from tests.unit.adapters.vendor import Answer, Vendor, answer, failure
 

@@ -2,11 +2,19 @@ import pytest
 from pydantic import TypeAdapter
 
 from adapters.driveri import DriveriAccess
-from adapters.driveri.translate import StatusCodes, as_shown, is_same, to_driver, to_status_codes, to_wire
-from adapters.driveri.wire import DriverRow, StatusRow
+from adapters.driveri.wire import (
+    DriverRow,
+    StatusCodes,
+    StatusRow,
+    as_shown,
+    is_same,
+    to_driver,
+    to_status_codes,
+    to_wire,
+)
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 
 ACCESS = DriveriAccess(base_url="https://driveri.test", tenant="acme", client_id="id", client_secret="hush")
 CODES = StatusCodes(active=1, deleted=4)

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.identity import Key
+from domain.matching import TargetDriver
 from domain.profile import Profile
-from domain.roster import TargetDriver
 from tests.unit.adapters.vendor import Answer, Vendor, answer
 
 LIST = "GET /v1/users"

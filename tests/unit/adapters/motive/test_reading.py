@@ -171,7 +171,7 @@ async def test_a_list_of_other_roles_only_is_a_list_of_nobody() -> None:
 
 
 async def test_users_who_are_invented_page_after_page_fail_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.motive.reading.MOST_PAGES", 20)
+    monkeypatch.setattr("adapters.motive.client.MOST_PAGES", 20)
     vendor = company()
 
     def invented(request: httpx.Request) -> httpx.Response:

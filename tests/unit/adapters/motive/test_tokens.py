@@ -8,14 +8,13 @@ import httpx
 import pytest
 
 from adapters.credentials import CredentialsFile
+from adapters.http.token import RENEW_AGAIN
 from adapters.motive import MotiveGrant
-from adapters.motive.token_endpoint import DELAYS
-from adapters.motive.tokens import LOOKS, Tokens
-from adapters.shared_token import RENEW_AGAIN
+from adapters.motive.oauth import DELAYS, LOOKS, Tokens
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
-from domain.storing import StoreFailed
+from domain.store import StoreFailed
 from tests.unit.adapters.vendor import Answer, Vendor, answer, failure, page
 
 pytestmark = pytest.mark.anyio

@@ -2,11 +2,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from adapters.motive import MotiveAccess
-from adapters.motive.time_zones import to_iana, to_rails
-from adapters.motive.translate import to_driver, to_wire
+from adapters.motive.translate import to_driver, to_iana, to_rails, to_wire
 from adapters.motive.wire import User
 from domain.identity import Key
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 
 ACCESS = MotiveAccess(base_url="https://motive.test", api_key="hush")
 JANE = {

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from adapters.portal.access import PortalAccess
-from adapters.portal.drivers import PortalApiDrivers
-from adapters.portal.translate import with_attributes
-from adapters.portal.wire import AttributeRow
+from adapters.portal.api import AttributeRow, PortalAccess, PortalApiDrivers, with_attributes
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine

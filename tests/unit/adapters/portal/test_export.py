@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 import pytest
 
-from adapters.portal.export import ExportRow, RefusedRow, read_export
+from adapters.portal.csv_export import ExportRow, RefusedRow, read_export
 from domain.identity import PortalDriverId
 from domain.profile import StatedProfile
 from tests.support.stated import said

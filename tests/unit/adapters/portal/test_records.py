@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from adapters.portal.records import LONGEST_RECORD, BrokenRecord, Record, Records
+from adapters.portal.csv_export import LONGEST_RECORD, BrokenRecord, Record, Records
 
 AHEAD = 65_536
 """Bytes that a reader may be ahead of the records it has given."""

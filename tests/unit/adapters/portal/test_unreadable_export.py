@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.portal.export import ExportRow, RefusedRow, UnreadableExport, read_export
+from adapters.portal.csv_export import ExportRow, RefusedRow, UnreadableExport, read_export
 
 SAVE_AS = "open it in Excel, save it as 'CSV UTF-8' and use that file"
 AGAIN = "export the list again from Admin: Drivers"

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from adapters.store.advice import failures
-from domain.storing import Misconfigured, StoreFailed
+from adapters.store.connecting import failures
+from domain.store import Misconfigured, StoreFailed
 
 _URL = "DRIVERLINK_DATABASE_URL"
 

@@ -4,12 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.store.sqlite import SqliteStore
-from domain.account import Account, AccountEvent, Mode, Tier
+from domain.account import Account, AccountEvent, Mode, Request, Tier
 from domain.identity import AccountId, Target
-from domain.requests import Request
-from domain.storing import Row
-from services.accounts.handlers import Accounts
-from services.accounts.read_models import AccountRow
+from domain.store import Row
+from services.accounts.handlers import AccountRow, Accounts
 
 ACCOUNT = AccountId("acme")
 MASTER, MANAGER, STRANGER = "morgan@example.com", "sam@example.com", "eve@example.com"

@@ -5,20 +5,11 @@ from pathlib import Path
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.account import Account, AccountAdded, Mode, NotPermitted, Tier, replay
+from domain.account import Account, AccountAdded, Mode, NotPermitted, Request, Tier, replay
 from domain.event import Event
 from domain.identity import AccountId, Target
-from domain.requests import Request
-from services.accounts.handlers import UnknownAccount
-from services.accounts.read_models import accounts_of, keep_accounts
-from tests.unit.services.accounts.accounts_stand import (
-    ACCOUNT,
-    MANAGER,
-    MASTER,
-    NOW,
-    ROWS,
-    AccountsStand,
-)
+from services.accounts.handlers import UnknownAccount, accounts_of, keep_accounts
+from tests.unit.services.accounts.accounts_stand import ACCOUNT, MANAGER, MASTER, NOW, ROWS, AccountsStand
 
 Work = Callable[[], object]
 

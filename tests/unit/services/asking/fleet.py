@@ -7,7 +7,7 @@ from uuid import UUID
 
 from adapters.store.sqlite import SqliteStore
 from domain.account import Account as AccountState
-from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Tier
+from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Request, Tier
 from domain.driver_link import Decision, DeleteDecided, DriverLink
 from domain.event import Event
 from domain.failures import CallFailure, Reason
@@ -21,33 +21,36 @@ from domain.identity import (
     link_stream,
     walk_stream,
 )
+from domain.matching import UnreadableRecord, UnreadableRecords
+from domain.outcomes import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    DriverLookedUp,
+    Outcome,
+    ReportEvent,
+    ReportOrigin,
+)
 from domain.ports import Answer, Done
-from domain.report import BreakerClosed, BreakerOpened, CallAnswered, DriverLookedUp, Outcome, ReportEvent, ReportOrigin
-from domain.requests import Request
-from domain.roster import UnreadableRecord, UnreadableRecords
-from domain.storing import Unit
-from services.accounts.handlers import Accounts
-from services.accounts.read_models import AccountRow
-from services.asking.approvals import HeldSet, held
-from services.asking.explaining import Explanation, explain
-from services.asking.standing import Standing
-from services.decider import wiring as decider
-from services.decider.loading import load_links
+from domain.store import Unit
+from services.accounts.handlers import AccountRow, Accounts
+from services.api.approvals import HeldSet, held
+from services.api.explanations import Explanation, Standing, explain
+from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
-from services.intake.lists import StatedDriver
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, SnapshotDriver
-from services.projector import wiring as projector
+from services.intake.statements import StatedDriver
 from services.projector.breaker import Breakers
-from services.projector.calling import Withdrawn
-from services.projector.freshness import Freshness
-from services.projector.jobs import Job
+from services.projector.calls import Reporting, Withdrawn
+from services.projector.deliveries import Job
+from services.projector.lookups import Freshness
 from services.projector.read_models import StartedCall, to_order
-from services.projector.reporting import Reporting
-from services.projector.walking import Walk, Walks
-from services.runtime.logs import ACCOUNTS, CHANGES, DECISIONS, reports_of
+from services.projector.scans import Walk, Walks
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Share, reports_of
 from services.runtime.service import Bell
-from services.runtime.share import Share
+from services.wiring import services as decider
+from services.wiring import services as projector
 from tests.support.stated import whole
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
@@ -64,9 +67,9 @@ class Fleet:
         self.intake = SqliteStore(
             folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver, ReadingRow, ReKeyingRow)
         )
-        self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)
+        self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)
         self.reports = {
-            target: SqliteStore(folder / f"{target}.sqlite", log_name=reports_of(target), rows=projector.ROWS)
+            target: SqliteStore(folder / f"{target}.sqlite", log_name=reports_of(target), rows=projector.PROJECTOR_ROWS)
             for target in Target
         }
         self.targets: dict[Target, TargetInMemory] = {

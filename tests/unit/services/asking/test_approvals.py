@@ -3,8 +3,8 @@ import pytest
 from domain.account import DeletesRejected
 from domain.guard import digest
 from domain.identity import PortalDriverId, Target
-from services.asking import paging
-from services.asking.approvals import HeldDelete
+from services.api.approvals import HeldDelete
+from services.runtime import readers
 from tests.unit.services.asking.fleet import JANE, Fleet
 
 EVERYBODY = [str(number) for number in range(1, 7)]
@@ -13,7 +13,7 @@ EVERYBODY = [str(number) for number in range(1, 7)]
 @pytest.fixture(params=[1, 500])
 def holding(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Fleet:
     """Three deletes went out in the Portal's order, and two are held."""
-    monkeypatch.setattr(paging, "_PAGE", request.param)
+    monkeypatch.setattr(readers, "_PAGE", request.param)
     fleet.start(*EVERYBODY)
     fleet.delete("3", "4", "5", "2")
     fleet.delete("1")

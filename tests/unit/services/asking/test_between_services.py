@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 
 from domain.identity import PortalDriverId, Target
-from domain.storing import LastHeard, Store, Unit
-from services.asking.explaining import explain
-from services.asking.standing import Standing
-from services.asking.waiting import Waiting, waiting
+from domain.store import LastHeard, Store, Unit
+from services.api.backlog import Waiting, waiting
+from services.api.explanations import Standing, explain
 from services.projector.read_models import WishedRow, to_order
 from tests.support.stated import whole
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet

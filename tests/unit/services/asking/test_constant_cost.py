@@ -11,12 +11,12 @@ import pytest
 from adapters.store.relational import Values
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
-from domain.storing import Unit
-from services.accounts.read_models import AccountRow
-from services.asking.status import status
-from services.decider import wiring as decider
-from services.decider.read_models import LinkRow, RosterRow, WishRow
-from services.runtime.logs import DECISIONS
+from domain.store import Unit
+from services.accounts.handlers import AccountRow
+from services.api.status import status
+from services.decider.read_models import LinkRow, ObservedRow, WishRow
+from services.runtime.context import DECISIONS
+from services.wiring import services as decider
 
 
 class CountingStore(SqliteStore):
@@ -62,7 +62,7 @@ LINK = LinkRow(
     drifted=[],
     at_odds=[],
 )
-SHOWN = RosterRow(account="", target="driveri", mark="", key="", active=True, profile={}, seen_at="")
+SHOWN = ObservedRow(account="", target="driveri", mark="", key="", active=True, profile={}, seen_at="")
 
 
 def add(store: SqliteStore, *accounts: str) -> None:
@@ -78,7 +78,7 @@ def add(store: SqliteStore, *accounts: str) -> None:
 
 @pytest.mark.parametrize("accounts", [2, 40, 1500])
 def test_the_number_of_queries_does_not_grow_with_the_accounts(tmp_path: Path, accounts: int) -> None:
-    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)) as store:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)) as store:
         add(store, "acme")
         store.queries = 0
         alone = status(store)
@@ -90,7 +90,7 @@ def test_the_number_of_queries_does_not_grow_with_the_accounts(tmp_path: Path, a
 
 
 def test_the_figures_are_each_accounts_own(tmp_path: Path) -> None:
-    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.ROWS)) as store:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)) as store:
         add(store, "acme", "bolt")
         unit = Unit()
         unit.keep([replace(LINK, account="bolt", driver="3", state="parked", reason="unkeyed")])

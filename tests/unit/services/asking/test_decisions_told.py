@@ -4,11 +4,10 @@ import pytest
 
 from domain.driver_link import Decision, DriftFound
 from domain.identity import Key, Target
+from domain.matching import TargetDriver
 from domain.ports import Done
-from domain.roster import TargetDriver
 from domain.situations import Situation
-from services.asking.telling.because import reasons
-from services.asking.telling.past import Past
+from services.api.explanation_text import Past, reasons
 from tests.unit.services.asking.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE

@@ -10,10 +10,9 @@ import pytest
 
 from domain.event import Event
 from domain.identity import Target
-from domain.storing import Record, Resubmission, Stream
-from services.asking import events
-from services.asking.events import BadCursor, EventPage, read_events
-from services.asking.logged import Filters, LoggedEvent
+from domain.store import Record, Resubmission, Stream
+from services.api import events
+from services.api.events import BadCursor, EventPage, Filters, LoggedEvent, read_events
 from tests.unit.services.asking.fleet import JANE, Fleet
 
 EVERYTHING = Filters()

@@ -3,7 +3,7 @@
 from domain.account import Mode, Tier
 from domain.failures import Reason, Unavailable
 from domain.identity import PortalDriverId, Target
-from services.asking.standing import Standing
+from services.api.explanations import Standing
 from tests.support.stated import whole
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 

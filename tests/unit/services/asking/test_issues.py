@@ -6,12 +6,12 @@ import pytest
 
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import PortalDriverId, Target
-from domain.roster import UnreadableRecord
-from domain.storing import Unit
-from services.asking import issues
-from services.asking.issues import Issue, Place, Problem, Wanted, count_parked, open_issues
+from domain.matching import UnreadableRecord
+from domain.store import Unit
+from services.api import issues
+from services.api.issues import Issue, Place, Problem, Wanted, count_parked, open_issues
 from services.intake.read_models import ReKeyingRow
-from services.projector.walking import MOST_UNREADABLE_TOLD
+from services.projector.scans import MOST_UNREADABLE_TOLD
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE

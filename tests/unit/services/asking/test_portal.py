@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.store.sqlite import SqliteStore
-from domain.storing import Unit
-from services.asking.portal import PortalStatus, portal_statuses
+from domain.store import Unit
+from services.api.status import PortalStatus, portal_statuses
 from services.intake.read_models import ReadingRow
-from services.intake.wiring import ROWS
-from services.runtime.logs import CHANGES
+from services.runtime.context import CHANGES
+from services.wiring.services import INTAKE_ROWS
 
 NINE, TEN = datetime(2026, 1, 5, 9, tzinfo=UTC), datetime(2026, 1, 5, 10, tzinfo=UTC)
 WELL = ReadingRow(account="acme", next_at="", at=NINE.isoformat(), drivers=12, refused=1)
@@ -17,7 +17,7 @@ NEVER = ReadingRow(account="bolt", next_at="", failure="down: answered 500", fai
 
 
 def test_it_tells_when_each_list_was_read_and_why_it_cannot_be(tmp_path: Path) -> None:
-    with closing(SqliteStore(tmp_path / "intake.sqlite", log_name=CHANGES, rows=ROWS)) as store:
+    with closing(SqliteStore(tmp_path / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)) as store:
         unit = Unit()
         unit.keep([WELL, NEVER])
         store.commit(unit)

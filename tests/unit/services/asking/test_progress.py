@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.identity import Target
-from services.asking.progress import LeftToDo, left_to_do
+from services.api.backlog import LeftToDo, left_to_do
 from tests.support.stepped_services import SteppedServices, both_targets, person
 
 

@@ -5,9 +5,9 @@ import pytest
 from domain.account import DeletesRejected
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
-from domain.roster import TargetDriver
-from services.asking import status as module
-from services.asking.status import TargetStatus, status, strays
+from domain.matching import TargetDriver
+from services.api import status as module
+from services.api.status import TargetStatus, status, strays
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE

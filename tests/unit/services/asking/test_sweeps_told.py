@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from domain.identity import Key, Target
-from domain.roster import TargetDriver
-from domain.schedule import next_sweep
-from services.asking.issues import Problem, Wanted, open_issues
-from services.asking.status import status
-from services.asking.sweeps import FoundDriver, SweepReport, found_drivers, past_sweeps, sweep_for
-from services.intake.readings import Reading, Readings, forget
+from domain.matching import TargetDriver
+from domain.reconciliation import next_sweep
+from services.api.issues import Problem, Wanted, open_issues
+from services.api.reconciliations import FoundDriver, SweepReport, found_drivers, past_sweeps, sweep_for
+from services.api.status import status
+from services.intake.polling import Reading, Readings, forget
 from tests.unit.services.asking.fleet import ACME, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from domain.account import DeletesRejected, Mode
-from domain.answering import MOST_CORRECTIONS
+from domain.deciding import MOST_CORRECTIONS
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
+from domain.matching import TargetDriver
 from domain.ports import Exists, Missing
-from domain.roster import TargetDriver
-from services.asking.standing import Standing
+from services.api.explanations import Standing
 from tests.unit.services.asking.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE

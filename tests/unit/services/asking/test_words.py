@@ -9,9 +9,8 @@ from domain.driver_link import Confirmed, DriverLink, LinkEvent
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.portal import PortalDriver
-from services.asking.telling import account, link, portal
-from services.asking.telling.past import Past
-from services.asking.telling.words import command, field_names, listed, moment
+from services.api import explanation_text
+from services.api.explanation_text import Past, command, field_names, listed, moment
 
 ACME, JANE = AccountId("acme"), PortalDriverId("1")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -20,7 +19,7 @@ LINK_EVENTS = [event for event in Event.BY_TOPIC.values() if issubclass(event, L
 
 @pytest.mark.parametrize("event", LINK_EVENTS)
 def test_every_fact_of_a_link_has_words(event: type[LinkEvent]) -> None:
-    assert link.told.dispatch(event) is not link.told.dispatch(LinkEvent)
+    assert explanation_text.describe_link.dispatch(event) is not explanation_text.describe_link.dispatch(LinkEvent)
     assert Confirmed in LINK_EVENTS
 
 
@@ -29,10 +28,10 @@ def test_a_fact_without_words_is_a_mistake() -> None:
         originator_id=UUID(int=1), originator_version=1, at=NOON, account="acme", target="motive", driver="1"
     )
     with pytest.raises(TypeError, match="no words for LinkEvent"):
-        link.told(fact, Past(link=DriverLink(account=ACME, target=Target.MOTIVE, driver=JANE)))
+        explanation_text.describe_link(fact, Past(link=DriverLink(account=ACME, target=Target.MOTIVE, driver=JANE)))
     with pytest.raises(TypeError, match="no words for LinkEvent"):
-        portal.told(fact, PortalDriver(account=ACME, driver=JANE))
-    assert account.told(fact) == ""
+        explanation_text.describe_portal(fact, PortalDriver(account=ACME, driver=JANE))
+    assert explanation_text.describe_account(fact) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 _ASKING = """
 import asyncio
-from services.cli.running import is_confirmed
+from services.cli.client import is_confirmed
 
 async def ask():
     print(is_confirmed("all of it?"))

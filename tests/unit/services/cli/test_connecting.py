@@ -15,9 +15,9 @@ from adapters.credentials import (
     MotiveGrantCredentials,
     PortalCredentials,
 )
+from services.cli.accounts import secret_of
 from services.cli.app import app
-from services.cli.connecting import secret_of
-from services.cli.reaching import CommandRefused
+from services.cli.client import CommandRefused
 
 GRANT = MotiveGrantCredentials(client_id="app", client_secret="hush-app", refresh_token="hush-0")
 KEY = MotiveCredentials(api_key="hush-key")

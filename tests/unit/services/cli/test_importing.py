@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.storing import Unit
+from domain.store import Unit
 from services.intake.read_models import ReKeyingRow
-from services.intake.wiring import ROWS
-from services.runtime.logs import CHANGES
+from services.runtime.context import CHANGES
+from services.wiring.services import INTAKE_ROWS
 from tests.support.commanding import Ended, command
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"
@@ -105,7 +105,7 @@ def test_a_complete_file_that_is_refused_takes_nothing_over(acme: Account) -> No
 
 def test_what_a_reading_would_rekey_is_listed_and_approved_by_a_person_of_the_account(acme: Account) -> None:
     assert acme.run("rekeyings", "list", "acme").err == "nothing is held for acme\n"
-    store = SqliteStore(acme.folder / "data" / "intake.sqlite", log_name=CHANGES, rows=ROWS)
+    store = SqliteStore(acme.folder / "data" / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)
     with closing(store):
         unit = Unit()
         before, after = {"key": "DRV-1", "driveri_driver_id": "DRV-1"}, {"key": "N-1", "driveri_driver_id": "N-1"}

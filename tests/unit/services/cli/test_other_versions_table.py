@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import open_embedded
-from services.rebuilding.parts import READ_MODELS, parts
+from services.wiring.embedded import open_embedded
+from services.wiring.rebuild import READ_MODELS, parts
+from services.wiring.settings import EmbeddedSettings
 from tests.unit.services.cli.conftest import Driverlink
 
 TABLES = [

@@ -10,8 +10,8 @@ import pytest
 
 from domain.account import SweepRequested, SyncTurnedOn
 from domain.identity import Key, Target
-from domain.roster import TargetDriver
-from services.cli import applying
+from domain.matching import TargetDriver
+from services.cli import plans
 from tests.support.reached_twins import Twins, reached_twins
 from tests.unit.services.cli.conftest import Driverlink
 from tests.unit.services.control.control_stand import ControlStand
@@ -56,7 +56,7 @@ def stored(folder: Path) -> list[object]:
 def on_terminal(monkeypatch: pytest.MonkeyPatch, *, answer: bool) -> None:
     """Somebody sits there, and answers so."""
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(applying, "is_confirmed", lambda _: answer)
+    monkeypatch.setattr(plans, "is_confirmed", lambda _: answer)
 
 
 @pytest.mark.usefixtures("fleet")
@@ -78,7 +78,7 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: Driverlink) -> Non
 
 
 def test_a_sweep_that_had_no_plan_any_more_is_told_as_void() -> None:
-    told = applying._refusal("acme", "motive", {"plan": "", "would_be": ""})
+    told = plans._refusal("acme", "motive", {"plan": "", "would_be": ""})
     assert told == "acme on motive: sync or its mode was turned off meanwhile, so the plan is void"
 
 

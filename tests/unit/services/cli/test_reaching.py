@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from services.cli.reaching import CommandRefused, _through_socket
-from services.embedded.folder import DataFolder, FolderOwned
+from services.cli.client import CommandRefused, _through_socket
+from services.wiring.embedded import DataFolder, FolderOwned
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 
 from domain.account import Mode
 from domain.identity import AccountId, Target
-from services.cli import sweeps
-from services.cli.sweep_texts import driver_row, overridden, report_row, two_writers
+from services.cli import reconcile
+from services.cli.reconcile import driver_row, overridden, report_row, two_writers
 from tests.unit.services.cli.conftest import Driverlink
 from tests.unit.services.control.control_stand import ControlStand
 
@@ -64,7 +64,7 @@ def test_who_stops_waiting_is_told_that_the_sweep_goes_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "ask", interrupted)
+    monkeypatch.setattr(reconcile, "ask", interrupted)
     ended = driverlink("sweep", "acme", "--as", "jane")
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == "the sweep goes on; what it finds: driverlink sweeps acme\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import printing
-from services.cli.letter_texts import to_line
+from services.cli.dead_letters import to_line
 from services.cli.printing import VisibleConsole, print_json, print_note, print_table, progress_bar, visible
 
 ESCAPES = "\x1b[2J\x1b]0;gone\x07\x9b31m\u202eevil\u200b\r\x00"

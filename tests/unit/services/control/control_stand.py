@@ -8,15 +8,15 @@ from typing import Any
 
 import httpx
 
-from adapters.mapping import new_mapper
+from adapters.events import new_mapper
 from domain.account import Mode
 from domain.identity import AccountId, Target, walk_stream
-from domain.report import WalkCompleted
-from domain.storing import DeadLetter, Resubmission, Store, Unit
-from services.control.app import to_app
-from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import open_embedded
+from domain.outcomes import WalkCompleted
+from domain.store import DeadLetter, Resubmission, Store, Unit
+from services.api.app import to_app
 from services.runtime.service import Service
+from services.wiring.embedded import open_embedded
+from services.wiring.settings import EmbeddedSettings
 from tests.contract.stands import fact
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.storing import Resubmission
+from domain.store import Resubmission
 from tests.unit.services.control.control_stand import CHANGES, GOOD, NOW, ControlStand, Json, letter, name
 
 pytestmark = pytest.mark.anyio

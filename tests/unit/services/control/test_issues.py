@@ -4,7 +4,7 @@ import pytest
 
 from domain.account import Mode, RetryRequested
 from domain.identity import Target
-from services.control import issues
+from services.api import issues
 from tests.unit.services.control.control_stand import ControlStand, Json
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,8 @@ import pytest
 from domain.account import Mode, SweepRequested, SyncTurnedOn
 from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import AccountId, Key, Target
-from domain.roster import TargetDriver
-from services.projector.app import ProjectorApp
+from domain.matching import TargetDriver
+from services.projector.service import ProjectorApp
 from tests.support.reached_twins import Twins, reached_twins
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.control.control_stand import ControlStand, Json

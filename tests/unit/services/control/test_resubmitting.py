@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.storing import Resubmission
+from domain.store import Resubmission
 from services.decider.read_models import WishRow
 from tests.unit.services.control.control_stand import CHANGES, GOOD, ControlStand, Json, letter, name
 

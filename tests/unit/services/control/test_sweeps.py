@@ -6,8 +6,8 @@ import pytest
 
 from domain.account import Mode, SweepRequested
 from domain.identity import AccountId, Target, breaker_stream, walk_stream
-from domain.report import BreakerOpened, DriverLookedUp, ReportEvent, WalkFailed
-from domain.storing import Row, Unit
+from domain.outcomes import BreakerOpened, DriverLookedUp, ReportEvent, WalkFailed
+from domain.store import Row, Unit
 from services.projector.read_models import LookUp, Reading
 from tests.unit.services.control.control_stand import NOW, ControlStand, Json
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from domain.account import Mode
 from domain.driver_link import LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.storing import DeadLetter, Position, Store, Stream, Unit
+from domain.store import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, WishRow
-from services.intake.handlers import StatedDriver, UnknownDriver
-from services.runtime.share import Share
+from services.intake.handlers import UnknownDriver
+from services.intake.statements import StatedDriver
+from services.runtime.context import Share
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 

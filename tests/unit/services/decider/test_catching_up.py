@@ -7,11 +7,11 @@ import pytest
 
 from domain.account import Mode
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.storing import Store, Unit
+from domain.store import Store, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp
-from services.intake.handlers import StatedDriver
-from services.runtime.share import Share
+from services.intake.statements import StatedDriver
+from services.runtime.context import Share
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 

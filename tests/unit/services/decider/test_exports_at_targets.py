@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.portal.export import ExportRow, read_export
+from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import Target
-from services.intake.lists import StatedDriver
+from services.intake.statements import StatedDriver
 from tests.support.stepped_services import ACME, SteppedServices
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"

@@ -9,8 +9,8 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.driver_link import Confirmed, UpdateDecided
 from domain.identity import Target
-from domain.storing import Unit
-from services.decider.loading import load_links
+from domain.store import Unit
+from services.decider.batch import load_links
 from tests.support.scenario import ACCOUNT, DRIVERI, JANE, why
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from domain.identity import Key, Target
+from domain.matching import TargetDriver
 from domain.ports import Done
-from domain.roster import TargetDriver
 from services.decider.read_models import ClaimRow, Look
 from tests.support.stepped_services import ACME, SteppedServices, person
 

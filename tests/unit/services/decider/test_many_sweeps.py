@@ -12,13 +12,12 @@ import pytest
 from adapters.store.relational import Values
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
-from domain.storing import Unit
-from services.accounts.read_models import AccountRow
-from services.decider import wiring
+from domain.store import Unit
+from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, Look, Retry, WalkRow
-from services.runtime.logs import DECISIONS
-from services.runtime.share import Share
+from services.decider.read_models import CatchUp, Look, Retry, RosterScanRow
+from services.runtime.context import DECISIONS, Share
+from services.wiring import services
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
 ACCOUNT = AccountRow(
@@ -66,7 +65,7 @@ class CountingStore(SqliteStore):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[CountingStore]:
-    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=wiring.ROWS)) as opened:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=services.DECIDER_ROWS)) as opened:
         yield opened
 
 
@@ -78,7 +77,7 @@ def begin(store: CountingStore, accounts: int) -> Decider:
         unit.keep([replace(ACCOUNT, account=name)])
         for target in map(str, Target):
             unit.keep([replace(SWEEP, account=name, target=target)])
-            unit.keep([WalkRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
+            unit.keep([RosterScanRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
     store.commit(unit)
     return Decider(store, lambda: NOW, Share())
 

@@ -1,5 +1,5 @@
 from domain.identity import Key, Target
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 from tests.support.stepped_services import ACME, SteppedServices, person
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from domain.identity import Target
-from domain.storing import Unit
-from services.accounts.read_models import AccountRow
-from services.decider import wiring
+from domain.store import Unit
+from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, Look, Retry, WalkRow
-from services.runtime.logs import DECISIONS
-from services.runtime.share import Share
+from services.decider.read_models import CatchUp, Look, Retry, RosterScanRow
+from services.runtime.context import DECISIONS, Share
+from services.wiring import services
 from tests.unit.services.decider.test_many_sweeps import ACCOUNT, NOW, RETRY, SWEEP, CountingStore
 
 BAD, ACCOUNTS = "fleet-1", [f"fleet-{number}" for number in range(4)]
@@ -52,7 +51,7 @@ class Fleet:
         for name in ACCOUNTS:
             unit.keep([replace(ACCOUNT, account=name)])
             for target in map(str, Target):
-                unit.keep([WalkRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
+                unit.keep([RosterScanRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
                 unit.keep([replace(SWEEP, account=name, target=target), replace(RETRY, account=name, target=target)])
                 unit.keep([Look(account=name, target=target, driver="1")])
         store.commit(unit)
@@ -71,7 +70,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with closing(FailingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=wiring.ROWS)) as store:
+    with closing(FailingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=services.DECIDER_ROWS)) as store:
         yield Fleet(store)
 
 

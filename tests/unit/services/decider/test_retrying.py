@@ -7,7 +7,7 @@ import pytest
 from domain.account import Mode
 from domain.failures import Reason, Rejected
 from domain.identity import Target
-from services.decider import retries
+from services.decider import handlers
 from services.decider.read_models import LinkRow, Retry
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
@@ -115,7 +115,7 @@ def test_nothing_is_tried_while_sync_is_off(fleet: SteppedServices) -> None:
 
 
 def test_a_retry_goes_on_where_a_kill_left_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "_PAGE", 2)
+    monkeypatch.setattr(handlers, "_PAGE", 2)
     fleet = SteppedServices(tmp_path, both_targets())
     start(fleet, **{f"p{number}": Reason.INVALID for number in range(1, 6)})
     fleet.ask(lambda jane, known: jane.retry(known, target=DRIVERI, driver="", reason=""))

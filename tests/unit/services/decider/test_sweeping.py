@@ -5,25 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from domain.account import Account, AccountEvent, Mode
+from domain.account import Account, AccountEvent, Mode, Request
 from domain.driver_link import DriftFound
 from domain.event import Event
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, PortalDriverId, Target, sweep_stream, walk_stream
-from domain.report import DriverLookedUp, TargetDriverSeen, WalkCompleted
-from domain.requests import Request
-from domain.roster import TargetDriver
-from domain.storing import Unit
-from domain.sweep import SweepCompleted, SweepEvent, SweepRefused
-from domain.wish import key_mark
-from services.accounts.read_models import AccountRow
-from services.decider import sweeps
+from domain.matching import TargetDriver, key_mark
+from domain.outcomes import DriverLookedUp, TargetDriverSeen, WalkCompleted
+from domain.reconciliation import SweepCompleted, SweepEvent, SweepRefused
+from domain.store import Unit
+from services.accounts.handlers import AccountRow
+from services.decider import reconciliations
+from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, LinkRow, RosterRow, SweepRow
-from services.decider.wiring import open_rehearsal
-from services.intake.handlers import StatedDriver
-from services.planning.checking import PlanChecks
-from services.runtime.share import Share
+from services.decider.read_models import CatchUp, LinkRow, ObservedRow, SweepRow
+from services.intake.statements import StatedDriver
+from services.runtime.context import Share
+from services.wiring.services import open_rehearsal
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 
@@ -261,7 +259,7 @@ def test_a_driver_who_could_not_be_looked_up_is_not_decided(fleet: SteppedServic
 
 def changed(fleet: SteppedServices, key: str) -> TargetDriverSeen:
     """A report that this driver has another last name."""
-    (row,) = fleet.decider_store.select(RosterRow, {"mark": key_mark(DRIVERI, Key(key))})
+    (row,) = fleet.decider_store.select(ObservedRow, {"mark": key_mark(DRIVERI, Key(key))})
     return TargetDriverSeen(
         originator_id=walk_stream(ACME, DRIVERI),
         originator_version=next_version(fleet) + int(key[1:]) - 1,
@@ -330,7 +328,9 @@ def test_with_a_plan_nothing_is_decided_before_that_is_compared(fleet: SteppedSe
 def test_another_plan_ends_the_sweep_and_takes_its_number(fleet: SteppedServices, decider: Decider) -> None:
     begin(fleet, 2)
     work = planned(fleet, decider)
-    fleet.decider_store.commit(sweeps.refused(fleet.decider_store, work, plan="f00d", would_be="beef", now=fleet.now))
+    fleet.decider_store.commit(
+        reconciliations.refused(fleet.decider_store, work, plan="f00d", would_be="beef", now=fleet.now)
+    )
     refused = told(fleet)[-1]
     assert isinstance(refused, SweepRefused)
     assert (refused.originator_version, refused.request, refused.would_be) == (2, work.request, "beef")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from domain.storing import StoreFailed
-from services.distributed.health import Health, Progress, Stuck, watch
+from domain.store import StoreFailed
+from services.wiring.health import Health, Progress, Stuck, watch
 from tests.support.travelling_time import run
 from tests.unit.services.distributed.test_keeping_running import progress
 

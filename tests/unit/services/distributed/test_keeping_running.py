@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from domain.storing import Misconfigured, StoreFailed
-from services.distributed.app import keep_running
-from services.distributed.health import EndsNot, Health, Progress
+from domain.store import Misconfigured, StoreFailed
+from services.wiring.distributed import keep_running
+from services.wiring.health import EndsNot, Health, Progress
 from tests.support.travelling_time import run
 
 PATIENCE = 60.0

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from domain.storing import StoreFailed
-from services.distributed import wiring
-from services.distributed.settings import DistributedSettings
-from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import open_embedded
-from services.rebuilding.parts import parts
+from domain.store import StoreFailed
+from services.wiring import distributed
+from services.wiring.embedded import open_embedded
+from services.wiring.rebuild import parts
+from services.wiring.settings import DistributedSettings, EmbeddedSettings
 
 SETTINGS = DistributedSettings.model_validate({"database_url": "postgresql://me@127.0.0.1:1/driverlink"})
 
@@ -24,7 +23,7 @@ def made_anew(tmp_path: Path) -> Iterator[set[str]]:
 
 
 def test_only_what_a_rebuild_makes_may_be_dropped(made_anew: set[str]) -> None:
-    tables = {f"{schema}.{row.TABLE}" for schema, rows in wiring.ROWS.items() for row in rows}
+    tables = {f"{schema}.{row.TABLE}" for schema, rows in distributed.ROWS.items() for row in rows}
     refused = {table for table in tables if _is_refused(table)}
     assert tables - refused == made_anew
 
@@ -32,5 +31,5 @@ def test_only_what_a_rebuild_makes_may_be_dropped(made_anew: set[str]) -> None:
 def _is_refused(table: str) -> bool:
     """Whether it is refused before the database is asked, which is nowhere."""
     with pytest.raises(StoreFailed) as failed:
-        wiring.migrate_database(SETTINGS, [table])
+        distributed.migrate_database(SETTINGS, [table])
     return "is no read model" in str(failed.value)

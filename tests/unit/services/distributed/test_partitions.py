@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.storing import Position, StoreConflict, Unit
-from services.distributed.partitions import Partitions
-from services.runtime.following import BATCH
-from services.runtime.logs import ACCOUNTS, CHANGES
+from domain.store import Position, StoreConflict, Unit
+from services.runtime.consumer import BATCH
+from services.runtime.context import ACCOUNTS, CHANGES, Share
 from services.runtime.service import Bell, Service
-from services.runtime.share import Share
+from services.wiring.distributed import Partitions
 from tests.support.stream_in_memory import StreamInMemory
 from tests.support.travelling_time import run
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 
+from adapters.kafka.connection import StreamsFailed
 from adapters.store.sqlite import SqliteStore
-from adapters.streams.failures import StreamsFailed
-from domain.storing import StoreFailed
-from services.distributed.app import Process, keep_running
-from services.distributed.health import Health, Progress
-from services.runtime.relaying import Publisher, Relay
+from domain.store import StoreFailed
+from services.runtime.outbox import Publisher, Relay
 from services.runtime.service import Bell, Service
+from services.wiring.distributed import Process, keep_running
+from services.wiring.health import Health, Progress
 from tests.support.travelling_time import run
 from tests.unit.services.distributed.test_health import Told, answer
 from tests.unit.services.distributed.test_keeping_running import Attempt

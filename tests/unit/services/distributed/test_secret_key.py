@@ -1,7 +1,7 @@
 import pytest
 
-from services.cli.shape import distributed
-from services.runtime.settings import WrongSettings
+from services.cli.client import distributed
+from services.wiring.settings import WrongSettings
 
 SECRET_KEY = "hush-" + "0123456789" * 4
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.shape import distributed, kafka
-from services.runtime.settings import WrongSettings
+from services.cli.client import distributed, kafka
+from services.wiring.settings import WrongSettings
 
 GOOD = {"DATABASE_URL": "postgresql://driverlink@db.example:5432/driverlink"}
 KEY = "a secret key that is only good for tests"

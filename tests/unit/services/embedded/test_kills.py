@@ -15,8 +15,8 @@ import pytest
 from domain.account import NotPermitted
 from domain.driver_link import Decision
 from domain.identity import AccountId, Key, Target
-from domain.roster import TargetDriver
-from domain.storing import DeadLetter, Store, Unit
+from domain.matching import TargetDriver
+from domain.store import DeadLetter, Store, Unit
 from services.intake.handlers import UnknownDriver
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.support.target_twin import Moment, TargetTwin

@@ -11,7 +11,7 @@ import pytest
 from domain.driver_link import DeleteDecided, DeleteHeld, LinkEvent
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
-from domain.roster import TargetDriver, UnreadableRecords
+from domain.matching import TargetDriver, UnreadableRecords
 from services.accounts.handlers import Asking
 from tests.support.portal_reading import PortalTwin, export_of, import_export, read_api
 from tests.support.stepped_services import ACME, SteppedServices, person

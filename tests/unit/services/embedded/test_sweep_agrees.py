@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.event import Event
 from domain.identity import Target
-from domain.report import TargetDriverSeen
+from domain.outcomes import TargetDriverSeen
 from tests.support.section_five import LEFT_OUT, Verdict, drifted, strays, verdict
 from tests.support.swept_fleet import PAYROLL, Fate, Hand, Moved, SweptFleet
 

@@ -10,8 +10,8 @@ from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, replay
 from domain.profile import StatedProfile
 from services.intake.handlers import Intake
-from services.intake.lists import StatedDriver, Taken
 from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver
+from services.intake.statements import StatedDriver, Taken
 
 ACCOUNT = AccountId("acme")
 SOURCE = "export"

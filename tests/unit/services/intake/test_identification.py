@@ -3,7 +3,7 @@
 import pytest
 
 from domain.identity import PortalDriverId
-from services.intake.lists import RefusedLine, StatedDriver
+from services.intake.statements import RefusedLine, StatedDriver
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain.identity import PortalDriverId
 from domain.portal import DriverCreated, DriverDeleted, DriverMissed, PortalDriverEvent
 from services.intake.handlers import SnapshotRefused, UnknownDriver
-from services.intake.lists import StatedDriver
+from services.intake.statements import StatedDriver
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line, replayed
 
 _DRIVERS = ("417", "418", "419")

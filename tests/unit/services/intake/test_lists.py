@@ -3,7 +3,7 @@ import pytest
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import Change, DriverCreated, DriverDeleted, DriverUpdated
 from services.intake.handlers import UnknownDriver
-from services.intake.lists import StatedDriver
+from services.intake.statements import StatedDriver
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 

@@ -13,15 +13,22 @@ from adapters.store.sqlite import SqliteStore
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, PortalDriverId
 from domain.ports import CredentialsUnreadable, PortalLine
-from domain.storing import StoreFailed
-from services.intake import reading
+from domain.store import StoreFailed
+from services.intake import polling
 from services.intake.handlers import Intake
-from services.intake.polling import LONGEST_READING, MOST_READINGS, SLOW_READING, Alone, Polling
+from services.intake.polling import (
+    LONGEST_READING,
+    MOST_READINGS,
+    SLOW_READING,
+    Alone,
+    Polling,
+    Reader,
+    Reading,
+    Readings,
+)
 from services.intake.read_models import ReadingRow
-from services.intake.reading import Reader
-from services.intake.readings import Reading, Readings
-from services.intake.wiring import ROWS
 from services.runtime.service import Bell, Service
+from services.wiring.services import INTAKE_ROWS
 from tests.support import travelling_time
 from tests.support.stated import said
 from tests.support.unstorable import uncleaned
@@ -117,7 +124,7 @@ class Stand:
     def __init__(self, folder: Path) -> None:
         self.portals, self.turn = Portals(), Turn()
         self.ahead = timedelta()
-        self.store = SqliteStore(folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=ROWS)
+        self.store = SqliteStore(folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=INTAKE_ROWS)
         bell, self._loop_time = Bell(), asyncio.get_running_loop().time
         self.service = Service("intake", store=self.store, clock=self.now, bell=bell)
         readings = Readings(self.store, Intake(self.store, self.now), self.now, every=EVERY)
@@ -318,7 +325,7 @@ def test_lists_without_an_end_give_their_places_back_and_end_with_a_reason(tmp_p
 
 
 def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_LINES", 1)
+    monkeypatch.setattr(polling, "MOST_LINES", 1)
 
     async def scene() -> None:
         async with polled(tmp_path) as stand:

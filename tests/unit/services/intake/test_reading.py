@@ -14,13 +14,12 @@ from domain.portal import PortalDriverEvent
 from domain.ports import NOBODY, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
 from services.intake.handlers import Intake
+from services.intake.polling import Reader, Readings
 from services.intake.read_models import KnownDriver, ReadingRow
-from services.intake.reading import Reader
-from services.intake.readings import Readings
 from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
-from services.intake.wiring import ROWS
-from services.runtime.logs import CHANGES
+from services.runtime.context import CHANGES
 from services.runtime.service import Bell, Service
+from services.wiring.services import INTAKE_ROWS
 from tests.support.stated import said
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +65,7 @@ class Stand:
     service: Service = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = SqliteStore(self.folder / "intake.sqlite", log_name=CHANGES, rows=ROWS)
+        self.store = SqliteStore(self.folder / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)
         self.intake = Intake(self.store, self.clock)
         self.service = Service("intake", store=self.store, clock=self.clock, bell=Bell())
 

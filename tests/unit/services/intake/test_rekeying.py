@@ -7,8 +7,8 @@ import pytest
 
 from domain.identity import PortalDriverId
 from services.intake.handlers import SnapshotRefused
-from services.intake.lists import StatedDriver, Taken
 from services.intake.rekeying import Judgement, ReKeyingHeld, Reviewed
+from services.intake.statements import StatedDriver, Taken
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand
 

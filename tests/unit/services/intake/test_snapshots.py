@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.identity import AccountId, PortalDriverId
-from services.intake.handlers import SnapshotRefused
-from services.intake.lists import StatedDriver
+from services.intake.handlers import Forgetting, SnapshotRefused, new_snapshot
 from services.intake.read_models import SnapshotDriver
-from services.intake.snapshots import Forgetting, new_snapshot
+from services.intake.statements import StatedDriver
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line
 

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.portal.export import ExportRow, read_export
+from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import PortalDriverId
-from services.intake.lists import StatedDriver
+from services.intake.statements import StatedDriver
 from tests.support.stated import whole
 from tests.unit.services.intake.intake_stand import IntakeStand
 

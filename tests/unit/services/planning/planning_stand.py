@@ -10,15 +10,15 @@ from tempfile import TemporaryDirectory
 from domain.account import Account
 from domain.driver_link import LinkEvent
 from domain.identity import Target
-from domain.plan import Part, Step, step_after
-from domain.storing import Store, Stored
-from services.accounts.read_models import AccountRow
-from services.decider import wiring as decider
+from domain.reconciliation import Part, Step, step_after
+from domain.store import Store, Stored
+from services.accounts.handlers import AccountRow
+from services.api.plans import Planner, Progress, outlook, planned_targets
+from services.decider.dry_run import Scratch
 from services.intake.read_models import KnownDriver
-from services.planning.planner import Planner, Progress, outlook, planned_targets
-from services.planning.rehearsal import Scratch
-from services.projector import wiring as projector
 from services.runtime.service import Bell, Service
+from services.wiring import services as decider
+from services.wiring import services as projector
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged
 
 
@@ -89,8 +89,8 @@ def everything(stepped: SteppedServices) -> dict[str, list[object]]:
     rows = {
         "accounts": (stepped.accounts_store, (AccountRow,)),
         "intake": (stepped.intake_store, (KnownDriver,)),
-        "decider": (stepped.decider_store, decider.ROWS),
-        **{str(target): (store, projector.ROWS) for target, store in stepped.projector_stores.items()},
+        "decider": (stepped.decider_store, decider.DECIDER_ROWS),
+        **{str(target): (store, projector.PROJECTOR_ROWS) for target, store in stepped.projector_stores.items()},
     }
     return {name: [*logged(store), *_stored(store, kinds)] for name, (store, kinds) in rows.items()}
 

@@ -9,12 +9,12 @@ import pytest
 from domain.account import Mode
 from domain.driver_link import LinkEvent
 from domain.identity import Key, Target, sweep_stream
-from domain.roster import TargetDriver
-from domain.storing import Unit
-from domain.sweep import SweepCompleted, SweepRefused
+from domain.matching import TargetDriver
+from domain.reconciliation import SweepCompleted, SweepRefused
+from domain.store import Unit
+from services.api.plans import Outcome, Wanted, outcome_of
 from services.decider import handlers
 from services.decider.read_models import OutageRow
-from services.planning.outcome import Outcome, Wanted, outcome_of
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 from tests.unit.services.planning.planning_stand import account_of, decided_behind, planned, services
 

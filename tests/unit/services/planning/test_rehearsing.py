@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
-from domain.plan import Step
-from domain.roster import TargetDriver
-from domain.storing import Store
-from services.decider import wiring as decider
-from services.planning.planner import NothingToPlan, RosterUnreadable, planned_targets
+from domain.matching import TargetDriver
+from domain.reconciliation import Step
+from domain.store import Store
+from services.api.plans import NothingToPlan, RosterUnreadable, planned_targets
+from services.wiring import services as decider
 from tests.support.stepped_services import ACME, SteppedServices, person
 from tests.unit.services.planning.planning_stand import (
     account_of,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.decider.wiring import open_rehearsal
+from services.wiring.services import open_rehearsal
 
 _DAY = 86_400
 

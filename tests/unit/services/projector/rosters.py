@@ -1,7 +1,7 @@
 """Rosters, whose walks are due, and sweeps that are asked for."""
 
 from domain.identity import AccountId, Key, Target
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 from tests.support.stepped_services import SteppedServices
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from domain.drafting import origin
+from domain.deciding import origin
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
 from domain.event import Event
 from domain.identity import AccountId, Target
-from domain.report import CallAnswered
-from domain.storing import Unit
+from domain.outcomes import CallAnswered
+from domain.store import Unit
 from services.projector.read_models import StartedCall, Task, WishedRow
 from tests.support.stepped_services import ACME, SteppedServices, logged
 

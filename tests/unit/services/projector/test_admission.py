@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
-from services.projector.admission import KEPT_FREE, Connected, admitted
+from services.projector.connections import KEPT_FREE, Connected, admitted
 from tests.support.target_twin import TargetTwin
 
 LARGE, SMALL, OTHER = AccountId("large"), AccountId("small"), AccountId("other")

@@ -5,7 +5,7 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Target
-from domain.report import BreakerClosed, BreakerOpened, CallAnswered
+from domain.outcomes import BreakerClosed, BreakerOpened, CallAnswered
 from services.projector.breaker import RUN
 from services.projector.read_models import BreakerRow, Suspect, Task
 from tests.support.stepped_services import ACME, SteppedServices

@@ -14,12 +14,11 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.failures import Reason, Rejected, Unavailable
+from domain.failures import LADDER, LOOK_FOR, Reason, Rejected, Unavailable
 from domain.identity import Key, Target
-from domain.report import CallAnswered
-from domain.retrying import LADDER, LOOK_FOR
-from domain.roster import TargetDriver
-from services.projector.admission import KEPT_FREE
+from domain.matching import TargetDriver
+from domain.outcomes import CallAnswered
+from services.projector.connections import KEPT_FREE
 from services.projector.read_models import StartedCall, Task
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.conftest import SECOND

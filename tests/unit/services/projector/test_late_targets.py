@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.driver_link import CreateDecided
-from domain.failures import Reason, Rejected, Unavailable
+from domain.failures import LADDER, LOOK_FOR, Reason, Rejected, Unavailable
 from domain.identity import Key, Target
+from domain.matching import TargetDriver
+from domain.outcomes import BreakerOpened
 from domain.ports import Answer, Done
 from domain.profile import Profile
-from domain.report import BreakerOpened
-from domain.retrying import LADDER, LOOK_FOR
-from domain.roster import TargetDriver
 from services.projector.breaker import RUN
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin

@@ -7,7 +7,7 @@ import pytest
 from domain.event import Event
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
-from domain.report import DriverLookedUp, TargetDriverGone, TargetDriverSeen, WalkCompleted
+from domain.outcomes import DriverLookedUp, TargetDriverGone, TargetDriverSeen, WalkCompleted
 from services.projector.read_models import LookUp
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment

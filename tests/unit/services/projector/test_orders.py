@@ -5,8 +5,8 @@ import pytest
 from domain.account import Mode
 from domain.driver_link import CreateDecided, DeleteDecided, DeleteHeld, Parked, RenameDecided, UpdateDecided
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.roster import TargetDriver
-from services.projector.jobs import MOST_ACCOUNTS
+from domain.matching import TargetDriver
+from services.projector.deliveries import MOST_ACCOUNTS
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.sayings import answered, effects, end, say, set_aside, waiting

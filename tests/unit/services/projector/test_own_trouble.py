@@ -5,12 +5,12 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
+from domain.matching import TargetDriver
+from domain.outcomes import BreakerOpened, CallAnswered, DriverLookedUp, WalkFailed
 from domain.ports import TargetDrivers
-from domain.report import BreakerOpened, CallAnswered, DriverLookedUp, WalkFailed
-from domain.roster import TargetDriver
-from domain.storing import StoreFailed
-from services.projector.admission import Connected
+from domain.store import StoreFailed
 from services.projector.breaker import RUN
+from services.projector.connections import Connected
 from services.projector.read_models import BreakerRow, Probe, StartedCall
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin

@@ -9,13 +9,12 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import ListWithoutEnd, Reason, Unavailable
 from domain.identity import Key, Target
+from domain.matching import TargetDriver, UnreadableRecords
+from domain.outcomes import DriverLookedUp, WalkFailed
 from domain.profile import Profile
-from domain.report import DriverLookedUp, WalkFailed
-from domain.roster import TargetDriver, UnreadableRecords
-from services.projector import walker
-from services.projector.probing import LONGEST_PROBE, _failure_of
-from services.projector.sweeping import LONGEST_LOOK_UP, LONGEST_WALK
-from services.projector.walking import Walk
+from services.projector import scans
+from services.projector.breaker import LONGEST_PROBE, _failure_of
+from services.projector.scans import LONGEST_LOOK_UP, LONGEST_WALK, Walk
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
@@ -71,14 +70,14 @@ def of_acme(fleet: SteppedServices) -> Walk:
 
 
 def test_two_hundred_thousand_invented_drivers_are_more_than_a_roster_may_show() -> None:
-    assert walker.MOST_DRIVERS < 200_000
-    assert walker.MOST_DRIVERS > 100_000
+    assert scans.MOST_DRIVERS < 200_000
+    assert scans.MOST_DRIVERS > 100_000
 
 
 def test_a_roster_of_invented_drivers_ends_with_a_reason(
     fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walker, "MOST_DRIVERS", 1000)
+    monkeypatch.setattr(scans, "MOST_DRIVERS", 1000)
     twin = Inventing()
     put(fleet, twin)
     asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
@@ -110,7 +109,7 @@ def test_a_list_that_is_too_long_in_all_is_read_again_seldom(fleet: SteppedServi
 
 
 def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "MOST_DRIVERS", 10)
+    monkeypatch.setattr(scans, "MOST_DRIVERS", 10)
     for number in range(5):
         say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
     for number in range(50):
@@ -121,7 +120,7 @@ def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypat
 
 
 def test_pages_without_an_end_end_with_a_reason(fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "MOST_PAGES", 20)
+    monkeypatch.setattr(scans, "MOST_PAGES", 20)
     put(fleet, Inventing(new=0))
     asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
     told = (

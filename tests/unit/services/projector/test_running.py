@@ -11,10 +11,10 @@ from domain.driver_link import CreateDecided
 from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
-from domain.storing import Unit
-from services.projector.app import LONGEST_JOB
-from services.projector.read_models import WalkRow, WishedRow
-from services.runtime.ending import CALLS_END
+from domain.store import Unit
+from services.projector.read_models import ScanRow, WishedRow
+from services.projector.service import LONGEST_JOB
+from services.runtime.serving import CALLS_END
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
@@ -165,6 +165,6 @@ async def test_an_account_that_was_elsewhere_is_not_walked_again_for_what_was_as
 def walked_elsewhere(fleet: SteppedServices) -> None:
     """Another process has walked the roster for the last request."""
     store, unit = fleet.projector_stores[Target.DRIVERI], Unit()
-    (row,) = store.select(WalkRow, {"account": ACME})
+    (row,) = store.select(ScanRow, {"account": ACME})
     unit.keep([replace(row, request=fleet.accounts.show(ACME).sweeps[Target.DRIVERI])])
     store.commit(unit)

@@ -7,10 +7,9 @@ import pytest
 
 from domain.driver_link import CreateDecided, RenameDecided
 from domain.identity import Key, Target
-from domain.report import TargetDriverGone, TargetDriverSeen
+from domain.outcomes import TargetDriverGone, TargetDriverSeen
 from services.projector.read_models import RosterRow
-from services.projector.sweeping import MOST_LOOK_UPS
-from services.projector.walking import Walk
+from services.projector.scans import MOST_LOOK_UPS, Walk
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.rosters import request, shown

@@ -9,12 +9,11 @@ from pathlib import Path
 from domain.account import Mode
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
-from domain.report import WalkCompleted, WalkFailed
-from domain.roster import TargetDriver, UnreadableRecords
-from domain.schedule import next_sweep
+from domain.matching import TargetDriver, UnreadableRecords
+from domain.outcomes import WalkCompleted, WalkFailed
+from domain.reconciliation import next_sweep
 from services.projector.read_models import Reading
-from services.projector.sweeping import MOST_WALKS, MOST_WALKS_IN_HAND
-from services.projector.walking import Walk
+from services.projector.scans import MOST_WALKS, MOST_WALKS_IN_HAND, Walk
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND

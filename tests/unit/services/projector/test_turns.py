@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from domain.driver_link import CreateDecided
 from domain.identity import AccountId, Target
-from domain.storing import Unit
-from services.projector.admission import KEPT_FREE
-from services.projector.jobs import MOST_ACCOUNTS, Driver
+from domain.store import Unit
+from services.projector.connections import KEPT_FREE
+from services.projector.deliveries import MOST_ACCOUNTS, Driver
 from services.projector.read_models import Task
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin

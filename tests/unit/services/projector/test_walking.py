@@ -9,11 +9,11 @@ from domain.account import Mode
 from domain.driver_link import CreateDecided, RenameDecided
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
-from domain.report import BreakerOpened, TargetDriverSeen, WalkCompleted, WalkFailed
-from domain.roster import TargetDriver, UnreadableRecord
+from domain.matching import TargetDriver, UnreadableRecord
+from domain.outcomes import BreakerOpened, TargetDriverSeen, WalkCompleted, WalkFailed
 from services.projector.breaker import RUN
-from services.projector.read_models import RosterRow, WalkRow
-from services.projector.walking import MOST_UNREADABLE_TOLD, Walk
+from services.projector.read_models import RosterRow, ScanRow
+from services.projector.scans import MOST_UNREADABLE_TOLD, Walk
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -108,7 +108,7 @@ def test_a_walk_that_succeeds_ends_the_failure(fleet: SteppedServices, twin: Tar
     fleet.walk(Target.DRIVERI)
     twin.breaks_off = None
     fleet.walk(Target.DRIVERI)
-    (row,) = fleet.projector_stores[Target.DRIVERI].select(WalkRow)
+    (row,) = fleet.projector_stores[Target.DRIVERI].select(ScanRow)
     assert (row.failure, row.terms) == ("", fleet.accounts.show(ACME).terms[Target.DRIVERI])
     twin.breaks_off = 0, DOWN
     assert walk_again(fleet) == [("WalkFailed", "")]

@@ -8,7 +8,7 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
-from domain.report import TargetDriverGone, TargetDriverSeen
+from domain.outcomes import TargetDriverGone, TargetDriverSeen
 from services.projector.breaker import RUN
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.rosters import request, shown

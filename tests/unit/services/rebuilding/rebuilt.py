@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.control.installation import Installation
-from services.embedded.settings import EmbeddedSettings
-from services.embedded.wiring import open_embedded
-from services.rebuilding.comparing import Difference
-from services.rebuilding.parts import rebuild
-from services.rebuilding.rebuilding import Step
+from services.api.installation import Installation
+from services.wiring.embedded import open_embedded
+from services.wiring.rebuild import Difference, Step, rebuild
+from services.wiring.settings import EmbeddedSettings
 
 
 def checked(folder: Path) -> list[Difference]:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from domain.account import DeletesApproved, Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
-from domain.roster import TargetDriver
+from domain.matching import TargetDriver
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
-from services.projector.calling import Result
-from services.projector.jobs import Job
+from services.projector.calls import Result
+from services.projector.deliveries import Job
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.unit.services.rebuilding.rebuilt import checked
 

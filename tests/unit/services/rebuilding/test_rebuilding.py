@@ -7,19 +7,18 @@ from typing import Any, TypeVar
 
 import pytest
 
+from domain.claims import claims_of
 from domain.identity import Key, Target
-from domain.ledger import claims_of
-from domain.roster import TargetDriver
-from domain.storing import DeadLetter, Row, Stored, Unit, Where
-from services.accounts.read_models import AccountRow
+from domain.matching import TargetDriver
+from domain.store import DeadLetter, Row, Stored, Unit, Where
+from services.accounts.handlers import AccountRow
 from services.decider import read_models as decider
-from services.decider import wiring as decider_wiring
-from services.intake import wiring as intake_wiring
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.projector import read_models as projector
-from services.projector import wiring as projector_wiring
-from services.rebuilding.parts import parts
-from services.rebuilding.rebuilding import Step
+from services.wiring import services as decider_wiring
+from services.wiring import services as intake_wiring
+from services.wiring import services as projector_wiring
+from services.wiring.rebuild import Step, parts
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 from tests.unit.services.rebuilding.rebuilt import checked, opened, put_in_place, run
 
@@ -83,10 +82,10 @@ def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
     with opened(folder) as embedded:
         made = {part.service: {model.row for model in part.models} for part in parts(embedded)}
     there = {
-        "intake": {*intake_wiring.ROWS},
-        "decider": {*decider_wiring.ROWS},
-        "projector-driveri": {*projector_wiring.ROWS},
-        "projector-motive": {*projector_wiring.ROWS},
+        "intake": {*intake_wiring.INTAKE_ROWS},
+        "decider": {*decider_wiring.DECIDER_ROWS},
+        "projector-driveri": {*projector_wiring.PROJECTOR_ROWS},
+        "projector-motive": {*projector_wiring.PROJECTOR_ROWS},
     }
     for service, rows in there.items():
         assert made[service] | {*WORK[service]} == rows | {DeadLetter}
@@ -158,7 +157,7 @@ def test_a_row_that_the_log_does_not_explain_is_named(
 
 
 def test_personal_data_is_never_named(folder: Path) -> None:
-    seen = replace(first(folder, "decider", decider.RosterRow, {"mark": "key:d4"}), profile={"last_name": "Secret"})
+    seen = replace(first(folder, "decider", decider.ObservedRow, {"mark": "key:d4"}), profile={"last_name": "Secret"})
     wish = replace(
         first(folder, "projector-motive", projector.WishedRow, {"driver": "p4"}), body={"last_name": "Secret"}
     )
@@ -173,7 +172,7 @@ def test_personal_data_is_never_named(folder: Path) -> None:
 def test_a_row_too_many_and_a_row_too_few_are_named(folder: Path) -> None:
     surplus = replace(first(folder, "decider", decider.DeleteRow), driver="p0")
     tampered(folder, "decider", rows=(surplus,))
-    tampered(folder, "projector-driveri", removed=projector.WalkRow)
+    tampered(folder, "projector-driveri", removed=projector.ScanRow)
     assert [str(each) for each in checked(folder)] == [
         "decider, deletes acme/driveri/p0, the whole row: kept a row, rebuilt nothing",
         "projector-driveri, walks acme, the whole row: kept nothing, rebuilt a row",
@@ -253,7 +252,7 @@ def test_an_id_that_changed_in_letter_case_alone_is_still_there(tmp_path: Path) 
     services.run()
     services.state("p1", person(1, driveri_driver_id="d1"))
     services.run()
-    assert [row.key for row in services.decider_store.select(decider.RosterRow, {"target": "driveri"})] == ["d1"]
+    assert [row.key for row in services.decider_store.select(decider.ObservedRow, {"target": "driveri"})] == ["d1"]
     services.close()
     assert checked(tmp_path) == []
 

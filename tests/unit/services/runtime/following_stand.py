@@ -9,13 +9,13 @@ from typing import ClassVar
 
 from eventsourcing.persistence import StoredEvent
 
-from adapters.mapping import new_mapper
+from adapters.events import new_mapper
 from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import Change, DriverCreated
-from domain.storing import DeadLetter, LastHeard, Resubmission, Row, Unit
-from services.runtime.following import Feed, Follower
+from domain.store import DeadLetter, LastHeard, Resubmission, Row, Unit
+from services.runtime.consumer import Feed, Follower
 from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory
 

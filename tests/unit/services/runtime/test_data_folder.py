@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from services.embedded import folder as module
-from services.embedded.folder import DataFolder, FolderOwned, FolderUnusable
+from services.wiring import embedded as module
+from services.wiring.embedded import DataFolder, FolderOwned, FolderUnusable
 
 _OWNER = """
 import sys
 from pathlib import Path
-from services.embedded.folder import DataFolder
+from services.wiring.embedded import DataFolder
 with DataFolder(Path(sys.argv[1])):
     print("owned", flush=True)
     sys.stdin.read()

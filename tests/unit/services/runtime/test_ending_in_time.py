@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.runtime.ending import GOODBYE, closed
+from services.runtime.serving import GOODBYE, closed
 from tests.support import travelling_time
 
 

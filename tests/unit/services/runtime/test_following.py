@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.storing import DeadLetter, Position, Record, StoreConflict, StoreFailed, Unit
-from services.runtime.following import BATCH, to_dead_letter
+from domain.store import DeadLetter, Position, Record, StoreConflict, StoreFailed, Unit
+from services.runtime.consumer import BATCH, to_dead_letter
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, created, raising
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.storing import Position, StoreConflict, Unit
-from services.runtime.following import BATCH
+from domain.store import Position, StoreConflict, Unit
+from services.runtime.consumer import BATCH
 from tests.support.stream_in_memory import StreamInMemory
 from tests.unit.services.runtime.following_stand import FollowingStand, created, raising
 

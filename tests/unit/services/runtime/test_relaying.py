@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.store.sqlite import SqliteStore
-from domain.storing import Misconfigured, Record, StoreFailed
-from services.runtime.relaying import Relay
+from domain.store import Misconfigured, Record, StoreFailed
+from services.runtime.outbox import Relay
 from tests.contract.stands import fact, unit
 from tests.support.travelling_time import run
 

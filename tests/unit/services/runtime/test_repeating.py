@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from domain.storing import StoreConflict, StoreFailed
+from domain.store import StoreConflict, StoreFailed
 from tests.contract.stands import fact
 from tests.unit.services.runtime.following_stand import FollowingStand, raising
 

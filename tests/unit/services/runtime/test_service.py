@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.storing import StoreConflict, StoreFailed
-from services.runtime.service import Bell, Service
-from services.runtime.worker import WorkerClosed
+from domain.store import StoreConflict, StoreFailed
+from services.runtime.service import Bell, Service, WorkerClosed
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, raising
 
 pytestmark = pytest.mark.anyio

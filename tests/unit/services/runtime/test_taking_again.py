@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from domain.storing import DeadLetter, StoreConflict, StoreFailed, Unit
+from domain.store import DeadLetter, StoreConflict, StoreFailed, Unit
 from services.runtime.service import Bell, Service
 from tests.contract.stands import fact
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, Heard, raising, readable

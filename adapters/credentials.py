@@ -1,0 +1,423 @@
+"""Credentials in files that only their owner can read, one for each account.
+
+What accounts are connected with, as it is stored, and how that changes.
+
+Credentials in a table of a store, encrypted.
+"""
+
+import json
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from threading import RLock
+from time import monotonic
+from typing import Annotated, ClassVar
+from urllib.parse import quote
+
+from cryptography.fernet import Fernet, InvalidToken
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+
+from domain.identity import Connectable, Target
+from domain.ports import CredentialsUnreadable, RenewableTokens
+from domain.store import Position, Row, Store, Unit
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class PortalCredentials(_Form):
+    """A user of the Portal, and the token of the API app by which the user is logged in."""
+
+    username: _Text
+    app_token: _Text = Field(repr=False)
+
+
+class DriveriCredentials(_Form):
+    """An API key of one Driveri tenant."""
+
+    tenant: _Text
+    client_id: _Text
+    client_secret: _Text = Field(repr=False)
+
+
+class MotiveCredentials(_Form):
+    """The API key of one Motive company."""
+
+    api_key: _Text = Field(repr=False)
+
+
+class StoredTokens(_Form):
+    """See `RenewableTokens`."""
+
+    refresh_token: _Text = Field(repr=False)
+    access_token: str = Field(repr=False)
+    expires_at: float
+
+
+class MotiveGrantCredentials(_Form):
+    """What a Motive company granted to an OAuth application, as somebody stated it, and the newest tokens of it."""
+
+    client_id: _Text
+    client_secret: _Text = Field(repr=False)
+    refresh_token: _Text = Field(repr=False)
+    renewed: StoredTokens | None = None
+
+    def tokens(self) -> RenewableTokens:
+        """The newest ones: until the first renewal, just the refresh token that was stated."""
+        if self.renewed is None:
+            return RenewableTokens(refresh_token=self.refresh_token)
+        return RenewableTokens(**self.renewed.model_dump())
+
+
+def _kind(stated: object) -> str:
+    if isinstance(stated, BaseModel):
+        return "grant" if isinstance(stated, MotiveGrantCredentials) else "key"
+    is_grant = isinstance(stated, Mapping) and "api_key" not in stated and "refresh_token" in stated
+    return "grant" if is_grant else "key"
+
+
+_Motive = Annotated[
+    Annotated[MotiveCredentials, Tag("key")] | Annotated[MotiveGrantCredentials, Tag("grant")], Discriminator(_kind)
+]
+
+
+class AccountCredentials(_Form):
+    """What one account has, at the Portal and per target."""
+
+    portal: PortalCredentials | None = None
+    driveri: DriveriCredentials | None = None
+    motive: _Motive | None = None
+
+
+def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[str, str]) -> AccountCredentials:
+    """What an account has once somebody has stated these values; stating the same again changes nothing.
+
+    Raises `CredentialsUnreadable` when they are not whole.
+    """
+    try:
+        stated = AccountCredentials.model_validate({**known.model_dump(), str(target): dict(values)})
+    except ValidationError as wrong:
+        missing = ", ".join(str(each["loc"][-1]) for each in wrong.errors())
+        raise CredentialsUnreadable(f"credentials for {target} need: {missing}") from None
+    return known if _as_stated(known) == _as_stated(stated) else stated
+
+
+def without(known: AccountCredentials, target: Connectable) -> AccountCredentials | None:
+    """What an account has once it is not connected there any more; None if it is not anyway."""
+    is_connected = getattr(known, str(target)) is not None
+    return known.model_copy(update={str(target): None}) if is_connected else None
+
+
+def _as_stated(known: AccountCredentials) -> AccountCredentials:
+    if not isinstance(known.motive, MotiveGrantCredentials):
+        return known
+    return known.model_copy(update={"motive": known.motive.model_copy(update={"renewed": None})})
+
+
+def tokens_of(known: AccountCredentials, target: Target) -> RenewableTokens | None:
+    """The newest tokens that an account has at a target; None where it is connected by nothing that is renewed."""
+    grant = known.motive if target is Target.MOTIVE else None
+    return grant.tokens() if isinstance(grant, MotiveGrantCredentials) else None
+
+
+def with_tokens(
+    known: AccountCredentials, target: Target, spent: str, tokens: RenewableTokens
+) -> AccountCredentials | None:
+    """What an account has once a spent refresh token is replaced; None if that is not its newest one.
+
+    What is stored already stays: whoever lost the answer of a store asks again.
+    """
+    newest = tokens_of(known, target)
+    if newest == tokens:
+        return known
+    if newest is None or newest.refresh_token != spent:
+        return None
+    return AccountCredentials.model_validate(
+        {**known.model_dump(), str(target): {**known.model_dump()[str(target)], "renewed": asdict(tokens)}}
+    )
+
+
+_Stamp = tuple[int, int, int]
+
+
+class CredentialsFile:
+    """A folder with one file for each account, read again whenever it has changed; of any thread, but of one process.
+
+    So what one account costs does not depend on how many there are. Before there was one file for all of them, with
+    the folder's name and `.json`: it is taken apart when it is found.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._of_all = folder.with_suffix(".json")
+        self._turn = RLock()
+        self._known: dict[Path, tuple[_Stamp, dict[str, AccountCredentials]]] = {}
+
+    def of(self, account: str) -> AccountCredentials:
+        """What an account has; nothing where it has no file. Raises `CredentialsUnreadable`."""
+        with self._turn:
+            self._look()
+            return self._read(self._path(account)).get(account, AccountCredentials())
+
+    def all(self) -> Mapping[str, AccountCredentials]:
+        """What every account has whose file can be read. Raises `CredentialsUnreadable` when nobody's can be."""
+        with self._turn:
+            self._look()
+            found: dict[str, AccountCredentials] = {}
+            unreadable: list[CredentialsUnreadable] = []
+            for path in self._files():
+                try:
+                    found |= self._read(path)
+                except CredentialsUnreadable as failure:
+                    unreadable.append(failure)
+            if unreadable and not found:
+                raise unreadable[0]
+            return found
+
+    def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
+        """Store an account's credentials there. Raises `CredentialsUnreadable` when they are not whole."""
+        with self._turn:
+            self._replace(account, with_stated(self.of(account), target, values))
+
+    def remove(self, account: str, target: Connectable) -> bool:
+        """See `CredentialsKeeper.remove`."""
+        with self._turn:
+            left = without(self.of(account), target)
+            if left is not None:
+                self._replace(account, left)
+            return left is not None
+
+    def tokens(self, account: str, target: Target) -> RenewableTokens | None:
+        """See `TokensKeeper.tokens`."""
+        return tokens_of(self.of(account), target)
+
+    def replace_tokens(self, account: str, target: Target, spent: str, tokens: RenewableTokens) -> bool:
+        """See `TokensKeeper.replace_tokens`."""
+        with self._turn:
+            changed = with_tokens(self.of(account), target, spent, tokens)
+            if changed is not None:
+                self._replace(account, changed)
+            return changed is not None
+
+    def _path(self, account: str) -> Path:
+        """An account's file: the same in any letter case, as accounts are."""
+        return self._folder / f"{quote(account.lower(), safe='')}.json"
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
+        except FileNotFoundError:
+            return []
+        except OSError as failure:
+            raise self._cannot(self._folder, "read", failure) from None
+
+    def _look(self) -> None:
+        """See that the folder is for its owner alone, and take the file of former days apart. Raises as `of` does."""
+        with suppress(FileNotFoundError):
+            if self._folder.stat().st_mode & 0o077:
+                raise CredentialsUnreadable(f"{self._folder.name} can be read by others; run: chmod 700 {self._folder}")
+        for account, credentials in self._read(self._of_all).items():
+            if not self._path(account).exists():
+                self._replace(account, credentials)
+        self._of_all.unlink(missing_ok=True)
+
+    def _replace(self, account: str, credentials: AccountCredentials) -> None:
+        path = self._path(account)
+        try:
+            if not self._folder.exists():
+                self._folder.mkdir(mode=0o700)
+                _make_last(self._folder.parent)
+            _write(path, {account: credentials})
+        except OSError as failure:
+            raise self._cannot(path, "written", failure) from None
+
+    def _read(self, path: Path) -> dict[str, AccountCredentials]:
+        """What is in a file, by the names of accounts."""
+        try:
+            return self._current(path)
+        except FileNotFoundError:
+            self._known.pop(path, None)
+            return {}
+        except OSError as failure:
+            raise self._cannot(path, "read", failure) from None
+
+    def _current(self, path: Path) -> dict[str, AccountCredentials]:
+        status = path.stat()
+        if status.st_mode & 0o077:
+            raise CredentialsUnreadable(f"{self._name(path)} can be read by others; run: chmod 600 {path}")
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = self._known.get(path)
+        if known is None or known[0] != stamp:
+            known = self._known[path] = stamp, self._parse(path)
+        return known[1]
+
+    def _parse(self, path: Path) -> dict[str, AccountCredentials]:
+        try:
+            stored = json.loads(path.read_text("utf-8"))
+            return {str(name): AccountCredentials.model_validate(each) for name, each in stored.items()}
+        except (ValueError, AttributeError, RecursionError):
+            whose = "the accounts" if path == self._of_all else "the account"
+            raise CredentialsUnreadable(
+                f"{self._name(path)} is damaged: remove it, and connect {whose} again"
+            ) from None
+
+    def _cannot(self, path: Path, what: str, failure: OSError) -> CredentialsUnreadable:
+        return CredentialsUnreadable(f"{self._name(path)} cannot be {what}: {failure.strerror}")
+
+    def _name(self, path: Path) -> str:
+        """As people find it in the data folder."""
+        return str(path.relative_to(self._folder.parent))
+
+
+def _write(path: Path, accounts: Mapping[str, AccountCredentials]) -> None:
+    text = json.dumps({name: each.model_dump(exclude_none=True) for name, each in accounts.items()}, indent=1)
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    _make_last(path.parent)
+
+
+def _make_last(folder: Path) -> None:
+    """Let no loss of power bring a former file back: its refresh tokens are spent."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_SHORTEST_KEY = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsRow(Row):
+    """What an account is connected with, encrypted."""
+
+    TABLE: ClassVar[str] = "credentials"
+    KEY: ClassVar[tuple[str, ...]] = ("account",)
+
+    account: str
+    encrypted: str
+
+
+class CredentialsTable:
+    """A table of a store, encrypted with a secret key; what was read is good for `keeping` seconds.
+
+    Each change of an account takes the next position of its own, so that of two processes that have read the same,
+    one changes it, and the other reads again.
+    """
+
+    def __init__(self, store: Store, secret_key: str, *, keeping: float = 5.0) -> None:
+        self._store = store
+        self._secret_key = secret_key
+        self._keeping = keeping
+        self._read: dict[str, tuple[float, AccountCredentials]] = {}
+
+    def of(self, account: str) -> AccountCredentials:
+        """What an account has; nothing where it has no row. Raises `CredentialsUnreadable` and `StoreFailed`."""
+        at, known = self._read.get(account, (-self._keeping, AccountCredentials()))
+        if monotonic() - at < self._keeping:
+            return known
+        known = self._stored(account)
+        self._read[account] = (monotonic(), known)
+        return known
+
+    def all(self) -> Mapping[str, AccountCredentials]:
+        """What every account has whose credentials can be read.
+
+        Raises `CredentialsUnreadable` when nobody's can be, and `StoreFailed`.
+        """
+        rows = self._store.select(CredentialsRow)
+        found = {row.account: readable for row in rows if (readable := self._if_readable(row))}
+        if rows and not found:
+            self._decrypted(rows[0])
+        return found
+
+    def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
+        """Store an account's credentials there; others that cannot be read any more are dropped.
+
+        Raises `CredentialsUnreadable` when they are not whole.
+        """
+        self._cipher()
+        self._change(account, lambda: with_stated(self._readable(account), target, values))
+
+    def remove(self, account: str, target: Connectable) -> bool:
+        """See `CredentialsKeeper.remove`."""
+        return self._change(account, lambda: without(self._stored(account), target))
+
+    def tokens(self, account: str, target: Target) -> RenewableTokens | None:
+        """See `TokensKeeper.tokens`."""
+        return tokens_of(self._stored(account), target)
+
+    def replace_tokens(self, account: str, target: Target, spent: str, tokens: RenewableTokens) -> bool:
+        """See `TokensKeeper.replace_tokens`."""
+        return self._change(account, lambda: with_tokens(self._stored(account), target, spent, tokens))
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    def _change(self, account: str, changed: Callable[[], AccountCredentials | None]) -> bool:
+        """Store what an account has then; False, with nothing stored, if that is None."""
+        is_stored = False
+        while not is_stored:
+            position = Position(name=f"{CredentialsRow.TABLE}/{account}", at=self._next(account))
+            credentials = changed()
+            if credentials is None:
+                return False
+            unit = Unit(positions=[position])
+            unit.keep([CredentialsRow(account=account, encrypted=self._encrypted(credentials))])
+            is_stored = self._store.commit(unit)
+        self._read.pop(account, None)
+        return True
+
+    def _next(self, account: str) -> int:
+        return self._store.position(f"{CredentialsRow.TABLE}/{account}") + 1
+
+    def _readable(self, account: str) -> AccountCredentials:
+        try:
+            return self._stored(account)
+        except CredentialsUnreadable:
+            return AccountCredentials()
+
+    def _stored(self, account: str) -> AccountCredentials:
+        rows = self._store.select(CredentialsRow, {"account": account})
+        return self._decrypted(rows[0]) if rows else AccountCredentials()
+
+    def _if_readable(self, row: CredentialsRow) -> AccountCredentials | None:
+        try:
+            return self._decrypted(row)
+        except CredentialsUnreadable:
+            return None
+
+    def _decrypted(self, row: CredentialsRow) -> AccountCredentials:
+        cipher = self._cipher()
+        try:
+            return AccountCredentials.model_validate_json(cipher.decrypt(row.encrypted.encode()))
+        except (InvalidToken, ValidationError):
+            raise CredentialsUnreadable(
+                "the credentials were encrypted with another key: set the DRIVERLINK_SECRET_KEY of then, "
+                "or connect the account again"
+            ) from None
+
+    def _encrypted(self, credentials: AccountCredentials) -> str:
+        return self._cipher().encrypt(credentials.model_dump_json().encode()).decode()
+
+    def _cipher(self) -> Fernet:
+        if not self._secret_key:
+            raise CredentialsUnreadable("neither DRIVERLINK_SECRET_KEY nor DRIVERLINK_SECRET_KEY_FILE is set: set one")
+        if len(self._secret_key) < _SHORTEST_KEY:
+            raise CredentialsUnreadable(f"DRIVERLINK_SECRET_KEY needs {_SHORTEST_KEY} characters or more")
+        return Fernet(urlsafe_b64encode(sha256(self._secret_key.encode()).digest()))

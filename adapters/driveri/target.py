@@ -1,0 +1,340 @@
+"""The one group that a driver shall be in, where Driveri does not move it out of another one.
+
+What ADD does with a driver who is in another group is not public: it may move the driver, refuse, or keep both.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Final
+
+import httpx
+
+from adapters.driveri.client import FIRST_PAGE, DriveriClient, everybody, refused
+from adapters.driveri.wire import (
+    DriveriAccess,
+    DriverRow,
+    StatusCodes,
+    as_shown,
+    is_same,
+    is_told,
+    shows,
+    to_driver,
+    to_status_codes,
+    to_wire,
+    words_of,
+)
+from adapters.http.client import (
+    MOST_OF_A_ROSTER,
+    NOT_TOLD,
+    REFUSED,
+    Clock,
+    Jitter,
+    Pause,
+    Total,
+    answered,
+    patient,
+    read_back,
+    without_effect,
+)
+from adapters.http.rate_limit import Pace
+from domain.cleaning import folded
+from domain.failures import Reason, Rejected
+from domain.identity import Key
+from domain.matching import TargetDriver, UnreadableRecords
+from domain.ports import Answer, Done, Exists, Missing
+from domain.profile import Profile, differing, tidy
+
+_TAKEN: Final = re.compile(r"\b409\b|exist|already|taken|duplicate", re.IGNORECASE)
+"""How a refusal may say that somebody has the key; its code is not public."""
+
+_NOBODY_MADE: Final = without_effect("answered without an error, but the driver is not there")
+_STATUS_AS_IT_WAS: Final = without_effect("answered without an error, but the driver's status is as it was")
+_MOST_GROUPS: Final = 8
+"""Groups that a driver is taken out of in one go."""
+
+
+class DriveriDrivers:
+    """The drivers of one tenant of Driveri: `TargetDrivers`, where the key is the DriverID.
+
+    A write is answered by a message only. So what `Done` has seen is what the write makes true, unless a look was
+    needed anyway, as after a create; after a delete, which states no profile, it is nothing but the key.
+    Source of the API: driveri-python-sdk 1.0.0.
+    """
+
+    def __init__(
+        self,
+        access: DriveriAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
+        clock: Clock = time.time,
+        pause: Pause = asyncio.sleep,
+        jitter: Jitter = random.random,
+    ) -> None:
+        self._access = access
+        self._pause = pause
+        self._client = DriveriClient(
+            access,
+            transport=transport,
+            pace=pace,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
+        self._reading_codes = asyncio.Lock()
+        self._known_codes: StatusCodes | None = None
+
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
+        """Every driver once, page by page; see `TargetDrivers.walk`."""
+        codes = await patient(self._codes, self._pause)()
+        self._client.has_left_out = False
+        page = partial(self._client.page, unreadable=unreadable)
+        async with aclosing(everybody(patient(_total().of(page), self._pause), FIRST_PAGE)) as pages:
+            async for rows in pages:
+                yield tuple(to_driver(row, codes) for row in rows)
+
+    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:  # noqa: ARG002 # the key says it all
+        """The driver of this DriverID, deleted or not; without one there is no driver to find."""
+        return None if key is None else await self._look_up(key)
+
+    async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """All of them, without a call: a walk succeeds only where the list has held still.
+
+        Where a line of it could not be read, each is looked up: it may be any of them.
+        """
+        if not self._client.has_left_out:
+            return keys
+        find = patient(self._look_up, self._pause)
+        return [key for key in keys if await find(key) is None]
+
+    async def create(self, key: Key | None, profile: Profile) -> Answer:
+        """Make a driver of this DriverID, and read it back."""
+        if key is None:
+            return Rejected(reason=Reason.INVALID, detail="a Driveri driver needs a DriverID")
+        return await answered(self._unless_free(key, lambda: self._create(key, profile)))
+
+    async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        """Bring the named fields to the profile: one call. If Driveri has none of them, only look."""
+        return await answered(self._update(key, profile, to_wire(profile, fields)))
+
+    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        """Give the driver another DriverID, with the profile: one call, if the id is free."""
+        return await answered(self._unless_free(wished_key, lambda: self._rename(key, wished_key, profile)))
+
+    async def delete(self, key: Key) -> Answer:
+        """Put the driver into the tenant's deleted status."""
+        return await answered(self._delete(key))
+
+    async def reinstate(self, key: Key, profile: Profile) -> Answer:
+        """Bring the driver back, then make sure that it is active and has the profile."""
+        return await answered(self._reinstate(key, profile))
+
+    async def probe(self) -> None:
+        """Read the configurations anew; see `TargetDrivers.probe`."""
+        self._known_codes = to_status_codes(await self._client.statuses(), self._access)
+
+    def room(self) -> int:
+        """How many calls may be under way now; see `TargetDrivers.room`."""
+        return self._client.room()
+
+    async def close(self) -> None:
+        """Give our token back and close the connections."""
+        await self._client.close()
+
+    async def _unless_free(self, wished_key: Key, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of a call; where it was refused as if somebody had the wished key, and nobody has, once more.
+
+        Whoever had the key may have given it up between the refusal and the look-up.
+        """
+        answer = await call()
+        is_held = isinstance(answer, Rejected) and answer.reason is Reason.INVALID and _TAKEN.search(answer.detail)
+        return await call() if is_held and await self._look_up(wished_key) is None else answer
+
+    async def _create(self, key: Key, profile: Profile) -> Answer:
+        reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=False)
+        if reply.is_success:
+            return await self._read_back(key)
+        holder = await self._look_up(key) if reply.status_code in REFUSED else None
+        return refused(reply, profile) if holder is None else Exists(seen=holder)
+
+    async def _read_back(self, key: Key) -> Answer:
+        """A create answers well even where it has made nobody."""
+        found = await read_back(self._look_up(key))
+        return Done(seen=found) if found and found.active else _NOBODY_MADE
+
+    async def _update(self, key: Key, profile: Profile, body: Mapping[str, object]) -> Answer:
+        if not body:
+            found = await self._look_up(key)
+            return Missing(key=key) if found is None else Done(seen=found)
+        reply = await self._edit(key, body)
+        if reply.is_success:
+            return await self._confirmed(reply, _done(key, profile), body)
+        return Missing(key=key) if reply.status_code == httpx.codes.NOT_FOUND else refused(reply, profile)
+
+    async def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+        body = {"driverId": wished_key, **to_wire(profile)}
+        reply = await self._edit(key, body)
+        if reply.is_success:
+            return await self._confirmed(reply, _done(wished_key, profile), body)
+        is_unknown = reply.status_code == httpx.codes.NOT_FOUND
+        otherwise = Missing(key=key) if is_unknown else refused(reply, profile)
+        holder = await self._look_up(wished_key)
+        if holder is None:
+            return otherwise
+        if await self._has_become(holder, key, wished_key):
+            return Done(seen=holder)
+        return otherwise if is_unknown or is_same(key, wished_key) else Exists(seen=holder)
+
+    async def _has_become(self, holder: TargetDriver, key: Key, wished_key: Key) -> bool:
+        """Whether the holder of the wished key is the driver of the old one, renamed by an earlier call."""
+        if is_same(key, wished_key):
+            return holder.key == wished_key
+        return holder.active and await self._look_up(key) is None
+
+    async def _delete(self, key: Key) -> Answer:
+        codes = await self._codes()
+        body = {"status": codes.deleted}
+        reply = await self._client.edit(key, body)
+        if reply.is_success:
+            return await self._after_delete(reply, key)
+        found = await self._look_up(key)
+        if found is None:
+            return Missing(key=key)
+        return refused(reply, found.profile) if found.active else Done(seen=found)
+
+    async def _after_delete(self, reply: httpx.Response, key: Key) -> Answer:
+        """A delete can be answered well and leave the driver active, so one look is taken at it."""
+        row = _row_of(key, await read_back(self._client.lookup(key)))
+        found = to_driver(row, await self._codes()) if row else await self._hidden(reply, key)
+        if found is not None and not found.active:
+            return Done(seen=found)
+        return _STATUS_AS_IT_WAS if is_told(reply) else NOT_TOLD
+
+    async def _hidden(self, reply: httpx.Response, key: Key) -> TargetDriver | None:
+        """A driver whom a look-up does not show after a delete: as Driveri has said, or as its list shows."""
+        gone = TargetDriver(key=key, active=False, profile={})
+        return gone if is_told(reply) else await read_back(self._look_up(key))
+
+    async def _edit(self, key: Key, body: Mapping[str, object]) -> httpx.Response:
+        """Write these fields; out of another group first, where Driveri keeps the driver in that one."""
+        reply = await self._client.edit(key, body)
+        group = body.get("group")
+        if not isinstance(group, Mapping) or not may_be_of_group(reply):
+            return reply
+        now = Key(str(body.get("driverId", key))) if reply.is_success else key
+        left = await self._leave_others(now, str(group["name"]))
+        if not left:
+            return reply
+        again = await self._client.edit(now, body)
+        if again.is_error:
+            for name in left:
+                await self._client.edit(now, {"group": {"name": name, "action": "ADD"}})
+        return again
+
+    async def _leave_others(self, key: Key, group: str) -> Sequence[str]:
+        """Take the driver out of every group but this one that Driveri shows; which they were."""
+        left: list[str] = []
+        while len(left) < _MOST_GROUPS:
+            names = names_of_other_group(await read_back(self._row(key)), group)
+            name = await self._leave(key, [each for each in names if each not in left])
+            if name is None:
+                break
+            left.append(name)
+        return left
+
+    async def _leave(self, key: Key, names: Sequence[str]) -> str | None:
+        """Take the driver out of a group by the first of its names that Driveri takes; None if it takes none."""
+        for name in names:
+            reply = await self._client.edit(key, {"group": {"name": name, "action": "REMOVE"}})
+            if not reply.is_error:
+                return name
+        return None
+
+    async def _reinstate(self, key: Key, profile: Profile) -> Answer:
+        reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
+        found = await read_back(self._look_up(key))
+        if found is None:
+            return refused(reply, profile) if reply.is_error else _NOBODY_MADE
+        if found.active and not differing(as_shown(profile), found.profile):
+            return Done(seen=found)
+        return await self._activate(found, profile)
+
+    async def _activate(self, found: TargetDriver, profile: Profile) -> Answer:
+        codes = await self._codes()
+        answer = await self._update(found.key, profile, {"status": codes.active, **to_wire(profile)})
+        if not isinstance(answer, Done):
+            return answer
+        if not found.active and not await self._is_active(found.key):
+            return _STATUS_AS_IT_WAS
+        merged = tidy({**found.profile, **answer.seen.profile})
+        return Done(seen=TargetDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
+
+    async def _is_active(self, key: Key) -> bool:
+        found = await read_back(self._look_up(key))
+        return found is not None and found.active
+
+    async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
+        """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""
+        if is_told(reply):
+            return done
+        found = await read_back(self._look_up(done.seen.key))
+        is_shown = found is not None and found.active is done.seen.active and shows(found, body)
+        return Done(seen=found) if found and is_shown else NOT_TOLD
+
+    async def _look_up(self, key: Key) -> TargetDriver | None:
+        row = await self._row(key)
+        return None if row is None else to_driver(row, await self._codes())
+
+    async def _row(self, key: Key) -> DriverRow | None:
+        codes = await self._codes()
+        return _row_of(key, await self._client.lookup(key)) or await self._deleted_row(key, codes)
+
+    async def _deleted_row(self, key: Key, codes: StatusCodes) -> DriverRow | None:
+        async with aclosing(
+            everybody(_total().of(self._client.page), {**FIRST_PAGE, "state": str(codes.deleted)})
+        ) as pages:
+            async for rows in pages:
+                if row := _row_of(key, rows):
+                    return row
+        return None
+
+    async def _codes(self) -> StatusCodes:
+        async with self._reading_codes:
+            if self._known_codes is None:
+                self._known_codes = to_status_codes(await self._client.statuses(), self._access)
+        return self._known_codes
+
+
+def _row_of(key: Key, rows: Iterable[DriverRow]) -> DriverRow | None:
+    """The driver of this id: written exactly so if there is one, else in another letter case."""
+    alike = [row for row in rows if is_same(row.driver_id, key)]
+    return next((row for row in alike if row.driver_id == key), alike[0] if alike else None)
+
+
+def _done(key: Key, profile: Profile) -> Done:
+    return Done(seen=TargetDriver(key=key, active=True, profile=as_shown(profile)), is_shown=False)
+
+
+def _total() -> Total:
+    return Total("the roster", MOST_OF_A_ROSTER)
+
+
+def may_be_of_group(reply: httpx.Response) -> bool:
+    """Whether a write that names a group can have left the driver in another one: done, or refused for the group."""
+    return reply.is_success or (reply.status_code in REFUSED and "group" in words_of(reply).casefold())
+
+
+def names_of_other_group(row: DriverRow | None, wished: str) -> list[str]:
+    """The names of the group that Driveri shows in place of the wished one; none if there is no such group.
+
+    By which of them a write names it is not public.
+    """
+    if row is None or row.group is None:
+        return []
+    names = [name for name in (row.group.group_unique_name, row.group.group_name) if name]
+    return [] if folded(wished) in map(folded, names) else list(dict.fromkeys(names))

@@ -1,0 +1,125 @@
+"""Events as they are stored: the library's JSON mapper, with every event under its own name."""
+
+import json
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from uuid import UUID
+
+from eventsourcing.domain import EventSourcingError
+from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent
+from eventsourcing.utils import TopicError, register_topic
+
+from domain import account, driver_link, outcomes, portal, reconciliation
+from domain.event import Event
+from domain.store import Record, Resubmission
+
+__all__ = ["account", "decoded", "driver_link", "new_mapper", "outcomes", "portal", "reconciliation"]
+
+
+def new_mapper() -> Mapper[UUID]:
+    """A mapper that knows every event of the domain; the modules imported above define them all."""
+    for topic, event in Event.BY_TOPIC.items():
+        register_topic(topic, event)
+    transcoder = JSONTranscoder()
+    transcoder.register(DatetimeAsISO())
+    return Mapper(transcoder)
+
+
+def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, str]:
+    """The event, or None and why it cannot be read."""
+    if stored.topic not in Event.BY_TOPIC:
+        return None, f"unknown type {stored.topic!r}"
+    try:
+        _check_version(stored)
+        event = to_event(mapper, stored)
+    except (EventSourcingError, TopicError, LookupError, TypeError, ValueError) as failure:
+        return None, f"{stored.topic} cannot be read: {failure}"
+    if wrong := _wrong_fields(event):
+        return None, f"{stored.topic} cannot be read: missing or of another type: {', '.join(wrong)}"
+    return event, ""
+
+
+def to_record(mapper: Mapper[UUID], position: int, stored: StoredEvent) -> Record:
+    """The record of a log at this position, decoded or not."""
+    event, reason = decoded(mapper, stored)
+    return Record(
+        position=position,
+        log_position=position,
+        id=to_id(stored),
+        topic=stored.topic,
+        body=stored.state,
+        event=event,
+        reason=reason,
+    )
+
+
+def to_id(stored: StoredEvent) -> str:
+    """The id of an event: its originator and version."""
+    return f"{stored.originator_id}/{stored.originator_version}"
+
+
+def to_stored_event(id: str, topic: str, body: bytes) -> StoredEvent:  # noqa: A002 - the record's word
+    """The stored event of this id; raises `ValueError` when it is none."""
+    originator, _, version = id.partition("/")
+    return StoredEvent(originator_id=UUID(originator), originator_version=int(version), topic=topic, state=body)
+
+
+def again(mapper: Mapper[UUID], resubmission: Resubmission) -> Record:
+    """The record that a resubmission stands for, decoded or not."""
+    body, event = b64decode(resubmission.body), None
+    try:
+        event, reason = decoded(mapper, to_stored_event(resubmission.id, resubmission.topic, body))
+    except ValueError:
+        reason = f"{resubmission.id!r} is no id of an event: originator/version"
+    return Record(
+        position=resubmission.position,
+        log_position=resubmission.log_position,
+        id=resubmission.id,
+        topic=resubmission.topic,
+        body=body,
+        event=event,
+        reason=reason,
+    )
+
+
+def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:
+    """The event; raises what the library raises when it cannot be read, as a service's own history always can."""
+    event = mapper.to_domain_event(stored)
+    if not isinstance(event, Event):
+        raise TypeError(f"{stored.topic} is no event")
+    return event
+
+
+def _check_version(stored: StoredEvent) -> None:
+    """Raise `ValueError` for an event of a later version than is known: the library would take it for an old one."""
+    if b'"class_version"' not in stored.state:
+        return
+    stated = json.loads(stored.state)
+    version = stated.get("class_version", 1) if isinstance(stated, dict) else 1
+    if version not in range(1, getattr(Event.BY_TOPIC[stored.topic], "class_version", 1) + 1):
+        raise ValueError(f"its version {version!r} is unknown here")
+
+
+def _wrong_fields(event: Event) -> list[str]:
+    """The fields that are missing or of another type: the library's mapper takes whatever JSON there is."""
+    stored = vars(event)
+    return [
+        name for name, types in _shape(event.TOPIC).items() if name not in stored or not isinstance(stored[name], types)
+    ]
+
+
+@cache
+def _shape(topic: str) -> Mapping[str, tuple[type, ...]]:
+    kind = Event.BY_TOPIC[topic]
+    hints = get_type_hints(kind)
+    return {field.name: _types(hints[field.name]) for field in fields(kind)}
+
+
+def _types(hint: Any) -> tuple[type, ...]:  # noqa: ANN401 - an annotation
+    if isinstance(hint, UnionType):
+        return tuple(each for part in get_args(hint) for each in _types(part))
+    return (dict,) if is_typeddict(hint) else (get_origin(hint) or hint,)

@@ -1,0 +1,401 @@
+"""What happens when Kafka shares the partitions out: streams are closed and opened, from the positions stored.
+
+One partition of a topic, as the stream that a service follows.
+
+How what FastStream fetches gets into the inboxes: unbroken pieces, and no more than there is room for.
+
+Where the records of one partition wait between the event loop, which fills it, and the thread of the service.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import groupby, islice
+from operator import attrgetter
+from threading import Condition
+from typing import Any, Protocol, TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from adapters.events import again, new_mapper
+from adapters.kafka.cloud_events import Message, to_record
+from adapters.kafka.connection import StreamsMisconfigured
+from adapters.kafka.topics import Beginnings, Epochs, Namespace, start
+from domain.store import Record, Resubmission
+
+PATIENCE = 5.0
+"""Seconds that a reader waits for records which have to be fetched once more."""
+
+
+class Source(Protocol):
+    """Where a stream's records come from; asked in any thread, it answers by filling the inbox."""
+
+    def go_to(self, stream: "KafkaStream", position: int) -> None:
+        """Start the inbox again at this position."""
+        ...
+
+    def go_on(self, stream: "KafkaStream") -> None:
+        """There is room again."""
+        ...
+
+
+class KafkaStream:
+    """Keeps the contract of `Stream`: filled in the event loop, read in the service's thread.
+
+    Records wait in an inbox until a later `after` tells that they are stored, so what has to be handled again is still
+    at hand. Only for a position that the inbox does not hold, a reader waits. `log` is what the topic carries, where
+    that is not its name. `first_end` is where the stream ended
+    when it was opened, None before.
+    """
+
+    def __init__(self, epoch: str, place: TopicPartition, source: Source, *, log: str = "") -> None:
+        self.name = f"{epoch}/{log or place.topic}/{place.partition}"
+        self.place = place
+        self.inbox = Inbox()
+        self.first_end: int | None = None
+        self._source = source
+        self._mapper = new_mapper()
+
+    @property
+    def partition(self) -> int:
+        """The number of the partition; it has the same accounts in every topic."""
+        return int(self.place.partition)
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        """The records behind this position that have arrived, in order; those up to it count as stored."""
+        messages = self.inbox.take(after, limit)
+        if messages is None:
+            self._source.go_to(self, after)
+            messages = self.inbox.wait(after, limit, PATIENCE)
+        if self.inbox.wants_more:
+            self._source.go_on(self)
+        return [to_record(self._mapper, message) for message in messages]
+
+    def end(self) -> int:
+        """The position of the last record, as Kafka last told; 0 when there is none."""
+        return self.inbox.end
+
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record that a resubmission stands for, decoded anew."""
+        return again(self._mapper, resubmission)
+
+
+_PLACE = attrgetter("topic", "partition")
+
+
+class Fetching:
+    """The source of the streams that are open. It is made in the event loop, and works there.
+
+    `consumer` gives FastStream's consumer, which there is as soon as partitions are assigned.
+    """
+
+    def __init__(
+        self,
+        consumer: Callable[[], AIOKafkaConsumer],
+        arrived: Callable[[], None],
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._namespace = namespace
+        self._consumer = consumer
+        self._arrived = arrived
+        self._loop = asyncio.get_running_loop()
+        self._streams: dict[TopicPartition, KafkaStream] = {}
+
+    @property
+    def streams(self) -> Collection[KafkaStream]:
+        """The streams that are open."""
+        return self._streams.values()
+
+    def hold(self, places: Collection[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until they are open."""
+        self._consumer().pause(*places)
+
+    def open(
+        self, streams: Sequence[KafkaStream], positions: Mapping[str, int], ends: Mapping[TopicPartition, int]
+    ) -> None:
+        """Fetch for these streams, each behind its position."""
+        for stream in streams:
+            self._streams[stream.place] = stream
+            self._start(stream, positions[stream.name], ends[stream.place])
+            stream.first_end = ends[stream.place]
+
+    def close(self) -> None:
+        """Fetch for no stream any more."""
+        for stream in self._streams.values():
+            stream.inbox.close()
+        self._streams.clear()
+
+    async def take(self, messages: Sequence[Message]) -> None:
+        """Put what was fetched where it belongs.
+
+        Raises `StreamsMisconfigured` when a partition begins anew, or holds a record of another installation.
+        """
+        for (topic, partition), piece in groupby(messages, _PLACE):
+            if stream := self._streams.get(TopicPartition(topic, partition)):
+                await self._put(stream, list(piece))
+        self._arrived()
+
+    def go_to(self, stream: KafkaStream, position: int) -> None:
+        """Start the inbox again behind this position; in any thread."""
+        self._loop.call_soon_threadsafe(self._restart, stream, position)
+
+    def go_on(self, stream: KafkaStream) -> None:
+        """There is room again; in any thread."""
+        self._loop.call_soon_threadsafe(self._resume, stream)
+
+    async def _put(self, stream: KafkaStream, piece: Sequence[Message]) -> None:
+        inbox, consumer = stream.inbox, self._consumer()
+        reached = await consumer.position(stream.place)
+        if reached <= piece[-1].offset:
+            # The stream went back after this piece was fetched, which therefore comes again.
+            return
+        if reached < inbox.reached:
+            raise StreamsMisconfigured(
+                f"stream {stream.name} begins anew: its topic was made anew, so set another DRIVERLINK_EPOCH"
+            )
+        self._namespace.check(piece)
+        end = max(reached, consumer.highwater(stream.place) or 0)
+        inbox.put([message for message in piece if message.offset >= inbox.reached], reached, end)
+        if inbox.is_full:
+            inbox.is_halted = True
+            consumer.pause(stream.place)
+
+    def _restart(self, stream: KafkaStream, position: int) -> None:
+        if self._is_open(stream):
+            self._start(stream, position, stream.end())
+
+    def _start(self, stream: KafkaStream, position: int, end: int) -> None:
+        """Seek, and start the inbox again, with nothing in between."""
+        self._consumer().seek(stream.place, position)
+        stream.inbox.restart(position, end)
+        self._resume(stream)
+
+    def _resume(self, stream: KafkaStream) -> None:
+        if self._is_open(stream):
+            stream.inbox.is_halted = False
+            self._consumer().resume(stream.place)
+
+    def _is_open(self, stream: KafkaStream) -> bool:
+        return self._streams.get(stream.place) is stream
+
+
+T = TypeVar("T")
+
+
+class Followed(Protocol):
+    """What a service does as streams come and go. All of it is called in the event loop."""
+
+    async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
+        """These streams are ours now, and no others: by name, the stored position from which each goes on."""
+        ...
+
+    async def revoked(self, names: Collection[str]) -> None:
+        """These streams are not ours any more; it returns when no work on them is under way."""
+        ...
+
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        """Nothing was read of these streams, by name, and nothing has to be up to these positions: store them."""
+        ...
+
+    def arrived(self) -> None:
+        """There may be something new to read."""
+        ...
+
+
+class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+    """Tells the service, and opens the streams.
+
+    It opens them beside the member's own work, which keeps the group waiting for nobody's store. What goes wrong is
+    handed to `failed`, because the library would only log it and go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        epoch: str,
+        namespace: Namespace,
+        epochs: Epochs,
+        fetching: Fetching,
+        followed: Followed,
+        consumer: Callable[[], AIOKafkaConsumer],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._epoch = epoch
+        self._namespace = namespace
+        self._epochs = epochs
+        self._fetching = fetching
+        self._followed = followed
+        self._consumer = consumer
+        self._failed = failed
+        self._streams: list[KafkaStream] = []
+        self._closing = asyncio.Lock()
+        self._telling: asyncio.Future[Mapping[str, int]] | None = None
+        self._opening: asyncio.Future[None] | None = None
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - all are
+        """Kafka shares the partitions out anew: none is ours until it says so. It waits for us."""
+        await self.close()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """These are ours. No heartbeat is sent before this returns."""
+        self._fetching.hold(assigned)
+        self._streams = [self._to_stream(place) for place in sorted(assigned)]
+        self._telling = self._begun(self._followed.assigned(self._streams))
+        self._opening = self._begun(self._open(self._streams, self._telling))
+
+    async def close(self) -> None:
+        """Close the streams, and wait until no work on them is under way."""
+        async with self._closing:
+            await self._opened()
+            self._fetching.close()
+            names, self._streams = [stream.name for stream in self._streams], []
+            if names:
+                await asyncio.wait({self._begun(self._followed.revoked(names))})
+
+    async def _opened(self) -> None:
+        """The service is told to the end; Kafka, which may be away, is not waited for."""
+        if self._telling and self._opening:
+            await asyncio.wait({self._telling})
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+
+    async def _open(self, streams: Sequence[KafkaStream], telling: Awaitable[Mapping[str, int]]) -> None:
+        positions = await asyncio.shield(telling)
+        places = [stream.place for stream in streams]
+        # The ends come first: what is sent later lies behind them, also when its epoch has not begun by then.
+        ends = await self._consumer().end_offsets(places)
+        beginnings = await self._consumer().beginning_offsets(places)
+        begun = await self._begun_epochs({place.topic for place in places})
+        starts = {
+            each.name: start(
+                each.name,
+                positions[each.name],
+                beginning=beginnings[each.place],
+                end=ends[each.place],
+                begun=_of_partition(begun[each.place.topic], each.partition),
+            )
+            for each in streams
+        }
+        if moved := {name: at for name, at in starts.items() if at != positions[name]}:
+            await asyncio.shield(self._followed.begins(moved))
+        self._fetching.open(streams, starts, ends)
+
+    async def _begun_epochs(self, topics: Collection[str]) -> Mapping[str, Beginnings]:
+        return {topic: await asyncio.to_thread(self._epochs.beginnings, topic) for topic in topics}
+
+    def _to_stream(self, place: TopicPartition) -> KafkaStream:
+        return KafkaStream(self._epoch, place, self._fetching, log=self._namespace.to_log(place.topic))
+
+    def _begun(self, work: Awaitable[T]) -> asyncio.Future[T]:
+        """The work as a task whose failure is not lost."""
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._look)
+        return task
+
+    def _look(self, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and (failure := done.exception()):
+            self._failed(failure)
+
+
+def _of_partition(begun: Beginnings, partition: int) -> Mapping[str, int]:
+    """By epoch, where it began in this partition."""
+    return {epoch: offsets[partition] for epoch, offsets in begun.items() if partition in offsets}
+
+
+MOST_RECORDS = 2_000
+MOST_BYTES = 4 * 1024 * 1024
+"""At either bound an inbox is full, until a quarter of it is free again."""
+
+_OVERHEAD = 2 * 1024
+"""Bytes that a record takes besides its own."""
+
+
+class Inbox:
+    """An unbroken piece of a partition: every record behind the position `start`, up to the position `reached`.
+
+    It opens when it is started, and gives nothing before, nor after it is closed. A full one still takes what was
+    fetched already, which is bounded too.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._messages: deque[Message] = deque()
+        self._bytes = 0
+        self._end = 0
+        self._is_open = False
+        self.start = 0
+        self.reached = 0
+        self.is_halted = False
+
+    @property
+    def end(self) -> int:
+        """The position of the partition's last record, as far as is known."""
+        return max(self._end, self.reached)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fetched."""
+        return len(self._messages) >= MOST_RECORDS or self._bytes >= MOST_BYTES
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether fetching was halted, and there is room again."""
+        return self.is_halted and len(self._messages) <= MOST_RECORDS * 3 // 4 and self._bytes <= MOST_BYTES * 3 // 4
+
+    def restart(self, start: int, end: int) -> None:
+        """Forget everything, and go on behind this position in a partition with such an end."""
+        with self._changed:
+            self._is_open = True
+            self._messages.clear()
+            self._bytes = 0
+            self._end = end
+            self.start = self.reached = start
+            self._changed.notify_all()
+
+    def put(self, messages: Sequence[Message], reached: int, end: int) -> None:
+        """Append what follows on the position reached so far; there is nothing else up to the one that is now."""
+        with self._changed:
+            self._messages.extend(messages)
+            self._bytes += sum(map(_size, messages))
+            self._end = end
+            self.reached = reached
+            self._changed.notify_all()
+
+    def ends_at(self, end: int) -> None:
+        """Kafka tells where the partition ends by now."""
+        self._end = end
+
+    def take(self, after: int, limit: int) -> Sequence[Message] | None:
+        """What is behind this position, at most so many; what is up to it is forgotten. None if that is not here."""
+        with self._changed:
+            if not self._is_open:
+                return ()
+            if not self.start <= after <= self.reached:
+                return None
+            self._forget(after)
+            return list(islice(self._messages, limit))
+
+    def wait(self, after: int, limit: int, timeout: float) -> Sequence[Message]:
+        """The same once it starts there and has so many, or all that there are; what it has after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_open or self._has(after, limit), timeout)
+        return self.take(after, limit) or ()
+
+    def close(self) -> None:
+        """Give nothing any more, and let a reader go who waits."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+    def _has(self, after: int, limit: int) -> bool:
+        return self.start == after and (len(self._messages) >= limit or self.reached >= self._end)
+
+    def _forget(self, position: int) -> None:
+        while self._messages and self._messages[0].offset < position:
+            self._bytes -= _size(self._messages.popleft())
+        self.start = position
+
+
+def _size(message: Message) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in message.headers)
+    return _OVERHEAD + len(message.value or b"") + len(message.key or b"") + headers

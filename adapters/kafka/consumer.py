@@ -1,0 +1,174 @@
+"""A service's process in its group: it reads what Kafka gives it as its share, until it is told to stop.
+
+Hints for Kafka's own tools of how far a consumer is; nothing depends on them.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+from faststream.kafka.subscriber.usecase import BatchSubscriber
+
+from adapters.kafka.assignment import Assigning, Fetching, Followed, KafkaStream
+from adapters.kafka.connection import KafkaAccess, StreamsFailed, explained
+from adapters.kafka.subscription import Subscription, subscribed, to_broker
+from adapters.kafka.topics import Epochs, Namespace, NoEpochs
+
+_EXCHANGE = 5.0
+"""Seconds after which Kafka tells where the streams end, and is told where we are, for its own tools."""
+
+_PATIENCE = 5.0
+"""Seconds that Kafka has for that, and for seeing us off."""
+
+_GRACE = 0.5
+"""Seconds in which whoever waited for Kafka learns that the connections are closed."""
+
+
+class KafkaMember:
+    """A service's process in its group, for one run. It is made in the event loop.
+
+    Its topics have been checked: a consumer would wait for those that are missing.
+    """
+
+    def __init__(
+        self,
+        access: KafkaAccess,
+        subscription: Subscription,
+        followed: Followed,
+        *,
+        epoch: str = "1",
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+        epochs: Epochs = NoEpochs(),  # noqa: B008 - it has no state
+    ) -> None:
+        self._access = access
+        self._namespace = namespace
+        self._subscription = subscription.within(namespace)
+        self._subscriber: BatchSubscriber | None = None
+        self._failure: BaseException | None = None
+        self._failed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._told_at = self._loop.time()
+        self._fetching = Fetching(self._consumer, followed.arrived, namespace)
+        self._hints = Hints(self._consumer)
+        self._assigning = Assigning(
+            epoch=epoch,
+            namespace=namespace,
+            epochs=epochs,
+            fetching=self._fetching,
+            followed=followed,
+            consumer=self._consumer,
+            failed=self._fail,
+        )
+
+    @property
+    def silence(self) -> float:
+        """Seconds since Kafka last told where our streams end or, without any, where one of our topics does."""
+        return self._loop.time() - self._told_at
+
+    async def run(self) -> None:
+        """Read until cancelled. Raises `StreamsFailed` when that cannot go on, and what the service itself raises."""
+        broker = to_broker(self._access, self._fail)
+        self._subscriber = subscribed(
+            broker, self._subscription, self._fetching.take, self._assigning, self._namespace.to_assignors()
+        )
+        try:
+            await self._read(broker)
+        except KafkaError as failure:
+            raise await explained(failure, self._access) from failure
+        finally:
+            await self._leave(broker)
+
+    async def _read(self, broker: KafkaBroker) -> None:
+        await broker.start()
+        if self._subscription.group is None:
+            await self._assigning.on_partitions_assigned(self._consumer().assignment())
+        while self._failure is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_EXCHANGE):
+                    await self._failed.wait()
+            await self._exchange()
+        raise self._failure
+
+    async def _leave(self, broker: KafkaBroker) -> None:
+        if self._fetching.streams:
+            await self._exchange()
+        await self._assigning.close()
+        with suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(_PATIENCE):
+                await broker.stop()
+        await self._hints.end(_GRACE)
+
+    async def _exchange(self) -> None:
+        """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""
+        streams = list(self._fetching.streams)
+        with suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._learn_ends(streams)
+                await self._hint(streams)
+
+    async def _learn_ends(self, streams: Sequence[KafkaStream]) -> None:
+        anywhere = TopicPartition(self._subscription.topics[0], 0)
+        ends = await self._consumer().end_offsets([stream.place for stream in streams] or [anywhere])
+        self._told_at = self._loop.time()
+        for stream in streams:
+            stream.inbox.ends_at(ends[stream.place])
+
+    async def _hint(self, streams: Sequence[KafkaStream]) -> None:
+        if self._subscription.group and streams:
+            await self._hints.give({stream.place: stream.inbox.start for stream in streams})
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        if self._subscriber is None or self._subscriber.consumer is None:
+            raise StreamsFailed("Kafka is not being read")
+        return self._subscriber.consumer
+
+    def _fail(self, failure: BaseException) -> None:
+        """End soon; and from now on fill no inbox, because a failing consumer may skip what it was about to give."""
+        self._fetching.close()
+        self._failure = self._failure or failure
+        self._failed.set()
+
+
+class Hints:
+    """Commits offsets, one commit at a time.
+
+    The library shields the request of a commit: whoever cancels the commit leaves a request behind whose failure
+    cannot be looked at. So a commit is not cancelled while it can still be answered; only waiting for it is.
+    """
+
+    def __init__(self, consumer: Callable[[], AIOKafkaConsumer]) -> None:
+        self._consumer = consumer
+        self._commit: asyncio.Future[None] | None = None
+
+    async def give(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit these offsets once the commit before is answered. It may be cancelled; a failure of Kafka is ignored.
+
+        Raises what else a commit fails with, this one or the one before.
+        """
+        await self._answered()
+        self._commit = asyncio.ensure_future(self._consumer().commit({**offsets}))
+        self._commit.add_done_callback(_look)
+        await self._answered()
+
+    async def end(self, patience: float) -> None:
+        """Wait so many seconds for the commit under way; the consumer is stopped, so no answer can come later."""
+        if self._commit is not None:
+            await asyncio.wait({self._commit}, timeout=patience)
+            self._commit.cancel()
+
+    async def _answered(self) -> None:
+        if self._commit is None:
+            return
+        await asyncio.wait({self._commit})
+        done, self._commit = self._commit, None
+        with suppress(KafkaError):
+            done.result()
+
+
+def _look(done: asyncio.Future[None]) -> None:
+    """Look at a failure, so that the event loop does not report it as lost."""
+    if not done.cancelled():
+        done.exception()

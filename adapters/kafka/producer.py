@@ -1,0 +1,115 @@
+"""How a service's log is sent to its topic."""
+
+import asyncio
+from asyncio import Future
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+
+from adapters.kafka.cloud_events import Outgoing, to_outgoing
+from adapters.kafka.connection import KafkaAccess, PublishFailed, explained
+from adapters.kafka.topics import LARGEST_BATCH, Epochs, Namespace, newest
+from domain.store import Misconfigured, Record
+
+_LINGER = 5
+"""Milliseconds in which records gather for one request."""
+
+_BATCH = 256 * 1024
+"""Bytes of records that go to one partition at once."""
+
+_PATIENCE = 30_000
+"""Milliseconds that Kafka has to acknowledge a record: enough for a broker to be started again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """The epoch that is sent, and where epochs are kept; whether nothing was sent in it when the process started."""
+
+    epochs: Epochs
+    epoch: str
+    is_new: bool
+
+
+class KafkaPublisher:
+    """Sends a service's log. It connects when it is first used; after a failure another one has to go on."""
+
+    def __init__(
+        self,
+        access: KafkaAccess,
+        *,
+        service: str,
+        namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
+        beginning: Beginning | None = None,
+    ) -> None:
+        self._access = access
+        self._service = service
+        self._namespace = namespace
+        self._beginning = beginning
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Send these records in order, and wait until every one is acknowledged.
+
+        Raises `PublishFailed` when one was not; any of them may be there all the same. Raises `StreamsFailed` when a
+        record cannot be sent by this version, and `StreamsMisconfigured` when we are not let in, or another
+        installation writes to the topic.
+        """
+        outgoing = [to_outgoing(record, self._service, self._namespace.installation) for record in records]
+        topic = self._namespace.to_name(topic)
+        try:
+            await self._send(await self._connected(topic), topic, outgoing)
+        except KafkaError as failure:
+            meant = await explained(failure, self._access)
+            if isinstance(meant, Misconfigured):
+                raise meant from failure
+            raise PublishFailed(f"{topic} did not take every record: {meant}") from failure
+
+    async def close(self) -> None:
+        """Let go of the connections, after what is on its way."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def _connected(self, topic: str) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._access.to_options(),
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=_LINGER,
+                max_batch_size=_BATCH,
+                max_request_size=LARGEST_BATCH,
+                request_timeout_ms=_PATIENCE,
+            )
+            self._producer = producer
+            await producer.start()
+            if self._beginning:
+                await self._begin(topic, await producer.partitions_for(topic), self._beginning)
+        return self._producer
+
+    async def _begin(self, topic: str, partitions: Collection[int], beginning: Beginning) -> None:
+        """See that the topic is ours, and keep where our epoch begins in it, before the first record is sent."""
+        known = await asyncio.to_thread(beginning.epochs.beginnings, topic)
+        ends, messages = await newest(self._access, topic, partitions)
+        begun = known.get(beginning.epoch)
+        if begun is None:
+            # Only an installation that has had the topic before can know that what is in it counts no more.
+            begun = ends if known and beginning.is_new else {}
+        self._namespace.check(message for message in messages if message.offset >= begun.get(message.partition, 0))
+        if beginning.is_new:
+            await asyncio.to_thread(beginning.epochs.begin, beginning.epoch, topic, ends)
+
+    async def _send(self, producer: AIOKafkaProducer, topic: str, outgoing: Iterable[Outgoing]) -> None:
+        sent: list[Future[RecordMetadata]] = []
+        try:
+            for each in outgoing:
+                sending = producer.send(topic, each.value, key=each.key, headers=list(each.headers))
+                sent.append(await sending)
+        finally:
+            answers = await asyncio.gather(*sent, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer

@@ -1,0 +1,235 @@
+"""Access tokens of one grant: one for all callers, renewed in time, and stored before they are used.
+
+A refresh token is good for one use, so whatever comes for it is stored first, and what is used is what is stored.
+Source: developer-docs.gomotive.com, OAuth 2.0; RFC 6749, 6.
+
+Where a grant's access tokens are renewed. Source: RFC 6749, 5 and 6; developer-docs.gomotive.com, OAuth 2.0.
+
+no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try tells
+429                           LIMITED
+404, a redirect               NOT_CONFIGURED; a redirect is not followed, since the secrets would go along
+other 4xx                     CREDENTIALS
+anything else                 DOWN
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Annotated, Final, ParamSpec, TypeVar
+
+import httpx
+from pydantic import PositiveFloat
+
+from adapters.http.answer import OF_A_TARGET, in_time, redirected
+from adapters.http.client import Clock, Pause, Transport, down, parsed, parsed_if, seconds_until
+from adapters.http.rows import IF_LEGIBLE
+from adapters.http.token import SharedToken, Token, checked, lasting_until, to_token
+from adapters.motive.wire import MotiveGrant, Wire
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
+from domain.identity import Target
+from domain.ports import CredentialsUnreadable, RenewableTokens
+from domain.store import StoreFailed
+
+WORTH_REUSING: Final = 60.0
+"""A stored access token is used if it lasts at least so many seconds more."""
+
+LOOKS: Final = (0.5, 1.0, 2.0)
+"""Seconds in which somebody who was first with a refresh token stores what came for it."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Tokens:
+    """The access tokens of one grant."""
+
+    def __init__(
+        self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause
+    ) -> None:
+        self._grant = grant
+        self._endpoint = TokenEndpoint(grant, transport=transport, clock=clock, pause=pause)
+        self._clock = clock
+        self._pause = pause
+        self._shared = SharedToken(self._obtain, clock)
+        self._unstored: tuple[str, RenewableTokens] | None = None
+
+    async def current(self) -> Token:
+        """See `SharedToken.current`."""
+        return await self._shared.current()
+
+    def refuse(self, token: Token) -> None:
+        """Motive does not take this token any more."""
+        self._shared.refuse(token)
+
+    async def close(self) -> None:
+        """Let a renewal that is under way end, and store what came, so that the refresh token is not spent in vain."""
+        await self._shared.settle()
+        with suppress(TargetFailed):
+            await self._store()
+        await self._endpoint.close()
+
+    async def _obtain(self) -> Token:
+        await self._store()
+        stored = await self._stored()
+        if not self._is_good(stored, lasting=WORTH_REUSING):
+            await self._renew(stored.refresh_token)
+            stored = await self._stored()
+        if not self._is_good(stored):
+            raise TargetFailed(down("the account was connected anew while its access token was renewed"))
+        return to_token(stored.access_token, stored.expires_at, self._clock())
+
+    async def _renew(self, refresh_token: str) -> None:
+        try:
+            self._unstored = refresh_token, await self._endpoint.renew(refresh_token)
+        except TargetFailed as failed:
+            if not isinstance(failed.failure, Rejected) or not await self._has_successor(refresh_token):
+                raise
+        await self._store()
+
+    async def _has_successor(self, refresh_token: str) -> bool:
+        """Whether somebody else was first with this refresh token, and has stored what came for it."""
+        for seconds in LOOKS:
+            if (await self._stored()).refresh_token != refresh_token:
+                return True
+            await self._pause(seconds)
+        return (await self._stored()).refresh_token != refresh_token
+
+    async def _store(self) -> None:
+        """Store what came and is not stored yet, unless by now there is something newer."""
+        if self._unstored is not None:
+            spent, tokens = self._unstored
+            await self._kept(self._grant.keeper.replace_tokens, self._grant.account, Target.MOTIVE, spent, tokens)
+            self._unstored = None
+
+    async def _stored(self) -> RenewableTokens:
+        tokens = await self._kept(self._grant.keeper.tokens, self._grant.account, Target.MOTIVE)
+        if tokens is None:
+            raise TargetFailed(down("the account is not connected by OAuth any more"))
+        return tokens
+
+    async def _kept(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        except CredentialsUnreadable as failure:
+            raise TargetFailed(down(f"access tokens cannot be kept: {failure}")) from None
+        except StoreFailed:
+            raise TargetFailed(down("access tokens cannot be kept: the credentials' database does not work")) from None
+
+    def _is_good(self, tokens: RenewableTokens, lasting: float = 0.0) -> bool:
+        is_useless = self._shared.is_useless(tokens.access_token)
+        return not is_useless and tokens.expires_at > self._clock() + lasting
+
+
+DELAYS: Final = (0.2, 0.4, 0.8)
+"""Seconds before each further try."""
+
+USUAL_LIFETIME: Final = 3600.0
+"""Seconds for which an access token is used that does not say when it expires."""
+
+_SETTING: Final = "DRIVERLINK_MOTIVE_TOKEN_URL"
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_NEW_GRANT: Final = "with a new refresh token"
+_SAME_GRANT: Final = (
+    "with the application's own client id and client secret; the same refresh token will do, unless it is refused then"
+)
+_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "invalid_grant": "the refresh token was used already, or withdrawn",
+        "invalid_client": "the client id or the client secret is not known",
+        "unauthorized_client": "the application may not renew tokens",
+    }
+)
+"""What the codes mean that are worth telling; an answer's own words are not repeated."""
+
+
+class _NewTokens(Wire):
+    """What comes for a refresh token, which is spent by then: so no odd field beside the access token counts.
+
+    `expires_in` is in seconds. Without a refresh token the former one stays good.
+    """
+
+    access_token: str
+    refresh_token: Annotated[str | None, IF_LEGIBLE] = None
+    expires_in: Annotated[PositiveFloat | None, IF_LEGIBLE] = None
+
+
+class _Problem(Wire):
+    """Why nothing came, as one of the codes of RFC 6749, 5.2."""
+
+    error: str
+
+
+class TokenEndpoint:
+    """Renews the access tokens of one grant. It is no part of the API, so the API's pace does not count here."""
+
+    def __init__(
+        self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause
+    ) -> None:
+        self._grant = grant
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport or Transport())
+        self._clock = clock
+        self._pause = pause
+
+    async def renew(self, refresh_token: str) -> RenewableTokens:
+        """The tokens that come for a refresh token, which is spent by that. Raises `TargetFailed`."""
+        asked_at = self._clock()
+        reply = await self._answer(refresh_token)
+        if not reply.is_success:
+            raise TargetFailed(self._failure(reply))
+        new = parsed(reply, _NewTokens)
+        return RenewableTokens(
+            refresh_token=checked(new.refresh_token or refresh_token),
+            access_token=checked(new.access_token),
+            expires_at=lasting_until(asked_at + (new.expires_in or USUAL_LIFETIME), asked_at),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _answer(self, refresh_token: str) -> httpx.Response:
+        reply = await self._attempt(refresh_token)
+        for delay in DELAYS:
+            if reply is not None and not reply.is_server_error:
+                return reply
+            await self._pause(delay)
+            reply = await self._attempt(refresh_token)
+        if reply is None:
+            raise TargetFailed(down("no answer from where access tokens are renewed"))
+        return reply
+
+    async def _attempt(self, refresh_token: str) -> httpx.Response | None:
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            "client_id": self._grant.client_id,
+            "client_secret": self._grant.client_secret,
+        }
+        try:
+            async with in_time(OF_A_TARGET):
+                return await self._client.post(self._grant.token_url, data=form)
+        except httpx.RequestError:
+            return None
+
+    def _failure(self, reply: httpx.Response) -> CallFailure:
+        if moved := redirected(reply, httpx.URL(self._grant.token_url), "", _SETTING):
+            return Rejected(reason=moved.reason, detail=f"no access token: {moved.detail}")
+        told = f"no access token: answered {reply.status_code}"
+        if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            wait = seconds_until(reply.headers.get("Retry-After"), self._clock())
+            return Unavailable(reason=Reason.LIMITED, detail=told, retry_after=wait)
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{told}; see {_SETTING}")
+        if not reply.is_client_error:
+            return down(told)
+        code = _code(reply)
+        by = _SAME_GRANT if code == "invalid_client" else _NEW_GRANT
+        remedy = f"run `driverlink accounts connect {self._grant.account} motive` {by}"
+        why = _ADVICE.get(code, "the grant is refused")
+        return Rejected(reason=Reason.CREDENTIALS, detail=f"{told}: {why}; {remedy}")
+
+
+def _code(reply: httpx.Response) -> str:
+    told = parsed_if(reply, _Problem)
+    return told.error if told else ""

@@ -1,0 +1,518 @@
+"""Deactivated users give up what an active driver needs and Motive has once only: the DriverID and the e-mail address.
+
+A user who was deactivated keeps our portal driver id, so that a re-hire is found by it.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import httpx
+import structlog
+
+from adapters.http.client import (
+    MOST_OF_A_ROSTER,
+    NOT_TOLD,
+    REFUSED,
+    Clock,
+    Jitter,
+    Pause,
+    RepeatRefused,
+    Total,
+    answered,
+    patient,
+    read_back,
+    unconfirmed,
+    without_effect,
+)
+from adapters.http.rate_limit import Pace
+from adapters.http.rows import OddLine
+from adapters.motive.client import MotiveClient, everybody, refused
+from adapters.motive.external_ids import (
+    CREATE,
+    EDIT,
+    Spelled,
+    Spelling,
+    are_in_step,
+    both_refused,
+    full_set,
+    have_arrived,
+    lost,
+    may_be_of_form,
+    new_ids,
+    other_than,
+    shown_ids,
+    stale,
+)
+from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
+from adapters.motive.wire import ExternalId, MotiveAccess, User, shows, user_of, words_of
+from domain.failures import Reason, Rejected, TargetFailed
+from domain.identity import Key
+from domain.matching import TargetDriver, UnreadableRecords
+from domain.ports import Answer, Done, Exists, Missing
+from domain.profile import Profile, chosen
+
+_TAKEN: Final = re.compile(r"\b(e-?mail|username)\b.*\b(taken|already|in use|exists?)\b", re.IGNORECASE | re.DOTALL)
+
+
+class MotiveDrivers:
+    """The drivers of one company in Motive: `TargetDrivers`, where the key is the user id.
+
+    Only users with the role `driver` are touched. A call that must read the user anyway checks the role before it
+    writes; the others rely on keys from the roster, and look at the role that the answer shows.
+    """
+
+    def __init__(
+        self,
+        access: MotiveAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
+        clock: Clock = time.time,
+        pause: Pause = asyncio.sleep,
+        jitter: Jitter = random.random,
+    ) -> None:
+        self._access = access
+        self._pause = pause
+        self._client = MotiveClient(
+            access,
+            transport=transport,
+            pace=pace,
+            clock=clock,
+            pause=pause,
+            jitter=jitter,
+        )
+        self._upkeep = Upkeep(self._client, access)
+        self._yielding = Yielding(self._client, access)
+        self._spelled = Spelled(CREATE)
+
+    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
+        """Every driver once, page by page; see `TargetDrivers.walk`."""
+        total = Total("the roster", MOST_OF_A_ROSTER)
+        page = partial(self._client.page, unreadable=unreadable)
+        async with aclosing(everybody(patient(total.of(page), self._pause))) as pages:
+            async for users in pages:
+                yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
+
+    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+        """The driver of this user id or, without one, the driver who carries the profile's portal driver id."""
+        user = await self._carrier(profile) if key is None else await self._client.user(key)
+        return to_driver(user, self._access) if user is not None and user.role == DRIVER else None
+
+    async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """Those whom Motive does not know as drivers: one look for each, because its list can hide somebody."""
+        find = patient(self.find, self._pause)
+        return [key for key in keys if await self._is_gone(find(key, {}))]
+
+    async def _is_gone(self, found: Awaitable[TargetDriver | None]) -> bool:
+        """Whether a look has found nobody; who is shown in a form that cannot be read is there."""
+        try:
+            return await found is None
+        except OddLine:
+            return False
+
+    async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
+        """Make a user with the role `driver`, and read it back."""
+        return await answered(self._with_room(None, profile, lambda: self._create(profile)))
+
+    async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        """Bring the named fields to the profile: one call, if neither of our external ids is among them."""
+        written = chosen(profile, fields)
+        return await answered(self._with_room(key, written, lambda: self._update(key, profile, fields)))
+
+    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
+        """Bring the whole profile: a user id cannot be changed, only the external ids can."""
+        return await self.update(key, profile, tuple(profile))
+
+    async def delete(self, key: Key) -> Answer:
+        """Deactivate the driver without its DriverID, which may become another's, and read it back."""
+        return await answered(self._delete(key))
+
+    async def reinstate(self, key: Key, profile: Profile) -> Answer:
+        """Make the driver active again with this profile, and read it back."""
+        return await answered(self._with_room(key, profile, lambda: self._reinstate(key, profile)))
+
+    async def probe(self) -> None:
+        """Read the shortest page of the list; see `TargetDrivers.probe`."""
+        await self._client.page(1, size=1)
+
+    def room(self) -> int:
+        """How many calls may be under way now; see `TargetDrivers.room`."""
+        return self._client.room()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _with_room(self, key: Key | None, written: Profile, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of a call; once more where what it writes was taken, and those who had it have given it up."""
+        try:
+            answer = await call()
+        except TargetFailed as failed:
+            answer = failed.failure
+        if not isinstance(answer, Rejected) or answer.reason not in MAY_BE_TAKEN:
+            return answer
+        is_taken = not may_be_of_form(answer.detail)
+        has_room = await self._yielding.make_room(key, written, is_taken=is_taken)
+        return await call() if has_room else answer
+
+    async def _create(self, profile: Profile) -> Answer:
+        name = self._spelled.name
+        reply = await self._client.create(self._new_user(profile, name))
+        if reply.status_code in REFUSED:
+            return await self._refused_create(reply, profile, name)
+        return await self._answered_create(reply, profile, name)
+
+    def _new_user(self, profile: Profile, name: Spelling) -> dict[str, object]:
+        body = {**to_wire(profile), "role": DRIVER, name: new_ids(profile, self._access)}
+        return body if "email" in profile else body | self._username(profile)
+
+    def _username(self, profile: Profile) -> dict[str, str]:
+        driver = profile.get("portal_driver_id")
+        return {"username": f"{self._access.portal_integration}-{driver}"} if driver else {}
+
+    async def _answered_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+        """What became of a create that was not refused."""
+        if reply.is_error:
+            return refused(reply, profile)
+        if reply.status_code != httpx.codes.CREATED:
+            return without_effect(f"answered {reply.status_code} in place of 201: the key seems to be in test mode")
+        try:
+            return await self._settled_create(reply, profile, name)
+        except TargetFailed as failed:
+            return unconfirmed(failed)
+
+    async def _settled_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+        told = user_of(reply)
+        made = await read_back(self._known(profile) if told is None else self._client.user(told.key))
+        if made is None:
+            return without_effect("answered 201, but the user is not there")
+        if have_arrived(made, profile, self._access):
+            self._spelled.has_worked(name)
+        else:
+            self._spelled.has_failed(name)
+        return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
+
+    async def _refused_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+        holder = await self._known(profile)
+        if holder is not None:
+            return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
+        if _TAKEN.search(words_of(reply)):
+            detail = "the e-mail address or the username belongs to a user whom this company cannot see"
+            return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
+        if reply.status_code == httpx.codes.CONFLICT or not may_be_of_form(words_of(reply)):
+            return refused(reply, profile)
+        return await self._create_otherwise(reply, profile, other_than(name))
+
+    async def _create_otherwise(self, before: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+        """A create that was refused, once more with the external ids under the other name."""
+        reply = await self._client.create(self._new_user(profile, name))
+        if reply.status_code in REFUSED:
+            return both_refused(refused(before, profile), name, refused(reply, profile))
+        return await self._answered_create(reply, profile, name)
+
+    async def _known(self, profile: Profile) -> User | None:
+        """The visible user whom a create with this profile makes, or runs into."""
+        return await self._carrier(profile) or await self._namesake(profile)
+
+    async def _carrier(self, profile: Profile) -> User | None:
+        driver = profile.get("portal_driver_id")
+        return await self._client.lookup_by_external_id(driver, self._access.portal_integration) if driver else None
+
+    async def _namesake(self, profile: Profile) -> User | None:
+        query = chosen(profile, ["email"]) or self._username(profile)
+        return await self._client.lookup(**query) if query else None
+
+    async def _update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
+        body = to_wire(profile, fields)
+        names_external_id = not self._access.integrations().keys().isdisjoint(fields)
+        if body and not names_external_id:
+            return await self._put(key, profile, body)
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        return await self._write(before, profile, body) if names_external_id else self._done(before)
+
+    async def _put(self, key: Key, profile: Profile, body: Mapping[str, object]) -> Answer:
+        reply = await self._client.edit(key, body, profile)
+        if reply is None:
+            return Missing(key=key)
+        user = user_of(reply)
+        if user is None or user.key != key:
+            return await self._untold_put(key, body)
+        return self._done(user, profile) if user.role == DRIVER else _foreign(user)
+
+    async def _untold_put(self, key: Key, body: Mapping[str, object]) -> Answer:
+        """What became of an update whose answer does not show the user."""
+        user = await read_back(self._driver(key))
+        if not isinstance(user, User):
+            return user
+        return self._done(user) if shows(user, body) else NOT_TOLD
+
+    async def _delete(self, key: Key) -> Answer:
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        shown = to_driver(before, self._access)
+        is_taken_off = await self._yielding.take_off_driver_id(before)
+        if not shown.active and not is_taken_off:
+            return Done(seen=shown)
+        if shown.active and await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
+            return Missing(key=key)
+        after = await read_back(self._client.user(key))
+        return Missing(key=key) if after is None else _if_active(self._done(after), wished=False)
+
+    async def _reinstate(self, key: Key, profile: Profile) -> Answer:
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        try:
+            answer = await self._write(before, profile, {"status": ACTIVE, **to_wire(profile)})
+        except TargetFailed as failed:
+            answer = failed.failure
+        if isinstance(answer, Rejected) and answer.reason is Reason.INVALID and may_be_of_form(answer.detail):
+            answer = await self._reinstate_first(before, profile, answer)
+        return _if_active(answer, wished=True)
+
+    async def _reinstate_first(self, before: User, profile: Profile, refused: Rejected) -> Answer:
+        """A reinstate whose fields were refused, once more in two steps: a deactivated user may not be editable."""
+        if before.status != DEACTIVATED:
+            return refused
+        if await self._client.edit(before.key, {"status": ACTIVE}, profile) is None:
+            return Missing(key=before.key)
+        active = await read_back(self._client.user(before.key))
+        if active is None:
+            return Missing(key=before.key)
+        return refused if active.status == DEACTIVATED else await self._write(active, profile, to_wire(profile))
+
+    async def _driver(self, key: Key) -> User | Missing | Rejected:
+        user = await self._client.user(key)
+        if user is None:
+            return Missing(key=key)
+        return user if user.role == DRIVER else _foreign(user)
+
+    async def _write(self, before: User, profile: Profile, body: Mapping[str, object]) -> Answer:
+        after = await self._upkeep.write(before, profile, body)
+        if after is None:
+            return Missing(key=before.key)
+        return after if isinstance(after, Rejected) else self._done(after)
+
+    def _done(self, user: User, written: Profile | None = None) -> Done:
+        """What the user shows; external ids that the answer to a write leaves out are taken to be as wished."""
+        seen = to_driver(user, self._access)
+        if written is None or user.external_ids is not None:
+            return Done(seen=seen)
+        return Done(seen=replace(seen, profile={**seen.profile, **chosen(written, self._access.integrations())}))
+
+
+def _if_active(answer: Answer, *, wished: bool) -> Answer:
+    if not isinstance(answer, Done) or answer.seen.active is wished:
+        return answer
+    return without_effect("answered without an error, but the user's status is as it was")
+
+
+def _foreign(user: User) -> Rejected:
+    return Rejected(reason=Reason.FOREIGN_ROLE, detail=f"user {user.id} has the role {user.role}, not {DRIVER}")
+
+
+_log = structlog.stdlib.get_logger()
+
+_NOT_ARRIVED: Final = without_effect("answered without an error, but our external ids are not there")
+_NEITHER: Final = without_effect(
+    f"{_NOT_ARRIVED.detail}, neither as external_ids nor as external_ids_attributes, as Motive's texts call them"
+)
+
+
+class Upkeep:
+    """Writes to a user so that ours are as wished among the external ids, and nobody else's gets lost.
+
+    Whether an update merges or replaces external ids is not stated anywhere, nor by which of two names it takes them.
+    So it sends the full set, reads back, restores what is missing and removes what we no longer wish for. Where ours
+    have not arrived it tries the other name once, and goes on with the one that works.
+    """
+
+    def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
+        self._client = client
+        self._access = access
+        self._spelled = Spelled(EDIT)
+
+    async def write(self, before: User, profile: Profile, body: Mapping[str, object]) -> User | Rejected | None:
+        """The user once the fields and the external ids are written; None if the user is not there any more.
+
+        Raises `TargetFailed` when Motive refuses, or does not answer.
+        """
+        if are_in_step(before, profile, self._access):
+            return await self._written(before, profile, body, body) if body else before
+        name = self._spelled.name
+        try:
+            result = await self._spelt(name, before, profile, body)
+        except TargetFailed as failed:
+            return await self._refused(name, before, profile, body, failed)
+        if not _has_no_effect(result):
+            return result
+        now = await read_back(self._client.user(before.key))
+        return None if now is None else await self._otherwise(other_than(name), now, profile, {}, _NOT_ARRIVED)
+
+    async def _refused(
+        self, name: Spelling, before: User, profile: Profile, body: Mapping[str, object], failed: TargetFailed
+    ) -> User | Rejected | None:
+        """What becomes of a write that was refused under one name."""
+        refusal, is_repeat = failed.failure, isinstance(failed, RepeatRefused)
+        may_be_there = is_repeat or refusal.reason is Reason.INVALID
+        now = await read_back(self._client.user(before.key)) if may_be_there else None
+        if now is None:
+            raise failed
+        if now.external_ids != before.external_ids:
+            # A first try took effect and only a second was heard, which adds what is there already.
+            return await self.write(now, profile, body)
+        if is_repeat or not isinstance(refusal, Rejected) or not may_be_of_form(refusal.detail):
+            raise failed
+        return await self._otherwise(other_than(name), now, profile, body, refusal)
+
+    async def _otherwise(
+        self, other: Spelling, now: User, profile: Profile, body: Mapping[str, object], first: Rejected
+    ) -> User | Rejected | None:
+        """The same write once more under the other name, which has to answer better than the first did."""
+        try:
+            result = await self._spelt(other, now, profile, body)
+        except TargetFailed as again:
+            if not isinstance(again.failure, Rejected) or again.failure.reason is not Reason.INVALID:
+                raise
+            # Where the first was answered well, it may be shown only later: that is looked up.
+            return replace(both_refused(first, other, again.failure), reason=first.reason)
+        if not _has_no_effect(result):
+            return result
+        return first if first.reason is Reason.INVALID else _NEITHER
+
+    async def _spelt(
+        self, name: Spelling, before: User, profile: Profile, body: Mapping[str, object]
+    ) -> User | Rejected | None:
+        """The write with the external ids under this name."""
+        full = {**body, name: full_set(before, profile, self._access)}
+        result = await self._written(before, profile, body, full)
+        if isinstance(result, User):
+            self._spelled.has_worked(name)
+        return result
+
+    async def _written(
+        self, before: User, profile: Profile, body: Mapping[str, object], full: Mapping[str, object]
+    ) -> User | Rejected | None:
+        reply = await self._client.edit(before.key, full, profile)
+        after = None if reply is None else await read_back(self._client.user(before.key))
+        if reply is None or after is None:
+            return None
+        if user_of(reply) is None and not shows(after, body):
+            raise TargetFailed(NOT_TOLD)
+        return await self._mended(before, after, profile)
+
+    async def _mended(self, before: User, after: User, profile: Profile) -> User | Rejected | None:
+        missing = lost(before, after, self._access)
+        surplus = stale(after, profile, self._access) if have_arrived(after, profile, self._access) else []
+        if not missing and not surplus:
+            return self._judged(before, after, profile)
+        try:
+            mended = await self._mend(before.key, missing, surplus)
+        except TargetFailed:
+            if missing:
+                return _unrestored(missing)
+            raise
+        return None if mended is None else self._judged(before, mended, profile)
+
+    async def _mend(self, key: str, missing: Sequence[ExternalId], surplus: Sequence[ExternalId]) -> User | None:
+        for entry in missing:
+            await self._restore(key, entry)
+        for record in [entry.id for entry in surplus if entry.id is not None]:
+            await self._client.remove_external_id(record)
+        return await read_back(self._client.user(key))
+
+    async def _restore(self, key: str, entry: ExternalId) -> None:
+        try:
+            await self._client.add_external_id(key, entry)
+        except TargetFailed:
+            return  # reading back shows that it is still missing
+        _log.warning("external_id_restored", user=key, integration=entry.integration_name)
+
+    def _judged(self, before: User, after: User, profile: Profile) -> User | Rejected:
+        missing = lost(before, after, self._access)
+        if missing:
+            return _unrestored(missing)
+        if not are_in_step(after, profile, self._access):
+            return _NOT_ARRIVED
+        return after
+
+
+def _has_no_effect(result: User | Rejected | None) -> bool:
+    return isinstance(result, Rejected) and result.reason is Reason.NOT_EFFECTIVE
+
+
+def _unrestored(missing: Sequence[ExternalId]) -> Rejected:
+    integrations = ", ".join(sorted({entry.integration_name or "unnamed" for entry in missing}))
+    detail = f"external ids of other integrations were lost and could not be restored: {integrations}"
+    return Rejected(reason=Reason.NOT_RESTORED, detail=detail)
+
+
+MAY_BE_TAKEN: Final = frozenset({Reason.INVALID, Reason.TAKEN_ELSEWHERE})
+"""Why a write can have been refused because somebody else has what is unique."""
+
+
+class Yielding:
+    """Takes off deactivated drivers what somebody else needs. Each call raises `TargetFailed`."""
+
+    def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
+        self._client = client
+        self._access = access
+
+    async def take_off_driver_id(self, user: User) -> bool:
+        """Take the DriverID off a user, where the record can be named; whether there was one."""
+        records = [entry.id for entry in stale(user, {}, self._access) if entry.id is not None]
+        for record in records:
+            await self._client.remove_external_id(record)
+        return bool(records)
+
+    async def make_room(self, key: Key | None, profile: Profile, *, is_taken: bool) -> bool:
+        """Have deactivated users give up what this profile needs for the user of this key; whether to write again.
+
+        So it is where one gave something up or, if the value is said to be taken, where no other user has it any more.
+        """
+        id_holder, email_holder = await self._holders(key, profile)
+        is_id_free = await self._free_driver_id(id_holder)
+        is_email_free = await self._free_email(email_holder)
+        return is_id_free or is_email_free or (is_taken and id_holder is None and email_holder is None)
+
+    async def _free_driver_id(self, holder: User | None) -> bool:
+        user = await self._client.user(holder.key) if holder and _is_dead(holder) else None
+        return user is not None and await self.take_off_driver_id(user)
+
+    async def _free_email(self, holder: User | None) -> bool:
+        """An address cannot be cleared, so a user who was ours gets one that nobody can have (RFC 2606)."""
+        if holder is None or not _is_dead(holder) or "portal_driver_id" not in shown_ids(holder, self._access):
+            return False
+        try:
+            await self._client.edit(holder.key, {"email": f"former-{holder.id}@driverlink.invalid"}, {})
+        except TargetFailed as failed:
+            if isinstance(failed.failure, Rejected):
+                return False
+            raise
+        return True
+
+    async def _holders(self, key: Key | None, profile: Profile) -> tuple[User | None, User | None]:
+        """The other user who has the DriverID of this profile, and the one who has its e-mail address."""
+        driver_id, email = profile.get("driveri_driver_id"), profile.get("email")
+        integration = self._access.driveri_integration
+        by_id = await self._client.lookup_by_external_id(driver_id, integration) if driver_id else None
+        by_email = await self._client.lookup(email=email) if email else None
+        return _other_than(key, by_id), _other_than(key, by_email)
+
+
+def _other_than(key: Key | None, holder: User | None) -> User | None:
+    return holder if holder is not None and holder.key != key else None
+
+
+def _is_dead(holder: User) -> bool:
+    return (holder.role, holder.status) == (DRIVER, DEACTIVATED)

@@ -1,0 +1,550 @@
+"""The Portal's *Admin: Drivers* list, read from its CSV export.
+
+Rows come in the order of the file, one by one: the file is never held in memory.
+Where two rows are about the same driver, both come; the later one counts.
+
+Whether a file can be an export at all, judged by its bytes, and how its text is encoded.
+
+The header of an export: which column says what.
+
+Delimited text as records, read one by one, where one broken quote costs one record and not the file.
+
+What one row of an export says of a driver, or why it is refused.
+"""
+
+import codecs
+import csv
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Final, TextIO
+
+from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
+from domain.identity import PortalDriverId
+from domain.profile import FIELDS, StatedProfile
+from domain.time_zones import to_iana
+
+SAVE_AS = "open it in Excel, save it as 'CSV UTF-8' and use that file"
+
+_PIECE = 1 << 16
+_BLANK = " \t\r\n\ufeff"
+_SIGNATURES = {
+    b"PK\x03\x04": "it is an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "it is an old Excel workbook",
+    b"\xff\xfe\0\0": "it is UTF-32 text",
+    b"\0\0\xfe\xff": "it is UTF-32 text",
+}
+_UTF_8: Final = "utf-8-sig"
+_UTF_16: Final = "utf-16"
+_NAMES: Final = {_UTF_8: "UTF-8", _UTF_16: "UTF-16"}
+
+
+def encoding_of(file: BinaryIO) -> str:
+    """How the text is encoded: UTF-16, which Excel calls Unicode text, by its byte-order mark, else UTF-8."""
+    start = file.read(len(codecs.BOM_UTF16))
+    file.seek(0)
+    return _UTF_16 if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else _UTF_8
+
+
+def content_problem(file: BinaryIO) -> str | None:
+    """Why these bytes are no export, and what to do; None if nothing speaks against it.
+
+    Reads the whole file, piece by piece: a wrong encoding shall be known before the first row is used.
+    """
+    start = file.read(_PIECE)
+    file.seek(0)
+    return _signature_problem(start) or _text_problem(file, encoding_of(file))
+
+
+def _signature_problem(start: bytes) -> str | None:
+    found = next((finding for signature, finding in _SIGNATURES.items() if start.startswith(signature)), None)
+    return f"{found}: {SAVE_AS}" if found else None
+
+
+def _text_problem(file: BinaryIO, encoding: str) -> str | None:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, start = 1, ""
+    try:
+        for piece in iter(partial(file.read, _PIECE), b""):
+            text = decoder.decode(piece)
+            line += text.count("\n")
+            start = start or text
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        if not start:
+            start = error.object[: error.start].decode(encoding, "replace")
+        line += error.object[: error.start].decode(encoding, "replace").count("\n")
+        return _start_problem(start, is_whole=False) or f"line {line} is not {_NAMES[encoding]}: {SAVE_AS}"
+    return _start_problem(start, is_whole=True)
+
+
+def _start_problem(start: str, *, is_whole: bool) -> str | None:
+    if is_whole and not start.strip(_BLANK):
+        return "it is empty: export the list of drivers again"
+    # A NUL further down is the trouble of one row.
+    if "\0" in start.partition("\n")[0]:
+        return "it is not text: give the CSV file that the Portal exports"
+    return None
+
+
+DRIVER_ID = "portal_driver_id"
+"""The cell of the Portal's own internal id, beside the fields of a profile.
+
+The Portal's spreadsheet import gives this name to the key-fob id; its exports mean the internal one.
+"""
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        DRIVER_ID: ("Driver ID",),
+        "ref_id": ("Reference ID", "RefID"),
+        "driveri_driver_id": ("Driveri DriverID",),
+        "first_name": ("First Name",),
+        "last_name": ("Last Name",),
+        "time_zone": ("Time Zone",),
+        "phone": ("Phone",),
+        "email": ("Email",),
+        "country": ("Country",),
+        "driveri_group": ("Driveri Group",),
+        "licence_number": ("Licence Number", "License Number"),
+        "licence_state": ("Licence State", "License State"),
+        "licence_country": ("Licence Country", "License Country"),
+    }
+)
+"""The columns of each field, the usual name first; letter case, blanks, hyphens and underscores do not matter."""
+
+_LONGEST_NAME: Final = 200
+_BETWEEN_WORDS: Final = re.compile(r"[\s_\-\u2010-\u2015]+")
+_AGAIN = "export the list again from Admin: Drivers"
+
+
+def _comparable(name: str) -> str:
+    return _BETWEEN_WORDS.sub("", folded(name))
+
+
+_FIELDS_BY_NAME: Final = MappingProxyType(
+    {_comparable(name): field for field, names in COLUMNS.items() for name in names}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The columns as the file spells them, and where each field stands; other columns are passed over.
+
+    `line` is the header's own line in the file, counted from 1.
+    """
+
+    delimiter: str
+    names: tuple[str, ...]
+    places: Mapping[str, int]
+    line: int = 1
+
+    @property
+    def width(self) -> int:
+        """How many cells each row has."""
+        return len(self.names)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The columns that mean no field, as the file spells them."""
+        return tuple(name for name in self.names if name and _field_of(name) is None)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The usual names of the fields that have no column: the file says nothing of them."""
+        return tuple(names[0] for field, names in COLUMNS.items() if field not in self.places)
+
+    def spelled(self, field: str) -> str:
+        """The name of a field's column, as the file spells it."""
+        return self.names[self.places[field]]
+
+    def is_again(self, cells: Sequence[str]) -> bool:
+        """Whether a record, as wide as this header, is a header too: names of columns stand where people's should."""
+        return all(_field_of(cells[self.places[field]]) for field in ("first_name", "last_name"))
+
+    def problem(self) -> str | None:
+        """Why no driver can be read below this header, and what to do; None if they can."""
+        if not self.places:
+            return f"it has no header row with the names of the columns: {_AGAIN}"
+        if repeated := self._repeated():
+            return f"columns {repeated} of its header say the same: keep one of them"
+        if lacking := self._lacking():
+            return f"it has no column {lacking}: {_AGAIN}"
+        return None
+
+    def _repeated(self) -> str:
+        """The places of columns that mean the same field; others may repeat, for nobody reads them."""
+        fields = [_field_of(name) for name in self.names]
+        often = {field for field, count in Counter(fields).items() if field and count > 1}
+        return " and ".join(str(place) for place, field in enumerate(fields, start=1) if field in often)
+
+    def _lacking(self) -> str | None:
+        if "first_name" not in self.places:
+            return "First Name"
+        if "last_name" not in self.places:
+            return "Last Name"
+        return None if {DRIVER_ID, "ref_id"} & set(self.places) else "Driver ID or Reference ID"
+
+
+def to_header(cells: Sequence[str], *, delimiter: str, line: int = 1) -> Header:
+    """The header that these cells make, whatever their order and spelling; empty ones at its end are no columns."""
+    names = [clean(cell, _LONGEST_NAME) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    places = {field: place for place, name in enumerate(names) if (field := _field_of(name))}
+    return Header(delimiter=delimiter, names=tuple(names), places=places, line=line)
+
+
+def _field_of(name: str) -> str | None:
+    return _FIELDS_BY_NAME.get(_comparable(name))
+
+
+LONGEST_RECORD = 16_384
+"""Characters that one record may have, over all of its lines."""
+
+_LINE_ENDS = ("\n", "\r")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The cells of one record; `line` is its first line in the file, counted from 1.
+
+    `bytes_read` is how much of the file had been read by then.
+    """
+
+    line: int
+    cells: list[str]
+    bytes_read: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenRecord:
+    """A record whose cells cannot be told; `reason` is for people and holds nothing of the file."""
+
+    line: int
+    reason: str
+    bytes_read: int
+
+
+class _TooLong(Exception):
+    """The record has more than `LONGEST_RECORD` characters."""
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text, of which those of the current record can be given back."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self._given_back: deque[str] = deque()
+        self._taken: list[str] = []
+        self._length = 0
+        self._number = 0
+
+    def begin(self) -> int:
+        """The number of the line on which the next record begins."""
+        self._taken, self._length = [], 0
+        return self._number + 1
+
+    def __next__(self) -> str:
+        line = self._given_back.popleft() if self._given_back else self._text.readline(LONGEST_RECORD + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._taken.append(line)
+        self._length += len(line)
+        if self._length > LONGEST_RECORD:
+            raise _TooLong
+        return line
+
+    def give_back(self) -> None:
+        """Give back all lines of the current record but its first, the rest of which is skipped."""
+        first, *others = self._taken
+        self._number -= len(others)
+        self._given_back.extendleft(reversed(others))
+        while first and not first.endswith(_LINE_ENDS):
+            first = self._text.readline(LONGEST_RECORD)
+
+
+class Records(Iterator[Record | BrokenRecord]):
+    """The records of a text, opened with `newline=""`; blank ones are left out.
+
+    `width` is the number of cells that each must have; blank ones behind them do not count.
+    After a broken record reading goes on at its second line, so a quote that is never closed swallows nothing.
+    """
+
+    def __init__(self, text: TextIO, *, delimiter: str, width: int | None = None) -> None:
+        self._text = text
+        self._lines = _Lines(text)
+        self._cells = csv.reader(self._lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+        self._width = width
+
+    def expect(self, width: int) -> None:
+        """From now on each record must have so many cells."""
+        self._width = width
+
+    def __next__(self) -> Record | BrokenRecord:
+        while True:
+            line = self._lines.begin()
+            try:
+                cells = next(self._cells)
+            except _TooLong:
+                reason = f"longer than {LONGEST_RECORD} characters; look for a quote that is never closed"
+                return self._broken(line, reason)
+            except csv.Error:
+                return self._broken(line, "a quote is never closed, or is followed by text")
+            if any(map(str.strip, cells)):
+                return self._filled(line, cells)
+
+    def _filled(self, line: int, cells: list[str]) -> Record | BrokenRecord:
+        while self._width is not None and len(cells) > self._width and not cells[-1].strip():
+            cells.pop()
+        if self._width not in (None, len(cells)):
+            return self._broken(line, f"{len(cells)} cells where the header has {self._width}")
+        return Record(line=line, cells=cells, bytes_read=self._text.buffer.tell())
+
+    def _broken(self, line: int, reason: str) -> BrokenRecord:
+        self._lines.give_back()
+        return BrokenRecord(line=line, reason=reason, bytes_read=self._text.buffer.tell())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRow:
+    """A driver as one row states it.
+
+    `line` is the row's first line in the file, counted from 1.
+    `driver` is the Portal's internal id, None where the file does not tell it.
+    `profile` says something of each field that has a column. `notes` name the cells that say nothing of use, and why.
+    `bytes_read` is how much of the file had been read by then; it is no part of what the row says.
+    """
+
+    line: int
+    driver: PortalDriverId | None
+    profile: StatedProfile
+    notes: tuple[str, ...] = ()
+    bytes_read: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRow:
+    """A row that cannot be used.
+
+    `column` is named as the file spells it, None when the row as a whole is wrong.
+    `driver` and `ref_id` tell whose row it is, as far as that could be read.
+    """
+
+    line: int
+    column: str | None
+    reason: str
+    driver: PortalDriverId | None = None
+    ref_id: str | None = None
+    bytes_read: int = field(default=0, compare=False)
+
+
+_Cells = Mapping[str, str]
+
+_DRIVER = "driver"
+"""How the Portal's own id is named among the fields of `domain.cleaning`."""
+
+
+def to_rows(records: Iterable[Record | BrokenRecord], header: Header) -> Iterator[ExportRow | RefusedRow]:
+    """The drivers of the records below a header, or why they are refused.
+
+    Where exports were joined, headers stand among the records. None is a driver; below one whose columns stand in other
+    places, no record can be read.
+    """
+    other: int | None = None
+    for record in records:
+        if isinstance(record, Record) and header.is_again(record.cells):
+            is_same = to_header(record.cells, delimiter=header.delimiter).places == header.places
+            other = None if is_same else record.line
+            yield _refused_whole(record, "is the header once more; take this line out")
+        elif other is not None:
+            yield _refused_whole(
+                record, f"stands below another header, on line {other}; give each export a file of its own"
+            )
+        else:
+            yield to_row(record, header)
+
+
+def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | RefusedRow:
+    """The driver of one record, whose cells are as many as the header's, or why it is refused."""
+    if isinstance(record, BrokenRecord):
+        return _refused_whole(record, record.reason)
+    written = {name: record.cells[place] for name, place in header.places.items()}
+    cells = {name: normal_form(_field(name), text) for name, text in written.items()}
+    for name, text in written.items():
+        if reason := _flaw(name, text):
+            return _refused(record, written, header.spelled(name), reason)
+    if not cells.get(DRIVER_ID) and not cells.get("ref_id"):
+        return _refused(record, cells, None, "has neither a Driver ID nor a Reference ID")
+    return _accepted(record, cells, header)
+
+
+def _refused_whole(record: Record | BrokenRecord, reason: str) -> RefusedRow:
+    return RefusedRow(line=record.line, column=None, reason=reason, bytes_read=record.bytes_read)
+
+
+def _field(name: str) -> str:
+    return _DRIVER if name == DRIVER_ID else name
+
+
+def _flaw(name: str, text: str) -> str | None:
+    """Why the whole row is refused for this cell; a cell that nobody is recognised by is only left out."""
+    if name == "time_zone" or (name == "phone" and is_shortened(text)):
+        return None
+    reason = flaw(_field(name), text)
+    return f"{reason}; look for a quote that is never closed" if reason == LINE_BREAK else reason
+
+
+def _refused(record: Record, written: _Cells, column: str | None, reason: str) -> RefusedRow:
+    driver = _sound(written, DRIVER_ID)
+    return RefusedRow(
+        line=record.line,
+        column=column,
+        reason=reason,
+        driver=PortalDriverId(driver) if driver else None,
+        ref_id=_sound(written, "ref_id"),
+        bytes_read=record.bytes_read,
+    )
+
+
+def _accepted(record: Record, cells: _Cells, header: Header) -> ExportRow:
+    usable, notes = _usable(cells, header)
+    return ExportRow(
+        line=record.line,
+        driver=PortalDriverId(cells[DRIVER_ID]) if cells.get(DRIVER_ID) else None,
+        profile=_stated(usable),
+        notes=notes,
+        bytes_read=record.bytes_read,
+    )
+
+
+def _usable(cells: _Cells, header: Header) -> tuple[_Cells, tuple[str, ...]]:
+    """The cells in the domain's words without those that say nothing of use, and a note on each that was left out."""
+    usable, notes = dict(cells), []
+    if zone := usable.get("time_zone"):
+        if known := to_iana(zone):
+            usable["time_zone"] = known
+        else:
+            del usable["time_zone"]
+            notes.append(f"{header.spelled('time_zone')} is no time zone that we know; left as it is known")
+    if is_shortened(usable.get("phone", "")):
+        del usable["phone"]
+        notes.append(f"{header.spelled('phone')} was shortened by Excel; left as it is known")
+    return usable, tuple(notes)
+
+
+def _stated(cells: _Cells) -> StatedProfile:
+    return StatedProfile(fields={field: cells[field] for field in FIELDS if field in cells})
+
+
+def _sound(written: _Cells, name: str) -> str | None:
+    text = written.get(name, "")
+    return None if flaw(_field(name), text) else normal_form(_field(name), text) or None
+
+
+__all__ = ["Export", "ExportRow", "RefusedRow", "UnreadableExport", "read_export"]
+
+_DELIMITERS = ",;\t|"
+_FIRST = 20
+"""Records in which the header is looked for."""
+
+
+class UnreadableExport(Exception):
+    """The file is no export that could be read; the message says on one line what to do."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class Export(Iterator[ExportRow | RefusedRow]):
+    """The rows of one export, good and refused, to be gone through once.
+
+    `total_bytes` is the size of the file; each row tells how much of it was read by then.
+    `header` tells what it can say: of a field that has no column, no row says anything.
+    Raises `UnreadableExport` on the way if the file changes under the reader.
+    """
+
+    def __init__(self, path: Path, header: Header, *, encoding: str, total_bytes: int) -> None:
+        self.header = header
+        self.total_bytes = total_bytes
+        self._rows = _rows(path, header, encoding)
+
+    def __next__(self) -> ExportRow | RefusedRow:
+        return next(self._rows)
+
+
+def read_export(path: Path) -> Export:
+    """The export in this file, after a look at its header and at the encoding of the whole.
+
+    Commas, semicolons, tabs and bars are told by the header, which stands in one of the first lines.
+    Raises `UnreadableExport` before the first row if the file is no export.
+    """
+    try:
+        _check(path, _file_problem(path))
+        with path.open("rb") as file:
+            encoding = encoding_of(file)
+        header = _header(path, encoding)
+        _check(path, header.problem())
+        return Export(path, header, encoding=encoding, total_bytes=path.stat().st_size)
+    except OSError as error:
+        raise UnreadableExport(path, _access_problem(error)) from error
+
+
+def _check(path: Path, problem: str | None) -> None:
+    if problem:
+        raise UnreadableExport(path, problem)
+
+
+def _file_problem(path: Path) -> str | None:
+    if path.exists() and not path.is_dir() and not path.is_file():
+        return "it is no ordinary file: save the export to a file first"
+    with path.open("rb") as file:
+        return content_problem(file)
+
+
+def _access_problem(error: OSError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "there is no such file: check the path"
+        case IsADirectoryError():
+            return "it is a folder: name the CSV file in it"
+        case _:
+            return f"it cannot be read ({error.strerror}): check who may read it"
+
+
+def _header(path: Path, encoding: str) -> Header:
+    """The header: that of the first records, and of the delimiters, of which most columns make sense.
+
+    Before it, people and programs write a title, the date, or `sep=;`.
+    """
+    found = (header for delimiter in _DELIMITERS for header in _headers_by(path, encoding, delimiter))
+    return max(found, key=lambda header: len(header.places), default=to_header((), delimiter=","))
+
+
+def _headers_by(path: Path, encoding: str, delimiter: str) -> Iterator[Header]:
+    with path.open(encoding=encoding, newline="") as text:
+        for record in islice(Records(text, delimiter=delimiter), _FIRST):
+            if isinstance(record, Record):
+                yield to_header(record.cells, delimiter=delimiter, line=record.line)
+
+
+def _rows(path: Path, header: Header, encoding: str) -> Iterator[ExportRow | RefusedRow]:
+    try:
+        with path.open(encoding=encoding, newline="") as text:
+            records = Records(text, delimiter=header.delimiter)
+            for record in records:
+                if record.line >= header.line:
+                    break
+            records.expect(header.width)
+            yield from to_rows(records, header)
+    except OSError as error:
+        raise UnreadableExport(path, _access_problem(error)) from error
+    except UnicodeError as error:
+        raise UnreadableExport(path, f"it was changed while it was read: {SAVE_AS}") from error

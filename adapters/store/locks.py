@@ -1,0 +1,157 @@
+"""Which partitions a store owns: whoever took one over last may write, and nobody else.
+
+The table `owners` tells of each partition its generation, which is how often it was taken over.
+
+Whether processes and commands work on services, or something that needs their tables for itself.
+
+Whose turn it is to relay a store's log, or to do another duty, among all the processes of a service.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Identifier
+
+from adapters.store.connecting import channel, connect, failures, lock_id
+from domain.store import StoreConflict, StoreFailed
+
+CREATE_OWNERS = "CREATE TABLE IF NOT EXISTS owners (partition BIGINT PRIMARY KEY, generation BIGINT NOT NULL)"
+
+_TAKE_OVER = (
+    "INSERT INTO owners (partition, generation) SELECT taken, 1 FROM unnest(%b::bigint[]) AS taken "
+    "ON CONFLICT (partition) DO UPDATE SET generation = owners.generation + 1 RETURNING partition, generation"
+)
+_LOOK = "SELECT partition, generation FROM owners WHERE partition = ANY(%b) ORDER BY partition FOR SHARE"
+
+
+class Ownership:
+    """The partitions of one store, with the generations in which it took them over. Cursors give rows as tuples."""
+
+    def __init__(self) -> None:
+        self._generations: dict[int, int] = {}
+
+    def take_over(self, cursor: Any, partitions: Collection[int]) -> dict[int, int]:  # noqa: ANN401 - of any row type
+        """The new generations, not owned yet; waits until whoever owned these partitions has ended its commits."""
+        cursor.execute(_TAKE_OVER, [sorted(set(partitions))])
+        return dict(cursor.fetchall())
+
+    def add(self, generations: dict[int, int]) -> None:
+        """Own these partitions too, in these generations."""
+        self._generations.update(generations)
+
+    def remove(self, partitions: Collection[int]) -> None:
+        """Own these partitions no longer."""
+        for partition in partitions:
+            self._generations.pop(partition, None)
+
+    def look(self, cursor: Any) -> None:  # noqa: ANN401 - of any row type
+        """Ask for the generations of all that is owned, and let nobody take it over until the transaction ends."""
+        cursor.execute(_LOOK, [sorted(self._generations)], prepare=True)
+
+    def check(self, cursor: Any) -> None:  # noqa: ANN401 - of any row type
+        """Raise `StoreConflict` unless `look` found what is owned."""
+        found = dict(cursor.fetchall())
+        lost = sorted(each for each, generation in self._generations.items() if found.get(each) != generation)
+        if lost:
+            raise StoreConflict(f"somebody else has taken over the partitions {', '.join(map(str, lost))}")
+
+
+class Presence:
+    """An advisory lock of each of these schemas, on one connection: shared by all who work, or had by one alone."""
+
+    def __init__(self, url: str, password: str, schemas: Collection[str]) -> None:
+        self._schemas = schemas
+        self._connection: Connection[TupleRow] = connect(url, password)
+
+    def share(self) -> None:
+        """Be one of those who work. Raises `StoreFailed` while somebody has a schema alone."""
+        for schema in self._schemas:
+            if not self._locked("pg_try_advisory_lock_shared", schema):
+                raise StoreFailed(f"a rebuild of {schema} is under way: try again when it has ended")
+
+    def be(self, name: str) -> None:
+        """Be the only one of this name. Raises `StoreFailed` while another process is."""
+        for schema in self._schemas:
+            if not self._locked("pg_try_advisory_lock", f"{schema}/{name}"):
+                raise StoreFailed(f"another process of {schema} is named {name}: give each its own DRIVERLINK_MEMBER")
+
+    def have_alone(self) -> None:
+        """Have the schemas alone. Raises `StoreFailed` while anybody works."""
+        for schema in self._schemas:
+            if not self._locked("pg_try_advisory_lock", schema):
+                raise StoreFailed(f"processes or commands work on {schema}: end them first")
+
+    def check(self) -> None:
+        """Raise `StoreFailed` when the connection is lost, and the locks with it."""
+        with failures():
+            self._connection.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Leave."""
+        self._connection.close()
+
+    def _locked(self, function: str, what: str) -> bool:
+        with failures():
+            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"presence/{what}")])
+            return any(locked for (locked,) in rows)
+
+
+class RelayTurn:
+    """An advisory lock of the store in this schema, on a connection of its own: both are lost together.
+
+    Each duty has a turn of its own. Used from one thread.
+    After a `StoreFailed` the turn is nobody's, and `take` tries again with a new connection.
+    """
+
+    def __init__(self, url: str, password: str, schema: str, duty: str = "relay") -> None:
+        self._url = url
+        self._password = password
+        self._schema = schema
+        self._duty = duty
+        self._connection: Connection[TupleRow] | None = None
+        self._is_mine = False
+
+    def take(self) -> bool:
+        """Whether it is our turn, now or still; without waiting. Raises `StoreFailed`."""
+        if self._is_mine:
+            return True
+        with self._connected() as connection:
+            ((self._is_mine,),) = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock])
+        return self._is_mine
+
+    def wait(self, seconds: float) -> None:
+        """Return when the store has committed events since the last time, or after so many seconds.
+
+        Raises `StoreFailed` when the connection is lost, and the turn with it.
+        """
+        with self._connected() as connection:
+            for _ in connection.notifies(timeout=seconds, stop_after=1):
+                pass
+
+    def close(self) -> None:
+        """Give up the turn."""
+        self._is_mine = False
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def _lock(self) -> int:
+        return lock_id(f"{self._duty}/{self._schema}")
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection[TupleRow]]:
+        try:
+            with failures():
+                yield self._connection or self._listening()
+        except StoreFailed:
+            self.close()
+            raise
+
+    def _listening(self) -> Connection[TupleRow]:
+        self._connection = connect(self._url, self._password)
+        self._connection.execute(SQL("LISTEN {}").format(Identifier(channel(self._schema))))
+        return self._connection

@@ -1,0 +1,318 @@
+"""Rows as tables: the SQL that every relational store shares, apart from what its dialect says.
+
+Whether a table is as its row says, and what makes it so.
+
+no table, or as the row says           make what is missing of it
+it only lacks columns that may be None add them: of what is there already, nobody knows
+of another version, without rows       make it anew
+of another version, with rows          nobody can tell what belongs into its columns: a person decides
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, fields
+from itertools import chain, zip_longest
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from domain.store import Row, Stored, Value, Where
+
+R = TypeVar("R", bound=Row)
+
+_to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False).encode
+
+_NO_LIMIT = 2**62
+"""More rows than there are: a limit keeps what is within from being planned together with what is around it."""
+
+_TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL and its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What one database writes in another way than others.
+
+    `mark` stands for a parameter, `text` is the type of text that compares by code points, and `position` the column
+    that tells where an event stands in the log. `one_of` is the condition that a column has one of these values, and
+    `combinations` is the query for these values of columns with these types. `guard` is a condition that every value of
+    a column of this type meets: an index has it, so that only queries that say it use the index; empty where no such
+    care is needed. `put` inserts rows with a cursor, each in the place of one with its key; it raises `ValueError` for
+    what does not fit. `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
+    """
+
+    mark: str
+    text: str
+    position: str
+    one_of: Callable[[list[Any]], Statement]
+    combinations: Callable[[Sequence[str], Collection[tuple[Any, ...]]], Statement]
+    guard: Callable[[str, str], str]
+    put: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
+    from_uuid: Callable[[UUID], Any]
+    to_uuid: Callable[[Any], UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Generic[R]):
+    """How one row type is stored."""
+
+    row: type[R]
+    dialect: Dialect
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    optional: frozenset[str]
+    conversions: Mapping[str, Callable[[Any], Any]]
+    json_places: tuple[int, ...]
+    values: Callable[[R], tuple[Any, ...]]
+
+    def declarations(self, text: str = "TEXT") -> list[str]:
+        """The columns and the key as they are declared; `text` is the type of texts."""
+        columns = [
+            f"{name} {text if kind == 'TEXT' else kind}{'' if name in self.optional else ' NOT NULL'}"
+            for name, kind in zip(self.columns, self.types, strict=True)
+        ]
+        return [*columns, f"PRIMARY KEY ({', '.join(self.row.KEY)})"]
+
+    def create(self) -> list[str]:
+        """The statements that make the table and its indexes where they are not there yet."""
+        name = self.row.TABLE
+        table = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(self.declarations(self.dialect.text))})"
+        return [table, *chain.from_iterable(self._index(columns) for columns in self.row.INDEXES)]
+
+    def _index(self, columns: Sequence[str]) -> list[str]:
+        """The statements that make an index; one that is guarded takes the place of the one without a guard."""
+        name, on = f"{self.row.TABLE}_{'_'.join(columns)}", f"ON {self.row.TABLE} ({', '.join(columns)})"
+        guards = self._guards(columns)
+        if not guards:
+            return [f"CREATE INDEX IF NOT EXISTS {name} {on}"]
+        made = f"CREATE INDEX IF NOT EXISTS {name}_asked {on} WHERE {' AND '.join(guards)}"
+        return [f"DROP INDEX IF EXISTS {name}", made]
+
+    def _guards(self, asked: Collection[str]) -> list[str]:
+        """What a query says besides that asks for these columns, so that it may use the indexes that begin with them.
+
+        An index that begins as the key does would else tempt a planner that knows nothing of the values yet: it reads
+        all that begin so, for each of thousands of keys.
+        """
+        own = dict.fromkeys(_own_column(self.row.KEY, columns) for columns in self.row.INDEXES)
+        kinds = dict(zip(self.columns, self.types, strict=True))
+        guards = (self.dialect.guard(column, kinds[column]) for column in own if column and column in asked)
+        return [guard for guard in guards if guard]
+
+    def _conditions(self, where: Where, asked: Collection[str] = ()) -> list[Statement]:
+        guards = self._guards({*where, *asked})
+        return [*_clauses(self.dialect, where), *map(Statement, guards)]
+
+    def upsert(self, source: str) -> str:
+        """Insert the rows of this source, or put them in the place of those with their keys."""
+        key = ", ".join(self.row.KEY)
+        rest = [column for column in self.columns if column not in self.row.KEY]
+        action = f"UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in rest)}" if rest else "NOTHING"
+        return f"INSERT INTO {self.row.TABLE} ({', '.join(self.columns)}) {source} ON CONFLICT ({key}) DO {action}"
+
+    def parameters(self, row: R) -> tuple[Any, ...]:
+        """A row as the parameters of `upsert`."""
+        values = list(self.values(row))
+        for place in self.json_places:
+            values[place] = _to_json(values[place])
+        return tuple(values)
+
+    def delete(self, where: Where) -> Statement:
+        """Remove the rows that match."""
+        condition = _all_of(self._conditions(where))
+        return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+
+    def delete_among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+        """Remove the rows whose values in these columns are one of several combinations."""
+        if len(values) == 1:
+            return self.delete(dict(zip(columns, *values, strict=True)))
+        condition = _all_of([self._among(columns, values)])
+        return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+
+    def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> Statement:
+        """The rows that match."""
+        clauses = self._conditions(where, [order_by])
+        if after is not None:
+            clauses.append(Statement(f"{order_by} > {self.dialect.mark}", (after,)))
+        condition = _all_of(clauses)
+        sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
+        if order_by:
+            sql += f" ORDER BY {order_by}"
+        if limit is None:
+            return Statement(sql, condition.parameters)
+        return Statement(f"{sql} LIMIT {self.dialect.mark}", (*condition.parameters, limit))
+
+    def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> Statement:
+        """The rows that match, and whose values in these columns are one of several combinations.
+
+        They are found by the combinations alone; what else they have to match is looked at behind that.
+        """
+        chosen, names = self._among(columns, values), ", ".join(self.columns)
+        found = f"SELECT {names} FROM {self.row.TABLE} WHERE {chosen.sql}"  # noqa: S608 - as above
+        if not where:
+            return Statement(found, chosen.parameters)
+        condition = _all_of(_clauses(self.dialect, where))
+        sql = f"SELECT {names} FROM ({found} LIMIT {_NO_LIMIT}) AS found{condition.sql}"  # noqa: S608 - as above
+        return Statement(sql, (*chosen.parameters, *condition.parameters))
+
+    def first(self, column: str, most: Mapping[str, int], order_by: str) -> Statement:
+        """For each of these values of a column its first rows, at most so many."""
+        parts = [self.select({column: value}, order_by, None, limit) for value, limit in most.items()]
+        sql = " UNION ALL ".join(f"SELECT * FROM ({part.sql}) AS part" for part in parts)  # noqa: S608 - as above
+        return Statement(sql, tuple(chain.from_iterable(part.parameters for part in parts)))
+
+    def page(self, behind: Stored | None, limit: int) -> Statement:
+        """The rows behind this one, in the order of keys."""
+        key = ", ".join(self.row.KEY)
+        values = () if behind is None else tuple(behind[self.columns.index(column)] for column in self.row.KEY)
+        condition = f" WHERE ({key}) > ({', '.join(self.dialect.mark for _ in values)})" if values else ""
+        sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
+        return Statement(sql, values)
+
+    def count(self, where: Where, by: Sequence[str]) -> Statement:
+        """How many rows match, for each combination of these columns."""
+        condition = _all_of(self._conditions(where, by))
+        chosen = "".join(f"{column}, " for column in by)
+        sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
+        return Statement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
+
+    def least(self, column: str, where: Where, by: Sequence[str]) -> Statement:
+        """The least value of a column in the rows that match, for each combination of these columns."""
+        condition, chosen = _all_of(self._conditions(where, [column, *by])), ", ".join(by)
+        sql = f"SELECT {chosen}, MIN({column}) FROM {self.row.TABLE}{condition.sql} GROUP BY {chosen}"  # noqa: S608 - as above
+        return Statement(sql, condition.parameters)
+
+    def to_row(self, values: Sequence[Any]) -> R:
+        """A row from the values of its columns."""
+        named = dict(zip(self.columns, values, strict=True))
+        for column, to_field in self.conversions.items():
+            named[column] = to_field(named[column])
+        return self.row(**named)
+
+    def to_fields(self, columns: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+        """The fields that the values of these columns stand for."""
+        if self.conversions.keys().isdisjoint(columns):
+            return tuple(values)
+        conversions = (self.conversions.get(column, _as_it_is) for column in columns)
+        return tuple(to_field(value) for to_field, value in zip(conversions, values, strict=True))
+
+    def _among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+        types = [self.types[self.columns.index(column)] for column in columns]
+        chosen = self.dialect.combinations(types, values)
+        return Statement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
+
+
+_DECODER = json.JSONDecoder()
+
+
+def _from_json(text: str) -> Any:  # noqa: ANN401 - whatever the column holds
+    return _DECODER.raw_decode(text)[0]
+
+
+def _to_boolean(value: Any) -> bool | None:  # noqa: ANN401 - as the database has it
+    return None if value is None else bool(value)
+
+
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
+    return value
+
+
+_TABLES: dict[tuple[type[Row], Dialect], Table[Any]] = {}
+
+
+def table_of(row: type[R], dialect: Dialect) -> Table[R]:
+    """How this row type is stored: one column for each field."""
+    if (row, dialect) not in _TABLES:
+        _TABLES[row, dialect] = _to_table(row, dialect)
+    return _TABLES[row, dialect]
+
+
+def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
+    hints = get_type_hints(row)
+    types = {each.name: _plain(hints[each.name]) for each in fields(row)}
+    json_columns = frozenset(name for name, kind in types.items() if kind not in _TYPES)
+    boolean_columns = frozenset(name for name, kind in types.items() if kind is bool)
+    return Table(
+        row=row,
+        dialect=dialect,
+        columns=tuple(types),
+        types=tuple(_TYPES.get(kind, "TEXT") for kind in types.values()),
+        optional=frozenset(name for name in types if _is_optional(hints[name])),
+        conversions={**dict.fromkeys(boolean_columns, _to_boolean), **dict.fromkeys(json_columns, _from_json)},
+        json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
+        values=attrgetter(*types),
+    )
+
+
+def _is_optional(hint: Any) -> bool:  # noqa: ANN401 - an annotation
+    return isinstance(hint, UnionType) and type(None) in get_args(hint)
+
+
+def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
+    if _is_optional(hint):
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    return get_origin(hint) or hint
+
+
+def _own_column(key: Sequence[str], index: Sequence[str]) -> str:
+    """The first column in which an index that begins as the key does differs from it; empty where it begins anew."""
+    if index[0] != key[0]:
+        return ""
+    pairs = zip_longest(key, index)
+    return next((ours for theirs, ours in pairs if ours is not None and ours != theirs), "")
+
+
+def _clauses(dialect: Dialect, where: Where) -> list[Statement]:
+    return [_clause(dialect, column, wanted) for column, wanted in where.items()]
+
+
+def _all_of(clauses: Sequence[Statement]) -> Statement:
+    parameters = tuple(parameter for clause in clauses for parameter in clause.parameters)
+    return Statement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
+
+
+def _clause(dialect: Dialect, column: str, wanted: Value | Collection[Value]) -> Statement:
+    if isinstance(wanted, str | int | float):
+        return Statement(f"{column} = {dialect.mark}", (wanted,))
+    one_of = dialect.one_of(list(wanted))
+    return Statement(f"{column} {one_of.sql}", one_of.parameters)
+
+
+Shape = Set[str]
+"""What a table declares, its columns with their types and its key; empty where there is no table."""
+
+
+def shape(table: Table[Any]) -> Shape:
+    """What the table declares when it is as its row says."""
+    return {*table.declarations()}
+
+
+def mending(table: Table[Any], found: Shape, has_rows: Callable[[], bool]) -> list[str] | None:
+    """The statements that make the table as its row says, with its indexes; None where a person has to decide."""
+    if not found or found == shape(table):
+        return table.create()
+    addable = _addable(table)
+    if found < shape(table) and shape(table) - found <= addable.keys():
+        lacking = (addable[each] for each in table.declarations() if each not in found)
+        return [*(f"ALTER TABLE {table.row.TABLE} ADD COLUMN {each}" for each in lacking), *table.create()]
+    return None if has_rows() else anew(table)
+
+
+def anew(table: Table[Any]) -> list[str]:
+    """The statements that drop the table, and make it as its row says."""
+    return [f"DROP TABLE IF EXISTS {table.row.TABLE}", *table.create()]
+
+
+def _addable(table: Table[Any]) -> Mapping[str, str]:
+    """The columns that may be None, as they are compared, and as they are made."""
+    made = table.declarations(table.dialect.text)
+    columns = zip(table.columns, table.declarations(), made, strict=False)
+    return {compared: each for name, compared, each in columns if name in table.optional}

@@ -1,0 +1,270 @@
+"""What must hold across the links of one account on one target, as one batch sees it and changes it.
+
+What a driver with a temporary key or value gets of its own: the wished one if it is free, else the former one.
+
+It is written with nothing else, so that no other field which the target refuses can keep the driver from it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkDecided, ReinstateDecided
+from domain.guard import Guard
+from domain.identity import Key, PortalDriverId, Target
+from domain.matching import Roster, TargetDriver, Wish, claims, is_key_mark, key_mark, mark_of, temporary_fields
+from domain.profile import Profile
+
+_KINDS = {"key": "id", "portal": "external id", "ref": "RefID", "email": "e-mail", "licence": "licence"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Why a wish cannot have a mark: another portal driver holds it, or those who answer to it are not meant.
+
+    Then several target drivers do, or one, with the mark `key` of its key, who was the portal driver `former`, and
+    `against` says what speaks against it being this one. `is_swap`: the driver has a temporary value already,
+    because it changes places with the holder.
+    """
+
+    mark: str
+    holder: PortalDriverId | None
+    candidates: int = 0
+    former: PortalDriverId | None = None
+    against: str = ""
+    key: str = ""
+    is_swap: bool = False
+
+    @property
+    def waits_for(self) -> str:
+        """The mark at which to look again: when its holder gives it up, or when somebody else gets the driver."""
+        return self.key or self.mark
+
+    @property
+    def kind(self) -> str:
+        """Which kind of mark it is, in words."""
+        return _KINDS[self.mark.partition(":")[0]]
+
+    @property
+    def detail(self) -> str:
+        """The reason for a person."""
+        if self.former is not None:
+            return f"the user with its {self.kind} was portal driver {self.former}, and {self.against}"
+        if self.is_swap:
+            return (
+                f"it changes places with portal driver {self.holder}, has a temporary value until then, "
+                f"and gets its {self.kind} as soon as that one has given it up"
+            )
+        if self.holder is None:
+            return f"{self.candidates} target drivers have its {self.kind}"
+        return f"portal driver {self.holder} has claimed its {self.kind}"
+
+
+class Ledger:
+    """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
+
+    A mark is claimed by the first who wished it, and by nobody else; a key by whose link has it, whoever wished it.
+    `dispossessed` have lost a mark to whom the target has confirmed it for, though they wished it first.
+    `linked` names, by its mark, for each key the portal driver whose link has it. `wanted` are portal drivers that the
+    Portal has now, of those whose external id somebody in the roster carries.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        roster: Roster | None = None,
+        claimed: Mapping[str, PortalDriverId] | None = None,
+        waiting: Mapping[PortalDriverId, str] | None = None,
+        linked: Mapping[str, PortalDriverId] | None = None,
+        wanted: Collection[PortalDriverId] = (),
+        guard: Guard | None = None,
+    ) -> None:
+        self.target = target
+        self.dispossessed: set[PortalDriverId] = set()
+        self.wanted = set(wanted)
+        self.roster = roster or Roster(target)
+        self.guard = guard or Guard()
+        self._claimed_before = dict(claimed or {})
+        self._claimed = dict(self._claimed_before)
+        self._waiting = dict(waiting or {})
+        self._linked = dict(linked or {})
+
+    def hear(self, wish: Wish) -> None:
+        """Know whether the Portal has this driver from here on."""
+        (self.wanted.add if wish.is_wanted else self.wanted.discard)(wish.driver)
+
+    @property
+    def moved(self) -> Set[str]:
+        """The marks that another portal driver has than at first, or nobody any more."""
+        return {mark for mark, _ in self._claimed.items() ^ self._claimed_before.items()}
+
+    def holder(self, mark: str) -> PortalDriverId | None:
+        """The portal driver that has this mark for itself."""
+        return self._claimed.get(mark)
+
+    def is_linked_elsewhere(self, driver: PortalDriverId, key: Key) -> bool:
+        """Whether the link of another portal driver has this key."""
+        return self._linked.get(key_mark(self.target, key), driver) != driver
+
+    def contest(self, wish: Wish, found: TargetDriver | None) -> Contest | None:
+        """The first mark of the wish, or of the driver found for it, that somebody else holds."""
+        wanted = (*wish.marks, *((key_mark(self.target, found.key),) if found else ()))
+        for mark in wanted:
+            holder = self.holder(mark)
+            if holder not in (None, wish.driver):
+                return Contest(mark=mark, holder=holder)
+        return None
+
+    def yielded(self, wish: Wish, ours: TargetDriver | None) -> Wish:
+        """The wish without the value that it can do without, where another portal driver or target driver has that.
+
+        A deactivated target driver without a link has nothing for itself: it is made to give the value up.
+        """
+        mark = wish.yielding_mark
+        shown = self.roster.match([mark])
+        carriers = shown.candidates if shown is not None else ()
+        is_shown = any(carrier != ours and not self._is_dead(carrier) for carrier in carriers)
+        return wish.without_yielding_mark() if is_shown or self.holder(mark) not in (None, wish.driver) else wish
+
+    def _is_dead(self, shown: TargetDriver) -> bool:
+        return not shown.active and key_mark(self.target, shown.key) not in self._linked
+
+    def awaited(self, driver: PortalDriverId, mark: str) -> str:
+        """What the driver has that the holder of this mark waits for, directly or through others: it closes a circle.
+
+        It is the mark that the last of them waits for; empty if they do not.
+        """
+        passed: set[PortalDriverId] = set()
+        while (holder := self.holder(mark)) is not None and holder not in passed:
+            if holder == driver:
+                return mark
+            passed.add(holder)
+            mark = self._waiting.get(holder, "")
+        return ""
+
+    def is_free(self, link: DriverLink, mark: str) -> bool:
+        """Whether no other target driver has this mark, and no other portal driver has claimed it."""
+        shown = self.roster.match([mark])
+        others = [each for each in shown.candidates if each.key != link.key] if shown is not None else []
+        if any(each.active or self.target is Target.DRIVERI for each in others):
+            return False
+        return self.holder(mark) in (None, link.driver)
+
+    def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
+        """Take over what was decided on a link; the marks that came free by it, or went to another driver."""
+        held, wanted = claims_of(before), claims_of(after)
+        freed = frozenset(mark for mark in held - wanted if self._claimed.get(mark) == before.driver)
+        for mark in freed:
+            del self._claimed[mark]
+        for mark in wanted:
+            self._claimed.setdefault(mark, after.driver)
+        self._record_shown(before, after)
+        freed |= self._record_key(before, after)
+        self._record_waiting(after)
+        self._record_hold(before, after)
+        if any(isinstance(event, DeleteDecided) and event.key is not None for event in events):
+            self.guard = self.guard.after_delete(after.driver)
+        return freed
+
+    def _record_shown(self, before: DriverLink, after: DriverLink) -> None:
+        """What the target has confirmed counts more than what others only wish: it shows who has a value."""
+        if after.confirmed is before.confirmed or after.confirmed is None:
+            return
+        for mark in claims(after.target, None, after.confirmed):
+            if (holder := self._claimed[mark]) != after.driver:
+                self.dispossessed.add(holder)
+                self._claimed[mark] = after.driver
+
+    def _record_key(self, before: DriverLink, after: DriverLink) -> frozenset[str]:
+        if before.key is not None:
+            self._linked.pop(key_mark(self.target, before.key), None)
+        if after.key is None:
+            return frozenset()
+        mark = key_mark(self.target, after.key)
+        is_taken_over = self._claimed.get(mark) != after.driver
+        is_adopted = self.target is Target.MOTIVE and _is_adopted(before, after)
+        self._linked[mark] = self._claimed[mark] = after.driver
+        return frozenset({mark}) if is_taken_over or is_adopted else frozenset()
+
+    def _record_waiting(self, link: DriverLink) -> None:
+        if link.parked and link.parked.waits_for:
+            self._waiting[link.driver] = link.parked.waits_for
+        else:
+            self._waiting.pop(link.driver, None)
+
+    def _record_hold(self, before: DriverLink, after: DriverLink) -> None:
+        if after.held and not before.held:
+            self.guard = self.guard.after_hold()
+        elif before.held and not after.held:
+            self.guard = self.guard.after_release()
+
+
+def _is_adopted(before: DriverLink, after: DriverLink) -> bool:
+    """Whether a driver who was there before us is linked now, and shows what its portal driver wishes."""
+    return before.key != after.key and isinstance(before.pending, LinkDecided | ReinstateDecided)
+
+
+def claims_of(link: DriverLink) -> frozenset[str]:
+    """Every mark that a link has for its portal driver: by what the target confirmed, and by what is on its way.
+
+    What was withdrawn may be on its way, too.
+    """
+    confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
+    said = link.pending or link.refused
+    return confirmed.union(*map(_wished_by, (*([said] if said else []), *link.withdrawn)))
+
+
+def claimable_by(link: DriverLink) -> frozenset[str]:
+    """Every mark that a link has, or will have once an answer is recorded: what a ledger has to know about it."""
+    return claims_of(link).union(*map(_wished_by, link.unanswered))
+
+
+def brought_by(link: DriverLink, said: Decision) -> frozenset[str]:
+    """The marks that a decision gives to the driver of a link, beyond what the target has confirmed."""
+    has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
+    brought = _wished_by(said) - has
+    return frozenset(mark for mark in brought if link.target is Target.DRIVERI or not is_key_mark(mark))
+
+
+def _wished_by(said: Decision) -> frozenset[str]:
+    if isinstance(said, DeleteDecided):
+        return frozenset()
+    return claims(Target(said.target), Key(said.wished_key) if said.wished_key else None, said.profile)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnValues:
+    """The key, and the profile that the target has confirmed, with these fields in place of temporary ones."""
+
+    key: Key
+    profile: Profile
+    fields: tuple[str, ...]
+
+
+def own_values(wish: Wish, link: DriverLink, ledger: Ledger) -> OwnValues | None:
+    """What the driver gets; None if it has nothing temporary, or none of its own values is free."""
+    if link.key is None or link.confirmed is None or not link.is_aside:
+        return None
+    key = _own_key(wish, link, ledger) if link.key == link.temporary_key else link.key
+    fields = dict(_own_fields(wish, link, ledger, link.confirmed))
+    if key is None or (key == link.key and not fields):
+        return None
+    return OwnValues(key=key, profile={**link.confirmed, **fields}, fields=tuple(sorted(fields)))
+
+
+def _own_key(wish: Wish, link: DriverLink, ledger: Ledger) -> Key | None:
+    if wish.key and ledger.is_free(link, key_mark(link.target, wish.key)):
+        return wish.key
+    former = link.former_key
+    return former if former and ledger.is_free(link, key_mark(link.target, former)) else None
+
+
+def _own_fields(wish: Wish, link: DriverLink, ledger: Ledger, confirmed: Profile) -> Iterator[tuple[str, str]]:
+    if link.target is Target.DRIVERI:
+        return
+    for field in temporary_fields(confirmed, link.temporary_key):
+        for text in (wish.profile.get(field), link.former.get(field)):
+            mark = mark_of(link.target, {**confirmed, field: text}, field) if text else ""
+            if text and mark and ledger.is_free(link, mark):
+                yield field, text
+                break

@@ -1,0 +1,399 @@
+"""The history of the sweeps of one account on one target: what each found, and what came of it.
+
+Whether those whom a target's list lacks are gone, or the list is not whole though it was answered well.
+
+What a sweep or an opt-in would do, as a value that people read, and that a hash names.
+
+Steps are made of the very facts that were decided in a rehearsal. The hash is over everything that a person sees of
+them, and over what would be written; never over times, versions or the order in which they came.
+
+When the daily sweep of an account on a target begins: told by their names and the date, and by nothing else.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final
+from uuid import UUID, uuid5
+
+from domain.driver_link import (
+    Confirmed,
+    CreateDecided,
+    Decision,
+    DeleteDecided,
+    DeleteHeld,
+    DeleteRecalled,
+    DriftFound,
+    DriverLink,
+    Explained,
+    LinkDecided,
+    LinkEvent,
+    Parked,
+    ReinstateDecided,
+    Released,
+    RenameDecided,
+    UpdateDecided,
+)
+from domain.event import DeciderEvent
+from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, sweep_stream
+from domain.profile import Profile
+from domain.situations import Situation
+
+
+class Finding(StrEnum):
+    """What a sweep found of a driver that the Portal knows; `STRAY` of a target driver that no link claims."""
+
+    IN_STEP = "in_step"
+    ABSENT = "absent"
+    FOUND = "found"
+    DORMANT = "dormant"
+    DRIFTED = "drifted"
+    OUTDATED = "outdated"
+    MISSING = "missing"
+    RENAMED = "renamed"
+    REDIRECTED = "redirected"
+    ORPHANED = "orphaned"
+    CONTESTED = "contested"
+    UNKEYED = "unkeyed"
+    PARKED = "parked"
+    HELD = "held"
+    KEPT = "kept"
+    ENDED = "ended"
+    STRAY = "stray"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepEvent(DeciderEvent):
+    """A fact about the sweeps of an account on a target; the version is the number of the sweep.
+
+    `request` is the version of the account at which a person requested the sweep; 0 for one that nobody did.
+    """
+
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepCompleted(SweepEvent, topic="Sweep.SweepCompleted"):
+    """Everybody was looked at after a walk of the whole roster.
+
+    `drivers` counts the target drivers that the walk read, `found` the portal drivers by what was found of them and
+    the strays, `drifted` by field the drivers in whom it had drifted, and `at_odds` those of them in whom it had
+    drifted in the sweep before too: somebody else writes it there again and again.
+    """
+
+    walk: int
+    drivers: int
+    found: dict[str, int]
+    drifted: dict[str, int]
+    at_odds: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRefused(SweepEvent, topic="Sweep.SweepRefused"):
+    """The sweep was to go by a plan, but what it would have done was another one: so it did nothing.
+
+    `would_be` is empty where nobody could tell, because the account had other terms before, or there was no room to
+    rehearse; `plan` too if there was none.
+    """
+
+    walk: int
+    plan: str
+    would_be: str
+
+
+_BY_SITUATION: Mapping[str, Finding] = {
+    Situation.CONTESTED: Finding.CONTESTED,
+    Situation.ABSENT: Finding.ABSENT,
+    Situation.FOUND: Finding.FOUND,
+    Situation.DORMANT: Finding.DORMANT,
+    Situation.MISSING: Finding.MISSING,
+    Situation.OUTDATED: Finding.OUTDATED,
+    Situation.DRIFTED: Finding.DRIFTED,
+    Situation.RENAMED: Finding.RENAMED,
+    Situation.REDIRECTED: Finding.REDIRECTED,
+    Situation.ORPHANED: Finding.ORPHANED,
+    Situation.GONE: Finding.ORPHANED,
+}
+_BY_REASON: Mapping[str, Finding] = {"contested": Finding.CONTESTED, "unkeyed": Finding.UNKEYED}
+
+
+def finding_of(link: DriverLink, *, is_wanted: bool) -> Finding | None:
+    """What a sweep found of a portal driver, by the link after deciding; None: unwanted, and nothing is there."""
+    if undone := link.pending or link.parked or link.held:
+        return found_by(undone)
+    if link.is_live:
+        return Finding.KEPT if link.let_stay else Finding.IN_STEP
+    return Finding.ENDED if is_wanted else None
+
+
+def found_by(fact: Explained) -> Finding:
+    """What had been found when this was decided."""
+    match fact:
+        case Parked(reason=reason):
+            return _BY_REASON.get(reason, Finding.PARKED)
+        case DeleteHeld():
+            return Finding.HELD
+    return _BY_SITUATION[fact.because["situation"]]
+
+
+MOST_LACKING: Final = 10
+"""So many active drivers may be lacking in any list that shows somebody."""
+
+MOST_SAMPLED: Final = 50
+"""So many of those who are lacking are looked up at most."""
+
+
+def is_doubtful(*, shown: int, known: int, lacking: int) -> bool:
+    """Whether a list that shows so many, and lacks so many of the active drivers last known, has to be doubted.
+
+    It lacks more than a third of them, or shows nobody at all.
+    """
+    if not shown:
+        return lacking > 0
+    return lacking > MOST_LACKING and lacking * 3 > known
+
+
+def sample(keys: Sequence[Key]) -> Sequence[Key]:
+    """Some of these keys, evenly spread over them, and the same each time; all, where they are few."""
+    ordered = sorted(keys)
+    taken = min(len(ordered), MOST_SAMPLED)
+    return [ordered[place * len(ordered) // taken] for place in range(taken)]
+
+
+_SHOWN = 16
+"""Characters of a hash that people have to copy."""
+
+
+class Action(StrEnum):
+    """What would be done for one driver, in the order in which people read it."""
+
+    CREATE = "create"
+    LINK = "link"
+    REINSTATE = "reinstate"
+    RENAME = "rename"
+    UPDATE = "update"
+    DELETE = "delete"
+    WITHDRAW = "withdraw"
+    HOLD = "hold"
+    RECALL = "recall"
+    PARK = "park"
+    RELEASE = "release"
+    END = "end"
+
+
+_ACTIONS: Mapping[type[LinkEvent], Action] = {
+    CreateDecided: Action.CREATE,
+    LinkDecided: Action.LINK,
+    ReinstateDecided: Action.REINSTATE,
+    RenameDecided: Action.RENAME,
+    UpdateDecided: Action.UPDATE,
+    DeleteDecided: Action.DELETE,
+    DeleteHeld: Action.HOLD,
+    DeleteRecalled: Action.RECALL,
+    Parked: Action.PARK,
+    Released: Action.RELEASE,
+    Confirmed: Action.END,
+}
+
+_REASONS: Mapping[str, str] = {
+    Situation.ABSENT: "nobody on the target is this driver",
+    Situation.FOUND: "is on the target already, and nobody's",
+    Situation.DORMANT: "is on the target, but deleted there",
+    Situation.MISSING: "was linked, and is gone from the target",
+    Situation.OUTDATED: "the Portal states it otherwise by now",
+    Situation.DRIFTED: "somebody else changed it on the target",
+    Situation.RENAMED: "has another id in the Portal",
+    Situation.REDIRECTED: "has another id in the Portal, which is on the target already",
+    Situation.CONTESTED: "changes ids with another driver, by way of a temporary one",
+    Situation.ORPHANED: "the Portal has deleted the driver",
+}
+
+_PLAIN: Mapping[Action, str] = {
+    Action.HOLD: "the guard lets no more deletes out now, so a person has to decide",
+    Action.RECALL: "nobody has to decide on its delete any more",
+    Action.RELEASE: "what it was set aside for is over",
+    Action.END: "the Portal has deleted the driver, who is gone from the target",
+}
+"""Why, where the action alone tells it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What would be done for one portal driver on one target, and why.
+
+    `key` is how the target names the driver now, `wished_key` how it would; empty for not at all. `written` is the
+    profile that would be stated, and `overridden` what the target shows in fields that somebody else changed: both are
+    personal data, of which people see only the names of the `fields`.
+    """
+
+    target: Target
+    driver: PortalDriverId
+    action: Action
+    situation: str
+    key: str
+    wished_key: str
+    fields: tuple[str, ...]
+    reason: str
+    written: Profile = field(default_factory=dict, repr=False)
+    overridden: Profile = field(default_factory=dict, repr=False)
+
+    @property
+    def seal(self) -> bytes:
+        """A digest of the whole step, values included."""
+        seen = (self.target, self.driver, self.action, self.situation, self.key, self.wished_key, self.fields)
+        values = (sorted(self.written.items()), sorted(self.overridden.items()))
+        return sha256(json.dumps([*seen, self.reason, *values]).encode()).digest()
+
+
+def step_after(step: Step | None, fact: LinkEvent) -> Step | None:
+    """The step of a driver after one more fact of a rehearsal: the newest decides, and what drifted stays told."""
+    if isinstance(fact, DriftFound):
+        return _step(fact, Action.UPDATE, overridden=fact.profile, fields=tuple(fact.fields))
+    action = _action(fact)
+    if action is None:
+        return step
+    overridden = step.overridden if step else {}
+    if isinstance(fact, Decision):
+        return _decided(fact, action, overridden)
+    return _step(fact, action, overridden=overridden)
+
+
+def _action(fact: LinkEvent) -> Action | None:
+    if isinstance(fact, DeleteDecided) and not fact.key:
+        return Action.WITHDRAW
+    return _ACTIONS.get(type(fact))
+
+
+def _decided(fact: Decision, action: Action, overridden: Profile) -> Step:
+    return _step(
+        fact,
+        action,
+        overridden=overridden,
+        key=fact.key or "",
+        wished_key=fact.wished_key or "",
+        fields=tuple(fact.fields),
+        written=fact.profile,
+    )
+
+
+def _step(
+    fact: LinkEvent,
+    action: Action,
+    *,
+    overridden: Profile,
+    key: str = "",
+    wished_key: str = "",
+    fields: tuple[str, ...] = (),
+    written: Profile | None = None,
+) -> Step:
+    situation = _situation(fact)
+    return Step(
+        target=Target(fact.target),
+        driver=PortalDriverId(fact.driver),
+        action=action,
+        situation=situation,
+        key=fact.key if isinstance(fact, DeleteHeld) else key,
+        wished_key=wished_key,
+        fields=fields,
+        reason=fact.detail if isinstance(fact, Parked) else _PLAIN.get(action) or _REASONS.get(situation, ""),
+        written=written or {},
+        overridden=overridden,
+    )
+
+
+def _situation(fact: LinkEvent) -> str:
+    return fact.because["situation"] if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A plan's part on one target: how many steps there are of each action, and the hash of them all."""
+
+    target: Target
+    counts: Mapping[Action, int]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a sweep of these targets, or an opt-in, would do: a part for each; the hash names exactly that.
+
+    The steps themselves may be as many as the fleet has drivers, so they are read page by page beside it.
+    """
+
+    account: AccountId
+    parts: tuple[Part, ...]
+
+    @property
+    def digest(self) -> str:
+        """What names the whole: it is of the targets, too, that nothing would be done on."""
+        parts = sorted((part.target, part.digest) for part in self.parts)
+        return sha256(json.dumps([self.account, *parts]).encode()).hexdigest()[:_SHOWN]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be done at all."""
+        return not any(part.counts for part in self.parts)
+
+
+class Tally:
+    """Counts steps, and seals them, as they come in whatever order; of each it keeps no more than its seal."""
+
+    def __init__(self, account: AccountId, target: Target) -> None:
+        self._place = account, target
+        self._counts = Counter[Action]()
+        self._seals: list[bytes] = []
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Take these steps in too."""
+        for step in steps:
+            self._counts[step.action] += 1
+            self._seals.append(step.seal)
+
+    def part(self) -> Part:
+        """The part of a plan that the steps make."""
+        whole = sha256(json.dumps(self._place).encode())
+        for seal in sorted(self._seals):
+            whole.update(seal)
+        counts = {each: self._counts[each] for each in Action if self._counts[each]}
+        return Part(target=self._place[1], counts=counts, digest=whole.hexdigest()[:_SHOWN])
+
+
+MOST_JITTER: Final = timedelta(minutes=30)
+"""By how much a sweep begins later than at its time of day at most, so that those of one time do not all begin at once.
+
+It never goes beyond midnight: each day in UTC has exactly one sweep.
+"""
+
+_DAY: Final = timedelta(days=1)
+
+
+def next_sweep(account: AccountId, target: Target, sweep_at: str, after: datetime) -> datetime:
+    """The next moment, strictly behind `after`, at which a daily sweep begins.
+
+    `sweep_at` is the time of day, HH:MM in UTC; without one the account has a time of its own, so that fleets spread
+    over the day.
+    """
+    today = after.astimezone(UTC).date()
+    moment = _moment(account, target, sweep_at, today)
+    return moment if moment > after else _moment(account, target, sweep_at, today + _DAY)
+
+
+def _moment(account: AccountId, target: Target, sweep_at: str, day: date) -> datetime:
+    since_midnight = _time_of_day(sweep_at) if sweep_at else _DAY * _part(account_stream(account))
+    jitter = min(MOST_JITTER, _DAY - since_midnight) * _part(sweep_stream(account, target), day.isoformat())
+    return datetime.combine(day, time(tzinfo=UTC)) + since_midnight + jitter
+
+
+def _time_of_day(sweep_at: str) -> timedelta:
+    stated = time.fromisoformat(sweep_at)
+    return timedelta(hours=stated.hour, minutes=stated.minute)
+
+
+def _part(whose: UUID, which: str = "") -> float:
+    """A number from 0 up to 1 that an id and a word always give, and others hardly ever."""
+    return (uuid5(whose, which).int >> 76) / 2**52

@@ -1,0 +1,303 @@
+"""The log: what happened, merged by time over several streams, filtered, and read on from a cursor.
+
+One record of a log as people and scripts see it, and which of them were asked for.
+
+Which events a person asks for, checked: what is unknown is refused, with what may have been meant.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
+from json import dumps, loads
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from domain.cleaning import LONGEST, LONGEST_ID, clean
+from domain.event import Event
+from domain.identity import Target
+from domain.store import Record, Stream
+from services.api.messages import Answer, Malformed
+from services.api.naming import target_named
+from services.runtime.alike import did_you_mean
+
+_HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
+_KEYS = ("key", "wished_key", "left")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent(Answer):
+    """One record of a log. `data` holds the event's own fields as plain JSON, personal data in `profile` included.
+
+    `target` and `driver` are empty where an event has none. A record that cannot be decoded says why in `unreadable`;
+    it has no moment and version 0, and of the rest what could be made out.
+    """
+
+    log: str
+    position: int
+    at: datetime | None
+    type: str
+    account: str
+    target: str
+    driver: str
+    version: int
+    data: Mapping[str, Any]
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which events are asked for; what is None or empty is not asked about.
+
+    `driver` is a portal driver id, `driver_id` a Driveri DriverID and `types` are names such as `CreateDecided`, both
+    in any letter case. `since` and `until` carry a time zone; what has no moment is within any.
+    """
+
+    account: str | None = None
+    driver: str | None = None
+    driver_id: str | None = None
+    target: str | None = None
+    types: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def let_through(self, event: LoggedEvent) -> bool:
+        """Whether this event is asked for."""
+        return self._is_of_place(event) and self._is_in_time(event) and self._is_about(event)
+
+    def _is_of_place(self, event: LoggedEvent) -> bool:
+        types = {name.casefold() for name in self.types}
+        return (
+            self.account in (None, event.account)
+            and self.target in (None, event.target)
+            and (not types or event.type.casefold() in types)
+        )
+
+    def _is_in_time(self, event: LoggedEvent) -> bool:
+        if event.at is None:
+            return True
+        return (self.since is None or event.at >= self.since) and (self.until is None or event.at <= self.until)
+
+    def _is_about(self, event: LoggedEvent) -> bool:
+        if self.driver is not None and self.driver not in _drivers(event):
+            return False
+        return self.driver_id is None or self.driver_id.casefold() in _driver_ids(event)
+
+
+def logged(log: str, record: Record) -> LoggedEvent:
+    """A record as it is shown; never raises."""
+    if record.event is None:
+        return _unreadable(log, record)
+    event = record.event
+    return LoggedEvent(
+        log=log,
+        position=record.position,
+        at=event.at,
+        type=type(event).__name__,
+        account=event.account,
+        target=getattr(event, "target", ""),
+        driver=getattr(event, "driver", ""),
+        version=event.originator_version,
+        data=_own_fields(event),
+    )
+
+
+def _own_fields(event: Event) -> dict[str, Any]:
+    return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _HEADER}
+
+
+def _unreadable(log: str, record: Record) -> LoggedEvent:
+    stored = _made_out(record.body)
+    header = {name: value for name in ("account", "target", "driver") if isinstance(value := stored.get(name), str)}
+    return LoggedEvent(
+        log=log,
+        position=record.position,
+        at=None,
+        type=record.topic.rpartition(".")[2],
+        account=header.get("account", ""),
+        target=header.get("target", ""),
+        driver=header.get("driver", ""),
+        version=0,
+        data={name: value for name, value in stored.items() if name not in header},
+        unreadable=record.reason,
+    )
+
+
+def _made_out(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object that can be printed as JSON again; else the bare text."""
+    text = body.decode("utf-8", "backslashreplace")
+    try:
+        stored = loads(text)
+        dumps(stored, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return {"body": text}
+    return stored if isinstance(stored, dict) else {"body": text}
+
+
+def _drivers(event: LoggedEvent) -> Iterator[str]:
+    """The portal drivers that an event is about: its own, or those whose held deletes it judges."""
+    yield event.driver
+    holds = event.data.get("holds")
+    yield from (str(hold[0]) for hold in (holds if isinstance(holds, list) else ()) if isinstance(hold, list) and hold)
+
+
+def _driver_ids(event: LoggedEvent) -> set[str]:
+    """The DriverIDs that an event speaks of, in small letters: keys in Driveri, and what the Portal states."""
+    profile = event.data.get("profile")
+    stated = profile.get("driveri_driver_id") if isinstance(profile, dict) else None
+    keys = [event.data.get(name) for name in _KEYS] if event.target == Target.DRIVERI else []
+    return {text.casefold() for text in (stated, *keys) if isinstance(text, str)}
+
+
+MOST_SCANNED = 2000
+"""Records that one call looks at, so that a rare filter keeps nobody waiting."""
+
+_PAGE = 200
+_EARLIEST = datetime.fromtimestamp(0, UTC)
+_SLACK = timedelta(minutes=10)
+"""How far clocks may have been set back, so that a log is not quite in the order of time."""
+
+
+class BadCursor(Exception):
+    """A cursor is not one that the same logs gave out."""
+
+    def __init__(self) -> None:
+        super().__init__("this cursor is not one of these logs: start without one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage(Answer):
+    """Some of what was asked for, oldest first. `cursor` goes on behind it; at the end it waits for what comes."""
+
+    events: tuple[LoggedEvent, ...]
+    cursor: str
+    is_end: bool
+
+
+def read_events(streams: Mapping[str, Stream], filters: Filters, cursor: str | None, limit: int) -> EventPage:
+    """The next events of these logs that match, at most so many; there may be none though it is not the end yet.
+
+    What happened at the same moment comes in the order of the logs.
+
+    Raises `BadCursor`, `StoreFailed`, and `ValueError` for a limit below 1.
+    """
+    if limit < 1:
+        raise ValueError("a page has at least one event")
+    positions = _decoded(cursor, streams) if cursor is not None else _starts(streams, filters.since)
+    found: list[LoggedEvent] = []
+    scanned = 0
+    for name, record in islice(_merged(streams, positions, filters.until), MOST_SCANNED):
+        scanned += 1
+        positions[name] = record.position
+        event = logged(name, record)
+        if filters.let_through(event):
+            found.append(event)
+        if len(found) == limit:
+            break
+    is_end = scanned < MOST_SCANNED and len(found) < limit
+    return EventPage(events=tuple(found), cursor=_encoded(positions), is_end=is_end)
+
+
+def _merged(
+    streams: Mapping[str, Stream], positions: Mapping[str, int], until: datetime | None
+) -> Iterator[tuple[str, Record]]:
+    each = [_records(name, stream, positions[name], until) for name, stream in streams.items()]
+    return merge(*each, key=lambda found: _moment(found[1]))
+
+
+def _records(name: str, stream: Stream, after: int, until: datetime | None) -> Iterator[tuple[str, Record]]:
+    while page := stream.read(after, _PAGE):
+        for record in page:
+            if until and _moment(record) - _SLACK > until:
+                return
+            yield name, record
+        after = page[-1].position
+
+
+def _moment(record: Record) -> datetime:
+    """When it happened; what cannot be read is shown where it stands, before anything else."""
+    return record.event.at if record.event else _EARLIEST
+
+
+def _starts(streams: Mapping[str, Stream], since: datetime | None) -> dict[str, int]:
+    return {name: _before(stream, since) if since else 0 for name, stream in streams.items()}
+
+
+def _before(stream: Stream, moment: datetime) -> int:
+    """The position behind which everything since this moment stands, found by halving."""
+    low, high = 0, stream.end()
+    while low < high:
+        middle = (low + high) // 2
+        following = stream.read(middle, 1)
+        if following and following[0].event and following[0].event.at + _SLACK < moment:
+            low = max(following[0].position, middle + 1)
+        else:
+            high = middle
+    return low
+
+
+def _encoded(positions: Mapping[str, int]) -> str:
+    return urlsafe_b64encode(dumps(dict(positions), sort_keys=True).encode()).decode()
+
+
+def _decoded(cursor: str, streams: Mapping[str, Stream]) -> dict[str, int]:
+    try:
+        positions = loads(urlsafe_b64decode(cursor.encode()))
+    except ValueError:
+        raise BadCursor from None
+    if not isinstance(positions, dict) or positions.keys() != streams.keys():
+        raise BadCursor
+    if not all(type(position) is int and position >= 0 for position in positions.values()):
+        raise BadCursor
+    return positions
+
+
+def filters_of(query: QueryParams, account: str | None) -> Filters:
+    """What this query asks for, of this account; its driver's id is only cleaned. Raises `Malformed`."""
+    since, until = _to_moment(query.get("since")), _to_moment(query.get("until"))
+    if since and until and since > until:
+        raise Malformed(f"nothing is since {query['since']} and until {query['until']}: the one is after the other")
+    return Filters(
+        account=account,
+        driver=clean(query["driver"], LONGEST["driver"]) if "driver" in query else None,
+        driver_id=clean(query["driver_id"], LONGEST_ID) if "driver_id" in query else None,
+        target=target_named(query["target"]) if "target" in query else None,
+        types=frozenset(name for text in query.getlist("type") for name in _types(text)),
+        since=since,
+        until=until,
+    )
+
+
+def _types(text: str) -> Sequence[str]:
+    """The events of this name: `Parked`, or as it is stored, `DriverLink.Parked`; in any letter case."""
+    names = _names()
+    found = names.get(text.strip().casefold())
+    if found is None:
+        shown = [*Event.BY_TOPIC, *(kind.__name__ for kind in Event.BY_TOPIC.values())]
+        raise Malformed(
+            f"there is no event of the type {text!r}{did_you_mean(text, shown)}; see docs/reference/events.md"
+        )
+    return found
+
+
+def _names() -> Mapping[str, list[str]]:
+    """The names of every kind of event, in small letters."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for topic, kind in Event.BY_TOPIC.items():
+        for name in {topic, topic.rpartition(".")[2], kind.__name__}:
+            names[name.casefold()].append(kind.__name__)
+    return names
+
+
+def _to_moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Malformed(f"{text!r} is no date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

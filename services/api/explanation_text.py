@@ -1,0 +1,564 @@
+"""Each fact of a link in one plain sentence or two, without personal data.
+
+What happened to an account, as far as it concerns its drivers, in one plain sentence each.
+
+What had happened on a link before a fact: without it many a fact cannot be told.
+
+Why something was decided, in words: what made us look, the situation, what the roster showed, mode and guard.
+
+Each fact about a portal driver in one plain sentence, without personal data.
+
+The words in which people are told things: targets, keys, fields, moments, persons.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import singledispatch
+from typing import TypeVar
+
+from domain.account import (
+    DeletesApproved,
+    DeletesJudged,
+    Mode,
+    ModeSet,
+    RetryRequested,
+    Role,
+    SweepRequested,
+    SyncAllowed,
+    SyncTurnedOff,
+    SyncTurnedOn,
+)
+from domain.driver_link import (
+    EXISTS,
+    REFUSED,
+    Because,
+    Confirmed,
+    CreateDecided,
+    Decision,
+    Deferred,
+    DeleteApproved,
+    DeleteDecided,
+    DeleteHeld,
+    DeleteRecalled,
+    DeleteRejected,
+    DriftFound,
+    DriverLink,
+    LinkDecided,
+    LinkEvent,
+    Parked,
+    Refused,
+    ReinstateDecided,
+    Released,
+    RenameDecided,
+    UpdateDecided,
+    apply,
+)
+from domain.event import Event
+from domain.failures import is_final
+from domain.identity import Target
+from domain.portal import (
+    DriverCreated,
+    DriverDeleted,
+    DriverMissed,
+    DriverSeenAgain,
+    DriverUpdated,
+    PortalDriver,
+    PortalDriverEvent,
+)
+from domain.profile import Profile
+from domain.situations import Situation
+
+
+def describe_account(event: Event) -> str:
+    """A fact about an account; empty if it says nothing about its drivers."""
+    match event:
+        case SyncAllowed():
+            return f"{person(event.by, event.role)} allowed Sync Drivers on the account's tier."
+        case SyncTurnedOn():
+            return f"{person(event.by, event.role)} turned Sync Drivers on."
+        case SyncTurnedOff():
+            return f"{person(event.by, event.role)} turned Sync Drivers off."
+        case ModeSet():
+            return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
+        case RetryRequested() | SweepRequested():
+            return f"{person(event.by, event.role)} asked {_asked(event)}."
+    return ""
+
+
+def _asked(event: RetryRequested | SweepRequested) -> str:
+    if isinstance(event, RetryRequested):
+        return f"to look again at {_set_aside(event)}"
+    return f"for a sweep of {f'driver {event.driver}' if event.driver else 'everybody'} on {named(event.target)}"
+
+
+def _set_aside(event: RetryRequested) -> str:
+    who = f"driver {event.driver}, where set aside" if event.driver else "who is set aside"
+    why = f" ({event.reason.replace('_', ' ')})" if event.reason else ""
+    return f"{who}{why} on {named(event.target) if event.target else 'any target'}"
+
+
+def told_in_vain(event: DeletesJudged) -> str:
+    """A person's word on a held delete that nothing came of."""
+    verb = "approved" if isinstance(event, DeletesApproved) else "rejected"
+    return (
+        f"{person(event.by, event.role)} {verb} a held delete on {named(event.target)}, and nothing came of it: "
+        "it was not that hold any more, the mode is not full, or the approval came too late."
+    )
+
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A link at a moment, the last fact of each kind before it, and the temporary ids that it has had."""
+
+    link: DriverLink
+    facts: Mapping[type[Event], Event] = field(default_factory=dict)
+    temporary: frozenset[str] = frozenset()
+
+    def last(self, kind: type[E]) -> E | None:
+        """The last fact of this kind."""
+        fact = self.facts.get(kind)
+        return fact if isinstance(fact, kind) else None
+
+    def after(self, event: Event) -> "Past":
+        """The past of whatever comes behind this fact."""
+        temporary = self.temporary
+        if isinstance(event, RenameDecided) and is_stepping_aside(event):
+            temporary |= {event.wished_key or ""}
+        facts = {**self.facts, type(event): event}
+        return replace(self, link=apply(self.link, event), facts=facts, temporary=temporary)
+
+
+def is_stepping_aside(event: RenameDecided) -> bool:
+    """Whether a rename is to a temporary id, so that drivers who wait for each other's ids can move on."""
+    return event.because.get("situation") == Situation.CONTESTED
+
+
+@singledispatch
+def describe_link(event: LinkEvent, past: Past) -> str:
+    """A fact of a link, told to a person who knows what stands in `past`."""
+    raise TypeError(f"there are no words for {type(event).__name__} at version {past.link.version}")
+
+
+@describe_link.register
+def _created(event: CreateDecided, _: Past) -> str:
+    key = f", {_keyed(event, event.wished_key)}" if event.wished_key else ""
+    return f"{named(event.target)} shall get a new driver{key}."
+
+
+@describe_link.register
+def _linked(event: LinkDecided, _: Past) -> str:
+    key = _keyed(event, event.wished_key)
+    if _leaves(event):
+        return f"Linked to {key} from now on.{_left_behind(event)}{_brought(event)}"
+    return f"{named(event.target)} has the driver already: linked to {key}, nothing is created.{_brought(event)}"
+
+
+@describe_link.register
+def _reinstated(event: ReinstateDecided, _: Past) -> str:
+    key = _keyed(event, event.wished_key)
+    kept = f"{named(event.target)} has {key} as {deleted(event.target)}: that driver shall be reinstated"
+    if _leaves(event):
+        return f"{kept} and linked.{_left_behind(event)}{_brought(event)}"
+    return f"{kept}.{_brought(event)}"
+
+
+@describe_link.register
+def _renamed(event: RenameDecided, past: Past) -> str:
+    key, wished = event.key or "", event.wished_key or ""
+    former = f"the temporary id {key}" if key in past.temporary else key
+    if is_stepping_aside(event):
+        return (
+            f"The DriverID shall change from {former} to the temporary id {wished}: "
+            "drivers wait for each other's ids in a circle, and this one steps aside."
+        )
+    only = ": only the letter case differs" if key.casefold() == wished.casefold() else ""
+    along = f" Along with it: {field_names(event.fields)}." if event.fields else ""
+    return f"The DriverID shall change from {former} to {wished}{only}.{along}"
+
+
+@describe_link.register
+def _updated(event: UpdateDecided, _: Past) -> str:
+    name = named(event.target)
+    if not event.fields:
+        return f"Nothing is to change on {name} any more: what was on its way is withdrawn."
+    if event.because.get("situation") == Situation.CONTESTED:
+        return (
+            f"On {name} the driver gets a temporary value in {field_names(event.fields)}: "
+            "drivers wait for each other's values in a circle, and this one steps aside."
+        )
+    if event.because.get("situation") == Situation.DRIFTED:
+        return f"The Portal wins: what {name} shows is overridden in {field_names(event.fields)}."
+    return f"{name} shall take over from the Portal: {field_names(event.fields)}."
+
+
+@describe_link.register
+def _deleted(event: DeleteDecided, _: Past) -> str:
+    name = named(event.target)
+    if event.key is None:
+        return f"Nothing is there to be deleted on {name}: what was on its way is withdrawn."
+    verb = "deactivate" if event.target == Target.MOTIVE else "delete"
+    return f"{name} shall {verb} {_keyed(event, event.key)}."
+
+
+@describe_link.register
+def _held(event: DeleteHeld, _: Past) -> str:
+    return f"The guard against mass deletion holds the delete of {_keyed(event, event.key)} until a person decides."
+
+
+@describe_link.register
+def _approved(event: DeleteApproved, _: Past) -> str:
+    return f"{event.by} approved the held delete."
+
+
+@describe_link.register
+def _rejected(event: DeleteRejected, past: Past) -> str:
+    stays = f"{_keyed(event, past.link.key)} stays on {named(event.target)}"
+    return f"{event.by} rejected the held delete: {stays}."
+
+
+@describe_link.register
+def _recalled(event: DeleteRecalled, _: Past) -> str:
+    return f"The held delete on {named(event.target)} was recalled: nobody has to decide on it any more."
+
+
+@describe_link.register
+def _parked(event: Parked, past: Past) -> str:
+    if event.reason == REFUSED and not is_final(past.link.refusal):
+        return f"Set aside until {named(event.target)} answers again, or somebody asks for another try."
+    if event.reason == REFUSED:
+        return f"Set aside until the Portal states something else: {named(event.target)} would refuse the same again."
+    return f"Set aside: {event.detail}."
+
+
+@describe_link.register
+def _released(event: Released, _: Past) -> str:
+    return f"No longer set aside as {event.reason}."
+
+
+@describe_link.register
+def _confirmed(event: Confirmed, past: Past) -> str:
+    name = named(event.target)
+    if not event.decision:
+        return f"{name} does not have the driver as an active one any more: the link ended."
+    if event.key is None:
+        said = past.link.said(event.decision)
+        is_withdrawn = isinstance(said, DeleteDecided) and said.key is None
+        what = "nothing is there" if is_withdrawn else f"the driver is {deleted(event.target)} there"
+        return f"{name} confirmed: {what}, and nothing is linked any more."
+    own_way = f" It shows {field_names(event.unlike)} in its own way, which is no drift." if event.unlike else ""
+    return f"{name} confirmed: the driver is there as {_keyed(event, event.key)}.{own_way}"
+
+
+@describe_link.register
+def _refused(event: Refused, _: Past) -> str:
+    name = named(event.target)
+    if event.is_correction:
+        known = "somebody there has this already" if event.reason == EXISTS else "the driver is not there"
+        return f"{name} answered that {known}: what was known of it is corrected."
+    verb = "refused" if is_final(event.reason) else "did not do it"
+    return f"{name} {verb} ({event.reason.replace('_', ' ')}): {event.detail}."
+
+
+@describe_link.register
+def _deferred(event: Deferred, _: Past) -> str:
+    why = f"{event.reason.replace('_', ' ')}: {event.detail}"
+    return f"{named(event.target)} could not do it yet ({why}). It is tried again by itself."
+
+
+@describe_link.register
+def _drifted(event: DriftFound, _: Past) -> str:
+    name, fields = named(event.target), field_names(event.fields)
+    expected = f"than decision {event.decision} left it" if event.decision else "than wished"
+    since = moment(datetime.fromisoformat(event.first_seen))
+    drifted = (
+        f"{name} shows {fields} otherwise {expected}, since {since}, and the change was not ours: it is overridden."
+    )
+    return f"{drifted}{_at_odds(event)}"
+
+
+def _at_odds(event: DriftFound) -> str:
+    if not event.at_odds:
+        return ""
+    fields, name = field_names(event.at_odds), named(event.target)
+    return (
+        f" Two writers are at odds: {fields} had drifted in the sweep before too, so somebody else writes it on {name}."
+    )
+
+
+def _keyed(event: LinkEvent, key: str | None) -> str:
+    return keyed(event.target, key or "")
+
+
+def _leaves(event: Decision) -> bool:
+    return event.key is not None and event.key != event.wished_key
+
+
+def _left_behind(event: Decision) -> str:
+    former = _keyed(event, event.key)
+    if evidence(event.because, "linked").get("active"):
+        return f" The former target driver, {former}, became a stray and was left alone."
+    return f" The former target driver, {former}, is not active there any more."
+
+
+def _brought(event: Decision) -> str:
+    return f" To be brought to the Portal's: {field_names(event.fields)}." if event.fields else ""
+
+
+_CAUSES: Mapping[str, str] = {
+    "change": "change {ref} of the Portal",
+    "walk": "{sweep}walk {ref} of {name}'s roster",
+    "sweep": "somebody asked for a sweep of this driver on {name} (account {ref})",
+    "answer": "{name}'s answer to decision {ref}",
+    "freed": "{freed} came free",
+    "approval": "the approval of the set {ref}{approver}",
+    "retry": "somebody asked to look at it again (account {ref})",
+    "reached": "{name} answers again",
+}
+_SITUATIONS: Mapping[str, str] = {
+    Situation.UNKEYED: "the Portal gives nothing by which {name} could name the driver",
+    Situation.CONTESTED: "somebody else has what the wish needs, or several drivers on {name} answer to it",
+    Situation.ABSENT: "the Portal wants the driver, nothing is linked, and nobody on {name} answers to the wish",
+    Situation.FOUND: "the Portal wants the driver, nothing is linked, and {name} has one whom nobody claims",
+    Situation.DORMANT: "the Portal wants the driver, nothing is linked, and {name} has the driver as {deleted}",
+    Situation.MISSING: "the Portal wants the driver, and the linked one is not active on {name} any more",
+    Situation.OUTDATED: "the Portal wants something else than was told to {name} last",
+    Situation.DRIFTED: "{name} shows something else than it confirmed, and we did not do it",
+    Situation.IN_STEP: "{name} shows what the Portal wants",
+    Situation.RENAMED: "the wished DriverID is another one, and nobody else on {name} has it",
+    Situation.REDIRECTED: "the wished DriverID is another one, and {name} has a driver with it whom nobody claims",
+    Situation.ORPHANED: "the Portal deleted the driver, and {name} has it still, or is about to",
+    Situation.GONE: "the Portal deleted the driver, and {name} does not have it any more",
+    Situation.UNSEEN: "a list of the Portal lacks the driver, which alone is no proof of anything",
+    Situation.STRAY: "{name} has a driver whom no link claims",
+    Situation.UNLINKED: "the Portal deleted the driver, and nothing is linked",
+}
+_MODES: Mapping[str, str] = {
+    Mode.OFF: "nothing is decided or sent",
+    Mode.OBSERVE: "decided and recorded, but nothing is sent",
+    Mode.UPSERT: "everything but deletes is sent",
+    Mode.FULL: "everything is sent",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a fact was decided on: the reasons stored with it, and what had happened on its link before."""
+
+    event: LinkEvent
+    because: Because
+    past: Past
+
+    @property
+    def target(self) -> str:
+        """The target by its name."""
+        return named(self.event.target)
+
+
+def evidence(because: Because, name: str) -> Mapping[str, object]:
+    """What the roster or the claims showed under this name; empty if they showed nothing."""
+    seen: Mapping[str, object] = because.get("evidence", {}).get(name, {})
+    return seen
+
+
+def reasons(event: LinkEvent, past: Past) -> tuple[str, ...]:
+    """Why, as a sentence for each ground; empty for facts that need none."""
+    if not isinstance(event, Decision | DeleteHeld | Parked | DriftFound):
+        return ()
+    ground = Ground(event=event, because=event.because, past=past)
+    told = (reason(ground) for reason in (_cause, _situation, _roster, _contest, _left_out, _guard, _mode))
+    return tuple(sentence for sentence in told if sentence)
+
+
+def _cause(ground: Ground) -> str:
+    cause, ref = ground.because.get("cause", ""), ground.because.get("ref", "").removeprefix("decision ")
+    if not cause:
+        return ""
+    words = _CAUSES.get(cause, f"{cause} {{ref}}").format(
+        name=ground.target, ref=ref, freed=_freed(ground.past), approver=_approver(ground.past), sweep=_sweep(ground)
+    )
+    return f"Cause: {words.rstrip()}."
+
+
+def _sweep(ground: Ground) -> str:
+    sweep = ground.because.get("sweep")
+    return f"sweep {sweep}, after " if sweep else ""
+
+
+def _freed(past: Past) -> str:
+    parked = past.last(Parked)
+    contest = evidence(parked.because, "contest") if parked else {}
+    if "holder" not in contest:
+        return "what it had waited for"
+    return f"the {contest['by']} that portal driver {contest['holder']} had claimed"
+
+
+def _approver(past: Past) -> str:
+    approved = past.last(DeleteApproved)
+    return f" by {approved.by}" if approved else ""
+
+
+def _situation(ground: Ground) -> str:
+    situation = ground.because.get("situation")
+    if situation is None:
+        return ""
+    words = _SITUATIONS.get(situation, "").format(name=ground.target, deleted=deleted(ground.event.target))
+    return f"Situation {situation}: {words}."
+
+
+def _roster(ground: Ground) -> str:
+    seen = " and ".join(_sightings(ground))
+    return f"The roster showed {seen}." if seen else ""
+
+
+def _sightings(ground: Ground) -> Iterator[str]:
+    linked, found = evidence(ground.because, "linked"), evidence(ground.because, "found")
+    if linked:
+        yield f"the linked driver, {_sighting(ground, linked)}"
+    if found and found != linked:
+        yield f"the wished driver, {_sighting(ground, found)}"
+
+
+def _sighting(ground: Ground, shown: Mapping[str, object]) -> str:
+    target = ground.event.target
+    seen = f" (seen at {moment(datetime.fromisoformat(str(shown['seen'])))})" if "seen" in shown else ""
+    return f"{keyed(target, str(shown['key']))}, as {'active' if shown['active'] else deleted(target)}{seen}"
+
+
+def _contest(ground: Ground) -> str:
+    contest = evidence(ground.because, "contest")
+    if "swap" in contest:
+        return f"It changes places with portal driver {contest['holder']}, who has its {contest['by']} still."
+    if "holder" in contest:
+        return f"Portal driver {contest['holder']} has claimed its {contest['by']}."
+    if "former" in contest:
+        return (
+            f"The {ground.target} driver with its {contest['by']} was portal driver {contest['former']}, "
+            f"and {contest['against']}."
+        )
+    return f"{contest['candidates']} drivers on {ground.target} have its {contest['by']}." if contest else ""
+
+
+def _left_out(ground: Ground) -> str:
+    if isinstance(ground.event, Decision) and ground.event.waits_for:
+        return f"The Driveri DriverID is left out on {ground.target} for now: another driver has it there."
+    return ""
+
+
+def _guard(ground: Ground) -> str:
+    guard = ground.because.get("guard")
+    if not guard:
+        return ""
+    return (
+        f"Guard: {guard['deleted']} of at most {guard['limit']} deletes within 24 hours had gone out, "
+        f"and {guard['held']} were held."
+    )
+
+
+def _mode(ground: Ground) -> str:
+    mode = ground.because.get("mode")
+    return f"Mode {mode}: {_MODES.get(mode, '')}." if mode else ""
+
+
+_IDS = ("ref_id", "driveri_driver_id")
+"""The fields whose values are told: they identify, and are no personal data."""
+
+
+def describe_portal(event: Event, before: PortalDriver) -> str:
+    """A fact about a portal driver, told to a person who knows what was known before."""
+    match event:
+        case DriverCreated():
+            return f"The Portal has {'the driver again' if before.version else 'a new driver'}{_way(event)}."
+        case DriverUpdated():
+            return f"The Portal changed {_changes(before.profile or {}, event.profile)}{_way(event)}."
+        case DriverDeleted():
+            missed = ", whom a complete list had lacked before" if before.missed else ""
+            return f"The Portal deleted the driver{missed}{_way(event)}."
+        case DriverMissed():
+            return f"A complete list lacked the driver{_way(event)}; one alone is no proof that it was deleted."
+        case DriverSeenAgain():
+            return f"The driver is in the Portal's list again{_way(event)}."
+    raise TypeError(f"there are no words for {type(event).__name__}")
+
+
+def _way(event: PortalDriverEvent) -> str:
+    return f" (stated by {event.source})"
+
+
+def _changes(before: Profile, after: Profile) -> str:
+    fields = dict.fromkeys((*before, *after))
+    return listed(_told_changes((field, before.get(field, ""), after.get(field, "")) for field in fields))
+
+
+def _told_changes(fields: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    for name, before, after in fields:
+        if before != after:
+            values = f" from {before or 'nothing'} to {after or 'nothing'}" if name in _IDS else ""
+            yield f"{field_name(name)}{values}"
+
+
+_TARGETS: Mapping[str, str] = {Target.DRIVERI: "Driveri", Target.MOTIVE: "Motive"}
+_KEYS: Mapping[str, str] = {Target.DRIVERI: "DriverID", Target.MOTIVE: "user"}
+_DELETED: Mapping[str, str] = {Target.DRIVERI: "deleted", Target.MOTIVE: "deactivated"}
+_FIELDS: Mapping[str, str] = {
+    "ref_id": "RefID",
+    "driveri_driver_id": "Driveri DriverID",
+    "portal_driver_id": "our external id",
+    "email": "e-mail",
+    "driveri_group": "Driveri group",
+}
+_ROLES: Mapping[str, str] = {Role.MASTER_USER: "Master User", Role.ACCOUNT_MANAGER: "account manager"}
+
+
+def named(target: str) -> str:
+    """A target by its name."""
+    return _TARGETS.get(target, target)
+
+
+def keyed(target: str, key: str) -> str:
+    """A target driver by its key."""
+    return f"{_KEYS.get(target, 'key')} {key}"
+
+
+def deleted(target: str) -> str:
+    """What a driver is called whom the target keeps, but not as an active one."""
+    return _DELETED.get(target, "deleted")
+
+
+def field_name(field: str) -> str:
+    """A field of a profile by its name; never what stands in it."""
+    return _FIELDS.get(field, field.replace("_", " "))
+
+
+def field_names(fields: Iterable[str]) -> str:
+    """Fields of a profile by their names, as one phrase."""
+    return listed(map(field_name, fields))
+
+
+def listed(phrases: Iterable[str]) -> str:
+    """Phrases as one: `a, b and c`."""
+    *others, last = [*phrases] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def moment(at: datetime) -> str:
+    """A moment, to the second, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def person(by: str, role: str) -> str:
+    """Who acted, and as what."""
+    return f"{by} ({_ROLES.get(role, role)})"
+
+
+def name_of(profile: Profile) -> str:
+    """The driver's name, for the account's own people; empty if the Portal gives none."""
+    return " ".join(profile[field] for field in ("first_name", "last_name") if field in profile)
+
+
+def command(name: str, *arguments: str) -> str:
+    """A command of ours, as it is typed."""
+    return f"`{' '.join(('driverlink', name, *arguments))}`"

@@ -1,0 +1,78 @@
+"""Everything that commands and the control application need of an installation, whatever its shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.identity import Target
+from domain.ports import CredentialsKeeper
+from domain.store import Stream
+from services.accounts.handlers import Accounts
+from services.intake.handlers import Intake
+from services.intake.polling import Polling
+from services.projector.service import ProjectorApp
+from services.runtime.readers import Readers
+from services.runtime.service import Service
+
+
+class Connected(Protocol):
+    """The targets, as far as this process has reached them."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """Every service on its store, and the accounts' credentials.
+
+    `readers` are the stores as people ask them. `polling` reads the Portal's API, where this process does.
+    `may_repeat` says that the services follow each other by streams in which records may come twice, or late.
+    """
+
+    accounts: Accounts
+    accounts_service: Service
+    intake: Intake
+    intake_service: Service
+    decider_service: Service
+    projectors: Mapping[Target, ProjectorApp]
+    credentials: CredentialsKeeper
+    connections: Connected
+    readers: Readers
+    polling: Polling | None = None
+    may_repeat: bool = False
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service, in the order of the way of a change."""
+        projectors = (app.service for app in self.projectors.values())
+        return (self.accounts_service, self.intake_service, self.decider_service, *projectors)
+
+    @property
+    def logs(self) -> dict[str, Stream]:
+        """Every log, as its service has it, by the name that people know it by."""
+        reports = {f"reports-{target}": app.service.store.log for target, app in self.projectors.items()}
+        return {
+            "accounts": self.accounts_service.store.log,
+            "changes": self.intake_service.store.log,
+            "decisions": self.decider_service.store.log,
+            **reports,
+        }
+
+    def close(self) -> None:
+        """Let the work in hand end, and let go of the stores."""
+        self.readers.close()
+        for service in reversed(self.services):
+            service.close()
+
+
+def logs_of(readers: Readers) -> dict[str, Stream]:
+    """Every log as people ask for it, by the name that they know it by."""
+    reports = {f"reports-{target}": store.log for target, store in readers.projectors.items()}
+    return {
+        "accounts": readers.accounts.log,
+        "changes": readers.intake.log,
+        "decisions": readers.decider.log,
+        **reports,
+    }

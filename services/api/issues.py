@@ -1,0 +1,419 @@
+"""The problems that are open now, and people who want what is set aside to be looked at again.
+
+The problems that are open now: drivers who are set aside, and what concerns an account at a target or the Portal.
+
+Nothing is stored for them but what the decider knows anyway, so a problem that is over is gone from here by itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from domain.account import Account, AccountEvent
+from domain.account import Request as Person
+from domain.driver_link import UNSETTLED
+from domain.failures import Reason
+from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
+from domain.store import Row, Store, Where
+from services.accounts.handlers import Asking, account_of
+from services.api.explanation_text import field_name, named
+from services.api.installation import Installation
+from services.api.messages import Answer, Malformed, Retry, received
+from services.api.naming import driver_named, place_named
+from services.api.readiness import Hindrance, readiness_of
+from services.decider.batch import load_links
+from services.decider.read_models import LinkRow, OutageRow, SweepRow, UnreadableRow, WalkFailureRow, parked_for
+from services.intake.read_models import ReadingRow, ReKeyingRow
+from services.intake.rekeying import HELD
+
+_AT_ODDS, _NOT_BELIEVED, _REKEYING, _UNREADABLE = "at_odds", "not_believed", "rekeying", "unreadable"
+
+REASONS: tuple[str, ...] = (
+    "unkeyed",
+    "contested",
+    "mode",
+    UNSETTLED,
+    _AT_ODDS,
+    _NOT_BELIEVED,
+    _REKEYING,
+    _UNREADABLE,
+    *map(str, Reason),
+)
+"""Why there are issues, in our own words and in those of targets and the Portal."""
+
+_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow, UnreadableRow, SweepRow)
+
+
+class Problem(StrEnum):
+    """What is wrong.
+
+    No calls are made to a target, its roster, a record of it or the Portal's list cannot be read, somebody else keeps
+    writing there, or one driver is set aside.
+    """
+
+    BREAKER = "breaker"
+    ROSTER = "roster"
+    RECORD = "record"
+    PORTAL = "portal"
+    AT_ODDS = "at odds"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue(Answer):
+    """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal.
+
+    A record that cannot be read has a `place` in the target's answers, and the target's own id as its `key`, if that
+    can be read.
+    """
+
+    account: str
+    target: str
+    problem: Problem
+    driver: str
+    reason: str
+    since: datetime
+    detail: str
+    key: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where an issue stands in their order: an account's own come before those of its drivers."""
+
+    account: str
+    target: str
+    driver: str
+
+    @classmethod
+    def of(cls, issue: Issue) -> Self:
+        """The place of this issue."""
+        return cls(issue.account, issue.target, issue.driver)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which issues are asked for; what is None is not asked about."""
+
+    account: str | None = None
+    target: Connectable | None = None
+    reason: str | None = None
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Where those of them are that concern an account on a target."""
+        places = {"account": self.account, "target": self.target and str(self.target)}
+        return {column: value for column, value in places.items() if value is not None}
+
+    @property
+    def parked(self) -> dict[str, str]:
+        """Which links those of them concern that are about one driver."""
+        reason = {} if self.reason is None else {"reason": self.reason}
+        return {**self.where, "state": "parked", **reason}
+
+
+def open_issues(decider: Store, intake: Store, wanted: Wanted, behind: Place | None, limit: int) -> list[Issue]:
+    """The next of these issues: by account, target and driver. Raises `StoreFailed`.
+
+    There are at most so many, but that all of an account on one target that name no driver come together.
+    """
+    found: list[Issue] = []
+    for account, target in _places(decider, intake, wanted):
+        first = Place(account, target, "")
+        start = max(first, behind or first)
+        if (start.account, start.target) != (account, target):
+            continue
+        if start != behind:
+            found += _of_account(decider, intake, first, wanted)
+        found += _of_drivers(decider, start, wanted, limit - len(found))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _places(decider: Store, intake: Store, wanted: Wanted) -> list[tuple[str, str]]:
+    """The accounts on targets, and at the Portal, where something may be wrong."""
+    counts = [decider.count(LinkRow, wanted.parked, by=["account", "target"])]
+    counts += [decider.count(row, wanted.where, by=["account", "target"]) for row in _OF_AN_ACCOUNT]
+    places = {(str(account), str(target)) for each in counts for account, target in each}
+    return sorted(places | _unread_portals(intake, wanted))
+
+
+def _unread_portals(intake: Store, wanted: Wanted) -> set[tuple[str, str]]:
+    if wanted.target not in (None, PORTAL):
+        return set()
+    where = {} if wanted.account is None else {"account": wanted.account}
+    counts = intake.count(ReadingRow, where, by=["account", "failure"])
+    held = intake.count(ReKeyingRow, {**where, "state": HELD}, by=["account"])
+    return {(str(account), PORTAL) for account, failure in counts if failure} | {
+        (str(account), PORTAL) for (account,) in held
+    }
+
+
+def _of_account(decider: Store, intake: Store, place: Place, wanted: Wanted) -> Iterator[Issue]:
+    """What concerns the whole account."""
+    if place.target == PORTAL:
+        found = [_to_unread(row) for row in intake.select(ReadingRow, {"account": place.account}) if row.failure]
+        found += _held_rekeyings(intake, place)
+    else:
+        found = [*_hindrances(decider, place), *_unreadable(decider, place), *_at_odds(decider, place)]
+    yield from (issue for issue in found if wanted.reason in (None, issue.reason))
+
+
+def _hindrances(decider: Store, place: Place) -> list[Issue]:
+    """Why nothing is sent or decided: while the breaker is open, it is why the roster is not read, too."""
+    where = {"account": place.account, "target": place.target}
+    outages = [_to_outage(row) for row in decider.select(OutageRow, where)]
+    return outages or [_to_failure(row) for row in decider.select(WalkFailureRow, where)]
+
+
+def _unreadable(decider: Store, place: Place) -> list[Issue]:
+    where = {"account": place.account, "target": place.target}
+    return [issue for row in decider.select(UnreadableRow, where) for issue in _to_unreadable(row)]
+
+
+def _to_unreadable(row: UnreadableRow) -> Iterator[Issue]:
+    """One issue for each record that was told of, and one for all others."""
+    name = named(row.target)
+    issue = Issue(
+        account=row.account,
+        target=row.target,
+        problem=Problem.RECORD,
+        driver="",
+        reason=_UNREADABLE,
+        since=datetime.fromisoformat(row.at),
+        detail="",
+    )
+    for record in row.records:
+        yield replace(issue, detail=_unreadable_detail(record, name), key=record["key"], place=record["place"])
+    others = row.total - len(row.records)
+    if others > 0:
+        detail = f"{others} more records of the roster cannot be read: ask {name}'s support what the list shows"
+        yield replace(issue, detail=detail)
+
+
+def _unreadable_detail(record: Mapping[str, str], name: str) -> str:
+    whose = f"the record of {record['key']}" if record["key"] else "a record without an id that can be read"
+    fields = record["fields"] or "all of it"
+    if record["driver"] == "shown":
+        follows = "these fields count as not shown"
+    else:
+        follows = "the driver counts neither as seen nor as gone"
+    where = f"({record['place']})"
+    return (
+        f"{whose} {where} has an unknown form in {fields}: {follows}; "
+        f"enter it again in {name} or ask {name}'s support; the next scan that can read it ends this"
+    )
+
+
+def _at_odds(decider: Store, place: Place) -> list[Issue]:
+    where = {"account": place.account, "target": place.target}
+    return [_to_at_odds(row) for row in decider.select(SweepRow, where) if row.at_odds]
+
+
+def _to_at_odds(row: SweepRow) -> Issue:
+    return Issue(
+        account=row.account,
+        target=row.target,
+        problem=Problem.AT_ODDS,
+        driver="",
+        reason=_AT_ODDS,
+        since=datetime.fromisoformat(row.at),
+        detail=", ".join(f"{field_name(field)} of {drivers}" for field, drivers in sorted(row.at_odds.items())),
+    )
+
+
+def _to_unread(row: ReadingRow) -> Issue:
+    reason, _, detail = row.failure.partition(": ")
+    is_typed = reason in list(Reason)
+    return Issue(
+        account=row.account,
+        target=PORTAL,
+        problem=Problem.PORTAL,
+        driver="",
+        reason=reason if is_typed else _NOT_BELIEVED,
+        since=datetime.fromisoformat(row.failing_since),
+        detail=detail if is_typed else row.failure,
+    )
+
+
+def _held_rekeyings(intake: Store, place: Place) -> list[Issue]:
+    where: Where = {"account": place.account, "state": HELD}
+    drivers = intake.count(ReKeyingRow, where)[()]
+    if not drivers:
+        return []
+    (first,) = intake.least(ReKeyingRow, "at", where, by=["account"]).values()
+    issue = Issue(
+        account=place.account,
+        target=PORTAL,
+        problem=Problem.PORTAL,
+        driver="",
+        reason=_REKEYING,
+        since=datetime.fromisoformat(str(first)),
+        detail=f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
+        f"`driverlink rekeyings list {place.account}`",
+    )
+    return [issue]
+
+
+def _to_outage(row: OutageRow) -> Issue:
+    return Issue(
+        account=row.account,
+        target=row.target,
+        problem=Problem.BREAKER,
+        driver="",
+        reason=row.reason,
+        since=datetime.fromisoformat(row.at),
+        detail=row.detail,
+    )
+
+
+def _to_failure(row: WalkFailureRow) -> Issue:
+    reason, _, detail = row.failure.partition(": ")
+    return Issue(
+        account=row.account,
+        target=row.target,
+        problem=Problem.ROSTER,
+        driver="",
+        reason=reason,
+        since=datetime.fromisoformat(row.at),
+        detail=detail,
+    )
+
+
+def _of_drivers(decider: Store, behind: Place, wanted: Wanted, limit: int) -> Iterator[Issue]:
+    """The next drivers who are set aside; since when, only their histories say."""
+    if behind.target == PORTAL:
+        return
+    where = {**wanted.parked, "account": behind.account, "target": behind.target}
+    rows = decider.select(LinkRow, where, order_by="driver", after=behind.driver, limit=limit) if limit > 0 else []
+    account, target = AccountId(behind.account), Target(behind.target)
+    drivers = [PortalDriverId(row.driver) for row in rows]
+    links = load_links(decider, ((account, target, driver) for driver in drivers)).get((account, target), {})
+    for driver in drivers:
+        link = links[driver]
+        if link.parked:
+            yield Issue(
+                account=account,
+                target=str(target),
+                problem=Problem.PARKED,
+                driver=driver,
+                reason=parked_for(link),
+                since=link.parked.at,
+                detail=link.parked.detail,
+            )
+
+
+def count_parked(decider: Store, wanted: Wanted, driver: str) -> Mapping[Target, int]:
+    """How many of these links are parked on each target, of this driver or of anybody. Raises `StoreFailed`."""
+    where = {**wanted.parked, "driver": driver} if driver else wanted.parked
+    counts = decider.count(LinkRow, where, by=["target"])
+    return {Target(str(target)): links for (target,), links in sorted(counts.items())}
+
+
+_PAGE = 500
+"""Issues that one request tells of, so that a long list keeps nobody waiting."""
+
+Counts = Mapping[Target, int]
+Hindrances = Mapping[Target, Hindrance]
+
+
+class NothingToRetry(Exception):
+    """Nothing can be looked at again; the message says why, and what would help."""
+
+
+class IssueRoutes:
+    """`/issues`, and what is asked for because of them."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._accounts = installation.accounts
+        self._accounts_service = installation.accounts_service
+        self._decider = installation.decider_service
+        self._readers = installation.readers
+
+    def routes(self) -> list[Route]:
+        """Where these questions are asked."""
+        return [
+            Route("/issues", self._list, methods=["GET"]),
+            Route("/accounts/{account}/retry", self._retry, methods=["POST"]),
+        ]
+
+    async def _list(self, request: Request) -> Response:
+        query = request.query_params
+        wanted = _wanted(query.get("account"), query.get("target"), query.get("reason"))
+        if wanted.account is not None:
+            wanted = replace(wanted, account=(await self._known(wanted.account)).account)
+        decider, intake = self._readers.decider, self._readers.intake
+        found = await self._readers.call(open_issues, decider, intake, wanted, _behind(query), _PAGE)
+        last = found[-1] if len(found) >= _PAGE else None
+        behind = {"after": [last.account, last.target, last.driver]} if last else None
+        return JSONResponse({"issues": [issue.to_json() for issue in found], "next": behind})
+
+    async def _retry(self, request: Request) -> Response:
+        asked, account = await received(request, Retry), await self._known(request.path_params["account"])
+        name = account.account
+        wanted = _wanted(name, asked.target, asked.reason)
+        account.role_of(asked.by)
+        driver = await driver_named(self._readers, name, asked.driver) if asked.driver else ""
+        counts, hindrances = await self._readers.call(self._matching, wanted, driver)
+        _check(name, counts, hindrances)
+        await self._accounts_service.call_again(
+            self._accounts.ask, name, asked.by, _retrying(asked.target, driver, asked.reason or "")
+        )
+        self._accounts_service.ring()
+        return JSONResponse(_to_json(name, counts, hindrances))
+
+    async def _known(self, name: str) -> Account:
+        return await self._readers.call(account_of, self._readers.accounts, name)
+
+    def _matching(self, wanted: Wanted, driver: str) -> tuple[Counts, Hindrances]:
+        """How many links match on each target, and on which of these nothing is decided now."""
+        store = self._readers.decider
+        counts, readiness = count_parked(store, wanted, driver), readiness_of(store, wanted.account or "")
+        hindrances = {target: readiness[target].hindrance() for target in counts}
+        return counts, {target: hindrance for target, hindrance in hindrances.items() if hindrance}
+
+
+def _wanted(account: str | None, target: str | None, reason: str | None) -> Wanted:
+    if reason is not None and reason not in REASONS:
+        raise Malformed(f"there is no reason {reason!r}; there are: {', '.join(REASONS)}")
+    return Wanted(account=account, target=place_named(target) if target is not None else None, reason=reason)
+
+
+def _behind(query: QueryParams) -> Place | None:
+    after = query.getlist("after")
+    if not after:
+        return None
+    if len(after) != len(Place.__slots__):
+        raise Malformed("after names an account, a target and a driver")
+    return Place(*after)
+
+
+def _check(name: str, counts: Counts, hindrances: Hindrances) -> None:
+    """Raise `NothingToRetry` unless some link can be looked at again now."""
+    if not counts:
+        raise NothingToRetry(f"nothing of {name} is set aside like that; see `driverlink issues list {name}`")
+    if hindrances.keys() == counts.keys():
+        hindrance = next(iter(hindrances.values()))
+        raise NothingToRetry(f"{hindrance.sentence} {hindrance.advice}".rstrip())
+
+
+def _retrying(target: Target | None, driver: str, reason: str) -> Asking:
+    def retry(person: Person, account: Account) -> tuple[AccountEvent, ...]:
+        return person.retry(account, target=target, driver=driver, reason=reason)
+
+    return retry
+
+
+def _to_json(name: str, counts: Counts, hindrances: Hindrances) -> dict[str, object]:
+    looked_at = {str(target): links for target, links in counts.items() if target not in hindrances}
+    left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items()}
+    return {"account": name, "links": sum(looked_at.values()), "targets": looked_at, "left_out": left_out}

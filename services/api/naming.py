@@ -1,0 +1,127 @@
+"""Whom and what a command names.
+
+Whom a person means by what they typed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.cleaning import LONGEST, clean, folded
+from domain.identity import PORTAL, Connectable, PortalDriverId, Target
+from domain.store import Store
+from services.api.explanation_text import name_of
+from services.api.messages import Answer, Malformed
+from services.decider.read_models import WishRow
+from services.intake.handlers import UnknownDriver
+from services.intake.read_models import KnownDriver
+from services.runtime.alike import did_you_mean
+from services.runtime.readers import Readers, pages
+
+_MOST_NAMED = 3
+_NEIGHBOURS = 200
+"""Drivers that are looked at for one who may have been meant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate(Answer):
+    """A portal driver whom a person may mean; `is_wanted` is false when the Portal has deleted the driver."""
+
+    driver: str
+    name: str
+    ref_id: str
+    driveri_driver_id: str
+    is_wanted: bool
+
+
+def find_drivers(decider: Store, account: str, text: str) -> list[Candidate]:
+    """The driver with exactly this portal driver id; else all with this RefID or Driveri DriverID, in any letter case.
+
+    Deleted drivers are found by what the Portal stated of them last. Empty if nobody answers. Raises `StoreFailed`.
+    """
+    return _find(decider, WishRow, account, clean(text, LONGEST["driver"]))
+
+
+def find_stated(intake: Store, account: str, text: str) -> list[Candidate]:
+    """The same, of the drivers whom the Portal has stated though the decider does not know it yet.
+
+    Deleted drivers are found by their portal driver id. Raises `StoreFailed`.
+    """
+    return _find(intake, KnownDriver, account, clean(text, LONGEST["driver"]))
+
+
+def is_stated(intake: Store, driver: str, account: str | None = None) -> bool:
+    """Whether the Portal ever stated a driver of exactly this id, in this account or in any. Raises `StoreFailed`."""
+    named = clean(driver, LONGEST["driver"])
+    where = {"driver": named} if account is None else {"account": account, "driver": named}
+    return bool(intake.select(KnownDriver, where, limit=1))
+
+
+def likely_drivers(intake: Store, account: str, text: str) -> str:
+    """Who may have been meant by an unknown portal driver id: `; did you mean 7?`, or empty. Raises `StoreFailed`.
+
+    Those with this RefID or Driveri DriverID; else those whose ids are alike, of the first ones and the next in order.
+    """
+    named = [each.driver for each in find_stated(intake, account, text)]
+    if named:
+        return f"; did you mean {' or '.join(named[:_MOST_NAMED])}, who has it as another id?"
+    ids: list[str] = []
+    for start in (None, text[:-1]):
+        found = intake.select(KnownDriver, {"account": account}, order_by="driver", after=start, limit=_NEIGHBOURS)
+        ids += [row.driver for row in found]
+    return did_you_mean(text, ids)
+
+
+def _find(store: Store, kind: type[WishRow] | type[KnownDriver], account: str, typed: str) -> list[Candidate]:
+    exact = store.select(kind, {"account": account, "driver": typed})
+    if exact:
+        return [_to_candidate(exact[0])]
+    found = (row for page in pages(store, kind, {"account": account}, "driver") for row in page)
+    return [_to_candidate(row) for row in found if folded(typed) in _ids(row)] if typed else []
+
+
+def _ids(row: WishRow | KnownDriver) -> set[str]:
+    return {folded(row.profile.get(field, "")) for field in ("ref_id", "driveri_driver_id")}
+
+
+def _to_candidate(row: WishRow | KnownDriver) -> Candidate:
+    return Candidate(
+        driver=row.driver,
+        name=name_of(row.profile),
+        ref_id=row.profile.get("ref_id", ""),
+        driveri_driver_id=row.profile.get("driveri_driver_id", ""),
+        is_wanted=row.is_wanted if isinstance(row, WishRow) else row.is_there,
+    )
+
+
+async def driver_named(readers: Readers, account: str, text: str) -> PortalDriverId:
+    """The driver that a person means by a portal driver id, RefID or DriverID. Raises `UnknownDriver`, `Malformed`."""
+    return only_one(await readers.call(find_drivers, readers.decider, account, text), account, text)
+
+
+def only_one(found: Sequence[Candidate], account: str, text: str) -> PortalDriverId:
+    """The driver, where this text can mean but one. Raises `UnknownDriver`, `Malformed`."""
+    if not found:
+        raise UnknownDriver(f"there is no driver {text} in account {account}")
+    if len(found) > 1:
+        drivers = ", ".join(each.driver for each in found)
+        raise Malformed(f"{text} may be any of these, ask again with the Portal's id: {drivers}")
+    return PortalDriverId(found[0].driver)
+
+
+def target_named(text: str) -> Target:
+    """The target of this name. Raises `Malformed`."""
+    if text not in list(Target):
+        raise Malformed(f"there is no target {text!r}; there are: {', '.join(Target)}")
+    return Target(text)
+
+
+def place_named(text: str) -> Connectable:
+    """The target of this name, or the Portal. Raises `Malformed`."""
+    return PORTAL if text == PORTAL else target_named(text)
+
+
+def number_named(name: str, text: str, most: int) -> int:
+    """A number from 1 on. Raises `Malformed`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise Malformed(f"{name} is a number from 1 to {most}, not {text!r}")
+    return int(text)

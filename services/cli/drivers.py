@@ -1,0 +1,402 @@
+"""`driverlink import` and `driverlink change`: what the Portal states."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, TaskID
+
+from domain.profile import FIELDS
+from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, Services, account_id, ask
+from services.cli.printing import err, out, print_json, print_table, progress_bar
+from services.intake.handlers import new_snapshot
+from services.runtime.context import utc_now
+from services.wiring.exports import ExportRow, RefusedRow, read_export
+
+change = typer.Typer(help="State one driver, as the Portal would.", no_args_is_help=True)
+
+ExportLine = ExportRow | RefusedRow
+Json = dict[str, Any]
+
+_BATCH = 500
+_MOST_SHOWN = 50
+
+DriverOption = Annotated[str, typer.Option("--driver", metavar="ID", help="The Portal's own id of the driver.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=TEXT", help=f"A field of the profile; again for more: {', '.join(FIELDS)}."),
+]
+
+
+@dataclass(slots=True, kw_only=True)
+class Import:
+    """What became of a file, or would become of it."""
+
+    is_complete: bool = False
+    may_lack_many: bool = False
+    approve: str | None = None
+    is_dry: bool = False
+    rows: int = 0
+    header_line: int = 1
+    ignored_columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()
+    changes: Counter[str] = field(default_factory=Counter)
+    refused: list[Json] = field(default_factory=list)
+    notes: list[Json] = field(default_factory=list)
+    present: list[Json] = field(default_factory=list)
+    has_unnamed: bool = False
+    snapshot: str = "not asked for"
+    differences: list[Json] = field(default_factory=list)
+    shown: set[str] = field(default_factory=set)
+    superseded: set[int] = field(default_factory=set)
+    held: Json | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a complete list in which every row says whose it is."""
+        return self.is_complete and not self.has_unnamed
+
+    def forget_counts(self) -> None:
+        """Count from the beginning: the same rows come once more."""
+        self.rows, self.changes, self.has_unnamed = 0, Counter(), False
+        self.refused, self.notes, self.present = [], [], []
+
+    def to_json(self) -> Json:
+        """The summary for scripts."""
+        summary = {
+            "rows": self.rows,
+            "changes": dict(self.changes),
+            "refused": self.refused,
+            "notes": self.notes,
+            "snapshot": self.snapshot,
+            "columns": {
+                "header_line": self.header_line,
+                "ignored": list(self.ignored_columns),
+                "missing": list(self.missing_columns),
+            },
+        }
+        if self.is_dry or self.held:
+            summary |= {"dry_run": self.is_dry, "held": self.held, "drivers": list(map(_shown, self.differences))}
+        return summary
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The Portal's Admin: Drivers export (CSV).")],
+    account: Annotated[
+        str, typer.Option("--account", help="The account whose drivers these are.", callback=account_id)
+    ],
+    *,
+    complete: Annotated[bool, typer.Option("--complete", help="The file lists every driver of the account.")] = False,
+    may_lack_many: Annotated[
+        bool, typer.Option("--may-lack-many", help="With --complete: so many drivers have really left.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    approve: Annotated[
+        str | None,
+        typer.Option("--approve", metavar="HASH", help="Change the identifiers of exactly the drivers of this hash."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over the Portal's export: a row equal to what is known adds nothing.
+
+    A column that the file does not have says nothing of its field; an empty cell in one that it has takes the field
+    back. The whole file is reviewed before anything of it is taken over. One that would give other identifiers (Driveri
+    DriverID, Reference ID) to more than 5 % of the drivers, or shows mostly new drivers in the place of known ones, is
+    held, beyond 3 drivers in 24 hours: if it is right, give the hash that is printed to --approve.
+
+    With --complete, a driver whom the file lacks is noted; the second complete file in a row that lacks it means that
+    the Portal has deleted the driver. A file that lacks more than a third of them (and more than three) is refused,
+    unless --may-lack-many says that it is right. Exit status 0: every row was taken over, or would be; 2: some rows
+    were refused; 1: nothing was taken over.
+    """
+    if may_lack_many and not complete:
+        raise typer.BadParameter("--may-lack-many needs --complete")
+    done = Import(is_complete=complete, may_lack_many=may_lack_many, approve=approve, is_dry=dry_run)
+    ask(data, lambda services: _import(services, file, account, done, is_quiet=as_json))
+    if as_json:
+        print_json(done.to_json())
+    else:
+        _print(done)
+    if done.held and not dry_run:
+        raise CommandRefused(_held_words(done.held))
+    if done.refused:
+        raise typer.Exit(2)
+
+
+async def _import(services: Services, file: Path, account: str, done: Import, *, is_quiet: bool) -> None:
+    await services.get(f"/accounts/{account}")
+    _find_superseded(file, done, is_quiet=is_quiet)
+    await _each_batch(services, account, file, done, "review" if done.is_dry else "check", None, is_quiet=is_quiet)
+    judged = await _judge(services, account, done)
+    if judged["is_held"]:
+        done.held = {name: value for name, value in judged.items() if name not in ("absent", "is_held")}
+    if done.is_dry:
+        _foresee(done, judged["absent"])
+        return
+    done.forget_counts()
+    if done.held:
+        return
+    snapshot = new_snapshot(utc_now()) if done.is_complete else None
+    await _each_batch(services, account, file, done, "import", snapshot, is_quiet=is_quiet)
+    if snapshot:
+        await _finish(services, account, done, snapshot)
+
+
+def _find_superseded(file: Path, done: Import, *, is_quiet: bool) -> None:
+    """Of several rows for one driver the last one counts, wherever they stand: a look at the whole file finds it."""
+    last: dict[str, int] = {}
+    lines = read_export(file)
+    with progress_bar(is_quiet=is_quiet) as progress:
+        bar = progress.add_task(f"read {file.name}", total=lines.total_bytes, note="")
+        for batch in _batches(lines):
+            for line in batch:
+                if isinstance(line, ExportRow):
+                    whose = line.driver or f"ref:{line.profile.text('ref_id')}"
+                    if whose in last:
+                        done.superseded.add(last[whose])
+                    last[whose] = line.line
+            _advance(progress, bar, batch, lines.total_bytes)
+        progress.update(bar, completed=lines.total_bytes)
+
+
+async def _each_batch(
+    services: Services, account: str, file: Path, done: Import, verb: str, snapshot: str | None, *, is_quiet: bool
+) -> None:
+    """Let the services review the rows of the file, or take them over, some at a time."""
+    lines = read_export(file)
+    header = lines.header
+    done.header_line, done.ignored_columns, done.missing_columns = header.line, header.ignored, header.missing
+    with progress_bar(is_quiet=is_quiet) as progress:
+        bar = progress.add_task(f"{verb} {file.name}", total=lines.total_bytes, note="")
+        for batch in _batches(lines):
+            await _take(services, account, batch, done, snapshot, is_review=verb != "import")
+            _advance(progress, bar, batch, lines.total_bytes)
+        progress.update(bar, completed=lines.total_bytes)
+
+
+def _advance(progress: Progress, bar: TaskID, batch: list[ExportLine], total: int) -> None:
+    progress.update(bar, completed=min(batch[-1].bytes_read, total))
+
+
+def _batches(lines: Iterator[ExportLine]) -> Iterator[list[ExportLine]]:
+    batch: list[ExportLine] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def _take(
+    services: Services, account: str, batch: list[ExportLine], done: Import, snapshot: str | None, *, is_review: bool
+) -> None:
+    good = [line for line in batch if isinstance(line, ExportRow) and line.line not in done.superseded]
+    lines = [{"line": line.line, "driver": line.driver, "profile": line.profile.fields} for line in good]
+    body = {"lines": lines, "snapshot": snapshot, "review": is_review}
+    taken = await services.post(f"/accounts/{account}/lists", body)
+    done.rows += len(batch)
+    done.changes.update(taken["changes"])
+    done.notes += [{"row": line.line, "note": note} for line in good for note in line.notes]
+    done.refused += [
+        {"row": line["line"], "column": line["column"], "reason": line["reason"]} for line in taken["refused"]
+    ]
+    if is_review:
+        done.differences += taken["differences"]
+        done.shown.update(taken["shown"])
+    for line in batch:
+        if isinstance(line, RefusedRow):
+            _refuse(done, line)
+
+
+def _refuse(done: Import, line: RefusedRow) -> None:
+    done.refused.append({"row": line.line, "column": line.column or "", "reason": line.reason})
+    profile = {"ref_id": line.ref_id} if line.ref_id else {}
+    if line.driver or profile:
+        done.present.append({"line": line.line, "driver": line.driver, "profile": profile})
+    else:
+        done.has_unnamed = True
+
+
+async def _judge(services: Services, account: str, done: Import) -> Json:
+    """Whether the file may be taken over, as its review has found it. Raises `CommandRefused` when it is refused."""
+    rekeyed = {each["driver"]: each["after"] for each in done.differences if each["is_rekeying"]}
+    body = {
+        "rekeyed": [{"driver": driver, "after": after} for driver, after in rekeyed.items()],
+        "new": sorted({each["driver"] for each in done.differences if each["is_new"]}),
+        "shown": sorted(done.shown),
+        "refused": done.present,
+        "complete": done.counts,
+        "may_lack_many": done.may_lack_many,
+        "approve": done.approve,
+        "dry_run": done.is_dry,
+    }
+    return dict(await services.post(f"/accounts/{account}/lists/judgement", body))
+
+
+def _foresee(done: Import, absent: Json) -> None:
+    """What would become of those whom a complete list lacks."""
+    if done.is_complete:
+        done.snapshot = _absences(absent) if done.counts else _DOUBTFUL
+        done.changes.update(absent["changes"])
+        done.differences += absent["differences"]
+
+
+async def _finish(services: Services, account: str, done: Import, snapshot: str) -> None:
+    if done.has_unnamed:
+        done.snapshot = _DOUBTFUL
+        return
+    body = {"snapshot": snapshot, "refused": done.present, "may_lack_many": done.may_lack_many}
+    taken = await services.post(f"/accounts/{account}/snapshots", body)
+    done.changes.update(taken["changes"])
+    done.snapshot = _absences(taken)
+
+
+_DOUBTFUL = "does not count: a refused row may be any driver"
+
+
+def _absences(taken: Json) -> str:
+    missed, deleted = (taken["changes"].get(name, 0) for name in ("DriverMissed", "DriverDeleted"))
+    return f"complete: {missed} missed for the first time, {deleted} deleted"
+
+
+def _held_words(held: Json) -> str:
+    """Why a file is held, and how to go on."""
+    parts = []
+    if held["rekeyed"]:
+        parts.append(f"would give other identifiers to {held['rekeyed']} of {held['known']} known drivers")
+    if held["replaced"]:
+        parts.append(f"shows mostly new drivers, and lacks {held['lacking']} of {held['known']} known ones")
+    earlier = f" after {held['counted']} earlier ones" if held["counted"] else ""
+    return (
+        f"the file {' and '.join(parts)}, and {held['limit']} may be re-keyed in 24 hours{earlier}; nothing was taken "
+        f"over; if it is right, run the command again with --approve {held['digest']}"
+    )
+
+
+def _shown(difference: Json) -> Json:
+    """What changes of a driver, without what is in the fields: only identifiers are told."""
+    return {name: difference[name] for name in ("driver", "change", "fields", "before", "after", "is_rekeying")}
+
+
+def _print(done: Import) -> None:
+    _print_columns(done)
+    if done.is_dry or done.held:
+        _print_differences(done)
+    _print_counts(done)
+    for note in done.notes[:_MOST_SHOWN]:
+        err.print(f"row {note['row']}: {note['note']}", markup=False)
+    if done.refused:
+        rows = [(each["row"], each["column"], each["reason"]) for each in done.refused[:_MOST_SHOWN]]
+        print_table(("row", "column", "reason"), rows, title="Refused")
+    _print_more(len(done.refused))
+
+
+def _print_counts(done: Import) -> None:
+    changes = ", ".join(f"{count} {_WORDS.get(name, name)}" for name, count in sorted(done.changes.items()))
+    told = f"{done.rows} rows: {changes or 'nothing new'}; {len(done.refused)} refused; snapshot {done.snapshot}"
+    if done.is_dry:
+        out.print(f"dry run, nothing was changed: {told}", markup=False)
+    elif not done.held:
+        out.print(told, markup=False)
+    if done.is_dry and done.held:
+        err.print(f"it would be held: {_held_words(done.held)}", markup=False)
+
+
+def _print_columns(done: Import) -> None:
+    if done.header_line > 1:
+        err.print(f"the header is in line {done.header_line}; what stands above it is passed over", markup=False)
+    if done.ignored_columns:
+        err.print(f"columns that are passed over: {', '.join(done.ignored_columns)}", markup=False)
+    if done.missing_columns:
+        told = ", ".join(done.missing_columns)
+        err.print(f"columns that are not there, so their fields stay as they are known: {told}", markup=False)
+
+
+def _print_differences(done: Import) -> None:
+    """Whom the file changes; those who are re-keyed come first."""
+    differences = sorted(done.differences, key=lambda each: not each["is_rekeying"])
+    if done.held and not done.is_dry:
+        differences = [each for each in differences if each["is_rekeying"] or each["is_new"]]
+    if differences:
+        rows = [_row(each) for each in differences[:_MOST_SHOWN]]
+        print_table(("driver", "change", "fields", "identifiers"), rows, title="Would change")
+    _print_more(len(differences))
+
+
+def _row(each: Json) -> tuple[str, str, str, str]:
+    names = [name for name in ("driveri_driver_id", "ref_id") if each["before"].get(name) != each["after"].get(name)]
+    identifiers = [f"{name}: {each['before'].get(name, '')} -> {each['after'].get(name, '')}" for name in names]
+    change = str(each["change"])
+    return str(each["driver"]), _WORDS.get(change, change), ", ".join(each["fields"]), "; ".join(identifiers)
+
+
+def _print_more(many: int) -> None:
+    if many > _MOST_SHOWN:
+        out.print(f"... and {many - _MOST_SHOWN} more; --json lists them all")
+
+
+_WORDS = {
+    "DriverCreated": "created",
+    "DriverUpdated": "updated",
+    "DriverDeleted": "deleted",
+    "DriverMissed": "missed",
+    "DriverSeenAgain": "seen again",
+}
+
+
+@change.command()
+def create(
+    account: AccountArgument,
+    driver: DriverOption,
+    fields: SetOption = None,
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """The Portal has a new driver, or a deleted one again (rehired)."""
+    _state("create", account, driver, fields, data, as_json=as_json)
+
+
+@change.command()
+def update(
+    account: AccountArgument,
+    driver: DriverOption,
+    fields: SetOption = None,
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """The Portal states these fields otherwise; an empty text takes a field back."""
+    _state("update", account, driver, fields, data, as_json=as_json)
+
+
+@change.command()
+def delete(
+    account: AccountArgument, driver: DriverOption, data: DataOption = None, *, as_json: JsonOption = False
+) -> None:
+    """The Portal has deleted the driver."""
+    _state("delete", account, driver, None, data, as_json=as_json)
+
+
+def _state(
+    action: str, account: str, driver: str, fields: list[str] | None, data: DataOption, *, as_json: bool
+) -> None:
+    body = {"action": action, "driver": driver, "profile": _profile(fields or [])}
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/changes", body))
+    if as_json:
+        print_json(answer)
+    else:
+        out.print(f"driver {driver} of {account}: {answer['change']}", markup=False)
+
+
+def _profile(fields: list[str]) -> dict[str, str]:
+    pairs = [field.partition("=") for field in fields]
+    if wrong := next((field for field, (_, sign, _) in zip(fields, pairs, strict=True) if not sign), None):
+        raise typer.BadParameter(f"--set needs FIELD=TEXT, not {wrong!r}")
+    return {name.strip(): text for name, _, text in pairs}

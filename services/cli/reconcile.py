@@ -1,0 +1,325 @@
+"""`driverlink sweep` and `driverlink sweeps`: the targets compared with the Portal now, and what that found before.
+
+Waiting for sweeps that were requested, with a bar that shows how far each has come.
+
+How the reports of sweeps read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from rich.progress import Progress, TaskID
+
+from domain.identity import Target
+from services.api.explanation_text import field_name, listed, named
+from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, PersonOption, Services, ask
+from services.cli.printing import moment, out, print_json, print_note, print_table, progress_bar
+
+_INTERRUPTED = 130
+
+Json = dict[str, Any]
+
+TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
+
+
+def sweep(
+    account: AccountArgument,
+    person: PersonOption,
+    *,
+    target: TargetOption = None,
+    driver: Annotated[
+        str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Only request it, and do not wait for its report.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the targets with the Portal now, and let the Portal win; then print what was found.
+
+    A sweep reads everybody whom a target shows, and looks at every driver anew: what was changed there by hand is put
+    back, whoever is missing is made again, and deletes go through the guard as ever. The same happens once a day by
+    itself. Targets whose mode is off are left out.
+
+    The services do it, so it goes on after Ctrl-C, and `driverlink sweeps` tells later what it found. With --driver
+    only that driver is looked up, by two or three calls in place of the whole list.
+
+    Exit status 0: the sweeps are done or, with --no-wait, requested; 1: one of them cannot be made now.
+    """
+    body = {"by": person, "target": target, "driver": driver}
+    try:
+        result = ask(data, lambda services: _sweep(services, account, body, no_wait=no_wait, is_quiet=as_json))
+    except KeyboardInterrupt:
+        print_note(f"the sweep goes on; what it finds: driverlink sweeps {account}")
+        raise typer.Exit(_INTERRUPTED) from None
+    if as_json:
+        print_json(result)
+    else:
+        _print_result(result)
+    if result["stopped"]:
+        raise CommandRefused(" ".join(result["stopped"].values()))
+
+
+async def _sweep(services: Services, account: str, body: Json, *, no_wait: bool, is_quiet: bool) -> Json:
+    """What was requested and, where it was waited for, what came of it."""
+    asked = await services.post(f"/accounts/{account}/sweeps", body)
+    is_awaited = services.may_run and not no_wait
+    ended = (
+        await wait_for_sweeps(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
+        if is_awaited
+        else []
+    )
+    return {
+        **asked,
+        "may_run": services.may_run,
+        "is_awaited": is_awaited,
+        "sweeps": [each["report"] for each in ended if each.get("report")],
+        "drivers": [each["driver"] for each in ended if each.get("driver")],
+        "stopped": {each["target"]: each["trouble"] for each in ended if each["trouble"]},
+    }
+
+
+def _print_result(result: Json) -> None:
+    for name, sentence in result["left_out"].items():
+        print_note(f"not on {name}: {sentence}")
+    if not result["is_awaited"]:
+        _print_requested(result)
+    if result["sweeps"]:
+        _print_reports(result["sweeps"])
+        _print_overridden(result["sweeps"])
+    if result["drivers"]:
+        print_table(DRIVER_COLUMNS, map(driver_row, result["drivers"]))
+
+
+def _print_requested(result: Json) -> None:
+    targets = " and ".join(each["target"] for each in result["requests"])
+    whom = f"driver {result['driver']}" if result["driver"] else "everybody"
+    out.print(f"a sweep of {whom} of {result['account']} is requested on {targets}", markup=False)
+    if not result["may_run"]:
+        print_note("no service runs: it begins when `driverlink up` does")
+
+
+def sweeps(
+    account: AccountArgument,
+    *,
+    target: TargetOption = None,
+    last: Annotated[int, typer.Option(min=1, max=1000, help="So many sweeps of each target, the newest first.")] = 10,
+    details: Annotated[
+        bool, typer.Option("--details", help="Name the drivers whom the last sweep did not find in step, and strays.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what sweeps have found: one line for each, counted in drivers.
+
+    With --json always, and with --details also as tables, it names the drivers for whom the last sweep of each target
+    decided something, or who are not in step now, and target drivers without a link.
+    """
+    query = {"target": target, "last": last}
+    if as_json:
+        print_json(ask(data, lambda services: _everything(services, account, query)))
+        return
+    ask(data, lambda services: _print_all(services, account, query, has_details=details))
+
+
+async def _everything(services: Services, account: str, query: Mapping[str, Any]) -> Json:
+    reports = await _reports(services, account, query)
+    drivers = [each for name in _targets(reports) async for page in _pages(services, account, name) for each in page]
+    strays = [each for name in _targets(reports) for each in await _strays(services, account, name)]
+    return {"sweeps": reports, "drivers": drivers, "strays": strays}
+
+
+async def _print_all(services: Services, account: str, query: Mapping[str, Any], *, has_details: bool) -> None:
+    reports = await _reports(services, account, query)
+    if not reports:
+        print_note(f"no sweep of {account} is over yet; request one: driverlink sweep {account} --as PERSON")
+        return
+    _print_reports(reports)
+    for name in _targets(reports) if has_details else ():
+        async for page in _pages(services, account, name):
+            print_table(DRIVER_COLUMNS, map(driver_row, page))
+        strays = await _strays(services, account, name)
+        print_table(("target", "stray"), [(each["target"], each["key"]) for each in strays])
+
+
+async def _reports(services: Services, account: str, query: Mapping[str, Any]) -> list[Json]:
+    return list(await services.get(f"/accounts/{account}/sweeps", **query))
+
+
+async def _pages(services: Services, account: str, target: str) -> AsyncIterator[list[Json]]:
+    """The drivers whom the last sweep of a target did not find in step, as many at a time as one answer tells of."""
+    after: str | None = ""
+    while after is not None:
+        page = await services.get(f"/accounts/{account}/sweeps/drivers", target=target, after=after)
+        if page["drivers"]:
+            yield page["drivers"]
+        after = page["next"]
+
+
+async def _strays(services: Services, account: str, target: str) -> list[Json]:
+    found = await services.get(f"/accounts/{account}/links", state="stray", target=target)
+    return [{"target": each["target"], "key": each["key"]} for each in found]
+
+
+def _targets(reports: Sequence[Json]) -> list[str]:
+    return sorted({report["target"] for report in reports})
+
+
+def _print_reports(reports: Sequence[Json]) -> None:
+    print_table(COLUMNS, map(report_row, reports))
+    for line in filter(None, map(two_writers, _newest(reports))):
+        out.print(line, markup=False)
+
+
+def _print_overridden(reports: Sequence[Json]) -> None:
+    for line in filter(None, map(overridden, reports)):
+        out.print(line, markup=False)
+
+
+def _newest(reports: Sequence[Json]) -> list[Json]:
+    """The last report of each target."""
+    by_target = {report["target"]: report for report in sorted(reports, key=lambda report: report["number"])}
+    return [by_target[name] for name in sorted(by_target)]
+
+
+_LOOK_EVERY: Final = 0.3
+"""Seconds between looks at how far sweeps have come."""
+
+_OVER = ("done", "stopped")
+_WORDS: Mapping[str, str] = {
+    "waiting": "waits for its turn",
+    "reading": "reading",
+    "deciding": "deciding",
+    "done": "done",
+    "stopped": "cannot go on",
+}
+
+
+async def wait_for_sweeps(
+    services: Services, account: str, requests: Sequence[Json], *, driver: str | None = None, is_quiet: bool
+) -> list[Json]:
+    """What came of these requests (target, request), in their order, once each is done or kept from going on.
+
+    Raises `CommandRefused`.
+    """
+    with progress_bar(is_quiet=is_quiet) as progress:
+        bars = [progress.add_task(_told(each["target"], "waiting"), total=None, note="") for each in requests]
+        while True:
+            found = [await _look(services, account, each, driver) for each in requests]
+            for bar, each in zip(bars, found, strict=True):
+                _show(progress, bar, each)
+            if all(each["stage"] in _OVER for each in found):
+                return found
+            await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _look(services: Services, account: str, asked: Json, driver: str | None) -> Json:
+    path = f"/accounts/{account}/sweeps/progress"
+    return dict(await services.get(path, target=asked["target"], request=asked["request"], driver=driver))
+
+
+def _show(progress: Progress, bar: TaskID, found: Json) -> None:
+    is_over = found["stage"] in _OVER
+    progress.update(
+        bar,
+        description=_told(found["target"], found["stage"]),
+        total=1 if is_over else found["of"] or None,
+        completed=1 if is_over else found["done"],
+        note=_counted(found),
+    )
+
+
+def _told(target: str, stage: str) -> str:
+    return f"{target}: {_WORDS[stage]}"
+
+
+def _counted(found: Json) -> str:
+    if not found["done"]:
+        return ""
+    about = "about " if found["stage"] == "reading" else ""
+    return f"{found['done']} of {about}{found['of']}" if found["of"] else f"{found['done']}"
+
+
+COLUMNS = (
+    "when",
+    "target",
+    "sweep",
+    "requested by",
+    "read",
+    "in step",
+    "drifted",
+    "missing",
+    "strays",
+    "contested",
+    "held",
+    "other",
+    "at odds",
+)
+DRIVER_COLUMNS = ("target", "driver", "key", "finding", "drifted", "at odds", "reason")
+
+_COUNTED = ("in_step", "drifted", "missing", "stray", "contested", "held")
+"""The findings that have a column of their own."""
+
+Answer = Mapping[str, Any]
+
+
+def report_row(report: Answer) -> tuple[object, ...]:
+    """A report as a line of its table."""
+    start = (
+        moment(report["at"]),
+        report["target"],
+        report["number"],
+        report["by"] or "nobody",
+    )
+    if report["is_refused"]:
+        return (*start, *[""] * (len(_COUNTED) + 1), "refused: another plan", "")
+    found = report["found"]
+    others = {name: count for name, count in found.items() if name not in _COUNTED}
+    counts = [found.get(name, 0) for name in _COUNTED]
+    return (*start, report["drivers"], *counts, _counts(others) or 0, _counts(report["at_odds"]) or 0)
+
+
+def driver_row(found: Answer) -> tuple[object, ...]:
+    """A driver whom a sweep did not find in step, as a line of its table."""
+    fields = (", ".join(map(field_name, found[name])) for name in ("drifted", "at_odds"))
+    return (
+        found["target"],
+        found["driver"],
+        found["key"],
+        found["finding"].replace("_", " "),
+        *fields,
+        found["reason"],
+    )
+
+
+def overridden(report: Answer) -> str:
+    """In which fields how many drivers had drifted; empty if none had."""
+    if not report["drifted"]:
+        return ""
+    name, fields = named(report["target"]), _drivers(report["drifted"])
+    return f"Somebody else had changed in {name} {fields}: the Portal wins."
+
+
+def two_writers(report: Answer) -> str:
+    """What to know and to do where somebody else writes the same fields again and again; empty where nobody does."""
+    if not report["at_odds"]:
+        return ""
+    name, account, fields = named(report["target"]), report["account"], _drivers(report["at_odds"])
+    return (
+        f"Two writers at odds in {name}: somebody else wrote {fields} again since the sweep before. "
+        f"Find out who, and have it written in the Portal only. By name: driverlink sweeps {account} --details"
+    )
+
+
+def _drivers(fields: Mapping[str, int]) -> str:
+    return listed(
+        f"the {field_name(field)} of {count} {'driver' if count == 1 else 'drivers'}"
+        for field, count in sorted(fields.items())
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts.items()))

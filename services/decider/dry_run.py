@@ -1,0 +1,359 @@
+"""A sweep as a rehearsal: the real decider, on a copy of one account's part of its store.
+
+Sweeps that have to go by a plan: each is rehearsed first, and refused if it would be another one by now.
+
+One account's part of the decider's store on one target, copied some rows at a time into a scratch store.
+
+The steps of a rehearsal as a table, so that a plan may be as long as the fleet.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import ClassVar, cast
+
+import structlog
+
+from domain.account import Account, Mode
+from domain.driver_link import LinkEvent
+from domain.event import Event
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, target_driver_stream, walk_stream
+from domain.matching import TargetDriver, key_mark
+from domain.outcomes import ReportEvent, ReportOrigin, TargetDriverGone, TargetDriverSeen, WalkCompleted
+from domain.reconciliation import Action, Part, Step, Tally, step_after
+from domain.store import Row, Store, StoreConflict, StoreFailed, Unit
+from services.accounts.handlers import accounts_of, to_row
+from services.decider import reconciliations
+from services.decider.handlers import Decider
+from services.decider.read_models import (
+    CatchUp,
+    ClaimRow,
+    DeleteRow,
+    LinkRow,
+    ObservedRow,
+    RosterScanRow,
+    SweepRow,
+    WishRow,
+    to_roster_marks,
+)
+from services.intake.read_models import KnownDriver
+from services.runtime.context import Clock, Share
+from services.runtime.readers import pages
+
+Scratch = Callable[[], AbstractContextManager[Store]]
+"""An empty store for one rehearsal, gone afterwards with all that it holds."""
+
+_PAGE = 500
+
+_FIRST = 1
+"""The number of a report that nobody but the rehearsal sees."""
+
+
+class Rehearsal:
+    """What a sweep of one account on one target would do at this moment; `account` is as it would be then.
+
+    Everything happens in the scratch store; iterators do a bounded piece with each step, and say how much it was.
+    """
+
+    def __init__(self, scratch: Store, account: Account, target: Target, now: datetime) -> None:
+        self._scratch = scratch
+        self._account = account
+        self._target = target
+        self._now = now
+        self._decider = Decider(scratch, lambda: now, Share())
+        self._tally = Tally(account.account, target)
+
+    def copy(self, store: Store) -> Iterator[int]:
+        """Take over the account's part of the decider's store."""
+        unit = Unit()
+        unit.keep([to_row(replace(self._account, sweeps={}, plans={}))])
+        self._scratch.commit(unit)
+        return copy(store, self._scratch, self._account, self._target)
+
+    def unheard(self, stated: Sequence[KnownDriver]) -> list[str]:
+        """Those of these drivers of whom the Portal has stated something else than the decider knows."""
+        where = {"account": str(self._account.account), "driver": [each.driver for each in stated]}
+        wishes = {row.driver: row for row in self._scratch.select(WishRow, where)}
+        return [each.driver for each in stated if not _is_heard(each, wishes.get(each.driver))]
+
+    def take_changes(self, changes: Sequence[tuple[int, Event]]) -> None:
+        """Take over changes that the decider does not know yet; what follows from each is no part of the sweep."""
+        self._scratch.commit(self._decider.on_changes(changes))
+
+    def take_seen(self, page: Sequence[TargetDriver]) -> None:
+        """Take over target drivers as they are shown now."""
+        seen = {key_mark(self._target, driver.key): driver for driver in page}
+        where = {**self._place, "mark": sorted(seen)}
+        known = {row.mark: row for row in self._scratch.select(ObservedRow, where)} if seen else {}
+        self._report(self._seen(each) for mark, each in seen.items() if not _is_shown(known.get(mark), each))
+
+    def take_gone(self, keys: Iterable[Key]) -> None:
+        """Take over that these target drivers are there no more."""
+        self._report(TargetDriverGone(**self._origin(key), key=key) for key in keys)
+
+    def known(self, after: str | None) -> Sequence[ObservedRow]:
+        """A page of the target drivers that are known, behind this key."""
+        behind = key_mark(self._target, Key(after)) if after else None
+        return self._scratch.select(ObservedRow, self._place, order_by="mark", after=behind, limit=_PAGE)
+
+    def wishes(self) -> int:
+        """How many drivers there are to decide."""
+        return sum(self._scratch.count(WishRow, {"account": str(self._account.account)}).values())
+
+    def decide(self) -> Iterator[int]:
+        """Decide everybody after the walk of a roster that the scratch store has whole, and note the steps."""
+        begin = self._scratch.log.end()
+        self._report([self._completed()])
+        while done := self._decider.look_again() + self._decider.catch_up():
+            yield done
+        yield from note_steps(self._scratch, begin)
+
+    def steps(self, driver: str = "") -> Iterator[list[Step]]:
+        """The steps in pages, by action and driver, or those of one; then `part` tells what they come to."""
+        for page in steps_in(self._scratch, driver):
+            self._tally.add(page)
+            yield page
+
+    def part(self) -> Part:
+        """What the steps that were read come to."""
+        return self._tally.part()
+
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"account": str(self._account.account), "target": str(self._target)}
+
+    def _report(self, reports: Iterable[ReportEvent]) -> None:
+        told = [(_FIRST, report) for report in reports]
+        if told:
+            self._scratch.commit(self._decider.on_reports(told))
+
+    def _seen(self, driver: TargetDriver) -> TargetDriverSeen:
+        return TargetDriverSeen(
+            **self._origin(driver.key), key=driver.key, active=driver.active, profile=dict(driver.profile)
+        )
+
+    def _completed(self) -> WalkCompleted:
+        origin = self._origin(None)
+        drivers = sum(self._scratch.count(ObservedRow, self._place).values())
+        return WalkCompleted(**origin, terms=self._account.terms.get(self._target, 0), drivers=drivers, request=0)
+
+    def _origin(self, key: Key | None) -> ReportOrigin:
+        account, target = self._account.account, self._target
+        return {
+            "originator_id": target_driver_stream(account, target, key) if key else walk_stream(account, target),
+            "originator_version": _FIRST,
+            "at": self._now,
+            "account": account,
+            "target": str(target),
+        }
+
+
+def _is_heard(stated: KnownDriver, wish: WishRow | None) -> bool:
+    if wish is None or stated.is_there != wish.is_wanted:
+        return False
+    return not stated.is_there or stated.profile == wish.profile
+
+
+def _is_shown(row: ObservedRow | None, seen: TargetDriver) -> bool:
+    return row is not None and (row.key, row.active, row.profile) == (seen.key, seen.active, dict(seen.profile))
+
+
+_log = structlog.get_logger()
+
+_UNKNOWN = ""
+"""What a sweep would be of which no rehearsal can be made."""
+
+
+class PlanChecks:
+    """Rehearses one sweep at a time, piece by piece, so that nobody else waits for it.
+
+    How far it has come is in memory only: whoever takes over begins anew, for nothing was decided yet. `in_hand` tells
+    the accounts of our share for which a sweep with a plan is in hand.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, in_hand: Callable[[], Sequence[str]], scratch: Scratch) -> None:
+        self._store = store
+        self._clock = clock
+        self._in_hand = in_hand
+        self._scratch = scratch
+        self._pieces: Iterator[int] = iter(())
+
+    def check_plans(self) -> int:
+        """Do the next piece of what there is to check; how much it was."""
+        for done in self._pieces:
+            return done
+        work = self._next()
+        self._pieces = self._check(work) if work else iter(())
+        return int(work is not None)
+
+    def _next(self) -> CatchUp | None:
+        """The next sweep with a plan; one that knows more of its account than we do has to wait."""
+        accounts = self._in_hand()
+        in_hand = self._store.select(CatchUp, {"account": accounts}, order_by="account") if accounts else []
+        known = accounts_of(self._store, (work.account for work in in_hand if work.plan))
+        planned = (work for work in in_hand if work.plan)
+        return next((work for work in planned if not reconciliations.is_ahead(work, known.get(work.account))), None)
+
+    def _check(self, work: CatchUp) -> Iterator[int]:
+        account = accounts_of(self._store, [work.account])[work.account]
+        if _has_other_terms(work, account):
+            self._store.commit(reconciliations.dropped(self._store, work, account, self._clock()))
+            return
+        try:
+            would_be = yield from self._rehearse(work, account)
+        except StoreFailed as failure:
+            # Where it is our own store that fails, so does storing the refusal; else only this sweep comes to nothing.
+            _log.warning("plan cannot be compared", account=work.account, target=work.target, reason=str(failure))
+            would_be = _UNKNOWN
+        except StoreConflict:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            trouble = type(failure).__name__
+            _log.error("plan cannot be compared", account=work.account, target=work.target, trouble=trouble)
+            would_be = _UNKNOWN
+        self._judge(work, would_be)
+
+    def _rehearse(self, work: CatchUp, account: Account) -> Generator[int, None, str]:
+        """What the sweep would be by now."""
+        with self._scratch() as scratch:
+            rehearsal = Rehearsal(scratch, account, Target(work.target), self._clock())
+            yield from rehearsal.copy(self._store)
+            yield from rehearsal.decide()
+            yield from map(len, rehearsal.steps())
+            return rehearsal.part().digest
+
+    def _judge(self, work: CatchUp, would_be: str) -> None:
+        """Let the sweep begin if it would be what a person saw; one that began anew meanwhile is checked anew.
+
+        That of an account that has gone to another process meanwhile is checked there.
+        """
+        place = {"account": work.account, "target": work.target}
+        if work.account not in self._in_hand() or work not in self._store.select(CatchUp, place):
+            return
+        unit = Unit()
+        if would_be == work.plan:
+            unit.keep([replace(work, plan="")])
+        else:
+            unit = reconciliations.refused(self._store, work, plan=work.plan, would_be=would_be, now=self._clock())
+        self._store.commit(unit)
+
+
+def _has_other_terms(work: CatchUp, account: Account) -> bool:
+    target = Target(work.target)
+    return account.mode(target) is Mode.OFF or work.terms != account.terms.get(target, 0)
+
+
+_COPIED: tuple[type[Row], ...] = (RosterScanRow, SweepRow, WishRow, ObservedRow, LinkRow, ClaimRow, DeleteRow)
+"""What decisions depend on; work in hand is left out, for the sweep looks at everybody anyway."""
+
+
+def copy(store: Store, scratch: Store, account: Account, target: Target) -> Iterator[int]:
+    """Copy the account's part, a page with each step; how many rows it had."""
+    place = {"account": str(account.account), "target": str(target)}
+    for kind in _COPIED:
+        where = {column: value for column, value in place.items() if column in kind.KEY}
+        for page in pages(store, kind, where, kind.KEY[-1]):
+            unit = Unit()
+            unit.keep(page)
+            _ALONG.get(kind, _nothing)(store, page, unit)
+            scratch.commit(unit)
+            yield len(page)
+
+
+def _nothing(_store: Store, _page: Sequence[Row], _unit: Unit) -> None:
+    """Nothing goes along with these rows."""
+
+
+def _histories(store: Store, page: Sequence[Row], unit: Unit) -> None:
+    rows = cast("Sequence[LinkRow]", page)
+    ids = [link_stream(AccountId(row.account), Target(row.target), PortalDriverId(row.driver)) for row in rows]
+    for events in store.histories(ids).values():
+        unit.events.extend(events)
+
+
+def _marks(_store: Store, page: Sequence[Row], unit: Unit) -> None:
+    for row in cast("Sequence[ObservedRow]", page):
+        unit.keep(to_roster_marks(row))
+
+
+_ALONG: Mapping[type[Row], Callable[[Store, Sequence[Row], Unit], None]] = {LinkRow: _histories, ObservedRow: _marks}
+"""What goes along with rows: the histories of links, the marks of target drivers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow(Row):
+    """What would be done for one driver on one target, as in `Step`."""
+
+    TABLE: ClassVar[str] = "steps"
+    KEY: ClassVar[tuple[str, ...]] = ("target", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("action", "driver"),)
+
+    target: str
+    driver: str
+    action: str
+    situation: str
+    key: str
+    wished_key: str
+    fields: list[str]
+    reason: str
+    written: dict[str, str]
+    overridden: dict[str, str]
+
+
+def note_steps(scratch: Store, after: int) -> Iterator[int]:
+    """Make the steps out of what was decided behind this position, page by page; how many facts each page had."""
+    while page := scratch.log.read(after, _PAGE):
+        _note(scratch, [record.event for record in page if record.event])
+        after = page[-1].position
+        yield len(page)
+
+
+def _note(scratch: Store, events: Iterable[Event]) -> None:
+    facts = [event for event in events if isinstance(event, LinkEvent)]
+    known = scratch.select(StepRow, {"driver": sorted({fact.driver for fact in facts})}) if facts else []
+    steps: dict[str, Step | None] = {row.driver: to_step(row) for row in known}
+    for fact in facts:
+        steps[fact.driver] = step_after(steps.get(fact.driver), fact)
+    unit = Unit()
+    unit.keep(_to_row(step) for step in steps.values() if step)
+    scratch.commit(unit)
+
+
+def steps_in(scratch: Store, driver: str = "") -> Iterator[list[Step]]:
+    """The steps in pages, by action and driver; those of one driver only where one is named."""
+    only = {"driver": driver} if driver else {}
+    for action in Action:
+        for page in pages(scratch, StepRow, {"action": str(action), **only}, "driver"):
+            yield [to_step(row) for row in page]
+
+
+def to_step(row: StepRow) -> Step:
+    """The step that a row stands for."""
+    return Step(
+        target=Target(row.target),
+        driver=PortalDriverId(row.driver),
+        action=Action(row.action),
+        situation=row.situation,
+        key=row.key,
+        wished_key=row.wished_key,
+        fields=tuple(row.fields),
+        reason=row.reason,
+        written=row.written,
+        overridden=row.overridden,
+    )
+
+
+def _to_row(step: Step) -> StepRow:
+    return StepRow(
+        target=str(step.target),
+        driver=step.driver,
+        action=str(step.action),
+        situation=step.situation,
+        key=step.key,
+        wished_key=step.wished_key,
+        fields=list(step.fields),
+        reason=step.reason,
+        written=dict(step.written),
+        overridden=dict(step.overridden),
+    )

@@ -1,0 +1,258 @@
+"""How every service takes over a stream: batch by batch, one transaction each; a bad record stops nobody."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from domain.cleaning import storable
+from domain.event import Event
+from domain.store import (
+    DeadLetter,
+    LastHeard,
+    Position,
+    Record,
+    Resubmission,
+    Store,
+    StoreConflict,
+    StoreFailed,
+    Stream,
+    Unit,
+)
+from services.runtime.context import Clock
+
+BATCH = 500
+
+Handler = Callable[[Sequence[tuple[int, Event]]], Unit]
+"""What a service makes of the events of a batch, each with its position in the log it is from: the unit to store."""
+
+LONGEST_REASON = 2000
+LONGEST_NAME = 500
+"""Characters that are kept of why a record could not be handled, and of its id and type; its bytes are kept whole."""
+
+_AGAIN = "submitted again: "
+
+_log = structlog.get_logger()
+
+
+class Unreadable(Exception):
+    """A record that was submitted again cannot be decoded; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """What a service makes of a log that it follows.
+
+    Where records may come twice, or late, of each history only what is newer than what was heard last is handled. So
+    it is in every stream that has dead letters: each of them may be submitted again when it has been overtaken.
+    """
+
+    handler: Handler
+    may_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A record, and the name of the stream in which it came."""
+
+    stream: str
+    record: Record
+
+
+class Follower:
+    """Takes the streams of one log over into a store: what follows from a batch commits with the positions behind it.
+
+    A batch has records of all streams that have any, so that many partitions cost no more than one.
+    """
+
+    def __init__(self, feed: Feed, store: Store, clock: Clock) -> None:
+        self._feed = feed
+        self._store = store
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._at: dict[str, int] = {}
+
+    @property
+    def streams(self) -> Sequence[str]:
+        """The names of the streams that are followed."""
+        return tuple(self._streams)
+
+    def follow(self, stream: Stream) -> None:
+        """Follow this stream too."""
+        self._streams[stream.name] = stream
+
+    def leave(self, name: str) -> None:
+        """Follow the stream of this name no more."""
+        self._streams.pop(name, None)
+        self._at.pop(name, None)
+
+    def step(self) -> int:
+        """Take over the next batch; how many records it had. Raises `StoreFailed`."""
+        batch = self._read()
+        try:
+            if batch:
+                self._take_over(batch)
+        except StoreConflict:
+            self._at.clear()
+            _log.info("batch is decided again", streams=sorted({each.stream for each in batch}))
+        return len(batch)
+
+    def has_reached(self, stream: str, position: int) -> bool:
+        """Whether everything up to this position of a stream is known to be taken over."""
+        return stream in self._at and self._at[stream] >= position
+
+    def lag(self) -> int:
+        """How far the store is behind the streams; 0 when everything is taken over."""
+        return sum(stream.end() - self._store.position(name) for name, stream in self._streams.items())
+
+    def take_again(self, resubmission: Resubmission) -> None:
+        """Take over what a dead letter stands for; where it still cannot be, the letter says the new reason."""
+        try:
+            self._settle(resubmission, self._mended(resubmission))
+        except (StoreFailed, StoreConflict):
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever the record does, it must not stop the others
+            self._settle(resubmission, self._blamed(resubmission, failure))
+
+    def _read(self) -> list[Arrived]:
+        """The next records, at most a batch; who could not be read to the end comes last the next time."""
+        batch: list[Arrived] = []
+        for name, stream in [*self._streams.items()]:
+            room = BATCH - len(batch)
+            records = stream.read(self._position(name), room) if room else ()
+            batch += [Arrived(stream=name, record=record) for record in records]
+            if records and len(records) == room:
+                self._streams[name] = self._streams.pop(name)
+        return batch
+
+    def _position(self, name: str) -> int:
+        if name not in self._at:
+            self._at[name] = self._store.position(name)
+        return self._at[name]
+
+    def _take_over(self, batch: Sequence[Arrived]) -> None:
+        """Handle and store a batch; where the whole of it cannot be, each record by itself."""
+        try:
+            self._commit(self._handled(batch), {each.stream: each.record.position for each in batch})
+        except (StoreFailed, StoreConflict):
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
+            self._take_over_singly(batch, failure)
+
+    def _handled(self, batch: Sequence[Arrived]) -> Unit:
+        letters = [self._dead_letter(each, each.record.reason) for each in batch if each.record.event is None]
+        readable = [each.record for each in batch if each.record.event is not None]
+        unit = self._understood(readable, may_be_late=bool(letters) or self._may_be_late())
+        unit.keep(letters)
+        return unit
+
+    def _may_be_late(self) -> bool:
+        """Whether a record may come behind later ones of its history."""
+        return self._feed.may_repeat or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
+
+    def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
+        unit = Unit()
+        if may_be_late:
+            records = self._unheard(records, unit)
+        unit.add(self._feed.handler([(record.log_position, record.event) for record in records if record.event]))
+        return unit
+
+    def _unheard(self, records: Sequence[Record], unit: Unit) -> list[Record]:
+        """The records that tell something new, by what was heard last of each history; that moves in the same unit."""
+        heard = last_heard(self._store, records)
+        fresh: list[Record] = []
+        for record in records:
+            originator, version = version_of(record)
+            if version > heard.get(originator, 0):
+                heard[originator] = version
+                fresh.append(record)
+        told = {version_of(record)[0] for record in fresh}
+        unit.keep(LastHeard(originator=each, version=heard[each]) for each in sorted(told))
+        return fresh
+
+    def _take_over_singly(self, batch: Sequence[Arrived], failure: Exception) -> None:
+        if len(batch) > 1:
+            for each in batch:
+                self._take_over([each])
+            return
+        (alone,) = batch
+        unit = Unit()
+        unit.keep([self._dead_letter(alone, f"{type(failure).__name__}: {failure}")])
+        self._commit(unit, {alone.stream: alone.record.position})
+
+    def _commit(self, unit: Unit, reached: Mapping[str, int]) -> None:
+        unit.positions = [Position(name=name, at=position) for name, position in sorted(reached.items())]
+        if self._store.commit(unit):
+            self._at.update(reached)
+        else:
+            self._at.clear()
+
+    def _dead_letter(self, arrived: Arrived, reason: str) -> DeadLetter:
+        _log.warning("record became a dead letter", stream=arrived.stream, position=arrived.record.position)
+        return to_dead_letter(arrived.stream, arrived.record, reason, self._clock())
+
+    def _mended(self, resubmission: Resubmission) -> Unit:
+        record = self._streams[resubmission.stream].again(resubmission)
+        if record.event is None:
+            raise Unreadable(record.reason)
+        unit = self._understood([record], may_be_late=True)
+        unit.remove(DeadLetter, _place(resubmission))
+        return unit
+
+    def _blamed(self, resubmission: Resubmission, failure: Exception) -> Unit:
+        reason = str(failure) if isinstance(failure, Unreadable) else f"{type(failure).__name__}: {failure}"
+        unit = Unit()
+        unit.keep(
+            replace(
+                letter,
+                reason=storable(_reason_again(letter, resubmission, reason), LONGEST_REASON),
+                at=self._clock().isoformat(),
+            )
+            for letter in self._store.select(DeadLetter, _place(resubmission))
+        )
+        return unit
+
+    def _settle(self, resubmission: Resubmission, unit: Unit) -> None:
+        unit.remove(Resubmission, _place(resubmission))
+        self._store.commit(unit)
+
+
+def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> DeadLetter:
+    """A record as it is kept when it cannot be handled, byte for byte."""
+    return DeadLetter(
+        stream=stream,
+        position=record.position,
+        log_position=record.log_position,
+        id=storable(record.id, LONGEST_NAME),
+        topic=storable(record.topic, LONGEST_NAME),
+        headers=[[storable(name), b64encode(value).decode()] for name, value in record.headers],
+        body=b64encode(record.body).decode(),
+        reason=storable(reason, LONGEST_REASON),
+        at=at.isoformat(),
+        key=None if record.key is None else b64encode(record.key).decode(),
+    )
+
+
+def last_heard(store: Store, records: Iterable[Record]) -> dict[str, int]:
+    """The version that was heard last of each history that these records are of, by one query."""
+    originators = sorted({version_of(record)[0] for record in records})
+    rows = store.select(LastHeard, {"originator": originators}) if originators else []
+    return {row.originator: row.version for row in rows}
+
+
+def version_of(record: Record) -> tuple[str, int]:
+    """The history that a decoded record is of, and its version there."""
+    originator, _, version = record.id.partition("/")
+    return originator, int(version)
+
+
+def _reason_again(letter: DeadLetter, resubmission: Resubmission, reason: str) -> str:
+    """Why a record still cannot be handled; for one that tells not even what it is, as it was said at first."""
+    is_stranger = not (resubmission.id and resubmission.topic)
+    return f"{_AGAIN}{letter.reason.removeprefix(_AGAIN) if is_stranger else reason}"
+
+
+def _place(resubmission: Resubmission) -> dict[str, str | int]:
+    return {"stream": resubmission.stream, "position": resubmission.position}

@@ -1,0 +1,144 @@
+"""How a service's log gets to Kafka: in order, without a gap, by one of the service's processes at a time."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from domain.store import Misconfigured, Position, Record, Store, StoreFailed, Unit
+from services.runtime.consumer import BATCH
+from services.runtime.service import Troubles, Worker
+
+REST = 1.0
+"""Seconds after which it is looked whether there is something to send, or whose turn it is, though nothing woke us."""
+
+STUCK: Final = 30.0
+"""Seconds of failures after which a log counts as stuck: longer than a broker's restart takes."""
+
+_log = structlog.get_logger()
+
+
+class Turn(Protocol):
+    """Whose turn it is to relay: that of one process at a time. All is called in one thread."""
+
+    def take(self) -> bool:
+        """Whether it is our turn now; if so, it stays so until the connection is lost. Raises `StoreFailed`."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return when something was committed, or after so long. Raises `StoreFailed` when the turn is lost."""
+        ...
+
+    def close(self) -> None:
+        """Leave the turn to others."""
+        ...
+
+
+class Publisher(Protocol):
+    """The way to a topic; after a failure another one has to be opened."""
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Send these records in order, and wait until all are acknowledged. Raises `StoreFailed`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
+def position_name(epoch: str, log: str) -> str:
+    """Under which name a store keeps how far its log was relayed in this epoch."""
+    return f"relay/{epoch}/{log}"
+
+
+class Relay:
+    """Sends a store's log to its topic whenever it is its turn.
+
+    How far it came is stored after the acknowledgement, now and then: what was sent since then is sent again by the
+    next one, so those who follow a topic drop what they have heard.
+    """
+
+    def __init__(self, store: Store, topic: str, *, epoch: str, turn: Turn, opening: Callable[[], Publisher]) -> None:
+        self._store = store
+        self._topic = topic
+        self._turn = turn
+        self._opening = opening
+        self._name = position_name(epoch, topic)
+        self._troubles = Troubles(topic=topic)
+        self._worker = Worker(f"relay-{topic}")
+        self._sent_up_to: int | None = None
+        self._kept = 0
+        self._kept_at = 0.0
+        self.sent = 0
+        self.is_relaying = False
+        self._failing_since: float | None = None
+
+    async def run(self) -> None:
+        """Relay until cancelled; a failure that may pass is told, and after a rest everything begins anew.
+
+        Raises `Misconfigured`.
+        """
+        while True:
+            try:
+                self.is_relaying = await self._worker.call(self._turn.take)
+                if self.is_relaying:
+                    await self._relay()
+            except Misconfigured:
+                raise
+            except StoreFailed as failure:
+                self._troubles.met("relay begins anew", str(failure))
+                self._failing_since = self._failing_since or asyncio.get_running_loop().time()
+            await asyncio.sleep(REST)
+
+    def lag(self) -> int:
+        """How far the topic is behind the log. Raises `StoreFailed`."""
+        sent_up_to = self._store.position(self._name) if self._sent_up_to is None else self._sent_up_to
+        return max(0, self._store.log.end() - sent_up_to)
+
+    def stuck(self) -> str | None:
+        """What has kept the log from being relayed for longer than `STUCK`; None if nothing has."""
+        if self._failing_since is None:
+            return None
+        seconds = asyncio.get_running_loop().time() - self._failing_since
+        return f"{self._topic} has not been relayed for {seconds:.0f} seconds" if seconds >= STUCK else None
+
+    def close(self) -> None:
+        """End after the step in hand, and leave the turn to others."""
+        self._worker.close()
+        self._turn.close()
+        self._store.close()
+
+    async def _relay(self) -> None:
+        publisher = self._opening()
+        _log.info("relay begins", topic=self._topic)
+        try:
+            position = await self._worker.call(self._store.position, self._name)
+            while True:
+                position = await self._send(publisher, position)
+        finally:
+            self._sent_up_to = None
+            await publisher.close()
+            await self._worker.call(self._turn.close)
+
+    async def _send(self, publisher: Publisher, position: int) -> int:
+        """Send the next records, or wait for some; how far everything is sent, which is stored now and then."""
+        records = await self._worker.call(self._store.log.read, position, BATCH)
+        if records:
+            await publisher.publish(self._topic, records)
+            position = records[-1].position
+            self.sent += len(records)
+        else:
+            await self._worker.call(self._turn.wait, REST)
+        self._sent_up_to = position
+        await self._keep(position)
+        self._troubles.are_over()
+        self._failing_since = None
+        return position
+
+    async def _keep(self, position: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if position == self._kept or now - self._kept_at < REST:
+            return
+        await self._worker.call(self._store.commit, Unit(positions=[Position(name=self._name, at=position)]))
+        self._kept, self._kept_at = position, now

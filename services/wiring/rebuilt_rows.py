@@ -1,0 +1,463 @@
+"""Read models whose rows one history feeds alone, by the very functions that the services use as they go along.
+
+The histories of a log, read once, page by page, for all who follow it: each as far as it has taken the log over.
+
+How links stand, and what they claim: the first link that wished a mark has it.
+
+Who was first, the histories of two links do not say; where several links ever had a mark, which is rare, their events
+go once more through a ledger, in the order of the log.
+
+What the targets showed last, by walks and by answers: of what both tell of a target driver, the later counts.
+
+Walks are in the histories of target drivers, answers in those of deliveries, so the rows are collected in tables of
+their own, with the position of the report that they are from.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import ClassVar, TypeVar
+
+from domain.claims import Ledger, claims_of
+from domain.driver_link import Confirmed, Decision, DeleteDecided, DriverLink, LinkEvent, apply
+from domain.event import Event
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
+from domain.matching import claims
+from domain.outcomes import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    DriverLookedUp,
+    ReportEvent,
+    WalkCompleted,
+    WalkFailed,
+)
+from domain.portal import Change, PortalDriver, PortalDriverEvent, replay
+from domain.reconciliation import SweepCompleted, SweepRefused
+from domain.store import DeadLetter, Record, Row, Store, Stored, Unit
+from services.accounts.handlers import keep_accounts
+from services.decider import read_models as decider
+from services.decider.read_models import (
+    ClaimRow,
+    keep_outages,
+    keep_walks,
+    marks_told_of,
+    row_after,
+    to_delete_row,
+    to_link_row,
+    to_wish_row,
+)
+from services.decider.reconciliations import sweep_after
+from services.intake.read_models import to_row
+from services.projector.known import (
+    Sighting,
+    breaker_after,
+    delivery_after,
+    keys_of,
+    shown_after,
+    unbroken,
+    undelivered,
+    unwalked,
+    walk_after,
+    wished_after,
+)
+from services.projector.read_models import RosterRow
+from services.runtime.consumer import last_heard, version_of
+from services.runtime.context import log_of
+
+_PAGE = 250
+"""Histories that are held at a time."""
+
+History = Sequence[tuple[int, Event]]
+"""The events of one thing in order, each with its position in the log; never empty."""
+
+Fold = Callable[[Store, Sequence[History]], Unit]
+"""What to keep of a page of histories, given the store that is being made."""
+
+
+Taking = Callable[[Sequence[Record]], Callable[[Record], bool]]
+"""Given the records of a page, which of them a service has taken over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """What one service makes of a log, as far as it has taken it over."""
+
+    beside: Store
+    folds: Sequence[Fold]
+    taking: Taking
+
+    def take(self, page: Sequence[Sequence[Record]]) -> None:
+        """Fold a page of histories into the store that is being made."""
+        is_taken = self.taking([record for records in page for record in records])
+        histories = [history for records in page if (history := _history(filter(is_taken, records)))]
+        unit = Unit()
+        for fold in self.folds if histories else ():
+            unit.add(fold(self.beside, histories))
+        self.beside.commit(unit)
+
+
+def _history(records: Iterable[Record]) -> History:
+    return [(record.position, record.event) for record in records if record.event is not None]
+
+
+def reader(store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> Reader:
+    """A service's part in the reading of a log, be it its own or one that it follows, `may_repeat` as in `Feed`."""
+    if log is store:
+        return Reader(beside=beside, folds=folds, taking=lambda _: lambda _: True)
+    dead = _dead(store, log.log.name)
+    taking = _by_version(store, dead) if may_repeat else _by_position(store.position(log.log.name), dead)
+    return Reader(beside=beside, folds=folds, taking=taking)
+
+
+def _dead(store: Store, log: str) -> frozenset[int]:
+    letters = store.select(DeadLetter)
+    return frozenset(letter.log_position for letter in letters if log_of(letter.stream) == log_of(log))
+
+
+def _by_position(end: int, dead: frozenset[int]) -> Taking:
+    return lambda _: lambda record: record.position <= end and record.position not in dead
+
+
+def _by_version(store: Store, dead: frozenset[int]) -> Taking:
+    def taking(page: Sequence[Record]) -> Callable[[Record], bool]:
+        heard = last_heard(store, page)
+        return lambda record: record.position not in dead and _is_heard(record, heard)
+
+    return taking
+
+
+def _is_heard(record: Record, heard: Mapping[str, int]) -> bool:
+    originator, version = version_of(record)
+    return version <= heard.get(originator, 0)
+
+
+def read(log: Store, readers: Sequence[Reader]) -> Iterator[int]:
+    """Let everybody take every history; after each page how many records there were."""
+    after = None
+    while ids := log.ids(after, _PAGE):
+        page = [*log.records(ids).values()]
+        for each in readers:
+            each.take(page)
+        yield sum(map(len, page))
+        after = ids[-1]
+
+
+def accounts(beside: Store, histories: Sequence[History]) -> Unit:
+    """The accounts, as everybody who follows them keeps them."""
+    return keep_accounts(beside, (event for history in histories for _, event in history))
+
+
+def known_drivers(_: Store, histories: Sequence[History]) -> Unit:
+    """What intake knows of the Portal's drivers."""
+    return _kept(row for history in histories for row in _known_driver(history))
+
+
+def _known_driver(history: History) -> Iterator[Row]:
+    events = [event for _, event in history if isinstance(event, PortalDriverEvent)]
+    start = PortalDriver(account=AccountId(events[0].account), driver=PortalDriverId(events[0].driver))
+    yield to_row(replay(start, events))
+
+
+def wishes(_: Store, histories: Sequence[History]) -> Unit:
+    """What the decider knows of the Portal's wishes: the last change of each driver."""
+    return _kept(row for history in histories for row in _wish(history))
+
+
+def _wish(history: History) -> Iterator[Row]:
+    last = next(((event, position) for position, event in reversed(history) if isinstance(event, Change)), None)
+    if last:
+        yield to_wish_row(*last)
+
+
+def wished(target: Target) -> Fold:
+    """What is left to carry out of each link, as the projector of this target keeps it."""
+    return lambda _, histories: _kept(row for history in histories for row in _wished(target, history))
+
+
+def _wished(target: Target, history: History) -> Iterator[Row]:
+    events = [event for _, event in history if isinstance(event, LinkEvent)]
+    if events and events[0].target == target:
+        newest = next((row for event in reversed(events) if (row := wished_after(event))), None)
+        yield from [newest] if newest else []
+
+
+def deliveries(_: Store, histories: Sequence[History]) -> Unit:
+    """How often the target answered about each link."""
+    return _kept(row for history in histories for row in _delivery(history))
+
+
+def _delivery(history: History) -> Iterator[Row]:
+    answers = [event for _, event in history if isinstance(event, CallAnswered)]
+    if answers:
+        row = undelivered(answers[0].account, answers[0].driver)
+        for answer in answers:
+            row = delivery_after(row, answer)
+        yield row
+
+
+def walks(_: Store, histories: Sequence[History]) -> Unit:
+    """The last walk of each roster, as its projector keeps it."""
+    return _kept(row for history in histories for row in _walk(history))
+
+
+def _walk(history: History) -> Iterator[Row]:
+    reports = [event for _, event in history if isinstance(event, WalkCompleted | WalkFailed | DriverLookedUp)]
+    if reports:
+        row = unwalked(reports[0].account)
+        for report in reports:
+            row = walk_after(row, report)
+        yield row
+
+
+def breakers(_: Store, histories: Sequence[History]) -> Unit:
+    """Whether each account gets through to the target."""
+    return _kept(row for history in histories for row in _breaker(history))
+
+
+def _breaker(history: History) -> Iterator[Row]:
+    reports = [event for _, event in history if isinstance(event, BreakerOpened | BreakerClosed)]
+    if reports:
+        row = unbroken(reports[0].account)
+        for report in reports:
+            row = breaker_after(row, report)
+        yield row
+
+
+def followed_walks(_: Store, histories: Sequence[History]) -> Unit:
+    """The last walk of each roster, and why one cannot be read, as the decider keeps them."""
+    return keep_walks(event for history in histories for _, event in history if isinstance(event, ReportEvent))
+
+
+def followed_outages(_: Store, histories: Sequence[History]) -> Unit:
+    """Where no calls are made at present, as the decider keeps it."""
+    return keep_outages(event for history in histories for _, event in history if isinstance(event, ReportEvent))
+
+
+def sweeps(_: Store, histories: Sequence[History]) -> Unit:
+    """The last sweep of each account on each target."""
+    return _kept(row for history in histories for row in _sweep(history))
+
+
+def _sweep(history: History) -> Iterator[Row]:
+    row = None
+    for _, event in history:
+        if isinstance(event, SweepCompleted | SweepRefused):
+            row = sweep_after(row, event)
+    yield from [row] if row else []
+
+
+def _kept(rows: Iterator[Row]) -> Unit:
+    unit = Unit()
+    unit.keep(rows)
+    return unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant(ClaimRow):
+    """A driver whose link has had a mark for it, and whether it still has."""
+
+    TABLE: ClassVar[str] = "claimants"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark", "driver")
+
+    is_held: bool
+
+
+def links(_: Store, histories: Sequence[History]) -> Unit:
+    """How every link stands, what it claims and ever claimed, and the deletes that the guard counts."""
+    unit = Unit()
+    for history in histories:
+        events = [event for _, event in history if isinstance(event, LinkEvent)]
+        unit.keep(_rows_of(events) if events else ())
+    return unit
+
+
+def _rows_of(events: Sequence[LinkEvent]) -> Iterator[Row]:
+    link, ever = _unlinked(events[0]), set[str]()
+    for event in events:
+        ever |= _claimed_by(event, link)
+        link = apply(link, event)
+        if isinstance(event, DeleteDecided) and event.key:
+            yield to_delete_row(event)
+    yield to_link_row(link)
+    held = claims_of(link)
+    for mark in ever:
+        yield Claimant(account=link.account, target=link.target, mark=mark, driver=link.driver, is_held=mark in held)
+
+
+def _claimed_by(event: LinkEvent, link: DriverLink) -> frozenset[str]:
+    """What a link may claim anew by an event; what it confirms was claimed when it was decided, but for the key."""
+    match event:
+        case Decision(wished_key=wished_key):
+            return claims(link.target, Key(wished_key) if wished_key else None, event.profile)
+        case Confirmed(key=str() as key) if key != link.key or link.said(event.decision) is None:
+            return claims(link.target, Key(key), event.profile)
+    return frozenset()
+
+
+def _unlinked(event: LinkEvent) -> DriverLink:
+    return DriverLink(
+        account=AccountId(event.account), target=Target(event.target), driver=PortalDriverId(event.driver)
+    )
+
+
+def claim_rows(beside: Store, store: Store) -> Iterator[Stored]:
+    """The rows of `ClaimRow`, as they are stored, in the order of keys."""
+    for place, claimants in groupby(beside.scan(Claimant), key=lambda values: values[:3]):
+        several = list(claimants)
+        if len(several) > 1:
+            holder = _holder(store, str(place[2]), several)
+            yield from [(*place, holder)] if holder else []
+        elif several[0][4]:
+            yield several[0][:4]
+
+
+def _holder(store: Store, mark: str, claimants: Sequence[Stored]) -> PortalDriverId | None:
+    ids = [
+        link_stream(AccountId(str(account)), Target(str(target)), PortalDriverId(str(driver)))
+        for account, target, _, driver, _ in claimants
+    ]
+    records = (record for records in store.records(ids).values() for record in records)
+    events = [each.event for each in sorted(records, key=lambda record: record.position)]
+    ledger = Ledger(Target(str(claimants[0][1])))
+    standing: dict[str, DriverLink] = {}
+    for event in events:
+        if isinstance(event, LinkEvent):
+            before = standing.get(event.driver) or _unlinked(event)
+            standing[event.driver] = apply(before, event)
+            ledger.record(before, standing[event.driver], (event,))
+    return ledger.holder(mark)
+
+
+_ROWS_PAGE = 1000
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown(RosterRow):
+    """A row of a projector's roster, and the position of the report that it is from."""
+
+    TABLE: ClassVar[str] = "shown"
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed(decider.ObservedRow):
+    """A row of the decider's roster, whether there is such a target driver, and the position of the report."""
+
+    TABLE: ClassVar[str] = "followed"
+
+    is_there: bool
+    position: int
+
+
+def shown(beside: Store, histories: Sequence[History]) -> Unit:
+    """A projector's roster, as far as these histories tell it."""
+    told = _last(histories, _of_keys)
+    known = _known(beside, Shown, "key", ((account, key) for account, key, _ in told))
+    rows = {(row.account, row.key): row for row in known}
+    for (account, key, _), (position, report) in told.items():
+        row = rows.get((account, key)) or _not_shown(account, key)
+        rows[account, key] = _shown_after(row, position, report)
+    unit = Unit()
+    unit.keep(rows.values())
+    return unit
+
+
+def _of_keys(event: Event) -> Iterator[tuple[tuple[str, str, bool], Sighting]]:
+    """A walk's sightings are numbered, an answer's are not: the last of each counts."""
+    if isinstance(event, Sighting):
+        for key in keys_of(event):
+            yield (event.account, key, isinstance(event, CallAnswered)), event
+
+
+def _not_shown(account: str, key: str) -> Shown:
+    return Shown(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", position=0)
+
+
+def _shown_after(row: Shown, position: int, report: Sighting) -> Shown:
+    if position > row.position:
+        return replace(shown_after(row, report), position=position)
+    return row if isinstance(report, CallAnswered) else replace(row, version=report.originator_version)
+
+
+def shown_rows(beside: Store, _: Store) -> Iterator[Stored]:
+    """The rows of a projector's roster, as they are stored, in the order of keys."""
+    return (values[:-1] for values in beside.scan(Shown))
+
+
+def followed(beside: Store, histories: Sequence[History]) -> Unit:
+    """The decider's rosters, as far as these histories tell them."""
+    told = _last(histories, _of_marks)
+    known = _known(beside, Followed, "mark", ((account, mark) for account, _, mark in told))
+    positions = {(row.account, row.target, row.mark): row.position for row in known}
+    unit = Unit()
+    unit.keep(
+        _followed(place, position, row_after(place[2], report))
+        for place, (position, report) in told.items()
+        if position > positions.get(place, 0)
+    )
+    return unit
+
+
+def _of_marks(event: Event) -> Iterator[tuple[tuple[str, str, str], ReportEvent]]:
+    if isinstance(event, ReportEvent):
+        for mark in marks_told_of(event):
+            yield (event.account, event.target, mark), event
+
+
+def _followed(place: tuple[str, str, str], position: int, row: decider.ObservedRow | None) -> Followed:
+    account, target, mark = place
+    return Followed(
+        account=account,
+        target=target,
+        mark=mark,
+        key=row.key if row else "",
+        active=row.active if row else False,
+        profile=row.profile if row else {},
+        seen_at=row.seen_at if row else "",
+        is_there=row is not None,
+        position=position,
+    )
+
+
+def followed_rows(beside: Store, _: Store) -> Iterator[Stored]:
+    """The rows of the decider's rosters, as they are stored, in the order of keys."""
+    return (values[:-2] for values in beside.scan(Followed) if values[-2])
+
+
+def followed_marks(beside: Store) -> Iterator[Unit]:
+    """The marks to which the target drivers of the decider's rosters answer."""
+    for account, target in sorted(beside.count(Followed, by=["account", "target"])):
+        place, after = {"account": account, "target": target, "is_there": True}, None
+        while page := beside.select(Followed, place, order_by="mark", after=after, limit=_ROWS_PAGE):
+            unit = Unit()
+            unit.keep(mark for row in page for mark in decider.to_roster_marks(row))
+            yield unit
+            after = page[-1].mark
+
+
+def _last(histories: Iterable[History], told: Callable[[Event], Iterable[tuple[K, T]]]) -> Mapping[K, tuple[int, T]]:
+    """What was told of everything last, and at which position."""
+    last: dict[K, tuple[int, T]] = {}
+    for history in histories:
+        for position, event in history:
+            for what, each in told(event):
+                if what not in last or last[what][0] <= position:
+                    last[what] = position, each
+    return last
+
+
+def _known(beside: Store, kind: type[R], column: str, wanted: Iterable[tuple[str, str]]) -> list[R]:
+    """The rows of these accounts and values, by one query for each account."""
+    by_account: dict[str, set[str]] = {}
+    for account, value in wanted:
+        by_account.setdefault(account, set()).add(value)
+    pages = (
+        beside.select(kind, {"account": account, column: sorted(values)}) for account, values in by_account.items()
+    )
+    return [row for page in pages for row in page]

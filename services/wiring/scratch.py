@@ -1,0 +1,49 @@
+"""Where sweeps are rehearsed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
+from time import time
+from typing import Final
+
+from adapters.store.sqlite import SqliteStore
+from domain.store import Row, Store, StoreFailed
+from services.decider.dry_run import StepRow
+from services.runtime.context import DECISIONS
+
+_PREFIX: Final = "driverlink-plan-"
+_LEFT: Final = 86_400.0
+"""Seconds after which nobody rehearses any more."""
+
+
+@contextmanager
+def open_scratch(rows: Sequence[type[Row]]) -> Iterator[Store]:
+    """An empty store with the decider's tables, in a temporary folder that only we can read; gone afterwards.
+
+    What a process left that was killed goes with the first one that is opened a day later. Raises `StoreFailed`.
+    """
+    _remove_left()
+    with _folder() as folder:
+        path = Path(folder) / "scratch.sqlite"
+        with closing(SqliteStore(path, log_name=DECISIONS, rows=(*rows, StepRow))) as store:
+            yield store
+
+
+def _folder() -> TemporaryDirectory[str]:
+    try:
+        # What a piece of work that nobody waits for any more still writes must not keep the rest from going.
+        return TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+    except OSError as failure:
+        raise StoreFailed(
+            f"no folder for a rehearsal can be made ({failure.strerror}): "
+            "let TMPDIR name one that exists, can be written, and has room"
+        ) from failure
+
+
+def _remove_left() -> None:
+    with suppress(OSError):
+        for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+            if folder.lstat().st_mtime < time() - _LEFT:
+                rmtree(folder, ignore_errors=True)

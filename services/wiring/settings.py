@@ -1,0 +1,372 @@
+"""How settings are read from the environment: each is a variable `DRIVERLINK_<NAME>`, and a wrong one is named.
+
+The settings of the Portal's API, in every shape.
+
+The settings of the targets, in every shape.
+
+The settings of the distributed shape, from the environment.
+
+The settings of the embedded shape, from the environment.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    HttpUrl,
+    PostgresDsn,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "DRIVERLINK_"
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def _check_base(url: HttpUrl) -> HttpUrl:
+    if url.username or url.password or url.query is not None or url.fragment is not None:
+        raise ValueError("must be an address without a user name, a password and anything behind the path")
+    return url
+
+
+BaseUrl = Annotated[HttpUrl, AfterValidator(_check_base)]
+"""The address below which an API is."""
+
+
+class WrongSettings(Exception):
+    """A setting is wrong; the message names each one and says what is wrong with it."""
+
+
+def read_settings(reading: Callable[[], S], kinds: Iterable[type[BaseSettings]]) -> S:
+    """The settings that this reads from the environment; `kinds` are all kinds of settings that there are.
+
+    Raises `WrongSettings`.
+    """
+    known = {_variable(name): field.description or "" for kind in kinds for name, field in kind.model_fields.items()}
+    _check_names(set(known))
+    try:
+        return reading()
+    except ValidationError as wrong:
+        raise WrongSettings("; ".join(_problem(error, known) for error in wrong.errors())) from None
+
+
+_Described = Mapping[str, Any]
+
+_PROBLEMS: Mapping[str, Callable[[_Described], str]] = {
+    "missing": lambda _: "is not set",
+    "int_parsing": lambda _: "must be a whole number",
+    "float_parsing": lambda _: "must be a number",
+    "finite_number": lambda _: "must be a number",
+    "greater_than_equal": lambda said: f"must be {said['ge']:g} or more",
+    "less_than_equal": lambda said: f"must be {said['le']:g} or less",
+    "literal_error": lambda said: f"must be {said['expected']}",
+    "string_too_short": lambda _: "must not be empty",
+    "string_pattern_mismatch": lambda said: f"must match {said['pattern']}",
+    "url_scheme": lambda said: f"must begin with {_schemes(str(said['expected_schemes']))}",
+    "url_parsing": lambda said: f"is no URL: {said['error']}",
+}
+"""By pydantic's types of errors: what is wrong, in words that go on from the variable's name."""
+
+
+_UNKNOWN = ("missing", "url_parsing")
+"""Errors of those who may not know what a setting is for."""
+
+
+def _problem(error: Any, known: Mapping[str, str]) -> str:  # noqa: ANN401 - pydantic's own shape
+    told = _PROBLEMS.get(error["type"])
+    problem = told(error.get("ctx", {})) if told else str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return problem
+    variable = _variable(str(error["loc"][0]))
+    meaning = known[variable].removesuffix(".") if error["type"] in _UNKNOWN else ""
+    return f"{variable} {problem}{f' ({meaning})' if meaning else ''}"
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _schemes(expected: str) -> str:
+    """The plain ones of these quoted schemes, as a URL begins with them."""
+    schemes = sorted(re.findall(r"'([a-z]+)'", expected))
+    return " or ".join(f"{scheme}://" for scheme in schemes)
+
+
+def _check_names(known: set[str]) -> None:
+    """A name that is nearly one of ours is a slip, and what it was to set would be missed in silence."""
+    for name in sorted(os.environ):
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.9)
+        if name.startswith(PREFIX) and name not in known and near:
+            raise WrongSettings(f"{name} is no setting; did you mean {near[0]}?")
+
+
+class PortalSettings(BaseSettings):
+    """How drivers are read by the Portal's API; accounts without credentials there are not read."""
+
+    portal_url: BaseUrl = Field(
+        default=HttpUrl("https://api.gpsinsight.com"), description="The base address of the Portal's API."
+    )
+    portal_read_every: float = Field(
+        default=300.0,
+        ge=0.1,
+        le=86_400.0,
+        description="Seconds between two readings of an account's list, and up to a tenth more.",
+    )
+    portal_driver_id_attribute: str = Field(
+        default="Driveri DriverID",
+        max_length=200,
+        description="The custom attribute of the Portal that holds the Driveri DriverID; empty: none does.",
+    )
+    portal_ref_id_attribute: str = Field(
+        default="",
+        max_length=200,
+        description="The one that holds the RefID, which the API's list does not tell; empty: none does.",
+    )
+    portal_calls_per_second: float = Field(
+        default=10.0,
+        ge=0.01,
+        allow_inf_nan=False,
+        description="The most calls a second that the Portal gets for one account; attributes cost one a driver.",
+    )
+    portal_calls_at_once: int = Field(
+        default=4, gt=0, le=100, description="The most calls under way at the Portal for one account."
+    )
+
+
+class TargetSettings(BaseSettings):
+    """Where the targets are, and how they name things."""
+
+    driveri_url: BaseUrl = Field(
+        default=HttpUrl("https://api.netradyne.com/driveri"), description="The base address of Driveri's API."
+    )
+    driveri_active_status: str = Field(
+        default="Active", min_length=1, description="What Driveri's configurations call a driver in service."
+    )
+    driveri_deleted_status: str = Field(
+        default="Deleted", min_length=1, description="What Driveri's configurations call a deleted driver."
+    )
+    driveri_calls_per_second: float = Field(
+        default=10.0,
+        ge=0.01,
+        allow_inf_nan=False,
+        description="The most calls a second that Driveri gets for one account; it publishes no limit, but has one.",
+    )
+    driveri_calls_at_once: int = Field(
+        default=8, gt=0, le=100, description="The most calls under way at Driveri for one account."
+    )
+    motive_url: BaseUrl = Field(
+        default=HttpUrl("https://api.gomotive.com"), description="The base address of Motive's API."
+    )
+    motive_token_url: HttpUrl | None = Field(
+        default=None,
+        description="Where Motive renews access tokens; unless set, `/oauth/token` below `DRIVERLINK_MOTIVE_URL`.",
+    )
+    motive_calls_per_second: float = Field(
+        default=5.0,
+        ge=0.01,
+        allow_inf_nan=False,
+        description="The same for Motive, of which clients are known that stay at one call a second.",
+    )
+    motive_calls_at_once: int = Field(
+        default=4,
+        gt=0,
+        le=100,
+        description="The same for Motive, of which clients are known that stay at two calls under way.",
+    )
+    motive_portal_integration: str = Field(
+        default="gps_portal", min_length=1, description="The integration name under which Motive keeps the Portal's id."
+    )
+    motive_driveri_integration: str = Field(
+        default="driveri", min_length=1, description="The integration name under which Motive keeps the DriverID."
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if self.driveri_active_status.casefold() == self.driveri_deleted_status.casefold():
+            raise ValueError("DRIVERLINK_DRIVERI_ACTIVE_STATUS and ..._DELETED_STATUS must differ")
+        if self.motive_portal_integration == self.motive_driveri_integration:
+            raise ValueError("DRIVERLINK_MOTIVE_PORTAL_INTEGRATION and ..._DRIVERI_INTEGRATION must differ")
+        return self
+
+
+_SERVER = re.compile(r"[^,]+:\d{1,5}")
+
+SHORTEST_KEY = 32
+"""Characters of the shortest secret key."""
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is, and how it is spoken to: all that `driverlink topics create` needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
+
+    SECRETS: ClassVar[tuple[str, ...]] = ("kafka_password",)
+    """The settings that may be given as the name of a file."""
+
+    kafka_servers: str = Field(
+        default="", description="Kafka's bootstrap servers: `host:port`, with commas between; commands do without."
+    )
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description="How Kafka is spoken to."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How a user shows to Kafka who it is."
+    )
+    kafka_username: str = Field(default="", description="The user at Kafka.")
+    kafka_password: SecretStr = Field(default=SecretStr(""), description="The password of Kafka's user.")
+    kafka_password_file: Path | None = Field(default=None, description="A file that holds that password.")
+    kafka_ca_file: Path | None = Field(default=None, description="The certificates that Kafka's is checked against.")
+    kafka_certificate_file: Path | None = Field(default=None, description="Our own certificate for Kafka.")
+    kafka_key_file: Path | None = Field(default=None, description="The key of our own certificate.")
+    kafka_partitions: int = Field(
+        default=12, ge=1, le=1000, description="Partitions of every topic; never changed once there are records."
+    )
+    kafka_replication: int = Field(default=1, ge=1, le=9, description="Copies of every topic, for `topics create`.")
+    kafka_prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="What the names of our topics and groups begin with; each installation on one Kafka has its own.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, given: Any) -> Any:  # noqa: ANN401 - what the environment says
+        for name in cls.SECRETS:
+            path = given.get(f"{name}_file")
+            if path and given.get(name):
+                raise ValueError(f"{PREFIX}{name.upper()} and {PREFIX}{name.upper()}_FILE are both set: keep one")
+            if path:
+                given = {**given, name: _secret(Path(path), name)}
+        return given
+
+    @field_validator("kafka_servers")
+    @classmethod
+    def _check_servers(cls, servers: str) -> str:
+        if servers and not all(map(_SERVER.fullmatch, servers.replace(" ", "").split(","))):
+            raise ValueError("must be host:port, with commas between several")
+        return servers
+
+    @model_validator(mode="after")
+    def _check_user(self) -> Self:
+        is_complete = self.kafka_username and self.kafka_password.get_secret_value()
+        if self.kafka_security.startswith("sasl") and not is_complete:
+            raise ValueError(
+                f"{PREFIX}KAFKA_SECURITY is {self.kafka_security}, which needs {PREFIX}KAFKA_USERNAME, and "
+                f"{PREFIX}KAFKA_PASSWORD or {PREFIX}KAFKA_PASSWORD_FILE"
+            )
+        return self
+
+
+class DistributedSettings(TargetSettings, PortalSettings, KafkaSettings):
+    """One process for each service, over Kafka and PostgreSQL.
+
+    Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
+    """
+
+    SECRETS: ClassVar[tuple[str, ...]] = (*KafkaSettings.SECRETS, "database_password", "secret_key")
+
+    database_url: PostgresDsn = Field(
+        description="The database, without a password: `postgresql://user@host:5432/driverlink?sslmode=verify-full`."
+    )
+    database_password: SecretStr = Field(default=SecretStr(""), description="The password of the database's user.")
+    database_password_file: Path | None = Field(default=None, description="A file that holds that password.")
+    database_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9_]{0,29})?$",
+        description="What the names of our schemas begin with; each installation in one database has its own.",
+    )
+    installation: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,60}$",
+        description="Our installation's id, else `database migrate` makes one; a database of another is refused.",
+    )
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",
+    )
+    secret_key_file: Path | None = Field(default=None, description="A file that holds that key.")
+    kafka_session_timeout: float = Field(
+        default=45.0, ge=1.0, le=600.0, description="Seconds until a process that fell silent loses its partitions."
+    )
+    epoch: str = Field(
+        default="1", pattern=r"^[A-Za-z0-9_-]{1,20}$", description="Another one whenever the topics are made anew."
+    )
+    member: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,200}$",
+        description="This process's lasting name, such as its pod's: back soon, it goes on with its own partitions.",
+    )
+    http_host: str = Field(default="127.0.0.1", description="Where `serve` listens for `/live` and `/ready`.")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="The port for them; 0: any free one.")
+    patience: float = Field(
+        default=300.0, ge=1.0, description="Seconds without any progress after which `serve` ends with status 1."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_scheme(cls, url: PostgresDsn) -> PostgresDsn:
+        if "+" in url.scheme:
+            raise ValueError("must begin with postgres:// or postgresql://")
+        return url
+
+    @model_validator(mode="after")
+    def _check_database(self) -> Self:
+        is_in_query = any(name == "password" for name, _ in self.database_url.query_params())
+        if is_in_query or any(host.get("password") for host in self.database_url.hosts()):
+            raise ValueError(
+                f"{PREFIX}DATABASE_URL holds a password: take it out, and give it by {PREFIX}DATABASE_PASSWORD_FILE "
+                f"or {PREFIX}DATABASE_PASSWORD"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        length = len(self.secret_key.get_secret_value())
+        if 0 < length < SHORTEST_KEY:
+            where = f"{PREFIX}SECRET_KEY{'_FILE' if self.secret_key_file else ''}"
+            raise ValueError(
+                f"{where} holds {length} characters: make one of {SHORTEST_KEY} or more, by `openssl rand -base64 48`"
+            )
+        return self
+
+
+def _secret(path: Path, name: str) -> str:
+    variable = f"{PREFIX}{name.upper()}_FILE"
+    try:
+        secret = path.read_text("utf-8").strip()
+    except OSError as failure:
+        raise ValueError(f"{variable}: {path} cannot be read: {failure.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}: {path} is no text in UTF-8") from None
+    if not secret:
+        raise ValueError(f"{variable}: {path} is empty: write the secret into it, or unset it")
+    return secret
+
+
+class EmbeddedSettings(TargetSettings, PortalSettings):
+    """One process, one data folder."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    data: Path = Field(
+        default=Path("driverlink-data"),
+        description="The data folder: one SQLite file for each service, the credentials, the local socket.",
+    )
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _check_named(cls, data: object) -> object:
+        """An empty name would be the folder in which the command happens to run."""
+        if data == "":
+            raise ValueError("must name a folder, or not be set")
+        return data

@@ -1,0 +1,84 @@
+"""The demo's story on the distributed shape: two deciders, and two projector processes for each target.
+
+While it is played every process is ended in good order and started again, as a new version would be rolled out.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+
+from services.sandbox.demo import Demo, Json, Outcome, RunningSandboxes, Stage, sandboxes
+from tests.support.backlog import Backlog
+from tests.support.distributed import Deployment, Serving, every_service, running, until_shared_out
+from tests.support.patience import commanded
+from tests.support.servers import Postgres, needed, own_kafka
+
+_SECONDS = 500.0
+
+
+class DistributedStage(Stage):
+    """The demo's stage, which rests when the stores and the topics say so."""
+
+    backlog: Backlog
+
+    async def until_quiet(self, on_look: Callable[[Json], None] = lambda _: None) -> None:  # noqa: ARG002 - nobody looks
+        """Wait until nothing is left to be done."""
+        await self.backlog.until_quiet()
+
+
+async def _rolled(services: Sequence[Serving]) -> None:
+    """End each process in good order, and start it again, one after the other."""
+    for serving in services:
+        serving.tell(signal.SIGTERM)
+        assert await asyncio.to_thread(serving.ended) == 0, serving.last_words
+        serving.start()
+        while await serving.progress() is None:  # noqa: ASYNC110 - another process tells nobody
+            await asyncio.sleep(0.2)
+
+
+async def _played(deployment: Deployment, targets: RunningSandboxes) -> Outcome:
+    services = every_service(deployment)
+    async with commanded(deployment.settings) as (client, installation):
+        stage = DistributedStage(client)
+        stage.backlog = Backlog(installation, deployment.settings)
+        with running(services):
+            followers = [serving for serving in services if serving.name not in {"accounts", "intake"}]
+            await until_shared_out(followers, deployment.partitions)
+            async with asyncio.TaskGroup() as group:
+                rolling = group.create_task(_rolled(services))
+                playing = group.create_task(Demo(stage, targets, Progress(disable=True)).play())
+            assert rolling.done()
+            return playing.result()
+
+
+async def _outcome(kafka: str, database: str, folder: Path) -> Outcome:
+    async with asyncio.timeout(_SECONDS), sandboxes() as targets:
+        deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder)
+        await asyncio.to_thread(deployment.prepare)
+        return await _played(deployment, targets)
+
+
+@pytest.fixture(scope="module")
+def outcome(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+    database = postgres.database()
+    with needed(own_kafka()) as kafka:
+        yield asyncio.run(_outcome(kafka.servers, database, tmp_path_factory.mktemp("distributed")))
+    postgres.drop(database)
+
+
+def test_both_targets_agree_with_the_portal(outcome: Outcome) -> None:
+    assert outcome.comparison.disagreements == []
+    assert outcome.comparison.agreeing == {"driveri": 1493, "motive": 1480}
+    assert len(outcome.comparison.waiting) == 27
+
+
+def test_nobody_elses_drivers_are_touched(outcome: Outcome) -> None:
+    assert outcome.touched == []
+
+
+def test_the_guard_held_what_was_beyond_its_limit(outcome: Outcome) -> None:
+    assert {each["target"]: len(each["drivers"]) for each in outcome.held} == {"driveri": 16, "motive": 16}

@@ -1,0 +1,98 @@
+"""SIGTERM ends `driverlink up` in bounded time, whatever a target does, and nothing is lost by it."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from services.runtime.serving import CALLS_END, GOODBYE
+from services.sandbox.demo import Stage, sandboxes
+from tests.support.portal_fleet import driver, to_seed
+from tests.support.processes import Up, outliving_client
+from tests.system.test_portal_api import BOB, DRIVERI, JANE, MOTIVE, in_step, open_account, seed, until
+
+ENOUGH = CALLS_END + 2 * GOODBYE
+"""Seconds that the documentation promises, for a machine that is busy."""
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+class Endless:
+    """A target that takes every call, and comes to no end with its answer."""
+
+    def __init__(self, part: bytes) -> None:
+        self.is_written_to = asyncio.Event()
+        self._part = part
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            line = (await reader.readline()).decode()
+            if line.startswith("PUT "):
+                self.is_written_to.set()
+            if self._part:
+                writer.write(_OK)
+            dribbling = asyncio.create_task(self._dribble(writer))
+            while await reader.read(65_536):
+                pass
+            dribbling.cancel()
+
+    async def _dribble(self, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(self._part)
+            await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def endless(part: bytes) -> AsyncIterator[tuple[Endless, str]]:
+    target = Endless(part)
+    server = await asyncio.start_server(target.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()[:2]
+    yield target, f"http://{host}:{port}"
+    server.close()
+
+
+def started(data: Path) -> int:
+    with closing(sqlite3.connect(data / "projector-motive.sqlite")) as file:
+        return int(file.execute("SELECT COUNT(*) FROM started_calls").fetchone()[0])
+
+
+async def play(data: Path, part: bytes) -> None:
+    settings = {"portal_read_every": "0.2"}
+    async with sandboxes() as targets, endless(part) as (target, address):
+        for sandbox, document in ((targets.driveri, DRIVERI), (targets.motive, MOTIVE)):
+            await seed(sandbox, document)
+        await seed(targets.portal, to_seed([JANE, BOB]))
+        up = Up(data, targets, portal_url=targets.portal, **settings)
+        await up.start()
+        async with outliving_client(up.socket) as client:
+            playing = Stage(client)
+            await open_account(playing)
+            await until(playing, lambda account: in_step(account, 2))
+            assert await up.stop() == 0
+
+            stuck = Up(data, targets, portal_url=targets.portal, driveri_url=address, motive_url=address, **settings)
+            await stuck.start()
+            await seed(targets.portal, to_seed([driver(1, name="Janet", driver_id="D1", email="jane@fleet.test"), BOB]))
+            await target.is_written_to.wait()
+            told_at = monotonic()
+            assert await stuck.stop() == 0
+            assert monotonic() - told_at < ENOUGH
+            assert started(data) == 1
+
+            await up.start()
+            await until(playing, lambda account: in_step(account, 2))
+            assert await up.stop() == 0
+            assert started(data) == 0
+
+
+@pytest.mark.parametrize("part", [b"", b"X-More: 1\r\n"], ids=["silence", "headers without an end"])
+def test_up_ends_in_bounded_time_while_a_target_comes_to_no_end(tmp_path: Path, part: bytes) -> None:
+    async def in_time() -> None:
+        async with asyncio.timeout(180):
+            await play(tmp_path / "data", part)
+
+    asyncio.run(in_time())

@@ -1,0 +1,165 @@
+"""Whatever a planner knows of the values, a query for many keys looks at hardly more rows than it returns."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from adapters.store.connecting import connect
+from adapters.store.postgres import POSTGRES, migrate
+from adapters.store.table import Statement, table_of
+from domain.store import Row
+from services.decider.read_models import ClaimRow, LinkRow, ObservedRow, RosterMark, WishRow
+from services.projector.read_models import Task
+
+SCHEMA = "plans"
+MOST_ASKED = 2000
+ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterMark, ObservedRow, WishRow, Task)
+KEYS: Mapping[type[Row], Sequence[str]] = {
+    RosterMark: ("account", "target", "mark"),
+    ObservedRow: ("account", "target", "mark"),
+    ClaimRow: ("account", "target", "mark"),
+    LinkRow: ("account", "target", "driver"),
+    WishRow: ("account", "driver"),
+    Task: ("account", "driver"),
+}
+MADE = {"account": "'acme'", "target": "'driveri'", "state": "'parked'", "TEXT": "'x' || each", "BIGINT": "each"}
+PLANS = ("force_custom_plan", "force_generic_plan", "auto")
+
+Connection = psycopg.Connection[TupleRow]
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    migrate(database, "", {SCHEMA: ROWS})
+    with closing(connect(database, "", SCHEMA)) as opened:
+        opened.prepare_threshold = None
+        yield opened
+
+
+def fill(connection: Connection, kind: type[Row], rows: int, *, has_statistics: bool) -> None:
+    """So many rows of one account on one target, each with texts and numbers of its own."""
+    table = table_of(kind, POSTGRES)
+    connection.execute(f"ALTER TABLE {kind.TABLE} SET (autovacuum_enabled = off)".encode())
+    columns = zip(table.columns, table.types, strict=True)
+    values = ", ".join(
+        "'{}'" if _is_json(table.columns.index(name), table) else _made(name, of) for name, of in columns
+    )
+    source = f"SELECT {values} FROM generate_series(1, {rows}) AS each"  # noqa: S608 - our own names
+    connection.execute(f"INSERT INTO {kind.TABLE} {source}".encode())
+    if has_statistics:
+        connection.execute(f"ANALYZE {kind.TABLE}".encode())
+
+
+def _is_json(place: int, table: Any) -> bool:  # noqa: ANN401 - a table of any row
+    return place in table.json_places
+
+
+def _made(name: str, kind: str) -> str:
+    return MADE.get(name) or MADE.get(kind, "true")
+
+
+def looked_at(connection: Connection, statement: Statement, plan: str, table: str) -> tuple[int, int]:
+    """How many rows of the table a statement looks at, and how many it returns or removes."""
+    numbers = iter(range(1, 100))
+    sql = re.sub("%[sb]", lambda _: f"${next(numbers)}", statement.sql)
+    connection.execute(f"SET plan_cache_mode = {plan}".encode())
+    connection.execute(f"PREPARE asked AS {sql}".encode())
+    given = ", ".join(psycopg.sql.Literal(each).as_string(connection) for each in statement.parameters)
+    for _ in range(6):  # after five times the server may keep a plan for all values
+        ((explained,),) = connection.execute(
+            f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE asked({given})".encode()
+        ).fetchall()
+    connection.execute(b"DEALLOCATE asked")
+    root = (explained if isinstance(explained, list) else json.loads(explained))[0]["Plan"]
+    nodes = [node for node in _nodes(root) if node.get("Relation Name") == table and "Scan" in node["Node Type"]]
+    return sum(map(_looked_at, nodes)), round(root["Actual Rows"] * root["Actual Loops"])
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for each in node.get("Plans", ()):
+        yield from _nodes(each)
+
+
+def _looked_at(node: dict[str, Any]) -> int:
+    removed = sum(value for name, value in node.items() if name.startswith("Rows Removed by"))
+    looked_at: float = (node["Actual Rows"] + removed) * node["Actual Loops"]
+    return round(looked_at)
+
+
+def asked(kind: type[Row], rows: int) -> list[tuple[str, ...]]:
+    """The keys of many rows that are there, as a batch asks for them."""
+    own = {"account": "acme", "target": "driveri"}
+    numbers = range(1, min(rows, MOST_ASKED) + 1)
+    return [tuple(own.get(column, f"x{number}") for column in KEYS[kind]) for number in numbers]
+
+
+@pytest.mark.parametrize("rows", [100, 20_000])
+@pytest.mark.parametrize("has_statistics", [False, True], ids=["no statistics", "statistics"])
+@pytest.mark.parametrize("kind", KEYS, ids=[kind.TABLE for kind in KEYS])
+def test_a_query_for_many_keys_looks_at_hardly_more_rows_than_it_returns(
+    connection: Connection, kind: type[Row], rows: int, *, has_statistics: bool
+) -> None:
+    fill(connection, kind, rows, has_statistics=has_statistics)
+    statement = table_of(kind, POSTGRES).among(KEYS[kind], asked(kind, rows), {})
+    for plan in PLANS:
+        found, returned = looked_at(connection, statement, plan, kind.TABLE)
+        assert returned == min(rows, MOST_ASKED)
+        assert found <= 2 * returned, plan
+
+
+@pytest.mark.parametrize("has_statistics", [False, True], ids=["no statistics", "statistics"])
+def test_what_else_is_asked_for_of_many_keys_leads_to_no_other_index(
+    connection: Connection, *, has_statistics: bool
+) -> None:
+    fill(connection, LinkRow, 20_000, has_statistics=has_statistics)
+    statement = table_of(LinkRow, POSTGRES).among(KEYS[LinkRow], asked(LinkRow, 20_000), {"state": "parked"})
+    for plan in PLANS:
+        found, returned = looked_at(connection, statement, plan, LinkRow.TABLE)
+        assert (returned, found <= 2 * returned) == (MOST_ASKED, True), plan
+
+
+@pytest.mark.parametrize("rows", [100, 20_000])
+@pytest.mark.parametrize("has_statistics", [False, True], ids=["no statistics", "statistics"])
+@pytest.mark.parametrize("kind", [LinkRow, ClaimRow], ids=[LinkRow.TABLE, ClaimRow.TABLE])
+def test_many_rows_are_removed_by_their_keys_alone(
+    connection: Connection, kind: type[Row], rows: int, *, has_statistics: bool
+) -> None:
+    fill(connection, kind, rows, has_statistics=has_statistics)
+    found, _ = looked_at(
+        connection, table_of(kind, POSTGRES).delete_among(KEYS[kind], asked(kind, rows)), PLANS[0], kind.TABLE
+    )
+    assert found <= 2 * min(rows, MOST_ASKED)
+
+
+@pytest.mark.parametrize("rows", [100, 20_000])
+@pytest.mark.parametrize("has_statistics", [False, True], ids=["no statistics", "statistics"])
+def test_the_marks_of_many_target_drivers_are_removed_by_an_index_of_their_own(
+    connection: Connection, rows: int, *, has_statistics: bool
+) -> None:
+    fill(connection, RosterMark, rows, has_statistics=has_statistics)
+    drivers = [f"x{number}" for number in range(1, min(rows, 500) + 1)]
+    where = {"account": "acme", "target": "driveri", "driver": drivers}
+    found, _ = looked_at(connection, table_of(RosterMark, POSTGRES).delete(where), PLANS[0], RosterMark.TABLE)
+    assert found <= 2 * len(drivers)
+
+
+def test_the_indexes_of_before_are_gone_where_guarded_ones_take_their_place(connection: Connection) -> None:
+    connection.execute(b"CREATE INDEX wishes_account_position ON wishes (account, position)")
+    for statement in table_of(WishRow, POSTGRES).create():
+        connection.execute(statement.encode())
+    found = connection.execute(b"SELECT indexname FROM pg_indexes WHERE tablename = 'wishes' ORDER BY 1").fetchall()
+    assert found == [("wishes_account_position_asked",), ("wishes_pkey",)]
+
+
+def test_the_next_wishes_of_an_account_are_found_by_their_positions(connection: Connection) -> None:
+    fill(connection, WishRow, 20_000, has_statistics=False)
+    statement = table_of(WishRow, POSTGRES).select({"account": "acme"}, "position", 10_000, 500)
+    found, returned = looked_at(connection, statement, PLANS[0], WishRow.TABLE)
+    assert (found, returned) == (500, 500)

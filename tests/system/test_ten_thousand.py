@@ -1,0 +1,176 @@
+"""Ten thousand drivers, one of them poison, at targets that answer 429 to a third of all calls.
+
+Everything is real but the network and the time: where nobody works it is later at once.
+"""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from adapters.http.rate_limit import Limits, Pace
+from domain.account import Mode
+from domain.failures import Reason, Rejected
+from domain.identity import AccountId, PortalDriverId, Target
+from domain.ports import TargetDrivers
+from domain.profile import Profile
+from domain.store import Store
+from services.api.backlog import left_to_do
+from services.decider.read_models import LinkRow
+from services.intake.statements import StatedDriver
+from tests.support import travelling_time
+from tests.support.limited_targets import LimitedTargets
+from tests.support.stated import whole
+from tests.support.stepped_services import SteppedServices, person
+
+ACCOUNTS: Final = {AccountId(f"{target}-{number}"): target for target in Target for number in range(10)}
+"""The target of each account that opts in with all of its drivers."""
+
+OF_EACH: Final = 500
+DRIVERS: Final = len(ACCOUNTS) * OF_EACH
+
+LATE: Final = {AccountId(f"late-{target}"): target for target in Target}
+"""Accounts with a single driver, who comes amid the first load of all others."""
+
+AMID: Final = 1_000
+"""So many drivers have been created at a target when the late one comes."""
+
+POISONED: Final = AccountId("motive-0")
+POISON: Final = 7
+"""The number of a driver whose e-mail address somebody in another company of Motive has."""
+
+STORM: Final = (
+    {"fault": "limited", "share": 1 / 6, "retry_after": 1},
+    {"fault": "limited", "share": 1 / 5, "retry_after": None},
+)
+"""The second is about those that are left by the first: together a third, half of which name no time."""
+
+LIMITS: Final = Limits(calls_per_second=10_000.0, calls_at_once=32)
+CALLS_EACH: Final = 2
+"""The fewest calls that create a driver: what was created is read back."""
+
+LINGER: Final = 3.0
+"""Seconds: where nobody waits, what comes meanwhile must be waited for, to be taken over together."""
+
+
+class LimitedServices(SteppedServices):
+    """Every service running at once, in a loop's own time, in front of both sandboxes."""
+
+    def __init__(self, folder: Path, targets: LimitedTargets) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reached: dict[AccountId, TargetDrivers] = {}
+        super().__init__(folder, {}, linger=LINGER)
+        self.targets = targets
+
+    def clock(self) -> datetime:
+        """The present moment: as the loop has it, once there is one."""
+        return super().clock() + timedelta(seconds=self._loop.time() if self._loop else 0.0)
+
+    def opt_in(self, account: AccountId, target: Target, drivers: int) -> None:
+        """An account has so many drivers, and wants them at this target only."""
+        self.add(account, is_on=False)
+        for other in Target:
+            self.set_mode(other, Mode.FULL if other is target else Mode.OFF, account)
+        self.turn_on(account)
+        self.state_many(account, drivers)
+
+    def state_many(self, account: AccountId, drivers: int) -> None:
+        """The Portal states so many drivers of an account."""
+        stated = [
+            StatedDriver(line=number, driver=PortalDriverId(str(number)), profile=whole(profile_of(account, number)))
+            for number in range(drivers)
+        ]
+        self.intake.take_list(account, stated, source="api")
+
+    async def run_all(self) -> None:
+        """Run until nothing is left to do; amid that the late drivers come."""
+        self._loop = asyncio.get_running_loop()
+        for account, target in (ACCOUNTS | LATE).items():
+            self._reached[account] = self.targets.reached(target, account, Pace(LIMITS, clock=self._loop.time))
+        running = [asyncio.create_task(self.decider.run())]
+        running += [asyncio.create_task(app.run()) for app in self.projectors.values()]
+        await asyncio.gather(*(self._come_late(account, target) for account, target in LATE.items()))
+        await self._rest()
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _come_late(self, account: AccountId, target: Target) -> None:
+        await self.targets.counting[target].until(AMID)
+        await asyncio.to_thread(self.state_many, account, 1)
+
+    async def _rest(self) -> None:
+        while await self._left():  # noqa: ASYNC110 - nobody tells when everything is done
+            await asyncio.sleep(5.0)
+
+    async def _left(self) -> int:
+        stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
+        left = await self.decider.call(
+            left_to_do,
+            [store.log for store in stores],
+            self.decider_store,
+            self.projector_stores,
+            in_place=True,
+            clock=self.clock,
+        )
+        return left.left
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def _connect(self, target: Target, account: AccountId) -> TargetDrivers | Rejected:
+        assert (ACCOUNTS | LATE)[account] is target
+        return self._reached[account]
+
+
+def profile_of(account: AccountId, number: int) -> Profile:
+    """A driver whom no other account has."""
+    return person(number, email=f"p{number}@{account}")
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> LimitedServices:
+    """Everybody has opted in, and a third of all calls will be answered 429."""
+    targets = LimitedTargets([*ACCOUNTS, *LATE], taken=[profile_of(POISONED, POISON)["email"]])
+    asyncio.run(targets.switch_on(*STORM))
+    services = LimitedServices(tmp_path, targets)
+    for account, target in ACCOUNTS.items():
+        services.opt_in(account, target, OF_EACH)
+    for account, target in LATE.items():
+        services.opt_in(account, target, 0)
+    return services
+
+
+def test_ten_thousand_drivers_get_through_a_storm_of_429(services: LimitedServices) -> None:
+    travelling_time.run(services.run_all())
+    only_the_poison_is_set_aside(services.decider_store)
+    services.close()
+    for target, counting in services.targets.counting.items():
+        wished = DRIVERS // len(Target) + 1
+        assert len(counting.made) == len(set(counting.made)) == wished - (target is Target.MOTIVE)
+        assert counting.refused == pytest.approx((counting.refused + counting.served) / 3, rel=0.1)
+        assert counting.served <= 1.05 * CALLS_EACH * wished
+        nobody_is_starved([made.partition("@")[2] for made in counting.made])
+
+
+def only_the_poison_is_set_aside(links: Store) -> None:
+    """With what a person needs to know; everybody else is in step."""
+    assert links.count(LinkRow, by=["state"]) == {("in_step",): DRIVERS + len(LATE) - 1, ("parked",): 1}
+    (parked,) = links.select(LinkRow, {"state": "parked"})
+    assert (parked.account, parked.driver, parked.target) == (POISONED, str(POISON), Target.MOTIVE)
+    assert parked.reason == Reason.TAKEN_ELSEWHERE
+    assert "the e-mail address or the username belongs to a user whom this company cannot see" in parked.detail
+
+
+def nobody_is_starved(made: list[str]) -> None:
+    """By the accounts of all drivers who were created, in that order."""
+    late = [place for place, account in enumerate(made) if account in LATE]
+    assert late[0] < AMID + 150
+    first_half = Counter(made[: len(made) // 2])
+    fair = sum(first_half.values()) / len(first_half)
+    assert min(first_half[account] for account in {*made} - {*LATE}) > fair / 2
