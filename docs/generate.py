@@ -20,7 +20,7 @@ from typer.main import get_group
 
 from adapters.kafka.cloud_events import asyncapi
 from domain.account import AccountEvent
-from domain.driver_link import Because
+from domain.driver_link import Rationale
 from domain.event import DeciderEvent, Event
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
@@ -133,8 +133,8 @@ def _events() -> Iterator[str]:
         yield from _fields(family)
         for kind in _below(family):
             yield from _event(kind, family)
-    yield from ("## Because", "", *_sentences(inspect.getdoc(Because)), "")
-    yield from _fields(Because)
+    yield from ("## Because", "", *_sentences(inspect.getdoc(Rationale)), "")
+    yield from _fields(Rationale)
 
 
 def _below(family: type[Event]) -> Iterator[type[Event]]:
@@ -172,7 +172,7 @@ def _situations() -> Iterator[str]:
     yield "Where no row stands, there is nothing to do."
     yield ""
     rows = ((row.portal, _linked(row.linked), row.shown, f"**{row.situation}**", row.answer) for row in TABLE)
-    yield from _table(("the Portal", "the link", "the wished key on the target", "situation", "answer"), rows)
+    yield from _table(("the Portal", "the link", "the desired key on the target", "situation", "answer"), rows)
 
 
 def _linked(linked: frozenset[Linked]) -> str:

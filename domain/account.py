@@ -113,11 +113,11 @@ class RetryRequested(AccountEvent, topic="Account.RetryRequested"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRequested(AccountEvent, topic="Account.SweepRequested"):
-    """A person wants a sweep now: of everybody, or of one driver, who is looked up by these keys.
+class ReconciliationRequested(AccountEvent, topic="Account.ReconciliationRequested"):
+    """A person wants a reconciliation now: of everybody, or of one driver, who is looked up by these keys.
 
-    `plan` is the hash of what the person saw that the sweep would do: it does exactly that, or nothing; empty where
-    it may do whatever follows.
+    `plan` is the hash of what the person saw that the reconciliation would do: it does exactly that, or nothing;
+    empty where it may do whatever follows.
     """
 
     target: str
@@ -127,20 +127,23 @@ class SweepRequested(AccountEvent, topic="Account.SweepRequested"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepTimeSet(AccountEvent, topic="Account.SweepTimeSet"):
-    """The time of day, as HH:MM in UTC, at which the account's daily sweeps begin; empty for one of its own."""
+class ReconciliationTimeSet(AccountEvent, topic="Account.ReconciliationTimeSet"):
+    """The time of day, as HH:MM in UTC, at which the account's daily reconciliations begin.
 
-    sweep_at: str
+    Empty for one of its own.
+    """
+
+    reconcile_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One customer of the Portal: a fleet.
 
-    `terms` tells per target at which version of the account its present terms (opt-in and mode) began: a decision
-    made under older terms is void. `sweeps` tells per target at which version a sweep of everybody was last requested,
-    and `plans` by which plan it has to go, unless sync was turned off, or the mode set, since. `sweep_at` is the time
-    of day, in UTC, of the daily sweeps.
+    `policy_generation` tells per target at which version of the account its present terms (opt-in and mode) began: a
+    decision made under older terms is void. `reconciliations` tells per target at which version a reconciliation of
+    everybody was last requested, and `plans` by which plan it has to go, unless sync was turned off, or the mode set,
+    since. `reconcile_at` is the time of day, in UTC, of the daily reconciliations.
     """
 
     account: AccountId
@@ -151,10 +154,10 @@ class Account:
     is_allowed: bool = False
     is_on: bool = False
     modes: Mapping[Target, Mode] = field(default_factory=dict)
-    terms: Mapping[Target, int] = field(default_factory=dict)
-    sweeps: Mapping[Target, int] = field(default_factory=dict)
+    policy_generation: Mapping[Target, int] = field(default_factory=dict)
+    reconciliations: Mapping[Target, int] = field(default_factory=dict)
     plans: Mapping[Target, str] = field(default_factory=dict)
-    sweep_at: str = ""
+    reconcile_at: str = ""
 
     @property
     def id(self) -> UUID:
@@ -189,29 +192,31 @@ def apply(account: Account, event: Event) -> Account:
         case SyncAllowed():
             account = replace(account, is_allowed=True)
         case SyncTurnedOn() | SyncTurnedOff():
-            is_on, terms = isinstance(event, SyncTurnedOn), dict.fromkeys(Target, event.originator_version)
-            account = replace(account, is_on=is_on, terms=terms, plans=account.plans if is_on else {})
+            is_on, policy_generation = isinstance(event, SyncTurnedOn), dict.fromkeys(Target, event.originator_version)
+            account = replace(
+                account, is_on=is_on, policy_generation=policy_generation, plans=account.plans if is_on else {}
+            )
         case ModeSet():
             target = Target(event.target)
             account = replace(
                 account,
                 modes={**account.modes, target: Mode(event.mode)},
-                terms={**account.terms, target: event.originator_version},
+                policy_generation={**account.policy_generation, target: event.originator_version},
                 plans={each: plan for each, plan in account.plans.items() if each != target},
             )
-        case SweepRequested() | SweepTimeSet():
-            account = _with_sweeps(account, event)
+        case ReconciliationRequested() | ReconciliationTimeSet():
+            account = _with_reconciliations(account, event)
     return replace(account, version=event.originator_version)
 
 
-def _with_sweeps(account: Account, event: SweepRequested | SweepTimeSet) -> Account:
-    if isinstance(event, SweepTimeSet):
-        return replace(account, sweep_at=event.sweep_at)
+def _with_reconciliations(account: Account, event: ReconciliationRequested | ReconciliationTimeSet) -> Account:
+    if isinstance(event, ReconciliationTimeSet):
+        return replace(account, reconcile_at=event.reconcile_at)
     if event.driver:
         return account
     target = Target(event.target)
-    sweeps = {**account.sweeps, target: event.originator_version}
-    return replace(account, sweeps=sweeps, plans={**account.plans, target: event.plan})
+    reconciliations = {**account.reconciliations, target: event.originator_version}
+    return replace(account, reconciliations=reconciliations, plans={**account.plans, target: event.plan})
 
 
 def replay(start: Account, events: Iterable[Event]) -> Account:
@@ -316,42 +321,47 @@ class Request:
         role = account.role_of(self.by)
         return (RetryRequested(**self._origin(account, role), target=target or "", driver=driver, reason=reason),)
 
-    def sweep(
+    def reconciliation(
         self, account: Account, target: Target, *, driver: str = "", keys: Sequence[str] = (), plan: str = ""
     ) -> tuple[AccountEvent, ...]:
-        """Sweep now: everybody on this target, or one driver, looked up by these keys; by a plan, if one is named."""
+        """Reconcile now: everybody on this target, or one driver, looked up by these keys.
+
+        By a plan, if one is named.
+        """
         role = account.role_of(self.by)
         if account.mode(target) is Mode.OFF:
-            raise NotPermitted(f"nothing of {account.account} is synchronised with {target}, so there is no sweep")
-        requested = SweepRequested(
+            raise NotPermitted(
+                f"nothing of {account.account} is synchronised with {target}, so there is no reconciliation"
+            )
+        requested = ReconciliationRequested(
             **self._origin(account, role), target=target, driver=driver, keys=list(keys), plan=plan
         )
         return (requested,)
 
     def go_by(self, account: Account, plans: Mapping[Target, str]) -> tuple[AccountEvent, ...]:
-        """Sweep these targets, each by the plan of this hash; where sync is off, turn it on for that.
+        """Reconcile these targets, each by the plan of this hash; where sync is off, turn it on for that.
 
-        The requests come first: whoever hears that sync is on knows by then what each first sweep has to go by.
-        Turning it on sweeps every target whose mode is not off, so then none of them may lack a plan.
+        The requests come first: whoever hears that sync is on knows by then what each first reconciliation has to go
+        by. Turning it on reconciles every target whose mode is not off, so then none of them may lack a plan.
         """
         if not account.is_on and (unplanned := [each for each in _in_use(account) if each not in plans]):
             raise NotPermitted(
-                f"turning Sync Drivers on for {account.account} sweeps {' and '.join(unplanned)} too, which is no part "
-                "of this plan: make one of all targets, or set that mode to off first (`driverlink accounts mode`)"
+                f"turning Sync Drivers on for {account.account} reconciles {' and '.join(unplanned)} too, which is no "
+                "part of this plan: make one of all targets, or set that mode to off first (`driverlink accounts mode`)"
             )
         facts: tuple[AccountEvent, ...] = ()
         asked = replace(account, is_on=True)
         for target, plan in plans.items():
-            requested = self.sweep(asked, target, plan=plan)
+            requested = self.reconciliation(asked, target, plan=plan)
             asked, facts = replay(asked, requested), (*facts, *requested)
         return facts if account.is_on else (*facts, *self.turn_on(replace(asked, is_on=False)))
 
-    def set_sweep_time(self, account: Account, sweep_at: str) -> tuple[AccountEvent, ...]:
-        """Say at which time of day, HH:MM in UTC, daily sweeps begin; empty for one of the account's own."""
+    def set_reconciliation_time(self, account: Account, reconcile_at: str) -> tuple[AccountEvent, ...]:
+        """Say at which time of day, HH:MM in UTC, daily reconciliations begin; empty for one of the account's own."""
         role = account.role_of(self.by)
-        if account.sweep_at == sweep_at:
+        if account.reconcile_at == reconcile_at:
             return ()
-        return (SweepTimeSet(**self._origin(account, role), sweep_at=sweep_at),)
+        return (ReconciliationTimeSet(**self._origin(account, role), reconcile_at=reconcile_at),)
 
     def _as_master_user(self, account: Account) -> Role:
         if self.by != account.master_user or not self.by:

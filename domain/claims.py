@@ -1,6 +1,6 @@
 """What must hold across the links of one account on one target, as one batch sees it and changes it.
 
-What a driver with a temporary key or value gets of its own: the wished one if it is free, else the former one.
+What a driver with a temporary key or value gets of its own: the desired one if it is free, else the former one.
 
 It is written with nothing else, so that no other field which the target refuses can keep the driver from it.
 """
@@ -11,22 +11,31 @@ from dataclasses import dataclass
 from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkDecided, ReinstateDecided
 from domain.guard import Guard
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import Roster, TargetDriver, Wish, claims, is_key_mark, key_mark, mark_of, temporary_fields
+from domain.matching import (
+    DesiredDriver,
+    ObservedDriver,
+    Roster,
+    claims,
+    is_key_identifier,
+    key_identifier,
+    mark_of,
+    temporary_fields,
+)
 from domain.profile import Profile
 
 _KINDS = {"key": "id", "portal": "external id", "ref": "RefID", "email": "e-mail", "licence": "licence"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
-    """Why a wish cannot have a mark: another portal driver holds it, or those who answer to it are not meant.
+class Conflict:
+    """Why a desired state cannot have a mark: another portal driver holds it, or those who answer to it are not meant.
 
     Then several target drivers do, or one, with the mark `key` of its key, who was the portal driver `former`, and
     `against` says what speaks against it being this one. `is_swap`: the driver has a temporary value already,
     because it changes places with the holder.
     """
 
-    mark: str
+    identifier: str
     holder: PortalDriverId | None
     candidates: int = 0
     former: PortalDriverId | None = None
@@ -37,12 +46,12 @@ class Contest:
     @property
     def waits_for(self) -> str:
         """The mark at which to look again: when its holder gives it up, or when somebody else gets the driver."""
-        return self.key or self.mark
+        return self.key or self.identifier
 
     @property
     def kind(self) -> str:
         """Which kind of mark it is, in words."""
-        return _KINDS[self.mark.partition(":")[0]]
+        return _KINDS[self.identifier.partition(":")[0]]
 
     @property
     def detail(self) -> str:
@@ -59,11 +68,11 @@ class Contest:
         return f"portal driver {self.holder} has claimed its {self.kind}"
 
 
-class Ledger:
+class Batch:
     """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
 
-    A mark is claimed by the first who wished it, and by nobody else; a key by whose link has it, whoever wished it.
-    `dispossessed` have lost a mark to whom the target has confirmed it for, though they wished it first.
+    A mark is claimed by the first who desired it, and by nobody else; a key by whose link has it, whoever desired it.
+    `dispossessed` have lost a mark to whom the target has confirmed it for, though they desired it first.
     `linked` names, by its mark, for each key the portal driver whose link has it. `wanted` are portal drivers that the
     Portal has now, of those whose external id somebody in the roster carries.
     """
@@ -89,75 +98,81 @@ class Ledger:
         self._waiting = dict(waiting or {})
         self._linked = dict(linked or {})
 
-    def hear(self, wish: Wish) -> None:
+    def hear(self, desired: DesiredDriver) -> None:
         """Know whether the Portal has this driver from here on."""
-        (self.wanted.add if wish.is_wanted else self.wanted.discard)(wish.driver)
+        (self.wanted.add if desired.is_wanted else self.wanted.discard)(desired.driver)
 
     @property
     def moved(self) -> Set[str]:
         """The marks that another portal driver has than at first, or nobody any more."""
-        return {mark for mark, _ in self._claimed.items() ^ self._claimed_before.items()}
+        return {identifier for identifier, _ in self._claimed.items() ^ self._claimed_before.items()}
 
-    def holder(self, mark: str) -> PortalDriverId | None:
+    def holder(self, identifier: str) -> PortalDriverId | None:
         """The portal driver that has this mark for itself."""
-        return self._claimed.get(mark)
+        return self._claimed.get(identifier)
 
     def is_linked_elsewhere(self, driver: PortalDriverId, key: Key) -> bool:
         """Whether the link of another portal driver has this key."""
-        return self._linked.get(key_mark(self.target, key), driver) != driver
+        return self._linked.get(key_identifier(self.target, key), driver) != driver
 
-    def contest(self, wish: Wish, found: TargetDriver | None) -> Contest | None:
-        """The first mark of the wish, or of the driver found for it, that somebody else holds."""
-        wanted = (*wish.marks, *((key_mark(self.target, found.key),) if found else ()))
-        for mark in wanted:
-            holder = self.holder(mark)
-            if holder not in (None, wish.driver):
-                return Contest(mark=mark, holder=holder)
+    def conflict(self, desired: DesiredDriver, found: ObservedDriver | None) -> Conflict | None:
+        """The first mark of the desired state, or of the driver found for it, that somebody else holds."""
+        wanted = (*desired.identifiers, *((key_identifier(self.target, found.key),) if found else ()))
+        for identifier in wanted:
+            holder = self.holder(identifier)
+            if holder not in (None, desired.driver):
+                return Conflict(identifier=identifier, holder=holder)
         return None
 
-    def yielded(self, wish: Wish, ours: TargetDriver | None) -> Wish:
-        """The wish without the value that it can do without, where another portal driver or target driver has that.
+    def yielded(self, desired: DesiredDriver, ours: ObservedDriver | None) -> DesiredDriver:
+        """The desired state without the value that it can do without.
+
+        Where another portal driver or target driver has that.
 
         A deactivated target driver without a link has nothing for itself: it is made to give the value up.
         """
-        mark = wish.yielding_mark
-        shown = self.roster.match([mark])
+        identifier = desired.dispensable_identifier
+        shown = self.roster.match([identifier])
         carriers = shown.candidates if shown is not None else ()
         is_shown = any(carrier != ours and not self._is_dead(carrier) for carrier in carriers)
-        return wish.without_yielding_mark() if is_shown or self.holder(mark) not in (None, wish.driver) else wish
+        return (
+            desired.without_dispensable_identifier()
+            if is_shown or self.holder(identifier) not in (None, desired.driver)
+            else desired
+        )
 
-    def _is_dead(self, shown: TargetDriver) -> bool:
-        return not shown.active and key_mark(self.target, shown.key) not in self._linked
+    def _is_dead(self, shown: ObservedDriver) -> bool:
+        return not shown.active and key_identifier(self.target, shown.key) not in self._linked
 
-    def awaited(self, driver: PortalDriverId, mark: str) -> str:
+    def awaited(self, driver: PortalDriverId, identifier: str) -> str:
         """What the driver has that the holder of this mark waits for, directly or through others: it closes a circle.
 
         It is the mark that the last of them waits for; empty if they do not.
         """
         passed: set[PortalDriverId] = set()
-        while (holder := self.holder(mark)) is not None and holder not in passed:
+        while (holder := self.holder(identifier)) is not None and holder not in passed:
             if holder == driver:
-                return mark
+                return identifier
             passed.add(holder)
-            mark = self._waiting.get(holder, "")
+            identifier = self._waiting.get(holder, "")
         return ""
 
-    def is_free(self, link: DriverLink, mark: str) -> bool:
+    def is_free(self, link: DriverLink, identifier: str) -> bool:
         """Whether no other target driver has this mark, and no other portal driver has claimed it."""
-        shown = self.roster.match([mark])
+        shown = self.roster.match([identifier])
         others = [each for each in shown.candidates if each.key != link.key] if shown is not None else []
         if any(each.active or self.target is Target.DRIVERI for each in others):
             return False
-        return self.holder(mark) in (None, link.driver)
+        return self.holder(identifier) in (None, link.driver)
 
     def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
         """Take over what was decided on a link; the marks that came free by it, or went to another driver."""
         held, wanted = claims_of(before), claims_of(after)
-        freed = frozenset(mark for mark in held - wanted if self._claimed.get(mark) == before.driver)
-        for mark in freed:
-            del self._claimed[mark]
-        for mark in wanted:
-            self._claimed.setdefault(mark, after.driver)
+        freed = frozenset(identifier for identifier in held - wanted if self._claimed.get(identifier) == before.driver)
+        for identifier in freed:
+            del self._claimed[identifier]
+        for identifier in wanted:
+            self._claimed.setdefault(identifier, after.driver)
         self._record_shown(before, after)
         freed |= self._record_key(before, after)
         self._record_waiting(after)
@@ -167,24 +182,24 @@ class Ledger:
         return freed
 
     def _record_shown(self, before: DriverLink, after: DriverLink) -> None:
-        """What the target has confirmed counts more than what others only wish: it shows who has a value."""
+        """What the target has confirmed counts more than what others only desired state: it shows who has a value."""
         if after.confirmed is before.confirmed or after.confirmed is None:
             return
-        for mark in claims(after.target, None, after.confirmed):
-            if (holder := self._claimed[mark]) != after.driver:
+        for identifier in claims(after.target, None, after.confirmed):
+            if (holder := self._claimed[identifier]) != after.driver:
                 self.dispossessed.add(holder)
-                self._claimed[mark] = after.driver
+                self._claimed[identifier] = after.driver
 
     def _record_key(self, before: DriverLink, after: DriverLink) -> frozenset[str]:
         if before.key is not None:
-            self._linked.pop(key_mark(self.target, before.key), None)
+            self._linked.pop(key_identifier(self.target, before.key), None)
         if after.key is None:
             return frozenset()
-        mark = key_mark(self.target, after.key)
-        is_taken_over = self._claimed.get(mark) != after.driver
+        identifier = key_identifier(self.target, after.key)
+        is_taken_over = self._claimed.get(identifier) != after.driver
         is_adopted = self.target is Target.MOTIVE and _is_adopted(before, after)
-        self._linked[mark] = self._claimed[mark] = after.driver
-        return frozenset({mark}) if is_taken_over or is_adopted else frozenset()
+        self._linked[identifier] = self._claimed[identifier] = after.driver
+        return frozenset({identifier}) if is_taken_over or is_adopted else frozenset()
 
     def _record_waiting(self, link: DriverLink) -> None:
         if link.parked and link.parked.waits_for:
@@ -200,7 +215,7 @@ class Ledger:
 
 
 def _is_adopted(before: DriverLink, after: DriverLink) -> bool:
-    """Whether a driver who was there before us is linked now, and shows what its portal driver wishes."""
+    """Whether a driver who was there before us is linked now, and shows what its portal driver desired states."""
     return before.key != after.key and isinstance(before.pending, LinkDecided | ReinstateDecided)
 
 
@@ -211,25 +226,27 @@ def claims_of(link: DriverLink) -> frozenset[str]:
     """
     confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
     said = link.pending or link.refused
-    return confirmed.union(*map(_wished_by, (*([said] if said else []), *link.withdrawn)))
+    return confirmed.union(*map(_desired_by, (*([said] if said else []), *link.withdrawn)))
 
 
 def claimable_by(link: DriverLink) -> frozenset[str]:
-    """Every mark that a link has, or will have once an answer is recorded: what a ledger has to know about it."""
-    return claims_of(link).union(*map(_wished_by, link.unanswered))
+    """Every mark that a link has, or will have once an answer is recorded: what a batch has to know about it."""
+    return claims_of(link).union(*map(_desired_by, link.unanswered))
 
 
 def brought_by(link: DriverLink, said: Decision) -> frozenset[str]:
     """The marks that a decision gives to the driver of a link, beyond what the target has confirmed."""
     has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
-    brought = _wished_by(said) - has
-    return frozenset(mark for mark in brought if link.target is Target.DRIVERI or not is_key_mark(mark))
+    brought = _desired_by(said) - has
+    return frozenset(
+        identifier for identifier in brought if link.target is Target.DRIVERI or not is_key_identifier(identifier)
+    )
 
 
-def _wished_by(said: Decision) -> frozenset[str]:
+def _desired_by(said: Decision) -> frozenset[str]:
     if isinstance(said, DeleteDecided):
         return frozenset()
-    return claims(Target(said.target), Key(said.wished_key) if said.wished_key else None, said.profile)
+    return claims(Target(said.target), Key(said.desired_key) if said.desired_key else None, said.profile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,30 +258,32 @@ class OwnValues:
     fields: tuple[str, ...]
 
 
-def own_values(wish: Wish, link: DriverLink, ledger: Ledger) -> OwnValues | None:
+def own_values(desired: DesiredDriver, link: DriverLink, batch: Batch) -> OwnValues | None:
     """What the driver gets; None if it has nothing temporary, or none of its own values is free."""
     if link.key is None or link.confirmed is None or not link.is_aside:
         return None
-    key = _own_key(wish, link, ledger) if link.key == link.temporary_key else link.key
-    fields = dict(_own_fields(wish, link, ledger, link.confirmed))
+    key = _own_key(desired, link, batch) if link.key == link.temporary_key else link.key
+    fields = dict(_own_fields(desired, link, batch, link.confirmed))
     if key is None or (key == link.key and not fields):
         return None
     return OwnValues(key=key, profile={**link.confirmed, **fields}, fields=tuple(sorted(fields)))
 
 
-def _own_key(wish: Wish, link: DriverLink, ledger: Ledger) -> Key | None:
-    if wish.key and ledger.is_free(link, key_mark(link.target, wish.key)):
-        return wish.key
+def _own_key(desired: DesiredDriver, link: DriverLink, batch: Batch) -> Key | None:
+    if desired.key and batch.is_free(link, key_identifier(link.target, desired.key)):
+        return desired.key
     former = link.former_key
-    return former if former and ledger.is_free(link, key_mark(link.target, former)) else None
+    return former if former and batch.is_free(link, key_identifier(link.target, former)) else None
 
 
-def _own_fields(wish: Wish, link: DriverLink, ledger: Ledger, confirmed: Profile) -> Iterator[tuple[str, str]]:
+def _own_fields(
+    desired: DesiredDriver, link: DriverLink, batch: Batch, confirmed: Profile
+) -> Iterator[tuple[str, str]]:
     if link.target is Target.DRIVERI:
         return
     for field in temporary_fields(confirmed, link.temporary_key):
-        for text in (wish.profile.get(field), link.former.get(field)):
-            mark = mark_of(link.target, {**confirmed, field: text}, field) if text else ""
-            if text and mark and ledger.is_free(link, mark):
+        for text in (desired.profile.get(field), link.former.get(field)):
+            identifier = mark_of(link.target, {**confirmed, field: text}, field) if text else ""
+            if text and identifier and batch.is_free(link, identifier):
                 yield field, text
                 break

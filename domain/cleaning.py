@@ -148,10 +148,10 @@ def _whole(text: str) -> str:
 
 
 def _without_floods(text: str) -> str:
-    kept, marks = [], 0
+    kept, identifiers = [], 0
     for character in text:
-        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
-        if marks <= MOST_MARKS:
+        identifiers = identifiers + 1 if unicodedata.category(character) in _MARKS else 0
+        if identifiers <= MOST_MARKS:
             kept.append(character)
     return text if len(kept) == len(text) else unicodedata.normalize("NFC", "".join(kept))
 

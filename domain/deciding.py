@@ -1,4 +1,4 @@
-"""The only place where decisions are made: `decide(wish, link, ledger, cause) -> events`.
+"""The only place where decisions are made: `decide(desired, link, batch, trigger) -> events`.
 
 How a target's answer is recorded on the link; what follows from it, `decide` says as ever.
 
@@ -16,7 +16,7 @@ from typing import TypedDict, assert_never
 from uuid import UUID
 
 from domain.account import Mode
-from domain.claims import Contest, Ledger, brought_by
+from domain.claims import Batch, Conflict, brought_by
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -43,78 +43,78 @@ from domain.driver_link import (
     apply,
 )
 from domain.identity import Key, Target
-from domain.matching import TargetDriver, Wish, claims, field_of, temporary_value, to_change, unreadable
+from domain.matching import DesiredDriver, ObservedDriver, claims, field_of, temporary_value, to_change, unreadable
 from domain.outcomes import CallAnswered, Outcome
 from domain.profile import Profile, chosen, is_own_form
-from domain.situations import Answer, Case, Cause, to_case
+from domain.situations import Answer, Case, Trigger, to_case
 
 
-def decide(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+def decide(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
     """What follows for one link from what the Portal wants and the target shows; nothing when all is said already.
 
-    The ledger is only read; whoever stores the events lets it `record` them.
+    The batch is only read; whoever stores the events lets it `record` them.
     """
-    if _awaits_answer(wish, link, cause):
+    if _awaits_answer(desired, link, trigger):
         return ()
-    case = to_case(wish, link, ledger, cause)
+    case = to_case(desired, link, batch, trigger)
     return _ANSWERS[case.row.answer](case)
 
 
-def _awaits_answer(wish: Wish, link: DriverLink, cause: Cause) -> bool:
-    """Whether a call under way may give the driver an identifier that is not wished any more, or was withdrawn.
+def _awaits_answer(desired: DesiredDriver, link: DriverLink, trigger: Trigger) -> bool:
+    """Whether a call under way may give the driver an identifier that is not desired any more, or was withdrawn.
 
     Until it is answered nobody knows who has that identifier, so nothing else is decided for this link; the answer
-    makes us look again. Only what is sent under the present terms is answered. A create that is not wished any more
+    makes us look again. Only what is sent under the present terms is answered. A create that is not desired any more
     is withdrawn at once, so that it does not start.
     """
-    if link.pending is None or not _is_sent(link.pending, cause):
+    if link.pending is None or not _is_sent(link.pending, trigger):
         return False
-    if not link.is_live and (link.pending.is_withdrawal or not wish.is_wanted):
-        return wish.is_wanted
-    wanted = claims(wish.target, wish.key, wish.profile) if wish.is_wanted else frozenset()
+    if not link.is_live and (link.pending.is_withdrawal or not desired.is_wanted):
+        return desired.is_wanted
+    wanted = claims(desired.target, desired.key, desired.profile) if desired.is_wanted else frozenset()
     return bool(brought_by(link, link.pending) - wanted)
 
 
-def _is_sent(decided: Decision, cause: Cause) -> bool:
+def _is_sent(decided: Decision, trigger: Trigger) -> bool:
     """Whether a decision goes to the target as the account stands now, so that it will be answered."""
-    return cause.mode in (Mode.UPSERT, Mode.FULL) and decided.terms == cause.terms
+    return trigger.mode in (Mode.UPSERT, Mode.FULL) and decided.policy_generation == trigger.policy_generation
 
 
 def _park(case: Case) -> tuple[LinkEvent, ...]:
-    contest, link = case.facts.contest, case.facts.link
-    if contest is None:
+    conflict, link = case.facts.conflict, case.facts.link
+    if conflict is None:
         return parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
-    if _gives_more(link, contest, case.cause):
+    if _gives_more(link, conflict, case.trigger):
         return ()
-    aside = _stepped_aside(case, contest)
-    return aside or parked(case, "contested", contest.detail, contest)
+    aside = _stepped_aside(case, conflict)
+    return aside or parked(case, "conflict", conflict.detail, conflict)
 
 
-def _gives_more(link: DriverLink, contest: Contest, cause: Cause) -> bool:
+def _gives_more(link: DriverLink, conflict: Conflict, trigger: Trigger) -> bool:
     """Whether a call under way gives the driver a temporary value, or an identifier that nobody contests.
 
     Before it is answered nothing else can be said.
     """
     pending = link.pending
-    if pending is None or pending.terms != cause.terms:
+    if pending is None or pending.policy_generation != trigger.policy_generation:
         return False
-    is_bringing = _is_sent(pending, cause) and brought_by(link, pending) - {contest.mark}
+    is_bringing = _is_sent(pending, trigger) and brought_by(link, pending) - {conflict.identifier}
     return link.is_temporary(pending) or bool(is_bringing)
 
 
-def _stepped_aside(case: Case, contest: Contest) -> tuple[LinkEvent, ...]:
+def _stepped_aside(case: Case, conflict: Conflict) -> tuple[LinkEvent, ...]:
     """Drivers who wait for each other's values in a circle would wait for ever: one takes a temporary value."""
     link, linked = case.facts.link, case.facts.linked
     if linked is None or not linked.active or link.confirmed is None:
         return ()
-    awaited = case.facts.ledger.awaited(link.driver, contest.mark)
+    awaited = case.facts.batch.awaited(link.driver, conflict.identifier)
     if link.target is Target.DRIVERI and awaited:
-        return said(case, RenameDecided, wished_key=link.temporary_key, profile=link.confirmed)
+        return said(case, RenameDecided, desired_key=link.temporary_key, profile=link.confirmed)
     field = field_of(awaited)
     if not field:
         return ()
     profile = {**link.confirmed, field: temporary_value(field, link.temporary_key)}
-    return said(case, UpdateDecided, wished_key=link.key, profile=profile, fields=[field])
+    return said(case, UpdateDecided, desired_key=link.key, profile=profile, fields=[field])
 
 
 def _own_again(case: Case) -> tuple[LinkEvent, ...] | None:
@@ -126,11 +126,11 @@ def _own_again(case: Case) -> tuple[LinkEvent, ...] | None:
     if own is None:
         return None
     fact = RenameDecided if own.key != link.key else UpdateDecided
-    return said(case, fact, wished_key=own.key, profile=own.profile, fields=own.fields)
+    return said(case, fact, desired_key=own.key, profile=own.profile, fields=own.fields)
 
 
 def _create(case: Case) -> tuple[LinkEvent, ...]:
-    return said(case, CreateDecided, wished_key=case.facts.wish.key, fields=sorted(case.facts.wish.profile))
+    return said(case, CreateDecided, desired_key=case.facts.desired.key, fields=sorted(case.facts.desired.profile))
 
 
 def _link(case: Case) -> tuple[LinkEvent, ...]:
@@ -144,28 +144,28 @@ def _reinstate(case: Case) -> tuple[LinkEvent, ...]:
 def _said_of_found(case: Case, fact: type[Decision]) -> tuple[LinkEvent, ...]:
     found = case.facts.found
     if _would_leave_a_temporary_id(case):
-        return said(case, DeleteDecided, wished_key=None, profile={}, guard=case.facts.ledger.guard.figures())
-    return said(case, fact, wished_key=found.key, fields=_to_bring(case.facts.wish, found)) if found else ()
+        return said(case, DeleteDecided, desired_key=None, profile={}, guard=case.facts.batch.guard.figures())
+    return said(case, fact, desired_key=found.key, fields=_to_bring(case.facts.desired, found)) if found else ()
 
 
 def _would_leave_a_temporary_id(case: Case) -> bool:
     """Whether the link would go to another driver and leave its own behind under a temporary id."""
     facts = case.facts
     is_aside = facts.linked is not None and facts.linked.active and facts.linked.key == facts.link.aside
-    return is_aside and facts.found is not facts.linked and case.cause.mode is not Mode.UPSERT
+    return is_aside and facts.found is not facts.linked and case.trigger.mode is not Mode.UPSERT
 
 
-def _to_bring(wish: Wish, shown: TargetDriver) -> list[str]:
+def _to_bring(desired: DesiredDriver, shown: ObservedDriver) -> list[str]:
     """The fields to write into a driver that is there already: what differs, and what cannot be read back."""
-    differing = to_change(wish.target, wish.profile, shown.profile)
-    return sorted({*differing, *unreadable(wish.target, wish.profile)})
+    differing = to_change(desired.target, desired.profile, shown.profile)
+    return sorted({*differing, *unreadable(desired.target, desired.profile)})
 
 
 def _update(case: Case) -> tuple[LinkEvent, ...]:
     facts, own = case.facts, _own_again(case)
     if own is not None:
         return own
-    return said(case, UpdateDecided, wished_key=facts.link.key, fields=sorted({*facts.restated, *facts.drifted}))
+    return said(case, UpdateDecided, desired_key=facts.link.key, fields=sorted({*facts.restated, *facts.drifted}))
 
 
 def _override(case: Case) -> tuple[LinkEvent, ...]:
@@ -173,26 +173,26 @@ def _override(case: Case) -> tuple[LinkEvent, ...]:
     return in_sequence(case.facts.link, [_drift(case, shown), *update]) if shown and update else ()
 
 
-def _drift(case: Case, shown: TargetDriver) -> DriftFound:
+def _drift(case: Case, shown: ObservedDriver) -> DriftFound:
     link, fields = case.facts.link, case.facts.drifted
     return DriftFound(
-        **origin(link, case.cause.at),
+        **origin(link, case.trigger.at),
         fields=list(fields),
         profile=chosen(shown.profile, fields),
         decision=link.confirmed_by,
-        first_seen=shown.seen_at or case.cause.at.isoformat(),
-        sweep=case.cause.sweep,
-        at_odds=_at_odds(link, fields, case.cause.sweep),
-        because=case.because(),
+        first_seen=shown.seen_at or case.trigger.at.isoformat(),
+        reconciliation=case.trigger.reconciliation,
+        at_odds=_at_odds(link, fields, case.trigger.reconciliation),
+        rationale=case.rationale(),
     )
 
 
-def _at_odds(link: DriverLink, fields: Iterable[str], sweep: int) -> list[str]:
-    """The fields that drifted in the sweep before this one too: somebody else writes them, again and again.
+def _at_odds(link: DriverLink, fields: Iterable[str], reconciliation: int) -> list[str]:
+    """The fields that drifted in the reconciliation before this one too: somebody else writes them, again and again.
 
     Only where our own value was shown in between: else it may be the target that writes it so.
     """
-    before = link.drift.fields if link.drift and link.drift.sweep == sweep - 1 else ()
+    before = link.drift.fields if link.drift and link.drift.reconciliation == reconciliation - 1 else ()
     return [field for field in fields if field in before and field not in link.unseen]
 
 
@@ -201,39 +201,39 @@ def _rename(case: Case) -> tuple[LinkEvent, ...]:
     if own is not None:
         return own
     fields = sorted({*facts.restated, *facts.drifted})
-    return said(case, RenameDecided, wished_key=facts.wish.key, fields=fields)
+    return said(case, RenameDecided, desired_key=facts.desired.key, fields=fields)
 
 
 def _withdraw(case: Case) -> tuple[LinkEvent, ...]:
     """What was given up is withdrawn as it is: released, it would hold nothing any more."""
-    decided, link = said(case, DeleteDecided, wished_key=None, profile={}), case.facts.link
+    decided, link = said(case, DeleteDecided, desired_key=None, profile={}), case.facts.link
     return in_sequence(link, decided[-1:]) if link.is_given_up else decided
 
 
 def _delete(case: Case) -> tuple[LinkEvent, ...]:
-    link, guard = case.facts.link, case.facts.ledger.guard
-    if link.held or link.let_stay == case.facts.wish.sequence:
+    link, guard = case.facts.link, case.facts.batch.guard
+    if link.held or link.let_stay == case.facts.desired.sequence:
         return ()
-    if case.cause.mode is Mode.UPSERT:
+    if case.trigger.mode is Mode.UPSERT:
         return parked(case, "mode", "the mode upsert lets no deletes out")
-    decided = said(case, DeleteDecided, wished_key=None, profile={}, guard=guard.figures())
+    decided = said(case, DeleteDecided, desired_key=None, profile={}, guard=guard.figures())
     return decided if not decided or guard.lets_through(link.driver) else _held(case)
 
 
 def _held(case: Case) -> tuple[LinkEvent, ...]:
     link = case.facts.link
     held = DeleteHeld(
-        **origin(link, case.cause.at),
-        sequence=case.facts.wish.sequence,
+        **origin(link, case.trigger.at),
+        sequence=case.facts.desired.sequence,
         key=link.key or "",
-        because={**case.because(), "guard": case.facts.ledger.guard.figures()},
+        rationale={**case.rationale(), "guard": case.facts.batch.guard.figures()},
     )
     return in_sequence(link, [*released(case), held])
 
 
 def _end(case: Case) -> tuple[LinkEvent, ...]:
     link = case.facts.link
-    ended = Confirmed(**origin(link, case.cause.at), decision=0, key=None, profile={}, unlike=[])
+    ended = Confirmed(**origin(link, case.trigger.at), decision=0, key=None, profile={}, unlike=[])
     return in_sequence(link, [*released(case), ended])
 
 
@@ -261,12 +261,12 @@ MOST_CORRECTIONS = 5
 """After so many answers in a row that the target is not as it last said, a person has to look."""
 
 
-def record(link: DriverLink, report: CallAnswered, at: datetime, ledger: Ledger) -> tuple[LinkEvent, ...]:
+def record(link: DriverLink, report: CallAnswered, at: datetime, batch: Batch) -> tuple[LinkEvent, ...]:
     """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked.
 
     A driver that another link has got meanwhile cannot be linked a second time: for this link it exists already.
     """
-    if report.key and ledger.is_linked_elsewhere(link.driver, Key(report.key)):
+    if report.key and batch.is_linked_elsewhere(link.driver, Key(report.key)):
         return _corrected(link, replace(report, outcome=str(Outcome.EXISTS)), at)
     outcome = Outcome(report.outcome)
     match outcome:
@@ -337,7 +337,7 @@ def _refused(link: DriverLink, report: CallAnswered, at: datetime, reason: str, 
         detail=detail,
         waits_for="",
         holder="",
-        because={"cause": "answer", "ref": f"decision {report.decision}"},
+        rationale={"trigger": "answer", "ref": f"decision {report.decision}"},
     )
     return in_sequence(link, [refusal, parked])
 
@@ -383,27 +383,27 @@ def said(
     case: Case,
     fact: type[Decision],
     *,
-    wished_key: Key | None,
+    desired_key: Key | None,
     profile: Profile | None = None,
     fields: Sequence[str] = (),
     guard: dict[str, int] | None = None,
 ) -> tuple[LinkEvent, ...]:
     """The decision, after whatever it ends; nothing if it stands already, or was refused just so."""
-    link, wish = case.facts.link, case.facts.wish
-    because = case.because()
+    link, desired = case.facts.link, case.facts.desired
+    rationale = case.rationale()
     if guard is not None:
-        because["guard"] = guard
+        rationale["guard"] = guard
     decision = fact(
-        **origin(link, case.cause.at),
-        sequence=wish.sequence,
+        **origin(link, case.trigger.at),
+        sequence=desired.sequence,
         key=link.key,
-        wished_key=wished_key,
-        profile=dict(wish.profile if profile is None else profile),
+        desired_key=desired_key,
+        profile=dict(desired.profile if profile is None else profile),
         fields=list(fields),
         answers=link.answers,
-        terms=case.cause.terms,
-        waits_for=wish.waits_for,
-        because=because,
+        policy_generation=case.trigger.policy_generation,
+        waits_for=desired.waits_for,
+        rationale=rationale,
     )
     return () if _stands(link, decision) else in_sequence(link, [*released(case), decision])
 
@@ -419,23 +419,23 @@ def _stands(link: DriverLink, decision: Decision) -> bool:
 
 
 def _meaning(decision: Decision) -> tuple[object, ...]:
-    return type(decision), decision.wished_key, decision.profile, decision.terms, decision.waits_for
+    return type(decision), decision.desired_key, decision.profile, decision.policy_generation, decision.waits_for
 
 
-def parked(case: Case, reason: str, detail: str, contest: Contest | None = None) -> tuple[LinkEvent, ...]:
+def parked(case: Case, reason: str, detail: str, conflict: Conflict | None = None) -> tuple[LinkEvent, ...]:
     """That the link is set aside, after whatever that ends; nothing if it is for this reason already."""
     link = case.facts.link
-    waits_for, holder = (contest.waits_for, contest.holder or contest.former or "") if contest else ("", "")
+    waits_for, holder = (conflict.waits_for, conflict.holder or conflict.former or "") if conflict else ("", "")
     if link.parked and (link.parked.reason, link.parked.waits_for, link.parked.holder) == (reason, waits_for, holder):
         return ()
     fact = Parked(
-        **origin(link, case.cause.at),
-        sequence=case.facts.wish.sequence,
+        **origin(link, case.trigger.at),
+        sequence=case.facts.desired.sequence,
         reason=reason,
         detail=detail,
         waits_for=waits_for,
         holder=holder,
-        because=case.because(),
+        rationale=case.rationale(),
     )
     return in_sequence(link, [*released(case), fact])
 
@@ -444,27 +444,27 @@ def released(case: Case) -> list[LinkEvent]:
     """What has to be said first: that the reason for parking is over, that a held delete is recalled."""
     link = case.facts.link
     if link.parked:
-        return [Released(**origin(link, case.cause.at), reason=link.parked.reason)]
-    if link.held or (link.let_stay and case.facts.wish.is_wanted):
-        return [DeleteRecalled(**origin(link, case.cause.at))]
+        return [Released(**origin(link, case.trigger.at), reason=link.parked.reason)]
+    if link.held or (link.let_stay and case.facts.desired.is_wanted):
+        return [DeleteRecalled(**origin(link, case.trigger.at))]
     return []
 
 
 def approve(
-    wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause, *, hold: int, by: str, digest: str
+    desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger, *, hold: int, by: str, digest: str
 ) -> tuple[LinkEvent, ...]:
     """The delete goes out after all, past the guard; nothing if it is no longer this hold, or deletes are off."""
-    if not _is_held(link, hold) or wish.is_wanted or cause.mode is not Mode.FULL:
+    if not _is_held(link, hold) or desired.is_wanted or trigger.mode is not Mode.FULL:
         return ()
-    approved = _judged(DeleteApproved, link, cause, hold=hold, by=by, digest=digest)
-    case = to_case(wish, apply(link, approved), ledger, cause)
-    decided = said(case, DeleteDecided, wished_key=None, profile={}, guard=ledger.guard.figures())
+    approved = _judged(DeleteApproved, link, trigger, hold=hold, by=by, digest=digest)
+    case = to_case(desired, apply(link, approved), batch, trigger)
+    decided = said(case, DeleteDecided, desired_key=None, profile={}, guard=batch.guard.figures())
     return in_sequence(link, [approved, *decided])
 
 
-def reject(link: DriverLink, cause: Cause, *, hold: int, by: str, digest: str) -> tuple[LinkEvent, ...]:
+def reject(link: DriverLink, trigger: Trigger, *, hold: int, by: str, digest: str) -> tuple[LinkEvent, ...]:
     """The driver stays on the target; nothing if it is no longer this hold."""
-    return (_judged(DeleteRejected, link, cause, hold=hold, by=by, digest=digest),) if _is_held(link, hold) else ()
+    return (_judged(DeleteRejected, link, trigger, hold=hold, by=by, digest=digest),) if _is_held(link, hold) else ()
 
 
 def _is_held(link: DriverLink, hold: int) -> bool:
@@ -472,30 +472,30 @@ def _is_held(link: DriverLink, hold: int) -> bool:
 
 
 def _judged(
-    verdict: type[HoldJudged], link: DriverLink, cause: Cause, *, hold: int, by: str, digest: str
+    verdict: type[HoldJudged], link: DriverLink, trigger: Trigger, *, hold: int, by: str, digest: str
 ) -> HoldJudged:
-    return verdict(**origin(link, cause.at), hold=hold, by=by, digest=digest)
+    return verdict(**origin(link, trigger.at), hold=hold, by=by, digest=digest)
 
 
 _BY_TARGET = (REFUSED, UNSETTLED)
 """Reasons that the target gave: whether they are over, only another call can tell."""
 
 
-def look_again(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+def look_again(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
     """Decide a parked link as if nothing had been refused; nothing if it is not parked, or its reason stands.
 
-    What the roster, the Portal or the mode keeps from going on (contested, unkeyed, mode) is only looked at again:
+    What the roster, the Portal or the mode keeps from going on (in conflict, unkeyed, mode) is only looked at again:
     whether that is over is known here.
     """
     if link.parked is None:
         return ()
     if link.parked.reason not in _BY_TARGET:
-        return decide(wish, link, ledger, cause)
-    fact = Released(**origin(link, cause.at), reason=link.parked.reason)
-    return in_sequence(link, [fact, *decide(wish, apply(link, fact), ledger, cause)])
+        return decide(desired, link, batch, trigger)
+    fact = Released(**origin(link, trigger.at), reason=link.parked.reason)
+    return in_sequence(link, [fact, *decide(desired, apply(link, fact), batch, trigger)])
 
 
-def look_at_freed(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> tuple[LinkEvent, ...]:
+def look_at_freed(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
     """Decide a link for which something came free: also what the target refused may be accepted now."""
     is_refused = link.parked is not None and link.parked.reason in _BY_TARGET
-    return (look_again if is_refused else decide)(wish, link, ledger, cause)
+    return (look_again if is_refused else decide)(desired, link, batch, trigger)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any, ClassVar, TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from domain.account import Mode
@@ -19,15 +19,15 @@ REFUSED = "refused"
 UNSETTLED = "unsettled"
 
 
-class Because(TypedDict, total=False):
-    """Why something was decided. `cause` and `ref` name what made us look; `evidence` is what the roster showed.
+class Rationale(TypedDict, total=False):
+    """Why something was decided. `trigger` and `ref` name what made us look; `evidence` is what the roster showed.
 
-    `sweep` is the number of the sweep in which it was decided; without one there is none.
+    `reconciliation` is the number of the reconciliation in which it was decided; without one there is none.
     """
 
-    cause: str
+    trigger: str
     ref: str
-    sweep: int
+    reconciliation: int
     situation: str
     mode: str
     evidence: dict[str, Any]
@@ -45,20 +45,21 @@ class LinkEvent(DeciderEvent):
 class Decision(LinkEvent):
     """What shall happen on the target, whole: a projector needs nothing else.
 
-    `key` is the key as the target knows the driver now, `wished_key` the one that it shall have (None: the target
-    gives it). `answers` counts the answers of the target that the decision knows of, `terms` is the version of the
-    account's terms: a decision that knows fewer, or older terms, is void. `waits_for` is a mark left out for now.
+    `key` is the key as the target knows the driver now, `desired_key` the one that it shall have (None: the target
+    gives it). `answers` counts the answers of the target that the decision knows of, `policy_generation` is the
+    version of the account's terms: a decision that knows fewer, or older terms, is void. `waits_for` is a mark left
+    out for now.
     """
 
     sequence: int
     key: str | None
-    wished_key: str | None
+    desired_key: str | None
     profile: dict[str, str]
     fields: list[str]
     answers: int
-    terms: int
+    policy_generation: int
     waits_for: str
-    because: Because
+    rationale: Rationale
 
     @property
     def is_withdrawal(self) -> bool:
@@ -71,7 +72,7 @@ class CreateDecided(Decision, topic="DriverLink.CreateDecided"):
 
 
 class LinkDecided(Decision, topic="DriverLink.LinkDecided"):
-    """The wished driver is there already: link to it, and bring the named fields to the Portal's (adopt, relink)."""
+    """The desired driver is there already: link to it, and bring the named fields to the Portal's (adopt, relink)."""
 
 
 class RenameDecided(Decision, topic="DriverLink.RenameDecided"):
@@ -96,7 +97,7 @@ class DeleteHeld(LinkEvent, topic="DriverLink.DeleteHeld"):
 
     sequence: int
     key: str
-    because: Because
+    rationale: Rationale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ class DeleteRecalled(LinkEvent, topic="DriverLink.DeleteRecalled"):
 
 @dataclass(frozen=True, kw_only=True)
 class Parked(LinkEvent, topic="DriverLink.Parked"):
-    """Nothing is written until the reason is gone; later changes fold into one wish.
+    """Nothing is written until the reason is gone; later changes fold into one desired state.
 
     `waits_for` is the mark whose release makes us look again, `holder` the portal driver that has it.
     """
@@ -132,7 +133,7 @@ class Parked(LinkEvent, topic="DriverLink.Parked"):
     detail: str
     waits_for: str
     holder: str
-    because: Because
+    rationale: Rationale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,18 +152,11 @@ class Confirmed(LinkEvent, topic="DriverLink.Confirmed"):
     shown since.
     """
 
-    class_version: ClassVar[int] = 2
-
     decision: int
     key: str | None
     profile: dict[str, str]
     unlike: list[str]
     unseen: list[str] = field(default_factory=list)
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nobody kept then what had not been shown."""
-        state["unseen"] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,24 +188,17 @@ class DriftFound(LinkEvent, topic="DriverLink.DriftFound"):
 
     `profile` is what it shows in them, which is overridden now; `decision` the version of this link at which the
     decision stands that expected otherwise (0: the driver was found so), `first_seen` when it was first seen so.
-    `sweep` is the number of the sweep that found it (0: none did), and `at_odds` the fields that had drifted in the
-    sweep before too.
+    `reconciliation` is the number of the reconciliation that found it (0: none did), and `at_odds` the fields that
+    drifted in the last reconciliation too.
     """
-
-    class_version: ClassVar[int] = 2
 
     fields: list[str]
     profile: dict[str, str]
     decision: int
     first_seen: str
-    sweep: int
+    reconciliation: int
     at_odds: list[str]
-    because: Because
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """What was not recorded then is not known now."""
-        state |= {"profile": {}, "decision": 0, "first_seen": state["at"].isoformat(), "sweep": 0, "at_odds": []}
+    rationale: Rationale
 
 
 Explained = Decision | DeleteHeld | Parked | DriftFound
@@ -226,9 +213,10 @@ class DriverLink:
     version of the decision that it did so for; `unanswered` are the decisions since its last answer, and `pending` the
     one of them that stands; `refused` is the one that stood when the target refused it for good; `refusal` is the
     reason of its last refusal; `corrections` counts the answers in a row that told us only that the roster was wrong;
-    `let_stay` is the sequence of a deletion that a person rejected; `swept` is the last fact that a sweep decided, and
-    `drift` the last drift that one found; `aside` is its temporary key, once it was to have it; `former_key` and
-    `former` are the key and the profile that it had confirmed when it was last to have something temporary.
+    `let_stay` is the sequence of a deletion that a person rejected; `reconciled` is the last fact that a
+    reconciliation decided, and `drift` the last drift that one found; `aside` is its temporary key, once it was to
+    have it; `former_key` and `former` are the key and the profile that it had confirmed when it was last to have
+    something temporary.
     """
 
     account: AccountId
@@ -253,7 +241,7 @@ class DriverLink:
     aside: Key | None = None
     former_key: Key | None = None
     former: Profile = field(default_factory=dict)
-    swept: Explained | None = None
+    reconciled: Explained | None = None
     drift: DriftFound | None = None
 
     @property
@@ -268,7 +256,7 @@ class DriverLink:
 
     def is_temporary(self, decided: Decision) -> bool:
         """Whether a decision gives the driver a temporary key or value."""
-        return decided.wished_key == self.temporary_key or has_temporary_value(decided.profile, self.temporary_key)
+        return decided.desired_key == self.temporary_key or has_temporary_value(decided.profile, self.temporary_key)
 
     @property
     def is_aside(self) -> bool:
@@ -282,7 +270,7 @@ class DriverLink:
 
         Where nothing is sent, nothing can have.
         """
-        if self.pending is None or not self.pending.is_withdrawal or self.pending.because.get("mode") == Mode.OBSERVE:
+        if self.pending is None or not self.pending.is_withdrawal or self.pending.rationale.get("mode") == Mode.OBSERVE:
             return ()
         return (*self.unanswered, *([self.refused] if self.refused else []))
 
@@ -316,8 +304,8 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
             return _parked(link, event)
         case DeleteHeld() | HoldJudged() | DeleteRecalled():
             return _held(link, event)
-        case DriftFound() if event.sweep:
-            return replace(link, version=event.originator_version, swept=event, drift=event)
+        case DriftFound() if event.reconciliation:
+            return replace(link, version=event.originator_version, reconciled=event, drift=event)
     return replace(link, version=event.originator_version)
 
 
@@ -334,7 +322,7 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         aside=link.temporary_key if _steps_aside(link, event) else link.aside,
         former_key=link.key if _steps_aside(link, event) and not link.is_aside else link.former_key,
         former=_former(link) if link.is_temporary(event) else link.former,
-        swept=_swept(link, event),
+        reconciled=_reconciled(link, event),
     )
 
 
@@ -346,11 +334,11 @@ def _former(link: DriverLink) -> Profile:
 
 
 def _steps_aside(link: DriverLink, event: Decision) -> bool:
-    return isinstance(event, RenameDecided) and event.wished_key == link.temporary_key
+    return isinstance(event, RenameDecided) and event.desired_key == link.temporary_key
 
 
-def _swept(link: DriverLink, event: Explained) -> Explained | None:
-    return event if event.because.get("sweep") else link.swept
+def _reconciled(link: DriverLink, event: Explained) -> Explained | None:
+    return event if event.rationale.get("reconciliation") else link.reconciled
 
 
 def _parked(link: DriverLink, event: Parked | Released) -> DriverLink:
@@ -365,7 +353,7 @@ def _parked(link: DriverLink, event: Parked | Released) -> DriverLink:
         parked=event,
         held=None,
         waits_for=event.waits_for,
-        swept=_swept(link, event),
+        reconciled=_reconciled(link, event),
     )
 
 
@@ -381,7 +369,7 @@ def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> 
                 parked=None,
                 held=event,
                 waits_for="",
-                swept=_swept(link, event),
+                reconciled=_reconciled(link, event),
             )
         case DeleteRejected():
             return replace(link, version=version, held=None, let_stay=link.held.sequence if link.held else 0)

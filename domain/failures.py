@@ -14,12 +14,11 @@ taken_elsewhere   FINAL    an e-mail address of another company         the link
 foreign_role      FINAL    a user who is no driver                      the link is parked
 not_restored      FINAL    another integration's external id is lost    the link is parked
 limited           PACED    429                                          the pace is lowered, the call waits
-down              PASSING  nothing was sent, or nothing can have come   the ladder; a run of them opens the breaker
-                           of it: no connection, a read that failed
-no_answer         UNKNOWN  a write that was sent, and has no answer     looked up at once, then the ladder; a run of
-                           of any sense: silence, 5xx, another form     them opens the breaker
-not_effective     UNKNOWN  answered well, but the target does not       looked up once, then the ladder; a run of
-                           show it; a create in test mode               them opens the breaker
+down              PASSING  nothing was sent, or nothing can have come   the backoff schedule; a run of them opens the
+breaker of it: no connection, a read that failed no_answer         UNKNOWN  a write that was sent, and has no answer
+looked up at once, then the backoff schedule; a run of of any sense: silence, 5xx, another form     them opens the
+breaker not_effective     UNKNOWN  answered well, but the target does not       looked up once, then the backoff
+schedule; a run of show it; a create in test mode them opens the breaker
 
 What follows from a call that failed: when it is tried again, in seconds from now, or that it is given up.
 """
@@ -60,7 +59,7 @@ class FailureClass(StrEnum):
     FINAL = "final"
     """The same call would be refused again."""
 
-    PACED = "paced"
+    RATE_LIMITED = "rate_limited"
     """Nothing was done, because there were too many calls."""
 
     PASSING = "passing"
@@ -78,7 +77,7 @@ CLASSES: Final[Mapping[Reason, FailureClass]] = MappingProxyType(
         Reason.TAKEN_ELSEWHERE: FailureClass.FINAL,
         Reason.FOREIGN_ROLE: FailureClass.FINAL,
         Reason.NOT_RESTORED: FailureClass.FINAL,
-        Reason.LIMITED: FailureClass.PACED,
+        Reason.LIMITED: FailureClass.RATE_LIMITED,
         Reason.DOWN: FailureClass.PASSING,
         Reason.NO_ANSWER: FailureClass.UNKNOWN,
         Reason.NOT_EFFECTIVE: FailureClass.UNKNOWN,
@@ -160,10 +159,10 @@ def redacted(text: str, profile: Profile) -> str:
     return hidden[:LONGEST_WORDS]
 
 
-LADDER: Final = (300.0, 1800.0, 7200.0, 21_600.0, 86_400.0)
+BACKOFF_SCHEDULE: Final = (300.0, 1800.0, 7200.0, 21_600.0, 86_400.0)
 """How long a call waits that failed once, twice, and so on: about 5 minutes, 30 minutes, 2, 6 and 24 hours."""
 
-MOST_TRIES: Final = len(LADDER) + 1
+MOST_TRIES: Final = len(BACKOFF_SCHEDULE) + 1
 
 LOOK_AFTER: Final = (0.5, 2.0)
 """How long is waited before it is looked up whether a call took effect, and it is tried again if not."""
@@ -210,7 +209,7 @@ def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: boo
             return Park(detail=failure.detail)
         case FailureClass.ACCESS if not is_alone:
             return Retry(after=0.0, tries=max(tries, 1))
-        case FailureClass.PACED:
+        case FailureClass.RATE_LIMITED:
             return Retry(after=max(_LEAST_PAUSE, patience(failure)), tries=tries)
         case FailureClass.ACCESS | FailureClass.PASSING | FailureClass.UNKNOWN:
             return _climbed(failure, tries, link)
@@ -218,9 +217,9 @@ def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: boo
 
 
 def _climbed(failure: CallFailure, tries: int, link: UUID) -> Retry | Park:
-    if tries >= len(LADDER):
+    if tries >= len(BACKOFF_SCHEDULE):
         return Park(detail=f"given up after {MOST_TRIES} tries: {failure.detail}")
-    return Retry(after=max(spread(LADDER[tries], link, tries), patience(failure)), tries=tries + 1)
+    return Retry(after=max(spread(BACKOFF_SCHEDULE[tries], link, tries), patience(failure)), tries=tries + 1)
 
 
 def patience(failure: CallFailure) -> float:
@@ -236,8 +235,8 @@ def doubled(tries: int) -> float:
 
 
 def seldom(tries: int) -> float:
-    """The same where an answer proves little: as on the ladder, whose last step is the longest."""
-    return LADDER[min(tries, len(LADDER) - 1)]
+    """The same where an answer proves little: as on the backoff schedule, whose last step is the longest."""
+    return BACKOFF_SCHEDULE[min(tries, len(BACKOFF_SCHEDULE) - 1)]
 
 
 def spread(seconds: float, whose: UUID, step: int) -> float:

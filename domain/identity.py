@@ -66,11 +66,11 @@ def breaker_stream(account: AccountId, target: Target) -> UUID:
     return _stream_id("breaker", account, target)
 
 
-def sweep_stream(account: AccountId, target: Target) -> UUID:
-    """The id of the history of the sweeps of one account on one target."""
-    return _stream_id("sweep", account, target)
+def reconciliation_stream(account: AccountId, target: Target) -> UUID:
+    """The id of the history of the reconciliations of one account on one target."""
+    return _stream_id("reconciliation", account, target)
 
 
-def walk_stream(account: AccountId, target: Target) -> UUID:
-    """The id of the history of the walks of one roster."""
-    return _stream_id("walk", account, target)
+def scan_stream(account: AccountId, target: Target) -> UUID:
+    """The id of the history of the scans of one roster."""
+    return _stream_id("scan", account, target)

@@ -21,7 +21,7 @@ What we last saw of a target's drivers.
 What the Portal wants a target to show for one driver, and by which marks the two recognise each other.
 
 A mark is a value that identifies a driver on a target, such as `ref:00417`; of personal data it holds only a digest.
-The same vocabulary serves to find a wished driver in a roster, and to claim a value for one portal driver.
+The same vocabulary serves to find a desired driver in a roster, and to claim a value for one portal driver.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
@@ -35,7 +35,7 @@ from domain.profile import Profile, changed, chosen, differing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetDriver:
+class ObservedDriver:
     """A driver as a target shows it.
 
     `active` is false when the target keeps the driver as deleted (Driveri) or deactivated (Motive).
@@ -87,42 +87,44 @@ class UnreadableRecords:
 class Match:
     """The target drivers that answer to the strongest mark that anybody answers to."""
 
-    mark: str
-    candidates: tuple[TargetDriver, ...]
+    identifier: str
+    candidates: tuple[ObservedDriver, ...]
 
 
 class Roster:
     """The part of a target's roster that a batch is about; never the truth, only what we last saw."""
 
-    def __init__(self, target: Target, shown: Iterable[TargetDriver] = ()) -> None:
+    def __init__(self, target: Target, shown: Iterable[ObservedDriver] = ()) -> None:
         self._target = target
-        self._by_mark: dict[str, dict[Key, TargetDriver]] = {}
+        self._by_identifier: dict[str, dict[Key, ObservedDriver]] = {}
         for driver in shown:
-            for mark in claims(target, driver.key, driver.profile):
-                self._by_mark.setdefault(mark, {})[driver.key] = driver
+            for identifier in claims(target, driver.key, driver.profile):
+                self._by_identifier.setdefault(identifier, {})[driver.key] = driver
 
     @property
-    def marks(self) -> Set[str]:
+    def identifiers(self) -> Set[str]:
         """Every mark to which somebody in it answers, or that somebody in it has for itself alone."""
-        return self._by_mark.keys()
+        return self._by_identifier.keys()
 
     @property
     def portal_drivers(self) -> frozenset[PortalDriverId]:
         """The portal drivers whose external ids somebody in it carries."""
-        everybody = (driver for found in self._by_mark.values() for driver in found.values())
+        everybody = (driver for found in self._by_identifier.values() for driver in found.values())
         carried = (driver.profile.get("portal_driver_id") for driver in everybody)
         return frozenset(PortalDriverId(each) for each in carried if each)
 
-    def shown(self, key: Key | None) -> TargetDriver | None:
+    def shown(self, key: Key | None) -> ObservedDriver | None:
         """The target driver of this key, if the target showed one."""
-        found: Mapping[Key, TargetDriver] = self._by_mark.get(key_mark(self._target, key), {}) if key else {}
+        found: Mapping[Key, ObservedDriver] = (
+            self._by_identifier.get(key_identifier(self._target, key), {}) if key else {}
+        )
         return next(iter(found.values()), None)
 
-    def match(self, wished: Iterable[str]) -> Match | None:
+    def match(self, desired: Iterable[str]) -> Match | None:
         """Who answers to the first of these marks that anybody answers to."""
-        for mark in wished:
-            if found := self._by_mark.get(mark):
-                return Match(mark=mark, candidates=tuple(found[key] for key in sorted(found)))
+        for identifier in desired:
+            if found := self._by_identifier.get(identifier):
+                return Match(identifier=identifier, candidates=tuple(found[key] for key in sorted(found)))
         return None
 
 
@@ -173,12 +175,13 @@ _KEY = "key:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DesiredDriver:
     """What one target shall show for one portal driver.
 
-    `is_wanted` is false when the Portal has deleted the driver. `key` is the Driveri DriverID wished; None in Motive,
-    which gives its own. `marks` are in the order in which they are tried. `yielding_mark` is one that the wish can do
-    without while another driver holds it, and `waits_for` the one that it left out for that reason; empty for none.
+    `is_wanted` is false when the Portal has deleted the driver. `key` is the Driveri DriverID desired; None in Motive,
+    which gives its own. `identifiers` are in the order in which they are tried. `dispensable_identifier` is one that
+    the desired state can do without while another driver holds it, and `waits_for` the one that it left out for that
+    reason; empty for none.
     """
 
     account: AccountId
@@ -188,8 +191,8 @@ class Wish:
     is_wanted: bool
     key: Key | None
     profile: Profile
-    marks: tuple[str, ...]
-    yielding_mark: str
+    identifiers: tuple[str, ...]
+    dispensable_identifier: str
     waits_for: str = ""
 
     @property
@@ -197,20 +200,20 @@ class Wish:
         """Whether the Portal gives nothing by which the target could name the driver."""
         return self.target is Target.DRIVERI and self.key is None
 
-    def without_yielding_mark(self) -> "Wish":
-        """The same wish without the value that another driver holds."""
+    def without_dispensable_identifier(self) -> "DesiredDriver":
+        """The same desired state without the value that another driver holds."""
         profile = {field: text for field, text in self.profile.items() if field != _YIELDING}
-        return replace(self, profile=profile, yielding_mark="", waits_for=self.yielding_mark)
+        return replace(self, profile=profile, dispensable_identifier="", waits_for=self.dispensable_identifier)
 
 
-def to_wish(
+def to_desired(
     account: AccountId, target: Target, driver: PortalDriverId, *, sequence: int, profile: Profile, is_wanted: bool
-) -> Wish:
-    """The wish that a portal driver's profile means for one target."""
+) -> DesiredDriver:
+    """The desired state that a portal driver's profile means for one target."""
     stated = {**profile, "portal_driver_id": driver}
-    key = _wished_key(profile) if target is Target.DRIVERI else None
+    key = _desired_key(profile) if target is Target.DRIVERI else None
     owned = _whole_licence(target, chosen(stated, _OWNED[target]))
-    return Wish(
+    return DesiredDriver(
         account=account,
         target=target,
         driver=driver,
@@ -218,12 +221,12 @@ def to_wish(
         is_wanted=is_wanted,
         key=key,
         profile=owned,
-        marks=marks(target, key, owned),
-        yielding_mark=yielding_mark(target, owned),
+        identifiers=identifiers(target, key, owned),
+        dispensable_identifier=dispensable_identifier(target, owned),
     )
 
 
-def _wished_key(profile: Profile) -> Key | None:
+def _desired_key(profile: Profile) -> Key | None:
     text = profile.get("driveri_driver_id") or profile.get("ref_id")
     return Key(text) if text else None
 
@@ -235,22 +238,22 @@ def _whole_licence(target: Target, profile: dict[str, str]) -> dict[str, str]:
     return {field: text for field, text in profile.items() if field not in parts}
 
 
-def key_mark(target: Target, key: Key) -> str:
+def key_identifier(target: Target, key: Key) -> str:
     """The mark that the key itself is; Driveri's ids are compared cleaned, and without regard to case."""
     return f"{_KEY}{folded(key)}" if target is Target.DRIVERI else f"{_KEY}{key}"
 
 
-def is_key_mark(mark: str) -> bool:
+def is_key_identifier(identifier: str) -> bool:
     """Whether this is the mark of a key: at most one target driver answers to it, whose own it is."""
-    return mark.startswith(_KEY)
+    return identifier.startswith(_KEY)
 
 
 _FIELDS: Mapping[str, str] = {"ref": "ref_id", "email": "email", "licence": "licence_number"}
 
 
-def field_of(mark: str) -> str:
+def field_of(identifier: str) -> str:
     """The field that holds a mark and can have a temporary value for a while; empty if there is none."""
-    return _FIELDS.get(mark.partition(":")[0], "")
+    return _FIELDS.get(identifier.partition(":")[0], "")
 
 
 def temporary_value(field: str, temporary: str) -> str:
@@ -270,36 +273,36 @@ def has_temporary_value(profile: Profile, temporary: str) -> bool:
 
 def mark_of(target: Target, profile: Profile, field: str) -> str:
     """The mark that this field of a profile holds; empty if it holds none."""
-    return next((mark for mark in marks(target, None, profile) if field_of(mark) == field), "")
+    return next((identifier for identifier in identifiers(target, None, profile) if field_of(identifier) == field), "")
 
 
-def marks(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
+def identifiers(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
     """The marks by which a driver with this key and profile is recognised, the strongest first."""
     if target is Target.DRIVERI:
-        return (key_mark(target, key),) if key else ()
+        return (key_identifier(target, key),) if key else ()
     found = (
-        key and key_mark(target, key),
-        _mark("portal", profile.get("portal_driver_id")),
-        _mark("ref", profile.get("ref_id")),
+        key and key_identifier(target, key),
+        _identifier("portal", profile.get("portal_driver_id")),
+        _identifier("ref", profile.get("ref_id")),
         _sealed_mark("email", profile.get("email")),
         _sealed_mark("licence", _licence(profile)),
     )
     return tuple(filter(None, found))
 
 
-def yielding_mark(target: Target, profile: Profile) -> str:
+def dispensable_identifier(target: Target, profile: Profile) -> str:
     """The mark of the value that must be unique in Motive, though nobody is recognised by it: the DriverID."""
-    return _mark("driverid", profile.get(_YIELDING)) if target is Target.MOTIVE else ""
+    return _identifier("driverid", profile.get(_YIELDING)) if target is Target.MOTIVE else ""
 
 
 def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
     """Every mark that one portal driver has for itself alone while a target shows, or shall show, this."""
-    yielding = yielding_mark(target, profile)
-    found = marks(target, key, profile)
+    yielding = dispensable_identifier(target, profile)
+    found = identifiers(target, key, profile)
     return frozenset((*found, yielding)) if yielding else frozenset(found)
 
 
-def _mark(kind: str, text: str | None) -> str:
+def _identifier(kind: str, text: str | None) -> str:
     return f"{kind}:{text.casefold()}" if text else ""
 
 
@@ -315,21 +318,21 @@ def _licence(profile: Profile) -> str:
     return f"{bare}/{state}" if number and state else ""
 
 
-def to_change(target: Target, wished: Profile, shown: Profile) -> tuple[str, ...]:
+def to_change(target: Target, desired: Profile, shown: Profile) -> tuple[str, ...]:
     """The sorted names of the fields that a target which shows this has to change, as far as they can be read back."""
-    surplus = _REMOVABLE[target] & (shown.keys() - wished.keys())
-    return tuple(sorted({*differing(wished, shown, _UNREADABLE[target]), *surplus}))
+    surplus = _REMOVABLE[target] & (shown.keys() - desired.keys())
+    return tuple(sorted({*differing(desired, shown, _UNREADABLE[target]), *surplus}))
 
 
-def to_restate(target: Target, wished: Profile, stated: Profile) -> tuple[str, ...]:
+def to_restate(target: Target, desired: Profile, stated: Profile) -> tuple[str, ...]:
     """The sorted names of the fields that we last stated otherwise, be it by a letter's case."""
-    surplus = _REMOVABLE[target] & (stated.keys() - wished.keys())
-    return tuple(sorted({*changed(wished, stated), *surplus}))
+    surplus = _REMOVABLE[target] & (stated.keys() - desired.keys())
+    return tuple(sorted({*changed(desired, stated), *surplus}))
 
 
-def unreadable(target: Target, wished: Profile) -> tuple[str, ...]:
-    """The sorted names of the wished fields that the target never shows."""
-    return tuple(sorted(_UNREADABLE[target] & wished.keys()))
+def unreadable(target: Target, desired: Profile) -> tuple[str, ...]:
+    """The sorted names of the desired fields that the target never shows."""
+    return tuple(sorted(_UNREADABLE[target] & desired.keys()))
 
 
 STILL_THERE = "the Portal still has that driver"
@@ -341,36 +344,36 @@ _DIFFERENT: Mapping[str, str] = {
 }
 
 
-def former_driver(wish: Wish, shown: TargetDriver) -> PortalDriverId | None:
+def former_driver(desired: DesiredDriver, shown: ObservedDriver) -> PortalDriverId | None:
     """The other portal driver whose external id this target driver carries, if it does."""
     carried = shown.profile.get("portal_driver_id", "")
-    return PortalDriverId(carried) if carried.casefold() not in ("", wish.driver.casefold()) else None
+    return PortalDriverId(carried) if carried.casefold() not in ("", desired.driver.casefold()) else None
 
 
-def speaks_against(wish: Wish, shown: TargetDriver, wanted: Collection[PortalDriverId]) -> str:
+def speaks_against(desired: DesiredDriver, shown: ObservedDriver, wanted: Collection[PortalDriverId]) -> str:
     """What speaks against a target driver, who was another portal driver, being this one; empty if nothing does.
 
     `wanted` are the portal drivers that the Portal has now, as far as they matter.
     """
-    former = former_driver(wish, shown)
+    former = former_driver(desired, shown)
     if former is None:
         return ""
     if former in wanted:
         return STILL_THERE
-    same, different = _compared(wish, shown)
+    same, different = _compared(desired, shown)
     if "licence" in same:
         return ""
     against = next((words for kind, words in _DIFFERENT.items() if kind in different), "")
     return against or ("" if "ref" in same else UNPROVEN)
 
 
-def _compared(wish: Wish, shown: TargetDriver) -> tuple[set[str], set[str]]:
+def _compared(desired: DesiredDriver, shown: ObservedDriver) -> tuple[set[str], set[str]]:
     """The kinds of identifiers that both have the same, and those that both have and that differ."""
-    wished, carried = _by_kind(wish.marks), _by_kind(marks(wish.target, None, shown.profile))
-    both = wished.keys() & carried.keys() & _DIFFERENT.keys()
-    same = {kind for kind in both if wished[kind] == carried[kind]}
+    stated, carried = _by_kind(desired.identifiers), _by_kind(identifiers(desired.target, None, shown.profile))
+    both = stated.keys() & carried.keys() & _DIFFERENT.keys()
+    same = {kind for kind in both if stated[kind] == carried[kind]}
     return same, both - same
 
 
 def _by_kind(found: Collection[str]) -> dict[str, str]:
-    return {mark.partition(":")[0]: mark for mark in found}
+    return {identifier.partition(":")[0]: identifier for identifier in found}

@@ -1,9 +1,9 @@
-"""What a projector says back: answers to calls, what a walk of a roster saw, and whether an account gets through."""
+"""What a projector says back: answers to calls, what a scan of a roster saw, and whether an account gets through."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
 from domain.event import Event
@@ -45,8 +45,6 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
     `is_shown` is false where the answer did not show the driver, and `profile` is what the write makes true.
     """
 
-    class_version: ClassVar[int] = 2
-
     driver: str
     decision: int
     outcome: str
@@ -58,15 +56,10 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
     detail: str
     is_shown: bool = True
 
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """What was told then was taken for what is shown."""
-        state["is_shown"] = True
-
 
 @dataclass(frozen=True, kw_only=True)
-class TargetDriverSeen(ReportEvent, topic="Report.TargetDriverSeen"):
-    """A walk saw a driver that it did not know, or otherwise."""
+class ObservedDriverSeen(ReportEvent, topic="Report.ObservedDriverSeen"):
+    """A scan saw a driver that it did not know, or otherwise."""
 
     key: str
     active: bool
@@ -74,14 +67,14 @@ class TargetDriverSeen(ReportEvent, topic="Report.TargetDriverSeen"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetDriverGone(ReportEvent, topic="Report.TargetDriverGone"):
-    """A walk that read everything did not see a driver that was known."""
+class ObservedDriverGone(ReportEvent, topic="Report.ObservedDriverGone"):
+    """A scan that read everything did not see a driver that was known."""
 
     key: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class WalkCompleted(ReportEvent, topic="Report.WalkCompleted"):
+class RosterScanned(ReportEvent, topic="Report.RosterScanned"):
     """The whole roster was read, under the terms of this version of the account, and after the request of this one.
 
     `unreadable` counts the records of it that could not be read, or only in part; `unreadable_records` tells of the
@@ -89,30 +82,18 @@ class WalkCompleted(ReportEvent, topic="Report.WalkCompleted"):
     was `shown` without these or `left out`.
     """
 
-    class_version: ClassVar[int] = 3
-
-    terms: int
+    policy_generation: int
     drivers: int
     request: int
     unreadable: int = 0
     unreadable_records: list[dict[str, str]] = field(default_factory=list)
 
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Walks could not be requested."""
-        state["request"] = 0
-
-    @staticmethod
-    def upcast_v2_v3(state: dict[str, Any]) -> None:
-        """What could not be read was only logged."""
-        state.update(unreadable=0, unreadable_records=[])
-
 
 @dataclass(frozen=True, kw_only=True)
-class WalkFailed(ReportEvent, topic="Report.WalkFailed"):
+class RosterScanFailed(ReportEvent, topic="Report.RosterScanFailed"):
     """The roster could not be read whole, so nothing follows from it; the projector tries again."""
 
-    terms: int
+    policy_generation: int
     reason: str
     detail: str
 

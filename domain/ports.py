@@ -6,26 +6,26 @@ from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
-from domain.matching import TargetDriver, UnreadableRecords
+from domain.matching import ObservedDriver, UnreadableRecords
 from domain.profile import Profile, StatedProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The target now shows what was wished.
+    """The target now shows what was desired.
 
     `is_shown` is false where the answer did not show the driver: `seen` is then what the write makes true, in our form.
     """
 
-    seen: TargetDriver
+    seen: ObservedDriver
     is_shown: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exists:
-    """The wished key is somebody already. Nothing was written."""
+    """The desired key is somebody already. Nothing was written."""
 
-    seen: TargetDriver
+    seen: ObservedDriver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,11 @@ Answer = Done | Exists | Missing | Rejected | Unavailable
 class TargetDrivers(Protocol):
     """The drivers of one account on one target. Calls answer with values; only reading the roster raises.
 
-    Every call states the whole wish and may be repeated. A short blip (429, 5xx, a connection that fails before
-    anything was sent) is retried at once a few times; what is left is `Unavailable`.
+    Every call states the whole desired state and may be repeated. A short blip (429, 5xx, a connection that fails
+    before anything was sent) is retried at once a few times; what is left is `Unavailable`.
     """
 
-    def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """The whole roster page by page, deleted and deactivated ones included.
 
         Records that cannot be read, or only in part, are added to `unreadable`.
@@ -53,7 +53,7 @@ class TargetDrivers(Protocol):
         """
         ...
 
-    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+    async def find(self, key: Key | None, profile: Profile) -> ObservedDriver | None:
         """The driver of this key or, without a key, the one that a create with this profile would have made.
 
         None if there is none.
@@ -62,9 +62,9 @@ class TargetDrivers(Protocol):
         ...
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """Which of these, whom a walk that has just ended did not show, are really not there.
+        """Which of these, whom a scan that has just ended did not show, are really not there.
 
-        All of them, where a walk cannot leave anybody out; otherwise each is looked up.
+        All of them, where a scan cannot leave anybody out; otherwise each is looked up.
         Raises `TargetFailed` when the target cannot tell.
         """
         ...
@@ -77,8 +77,8 @@ class TargetDrivers(Protocol):
         """Bring the named fields of this driver to the profile; without fields only look that it is there."""
         ...
 
-    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
-        """Give the driver with this key the wished key and the profile; `Exists` is about the wished key."""
+    async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
+        """Give the driver with this key the desired key and the profile; `Exists` is about the desired key."""
         ...
 
     async def delete(self, key: Key) -> Answer:

@@ -70,8 +70,8 @@ def changed(profile: Profile, former: Profile) -> tuple[str, ...]:
     return tuple(sorted(field for field, text in profile.items() if text != former.get(field)))
 
 
-def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -> tuple[str, ...]:
-    """The sorted names of the wished fields that a target shows with another value; unreadable fields never differ.
+def differing(desired: Profile, shown: Profile, unreadable: Iterable[str] = ()) -> tuple[str, ...]:
+    """The sorted names of the desired fields that a target shows with another value; unreadable fields never differ.
 
     A target may show a phone number without its country code or its punctuation, an e-mail address in other case, and
     the state of a licence by its code, with or without its country, or by its name.
@@ -79,7 +79,7 @@ def differing(wished: Profile, shown: Profile, unreadable: Iterable[str] = ()) -
     return tuple(
         sorted(
             field
-            for field, text in wished.items()
+            for field, text in desired.items()
             if field not in unreadable and not _is_same(field, text, shown.get(field, ""))
         )
     )

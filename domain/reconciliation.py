@@ -1,13 +1,13 @@
-"""The history of the sweeps of one account on one target: what each found, and what came of it.
+"""The history of the reconciliations of one account on one target: what each found, and what came of it.
 
 Whether those whom a target's list lacks are gone, or the list is not whole though it was answered well.
 
-What a sweep or an opt-in would do, as a value that people read, and that a hash names.
+What a reconciliation or an opt-in would do, as a value that people read, and that a hash names.
 
-Steps are made of the very facts that were decided in a rehearsal. The hash is over everything that a person sees of
+Steps are made of the very facts that were decided in a dry run. The hash is over everything that a person sees of
 them, and over what would be written; never over times, versions or the order in which they came.
 
-When the daily sweep of an account on a target begins: told by their names and the date, and by nothing else.
+When the daily reconciliation of an account on a target begins: told by their names and the date, and by nothing else.
 """
 
 import json
@@ -39,15 +39,18 @@ from domain.driver_link import (
     UpdateDecided,
 )
 from domain.event import DeciderEvent
-from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, sweep_stream
+from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream
 from domain.profile import Profile
 from domain.situations import Situation
 
 
 class Finding(StrEnum):
-    """What a sweep found of a driver that the Portal knows; `STRAY` of a target driver that no link claims."""
+    """What a reconciliation found of a driver that the Portal knows.
 
-    IN_STEP = "in_step"
+    `UNMANAGED` of a target driver that no link claims.
+    """
+
+    IN_STEP = "in_sync"
     ABSENT = "absent"
     FOUND = "found"
     DORMANT = "dormant"
@@ -57,35 +60,35 @@ class Finding(StrEnum):
     RENAMED = "renamed"
     REDIRECTED = "redirected"
     ORPHANED = "orphaned"
-    CONTESTED = "contested"
+    CONFLICT = "conflict"
     UNKEYED = "unkeyed"
     PARKED = "parked"
     HELD = "held"
     KEPT = "kept"
     ENDED = "ended"
-    STRAY = "stray"
+    UNMANAGED = "unmanaged"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepEvent(DeciderEvent):
-    """A fact about the sweeps of an account on a target; the version is the number of the sweep.
+class ReconciliationEvent(DeciderEvent):
+    """A fact about the reconciliations of an account on a target; the version is the number of the reconciliation.
 
-    `request` is the version of the account at which a person requested the sweep; 0 for one that nobody did.
+    `request` is the version of the account at which a person requested the reconciliation; 0 for one that nobody did.
     """
 
     request: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepCompleted(SweepEvent, topic="Sweep.SweepCompleted"):
-    """Everybody was looked at after a walk of the whole roster.
+class ReconciliationCompleted(ReconciliationEvent, topic="Reconciliation.ReconciliationCompleted"):
+    """Everybody was looked at after a scan of the whole roster.
 
-    `drivers` counts the target drivers that the walk read, `found` the portal drivers by what was found of them and
-    the strays, `drifted` by field the drivers in whom it had drifted, and `at_odds` those of them in whom it had
-    drifted in the sweep before too: somebody else writes it there again and again.
+    `drivers` counts the target drivers that the scan read, `found` the portal drivers by what was found of them and
+    the unmanaged drivers, `drifted` by field the drivers in whom it had drifted, and `at_odds` those of them in whom
+    it drifted in the last reconciliation too: somebody else writes it there again and again.
     """
 
-    walk: int
+    scan: int
     drivers: int
     found: dict[str, int]
     drifted: dict[str, int]
@@ -93,20 +96,20 @@ class SweepCompleted(SweepEvent, topic="Sweep.SweepCompleted"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRefused(SweepEvent, topic="Sweep.SweepRefused"):
-    """The sweep was to go by a plan, but what it would have done was another one: so it did nothing.
+class ReconciliationRefused(ReconciliationEvent, topic="Reconciliation.ReconciliationRefused"):
+    """The reconciliation was to go by a plan, but what it would have done was another one: so it did nothing.
 
     `would_be` is empty where nobody could tell, because the account had other terms before, or there was no room to
     rehearse; `plan` too if there was none.
     """
 
-    walk: int
+    scan: int
     plan: str
     would_be: str
 
 
 _BY_SITUATION: Mapping[str, Finding] = {
-    Situation.CONTESTED: Finding.CONTESTED,
+    Situation.CONFLICT: Finding.CONFLICT,
     Situation.ABSENT: Finding.ABSENT,
     Situation.FOUND: Finding.FOUND,
     Situation.DORMANT: Finding.DORMANT,
@@ -118,11 +121,14 @@ _BY_SITUATION: Mapping[str, Finding] = {
     Situation.ORPHANED: Finding.ORPHANED,
     Situation.GONE: Finding.ORPHANED,
 }
-_BY_REASON: Mapping[str, Finding] = {"contested": Finding.CONTESTED, "unkeyed": Finding.UNKEYED}
+_BY_REASON: Mapping[str, Finding] = {"conflict": Finding.CONFLICT, "unkeyed": Finding.UNKEYED}
 
 
 def finding_of(link: DriverLink, *, is_wanted: bool) -> Finding | None:
-    """What a sweep found of a portal driver, by the link after deciding; None: unwanted, and nothing is there."""
+    """What a reconciliation found of a portal driver, by the link after deciding.
+
+    None: unwanted, and nothing is there.
+    """
     if undone := link.pending or link.parked or link.held:
         return found_by(undone)
     if link.is_live:
@@ -137,7 +143,7 @@ def found_by(fact: Explained) -> Finding:
             return _BY_REASON.get(reason, Finding.PARKED)
         case DeleteHeld():
             return Finding.HELD
-    return _BY_SITUATION[fact.because["situation"]]
+    return _BY_SITUATION[fact.rationale["situation"]]
 
 
 MOST_LACKING: Final = 10
@@ -208,7 +214,7 @@ _REASONS: Mapping[str, str] = {
     Situation.DRIFTED: "somebody else changed it on the target",
     Situation.RENAMED: "has another id in the Portal",
     Situation.REDIRECTED: "has another id in the Portal, which is on the target already",
-    Situation.CONTESTED: "changes ids with another driver, by way of a temporary one",
+    Situation.CONFLICT: "changes ids with another driver, by way of a temporary one",
     Situation.ORPHANED: "the Portal has deleted the driver",
 }
 
@@ -225,7 +231,7 @@ _PLAIN: Mapping[Action, str] = {
 class Step:
     """What would be done for one portal driver on one target, and why.
 
-    `key` is how the target names the driver now, `wished_key` how it would; empty for not at all. `written` is the
+    `key` is how the target names the driver now, `desired_key` how it would; empty for not at all. `written` is the
     profile that would be stated, and `overridden` what the target shows in fields that somebody else changed: both are
     personal data, of which people see only the names of the `fields`.
     """
@@ -235,7 +241,7 @@ class Step:
     action: Action
     situation: str
     key: str
-    wished_key: str
+    desired_key: str
     fields: tuple[str, ...]
     reason: str
     written: Profile = field(default_factory=dict, repr=False)
@@ -244,13 +250,13 @@ class Step:
     @property
     def seal(self) -> bytes:
         """A digest of the whole step, values included."""
-        seen = (self.target, self.driver, self.action, self.situation, self.key, self.wished_key, self.fields)
+        seen = (self.target, self.driver, self.action, self.situation, self.key, self.desired_key, self.fields)
         values = (sorted(self.written.items()), sorted(self.overridden.items()))
         return sha256(json.dumps([*seen, self.reason, *values]).encode()).digest()
 
 
 def step_after(step: Step | None, fact: LinkEvent) -> Step | None:
-    """The step of a driver after one more fact of a rehearsal: the newest decides, and what drifted stays told."""
+    """The step of a driver after one more fact of a dry run: the newest decides, and what drifted stays told."""
     if isinstance(fact, DriftFound):
         return _step(fact, Action.UPDATE, overridden=fact.profile, fields=tuple(fact.fields))
     action = _action(fact)
@@ -274,7 +280,7 @@ def _decided(fact: Decision, action: Action, overridden: Profile) -> Step:
         action,
         overridden=overridden,
         key=fact.key or "",
-        wished_key=fact.wished_key or "",
+        desired_key=fact.desired_key or "",
         fields=tuple(fact.fields),
         written=fact.profile,
     )
@@ -286,7 +292,7 @@ def _step(
     *,
     overridden: Profile,
     key: str = "",
-    wished_key: str = "",
+    desired_key: str = "",
     fields: tuple[str, ...] = (),
     written: Profile | None = None,
 ) -> Step:
@@ -297,7 +303,7 @@ def _step(
         action=action,
         situation=situation,
         key=fact.key if isinstance(fact, DeleteHeld) else key,
-        wished_key=wished_key,
+        desired_key=desired_key,
         fields=fields,
         reason=fact.detail if isinstance(fact, Parked) else _PLAIN.get(action) or _REASONS.get(situation, ""),
         written=written or {},
@@ -306,7 +312,7 @@ def _step(
 
 
 def _situation(fact: LinkEvent) -> str:
-    return fact.because["situation"] if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
+    return fact.rationale["situation"] if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +326,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a sweep of these targets, or an opt-in, would do: a part for each; the hash names exactly that.
+    """What a reconciliation of these targets, or an opt-in, would do: a part for each; the hash names exactly that.
 
     The steps themselves may be as many as the fleet has drivers, so they are read page by page beside it.
     """
@@ -364,33 +370,35 @@ class Tally:
 
 
 MOST_JITTER: Final = timedelta(minutes=30)
-"""By how much a sweep begins later than at its time of day at most, so that those of one time do not all begin at once.
+"""By how much a reconciliation begins later than at its time of day at most.
 
-It never goes beyond midnight: each day in UTC has exactly one sweep.
+So that those of one time do not all begin at once.
+
+It never goes beyond midnight: each day in UTC has exactly one reconciliation.
 """
 
 _DAY: Final = timedelta(days=1)
 
 
-def next_sweep(account: AccountId, target: Target, sweep_at: str, after: datetime) -> datetime:
-    """The next moment, strictly behind `after`, at which a daily sweep begins.
+def next_reconciliation(account: AccountId, target: Target, reconcile_at: str, after: datetime) -> datetime:
+    """The next moment, strictly behind `after`, at which a daily reconciliation begins.
 
-    `sweep_at` is the time of day, HH:MM in UTC; without one the account has a time of its own, so that fleets spread
-    over the day.
+    `reconcile_at` is the time of day, HH:MM in UTC; without one the account has a time of its own, so that fleets
+    spread over the day.
     """
     today = after.astimezone(UTC).date()
-    moment = _moment(account, target, sweep_at, today)
-    return moment if moment > after else _moment(account, target, sweep_at, today + _DAY)
+    moment = _moment(account, target, reconcile_at, today)
+    return moment if moment > after else _moment(account, target, reconcile_at, today + _DAY)
 
 
-def _moment(account: AccountId, target: Target, sweep_at: str, day: date) -> datetime:
-    since_midnight = _time_of_day(sweep_at) if sweep_at else _DAY * _part(account_stream(account))
-    jitter = min(MOST_JITTER, _DAY - since_midnight) * _part(sweep_stream(account, target), day.isoformat())
+def _moment(account: AccountId, target: Target, reconcile_at: str, day: date) -> datetime:
+    since_midnight = _time_of_day(reconcile_at) if reconcile_at else _DAY * _part(account_stream(account))
+    jitter = min(MOST_JITTER, _DAY - since_midnight) * _part(reconciliation_stream(account, target), day.isoformat())
     return datetime.combine(day, time(tzinfo=UTC)) + since_midnight + jitter
 
 
-def _time_of_day(sweep_at: str) -> timedelta:
-    stated = time.fromisoformat(sweep_at)
+def _time_of_day(reconcile_at: str) -> timedelta:
+    stated = time.fromisoformat(reconcile_at)
     return timedelta(hours=stated.hour, minutes=stated.minute)
 
 

@@ -1,6 +1,6 @@
 """Section 5's table: which situation a driver is in on a target, and what is the answer to it.
 
-| the Portal    | the link          | the wished key on the target | situation  | answer                      |
+| the Portal    | the link          | the desired key on the target | situation  | answer                      |
 | ------------- | ----------------- | ---------------------------- | ---------- | --------------------------- |
 | wants         | any               | both ids blank               | UNKEYED    | park                        |
 | wants         | any               | another's, or two candidates | CONTESTED  | park                        |
@@ -10,7 +10,7 @@
 | wants         | live, same key    | unknown                      | MISSING    | create                      |
 | wants         | live, same key    | there under another key      | MISSING    | link                        |
 | wants         | live, same key    | there, deleted               | MISSING    | reinstate                   |
-| wants         | live, same key    | our wish changed             | OUTDATED   | update                      |
+| wants         | live, same key    | our desired state changed             | OUTDATED   | update                      |
 | wants         | live, same key    | differs, and not by us       | DRIFTED    | record the drift, update    |
 | wants         | live, same key    | equal                        | IN STEP    | nothing                     |
 | wants         | live, key changed | unknown                      | RENAMED    | rename                      |
@@ -33,9 +33,18 @@ from enum import StrEnum
 from typing import Any
 
 from domain.account import Mode
-from domain.claims import Contest, Ledger, OwnValues, own_values
-from domain.driver_link import Because, DriverLink
-from domain.matching import Match, TargetDriver, Wish, former_driver, key_mark, speaks_against, to_change, to_restate
+from domain.claims import Batch, Conflict, OwnValues, own_values
+from domain.driver_link import DriverLink, Rationale
+from domain.matching import (
+    DesiredDriver,
+    Match,
+    ObservedDriver,
+    former_driver,
+    key_identifier,
+    speaks_against,
+    to_change,
+    to_restate,
+)
 from domain.profile import Profile, is_own_form
 
 
@@ -49,7 +58,7 @@ class Portal(StrEnum):
 
 
 class Linked(StrEnum):
-    """How the link stands to what is wished."""
+    """How the link stands to what is desired."""
 
     NONE = "none or ended"
     SAME_KEY = "live, same key"
@@ -66,7 +75,7 @@ class Shown(StrEnum):
     DELETED = "there, deleted"
     ELSEWHERE = "there under another key"
     BOTH_UNKNOWN = "unknown, linked driver gone"
-    WISH_CHANGED = "our wish changed"
+    DESIRED_CHANGED = "our desired state changed"
     DIFFERS = "differs, and not by us"
     EQUAL = "equal"
     ON_ITS_WAY = "a create is on its way"
@@ -79,7 +88,7 @@ class Situation(StrEnum):
     """Where a driver stands on a target."""
 
     UNKEYED = "UNKEYED"
-    CONTESTED = "CONTESTED"
+    CONFLICT = "CONFLICT"
     ABSENT = "ABSENT"
     FOUND = "FOUND"
     DORMANT = "DORMANT"
@@ -92,7 +101,7 @@ class Situation(StrEnum):
     ORPHANED = "ORPHANED"
     GONE = "GONE"
     UNSEEN = "UNSEEN"
-    STRAY = "STRAY"
+    UNMANAGED = "UNMANAGED"
     UNLINKED = "UNLINKED"
 
 
@@ -130,14 +139,14 @@ _ANY = _NONE | _LIVE
 
 TABLE = (
     Row(Portal.WANTS, _ANY, Shown.BLANK, Situation.UNKEYED, Answer.PARK),
-    Row(Portal.WANTS, _ANY, Shown.CLAIMED, Situation.CONTESTED, Answer.PARK),
+    Row(Portal.WANTS, _ANY, Shown.CLAIMED, Situation.CONFLICT, Answer.PARK),
     Row(Portal.WANTS, _NONE, Shown.UNKNOWN, Situation.ABSENT, Answer.CREATE),
     Row(Portal.WANTS, _NONE, Shown.UNCLAIMED, Situation.FOUND, Answer.LINK),
     Row(Portal.WANTS, _NONE, Shown.DELETED, Situation.DORMANT, Answer.REINSTATE),
     Row(Portal.WANTS, _SAME, Shown.UNKNOWN, Situation.MISSING, Answer.CREATE),
     Row(Portal.WANTS, _SAME, Shown.ELSEWHERE, Situation.MISSING, Answer.LINK),
     Row(Portal.WANTS, _SAME, Shown.DELETED, Situation.MISSING, Answer.REINSTATE),
-    Row(Portal.WANTS, _SAME, Shown.WISH_CHANGED, Situation.OUTDATED, Answer.UPDATE),
+    Row(Portal.WANTS, _SAME, Shown.DESIRED_CHANGED, Situation.OUTDATED, Answer.UPDATE),
     Row(Portal.WANTS, _SAME, Shown.DIFFERS, Situation.DRIFTED, Answer.OVERRIDE),
     Row(Portal.WANTS, _SAME, Shown.EQUAL, Situation.IN_STEP, Answer.NOTHING),
     Row(Portal.WANTS, _CHANGED, Shown.UNKNOWN, Situation.RENAMED, Answer.RENAME),
@@ -148,7 +157,7 @@ TABLE = (
     Row(Portal.DELETED, _LIVE, Shown.THERE, Situation.ORPHANED, Answer.DELETE),
     Row(Portal.DELETED, _LIVE, Shown.GONE, Situation.GONE, Answer.END),
     Row(Portal.NOT_IN_LIST, _LIVE, Shown.THERE, Situation.UNSEEN, Answer.NOTHING),
-    Row(Portal.SILENT, _NONE, Shown.THERE, Situation.STRAY, Answer.REPORT),
+    Row(Portal.SILENT, _NONE, Shown.THERE, Situation.UNMANAGED, Answer.REPORT),
 )
 
 _BY_FACTS = {(row.portal, linked, row.shown): row for row in TABLE for linked in row.linked}
@@ -161,58 +170,58 @@ def row_for(portal: Portal, linked: Linked, shown: Shown) -> Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """What made us look at a link, when, in which sweep (0: in none), and under which terms of the account."""
+class Trigger:
+    """What made us look at a link, when, in which reconciliation (0: in none), and under which terms of the account."""
 
     at: datetime
     kind: str
     ref: str
     mode: Mode
-    terms: int
-    sweep: int = 0
+    policy_generation: int
+    reconciliation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one decision looks at. `linked` is what the link's key shows, `found` who answers to the wish."""
+    """What one decision looks at. `linked` is what the link's key shows, `found` who answers to the desired state."""
 
-    wish: Wish
+    desired: DesiredDriver
     link: DriverLink
-    ledger: Ledger
-    linked: TargetDriver | None
-    found: TargetDriver | None
-    contest: Contest | None
+    batch: Batch
+    linked: ObservedDriver | None
+    found: ObservedDriver | None
+    conflict: Conflict | None
 
     @property
     def own(self) -> OwnValues | None:
         """What the driver gets of its own in place of a temporary key or value."""
-        return own_values(self.wish, self.link, self.ledger)
+        return own_values(self.desired, self.link, self.batch)
 
     @property
     def restated(self) -> tuple[str, ...]:
         """The fields that we last stated otherwise: to the target's knowledge, or in a decision on its way."""
-        target, wished = self.wish.target, self.wish.profile
+        target, desired = self.desired.target, self.desired.profile
         pending = self.link.pending
-        on_its_way = to_restate(target, wished, pending.profile) if pending else ()
-        return tuple(sorted({*to_restate(target, wished, self.link.confirmed or {}), *on_its_way}))
+        on_its_way = to_restate(target, desired, pending.profile) if pending else ()
+        return tuple(sorted({*to_restate(target, desired, self.link.confirmed or {}), *on_its_way}))
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """The fields that the target shows otherwise than wished, less those that it always shows in its own way."""
+        """The fields that the target shows otherwise than desired, less those that it always shows in its own way."""
         shown = self.linked.profile if self.linked else {}
-        differing = to_change(self.wish.target, self.wish.profile, shown)
+        differing = to_change(self.desired.target, self.desired.profile, shown)
         return tuple(
             field for field in differing if field not in self.link.unlike and not self._is_own_form(field, shown)
         )
 
     def _is_own_form(self, field: str, shown: Profile) -> bool:
         """Whether the target shows for the first time, in its own form, what we wrote."""
-        return field in self.link.unseen and is_own_form(self.wish.profile.get(field, ""), shown.get(field, ""))
+        return field in self.link.unseen and is_own_form(self.desired.profile.get(field, ""), shown.get(field, ""))
 
     @property
     def waits_anew(self) -> bool:
-        """Whether the wish leaves a mark out for now, and the link does not say yet that it waits for it."""
-        return self.wish.waits_for not in ("", self.link.waits_for)
+        """Whether the desired state leaves a mark out for now, and the link does not say yet that it waits for it."""
+        return self.desired.waits_for not in ("", self.link.waits_for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,80 +230,80 @@ class Case:
 
     facts: Facts
     row: Row
-    cause: Cause
+    trigger: Trigger
 
-    def because(self) -> Because:
+    def rationale(self) -> Rationale:
         """Why, as it is stored with what is decided."""
-        because: Because = {
-            "cause": self.cause.kind,
-            "ref": self.cause.ref,
+        rationale: Rationale = {
+            "trigger": self.trigger.kind,
+            "ref": self.trigger.ref,
             "situation": str(self.row.situation),
-            "mode": str(self.cause.mode),
+            "mode": str(self.trigger.mode),
             "evidence": _evidence(self.facts),
         }
-        if self.cause.sweep:
-            because["sweep"] = self.cause.sweep
-        return because
+        if self.trigger.reconciliation:
+            rationale["reconciliation"] = self.trigger.reconciliation
+        return rationale
 
 
-def to_case(wish: Wish, link: DriverLink, ledger: Ledger, cause: Cause) -> Case:
+def to_case(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> Case:
     """Look everything up that the decision on this link depends on."""
-    linked, found, contest = ledger.roster.shown(link.key), None, None
-    if wish.is_wanted and not wish.is_unkeyed:
-        found, contest = _matched(wish, link, linked, ledger)
-        wish = ledger.yielded(wish, found)
-    if contest is not None and contest.holder is not None and link.is_aside:
-        contest = replace(contest, is_swap=True)
-    facts = Facts(wish=wish, link=link, ledger=ledger, linked=linked, found=found, contest=contest)
-    portal, live = Portal.WANTS if wish.is_wanted else Portal.DELETED, _linked(facts)
-    return Case(facts=facts, row=row_for(portal, live, _SHOWN[portal, live](facts)), cause=cause)
+    linked, found, conflict = batch.roster.shown(link.key), None, None
+    if desired.is_wanted and not desired.is_unkeyed:
+        found, conflict = _matched(desired, link, linked, batch)
+        desired = batch.yielded(desired, found)
+    if conflict is not None and conflict.holder is not None and link.is_aside:
+        conflict = replace(conflict, is_swap=True)
+    facts = Facts(desired=desired, link=link, batch=batch, linked=linked, found=found, conflict=conflict)
+    portal, live = Portal.WANTS if desired.is_wanted else Portal.DELETED, _linked(facts)
+    return Case(facts=facts, row=row_for(portal, live, _SHOWN[portal, live](facts)), trigger=trigger)
 
 
 def _matched(
-    wish: Wish, link: DriverLink, linked: TargetDriver | None, ledger: Ledger
-) -> tuple[TargetDriver | None, Contest | None]:
-    """Who answers to the wish, and why it cannot have them."""
-    if wish.key is None and linked is not None:
-        return linked, ledger.contest(wish, linked)
-    aside = ledger.roster.shown(link.aside)
+    desired: DesiredDriver, link: DriverLink, linked: ObservedDriver | None, batch: Batch
+) -> tuple[ObservedDriver | None, Conflict | None]:
+    """Who answers to the desired state, and why it cannot have them."""
+    if desired.key is None and linked is not None:
+        return linked, batch.conflict(desired, linked)
+    aside = batch.roster.shown(link.aside)
     if aside is not None and aside.active and not (linked is not None and linked.active):
         return aside, None
-    match = ledger.roster.match(wish.marks)
+    match = batch.roster.match(desired.identifiers)
     if match is None:
-        return aside, ledger.contest(wish, None)
+        return aside, batch.conflict(desired, None)
     if len(match.candidates) > 1:
-        ambiguous = Contest(mark=match.mark, holder=None, candidates=len(match.candidates))
-        return None, ledger.contest(wish, None) or ambiguous
+        ambiguous = Conflict(identifier=match.identifier, holder=None, candidates=len(match.candidates))
+        return None, batch.conflict(desired, None) or ambiguous
     (found,) = match.candidates
-    return found, ledger.contest(wish, found) or _mistaken(wish, match, ledger)
+    return found, batch.conflict(desired, found) or _mistaken(desired, match, batch)
 
 
-def _mistaken(wish: Wish, match: Match, ledger: Ledger) -> Contest | None:
+def _mistaken(desired: DesiredDriver, match: Match, batch: Batch) -> Conflict | None:
     """Why the only one who answers to an identifier is not meant by it: that target driver was somebody else."""
     (found,) = match.candidates
-    against = speaks_against(wish, found, ledger.wanted)
+    against = speaks_against(desired, found, batch.wanted)
     if not against:
         return None
-    return Contest(
-        mark=match.mark,
+    return Conflict(
+        identifier=match.identifier,
         holder=None,
         candidates=1,
-        former=former_driver(wish, found),
+        former=former_driver(desired, found),
         against=against,
-        key=key_mark(wish.target, found.key),
+        key=key_identifier(desired.target, found.key),
     )
 
 
 def _linked(facts: Facts) -> Linked:
     if not facts.link.is_live:
         return Linked.NONE
-    return Linked.SAME_KEY if facts.wish.key in (None, facts.link.key) else Linked.KEY_CHANGED
+    return Linked.SAME_KEY if facts.desired.key in (None, facts.link.key) else Linked.KEY_CHANGED
 
 
 def _in_the_way(facts: Facts) -> Shown | None:
-    if facts.wish.is_unkeyed:
+    if facts.desired.is_unkeyed:
         return Shown.BLANK
-    return Shown.CLAIMED if facts.contest else None
+    return Shown.CLAIMED if facts.conflict else None
 
 
 def _found(facts: Facts) -> Shown:
@@ -314,7 +323,7 @@ def _shown_same_key(facts: Facts) -> Shown:
         found = _found(facts)
         return Shown.ELSEWHERE if found is Shown.UNCLAIMED else found
     if facts.link.pending or facts.restated or facts.waits_anew or facts.own:
-        return Shown.WISH_CHANGED
+        return Shown.DESIRED_CHANGED
     return Shown.DIFFERS if facts.drifted else Shown.EQUAL
 
 
@@ -348,17 +357,17 @@ _SHOWN: Mapping[tuple[Portal, Linked], Callable[[Facts], Shown]] = {
 def _evidence(facts: Facts) -> dict[str, Any]:
     shown = {"linked": facts.linked, "found": facts.found}
     evidence: dict[str, Any] = {name: _sighting(driver) for name, driver in shown.items() if driver is not None}
-    if facts.contest:
-        evidence["contest"] = {"by": facts.contest.kind, "candidates": facts.contest.candidates}
-        if facts.contest.holder:
-            evidence["contest"]["holder"] = facts.contest.holder
-        if facts.contest.is_swap:
-            evidence["contest"]["swap"] = True
-        if facts.contest.former:
-            evidence["contest"] |= {"former": facts.contest.former, "against": facts.contest.against}
+    if facts.conflict:
+        evidence["conflict"] = {"by": facts.conflict.kind, "candidates": facts.conflict.candidates}
+        if facts.conflict.holder:
+            evidence["conflict"]["holder"] = facts.conflict.holder
+        if facts.conflict.is_swap:
+            evidence["conflict"]["swap"] = True
+        if facts.conflict.former:
+            evidence["conflict"] |= {"former": facts.conflict.former, "against": facts.conflict.against}
     return evidence
 
 
-def _sighting(driver: TargetDriver) -> dict[str, str | bool]:
+def _sighting(driver: ObservedDriver) -> dict[str, str | bool]:
     seen: dict[str, str | bool] = {"key": driver.key, "active": driver.active}
     return {**seen, "seen": driver.seen_at} if driver.seen_at else seen

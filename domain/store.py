@@ -75,17 +75,17 @@ class Resubmission(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastHeard(Row):
+class Watermark(Row):
     """The latest version of a history that was taken over from a stream in which records may come twice, or late."""
 
-    TABLE: ClassVar[str] = "last_heard"
+    TABLE: ClassVar[str] = "watermarks"
     KEY: ClassVar[tuple[str, ...]] = ("originator",)
 
     originator: str
     version: int
 
 
-OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, LastHeard)
+OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, Watermark)
 """The tables that every store has, whatever its service keeps besides."""
 
 

@@ -46,7 +46,7 @@ from adapters.driveri.wire import (
     words_of,
 )
 from adapters.http.client import Call, Clock, Intent, Jitter, Pause, Sender, down, parsed, refusal
-from adapters.http.rate_limit import Pace
+from adapters.http.rate_limit import RateLimiter
 from adapters.http.rows import read_lines
 from adapters.http.token import SharedToken, Token, send_with, to_token
 from domain.cleaning import bounded
@@ -72,7 +72,7 @@ class DriveriClient:
         access: DriveriAccess,
         *,
         transport: httpx.AsyncBaseTransport | None,
-        pace: Pace | None,
+        rate_limiter: RateLimiter | None,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
@@ -82,7 +82,7 @@ class DriveriClient:
             setting="DRIVERLINK_DRIVERI_URL",
             headers={"Accept-Language": access.language},
             transport=transport,
-            pace=pace,
+            rate_limiter=rate_limiter,
             clock=clock,
             pause=pause,
             jitter=jitter,
@@ -133,7 +133,7 @@ class DriveriClient:
         return await self._write(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
 
     def room(self) -> int:
-        """How many calls may be under way now; see `Pace.room`."""
+        """How many calls may be under way now; see `RateLimiter.room`."""
         return self._sender.room()
 
     async def close(self) -> None:
@@ -202,7 +202,7 @@ MOST_READINGS: Final = 3
 """A list that has moved so often does not hold still."""
 
 MOST_PAGES: Final = 10_000
-"""A walk that needs more pages goes round in a circle."""
+"""A scan that needs more pages goes round in a circle."""
 
 
 _LONGEST_NUMBER: Final = 19
@@ -330,7 +330,7 @@ class Tokens:
 
     async def let_go(self) -> None:
         """Give our token back, so that it does not count against the API key's limit."""
-        await self._shared.settle()
+        await self._shared.read_back()
         token, self._shared.present = self._shared.present, None
         if token is None or token.secret != self._issued:
             return

@@ -41,11 +41,11 @@ from adapters.http.client import (
     read_back,
     without_effect,
 )
-from adapters.http.rate_limit import Pace
+from adapters.http.rate_limit import RateLimiter
 from domain.cleaning import folded
 from domain.failures import Reason, Rejected
 from domain.identity import Key
-from domain.matching import TargetDriver, UnreadableRecords
+from domain.matching import ObservedDriver, UnreadableRecords
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, differing, tidy
 
@@ -71,7 +71,7 @@ class DriveriDrivers:
         access: DriveriAccess,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        pace: Pace | None = None,
+        rate_limiter: RateLimiter | None = None,
         clock: Clock = time.time,
         pause: Pause = asyncio.sleep,
         jitter: Jitter = random.random,
@@ -81,7 +81,7 @@ class DriveriDrivers:
         self._client = DriveriClient(
             access,
             transport=transport,
-            pace=pace,
+            rate_limiter=rate_limiter,
             clock=clock,
             pause=pause,
             jitter=jitter,
@@ -89,8 +89,8 @@ class DriveriDrivers:
         self._reading_codes = asyncio.Lock()
         self._known_codes: StatusCodes | None = None
 
-    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
-        """Every driver once, page by page; see `TargetDrivers.walk`."""
+    async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
+        """Every driver once, page by page; see `TargetDrivers.scan`."""
         codes = await patient(self._codes, self._pause)()
         self._client.has_left_out = False
         page = partial(self._client.page, unreadable=unreadable)
@@ -98,12 +98,12 @@ class DriveriDrivers:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 
-    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:  # noqa: ARG002 # the key says it all
+    async def find(self, key: Key | None, profile: Profile) -> ObservedDriver | None:  # noqa: ARG002 # the key says it all
         """The driver of this DriverID, deleted or not; without one there is no driver to find."""
         return None if key is None else await self._look_up(key)
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """All of them, without a call: a walk succeeds only where the list has held still.
+        """All of them, without a call: a scan succeeds only where the list has held still.
 
         Where a line of it could not be read, each is looked up: it may be any of them.
         """
@@ -122,9 +122,9 @@ class DriveriDrivers:
         """Bring the named fields to the profile: one call. If Driveri has none of them, only look."""
         return await answered(self._update(key, profile, to_wire(profile, fields)))
 
-    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+    async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
         """Give the driver another DriverID, with the profile: one call, if the id is free."""
-        return await answered(self._unless_free(wished_key, lambda: self._rename(key, wished_key, profile)))
+        return await answered(self._unless_free(desired_key, lambda: self._rename(key, desired_key, profile)))
 
     async def delete(self, key: Key) -> Answer:
         """Put the driver into the tenant's deleted status."""
@@ -146,14 +146,14 @@ class DriveriDrivers:
         """Give our token back and close the connections."""
         await self._client.close()
 
-    async def _unless_free(self, wished_key: Key, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer of a call; where it was refused as if somebody had the wished key, and nobody has, once more.
+    async def _unless_free(self, desired_key: Key, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of a call; where it was refused as if somebody had the desired key, and nobody has, once more.
 
         Whoever had the key may have given it up between the refusal and the look-up.
         """
         answer = await call()
         is_held = isinstance(answer, Rejected) and answer.reason is Reason.INVALID and _TAKEN.search(answer.detail)
-        return await call() if is_held and await self._look_up(wished_key) is None else answer
+        return await call() if is_held and await self._look_up(desired_key) is None else answer
 
     async def _create(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=False)
@@ -176,24 +176,24 @@ class DriveriDrivers:
             return await self._confirmed(reply, _done(key, profile), body)
         return Missing(key=key) if reply.status_code == httpx.codes.NOT_FOUND else refused(reply, profile)
 
-    async def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
-        body = {"driverId": wished_key, **to_wire(profile)}
+    async def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
+        body = {"driverId": desired_key, **to_wire(profile)}
         reply = await self._edit(key, body)
         if reply.is_success:
-            return await self._confirmed(reply, _done(wished_key, profile), body)
+            return await self._confirmed(reply, _done(desired_key, profile), body)
         is_unknown = reply.status_code == httpx.codes.NOT_FOUND
         otherwise = Missing(key=key) if is_unknown else refused(reply, profile)
-        holder = await self._look_up(wished_key)
+        holder = await self._look_up(desired_key)
         if holder is None:
             return otherwise
-        if await self._has_become(holder, key, wished_key):
+        if await self._has_become(holder, key, desired_key):
             return Done(seen=holder)
-        return otherwise if is_unknown or is_same(key, wished_key) else Exists(seen=holder)
+        return otherwise if is_unknown or is_same(key, desired_key) else Exists(seen=holder)
 
-    async def _has_become(self, holder: TargetDriver, key: Key, wished_key: Key) -> bool:
-        """Whether the holder of the wished key is the driver of the old one, renamed by an earlier call."""
-        if is_same(key, wished_key):
-            return holder.key == wished_key
+    async def _has_become(self, holder: ObservedDriver, key: Key, desired_key: Key) -> bool:
+        """Whether the holder of the desired key is the driver of the old one, renamed by an earlier call."""
+        if is_same(key, desired_key):
+            return holder.key == desired_key
         return holder.active and await self._look_up(key) is None
 
     async def _delete(self, key: Key) -> Answer:
@@ -215,9 +215,9 @@ class DriveriDrivers:
             return Done(seen=found)
         return _STATUS_AS_IT_WAS if is_told(reply) else NOT_TOLD
 
-    async def _hidden(self, reply: httpx.Response, key: Key) -> TargetDriver | None:
+    async def _hidden(self, reply: httpx.Response, key: Key) -> ObservedDriver | None:
         """A driver whom a look-up does not show after a delete: as Driveri has said, or as its list shows."""
-        gone = TargetDriver(key=key, active=False, profile={})
+        gone = ObservedDriver(key=key, active=False, profile={})
         return gone if is_told(reply) else await read_back(self._look_up(key))
 
     async def _edit(self, key: Key, body: Mapping[str, object]) -> httpx.Response:
@@ -264,7 +264,7 @@ class DriveriDrivers:
             return Done(seen=found)
         return await self._activate(found, profile)
 
-    async def _activate(self, found: TargetDriver, profile: Profile) -> Answer:
+    async def _activate(self, found: ObservedDriver, profile: Profile) -> Answer:
         codes = await self._codes()
         answer = await self._update(found.key, profile, {"status": codes.active, **to_wire(profile)})
         if not isinstance(answer, Done):
@@ -272,7 +272,7 @@ class DriveriDrivers:
         if not found.active and not await self._is_active(found.key):
             return _STATUS_AS_IT_WAS
         merged = tidy({**found.profile, **answer.seen.profile})
-        return Done(seen=TargetDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
+        return Done(seen=ObservedDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
 
     async def _is_active(self, key: Key) -> bool:
         found = await read_back(self._look_up(key))
@@ -286,7 +286,7 @@ class DriveriDrivers:
         is_shown = found is not None and found.active is done.seen.active and shows(found, body)
         return Done(seen=found) if found and is_shown else NOT_TOLD
 
-    async def _look_up(self, key: Key) -> TargetDriver | None:
+    async def _look_up(self, key: Key) -> ObservedDriver | None:
         row = await self._row(key)
         return None if row is None else to_driver(row, await self._codes())
 
@@ -317,7 +317,7 @@ def _row_of(key: Key, rows: Iterable[DriverRow]) -> DriverRow | None:
 
 
 def _done(key: Key, profile: Profile) -> Done:
-    return Done(seen=TargetDriver(key=key, active=True, profile=as_shown(profile)), is_shown=False)
+    return Done(seen=ObservedDriver(key=key, active=True, profile=as_shown(profile)), is_shown=False)
 
 
 def _total() -> Total:
@@ -329,12 +329,12 @@ def may_be_of_group(reply: httpx.Response) -> bool:
     return reply.is_success or (reply.status_code in REFUSED and "group" in words_of(reply).casefold())
 
 
-def names_of_other_group(row: DriverRow | None, wished: str) -> list[str]:
-    """The names of the group that Driveri shows in place of the wished one; none if there is no such group.
+def names_of_other_group(row: DriverRow | None, desired: str) -> list[str]:
+    """The names of the group that Driveri shows in place of the desired one; none if there is no such group.
 
     By which of them a write names it is not public.
     """
     if row is None or row.group is None:
         return []
     names = [name for name in (row.group.group_unique_name, row.group.group_name) if name]
-    return [] if folded(wished) in map(folded, names) else list(dict.fromkeys(names))
+    return [] if folded(desired) in map(folded, names) else list(dict.fromkeys(names))

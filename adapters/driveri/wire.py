@@ -23,7 +23,7 @@ from domain.cleaning import LONGEST_ID, clean, folded
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
 from domain.licence_states import spellings
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.profile import FIELDS, Profile, chosen, differing, tidy
 
 CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, cache_strings="none")
@@ -336,7 +336,7 @@ def as_shown(profile: Profile) -> dict[str, str]:
     return tidy(chosen(profile, readable | frozenset(_LICENCE) if _has_licence(profile) else readable))
 
 
-def to_driver(row: DriverRow, codes: StatusCodes) -> TargetDriver:
+def to_driver(row: DriverRow, codes: StatusCodes) -> ObservedDriver:
     """The driver that Driveri shows: active in every status but the deleted one."""
     shown = {
         "first_name": row.first_name,
@@ -349,10 +349,10 @@ def to_driver(row: DriverRow, codes: StatusCodes) -> TargetDriver:
         _GROUP: (row.group.group_unique_name or row.group.group_name) if row.group else None,
     }
     profile = tidy(shown)
-    return TargetDriver(key=Key(row.driver_id), active=row.status != codes.deleted, profile=profile)
+    return ObservedDriver(key=Key(row.driver_id), active=row.status != codes.deleted, profile=profile)
 
 
-def shows(driver: TargetDriver, body: Mapping[str, object]) -> bool:
+def shows(driver: ObservedDriver, body: Mapping[str, object]) -> bool:
     """Whether a driver shows what a body wrote; not, where the body is all about what cannot be read back."""
     names = {field: name for field, name in {**_PLAIN, **_LICENCE}.items() if field not in _UNREADABLE}
     written = {field: str(body[name]) for field, name in names.items() if name in body}

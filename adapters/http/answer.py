@@ -100,7 +100,7 @@ async def _unpacked(reply: httpx.Response, most: int) -> AsyncIterator[bytes]:
     encoding = reply.headers.get("content-encoding", "identity").strip().lower()
     unpacking = _Unpacking(encoding, most)
     async for part in reply.aiter_raw():
-        yield unpacking.feed(part)
+        yield unpacking.subscription(part)
     yield unpacking.end()
 
 
@@ -113,7 +113,7 @@ class _Unpacking:
         self._encoding = encoding
         self._inflating = self._first()
 
-    def feed(self, part: bytes) -> bytes:
+    def subscription(self, part: bytes) -> bytes:
         """What this part becomes. Raises `UnboundedAnswer`, and `httpx.DecodingError` where it cannot be unpacked."""
         self._taken += len(part)
         self._check(self._taken)

@@ -63,7 +63,7 @@ from adapters.http.answer import (
     read_whole,
     redirected,
 )
-from adapters.http.rate_limit import PATIENCE, UNHURRIED, Pace, limited
+from adapters.http.rate_limit import PATIENCE, UNHURRIED, RateLimiter, limited
 from domain.cleaning import DAY, bounded, seconds
 from domain.failures import (
     CLASSES,
@@ -130,7 +130,7 @@ class Intent(Enum):
     """Leaves nothing behind that matters: may be repeated whatever happens."""
 
     WRITE = auto()
-    """States a whole wish: may be repeated after a gateway's failure, not after silence."""
+    """States a whole desired state: may be repeated after a gateway's failure, not after silence."""
 
     CREATE = auto()
     """Makes something new: never repeated once it was sent."""
@@ -187,14 +187,14 @@ class Sender:
         setting: str = "the base address",
         headers: Mapping[str, str],
         transport: httpx.AsyncBaseTransport | None,
-        pace: Pace | None = None,
+        rate_limiter: RateLimiter | None = None,
         limits: AnswerLimits = OF_A_TARGET,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
     ) -> None:
         self._limits = limits
-        self._pace = pace or Pace(UNHURRIED, clock=clock, pause=pause)
+        self._rate_limiter = rate_limiter or RateLimiter(UNHURRIED, clock=clock, pause=pause)
         self._transport = transport or Transport(limits=limits)
         self._headers = {**_HEADERS, **headers}
         self._base_url = base_url
@@ -227,8 +227,8 @@ class Sender:
             failed[reason] += 1
 
     def room(self) -> int:
-        """How many calls may be under way now; see `Pace.room`."""
-        return self._pace.room()
+        """How many calls may be under way now; see `RateLimiter.room`."""
+        return self._rate_limiter.room()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -239,7 +239,7 @@ class Sender:
     ) -> httpx.Response | _Trouble:
         request = self._to_request(call, headers or {})
         try:
-            async with self._pace.turn() as began:
+            async with self._rate_limiter.turn() as began:
                 reply = await read_whole(await self._transport.handle_async_request(request), self._limits)
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
@@ -265,9 +265,9 @@ class Sender:
     def _keep_pace(self, reply: httpx.Response, began: float, limited_before: int) -> None:
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
             asked_for = seconds_until(reply.headers.get("Retry-After"), self._clock())
-            self._pace.lower(self._delay(limited_before) if asked_for is None else asked_for, began)
+            self._rate_limiter.lower(self._delay(limited_before) if asked_for is None else asked_for, began)
         elif not reply.is_server_error:
-            self._pace.rise()
+            self._rate_limiter.rise()
 
     def _delay(self, failed: int) -> float:
         return min(FIRST_DELAY * 2.0**failed * (1 + self._jitter() / 2), PATIENCE)
@@ -475,7 +475,10 @@ _UNREAD: Final = "written, but not read back: "
 
 
 def unconfirmed(failed: TargetFailed) -> CallFailure:
-    """The write went well, and then another call did not: unless the target refuses what we wish, it is looked up."""
+    """The write went well, and then another call did not.
+
+    Unless the target refuses what we desired state, it is looked up.
+    """
     failure = failed.failure
     return failure if CLASSES[failure.reason] is FailureClass.FINAL else _unread(failure)
 

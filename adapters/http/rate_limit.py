@@ -3,7 +3,7 @@
 A bucket fills with the right to so many calls a second, and keeps those of half a second.
 A 429 halves the rate, takes one from the calls at once, and stops the account until its `Retry-After` is over; each
 answer that is none raises both by a hundredth of what is configured.
-Calls go out in the order in which they came, those of walks among the others.
+Calls go out in the order in which they came, those of scans among the others.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ UNHURRIED: Final = Limits(calls_per_second=10_000.0, calls_at_once=16)
 """As fast as the target answers, for want of a limit that is known."""
 
 
-class Pace:
+class RateLimiter:
     """The pace of one account at one target. `clock` is in seconds since any moment; `pause` waits for so many."""
 
     def __init__(

@@ -130,7 +130,7 @@ class SharedToken:
             or (self.present is not None and self.present.secret == secret)
         )
 
-    async def settle(self) -> None:
+    async def read_back(self) -> None:
         """Let a renewal that is under way end, however it does."""
         if self._renewal is not None:
             await asyncio.wait([self._renewal])

@@ -31,7 +31,7 @@ from urllib.parse import quote
 import httpx
 
 from adapters.http.client import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, refusal
-from adapters.http.rate_limit import Pace
+from adapters.http.rate_limit import RateLimiter
 from adapters.http.rows import read_lines, read_one
 from adapters.http.token import send_with
 from adapters.motive.oauth import Tokens
@@ -211,7 +211,7 @@ class MotiveClient:
         access: MotiveAccess,
         *,
         transport: httpx.AsyncBaseTransport | None,
-        pace: Pace | None,
+        rate_limiter: RateLimiter | None,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
@@ -221,7 +221,7 @@ class MotiveClient:
             setting="DRIVERLINK_MOTIVE_URL",
             headers={"X-Api-Key": access.api_key} if access.grant is None else {},
             transport=transport,
-            pace=pace,
+            rate_limiter=rate_limiter,
             clock=clock,
             pause=pause,
             jitter=jitter,
@@ -293,7 +293,7 @@ class MotiveClient:
             await self._send(Call(method="DELETE", path=path, intent=Intent.WRITE, may_lack=True))
 
     def room(self) -> int:
-        """How many calls may be under way now; see `Pace.room`."""
+        """How many calls may be under way now; see `RateLimiter.room`."""
         return self._sender.room()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which external ids a user carries, should carry, and has lost: ours kept as wished, everybody else's untouched.
+"""Which external ids a user carries, should carry, and has lost: ours kept as desired, everybody else's untouched.
 
 Under which name a company's users take external ids, as found out by what became of them.
 
@@ -23,45 +23,45 @@ def shown_ids(user: User, access: MotiveAccess) -> dict[str, str]:
     return {field: shown for field, integration in access.integrations().items() if (shown := first.get(integration))}
 
 
-def wished_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
-    """The external ids that the profile wishes for, by integration name."""
+def desired_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
+    """The external ids that the profile desired states for, by integration name."""
     return {integration: profile[field] for field, integration in access.integrations().items() if field in profile}
 
 
 def new_ids(profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
     """The external ids of a user yet to be made, as Motive takes them."""
-    return [_as_sent(None, external_id, name) for name, external_id in wished_ids(profile, access).items()]
+    return [_as_sent(None, external_id, name) for name, external_id in desired_ids(profile, access).items()]
 
 
 def full_set(user: User, profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
-    """Everybody's external ids as Motive takes them: the others' as they are, ours as wished, each in its record."""
+    """Everybody's external ids as Motive takes them: the others' as they are, ours as desired, each in its record."""
     others = [_as_sent(entry.id, entry.external_id, entry.integration_name) for entry in _others(user, access)]
     ours = [
         _as_sent(_record_for(external_id, integration, user), external_id, integration)
-        for integration, external_id in wished_ids(profile, access).items()
+        for integration, external_id in desired_ids(profile, access).items()
     ]
     return others + ours
 
 
 def are_in_step(user: User, profile: Profile, access: MotiveAccess) -> bool:
-    """Whether the user carries our external ids as wished, and no others under our names."""
+    """Whether the user carries our external ids as desired, and no others under our names."""
     return have_arrived(user, profile, access) and not stale(user, profile, access)
 
 
 def have_arrived(user: User, profile: Profile, access: MotiveAccess) -> bool:
-    """Whether the user carries our external ids as wished, whatever else stands under our names."""
+    """Whether the user carries our external ids as desired, whatever else stands under our names."""
     carried = {(entry.integration_name, entry.external_id) for entry in user.external_ids or ()}
-    return carried.issuperset(wished_ids(profile, access).items())
+    return carried.issuperset(desired_ids(profile, access).items())
 
 
 def stale(user: User, profile: Profile, access: MotiveAccess) -> list[ExternalId]:
-    """Entries under our names that the profile does not wish for.
+    """Entries under our names that the profile does not desired state for.
 
     A profile without a portal driver id says nothing about that one, because every portal driver has one.
     """
-    wished = wished_ids(profile, access)
-    names = {access.driveri_integration, *wished}
-    return [entry for entry in _named(names, user) if wished.get(entry.integration_name or "") != entry.external_id]
+    desired = desired_ids(profile, access)
+    names = {access.driveri_integration, *desired}
+    return [entry for entry in _named(names, user) if desired.get(entry.integration_name or "") != entry.external_id]
 
 
 def lost(before: User, after: User, access: MotiveAccess) -> list[ExternalId]:

@@ -64,7 +64,7 @@ class Tokens:
 
     async def close(self) -> None:
         """Let a renewal that is under way end, and store what came, so that the refresh token is not spent in vain."""
-        await self._shared.settle()
+        await self._shared.read_back()
         with suppress(TargetFailed):
             await self._store()
         await self._endpoint.close()

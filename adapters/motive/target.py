@@ -31,7 +31,7 @@ from adapters.http.client import (
     unconfirmed,
     without_effect,
 )
-from adapters.http.rate_limit import Pace
+from adapters.http.rate_limit import RateLimiter
 from adapters.http.rows import OddLine
 from adapters.motive.client import MotiveClient, everybody, refused
 from adapters.motive.external_ids import (
@@ -54,7 +54,7 @@ from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to
 from adapters.motive.wire import ExternalId, MotiveAccess, User, shows, user_of, words_of
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
-from domain.matching import TargetDriver, UnreadableRecords
+from domain.matching import ObservedDriver, UnreadableRecords
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
 
@@ -73,7 +73,7 @@ class MotiveDrivers:
         access: MotiveAccess,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        pace: Pace | None = None,
+        rate_limiter: RateLimiter | None = None,
         clock: Clock = time.time,
         pause: Pause = asyncio.sleep,
         jitter: Jitter = random.random,
@@ -83,7 +83,7 @@ class MotiveDrivers:
         self._client = MotiveClient(
             access,
             transport=transport,
-            pace=pace,
+            rate_limiter=rate_limiter,
             clock=clock,
             pause=pause,
             jitter=jitter,
@@ -92,15 +92,15 @@ class MotiveDrivers:
         self._yielding = Yielding(self._client, access)
         self._spelled = Spelled(CREATE)
 
-    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
-        """Every driver once, page by page; see `TargetDrivers.walk`."""
+    async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
+        """Every driver once, page by page; see `TargetDrivers.scan`."""
         total = Total("the roster", MOST_OF_A_ROSTER)
         page = partial(self._client.page, unreadable=unreadable)
         async with aclosing(everybody(patient(total.of(page), self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 
-    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+    async def find(self, key: Key | None, profile: Profile) -> ObservedDriver | None:
         """The driver of this user id or, without one, the driver who carries the profile's portal driver id."""
         user = await self._carrier(profile) if key is None else await self._client.user(key)
         return to_driver(user, self._access) if user is not None and user.role == DRIVER else None
@@ -110,7 +110,7 @@ class MotiveDrivers:
         find = patient(self.find, self._pause)
         return [key for key in keys if await self._is_gone(find(key, {}))]
 
-    async def _is_gone(self, found: Awaitable[TargetDriver | None]) -> bool:
+    async def _is_gone(self, found: Awaitable[ObservedDriver | None]) -> bool:
         """Whether a look has found nobody; who is shown in a form that cannot be read is there."""
         try:
             return await found is None
@@ -126,7 +126,7 @@ class MotiveDrivers:
         written = chosen(profile, fields)
         return await answered(self._with_room(key, written, lambda: self._update(key, profile, fields)))
 
-    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
+    async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
         """Bring the whole profile: a user id cannot be changed, only the external ids can."""
         return await self.update(key, profile, tuple(profile))
 
@@ -266,7 +266,7 @@ class MotiveDrivers:
         if shown.active and await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
             return Missing(key=key)
         after = await read_back(self._client.user(key))
-        return Missing(key=key) if after is None else _if_active(self._done(after), wished=False)
+        return Missing(key=key) if after is None else _if_active(self._done(after), desired=False)
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
         before = await self._driver(key)
@@ -278,7 +278,7 @@ class MotiveDrivers:
             answer = failed.failure
         if isinstance(answer, Rejected) and answer.reason is Reason.INVALID and may_be_of_form(answer.detail):
             answer = await self._reinstate_first(before, profile, answer)
-        return _if_active(answer, wished=True)
+        return _if_active(answer, desired=True)
 
     async def _reinstate_first(self, before: User, profile: Profile, refused: Rejected) -> Answer:
         """A reinstate whose fields were refused, once more in two steps: a deactivated user may not be editable."""
@@ -304,15 +304,15 @@ class MotiveDrivers:
         return after if isinstance(after, Rejected) else self._done(after)
 
     def _done(self, user: User, written: Profile | None = None) -> Done:
-        """What the user shows; external ids that the answer to a write leaves out are taken to be as wished."""
+        """What the user shows; external ids that the answer to a write leaves out are taken to be as desired."""
         seen = to_driver(user, self._access)
         if written is None or user.external_ids is not None:
             return Done(seen=seen)
         return Done(seen=replace(seen, profile={**seen.profile, **chosen(written, self._access.integrations())}))
 
 
-def _if_active(answer: Answer, *, wished: bool) -> Answer:
-    if not isinstance(answer, Done) or answer.seen.active is wished:
+def _if_active(answer: Answer, *, desired: bool) -> Answer:
+    if not isinstance(answer, Done) or answer.seen.active is desired:
         return answer
     return without_effect("answered without an error, but the user's status is as it was")
 
@@ -330,11 +330,11 @@ _NEITHER: Final = without_effect(
 
 
 class Upkeep:
-    """Writes to a user so that ours are as wished among the external ids, and nobody else's gets lost.
+    """Writes to a user so that ours are as desired among the external ids, and nobody else's gets lost.
 
     Whether an update merges or replaces external ids is not stated anywhere, nor by which of two names it takes them.
-    So it sends the full set, reads back, restores what is missing and removes what we no longer wish for. Where ours
-    have not arrived it tries the other name once, and goes on with the one that works.
+    So it sends the full set, reads back, restores what is missing and removes what we no longer desired state for.
+    Where ours have not arrived it tries the other name once, and goes on with the one that works.
     """
 
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:

@@ -21,7 +21,7 @@ from adapters.motive.external_ids import shown_ids
 from adapters.motive.wire import MotiveAccess, User, words_of
 from domain.cleaning import LONGEST_ID, clean
 from domain.licence_states import spellings
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.profile import FIELDS, Profile, tidy
 
 DRIVER: Final = "driver"
@@ -52,7 +52,7 @@ def to_wire(profile: Profile, fields: Iterable[str] = FIELDS) -> dict[str, objec
     return body if zone is None else body | {"time_zone": zone}
 
 
-def to_driver(user: User, access: MotiveAccess) -> TargetDriver:
+def to_driver(user: User, access: MotiveAccess) -> ObservedDriver:
     """The driver that Motive shows."""
     shown = {
         "first_name": user.first_name,
@@ -65,7 +65,7 @@ def to_driver(user: User, access: MotiveAccess) -> TargetDriver:
         "time_zone": user.time_zone and to_iana(user.time_zone),
     }
     ids = {field: text for field, shown in shown_ids(user, access).items() if (text := clean(shown, LONGEST_ID))}
-    return TargetDriver(
+    return ObservedDriver(
         key=user.key,
         active=user.status != DEACTIVATED,
         profile=tidy(shown | ids) | ids,

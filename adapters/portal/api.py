@@ -40,7 +40,7 @@ from adapters.http.client import (
     parsed,
     parsed_if,
 )
-from adapters.http.rate_limit import Pace, limited
+from adapters.http.rate_limit import RateLimiter, limited
 from adapters.http.rows import IF_LEGIBLE, OddLine, are_many, legible, parsed_python
 from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
@@ -104,14 +104,16 @@ class PortalApiDrivers:
         access: PortalAccess,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        pace: Pace | None = None,
+        rate_limiter: RateLimiter | None = None,
         clock: Clock = time.time,
         pause: Pause = asyncio.sleep,
         jitter: Jitter = random.random,
     ) -> None:
         self._access = access
         self._total = _total()
-        self._client = PortalClient(access, transport=transport, pace=pace, clock=clock, pause=pause, jitter=jitter)
+        self._client = PortalClient(
+            access, transport=transport, rate_limiter=rate_limiter, clock=clock, pause=pause, jitter=jitter
+        )
 
     @property
     def login(self) -> str:
@@ -182,9 +184,9 @@ class Sessions:
         """The Portal does not know this session any more."""
         self._shared.refuse(session)
 
-    async def settle(self) -> None:
+    async def read_back(self) -> None:
         """Let a login that is under way end, however it does."""
-        await self._shared.settle()
+        await self._shared.read_back()
 
     async def _log_in(self) -> Token:
         stated = {"username": self._access.username, "app_token": self._access.app_token}
@@ -318,7 +320,7 @@ class PortalClient:
         access: PortalAccess,
         *,
         transport: httpx.AsyncBaseTransport | None,
-        pace: Pace | None,
+        rate_limiter: RateLimiter | None,
         clock: Clock,
         pause: Pause,
         jitter: Jitter,
@@ -328,7 +330,7 @@ class PortalClient:
             setting="DRIVERLINK_PORTAL_URL",
             headers={},
             transport=transport,
-            pace=pace,
+            rate_limiter=rate_limiter,
             limits=OF_A_LIST,
             clock=clock,
             pause=pause,
@@ -357,7 +359,7 @@ class PortalClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._sessions.settle()
+        await self._sessions.read_back()
         await self._sender.close()
 
     async def _ask(self, method: str, params: Mapping[str, str]) -> httpx.Response:

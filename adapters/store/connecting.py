@@ -172,10 +172,10 @@ def failures() -> Iterator[None]:
     try:
         yield
     except (PersistenceError, psycopg.Error) as failure:
-        cause = failure.__cause__ or failure
-        if isinstance(cause, IntegrityError | errors.UniqueViolation):
+        trigger = failure.__cause__ or failure
+        if isinstance(trigger, IntegrityError | errors.UniqueViolation):
             raise
-        raise _meaning(cause) from None
+        raise _meaning(trigger) from None
 
 
 def _meaning(failure: BaseException) -> Exception:

@@ -59,7 +59,7 @@ class Ownership:
             raise StoreConflict(f"somebody else has taken over the partitions {', '.join(map(str, lost))}")
 
 
-class Presence:
+class InstanceLock:
     """An advisory lock of each of these schemas, on one connection: shared by all who work, or had by one alone."""
 
     def __init__(self, url: str, password: str, schemas: Collection[str]) -> None:
@@ -99,7 +99,7 @@ class Presence:
             return any(locked for (locked,) in rows)
 
 
-class RelayTurn:
+class RelayLock:
     """An advisory lock of the store in this schema, on a connection of its own: both are lost together.
 
     Each duty has a turn of its own. Used from one thread.

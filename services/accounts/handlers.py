@@ -98,10 +98,10 @@ class AccountRow(Row):
     is_allowed: bool
     is_on: bool
     modes: dict[str, str]
-    terms: dict[str, int]
-    sweeps: dict[str, int]
+    policy_generation: dict[str, int]
+    reconciliations: dict[str, int]
     plans: dict[str, str]
-    sweep_at: str
+    reconcile_at: str
 
 
 def to_account(row: AccountRow) -> Account:
@@ -115,10 +115,10 @@ def to_account(row: AccountRow) -> Account:
         is_allowed=row.is_allowed,
         is_on=row.is_on,
         modes={Target(target): Mode(mode) for target, mode in row.modes.items()},
-        terms={Target(target): version for target, version in row.terms.items()},
-        sweeps={Target(target): version for target, version in row.sweeps.items()},
+        policy_generation={Target(target): version for target, version in row.policy_generation.items()},
+        reconciliations={Target(target): version for target, version in row.reconciliations.items()},
         plans={Target(target): plan for target, plan in row.plans.items()},
-        sweep_at=row.sweep_at,
+        reconcile_at=row.reconcile_at,
     )
 
 
@@ -133,10 +133,10 @@ def to_row(account: Account) -> AccountRow:
         is_allowed=account.is_allowed,
         is_on=account.is_on,
         modes={str(target): str(mode) for target, mode in account.modes.items()},
-        terms={str(target): version for target, version in account.terms.items()},
-        sweeps={str(target): version for target, version in account.sweeps.items()},
+        policy_generation={str(target): version for target, version in account.policy_generation.items()},
+        reconciliations={str(target): version for target, version in account.reconciliations.items()},
         plans={str(target): plan for target, plan in account.plans.items()},
-        sweep_at=account.sweep_at,
+        reconcile_at=account.reconcile_at,
     )
 
 

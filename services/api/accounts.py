@@ -10,7 +10,16 @@ from domain.account import Account
 from domain.identity import PORTAL, AccountId
 from services.accounts.handlers import account_of, accounts_in
 from services.api.installation import Installation
-from services.api.messages import AddAccount, ByPerson, Connect, Disconnect, SetMode, SetSweepTime, TurnSync, received
+from services.api.messages import (
+    AddAccount,
+    ByPerson,
+    Connect,
+    Disconnect,
+    SetMode,
+    SetReconciliationTime,
+    TurnSync,
+    received,
+)
 from services.intake.polling import forget
 
 
@@ -33,7 +42,7 @@ class AccountRoutes:
             Route("/accounts/{account}/allow", self._allow, methods=["POST"]),
             Route("/accounts/{account}/mode", self._set_mode, methods=["POST"]),
             Route("/accounts/{account}/sync", self._turn_sync, methods=["POST"]),
-            Route("/accounts/{account}/sweep-time", self._set_sweep_time, methods=["POST"]),
+            Route("/accounts/{account}/reconciliation-time", self._set_reconciliation_time, methods=["POST"]),
             Route("/accounts/{account}/credentials", self._connect, methods=["POST"]),
             Route("/accounts/{account}/credentials/removed", self._disconnect, methods=["POST"]),
         ]
@@ -52,7 +61,7 @@ class AccountRoutes:
                 modes=dict.fromkeys(asked.targets, asked.mode),
             ),
         )
-        self._service.ring()
+        self._service.notify()
         return JSONResponse(to_json(account), 201)
 
     async def _show_all(self, _: Request) -> Response:
@@ -79,7 +88,7 @@ class AccountRoutes:
         account = await self._service.call_again(
             self._accounts.ask, name, asked.by, lambda person, known: person.set_mode(known, asked.target, asked.mode)
         )
-        self._service.ring()
+        self._service.notify()
         return JSONResponse(to_json(account))
 
     async def _turn_sync(self, request: Request) -> Response:
@@ -90,14 +99,14 @@ class AccountRoutes:
             asked.by,
             lambda person, known: person.turn_on(known) if asked.on else person.turn_off(known),
         )
-        self._service.ring()
+        self._service.notify()
         return JSONResponse(to_json(account))
 
     async def _connect(self, request: Request) -> Response:
         asked = await received(request, Connect)
         account = await self._known(request)
         await self._service.call(self._credentials.keep, account.account, asked.target, asked.values)
-        self._service.ring()
+        self._service.notify()
         return JSONResponse({"account": account.account, "target": asked.target, "connected": True})
 
     async def _disconnect(self, request: Request) -> Response:
@@ -106,18 +115,18 @@ class AccountRoutes:
         removed = await self._service.call(self._credentials.remove, account.account, asked.target)
         if asked.target == PORTAL:
             await self._intake.call(forget, self._intake.store, account.account)
-        self._service.ring()
+        self._service.notify()
         return JSONResponse({"account": account.account, "target": asked.target, "removed": removed})
 
-    async def _set_sweep_time(self, request: Request) -> Response:
-        asked = await received(request, SetSweepTime)
+    async def _set_reconciliation_time(self, request: Request) -> Response:
+        asked = await received(request, SetReconciliationTime)
         account = await self._service.call_again(
             self._accounts.ask,
             request.path_params["account"],
             asked.by,
-            lambda person, known: person.set_sweep_time(known, asked.sweep_at),
+            lambda person, known: person.set_reconciliation_time(known, asked.reconcile_at),
         )
-        self._service.ring()
+        self._service.notify()
         return JSONResponse(to_json(account))
 
 
@@ -131,5 +140,5 @@ def to_json(account: Account) -> dict[str, Any]:
         "allowed": account.is_allowed,
         "sync": "on" if account.is_on else "off",
         "modes": {str(target): str(mode) for target, mode in account.modes.items()},
-        "sweep_at": account.sweep_at,
+        "reconcile_at": account.reconcile_at,
     }

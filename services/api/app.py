@@ -20,7 +20,7 @@ from services.api.installation import Installation
 from services.api.issues import IssueRoutes, NothingToRetry
 from services.api.messages import Malformed
 from services.api.plans import NothingToPlan, PlanRoutes
-from services.api.reconciliations import NothingToSweep, SweepRoutes
+from services.api.reconciliations import NothingToReconciliation, ReconciliationRoutes
 from services.api.rekeyings import ReKeyingRoutes
 from services.api.status import AskingRoutes
 from services.intake.handlers import SnapshotRefused, UnknownDriver
@@ -39,7 +39,7 @@ _STATUS: dict[type[Exception], int] = {
     StoreConflict: 409,
     NothingToRetry: 409,
     NothingToPlan: 409,
-    NothingToSweep: 409,
+    NothingToReconciliation: 409,
     CredentialsUnreadable: 409,
     StoreFailed: 503,
 }
@@ -54,7 +54,7 @@ def to_app(installation: Installation) -> Starlette:
         IssueRoutes(installation),
         ReKeyingRoutes(installation),
         PlanRoutes(installation),
-        SweepRoutes(installation),
+        ReconciliationRoutes(installation),
         AskingRoutes(installation),
         DeadLetterRoutes(installation),
     )

@@ -22,7 +22,7 @@ from services.api.explanation_text import name_of
 from services.api.installation import Installation
 from services.api.messages import Answer, Judge, received
 from services.decider.batch import load_links
-from services.decider.read_models import LinkRow, WishRow
+from services.decider.read_models import DesiredRow, LinkRow
 from services.runtime.readers import pages
 
 
@@ -73,8 +73,8 @@ def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[Hel
     where = {"account": str(account), "target": str(target), "state": "held"}
     for page in pages(decider, LinkRow, where, "driver"):
         drivers = [PortalDriverId(row.driver) for row in page]
-        wishes = decider.select(WishRow, {"account": str(account), "driver": [row.driver for row in page]})
-        names = {row.driver: name_of(row.profile) for row in wishes}
+        desired_drivers = decider.select(DesiredRow, {"account": str(account), "driver": [row.driver for row in page]})
+        names = {row.driver: name_of(row.profile) for row in desired_drivers}
         links = load_links(decider, ((account, target, driver) for driver in drivers)).get((account, target), {})
         for driver in drivers:
             fact = links[driver].held
@@ -83,7 +83,7 @@ def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[Hel
 
 
 def _to_delete(fact: DeleteHeld, name: str) -> HeldDelete:
-    guard = fact.because.get("guard", {})
+    guard = fact.rationale.get("guard", {})
     return HeldDelete(
         driver=fact.driver,
         hold=fact.originator_version,
@@ -126,7 +126,7 @@ class ApprovalRoutes:
         await self._installation.accounts_service.call_again(
             self._installation.accounts.ask, name, asked.by, _judging(verdict, chosen)
         )
-        self._installation.accounts_service.ring()
+        self._installation.accounts_service.notify()
         return JSONResponse({**chosen.to_json(), "verdict": "approved" if asked.approve else "rejected"})
 
     async def _known(self, request: Request) -> AccountId:

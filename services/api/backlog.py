@@ -15,10 +15,10 @@ from domain.store import Record, Row, Store, Stream
 from services.api.explanation_text import command, moment, named
 from services.api.messages import Answer
 from services.decider.read_models import CatchUp, LinkRow, Look, Retry
-from services.projector.read_models import BreakerRow, DeliveryRow, LookUp, Task, WishedRow
+from services.projector.read_models import BreakerRow, DecisionRow, DeliveryRow, LookUp, Task
 from services.projector.scans import Agenda
-from services.runtime.consumer import last_heard, version_of
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS, Clock, Share, log_of
+from services.runtime.consumer import version_of, watermarks
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS, Assignment, Clock, log_of
 
 MOST = 500
 """Records of one log that are counted; what waits before them is not."""
@@ -69,7 +69,7 @@ def _untaken(reader: Store, log: Stream, *, may_repeat: bool) -> Sequence[Record
     if not may_repeat:
         return log.read(max(start, reader.position(log.name)), MOST)
     records = [record for record in log.read(start, MOST) if record.event]
-    heard = last_heard(reader, records)
+    heard = watermarks(reader, records)
     return [record for record in records if version_of(record)[1] > heard.get(version_of(record)[0], 0)]
 
 
@@ -92,7 +92,7 @@ def waits_of_link(link: DriverLink, projector: Store) -> Waits | None:
     if link.pending is None:
         return None
     decided = link.pending.originator_version
-    if any(row.body["decision"] >= decided for row in projector.select(WishedRow, place)):
+    if any(row.body["decision"] >= decided for row in projector.select(DecisionRow, place)):
         return None
     sentence = f"A decision of {moment(link.pending.at)} waits: {name}'s projector has not taken it over."
     return Waits(sentence=sentence, advice=_advice(f"{name}'s projector"))
@@ -111,13 +111,13 @@ _FOLLOWED_BY_PROJECTORS = (ACCOUNTS, DECISIONS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftToDo(Answer):
-    """Records to take over and work in hand, how much was recorded so far, and how many drivers are in step."""
+    """Records to take over and work in hand, how much was recorded so far, and how many drivers are in sync."""
 
     left: int
     to_decide: int
     to_deliver: int
     recorded: int
-    in_step: Mapping[str, int]
+    in_sync: Mapping[str, int]
 
 
 def left_to_do(
@@ -133,13 +133,13 @@ def left_to_do(
         _behind(store, read, _FOLLOWED_BY_PROJECTORS) + _in_hand(store, Task, LookUp) + _scans_due(store, target, clock)
         for target, store in projectors.items()
     )
-    in_step = decider.count(LinkRow, {"state": "in_step"}, by=["target"])
+    in_sync = decider.count(LinkRow, {"state": "in_sync"}, by=["target"])
     return LeftToDo(
         left=to_decide + to_deliver,
         to_decide=to_decide,
         to_deliver=to_deliver,
         recorded=sum(log.end() for log in logs),
-        in_step={str(target): count for (target,), count in in_step.items()},
+        in_sync={str(target): count for (target,), count in in_sync.items()},
     )
 
 
@@ -155,5 +155,5 @@ def _in_hand(store: Store, *work: type[Row]) -> int:
 def _scans_due(store: Store, target: Target, clock: Clock) -> int:
     """The rosters that have to be read now, of accounts for which calls are made."""
     stopped = {row.account for row in store.select(BreakerRow, {"is_open": True})}
-    due = Agenda(store, target, clock, Share()).due()
+    due = Agenda(store, target, clock, Assignment()).due()
     return sum(coming.account not in stopped for coming in due)

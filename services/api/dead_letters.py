@@ -284,7 +284,7 @@ class DeadLetterRoutes:
         name, service = self._named({"name": asked.name})
         mended = _mended(asked.mended, name) if asked.mended is not None else None
         await service.call(_submit, service.store, name, mended)
-        service.ring()
+        service.notify()
         return JSONResponse({"name": str(name)})
 
     async def _resubmit_many(self, request: Request) -> Response:
@@ -296,7 +296,7 @@ class DeadLetterRoutes:
         for service in self._services.values():
             its_own = [name for name in names if name.service == service.name]
             submitted += await service.call(_submit_all, service.store, its_own) if its_own else 0
-            service.ring()
+            service.notify()
         return JSONResponse({"submitted": submitted, "next": behind})
 
     async def _discard(self, request: Request) -> Response:

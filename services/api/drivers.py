@@ -50,7 +50,7 @@ class DriverRoutes:
         taken = await self._service.call_again(
             self._intake.take_list, account, _stated(asked.lines), source=asked.source, snapshot=asked.snapshot
         )
-        self._service.ring()
+        self._service.notify()
         return JSONResponse(_to_json(taken))
 
     async def _judge(self, request: Request) -> Response:
@@ -69,14 +69,14 @@ class DriverRoutes:
             refused=_stated(asked.refused),
             may_lack_many=asked.may_lack_many,
         )
-        self._service.ring()
+        self._service.notify()
         return JSONResponse(_to_json(taken))
 
     async def _state(self, request: Request) -> Response:
         account, asked = await self._known_account(request), await received(request, StateDriver)
         driver = PortalDriverId(normal_form("driver", asked.driver))
         change = await self._service.call_again(self._stated_change, account, driver, asked)
-        self._service.ring()
+        self._service.notify()
         return JSONResponse({"account": account, "driver": driver, "change": change})
 
     def _stated_change(self, account: AccountId, driver: PortalDriverId, asked: StateDriver) -> str:

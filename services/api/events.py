@@ -26,7 +26,7 @@ from services.api.naming import target_named
 from services.runtime.alike import did_you_mean
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
-_KEYS = ("key", "wished_key", "left")
+_KEYS = ("key", "desired_key", "left")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,9 @@ from domain.account import (
     DeletesJudged,
     Mode,
     ModeSet,
+    ReconciliationRequested,
     RetryRequested,
     Role,
-    SweepRequested,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
@@ -32,7 +32,6 @@ from domain.account import (
 from domain.driver_link import (
     EXISTS,
     REFUSED,
-    Because,
     Confirmed,
     CreateDecided,
     Decision,
@@ -47,6 +46,7 @@ from domain.driver_link import (
     LinkDecided,
     LinkEvent,
     Parked,
+    Rationale,
     Refused,
     ReinstateDecided,
     Released,
@@ -81,15 +81,17 @@ def describe_account(event: Event) -> str:
             return f"{person(event.by, event.role)} turned Sync Drivers off."
         case ModeSet():
             return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
-        case RetryRequested() | SweepRequested():
+        case RetryRequested() | ReconciliationRequested():
             return f"{person(event.by, event.role)} asked {_asked(event)}."
     return ""
 
 
-def _asked(event: RetryRequested | SweepRequested) -> str:
+def _asked(event: RetryRequested | ReconciliationRequested) -> str:
     if isinstance(event, RetryRequested):
         return f"to look again at {_set_aside(event)}"
-    return f"for a sweep of {f'driver {event.driver}' if event.driver else 'everybody'} on {named(event.target)}"
+    return (
+        f"for a reconciliation of {f'driver {event.driver}' if event.driver else 'everybody'} on {named(event.target)}"
+    )
 
 
 def _set_aside(event: RetryRequested) -> str:
@@ -127,14 +129,14 @@ class Past:
         """The past of whatever comes behind this fact."""
         temporary = self.temporary
         if isinstance(event, RenameDecided) and is_stepping_aside(event):
-            temporary |= {event.wished_key or ""}
+            temporary |= {event.desired_key or ""}
         facts = {**self.facts, type(event): event}
         return replace(self, link=apply(self.link, event), facts=facts, temporary=temporary)
 
 
 def is_stepping_aside(event: RenameDecided) -> bool:
     """Whether a rename is to a temporary id, so that drivers who wait for each other's ids can move on."""
-    return event.because.get("situation") == Situation.CONTESTED
+    return event.rationale.get("situation") == Situation.CONFLICT
 
 
 @singledispatch
@@ -145,13 +147,13 @@ def describe_link(event: LinkEvent, past: Past) -> str:
 
 @describe_link.register
 def _created(event: CreateDecided, _: Past) -> str:
-    key = f", {_keyed(event, event.wished_key)}" if event.wished_key else ""
+    key = f", {_keyed(event, event.desired_key)}" if event.desired_key else ""
     return f"{named(event.target)} shall get a new driver{key}."
 
 
 @describe_link.register
 def _linked(event: LinkDecided, _: Past) -> str:
-    key = _keyed(event, event.wished_key)
+    key = _keyed(event, event.desired_key)
     if _leaves(event):
         return f"Linked to {key} from now on.{_left_behind(event)}{_brought(event)}"
     return f"{named(event.target)} has the driver already: linked to {key}, nothing is created.{_brought(event)}"
@@ -159,7 +161,7 @@ def _linked(event: LinkDecided, _: Past) -> str:
 
 @describe_link.register
 def _reinstated(event: ReinstateDecided, _: Past) -> str:
-    key = _keyed(event, event.wished_key)
+    key = _keyed(event, event.desired_key)
     kept = f"{named(event.target)} has {key} as {deleted(event.target)}: that driver shall be reinstated"
     if _leaves(event):
         return f"{kept} and linked.{_left_behind(event)}{_brought(event)}"
@@ -168,16 +170,16 @@ def _reinstated(event: ReinstateDecided, _: Past) -> str:
 
 @describe_link.register
 def _renamed(event: RenameDecided, past: Past) -> str:
-    key, wished = event.key or "", event.wished_key or ""
+    key, desired = event.key or "", event.desired_key or ""
     former = f"the temporary id {key}" if key in past.temporary else key
     if is_stepping_aside(event):
         return (
-            f"The DriverID shall change from {former} to the temporary id {wished}: "
+            f"The DriverID shall change from {former} to the temporary id {desired}: "
             "drivers wait for each other's ids in a circle, and this one steps aside."
         )
-    only = ": only the letter case differs" if key.casefold() == wished.casefold() else ""
+    only = ": only the letter case differs" if key.casefold() == desired.casefold() else ""
     along = f" Along with it: {field_names(event.fields)}." if event.fields else ""
-    return f"The DriverID shall change from {former} to {wished}{only}.{along}"
+    return f"The DriverID shall change from {former} to {desired}{only}.{along}"
 
 
 @describe_link.register
@@ -185,12 +187,12 @@ def _updated(event: UpdateDecided, _: Past) -> str:
     name = named(event.target)
     if not event.fields:
         return f"Nothing is to change on {name} any more: what was on its way is withdrawn."
-    if event.because.get("situation") == Situation.CONTESTED:
+    if event.rationale.get("situation") == Situation.CONFLICT:
         return (
             f"On {name} the driver gets a temporary value in {field_names(event.fields)}: "
             "drivers wait for each other's values in a circle, and this one steps aside."
         )
-    if event.because.get("situation") == Situation.DRIFTED:
+    if event.rationale.get("situation") == Situation.DRIFTED:
         return f"The Portal wins: what {name} shows is overridden in {field_names(event.fields)}."
     return f"{name} shall take over from the Portal: {field_names(event.fields)}."
 
@@ -272,7 +274,7 @@ def _deferred(event: Deferred, _: Past) -> str:
 @describe_link.register
 def _drifted(event: DriftFound, _: Past) -> str:
     name, fields = named(event.target), field_names(event.fields)
-    expected = f"than decision {event.decision} left it" if event.decision else "than wished"
+    expected = f"than decision {event.decision} left it" if event.decision else "than desired"
     since = moment(datetime.fromisoformat(event.first_seen))
     drifted = (
         f"{name} shows {fields} otherwise {expected}, since {since}, and the change was not ours: it is overridden."
@@ -284,9 +286,7 @@ def _at_odds(event: DriftFound) -> str:
     if not event.at_odds:
         return ""
     fields, name = field_names(event.at_odds), named(event.target)
-    return (
-        f" Two writers are at odds: {fields} had drifted in the sweep before too, so somebody else writes it on {name}."
-    )
+    return f" Two writers are at odds: {fields} drifted in the last reconciliation too; somebody else writes to {name}."
 
 
 def _keyed(event: LinkEvent, key: str | None) -> str:
@@ -294,13 +294,13 @@ def _keyed(event: LinkEvent, key: str | None) -> str:
 
 
 def _leaves(event: Decision) -> bool:
-    return event.key is not None and event.key != event.wished_key
+    return event.key is not None and event.key != event.desired_key
 
 
 def _left_behind(event: Decision) -> str:
     former = _keyed(event, event.key)
-    if evidence(event.because, "linked").get("active"):
-        return f" The former target driver, {former}, became a stray and was left alone."
+    if evidence(event.rationale, "linked").get("active"):
+        return f" The former target driver, {former}, became unmanaged and was left alone."
     return f" The former target driver, {former}, is not active there any more."
 
 
@@ -310,8 +310,8 @@ def _brought(event: Decision) -> str:
 
 _CAUSES: Mapping[str, str] = {
     "change": "change {ref} of the Portal",
-    "walk": "{sweep}walk {ref} of {name}'s roster",
-    "sweep": "somebody asked for a sweep of this driver on {name} (account {ref})",
+    "scan": "{reconciliation}scan {ref} of {name}'s roster",
+    "reconciliation": "somebody asked for a reconciliation of this driver on {name} (account {ref})",
     "answer": "{name}'s answer to decision {ref}",
     "freed": "{freed} came free",
     "approval": "the approval of the set {ref}{approver}",
@@ -320,20 +320,20 @@ _CAUSES: Mapping[str, str] = {
 }
 _SITUATIONS: Mapping[str, str] = {
     Situation.UNKEYED: "the Portal gives nothing by which {name} could name the driver",
-    Situation.CONTESTED: "somebody else has what the wish needs, or several drivers on {name} answer to it",
-    Situation.ABSENT: "the Portal wants the driver, nothing is linked, and nobody on {name} answers to the wish",
+    Situation.CONFLICT: "somebody else has what the desired state needs, or several drivers on {name} answer to it",
+    Situation.ABSENT: "the Portal wants the driver, nothing is linked, and nobody on {name} matches it",
     Situation.FOUND: "the Portal wants the driver, nothing is linked, and {name} has one whom nobody claims",
     Situation.DORMANT: "the Portal wants the driver, nothing is linked, and {name} has the driver as {deleted}",
     Situation.MISSING: "the Portal wants the driver, and the linked one is not active on {name} any more",
     Situation.OUTDATED: "the Portal wants something else than was told to {name} last",
     Situation.DRIFTED: "{name} shows something else than it confirmed, and we did not do it",
     Situation.IN_STEP: "{name} shows what the Portal wants",
-    Situation.RENAMED: "the wished DriverID is another one, and nobody else on {name} has it",
-    Situation.REDIRECTED: "the wished DriverID is another one, and {name} has a driver with it whom nobody claims",
+    Situation.RENAMED: "the desired DriverID is another one, and nobody else on {name} has it",
+    Situation.REDIRECTED: "the desired DriverID is another one, and {name} has a driver with it whom nobody claims",
     Situation.ORPHANED: "the Portal deleted the driver, and {name} has it still, or is about to",
     Situation.GONE: "the Portal deleted the driver, and {name} does not have it any more",
     Situation.UNSEEN: "a list of the Portal lacks the driver, which alone is no proof of anything",
-    Situation.STRAY: "{name} has a driver whom no link claims",
+    Situation.UNMANAGED: "{name} has a driver whom no link claims",
     Situation.UNLINKED: "the Portal deleted the driver, and nothing is linked",
 }
 _MODES: Mapping[str, str] = {
@@ -349,7 +349,7 @@ class Ground:
     """What a fact was decided on: the reasons stored with it, and what had happened on its link before."""
 
     event: LinkEvent
-    because: Because
+    rationale: Rationale
     past: Past
 
     @property
@@ -358,9 +358,9 @@ class Ground:
         return named(self.event.target)
 
 
-def evidence(because: Because, name: str) -> Mapping[str, object]:
+def evidence(rationale: Rationale, name: str) -> Mapping[str, object]:
     """What the roster or the claims showed under this name; empty if they showed nothing."""
-    seen: Mapping[str, object] = because.get("evidence", {}).get(name, {})
+    seen: Mapping[str, object] = rationale.get("evidence", {}).get(name, {})
     return seen
 
 
@@ -368,32 +368,36 @@ def reasons(event: LinkEvent, past: Past) -> tuple[str, ...]:
     """Why, as a sentence for each ground; empty for facts that need none."""
     if not isinstance(event, Decision | DeleteHeld | Parked | DriftFound):
         return ()
-    ground = Ground(event=event, because=event.because, past=past)
-    told = (reason(ground) for reason in (_cause, _situation, _roster, _contest, _left_out, _guard, _mode))
+    ground = Ground(event=event, rationale=event.rationale, past=past)
+    told = (reason(ground) for reason in (_trigger, _situation, _roster, _conflict, _left_out, _guard, _mode))
     return tuple(sentence for sentence in told if sentence)
 
 
-def _cause(ground: Ground) -> str:
-    cause, ref = ground.because.get("cause", ""), ground.because.get("ref", "").removeprefix("decision ")
-    if not cause:
+def _trigger(ground: Ground) -> str:
+    trigger, ref = ground.rationale.get("trigger", ""), ground.rationale.get("ref", "").removeprefix("decision ")
+    if not trigger:
         return ""
-    words = _CAUSES.get(cause, f"{cause} {{ref}}").format(
-        name=ground.target, ref=ref, freed=_freed(ground.past), approver=_approver(ground.past), sweep=_sweep(ground)
+    words = _CAUSES.get(trigger, f"{trigger} {{ref}}").format(
+        name=ground.target,
+        ref=ref,
+        freed=_freed(ground.past),
+        approver=_approver(ground.past),
+        reconciliation=_reconciliation(ground),
     )
-    return f"Cause: {words.rstrip()}."
+    return f"Trigger: {words.rstrip()}."
 
 
-def _sweep(ground: Ground) -> str:
-    sweep = ground.because.get("sweep")
-    return f"sweep {sweep}, after " if sweep else ""
+def _reconciliation(ground: Ground) -> str:
+    reconciliation = ground.rationale.get("reconciliation")
+    return f"reconciliation {reconciliation}, after " if reconciliation else ""
 
 
 def _freed(past: Past) -> str:
     parked = past.last(Parked)
-    contest = evidence(parked.because, "contest") if parked else {}
-    if "holder" not in contest:
+    conflict = evidence(parked.rationale, "conflict") if parked else {}
+    if "holder" not in conflict:
         return "what it had waited for"
-    return f"the {contest['by']} that portal driver {contest['holder']} had claimed"
+    return f"the {conflict['by']} that portal driver {conflict['holder']} had claimed"
 
 
 def _approver(past: Past) -> str:
@@ -402,7 +406,7 @@ def _approver(past: Past) -> str:
 
 
 def _situation(ground: Ground) -> str:
-    situation = ground.because.get("situation")
+    situation = ground.rationale.get("situation")
     if situation is None:
         return ""
     words = _SITUATIONS.get(situation, "").format(name=ground.target, deleted=deleted(ground.event.target))
@@ -415,11 +419,11 @@ def _roster(ground: Ground) -> str:
 
 
 def _sightings(ground: Ground) -> Iterator[str]:
-    linked, found = evidence(ground.because, "linked"), evidence(ground.because, "found")
+    linked, found = evidence(ground.rationale, "linked"), evidence(ground.rationale, "found")
     if linked:
         yield f"the linked driver, {_sighting(ground, linked)}"
     if found and found != linked:
-        yield f"the wished driver, {_sighting(ground, found)}"
+        yield f"the desired driver, {_sighting(ground, found)}"
 
 
 def _sighting(ground: Ground, shown: Mapping[str, object]) -> str:
@@ -428,18 +432,18 @@ def _sighting(ground: Ground, shown: Mapping[str, object]) -> str:
     return f"{keyed(target, str(shown['key']))}, as {'active' if shown['active'] else deleted(target)}{seen}"
 
 
-def _contest(ground: Ground) -> str:
-    contest = evidence(ground.because, "contest")
-    if "swap" in contest:
-        return f"It changes places with portal driver {contest['holder']}, who has its {contest['by']} still."
-    if "holder" in contest:
-        return f"Portal driver {contest['holder']} has claimed its {contest['by']}."
-    if "former" in contest:
+def _conflict(ground: Ground) -> str:
+    conflict = evidence(ground.rationale, "conflict")
+    if "swap" in conflict:
+        return f"It changes places with portal driver {conflict['holder']}, who has its {conflict['by']} still."
+    if "holder" in conflict:
+        return f"Portal driver {conflict['holder']} has claimed its {conflict['by']}."
+    if "former" in conflict:
         return (
-            f"The {ground.target} driver with its {contest['by']} was portal driver {contest['former']}, "
-            f"and {contest['against']}."
+            f"The {ground.target} driver with its {conflict['by']} was portal driver {conflict['former']}, "
+            f"and {conflict['against']}."
         )
-    return f"{contest['candidates']} drivers on {ground.target} have its {contest['by']}." if contest else ""
+    return f"{conflict['candidates']} drivers on {ground.target} have its {conflict['by']}." if conflict else ""
 
 
 def _left_out(ground: Ground) -> str:
@@ -449,7 +453,7 @@ def _left_out(ground: Ground) -> str:
 
 
 def _guard(ground: Ground) -> str:
-    guard = ground.because.get("guard")
+    guard = ground.rationale.get("guard")
     if not guard:
         return ""
     return (
@@ -459,7 +463,7 @@ def _guard(ground: Ground) -> str:
 
 
 def _mode(ground: Ground) -> str:
-    mode = ground.because.get("mode")
+    mode = ground.rationale.get("mode")
     return f"Mode {mode}: {_MODES.get(mode, '')}." if mode else ""
 
 

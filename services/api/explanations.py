@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import reduce
 from uuid import UUID
 
-from domain.account import DeletesJudged, Mode, RetryRequested, SweepRequested
+from domain.account import DeletesJudged, Mode, ReconciliationRequested, RetryRequested
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -50,7 +50,7 @@ from services.api.explanation_text import (
 )
 from services.api.messages import Answer
 from services.api.readiness import Hindrance, Readiness, advice_on, readiness_of
-from services.decider.read_models import WishRow, to_link_row
+from services.decider.read_models import DesiredRow, to_link_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,9 @@ class View:
 
     @property
     def at_odds(self) -> Sequence[str]:
-        """The fields that drifted in the last sweep, and in the one before that too."""
-        drift, last = self.link.drift, self.readiness.sweep
-        return drift.at_odds if drift and last and last.version == drift.sweep else ()
+        """The fields that drifted in the last reconciliation, and in the one before that too."""
+        drift, last = self.link.drift, self.readiness.reconciliation
+        return drift.at_odds if drift and last and last.version == drift.reconciliation else ()
 
     @property
     def whereabouts(self) -> str:
@@ -127,7 +127,7 @@ def _state(view: View) -> str:
     if not view.link.version:
         return "undecided"
     state = to_link_row(view.link).state
-    return "in_step" if state == "kept" and view.driver.is_there else state
+    return "in_sync" if state == "kept" and view.driver.is_there else state
 
 
 def _told(view: View, state: str) -> Told:
@@ -137,13 +137,13 @@ def _told(view: View, state: str) -> Told:
 
 def _at_odds(view: View) -> str:
     fields = field_names(view.at_odds)
-    return f"Two writers are at odds: {fields} had been changed on {view.name} before each of the last two sweeps."
+    return f"Two writers are at odds: {fields} had been changed on {view.name} before both of the last reconciliations."
 
 
 def _advice_at_odds(view: View) -> str:
     return (
         f"Find out who else writes {field_names(view.at_odds)} on {view.name}, and have them change it in the Portal "
-        "instead: every sweep overrides it."
+        "instead: every reconciliation overrides it."
     )
 
 
@@ -198,7 +198,7 @@ def _ended(view: View) -> Told:
 
 _AT_REST: Mapping[str, Callable[[View], Told]] = {
     "undecided": _undecided,
-    "in_step": _in_step,
+    "in_sync": _in_step,
     "kept": _kept,
     "ended": _ended,
 }
@@ -220,7 +220,7 @@ def _pending(view: View, decided: Decision) -> Told:
 
 
 def _held(view: View, held: DeleteHeld) -> Told:
-    guard = held.because.get("guard", {})
+    guard = held.rationale.get("guard", {})
     figures = f"{guard.get('deleted')} of at most {guard.get('limit')} deletes within 24 hours had gone out"
     sentence = f"The Portal deleted the driver, and the guard holds the delete of {view.key} since {moment(held.at)}"
     return f"{sentence}: {figures}.", f"Approve or reject it: {command('approvals list', view.account)}."
@@ -237,16 +237,16 @@ def _advice_unkeyed(*_: object) -> str:
     return "Give it a Driveri DriverID or a RefID in the Portal."
 
 
-def _advice_contested(view: View, parked: Parked) -> str:
-    contest = evidence(parked.because, "contest")
-    by = contest.get("by", "id")
-    if "former" in contest:
+def _advice_conflict(view: View, parked: Parked) -> str:
+    conflict = evidence(parked.rationale, "conflict")
+    by = conflict.get("by", "id")
+    if "former" in conflict:
         return (
             f"See whether they are one person. If they are, state the same licence for both, or give the {view.name} "
             f"driver this one's external id; if not, change the {by} of one of them. "
-            "It is looked at again at the next change or walk."
+            "It is looked at again at the next change or scan."
         )
-    if "swap" in contest:
+    if "swap" in conflict:
         return (
             f"Nothing, if portal driver {parked.holder} is not set aside itself: it goes on as soon as {view.name} "
             "has taken what the others of the circle get. "
@@ -258,7 +258,7 @@ def _advice_contested(view: View, parked: Parked) -> str:
             f"Decide whose {by} it is, and correct it in the Portal: this driver's or portal driver {parked.holder}'s. "
             "It is looked at again by itself. Where the two only change places, nothing has to be done."
         )
-    return f"Leave only one driver with this {by} on {view.name}; it is looked at again at the next change or walk."
+    return f"Leave only one driver with this {by} on {view.name}; it is looked at again at the next change or scan."
 
 
 def _advice_mode(view: View, _: Parked) -> str:
@@ -288,7 +288,7 @@ def _retry(view: View) -> str:
 
 _ADVICE: Mapping[str, Callable[[View, Parked], str]] = {
     "unkeyed": _advice_unkeyed,
-    "contested": _advice_contested,
+    "conflict": _advice_conflict,
     "mode": _advice_mode,
     REFUSED: _advice_refused,
     UNSETTLED: _advice_unsettled,
@@ -350,7 +350,7 @@ def _told_of_account(fact: Event, driver: PortalDriverId, heeded: Heeded) -> str
             return telling_account.told_in_vain(fact) if holds.difference(heeded.holds) else ""
         case RetryRequested() if fact.driver != driver and fact.originator_version not in heeded.retries:
             return ""
-        case SweepRequested() if fact.driver != driver:
+        case ReconciliationRequested() if fact.driver != driver:
             return ""
     return telling_account.describe_account(fact)
 
@@ -360,7 +360,7 @@ def _entry(fact: Event, where: str, said: str, why: tuple[str, ...] = ()) -> Ent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dossier:
+class DriverHistory:
     """What is known of one driver: the facts, oldest first, and how far the account has come with each target.
 
     `of_account` holds what the decider has taken over: of what is newer nothing can have come yet. `taken_over` is the
@@ -395,8 +395,8 @@ class Dossier:
         """What came of people's words for this driver."""
         facts = [fact for each in self.of_links.values() for fact in each]
         holds = {(fact.target, fact.hold) for fact in facts if isinstance(fact, HoldJudged)}
-        becauses = [fact.because for fact in facts if isinstance(fact, Decision | DeleteHeld | Parked)]
-        retries = {int(because["ref"]) for because in becauses if because.get("cause") == "retry"}
+        rationales = [fact.rationale for fact in facts if isinstance(fact, Decision | DeleteHeld | Parked)]
+        retries = {int(rationale["ref"]) for rationale in rationales if rationale.get("trigger") == "retry"}
         return Heeded(holds=holds, retries=retries)
 
     def start(self, target: Target) -> Past:
@@ -408,18 +408,22 @@ class Dossier:
         return reduce(Past.after, self.of_links[target], self.start(target))
 
 
-def load(account: AccountId, driver: PortalDriverId, *, accounts: Store, intake: Store, decider: Store) -> Dossier:
+def load(
+    account: AccountId, driver: PortalDriverId, *, accounts: Store, intake: Store, decider: Store
+) -> DriverHistory:
     """Everything about a portal driver in these stores. Raises `StoreFailed`."""
     is_added = bool(accounts_of(accounts, [account]))
     readiness = {target: replace(each, is_added=is_added) for target, each in readiness_of(decider, account).items()}
-    return Dossier(
+    return DriverHistory(
         account=account,
         driver=driver,
         of_account=_taken_over(accounts, account, readiness),
         of_portal=_history(intake, portal_driver_stream(account, driver)),
         of_links={target: _decided(decider, link_stream(account, target, driver)) for target in Target},
         readiness=readiness,
-        taken_over=next((row.sequence for row in decider.select(WishRow, {"account": account, "driver": driver})), 0),
+        taken_over=next(
+            (row.sequence for row in decider.select(DesiredRow, {"account": account, "driver": driver})), 0
+        ),
     )
 
 
@@ -490,16 +494,16 @@ def explain(
 
     Without the projectors' stores nothing is said of decisions and answers that wait between them and the decider.
     """
-    dossier = load(account, driver, accounts=accounts, intake=intake, decider=decider)
-    change = dossier.last_change
+    driver_history = load(account, driver, accounts=accounts, intake=intake, decider=decider)
+    change = driver_history.last_change
     return Explanation(
         account=account,
         driver=driver,
         is_known=change is not None,
         header=_header(change) if change else f"The Portal never stated a driver {driver} in account {account}.",
         portal=_portal(change) if change else "",
-        standings=tuple(_standings(dossier, projectors or {})) if change else (),
-        timeline=tuple(sorted(_entries(dossier), key=_place)) if change else (),
+        standings=tuple(_standings(driver_history, projectors or {})) if change else (),
+        timeline=tuple(sorted(_entries(driver_history), key=_place)) if change else (),
     )
 
 
@@ -516,21 +520,21 @@ def _portal(change: Change) -> str:
     return f"has the driver, as stated last at {moment(change.at)}."
 
 
-def _standings(dossier: Dossier, projectors: Mapping[Target, Store]) -> Iterator[Standing]:
-    change_waits = waits_of_change(dossier.last_change, dossier.taken_over)
-    for target, readiness in dossier.readiness.items():
-        past = dossier.past(target)
+def _standings(driver_history: DriverHistory, projectors: Mapping[Target, Store]) -> Iterator[Standing]:
+    change_waits = waits_of_change(driver_history.last_change, driver_history.taken_over)
+    for target, readiness in driver_history.readiness.items():
+        past = driver_history.past(target)
         waits = change_waits
         if waits is None and target in projectors:
             waits = waits_of_link(past.link, projectors[target])
-        yield standing(View(driver=dossier.known, past=past, readiness=readiness, waits=waits))
+        yield standing(View(driver=driver_history.known, past=past, readiness=readiness, waits=waits))
 
 
-def _entries(dossier: Dossier) -> Iterator[Entry]:
-    yield from portal_entries(dossier.unstated, dossier.of_portal)
-    yield from account_entries(dossier.of_account, dossier.driver, dossier.heeded)
-    for target, facts in dossier.of_links.items():
-        yield from link_entries(dossier.start(target), facts)
+def _entries(driver_history: DriverHistory) -> Iterator[Entry]:
+    yield from portal_entries(driver_history.unstated, driver_history.of_portal)
+    yield from account_entries(driver_history.of_account, driver_history.driver, driver_history.heeded)
+    for target, facts in driver_history.of_links.items():
+        yield from link_entries(driver_history.start(target), facts)
 
 
 def _place(entry: Entry) -> tuple[object, ...]:

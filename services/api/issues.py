@@ -29,7 +29,14 @@ from services.api.messages import Answer, Malformed, Retry, received
 from services.api.naming import driver_named, place_named
 from services.api.readiness import Hindrance, readiness_of
 from services.decider.batch import load_links
-from services.decider.read_models import LinkRow, OutageRow, SweepRow, UnreadableRow, WalkFailureRow, parked_for
+from services.decider.read_models import (
+    LinkRow,
+    OutageRow,
+    ReconciliationRow,
+    ScanFailureRow,
+    UnreadableRow,
+    parked_for,
+)
 from services.intake.read_models import ReadingRow, ReKeyingRow
 from services.intake.rekeying import HELD
 
@@ -37,7 +44,7 @@ _AT_ODDS, _NOT_BELIEVED, _REKEYING, _UNREADABLE = "at_odds", "not_believed", "re
 
 REASONS: tuple[str, ...] = (
     "unkeyed",
-    "contested",
+    "conflict",
     "mode",
     UNSETTLED,
     _AT_ODDS,
@@ -48,7 +55,7 @@ REASONS: tuple[str, ...] = (
 )
 """Why there are issues, in our own words and in those of targets and the Portal."""
 
-_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, WalkFailureRow, UnreadableRow, SweepRow)
+_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, ScanFailureRow, UnreadableRow, ReconciliationRow)
 
 
 class Problem(StrEnum):
@@ -172,7 +179,7 @@ def _hindrances(decider: Store, place: Place) -> list[Issue]:
     """Why nothing is sent or decided: while the breaker is open, it is why the roster is not read, too."""
     where = {"account": place.account, "target": place.target}
     outages = [_to_outage(row) for row in decider.select(OutageRow, where)]
-    return outages or [_to_failure(row) for row in decider.select(WalkFailureRow, where)]
+    return outages or [_to_failure(row) for row in decider.select(ScanFailureRow, where)]
 
 
 def _unreadable(decider: Store, place: Place) -> list[Issue]:
@@ -216,10 +223,10 @@ def _unreadable_detail(record: Mapping[str, str], name: str) -> str:
 
 def _at_odds(decider: Store, place: Place) -> list[Issue]:
     where = {"account": place.account, "target": place.target}
-    return [_to_at_odds(row) for row in decider.select(SweepRow, where) if row.at_odds]
+    return [_to_at_odds(row) for row in decider.select(ReconciliationRow, where) if row.at_odds]
 
 
-def _to_at_odds(row: SweepRow) -> Issue:
+def _to_at_odds(row: ReconciliationRow) -> Issue:
     return Issue(
         account=row.account,
         target=row.target,
@@ -276,7 +283,7 @@ def _to_outage(row: OutageRow) -> Issue:
     )
 
 
-def _to_failure(row: WalkFailureRow) -> Issue:
+def _to_failure(row: ScanFailureRow) -> Issue:
     reason, _, detail = row.failure.partition(": ")
     return Issue(
         account=row.account,
@@ -368,7 +375,7 @@ class IssueRoutes:
         await self._accounts_service.call_again(
             self._accounts.ask, name, asked.by, _retrying(asked.target, driver, asked.reason or "")
         )
-        self._accounts_service.ring()
+        self._accounts_service.notify()
         return JSONResponse(_to_json(name, counts, hindrances))
 
     async def _known(self, name: str) -> Account:

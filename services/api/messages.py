@@ -103,14 +103,14 @@ class Disconnect(Message):
     target: Connectable
 
 
-class SetSweepTime(ByPerson):
-    """When daily sweeps begin: HH:MM in UTC, or empty for a time of the account's own."""
+class SetReconciliationTime(ByPerson):
+    """When daily reconciliations begin: HH:MM in UTC, or empty for a time of the account's own."""
 
-    sweep_at: str = Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")
+    reconcile_at: str = Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")
 
 
-class RequestSweep(ByPerson):
-    """A sweep on a target, or on all; of one driver, or of everybody. What is None is not asked about."""
+class RequestReconciliation(ByPerson):
+    """A reconciliation on a target, or on all; of one driver, or of everybody. What is None is not asked about."""
 
     target: Target | None = None
     driver: Named | None = None

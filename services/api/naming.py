@@ -11,7 +11,7 @@ from domain.identity import PORTAL, Connectable, PortalDriverId, Target
 from domain.store import Store
 from services.api.explanation_text import name_of
 from services.api.messages import Answer, Malformed
-from services.decider.read_models import WishRow
+from services.decider.read_models import DesiredRow
 from services.intake.handlers import UnknownDriver
 from services.intake.read_models import KnownDriver
 from services.runtime.alike import did_you_mean
@@ -38,7 +38,7 @@ def find_drivers(decider: Store, account: str, text: str) -> list[Candidate]:
 
     Deleted drivers are found by what the Portal stated of them last. Empty if nobody answers. Raises `StoreFailed`.
     """
-    return _find(decider, WishRow, account, clean(text, LONGEST["driver"]))
+    return _find(decider, DesiredRow, account, clean(text, LONGEST["driver"]))
 
 
 def find_stated(intake: Store, account: str, text: str) -> list[Candidate]:
@@ -71,7 +71,7 @@ def likely_drivers(intake: Store, account: str, text: str) -> str:
     return did_you_mean(text, ids)
 
 
-def _find(store: Store, kind: type[WishRow] | type[KnownDriver], account: str, typed: str) -> list[Candidate]:
+def _find(store: Store, kind: type[DesiredRow] | type[KnownDriver], account: str, typed: str) -> list[Candidate]:
     exact = store.select(kind, {"account": account, "driver": typed})
     if exact:
         return [_to_candidate(exact[0])]
@@ -79,17 +79,17 @@ def _find(store: Store, kind: type[WishRow] | type[KnownDriver], account: str, t
     return [_to_candidate(row) for row in found if folded(typed) in _ids(row)] if typed else []
 
 
-def _ids(row: WishRow | KnownDriver) -> set[str]:
+def _ids(row: DesiredRow | KnownDriver) -> set[str]:
     return {folded(row.profile.get(field, "")) for field in ("ref_id", "driveri_driver_id")}
 
 
-def _to_candidate(row: WishRow | KnownDriver) -> Candidate:
+def _to_candidate(row: DesiredRow | KnownDriver) -> Candidate:
     return Candidate(
         driver=row.driver,
         name=name_of(row.profile),
         ref_id=row.profile.get("ref_id", ""),
         driveri_driver_id=row.profile.get("driveri_driver_id", ""),
-        is_wanted=row.is_wanted if isinstance(row, WishRow) else row.is_there,
+        is_wanted=row.is_wanted if isinstance(row, DesiredRow) else row.is_there,
     )
 
 

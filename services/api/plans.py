@@ -1,12 +1,12 @@
-"""What sweeps would do, and people who want exactly that done.
+"""What reconciliations would do, and people who want exactly that done.
 
 What intake knows of the Portal's drivers and the decider does not yet, as while nobody runs the services.
 
-What came of a sweep that somebody requested.
+What came of a reconciliation that somebody requested.
 
-A walk that only a rehearsal hears of: read by the projector's own walker, noted down in the scratch store.
+A scan that only a dry run hears of: read by the projector's own scanner, noted down in the scratch store.
 
-Rehearses for people what sweeps would do; nothing is written to any log or store but a scratch one.
+Rehearses for people what reconciliations would do; nothing is written to any log or store but a scratch one.
 
 What the Portal has said of none of an account's drivers, though drivers are recognised by it at targets.
 
@@ -31,45 +31,45 @@ from domain.account import Request as AccountRequest
 from domain.account import Request as Person
 from domain.event import Event
 from domain.failures import TargetFailed
-from domain.identity import AccountId, Key, PortalDriverId, Target, portal_driver_stream, sweep_stream
-from domain.matching import RECOGNISED_BY, TargetDriver, UnreadableRecords
+from domain.identity import AccountId, Key, PortalDriverId, Target, portal_driver_stream, reconciliation_stream
+from domain.matching import RECOGNISED_BY, ObservedDriver, UnreadableRecords
 from domain.portal import Change
-from domain.reconciliation import Part, Plan, Step, SweepCompleted, SweepEvent, SweepRefused
+from domain.reconciliation import Part, Plan, ReconciliationCompleted, ReconciliationEvent, ReconciliationRefused, Step
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount, account_of
 from services.api.installation import Installation
 from services.api.messages import Answer, ApplyPlan, Malformed, received
 from services.api.naming import find_stated, only_one, target_named
-from services.api.reconciliations import Requested, Stage, SweepProgress, sweep_progress
-from services.decider.dry_run import Rehearsal, Scratch
-from services.decider.read_models import CatchUp, SweepRow
+from services.api.reconciliations import ReconciliationProgress, Requested, Stage, reconciliation_progress
+from services.decider.dry_run import DryRun, Scratch
+from services.decider.read_models import CatchUp, ReconciliationRow
 from services.intake.read_models import KnownDriver
 from services.projector.known import unseen
 from services.projector.read_models import RosterRow
-from services.projector.scans import Walk, Walker
+from services.projector.scans import RosterScan, Scanner
 from services.projector.service import ProjectorApp
 from services.runtime.context import Clock, utc_now
 from services.runtime.service import Service
-from services.wiring.services import open_rehearsal
+from services.wiring.services import open_dry_run
 
 _PAGE = 500
 
 
 class Portal:
-    """Tells a rehearsal of changes that are on their way."""
+    """Tells a dry run of changes that are on their way."""
 
     def __init__(self, intake: Service) -> None:
         self._intake = intake
 
-    async def tell(self, account: AccountId, rehearsal: Rehearsal, decider: Service) -> None:
-        """Let the rehearsal take over what the decider will, page by page. Raises `StoreFailed`."""
+    async def tell(self, account: AccountId, dry_run: DryRun, decider: Service) -> None:
+        """Let the dry run take over what the decider will, page by page. Raises `StoreFailed`."""
         after = ""
         while page := await self._intake.call(_known, self._intake.store, account, after):
             after = page[-1].driver
-            unheard = await decider.call(rehearsal.unheard, page)
+            unheard = await decider.call(dry_run.unheard, page)
             if unheard:
                 changes = await self._intake.call(_changes, self._intake.store, account, unheard)
-                await decider.call(rehearsal.take_changes, changes)
+                await decider.call(dry_run.take_changes, changes)
 
 
 def _known(intake: Store, account: AccountId, after: str) -> list[KnownDriver]:
@@ -88,7 +88,7 @@ def _changes(intake: Store, account: AccountId, drivers: Sequence[str]) -> list[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A sweep that was requested; `plan` is what the last request has to go by, empty once that is void."""
+    """A reconciliation that was requested; `plan` is what the last request has to go by, empty once that is void."""
 
     account: AccountId
     target: Target
@@ -98,11 +98,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Answer):
-    """How far the sweep is: `state` is waiting, stopped, done, refused or void.
+    """How far the reconciliation is: `state` is waiting, stopped, done, refused or void.
 
-    `doing` is what goes on or, of a sweep that is stopped, what keeps it from going on; `done` of about `total` drivers
-    were read, or looked at. `found` counts what a sweep that is done has found; `plan` is what a refused one had
-    to go by, and `would_be` what it would have been, empty where nobody knows.
+    `doing` is what goes on or, of a reconciliation that is stopped, what keeps it from going on; `done` of about
+    `total` drivers were read, or looked at. `found` counts what a reconciliation that is done has found; `plan` is
+    what a refused one had to go by, and `would_be` what it would have been, empty where nobody knows.
     """
 
     state: str
@@ -115,19 +115,21 @@ class Outcome(Answer):
 
 
 def outcome_of(decider: Store, projector: Store, wanted: Wanted) -> Outcome:
-    """How far the sweep of this request is, or what came of it. Raises `StoreFailed`."""
+    """How far the reconciliation of this request is, or what came of it. Raises `StoreFailed`."""
     place = {"account": str(wanted.account), "target": str(wanted.target)}
-    last = decider.select(SweepRow, place)
+    last = decider.select(ReconciliationRow, place)
     if last and last[0].answered >= wanted.request:
         return _ended(_fact(decider, wanted))
     in_hand = decider.select(CatchUp, {**place, "request": wanted.request})
     if not in_hand and not wanted.plan:
         return Outcome(state="void")
     requested = Requested(account=wanted.account, target=wanted.target, request=wanted.request)
-    return _under_way(sweep_progress(decider, projector, requested), is_compared=any(work.plan for work in in_hand))
+    return _under_way(
+        reconciliation_progress(decider, projector, requested), is_compared=any(work.plan for work in in_hand)
+    )
 
 
-def _under_way(progress: SweepProgress, *, is_compared: bool) -> Outcome:
+def _under_way(progress: ReconciliationProgress, *, is_compared: bool) -> Outcome:
     if progress.stage is Stage.STOPPED:
         return Outcome(state="stopped", doing=progress.trouble)
     doing = "deciding" if progress.stage is Stage.DECIDING else "reading the roster"
@@ -139,30 +141,32 @@ def _under_way(progress: SweepProgress, *, is_compared: bool) -> Outcome:
     )
 
 
-def _fact(decider: Store, wanted: Wanted) -> SweepEvent | None:
-    """The end of this sweep; None where one for a later request has come before it."""
-    stream = sweep_stream(wanted.account, wanted.target)
+def _fact(decider: Store, wanted: Wanted) -> ReconciliationEvent | None:
+    """The end of this reconciliation; None where one for a later request has come before it."""
+    stream = reconciliation_stream(wanted.account, wanted.target)
     facts = decider.histories([stream]).get(stream, ())
-    return next((fact for fact in facts if isinstance(fact, SweepEvent) and fact.request == wanted.request), None)
+    return next(
+        (fact for fact in facts if isinstance(fact, ReconciliationEvent) and fact.request == wanted.request), None
+    )
 
 
-def _ended(fact: SweepEvent | None) -> Outcome:
+def _ended(fact: ReconciliationEvent | None) -> Outcome:
     match fact:
-        case SweepCompleted():
+        case ReconciliationCompleted():
             return Outcome(state="done", found=fact.found)
-        case SweepRefused():
+        case ReconciliationRefused():
             return Outcome(state="refused", plan=fact.plan, would_be=fact.would_be)
     return Outcome(state="void")
 
 
-class RehearsedWalk:
-    """What the walker notes down; `drivers` is how many it has read."""
+class DryRunScan:
+    """What the scanner notes down; `drivers` is how many it has read."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
+    def __init__(self, dry_run: DryRun) -> None:
         self.drivers = 0
-        self._rehearsal = rehearsal
+        self._dry_run = dry_run
 
-    def expected(self, _: Walk) -> int:
+    def expected(self, _: RosterScan) -> int:
         """Nobody has been decided about here."""
         return 0
 
@@ -170,36 +174,36 @@ class RehearsedWalk:
         """Nobody else notes anything down here."""
         return 0
 
-    def take_page(self, _: Walk, page: Sequence[TargetDriver]) -> int:
+    def take_page(self, _: RosterScan, page: Sequence[ObservedDriver]) -> int:
         """These are shown; none counts as known, so that everybody who is lacking is looked for."""
-        self._rehearsal.take_seen(page)
+        self._dry_run.take_seen(page)
         self.drivers += len(page)
         return 0
 
-    def is_nobody_lacking(self, _walk: Walk, _as_known: int, _last_event: int) -> bool:
+    def is_nobody_lacking(self, _scan: RosterScan, _as_known: int, _last_event: int) -> bool:
         """Cannot be told at once."""
         return False
 
-    def tell_progress(self, walk: Walk, drivers: int) -> None:
+    def tell_progress(self, scan: RosterScan, drivers: int) -> None:
         """Whoever waits looks at `drivers`."""
 
-    def known(self, walk: Walk, after: str | None) -> Sequence[RosterRow]:
+    def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:
         """A page of the drivers whom the decider knows, behind this key."""
         return [
-            replace(unseen(walk.account, row.key), is_there=True, active=row.active)
-            for row in self._rehearsal.known(after)
+            replace(unseen(scan.account, row.key), is_there=True, active=row.active)
+            for row in self._dry_run.known(after)
         ]
 
-    def take_gone(self, _: Walk, keys: Sequence[Key]) -> None:
+    def take_gone(self, _: RosterScan, keys: Sequence[Key]) -> None:
         """These are there no more."""
-        self._rehearsal.take_gone(keys)
+        self._dry_run.take_gone(keys)
 
-    def complete(self, walk: Walk, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
-        """The rehearsal decides when all is in place."""
+    def complete(self, scan: RosterScan, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
+        """The dry run decides when all is in place."""
 
 
 _TICK = 0.2
-"""Seconds between two words of how far a walk is."""
+"""Seconds between two words of how far a scan is."""
 
 
 class NothingToPlan(Exception):
@@ -207,12 +211,12 @@ class NothingToPlan(Exception):
 
 
 class RosterUnreadable(Exception):
-    """A target's drivers cannot be read, so nobody knows what a sweep would do; the message says why."""
+    """A target's drivers cannot be read, so nobody knows what a reconciliation would do; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Answer):
-    """How far a rehearsal is with what it does now; a total of 0 is not known."""
+    """How far a dry run is with what it does now; a total of 0 is not known."""
 
     target: str
     doing: str
@@ -221,11 +225,11 @@ class Progress(Answer):
 
 
 Told = Progress | Sequence[Step] | Part
-"""What a rehearsal tells as it goes along: how far it is, then the steps in pages, then what they come to."""
+"""What a dry run tells as it goes along: how far it is, then the steps in pages, then what they come to."""
 
 
 def outlook(account: Account, now: datetime) -> Account:
-    """The account as it is while it is swept: with sync on, by its Master User where it is off now.
+    """The account as it is while it is reconciled: with sync on, by its Master User where it is off now.
 
     Raises `NotPermitted` where it cannot be turned on.
     """
@@ -233,7 +237,10 @@ def outlook(account: Account, now: datetime) -> Account:
 
 
 def planned_targets(account: Account, target: Target | None) -> list[Target]:
-    """The targets that a sweep would be of. Raises `NothingToPlan` if there are none, or not the one that is named."""
+    """The targets that a reconciliation would be of.
+
+    Raises `NothingToPlan` if there are none, or not the one that is named.
+    """
     wanted = [target] if target else list(Target)
     found = [each for each in wanted if account.modes.get(each, Mode.OFF) is not Mode.OFF]
     if not found:
@@ -263,31 +270,33 @@ class Planner:
         self._scratch = scratch
         self._clock = clock
 
-    async def rehearse(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Told, None]:
-        """What a sweep of this account, as it is in the outlook, would do on this target, or for one driver there.
+    async def run_dry(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Told, None]:
+        """What a reconciliation of this account, as it is in the outlook, would do on this target.
+
+        Or for one driver there.
 
         Raises `RosterUnreadable` and `StoreFailed`.
         """
         now = self._clock()
         async with self._opened() as scratch:
-            rehearsal = Rehearsal(scratch, account, target, now)
-            async for done in self._pieces(rehearsal.copy(self._decider.store)):
+            dry_run = DryRun(scratch, account, target, now)
+            async for done in self._pieces(dry_run.copy(self._decider.store)):
                 yield Progress(target=target, doing="copying", done=done, total=0)
-            await self._portal.tell(account.account, rehearsal, self._decider)
-            async with aclosing(self._walk(account, target, rehearsal, now)) as walk:
-                async for done in walk:
+            await self._portal.tell(account.account, dry_run, self._decider)
+            async with aclosing(self._scan(account, target, dry_run, now)) as scan:
+                async for done in scan:
                     yield Progress(target=target, doing="reading", done=done, total=0)
-            wishes = await self._decider.call(rehearsal.wishes)
-            async for done in self._pieces(rehearsal.decide()):
-                yield Progress(target=target, doing="deciding", done=min(done, wishes), total=wishes)
-            pages = rehearsal.steps(driver)
+            desired_drivers = await self._decider.call(dry_run.desired_drivers)
+            async for done in self._pieces(dry_run.decide()):
+                yield Progress(target=target, doing="deciding", done=min(done, desired_drivers), total=desired_drivers)
+            pages = dry_run.steps(driver)
             while page := await self._decider.call(next, pages, None):
                 yield page
-            yield rehearsal.part()
+            yield dry_run.part()
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Store]:
-        """An empty store for one rehearsal.
+        """An empty store for one dry run.
 
         A piece that was begun goes on when nobody waits for it any more, so the store is closed in the same thread
         behind it: SQLite's module breaks the whole process off where another thread closes what is being used.
@@ -305,13 +314,15 @@ class Planner:
             done += more
             yield done
 
-    async def _walk(
-        self, account: Account, target: Target, rehearsal: Rehearsal, now: datetime
+    async def _scan(
+        self, account: Account, target: Target, dry_run: DryRun, now: datetime
     ) -> AsyncGenerator[int, None]:
         """How many drivers were read, every now and then until the roster is whole."""
-        walk = Walk(account=account.account, terms=account.terms[target], request=0, began=now)
-        notes = RehearsedWalk(rehearsal)
-        reading = asyncio.create_task(self._read(walk, target, notes))
+        scan = RosterScan(
+            account=account.account, policy_generation=account.policy_generation[target], request=0, began=now
+        )
+        notes = DryRunScan(dry_run)
+        reading = asyncio.create_task(self._read(scan, target, notes))
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=_TICK)
@@ -319,13 +330,13 @@ class Planner:
             await reading
         except TargetFailed as failed:
             detail = failed.failure.detail
-            raise RosterUnreadable(f"the roster of {walk.account} on {target} cannot be read: {detail}") from None
+            raise RosterUnreadable(f"the roster of {scan.account} on {target} cannot be read: {detail}") from None
         finally:
             reading.cancel()
 
-    async def _read(self, walk: Walk, target: Target, notes: RehearsedWalk) -> None:
-        drivers = await self._projectors[target].reach(walk.account)
-        await Walker(self._decider, notes, self._clock).walk(walk, drivers)
+    async def _read(self, scan: RosterScan, target: Target, notes: DryRunScan) -> None:
+        drivers = await self._projectors[target].reach(scan.account)
+        await Scanner(self._decider, notes, self._clock).scan(scan, drivers)
 
 
 Json = dict[str, Any]
@@ -342,9 +353,9 @@ _TOLD = (NotPermitted, PlanChanged, RosterUnreadable, StoreConflict, StoreFailed
 
 
 class PlanRoutes:
-    """`/accounts/{account}/plan`, and what came of the sweeps that had to go by one.
+    """`/accounts/{account}/plan`, and what came of the reconciliations that had to go by one.
 
-    A rehearsal may take long, so its answer is JSON lines: `{"progress": ...}` and `{"steps": [...]}` as it goes along,
+    A dry run may take long, so its answer is JSON lines: `{"progress": ...}` and `{"steps": [...]}` as it goes along,
     then `{"plan": ...}`, or `{"error": one line}`.
     """
 
@@ -359,7 +370,7 @@ class PlanRoutes:
             decider=installation.decider_service,
             intake=installation.intake_service,
             projectors=installation.projectors,
-            scratch=open_rehearsal,
+            scratch=open_dry_run,
             clock=utc_now,
         )
 
@@ -423,16 +434,16 @@ class PlanRoutes:
             )
         requesting = _requesting({part.target: part.digest for part in parts})
         after = await self._accounts_service.call_again(self._accounts.ask, account.account, asked.by, requesting)
-        self._accounts_service.ring()
-        yield {"requested": {str(part.target): after.sweeps[part.target] for part in parts}}
+        self._accounts_service.notify()
+        yield {"requested": {str(part.target): after.reconciliations[part.target] for part in parts}}
 
     async def _rehearsed(
         self, future: Account, targets: Sequence[Target], parts: list[Part], driver: str = ""
     ) -> AsyncIterator[Told]:
-        """Everything that the rehearsals tell; the parts are collected."""
+        """Everything that the dry runs tell; the parts are collected."""
         for target in targets:
-            async with aclosing(self._planner.rehearse(future, target, driver)) as rehearsal:
-                async for told in rehearsal:
+            async with aclosing(self._planner.run_dry(future, target, driver)) as dry_run:
+                async for told in dry_run:
                     if isinstance(told, Part):
                         parts.append(told)
                     yield told
@@ -459,7 +470,7 @@ def _target(named: str | None) -> Target | None:
 
 
 def _line(told: Told) -> Json:
-    """What is told of a rehearsal; empty for what is not, as parts are with the whole."""
+    """What is told of a dry run; empty for what is not, as parts are with the whole."""
     if isinstance(told, Progress):
         return {"progress": told.to_json()}
     if isinstance(told, Part):
@@ -475,7 +486,7 @@ def _to_json(step: Step) -> Json:
         "driver": step.driver,
         "situation": step.situation,
         "key": step.key,
-        "wished_key": step.wished_key,
+        "desired_key": step.desired_key,
         "fields": list(step.fields),
         "reason": step.reason,
     }

@@ -10,7 +10,7 @@ from domain.identity import AccountId, Target
 from domain.store import Store, Where
 from services.accounts.handlers import accounts_of
 from services.api.explanation_text import command, moment, named
-from services.decider.read_models import OutageRow, RosterScanRow, SweepRow, WalkFailureRow
+from services.decider.read_models import OutageRow, ReconciliationRow, RosterScanRow, ScanFailureRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Hindrance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """How far an account has come with a target: its terms, the walks and sweeps, and whether calls are made.
+    """How far an account has come with a target: its terms, the scans and reconciliations, and whether calls are made.
 
     `is_known`: the decider has taken the account over; `is_added`: somebody has added it.
     """
@@ -31,16 +31,16 @@ class Readiness:
     target: Target
     account: Account
     is_known: bool
-    walk: RosterScanRow | None
-    failure: WalkFailureRow | None
+    scan: RosterScanRow | None
+    failure: ScanFailureRow | None
     outage: OutageRow | None = None
     is_added: bool = False
-    sweep: SweepRow | None = None
+    reconciliation: ReconciliationRow | None = None
 
     @property
-    def is_walked(self) -> bool:
+    def is_scanned(self) -> bool:
         """Whether the roster was read whole under the account's present terms."""
-        return self.walk is not None and self.walk.terms == self.account.terms.get(self.target)
+        return self.scan is not None and self.scan.policy_generation == self.account.policy_generation.get(self.target)
 
     def hindrance(self) -> Hindrance | None:
         """What keeps decisions from being made; None when they are made."""
@@ -51,7 +51,7 @@ class Readiness:
             full = command("accounts mode", self.account.account, self.target, "full", "--as PERSON")
             advice = f"Say how far it may go: {full}."
             return Hindrance(sentence=f"The mode for {name} is off: nothing is decided or sent.", advice=advice)
-        return None if self.is_walked else self._unread()
+        return None if self.is_scanned else self._unread()
 
     def stoppage(self) -> Hindrance | None:
         """What keeps calls from being made, whatever is decided; None when they are made."""
@@ -102,7 +102,7 @@ class Readiness:
 
 
 def advice_on(failure: str, account: str, target: str) -> str:
-    """What a person could do about a call or walk that failed, by the reason with which the failure begins."""
+    """What a person could do about a call or scan that failed, by the reason with which the failure begins."""
     is_of_credentials = failure.partition(":")[0] in OF_CREDENTIALS
     return f"Check the credentials: {command('accounts connect', account, target)}." if is_of_credentials else ""
 
@@ -120,10 +120,10 @@ def readiness_of_all(
     Raises `StoreFailed`.
     """
     known = {str(each.account): each for each in accounts}
-    walks = {(row.account, row.target): row for row in decider.select(RosterScanRow, where)}
-    failures = {(row.account, row.target): row for row in decider.select(WalkFailureRow, where)}
+    scans = {(row.account, row.target): row for row in decider.select(RosterScanRow, where)}
+    failures = {(row.account, row.target): row for row in decider.select(ScanFailureRow, where)}
     outages = {(row.account, row.target): row for row in decider.select(OutageRow, where)}
-    sweeps = {(row.account, row.target): row for row in decider.select(SweepRow, where)}
+    reconciliations = {(row.account, row.target): row for row in decider.select(ReconciliationRow, where)}
 
     def of(account: str) -> dict[Target, Readiness]:
         return {
@@ -131,10 +131,10 @@ def readiness_of_all(
                 target=target,
                 account=known.get(account) or Account(account=AccountId(account)),
                 is_known=account in known,
-                walk=walks.get((account, target)),
+                scan=scans.get((account, target)),
                 failure=failures.get((account, target)),
                 outage=outages.get((account, target)),
-                sweep=sweeps.get((account, target)),
+                reconciliation=reconciliations.get((account, target)),
             )
             for target in Target
         }

@@ -1,8 +1,8 @@
-"""Sweeps: requested by people, watched while they go on, and told of afterwards.
+"""Reconciliations: requested by people, watched while they go on, and told of afterwards.
 
-What sweeps have found, from their own histories; and of the last one the drivers whom it did not find in step.
+What reconciliations have found, from their own histories; and of the last one the drivers whom it did not find in sync.
 
-How far a sweep has come that somebody has requested, and what keeps it from going on.
+How far a reconciliation has come that somebody has requested, and what keeps it from going on.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,30 +16,38 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from domain.account import Account, AccountEvent, Mode, SweepRequested
+from domain.account import Account, AccountEvent, Mode, ReconciliationRequested
 from domain.account import Request as Person
 from domain.driver_link import DriftFound, DriverLink, Explained
 from domain.event import Event
-from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, sweep_stream, walk_stream
+from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream, scan_stream
 from domain.outcomes import DriverLookedUp
-from domain.reconciliation import Finding, SweepCompleted, SweepRefused, finding_of, found_by
-from domain.store import LastHeard, Record, Store, Where
+from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of, found_by
+from domain.store import Record, Store, Watermark, Where
 from services.accounts.handlers import Asking, account_of
 from services.api.explanation_text import moment, named
 from services.api.installation import Installation
-from services.api.messages import Answer, RequestSweep, received
+from services.api.messages import Answer, RequestReconciliation, received
 from services.api.naming import driver_named, number_named, target_named
 from services.api.readiness import Hindrance, Readiness, advice_on, readiness_of
 from services.decider.batch import load_links
-from services.decider.read_models import CatchUp, LinkRow, RosterScanRow, SweepRow, WishRow, parked_for, wish_of
+from services.decider.read_models import (
+    CatchUp,
+    DesiredRow,
+    LinkRow,
+    ReconciliationRow,
+    RosterScanRow,
+    desired_of,
+    parked_for,
+)
 from services.projector.read_models import LookUp, Reading
 
 _NOT_IN_STEP = ("pending", "parked", "held", "kept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweepReport(Answer):
-    """What one sweep has found; the counts are those of `SweepCompleted`.
+class ReconciliationReport(Answer):
+    """What one reconciliation has found; the counts are those of `ReconciliationCompleted`.
 
     `by` is who requested it, empty if nobody did. One that `is_refused` was to go by `plan` and would have been
     `would_be`, so it found nothing and did nothing.
@@ -62,9 +70,9 @@ class SweepReport(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundDriver(Answer):
-    """A portal driver as a sweep found it on a target, with the fields that had drifted.
+    """A portal driver as a reconciliation found it on a target, with the fields that had drifted.
 
-    `at_odds` are those of them that had in the sweep before too; `reason` says why it is parked, if it is.
+    `at_odds` are those of them that had in the reconciliation before too; `reason` says why it is parked, if it is.
     """
 
     target: str
@@ -89,10 +97,10 @@ class FoundDriver(Answer):
         )
 
 
-def past_sweeps(
+def past_reconciliations(
     decider: Store, accounts: Store, account: AccountId, targets: Collection[Target], last: int
-) -> list[SweepReport]:
-    """The last sweeps on each of these targets, at most so many, the newest first. Raises `StoreFailed`."""
+) -> list[ReconciliationReport]:
+    """The last reconciliations on each of these targets, at most so many, the newest first. Raises `StoreFailed`."""
     facts = _facts(decider, account, targets)
     newest = [fact for history in facts for fact in history[-last:]]
     people = _people(accounts, account, {fact.request for fact in newest})
@@ -100,26 +108,33 @@ def past_sweeps(
     return sorted(reports, key=lambda report: (report.at, report.number, report.target), reverse=True)
 
 
-def sweep_for(decider: Store, accounts: Store, account: AccountId, target: Target, request: int) -> SweepReport | None:
-    """The first sweep that was for this request, or for a later one; None if there is none. Raises `StoreFailed`."""
+def reconciliation_for(
+    decider: Store, accounts: Store, account: AccountId, target: Target, request: int
+) -> ReconciliationReport | None:
+    """The first reconciliation that was for this request, or for a later one; None if there is none.
+
+    Raises `StoreFailed`.
+    """
     (history,) = _facts(decider, account, [target])
     fact = next((fact for fact in history if fact.request >= request), None)
     return _to_report(fact, _people(accounts, account, {fact.request}).get(fact.request, "")) if fact else None
 
 
 def found_drivers(decider: Store, account: AccountId, target: Target, *, behind: str, limit: int) -> list[FoundDriver]:
-    """The next drivers, at most so many, for whom the last sweep decided something, or who are not in step now.
+    """The next drivers, at most so many, for whom the last reconciliation decided something.
+
+    Or who are not in sync now.
 
     Raises `StoreFailed`.
     """
     place: Where = {"account": account, "target": str(target)}
-    sweep = next((row.version for row in decider.select(SweepRow, place)), 0)
-    if not sweep:
+    reconciliation = next((row.version for row in decider.select(ReconciliationRow, place)), 0)
+    if not reconciliation:
         return []
-    groups: list[Where] = [{**place, "state": _NOT_IN_STEP}, {**place, "sweep": sweep}]
+    groups: list[Where] = [{**place, "state": _NOT_IN_STEP}, {**place, "reconciliation": reconciliation}]
     selected = [decider.select(LinkRow, each, order_by="driver", after=behind, limit=limit) for each in groups]
     rows = {row.driver: row for group in selected for row in group}
-    return _found(decider, [rows[driver] for driver in sorted(rows)[:limit]], sweep)
+    return _found(decider, [rows[driver] for driver in sorted(rows)[:limit]], reconciliation)
 
 
 def looked_up(decider: Store, account: AccountId, target: Target, driver: PortalDriverId, request: int) -> FoundDriver:
@@ -134,22 +149,26 @@ def _decided_for(decider: Store, link: DriverLink, request: int) -> list[Explain
     """What was decided for a link because somebody had it looked up."""
     history = decider.histories([link.id]).get(link.id, ())
     facts = [fact for fact in history if isinstance(fact, Explained)]
-    return [fact for fact in facts if (fact.because.get("cause"), fact.because.get("ref")) == ("sweep", str(request))]
+    return [
+        fact
+        for fact in facts
+        if (fact.rationale.get("trigger"), fact.rationale.get("ref")) == ("reconciliation", str(request))
+    ]
 
 
-def _found(decider: Store, rows: Sequence[LinkRow], sweep: int) -> list[FoundDriver]:
-    """The drivers of these links: as the sweep found them or, where it decided nothing, as they stand."""
+def _found(decider: Store, rows: Sequence[LinkRow], reconciliation: int) -> list[FoundDriver]:
+    """The drivers of these links: as the reconciliation found them or, where it decided nothing, as they stand."""
     links = load_links(decider, (_place(row) for row in rows))
     in_order = [links[account, target][driver] for account, target, driver in map(_place, rows)]
-    return [_found_by(row, link, sweep) for row, link in zip(rows, in_order, strict=True)]
+    return [_found_by(row, link, reconciliation) for row, link in zip(rows, in_order, strict=True)]
 
 
 def _place(row: LinkRow) -> tuple[AccountId, Target, PortalDriverId]:
     return AccountId(row.account), Target(row.target), PortalDriverId(row.driver)
 
 
-def _found_by(row: LinkRow, link: DriverLink, sweep: int) -> FoundDriver:
-    if row.sweep != sweep:
+def _found_by(row: LinkRow, link: DriverLink, reconciliation: int) -> FoundDriver:
+    if row.reconciliation != reconciliation:
         return FoundDriver.of(link, _standing(link))
     return FoundDriver.of(link, Finding(row.finding), link.drift if row.drifted else None)
 
@@ -160,12 +179,13 @@ def _standing(link: DriverLink) -> Finding:
 
 def _facts(
     decider: Store, account: AccountId, targets: Collection[Target]
-) -> list[list[SweepCompleted | SweepRefused]]:
-    """Every sweep on each of these targets, in order."""
-    ids = [sweep_stream(account, target) for target in targets]
+) -> list[list[ReconciliationCompleted | ReconciliationRefused]]:
+    """Every reconciliation on each of these targets, in order."""
+    ids = [reconciliation_stream(account, target) for target in targets]
     histories = decider.histories(ids)
     return [
-        [fact for fact in histories.get(each, ()) if isinstance(fact, SweepCompleted | SweepRefused)] for each in ids
+        [fact for fact in histories.get(each, ()) if isinstance(fact, ReconciliationCompleted | ReconciliationRefused)]
+        for each in ids
     ]
 
 
@@ -175,11 +195,11 @@ def _people(accounts: Store, account: AccountId, requests: set[int]) -> dict[int
         return {}
     history = account_stream(account)
     facts = accounts.histories([history]).get(history, ())
-    return {fact.originator_version: fact.by for fact in facts if isinstance(fact, SweepRequested)}
+    return {fact.originator_version: fact.by for fact in facts if isinstance(fact, ReconciliationRequested)}
 
 
-def _to_report(fact: SweepCompleted | SweepRefused, by: str) -> SweepReport:
-    report = SweepReport(
+def _to_report(fact: ReconciliationCompleted | ReconciliationRefused, by: str) -> ReconciliationReport:
+    report = ReconciliationReport(
         account=fact.account,
         target=fact.target,
         number=fact.originator_version,
@@ -188,16 +208,16 @@ def _to_report(fact: SweepCompleted | SweepRefused, by: str) -> SweepReport:
         by=by,
     )
     match fact:
-        case SweepCompleted():
+        case ReconciliationCompleted():
             return replace(report, drivers=fact.drivers, found=fact.found, drifted=fact.drifted, at_odds=fact.at_odds)
-        case SweepRefused():
+        case ReconciliationRefused():
             return replace(report, is_refused=True, plan=fact.plan, would_be=fact.would_be)
         case _:
             assert_never(fact)
 
 
 class Stage(StrEnum):
-    """Where a requested sweep is: not begun, at its walk, at its decisions, over, or kept from going on."""
+    """Where a requested reconciliation is: not begun, at its scan, at its decisions, over, or kept from going on."""
 
     WAITING = "waiting"
     READING = "reading"
@@ -207,8 +227,8 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweepProgress(Answer):
-    """How far a sweep is within its stage: `done` of about `of` drivers, 0 of 0 where nobody knows.
+class ReconciliationProgress(Answer):
+    """How far a reconciliation is within its stage: `done` of about `of` drivers, 0 of 0 where nobody knows.
 
     `trouble` says what keeps it from going on, and what would help; empty if nothing does.
     """
@@ -222,7 +242,7 @@ class SweepProgress(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
-    """A sweep that was requested at this version of the account: of one driver, or of everybody."""
+    """A reconciliation that was requested at this version of the account: of one driver, or of everybody."""
 
     account: AccountId
     target: Target
@@ -236,21 +256,24 @@ class Requested:
 
 
 def unwritten(readiness: Readiness) -> Hindrance | None:
-    """Why a sweep would come to nothing now: nothing is synchronised there, or no calls are made; None if it would."""
+    """Why a reconciliation would come to nothing now: nothing is synchronised there, or no calls are made.
+
+    None if it would.
+    """
     if readiness.account.mode(readiness.target) is Mode.OFF:
         return readiness.hindrance()
     return readiness.stoppage()
 
 
-def sweep_progress(decider: Store, projector: Store, asked: Requested) -> SweepProgress:
-    """How far the sweep of everybody has come. Raises `StoreFailed`."""
-    if any(row.answered >= asked.request for row in decider.select(SweepRow, asked.place)):
+def reconciliation_progress(decider: Store, projector: Store, asked: Requested) -> ReconciliationProgress:
+    """How far the reconciliation of everybody has come. Raises `StoreFailed`."""
+    if any(row.answered >= asked.request for row in decider.select(ReconciliationRow, asked.place)):
         return _at(asked, Stage.DONE)
     return _stopped(decider, asked) or _deciding(decider, asked) or _reading(decider, projector, asked)
 
 
-def look_up_progress(decider: Store, projector: Store, asked: Requested, *, may_repeat: bool) -> SweepProgress:
-    """How far the sweep of one driver has come. Raises `StoreFailed`."""
+def look_up_progress(decider: Store, projector: Store, asked: Requested, *, may_repeat: bool) -> ReconciliationProgress:
+    """How far the reconciliation of one driver has come. Raises `StoreFailed`."""
     record = _looked_up(projector, asked)
     if record is None:
         where: Where = {"account": asked.account, "request": asked.request}
@@ -264,11 +287,11 @@ def look_up_progress(decider: Store, projector: Store, asked: Requested, *, may_
     return _at(asked, Stage.DONE if is_decided else Stage.DECIDING)
 
 
-def _at(asked: Requested, stage: Stage, *, done: int = 0, of: int = 0, trouble: str = "") -> SweepProgress:
-    return SweepProgress(target=str(asked.target), stage=stage, done=done, of=of, trouble=trouble)
+def _at(asked: Requested, stage: Stage, *, done: int = 0, of: int = 0, trouble: str = "") -> ReconciliationProgress:
+    return ReconciliationProgress(target=str(asked.target), stage=stage, done=done, of=of, trouble=trouble)
 
 
-def _stopped(decider: Store, asked: Requested) -> SweepProgress | None:
+def _stopped(decider: Store, asked: Requested) -> ReconciliationProgress | None:
     """What keeps it from going on, as far as the decider has heard of the request."""
     readiness = readiness_of(decider, asked.account)[asked.target]
     if readiness.account.version < asked.request:
@@ -283,7 +306,7 @@ def _unread(readiness: Readiness) -> Hindrance | None:
     since, failure = moment(datetime.fromisoformat(readiness.failure.at)), readiness.failure.failure
     sentence = (
         f"The roster of {named(readiness.target)} cannot be read since {since} ({failure}). "
-        "It is tried again by itself, and the sweep goes on as soon as it can be."
+        "It is tried again by itself, and the reconciliation goes on as soon as it can be."
     )
     return Hindrance(sentence=sentence, advice=advice_on(failure, readiness.account.account, readiness.target))
 
@@ -297,16 +320,16 @@ def _told(hindrance: Hindrance) -> str:
     return f"{hindrance.sentence} {hindrance.advice}".rstrip()
 
 
-def _deciding(decider: Store, asked: Requested) -> SweepProgress | None:
+def _deciding(decider: Store, asked: Requested) -> ReconciliationProgress | None:
     work = next(iter(decider.select(CatchUp, asked.place)), None)
     if work is None or work.request < asked.request:
         return None
-    drivers = sum(decider.count(WishRow, {"account": asked.account}).values())
+    drivers = sum(decider.count(DesiredRow, {"account": asked.account}).values())
     return _at(asked, Stage.DECIDING, done=min(sum(work.found.values()), drivers), of=drivers)
 
 
-def _reading(decider: Store, projector: Store, asked: Requested) -> SweepProgress:
-    """At its walk, which is about as long as the last one."""
+def _reading(decider: Store, projector: Store, asked: Requested) -> ReconciliationProgress:
+    """At its scan, which is about as long as the last one."""
     under_way: Sequence[Reading] = projector.select(Reading, {"account": asked.account})
     if not under_way:
         return _at(asked, Stage.WAITING)
@@ -315,7 +338,7 @@ def _reading(decider: Store, projector: Store, asked: Requested) -> SweepProgres
 
 
 def _looked_up(projector: Store, asked: Requested) -> Record | None:
-    history = walk_stream(asked.account, asked.target)
+    history = scan_stream(asked.account, asked.target)
     records = projector.records([history]).get(history, ())
     return next((record for record in records if _is_of(record.event, asked)), None)
 
@@ -329,22 +352,22 @@ def _has_heard(decider: Store, record: Record, stream: str, *, may_repeat: bool)
     if not may_repeat:
         return decider.position(stream) >= record.position
     originator, _, version = record.id.partition("/")
-    return any(row.version >= int(version) for row in decider.select(LastHeard, {"originator": originator}))
+    return any(row.version >= int(version) for row in decider.select(Watermark, {"originator": originator}))
 
 
 _PAGE = 500
 """Drivers that one request tells of."""
 
-_MOST_SWEEPS = 1000
+_MOST_RECONCILIATIONS = 1000
 _MOST_VERSION = 2**63 - 1
 
 
-class NothingToSweep(Exception):
-    """No sweep can be made now; the message says why, and what would help."""
+class NothingToReconciliation(Exception):
+    """No reconciliation can be made now; the message says why, and what would help."""
 
 
-class SweepRoutes:
-    """Everything below `/accounts/{account}/sweeps`."""
+class ReconciliationRoutes:
+    """Everything below `/accounts/{account}/reconciliations`."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -355,14 +378,14 @@ class SweepRoutes:
     def routes(self) -> list[Route]:
         """Where these questions are asked."""
         return [
-            Route("/accounts/{account}/sweeps", self._request, methods=["POST"]),
-            Route("/accounts/{account}/sweeps", self._list, methods=["GET"]),
-            Route("/accounts/{account}/sweeps/progress", self._progress, methods=["GET"]),
-            Route("/accounts/{account}/sweeps/drivers", self._list_drivers, methods=["GET"]),
+            Route("/accounts/{account}/reconciliations", self._request, methods=["POST"]),
+            Route("/accounts/{account}/reconciliations", self._list, methods=["GET"]),
+            Route("/accounts/{account}/reconciliations/progress", self._progress, methods=["GET"]),
+            Route("/accounts/{account}/reconciliations/drivers", self._list_drivers, methods=["GET"]),
         ]
 
     async def _request(self, request: Request) -> Response:
-        account, asked = await self._known(request), await received(request, RequestSweep)
+        account, asked = await self._known(request), await received(request, RequestReconciliation)
         account.role_of(asked.by)
         hindrances = await self._readers.call(self._hindrances, account, [asked.target] if asked.target else [*Target])
         _check(hindrances)
@@ -372,36 +395,40 @@ class SweepRoutes:
             for target, hindrance in hindrances.items()
             if hindrance is None
         ]
-        self._accounts.ring()
+        self._accounts.notify()
         left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items() if hindrance}
         return JSONResponse({"account": account.account, "driver": driver, "requests": requests, "left_out": left_out})
 
     def _hindrances(self, account: Account, targets: Sequence[Target]) -> dict[Target, Hindrance | None]:
-        """What keeps a sweep from being made on each target, by the account's own word on its terms."""
+        """What keeps a reconciliation from being made on each target, by the account's own word on its terms."""
         known = readiness_of(self._readers.decider, account.account)
         return {target: unwritten(replace(known[target], account=account, is_known=True)) for target in targets}
 
     async def _asked(self, account: AccountId, by: str, target: Target, driver: PortalDriverId | None) -> int:
-        """At which version of the account this sweep is requested."""
+        """At which version of the account this reconciliation is requested."""
         keys = await self._readers.call(self._keys, account, target, driver) if driver else ()
         after = await self._accounts.call_again(
-            self._installation.accounts.ask, account, by, _sweeping(target, driver or "", keys)
+            self._installation.accounts.ask, account, by, _reconciling(target, driver or "", keys)
         )
         return after.version
 
     def _keys(self, account: AccountId, target: Target, driver: PortalDriverId) -> Sequence[Key]:
-        """By which keys a driver is looked up: that of its link, and the wished one."""
+        """By which keys a driver is looked up: that of its link, and the desired one."""
         store = self._readers.decider
         link = load_links(store, [(account, target, driver)])[account, target][driver]
-        wishes = [wish_of(row, target) for row in store.select(WishRow, {"account": account, "driver": driver})]
-        return list(dict.fromkeys(key for key in (link.key, *(wish.key for wish in wishes)) if key))
+        desired_drivers = [
+            desired_of(row, target) for row in store.select(DesiredRow, {"account": account, "driver": driver})
+        ]
+        return list(dict.fromkeys(key for key in (link.key, *(desired.key for desired in desired_drivers)) if key))
 
     async def _list(self, request: Request) -> Response:
         account, query = await self._known(request), request.query_params
-        last = number_named("last", query.get("last", "10"), _MOST_SWEEPS)
+        last = number_named("last", query.get("last", "10"), _MOST_RECONCILIATIONS)
         targets = [target_named(query["target"])] if "target" in query else [*Target]
         accounts = self._readers.accounts
-        found = await self._readers.call(past_sweeps, self._readers.decider, accounts, account.account, targets, last)
+        found = await self._readers.call(
+            past_reconciliations, self._readers.decider, accounts, account.account, targets, last
+        )
         return JSONResponse([report.to_json() for report in found])
 
     async def _list_drivers(self, request: Request) -> Response:
@@ -418,11 +445,11 @@ class SweepRoutes:
         return JSONResponse(await self._readers.call(self._how_far, _requested(account, request.query_params)))
 
     def _how_far(self, asked: Requested) -> dict[str, Any]:
-        """How far a sweep has come and, where it is over, what it found."""
+        """How far a reconciliation has come and, where it is over, what it found."""
         decider, projector = self._readers.decider, self._readers.projectors[asked.target]
         may_repeat = self._installation.may_repeat
         if asked.driver is None:
-            progress = sweep_progress(decider, projector, asked)
+            progress = reconciliation_progress(decider, projector, asked)
         else:
             progress = look_up_progress(decider, projector, asked, may_repeat=may_repeat)
         return {**progress.to_json(), **(self._result(asked) if progress.stage is Stage.DONE else {})}
@@ -432,7 +459,7 @@ class SweepRoutes:
         if asked.driver is not None:
             found = looked_up(decider, asked.account, asked.target, asked.driver, asked.request)
             return {"driver": found.to_json()}
-        report = sweep_for(decider, accounts, asked.account, asked.target, asked.request)
+        report = reconciliation_for(decider, accounts, asked.account, asked.target, asked.request)
         return {"report": report.to_json() if report else None}
 
     async def _known(self, request: Request) -> Account:
@@ -450,14 +477,14 @@ def _requested(account: Account, query: QueryParams) -> Requested:
 
 
 def _check(hindrances: Mapping[Target, Hindrance | None]) -> None:
-    """Raise `NothingToSweep` unless there is a target on which a sweep can be made."""
+    """Raise `NothingToReconciliation` unless there is a target on which a reconciliation can be made."""
     hindering = [hindrance for hindrance in hindrances.values() if hindrance]
     if len(hindering) == len(hindrances):
-        raise NothingToSweep(f"{hindering[0].sentence} {hindering[0].advice}".rstrip())
+        raise NothingToReconciliation(f"{hindering[0].sentence} {hindering[0].advice}".rstrip())
 
 
-def _sweeping(target: Target, driver: str, keys: Sequence[str]) -> Asking:
-    def sweep(person: Person, account: Account) -> tuple[AccountEvent, ...]:
-        return person.sweep(account, target, driver=driver, keys=keys)
+def _reconciling(target: Target, driver: str, keys: Sequence[str]) -> Asking:
+    def reconciliation(person: Person, account: Account) -> tuple[AccountEvent, ...]:
+        return person.reconciliation(account, target, driver=driver, keys=keys)
 
-    return sweep
+    return reconciliation

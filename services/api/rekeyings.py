@@ -38,5 +38,5 @@ class ReKeyingRoutes:
         account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
         account.role_of(asked.by)
         approved = await self._intake.call_again(self._rekeyings.approve, account.account, asked.digest, asked.by)
-        self._intake.ring()
+        self._intake.notify()
         return JSONResponse({"account": account.account, "digest": asked.digest, "approved": approved})

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from domain.account import Mode
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.reconciliation import next_sweep
+from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
 from services.accounts.handlers import AccountRow, account_of, to_account
 from services.api.backlog import Waiting, left_to_do, waiting
@@ -27,7 +27,14 @@ from services.api.installation import Installation, logs_of
 from services.api.messages import Answer, Malformed
 from services.api.naming import Candidate, find_drivers, find_stated, is_stated, likely_drivers, target_named
 from services.api.readiness import Readiness, readiness_of_all
-from services.decider.read_models import CatchUp, LinkRow, ObservedRow, WishRow, stray_marks, strays_by_place
+from services.decider.read_models import (
+    CatchUp,
+    DesiredRow,
+    LinkRow,
+    ObservedRow,
+    unmanaged_by_place,
+    unmanaged_identifiers,
+)
 from services.intake.handlers import UnknownDriver
 from services.intake.read_models import ReadingRow
 from services.runtime.context import utc_now
@@ -116,19 +123,19 @@ class AskingRoutes:
         account, query = await self._known(request.path_params["account"]), request.query_params
         if "target" in query:
             target_named(query["target"])
-        if query.get("state") == "stray":
-            return JSONResponse(await self._readers.call(self._strays, account, query.get("target")))
+        if query.get("state") == "unmanaged":
+            return JSONResponse(await self._readers.call(self._unmanaged, account, query.get("target")))
         wanted = {name: query[name] for name in ("target", "state") if name in query}
         rows = await self._readers.call(self._readers.decider.select, LinkRow, {"account": account, **wanted})
         return JSONResponse([asdict(row) for row in rows])
 
-    def _strays(self, account: str, target: str | None) -> list[dict[str, str]]:
-        nothing = {"driver": "", "state": "stray", "reason": "", "detail": "no portal driver is linked to it"}
+    def _unmanaged(self, account: str, target: str | None) -> list[dict[str, str]]:
+        nothing = {"driver": "", "state": "unmanaged", "reason": "", "detail": "no portal driver is linked to it"}
         return [
             {"target": str(each), "key": key, **nothing}
             for each in Target
             if target in (None, str(each))
-            for key in strays(self._readers.decider, account, each)
+            for key in unmanaged(self._readers.decider, account, each)
         ]
 
     async def _explain(self, request: Request) -> Response:
@@ -181,35 +188,35 @@ _MOST_NAMED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetStatus(Answer):
-    """How an account stands with a target. The counts are of portal drivers, `strays` of target drivers.
+    """How an account stands with a target. The counts are of portal drivers, `unmanaged` of target drivers.
 
-    `is_walked`: the roster was read whole, at `walked_at`, under the account's present terms. `failure` says why it
+    `is_scanned`: the roster was read whole, at `scanned_at`, under the account's present terms. `failure` says why it
     cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since `stopped_since`;
-    empty if they are. `is_catching_up`: a sweep goes through the drivers. The last one ended at `swept_at`, and the
-    next daily one begins at `sweep_due_at`; None where there is none.
-    `unsent` are decisions that the projector, and `unheard` answers that the decider has not taken over yet.
-    `kept` are rejected deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
+    empty if they are. `is_catching_up`: a reconciliation goes through the drivers. The last one ended at
+    `reconciled_at`, and the next daily one begins at `reconciliation_due_at`; None where there is none. `unsent` are
+    decisions that the projector, and `unheard` answers that the decider has not taken over yet. `kept` are rejected
+    deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
     """
 
     target: str
     mode: str
-    is_walked: bool
-    walked_at: datetime | None
+    is_scanned: bool
+    scanned_at: datetime | None
     failure: str
     failing_since: datetime | None
     outage: str
     stopped_since: datetime | None
     is_catching_up: bool
-    swept_at: datetime | None
-    sweep_due_at: datetime | None
-    in_step: int
+    reconciled_at: datetime | None
+    reconciliation_due_at: datetime | None
+    in_sync: int
     pending: int
     parked: Mapping[str, int]
     held: int
     kept: int
     ended: int
     undecided: int
-    strays: int
+    unmanaged: int
     unsent: int = 0
     unheard: int = 0
 
@@ -254,12 +261,12 @@ def with_waiting(found: AccountStatus, waits: Waiting) -> AccountStatus:
     return replace(found, waiting=waits.changes.get(found.account, 0), targets=targets)
 
 
-def strays(decider: Store, account: str, target: Target) -> Iterator[Key]:
+def unmanaged(decider: Store, account: str, target: Target) -> Iterator[Key]:
     """The active target drivers that no link has as its key, in the order of their marks."""
-    found = sorted(stray_marks(decider, account, target))
+    found = sorted(unmanaged_identifiers(decider, account, target))
     for start in range(0, len(found), _PAGE):
-        where: Where = {"account": account, "target": str(target), "mark": found[start : start + _PAGE]}
-        yield from (Key(row.key) for row in decider.select(ObservedRow, where, order_by="mark"))
+        where: Where = {"account": account, "target": str(target), "identifier": found[start : start + _PAGE]}
+        yield from (Key(row.key) for row in decider.select(ObservedRow, where, order_by="identifier"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +276,7 @@ class _Figures:
     wanted: Mapping[str, int]
     states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
     undecided: Mapping[tuple[str, str], int]
-    strays: Mapping[tuple[str, str], int]
+    unmanaged: Mapping[tuple[str, str], int]
     catching_up: Collection[tuple[str, str]]
 
 
@@ -277,28 +284,30 @@ def _figures(decider: Store, where: Where) -> _Figures:
     states: defaultdict[tuple[str, str], dict[tuple[str, str], int]] = defaultdict(dict)
     for (account, target, state, reason), links in decider.count(LinkRow, where, by=_BY_STATE).items():
         states[str(account), str(target)][str(state), str(reason)] = links
-    wishes: defaultdict[str, dict[bool, int]] = defaultdict(dict)
-    for (account, is_wanted), drivers in decider.count(WishRow, where, by=["account", "is_wanted"]).items():
-        wishes[str(account)][bool(is_wanted)] = drivers
+    desired_drivers: defaultdict[str, dict[bool, int]] = defaultdict(dict)
+    for (account, is_wanted), drivers in decider.count(DesiredRow, where, by=["account", "is_wanted"]).items():
+        desired_drivers[str(account)][bool(is_wanted)] = drivers
     return _Figures(
-        wanted={account: counts.get(True, 0) for account, counts in wishes.items()},
+        wanted={account: counts.get(True, 0) for account, counts in desired_drivers.items()},
         states=states,
-        undecided=_undecided(decider, {account: sum(counts.values()) for account, counts in wishes.items()}, states),
-        strays=strays_by_place(decider, where),
+        undecided=_undecided(
+            decider, {account: sum(counts.values()) for account, counts in desired_drivers.items()}, states
+        ),
+        unmanaged=unmanaged_by_place(decider, where),
         catching_up={(row.account, row.target) for row in decider.select(CatchUp, where)},
     )
 
 
 def _undecided(
-    decider: Store, wishes: Mapping[str, int], states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
+    decider: Store, desired_drivers: Mapping[str, int], states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
 ) -> Counter[tuple[str, str]]:
-    """The wanted drivers without a link. Every link has a wish, so that mostly the numbers alone tell."""
+    """The wanted drivers without a link. Every link has a desired state, so that mostly the numbers alone tell."""
     links = {place: sum(counts.values()) for place, counts in states.items()}
     places = {
         (account, str(target))
-        for account in wishes
+        for account in desired_drivers
         for target in Target
-        if links.get((account, str(target)), 0) != wishes[account]
+        if links.get((account, str(target)), 0) != desired_drivers[account]
     }
     if not places:
         return Counter()
@@ -306,7 +315,7 @@ def _undecided(
     names = sorted({account for account, _ in places})
     where: Where = {"account": names} if len(names) <= _MOST_NAMED else {}
     linked = {tuple(map(str, each)) for each in decider.count(LinkRow, where, by=["account", "target", "driver"])}
-    wanted = decider.count(WishRow, {**where, "is_wanted": True}, by=["account", "driver"])
+    wanted = decider.count(DesiredRow, {**where, "is_wanted": True}, by=["account", "driver"])
     return Counter(
         (str(account), target)
         for account, driver in wanted
@@ -326,11 +335,11 @@ def _account_status(row: AccountRow, readiness: Mapping[Target, Readiness], figu
 
 
 def _due_at(readiness: Readiness) -> datetime | None:
-    """When the next daily sweep begins: there is none before the first walk under the present terms."""
-    account, walk = readiness.account, readiness.walk
-    if walk is None or not readiness.is_walked or account.mode(readiness.target) is Mode.OFF:
+    """When the next daily reconciliation begins: there is none before the first scan under the present terms."""
+    account, scan = readiness.account, readiness.scan
+    if scan is None or not readiness.is_scanned or account.mode(readiness.target) is Mode.OFF:
         return None
-    return next_sweep(account.account, readiness.target, account.sweep_at, datetime.fromisoformat(walk.at))
+    return next_reconciliation(account.account, readiness.target, account.reconcile_at, datetime.fromisoformat(scan.at))
 
 
 def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
@@ -343,23 +352,23 @@ def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
     return TargetStatus(
         target=str(target),
         mode=str(account.modes.get(target, "off")),
-        is_walked=readiness.is_walked,
-        walked_at=datetime.fromisoformat(readiness.walk.at) if readiness.walk else None,
+        is_scanned=readiness.is_scanned,
+        scanned_at=datetime.fromisoformat(readiness.scan.at) if readiness.scan else None,
         failure=readiness.failure.failure if readiness.failure else "",
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
         outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
         stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
         is_catching_up=place in figures.catching_up,
-        swept_at=datetime.fromisoformat(readiness.sweep.at) if readiness.sweep else None,
-        sweep_due_at=_due_at(readiness),
-        in_step=states["in_step"],
+        reconciled_at=datetime.fromisoformat(readiness.reconciliation.at) if readiness.reconciliation else None,
+        reconciliation_due_at=_due_at(readiness),
+        in_sync=states["in_sync"],
         pending=states["pending"],
         parked={reason: links for (state, reason), links in counts.items() if state == "parked"},
         held=states["held"],
         kept=states["kept"],
         ended=states["ended"],
         undecided=figures.undecided.get(place, 0),
-        strays=figures.strays.get(place, 0),
+        unmanaged=figures.unmanaged.get(place, 0),
     )
 
 

@@ -217,8 +217,8 @@ def mode(
 _OWN_TIME = "own"
 
 
-@accounts.command("sweep-at")
-def sweep_at(
+@accounts.command("reconciliation-at")
+def reconcile_at(
     account: AccountArgument,
     at: Annotated[str, typer.Argument(metavar="HH:MM|own", help="In UTC; own: at a time that the account's id gives.")],
     person: PersonOption,
@@ -226,9 +226,11 @@ def sweep_at(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Say at which time of day the account's daily sweeps begin, up to half an hour later."""
-    body = {"by": person, "sweep_at": _time_of_day(at)}
-    _print([ask(data, lambda services: services.post(f"/accounts/{account}/sweep-time", body))], as_json=as_json)
+    """Say at which time of day the account's daily reconciliations begin, up to half an hour later."""
+    body = {"by": person, "reconcile_at": _time_of_day(at)}
+    _print(
+        [ask(data, lambda services: services.post(f"/accounts/{account}/reconciliation-time", body))], as_json=as_json
+    )
 
 
 def _time_of_day(text: str) -> str:
@@ -295,7 +297,7 @@ def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(found[0])
         return
-    columns = ("account", "tier", "sync", "master user", "account manager", "modes", "sweeps at")
+    columns = ("account", "tier", "sync", "master user", "account manager", "modes", "reconciliations at")
     rows = [
         (
             each["account"],
@@ -304,7 +306,7 @@ def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:
             each["master_user"],
             each["account_manager"],
             ", ".join(f"{target} {mode}" for target, mode in each["modes"].items()),
-            f"{each['sweep_at']} UTC" if each["sweep_at"] else "a time of its own",
+            f"{each['reconcile_at']} UTC" if each["reconcile_at"] else "a time of its own",
         )
         for each in found
     ]

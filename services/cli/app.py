@@ -16,7 +16,7 @@ from services.cli.drivers import change, import_file
 from services.cli.issues import issues
 from services.cli.plans import apply, plan
 from services.cli.printing import ChoosyGroup, configure_logging, delivered, err, escape_what_cannot_be_encoded
-from services.cli.reconcile import sweep, sweeps
+from services.cli.reconcile import reconciliation, reconciliations
 from services.cli.rekeyings import rekeyings
 from services.cli.run import database, demo, rebuild, sandbox, serve, topics, up
 from services.cli.status import events, explain, status
@@ -30,7 +30,7 @@ from services.wiring.settings import WrongSettings
 app = typer.Typer(
     name="driverlink",
     cls=ChoosyGroup,
-    help="Keeps the drivers of the Portal in step with Driveri and Motive, and says why.",
+    help="Keeps the drivers of the Portal in sync with Driveri and Motive, and says why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -43,8 +43,8 @@ app.add_typer(change, name="change")
 app.command()(status)
 app.command()(events)
 app.command()(explain)
-app.command()(sweep)
-app.command()(sweeps)
+app.command()(reconciliation)
+app.command()(reconciliations)
 app.command()(plan)
 app.command()(apply)
 app.add_typer(approvals, name="approvals")

@@ -1,4 +1,4 @@
-"""`driverlink plan` and `driverlink apply`: what a sweep or an opt-in would do, and to have exactly that done.
+"""`driverlink plan` and `driverlink apply`: what a reconciliation or an opt-in would do, and to have exactly that done.
 
 How a plan is told: a bar while it is made, then tables by target and action, and its hash at the end.
 
@@ -42,7 +42,7 @@ def _hash(text: str) -> str:
 HashOption = Annotated[
     str, typer.Option("--plan", metavar="HASH", parser=_hash, help="The hash of the plan, as `plan` prints it.")
 ]
-WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the sweep has ended.")]
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the reconciliation has ended.")]
 
 
 def plan(
@@ -55,7 +55,7 @@ def plan(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what a sweep would do now or, where sync is off, what turning it on would; nothing is written.
+    """Print what a reconciliation would do now or, where sync is off, what turning it on would; nothing is written.
 
     The drivers of each target are read, and everything is rehearsed. The hash at the end names exactly this plan, for
     `driverlink apply`; a plan of one driver is for looking only, so it has none.
@@ -80,7 +80,8 @@ def apply(
     """Do exactly what a plan says, or nothing: refused where it would be another one by now.
 
     The hash is that of a whole plan, of all targets or of the one that is named. Everything is rehearsed again, and
-    once more after the walk that the sweep begins with. Where sync is off this turns it on: its Master User can.
+    once more after the scan that the reconciliation begins with. Where sync is off this turns it on: its Master User
+    can.
     """
     body: dict[str, Any] = {"by": person, "plan": digest, "target": target}
     outcome = ask(data, lambda services: apply_plan(services, account, body, waits=wait))
@@ -93,7 +94,7 @@ def apply(
 Json = dict[str, Any]
 Query = Mapping[str, str | None]
 
-_COLUMNS = ("driver", "key", "wished key", "fields", "reason")
+_COLUMNS = ("driver", "key", "desired key", "fields", "reason")
 
 
 class Bar:
@@ -182,7 +183,7 @@ async def gathered(services: Services, account: str, query: Query) -> Json:
 async def followed(
     services: Services, method: str, account: str, *, body: Mapping[str, Any] | None = None, query: Query | None = None
 ) -> AsyncIterator[Json]:
-    """What a rehearsal tells, apart from how far it is: that is shown by a bar. Raises `CommandRefused`."""
+    """What a dry run tells, apart from how far it is: that is shown by a bar. Raises `CommandRefused`."""
     path = f"/accounts/{account}/plan"
     with bar() as shown:
         async with aclosing(services.lines(method, path, body, **(query or {}))) as lines:
@@ -204,7 +205,7 @@ def _warning(target: str, fields: list[str]) -> str:
 
 
 def _row(step: Json) -> tuple[str, ...]:
-    return step["driver"], step["key"], step["wished_key"], ", ".join(step["fields"]), step["reason"]
+    return step["driver"], step["key"], step["desired_key"], ", ".join(step["fields"]), step["reason"]
 
 
 def _sentences(summary: Json) -> Iterator[str]:
@@ -225,12 +226,15 @@ _MOST_SHOWN = 20
 """Drivers of each target and action whom a person is shown before they are asked."""
 
 _LOOK = 0.5
-"""Seconds between two looks at a sweep."""
+"""Seconds between two looks at a reconciliation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What was requested, by target the version of the request, and what the sweeps found, if they were waited for."""
+    """What was requested, by target the version of the request, and what the reconciliations found.
+
+    If they were waited for.
+    """
 
     account: str
     requested: Mapping[str, int]
@@ -279,7 +283,7 @@ async def opt_in(services: Services, account: str, person: str) -> Applied:
 
 
 async def _ended(services: Services, account: str, target: str, request: int, shown: Bar) -> Mapping[str, int]:
-    """What a sweep has found, once it has ended."""
+    """What a reconciliation has found, once it has ended."""
     while True:
         outcome = await services.get(f"/accounts/{account}/plan/outcome", target=target, request=request)
         match outcome["state"]:
@@ -294,7 +298,7 @@ async def _ended(services: Services, account: str, target: str, request: int, sh
             case "stopped":
                 raise CommandRefused(
                     f"{account} on {target}: {outcome['doing']} "
-                    f"The sweep is still requested by this plan, see `driverlink issues list {account}`"
+                    f"The reconciliation is still requested by this plan, see `driverlink issues list {account}`"
                 )
         shown.show(f"{outcome['doing']} {target}", outcome["done"], outcome["total"])
         await asyncio.sleep(_LOOK)
@@ -305,6 +309,6 @@ def _refusal(account: str, target: str, outcome: Json) -> str:
     if not planned:
         return f"{account} on {target}: sync or its mode was turned off meanwhile, so the plan is void"
     return (
-        f"{account} on {target} would be swept by another plan by now ({would_be} in place of {planned}), "
+        f"{account} on {target} would be reconciled by another plan by now ({would_be} in place of {planned}), "
         f"so nothing was done there; look at it again: `driverlink plan {account}`"
     )

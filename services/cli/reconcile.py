@@ -1,8 +1,10 @@
-"""`driverlink sweep` and `driverlink sweeps`: the targets compared with the Portal now, and what that found before.
+"""`driverlink reconciliation` and `driverlink reconciliations`.
 
-Waiting for sweeps that were requested, with a bar that shows how far each has come.
+The targets compared with the Portal now, and what that found before.
 
-How the reports of sweeps read.
+Waiting for reconciliations that were requested, with a bar that shows how far each has come.
+
+How the reports of reconciliations read.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ Json = dict[str, Any]
 TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
 
 
-def sweep(
+def reconciliation(
     account: AccountArgument,
     person: PersonOption,
     *,
@@ -40,20 +42,20 @@ def sweep(
 ) -> None:
     """Compare the targets with the Portal now, and let the Portal win; then print what was found.
 
-    A sweep reads everybody whom a target shows, and looks at every driver anew: what was changed there by hand is put
-    back, whoever is missing is made again, and deletes go through the guard as ever. The same happens once a day by
-    itself. Targets whose mode is off are left out.
+    A reconciliation reads everybody whom a target shows, and looks at every driver anew: what was changed there by
+    hand is put back, whoever is missing is made again, and deletes go through the guard as ever. The same happens
+    once a day by itself. Targets whose mode is off are left out.
 
-    The services do it, so it goes on after Ctrl-C, and `driverlink sweeps` tells later what it found. With --driver
-    only that driver is looked up, by two or three calls in place of the whole list.
+    The services do it, so it goes on after Ctrl-C, and `driverlink reconciliations` tells later what it found. With
+    --driver only that driver is looked up, by two or three calls in place of the whole list.
 
-    Exit status 0: the sweeps are done or, with --no-wait, requested; 1: one of them cannot be made now.
+    Exit status 0: the reconciliations are done or, with --no-wait, requested; 1: one of them cannot be made now.
     """
     body = {"by": person, "target": target, "driver": driver}
     try:
-        result = ask(data, lambda services: _sweep(services, account, body, no_wait=no_wait, is_quiet=as_json))
+        result = ask(data, lambda services: _reconciliation(services, account, body, no_wait=no_wait, is_quiet=as_json))
     except KeyboardInterrupt:
-        print_note(f"the sweep goes on; what it finds: driverlink sweeps {account}")
+        print_note(f"the reconciliation goes on; what it finds: driverlink reconciliations {account}")
         raise typer.Exit(_INTERRUPTED) from None
     if as_json:
         print_json(result)
@@ -63,12 +65,12 @@ def sweep(
         raise CommandRefused(" ".join(result["stopped"].values()))
 
 
-async def _sweep(services: Services, account: str, body: Json, *, no_wait: bool, is_quiet: bool) -> Json:
+async def _reconciliation(services: Services, account: str, body: Json, *, no_wait: bool, is_quiet: bool) -> Json:
     """What was requested and, where it was waited for, what came of it."""
-    asked = await services.post(f"/accounts/{account}/sweeps", body)
+    asked = await services.post(f"/accounts/{account}/reconciliations", body)
     is_awaited = services.may_run and not no_wait
     ended = (
-        await wait_for_sweeps(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
+        await wait_for_reconciliations(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
         if is_awaited
         else []
     )
@@ -76,7 +78,7 @@ async def _sweep(services: Services, account: str, body: Json, *, no_wait: bool,
         **asked,
         "may_run": services.may_run,
         "is_awaited": is_awaited,
-        "sweeps": [each["report"] for each in ended if each.get("report")],
+        "reconciliations": [each["report"] for each in ended if each.get("report")],
         "drivers": [each["driver"] for each in ended if each.get("driver")],
         "stopped": {each["target"]: each["trouble"] for each in ended if each["trouble"]},
     }
@@ -87,9 +89,9 @@ def _print_result(result: Json) -> None:
         print_note(f"not on {name}: {sentence}")
     if not result["is_awaited"]:
         _print_requested(result)
-    if result["sweeps"]:
-        _print_reports(result["sweeps"])
-        _print_overridden(result["sweeps"])
+    if result["reconciliations"]:
+        _print_reports(result["reconciliations"])
+        _print_overridden(result["reconciliations"])
     if result["drivers"]:
         print_table(DRIVER_COLUMNS, map(driver_row, result["drivers"]))
 
@@ -97,26 +99,32 @@ def _print_result(result: Json) -> None:
 def _print_requested(result: Json) -> None:
     targets = " and ".join(each["target"] for each in result["requests"])
     whom = f"driver {result['driver']}" if result["driver"] else "everybody"
-    out.print(f"a sweep of {whom} of {result['account']} is requested on {targets}", markup=False)
+    out.print(f"a reconciliation of {whom} of {result['account']} is requested on {targets}", markup=False)
     if not result["may_run"]:
         print_note("no service runs: it begins when `driverlink up` does")
 
 
-def sweeps(
+def reconciliations(
     account: AccountArgument,
     *,
     target: TargetOption = None,
-    last: Annotated[int, typer.Option(min=1, max=1000, help="So many sweeps of each target, the newest first.")] = 10,
+    last: Annotated[
+        int, typer.Option(min=1, max=1000, help="So many reconciliations of each target, the newest first.")
+    ] = 10,
     details: Annotated[
-        bool, typer.Option("--details", help="Name the drivers whom the last sweep did not find in step, and strays.")
+        bool,
+        typer.Option(
+            "--details",
+            help="Name the drivers whom the last reconciliation did not find in sync, and unmanaged drivers.",
+        ),
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what sweeps have found: one line for each, counted in drivers.
+    """Print what reconciliations have found: one line for each, counted in drivers.
 
-    With --json always, and with --details also as tables, it names the drivers for whom the last sweep of each target
-    decided something, or who are not in step now, and target drivers without a link.
+    With --json always, and with --details also as tables, it names the drivers for whom the last reconciliation of
+    each target decided something, or who are not in sync now, and target drivers without a link.
     """
     query = {"target": target, "last": last}
     if as_json:
@@ -128,39 +136,44 @@ def sweeps(
 async def _everything(services: Services, account: str, query: Mapping[str, Any]) -> Json:
     reports = await _reports(services, account, query)
     drivers = [each for name in _targets(reports) async for page in _pages(services, account, name) for each in page]
-    strays = [each for name in _targets(reports) for each in await _strays(services, account, name)]
-    return {"sweeps": reports, "drivers": drivers, "strays": strays}
+    unmanaged = [each for name in _targets(reports) for each in await _unmanaged(services, account, name)]
+    return {"reconciliations": reports, "drivers": drivers, "unmanaged": unmanaged}
 
 
 async def _print_all(services: Services, account: str, query: Mapping[str, Any], *, has_details: bool) -> None:
     reports = await _reports(services, account, query)
     if not reports:
-        print_note(f"no sweep of {account} is over yet; request one: driverlink sweep {account} --as PERSON")
+        print_note(
+            f"no reconciliation of {account} is over yet; request one: driverlink reconcile {account} --as PERSON"
+        )
         return
     _print_reports(reports)
     for name in _targets(reports) if has_details else ():
         async for page in _pages(services, account, name):
             print_table(DRIVER_COLUMNS, map(driver_row, page))
-        strays = await _strays(services, account, name)
-        print_table(("target", "stray"), [(each["target"], each["key"]) for each in strays])
+        unmanaged = await _unmanaged(services, account, name)
+        print_table(("target", "unmanaged"), [(each["target"], each["key"]) for each in unmanaged])
 
 
 async def _reports(services: Services, account: str, query: Mapping[str, Any]) -> list[Json]:
-    return list(await services.get(f"/accounts/{account}/sweeps", **query))
+    return list(await services.get(f"/accounts/{account}/reconciliations", **query))
 
 
 async def _pages(services: Services, account: str, target: str) -> AsyncIterator[list[Json]]:
-    """The drivers whom the last sweep of a target did not find in step, as many at a time as one answer tells of."""
+    """The drivers whom the last reconciliation of a target did not find in sync.
+
+    As many at a time as one answer tells of.
+    """
     after: str | None = ""
     while after is not None:
-        page = await services.get(f"/accounts/{account}/sweeps/drivers", target=target, after=after)
+        page = await services.get(f"/accounts/{account}/reconciliations/drivers", target=target, after=after)
         if page["drivers"]:
             yield page["drivers"]
         after = page["next"]
 
 
-async def _strays(services: Services, account: str, target: str) -> list[Json]:
-    found = await services.get(f"/accounts/{account}/links", state="stray", target=target)
+async def _unmanaged(services: Services, account: str, target: str) -> list[Json]:
+    found = await services.get(f"/accounts/{account}/links", state="unmanaged", target=target)
     return [{"target": each["target"], "key": each["key"]} for each in found]
 
 
@@ -186,7 +199,7 @@ def _newest(reports: Sequence[Json]) -> list[Json]:
 
 
 _LOOK_EVERY: Final = 0.3
-"""Seconds between looks at how far sweeps have come."""
+"""Seconds between looks at how far reconciliations have come."""
 
 _OVER = ("done", "stopped")
 _WORDS: Mapping[str, str] = {
@@ -198,7 +211,7 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-async def wait_for_sweeps(
+async def wait_for_reconciliations(
     services: Services, account: str, requests: Sequence[Json], *, driver: str | None = None, is_quiet: bool
 ) -> list[Json]:
     """What came of these requests (target, request), in their order, once each is done or kept from going on.
@@ -217,7 +230,7 @@ async def wait_for_sweeps(
 
 
 async def _look(services: Services, account: str, asked: Json, driver: str | None) -> Json:
-    path = f"/accounts/{account}/sweeps/progress"
+    path = f"/accounts/{account}/reconciliations/progress"
     return dict(await services.get(path, target=asked["target"], request=asked["request"], driver=driver))
 
 
@@ -246,21 +259,21 @@ def _counted(found: Json) -> str:
 COLUMNS = (
     "when",
     "target",
-    "sweep",
+    "reconciliation",
     "requested by",
     "read",
-    "in step",
+    "in sync",
     "drifted",
     "missing",
-    "strays",
-    "contested",
+    "unmanaged",
+    "conflict",
     "held",
     "other",
     "at odds",
 )
 DRIVER_COLUMNS = ("target", "driver", "key", "finding", "drifted", "at odds", "reason")
 
-_COUNTED = ("in_step", "drifted", "missing", "stray", "contested", "held")
+_COUNTED = ("in_sync", "drifted", "missing", "unmanaged", "conflict", "held")
 """The findings that have a column of their own."""
 
 Answer = Mapping[str, Any]
@@ -283,7 +296,7 @@ def report_row(report: Answer) -> tuple[object, ...]:
 
 
 def driver_row(found: Answer) -> tuple[object, ...]:
-    """A driver whom a sweep did not find in step, as a line of its table."""
+    """A driver whom a reconciliation did not find in sync, as a line of its table."""
     fields = (", ".join(map(field_name, found[name])) for name in ("drifted", "at_odds"))
     return (
         found["target"],
@@ -309,8 +322,8 @@ def two_writers(report: Answer) -> str:
         return ""
     name, account, fields = named(report["target"]), report["account"], _drivers(report["at_odds"])
     return (
-        f"Two writers at odds in {name}: somebody else wrote {fields} again since the sweep before. "
-        f"Find out who, and have it written in the Portal only. By name: driverlink sweeps {account} --details"
+        f"Two writers at odds in {name}: somebody else wrote {fields} since the last one. "
+        f"Find out who, and have it written in the Portal only. By name: driverlink reconciliations {account} --details"
     )
 
 

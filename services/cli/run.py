@@ -162,7 +162,7 @@ async def _play(data: Path, progress: Progress) -> Outcome:
 
 
 def _print(outcome: Outcome, data: Path) -> None:
-    columns = ("scene", "driver", "target", "decided", "situation", "because")
+    columns = ("scene", "driver", "target", "decided", "situation", "rationale")
     rows = [tuple(each[column] for column in columns) for each in outcome.decided]
     print_table(columns, _without_repeats(rows), title="\nWhat was decided, and why")
     held = ", ".join(f"{len(each['drivers'])} on {each['target']}" for each in outcome.held)

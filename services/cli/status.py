@@ -18,15 +18,15 @@ _FOLLOW_EVERY = 1.0
 
 
 class State(StrEnum):
-    """How a driver can stand on a target; a stray is a target driver that no portal driver is linked to."""
+    """How a driver can stand on a target; an unmanaged driver is a target driver that no portal driver is linked to."""
 
-    IN_STEP = "in_step"
+    IN_STEP = "in_sync"
     PENDING = "pending"
     PARKED = "parked"
     HELD = "held"
     KEPT = "kept"
     ENDED = "ended"
-    STRAY = "stray"
+    UNMANAGED = "unmanaged"
 
 
 def status(
@@ -41,7 +41,7 @@ def status(
     target: Annotated[Target | None, typer.Option(help="With --state: only on this target.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how accounts stand with their targets: in step, pending, parked, held, strays."""
+    """Show how accounts stand with their targets: in sync, pending, parked, held, unmanaged drivers."""
     if target is not None and state is None:
         raise typer.BadParameter("--target needs --state")
     if state is not None:
@@ -51,11 +51,11 @@ def status(
     if as_json:
         print_json(found)
         return
-    columns = ("account", "sync", "drivers", "target", "mode", "in step", "pending", "parked", "held", "kept")
+    columns = ("account", "sync", "drivers", "target", "mode", "in sync", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
-    print_table((*columns, "undecided", "strays", "note"), rows)
+    print_table((*columns, "undecided", "unmanaged", "note"), rows)
     _print_waits(found)
-    _print_sweeps([(each["account"], target) for each in found for target in each["targets"]])
+    _print_reconciliations([(each["account"], target) for each in found for target in each["targets"]])
     _print_portal([each for each in found if each["portal"]])
     if not found:
         err.print("nothing to show yet: accounts appear here once one was added and the services run")
@@ -63,15 +63,15 @@ def status(
         print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
 
 
-def _print_sweeps(places: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def _print_reconciliations(places: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """When the targets were compared with the Portal last, and when they will be next, where they are at all."""
-    swept = [
-        (account, target["target"], moment(target["swept_at"]) or "never", moment(target["sweep_due_at"]))
+    reconciled = [
+        (account, target["target"], moment(target["reconciled_at"]) or "never", moment(target["reconciliation_due_at"]))
         for account, target in places
-        if target["swept_at"] or target["sweep_due_at"]
+        if target["reconciled_at"] or target["reconciliation_due_at"]
     ]
-    if swept:
-        print_table(("account", "target", "last sweep", "next sweep"), swept)
+    if reconciled:
+        print_table(("account", "target", "last reconciliation", "next reconciliation"), reconciled)
 
 
 def _print_portal(accounts: Sequence[Mapping[str, Any]]) -> None:
@@ -108,11 +108,11 @@ def _list_state(account: str | None, state: State, target: Target | None, data: 
 
 
 def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:
-    counts = (target[name] for name in ("held", "kept", "undecided", "strays"))
+    counts = (target[name] for name in ("held", "kept", "undecided", "unmanaged"))
     parked = ", ".join(f"{count} {reason}" for reason, count in sorted(target["parked"].items()))
     sync = "on" if account["is_on"] else "off"
     start = (account["account"], sync, account["drivers"], target["target"], target["mode"])
-    return (*start, target["in_step"], target["pending"], parked or 0, *counts, _note(account, target))
+    return (*start, target["in_sync"], target["pending"], parked or 0, *counts, _note(account, target))
 
 
 def _print_waits(accounts: Sequence[Mapping[str, Any]]) -> None:
@@ -139,9 +139,9 @@ def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
         return f"no calls are made: {target['outage']}"
     if target["failure"]:
         return f"its roster cannot be read: {target['failure']}"
-    if account["is_on"] and target["mode"] != "off" and not target["is_walked"]:
+    if account["is_on"] and target["mode"] != "off" and not target["is_scanned"]:
         return "its roster is not read yet"
-    return "a sweep is under way" if target["is_catching_up"] else ""
+    return "a reconciliation is under way" if target["is_catching_up"] else ""
 
 
 def events(
@@ -216,8 +216,8 @@ def _page(data: Path | None, query: dict[str, Any], *, is_patient: bool) -> dict
 
 def _print_event(event: Mapping[str, Any]) -> None:
     where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
-    because = event["data"].get("because") or {}
-    why = " ".join(str(because[name]) for name in ("situation", "cause", "ref") if because.get(name))
+    rationale = event["data"].get("rationale") or {}
+    why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
     out.print(f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False)
 
 

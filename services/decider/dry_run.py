@@ -1,10 +1,10 @@
-"""A sweep as a rehearsal: the real decider, on a copy of one account's part of its store.
+"""A reconciliation as a dry run: the real decider, on a copy of one account's part of its store.
 
-Sweeps that have to go by a plan: each is rehearsed first, and refused if it would be another one by now.
+Reconciliations that have to go by a plan: each is rehearsed first, and refused if it would be another one by now.
 
 One account's part of the decider's store on one target, copied some rows at a time into a scratch store.
 
-The steps of a rehearsal as a table, so that a plan may be as long as the fleet.
+The steps of a dry run as a table, so that a plan may be as long as the fleet.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ import structlog
 from domain.account import Account, Mode
 from domain.driver_link import LinkEvent
 from domain.event import Event
-from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, target_driver_stream, walk_stream
-from domain.matching import TargetDriver, key_mark
-from domain.outcomes import ReportEvent, ReportOrigin, TargetDriverGone, TargetDriverSeen, WalkCompleted
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, scan_stream, target_driver_stream
+from domain.matching import ObservedDriver, key_identifier
+from domain.outcomes import ObservedDriverGone, ObservedDriverSeen, ReportEvent, ReportOrigin, RosterScanned
 from domain.reconciliation import Action, Part, Step, Tally, step_after
 from domain.store import Row, Store, StoreConflict, StoreFailed, Unit
 from services.accounts.handlers import accounts_of, to_row
@@ -30,28 +30,28 @@ from services.decider.read_models import (
     CatchUp,
     ClaimRow,
     DeleteRow,
+    DesiredRow,
     LinkRow,
     ObservedRow,
+    ReconciliationRow,
     RosterScanRow,
-    SweepRow,
-    WishRow,
-    to_roster_marks,
+    to_roster_identifiers,
 )
 from services.intake.read_models import KnownDriver
-from services.runtime.context import Clock, Share
+from services.runtime.context import Assignment, Clock
 from services.runtime.readers import pages
 
 Scratch = Callable[[], AbstractContextManager[Store]]
-"""An empty store for one rehearsal, gone afterwards with all that it holds."""
+"""An empty store for one dry run, gone afterwards with all that it holds."""
 
 _PAGE = 500
 
 _FIRST = 1
-"""The number of a report that nobody but the rehearsal sees."""
+"""The number of a report that nobody but the dry run sees."""
 
 
-class Rehearsal:
-    """What a sweep of one account on one target would do at this moment; `account` is as it would be then.
+class DryRun:
+    """What a reconciliation of one account on one target would do at this moment; `account` is as it would be then.
 
     Everything happens in the scratch store; iterators do a bounded piece with each step, and say how much it was.
     """
@@ -61,48 +61,53 @@ class Rehearsal:
         self._account = account
         self._target = target
         self._now = now
-        self._decider = Decider(scratch, lambda: now, Share())
+        self._decider = Decider(scratch, lambda: now, Assignment())
         self._tally = Tally(account.account, target)
 
     def copy(self, store: Store) -> Iterator[int]:
         """Take over the account's part of the decider's store."""
         unit = Unit()
-        unit.keep([to_row(replace(self._account, sweeps={}, plans={}))])
+        unit.keep([to_row(replace(self._account, reconciliations={}, plans={}))])
         self._scratch.commit(unit)
         return copy(store, self._scratch, self._account, self._target)
 
     def unheard(self, stated: Sequence[KnownDriver]) -> list[str]:
         """Those of these drivers of whom the Portal has stated something else than the decider knows."""
         where = {"account": str(self._account.account), "driver": [each.driver for each in stated]}
-        wishes = {row.driver: row for row in self._scratch.select(WishRow, where)}
-        return [each.driver for each in stated if not _is_heard(each, wishes.get(each.driver))]
+        desired_drivers = {row.driver: row for row in self._scratch.select(DesiredRow, where)}
+        return [each.driver for each in stated if not _is_heard(each, desired_drivers.get(each.driver))]
 
     def take_changes(self, changes: Sequence[tuple[int, Event]]) -> None:
-        """Take over changes that the decider does not know yet; what follows from each is no part of the sweep."""
+        """Take over changes that the decider does not know yet.
+
+        What follows from each is no part of the reconciliation.
+        """
         self._scratch.commit(self._decider.on_changes(changes))
 
-    def take_seen(self, page: Sequence[TargetDriver]) -> None:
+    def take_seen(self, page: Sequence[ObservedDriver]) -> None:
         """Take over target drivers as they are shown now."""
-        seen = {key_mark(self._target, driver.key): driver for driver in page}
-        where = {**self._place, "mark": sorted(seen)}
-        known = {row.mark: row for row in self._scratch.select(ObservedRow, where)} if seen else {}
-        self._report(self._seen(each) for mark, each in seen.items() if not _is_shown(known.get(mark), each))
+        seen = {key_identifier(self._target, driver.key): driver for driver in page}
+        where = {**self._place, "identifier": sorted(seen)}
+        known = {row.identifier: row for row in self._scratch.select(ObservedRow, where)} if seen else {}
+        self._report(
+            self._seen(each) for identifier, each in seen.items() if not _is_shown(known.get(identifier), each)
+        )
 
     def take_gone(self, keys: Iterable[Key]) -> None:
         """Take over that these target drivers are there no more."""
-        self._report(TargetDriverGone(**self._origin(key), key=key) for key in keys)
+        self._report(ObservedDriverGone(**self._origin(key), key=key) for key in keys)
 
     def known(self, after: str | None) -> Sequence[ObservedRow]:
         """A page of the target drivers that are known, behind this key."""
-        behind = key_mark(self._target, Key(after)) if after else None
-        return self._scratch.select(ObservedRow, self._place, order_by="mark", after=behind, limit=_PAGE)
+        behind = key_identifier(self._target, Key(after)) if after else None
+        return self._scratch.select(ObservedRow, self._place, order_by="identifier", after=behind, limit=_PAGE)
 
-    def wishes(self) -> int:
+    def desired_drivers(self) -> int:
         """How many drivers there are to decide."""
-        return sum(self._scratch.count(WishRow, {"account": str(self._account.account)}).values())
+        return sum(self._scratch.count(DesiredRow, {"account": str(self._account.account)}).values())
 
     def decide(self) -> Iterator[int]:
-        """Decide everybody after the walk of a roster that the scratch store has whole, and note the steps."""
+        """Decide everybody after the scan of a roster that the scratch store has whole, and note the steps."""
         begin = self._scratch.log.end()
         self._report([self._completed()])
         while done := self._decider.look_again() + self._decider.catch_up():
@@ -128,20 +133,22 @@ class Rehearsal:
         if told:
             self._scratch.commit(self._decider.on_reports(told))
 
-    def _seen(self, driver: TargetDriver) -> TargetDriverSeen:
-        return TargetDriverSeen(
+    def _seen(self, driver: ObservedDriver) -> ObservedDriverSeen:
+        return ObservedDriverSeen(
             **self._origin(driver.key), key=driver.key, active=driver.active, profile=dict(driver.profile)
         )
 
-    def _completed(self) -> WalkCompleted:
+    def _completed(self) -> RosterScanned:
         origin = self._origin(None)
         drivers = sum(self._scratch.count(ObservedRow, self._place).values())
-        return WalkCompleted(**origin, terms=self._account.terms.get(self._target, 0), drivers=drivers, request=0)
+        return RosterScanned(
+            **origin, policy_generation=self._account.policy_generation.get(self._target, 0), drivers=drivers, request=0
+        )
 
     def _origin(self, key: Key | None) -> ReportOrigin:
         account, target = self._account.account, self._target
         return {
-            "originator_id": target_driver_stream(account, target, key) if key else walk_stream(account, target),
+            "originator_id": target_driver_stream(account, target, key) if key else scan_stream(account, target),
             "originator_version": _FIRST,
             "at": self._now,
             "account": account,
@@ -149,27 +156,27 @@ class Rehearsal:
         }
 
 
-def _is_heard(stated: KnownDriver, wish: WishRow | None) -> bool:
-    if wish is None or stated.is_there != wish.is_wanted:
+def _is_heard(stated: KnownDriver, desired: DesiredRow | None) -> bool:
+    if desired is None or stated.is_there != desired.is_wanted:
         return False
-    return not stated.is_there or stated.profile == wish.profile
+    return not stated.is_there or stated.profile == desired.profile
 
 
-def _is_shown(row: ObservedRow | None, seen: TargetDriver) -> bool:
+def _is_shown(row: ObservedRow | None, seen: ObservedDriver) -> bool:
     return row is not None and (row.key, row.active, row.profile) == (seen.key, seen.active, dict(seen.profile))
 
 
 _log = structlog.get_logger()
 
 _UNKNOWN = ""
-"""What a sweep would be of which no rehearsal can be made."""
+"""What a reconciliation would be of which no dry run can be made."""
 
 
 class PlanChecks:
-    """Rehearses one sweep at a time, piece by piece, so that nobody else waits for it.
+    """Rehearses one reconciliation at a time, piece by piece, so that nobody else waits for it.
 
     How far it has come is in memory only: whoever takes over begins anew, for nothing was decided yet. `in_hand` tells
-    the accounts of our share for which a sweep with a plan is in hand.
+    the accounts of our share for which a reconciliation with a plan is in hand.
     """
 
     def __init__(self, store: Store, clock: Clock, *, in_hand: Callable[[], Sequence[str]], scratch: Scratch) -> None:
@@ -188,7 +195,7 @@ class PlanChecks:
         return int(work is not None)
 
     def _next(self) -> CatchUp | None:
-        """The next sweep with a plan; one that knows more of its account than we do has to wait."""
+        """The next reconciliation with a plan; one that knows more of its account than we do has to wait."""
         accounts = self._in_hand()
         in_hand = self._store.select(CatchUp, {"account": accounts}, order_by="account") if accounts else []
         known = accounts_of(self._store, (work.account for work in in_hand if work.plan))
@@ -197,13 +204,14 @@ class PlanChecks:
 
     def _check(self, work: CatchUp) -> Iterator[int]:
         account = accounts_of(self._store, [work.account])[work.account]
-        if _has_other_terms(work, account):
+        if _has_other_policy_generation(work, account):
             self._store.commit(reconciliations.dropped(self._store, work, account, self._clock()))
             return
         try:
-            would_be = yield from self._rehearse(work, account)
+            would_be = yield from self._run_dry(work, account)
         except StoreFailed as failure:
-            # Where it is our own store that fails, so does storing the refusal; else only this sweep comes to nothing.
+            # Where it is our own store that fails, so does storing the refusal; else only this reconciliation comes
+            # to nothing.
             _log.warning("plan cannot be compared", account=work.account, target=work.target, reason=str(failure))
             would_be = _UNKNOWN
         except StoreConflict:
@@ -214,17 +222,17 @@ class PlanChecks:
             would_be = _UNKNOWN
         self._judge(work, would_be)
 
-    def _rehearse(self, work: CatchUp, account: Account) -> Generator[int, None, str]:
-        """What the sweep would be by now."""
+    def _run_dry(self, work: CatchUp, account: Account) -> Generator[int, None, str]:
+        """What the reconciliation would be by now."""
         with self._scratch() as scratch:
-            rehearsal = Rehearsal(scratch, account, Target(work.target), self._clock())
-            yield from rehearsal.copy(self._store)
-            yield from rehearsal.decide()
-            yield from map(len, rehearsal.steps())
-            return rehearsal.part().digest
+            dry_run = DryRun(scratch, account, Target(work.target), self._clock())
+            yield from dry_run.copy(self._store)
+            yield from dry_run.decide()
+            yield from map(len, dry_run.steps())
+            return dry_run.part().digest
 
     def _judge(self, work: CatchUp, would_be: str) -> None:
-        """Let the sweep begin if it would be what a person saw; one that began anew meanwhile is checked anew.
+        """Let the reconciliation begin if it would be what a person saw; one that began anew meanwhile is checked anew.
 
         That of an account that has gone to another process meanwhile is checked there.
         """
@@ -239,13 +247,21 @@ class PlanChecks:
         self._store.commit(unit)
 
 
-def _has_other_terms(work: CatchUp, account: Account) -> bool:
+def _has_other_policy_generation(work: CatchUp, account: Account) -> bool:
     target = Target(work.target)
-    return account.mode(target) is Mode.OFF or work.terms != account.terms.get(target, 0)
+    return account.mode(target) is Mode.OFF or work.policy_generation != account.policy_generation.get(target, 0)
 
 
-_COPIED: tuple[type[Row], ...] = (RosterScanRow, SweepRow, WishRow, ObservedRow, LinkRow, ClaimRow, DeleteRow)
-"""What decisions depend on; work in hand is left out, for the sweep looks at everybody anyway."""
+_COPIED: tuple[type[Row], ...] = (
+    RosterScanRow,
+    ReconciliationRow,
+    DesiredRow,
+    ObservedRow,
+    LinkRow,
+    ClaimRow,
+    DeleteRow,
+)
+"""What decisions depend on; work in hand is left out, for the reconciliation looks at everybody anyway."""
 
 
 def copy(store: Store, scratch: Store, account: Account, target: Target) -> Iterator[int]:
@@ -272,12 +288,15 @@ def _histories(store: Store, page: Sequence[Row], unit: Unit) -> None:
         unit.events.extend(events)
 
 
-def _marks(_store: Store, page: Sequence[Row], unit: Unit) -> None:
+def _identifiers(_store: Store, page: Sequence[Row], unit: Unit) -> None:
     for row in cast("Sequence[ObservedRow]", page):
-        unit.keep(to_roster_marks(row))
+        unit.keep(to_roster_identifiers(row))
 
 
-_ALONG: Mapping[type[Row], Callable[[Store, Sequence[Row], Unit], None]] = {LinkRow: _histories, ObservedRow: _marks}
+_ALONG: Mapping[type[Row], Callable[[Store, Sequence[Row], Unit], None]] = {
+    LinkRow: _histories,
+    ObservedRow: _identifiers,
+}
 """What goes along with rows: the histories of links, the marks of target drivers."""
 
 
@@ -294,7 +313,7 @@ class StepRow(Row):
     action: str
     situation: str
     key: str
-    wished_key: str
+    desired_key: str
     fields: list[str]
     reason: str
     written: dict[str, str]
@@ -336,7 +355,7 @@ def to_step(row: StepRow) -> Step:
         action=Action(row.action),
         situation=row.situation,
         key=row.key,
-        wished_key=row.wished_key,
+        desired_key=row.desired_key,
         fields=tuple(row.fields),
         reason=row.reason,
         written=row.written,
@@ -351,7 +370,7 @@ def _to_row(step: Step) -> StepRow:
         action=str(step.action),
         situation=step.situation,
         key=step.key,
-        wished_key=step.wished_key,
+        desired_key=step.desired_key,
         fields=list(step.fields),
         reason=step.reason,
         written=dict(step.written),

@@ -27,37 +27,37 @@ from domain.store import Row, Store, StoreConflict, StoreFailed, Unit, Where
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
 from services.decider.batch import (
-    Desk,
-    Docket,
-    Matter,
-    Occasion,
-    cause_on,
+    BatchDecider,
+    BatchWork,
+    LinkTrigger,
+    LookAgain,
     given_up,
     judging,
-    load_ledgers,
+    load_batches,
     load_links,
     looks_at_claimants,
     recording,
-    store_desks,
-    to_matter,
+    store_decided,
+    to_link_trigger,
+    trigger_on,
 )
 from services.decider.read_models import (
     CatchUp,
+    DesiredRow,
     LinkRow,
     Look,
     Place,
     Retry,
     RosterChanges,
     RosterScanRow,
-    WishRow,
+    desired_of,
     keep_outages,
     keep_rosters,
-    keep_walks,
+    keep_scans,
     roster_changes,
-    to_wish_row,
-    wish_of,
+    to_desired_row,
 )
-from services.runtime.context import Clock, Share
+from services.runtime.context import Assignment, Clock
 
 Work = TypeVar("Work", Look, CatchUp, Retry)
 
@@ -129,10 +129,10 @@ _TOGETHER = 10
 class Decider:
     """The decider service: the only place where decisions are made; writes `driver-links.decisions.v1`."""
 
-    def __init__(self, store: Store, clock: Clock, share: Share) -> None:
+    def __init__(self, store: Store, clock: Clock, share: Assignment) -> None:
         self._store = store
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
         self._behind: dict[type[Row], str] = {}
         self._went_on = dict.fromkeys(Target, "")
@@ -153,7 +153,7 @@ class Decider:
     def on_changes(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep what the Portal wants, whether sync is on or off; decide each change where it is."""
         unit, now = Unit(), self._clock()
-        rows = [to_wish_row(event, position) for position, event in events if isinstance(event, Change)]
+        rows = [to_desired_row(event, position) for position, event in events if isinstance(event, Change)]
         unit.keep(rows)
         accounts = accounts_of(self._store, (row.account for row in rows))
         ready = self._ready(accounts)
@@ -164,7 +164,7 @@ class Decider:
         """Take over what the targets showed; record each answer on its link, and decide again."""
         now = self._clock()
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
-        unit, rosters = keep_walks(reports), roster_changes(reports)
+        unit, rosters = keep_scans(reports), roster_changes(reports)
         unit.add(keep_rosters(rosters))
         unit.add(keep_outages(reports))
         unit.keep(reconciliations.begun(self._store, reports))
@@ -187,15 +187,17 @@ class Decider:
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
-        self._decide(unit, self._again(places, Occasion(kind="freed", rule=deciding.look_at_freed), now), now)
+        self._decide(unit, self._again(places, LookAgain(kind="freed", rule=deciding.look_at_freed), now), now)
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
-        """Go on with a sweep: decide the next page of an account's wishes, or end it behind the last; how many.
+        """Go on with a reconciliation.
+
+        Decide the next page of an account's desired states, or end it behind the last; how many.
 
         The targets take turns, and on each the accounts, so that nobody waits for the end of a large fleet.
         """
-        work = self._next_sweep()
+        work = self._next_reconciliation()
         return self._setbacks.confine([work], self._go_on) if work else 0
 
     def _go_on(self, works: Sequence[CatchUp]) -> int:
@@ -204,14 +206,14 @@ class Decider:
         if (account.account, Target(work.target)) not in self._ready({work.account: account}):
             return self._commit(reconciliations.dropped(self._store, work, account, now), 1)
         where = {"account": work.account}
-        page = self._store.select(WishRow, where, order_by="position", after=work.after, limit=_PAGE)
+        page = self._store.select(DesiredRow, where, order_by="position", after=work.after, limit=_PAGE)
         if not page:
             return self._commit(reconciliations.completed(self._store, work, now), 1)
-        return self._commit(self._swept(work, page, now), len(page))
+        return self._commit(self._reconciled(work, page, now), len(page))
 
-    def _next_sweep(self) -> CatchUp | None:
-        """The next sweep that can go on: where both targets have one, on each by turns."""
-        if self._nothing_waits.get(CatchUp) is self._share.held:
+    def _next_reconciliation(self) -> CatchUp | None:
+        """The next reconciliation that can go on: where both targets have one, on each by turns."""
+        if self._nothing_waits.get(CatchUp) is self._assignment.held:
             return None
         for target, behind in [*self._went_on.items()]:
             if work := reconciliations.next_in_hand(self._store, target, behind, partial(self._may_work, CatchUp)):
@@ -221,12 +223,12 @@ class Decider:
         self._in_hand(CatchUp, _TOGETHER)
         return None
 
-    def _swept(self, work: CatchUp, page: Sequence[WishRow], now: datetime) -> Unit:
+    def _reconciled(self, work: CatchUp, page: Sequence[DesiredRow], now: datetime) -> Unit:
         unit, target = Unit(), Target(work.target)
-        occasion = Occasion(kind="walk", ref=str(work.walk), sweep=work.sweep)
-        matters = self._again([(AccountId(row.account), target, row.driver) for row in page], occasion, now)
-        (desk,) = self._decide(unit, matters, now)
-        unit.keep([reconciliations.counted(work, page, desk)])
+        look_again_for = LookAgain(kind="scan", ref=str(work.scan), reconciliation=work.reconciliation)
+        matters = self._again([(AccountId(row.account), target, row.driver) for row in page], look_again_for, now)
+        (batch_decider,) = self._decide(unit, matters, now)
+        unit.keep([reconciliations.counted(work, page, batch_decider)])
         return unit
 
     def retry(self) -> int:
@@ -241,17 +243,17 @@ class Decider:
         (work,) = works
         unit, now = Unit(), self._clock()
         places = next_page(self._store, work, unit)
-        occasion = Occasion(kind=work.cause, ref=work.ref, rule=deciding.look_again)
-        self._decide(unit, self._again(places, occasion, now), now)
+        look_again_for = LookAgain(kind=work.trigger, ref=work.ref, rule=deciding.look_again)
+        self._decide(unit, self._again(places, look_again_for, now), now)
         return self._commit(unit, len(places) or 1)
 
     def planned_accounts(self) -> list[str]:
-        """The accounts of our share for which a sweep is in hand that has to go by a plan."""
-        held = self._share.held
+        """The accounts of our share for which a reconciliation is in hand that has to go by a plan."""
+        held = self._assignment.held
         if self._no_plans is held:
             return []
         in_hand = self._store.count(CatchUp, by=["account", "plan"])
-        planned = sorted({str(account) for account, plan in in_hand if plan and self._share.has(str(account))})
+        planned = sorted({str(account) for account, plan in in_hand if plan and self._assignment.has(str(account))})
         self._no_plans = None if planned else held
         return planned
 
@@ -261,7 +263,7 @@ class Decider:
         At most so many rows are read, unless others' accounts stand before ours. Only we put such work there, so where
         there was none is none until we do, or until our share is another.
         """
-        held = self._share.held
+        held = self._assignment.held
         if self._nothing_waits.get(work) is held:
             return []
         for start in dict.fromkeys((self._behind.get(work, ""), "")):
@@ -274,7 +276,7 @@ class Decider:
 
     def _may_work(self, work: type[Row], account: str) -> bool:
         """Whether this work of an account is ours, and may be done now."""
-        return self._share.has(account) and not self._setbacks.hold_up(work, account)
+        return self._assignment.has(account) and not self._setbacks.hold_up(work, account)
 
     def _pages(self, work: type[Work], behind: str, limit: int) -> Iterator[list[Work]]:
         """The work of accounts behind this one, with each page of accounts behind those of the page before."""
@@ -289,101 +291,107 @@ class Decider:
 
     def _judgements(
         self, judged: Sequence[DeletesJudged], accounts: Mapping[str, Account], now: datetime
-    ) -> Iterator[Matter]:
+    ) -> Iterator[LinkTrigger]:
         for event in judged:
             if isinstance(event, DeletesApproved) and has_expired(event.at, now):
                 continue
             account, target = accounts[event.account], Target(event.target)
-            cause = cause_on(account, target, now, "approval", event.digest)
+            trigger = trigger_on(account, target, now, "approval", event.digest)
             holds = {str(driver): int(hold) for driver, hold in event.holds}
-            for row in self._wishes((event.account, driver) for driver in holds):
-                wish = wish_of(row, target)
-                yield Matter(wish=wish, deciding=judging(event, wish, cause, holds[row.driver]))
+            for row in self._desired_drivers((event.account, driver) for driver in holds):
+                desired = desired_of(row, target)
+                yield LinkTrigger(desired=desired, deciding=judging(event, desired, trigger, holds[row.driver]))
 
     def _changes(
-        self, rows: Sequence[WishRow], accounts: Mapping[str, Account], ready: set[Place], now: datetime
-    ) -> Iterator[Matter]:
+        self, rows: Sequence[DesiredRow], accounts: Mapping[str, Account], ready: set[Place], now: datetime
+    ) -> Iterator[LinkTrigger]:
         for row in rows:
             for target in Target:
                 if (AccountId(row.account), target) in ready:
-                    cause = cause_on(accounts[row.account], target, now, "change", str(row.sequence))
-                    yield to_matter(wish_of(row, target), cause)
+                    trigger = trigger_on(accounts[row.account], target, now, "change", str(row.sequence))
+                    yield to_link_trigger(desired_of(row, target), trigger)
 
-    def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[Matter]:
+    def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[LinkTrigger]:
         accounts = accounts_of(self._store, (answer.account for answer in answers))
         ready = self._ready(accounts)
-        rows = self._wishes((answer.account, answer.driver) for answer in answers)
-        wishes = {(row.account, row.driver): row for row in rows}
+        rows = self._desired_drivers((answer.account, answer.driver) for answer in answers)
+        desired_drivers = {(row.account, row.driver): row for row in rows}
         for answer in answers:
             target = Target(answer.target)
-            wish = wish_of(wishes[answer.account, answer.driver], target)
-            cause = cause_on(accounts[answer.account], target, now, "answer", str(answer.decision))
-            yield Matter(wish=wish, deciding=recording(answer, now))
+            desired = desired_of(desired_drivers[answer.account, answer.driver], target)
+            trigger = trigger_on(accounts[answer.account], target, now, "answer", str(answer.decision))
+            yield LinkTrigger(desired=desired, deciding=recording(answer, now))
             if (AccountId(answer.account), target) in ready:
-                yield to_matter(wish, cause)
+                yield to_link_trigger(desired, trigger)
 
-    def _looked_up(self, reports: Iterable[DriverLookedUp], now: datetime) -> Iterator[Matter]:
+    def _looked_up(self, reports: Iterable[DriverLookedUp], now: datetime) -> Iterator[LinkTrigger]:
         for report in reports:
             place = AccountId(report.account), Target(report.target), report.driver
-            yield from self._again([place], Occasion(kind="sweep", ref=str(report.request)), now)
+            yield from self._again([place], LookAgain(kind="reconciliation", ref=str(report.request)), now)
 
     def _again(
-        self, places: Sequence[tuple[AccountId, Target, str]], occasion: Occasion, now: datetime
-    ) -> Iterator[Matter]:
+        self, places: Sequence[tuple[AccountId, Target, str]], look_again_for: LookAgain, now: datetime
+    ) -> Iterator[LinkTrigger]:
         accounts = accounts_of(self._store, (account for account, _, _ in places))
-        rows = self._wishes((account, driver) for account, _, driver in places)
+        rows = self._desired_drivers((account, driver) for account, _, driver in places)
         for account, target in sorted(self._ready(accounts)):
             drivers = {driver for name, each, driver in places if (name, each) == (account, target)}
-            cause = cause_on(accounts[account], target, now, occasion.kind, occasion.ref, occasion.sweep)
+            trigger = trigger_on(
+                accounts[account], target, now, look_again_for.kind, look_again_for.ref, look_again_for.reconciliation
+            )
             for row in sorted(rows, key=lambda row: row.position):
                 if row.account == account and row.driver in drivers:
-                    yield to_matter(wish_of(row, target), cause, occasion.rule)
+                    yield to_link_trigger(desired_of(row, target), trigger, look_again_for.rule)
 
-    def _wishes(self, drivers: Iterable[tuple[str, str]]) -> list[WishRow]:
+    def _desired_drivers(self, drivers: Iterable[tuple[str, str]]) -> list[DesiredRow]:
         """What the Portal last stated of these drivers, each named with its account, by one query."""
         wanted = sorted(set(drivers))
-        return self._store.among(WishRow, ("account", "driver"), wanted) if wanted else []
+        return self._store.among(DesiredRow, ("account", "driver"), wanted) if wanted else []
 
     def _ready(self, accounts: Mapping[str, Account]) -> set[Place]:
-        """Where decisions are made now: sync is on, and the roster was walked under the present terms."""
-        walks = self._store.select(RosterScanRow, {"account": sorted(accounts)}) if accounts else []
-        walked = {(walk.account, walk.target): walk.terms for walk in walks}
+        """Where decisions are made now: sync is on, and the roster was scanned under the present terms."""
+        scans = self._store.select(RosterScanRow, {"account": sorted(accounts)}) if accounts else []
+        scanned = {(scan.account, scan.target): scan.policy_generation for scan in scans}
         return {
             (AccountId(name), target)
             for name, account in accounts.items()
             for target in Target
-            if account.mode(target) is not Mode.OFF and walked.get((name, target)) == account.terms[target]
+            if account.mode(target) is not Mode.OFF and scanned.get((name, target)) == account.policy_generation[target]
         }
 
     def _decide(
-        self, unit: Unit, matters: Iterable[Matter], now: datetime, rosters: Mapping[Place, RosterChanges] | None = None
-    ) -> list[Desk]:
-        """Decide these matters in their order, at one desk for each account and target."""
-        by_place: dict[Place, list[Matter]] = {}
+        self,
+        unit: Unit,
+        matters: Iterable[LinkTrigger],
+        now: datetime,
+        rosters: Mapping[Place, RosterChanges] | None = None,
+    ) -> list[BatchDecider]:
+        """Decide these matters in their order, at one batch for each account and target."""
+        by_place: dict[Place, list[LinkTrigger]] = {}
         for matter in matters:
-            by_place.setdefault((matter.wish.account, matter.wish.target), []).append(matter)
-        dockets = self._dockets(by_place, rosters or {})
-        ledgers = load_ledgers(self._store, dockets, now)
-        desks = [Desk(place, docket.links, ledgers[place]) for place, docket in dockets.items()]
-        for desk in desks:
-            for matter in by_place[desk.place]:
-                desk.decide(matter.wish, matter.deciding)
-        store_desks(self._store, desks, unit)
+            by_place.setdefault((matter.desired.account, matter.desired.target), []).append(matter)
+        works = self._batch_work(by_place, rosters or {})
+        batches = load_batches(self._store, works, now)
+        batch_deciders = [BatchDecider(place, batch_work.links, batches[place]) for place, batch_work in works.items()]
+        for batch_decider in batch_deciders:
+            for matter in by_place[batch_decider.place]:
+                batch_decider.decide(matter.desired, matter.deciding)
+        store_decided(self._store, batch_deciders, unit)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]
         if any(isinstance(row, CatchUp) and row.plan for row in unit.rows.values()):
             self._no_plans = None
-        return desks
+        return batch_deciders
 
-    def _dockets(
-        self, matters: Mapping[Place, Sequence[Matter]], rosters: Mapping[Place, RosterChanges]
-    ) -> dict[Place, Docket]:
+    def _batch_work(
+        self, matters: Mapping[Place, Sequence[LinkTrigger]], rosters: Mapping[Place, RosterChanges]
+    ) -> dict[Place, BatchWork]:
         links = load_links(
-            self._store, ((*place, matter.wish.driver) for place, each in matters.items() for matter in each)
+            self._store, ((*place, matter.desired.driver) for place, each in matters.items() for matter in each)
         )
         return {
-            place: Docket(
-                wishes=[matter.wish for matter in each],
+            place: BatchWork(
+                desired_drivers=[matter.desired for matter in each],
                 links=links[place],
                 roster=rosters.get(place) or RosterChanges(),
             )
@@ -410,7 +418,7 @@ def retries_after_outages(reports: Iterable[Event]) -> Iterator[Retry]:
             yield Retry(
                 account=report.account,
                 target=report.target,
-                cause="reached",
+                trigger="reached",
                 ref="",
                 driver="",
                 reasons=_NOT_FINAL,
@@ -422,7 +430,7 @@ def _asked_for(event: RetryRequested, target: str) -> Retry:
     return Retry(
         account=event.account,
         target=str(target),
-        cause="retry",
+        trigger="retry",
         ref=str(event.originator_version),
         driver=event.driver,
         reasons=[event.reason] if event.reason else [],

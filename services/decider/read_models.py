@@ -1,6 +1,6 @@
-"""What the decider knows: the Portal's wishes, the targets' rosters, and how every link stands.
+"""What the decider knows: the Portal's desired states, the targets' rosters, and how every link stands.
 
-What the targets' reports tell of rosters, walks and outages, whatever is decided because of it.
+What the targets' reports tell of rosters, scans and outages, whatever is decided because of it.
 
 Target drivers that no link claims.
 """
@@ -12,16 +12,16 @@ from typing import ClassVar
 
 from domain.driver_link import REFUSED, DeleteDecided, DriverLink
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.matching import TargetDriver, Wish, claims, key_mark, to_wish
+from domain.matching import DesiredDriver, ObservedDriver, claims, key_identifier, to_desired
 from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
+    ObservedDriverGone,
+    ObservedDriverSeen,
     ReportEvent,
-    TargetDriverGone,
-    TargetDriverSeen,
-    WalkCompleted,
-    WalkFailed,
+    RosterScanFailed,
+    RosterScanned,
 )
 from domain.portal import Change, DriverDeleted
 from domain.profile import tidy
@@ -30,10 +30,10 @@ from domain.store import Row, Store, Unit, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WishRow(Row):
+class DesiredRow(Row):
     """What the Portal last stated of a driver; `position` is that change's place in the stream."""
 
-    TABLE: ClassVar[str] = "wishes"
+    TABLE: ClassVar[str] = "desired_drivers"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "position"),)
 
@@ -47,14 +47,14 @@ class WishRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRow(Row):
-    """A target driver as it was last seen, and since when it was; `mark` is its key as a mark."""
+    """A target driver as it was last seen, and since when it was; `identifier` is its key as a mark."""
 
     TABLE: ClassVar[str] = "roster"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark")
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier")
 
     account: str
     target: str
-    mark: str
+    identifier: str
     key: str
     active: bool
     profile: dict[str, str]
@@ -62,41 +62,41 @@ class ObservedRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RosterMark(Row):
+class RosterIdentifier(Row):
     """One mark to which a target driver answers.
 
     The key and the index begin with what they tell apart, so that neither can be taken for the other.
     """
 
-    TABLE: ClassVar[str] = "roster_marks"
-    KEY: ClassVar[tuple[str, ...]] = ("mark", "account", "target", "driver")
+    TABLE: ClassVar[str] = "roster_identifiers"
+    KEY: ClassVar[tuple[str, ...]] = ("identifier", "account", "target", "driver")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("driver", "account", "target"),)
 
     account: str
     target: str
-    mark: str
+    identifier: str
     driver: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterScanRow(Row):
-    """The last walk that read a whole roster, and under which terms of the account."""
+    """The last scan that read a whole roster, and under which terms of the account."""
 
-    TABLE: ClassVar[str] = "walks"
+    TABLE: ClassVar[str] = "scans"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target")
 
     account: str
     target: str
-    terms: int
+    policy_generation: int
     drivers: int
     at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WalkFailureRow(Row):
+class ScanFailureRow(Row):
     """Why a roster cannot be read at present."""
 
-    TABLE: ClassVar[str] = "walk_failures"
+    TABLE: ClassVar[str] = "scan_failures"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target")
 
     account: str
@@ -107,9 +107,9 @@ class WalkFailureRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableRow(Row):
-    """How many records of a roster the last walk could not read, or only in part, and which the first of them are.
+    """How many records of a roster the last scan could not read, or only in part, and which the first of them are.
 
-    There is a row only if there are any; `records` are as in `WalkCompleted`.
+    There is a row only if there are any; `records` are as in `RosterScanned`.
     """
 
     TABLE: ClassVar[str] = "unreadable_records"
@@ -138,11 +138,12 @@ class OutageRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow(Row):
-    """How a link stands now: `state` is one of in_step, pending, parked, held, kept, ended.
+    """How a link stands now: `state` is one of in_sync, pending, parked, held, kept, ended.
 
-    `reason` says why it is parked: in our own word, or in the target's where that refused it for good. `sweep` is the
-    number of the last sweep that decided something for it (0: none did), `finding` what that found; `drifted` the
-    fields that had drifted then, and `at_odds` those of them that had in the sweep before too.
+    `reason` says why it is parked: in our own word, or in the target's where that refused it for good.
+    `reconciliation` is the number of the last reconciliation that decided something for it (0: none did), `finding`
+    what that found; `drifted` the fields that had drifted then, and `at_odds` those of them that had in the
+    reconciliation before too.
     """
 
     TABLE: ClassVar[str] = "links"
@@ -165,7 +166,7 @@ class LinkRow(Row):
     detail: str
     waits_for: str
     hold: int
-    sweep: int
+    reconciliation: int
     finding: str
     drifted: list[str]
     at_odds: list[str]
@@ -176,11 +177,11 @@ class ClaimRow(Row):
     """A mark that one portal driver has for itself."""
 
     TABLE: ClassVar[str] = "claims"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark")
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier")
 
     account: str
     target: str
-    mark: str
+    identifier: str
     driver: str
 
 
@@ -212,12 +213,14 @@ class Look(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatchUp(Row):
-    """Work in hand: a sweep, which looks at all of an account's wishes, from behind a position on, after a walk.
+    """Work in hand: a reconciliation, which looks at all of an account's desired states.
 
-    `sweep` is its number, `walk` the version of the walk, which read so many target `drivers` under these `terms`, and
-    `request` the version of the account at which a person requested it; 0 if nobody did. Nothing is decided while
-    there is a `plan`: the hash of what it may do, not compared yet with what it would. `found`, `drifted` and
-    `at_odds` count as those of `SweepCompleted` do, as far as it has come.
+    From behind a position on, after a scan.
+
+    `reconciliation` is its number, `scan` the version of the scan, which read so many target `drivers` under these
+    `policy_generation`, and `request` the version of the account at which a person requested it; 0 if nobody did.
+    Nothing is decided while there is a `plan`: the hash of what it may do, not compared yet with what it would.
+    `found`, `drifted` and `at_odds` count as those of `ReconciliationCompleted` do, as far as it has come.
     """
 
     TABLE: ClassVar[str] = "catch_ups"
@@ -225,10 +228,10 @@ class CatchUp(Row):
 
     account: str
     target: str
-    sweep: int
+    reconciliation: int
     after: int
-    walk: int
-    terms: int
+    scan: int
+    policy_generation: int
     request: int
     plan: str
     drivers: int
@@ -238,20 +241,20 @@ class CatchUp(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweepRow(Row):
-    """The last sweep of an account on a target: `version` is its number, the others as in its fact.
+class ReconciliationRow(Row):
+    """The last reconciliation of an account on a target: `version` is its number, the others as in its fact.
 
     One that `is_refused` found nothing, because it was to go by another plan. `answered` is the latest request that a
-    sweep was for, be it this one or one before.
+    reconciliation was for, be it this one or one before.
     """
 
-    TABLE: ClassVar[str] = "sweeps"
+    TABLE: ClassVar[str] = "reconciliations"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target")
 
     account: str
     target: str
     version: int
-    walk: int
+    scan: int
     request: int
     answered: int
     at: str
@@ -266,24 +269,24 @@ class SweepRow(Row):
 class Retry(Row):
     """Work in hand: the parked links of a target to look at again, from behind a driver on.
 
-    `driver` and `reasons` say which; empty means any. `cause` and `ref` are what is told of why.
+    `driver` and `reasons` say which; empty means any. `trigger` and `ref` are what is told of why.
     """
 
     TABLE: ClassVar[str] = "retries"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "cause", "ref")
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "trigger", "ref")
 
     account: str
     target: str
-    cause: str
+    trigger: str
     ref: str
     driver: str
     reasons: list[str]
     after: str
 
 
-def to_wish_row(change: Change, position: int) -> WishRow:
+def to_desired_row(change: Change, position: int) -> DesiredRow:
     """What the Portal states by a change."""
-    return WishRow(
+    return DesiredRow(
         account=change.account,
         driver=change.driver,
         sequence=change.sequence,
@@ -293,9 +296,9 @@ def to_wish_row(change: Change, position: int) -> WishRow:
     )
 
 
-def wish_of(row: WishRow, target: Target) -> Wish:
+def desired_of(row: DesiredRow, target: Target) -> DesiredDriver:
     """What this row wants a target to show."""
-    return to_wish(
+    return to_desired(
         AccountId(row.account),
         target,
         PortalDriverId(row.driver),
@@ -305,12 +308,12 @@ def wish_of(row: WishRow, target: Target) -> Wish:
     )
 
 
-def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> ObservedRow:
+def to_roster_row(account: AccountId, target: Target, seen: ObservedDriver) -> ObservedRow:
     """A target driver as a row."""
     return ObservedRow(
         account=account,
         target=target,
-        mark=key_mark(target, seen.key),
+        identifier=key_identifier(target, seen.key),
         key=seen.key,
         active=seen.active,
         profile=dict(seen.profile),
@@ -318,22 +321,22 @@ def to_roster_row(account: AccountId, target: Target, seen: TargetDriver) -> Obs
     )
 
 
-def to_target_driver(row: ObservedRow) -> TargetDriver:
+def to_observed_driver(row: ObservedRow) -> ObservedDriver:
     """The target driver that a row stands for."""
-    return TargetDriver(key=Key(row.key), active=row.active, profile=row.profile, seen_at=row.seen_at)
+    return ObservedDriver(key=Key(row.key), active=row.active, profile=row.profile, seen_at=row.seen_at)
 
 
-def to_roster_marks(row: ObservedRow) -> Iterable[RosterMark]:
+def to_roster_identifiers(row: ObservedRow) -> Iterable[RosterIdentifier]:
     """All marks to which this target driver answers, and those that it has for itself alone."""
-    for mark in sorted(claims(Target(row.target), Key(row.key), row.profile)):
-        yield RosterMark(account=row.account, target=row.target, mark=mark, driver=row.mark)
+    for identifier in sorted(claims(Target(row.target), Key(row.key), row.profile)):
+        yield RosterIdentifier(account=row.account, target=row.target, identifier=identifier, driver=row.identifier)
 
 
 def to_link_row(link: DriverLink) -> LinkRow:
     """How a link stands, as a row."""
     parked = link.parked
-    sweep = link.swept.because["sweep"] if link.swept else 0
-    drift = link.drift if link.drift and link.drift.sweep == sweep else None
+    reconciliation = link.reconciled.rationale["reconciliation"] if link.reconciled else 0
+    drift = link.drift if link.drift and link.drift.reconciliation == reconciliation else None
     return LinkRow(
         account=link.account,
         target=link.target,
@@ -347,8 +350,8 @@ def to_link_row(link: DriverLink) -> LinkRow:
         detail=parked.detail if parked else "",
         waits_for=link.waits_for,
         hold=link.held.originator_version if link.held else 0,
-        sweep=sweep,
-        finding=str(found_by(link.swept)) if link.swept else "",
+        reconciliation=reconciliation,
+        finding=str(found_by(link.reconciled)) if link.reconciled else "",
         drifted=list(drift.fields) if drift else [],
         at_odds=list(drift.at_odds) if drift else [],
     )
@@ -368,12 +371,12 @@ def to_delete_row(decided: DeleteDecided) -> DeleteRow:
 
 def _state(link: DriverLink) -> str:
     states = {"parked": link.parked, "held": link.held, "pending": link.pending}
-    at_rest = ("kept" if link.let_stay else "in_step") if link.is_live else "ended"
+    at_rest = ("kept" if link.let_stay else "in_sync") if link.is_live else "ended"
     return next((name for name, fact in states.items() if fact is not None), at_rest)
 
 
 Place = tuple[AccountId, Target]
-"""An account on a target: what is decided there, is decided at one desk."""
+"""An account on a target: what is decided there, is decided at one batch."""
 
 
 class RosterChanges:
@@ -389,11 +392,11 @@ class RosterChanges:
 
     def take(self, report: ReportEvent) -> None:
         """Take over what a report tells of the roster."""
-        self._rows.update((mark, row_after(mark, report)) for mark in marks_told_of(report))
+        self._rows.update((identifier, row_after(identifier, report)) for identifier in identifiers_reported(report))
 
     def over(self, stored: Iterable[ObservedRow]) -> list[ObservedRow]:
         """The stored rows, with the batch's own news in their place."""
-        current = {row.mark: row for row in stored if row.mark not in self._rows}
+        current = {row.identifier: row for row in stored if row.identifier not in self._rows}
         return [*current.values(), *(row for row in self._rows.values() if row)]
 
     def store(self, unit: Unit, account: AccountId, target: Target) -> None:
@@ -401,11 +404,13 @@ class RosterChanges:
         if not self._rows:
             return
         place = {"account": str(account), "target": str(target)}
-        unit.remove(RosterMark, {**place, "driver": list(self._rows)})
-        unit.remove(ObservedRow, {**place, "mark": [mark for mark, row in self._rows.items() if row is None]})
+        unit.remove(RosterIdentifier, {**place, "driver": list(self._rows)})
+        unit.remove(
+            ObservedRow, {**place, "identifier": [identifier for identifier, row in self._rows.items() if row is None]}
+        )
         for row in self._rows.values():
             if row:
-                unit.keep([row, *to_roster_marks(row)])
+                unit.keep([row, *to_roster_identifiers(row)])
 
 
 def roster_changes(reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]:
@@ -425,23 +430,25 @@ def keep_rosters(changes: Mapping[Place, RosterChanges]) -> Unit:
     return unit
 
 
-def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
-    """The rows of the last walks after these reports: a complete one ends a failure, and what was unreadable before."""
+def keep_scans(reports: Iterable[ReportEvent]) -> Unit:
+    """The rows of the last scans after these reports: a complete one ends a failure, and what was unreadable before."""
     unit = Unit()
-    failures: dict[tuple[str, str], WalkFailureRow | None] = {}
+    failures: dict[tuple[str, str], ScanFailureRow | None] = {}
     unreadable: dict[tuple[str, str], UnreadableRow | None] = {}
     for report in reports:
         place = {"account": report.account, "target": report.target}
         at = report.at.isoformat()
-        if isinstance(report, WalkCompleted):
-            unit.keep([RosterScanRow(**place, terms=report.terms, drivers=report.drivers, at=at)])
+        if isinstance(report, RosterScanned):
+            unit.keep(
+                [RosterScanRow(**place, policy_generation=report.policy_generation, drivers=report.drivers, at=at)]
+            )
             unreadable[report.account, report.target] = _to_unreadable(report)
             failures[report.account, report.target] = None
-        elif isinstance(report, WalkFailed):
+        elif isinstance(report, RosterScanFailed):
             failure = f"{report.reason}: {report.detail}"
-            failures[report.account, report.target] = WalkFailureRow(**place, at=at, failure=failure)
+            failures[report.account, report.target] = ScanFailureRow(**place, at=at, failure=failure)
     for (account, target), failed in failures.items():
-        unit.remove(WalkFailureRow, {"account": account, "target": target})
+        unit.remove(ScanFailureRow, {"account": account, "target": target})
         unit.keep([failed] if failed else [])
     for (account, target), row in unreadable.items():
         unit.remove(UnreadableRow, {"account": account, "target": target})
@@ -449,7 +456,7 @@ def keep_walks(reports: Iterable[ReportEvent]) -> Unit:
     return unit
 
 
-def _to_unreadable(report: WalkCompleted) -> UnreadableRow | None:
+def _to_unreadable(report: RosterScanned) -> UnreadableRow | None:
     if not report.unreadable:
         return None
     return UnreadableRow(
@@ -486,23 +493,23 @@ def _to_outage(report: BreakerOpened) -> OutageRow:
     )
 
 
-def marks_told_of(report: ReportEvent) -> Iterator[str]:
+def identifiers_reported(report: ReportEvent) -> Iterator[str]:
     """The target drivers that a report tells of, by the marks of their keys."""
     target = Target(report.target)
     if isinstance(report, CallAnswered) and report.left:
-        yield key_mark(target, Key(report.left))
-    if isinstance(report, CallAnswered | TargetDriverSeen | TargetDriverGone) and report.key:
-        yield key_mark(target, Key(report.key))
+        yield key_identifier(target, Key(report.left))
+    if isinstance(report, CallAnswered | ObservedDriverSeen | ObservedDriverGone) and report.key:
+        yield key_identifier(target, Key(report.key))
 
 
-def row_after(mark: str, report: ReportEvent) -> ObservedRow | None:
+def row_after(identifier: str, report: ReportEvent) -> ObservedRow | None:
     """The target driver of this mark after a report that tells of it; None: there is none any more."""
     target = Target(report.target)
-    if not isinstance(report, CallAnswered | TargetDriverSeen) or not report.key:
+    if not isinstance(report, CallAnswered | ObservedDriverSeen) or not report.key:
         return None
-    if key_mark(target, Key(report.key)) != mark:
+    if key_identifier(target, Key(report.key)) != identifier:
         return None
-    seen = TargetDriver(
+    seen = ObservedDriver(
         key=Key(report.key), active=report.active, profile=report.profile, seen_at=report.at.isoformat()
     )
     return to_roster_row(AccountId(report.account), target, seen)
@@ -511,39 +518,41 @@ def row_after(mark: str, report: ReportEvent) -> ObservedRow | None:
 _PAGE = 500
 
 
-def stray_marks(store: Store, account: str, target: Target) -> set[str]:
+def unmanaged_identifiers(store: Store, account: str, target: Target) -> set[str]:
     """The marks of the active target drivers that no link has as its key, or is about to have. Raises `StoreFailed`.
 
     Only the columns that tell are read, from their indexes: whole rows of a large fleet would take seconds.
     """
     place = {"account": account, "target": str(target)}
-    linked = {key_mark(target, Key(str(key))) for (key,) in store.count(LinkRow, place, by=["key"])}
-    shown = store.count(ObservedRow, {**place, "active": True}, by=["mark"])
-    return _unclaimed(store, place, sorted({str(mark) for (mark,) in shown} - linked))
+    linked = {key_identifier(target, Key(str(key))) for (key,) in store.count(LinkRow, place, by=["key"])}
+    shown = store.count(ObservedRow, {**place, "active": True}, by=["identifier"])
+    return _unclaimed(store, place, sorted({str(identifier) for (identifier,) in shown} - linked))
 
 
-def strays_by_place(store: Store, where: Where) -> Counter[tuple[str, str]]:
+def unmanaged_by_place(store: Store, where: Where) -> Counter[tuple[str, str]]:
     """How many target drivers no link claims, by account and target, of those that match. Raises `StoreFailed`.
 
     What is read is the same, by a number of queries that no number of accounts changes.
     """
     linked = {
-        (str(account), str(target), key_mark(Target(str(target)), Key(str(key))))
+        (str(account), str(target), key_identifier(Target(str(target)), Key(str(key))))
         for account, target, key in store.count(LinkRow, where, by=["account", "target", "key"])
     }
-    shown = store.count(ObservedRow, {**where, "active": True}, by=["account", "target", "mark"])
+    shown = store.count(ObservedRow, {**where, "active": True}, by=["account", "target", "identifier"])
     free = [place for each in shown if (place := (str(each[0]), str(each[1]), str(each[2]))) not in linked]
-    claimed = {(row.account, row.target, row.mark) for row in _claims(store, free)}
-    return Counter((account, target) for account, target, mark in free if (account, target, mark) not in claimed)
+    claimed = {(row.account, row.target, row.identifier) for row in _claims(store, free)}
+    return Counter(
+        (account, target) for account, target, identifier in free if (account, target, identifier) not in claimed
+    )
 
 
 def _claims(store: Store, places: Sequence[tuple[str, str, str]]) -> Sequence[ClaimRow]:
-    return store.among(ClaimRow, ("account", "target", "mark"), places) if places else ()
+    return store.among(ClaimRow, ("account", "target", "identifier"), places) if places else ()
 
 
-def _unclaimed(store: Store, place: dict[str, str], marks: list[str]) -> set[str]:
-    unclaimed = set(marks)
-    for start in range(0, len(marks), _PAGE):
-        claimed = store.select(ClaimRow, {**place, "mark": marks[start : start + _PAGE]})
-        unclaimed -= {row.mark for row in claimed}
+def _unclaimed(store: Store, place: dict[str, str], identifiers: list[str]) -> set[str]:
+    unclaimed = set(identifiers)
+    for start in range(0, len(identifiers), _PAGE):
+        claimed = store.select(ClaimRow, {**place, "identifier": identifiers[start : start + _PAGE]})
+        unclaimed -= {row.identifier for row in claimed}
     return unclaimed

@@ -36,7 +36,7 @@ from services.intake.rekeying import ReKeyings, Seen
 from services.intake.statements import StatedDriver, Taken
 from services.runtime.confining import own_trouble, unexpected_failure
 from services.runtime.context import Clock
-from services.runtime.service import Bell, Service, Troubles
+from services.runtime.service import Notifier, Service, Troubles
 
 _API = "api"
 _PART = 500
@@ -107,7 +107,7 @@ class Readings:
             self._store.commit(unit)
         return taken
 
-    def settle(
+    def read_back(
         self,
         reading: Reading,
         aside: Sequence[StatedDriver],
@@ -126,7 +126,7 @@ class Readings:
         # Whoever is known by the RefID alone could not be found without it.
         unsaid = {driver for driver in shown if driver not in said and not driver.startswith("ref:")}
         seen = Seen(known=tally.known, lacking=tally.lacking, unsaid=unsaid)
-        allowed = self._rekeyings.settle(account, found, seen)
+        allowed = self._rekeyings.read_back(account, found, seen)
         for start in range(0, len(aside), _PART):
             part = [each for each in aside[start : start + _PART] if each.driver in allowed]
             taken, unit = self._intake.taking(account, part, source=_API)
@@ -250,9 +250,9 @@ class Reader:
             new = await self._service.call(self._readings.unknown, reading, {line.driver for line in fresh})
             lines = await self._with_attributes(reading, portal, fresh, new, turns) if portal.has_attributes else fresh
             await self._take(reading, [_named(line) if line.driver in new else line for line in lines], seen)
-        await self._service.call_again(self._readings.settle, reading, seen.aside, seen.drivers, seen.said)
+        await self._service.call_again(self._readings.read_back, reading, seen.aside, seen.drivers, seen.said)
         await self._service.call_again(self._readings.finish, reading, seen.drivers, seen.refused, lines=len(listed))
-        self._service.ring()
+        self._service.notify()
 
     async def _with_attributes(
         self,
@@ -276,7 +276,7 @@ class Reader:
         seen.drivers |= taken.shown
         seen.aside += taken.set_aside
         seen.said |= {line.driver for line in good if not IDENTIFYING.isdisjoint(line.profile.fields)}
-        self._service.ring()
+        self._service.notify()
 
 
 def _named(line: PortalLine) -> PortalLine:
@@ -371,7 +371,7 @@ class Polling:
         reader: Reader,
         portals: Portals,
         turn: Turn,
-        bell: Bell,
+        notifier: Notifier,
         look: float = LOOK,
         time: Callable[[], float] = monotonic,
     ) -> None:
@@ -380,7 +380,7 @@ class Polling:
         self._reader = reader
         self._portals = portals
         self._turn = turn
-        self._bell = bell
+        self._notifier = notifier
         self._look = look
         self._time = time
         self._troubles = Troubles()
@@ -397,7 +397,7 @@ class Polling:
             await self._service.call(self._turn.close)
 
     async def _keep_reading(self, group: asyncio.TaskGroup) -> None:
-        waiter = self._bell.waiter()
+        waiter = self._notifier.waiter()
         while True:
             waiter.clear()
             for account in await self._service.call(self._due):

@@ -128,7 +128,7 @@ class ReKeyings:
             self._note(account, fresh if is_held else [*fresh, *newcomers[:instead]], APPROVED if is_held else PASSED)
         return judgement
 
-    def settle(self, account: AccountId, found: Sequence[Difference], seen: Seen) -> set[PortalDriverId]:
+    def read_back(self, account: AccountId, found: Sequence[Difference], seen: Seen) -> set[PortalDriverId]:
         """Of those whom a reading of the Portal has set aside, those who may be taken over; the others are held.
 
         Who was held before, and is not any more by what this reading says, is forgotten.

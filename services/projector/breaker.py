@@ -43,7 +43,7 @@ from services.projector.connections import Connecting
 from services.projector.known import breaker_after, unbroken
 from services.projector.read_models import BreakerRow, Probe, Suspect, Task, place_of
 from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
-from services.runtime.context import Clock, Share
+from services.runtime.context import Assignment, Clock
 from services.runtime.service import Service
 
 
@@ -72,7 +72,7 @@ class Sign:
 
 
 RUN = 5
-"""So many drivers, or walks, without an answer, and nobody with one between them, open a breaker."""
+"""So many drivers, or scans, without an answer, and nobody with one between them, open a breaker."""
 
 _log = structlog.get_logger()
 
@@ -103,11 +103,11 @@ class Breakers:
     Rows tell which are open. The run of failures of the others is only kept in memory: whoever starts anew counts anew.
     """
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Assignment) -> None:
         self._store = store
         self._target = target
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._runs: dict[AccountId, set[str]] = {}
         self._open: frozenset[str] | None = None
         self._probed: frozenset[str] | None = None
@@ -149,7 +149,9 @@ class Breakers:
         """The open breakers of our share, but for accounts that want nothing of the target now."""
         probes = self._probes({"is_waiting": True})
         accounts = accounts_of(self._store, probes)
-        names = [AccountId(name) for name in sorted(probes) if self._share.has(name) and self._is_on(accounts, name)]
+        names = [
+            AccountId(name) for name in sorted(probes) if self._assignment.has(name) and self._is_on(accounts, name)
+        ]
         return [Waiting(breaker=row, probe=probes[row.account]) for row in self._rows(names) if row.is_open]
 
     def probed(self, account: AccountId, failure: CallFailure | None, *, is_anew: bool = False) -> bool:
@@ -158,7 +160,7 @@ class Breakers:
         `is_anew`: the account may have other credentials than when calls failed.
         Raises `StoreConflict` when the account has gone to another process meanwhile.
         """
-        if not self._share.has(account):
+        if not self._assignment.has(account):
             raise StoreConflict(f"account {account} is another process's now")
         (row,), probe = self._rows([account]), self._probes({"account": account}).get(account)
         unit = Unit()
@@ -215,7 +217,9 @@ class Breakers:
             self._begin_anew(unit, row.account, but=self._suspects.are_alone(row.account))
 
     def _begin_anew(self, unit: Unit, account: str, *, but: Collection[str]) -> None:
-        """Everybody who waits on the ladder is due now. After a relapse nobody is: a probe alone says little then.
+        """Everybody who waits on the backoff schedule is due now.
+
+        After a relapse nobody is: a probe alone says little then.
 
         They come before those who were never tried: what was started for them may have taken effect by now.
         """
@@ -364,7 +368,7 @@ class Probing:
 
         with suppress(StoreConflict):
             is_closed = await (store(None) if failure is None else stored_anyhow(store, failure))
-            self._service.ring()
+            self._service.notify()
             return is_closed
         return False
 

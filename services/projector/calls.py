@@ -27,7 +27,7 @@ from domain.failures import (
     spread,
 )
 from domain.identity import Target, delivery_stream, link_stream
-from domain.matching import TargetDriver, to_change, unreadable
+from domain.matching import ObservedDriver, to_change, unreadable
 from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Answer, Done, Exists, Missing, TargetDrivers
 from domain.store import Store, StoreConflict, StoreFailed, Unit, Where
@@ -49,13 +49,13 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsettled:
+class OutcomeUnknown:
     """Whether an order took effect is not known, because looking it up failed."""
 
     failure: CallFailure
 
 
-Result = Answer | Withdrawn | Unsettled | None
+Result = Answer | Withdrawn | OutcomeUnknown | None
 """What became of a job; None: what was started had no effect, and is not due any more."""
 
 
@@ -72,7 +72,7 @@ class Caller:
         """Settle what was started, then carry out what is due."""
         if job.started is None:
             return await self._looked_after(job, await carry_out(job.answered, self.drivers))
-        settled = await settle(job.started, self.target, self.drivers)
+        settled = await read_back(job.started, self.target, self.drivers)
         if settled is not None or job.order is None:
             return settled
         return await self._looked_after(job, await self._again(job.order))
@@ -89,7 +89,7 @@ class Caller:
             if not _is_unknown(result):
                 break
             await self.pause(spread(seconds, link, step))
-            settled = await settle(job.answered, self.target, self.drivers)
+            settled = await read_back(job.answered, self.target, self.drivers)
             if settled is not None or not await self.may_repeat(job):
                 return settled
             result = await self._again(job.answered)
@@ -100,7 +100,7 @@ class Caller:
         link = link_stream(job.driver[0], self.target, job.driver[1])
         for step, seconds in enumerate(LOOK_FOR):
             await self.pause(spread(seconds, link, step))
-            if (settled := await settle(job.answered, self.target, self.drivers)) is not None:
+            if (settled := await read_back(job.answered, self.target, self.drivers)) is not None:
                 return settled
         return result
 
@@ -114,13 +114,13 @@ class Caller:
             return result
         failure = failure_of(result)
         if failure is None or CLASSES[failure.reason] is FailureClass.FINAL:
-            return await settle(order, self.target, self.drivers) or result
-        return result if _is_unknown(result) else Unsettled(failure=failure)
+            return await read_back(order, self.target, self.drivers) or result
+        return result if _is_unknown(result) else OutcomeUnknown(failure=failure)
 
 
 def failure_of(result: Result) -> CallFailure | None:
     """Why a job did not do what was asked, if it did not."""
-    if isinstance(result, Unsettled):
+    if isinstance(result, OutcomeUnknown):
         return result.failure
     return result if isinstance(result, Rejected | Unavailable) else None
 
@@ -151,7 +151,7 @@ async def _as_shown(done: Done, drivers: TargetDrivers) -> Done:
 async def _carry_out(order: Order, drivers: TargetDrivers) -> Answer | Withdrawn:
     match order.fact:
         case CreateDecided.TOPIC:
-            return await drivers.create(order.wished_key, order.profile)
+            return await drivers.create(order.desired_key, order.profile)
         case DeleteDecided.TOPIC:
             return await drivers.delete(order.key) if order.key else Withdrawn()
     return await _carry_out_on(order, drivers)
@@ -159,45 +159,45 @@ async def _carry_out(order: Order, drivers: TargetDrivers) -> Answer | Withdrawn
 
 async def _carry_out_on(order: Order, drivers: TargetDrivers) -> Answer:
     """The orders that are about a driver whom the target has already."""
-    if order.wished_key is None:
-        raise ValueError(f"{order.fact} needs a wished key")
+    if order.desired_key is None:
+        raise ValueError(f"{order.fact} needs a desired key")
     if order.fact == RenameDecided.TOPIC and order.key is not None:
-        return await drivers.rename(order.key, order.wished_key, order.profile)
+        return await drivers.rename(order.key, order.desired_key, order.profile)
     if order.fact == ReinstateDecided.TOPIC:
-        return await drivers.reinstate(order.wished_key, order.profile)
+        return await drivers.reinstate(order.desired_key, order.profile)
     if order.fact in (LinkDecided.TOPIC, UpdateDecided.TOPIC):
-        return await drivers.update(order.wished_key, order.profile, order.fields)
+        return await drivers.update(order.desired_key, order.profile, order.fields)
     raise ValueError(f"no call is known for {order.fact}")
 
 
-async def settle(order: Order, target: Target, drivers: TargetDrivers) -> Answer | Withdrawn | Unsettled | None:
+async def read_back(order: Order, target: Target, drivers: TargetDrivers) -> Answer | Withdrawn | OutcomeUnknown | None:
     """Look up whether an order that was started has taken effect; None: it has not, or repeating it is harmless."""
     is_delete = order.fact == DeleteDecided.TOPIC
     try:
-        seen = await drivers.find(order.key if is_delete else order.wished_key, order.profile)
+        seen = await drivers.find(order.key if is_delete else order.desired_key, order.profile)
         if seen is None:
             return None
         if is_delete:
             return None if seen.active else Done(seen=seen)
         return _settled_write(order, target, seen) or await _settled_rename(order, seen, drivers)
     except TargetFailed as failed:
-        return Unsettled(failure=failed.failure)
+        return OutcomeUnknown(failure=failed.failure)
 
 
-def _settled_write(order: Order, target: Target, seen: TargetDriver) -> Answer | None:
+def _settled_write(order: Order, target: Target, seen: ObservedDriver) -> Answer | None:
     differing = to_change(target, order.profile, seen.profile)
-    if seen.active and not differing and seen.key == (order.wished_key or seen.key):
+    if seen.active and not differing and seen.key == (order.desired_key or seen.key):
         return Done(seen=seen) if _is_told_by_reading(order, target) else None
     return Exists(seen=seen) if order.fact == CreateDecided.TOPIC else None
 
 
-async def _settled_rename(order: Order, seen: TargetDriver, drivers: TargetDrivers) -> Answer | None:
-    """Whoever has the wished key while nobody has the old one was renamed, whatever else the target shows of it.
+async def _settled_rename(order: Order, seen: ObservedDriver, drivers: TargetDrivers) -> Answer | None:
+    """Whoever has the desired key while nobody has the old one was renamed, whatever else the target shows of it.
 
     A rename that nobody wants any more is not repeated, so this is how its link learns of its key.
     """
-    is_rename = order.fact == RenameDecided.TOPIC and order.key != order.wished_key
-    if not is_rename or not seen.active or seen.key != order.wished_key:
+    is_rename = order.fact == RenameDecided.TOPIC and order.key != order.desired_key
+    if not is_rename or not seen.active or seen.key != order.desired_key:
         return None
     former = await drivers.find(order.key, order.profile)
     return Done(seen=seen) if former is None or former.key == seen.key else None
@@ -218,7 +218,7 @@ class _Said:
     """An answer in the words of a report."""
 
     outcome: Outcome
-    seen: TargetDriver | None = None
+    seen: ObservedDriver | None = None
     left: str | None = None
     reason: str = ""
     detail: str = ""
@@ -356,7 +356,7 @@ class _Batch:
     def _put_off(self, job: Job, failure: CallFailure, retry: Retry) -> None:
         """Only the first time in a row is worth a report, and none at all that the pace had to be lowered."""
         is_first = self._tries.get(job.driver, 0) == 0
-        if is_first and CLASSES[failure.reason] is not FailureClass.PACED:
+        if is_first and CLASSES[failure.reason] is not FailureClass.RATE_LIMITED:
             self._add_report(job, _Said(outcome=Outcome.DEFERRED, reason=str(failure.reason), detail=failure.detail))
         not_before = (self._now + timedelta(seconds=retry.after)).isoformat()
         self.unit.keep([Task(**_where(job), not_before=not_before, deferred=retry.tries)])
@@ -394,10 +394,10 @@ def _where(job: Job) -> dict[str, str]:
     return {"account": job.driver[0], "driver": job.driver[1]}
 
 
-def _to_said(job: Job, result: Answer | Withdrawn | Unsettled) -> _Said | _Failed:
+def _to_said(job: Job, result: Answer | Withdrawn | OutcomeUnknown) -> _Said | _Failed:
     failure = failure_of(result)
     if failure is not None:
-        is_open = isinstance(result, Unsettled) or CLASSES[failure.reason] is FailureClass.UNKNOWN
+        is_open = isinstance(result, OutcomeUnknown) or CLASSES[failure.reason] is FailureClass.UNKNOWN
         return _Failed(failure=failure, is_open=is_open)
     match result:
         case Done(seen=seen, is_shown=is_shown):
@@ -410,7 +410,7 @@ def _to_said(job: Job, result: Answer | Withdrawn | Unsettled) -> _Said | _Faile
     return _Said(outcome=Outcome.CONFIRMED)
 
 
-def _left_by(order: Order, seen: TargetDriver) -> str | None:
+def _left_by(order: Order, seen: ObservedDriver) -> str | None:
     return order.key if order.fact == RenameDecided.TOPIC and order.key != seen.key else None
 
 

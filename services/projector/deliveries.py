@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 
-from domain.account import Account, Mode, SweepRequested
+from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DeleteDecided, LinkEvent
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target
@@ -17,19 +17,19 @@ from domain.store import Store, Unit
 from services.accounts.handlers import accounts_of, keep_accounts
 from services.projector.breaker import Breakers
 from services.projector.connections import admitted
-from services.projector.known import wished_after
+from services.projector.known import desired_after
 from services.projector.read_models import (
+    DecisionRow,
     DeliveryRow,
     LookUp,
     Order,
     StartedCall,
     Task,
-    WishedRow,
     drivers_of,
     from_json,
     place_of,
 )
-from services.runtime.context import Clock, Share
+from services.runtime.context import Assignment, Clock
 
 MOST_ACCOUNTS = 32
 """Accounts that are served in one round; the next round goes on behind them."""
@@ -77,7 +77,7 @@ class _Due:
 
     task: Task
     account: Account
-    wished: Order | None
+    desired: Order | None
     started: Order | None
     answers: int
 
@@ -98,14 +98,14 @@ class Jobs:
         store: Store,
         target: Target,
         clock: Clock,
-        share: Share,
+        share: Assignment,
         room: Callable[[AccountId], int],
         breakers: Breakers,
     ) -> None:
         self._store = store
         self.target = target
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._room = room
         self._breakers = breakers
         self._served = ""
@@ -144,7 +144,7 @@ class Jobs:
         """What waits until after this moment is due now."""
         now, unit = self._clock().isoformat(), Unit()
         waiting = self._store.select(Task, order_by="not_before", after=after.isoformat())
-        unit.keep(replace(task, not_before=now) for task in waiting if self._share.has(task.account))
+        unit.keep(replace(task, not_before=now) for task in waiting if self._assignment.has(task.account))
         if unit.rows:
             self._store.commit(unit)
 
@@ -152,14 +152,14 @@ class Jobs:
         """Whether a job that was taken may still be carried out."""
         account, driver = job.driver
         (due,) = self._with_orders([Task(account=account, driver=driver, not_before="", deferred=0)])
-        is_wished = due.wished is not None and job.order is not None and due.wished.decision == job.order.decision
-        return is_wished and self._standing(due) is Standing.DUE and account not in self._breakers.are_open()
+        is_desired = due.desired is not None and job.order is not None and due.desired.decision == job.order.decision
+        return is_desired and self._standing(due) is Standing.DUE and account not in self._breakers.are_open()
 
     def _to_job(self, unit: Unit, due: _Due, now: datetime) -> Job | None:
         standing = self._standing(due)
         if standing is Standing.AHEAD:
             unit.keep([replace(due.task, not_before=(now + _WAIT_FOR_TERMS).isoformat())])
-        order = due.wished if standing is Standing.DUE else None
+        order = due.desired if standing is Standing.DUE else None
         if due.started:
             is_same = order is not None and order.decision == due.started.decision
             return Job(driver=due.driver, order=order if is_same else None, started=due.started)
@@ -171,12 +171,12 @@ class Jobs:
         return Job(driver=due.driver, order=order)
 
     def _standing(self, due: _Due) -> Standing:
-        order = due.wished
+        order = due.desired
         if order is None or order.answers < due.answers:
             return Standing.VOID
-        terms = due.account.terms.get(self.target, 0)
-        if order.terms != terms:
-            return Standing.AHEAD if order.terms > terms else Standing.VOID
+        policy_generation = due.account.policy_generation.get(self.target, 0)
+        if order.policy_generation != policy_generation:
+            return Standing.AHEAD if order.policy_generation > policy_generation else Standing.VOID
         mode = due.account.mode(self.target)
         is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and not _deletes(order))
         return Standing.DUE if is_allowed else Standing.VOID
@@ -200,7 +200,7 @@ class Jobs:
             *self._breakers.are_open(),
             *(name for name, until in self._stopped.items() if until > now.isoformat()),
         }
-        reachable = [name for name in due if self._share.has(name) and name not in stopped]
+        reachable = [name for name in due if self._assignment.has(name) and name not in stopped]
         return sorted(reachable, key=lambda name: name <= self._served)
 
     def _waiting(
@@ -219,14 +219,14 @@ class Jobs:
         """The tasks with all that is known of their links, by one query for each kind of thing."""
         accounts = accounts_of(self._store, (task.account for task in tasks))
         where = drivers_of((task.account, task.driver) for task in tasks)
-        wished = {place_of(row): from_json(row.body) for row in self._store.select(WishedRow, where) if row.is_open}
+        desired = {place_of(row): from_json(row.body) for row in self._store.select(DecisionRow, where) if row.is_open}
         started = {place_of(row): from_json(row.body) for row in self._store.select(StartedCall, where)}
         answers = {place_of(row): row.answers for row in self._store.select(DeliveryRow, where)}
         return [
             _Due(
                 task=task,
                 account=accounts.get(task.account) or Account(account=AccountId(task.account)),
-                wished=wished.get(place_of(task)),
+                desired=desired.get(place_of(task)),
                 started=started.get(place_of(task)),
                 answers=answers.get(place_of(task), 0),
             )
@@ -246,7 +246,7 @@ def _by_account(busy: Collection[Driver]) -> Mapping[AccountId, set[PortalDriver
     return found
 
 
-class Wishes:
+class DesiredDrivers:
     """Takes over accounts and decisions: of each link only the newest decision counts.
 
     `heed` is told of the accounts with which something has changed.
@@ -257,13 +257,13 @@ class Wishes:
         store: Store,
         target: Target,
         clock: Clock,
-        share: Share,
+        share: Assignment,
         heed: Callable[[Iterable[str]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._target = target
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._heed = heed
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
@@ -271,26 +271,31 @@ class Wishes:
         facts = [event for _, event in events]
         self._heed(fact.account for fact in facts)
         unit = keep_accounts(self._store, facts)
-        unit.keep(_to_look_up(fact) for fact in facts if isinstance(fact, SweepRequested) and self._is_look_up(fact))
+        unit.keep(
+            _to_look_up(fact) for fact in facts if isinstance(fact, ReconciliationRequested) and self._is_look_up(fact)
+        )
         return unit
 
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep the newest decision of each link; a link that is set aside or ended has nothing to carry out."""
-        unit = keep_wished(self._target, (event for _, event in events))
+        unit = keep_desired(self._target, (event for _, event in events))
         places = {(event.account, event.driver): at for at, event in events if isinstance(event, LinkEvent)}
-        wished = (row for row in unit.rows.values() if isinstance(row, WishedRow) and row.is_open)
-        unit.keep([_task(row.account, row.driver, places[row.account, row.driver]) for row in wished])
+        desired = (row for row in unit.rows.values() if isinstance(row, DecisionRow) and row.is_open)
+        unit.keep([_task(row.account, row.driver, places[row.account, row.driver]) for row in desired])
         return unit
 
     def resume(self) -> None:
-        """See to it that every call of our share that was started is settled, those on the ladder when it is time."""
+        """See to it that every call of our share that was started is settled.
+
+        Those on the backoff schedule when it is time.
+        """
         unit = Unit()
-        started = [call for call in self._store.select(StartedCall) if self._share.has(call.account)]
+        started = [call for call in self._store.select(StartedCall) if self._assignment.has(call.account)]
         known = {place_of(task) for task in self._store.select(Task, drivers_of(map(place_of, started)))}
         unit.keep(_task(call.account, call.driver) for call in started if place_of(call) not in known)
         self._store.commit(unit)
 
-    def _is_look_up(self, requested: SweepRequested) -> bool:
+    def _is_look_up(self, requested: ReconciliationRequested) -> bool:
         return bool(requested.driver) and requested.target == self._target
 
 
@@ -299,7 +304,7 @@ def _task(account: str, driver: str, place: int = 0) -> Task:
     return Task(account=account, driver=driver, not_before=f"{place:020}", deferred=0)
 
 
-def _to_look_up(requested: SweepRequested) -> LookUp:
+def _to_look_up(requested: ReconciliationRequested) -> LookUp:
     return LookUp(
         account=requested.account,
         driver=requested.driver,
@@ -308,10 +313,10 @@ def _to_look_up(requested: SweepRequested) -> LookUp:
     )
 
 
-def keep_wished(target: Target, events: Iterable[Event]) -> Unit:
-    """The rows of what is wished of this target after these events."""
+def keep_desired(target: Target, events: Iterable[Event]) -> Unit:
+    """The rows of what is desired of this target after these events."""
     unit = Unit()
     for event in events:
-        if isinstance(event, LinkEvent) and event.target == target and (row := wished_after(event)):
+        if isinstance(event, LinkEvent) and event.target == target and (row := desired_after(event)):
             unit.keep([row])
     return unit

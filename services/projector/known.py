@@ -12,33 +12,33 @@ from domain.outcomes import (
     BreakerOpened,
     CallAnswered,
     DriverLookedUp,
+    ObservedDriverGone,
+    ObservedDriverSeen,
     Outcome,
-    TargetDriverGone,
-    TargetDriverSeen,
-    WalkCompleted,
-    WalkFailed,
+    RosterScanFailed,
+    RosterScanned,
 )
 from domain.profile import Profile
-from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow, ScanRow, WishedRow, to_order
+from services.projector.read_models import BreakerRow, DecisionRow, DeliveryRow, RosterRow, ScanRow, to_order
 
 _to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
 
 R = TypeVar("R", bound=RosterRow)
 
-Sighting = CallAnswered | TargetDriverSeen | TargetDriverGone
+Sighting = CallAnswered | ObservedDriverSeen | ObservedDriverGone
 """A report that tells of a target driver."""
 
 
-def wished_after(event: LinkEvent) -> WishedRow | None:
+def desired_after(event: LinkEvent) -> DecisionRow | None:
     """What a link's event leaves to carry out; None: the same as before.
 
     A link that is parked, held, or ended by itself has nothing to carry out.
     """
     if isinstance(event, Decision):
-        return WishedRow(account=event.account, driver=event.driver, is_open=True, body=to_order(event).to_json())
+        return DecisionRow(account=event.account, driver=event.driver, is_open=True, body=to_order(event).to_json())
     has_ended = isinstance(event, Confirmed) and not event.decision
     if has_ended or isinstance(event, Parked | DeleteHeld):
-        return WishedRow(account=event.account, driver=event.driver, is_open=False, body={})
+        return DecisionRow(account=event.account, driver=event.driver, is_open=False, body={})
     return None
 
 
@@ -70,7 +70,7 @@ def shown_after(known: R, report: Sighting) -> R:
     """The target driver of this row after a report that tells of it."""
     version = report.originator_version
     match report:
-        case TargetDriverGone():
+        case ObservedDriverGone():
             return replace(known, version=version, is_there=False, active=False, fingerprint="")
         case CallAnswered() if report.key != known.key:
             return replace(known, is_there=False, active=False, fingerprint="")
@@ -85,18 +85,24 @@ def fingerprint(key: str, profile: Profile, *, active: bool) -> str:
     return blake2b(_to_json([key, active, dict(profile)]).encode(), digest_size=16).hexdigest()
 
 
-def unwalked(account: str) -> ScanRow:
-    """A roster that was never walked."""
-    return ScanRow(account=account, version=0, terms=0, request=0, at="", failure="")
+def unscanned(account: str) -> ScanRow:
+    """A roster that was never scanned."""
+    return ScanRow(account=account, version=0, policy_generation=0, request=0, at="", failure="")
 
 
-def walk_after(known: ScanRow, report: WalkCompleted | WalkFailed | DriverLookedUp) -> ScanRow:
-    """An account's last walk after this report of one, or of a look-up, which is of the same history."""
+def scan_after(known: ScanRow, report: RosterScanned | RosterScanFailed | DriverLookedUp) -> ScanRow:
+    """An account's last scan after this report of one, or of a look-up, which is of the same history."""
     known = replace(known, version=report.originator_version)
     match report:
-        case WalkCompleted():
-            return replace(known, terms=report.terms, request=report.request, at=report.at.isoformat(), failure="")
-        case WalkFailed():
+        case RosterScanned():
+            return replace(
+                known,
+                policy_generation=report.policy_generation,
+                request=report.request,
+                at=report.at.isoformat(),
+                failure="",
+            )
+        case RosterScanFailed():
             return replace(known, failure=report.detail)
         case DriverLookedUp():
             return known

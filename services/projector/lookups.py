@@ -17,16 +17,16 @@ from weakref import WeakSet
 from domain.account import Mode
 from domain.event import Event
 from domain.failures import CallFailure, Reason, Rejected
-from domain.identity import AccountId, Key, Target, target_driver_stream, walk_stream
-from domain.matching import TargetDriver
-from domain.outcomes import DriverLookedUp, ReportOrigin, TargetDriverGone, TargetDriverSeen
+from domain.identity import AccountId, Key, Target, scan_stream, target_driver_stream
+from domain.matching import ObservedDriver
+from domain.outcomes import DriverLookedUp, ObservedDriverGone, ObservedDriverSeen, ReportOrigin
 from domain.ports import TargetDrivers
 from domain.store import Store, StoreConflict, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.projector.breaker import Breakers, Sign
-from services.projector.known import Sighting, fingerprint, keys_of, shown_after, unseen, unwalked, walk_after
+from services.projector.known import Sighting, fingerprint, keys_of, scan_after, shown_after, unscanned, unseen
 from services.projector.read_models import LookUp, RosterRow, ScanRow
-from services.runtime.context import Clock, Share
+from services.runtime.context import Assignment, Clock
 
 
 class Newer:
@@ -75,7 +75,7 @@ NOT_WANTED: Final = Rejected(
 class Found:
     """Whom looking a driver up has found, and the keys that nobody has."""
 
-    drivers: Sequence[TargetDriver]
+    drivers: Sequence[ObservedDriver]
     nobody: Sequence[Key]
 
 
@@ -83,12 +83,12 @@ class LookUps:
     """Which look-ups are due, and what they store."""
 
     def __init__(
-        self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers, freshness: Freshness
+        self, store: Store, target: Target, clock: Clock, share: Assignment, breakers: Breakers, freshness: Freshness
     ) -> None:
         self._store = store
         self._target = target
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._breakers = breakers
         self._freshness = freshness
         self._sightings = Sightings(store, target, clock)
@@ -101,7 +101,7 @@ class LookUps:
         for row in self._store.select(LookUp, order_by="request"):
             first.setdefault(row.account, row)
         closed = {*busy, *self._breakers.are_open()}
-        return [row for row in first.values() if row.account not in closed and self._share.has(row.account)][:most]
+        return [row for row in first.values() if row.account not in closed and self._assignment.has(row.account)][:most]
 
     def is_wanted(self, row: LookUp) -> bool:
         """Whether anything of the account is synchronised with the target now."""
@@ -132,9 +132,9 @@ class LookUps:
 
     def _end(self, unit: Unit, row: LookUp, failure: CallFailure | None) -> None:
         """Raises `StoreConflict` when the account has gone to another process meanwhile."""
-        if not self._share.has(row.account):
+        if not self._assignment.has(row.account):
             raise StoreConflict(f"account {row.account} is another process's now")
-        last = self._sightings.last_walk(AccountId(row.account))
+        last = self._sightings.last_scan(AccountId(row.account))
         done = DriverLookedUp(
             **self._sightings.origin(last),
             driver=row.driver,
@@ -143,7 +143,7 @@ class LookUps:
             detail=failure.detail if failure else "",
         )
         unit.events.append(done)
-        unit.keep([walk_after(last, done)])
+        unit.keep([scan_after(last, done)])
         unit.remove(LookUp, {"account": row.account, "driver": row.driver, "request": row.request})
         self._freshness.note(unit.events)
         self._store.commit(unit)
@@ -169,7 +169,7 @@ class Sightings:
         self._target = target
         self._clock = clock
 
-    def add_seen(self, unit: Unit, account: AccountId, drivers: Sequence[TargetDriver], newer: Newer) -> int:
+    def add_seen(self, unit: Unit, account: AccountId, drivers: Sequence[ObservedDriver], newer: Newer) -> int:
         """Report those of these drivers who are otherwise than they were known, unless something newer tells of them.
 
         Tells how many of them were known as they are.
@@ -184,7 +184,7 @@ class Sightings:
         self,
         unit: Unit,
         account: AccountId,
-        drivers: Sequence[TargetDriver],
+        drivers: Sequence[ObservedDriver],
         shown: Mapping[Key, str],
         newer: Newer,
     ) -> None:
@@ -202,26 +202,26 @@ class Sightings:
                 self._add_gone(unit, row)
 
     def origin(self, last: ScanRow) -> ReportOrigin:
-        """The beginning of the next report of a roster's walks."""
+        """The beginning of the next report of a roster's scans."""
         account = AccountId(last.account)
-        return self._origin(account, walk_stream(account, self._target), last.version + 1)
+        return self._origin(account, scan_stream(account, self._target), last.version + 1)
 
-    def last_walk(self, account: AccountId) -> ScanRow:
-        """What was reported of an account's walks so far."""
+    def last_scan(self, account: AccountId) -> ScanRow:
+        """What was reported of an account's scans so far."""
         rows = self._store.select(ScanRow, {"account": str(account)})
-        return rows[0] if rows else unwalked(account)
+        return rows[0] if rows else unscanned(account)
 
     def _known(self, account: AccountId, keys: Sequence[Key]) -> Mapping[str, RosterRow]:
         rows = self._store.select(RosterRow, {"account": str(account), "key": keys}) if keys else []
         return {row.key: row for row in rows}
 
-    def _add_seen(self, unit: Unit, row: RosterRow, seen: TargetDriver) -> None:
-        fact = TargetDriverSeen(**self._of(row), key=row.key, active=seen.active, profile=dict(seen.profile))
+    def _add_seen(self, unit: Unit, row: RosterRow, seen: ObservedDriver) -> None:
+        fact = ObservedDriverSeen(**self._of(row), key=row.key, active=seen.active, profile=dict(seen.profile))
         unit.events.append(fact)
         unit.keep([shown_after(row, fact)])
 
     def _add_gone(self, unit: Unit, row: RosterRow) -> None:
-        fact = TargetDriverGone(**self._of(row), key=row.key)
+        fact = ObservedDriverGone(**self._of(row), key=row.key)
         unit.events.append(fact)
         unit.keep([shown_after(row, fact)])
 

@@ -21,11 +21,11 @@ class Order:
     fact: str
     decision: int
     key: Key | None
-    wished_key: Key | None
+    desired_key: Key | None
     profile: Profile
     fields: tuple[str, ...]
     answers: int
-    terms: int
+    policy_generation: int
     is_override: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -40,12 +40,12 @@ def to_order(decision: Decision) -> Order:
         fact=decision.TOPIC,
         decision=decision.originator_version,
         key=Key(decision.key) if decision.key else None,
-        wished_key=Key(decision.wished_key) if decision.wished_key else None,
+        desired_key=Key(decision.desired_key) if decision.desired_key else None,
         profile=decision.profile,
         fields=tuple(decision.fields),
         answers=decision.answers,
-        terms=decision.terms,
-        is_override=decision.because.get("situation") == Situation.DRIFTED,
+        policy_generation=decision.policy_generation,
+        is_override=decision.rationale.get("situation") == Situation.DRIFTED,
     )
 
 
@@ -55,10 +55,10 @@ def from_json(stored: dict[str, Any]) -> Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WishedRow(Row):
+class DecisionRow(Row):
     """The newest decision of a link: the one that counts."""
 
-    TABLE: ClassVar[str] = "wished"
+    TABLE: ClassVar[str] = "desired"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
 
     account: str
@@ -84,7 +84,7 @@ class DeliveryRow(Row):
 class RosterRow(Row):
     """A target driver as we last saw it; gone ones stay, as not there.
 
-    `version` counts what walks reported of it. `fingerprint` stands for all that is shown of it, so that nobody's data
+    `version` counts what scans reported of it. `fingerprint` stands for all that is shown of it, so that nobody's data
     has to be kept to tell whether it has changed.
     """
 
@@ -101,17 +101,17 @@ class RosterRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanRow(Row):
-    """What was reported of walks: how many reports there were, and of the last complete one the terms and the request.
+    """What was reported of scans: how many reports there were, and of the last complete one the terms and the request.
 
     `at` is when that one was complete (ISO 8601), empty where there was none; `failure` why one failed since.
     """
 
-    TABLE: ClassVar[str] = "walks"
+    TABLE: ClassVar[str] = "scans"
     KEY: ClassVar[tuple[str, ...]] = ("account",)
 
     account: str
     version: int
-    terms: int
+    policy_generation: int
     request: int
     at: str
     failure: str
@@ -119,9 +119,9 @@ class ScanRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading(Row):
-    """Work in hand: a walk that is under way, since when (ISO 8601), and how many drivers it has read so far.
+    """Work in hand: a scan that is under way, since when (ISO 8601), and how many drivers it has read so far.
 
-    It is there once the walk has taken a second, and may lag by one.
+    It is there once the scan has taken a second, and may lag by one.
     """
 
     TABLE: ClassVar[str] = "readings"
@@ -168,7 +168,7 @@ class Task(Row):
 
     What is due at once has its place in the log there, which is less than any moment, or nothing: that comes first.
 
-    `deferred` is how many tries of it have failed: its step on the ladder.
+    `deferred` is how many tries of it have failed: its step on the backoff schedule.
     """
 
     TABLE: ClassVar[str] = "tasks"
@@ -227,7 +227,7 @@ class Suspect(Row):
     is_alone: bool
 
 
-def place_of(row: WishedRow | DeliveryRow | Task | StartedCall | Suspect) -> tuple[str, str]:
+def place_of(row: DecisionRow | DeliveryRow | Task | StartedCall | Suspect) -> tuple[str, str]:
     """The account and the driver that a row is about."""
     return row.account, row.driver
 

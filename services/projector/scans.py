@@ -1,8 +1,8 @@
-"""Walks of a target's roster: what differs from what was known is reported, then that the walk is complete.
+"""Scans of a target's roster: what differs from what was known is reported, then that the scan is complete.
 
-When each account's roster has to be walked next, kept in memory, and looked up where something has changed.
+When each account's roster has to be scanned next, kept in memory, and looked up where something has changed.
 
-Walks rosters and looks drivers up when it is time, some at once, in the place that comes free next.
+Scans rosters and looks drivers up when it is time, some at once, in the place that comes free next.
 
 Reads one roster, page by page, and decides whom to believe gone.
 """
@@ -31,46 +31,46 @@ from domain.failures import (
     seldom,
     spread,
 )
-from domain.identity import AccountId, Key, Target, walk_stream
-from domain.matching import TargetDriver, UnreadableRecord, UnreadableRecords
-from domain.outcomes import WalkCompleted, WalkFailed
+from domain.identity import AccountId, Key, Target, scan_stream
+from domain.matching import ObservedDriver, UnreadableRecord, UnreadableRecords
+from domain.outcomes import RosterScanFailed, RosterScanned
 from domain.ports import TargetDrivers
-from domain.reconciliation import is_doubtful, next_sweep, sample
+from domain.reconciliation import is_doubtful, next_reconciliation, sample
 from domain.store import Store, StoreConflict, StoreFailed, Unit, Where
 from services.accounts.handlers import AccountRow, to_account
 from services.projector.breaker import Breakers, Sign
 from services.projector.connections import Connecting
-from services.projector.known import unwalked, walk_after
+from services.projector.known import scan_after, unscanned
 from services.projector.lookups import Freshness, LookUps, Newer, Sightings, is_there_before, look_up
-from services.projector.read_models import LookUp, Reading, RosterRow, ScanRow, WishedRow
+from services.projector.read_models import DecisionRow, LookUp, Reading, RosterRow, ScanRow
 from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
-from services.runtime.context import Clock, Share
-from services.runtime.service import Bell, Service, rung
+from services.runtime.context import Assignment, Clock
+from services.runtime.service import Notifier, Service, notified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Coming:
-    """A walk that is to come: before all daily ones, where somebody waits for it; then by the moment."""
+    """A scan that is to come: before all daily ones, where somebody waits for it; then by the moment."""
 
     is_daily: bool
     moment: datetime
     account: AccountId
-    terms: int
+    policy_generation: int
     request: int
 
 
 class Agenda:
-    """The walks to come of the accounts of our share, in order.
+    """The scans to come of the accounts of our share, in order.
 
     All of them are looked up at first, and then only those of accounts of which `heed` was told; so thousands of
     accounts cost nothing while nothing happens.
     """
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Share) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, share: Assignment) -> None:
         self._store = store
         self._target = target
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._changed: set[str] | None = None
         self._in_order: list[Coming] = []
         self._of: dict[str, Coming] = {}
@@ -81,7 +81,7 @@ class Agenda:
             self._changed.update(accounts)
 
     def look_anew(self) -> None:
-        """Other accounts may be ours, and somebody else may have walked meanwhile."""
+        """Other accounts may be ours, and somebody else may have scanned meanwhile."""
         self._changed = None
 
     @property
@@ -90,13 +90,13 @@ class Agenda:
         return self._changed is None or bool(self._changed)
 
     def due(self) -> Iterator[Coming]:
-        """The walks whose time has come, those first that are to be first."""
+        """The scans whose time has come, those first that are to be first."""
         self._look()
         now = self._clock()
         return takewhile(lambda coming: coming.moment <= now, self._in_order)
 
     def next_moment(self) -> datetime | None:
-        """When the next walk becomes due that is not due yet, as far as was looked up."""
+        """When the next scan becomes due that is not due yet, as far as was looked up."""
         now = self._clock()
         return next((coming.moment for coming in self._in_order if coming.moment > now), None)
 
@@ -117,26 +117,31 @@ class Agenda:
             insort(self._in_order, coming)
 
     def _found(self, accounts: Collection[str] | None) -> list[Coming]:
-        """The walks to come of these accounts, or of all, by one query for each kind of thing."""
+        """The scans to come of these accounts, or of all, by one query for each kind of thing."""
         where = {} if accounts is None else {"account": sorted(accounts)}
         turned_on = [
-            row for row in self._store.select(AccountRow, {**where, "is_on": True}) if self._share.has(row.account)
+            row for row in self._store.select(AccountRow, {**where, "is_on": True}) if self._assignment.has(row.account)
         ]
-        walked = {row.account: row for row in self._store.select(ScanRow, where)} if turned_on else {}
+        scanned = {row.account: row for row in self._store.select(ScanRow, where)} if turned_on else {}
         accounts_on = [account for row in turned_on if (account := to_account(row)).mode(self._target) is not Mode.OFF]
-        return [self._coming(account, walked.get(account.account)) for account in accounts_on]
+        return [self._coming(account, scanned.get(account.account)) for account in accounts_on]
 
-    def _coming(self, account: Account, walked: ScanRow | None) -> Coming:
-        last, name = walked or unwalked(account.account), account.account
-        terms, request = account.terms.get(self._target, 0), account.sweeps.get(self._target, 0)
-        is_daily = bool(last.at) and last.terms == terms and last.request >= request
+    def _coming(self, account: Account, scanned: ScanRow | None) -> Coming:
+        last, name = scanned or unscanned(account.account), account.account
+        policy_generation, request = (
+            account.policy_generation.get(self._target, 0),
+            account.reconciliations.get(self._target, 0),
+        )
+        is_daily = bool(last.at) and last.policy_generation == policy_generation and last.request >= request
         moment = self._daily(account, last) if is_daily else self._clock()
-        return Coming(is_daily=is_daily, moment=moment, account=name, terms=terms, request=request)
+        return Coming(
+            is_daily=is_daily, moment=moment, account=name, policy_generation=policy_generation, request=request
+        )
 
     def _daily(self, account: Account, last: ScanRow) -> datetime:
-        # A clock that was put right can have been far ahead at the last walk.
+        # A clock that was put right can have been far ahead at the last scan.
         after = min(datetime.fromisoformat(last.at), self._clock())
-        return next_sweep(account.account, self._target, account.sweep_at, after)
+        return next_reconciliation(account.account, self._target, account.reconcile_at, after)
 
 
 PAGE = 500
@@ -147,139 +152,141 @@ MOST_UNREADABLE_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
-    """One walk of an account's roster, under the terms, and after the request, that asked for it.
+class RosterScan:
+    """One scan of an account's roster, under the terms, and after the request, that asked for it.
 
     `newer` are those of whom others have reported since it began; `began` is for people to read only.
     """
 
     account: AccountId
-    terms: int
+    policy_generation: int
     request: int
     began: datetime
     newer: Newer = field(default_factory=Newer, compare=False, repr=False)
 
 
-class Walks:
-    """Which walks are due, and what a walk stores."""
+class Scans:
+    """Which scans are due, and what a scan stores."""
 
     def __init__(
-        self, store: Store, target: Target, clock: Clock, share: Share, breakers: Breakers, freshness: Freshness
+        self, store: Store, target: Target, clock: Clock, share: Assignment, breakers: Breakers, freshness: Freshness
     ) -> None:
         self.agenda = Agenda(store, target, clock, share)
         self._store = store
         self._clock = clock
-        self._share = share
+        self._assignment = share
         self._breakers = breakers
         self._freshness = freshness
         self._sightings = Sightings(store, target, clock)
 
-    def due(self) -> list[Walk]:
-        """The walks that are due, of accounts of our share that get through; those first that are to be first."""
+    def due(self) -> list[RosterScan]:
+        """The scans that are due, of accounts of our share that get through; those first that are to be first."""
         return [*self.in_turn()]
 
-    def in_turn(self) -> Iterator[Walk]:
+    def in_turn(self) -> Iterator[RosterScan]:
         """The same one by one, so that nobody has to look at more than are begun."""
         unreachable = self._breakers.are_open()
         ready = (coming for coming in self.agenda.due() if coming.account not in unreachable)
-        return map(self._to_walk, (coming for coming in ready if self._share.has(coming.account)))
+        return map(self._to_scan, (coming for coming in ready if self._assignment.has(coming.account)))
 
     def look_anew(self) -> None:
-        """Forget what was known of walks to come, and of those that were under way before."""
+        """Forget what was known of scans to come, and of those that were under way before."""
         self.agenda.look_anew()
         unit = Unit()
         for row in self._store.select(Reading):
-            if self._share.has(row.account):
+            if self._assignment.has(row.account):
                 unit.remove(Reading, {"account": row.account})
         self._store.commit(unit)
 
-    def take_page(self, walk: Walk, page: Sequence[TargetDriver]) -> int:
+    def take_page(self, scan: RosterScan, page: Sequence[ObservedDriver]) -> int:
         """Report what this page shows otherwise than it was known; how much of it was known so."""
         unit = Unit()
-        as_known = self._sightings.add_seen(unit, walk.account, page, walk.newer)
+        as_known = self._sightings.add_seen(unit, scan.account, page, scan.newer)
         if unit.events:
-            self._commit(walk, unit)
+            self._commit(scan, unit)
         return as_known
 
-    def expected(self, walk: Walk) -> int:
+    def expected(self, scan: RosterScan) -> int:
         """How many drivers we know in the Portal: those of whom anything was ever decided."""
-        return self._store.count(WishedRow, {"account": str(walk.account)}).get((), 0)
+        return self._store.count(DecisionRow, {"account": str(scan.account)}).get((), 0)
 
     def last_event(self) -> int:
         """The position of what was stored last."""
         return self._store.log.end()
 
-    def is_nobody_lacking(self, walk: Walk, as_known: int, last_event: int) -> bool:
+    def is_nobody_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
         """Whether those who were shown as they were known are all who are known, because nothing was stored since."""
-        where: Where = {"account": str(walk.account), "is_there": True}
+        where: Where = {"account": str(scan.account), "is_there": True}
         return self.last_event() == last_event and self._store.count(RosterRow, where) == {(): as_known}
 
-    def tell_progress(self, walk: Walk, drivers: int) -> None:
+    def tell_progress(self, scan: RosterScan, drivers: int) -> None:
         """Let others know how many drivers have been read so far."""
         unit = Unit()
-        unit.keep([Reading(account=walk.account, began=walk.began.isoformat(), drivers=drivers)])
-        self._commit(walk, unit)
+        unit.keep([Reading(account=scan.account, began=scan.began.isoformat(), drivers=drivers)])
+        self._commit(scan, unit)
 
-    def known(self, walk: Walk, after: str | None) -> Sequence[RosterRow]:
+    def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:
         """A page of the account's drivers as they were last known, behind this key."""
-        where: Where = {"account": str(walk.account)}
+        where: Where = {"account": str(scan.account)}
         return self._store.select(RosterRow, where, order_by="key", after=after, limit=PAGE)
 
-    def take_gone(self, walk: Walk, keys: Sequence[Key]) -> None:
+    def take_gone(self, scan: RosterScan, keys: Sequence[Key]) -> None:
         """Report that these drivers, some at a time, are there no more."""
         unit = Unit()
-        self._sightings.add_gone(unit, walk.account, keys, walk.newer)
+        self._sightings.add_gone(unit, scan.account, keys, scan.newer)
         if unit.events:
-            self._commit(walk, unit)
+            self._commit(scan, unit)
 
-    def complete(self, walk: Walk, seen: Collection[Key], unreadable: UnreadableRecords | None = None) -> None:
+    def complete(self, scan: RosterScan, seen: Collection[Key], unreadable: UnreadableRecords | None = None) -> None:
         """Report that the whole roster was read, but for these records, and all was reported that follows."""
-        last, unit = self._sightings.last_walk(walk.account), Unit()
-        completed = WalkCompleted(
+        last, unit = self._sightings.last_scan(scan.account), Unit()
+        completed = RosterScanned(
             **self._sightings.origin(last),
-            terms=walk.terms,
+            policy_generation=scan.policy_generation,
             drivers=len(seen),
-            request=walk.request,
+            request=scan.request,
             unreadable=len(unreadable or ()),
             unreadable_records=[_told(record) for record in islice(unreadable or (), MOST_UNREADABLE_TOLD)],
         )
         unit.events.append(completed)
-        unit.keep([walk_after(last, completed)])
-        self._end(walk, unit, None)
+        unit.keep([scan_after(last, completed)])
+        self._end(scan, unit, None)
 
-    def fail(self, walk: Walk, failure: CallFailure, *, got_through: bool = False) -> bool:
+    def fail(self, scan: RosterScan, failure: CallFailure, *, got_through: bool = False) -> bool:
         """Report that the roster cannot be read, unless that is known; whether it is news.
 
         Where the target was got through to all the same, that says nothing against making calls.
         """
-        last, unit = self._sightings.last_walk(walk.account), Unit()
+        last, unit = self._sightings.last_scan(scan.account), Unit()
         is_news = last.failure != failure.detail
         if is_news:
             origin = self._sightings.origin(last)
-            failed = WalkFailed(**origin, terms=walk.terms, reason=str(failure.reason), detail=failure.detail)
+            failed = RosterScanFailed(
+                **origin, policy_generation=scan.policy_generation, reason=str(failure.reason), detail=failure.detail
+            )
             unit.events.append(failed)
-            unit.keep([walk_after(last, failed)])
-        self._end(walk, unit, None if got_through else failure)
+            unit.keep([scan_after(last, failed)])
+        self._end(scan, unit, None if got_through else failure)
         return is_news
 
-    def _end(self, walk: Walk, unit: Unit, failure: CallFailure | None) -> None:
-        sign = Sign(account=walk.account, subject=f"walk of {walk.began.isoformat()}", failure=failure)
+    def _end(self, scan: RosterScan, unit: Unit, failure: CallFailure | None) -> None:
+        sign = Sign(account=scan.account, subject=f"scan of {scan.began.isoformat()}", failure=failure)
         self._breakers.heed(unit, [sign])
-        unit.remove(Reading, {"account": str(walk.account)})
-        self._commit(walk, unit)
-        self.agenda.heed([walk.account])
+        unit.remove(Reading, {"account": str(scan.account)})
+        self._commit(scan, unit)
+        self.agenda.heed([scan.account])
 
-    def _commit(self, walk: Walk, unit: Unit) -> None:
-        """Store what a walk saw; raises `StoreConflict` when the account has gone to another process meanwhile."""
-        if not self._share.has(walk.account):
-            raise StoreConflict(f"account {walk.account} is another process's now")
-        self._freshness.note(unit.events, by=walk.newer)
+    def _commit(self, scan: RosterScan, unit: Unit) -> None:
+        """Store what a scan saw; raises `StoreConflict` when the account has gone to another process meanwhile."""
+        if not self._assignment.has(scan.account):
+            raise StoreConflict(f"account {scan.account} is another process's now")
+        self._freshness.note(unit.events, by=scan.newer)
         self._store.commit(unit)
 
-    def _to_walk(self, coming: Coming) -> Walk:
-        return Walk(
+    def _to_scan(self, coming: Coming) -> RosterScan:
+        return RosterScan(
             account=coming.account,
-            terms=coming.terms,
+            policy_generation=coming.policy_generation,
             request=coming.request,
             began=self._clock(),
             newer=self._freshness.begin(coming.account),
@@ -296,10 +303,10 @@ def _told(record: UnreadableRecord) -> dict[str, str]:
     }
 
 
-MOST_WALKS: Final = 4
+MOST_SCANS: Final = 4
 """Rosters that are read at a time, over all accounts; one of an account."""
 
-MOST_WALKS_IN_HAND: Final = 32
+MOST_SCANS_IN_HAND: Final = 32
 """The same together with those that wait because their target takes no calls just now."""
 
 MOST_LOOK_UPS: Final = 4
@@ -308,20 +315,20 @@ MOST_LOOK_UPS: Final = 4
 MOST_LOOK_UPS_IN_HAND: Final = 32
 """The same together with those that are slow."""
 
-SLOW_WALK: Final = timedelta(seconds=60)
-"""After how long a walk gives its place back, and goes on beside the others."""
+SLOW_SCAN: Final = timedelta(seconds=60)
+"""After how long a scan gives its place back, and goes on beside the others."""
 
 SLOW_LOOK_UP: Final = timedelta(seconds=10)
 """The same of a look-up."""
 
-LONGEST_WALK: Final = 6 * 3600.0
-"""Seconds after which a walk is given up; a roster of 100,000 takes half an hour at a call in two seconds."""
+LONGEST_SCAN: Final = 6 * 3600.0
+"""Seconds after which a scan is given up; a roster of 100,000 takes half an hour at a call in two seconds."""
 
 LONGEST_LOOK_UP: Final = 120.0
 """Seconds after which a look-up is given up: somebody waits for it."""
 
 _TICK: Final = 1.0
-"""Seconds between two looks at the clock, if no bell rings."""
+"""Seconds between two looks at the clock, if no notifier rings."""
 
 _LINGER: Final = 0.1
 """Seconds after a ring: what else comes meanwhile is looked at together."""
@@ -352,46 +359,46 @@ class _InHand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failed:
-    """A walk that failed so many times in a row, and is not made again before a moment."""
+    """A scan that failed so many times in a row, and is not made again before a moment."""
 
-    walk: Walk
+    scan: RosterScan
     tries: int
     not_before: datetime
     wait: timedelta
 
-    def holds_up(self, walk: Walk, now: datetime) -> bool:
-        """Whether this walk has to wait; one that was asked for since then is another."""
-        is_same = (walk.terms, walk.request) == (self.walk.terms, self.walk.request)
+    def holds_up(self, scan: RosterScan, now: datetime) -> bool:
+        """Whether this scan has to wait; one that was asked for since then is another."""
+        is_same = (scan.policy_generation, scan.request) == (self.scan.policy_generation, self.scan.request)
         return is_same and now < self.not_before <= now + self.wait
 
 
-class Sweeping:
-    """One target's walks and look-ups."""
+class Scanning:
+    """One target's scans and look-ups."""
 
     def __init__(
         self,
         service: Service,
         target: Target,
         *,
-        walks: Walks,
+        scans: Scans,
         look_ups: LookUps,
         breakers: Breakers,
         connect: Connecting,
         room: Callable[[AccountId], int],
         clock: Clock,
-        bell: Bell,
+        notifier: Notifier,
     ) -> None:
         self._service = service
         self._target = target
-        self._walks = walks
-        self._walker = Walker(service, walks, clock)
+        self._scans = scans
+        self._scanner = Scanner(service, scans, clock)
         self._look_ups = look_ups
         self._breakers = breakers
         self._connect = connect
         self._room = room
         self._clock = clock
-        self._bell = bell
-        self._walking: dict[AccountId, _InHand] = {}
+        self._notifier = notifier
+        self._scanning: dict[AccountId, _InHand] = {}
         self._looking_up: dict[AccountId, _InHand] = {}
         self._is_crowded = False
         self._failed: dict[AccountId, _Failed] = {}
@@ -400,17 +407,17 @@ class Sweeping:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        waiter = self._bell.waiter()
+        waiter = self._notifier.waiter()
         async with asyncio.TaskGroup() as group:
             while True:
                 waiter.clear()
                 if self._is_time():
                     await self._begin(group)
-                await rung(waiter, _TICK)
+                await notified(waiter, _TICK)
                 await asyncio.sleep(_LINGER)
 
-    def take(self) -> tuple[Sequence[Walk], Sequence[LookUp]]:
-        """The walks and look-ups to begin now, as far as there is a place for them."""
+    def take(self) -> tuple[Sequence[RosterScan], Sequence[LookUp]]:
+        """The scans and look-ups to begin now, as far as there is a place for them."""
         self._has_ended = False
         for account in self._failed.keys() & self._breakers.are_open():
             del self._failed[AccountId(account)]
@@ -418,28 +425,28 @@ class Sweeping:
         places = self._places(now)
         begun = [*islice(self._ready(now, has_failed=False), places)]
         begun += islice(self._ready(now, has_failed=True), places - len(begun))
-        is_full = len(self._walking) >= MOST_WALKS_IN_HAND
+        is_full = len(self._scanning) >= MOST_SCANS_IN_HAND
         self._is_crowded = is_full and next(self._ready(now, has_failed=False), None) is not None
         look_ups = self._look_ups.due(self._looking_up, self._places_for_look_ups(now))
         self._look_at = self._next_look(now)
         return begun, look_ups
 
-    async def walk(self, walk: Walk) -> None:
+    async def scan(self, scan: RosterScan) -> None:
         """Read one roster, and store what comes of it."""
         try:
-            await self._walk(walk, self._walking.get(walk.account) or _InHand(began=self._clock()))
+            await self._scan(scan, self._scanning.get(scan.account) or _InHand(began=self._clock()))
         except TargetFailed as failed:
-            await self._fail(walk, failed)
+            await self._fail(scan, failed)
         except StoreConflict:
-            self._put_off(walk)
-            _log.info("walk is given up", account=walk.account, target=str(self._target))
+            self._put_off(scan)
+            _log.info("scan is given up", account=scan.account, target=str(self._target))
         except StoreFailed:
             raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("walk failed unexpectedly", account=walk.account, target=str(self._target))
-            await self._fail(walk, TargetFailed(unexpected_failure(failure)))
+            _log.exception("scan failed unexpectedly", account=scan.account, target=str(self._target))
+            await self._fail(scan, TargetFailed(unexpected_failure(failure)))
         else:
-            self._failed.pop(walk.account, None)
+            self._failed.pop(scan.account, None)
 
     async def look_up(self, row: LookUp) -> None:
         """Look one driver up, and store what comes of it."""
@@ -460,14 +467,14 @@ class Sweeping:
 
     def _is_time(self) -> bool:
         wait = self._look_at - self._clock()
-        return self._has_ended or self._walks.agenda.has_changed or not timedelta() < wait <= _LOOK
+        return self._has_ended or self._scans.agenda.has_changed or not timedelta() < wait <= _LOOK
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
-        walks, look_ups = await self._service.call(self.take)
+        scans, look_ups = await self._service.call(self.take)
         now = self._clock()
-        for walk in walks:
-            in_hand = self._walking[walk.account] = _InHand(began=now)
-            in_hand.task = group.create_task(self._in_place(self._walking, walk.account, self.walk(walk)))
+        for scan in scans:
+            in_hand = self._scanning[scan.account] = _InHand(began=now)
+            in_hand.task = group.create_task(self._in_place(self._scanning, scan.account, self.scan(scan)))
         for row in look_ups:
             account = AccountId(row.account)
             self._looking_up[account] = _InHand(began=now)
@@ -476,8 +483,8 @@ class Sweeping:
             self._let_one_give_way(now)
 
     def _let_one_give_way(self, now: datetime) -> None:
-        """Where every place is taken by walks that are slow, the slowest ends, to be made again after the others."""
-        slow = [each for each in self._walking.values() if now - each.began >= SLOW_WALK and not each.gives_way]
+        """Where every place is taken by scans that are slow, the slowest ends, to be made again after the others."""
+        slow = [each for each in self._scanning.values() if now - each.began >= SLOW_SCAN and not each.gives_way]
         slowest = min(slow, key=lambda each: each.rate(now), default=None)
         if slowest and slowest.task:
             slowest.gives_way = True
@@ -492,43 +499,43 @@ class Sweeping:
         finally:
             places.pop(account, None)
             self._has_ended = True
-            self._service.ring()
+            self._service.notify()
 
     def _places(self, now: datetime) -> int:
-        """How many walks may begin now.
+        """How many scans may begin now.
 
         Those that outwait a stop of their target hold up nobody else's, and neither do slow ones.
         """
-        quick = [account for account, each in self._walking.items() if abs(now - each.began) < SLOW_WALK]
+        quick = [account for account, each in self._scanning.items() if abs(now - each.began) < SLOW_SCAN]
         reading = sum(self._room(account) > 0 for account in quick)
-        return max(0, min(MOST_WALKS - reading, MOST_WALKS_IN_HAND - len(self._walking)))
+        return max(0, min(MOST_SCANS - reading, MOST_SCANS_IN_HAND - len(self._scanning)))
 
     def _places_for_look_ups(self, now: datetime) -> int:
         quick = sum(abs(now - each.began) < SLOW_LOOK_UP for each in self._looking_up.values())
         return min(MOST_LOOK_UPS - quick, MOST_LOOK_UPS_IN_HAND - len(self._looking_up))
 
-    def _ready(self, now: datetime, *, has_failed: bool) -> Iterator[Walk]:
-        """The walks that may begin, with or without a failure before: whose fail come after all others."""
-        in_turn = (walk for walk in self._walks.in_turn() if (walk.account in self._failed) is has_failed)
-        return filter(lambda walk: self._may_begin(walk, now), in_turn)
+    def _ready(self, now: datetime, *, has_failed: bool) -> Iterator[RosterScan]:
+        """The scans that may begin, with or without a failure before: whose fail come after all others."""
+        in_turn = (scan for scan in self._scans.in_turn() if (scan.account in self._failed) is has_failed)
+        return filter(lambda scan: self._may_begin(scan, now), in_turn)
 
-    def _may_begin(self, walk: Walk, now: datetime) -> bool:
-        failed = self._failed.get(walk.account)
-        return walk.account not in self._walking and not (failed and failed.holds_up(walk, now))
+    def _may_begin(self, scan: RosterScan, now: datetime) -> bool:
+        failed = self._failed.get(scan.account)
+        return scan.account not in self._scanning and not (failed and failed.holds_up(scan, now))
 
     def _next_look(self, now: datetime) -> datetime:
         """When to look again though nobody has told of anything."""
-        following = self._walks.agenda.next_moment()
+        following = self._scans.agenda.next_moment()
         waiting = [failed.not_before for failed in self._failed.values() if failed.not_before > now]
         return min([now + _LOOK, *waiting, *([following] if following else [])])
 
-    async def _walk(self, walk: Walk, in_hand: _InHand) -> None:
+    async def _scan(self, scan: RosterScan, in_hand: _InHand) -> None:
         try:
-            async with asyncio.timeout(LONGEST_WALK):
-                drivers = await self.reach(walk.account)
-                await self._walker.walk(walk, drivers, in_hand.count)
+            async with asyncio.timeout(LONGEST_SCAN):
+                drivers = await self.reach(scan.account)
+                await self._scanner.scan(scan, drivers, in_hand.count)
         except TimeoutError:
-            hours = LONGEST_WALK / 3600
+            hours = LONGEST_SCAN / 3600
             raise RosterWithoutEnd(_down(f"the roster was not read within {hours:g} hours")) from None
         except asyncio.CancelledError:
             if not in_hand.gives_way:
@@ -553,17 +560,17 @@ class Sweeping:
             raise TargetFailed(drivers)
         return drivers
 
-    async def _fail(self, walk: Walk, failed: TargetFailed) -> None:
+    async def _fail(self, scan: RosterScan, failed: TargetFailed) -> None:
         is_answered = isinstance(failed, ListNotWhole)
-        self._put_off(walk, waiting=seldom if isinstance(failed, RosterWithoutEnd | ListWithoutEnd) else doubled)
+        self._put_off(scan, waiting=seldom if isinstance(failed, RosterWithoutEnd | ListWithoutEnd) else doubled)
 
         async def store(told: CallFailure) -> bool:
-            return await self._service.call(self._walks.fail, walk, told, got_through=is_answered)
+            return await self._service.call(self._scans.fail, scan, told, got_through=is_answered)
 
         with suppress(StoreConflict):
             if await stored_anyhow(store, failed.failure):
                 reason = str(failed.failure.reason)
-                _log.warning("roster cannot be read", account=walk.account, target=str(self._target), reason=reason)
+                _log.warning("roster cannot be read", account=scan.account, target=str(self._target), reason=reason)
 
     async def _fail_look_up(self, row: LookUp, failure: CallFailure) -> None:
         reason = str(failure.reason)
@@ -571,12 +578,12 @@ class Sweeping:
         with suppress(StoreConflict):
             await stored_anyhow(partial(self._service.call, partial(self._look_ups.fail, row)), failure)
 
-    def _put_off(self, walk: Walk, waiting: Callable[[int], float] = doubled) -> None:
-        former = self._failed.get(walk.account)
+    def _put_off(self, scan: RosterScan, waiting: Callable[[int], float] = doubled) -> None:
+        former = self._failed.get(scan.account)
         tries = former.tries if former else 0
-        seconds = spread(waiting(tries), walk_stream(walk.account, self._target), tries)
+        seconds = spread(waiting(tries), scan_stream(scan.account, self._target), tries)
         wait = timedelta(seconds=seconds)
-        self._failed[walk.account] = _Failed(walk=walk, tries=tries + 1, not_before=self._clock() + wait, wait=wait)
+        self._failed[scan.account] = _Failed(scan=scan, tries=tries + 1, not_before=self._clock() + wait, wait=wait)
 
 
 def _down(detail: str) -> Unavailable:
@@ -589,10 +596,10 @@ def _uncancel() -> None:
         task.uncancel()
 
 
-Page = Sequence[TargetDriver]
+Page = Sequence[ObservedDriver]
 
 _TELL_AFTER: Final = timedelta(seconds=1)
-"""How often the progress of a walk is stored at most."""
+"""How often the progress of a scan is stored at most."""
 
 
 MOST_DRIVERS: Final = 150_000
@@ -617,19 +624,19 @@ class _Lacking:
     known: int = 0
     drivers: dict[Key, bool] = field(default_factory=dict)
 
-    def count(self, rows: Sequence[RosterRow], walk: Walk, seen: Collection[Key]) -> None:
-        """Look at a page of those who were known before the walk."""
+    def count(self, rows: Sequence[RosterRow], scan: RosterScan, seen: Collection[Key]) -> None:
+        """Look at a page of those who were known before the scan."""
         for row in rows:
-            if is_there_before(row, walk.newer):
+            if is_there_before(row, scan.newer):
                 self.known += row.active
                 if row.key not in seen:
                     self.drivers[Key(row.key)] = row.active
 
 
 class Notes(Protocol):
-    """Where a walk is noted down as it goes along, as in `Walks`."""
+    """Where a scan is noted down as it goes along, as in `Scans`."""
 
-    def expected(self, walk: Walk) -> int:
+    def expected(self, scan: RosterScan) -> int:
         """How many drivers we know in the Portal."""
         ...
 
@@ -637,88 +644,90 @@ class Notes(Protocol):
         """How far everything is that was noted down before."""
         ...
 
-    def take_page(self, walk: Walk, page: Sequence[TargetDriver]) -> int:
+    def take_page(self, scan: RosterScan, page: Sequence[ObservedDriver]) -> int:
         """These are shown; how many of them as they were known."""
         ...
 
-    def is_nobody_lacking(self, walk: Walk, as_known: int, last_event: int) -> bool:
+    def is_nobody_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
         """Whether everybody who is known was shown, as far as that can be told at once."""
         ...
 
-    def tell_progress(self, walk: Walk, drivers: int) -> None:
+    def tell_progress(self, scan: RosterScan, drivers: int) -> None:
         """So many drivers have been read so far."""
         ...
 
-    def known(self, walk: Walk, after: str | None) -> Sequence[RosterRow]:
+    def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:
         """A page of the drivers as they were last known, behind this key."""
         ...
 
-    def take_gone(self, walk: Walk, keys: Sequence[Key]) -> None:
+    def take_gone(self, scan: RosterScan, keys: Sequence[Key]) -> None:
         """These are there no more."""
         ...
 
-    def complete(self, walk: Walk, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
+    def complete(self, scan: RosterScan, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
         """The whole roster was read, but for these records."""
         ...
 
 
-class Walker:
-    """Does what one walk takes, and has it noted down as it goes along."""
+class Scanner:
+    """Does what one scan takes, and has it noted down as it goes along."""
 
-    def __init__(self, service: Service, walks: Notes, clock: Clock) -> None:
+    def __init__(self, service: Service, scans: Notes, clock: Clock) -> None:
         self._service = service
-        self._walks = walks
+        self._scans = scans
         self._clock = clock
 
-    async def walk(self, walk: Walk, drivers: TargetDrivers, tell: Callable[[int], None] = lambda _: None) -> None:
+    async def scan(
+        self, scan: RosterScan, drivers: TargetDrivers, tell: Callable[[int], None] = lambda _: None
+    ) -> None:
         """Read the whole roster, and report it; `tell` learns how many drivers were read so far.
 
         Raises `TargetFailed` when it cannot be read, `ListNotWhole` when it is not to be believed, and `StoreConflict`
         when the account has gone to another process.
         """
-        last_event, unreadable = await self._service.call(self._walks.last_event), UnreadableRecords()
-        seen, as_known = await self._read(walk, drivers, tell, unreadable)
+        last_event, unreadable = await self._service.call(self._scans.last_event), UnreadableRecords()
+        seen, as_known = await self._read(scan, drivers, tell, unreadable)
         is_in_step = as_known == len(seen) and await self._service.call(
-            self._walks.is_nobody_lacking, walk, as_known, last_event
+            self._scans.is_nobody_lacking, scan, as_known, last_event
         )
-        gone = [] if is_in_step else await self._gone(walk, drivers, seen)
+        gone = [] if is_in_step else await self._gone(scan, drivers, seen)
         for start in range(0, len(gone), PAGE):
-            await self._service.call(self._walks.take_gone, walk, gone[start : start + PAGE])
-        await self._service.call(self._walks.complete, walk, seen, unreadable)
+            await self._service.call(self._scans.take_gone, scan, gone[start : start + PAGE])
+        await self._service.call(self._scans.complete, scan, seen, unreadable)
 
     async def _read(
-        self, walk: Walk, drivers: TargetDrivers, tell: Callable[[int], None], unreadable: UnreadableRecords
+        self, scan: RosterScan, drivers: TargetDrivers, tell: Callable[[int], None], unreadable: UnreadableRecords
     ) -> tuple[Collection[Key], int]:
         """Report what every page shows; whom they showed, and how many of them as they were known."""
         seen: set[Key] = set()
         told, as_known, pages_read = self._clock(), 0, 0
-        most = max(MOST_DRIVERS, 10 * await self._service.call(self._walks.expected, walk))
-        async with aclosing(_read_ahead(drivers.walk(unreadable))) as pages:
+        most = max(MOST_DRIVERS, 10 * await self._service.call(self._scans.expected, scan))
+        async with aclosing(_read_ahead(drivers.scan(unreadable))) as pages:
             async for page in pages:
                 seen.update(driver.key for driver in page)
                 tell(len(seen))
                 pages_read += 1
                 _check(len(seen), pages_read, most)
-                as_known += await self._service.call(self._walks.take_page, walk, page)
+                as_known += await self._service.call(self._scans.take_page, scan, page)
                 if (now := self._clock()) - told >= _TELL_AFTER:
                     told = now
-                    await self._service.call(self._walks.tell_progress, walk, len(seen))
+                    await self._service.call(self._scans.tell_progress, scan, len(seen))
         return seen, as_known
 
-    async def _gone(self, walk: Walk, drivers: TargetDrivers, seen: Collection[Key]) -> Sequence[Key]:
+    async def _gone(self, scan: RosterScan, drivers: TargetDrivers, seen: Collection[Key]) -> Sequence[Key]:
         """Those who are really not there; where they are many, some are looked up before that is believed."""
         lacking = _Lacking()
-        async for rows in self._known(walk):
-            lacking.count(rows, walk, seen)
+        async for rows in self._known(scan):
+            lacking.count(rows, scan, seen)
         gone = await drivers.gone([*lacking.drivers]) if lacking.drivers else []
         active = [key for key in gone if lacking.drivers[key]]
         if is_doubtful(shown=len(seen), known=lacking.known, lacking=len(active)):
             await _confirm(active, drivers, seen)
         return gone
 
-    async def _known(self, walk: Walk) -> AsyncIterator[Sequence[RosterRow]]:
+    async def _known(self, scan: RosterScan) -> AsyncIterator[Sequence[RosterRow]]:
         after: str | None = None
-        while rows := await self._service.call(self._walks.known, walk, after):
+        while rows := await self._service.call(self._scans.known, scan, after):
             yield rows
             after = rows[-1].key
 

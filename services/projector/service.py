@@ -1,4 +1,4 @@
-"""The projector's process: follows its streams, walks rosters, and keeps a bounded number of calls under way."""
+"""The projector's process: follows its streams, scans rosters, and keeps a bounded number of calls under way."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -11,12 +11,12 @@ from domain.identity import AccountId
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict
 from services.projector.breaker import Breakers, Probing
-from services.projector.calls import Caller, Pause, Reporting, Result, Unsettled
+from services.projector.calls import Caller, OutcomeUnknown, Pause, Reporting, Result
 from services.projector.connections import Connecting
-from services.projector.deliveries import Driver, Job, Jobs, Wishes
-from services.projector.scans import Sweeping, Walks
-from services.runtime.context import Share
-from services.runtime.service import LINGER, Bell, Service, rung
+from services.projector.deliveries import DesiredDrivers, Driver, Job, Jobs
+from services.projector.scans import Scanning, Scans
+from services.runtime.context import Assignment
+from services.runtime.service import BATCH_WINDOW, Notifier, Service, notified
 from services.runtime.serving import CALLS_END, ended
 
 MOST_CALLS = 256
@@ -43,31 +43,31 @@ class ProjectorApp:
         self,
         service: Service,
         *,
-        wishes: Wishes,
+        desired_drivers: DesiredDrivers,
         jobs: Jobs,
         reporting: Reporting,
-        walks: Walks,
-        sweeping: Sweeping,
+        scans: Scans,
+        reconciling: Scanning,
         breakers: Breakers,
         probing: Probing,
         connect: Connecting,
-        bell: Bell,
-        share: Share,
-        linger: float = LINGER,
+        notifier: Notifier,
+        share: Assignment,
+        batch_window: float = BATCH_WINDOW,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self.service = service
-        self._wishes = wishes
+        self._desired_drivers = desired_drivers
         self._jobs = jobs
         self._reporting = reporting
-        self._walks = walks
-        self._sweeping = sweeping
+        self._scans = scans
+        self._reconciling = reconciling
         self._breakers = breakers
         self._probing = probing
         self._connect = connect
-        self._bell = bell
-        self._share = share
-        self._linger = linger
+        self._notifier = notifier
+        self._assignment = share
+        self._batch_window = batch_window
         self._pause = pause
         self._target = jobs.target
         self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
@@ -85,31 +85,31 @@ class ProjectorApp:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.service.run())
                 group.create_task(self._keep_calling())
-                group.create_task(self._sweeping.run())
+                group.create_task(self._reconciling.run())
                 group.create_task(self._probing.run())
         finally:
             await self._end(self._under_way.values())
 
     async def resume(self) -> None:
         """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
-        await self.service.call(self._wishes.resume)
+        await self.service.call(self._desired_drivers.resume)
         await self.service.call(self._breakers.look_anew)
         await self.service.call(self._probing.look_anew)
         await self.service.call(self._jobs.look_anew)
-        await self.service.call(self._walks.look_anew)
+        await self.service.call(self._scans.look_anew)
         self._may_be_due = True
-        self.service.ring()
+        self.service.notify()
 
     async def reach(self, account: AccountId) -> TargetDrivers:
         """The target as this account reaches it, with the pace of all its calls. Raises `TargetFailed`."""
-        return await self._sweeping.reach(account)
+        return await self._reconciling.reach(account)
 
     async def drain(self) -> None:
         """Wait until no call is under way for accounts that are not ours any more, and their answers are stored."""
-        while leaving := [task for driver, task in self._under_way.items() if not self._share.has(driver[0])]:
+        while leaving := [task for driver, task in self._under_way.items() if not self._assignment.has(driver[0])]:
             await self._end(leaving)
-        # Others walk for these accounts now: what is due for them has to be looked up anew should they come back.
-        await self.service.call(self._walks.agenda.look_anew)
+        # Others scan for these accounts now: what is due for them has to be looked up anew should they come back.
+        await self.service.call(self._scans.agenda.look_anew)
 
     async def _end(self, calls: Collection[asyncio.Task[tuple[Job, Result]]]) -> None:
         """Wait for these calls, abandon those that take too long, and store the answers that came."""
@@ -118,14 +118,14 @@ class ProjectorApp:
             await self._report()
 
     async def _keep_calling(self) -> None:
-        waiter = self._bell.waiter()
+        waiter = self._notifier.waiter()
         while True:
             waiter.clear()
             if self._may_be_due and len(self._under_way) < MOST_CALLS:
                 await self._start(waiter)
-            is_rung = self._has_answers() or await rung(waiter, _REST)
-            self._may_be_due |= not is_rung or self.service.taken != self._taken or self._jobs.is_held_up
-            await asyncio.sleep(_BUSY_LINGER if len(self._under_way) > MOST_CALLS // 2 else self._linger)
+            is_notified = self._has_answers() or await notified(waiter, _REST)
+            self._may_be_due |= not is_notified or self.service.taken != self._taken or self._jobs.is_held_up
+            await asyncio.sleep(_BUSY_LINGER if len(self._under_way) > MOST_CALLS // 2 else self._batch_window)
             await self._report()
 
     async def _start(self, waiter: asyncio.Event) -> None:
@@ -161,14 +161,14 @@ class ProjectorApp:
             try:
                 await self._store_answers(list(done.values()))
             except StoreConflict:
-                done = {driver: answer for driver, answer in done.items() if not self._share.has(driver[0])}
+                done = {driver: answer for driver, answer in done.items() if not self._assignment.has(driver[0])}
             for driver in done:
                 del self._under_way[driver]
 
     async def _store_answers(self, answers: Sequence[tuple[Job, Result]]) -> None:
         if answers:
             await self.service.call(self._reporting.report_safely, answers)
-            self.service.ring()
+            self.service.notify()
 
     async def _do_safely(self, job: Job, drivers: TargetDrivers | CallFailure) -> tuple[Job, Result]:
         try:
@@ -183,7 +183,7 @@ class ProjectorApp:
 
     async def _do(self, job: Job, drivers: TargetDrivers | CallFailure) -> Result:
         if isinstance(drivers, Rejected | Unavailable):
-            return Unsettled(failure=drivers) if job.started else drivers
+            return OutcomeUnknown(failure=drivers) if job.started else drivers
         caller = Caller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=self._may_repeat)
         return await caller.make(job)
 

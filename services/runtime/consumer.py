@@ -11,7 +11,6 @@ from domain.cleaning import storable
 from domain.event import Event
 from domain.store import (
     DeadLetter,
-    LastHeard,
     Position,
     Record,
     Resubmission,
@@ -20,6 +19,7 @@ from domain.store import (
     StoreFailed,
     Stream,
     Unit,
+    Watermark,
 )
 from services.runtime.context import Clock
 
@@ -42,7 +42,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
+class Subscription:
     """What a service makes of a log that it follows.
 
     Where records may come twice, or late, of each history only what is newer than what was heard last is handled. So
@@ -61,14 +61,14 @@ class Arrived:
     record: Record
 
 
-class Follower:
+class Consumer:
     """Takes the streams of one log over into a store: what follows from a batch commits with the positions behind it.
 
     A batch has records of all streams that have any, so that many partitions cost no more than one.
     """
 
-    def __init__(self, feed: Feed, store: Store, clock: Clock) -> None:
-        self._feed = feed
+    def __init__(self, subscription: Subscription, store: Store, clock: Clock) -> None:
+        self._subscription = subscription
         self._store = store
         self._clock = clock
         self._streams: dict[str, Stream] = {}
@@ -150,18 +150,20 @@ class Follower:
 
     def _may_be_late(self) -> bool:
         """Whether a record may come behind later ones of its history."""
-        return self._feed.may_repeat or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
+        return self._subscription.may_repeat or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
 
     def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
         unit = Unit()
         if may_be_late:
             records = self._unheard(records, unit)
-        unit.add(self._feed.handler([(record.log_position, record.event) for record in records if record.event]))
+        unit.add(
+            self._subscription.handler([(record.log_position, record.event) for record in records if record.event])
+        )
         return unit
 
     def _unheard(self, records: Sequence[Record], unit: Unit) -> list[Record]:
         """The records that tell something new, by what was heard last of each history; that moves in the same unit."""
-        heard = last_heard(self._store, records)
+        heard = watermarks(self._store, records)
         fresh: list[Record] = []
         for record in records:
             originator, version = version_of(record)
@@ -169,7 +171,7 @@ class Follower:
                 heard[originator] = version
                 fresh.append(record)
         told = {version_of(record)[0] for record in fresh}
-        unit.keep(LastHeard(originator=each, version=heard[each]) for each in sorted(told))
+        unit.keep(Watermark(originator=each, version=heard[each]) for each in sorted(told))
         return fresh
 
     def _take_over_singly(self, batch: Sequence[Arrived], failure: Exception) -> None:
@@ -235,10 +237,10 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
     )
 
 
-def last_heard(store: Store, records: Iterable[Record]) -> dict[str, int]:
+def watermarks(store: Store, records: Iterable[Record]) -> dict[str, int]:
     """The version that was heard last of each history that these records are of, by one query."""
     originators = sorted({version_of(record)[0] for record in records})
-    rows = store.select(LastHeard, {"originator": originators}) if originators else []
+    rows = store.select(Watermark, {"originator": originators}) if originators else []
     return {row.originator: row.version for row in rows}
 
 

@@ -38,7 +38,7 @@ def log_of(stream: str) -> str:
     return stream.split("/")[1]
 
 
-class Share:
+class Assignment:
     """The accounts whose partition is held; at first everybody is of one partition, and that one is held."""
 
     def __init__(self, partition_of: Callable[[str], int] = lambda _: 0, held: Collection[int] = (0,)) -> None:

@@ -1,4 +1,4 @@
-"""The loop that every service runs: follow its streams, do its chores, rest until a bell rings.
+"""The loop that every service runs: follow its streams, do its chores, rest until a notifier rings.
 
 A thread of one's own for work that blocks, so that the event loop never does.
 
@@ -14,7 +14,7 @@ from typing import ClassVar, ParamSpec, TypeVar
 import structlog
 
 from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream
-from services.runtime.consumer import BATCH, Feed, Follower, Handler
+from services.runtime.consumer import BATCH, Consumer, Handler, Subscription
 from services.runtime.context import Clock, log_of
 
 P = ParamSpec("P")
@@ -52,16 +52,16 @@ class Worker:
 
 
 REST = 1.0
-"""Seconds after which a service looks at its streams though no bell rang."""
+"""Seconds after which a service looks at its streams though no notifier rang."""
 
 _MOST_AGAIN = 4
 """Times that a command is done again because somebody else stored first."""
 
-LINGER = 0.02
+BATCH_WINDOW = 0.02
 """Seconds between a ring and the look: what comes meanwhile goes into the same batch."""
 
 
-class Bell:
+class Notifier:
     """Wakes those who wait for something new in a log; a ring is never lost."""
 
     def __init__(self) -> None:
@@ -73,16 +73,16 @@ class Bell:
         self._waiters.add(event)
         return event
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everybody."""
         for event in self._waiters:
             event.set()
 
 
-async def rung(waiter: asyncio.Event, seconds: float) -> bool:
-    """Wait until a bell rings, or so many seconds have passed; whether it rang."""
+async def notified(waiter: asyncio.Event, seconds: float) -> bool:
+    """Wait until a notifier rings, or so many seconds have passed; whether it rang."""
     with suppress(TimeoutError):
-        # Python 3.11's wait_for would miss being cancelled as the bell rings.
+        # Python 3.11's wait_for would miss being cancelled as the notifier rings.
         async with asyncio.timeout(seconds):
             return await waiter.wait()
     return False
@@ -92,7 +92,7 @@ class Service:
     """One store, the streams that feed it, and its chores, all in one thread of their own.
 
     `handlers` say what is made of each log that is followed, by its name; the streams may come and go. A chore does a
-    bounded piece of work that waits in the store, and says how much it did. `rest` and `linger` are in seconds.
+    bounded piece of work that waits in the store, and says how much it did. `rest` and `batch_window` are in seconds.
     """
 
     def __init__(
@@ -101,28 +101,28 @@ class Service:
         *,
         store: Store,
         clock: Clock,
-        bell: Bell,
+        notifier: Notifier,
         handlers: Mapping[str, Handler] | None = None,
         chores: Sequence[Callable[[], int]] = (),
         rest: float = REST,
-        linger: float = LINGER,
+        batch_window: float = BATCH_WINDOW,
     ) -> None:
         self.name = name
         self.store = store
-        self._bell = bell
+        self._notifier = notifier
         self._clock = clock
-        self._followers: dict[str, Follower] = {}
+        self._followers: dict[str, Consumer] = {}
         self._handlers = dict(handlers or {})
         self._chores = [*map(_repeatable, chores)]
         self._submissions = _repeatable(self._take_again)
         self._rest = rest
-        self._linger = linger
+        self._batch_window = batch_window
         self._worker = Worker(name)
         self.taken = 0
 
     async def run(self) -> None:
         """Work until cancelled. Raises `StoreFailed` when the store cannot work."""
-        waiter, clock = self._bell.waiter(), asyncio.get_running_loop().time
+        waiter, clock = self._notifier.waiter(), asyncio.get_running_loop().time
         rested_at = clock() - self._rest
         while True:
             waiter.clear()
@@ -130,10 +130,10 @@ class Service:
                 rested_at = clock()
                 await self.call(self._submissions)
             if await self.call(self._hurry):
-                self._bell.ring()
+                self._notifier.notify()
             else:
-                await rung(waiter, self._rest)
-            await asyncio.sleep(self._linger)
+                await notified(waiter, self._rest)
+            await asyncio.sleep(self._batch_window)
 
     @property
     def follows(self) -> tuple[str, ...]:
@@ -145,8 +145,8 @@ class Service:
         for stream in streams:
             log = log_of(stream.name)
             if log not in self._followers:
-                feed = Feed(handler=self._handlers[log], may_repeat=may_repeat)
-                self._followers[log] = Follower(feed, self.store, self._clock)
+                subscription = Subscription(handler=self._handlers[log], may_repeat=may_repeat)
+                self._followers[log] = Consumer(subscription, self.store, self._clock)
             self._followers[log].follow(stream)
         self._followers = {log: self._followers[log] for log in self._handlers if log in self._followers}
 
@@ -185,9 +185,9 @@ class Service:
                 return await self.call(work, *args, **kwargs)
         return await self.call(work, *args, **kwargs)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Tell everybody that there is something new."""
-        self._bell.ring()
+        self._notifier.notify()
 
     def _take_again(self) -> int:
         """Take over the dead letters of the streams that are followed, where somebody has submitted them again."""

@@ -70,7 +70,7 @@ class Scene:
 class Fleet:
     """The Portal's drivers, as the story moves them on.
 
-    `gone` keeps the last profile of the deleted ones, `former` the Driveri ids that the Portal wished at some time.
+    `gone` keeps the last profile of the deleted ones, `former` the Driveri ids that the Portal desired at some time.
     """
 
     there: dict[str, Profile] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Fleet:
     def apply(self, change: Change) -> None:
         """What the Portal shows after a change."""
         if before := self.there.get(change.driver):
-            self.former.add(wished_id(before).casefold())
+            self.former.add(desired_id(before).casefold())
         if change.action == "delete":
             self.gone[change.driver] = self.there.pop(change.driver)
             return
@@ -88,19 +88,19 @@ class Fleet:
         self.there[change.driver] = {**(before or {}), **change.profile}
 
 
-def wished_id(profile: Profile) -> str:
-    """The id that the Portal wishes in Driveri: the Driveri DriverID, else the RefID."""
+def desired_id(profile: Profile) -> str:
+    """The id that the Portal desired states in Driveri: the Driveri DriverID, else the RefID."""
     return profile.get("driveri_driver_id") or profile.get("ref_id", "")
 
 
-def to_scenes(fleet: Fleet, settled: Iterable[str], strays: Sequence[str]) -> list[Scene]:
-    """The story, played by drivers who are in step on both targets and whose ids nobody shares.
+def to_scenes(fleet: Fleet, settled: Iterable[str], unmanaged: Sequence[str]) -> list[Scene]:
+    """The story, played by drivers who are in sync on both targets and whose ids nobody shares.
 
-    Raises `NoCast` when there are too few of them, or no stray in Driveri.
+    Raises `NoCast` when there are too few of them, or no unmanaged driver in Driveri.
     """
     cast = _cast(fleet.there, set(settled))
-    if len(cast) < MASS_DELETE + 6 or not strays:
-        raise NoCast("the fleet has too few drivers in step, or no stray in Driveri, for the story")
+    if len(cast) < MASS_DELETE + 6 or not unmanaged:
+        raise NoCast("the fleet has too few drivers in sync, or no unmanaged driver in Driveri, for the story")
     updated, renamed, relinked, one, other, leaver, *many = cast
     ids = {driver: fleet.there[driver]["driveri_driver_id"] for driver in (one, other)}
     masses = many[:MASS_DELETE]
@@ -109,7 +109,7 @@ def to_scenes(fleet: Fleet, settled: Iterable[str], strays: Sequence[str]) -> li
         Scene(title="a new DriverID", changes=(_update(renamed, driveri_driver_id="NEW-7001"),)),
         Scene(
             title="a DriverID that exists",
-            changes=(_update(relinked, driveri_driver_id=strays[0]),),
+            changes=(_update(relinked, driveri_driver_id=unmanaged[0]),),
             is_relink=True,
         ),
         Scene(
@@ -219,11 +219,11 @@ def compare(fleet: Fleet, now: Shown, waits: Mapping[tuple[str, str], str]) -> C
     for driver, profile in fleet.there.items():
         found.judge("driveri", driver, _driveri_problem(profile, by_id, now.active_status), waits)
         found.judge("motive", driver, _motive_problem(profile, by_external.get(driver), shared), waits)
-    wanted = {wished_id(profile).casefold() for profile in fleet.there.values()}
+    wanted = {desired_id(profile).casefold() for profile in fleet.there.values()}
     for driver, profile in fleet.gone.items():
-        left = by_id.get(wished_id(profile).casefold())
+        left = by_id.get(desired_id(profile).casefold())
         is_left = (
-            left is not None and left["status"] == now.active_status and wished_id(profile).casefold() not in wanted
+            left is not None and left["status"] == now.active_status and desired_id(profile).casefold() not in wanted
         )
         found.judge("driveri", driver, "deleted in the Portal, active there" if is_left else None, waits)
         user = by_external.get(driver)
@@ -233,10 +233,13 @@ def compare(fleet: Fleet, now: Shown, waits: Mapping[tuple[str, str], str]) -> C
 
 
 def untouched(fleet: Fleet, before: Shown, now: Shown) -> list[tuple[str, str, str]]:
-    """What of other people's the product changed: strays, users of other roles, other integrations' external ids."""
-    wished = {wished_id(profile).casefold() for profile in (*fleet.there.values(), *fleet.gone.values())}
-    strays = [driver for driver in before.drivers if driver["driverId"].casefold() not in wished | fleet.former]
-    driveri = _changed("driveri", "driverId", strays, now.drivers)
+    """What of other people's the product changed.
+
+    Unmanaged drivers, users of other roles, other integrations' external ids.
+    """
+    desired = {desired_id(profile).casefold() for profile in (*fleet.there.values(), *fleet.gone.values())}
+    unmanaged = [driver for driver in before.drivers if driver["driverId"].casefold() not in desired | fleet.former]
+    driveri = _changed("driveri", "driverId", unmanaged, now.drivers)
     claimed = {user["id"] for user in now.users if _external(user, "gps_portal")}
     others = [user for user in before.users if user["id"] not in claimed or user["role"] != "driver"]
     return [*driveri, *_changed("motive", "id", others, now.users), *_lost_external_ids(before, now)]
@@ -285,12 +288,12 @@ def _shared_ids(fleet: Fleet) -> set[str]:
 
 
 def _driveri_problem(profile: Profile, by_id: Mapping[str, Json], active_status: int) -> str | None:
-    shown = by_id.get(wished_id(profile).casefold())
+    shown = by_id.get(desired_id(profile).casefold())
     if shown is None:
         return "is not there"
     if shown["status"] != active_status:
         return "is not active"
-    if shown["driverId"] != wished_id(profile):
+    if shown["driverId"] != desired_id(profile):
         return "has its id in other letters"
     group = (shown.get("group") or {}).get("groupName", "")
     if profile.get("driveri_group", group) != group:
@@ -303,8 +306,8 @@ def _motive_problem(profile: Profile, shown: Json | None, shared: set[str]) -> s
         return "no user has its external id"
     if shown["status"] != "active":
         return "is not active"
-    wished = profile.get("driveri_driver_id", "")
-    if wished.casefold() not in shared and (_external(shown, "driveri") or "") != wished:
+    desired = profile.get("driveri_driver_id", "")
+    if desired.casefold() not in shared and (_external(shown, "driveri") or "") != desired:
         return "its DriverID as an external id differs"
     return _field_problem("motive", profile, shown, _MOTIVE)
 
@@ -432,7 +435,7 @@ class Stage:
         """What was decided for one driver since a moment, and why: target, type, situation, cause."""
         query = {"account": ACCOUNT, "driver": driver, "log": "decisions", "since": since}
         events = await self.events(query)
-        return [_to_reason(event) for event in events if "because" in event["data"] or event["type"] in _JUDGED]
+        return [_to_reason(event) for event in events if "rationale" in event["data"] or event["type"] in _JUDGED]
 
     async def events(self, query: Mapping[str, str]) -> list[Json]:
         """Every event of the log that matches."""
@@ -465,14 +468,14 @@ class Stage:
 
 
 def _to_reason(event: Json) -> Json:
-    because = event["data"].get("because", {})
-    cause = f"{because.get('cause', '')} {because.get('ref', '')}".strip()
+    rationale = event["data"].get("rationale", {})
+    trigger = f"{rationale.get('trigger', '')} {rationale.get('ref', '')}".strip()
     return {
         "driver": event["driver"],
         "target": event["target"],
         "decided": event["type"],
-        "situation": because.get("situation", ""),
-        "because": event["data"].get("by") or cause,
+        "situation": rationale.get("situation", ""),
+        "rationale": event["data"].get("by") or trigger,
     }
 
 
@@ -555,9 +558,9 @@ class Demo:
         await self._stage.turn_on()
         await self._watch("drivers appear in both targets")
         settled = await self._targets.shown()
-        scenes = to_scenes(self._fleet, _settled(await self._stage.links()), _strays(self._fleet, settled))
+        scenes = to_scenes(self._fleet, _settled(await self._stage.links()), _unmanaged(self._fleet, settled))
         former = [
-            wished_id(self._fleet.there[driver]) for scene in scenes if scene.is_relink for driver in scene.drivers
+            desired_id(self._fleet.there[driver]) for scene in scenes if scene.is_relink for driver in scene.drivers
         ]
         scenes_began = datetime.now(UTC).isoformat()
         held = await self._play_scenes(scenes)
@@ -584,15 +587,15 @@ class Demo:
         self._progress.update(bar, completed=rows.total_bytes)
 
     async def _watch(self, title: str) -> None:
-        """Show how the work in hand goes down, and how many drivers are in step meanwhile."""
+        """Show how the work in hand goes down, and how many drivers are in sync meanwhile."""
         bar = self._progress.add_task(title, total=None, note="")
         most = 1
 
         def look(progress: Json) -> None:
             nonlocal most
             most = max(most, progress["left"])
-            in_step = " ".join(f"{target} {count}" for target, count in sorted(progress["in_step"].items()))
-            self._progress.update(bar, total=most, completed=most - progress["left"], note=in_step)
+            in_sync = " ".join(f"{target} {count}" for target, count in sorted(progress["in_sync"].items()))
+            self._progress.update(bar, total=most, completed=most - progress["left"], note=in_sync)
 
         await self._stage.until_quiet(look)
 
@@ -626,14 +629,14 @@ def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
 
 
 def _settled(links: Iterable[Json]) -> list[str]:
-    count = Counter(link["driver"] for link in links if link["state"] == "in_step")
+    count = Counter(link["driver"] for link in links if link["state"] == "in_sync")
     return [driver for driver, targets in count.items() if targets == len(Target)]
 
 
-def _strays(fleet: Fleet, shown: Shown) -> list[str]:
-    wished = {wished_id(profile).casefold() for profile in fleet.there.values()}
+def _unmanaged(fleet: Fleet, shown: Shown) -> list[str]:
+    desired = {desired_id(profile).casefold() for profile in fleet.there.values()}
     ids = (driver["driverId"] for driver in shown.drivers if driver["status"] == shown.active_status)
-    return [each for each in ids if each.casefold() not in wished]
+    return [each for each in ids if each.casefold() not in desired]
 
 
 def _waits(links: Iterable[Json]) -> dict[tuple[str, str], str]:

@@ -21,7 +21,7 @@ from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.subscription import Group, Subscription
 from adapters.kafka.topics import Namespace, check, create, partition_of
 from adapters.store.installation import InstallationTables
-from adapters.store.locks import Presence, RelayTurn
+from adapters.store.locks import InstanceLock, RelayLock
 from adapters.store.postgres import PostgresStore, migrate
 from domain.identity import Target
 from domain.store import Misconfigured, Position, Row, Store, StoreConflict, StoreFailed, Stream, Unit
@@ -31,10 +31,10 @@ from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Forgetting, Intake
 from services.intake.read_models import ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.projector.read_models import LookUp, Probe, Reading, StartedCall, Suspect, Task
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Share, reports_of, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Assignment, reports_of, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.readers import Readers
-from services.runtime.service import Bell, Service, Troubles
+from services.runtime.service import Notifier, Service, Troubles
 from services.runtime.serving import LONGEST_ENDING
 from services.wiring import services as decider
 from services.wiring import services as intake
@@ -84,14 +84,14 @@ class Partitions:
         self,
         service: Service,
         store: OwnedStore,
-        share: Share,
+        share: Assignment,
         *,
         resume: Doing = nothing,
         drain: Doing = nothing,
     ) -> None:
         self._service = service
         self._store = store
-        self._share = share
+        self._assignment = share
         self._resume = resume
         self._drain = drain
         self._streams: dict[str, OpenedStream] = {}
@@ -123,7 +123,7 @@ class Partitions:
     async def revoked(self, names: Collection[str]) -> None:
         """Let go of these streams, and of the accounts in them; returns when no work for them is under way."""
         self._streams = {name: stream for name, stream in self._streams.items() if name not in names}
-        self._share.hold(_numbers(self._streams))
+        self._assignment.hold(_numbers(self._streams))
         await self._drain()
         await self._service.call(self._let_go, names)
 
@@ -133,11 +133,11 @@ class Partitions:
 
     def arrived(self) -> None:
         """There is something to read."""
-        self._service.ring()
+        self._service.notify()
 
     async def _begin(self) -> None:
         partitions = _numbers(self._streams)
-        self._share.hold(partitions)
+        self._assignment.hold(partitions)
         _log.info("partitions taken over", service=self._service.name, partitions=sorted(partitions))
         await self._resume()
 
@@ -189,7 +189,7 @@ class Member(Protocol):
         ...
 
 
-class Presences(Protocol):
+class InstanceLocks(Protocol):
     """The sign that this process runs; it is lost with the database."""
 
     def check(self) -> None:
@@ -208,7 +208,7 @@ class Process:
         self,
         service: Service,
         relay: Relay,
-        presence: Presences,
+        presence: InstanceLocks,
         *,
         work: Doing,
         close: Doing = nothing,
@@ -420,7 +420,7 @@ class Distributed:
         self._settings = settings
         self._url = str(settings.database_url)
         self._password = settings.database_password.get_secret_value()
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._namespace = Namespace(prefix=settings.kafka_prefix)
         self._tables = InstallationTables(self._url, self._password, self._schema(_INSTALLATION))
 
@@ -432,20 +432,20 @@ class Distributed:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
         connections = Connections(self._settings, credentials)
-        share = Share(held=())
+        share = Assignment(held=())
         return Installation(
             accounts=Accounts(stores["accounts"], utc_now),
             accounts_service=self._relaying_only("accounts", stores["accounts"]),
             intake=Intake(stores["intake"], utc_now),
             intake_service=self._relaying_only("intake", stores["intake"]),
-            decider_service=decider.to_service(stores["decider"], clock=utc_now, bell=self._bell, share=share),
+            decider_service=decider.to_service(stores["decider"], clock=utc_now, notifier=self._notifier, share=share),
             projectors={
                 target: projector.to_app(
                     stores[f"projector_{target}"],
                     target,
                     connect=connections.to(target),
                     clock=utc_now,
-                    bell=self._bell,
+                    notifier=self._notifier,
                     share=share,
                 )
                 for target in Target
@@ -516,9 +516,9 @@ class Distributed:
                 service,
                 self._settings,
                 credentials=credentials,
-                turn=RelayTurn(self._url, self._password, self._schema("intake"), duty="reading"),
+                turn=RelayLock(self._url, self._password, self._schema("intake"), duty="reading"),
                 clock=utc_now,
-                bell=self._bell,
+                notifier=self._notifier,
             )
             return Process(
                 service,
@@ -530,8 +530,14 @@ class Distributed:
 
     def _decider(self) -> Process:
         with _Opening() as opened:
-            presence, store, share = self._present("decider", opened), self._store("decider", opened), self._share()
-            service = decider.to_service(store, clock=utc_now, bell=self._bell, share=share, linger=_LINGER)
+            presence, store, share = (
+                self._present("decider", opened),
+                self._store("decider", opened),
+                self._assignment(),
+            )
+            service = decider.to_service(
+                store, clock=utc_now, notifier=self._notifier, share=share, batch_window=_LINGER
+            )
             partitions = Partitions(service, store, share)
             return Process(
                 service,
@@ -543,7 +549,7 @@ class Distributed:
             )
 
     def _projector(self, target: Target) -> Process:
-        schema, share = f"projector_{target}", self._share()
+        schema, share = f"projector_{target}", self._assignment()
         with _Opening() as opened:
             presence, store = self._present(schema, opened), self._store(schema, opened)
             credentials = self._credentials(opened)
@@ -553,9 +559,9 @@ class Distributed:
                 target,
                 connect=connections.to(target),
                 clock=utc_now,
-                bell=self._bell,
+                notifier=self._notifier,
                 share=share,
-                linger=_LINGER,
+                batch_window=_LINGER,
             )
             partitions = Partitions(app.service, store, share, resume=app.resume, drain=app.drain)
 
@@ -573,11 +579,11 @@ class Distributed:
                 close=close,
             )
 
-    def _relaying_process(self, presence: Presence, service: Service, opened: ExitStack) -> Process:
+    def _relaying_process(self, presence: InstanceLock, service: Service, opened: ExitStack) -> Process:
         return Process(service, self._relay(service.name, service.name, opened), presence, work=service.run)
 
     def _relaying_only(self, name: str, store: Store, chores: Sequence[Callable[[], int]] = ()) -> Service:
-        return Service(name, store=store, clock=utc_now, bell=self._bell, chores=chores)
+        return Service(name, store=store, clock=utc_now, notifier=self._notifier, chores=chores)
 
     def _relay(self, schema: str, service: str, opened: ExitStack) -> Relay:
         store, log, epoch = self._store(schema, opened), _LOGS[schema], self._settings.epoch
@@ -588,7 +594,7 @@ class Distributed:
             store,
             log,
             epoch=epoch,
-            turn=RelayTurn(self._url, self._password, self._schema(schema)),
+            turn=RelayLock(self._url, self._password, self._schema(schema)),
             opening=lambda: KafkaPublisher(
                 to_kafka_access(self._settings),
                 service=service,
@@ -614,22 +620,22 @@ class Distributed:
             epochs=self._tables,
         )
 
-    def _present(self, schema: str, opened: ExitStack) -> Presence:
+    def _present(self, schema: str, opened: ExitStack) -> InstanceLock:
         presence = opened.enter_context(closing(self._presence(schema)))
         presence.share()
         if self._settings.member:
             presence.be(self._settings.member)
         return presence
 
-    def _presence(self, *schemas: str) -> Presence:
-        return Presence(self._url, self._password, [*map(self._schema, schemas)])
+    def _presence(self, *schemas: str) -> InstanceLock:
+        return InstanceLock(self._url, self._password, [*map(self._schema, schemas)])
 
     def _schema(self, name: str) -> str:
         """The schema of this name in the database."""
         return f"{self._settings.database_prefix}{name}"
 
-    def _share(self) -> Share:
-        return Share(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
+    def _assignment(self) -> Assignment:
+        return Assignment(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
 
     def _store(self, schema: str, opened: ExitStack) -> PostgresStore:
         log = _LOGS.get(schema, schema)

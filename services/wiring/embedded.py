@@ -27,9 +27,9 @@ from services.api.installation import Installation
 from services.intake.handlers import Forgetting, Intake
 from services.intake.polling import Alone, Polling
 from services.projector.service import ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Clock, Share, log_of, reports_of, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, Clock, log_of, reports_of, utc_now
 from services.runtime.readers import Readers
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring import services as decider
 from services.wiring import services as intake
@@ -45,7 +45,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
     Whoever `is_rebuilding` may open read models of another version, and has to put others in their place.
     """
     open_store = partial(_store, may_replace=is_rebuilding)
-    bell, share = Bell(), Share()
+    notifier, share = Notifier(), Assignment()
     credentials = CredentialsFile(settings.data / "credentials")
     connections = Connections(settings, credentials)
     accounts = open_store(settings.data, "accounts", ACCOUNTS, (AccountRow,))
@@ -56,22 +56,26 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
         for target in Target
     }
     taking = Intake(stating, clock)
-    intake_service = Service("intake", store=stating, clock=clock, bell=bell, chores=[Forgetting(taking, clock)])
+    intake_service = Service(
+        "intake", store=stating, clock=clock, notifier=notifier, chores=[Forgetting(taking, clock)]
+    )
     installation = Installation(
         accounts=Accounts(accounts, clock),
-        accounts_service=Service("accounts", store=accounts, clock=clock, bell=bell),
+        accounts_service=Service("accounts", store=accounts, clock=clock, notifier=notifier),
         intake=taking,
         intake_service=intake_service,
-        decider_service=decider.to_service(deciding, clock=clock, bell=bell, share=share),
+        decider_service=decider.to_service(deciding, clock=clock, notifier=notifier, share=share),
         projectors={
-            target: projector.to_app(store, target, connect=connections.to(target), clock=clock, bell=bell, share=share)
+            target: projector.to_app(
+                store, target, connect=connections.to(target), clock=clock, notifier=notifier, share=share
+            )
             for target, store in projecting.items()
         },
         credentials=credentials,
         connections=connections,
         readers=_readers(settings.data),
         polling=intake.to_polling(
-            intake_service, settings, credentials=credentials, turn=Alone(), clock=clock, bell=bell
+            intake_service, settings, credentials=credentials, turn=Alone(), clock=clock, notifier=notifier
         ),
     )
     _follow(installation)

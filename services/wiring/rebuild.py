@@ -179,18 +179,18 @@ READ_MODELS: frozenset[type[Row]] = frozenset(
     {
         AccountRow,
         KnownDriver,
-        decider.WishRow,
+        decider.DesiredRow,
         decider.ObservedRow,
-        decider.RosterMark,
+        decider.RosterIdentifier,
         decider.RosterScanRow,
-        decider.WalkFailureRow,
+        decider.ScanFailureRow,
         decider.UnreadableRow,
         decider.OutageRow,
         decider.LinkRow,
         decider.ClaimRow,
         decider.DeleteRow,
-        decider.SweepRow,
-        projector.WishedRow,
+        decider.ReconciliationRow,
+        projector.DecisionRow,
         projector.DeliveryRow,
         projector.ScanRow,
         projector.BreakerRow,
@@ -239,17 +239,17 @@ def parts(installation: Installation) -> list[Part]:
 def _decider(installation: Installation) -> Part:
     made = (
         AccountRow,
-        decider.WishRow,
-        decider.RosterMark,
+        decider.DesiredRow,
+        decider.RosterIdentifier,
         decider.RosterScanRow,
-        decider.WalkFailureRow,
+        decider.ScanFailureRow,
         decider.UnreadableRow,
         decider.OutageRow,
         decider.LinkRow,
         decider.DeleteRow,
-        decider.SweepRow,
+        decider.ReconciliationRow,
     )
-    followed = [rebuilt_rows.followed, rebuilt_rows.followed_walks, rebuilt_rows.followed_outages]
+    followed = [rebuilt_rows.followed, rebuilt_rows.followed_scans, rebuilt_rows.followed_outages]
     reports = {app.service.name: followed for app in installation.projectors.values()}
     return Part(
         service="decider",
@@ -261,25 +261,25 @@ def _decider(installation: Installation) -> Part:
         ],
         folds={
             "accounts": [rebuilt_rows.accounts],
-            "intake": [rebuilt_rows.wishes],
-            "decider": [rebuilt_rows.links, rebuilt_rows.sweeps],
+            "intake": [rebuilt_rows.desired_drivers],
+            "decider": [rebuilt_rows.links, rebuilt_rows.reconciliations],
             **reports,
         },
         tables=(*made, rebuilt_rows.Followed, rebuilt_rows.Claimant),
-        finish=rebuilt_rows.followed_marks,
+        finish=rebuilt_rows.followed_identifiers,
     )
 
 
 def _projector(target: Target, app: ProjectorApp) -> Part:
-    made = (AccountRow, projector.WishedRow, projector.DeliveryRow, projector.ScanRow, projector.BreakerRow)
+    made = (AccountRow, projector.DecisionRow, projector.DeliveryRow, projector.ScanRow, projector.BreakerRow)
     return Part(
         service=app.service.name,
         store=app.service.store,
         models=[*_as_made(*made), Model(row=projector.RosterRow, settled=rebuilt_rows.shown_rows)],
         folds={
             "accounts": [rebuilt_rows.accounts],
-            "decider": [rebuilt_rows.wished(target)],
-            app.service.name: [rebuilt_rows.deliveries, rebuilt_rows.walks, rebuilt_rows.breakers, rebuilt_rows.shown],
+            "decider": [rebuilt_rows.desired(target)],
+            app.service.name: [rebuilt_rows.deliveries, rebuilt_rows.scans, rebuilt_rows.breakers, rebuilt_rows.shown],
         },
         tables=(*made, rebuilt_rows.Shown),
     )

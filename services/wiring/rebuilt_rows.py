@@ -2,14 +2,14 @@
 
 The histories of a log, read once, page by page, for all who follow it: each as far as it has taken the log over.
 
-How links stand, and what they claim: the first link that wished a mark has it.
+How links stand, and what they claim: the first link that desired a mark has it.
 
 Who was first, the histories of two links do not say; where several links ever had a mark, which is rare, their events
-go once more through a ledger, in the order of the log.
+go once more through a batch, in the order of the log.
 
-What the targets showed last, by walks and by answers: of what both tell of a target driver, the later counts.
+What the targets showed last, by scans and by answers: of what both tell of a target driver, the later counts.
 
-Walks are in the histories of target drivers, answers in those of deliveries, so the rows are collected in tables of
+Scans are in the histories of target drivers, answers in those of deliveries, so the rows are collected in tables of
 their own, with the position of the report that they are from.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import ClassVar, TypeVar
 
-from domain.claims import Ledger, claims_of
+from domain.claims import Batch, claims_of
 from domain.driver_link import Confirmed, Decision, DeleteDecided, DriverLink, LinkEvent, apply
 from domain.event import Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
@@ -29,40 +29,40 @@ from domain.outcomes import (
     CallAnswered,
     DriverLookedUp,
     ReportEvent,
-    WalkCompleted,
-    WalkFailed,
+    RosterScanFailed,
+    RosterScanned,
 )
 from domain.portal import Change, PortalDriver, PortalDriverEvent, replay
-from domain.reconciliation import SweepCompleted, SweepRefused
+from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import DeadLetter, Record, Row, Store, Stored, Unit
 from services.accounts.handlers import keep_accounts
 from services.decider import read_models as decider
 from services.decider.read_models import (
     ClaimRow,
+    identifiers_reported,
     keep_outages,
-    keep_walks,
-    marks_told_of,
+    keep_scans,
     row_after,
     to_delete_row,
+    to_desired_row,
     to_link_row,
-    to_wish_row,
 )
-from services.decider.reconciliations import sweep_after
+from services.decider.reconciliations import reconciliation_after
 from services.intake.read_models import to_row
 from services.projector.known import (
     Sighting,
     breaker_after,
     delivery_after,
+    desired_after,
     keys_of,
+    scan_after,
     shown_after,
     unbroken,
     undelivered,
-    unwalked,
-    walk_after,
-    wished_after,
+    unscanned,
 )
 from services.projector.read_models import RosterRow
-from services.runtime.consumer import last_heard, version_of
+from services.runtime.consumer import version_of, watermarks
 from services.runtime.context import log_of
 
 _PAGE = 250
@@ -102,7 +102,10 @@ def _history(records: Iterable[Record]) -> History:
 
 
 def reader(store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> Reader:
-    """A service's part in the reading of a log, be it its own or one that it follows, `may_repeat` as in `Feed`."""
+    """A service's part in the reading of a log, be it its own or one that it follows.
+
+    `may_repeat` as in `Subscription`.
+    """
     if log is store:
         return Reader(beside=beside, folds=folds, taking=lambda _: lambda _: True)
     dead = _dead(store, log.log.name)
@@ -121,7 +124,7 @@ def _by_position(end: int, dead: frozenset[int]) -> Taking:
 
 def _by_version(store: Store, dead: frozenset[int]) -> Taking:
     def taking(page: Sequence[Record]) -> Callable[[Record], bool]:
-        heard = last_heard(store, page)
+        heard = watermarks(store, page)
         return lambda record: record.position not in dead and _is_heard(record, heard)
 
     return taking
@@ -159,26 +162,26 @@ def _known_driver(history: History) -> Iterator[Row]:
     yield to_row(replay(start, events))
 
 
-def wishes(_: Store, histories: Sequence[History]) -> Unit:
-    """What the decider knows of the Portal's wishes: the last change of each driver."""
-    return _kept(row for history in histories for row in _wish(history))
+def desired_drivers(_: Store, histories: Sequence[History]) -> Unit:
+    """What the decider knows of the Portal's desired states: the last change of each driver."""
+    return _kept(row for history in histories for row in _desired_row(history))
 
 
-def _wish(history: History) -> Iterator[Row]:
+def _desired_row(history: History) -> Iterator[Row]:
     last = next(((event, position) for position, event in reversed(history) if isinstance(event, Change)), None)
     if last:
-        yield to_wish_row(*last)
+        yield to_desired_row(*last)
 
 
-def wished(target: Target) -> Fold:
+def desired(target: Target) -> Fold:
     """What is left to carry out of each link, as the projector of this target keeps it."""
-    return lambda _, histories: _kept(row for history in histories for row in _wished(target, history))
+    return lambda _, histories: _kept(row for history in histories for row in _decision_row(target, history))
 
 
-def _wished(target: Target, history: History) -> Iterator[Row]:
+def _decision_row(target: Target, history: History) -> Iterator[Row]:
     events = [event for _, event in history if isinstance(event, LinkEvent)]
     if events and events[0].target == target:
-        newest = next((row for event in reversed(events) if (row := wished_after(event))), None)
+        newest = next((row for event in reversed(events) if (row := desired_after(event))), None)
         yield from [newest] if newest else []
 
 
@@ -196,17 +199,17 @@ def _delivery(history: History) -> Iterator[Row]:
         yield row
 
 
-def walks(_: Store, histories: Sequence[History]) -> Unit:
-    """The last walk of each roster, as its projector keeps it."""
-    return _kept(row for history in histories for row in _walk(history))
+def scans(_: Store, histories: Sequence[History]) -> Unit:
+    """The last scan of each roster, as its projector keeps it."""
+    return _kept(row for history in histories for row in _scan(history))
 
 
-def _walk(history: History) -> Iterator[Row]:
-    reports = [event for _, event in history if isinstance(event, WalkCompleted | WalkFailed | DriverLookedUp)]
+def _scan(history: History) -> Iterator[Row]:
+    reports = [event for _, event in history if isinstance(event, RosterScanned | RosterScanFailed | DriverLookedUp)]
     if reports:
-        row = unwalked(reports[0].account)
+        row = unscanned(reports[0].account)
         for report in reports:
-            row = walk_after(row, report)
+            row = scan_after(row, report)
         yield row
 
 
@@ -224,9 +227,9 @@ def _breaker(history: History) -> Iterator[Row]:
         yield row
 
 
-def followed_walks(_: Store, histories: Sequence[History]) -> Unit:
-    """The last walk of each roster, and why one cannot be read, as the decider keeps them."""
-    return keep_walks(event for history in histories for _, event in history if isinstance(event, ReportEvent))
+def followed_scans(_: Store, histories: Sequence[History]) -> Unit:
+    """The last scan of each roster, and why one cannot be read, as the decider keeps them."""
+    return keep_scans(event for history in histories for _, event in history if isinstance(event, ReportEvent))
 
 
 def followed_outages(_: Store, histories: Sequence[History]) -> Unit:
@@ -234,16 +237,16 @@ def followed_outages(_: Store, histories: Sequence[History]) -> Unit:
     return keep_outages(event for history in histories for _, event in history if isinstance(event, ReportEvent))
 
 
-def sweeps(_: Store, histories: Sequence[History]) -> Unit:
-    """The last sweep of each account on each target."""
-    return _kept(row for history in histories for row in _sweep(history))
+def reconciliations(_: Store, histories: Sequence[History]) -> Unit:
+    """The last reconciliation of each account on each target."""
+    return _kept(row for history in histories for row in _reconciliation(history))
 
 
-def _sweep(history: History) -> Iterator[Row]:
+def _reconciliation(history: History) -> Iterator[Row]:
     row = None
     for _, event in history:
-        if isinstance(event, SweepCompleted | SweepRefused):
-            row = sweep_after(row, event)
+        if isinstance(event, ReconciliationCompleted | ReconciliationRefused):
+            row = reconciliation_after(row, event)
     yield from [row] if row else []
 
 
@@ -258,7 +261,7 @@ class Claimant(ClaimRow):
     """A driver whose link has had a mark for it, and whether it still has."""
 
     TABLE: ClassVar[str] = "claimants"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "mark", "driver")
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier", "driver")
 
     is_held: bool
 
@@ -281,15 +284,21 @@ def _rows_of(events: Sequence[LinkEvent]) -> Iterator[Row]:
             yield to_delete_row(event)
     yield to_link_row(link)
     held = claims_of(link)
-    for mark in ever:
-        yield Claimant(account=link.account, target=link.target, mark=mark, driver=link.driver, is_held=mark in held)
+    for identifier in ever:
+        yield Claimant(
+            account=link.account,
+            target=link.target,
+            identifier=identifier,
+            driver=link.driver,
+            is_held=identifier in held,
+        )
 
 
 def _claimed_by(event: LinkEvent, link: DriverLink) -> frozenset[str]:
     """What a link may claim anew by an event; what it confirms was claimed when it was decided, but for the key."""
     match event:
-        case Decision(wished_key=wished_key):
-            return claims(link.target, Key(wished_key) if wished_key else None, event.profile)
+        case Decision(desired_key=desired_key):
+            return claims(link.target, Key(desired_key) if desired_key else None, event.profile)
         case Confirmed(key=str() as key) if key != link.key or link.said(event.decision) is None:
             return claims(link.target, Key(key), event.profile)
     return frozenset()
@@ -312,21 +321,21 @@ def claim_rows(beside: Store, store: Store) -> Iterator[Stored]:
             yield several[0][:4]
 
 
-def _holder(store: Store, mark: str, claimants: Sequence[Stored]) -> PortalDriverId | None:
+def _holder(store: Store, identifier: str, claimants: Sequence[Stored]) -> PortalDriverId | None:
     ids = [
         link_stream(AccountId(str(account)), Target(str(target)), PortalDriverId(str(driver)))
         for account, target, _, driver, _ in claimants
     ]
     records = (record for records in store.records(ids).values() for record in records)
     events = [each.event for each in sorted(records, key=lambda record: record.position)]
-    ledger = Ledger(Target(str(claimants[0][1])))
+    batch = Batch(Target(str(claimants[0][1])))
     standing: dict[str, DriverLink] = {}
     for event in events:
         if isinstance(event, LinkEvent):
             before = standing.get(event.driver) or _unlinked(event)
             standing[event.driver] = apply(before, event)
-            ledger.record(before, standing[event.driver], (event,))
-    return ledger.holder(mark)
+            batch.record(before, standing[event.driver], (event,))
+    return batch.holder(identifier)
 
 
 _ROWS_PAGE = 1000
@@ -369,7 +378,7 @@ def shown(beside: Store, histories: Sequence[History]) -> Unit:
 
 
 def _of_keys(event: Event) -> Iterator[tuple[tuple[str, str, bool], Sighting]]:
-    """A walk's sightings are numbered, an answer's are not: the last of each counts."""
+    """A scan's sightings are numbered, an answer's are not: the last of each counts."""
     if isinstance(event, Sighting):
         for key in keys_of(event):
             yield (event.account, key, isinstance(event, CallAnswered)), event
@@ -392,9 +401,9 @@ def shown_rows(beside: Store, _: Store) -> Iterator[Stored]:
 
 def followed(beside: Store, histories: Sequence[History]) -> Unit:
     """The decider's rosters, as far as these histories tell them."""
-    told = _last(histories, _of_marks)
-    known = _known(beside, Followed, "mark", ((account, mark) for account, _, mark in told))
-    positions = {(row.account, row.target, row.mark): row.position for row in known}
+    told = _last(histories, _of_identifiers)
+    known = _known(beside, Followed, "identifier", ((account, identifier) for account, _, identifier in told))
+    positions = {(row.account, row.target, row.identifier): row.position for row in known}
     unit = Unit()
     unit.keep(
         _followed(place, position, row_after(place[2], report))
@@ -404,18 +413,18 @@ def followed(beside: Store, histories: Sequence[History]) -> Unit:
     return unit
 
 
-def _of_marks(event: Event) -> Iterator[tuple[tuple[str, str, str], ReportEvent]]:
+def _of_identifiers(event: Event) -> Iterator[tuple[tuple[str, str, str], ReportEvent]]:
     if isinstance(event, ReportEvent):
-        for mark in marks_told_of(event):
-            yield (event.account, event.target, mark), event
+        for identifier in identifiers_reported(event):
+            yield (event.account, event.target, identifier), event
 
 
 def _followed(place: tuple[str, str, str], position: int, row: decider.ObservedRow | None) -> Followed:
-    account, target, mark = place
+    account, target, identifier = place
     return Followed(
         account=account,
         target=target,
-        mark=mark,
+        identifier=identifier,
         key=row.key if row else "",
         active=row.active if row else False,
         profile=row.profile if row else {},
@@ -430,15 +439,15 @@ def followed_rows(beside: Store, _: Store) -> Iterator[Stored]:
     return (values[:-2] for values in beside.scan(Followed) if values[-2])
 
 
-def followed_marks(beside: Store) -> Iterator[Unit]:
+def followed_identifiers(beside: Store) -> Iterator[Unit]:
     """The marks to which the target drivers of the decider's rosters answer."""
     for account, target in sorted(beside.count(Followed, by=["account", "target"])):
         place, after = {"account": account, "target": target, "is_there": True}, None
-        while page := beside.select(Followed, place, order_by="mark", after=after, limit=_ROWS_PAGE):
+        while page := beside.select(Followed, place, order_by="identifier", after=after, limit=_ROWS_PAGE):
             unit = Unit()
-            unit.keep(mark for row in page for mark in decider.to_roster_marks(row))
+            unit.keep(identifier for row in page for identifier in decider.to_roster_identifiers(row))
             yield unit
-            after = page[-1].mark
+            after = page[-1].identifier
 
 
 def _last(histories: Iterable[History], told: Callable[[Event], Iterable[tuple[K, T]]]) -> Mapping[K, tuple[int, T]]:

@@ -1,4 +1,4 @@
-"""Where sweeps are rehearsed."""
+"""Where reconciliations are rehearsed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -37,7 +37,7 @@ def _folder() -> TemporaryDirectory[str]:
         return TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
     except OSError as failure:
         raise StoreFailed(
-            f"no folder for a rehearsal can be made ({failure.strerror}): "
+            f"no folder for a dry run can be made ({failure.strerror}): "
             "let TMPDIR name one that exists, can be written, and has room"
         ) from failure
 

@@ -18,7 +18,7 @@ from adapters.credentials import (
     PortalCredentials,
 )
 from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.http.rate_limit import Limits, Pace
+from adapters.http.rate_limit import Limits, RateLimiter
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import Reason, Rejected
@@ -32,17 +32,17 @@ from services.decider.read_models import (
     CatchUp,
     ClaimRow,
     DeleteRow,
+    DesiredRow,
     LinkRow,
     Look,
     ObservedRow,
     OutageRow,
+    ReconciliationRow,
     Retry,
-    RosterMark,
+    RosterIdentifier,
     RosterScanRow,
-    SweepRow,
+    ScanFailureRow,
     UnreadableRow,
-    WalkFailureRow,
-    WishRow,
 )
 from services.intake.handlers import Intake
 from services.intake.polling import LOOK, Polling, Reader, Readings, Turn
@@ -50,10 +50,11 @@ from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, Sh
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Pause, Reporting
 from services.projector.connections import Connected, Connecting
-from services.projector.deliveries import Jobs, Wishes
+from services.projector.deliveries import DesiredDrivers, Jobs
 from services.projector.lookups import Freshness, LookUps
 from services.projector.read_models import (
     BreakerRow,
+    DecisionRow,
     DeliveryRow,
     LookUp,
     Probe,
@@ -63,19 +64,18 @@ from services.projector.read_models import (
     StartedCall,
     Suspect,
     Task,
-    WishedRow,
 )
-from services.projector.scans import Sweeping, Walks
+from services.projector.scans import Scanning, Scans
 from services.projector.service import ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS, Clock, Share
-from services.runtime.service import LINGER, Bell, Service
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS, Assignment, Clock
+from services.runtime.service import BATCH_WINDOW, Notifier, Service
 from services.runtime.serving import closed
 from services.wiring.scratch import open_scratch
 from services.wiring.settings import PortalSettings, TargetSettings
 
 PROJECTOR_ROWS: tuple[type[Row], ...] = (
     AccountRow,
-    WishedRow,
+    DecisionRow,
     DeliveryRow,
     RosterRow,
     ScanRow,
@@ -127,8 +127,8 @@ class Connections:
             return kept[1]
         if kept:
             self._left.append(kept[1])
-        pace = Pace(to_limits(self._settings, target))
-        drivers = _to_drivers(access, pace)
+        rate_limiter = RateLimiter(to_limits(self._settings, target))
+        drivers = _to_drivers(access, rate_limiter)
         self._kept[account, target] = (access, drivers)
         return drivers
 
@@ -144,8 +144,12 @@ class Connections:
         return to_motive_access(settings, account, known.motive, self._credentials) if known.motive else None
 
 
-def _to_drivers(access: DriveriAccess | MotiveAccess, pace: Pace) -> TargetDrivers:
-    return DriveriDrivers(access, pace=pace) if isinstance(access, DriveriAccess) else MotiveDrivers(access, pace=pace)
+def _to_drivers(access: DriveriAccess | MotiveAccess, rate_limiter: RateLimiter) -> TargetDrivers:
+    return (
+        DriveriDrivers(access, rate_limiter=rate_limiter)
+        if isinstance(access, DriveriAccess)
+        else MotiveDrivers(access, rate_limiter=rate_limiter)
+    )
 
 
 def to_limits(settings: TargetSettings, target: Target) -> Limits:
@@ -204,68 +208,72 @@ def to_app(
     *,
     connect: Connecting,
     clock: Clock,
-    bell: Bell,
-    share: Share,
-    linger: float = LINGER,
+    notifier: Notifier,
+    share: Assignment,
+    batch_window: float = BATCH_WINDOW,
     pause: Pause = asyncio.sleep,
 ) -> ProjectorApp:
     """The projector of this target on its store, for the accounts of its share."""
     connected, breakers = Connected(connect), Breakers(store, target, clock, share)
     freshness = Freshness()
-    walks = Walks(store, target, clock, share, breakers, freshness)
-    wishes = Wishes(store, target, clock, share, walks.agenda.heed)
-    handlers = {ACCOUNTS: wishes.on_accounts, DECISIONS: wishes.on_decisions}
-    service = Service(f"projector-{target}", store=store, clock=clock, bell=bell, handlers=handlers, linger=linger)
+    scans = Scans(store, target, clock, share, breakers, freshness)
+    desired_drivers = DesiredDrivers(store, target, clock, share, scans.agenda.heed)
+    handlers = {ACCOUNTS: desired_drivers.on_accounts, DECISIONS: desired_drivers.on_decisions}
+    service = Service(
+        f"projector-{target}", store=store, clock=clock, notifier=notifier, handlers=handlers, batch_window=batch_window
+    )
     return ProjectorApp(
         service,
-        wishes=wishes,
+        desired_drivers=desired_drivers,
         jobs=Jobs(store, target, clock, share, connected.room, breakers),
         reporting=Reporting(store, target, clock, breakers, freshness),
-        walks=walks,
-        sweeping=Sweeping(
+        scans=scans,
+        reconciling=Scanning(
             service,
             target,
-            walks=walks,
+            scans=scans,
             look_ups=LookUps(store, target, clock, share, breakers, freshness),
             breakers=breakers,
             connect=connected.to,
             room=connected.room,
             clock=clock,
-            bell=bell,
+            notifier=notifier,
         ),
         breakers=breakers,
         probing=Probing(service, breakers, connected.to, clock),
         connect=connected.to,
-        bell=bell,
+        notifier=notifier,
         share=share,
-        linger=linger,
+        batch_window=batch_window,
         pause=pause,
     )
 
 
 DECIDER_ROWS: tuple[type[Row], ...] = (
     AccountRow,
-    WishRow,
+    DesiredRow,
     ObservedRow,
-    RosterMark,
+    RosterIdentifier,
     RosterScanRow,
-    WalkFailureRow,
+    ScanFailureRow,
     UnreadableRow,
     OutageRow,
     LinkRow,
     ClaimRow,
     DeleteRow,
-    SweepRow,
+    ReconciliationRow,
     Look,
     CatchUp,
     Retry,
 )
 
-open_rehearsal = partial(open_scratch, DECIDER_ROWS)
-"""An empty store in which a sweep can be rehearsed."""
+open_dry_run = partial(open_scratch, DECIDER_ROWS)
+"""An empty store in which a reconciliation can be rehearsed."""
 
 
-def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: float = LINGER) -> Service:
+def to_service(
+    store: Store, *, clock: Clock, notifier: Notifier, share: Assignment, batch_window: float = BATCH_WINDOW
+) -> Service:
     """The decider on its store, for the accounts of its share."""
     decider = Decider(store, clock, share)
     handlers = {
@@ -273,9 +281,17 @@ def to_service(store: Store, *, clock: Clock, bell: Bell, share: Share, linger: 
         CHANGES: decider.on_changes,
         **dict.fromkeys(REPORTS, decider.on_reports),
     }
-    checks = PlanChecks(store, clock, in_hand=decider.planned_accounts, scratch=open_rehearsal)
+    checks = PlanChecks(store, clock, in_hand=decider.planned_accounts, scratch=open_dry_run)
     chores = [decider.look_again, checks.check_plans, decider.catch_up, decider.retry]
-    return Service("decider", store=store, clock=clock, bell=bell, handlers=handlers, chores=chores, linger=linger)
+    return Service(
+        "decider",
+        store=store,
+        clock=clock,
+        notifier=notifier,
+        handlers=handlers,
+        chores=chores,
+        batch_window=batch_window,
+    )
 
 
 INTAKE_ROWS: tuple[type[Row], ...] = (KnownDriver, SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow)
@@ -324,7 +340,7 @@ class PortalConnections:
             return kept[1]
         if kept:
             self._left.append(kept[1])
-        drivers = PortalApiDrivers(access, pace=Pace(to_portal_limits(self._settings)))
+        drivers = PortalApiDrivers(access, rate_limiter=RateLimiter(to_portal_limits(self._settings)))
         self._kept[account] = (access, drivers)
         return drivers
 
@@ -361,7 +377,7 @@ def to_polling(
     credentials: KnownPortalCredentials,
     turn: Turn,
     clock: Clock,
-    bell: Bell,
+    notifier: Notifier,
 ) -> Polling:
     """The reading of all accounts that have credentials at the Portal, by intake's service."""
     readings = Readings(service.store, Intake(service.store, clock), clock, every=settings.portal_read_every)
@@ -372,6 +388,6 @@ def to_polling(
         reader=Reader(service, readings, most_asked=most_asked),
         portals=PortalConnections(settings, credentials),
         turn=turn,
-        bell=bell,
+        notifier=notifier,
         look=min(LOOK, settings.portal_read_every),
     )

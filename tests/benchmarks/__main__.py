@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import decider, latency, memory, projector, rebuild, soak, sweep
+from tests.benchmarks import decider, latency, memory, projector, rebuild, reconciliation, soak
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_profile
@@ -23,9 +23,9 @@ class Row(StrEnum):
     PROJECTOR = "projector"
     REBUILD = "rebuild"
     LATENCY = "latency"
-    SWEEP = "sweep"
+    RECONCILIATION = "reconciliation"
     MEMORY = "memory"
-    LARGE_SWEEP = "large-sweep"
+    LARGE_RECONCILIATION = "large-reconciliation"
     SOAK = "soak"
 
 
@@ -34,9 +34,9 @@ _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
     Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
     Row.LATENCY: latency.measure,
-    Row.SWEEP: sweep.measure_some,
+    Row.RECONCILIATION: reconciliation.measure_some,
     Row.MEMORY: memory.measure,
-    Row.LARGE_SWEEP: sweep.measure,
+    Row.LARGE_RECONCILIATION: reconciliation.measure,
     Row.SOAK: soak.measure,
 }
 _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
@@ -45,7 +45,7 @@ _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
     Row.REBUILD: rebuild.profiles,
     Row.LATENCY: latency.profiles,
 }
-_USUAL = (Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY, Row.SWEEP)
+_USUAL = (Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY, Row.RECONCILIATION)
 
 
 def main(

@@ -13,7 +13,7 @@ from adapters.motive.external_ids import new_ids
 from adapters.motive.translate import to_wire as to_motive
 from domain.identity import AccountId, Target
 from services.projector.service import MOST_CALLS
-from tests.benchmarks.projecting import CHANGED, Wished, profile_of, settled_memory
+from tests.benchmarks.projecting import CHANGED, Desired, profile_of, settled_memory
 from tests.benchmarks.standing_in import credentials
 
 _ONE = httpx.Limits(max_connections=1, keepalive_expiry=1.0)
@@ -36,13 +36,13 @@ class Bare(ABC):
         for account in self._headers:
             self._headers[account] = httpx.Headers(await self._authorization(account, self._clients[0]))
 
-    async def creates(self, wished: Iterable[Wished]) -> float:
+    async def creates(self, desired: Iterable[Desired]) -> float:
         """Create these drivers, and do nothing else; the seconds."""
-        return await self._seconds(wished, self._create)
+        return await self._seconds(desired, self._create)
 
-    async def updates(self, wished: Iterable[Wished]) -> float:
+    async def updates(self, desired: Iterable[Desired]) -> float:
         """Update these drivers, and do nothing else; the seconds."""
-        return await self._seconds(wished, self._update)
+        return await self._seconds(desired, self._update)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -50,9 +50,9 @@ class Bare(ABC):
             await client.aclose()
 
     async def _seconds(
-        self, wished: Iterable[Wished], call: Callable[[httpx.AsyncClient, Wished], Awaitable[None]]
+        self, desired: Iterable[Desired], call: Callable[[httpx.AsyncClient, Desired], Awaitable[None]]
     ) -> float:
-        remaining = iter(wished)
+        remaining = iter(desired)
 
         async def work(client: httpx.AsyncClient) -> None:
             for each in remaining:
@@ -67,10 +67,10 @@ class Bare(ABC):
     async def _authorization(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]: ...
 
     @abstractmethod
-    async def _create(self, client: httpx.AsyncClient, wished: Wished) -> None: ...
+    async def _create(self, client: httpx.AsyncClient, desired: Desired) -> None: ...
 
     @abstractmethod
-    async def _update(self, client: httpx.AsyncClient, wished: Wished) -> None: ...
+    async def _update(self, client: httpx.AsyncClient, desired: Desired) -> None: ...
 
 
 class BareDriveri(Bare):
@@ -81,15 +81,15 @@ class BareDriveri(Bare):
         reply = await client.post("/v1/auth/token", auth=(known["client_id"], known["client_secret"]))
         return {"Authorization": f"Bearer {reply.json()['data']['accessToken']}", "Accept-Language": "en-US"}
 
-    async def _create(self, client: httpx.AsyncClient, wished: Wished) -> None:
-        account, profile = wished.account, profile_of(Target.DRIVERI, wished, edition=1)
+    async def _create(self, client: httpx.AsyncClient, desired: Desired) -> None:
+        account, profile = desired.account, profile_of(Target.DRIVERI, desired, edition=1)
         tenant, key = f"/v1/tenants/{account}", profile["driveri_driver_id"]
         body, headers = {"driverId": key, **to_driveri(profile)}, self._headers[account]
         (await client.post(f"{tenant}/drivers", json=body, headers=headers)).raise_for_status()
         (await client.get(f"{tenant}/driver", params={"driverId": key}, headers=headers)).raise_for_status()
 
-    async def _update(self, client: httpx.AsyncClient, wished: Wished) -> None:
-        account, profile = wished.account, profile_of(Target.DRIVERI, wished, edition=2)
+    async def _update(self, client: httpx.AsyncClient, desired: Desired) -> None:
+        account, profile = desired.account, profile_of(Target.DRIVERI, desired, edition=2)
         path = f"/v1/tenants/{account}/drivers/{profile['driveri_driver_id']}"
         body, headers = to_driveri(profile, CHANGED), self._headers[account]
         (await client.put(path, json=body, headers=headers)).raise_for_status()
@@ -101,24 +101,24 @@ class BareMotive(Bare):
     def __init__(self, url: str, accounts: Iterable[AccountId]) -> None:
         super().__init__(url, accounts)
         self._access = MotiveAccess(base_url=url)
-        self._keys: dict[Wished, int] = {}
+        self._keys: dict[Desired, int] = {}
 
     async def _authorization(self, account: AccountId, client: httpx.AsyncClient) -> dict[str, str]:  # noqa: ARG002 - Driveri asks
         return {"X-Api-Key": credentials(Target.MOTIVE, account)["api_key"]}
 
-    async def _create(self, client: httpx.AsyncClient, wished: Wished) -> None:
-        profile = profile_of(Target.MOTIVE, wished, edition=1)
+    async def _create(self, client: httpx.AsyncClient, desired: Desired) -> None:
+        profile = profile_of(Target.MOTIVE, desired, edition=1)
         body = {
             **to_motive(profile),
             "role": "driver",
             "external_ids_attributes": new_ids(profile, self._access),
         }
-        headers = self._headers[wished.account]
+        headers = self._headers[desired.account]
         reply = await client.post("/v1/users", json=body, headers=headers)
-        key = self._keys[wished] = reply.raise_for_status().json()["user"]["id"]
+        key = self._keys[desired] = reply.raise_for_status().json()["user"]["id"]
         (await client.get(f"/v1/users/{key}", headers=headers)).raise_for_status()
 
-    async def _update(self, client: httpx.AsyncClient, wished: Wished) -> None:
-        body = to_motive(profile_of(Target.MOTIVE, wished, edition=2), CHANGED)
-        headers = self._headers[wished.account]
-        (await client.put(f"/v1/users/{self._keys[wished]}", json=body, headers=headers)).raise_for_status()
+    async def _update(self, client: httpx.AsyncClient, desired: Desired) -> None:
+        body = to_motive(profile_of(Target.MOTIVE, desired, edition=2), CHANGED)
+        headers = self._headers[desired.account]
+        (await client.put(f"/v1/users/{self._keys[desired]}", json=body, headers=headers)).raise_for_status()

@@ -22,9 +22,9 @@ from domain.event import Event
 from domain.identity import AccountId
 from domain.store import Stream, Unit
 from services.decider.handlers import Decider
-from services.runtime.consumer import BATCH, Feed, Follower
-from services.runtime.context import DECISIONS, Share
-from services.runtime.service import Bell, Service
+from services.runtime.consumer import BATCH, Consumer, Subscription
+from services.runtime.context import DECISIONS, Assignment
+from services.runtime.service import Notifier, Service
 from services.wiring import services
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import AT, Fleet, confirmed
@@ -66,7 +66,7 @@ class Laps:
         self._kafka = servers.kafka
         migrate(self._url, "", {_SCHEMA: services.DECIDER_ROWS})
         self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=services.DECIDER_ROWS)
-        self._decider = Decider(self._store, _now, Share())
+        self._decider = Decider(self._store, _now, Assignment())
 
     async def run(self, number: int) -> Sequence[Lap]:
         """One lap, with an account of its own."""
@@ -110,7 +110,7 @@ class Laps:
     def _opted_in(self, number: int) -> Fleet:
         fleet = Fleet(account=AccountId(f"lap-{number}"), drivers=DRIVERS + SINGLE)
         self._take(self._decider.on_accounts, fleet.account_events)
-        self._take(self._decider.on_reports, fleet.walks)
+        self._take(self._decider.on_reports, fleet.scans)
         while self._decider.catch_up():
             pass
         return fleet
@@ -130,7 +130,7 @@ class Laps:
         return await topic.taken_over(self._store, following)
 
     def _one_by_one(self, stream: Stream) -> Step:
-        follower = Follower(Feed(handler=self._decider.on_changes, may_repeat=True), self._store, _now)
+        follower = Consumer(Subscription(handler=self._decider.on_changes, may_repeat=True), self._store, _now)
         follower.follow(Sipped(stream))
         return follower.step
 
@@ -139,7 +139,7 @@ class Laps:
             "decider",
             store=self._store,
             clock=_now,
-            bell=Bell(),
+            notifier=Notifier(),
             handlers={stream.name.split("/")[1]: self._decider.on_changes},
             chores=[self._decider.look_again, self._decider.catch_up],
         )

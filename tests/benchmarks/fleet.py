@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
 from domain.driver_link import Decision
-from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream, walk_stream
-from domain.outcomes import CallAnswered, Outcome, WalkCompleted
+from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream, scan_stream
+from domain.outcomes import CallAnswered, Outcome, RosterScanned
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
 from tests.support.stated import whole
 
@@ -59,10 +59,10 @@ class Fleet:
         return (*added, *Request(by=MASTER_USER, at=AT).turn_on(known))
 
     @property
-    def walks(self) -> tuple[WalkCompleted, ...]:
-        """That both rosters were walked, and nobody was there."""
-        terms = self.account_events[-1].originator_version
-        return tuple(self._walk(target, terms) for target in Target)
+    def scans(self) -> tuple[RosterScanned, ...]:
+        """That both rosters were scanned, and nobody was there."""
+        policy_generation = self.account_events[-1].originator_version
+        return tuple(self._scan(target, policy_generation) for target in Target)
 
     def changes(self, edition: int) -> Iterator[PortalDriverEvent]:
         """That each driver was created in the Portal (edition 1), or updated after that."""
@@ -74,14 +74,14 @@ class Fleet:
         known = replay(unknown, self._changed(number, edition - 1)) if edition > 1 else unknown
         return Statement(at=AT, source="api").present(known, whole(profile(number, edition=edition)))
 
-    def _walk(self, target: Target, terms: int) -> WalkCompleted:
-        return WalkCompleted(
-            originator_id=walk_stream(self.account, target),
+    def _scan(self, target: Target, policy_generation: int) -> RosterScanned:
+        return RosterScanned(
+            originator_id=scan_stream(self.account, target),
             originator_version=1,
             at=AT,
             account=self.account,
             target=target,
-            terms=terms,
+            policy_generation=policy_generation,
             drivers=0,
             request=0,
         )
@@ -107,7 +107,7 @@ def confirmed(decisions: Iterable[Decision]) -> Iterator[CallAnswered]:
             driver=driver,
             decision=decision.originator_version,
             outcome=Outcome.CONFIRMED,
-            key=decision.wished_key or key_of(driver),
+            key=decision.desired_key or key_of(driver),
             active=True,
             profile=decision.profile,
             left=None,

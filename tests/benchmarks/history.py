@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.ports import Done
-from domain.store import LastHeard, Record, Row, Store, Unit
+from domain.store import Record, Row, Store, Unit, Watermark
 from services.api.installation import Installation
 from services.intake.statements import StatedDriver
 from services.projector.deliveries import Job
@@ -60,8 +60,8 @@ def _step(installation: Installation) -> int:
 
 def _project(app: ProjectorApp) -> int:
     done = app.service.step()
-    for walk in app._walks.due():
-        app._walks.complete(walk, set())
+    for scan in app._scans.due():
+        app._scans.complete(scan, set())
         done += 1
     if jobs := app._jobs.take(BATCH, ()):
         app._reporting.report([(job, _done(job)) for job in jobs])
@@ -70,7 +70,7 @@ def _project(app: ProjectorApp) -> int:
 
 def _done(job: Job) -> Done:
     order, (_, driver) = job.answered, job.driver
-    return Done(seen=TargetDriver(key=order.wished_key or key_of(driver), active=True, profile=order.profile))
+    return Done(seen=ObservedDriver(key=order.desired_key or key_of(driver), active=True, profile=order.profile))
 
 
 def _heard(service: Service, all_services: Iterable[Service]) -> Iterator[Sequence[Row]]:
@@ -80,4 +80,4 @@ def _heard(service: Service, all_services: Iterable[Service]) -> Iterator[Sequen
             versions: dict[str, int] = {}
             for some in records(other.store):
                 versions.update((originator, int(version)) for originator, version in (r.id.split("/") for r in some))
-            yield [LastHeard(originator=each, version=version) for each, version in versions.items()]
+            yield [Watermark(originator=each, version=version) for each, version in versions.items()]

@@ -101,7 +101,7 @@ def _run(servers: Servers, folder: Path, telling: Telling, rate: int, *, is_prof
         for fleet in fleets:
             running.opt_in(fleet)
         links = drivers * ACCOUNTS * len(Target)
-        running.until("in_step", links, telling("latency: linking", links))
+        running.until("in_sync", links, telling("latency: linking", links))
         running.profile()
         return _updated(running, [*_turns(fleets)], rate, telling("latency: updating", links))
 

@@ -1,4 +1,4 @@
-"""One target's projector on a database, without a decider: its wishes are put into its store."""
+"""One target's projector on a database, without a decider: its desired states are put into its store."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.http.rate_limit import Limits, Pace
+from adapters.http.rate_limit import Limits, RateLimiter
 from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
@@ -19,11 +19,11 @@ from domain.ports import TargetDrivers
 from domain.store import Store
 from services.accounts.handlers import keep_accounts
 from services.projector.connections import Connecting
-from services.projector.deliveries import Wishes
+from services.projector.deliveries import DesiredDrivers
 from services.projector.read_models import ScanRow, Task
 from services.projector.service import MOST_CALLS
-from services.runtime.context import Share, reports_of, utc_now
-from services.runtime.service import Bell
+from services.runtime.context import Assignment, reports_of, utc_now
+from services.runtime.service import Notifier
 from services.wiring import services
 from tests.benchmarks.fleet import AT, Fleet, profile
 from tests.benchmarks.servers import Servers
@@ -34,17 +34,17 @@ DRIVERS = 125
 """Of each account."""
 
 PARTS = 2
-"""In so many parts they are wished for, so that others can be measured between."""
+"""In so many parts they are desired for, so that others can be measured between."""
 
 UNLIMITED = Limits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS // ACCOUNTS)
-LINGER = 0.002
+BATCH_WINDOW = 0.002
 """Seconds, as in the distributed shape."""
 
 CHANGED = ("first_name", "last_name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wished:
+class Desired:
     """A driver of an account that is to be as the Portal states it."""
 
     fleet: Fleet
@@ -56,7 +56,7 @@ class Wished:
         return self.fleet.account
 
 
-class Counting(Pace):
+class Counting(RateLimiter):
     """No pace at all, which counts the requests, whatever is answered."""
 
     def __init__(self) -> None:
@@ -82,8 +82,8 @@ class Projecting:
         self._store = PostgresStore(
             database, "", schema=schema, log_name=reports_of(target), rows=services.PROJECTOR_ROWS
         )
-        self._wishes = Wishes(self._store, target, utc_now, Share())
-        self._paces: list[Counting] = []
+        self._desired_drivers = DesiredDrivers(self._store, target, utc_now, Assignment())
+        self._rate_limiters: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
         for fleet in fleets(target):
             self._store.commit(keep_accounts(self._store, fleet.account_events))
@@ -91,20 +91,20 @@ class Projecting:
     @property
     def requests(self) -> int:
         """How many requests were sent by now."""
-        return sum(pace.requests for pace in self._paces)
+        return sum(rate_limiter.requests for rate_limiter in self._rate_limiters)
 
-    async def walk(self) -> None:
+    async def scan(self) -> None:
         """Read all rosters, as is done before anything is decided."""
         await self._run_until(lambda: self._store.count(ScanRow) == {(): ACCOUNTS})
 
-    async def creates(self, wished: Iterable[Wished]) -> float:
-        """Create these drivers; the seconds from stored wishes to stored answers."""
-        return await self._seconds([self._create(each) for each in wished])
+    async def creates(self, desired: Iterable[Desired]) -> float:
+        """Create these drivers; the seconds from stored desired states to stored answers."""
+        return await self._seconds([self._create(each) for each in desired])
 
-    async def updates(self, wished: Iterable[Wished]) -> float:
-        """Update these drivers; the seconds from stored wishes to stored answers."""
+    async def updates(self, desired: Iterable[Desired]) -> float:
+        """Update these drivers; the seconds from stored desired states to stored answers."""
         keys = dict(self._keys())
-        return await self._seconds([self._update(each, keys) for each in wished])
+        return await self._seconds([self._update(each, keys) for each in desired])
 
     def _keys(self) -> Iterator[tuple[str, str]]:
         """The key of each driver who was created, by e-mail address."""
@@ -119,7 +119,7 @@ class Projecting:
         self._store.close()
 
     async def _seconds(self, decisions: Sequence[Decision]) -> float:
-        self._store.commit(self._wishes.on_decisions([*enumerate(decisions, 1)]))
+        self._store.commit(self._desired_drivers.on_decisions([*enumerate(decisions, 1)]))
         with settled_memory():
             return await self._run_until(lambda: self._store.count(Task) == {(): 0})
 
@@ -133,58 +133,60 @@ class Projecting:
         return self._reached[account]
 
     def _to_drivers(self, account: AccountId) -> TargetDrivers:
-        pace = Counting()
-        self._paces.append(pace)
-        return to_drivers(self._target, self._url, account, pace)
+        rate_limiter = Counting()
+        self._rate_limiters.append(rate_limiter)
+        return to_drivers(self._target, self._url, account, rate_limiter)
 
-    def _create(self, wished: Wished) -> Decision:
-        profile = profile_of(self._target, wished, edition=1)
-        wished_key = profile["driveri_driver_id"] if self._target is Target.DRIVERI else None
-        origin = self._origin(wished, edition=1)
-        return CreateDecided(**origin, key=None, wished_key=wished_key, profile=profile, fields=[], answers=0)
+    def _create(self, desired: Desired) -> Decision:
+        profile = profile_of(self._target, desired, edition=1)
+        desired_key = profile["driveri_driver_id"] if self._target is Target.DRIVERI else None
+        origin = self._origin(desired, edition=1)
+        return CreateDecided(**origin, key=None, desired_key=desired_key, profile=profile, fields=[], answers=0)
 
-    def _update(self, wished: Wished, keys: Mapping[str, str]) -> Decision:
-        profile = profile_of(self._target, wished, edition=2)
-        key, origin = keys[profile["email"]], self._origin(wished, edition=2)
-        return UpdateDecided(**origin, key=key, wished_key=key, profile=profile, fields=[*CHANGED], answers=1)
+    def _update(self, desired: Desired, keys: Mapping[str, str]) -> Decision:
+        profile = profile_of(self._target, desired, edition=2)
+        key, origin = keys[profile["email"]], self._origin(desired, edition=2)
+        return UpdateDecided(**origin, key=key, desired_key=key, profile=profile, fields=[*CHANGED], answers=1)
 
-    def _origin(self, wished: Wished, *, edition: int) -> dict[str, Any]:
+    def _origin(self, desired: Desired, *, edition: int) -> dict[str, Any]:
         """What every decision says, apart from what shall happen."""
-        driver = wished.fleet.driver(wished.number)
+        driver = desired.fleet.driver(desired.number)
         return {
-            "originator_id": link_stream(wished.account, self._target, driver),
+            "originator_id": link_stream(desired.account, self._target, driver),
             "originator_version": edition,
             "at": AT,
-            "account": wished.account,
+            "account": desired.account,
             "target": str(self._target),
             "driver": driver,
             "sequence": edition,
-            "terms": wished.fleet.walks[0].terms,
+            "policy_generation": desired.fleet.scans[0].policy_generation,
             "waits_for": "",
-            "because": {},
+            "rationale": {},
         }
 
 
-def to_drivers(target: Target, url: str, account: AccountId, pace: Pace) -> TargetDrivers:
+def to_drivers(target: Target, url: str, account: AccountId, rate_limiter: RateLimiter) -> TargetDrivers:
     """The target as this account reaches it."""
     known = credentials(target, account)
     if target is Target.MOTIVE:
-        return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), pace=pace)
-    return DriveriDrivers(DriveriAccess(base_url=url, **known), pace=pace)
+        return MotiveDrivers(MotiveAccess(base_url=url, api_key=known["api_key"]), rate_limiter=rate_limiter)
+    return DriveriDrivers(DriveriAccess(base_url=url, **known), rate_limiter=rate_limiter)
 
 
 async def run_until(is_done: Callable[[], bool], store: Store, target: Target, connect: Connecting) -> float:
     """Run a projector until this holds in its store; the seconds."""
-    bell = Bell()
-    app = services.to_app(store, target, connect=connect, clock=utc_now, bell=bell, share=Share(), linger=LINGER)
-    rung = bell.waiter()
+    notifier = Notifier()
+    app = services.to_app(
+        store, target, connect=connect, clock=utc_now, notifier=notifier, share=Assignment(), batch_window=BATCH_WINDOW
+    )
+    notified = notifier.waiter()
     began, running = perf_counter(), asyncio.create_task(app.run())
-    running.add_done_callback(lambda _: rung.set())
+    running.add_done_callback(lambda _: notified.set())
     while not running.done():
-        rung.clear()
+        notified.clear()
         if await app.service.call(is_done):
             break
-        await rung.wait()
+        await notified.wait()
     seconds = perf_counter() - began
     running.cancel()
     with suppress(asyncio.CancelledError):
@@ -200,10 +202,10 @@ def fleets(target: Target) -> list[Fleet]:
     ]
 
 
-def parts(target: Target) -> list[list[Wished]]:
+def parts(target: Target) -> list[list[Desired]]:
     """All drivers, in parts that have as many of each account, one after the other."""
     in_turn = [
-        Wished(fleet=fleet, number=number)
+        Desired(fleet=fleet, number=number)
         for numbers in zip(*(fleet.numbers for fleet in fleets(target)), strict=True)
         for fleet, number in zip(fleets(target), numbers, strict=True)
     ]
@@ -211,11 +213,11 @@ def parts(target: Target) -> list[list[Wished]]:
     return [in_turn[start : start + size] for start in range(0, len(in_turn), size)]
 
 
-def profile_of(target: Target, wished: Wished, *, edition: int) -> dict[str, str]:
+def profile_of(target: Target, desired: Desired, *, edition: int) -> dict[str, str]:
     """What the Portal states of a driver; Motive is told the portal driver's own id too."""
-    stated = profile(wished.number, edition=edition)
+    stated = profile(desired.number, edition=edition)
     is_told_all = target is Target.MOTIVE
-    return {**stated, "portal_driver_id": wished.fleet.driver(wished.number)} if is_told_all else stated
+    return {**stated, "portal_driver_id": desired.fleet.driver(desired.number)} if is_told_all else stated
 
 
 @contextmanager

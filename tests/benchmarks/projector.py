@@ -1,4 +1,6 @@
-"""A projector against an unlimited sandbox: from wishes in its store to stored answers, beside the bare requests.
+"""A projector against an unlimited sandbox.
+
+From desired states in its store to stored answers, beside the bare requests.
 
 Several accounts, each driver of which is to be created, and then updated, a part after the other. In turns with the
 projector httpx alone does the same to a sandbox of its own, with as many requests under way.
@@ -25,7 +27,7 @@ from tests.benchmarks.telling import Telling
 LAPS = 5
 TO_BARE = 0.7
 
-WISHES = ACCOUNTS * DRIVERS
+DESIRED_DRIVERS = ACCOUNTS * DRIVERS
 
 _BARE = {Target.DRIVERI: BareDriveri, Target.MOTIVE: BareMotive}
 
@@ -49,7 +51,7 @@ async def run(servers: Servers, target: Target) -> Sequence[Lap]:
         stack.push_async_callback(projecting.close)
         bare = _BARE[target](urls[1], [fleet.account for fleet in fleets(target)])
         stack.push_async_callback(bare.close)
-        await projecting.walk()
+        await projecting.scan()
         await bare.open()
         return [await _lap(target, kind, projecting, bare) for kind in ("creates", "updates")]
 
@@ -59,11 +61,11 @@ async def profile(servers: Servers, target: Target) -> Mapping[str, str]:
     async with AsyncExitStack() as stack:
         projecting = Projecting(servers, target, await _sandbox(stack, target))
         stack.push_async_callback(projecting.close)
-        await projecting.walk()
+        await projecting.scan()
         with profiled() as profiler:
-            for wished in parts(target):
-                await projecting.creates(wished)
-                await projecting.updates(wished)
+            for desired in parts(target):
+                await projecting.creates(desired)
+                await projecting.updates(desired)
         return {f"projector, {target}": profiler.text()}
 
 
@@ -86,9 +88,9 @@ def profiles(servers: Servers, _: Telling) -> Mapping[str, str]:
 async def _lap(target: Target, kind: str, projecting: Projecting, bare: Bare) -> Lap:
     projected = alone = 0.0
     before = projecting.requests
-    for wished in parts(target):
-        projected += await getattr(projecting, kind)(wished)
-        alone += await getattr(bare, kind)(wished)
+    for desired in parts(target):
+        projected += await getattr(projecting, kind)(desired)
+        alone += await getattr(bare, kind)(desired)
     return Lap(target=target, kind=kind, projected=projected, bare=alone, requests=projecting.requests - before)
 
 
@@ -110,9 +112,9 @@ async def _sandbox(stack: AsyncExitStack, target: Target) -> str:
 
 def _finding(laps: Sequence[Lap]) -> Finding:
     figures = {
-        "answers stored a second": median(WISHES / lap.projected for lap in laps),
-        "answers a second, by httpx alone": median(WISHES / lap.bare for lap in laps),
-        "requests for each driver": median(lap.requests for lap in laps) / WISHES,
+        "answers stored a second": median(DESIRED_DRIVERS / lap.projected for lap in laps),
+        "answers a second, by httpx alone": median(DESIRED_DRIVERS / lap.bare for lap in laps),
+        "requests for each driver": median(lap.requests for lap in laps) / DESIRED_DRIVERS,
     }
     return Finding(
         what=f"projector, {laps[0].target}, {laps[0].kind}: to bare httpx",

@@ -96,9 +96,9 @@ def _read(installation: Installation) -> int:
 
 def _rebuild(installation: Installation, folder: Path) -> int:
     made = dict(rebuild(installation, folder, is_check=False, on_step=lambda _: None))
-    links = installation.decider_service.store.count(LinkRow, {"state": "in_step"})
+    links = installation.decider_service.store.count(LinkRow, {"state": "in_sync"})
     if links != {(): DRIVERS * 2}:
-        raise AssertionError(f"rebuilt {links} links in step, of {DRIVERS} drivers on two targets")
+        raise AssertionError(f"rebuilt {links} links in sync, of {DRIVERS} drivers on two targets")
     return len(made)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
-from domain.store import DeadLetter, LastHeard, Position, Resubmission, Row, Store, Stream, Unit
+from domain.store import DeadLetter, Position, Resubmission, Row, Store, Stream, Unit, Watermark
 
 SOURCE = "1/upstream.v1/0"
 """The stream whose positions the suites keep."""
@@ -65,7 +65,7 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
         key="/w==",
     ),
     Resubmission(stream=SOURCE, position=7, log_position=3, id="?", topic="?", body="/w=="),
-    LastHeard(originator="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11", version=2),
+    Watermark(originator="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11", version=2),
 )
 """A row of each table that a store has whatever its service keeps."""
 

@@ -9,15 +9,14 @@ from domain.account import (
     DeletesApproved,
     DeletesRejected,
     ModeSet,
+    ReconciliationRequested,
+    ReconciliationTimeSet,
     RetryRequested,
-    SweepRequested,
-    SweepTimeSet,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
 )
 from domain.driver_link import (
-    Because,
     Confirmed,
     CreateDecided,
     Deferred,
@@ -29,6 +28,7 @@ from domain.driver_link import (
     DriftFound,
     LinkDecided,
     Parked,
+    Rationale,
     Refused,
     ReinstateDecided,
     Released,
@@ -46,22 +46,22 @@ from domain.identity import (
     delivery_stream,
     link_stream,
     portal_driver_stream,
-    sweep_stream,
+    reconciliation_stream,
+    scan_stream,
     target_driver_stream,
-    walk_stream,
 )
 from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
     DriverLookedUp,
-    TargetDriverGone,
-    TargetDriverSeen,
-    WalkCompleted,
-    WalkFailed,
+    ObservedDriverGone,
+    ObservedDriverSeen,
+    RosterScanFailed,
+    RosterScanned,
 )
 from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
-from domain.reconciliation import SweepCompleted, SweepRefused
+from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 
 _ACCOUNT = AccountId("acme")
 _DRIVER = PortalDriverId("417")
@@ -78,11 +78,11 @@ _PROFILE = {
 }
 _EVIDENCE = {
     "linked": {"key": "D-417", "active": True},
-    "contest": {"by": "id", "candidates": 0, "holder": "418"},
+    "conflict": {"by": "id", "candidates": 0, "holder": "418"},
 }
-_BECAUSE = Because(cause="change", ref="7", situation="renamed", mode="full", evidence=_EVIDENCE)
-_GUARDED = Because(
-    cause="walk", ref="3", situation="orphaned", mode="full", evidence={}, guard={"limit": 3, "deleted": 3, "held": 1}
+_BECAUSE = Rationale(trigger="change", ref="7", situation="renamed", mode="full", evidence=_EVIDENCE)
+_GUARDED = Rationale(
+    trigger="scan", ref="3", situation="orphaned", mode="full", evidence={}, guard={"limit": 3, "deleted": 3, "held": 1}
 )
 
 
@@ -112,8 +112,8 @@ def _judged(version: int) -> _Fields:
     }
 
 
-def _swept(version: int) -> _Fields:
-    return {**_origin(version), "originator_id": sweep_stream(_ACCOUNT, _TARGET), "target": "driveri"}
+def _reconciled(version: int) -> _Fields:
+    return {**_origin(version), "originator_id": reconciliation_stream(_ACCOUNT, _TARGET), "target": "driveri"}
 
 
 def _of_driver(version: int) -> _Fields:
@@ -130,13 +130,13 @@ def _decided(version: int, **differing: object) -> _Fields:
     said: _Fields = {
         "sequence": 7,
         "key": "D-417",
-        "wished_key": "D-417",
+        "desired_key": "D-417",
         "profile": _PROFILE,
         "fields": [],
         "answers": 2,
-        "terms": 3,
+        "policy_generation": 3,
         "waits_for": "",
-        "because": _BECAUSE,
+        "rationale": _BECAUSE,
     }
     return {**_of_link(version), **said, **differing}
 
@@ -150,12 +150,12 @@ def _seen(version: int) -> _Fields:
     return {**_origin(version), "originator_id": stream, "target": "driveri", "key": _KEY}
 
 
-def _of_walks(version: int) -> _Fields:
-    return {**_origin(version), "originator_id": walk_stream(_ACCOUNT, _TARGET), "target": "driveri"}
+def _of_scans(version: int) -> _Fields:
+    return {**_origin(version), "originator_id": scan_stream(_ACCOUNT, _TARGET), "target": "driveri"}
 
 
-def _walked(version: int) -> _Fields:
-    return {**_of_walks(version), "terms": 3}
+def _scanned(version: int) -> _Fields:
+    return {**_of_scans(version), "policy_generation": 3}
 
 
 def _broken(version: int) -> _Fields:
@@ -177,8 +177,8 @@ _ALL: tuple[Event, ...] = (
     DeletesRejected(**_judged(6)),
     SyncTurnedOff(**_of_account(7)),
     RetryRequested(**_of_account(8), target="driveri", driver="417", reason="invalid"),
-    SweepRequested(**_of_account(9), target="driveri", driver="417", keys=["D-417"], plan=""),
-    SweepTimeSet(**_of_account(10), sweep_at="03:30"),
+    ReconciliationRequested(**_of_account(9), target="driveri", driver="417", keys=["D-417"], plan=""),
+    ReconciliationTimeSet(**_of_account(10), reconcile_at="03:30"),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),
     DriverMissed(**_of_driver(3)),
@@ -186,24 +186,24 @@ _ALL: tuple[Event, ...] = (
     DriverDeleted(**_of_driver(5), profile=_PROFILE),
     CreateDecided(**_decided(1, key=None, answers=0)),
     LinkDecided(**_decided(2, fields=["email"], waits_for="driverid:d-417")),
-    RenameDecided(**_decided(3, wished_key="D-418")),
+    RenameDecided(**_decided(3, desired_key="D-418")),
     UpdateDecided(**_decided(4, fields=["email", "last_name"])),
-    DeleteDecided(**_decided(5, wished_key=None, because=_GUARDED)),
+    DeleteDecided(**_decided(5, desired_key=None, rationale=_GUARDED)),
     ReinstateDecided(**_decided(6)),
-    DeleteHeld(**_of_link(7), sequence=8, key="D-417", because=_GUARDED),
+    DeleteHeld(**_of_link(7), sequence=8, key="D-417", rationale=_GUARDED),
     DeleteApproved(**_held(8)),
     DeleteRejected(**_held(9)),
     DeleteRecalled(**_of_link(10)),
     Parked(
         **_of_link(11),
         sequence=9,
-        reason="contested",
+        reason="conflict",
         detail="portal driver 418 has claimed its id",
         waits_for="key:d-417",
         holder="418",
-        because=_BECAUSE,
+        rationale=_BECAUSE,
     ),
-    Released(**_of_link(12), reason="contested"),
+    Released(**_of_link(12), reason="conflict"),
     Confirmed(**_of_link(13), decision=6, key="D-417", profile=_PROFILE, unlike=["phone"], unseen=["email"]),
     Refused(**_of_link(14), decision=6, reason="invalid", detail="answered 400: <email> is no address"),
     Deferred(**_of_link(15), decision=6, reason="down", detail="answered 503"),
@@ -213,9 +213,9 @@ _ALL: tuple[Event, ...] = (
         profile={"email": "jane.d@example.com"},
         decision=7,
         first_seen="2026-03-01T03:12:00+00:00",
-        sweep=12,
+        reconciliation=12,
         at_odds=["email"],
-        because=_BECAUSE,
+        rationale=_BECAUSE,
     ),
     CallAnswered(
         **_origin(1),
@@ -232,29 +232,29 @@ _ALL: tuple[Event, ...] = (
         detail="",
         is_shown=False,
     ),
-    TargetDriverSeen(**_seen(1), active=False, profile=_PROFILE),
-    TargetDriverGone(**_seen(2)),
-    WalkCompleted(
-        **_walked(1),
+    ObservedDriverSeen(**_seen(1), active=False, profile=_PROFILE),
+    ObservedDriverGone(**_seen(2)),
+    RosterScanned(
+        **_scanned(1),
         drivers=1500,
         request=3,
         unreadable=1,
         unreadable_records=[{"place": "page 2, users.17", "key": "418", "fields": "phone", "driver": "shown"}],
     ),
-    DriverLookedUp(**_of_walks(3), driver=_DRIVER, request=3, reason="", detail=""),
-    WalkFailed(**_walked(2), reason="down", detail="answered 503"),
+    DriverLookedUp(**_of_scans(3), driver=_DRIVER, request=3, reason="", detail=""),
+    RosterScanFailed(**_scanned(2), reason="down", detail="answered 503"),
     BreakerOpened(**_broken(1), reason="credentials", detail="answered 401"),
     BreakerClosed(**_broken(2)),
-    SweepCompleted(
-        **_swept(12),
+    ReconciliationCompleted(
+        **_reconciled(12),
         request=3,
-        walk=14,
+        scan=14,
         drivers=1500,
-        found={"in_step": 1497, "drifted": 2, "held": 1, "stray": 4},
+        found={"in_sync": 1497, "drifted": 2, "held": 1, "unmanaged": 4},
         drifted={"email": 2},
         at_odds={"email": 1},
     ),
-    SweepRefused(**_swept(13), request=4, walk=15, plan="9f86d081884c7d65", would_be="5feceb66ffc86f38"),
+    ReconciliationRefused(**_reconciled(13), request=4, scan=15, plan="9f86d081884c7d65", would_be="5feceb66ffc86f38"),
 )
 
 SAMPLES: Mapping[str, Event] = {event.TOPIC: event for event in _ALL}

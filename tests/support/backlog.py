@@ -12,8 +12,8 @@ from services.decider.read_models import CatchUp, Look
 from services.projector.breaker import Breakers
 from services.projector.lookups import Freshness
 from services.projector.read_models import LookUp, StartedCall, Task
-from services.projector.scans import Walks
-from services.runtime.context import LOGS, Share, utc_now
+from services.projector.scans import Scans
+from services.runtime.context import LOGS, Assignment, utc_now
 from services.runtime.service import Service
 from services.wiring.distributed import to_kafka_access
 from services.wiring.settings import DistributedSettings
@@ -85,13 +85,13 @@ class Backlog:
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
-                due = _counted(store, Task, StartedCall, LookUp) + _walks_due(store, target)
+                due = _counted(store, Task, StartedCall, LookUp) + _scans_due(store, target)
         return due
 
 
-def _walks_due(store: Store, target: Target) -> int:
-    breakers = Breakers(store, target, utc_now, Share())
-    return len(Walks(store, target, utc_now, Share(), breakers, Freshness()).due())
+def _scans_due(store: Store, target: Target) -> int:
+    breakers = Breakers(store, target, utc_now, Assignment())
+    return len(Scans(store, target, utc_now, Assignment(), breakers, Freshness()).due())
 
 
 def _counted(store: Store, *kinds: type[Row]) -> int:

@@ -60,15 +60,15 @@ def answered(decisions: Iterable[Event]) -> Answered:
         if isinstance(event, DeleteRecalled):
             link = (event.account, event.target, event.driver)
             counted[(*link, str(held[link] + 1))] += 1
-        if isinstance(event, Decided) and event.because.get("cause") == "change":
-            counted[event.account, event.target, event.driver, event.because["ref"]] += 1
+        if isinstance(event, Decided) and event.rationale.get("trigger") == "change":
+            counted[event.account, event.target, event.driver, event.rationale["ref"]] += 1
     return Answered(counted=counted)
 
 
 def said_twice(decisions: Iterable[Event]) -> list[tuple[object, ...]]:
-    """What was decided more than once for the same cause and the same wish."""
+    """What was decided more than once for the same cause and the same desired state."""
     said = Counter(
-        (each.account, each.target, each.driver, type(each).__name__, str(each.because), each.sequence)
+        (each.account, each.target, each.driver, type(each).__name__, str(each.rationale), each.sequence)
         for each in decisions
         if isinstance(each, Decided)
     )

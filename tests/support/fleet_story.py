@@ -23,10 +23,10 @@ from services.sandbox.demo import (
     Shown,
     Stage,
     compare,
+    desired_id,
     left_alone,
     to_scenes,
     untouched,
-    wished_id,
 )
 from tests.support.fleets import PartOfFleet
 
@@ -95,12 +95,12 @@ class FleetStory:
         await self._stage.turn_on()
 
     async def play(self) -> None:
-        """All scenes, and beside them updates of others. At its begin everybody is in step, or waits for a person."""
+        """All scenes, and beside them updates of others. At its begin everybody is in sync, or waits for a person."""
         self._settled = await self._part.shown(self._targets)
         settled = _in_step(await self._stage.links())
-        scenes = to_scenes(self._fleet, settled, _strays(self._fleet, self._settled))
+        scenes = to_scenes(self._fleet, settled, _unmanaged(self._fleet, self._settled))
         relinked = [driver for scene in scenes if scene.is_relink for driver in scene.drivers]
-        self._former = [wished_id(self._fleet.there[driver]) for driver in relinked]
+        self._former = [desired_id(self._fleet.there[driver]) for driver in relinked]
         cast = {driver for scene in scenes for driver in scene.drivers}
         self._others = [driver for driver in settled if driver in self._part.newcomers - cast]
         async with asyncio.TaskGroup() as group:
@@ -144,14 +144,14 @@ def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
 
 
 def _in_step(links: Iterable[Json]) -> list[str]:
-    count = Counter(link["driver"] for link in links if link["state"] == "in_step")
+    count = Counter(link["driver"] for link in links if link["state"] == "in_sync")
     return [driver for driver, targets in count.items() if targets == len(Target)]
 
 
-def _strays(fleet: Fleet, shown: Shown) -> list[str]:
-    wished = {wished_id(profile).casefold() for profile in fleet.there.values()}
+def _unmanaged(fleet: Fleet, shown: Shown) -> list[str]:
+    desired = {desired_id(profile).casefold() for profile in fleet.there.values()}
     ids = (driver["driverId"] for driver in shown.drivers if driver["status"] == shown.active_status)
-    return [each for each in ids if each.casefold() not in wished]
+    return [each for each in ids if each.casefold() not in desired]
 
 
 async def _done(deed: Awaitable[object]) -> None:

@@ -10,7 +10,7 @@ import httpx
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.profile import Profile
-from services.sandbox.demo import RunningSandboxes, Shown, to_shown, wished_id
+from services.sandbox.demo import RunningSandboxes, Shown, desired_id, to_shown
 from services.sandbox.sample import SAMPLE
 
 Json = dict[str, Any]
@@ -54,7 +54,10 @@ class PartOfFleet:
 
 
 def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
-    """So many of the sample's drivers for each account, with whoever is known of them in the targets, and strays."""
+    """So many of the sample's drivers for each account, with whoever is known of them in the targets.
+
+    And unmanaged drivers.
+    """
     rows = _rows()
     homes = _homes(rows, accounts, size)
     tenant, company = _seed("driveri")["tenants"][0], _seed("motive")["companies"][0]
@@ -107,7 +110,7 @@ def _homes(rows: Sequence[ExportRow], accounts: Sequence[str], size: int) -> Hom
 
 def _names(profile: Profile) -> list[str]:
     licence = f"{profile.get('licence_number')} {profile.get('licence_state')}"
-    named = {"id": wished_id(profile), "ref": profile.get("ref_id"), "mail": profile.get("email"), "licence": licence}
+    named = {"id": desired_id(profile), "ref": profile.get("ref_id"), "mail": profile.get("email"), "licence": licence}
     return [_name(kind, text) for kind, text in named.items() if text]
 
 

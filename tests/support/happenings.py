@@ -130,7 +130,7 @@ IN_THE_PORTAL = (_STATE, _STATE, _RESTATE, _RESTATE, kind(Simulation.delete, dri
 ON_THE_WAY = (
     *(_START, _START, _FINISH, _FINISH, _DELIVER, _DELIVER),
     kind(Simulation.wait, hours=(1, 13)),
-    kind(Simulation.walk),
+    kind(Simulation.scan),
     kind(Simulation.judge, is_approved=(True, False)),
     kind(Simulation.retry),
 )

@@ -10,7 +10,7 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.http.rate_limit import Pace
+from adapters.http.rate_limit import RateLimiter
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
@@ -87,11 +87,11 @@ class LimitedTargets:
                 (await client.put("/sandbox/faults", json={"rules": rules})).raise_for_status()
             counting.answers.clear()
 
-    def reached(self, target: Target, account: AccountId, pace: Pace) -> TargetDrivers:
+    def reached(self, target: Target, account: AccountId, rate_limiter: RateLimiter) -> TargetDrivers:
         """A target as this account reaches it."""
         transport = httpx.ASGITransport(self.counting[target])
         if target is Target.MOTIVE:
             access = MotiveAccess(base_url="http://motive.test", api_key=account)
-            return MotiveDrivers(access, transport=transport, pace=pace)
+            return MotiveDrivers(access, transport=transport, rate_limiter=rate_limiter)
         tenant = DriveriAccess(base_url="http://driveri.test", tenant=account, client_id=account, client_secret=account)
-        return DriveriDrivers(tenant, transport=transport, pace=pace)
+        return DriveriDrivers(tenant, transport=transport, rate_limiter=rate_limiter)

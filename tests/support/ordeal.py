@@ -44,7 +44,7 @@ _DECIDERS_FREEZE = (10, 24, 34)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aftermath:
-    """What is there when everything has come to rest. `later` are the changes since everybody was in step."""
+    """What is there when everything has come to rest. `later` are the changes since everybody was in sync."""
 
     kills: Sequence[Kill]
     delivered: Sequence[Delivered]

@@ -19,7 +19,7 @@ from services.intake.handlers import Intake
 from services.intake.polling import Reader, Readings
 from services.intake.read_models import KnownDriver, ReadingRow
 from services.runtime.context import CHANGES
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from services.sandbox import portal
 from services.wiring.services import INTAKE_ROWS
 
@@ -87,7 +87,7 @@ class PortalFleet:
         )
         self.store = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)
         self.intake = Intake(self.store, self.clock)
-        self.service = Service("intake", store=self.store, clock=self.clock, bell=Bell())
+        self.service = Service("intake", store=self.store, clock=self.clock, notifier=Notifier())
         self.readings = Readings(self.store, self.intake, self.clock, every=EVERY)
         self.reader = Reader(self.service, self.readings, most_asked=most_asked)
         self.portal = self.login()

@@ -13,7 +13,7 @@ from domain.ports import PortalLine
 from services.intake.handlers import SnapshotRefused, new_snapshot
 from services.intake.polling import Reader, Readings
 from services.intake.statements import StatedDriver
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, person
 
@@ -72,7 +72,7 @@ class _Listed:
 
 def read_api(services: SteppedServices, portal: PortalTwin) -> None:
     """Intake reads the list of a login once; one that fails, or does not count, is given up as in production."""
-    service = Service("reader", store=services.intake_store, clock=services.clock, bell=Bell())
+    service = Service("reader", store=services.intake_store, clock=services.clock, notifier=Notifier())
     readings = Readings(services.intake_store, services.intake, services.clock, every=60.0)
     with closing(service._worker), suppress(TargetFailed, SnapshotRefused):
         reader = Reader(service, readings, most_asked=1000)

@@ -7,7 +7,7 @@ from domain.account import Mode
 from domain.driver_link import Confirmed, Decision, DeleteDecided, DeleteHeld, LinkEvent, Parked, RenameDecided
 from domain.failures import Unavailable
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Answer, Done, Exists, Missing
 from domain.situations import Situation
@@ -19,7 +19,7 @@ class Said:
     """An answer in the words of a report."""
 
     outcome: Outcome
-    seen: TargetDriver | None = None
+    seen: ObservedDriver | None = None
     left: Key | None = None
     reason: str = ""
     is_shown: bool = True
@@ -42,7 +42,7 @@ class ProjectorInMemory:
     def __init__(self, target: TargetInMemory) -> None:
         self._target = target
         self.mode = Mode.OFF
-        self.terms = 0
+        self.policy_generation = 0
         self.reports: list[CallAnswered] = []
         self._deliveries: dict[PortalDriverId, Delivery] = {}
 
@@ -85,18 +85,18 @@ class ProjectorInMemory:
 
     def _is_due(self, delivery: Delivery) -> bool:
         order = delivery.standing
-        if order is None or order.answers < delivery.answers or order.terms != self.terms:
+        if order is None or order.answers < delivery.answers or order.policy_generation != self.policy_generation:
             return False
         return self.mode is Mode.FULL or (self.mode is Mode.UPSERT and not _deletes(order))
 
     def _carry_out(self, delivery: Delivery, order: Decision) -> Said | None:
         if isinstance(order, DeleteDecided) and order.key is None:
             return Said(outcome=Outcome.CONFIRMED)
-        settled = self._target.settle(order) if delivery.is_lost else None
+        settled = self._target.read_back(order) if delivery.is_lost else None
         if settled is None and delivery.is_lost and not (delivery.standing == order and self._is_due(delivery)):
             return None
         answer = settled or self._target.perform(order)
-        if isinstance(answer, Done) and order.because.get("situation") == Situation.DRIFTED:
+        if isinstance(answer, Done) and order.rationale.get("situation") == Situation.DRIFTED:
             answer = Done(seen=self._target.shown(answer.seen.key) or answer.seen)
         return _to_said(order, answer)
 

@@ -9,10 +9,9 @@ from uuid import UUID
 
 from domain import deciding
 from domain.account import Mode
-from domain.claims import Ledger
+from domain.claims import Batch
 from domain.deciding import decide, in_sequence, origin
 from domain.driver_link import (
-    Because,
     Confirmed,
     CreateDecided,
     Decision,
@@ -21,16 +20,17 @@ from domain.driver_link import (
     DriverLink,
     LinkEvent,
     Parked,
+    Rationale,
     apply,
     replay,
 )
 from domain.event import Event
 from domain.guard import Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
-from domain.matching import Roster, TargetDriver, Wish, to_wish, unreadable
+from domain.matching import DesiredDriver, ObservedDriver, Roster, to_desired, unreadable
 from domain.outcomes import CallAnswered, Outcome
 from domain.profile import Profile
-from domain.situations import Cause, Row, to_case
+from domain.situations import Row, Trigger, to_case
 
 ACCOUNT = AccountId("fleet-1")
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -47,10 +47,10 @@ JANE: Profile = {
 """A portal driver whom both targets can have."""
 
 _DEFAULTS: Mapping[type[LinkEvent], Mapping[str, object]] = {
-    Decision: {"sequence": 1, "key": None, "fields": [], "answers": 0, "terms": 1, "waits_for": ""},
+    Decision: {"sequence": 1, "key": None, "fields": [], "answers": 0, "policy_generation": 1, "waits_for": ""},
     Parked: {"sequence": 1, "waits_for": "", "holder": ""},
     DeleteHeld: {"sequence": 1},
-    DriftFound: {"decision": 1, "first_seen": AT.isoformat(), "sweep": 0, "at_odds": []},
+    DriftFound: {"decision": 1, "first_seen": AT.isoformat(), "reconciliation": 0, "at_odds": []},
     Confirmed: {"unlike": []},
     LinkEvent: {},
 }
@@ -59,35 +59,41 @@ _DEFAULTS: Mapping[type[LinkEvent], Mapping[str, object]] = {
 def why(
     situation: str,
     *,
-    linked: TargetDriver | None = None,
-    found: TargetDriver | None = None,
+    linked: ObservedDriver | None = None,
+    found: ObservedDriver | None = None,
     mode: Mode = Mode.FULL,
     **evidence: object,
-) -> Because:
+) -> Rationale:
     """The reason that a decision after the change of sequence 1 is stored with."""
     shown = {"linked": linked, "found": found}
     seen = {name: _sighting(each) for name, each in shown.items() if each}
-    return {"cause": "change", "ref": "1", "situation": situation, "mode": str(mode), "evidence": {**seen, **evidence}}
+    return {
+        "trigger": "change",
+        "ref": "1",
+        "situation": situation,
+        "mode": str(mode),
+        "evidence": {**seen, **evidence},
+    }
 
 
-def _sighting(shown: TargetDriver) -> dict[str, object]:
+def _sighting(shown: ObservedDriver) -> dict[str, object]:
     sighting: dict[str, object] = {"key": shown.key, "active": shown.active}
     return {**sighting, "seen": shown.seen_at} if shown.seen_at else sighting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deciding:
-    """A wish that is decided because of something."""
+    """A desired state that is decided because of something."""
 
-    wish: Wish
-    cause: Cause
+    desired: DesiredDriver
+    trigger: Trigger
 
-    def __call__(self, link: DriverLink, ledger: Ledger) -> tuple[LinkEvent, ...]:
+    def __call__(self, link: DriverLink, batch: Batch) -> tuple[LinkEvent, ...]:
         """What follows for the link."""
-        return decide(self.wish, link, ledger, self.cause)
+        return decide(self.desired, link, batch, self.trigger)
 
 
-When = Callable[[DriverLink, Ledger], tuple[LinkEvent, ...]]
+When = Callable[[DriverLink, Batch], tuple[LinkEvent, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,31 +108,37 @@ class Subject:
         """The link before its first fact."""
         return DriverLink(account=ACCOUNT, target=self.target, driver=self.driver)
 
-    def wish(self, profile: Profile = JANE, *, sequence: int = 1, is_wanted: bool = True) -> Wish:
+    def desired(self, profile: Profile = JANE, *, sequence: int = 1, is_wanted: bool = True) -> DesiredDriver:
         """What the Portal wants."""
-        return to_wish(ACCOUNT, self.target, self.driver, sequence=sequence, profile=profile, is_wanted=is_wanted)
+        return to_desired(ACCOUNT, self.target, self.driver, sequence=sequence, profile=profile, is_wanted=is_wanted)
 
-    def cause(self, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1) -> Cause:
+    def trigger(self, *, sequence: int = 1, mode: Mode = Mode.FULL, policy_generation: int = 1) -> Trigger:
         """A change of the Portal that makes us look."""
-        return Cause(at=AT, kind="change", ref=str(sequence), mode=mode, terms=terms)
+        return Trigger(at=AT, kind="change", ref=str(sequence), mode=mode, policy_generation=policy_generation)
 
-    def wants(self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1) -> Deciding:
+    def wants(
+        self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, policy_generation: int = 1
+    ) -> Deciding:
         """When the Portal wants the driver like this."""
-        wish = self.wish(profile, sequence=sequence)
-        return Deciding(wish=wish, cause=self.cause(sequence=sequence, mode=mode, terms=terms))
+        desired = self.desired(profile, sequence=sequence)
+        return Deciding(
+            desired=desired, trigger=self.trigger(sequence=sequence, mode=mode, policy_generation=policy_generation)
+        )
 
     def deleted(
-        self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, terms: int = 1
+        self, profile: Profile = JANE, *, sequence: int = 1, mode: Mode = Mode.FULL, policy_generation: int = 1
     ) -> Deciding:
         """When the Portal has deleted the driver."""
-        wish = self.wish(profile, sequence=sequence, is_wanted=False)
-        return Deciding(wish=wish, cause=self.cause(sequence=sequence, mode=mode, terms=terms))
+        desired = self.desired(profile, sequence=sequence, is_wanted=False)
+        return Deciding(
+            desired=desired, trigger=self.trigger(sequence=sequence, mode=mode, policy_generation=policy_generation)
+        )
 
     def answered(
         self,
         decision: int,
         outcome: Outcome,
-        seen: TargetDriver | None = None,
+        seen: ObservedDriver | None = None,
         *,
         reason: str = "",
         detail: str = "",
@@ -148,27 +160,27 @@ class Subject:
             reason=reason,
             detail=detail,
         )
-        return lambda link, ledger: deciding.record(link, report, AT, ledger)
+        return lambda link, batch: deciding.record(link, report, AT, batch)
 
-    def shown(self, key: str, profile: Profile = JANE, *, active: bool = True) -> TargetDriver:
+    def shown(self, key: str, profile: Profile = JANE, *, active: bool = True) -> ObservedDriver:
         """A target driver that shows what this profile would become there, as far as it can be read."""
-        owned = self.wish(profile).profile
+        owned = self.desired(profile).profile
         hidden = unreadable(self.target, owned)
         readable = {name: text for name, text in owned.items() if name not in hidden}
-        return TargetDriver(key=Key(key), active=active, profile=readable)
+        return ObservedDriver(key=Key(key), active=active, profile=readable)
 
-    def ledger(
+    def batch(
         self,
-        *shown: TargetDriver,
+        *shown: ObservedDriver,
         claimed: Mapping[str, PortalDriverId] | None = None,
         waiting: Mapping[PortalDriverId, str] | None = None,
         linked: Mapping[str, PortalDriverId] | None = None,
         wanted: Sequence[PortalDriverId] = (),
         guard: Guard | None = None,
-    ) -> Ledger:
+    ) -> Batch:
         """What holds across the links, while the target shows these drivers."""
         roster = Roster(self.target, shown)
-        return Ledger(
+        return Batch(
             self.target, roster=roster, claimed=claimed, waiting=waiting, linked=linked, wanted=wanted, guard=guard
         )
 
@@ -179,39 +191,45 @@ class Subject:
         return kind(**values)
 
     def said(
-        self, kind: type[Decision], because: Because, *, wished_key: str | None, profile: Profile = JANE, **rest: object
+        self,
+        kind: type[Decision],
+        rationale: Rationale,
+        *,
+        desired_key: str | None,
+        profile: Profile = JANE,
+        **rest: object,
     ) -> LinkEvent:
         """A decision for what this profile becomes on the target."""
-        owned = dict(self.wish(profile).profile) if profile else {}
-        return self.fact(kind, because=because, wished_key=wished_key, profile=owned, **rest)
+        owned = dict(self.desired(profile).profile) if profile else {}
+        return self.fact(kind, rationale=rationale, desired_key=desired_key, profile=owned, **rest)
 
     def linked(self, profile: Profile = JANE, *, key: str = "D-7", unlike: Sequence[str] = ()) -> list[LinkEvent]:
         """The facts of a driver who was created, and confirmed under this key."""
-        wish = self.wish(profile)
-        fields = sorted(wish.profile)
-        created = self.said(CreateDecided, why("ABSENT"), wished_key=wish.key, profile=profile, fields=fields)
-        owned = dict(wish.profile)
+        desired = self.desired(profile)
+        fields = sorted(desired.profile)
+        created = self.said(CreateDecided, why("ABSENT"), desired_key=desired.key, profile=profile, fields=fields)
+        owned = dict(desired.profile)
         return [created, self.fact(Confirmed, decision=1, key=key, profile=owned, unlike=list(unlike))]
 
     def scenario(
-        self, *, given: Sequence[LinkEvent], when: When, then: Sequence[LinkEvent], ledger: Ledger | None = None
+        self, *, given: Sequence[LinkEvent], when: When, then: Sequence[LinkEvent], batch: Batch | None = None
     ) -> Row | None:
         """Demand exactly these facts, and that a replay from the stored form ends where the live link did.
 
-        What was decided must not be decided again. Returns the row of the situations table that a wish led to.
+        What was decided must not be decided again. Returns the row of the situations table that a desired state led to.
         """
-        ledger = ledger or self.ledger()
+        batch = batch or self.batch()
         history = in_sequence(self.nothing, given)
         before = replay(self.nothing, history)
-        row = to_case(when.wish, before, ledger, when.cause).row if isinstance(when, Deciding) else None
-        events = when(before, ledger)
+        row = to_case(when.desired, before, batch, when.trigger).row if isinstance(when, Deciding) else None
+        events = when(before, batch)
         assert events == in_sequence(before, then)
         after = before
         for event in events:
             after = apply(after, event)
         assert replay(self.nothing, map(_stored_and_loaded, (*history, *events))) == after
-        ledger.record(before, after, events)
-        assert row is None or when(after, ledger) == ()
+        batch.record(before, after, events)
+        assert row is None or when(after, batch) == ()
         return row
 
 

@@ -1,4 +1,4 @@
-"""Section 5's table once more, written from the text alone, as an oracle of what a sweep finds and decides.
+"""Section 5's table once more, written from the text alone, as an oracle of what a reconciliation finds and decides.
 
 It looks at what the Portal states, what we last stated, which key is linked, and what the target itself holds.
 """
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.identity import Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 
 Profile = Mapping[str, str]
 
@@ -23,17 +23,17 @@ LEFT_OUT = ""
 """What is found where the Portal does not want the driver, and there is nothing."""
 
 Verdict = tuple[str, tuple[str, ...]]
-"""What a sweep finds of a driver, and the names of the facts that it decides."""
+"""What a reconciliation finds of a driver, and the names of the facts that it decides."""
 
 TABLE: Mapping[tuple[str, str, str], Verdict] = {
     ("wants", "any", "both ids blank"): ("unkeyed", ("Parked",)),
-    ("wants", "any", "another's"): ("contested", ("Parked",)),
+    ("wants", "any", "another's"): ("conflict", ("Parked",)),
     ("wants", "none", "unknown"): ("absent", ("CreateDecided",)),
     ("wants", "none", "there"): ("found", ("LinkDecided",)),
     ("wants", "none", "deleted"): ("dormant", ("ReinstateDecided",)),
-    ("wants", "none", "several"): ("contested", ("Parked",)),
-    ("wants", "same key", "equal"): ("in_step", ()),
-    ("wants", "same key", "our wish changed"): ("outdated", ("UpdateDecided",)),
+    ("wants", "none", "several"): ("conflict", ("Parked",)),
+    ("wants", "same key", "equal"): ("in_sync", ()),
+    ("wants", "same key", "our desired state changed"): ("outdated", ("UpdateDecided",)),
     ("wants", "same key", "differs"): ("drifted", ("DriftFound", "UpdateDecided")),
     ("wants", "same key", "deleted"): ("missing", ("ReinstateDecided",)),
     ("wants", "same key", "unknown"): ("missing", ("CreateDecided",)),
@@ -51,9 +51,11 @@ TABLE: Mapping[tuple[str, str, str], Verdict] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One driver before a sweep. `states` None: the Portal has deleted the driver; `link` empty: there is none.
+    """One driver before a reconciliation.
 
-    `stated` is what we last stated to the target, and `rival` tells that another driver holds the wished id.
+    `states` None: the Portal has deleted the driver; `link` empty: there is none.
+
+    `stated` is what we last stated to the target, and `rival` tells that another driver holds the desired id.
     """
 
     target: Target
@@ -64,7 +66,7 @@ class Standing:
     is_rival: bool
 
     @property
-    def wished(self) -> dict[str, str]:
+    def desired(self) -> dict[str, str]:
         """What the target shall show in the fields that are compared."""
         stated = {**(self.states or {}), "portal_driver_id": self.driver}
         if self.is_rival:
@@ -73,13 +75,13 @@ class Standing:
 
     @property
     def key(self) -> str:
-        """The key wished; Motive gives its own."""
+        """The key desired; Motive gives its own."""
         states = self.states or {}
-        wished = states.get("driveri_driver_id") or states.get("ref_id", "")
-        return wished if self.target is Target.DRIVERI else self.link
+        desired = states.get("driveri_driver_id") or states.get("ref_id", "")
+        return desired if self.target is Target.DRIVERI else self.link
 
 
-def verdict(standing: Standing, held: Iterable[TargetDriver], *, is_guard_open: bool) -> Verdict:
+def verdict(standing: Standing, held: Iterable[ObservedDriver], *, is_guard_open: bool) -> Verdict:
     """What the table says of a driver, where the target holds these."""
     drivers = {str(each.key): each for each in held}
     if standing.states is None:
@@ -94,7 +96,7 @@ def verdict(standing: Standing, held: Iterable[TargetDriver], *, is_guard_open: 
     return TABLE["wants", "key changed", _shown_changed(standing, drivers)]
 
 
-def strays(standings: Iterable[Standing], held: Collection[TargetDriver]) -> set[str]:
+def unmanaged(standings: Iterable[Standing], held: Collection[ObservedDriver]) -> set[str]:
     """The keys of the active target drivers that nobody is linked to, nor about to be."""
     claimed = set[str]()
     for standing in standings:
@@ -104,10 +106,10 @@ def strays(standings: Iterable[Standing], held: Collection[TargetDriver]) -> set
     return {str(each.key) for each in held if each.active} - claimed
 
 
-def drifted(standing: Standing, held: Iterable[TargetDriver]) -> dict[str, str | None]:
-    """The fields in which the linked driver is not as wished, and what it shows there."""
+def drifted(standing: Standing, held: Iterable[ObservedDriver]) -> dict[str, str | None]:
+    """The fields in which the linked driver is not as desired, and what it shows there."""
     shown = next(each.profile for each in held if each.key == standing.link)
-    return {field: shown.get(field) for field, text in standing.wished.items() if shown.get(field) != text}
+    return {field: shown.get(field) for field, text in standing.desired.items() if shown.get(field) != text}
 
 
 def _in_the_way(standing: Standing) -> str:
@@ -116,7 +118,7 @@ def _in_the_way(standing: Standing) -> str:
     return "another's" if standing.is_rival else ""
 
 
-def _shown_deleted(standing: Standing, drivers: Mapping[str, TargetDriver], *, is_guard_open: bool) -> str:
+def _shown_deleted(standing: Standing, drivers: Mapping[str, ObservedDriver], *, is_guard_open: bool) -> str:
     if not standing.link:
         return "-"
     if not _is_there(drivers.get(standing.link)):
@@ -124,7 +126,7 @@ def _shown_deleted(standing: Standing, drivers: Mapping[str, TargetDriver], *, i
     return f"there, and the guard is {'open' if is_guard_open else 'closed'}"
 
 
-def _shown_same(standing: Standing, drivers: Mapping[str, TargetDriver]) -> str:
+def _shown_same(standing: Standing, drivers: Mapping[str, ObservedDriver]) -> str:
     linked = drivers.get(standing.link)
     if linked is None:
         found = _answering(standing, drivers)
@@ -132,41 +134,44 @@ def _shown_same(standing: Standing, drivers: Mapping[str, TargetDriver]) -> str:
     if not linked.active:
         return "deleted"
     if _is_restated(standing):
-        return "our wish changed"
+        return "our desired state changed"
     return "differs" if drifted(standing, drivers.values()) else "equal"
 
 
-def _shown_changed(standing: Standing, drivers: Mapping[str, TargetDriver]) -> str:
+def _shown_changed(standing: Standing, drivers: Mapping[str, ObservedDriver]) -> str:
     found = _answering(standing, drivers)
     return found if found != "unknown" or _is_there(drivers.get(standing.link)) else "both unknown"
 
 
-def _answering(standing: Standing, drivers: Mapping[str, TargetDriver]) -> str:
-    """What the target shows of whoever answers to the wish."""
+def _answering(standing: Standing, drivers: Mapping[str, ObservedDriver]) -> str:
+    """What the target shows of whoever answers to the desired state."""
     found = _candidates(standing, drivers)
     if len(found) > 1:
         return "several"
     return ("there" if found[0].active else "deleted") if found else "unknown"
 
 
-def _candidates(standing: Standing, drivers: Mapping[str, TargetDriver]) -> Sequence[TargetDriver]:
-    """Who answers to the wish: in Driveri the id; in Motive the first of our external id, the RefID and the e-mail."""
+def _candidates(standing: Standing, drivers: Mapping[str, ObservedDriver]) -> Sequence[ObservedDriver]:
+    """Who answers to the desired state: in Driveri the id.
+
+    In Motive the first of our external id, the RefID and the e-mail.
+    """
     if standing.target is Target.DRIVERI:
         return [each for key, each in drivers.items() if key.casefold() == standing.key.casefold()]
-    matches = (_having(drivers.values(), field, standing.wished.get(field)) for field in _MARKS)
+    matches = (_having(drivers.values(), field, standing.desired.get(field)) for field in _MARKS)
     return next(filter(None, matches), ())
 
 
-def _having(drivers: Iterable[TargetDriver], field: str, text: str | None) -> Sequence[TargetDriver]:
+def _having(drivers: Iterable[ObservedDriver], field: str, text: str | None) -> Sequence[ObservedDriver]:
     return [each for each in drivers if text and each.profile.get(field) == text]
 
 
 def _is_restated(standing: Standing) -> bool:
     """Whether the Portal states otherwise what we stated; a DriverID can be taken back in Motive, nothing else can."""
     before = {**standing.stated, "portal_driver_id": standing.driver}
-    is_taken_back = standing.target is Target.MOTIVE and "driveri_driver_id" not in standing.wished
-    return is_taken_back or any(before.get(field) != text for field, text in standing.wished.items())
+    is_taken_back = standing.target is Target.MOTIVE and "driveri_driver_id" not in standing.desired
+    return is_taken_back or any(before.get(field) != text for field, text in standing.desired.items())
 
 
-def _is_there(driver: TargetDriver | None) -> bool:
+def _is_there(driver: ObservedDriver | None) -> bool:
     return driver is not None and driver.active

@@ -14,7 +14,7 @@ from tests.support.stated import whole
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
 BEGIN = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-MOST_WALKS = 8
+MOST_SCANS = 8
 """The first shows what crossing calls and people did, the next what followed from that; the last decides nothing."""
 
 MOST_CALLS = 2000
@@ -34,9 +34,9 @@ class Simulation:
         self.set_mode(mode)
 
     def set_mode(self, mode: Mode) -> None:
-        """The account agrees to other terms; nothing is decided until the roster is walked under them."""
-        self.decider.take_terms(mode)
-        self.projector.mode, self.projector.terms = self.decider.mode, self.decider.terms
+        """The account agrees to other terms; nothing is decided until the roster is scanned under them."""
+        self.decider.take_policy_generation(mode)
+        self.projector.mode, self.projector.policy_generation = self.decider.mode, self.decider.policy_generation
 
     def state(self, driver: PortalDriverId, profile: Profile) -> None:
         """The Portal shows this driver with this profile."""
@@ -54,9 +54,9 @@ class Simulation:
         known = self._known(driver)
         self._take(known, self._statement().deleted(known))
 
-    def walk(self) -> None:
+    def scan(self) -> None:
         """The target's whole roster is read, and everything is decided again."""
-        self.decider.take_walk(self.target.walk(), self.now)
+        self.decider.take_scan(self.target.scan(), self.now)
         self._follow()
 
     def start(self, rank: int = 0) -> None:
@@ -102,17 +102,17 @@ class Simulation:
                 return
         raise AssertionError(f"not at rest after {MOST_CALLS} steps")
 
-    def settle(self) -> None:
+    def read_back(self) -> None:
         """Let everything end that is under way, and read the roster until that decides nothing more."""
         if self.decider.mode is not Mode.FULL:
             self.set_mode(Mode.FULL)
-        for _ in range(MOST_WALKS):
+        for _ in range(MOST_SCANS):
             self.run()
             said = len(self.decider.log)
-            self.walk()
+            self.scan()
             if len(self.decider.log) == said:
                 return
-        raise AssertionError(f"still decides something after {MOST_WALKS} walks")
+        raise AssertionError(f"still decides something after {MOST_SCANS} scans")
 
     def _known(self, driver: PortalDriverId) -> PortalDriver:
         return self.portal.get(driver) or PortalDriver(account=ACCOUNT, driver=driver)

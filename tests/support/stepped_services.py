@@ -23,8 +23,8 @@ from services.projector.calls import Result
 from services.projector.deliveries import Driver, Job
 from services.projector.scans import MOST_LOOK_UPS
 from services.projector.service import MOST_CALLS, ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Share, log_of, reports_of
-from services.runtime.service import LINGER, Bell, Service
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, reports_of
+from services.runtime.service import BATCH_WINDOW, Notifier, Service
 from services.wiring import services as decider
 from services.wiring import services as projector
 from services.wiring.services import INTAKE_ROWS
@@ -49,12 +49,12 @@ class SteppedServices:
         *,
         wrapping: Wrapping = lambda _, store: store,
         now: datetime = BEGIN,
-        linger: float = LINGER,
+        batch_window: float = BATCH_WINDOW,
     ) -> None:
         self.now = now
         self.twins = twins
         self.folder = folder
-        bell = Bell()
+        notifier = Notifier()
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
         self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
@@ -64,17 +64,19 @@ class SteppedServices:
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
-        self.decider = decider.to_service(self.decider_store, clock=self.clock, bell=bell, share=Share(), linger=linger)
+        self.decider = decider.to_service(
+            self.decider_store, clock=self.clock, notifier=notifier, share=Assignment(), batch_window=batch_window
+        )
         self.projectors = {
             target: projector.to_app(
                 store,
                 target,
                 connect=partial(self._connect, target),
                 clock=self.clock,
-                bell=bell,
-                share=Share(),
+                notifier=notifier,
+                share=Assignment(),
                 pause=self._pause,
-                linger=linger,
+                batch_window=batch_window,
             )
             for target, store in self.projector_stores.items()
         }
@@ -101,7 +103,7 @@ class SteppedServices:
         self.close()
         again = SteppedServices(self.folder, self.twins, now=self.now)
         for app in again.projectors.values():
-            app._wishes.resume()
+            app._desired_drivers.resume()
             app._probing.look_anew()
             app._jobs.look_anew()
         return again
@@ -166,16 +168,16 @@ class SteppedServices:
             done += step
         return done
 
-    def walk(self, target: Target) -> int:
+    def scan(self, target: Target) -> int:
         """A projector reads the rosters that are due, and looks up whom it was asked for; how much it reported."""
         app, log = self.projectors[target], self.projector_stores[target].log
         self.wait(seconds=1)
-        walks, reported = app._walks.due(), log.end()
+        scans, reported = app._scans.due(), log.end()
         self.wait(seconds=1)
-        for walk in walks:
-            asyncio.run(app._sweeping.walk(walk))
-        for row in app._sweeping._look_ups.due((), MOST_LOOK_UPS):
-            asyncio.run(app._sweeping.look_up(row))
+        for scan in scans:
+            asyncio.run(app._reconciling.scan(scan))
+        for row in app._reconciling._look_ups.due((), MOST_LOOK_UPS):
+            asyncio.run(app._reconciling.look_up(row))
         return log.end() - reported
 
     def call(self, target: Target) -> int:
@@ -206,7 +208,7 @@ class SteppedServices:
 
     def project(self, target: Target) -> int:
         """A projector does everything once; how much there was."""
-        return self.follow(target) + self.probe(target) + self.walk(target) + self.call(target)
+        return self.follow(target) + self.probe(target) + self.scan(target) + self.call(target)
 
     def run(self) -> None:
         """Everybody works until nothing is left to do now."""

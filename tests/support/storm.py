@@ -248,7 +248,7 @@ async def _aftermath(
 async def _left_by_relinks(stage: Stage) -> int:
     """How many Driveri drivers were left alone because their portal driver was linked to one who was there already."""
     decided = await stage.events({"account": ACCOUNT, "log": "decisions", "target": "driveri"})
-    return sum(event["data"].get("because", {}).get("situation") == "REDIRECTED" for event in decided)
+    return sum(event["data"].get("rationale", {}).get("situation") == "REDIRECTED" for event in decided)
 
 
 def _doubled(fleet: Fleet, now: Shown, left: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from domain.driver_link import CreateDecided, Decision, DeleteDecided, ReinstateDecided, RenameDecided
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
-from domain.matching import TargetDriver, key_mark, to_change, unreadable
+from domain.matching import ObservedDriver, key_identifier, to_change, unreadable
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
 
@@ -26,44 +26,44 @@ class TargetInMemory(ABC):
     target: Target
 
     def __init__(self) -> None:
-        self._drivers: dict[str, TargetDriver] = {}
+        self._drivers: dict[str, ObservedDriver] = {}
         self.own_way: Callable[[str, str], str] = lambda _field, text: text
 
-    def walk(self) -> list[TargetDriver]:
+    def scan(self) -> list[ObservedDriver]:
         """The whole roster, as it can be read."""
         return sorted(map(self._as_read, self._drivers.values()), key=lambda driver: driver.key)
 
-    def truth(self, key: Key | None) -> TargetDriver | None:
+    def truth(self, key: Key | None) -> ObservedDriver | None:
         """The driver of this key with everything it holds, readable or not."""
-        return self._drivers.get(key_mark(self.target, key)) if key else None
+        return self._drivers.get(key_identifier(self.target, key)) if key else None
 
-    def shown(self, key: Key | None) -> TargetDriver | None:
+    def shown(self, key: Key | None) -> ObservedDriver | None:
         """The driver of this key, as it can be read."""
         found = self.truth(key)
         return self._as_read(found) if found else None
 
-    def put(self, driver: TargetDriver) -> None:
+    def put(self, driver: ObservedDriver) -> None:
         """Have this driver, whoever wrote it."""
-        self._drivers[key_mark(self.target, driver.key)] = driver
+        self._drivers[key_identifier(self.target, driver.key)] = driver
 
     def drop(self, key: Key) -> None:
         """Have the driver of this key no more."""
-        self._drivers.pop(key_mark(self.target, key), None)
+        self._drivers.pop(key_identifier(self.target, key), None)
 
     def perform(self, order: Decision) -> Answer:
         """Carry a decision out."""
         match order:
             case CreateDecided():
-                return self._create(Key(order.wished_key) if order.wished_key else None, order.profile)
+                return self._create(Key(order.desired_key) if order.desired_key else None, order.profile)
             case DeleteDecided():
                 return self._delete(Key(order.key or ""))
             case RenameDecided():
-                return self._rename(Key(order.key or ""), Key(order.wished_key or ""), order.profile)
+                return self._rename(Key(order.key or ""), Key(order.desired_key or ""), order.profile)
             case ReinstateDecided():
-                return self._reinstate(Key(order.wished_key or ""), order.profile)
-        return self._update(Key(order.wished_key or ""), order.profile, order.fields)
+                return self._reinstate(Key(order.desired_key or ""), order.profile)
+        return self._update(Key(order.desired_key or ""), order.profile, order.fields)
 
-    def settle(self, order: Decision) -> Answer | None:
+    def read_back(self, order: Decision) -> Answer | None:
         """What became of an order whose answer was lost; None: nothing, or repeating it does no harm."""
         found = self.find(order)
         if found is None or not isinstance(order, CreateDecided | RenameDecided):
@@ -84,7 +84,7 @@ class TargetInMemory(ABC):
         if found:
             self.put(replace(found, active=not found.active))
 
-    def _by_rank(self, rank: int) -> TargetDriver | None:
+    def _by_rank(self, rank: int) -> ObservedDriver | None:
         drivers = sorted(self._drivers.values(), key=lambda driver: driver.key)
         return drivers[rank % len(drivers)] if drivers else None
 
@@ -95,7 +95,7 @@ class TargetInMemory(ABC):
         self.put(self._kept(found))
         return Done(seen=self._as_deleted(found))
 
-    def _kept(self, found: TargetDriver) -> TargetDriver:
+    def _kept(self, found: ObservedDriver) -> ObservedDriver:
         """What is left of a driver who is deleted."""
         return replace(found, active=False)
 
@@ -115,13 +115,13 @@ class TargetInMemory(ABC):
     def _shows_updates(self, fields: Sequence[str]) -> bool:  # noqa: ARG002 - Driveri asks
         return True
 
-    def _as_read(self, driver: TargetDriver) -> TargetDriver:
+    def _as_read(self, driver: ObservedDriver) -> ObservedDriver:
         hidden = unreadable(self.target, driver.profile)
         shown = {name: text for name, text in driver.profile.items() if name not in hidden}
         return replace(driver, profile={name: self.own_way(name, text) for name, text in shown.items()})
 
-    def _seen(self, key: Key) -> TargetDriver:
-        return self._as_read(self._drivers[key_mark(self.target, key)])
+    def _seen(self, key: Key) -> ObservedDriver:
+        return self._as_read(self._drivers[key_identifier(self.target, key)])
 
     def _written(self, before: Profile, profile: Profile, fields: Iterable[str]) -> dict[str, str]:
         return {**before, **chosen(profile, fields)}
@@ -134,23 +134,23 @@ class TargetInMemory(ABC):
         """Somebody makes a driver, if the target takes that."""
 
     @abstractmethod
-    def find(self, order: Decision) -> TargetDriver | None:
+    def find(self, order: Decision) -> ObservedDriver | None:
         """The driver that this order has made, or is about."""
 
     @abstractmethod
     def _create(self, key: Key | None, profile: Profile) -> Answer: ...
 
     @abstractmethod
-    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer: ...
+    def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer: ...
 
     @abstractmethod
     def _reinstate(self, key: Key, profile: Profile) -> Answer: ...
 
     @abstractmethod
-    def _as_deleted(self, driver: TargetDriver) -> TargetDriver: ...
+    def _as_deleted(self, driver: ObservedDriver) -> ObservedDriver: ...
 
     @abstractmethod
-    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver: ...
+    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> ObservedDriver: ...
 
 
 class DriveriInMemory(TargetInMemory):
@@ -161,7 +161,7 @@ class DriveriInMemory(TargetInMemory):
     def add_by_hand(self, key: Key, profile: Profile) -> None:
         """Somebody makes a driver of this DriverID, if it is free."""
         if self.truth(key) is None:
-            self.put(TargetDriver(key=key, active=True, profile=profile))
+            self.put(ObservedDriver(key=key, active=True, profile=profile))
 
     def rename_by_hand(self, rank: int, key: Key) -> None:
         """Somebody gives a driver another DriverID, if that is free."""
@@ -170,27 +170,27 @@ class DriveriInMemory(TargetInMemory):
             self.drop(found.key)
             self.put(replace(found, key=key))
 
-    def find(self, order: Decision) -> TargetDriver | None:
-        """The driver of the wished key."""
-        return self.shown(Key(order.wished_key or ""))
+    def find(self, order: Decision) -> ObservedDriver | None:
+        """The driver of the desired key."""
+        return self.shown(Key(order.desired_key or ""))
 
     def _create(self, key: Key | None, profile: Profile) -> Answer:
         if found := self.shown(key):
             return Exists(seen=found)
         return self._stored(Key(key or ""), profile)
 
-    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
-        found, holder = self.truth(key), self.truth(wished_key)
+    def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
+        found, holder = self.truth(key), self.truth(desired_key)
         if found is None:
             has_become = holder is not None and holder.active
-            return self._update(wished_key, profile, tuple(profile)) if has_become else Missing(key=key)
+            return self._update(desired_key, profile, tuple(profile)) if has_become else Missing(key=key)
         if holder is not None and holder is not found:
-            return Exists(seen=self._seen(wished_key))
+            return Exists(seen=self._seen(desired_key))
         if self._refuses(key, profile, profile):
             return REFUSED
         self.drop(key)
-        self.put(replace(found, key=wished_key, profile={**found.profile, **profile}))
-        return Done(seen=self._as_updated(wished_key, profile, tuple(profile)), is_shown=False)
+        self.put(replace(found, key=desired_key, profile={**found.profile, **profile}))
+        return Done(seen=self._as_updated(desired_key, profile, tuple(profile)), is_shown=False)
 
     def _reinstate(self, key: Key, profile: Profile) -> Answer:
         found = self.truth(key)
@@ -199,21 +199,21 @@ class DriveriInMemory(TargetInMemory):
     def _stored(self, key: Key, profile: Profile) -> Answer:
         if self._refuses(key, profile, profile):
             return REFUSED
-        self.put(TargetDriver(key=key, active=True, profile=dict(profile)))
+        self.put(ObservedDriver(key=key, active=True, profile=dict(profile)))
         return Done(seen=self._seen(key))
 
     def _shows_updates(self, fields: Sequence[str]) -> bool:
         return not fields
 
-    def _as_deleted(self, driver: TargetDriver) -> TargetDriver:
-        return TargetDriver(key=driver.key, active=False, profile={})
+    def _as_deleted(self, driver: ObservedDriver) -> ObservedDriver:
+        return ObservedDriver(key=driver.key, active=False, profile={})
 
-    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver:
+    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> ObservedDriver:
         if not fields:
             return self._seen(key)
         hidden = unreadable(self.target, profile)
         made_true = {name: text for name, text in profile.items() if name not in hidden}
-        return TargetDriver(key=key, active=True, profile=made_true)
+        return ObservedDriver(key=key, active=True, profile=made_true)
 
 
 class MotiveInMemory(TargetInMemory):
@@ -231,19 +231,19 @@ class MotiveInMemory(TargetInMemory):
     def add_by_hand(self, key: Key, profile: Profile) -> None:  # noqa: ARG002 - Motive gives the key
         """Somebody makes a driver, if nobody else has what must be unique."""
         if not self._refuses(None, profile, profile):
-            self.put(TargetDriver(key=self._next_key(), active=True, profile=profile))
+            self.put(ObservedDriver(key=self._next_key(), active=True, profile=profile))
 
-    def find(self, order: Decision) -> TargetDriver | None:
-        """The driver of the wished key or, without one, the one that carries our external id."""
-        return self.shown(Key(order.wished_key)) if order.wished_key else self._carrier(order.profile)
+    def find(self, order: Decision) -> ObservedDriver | None:
+        """The driver of the desired key or, without one, the one that carries our external id."""
+        return self.shown(Key(order.desired_key)) if order.desired_key else self._carrier(order.profile)
 
     def _next_key(self) -> Key:
         return Key(str(1 + max((int(driver.key) for driver in self._drivers.values()), default=0)))
 
-    def _carrier(self, profile: Profile) -> TargetDriver | None:
+    def _carrier(self, profile: Profile) -> ObservedDriver | None:
         return self._holder("portal_driver_id", profile)
 
-    def _holder(self, field: str, profile: Profile, besides: Key | None = None) -> TargetDriver | None:
+    def _holder(self, field: str, profile: Profile, besides: Key | None = None) -> ObservedDriver | None:
         text = profile.get(field, "").casefold()
         holders = (each for each in self._drivers.values() if each.profile.get(field, "").casefold() == text)
         return next((each for each in holders if text and each.key != besides), None)
@@ -255,12 +255,12 @@ class MotiveInMemory(TargetInMemory):
         self._make_room(None, profile, profile)
         if self._refuses(None, profile, profile):
             return REFUSED
-        made = TargetDriver(key=self._next_key(), active=True, profile=self._written({}, profile, profile))
+        made = ObservedDriver(key=self._next_key(), active=True, profile=self._written({}, profile, profile))
         self.put(made)
         return Done(seen=self._seen(made.key))
 
-    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
-        raise AssertionError(f"nobody renames {key} to {wished_key} in Motive: {sorted(profile)}")
+    def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
+        raise AssertionError(f"nobody renames {key} to {desired_key} in Motive: {sorted(profile)}")
 
     def _reinstate(self, key: Key, profile: Profile) -> Answer:
         fields = sorted({*profile, "driveri_driver_id"})
@@ -270,7 +270,7 @@ class MotiveInMemory(TargetInMemory):
             return Done(seen=self._seen(key))
         return answer
 
-    def _kept(self, found: TargetDriver) -> TargetDriver:
+    def _kept(self, found: ObservedDriver) -> ObservedDriver:
         kept = {field: text for field, text in found.profile.items() if field != "driveri_driver_id"}
         return replace(found, active=False, profile=kept)
 
@@ -295,8 +295,8 @@ class MotiveInMemory(TargetInMemory):
             after["time_zone"] = before.get("time_zone", "America/Denver")
         return after
 
-    def _as_deleted(self, driver: TargetDriver) -> TargetDriver:
+    def _as_deleted(self, driver: ObservedDriver) -> ObservedDriver:
         return self._seen(driver.key)
 
-    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> TargetDriver:  # noqa: ARG002 - read back
+    def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> ObservedDriver:  # noqa: ARG002 - read back
         return self._seen(key)

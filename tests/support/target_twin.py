@@ -6,7 +6,7 @@ from typing import Literal
 
 from domain.failures import CallFailure, TargetFailed
 from domain.identity import Key, Target
-from domain.matching import TargetDriver, UnreadableRecord, UnreadableRecords
+from domain.matching import ObservedDriver, UnreadableRecord, UnreadableRecords
 from domain.ports import Answer
 from domain.profile import Profile
 from tests.support.target_in_memory import REFUSED, DriveriInMemory, MotiveInMemory, TargetInMemory
@@ -22,7 +22,7 @@ class TargetTwin:
 
     `called` names every call and whom it was about, in order; `effects` those that changed something. `touched` is
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
-    many pages a walk fails, and how; `places` is the room that the target says it has, `walks` how often its
+    many pages a scan fails, and how; `places` is the room that the target says it has, `scans` how often its
     roster was read, `unreadable` which records of it cannot be read, `hidden` whom its list does not show though they
     are there, and `blind` why nobody can be looked
     up; `down` is why no call at all is answered, and whether it takes effect all the same; `failing` is how the
@@ -39,7 +39,7 @@ class TargetTwin:
         self.blind: CallFailure | None = None
         self.down: tuple[Moment, CallFailure] | None = None
         self.failing: dict[str, CallFailure] = {}
-        self.walks = 0
+        self.scans = 0
         self.hidden: frozenset[Key] = frozenset()
         self.unreadable: tuple[UnreadableRecord, ...] = ()
         self._page = page
@@ -61,20 +61,20 @@ class TargetTwin:
         self._faults.clear()
         self._write_faults.clear()
 
-    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """The whole roster in pages."""
-        self.walks += 1
+        self.scans += 1
         if unreadable is not None:
             unreadable.add(self.unreadable)
         self._fail_if_down()
-        shown = [driver for driver in self.drivers.walk() if driver.key not in self.hidden]
+        shown = [driver for driver in self.drivers.scan() if driver.key not in self.hidden]
         for number, start in enumerate(range(0, len(shown) or 1, self._page)):
-            self.touched("walk", "before")
+            self.touched("scan", "before")
             if self.breaks_off and number >= self.breaks_off[0]:
                 raise TargetFailed(self.breaks_off[1])
             yield shown[start : start + self._page]
 
-    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+    async def find(self, key: Key | None, profile: Profile) -> ObservedDriver | None:
         """The driver of this key, or the one that carries our external id."""
         self.touched("find", "before")
         self.called.append(_named("find", key, profile))
@@ -104,9 +104,9 @@ class TargetTwin:
         """Bring the named fields of this driver to the profile."""
         return self._call(_named("update", key), lambda: self.drivers._update(key, profile, fields))
 
-    async def rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
-        """Give the driver the wished key and the profile; in Motive a DriverID is only a field."""
-        return self._call(_named("rename", key), lambda: self._rename(key, wished_key, profile))
+    async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
+        """Give the driver the desired key and the profile; in Motive a DriverID is only a field."""
+        return self._call(_named("rename", key), lambda: self._rename(key, desired_key, profile))
 
     async def delete(self, key: Key) -> Answer:
         """Delete or deactivate."""
@@ -131,10 +131,10 @@ class TargetTwin:
     async def close(self) -> None:
         """Nothing is held open."""
 
-    def _rename(self, key: Key, wished_key: Key, profile: Profile) -> Answer:
+    def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
         if self.drivers.target is Target.MOTIVE:
             return self.drivers._update(key, profile, sorted({*profile, "driveri_driver_id"}))
-        return self.drivers._rename(key, wished_key, profile)
+        return self.drivers._rename(key, desired_key, profile)
 
     def _call(self, name: str, effect: Callable[[], Answer]) -> Answer:
         self.touched(name, "before")

@@ -9,7 +9,7 @@ from domain.account import DeletesApproved
 from domain.driver_link import CreateDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import TargetDriver, Wish, to_change, to_wish
+from domain.matching import DesiredDriver, ObservedDriver, to_change, to_desired
 from domain.profile import tidy
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
@@ -47,11 +47,11 @@ FAULTS: tuple[Fault, ...] = (*OUTAGES, ("before", NOT_EFFECTIVE), ("before", INV
 LAST_NAMES = ("Doe", "Roe", REFUSED_NAME)
 
 _MOST_DAYS = 12
-"""Two days are enough for whoever climbs the whole ladder; each answer may lead to another call."""
+"""Two days are enough for whoever climbs the whole backoff schedule; each answer may lead to another call."""
 
 
 class TroubledFleet:
-    """Four portal drivers, one of whom both targets have already, and a stray in each target.
+    """Four portal drivers, one of whom both targets have already, and an unmanaged driver in each target.
 
     The others have no e-mail address, and this Motive takes the same external id twice: nothing but our own care
     keeps anybody from being made twice there.
@@ -63,7 +63,7 @@ class TroubledFleet:
         self.gone: set[int] = set()
         self._ids = 0
         self._late: list[tuple[Target, list[tuple[Job, Result]]]] = []
-        self._strays = {target: self._with_strangers(target) for target in Target}
+        self._unmanaged = {target: self._with_strangers(target) for target in Target}
         self.services.add()
         self.change(1, "Doe", is_renamed=False, has_phone=False)
         self.services.run()
@@ -94,7 +94,7 @@ class TroubledFleet:
         self.decide()
         self.services.follow(target)
         self.services.probe(target)
-        self.services.walk(target)
+        self.services.scan(target)
         if not self._late:
             self.services.call(target)
 
@@ -135,8 +135,8 @@ class TroubledFleet:
         """The target answers again."""
         self._twin(target).mend()
 
-    def break_walks(self, target: Target) -> None:
-        """Walks fail half way from now on."""
+    def break_scans(self, target: Target) -> None:
+        """Scans fail half way from now on."""
         self._twin(target).breaks_off = 1, DOWN
 
     def turn_off_and_on(self) -> None:
@@ -175,12 +175,18 @@ class TroubledFleet:
         """Who was made more often than that was decided."""
         made = Counter(effect for effect in self._twin(target).effects if effect.startswith("create "))
         decided = (event for event in self.services.decided(target) if isinstance(event, CreateDecided))
-        return made - Counter(f"create {event.wished_key or event.driver}" for event in decided)
+        return made - Counter(f"create {event.desired_key or event.driver}" for event in decided)
 
     def touched_strangers(self) -> list[str]:
-        """The strays that are not as they were, and other systems' ids that are not there any more."""
-        shown = {target: self._twin(target).drivers.truth(stray.key) for target, stray in self._strays.items()}
-        touched = [f"stray in {target}" for target, stray in self._strays.items() if shown[target] != stray]
+        """The unmanaged drivers that are not as they were, and other systems' ids that are not there any more."""
+        shown = {
+            target: self._twin(target).drivers.truth(unmanaged.key) for target, unmanaged in self._unmanaged.items()
+        }
+        touched = [
+            f"unmanaged driver in {target}"
+            for target, unmanaged in self._unmanaged.items()
+            if shown[target] != unmanaged
+        ]
         adopted = self._twin(Target.MOTIVE).drivers.truth(Key("1"))
         return touched + ([] if adopted and adopted.profile.get(PAYROLL) == "77" else ["id of payroll"])
 
@@ -190,24 +196,24 @@ class TroubledFleet:
             return [f"{each.key} of p{number}, who is gone" for each in theirs]
         if len(theirs) != 1:
             return [f"{len(theirs)} times p{number}"]
-        wish = self._wish(target, number)
-        differing = to_change(target, wish.profile, theirs[0].profile)
-        return [f"p{number} has {field}" for field in differing] + _misnamed(wish, theirs[0])
+        desired = self._desired(target, number)
+        differing = to_change(target, desired.profile, theirs[0].profile)
+        return [f"p{number} has {field}" for field in differing] + _misnamed(desired, theirs[0])
 
-    def _wish(self, target: Target, number: int) -> Wish:
-        return to_wish(
+    def _desired(self, target: Target, number: int) -> DesiredDriver:
+        return to_desired(
             ACME, target, PortalDriverId(f"p{number}"), sequence=1, profile=self.stated[number], is_wanted=True
         )
 
-    def _active(self, target: Target) -> list[TargetDriver]:
+    def _active(self, target: Target) -> list[ObservedDriver]:
         drivers = self._twin(target).drivers
-        everybody = [drivers.truth(each.key) for each in drivers.walk()]
+        everybody = [drivers.truth(each.key) for each in drivers.scan()]
         return [each for each in everybody if each and each.active]
 
     def _is_at_rest(self) -> bool:
         states = {state for target in Target for state in self.services.states(target).values()}
         tasks = (store.count(Task)[()] for store in self.services.projector_stores.values())
-        return states <= {"in_step", "ended"} and not any(tasks)
+        return states <= {"in_sync", "ended"} and not any(tasks)
 
     def _approve_and_retry(self) -> None:
         self.services.ask(lambda jane, known: jane.retry(known, target=None, driver="", reason=""))
@@ -216,16 +222,16 @@ class TroubledFleet:
             holds: list[list[str | int]] = [[row.driver, row.hold] for row in rows]
             self.services.ask(_approving(target, holds))
 
-    def _with_strangers(self, target: Target) -> TargetDriver:
+    def _with_strangers(self, target: Target) -> ObservedDriver:
         """Somebody whom the Portal will state, and somebody whom it will not; the latter."""
         known = {**person(1, first_name="Somebody", last_name="Old"), PAYROLL: "77"}
         drivers, is_motive = self._twin(target).drivers, target is Target.MOTIVE
         if isinstance(drivers, MotiveInMemory):
             drivers.once = frozenset({"email"})
-        drivers.put(TargetDriver(key=Key("1" if is_motive else "D1"), active=True, profile=known))
-        stray = TargetDriver(key=Key("2" if is_motive else "S1"), active=True, profile=person(9))
-        drivers.put(stray)
-        return stray
+        drivers.put(ObservedDriver(key=Key("1" if is_motive else "D1"), active=True, profile=known))
+        unmanaged = ObservedDriver(key=Key("2" if is_motive else "S1"), active=True, profile=person(9))
+        drivers.put(unmanaged)
+        return unmanaged
 
     def _twin(self, target: Target) -> TargetTwin:
         return self.services.twins[ACME, target]
@@ -239,8 +245,8 @@ def _newcomer(number: int) -> dict[str, str]:
     return person(number) if number == 1 else person(number, email="")
 
 
-def _misnamed(wish: Wish, shown: TargetDriver) -> list[str]:
-    return [f"{shown.key} in place of {wish.key}"] if wish.key and shown.key != wish.key else []
+def _misnamed(desired: DesiredDriver, shown: ObservedDriver) -> list[str]:
+    return [f"{shown.key} in place of {desired.key}"] if desired.key and shown.key != desired.key else []
 
 
 def _approving(target: Target, holds: list[list[str | int]]) -> Callable[..., tuple[DeletesApproved, ...]]:

@@ -67,10 +67,10 @@ class Process:
         self.happened: list[str] = []
         self.is_at_work = False
         self.trouble: Exception | None = None
-        self.bell = asyncio.Event()
+        self.notifier = asyncio.Event()
         self.member = KafkaMember(access, subscription, self, epoch=epoch, namespace=namespace, epochs=database.epochs)
         self.running = asyncio.create_task(self.member.run())
-        self.running.add_done_callback(lambda _: self.bell.set())
+        self.running.add_done_callback(lambda _: self.notifier.set())
 
     @property
     def partitions(self) -> dict[str, set[int]]:
@@ -83,7 +83,7 @@ class Process:
     async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
         self.streams = {stream.name: stream for stream in streams}
         self.happened.append(f"assigned {len(streams)}")
-        self.bell.set()
+        self.notifier.set()
         if self.database.failure:
             raise self.database.failure
         return {name: self.database.positions[name] for name in self.streams}
@@ -93,12 +93,12 @@ class Process:
 
     async def revoked(self, names: Collection[str]) -> None:
         self.happened.append(f"revoked {len(names)}")
-        self.bell.set()
+        self.notifier.set()
         await self.until(lambda: not self.is_at_work)
         self.streams = {}
 
     def arrived(self) -> None:
-        self.bell.set()
+        self.notifier.set()
         if self.trouble:
             raise self.trouble
 
@@ -116,17 +116,17 @@ class Process:
         """Take over until the service has so many records."""
         while len(self.database.taken) < count:
             if not await self.read():
-                await self._next_bell()
+                await self._next_notification()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something has happened that makes this so."""
         while not is_so():
-            await self._next_bell()
+            await self._next_notification()
 
     def finish(self) -> None:
         """Have no work under way any more."""
         self.is_at_work = False
-        self.bell.set()
+        self.notifier.set()
 
     async def end(self) -> None:
         """Let it end as SIGTERM does. Raises what it ended with before."""
@@ -134,11 +134,11 @@ class Process:
         with suppress(asyncio.CancelledError):
             await self.running
 
-    async def _next_bell(self) -> None:
+    async def _next_notification(self) -> None:
         async with asyncio.timeout(_PATIENCE):
-            await self.bell.wait()
+            await self.notifier.wait()
         assert not self.running.done(), "the process has ended"
-        self.bell.clear()
+        self.notifier.clear()
 
 
 class Deployment:

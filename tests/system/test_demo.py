@@ -58,7 +58,7 @@ def test_both_targets_agree_with_the_portal(played: tuple[Path, Json]) -> None:
     assert len(summary["waiting"]) == 27
 
 
-def test_strays_former_drivers_other_roles_and_foreign_ids_are_untouched(played: tuple[Path, Json]) -> None:
+def test_unmanaged_former_drivers_other_roles_and_foreign_ids_are_untouched(played: tuple[Path, Json]) -> None:
     assert played[1]["touched"] == []
 
 
@@ -127,7 +127,7 @@ def test_rebuild_makes_every_read_model_as_the_log_says(played: tuple[Path, Json
     tampered = _run("rebuild", "--check", "--data", str(data))
     assert tampered.returncode == 1
     assert (
-        "decider, links sample-fleet/driveri/200015, column state: kept 'pending', rebuilt 'in_step'" in tampered.stdout
+        "decider, links sample-fleet/driveri/200015, column state: kept 'pending', rebuilt 'in_sync'" in tampered.stdout
     )
 
     assert _run("rebuild", "--data", str(data)).returncode == 0

@@ -13,7 +13,7 @@ from services.runtime.serving import CALLS_END, GOODBYE
 from services.sandbox.demo import Stage, sandboxes
 from tests.support.portal_fleet import driver, to_seed
 from tests.support.processes import Up, outliving_client
-from tests.system.test_portal_api import BOB, DRIVERI, JANE, MOTIVE, in_step, open_account, seed, until
+from tests.system.test_portal_api import BOB, DRIVERI, JANE, MOTIVE, in_sync, open_account, seed, until
 
 ENOUGH = CALLS_END + 2 * GOODBYE
 """Seconds that the documentation promises, for a machine that is busy."""
@@ -71,7 +71,7 @@ async def play(data: Path, part: bytes) -> None:
         async with outliving_client(up.socket) as client:
             playing = Stage(client)
             await open_account(playing)
-            await until(playing, lambda account: in_step(account, 2))
+            await until(playing, lambda account: in_sync(account, 2))
             assert await up.stop() == 0
 
             stuck = Up(data, targets, portal_url=targets.portal, driveri_url=address, motive_url=address, **settings)
@@ -84,7 +84,7 @@ async def play(data: Path, part: bytes) -> None:
             assert started(data) == 1
 
             await up.start()
-            await until(playing, lambda account: in_step(account, 2))
+            await until(playing, lambda account: in_sync(account, 2))
             assert await up.stop() == 0
             assert started(data) == 0
 

@@ -80,7 +80,7 @@ def _every_change_was_accepted_once(events: list[Json]) -> None:
 
 def _every_change_was_decided_once(events: list[Json]) -> None:
     decided = Counter(
-        (event["target"], event["driver"], event["type"], str(event["data"]["because"]), event["data"]["sequence"])
+        (event["target"], event["driver"], event["type"], str(event["data"]["rationale"]), event["data"]["sequence"])
         for event in events
         if event["log"] == "decisions" and "sequence" in event["data"]
     )

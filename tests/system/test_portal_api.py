@@ -63,8 +63,8 @@ async def until(playing: Stage, holds: Callable[[Json], bool]) -> Json:
         await asyncio.sleep(0.1)
 
 
-def in_step(account: Json, drivers: int, ended: int = 0) -> bool:
-    return all((target["in_step"], target["ended"]) == (drivers, ended) for target in account["targets"])
+def in_sync(account: Json, drivers: int, ended: int = 0) -> bool:
+    return all((target["in_sync"], target["ended"]) == (drivers, ended) for target in account["targets"])
 
 
 async def play(data: Path) -> None:
@@ -77,15 +77,15 @@ async def play(data: Path) -> None:
         async with outliving_client(up.socket) as client:
             playing = Stage(client)
             await open_account(playing)
-            account = await until(playing, lambda account: in_step(account, 3))
+            account = await until(playing, lambda account: in_sync(account, 3))
             assert (account["portal"]["drivers"], account["portal"]["failure"]) == (3, "")
             await seed(targets.portal, to_seed([driver(1, driver_id="D9", email="jane@fleet.test"), BOB]))
-            await until(playing, lambda account: in_step(account, 2, ended=1))
+            await until(playing, lambda account: in_sync(account, 2, ended=1))
             assert await shown(targets) == {"D9": 1, "D2": 1, "D3": 4}
             await seed(targets.portal, to_seed([BOB], user(app_token="hush-other")))
             failing = await until(playing, lambda account: bool(account["portal"]["failure"]))
             assert failing["portal"]["failure"] == "credentials: answered 403"
-            assert in_step(failing, 2, ended=1)
+            assert in_sync(failing, 2, ended=1)
             told = await asyncio.to_thread(command, {"DRIVERLINK_DATA": str(data)}, "status", "acme")
             assert (told.status, "Portal read" in told.out, "credentials: answered 403" in told.out) == (0, True, True)
         assert await up.stop() == 0

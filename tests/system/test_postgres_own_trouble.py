@@ -9,8 +9,8 @@ from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import CreateDecided
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
-from domain.outcomes import DriverLookedUp, WalkFailed
+from domain.matching import ObservedDriver
+from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.store import Store
 from services.projector.read_models import StartedCall
 from services.runtime.context import reports_of
@@ -61,7 +61,7 @@ def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
 ) -> None:
     fleet.twins[ACME, DRIVERI].failing["create D1"] = with_words(Rejected(reason=Reason.INVALID, detail="no"), words)
     say(fleet, CreateDecided)
-    say(fleet, CreateDecided, "p2", wished_key="D2")
+    say(fleet, CreateDecided, "p2", desired_key="D2")
     say(fleet, CreateDecided, account=SECOND)
     fleet.call(DRIVERI)
     assert sorted(answered(fleet)) == [("p1", 1, "confirmed"), ("p1", 1, "refused"), ("p2", 1, "confirmed")]
@@ -69,10 +69,10 @@ def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
 
 
 def test_whom_a_target_shows_so_is_set_aside_alone(fleet: SteppedServices, words: str) -> None:
-    shown = TargetDriver(key=Key("D1"), active=True, profile={"first_name": words})
+    shown = ObservedDriver(key=Key("D1"), active=True, profile={"first_name": words})
     fleet.twins[ACME, DRIVERI].drivers.put(shown)
     say(fleet, CreateDecided)
-    say(fleet, CreateDecided, "p2", wished_key="D2")
+    say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(DRIVERI)
     assert ("p2", 1, "confirmed") in answered(fleet)
     assert not fleet.projector_stores[DRIVERI].select(StartedCall)
@@ -81,15 +81,15 @@ def test_whom_a_target_shows_so_is_set_aside_alone(fleet: SteppedServices, words
 def test_a_scan_that_fails_in_such_words_is_reported_as_failed(fleet: SteppedServices, words: str) -> None:
     failure = with_words(Unavailable(reason=Reason.DOWN, detail="no"), words)
     fleet.twins[ACME, DRIVERI].breaks_off = 0, failure
-    fleet.walk(DRIVERI)
-    assert [each.reason for each in reported(fleet) if isinstance(each, WalkFailed)] == ["down"]
+    fleet.scan(DRIVERI)
+    assert [each.reason for each in reported(fleet) if isinstance(each, RosterScanFailed)] == ["down"]
 
 
 def test_a_look_up_that_fails_in_such_words_is_reported_as_failed(fleet: SteppedServices, words: str) -> None:
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     fleet.twins[ACME, DRIVERI].blind = with_words(Unavailable(reason=Reason.DOWN, detail="no"), words)
     request(fleet, DRIVERI, "p1", "1")
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     done = reported(fleet)[-1]
     assert isinstance(done, DriverLookedUp)
     assert done.reason == "down"

@@ -14,18 +14,18 @@ from adapters.store.connecting import connect
 from adapters.store.postgres import POSTGRES, migrate
 from adapters.store.table import Statement, table_of
 from domain.store import Row
-from services.decider.read_models import ClaimRow, LinkRow, ObservedRow, RosterMark, WishRow
+from services.decider.read_models import ClaimRow, DesiredRow, LinkRow, ObservedRow, RosterIdentifier
 from services.projector.read_models import Task
 
 SCHEMA = "plans"
 MOST_ASKED = 2000
-ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterMark, ObservedRow, WishRow, Task)
+ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterIdentifier, ObservedRow, DesiredRow, Task)
 KEYS: Mapping[type[Row], Sequence[str]] = {
-    RosterMark: ("account", "target", "mark"),
-    ObservedRow: ("account", "target", "mark"),
-    ClaimRow: ("account", "target", "mark"),
+    RosterIdentifier: ("account", "target", "identifier"),
+    ObservedRow: ("account", "target", "identifier"),
+    ClaimRow: ("account", "target", "identifier"),
     LinkRow: ("account", "target", "driver"),
-    WishRow: ("account", "driver"),
+    DesiredRow: ("account", "driver"),
     Task: ("account", "driver"),
 }
 MADE = {"account": "'acme'", "target": "'driveri'", "state": "'parked'", "TEXT": "'x' || each", "BIGINT": "each"}
@@ -143,23 +143,27 @@ def test_many_rows_are_removed_by_their_keys_alone(
 def test_the_marks_of_many_target_drivers_are_removed_by_an_index_of_their_own(
     connection: Connection, rows: int, *, has_statistics: bool
 ) -> None:
-    fill(connection, RosterMark, rows, has_statistics=has_statistics)
+    fill(connection, RosterIdentifier, rows, has_statistics=has_statistics)
     drivers = [f"x{number}" for number in range(1, min(rows, 500) + 1)]
     where = {"account": "acme", "target": "driveri", "driver": drivers}
-    found, _ = looked_at(connection, table_of(RosterMark, POSTGRES).delete(where), PLANS[0], RosterMark.TABLE)
+    found, _ = looked_at(
+        connection, table_of(RosterIdentifier, POSTGRES).delete(where), PLANS[0], RosterIdentifier.TABLE
+    )
     assert found <= 2 * len(drivers)
 
 
 def test_the_indexes_of_before_are_gone_where_guarded_ones_take_their_place(connection: Connection) -> None:
-    connection.execute(b"CREATE INDEX wishes_account_position ON wishes (account, position)")
-    for statement in table_of(WishRow, POSTGRES).create():
+    connection.execute(b"CREATE INDEX desired_drivers_account_position ON desired_drivers (account, position)")
+    for statement in table_of(DesiredRow, POSTGRES).create():
         connection.execute(statement.encode())
-    found = connection.execute(b"SELECT indexname FROM pg_indexes WHERE tablename = 'wishes' ORDER BY 1").fetchall()
-    assert found == [("wishes_account_position_asked",), ("wishes_pkey",)]
+    found = connection.execute(
+        b"SELECT indexname FROM pg_indexes WHERE tablename = 'desired_drivers' ORDER BY 1"
+    ).fetchall()
+    assert found == [("desired_drivers_account_position_asked",), ("desired_drivers_pkey",)]
 
 
-def test_the_next_wishes_of_an_account_are_found_by_their_positions(connection: Connection) -> None:
-    fill(connection, WishRow, 20_000, has_statistics=False)
-    statement = table_of(WishRow, POSTGRES).select({"account": "acme"}, "position", 10_000, 500)
-    found, returned = looked_at(connection, statement, PLANS[0], WishRow.TABLE)
+def test_the_next_desired_drivers_of_an_account_are_found_by_their_positions(connection: Connection) -> None:
+    fill(connection, DesiredRow, 20_000, has_statistics=False)
+    statement = table_of(DesiredRow, POSTGRES).select({"account": "acme"}, "position", 10_000, 500)
+    found, returned = looked_at(connection, statement, PLANS[0], DesiredRow.TABLE)
     assert (found, returned) == (500, 500)

@@ -80,7 +80,7 @@ async def sync_one(playing: Stage) -> None:
     await playing.take([{"line": 2, "driver": "p1", "profile": PROFILE}])
     await playing.turn_on()
     await playing.until_quiet()
-    assert [link["state"] for link in await playing.links()] == ["in_step", "in_step"]
+    assert [link["state"] for link in await playing.links()] == ["in_sync", "in_sync"]
 
 
 async def issued(targets: RunningSandboxes, data: Path) -> set[str]:

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from adapters.store.connecting import connect
-from adapters.store.locks import Presence
+from adapters.store.locks import InstanceLock
 from services.cli.client import distributed
 from services.intake.handlers import new_snapshot
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, REPORTS, utc_now
@@ -165,7 +165,7 @@ def test_two_processes_of_a_service_cannot_have_the_same_name(
 ) -> None:
     for preparing in (("database", "migrate"), ("topics", "create")):
         assert command(*preparing, **settings)[0] == 0
-    with closing(Presence(database, "", ["decider"])) as other:
+    with closing(InstanceLock(database, "", ["decider"])) as other:
         other.be("first")
         status, _, err = command("serve", "decider", **{**settings, "member": "first", "patience": "1"})
     told = "driverlink: another process of decider is named first: give each its own DRIVERLINK_MEMBER"

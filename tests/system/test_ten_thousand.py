@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from adapters.http.rate_limit import Limits, Pace
+from adapters.http.rate_limit import Limits, RateLimiter
 from domain.account import Mode
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
@@ -53,7 +53,7 @@ LIMITS: Final = Limits(calls_per_second=10_000.0, calls_at_once=32)
 CALLS_EACH: Final = 2
 """The fewest calls that create a driver: what was created is read back."""
 
-LINGER: Final = 3.0
+BATCH_WINDOW: Final = 3.0
 """Seconds: where nobody waits, what comes meanwhile must be waited for, to be taken over together."""
 
 
@@ -63,7 +63,7 @@ class LimitedServices(SteppedServices):
     def __init__(self, folder: Path, targets: LimitedTargets) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reached: dict[AccountId, TargetDrivers] = {}
-        super().__init__(folder, {}, linger=LINGER)
+        super().__init__(folder, {}, batch_window=BATCH_WINDOW)
         self.targets = targets
 
     def clock(self) -> datetime:
@@ -90,7 +90,7 @@ class LimitedServices(SteppedServices):
         """Run until nothing is left to do; amid that the late drivers come."""
         self._loop = asyncio.get_running_loop()
         for account, target in (ACCOUNTS | LATE).items():
-            self._reached[account] = self.targets.reached(target, account, Pace(LIMITS, clock=self._loop.time))
+            self._reached[account] = self.targets.reached(target, account, RateLimiter(LIMITS, clock=self._loop.time))
         running = [asyncio.create_task(self.decider.run())]
         running += [asyncio.create_task(app.run()) for app in self.projectors.values()]
         await asyncio.gather(*(self._come_late(account, target) for account, target in LATE.items()))
@@ -151,16 +151,16 @@ def test_ten_thousand_drivers_get_through_a_storm_of_429(services: LimitedServic
     only_the_poison_is_set_aside(services.decider_store)
     services.close()
     for target, counting in services.targets.counting.items():
-        wished = DRIVERS // len(Target) + 1
-        assert len(counting.made) == len(set(counting.made)) == wished - (target is Target.MOTIVE)
+        desired = DRIVERS // len(Target) + 1
+        assert len(counting.made) == len(set(counting.made)) == desired - (target is Target.MOTIVE)
         assert counting.refused == pytest.approx((counting.refused + counting.served) / 3, rel=0.1)
-        assert counting.served <= 1.05 * CALLS_EACH * wished
+        assert counting.served <= 1.05 * CALLS_EACH * desired
         nobody_is_starved([made.partition("@")[2] for made in counting.made])
 
 
 def only_the_poison_is_set_aside(links: Store) -> None:
-    """With what a person needs to know; everybody else is in step."""
-    assert links.count(LinkRow, by=["state"]) == {("in_step",): DRIVERS + len(LATE) - 1, ("parked",): 1}
+    """With what a person needs to know; everybody else is in sync."""
+    assert links.count(LinkRow, by=["state"]) == {("in_sync",): DRIVERS + len(LATE) - 1, ("parked",): 1}
     (parked,) = links.select(LinkRow, {"state": "parked"})
     assert (parked.account, parked.driver, parked.target) == (POISONED, str(POISON), Target.MOTIVE)
     assert parked.reason == Reason.TAKEN_ELSEWHERE

@@ -111,34 +111,36 @@ def equal_and_active(sample: Sample) -> int:
     return sum(is_equal(row, shown) and shown["status"] == 1 and shown["driverId"] == key(row) for row, shown in pairs)
 
 
-def marks(row: Row) -> list[tuple[str, ...]]:
+def identifiers(row: Row) -> list[tuple[str, ...]]:
     licence = (row["Licence Number"], row["Licence State"])
     found = [("ref", row["Reference ID"]), ("email", row["Email"].casefold()), ("licence", *licence)]
-    return [mark for mark in found if all(mark)]
+    return [identifier for identifier in found if all(identifier)]
 
 
-def marks_shown(user: Shown) -> list[tuple[str, ...]]:
+def identifiers_shown(user: Shown) -> list[tuple[str, ...]]:
     text = {field: value if isinstance(value, str) else "" for field, value in user.items()}
     licence = (text["drivers_license_number"], text["drivers_license_state"])
     found = [("ref", text["driver_company_id"]), ("email", text["email"].casefold()), ("licence", *licence)]
-    return [mark for mark in found if all(mark)]
+    return [identifier for identifier in found if all(identifier)]
 
 
 def answers(sample: Sample) -> list[tuple[str, list[Shown]]]:
     """For each driver of the fleet who is in Motive, by what and as whom: the first mark that anybody has decides."""
     users: dict[tuple[str, ...], list[Shown]] = {}
     for user in sample.drivers:
-        for mark in marks_shown(user):
-            users.setdefault(mark, []).append(user)
-    firsts = (next((mark for mark in marks(row) if mark in users), None) for row in sample.fleet)
-    return [(mark[0], users[mark]) for mark in firsts if mark]
+        for identifier in identifiers_shown(user):
+            users.setdefault(identifier, []).append(user)
+    firsts = (
+        next((identifier for identifier in identifiers(row) if identifier in users), None) for row in sample.fleet
+    )
+    return [(identifier[0], users[identifier]) for identifier in firsts if identifier]
 
 
 def found_by(sample: Sample, kind: str) -> int:
-    return sum(mark == kind and len(users) == 1 for mark, users in answers(sample))
+    return sum(identifier == kind and len(users) == 1 for identifier, users in answers(sample))
 
 
-def contested(sample: Sample) -> int:
+def conflict(sample: Sample) -> int:
     return sum(len(users) > 1 for _, users in answers(sample))
 
 
@@ -203,7 +205,7 @@ COUNTS: Mapping[str, Callable[[Sample], int]] = {
     "of these, found by RefID": lambda sample: found_by(sample, "ref"),
     "of these, found by e-mail": lambda sample: found_by(sample, "email"),
     "of these, found by licence": lambda sample: found_by(sample, "licence"),
-    "of these, contested by two users with the same RefID": contested,
+    "of these, in conflict by two users with the same RefID": conflict,
     "of those found, deactivated": lambda sample: deactivated(known(sample)),
     "of those found, with external ids of other integrations": lambda sample: sum(
         bool(user["external_ids"]) for user in known(sample)

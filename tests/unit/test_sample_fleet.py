@@ -61,7 +61,7 @@ RARE = {
     "of these, deleted": 20,
     "of these, with an id that differs only in letter case": 5,
     "drivers only in Driveri": 15,
-    "of these, contested by two users with the same RefID": 3,
+    "of these, in conflict by two users with the same RefID": 3,
     "of these users, under the RefID of a driver": 2,
     "e-mail addresses of the fleet taken in another company": 2,
 }

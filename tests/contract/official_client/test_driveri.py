@@ -111,7 +111,7 @@ async def test_configurations_say_what_the_codes_mean(started: Session) -> None:
         assert [row.key for row in known.group_action] == ["ADD", "REMOVE"]
 
 
-async def test_a_list_is_walked_by_its_links(started: Session) -> None:
+async def test_a_list_is_scanned_by_its_links(started: Session) -> None:
     page = await listed(started, limit=100, show_all=True)
     assert page.total_count == EVERYBODY
     seen = [driver.driver_id for driver in page.data.drivers]

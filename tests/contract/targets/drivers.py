@@ -6,13 +6,13 @@ import pytest
 
 from domain.failures import Reason, Rejected
 from domain.identity import Key
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.ports import Answer, Done, Exists, Missing
 from tests.contract.targets.stands import SEEDED, TargetStand
 
 
-def seen_in(answered: Answer) -> TargetDriver:
-    """Who was seen, in an answer that says that all is as wished."""
+def seen_in(answered: Answer) -> ObservedDriver:
+    """Who was seen, in an answer that says that all is as desired."""
     assert isinstance(answered, Done), answered
     return answered.seen
 
@@ -21,24 +21,24 @@ def seen_in(answered: Answer) -> TargetDriver:
 class TargetDriversContract:
     """Inherit it, and give a fixture `stand` that is a `TargetStand`."""
 
-    async def test_a_walk_shows_everybody_once(self, stand: TargetStand) -> None:
-        pages = [page async for page in stand.drivers.walk()]
+    async def test_a_scan_shows_everybody_once(self, stand: TargetStand) -> None:
+        pages = [page async for page in stand.drivers.scan()]
         seen = [driver for page in pages for driver in page]
         assert len(pages) > 1
         assert len(seen) == len({driver.key for driver in seen}) == SEEDED + 2
         assert {driver.key for driver in seen if not driver.active} == {stand.people.departed}
 
-    async def test_a_walk_shows_everybody_who_stays_while_others_come_and_go(self, stand: TargetStand) -> None:
+    async def test_a_scan_shows_everybody_who_stays_while_others_come_and_go(self, stand: TargetStand) -> None:
         staying = {driver.key for driver in await stand.roster()} - {stand.people.bob}
         seen: list[Key] = []
-        async for page in stand.drivers.walk():
+        async for page in stand.drivers.scan():
             seen += [driver.key for driver in page]
-            await stand.drivers.create(stand.people.wished_key, stand.people.jane)
+            await stand.drivers.create(stand.people.desired_key, stand.people.jane)
             await stand.drivers.delete(stand.people.bob)
         assert len(seen) == len(set(seen))
         assert staying <= set(seen)
 
-    async def test_a_walk_and_a_find_show_the_same(self, stand: TargetStand) -> None:
+    async def test_a_scan_and_a_find_show_the_same(self, stand: TargetStand) -> None:
         seen = (await stand.roster())[:3]
         assert seen == [await stand.find(driver.key) for driver in seen]
 
@@ -54,28 +54,28 @@ class TargetDriversContract:
         await stand.find(stand.people.bob)
         assert await stand.effects() == 0
 
-    async def test_a_created_driver_is_there_as_wished(self, stand: TargetStand) -> None:
-        created = seen_in(await stand.drivers.create(stand.people.wished_key, stand.people.jane))
+    async def test_a_created_driver_is_there_as_desired(self, stand: TargetStand) -> None:
+        created = seen_in(await stand.drivers.create(stand.people.desired_key, stand.people.jane))
         found = await stand.find(created.key)
         assert found == created
         assert found.active
         assert stand.is_shown(stand.people.jane, found)
-        assert await stand.drivers.find(stand.people.wished_key, stand.people.jane) == created
+        assert await stand.drivers.find(stand.people.desired_key, stand.people.jane) == created
 
     async def test_a_create_touches_nobody_else(self, stand: TargetStand) -> None:
         before = await stand.roster()
-        created = seen_in(await stand.drivers.create(stand.people.wished_key, stand.people.jane))
+        created = seen_in(await stand.drivers.create(stand.people.desired_key, stand.people.jane))
         assert [driver for driver in await stand.roster() if driver.key != created.key] == before
 
     async def test_a_create_said_twice_makes_one_driver(self, stand: TargetStand) -> None:
-        created = seen_in(await stand.drivers.create(stand.people.wished_key, stand.people.jane))
-        assert await stand.drivers.create(stand.people.wished_key, stand.people.jane) == Exists(seen=created)
+        created = seen_in(await stand.drivers.create(stand.people.desired_key, stand.people.jane))
+        assert await stand.drivers.create(stand.people.desired_key, stand.people.jane) == Exists(seen=created)
         assert await stand.effects() == 1
 
     async def test_a_deleted_driver_who_is_created_again_exists(self, stand: TargetStand) -> None:
-        created = seen_in(await stand.drivers.create(stand.people.wished_key, stand.people.jane))
+        created = seen_in(await stand.drivers.create(stand.people.desired_key, stand.people.jane))
         await stand.drivers.delete(created.key)
-        again = await stand.drivers.create(stand.people.wished_key, stand.people.jane)
+        again = await stand.drivers.create(stand.people.desired_key, stand.people.jane)
         kept = {field: text for field, text in created.profile.items() if field != "driveri_driver_id"}
         assert again == Exists(seen=replace(created, active=False, profile=kept))
 
@@ -89,8 +89,8 @@ class TargetDriversContract:
 
     async def test_an_update_brings_the_named_fields_and_no_others(self, stand: TargetStand) -> None:
         before = await stand.find(stand.people.bob)
-        wished = {**before.profile, "first_name": "Robert", "last_name": "Other"}
-        answered = await stand.drivers.update(stand.people.bob, wished, ["first_name"])
+        desired = {**before.profile, "first_name": "Robert", "last_name": "Other"}
+        answered = await stand.drivers.update(stand.people.bob, desired, ["first_name"])
         assert seen_in(answered).key == stand.people.bob
         found = await stand.find(stand.people.bob)
         assert found == replace(before, profile={**before.profile, "first_name": "Robert"})
@@ -135,7 +135,7 @@ class TargetDriversContract:
         assert not seen_in(await stand.drivers.delete(stand.people.departed)).active
         assert await stand.effects() == 1
 
-    async def test_a_reinstated_driver_is_there_as_wished(self, stand: TargetStand) -> None:
+    async def test_a_reinstated_driver_is_there_as_desired(self, stand: TargetStand) -> None:
         reinstated = seen_in(await stand.drivers.reinstate(stand.people.departed, stand.people.jane))
         found = await stand.find(stand.people.departed)
         assert found == reinstated
@@ -159,24 +159,24 @@ class DriveriContract(TargetDriversContract):
     """Where the key is the DriverID."""
 
     async def test_a_renamed_driver_is_below_the_new_id_and_nowhere_else(self, stand: TargetStand) -> None:
-        wished = dict((await stand.find(stand.people.bob)).profile)
-        renamed = seen_in(await stand.drivers.rename(stand.people.bob, Key("B/9"), wished))
+        desired = dict((await stand.find(stand.people.bob)).profile)
+        renamed = seen_in(await stand.drivers.rename(stand.people.bob, Key("B/9"), desired))
         assert renamed.key == "B/9"
-        assert (await stand.find(Key("B/9"))).profile == wished
+        assert (await stand.find(Key("B/9"))).profile == desired
         assert await stand.drivers.find(stand.people.bob, {}) is None
 
-    async def test_whom_a_walk_does_not_show_is_gone_without_a_call(self, stand: TargetStand) -> None:
+    async def test_whom_a_scan_does_not_show_is_gone_without_a_call(self, stand: TargetStand) -> None:
         assert await stand.drivers.gone([stand.people.bob]) == [stand.people.bob]
 
     async def test_a_rename_said_twice_is_done_twice(self, stand: TargetStand) -> None:
-        wished = dict((await stand.find(stand.people.bob)).profile)
-        once = await stand.drivers.rename(stand.people.bob, Key("B/9"), wished)
-        assert await stand.drivers.rename(stand.people.bob, Key("B/9"), wished) == once
+        desired = dict((await stand.find(stand.people.bob)).profile)
+        once = await stand.drivers.rename(stand.people.bob, Key("B/9"), desired)
+        assert await stand.drivers.rename(stand.people.bob, Key("B/9"), desired) == once
         assert await stand.effects() == 1
 
     async def test_an_id_can_change_in_letter_case_alone(self, stand: TargetStand) -> None:
-        wished = (await stand.find(stand.people.bob)).profile
-        assert seen_in(await stand.drivers.rename(stand.people.bob, Key("b 2"), wished)).key == "b 2"
+        desired = (await stand.find(stand.people.bob)).profile
+        assert seen_in(await stand.drivers.rename(stand.people.bob, Key("b 2"), desired)).key == "b 2"
         assert (await stand.find(stand.people.bob)).key == "b 2"
 
     @pytest.mark.parametrize(("taken", "active"), [("s-7", True), ("d/3", False)])
@@ -201,11 +201,11 @@ class MotiveContract(TargetDriversContract):
 
     async def test_a_renamed_driver_keeps_the_key_and_carries_the_new_id(self, stand: TargetStand) -> None:
         profile = (await stand.find(stand.people.bob)).profile
-        wished = {**profile, "portal_driver_id": "p-bob", "driveri_driver_id": "B/9"}
-        renamed = seen_in(await stand.drivers.rename(stand.people.bob, Key("B/9"), wished))
+        desired = {**profile, "portal_driver_id": "p-bob", "driveri_driver_id": "B/9"}
+        renamed = seen_in(await stand.drivers.rename(stand.people.bob, Key("B/9"), desired))
         assert renamed.key == stand.people.bob
-        assert stand.is_shown(wished, await stand.find(stand.people.bob))
-        assert seen_in(await stand.drivers.rename(stand.people.bob, Key("B/9"), wished)) == renamed
+        assert stand.is_shown(desired, await stand.find(stand.people.bob))
+        assert seen_in(await stand.drivers.rename(stand.people.bob, Key("B/9"), desired)) == renamed
 
     async def test_a_driver_is_found_by_our_external_id(self, stand: TargetStand) -> None:
         created = seen_in(await stand.drivers.create(None, stand.people.jane))
@@ -214,13 +214,13 @@ class MotiveContract(TargetDriversContract):
 
     async def test_an_email_address_of_another_driver_is_that_driver(self, stand: TargetStand) -> None:
         bob = await stand.find(stand.people.bob)
-        wished = {**stand.people.jane, "email": bob.profile["email"].upper()}
-        assert await stand.drivers.create(None, wished) == Exists(seen=bob)
+        desired = {**stand.people.jane, "email": bob.profile["email"].upper()}
+        assert await stand.drivers.create(None, desired) == Exists(seen=bob)
 
     async def test_a_driver_needs_no_email_address(self, stand: TargetStand) -> None:
-        wished = {field: text for field, text in stand.people.jane.items() if field != "email"}
-        created = seen_in(await stand.drivers.create(None, wished))
-        assert await stand.drivers.create(None, wished) == Exists(seen=created)
+        desired = {field: text for field, text in stand.people.jane.items() if field != "email"}
+        created = seen_in(await stand.drivers.create(None, desired))
+        assert await stand.drivers.create(None, desired) == Exists(seen=created)
 
     async def test_whoever_is_there_is_not_gone_though_a_list_did_not_show_it(self, stand: TargetStand) -> None:
         asked = [stand.people.bob, stand.people.unknown, stand.people.departed]

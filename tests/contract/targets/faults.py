@@ -8,7 +8,7 @@ import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.ports import Answer, Done, Exists, TargetDrivers
 from domain.profile import Profile
 from tests.contract.targets.sandboxes import Json, SandboxStand
@@ -68,8 +68,8 @@ class Try:
     """One kind of call: how it is made, who shows what became of it, and what is shown once it is done."""
 
     call: Callable[[TargetDrivers, People], Awaitable[Answer]]
-    find: Callable[[TargetDrivers, People], Awaitable[TargetDriver | None]]
-    wished: Callable[[People], Profile] = lambda people: people.jane
+    find: Callable[[TargetDrivers, People], Awaitable[ObservedDriver | None]]
+    desired: Callable[[People], Profile] = lambda people: people.jane
     active: bool = True
 
 
@@ -84,8 +84,8 @@ def _renamed_key(people: People) -> Key:
 
 TRIES: Final[Mapping[str, Try]] = {
     "create": Try(
-        call=lambda drivers, people: drivers.create(people.wished_key, people.jane),
-        find=lambda drivers, people: drivers.find(people.wished_key, people.jane),
+        call=lambda drivers, people: drivers.create(people.desired_key, people.jane),
+        find=lambda drivers, people: drivers.find(people.desired_key, people.jane),
     ),
     "update": Try(
         call=lambda drivers, people: drivers.update(people.bob, people.jane, tuple(people.jane)),
@@ -94,17 +94,17 @@ TRIES: Final[Mapping[str, Try]] = {
     "update of a name": Try(
         call=lambda drivers, people: drivers.update(people.bob, people.jane, ["first_name"]),
         find=lambda drivers, people: drivers.find(people.bob, {}),
-        wished=lambda people: {"first_name": people.jane["first_name"]},
+        desired=lambda people: {"first_name": people.jane["first_name"]},
     ),
     "rename": Try(
         call=lambda drivers, people: drivers.rename(people.bob, RENAMED, _renamed(people)),
         find=lambda drivers, people: drivers.find(_renamed_key(people), {}),
-        wished=_renamed,
+        desired=_renamed,
     ),
     "delete": Try(
         call=lambda drivers, people: drivers.delete(people.bob),
         find=lambda drivers, people: drivers.find(people.bob, {}),
-        wished=lambda _: {},
+        desired=lambda _: {},
         active=False,
     ),
     "reinstate": Try(
@@ -130,7 +130,7 @@ READINGS: Final[tuple[Callable[[TargetDrivers, People], Awaitable[object]], ...]
 async def is_effective(stand: SandboxStand, one: Try) -> bool:
     """Whether the target really shows what the call was to bring about."""
     found = await one.find(stand.drivers, stand.people)
-    return found is not None and found.active is one.active and stand.is_shown(one.wished(stand.people), found)
+    return found is not None and found.active is one.active and stand.is_shown(one.desired(stand.people), found)
 
 
 async def assert_right(stand: SandboxStand, one: Try, answered: Answer) -> None:
@@ -160,8 +160,8 @@ async def told(reading: Awaitable[T]) -> T | Unavailable:
 
 
 async def keys(drivers: TargetDrivers) -> list[Key]:
-    """Whom a walk shows."""
-    return sorted([driver.key async for page in drivers.walk() for driver in page])
+    """Whom a scan shows."""
+    return sorted([driver.key async for page in drivers.scan() for driver in page])
 
 
 async def strike(stand: SandboxStand, one: Try, rule: Json) -> bool:
@@ -207,14 +207,14 @@ class UnderFaults:
                     break
 
     @pytest.mark.parametrize("move", MOVES)
-    async def test_a_walk_of_a_list_that_moves_once_shows_everybody(self, wide: SandboxStand, move: str) -> None:
+    async def test_a_scan_of_a_list_that_moves_once_shows_everybody(self, wide: SandboxStand, move: str) -> None:
         everybody = await keys(wide.drivers)
         await wide.switch_on({**MOVES[move], "times": 1})
         assert await keys(wide.drivers) == everybody
         assert await wide.switch_off() == [1]
 
     @pytest.mark.parametrize("move", MOVES)
-    async def test_a_walk_of_a_list_that_always_moves_shows_everybody_or_fails(
+    async def test_a_scan_of_a_list_that_always_moves_shows_everybody_or_fails(
         self, wide: SandboxStand, move: str
     ) -> None:
         everybody = await keys(wide.drivers)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from domain.identity import Key, Target
-from domain.matching import TargetDriver, to_change
+from domain.matching import ObservedDriver, to_change
 from domain.ports import TargetDrivers
 from domain.profile import Profile
 
@@ -34,12 +34,12 @@ MOTIVE_JANE = {
 class People:
     """Whom the suites are about.
 
-    `wished_key` and `jane` are for a driver who is not there yet; `bob` is, and so is `departed`, who is not active.
+    `desired_key` and `jane` are for a driver who is not there yet; `bob` is, and so is `departed`, who is not active.
     `unknown` is a key that nobody has.
     """
 
     target: Target
-    wished_key: Key | None
+    desired_key: Key | None
     jane: Profile
     bob: Key
     departed: Key
@@ -48,7 +48,7 @@ class People:
 
 DRIVERI_PEOPLE = People(
     target=Target.DRIVERI,
-    wished_key=Key("Zoë/1 %2F"),
+    desired_key=Key("Zoë/1 %2F"),
     jane=DRIVERI_JANE,
     bob=Key("B 2"),
     departed=Key("D/3"),
@@ -56,7 +56,7 @@ DRIVERI_PEOPLE = People(
 )
 MOTIVE_PEOPLE = People(
     target=Target.MOTIVE,
-    wished_key=None,
+    desired_key=None,
     jane=MOTIVE_JANE,
     bob=Key("2"),
     departed=Key("3"),
@@ -71,19 +71,19 @@ class TargetStand(ABC):
         self.people = people
         self.drivers = drivers
 
-    async def find(self, key: Key) -> TargetDriver:
+    async def find(self, key: Key) -> ObservedDriver:
         """The driver of this key as the target shows it now."""
         found = await self.drivers.find(key, {})
         assert found is not None
         return found
 
-    async def roster(self) -> list[TargetDriver]:
-        """Everybody whom a walk shows."""
-        return [driver async for page in self.drivers.walk() for driver in page]
+    async def roster(self) -> list[ObservedDriver]:
+        """Everybody whom a scan shows."""
+        return [driver async for page in self.drivers.scan() for driver in page]
 
-    def is_shown(self, wished: Profile, seen: TargetDriver) -> bool:
+    def is_shown(self, desired: Profile, seen: ObservedDriver) -> bool:
         """Whether the target shows all of the profile that can be read back."""
-        return not to_change(self.people.target, wished, seen.profile)
+        return not to_change(self.people.target, desired, seen.profile)
 
     @abstractmethod
     async def effects(self) -> int:

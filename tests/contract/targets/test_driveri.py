@@ -25,7 +25,7 @@ class TestDriveriDrivers(DriveriContract):
 
 async def test_no_driver_is_ever_invited(stand: Tenant) -> None:
     jane = stand.people.jane
-    await stand.drivers.create(stand.people.wished_key, jane)
+    await stand.drivers.create(stand.people.desired_key, jane)
     await stand.drivers.update(stand.people.bob, jane, tuple(jane))
     await stand.drivers.reinstate(stand.people.departed, jane)
     drivers = (await stand.state())["tenants"][0]["drivers"]

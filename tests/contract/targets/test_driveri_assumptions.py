@@ -2,7 +2,7 @@
 
 Each switch of `services/sandbox/driveri/tenant.py` is set to its other values. The adapter keeps its contract,
 apart from the few promises that a reading makes void; and a fleet that lives through a day of changes ends with
-everybody there once, under the wished id, and nobody else touched.
+everybody there once, under the desired id, and nobody else touched.
 """
 
 import asyncio
@@ -134,8 +134,8 @@ class TestDriveriDriversWithExactIds(DriveriContract):
             yield stand
 
     async def test_an_id_can_change_in_letter_case_alone(self, stand: TargetStand) -> None:
-        wished = (await stand.find(stand.people.bob)).profile
-        answered = await stand.drivers.rename(stand.people.bob, Key("b 2"), wished)
+        desired = (await stand.find(stand.people.bob)).profile
+        answered = await stand.drivers.rename(stand.people.bob, Key("b 2"), desired)
         assert isinstance(answered, Done)
         assert (await stand.find(Key("b 2"))).key == "b 2"
         assert await stand.drivers.find(stand.people.bob, {}) is None
@@ -161,9 +161,9 @@ class TestDriveriDriversWithFreedIds(DriveriContract):
             yield stand
 
     async def test_a_deleted_driver_who_is_created_again_exists(self, stand: TargetStand) -> None:
-        await stand.drivers.create(stand.people.wished_key, stand.people.jane)
+        await stand.drivers.create(stand.people.desired_key, stand.people.jane)
         await stand.drivers.delete(Key("Zoë/1 %2F"))
-        assert isinstance(await stand.drivers.create(stand.people.wished_key, stand.people.jane), Done)
+        assert isinstance(await stand.drivers.create(stand.people.desired_key, stand.people.jane), Done)
         assert (await stand.find(Key("Zoë/1 %2F"))).active
         assert not (await stand.find(Key("Zoë/1 %2F-deleted-1"))).active
 
@@ -182,7 +182,7 @@ class TestDriveriDriversWhereTheListHidesDeletedOnes(DriveriContract):
         async with tenant(in_process, assumptions={"listed_deleted": "hidden"}) as stand:
             yield stand
 
-    async def test_a_walk_shows_everybody_once(self, stand: TargetStand) -> None:
+    async def test_a_scan_shows_everybody_once(self, stand: TargetStand) -> None:
         shown = [driver.key for driver in await stand.roster()]
         assert sorted(shown) == sorted({stand.people.bob, *(f"S-{number}" for number in range(SEEDED))})
 
@@ -219,8 +219,8 @@ async def test_a_deleted_driver_comes_back_without_a_status_that_is_written(stat
 async def test_a_driver_moves_from_one_group_to_another(other_group: str) -> None:
     async with tenant(in_process, seeded=3, assumptions={"other_group": other_group}) as stand:
         for group in ("North", "South", "West", "West"):
-            wished = {**stand.people.jane, "driveri_group": group}
-            answered = await stand.drivers.update(stand.people.bob, wished, tuple(wished))
+            desired = {**stand.people.jane, "driveri_group": group}
+            answered = await stand.drivers.update(stand.people.bob, desired, tuple(desired))
             assert isinstance(answered, Done)
             assert (await stand.find(stand.people.bob)).profile["driveri_group"] == group
         kept = (await stand.state())["tenants"][0]["drivers"][0]
@@ -251,9 +251,11 @@ async def test_a_rename_that_moves_to_another_group_is_done_in_the_end(other_gro
 async def test_a_driver_stays_in_its_group_where_there_is_no_other_one() -> None:
     switches = {"other_group": "refused", "group_unknown": "refused"}
     async with tenant(in_process, seeded=3, assumptions=switches) as stand:
-        wished = {**stand.people.jane, "driveri_group": "North"}
-        await stand.drivers.update(stand.people.bob, wished, tuple(wished))
-        answered = await stand.drivers.update(stand.people.bob, {**wished, "driveri_group": "South"}, ["driveri_group"])
+        desired = {**stand.people.jane, "driveri_group": "North"}
+        await stand.drivers.update(stand.people.bob, desired, tuple(desired))
+        answered = await stand.drivers.update(
+            stand.people.bob, {**desired, "driveri_group": "South"}, ["driveri_group"]
+        )
         assert isinstance(answered, Rejected)
         assert "there is no such group" in answered.detail
         assert (await stand.find(stand.people.bob)).profile["driveri_group"] == "North"
@@ -265,11 +267,11 @@ async def test_an_email_address_that_another_driver_has_is_refused_in_words_and_
         if again:
             await stand.drivers.delete(stand.people.bob)
         before = (await stand.state())["tenants"][0]["drivers"]
-        wished = {**stand.people.jane, "email": "BOB@fleet.test"}
+        desired = {**stand.people.jane, "email": "BOB@fleet.test"}
         for answered in (
-            await stand.drivers.create(stand.people.wished_key, wished),
-            await stand.drivers.update(Key("S-1"), wished, tuple(wished)),
-            await stand.drivers.rename(Key("S-1"), Key("S 1"), wished),
+            await stand.drivers.create(stand.people.desired_key, desired),
+            await stand.drivers.update(Key("S-1"), desired, tuple(desired)),
+            await stand.drivers.rename(Key("S-1"), Key("S 1"), desired),
         ):
             assert isinstance(answered, Rejected)
             assert "email: another driver has it" in answered.detail
@@ -291,8 +293,8 @@ async def test_a_driver_moves_between_groups_by_the_name_that_writes_take(
             driver["group"] = group
         await stand.seed(state)
         for group in (*groups, groups[0]):
-            wished = {**stand.people.jane, "driveri_group": group[name]}
-            answered = await stand.drivers.update(stand.people.bob, wished, tuple(wished))
+            desired = {**stand.people.jane, "driveri_group": group[name]}
+            answered = await stand.drivers.update(stand.people.bob, desired, tuple(desired))
             assert isinstance(answered, Done)
             kept = (await stand.state())["tenants"][0]["drivers"][0]
             assert (kept["group"], kept["furtherGroups"]) == (group, None)
@@ -311,15 +313,15 @@ async def test_a_driver_whom_no_call_brings_back_is_said_to_be_deleted_still() -
 @pytest.mark.parametrize("state", ["CO", "US-CO", "Colorado"])
 async def test_a_state_of_a_licence_arrives_in_whatever_form_driveri_takes_and_shows_it(form: str, state: str) -> None:
     async with tenant(in_process, seeded=3, assumptions={"license_states": form}) as stand:
-        wished = {**stand.people.jane, "licence_state": state}
-        assert isinstance(await stand.drivers.create(stand.people.wished_key, wished), Done)
-        assert isinstance(await stand.drivers.update(stand.people.bob, wished, tuple(wished)), Done)
+        desired = {**stand.people.jane, "licence_state": state}
+        assert isinstance(await stand.drivers.create(stand.people.desired_key, desired), Done)
+        assert isinstance(await stand.drivers.update(stand.people.bob, desired, tuple(desired)), Done)
         for key in (Key("Zoë/1 %2F"), stand.people.bob):
-            assert stand.is_shown(wished, await stand.find(key))
-        answered = await stand.drivers.rename(stand.people.bob, Key("B 9"), wished)
+            assert stand.is_shown(desired, await stand.find(key))
+        answered = await stand.drivers.rename(stand.people.bob, Key("B 9"), desired)
         assert isinstance(answered, Done)
         await stand.drivers.delete(Key("B 9"))
-        assert isinstance(await stand.drivers.reinstate(Key("B 9"), wished), Done)
+        assert isinstance(await stand.drivers.reinstate(Key("B 9"), desired), Done)
 
 
 SEED: Json = {
@@ -328,10 +330,10 @@ SEED: Json = {
     "drivers": [
         {"driverId": "D1", "firstName": "Old 1", "group": {"groupName": "North Region", "groupUniqueName": "north"}},
         {"driverId": "D2", "firstName": "Old 2", "status": 4},
-        *({"driverId": f"S{number}", "firstName": "Stray"} for number in range(12)),
+        *({"driverId": f"S{number}", "firstName": "Unmanaged"} for number in range(12)),
     ],
 }
-STRAYS = {f"S{number}" for number in range(12)}
+UNMANAGED = {f"S{number}" for number in range(12)}
 
 
 IMPOSSIBLE = {
@@ -374,7 +376,7 @@ class Day:
         return drivers
 
     def refused(self, driver: str, *, after: int) -> list[str]:
-        """Why what was wished for a driver could not be done, each reason once, behind so many decisions."""
+        """Why what was desired for a driver could not be done, each reason once, behind so many decisions."""
         decided = self.services.decided(Target.DRIVERI)[after:]
         found = [event for event in decided if isinstance(event, Refused | Deferred) and event.driver == driver]
         return sorted({f"{event.reason}: {event.detail}" for event in found})
@@ -402,8 +404,8 @@ def day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Day]:
 
 
 def everybody(drivers: list[Json]) -> dict[str, str]:
-    """The active drivers who are no strays, by id; fails if two have the same id."""
-    active = [driver for driver in drivers if driver["status"] == 1 and driver["driverId"] not in STRAYS]
+    """The active drivers who are no unmanaged drivers, by id; fails if two have the same id."""
+    active = [driver for driver in drivers if driver["status"] == 1 and driver["driverId"] not in UNMANAGED]
     found = {driver["driverId"]: driver["firstName"] for driver in active}
     assert len(found) == len(active)
     return found
@@ -438,8 +440,10 @@ def test_a_fleet_lives_through_a_day_and_everybody_is_there_once(day: Day) -> No
     for _ in range(3):
         day.run()
     assert day.calls() == calls
-    assert day.services.states() == {f"p{number}": "in_step" for number in (1, 2, 3, 4, 5, 6)}
-    assert {each["driverId"] for each in day.kept() if each["firstName"] == "Stray" and each["status"] == 1} == STRAYS
+    assert day.services.states() == {f"p{number}": "in_sync" for number in (1, 2, 3, 4, 5, 6)}
+    assert {
+        each["driverId"] for each in day.kept() if each["firstName"] == "Unmanaged" and each["status"] == 1
+    } == UNMANAGED
 
 
 def test_a_group_that_driveri_does_not_have_is_told_and_nobody_else_waits(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_forty_creates_that_are_shown_late_are_made_once_and_end_in_sync(
         late.services.state(f"p{number}", person(number))
     late.run()
     assert len(late.journal("created")) == FLEET
-    assert late.states() == {"in_step"}
+    assert late.states() == {"in_sync"}
     assert late.stops() == 0
     late.services.close()
 
@@ -114,7 +114,7 @@ def test_changes_and_deletes_that_are_shown_late_end_in_sync(tmp_path: Path, tar
     late.services.delete("p3")
     late.run()
     assert len(late.journal("created")) == 6
-    assert {name: state for name, state in late.services.states(target).items() if state != "in_step"} == {
+    assert {name: state for name, state in late.services.states(target).items() if state != "in_sync"} == {
         "p3": "ended"
     }
     assert late.stops() == 0
@@ -127,7 +127,7 @@ def test_the_sandbox_shows_a_write_as_late_as_it_is_told_to(tmp_path: Path, targ
     drivers = late.services.twins[ACME, target]
 
     async def shown() -> list[str]:
-        return [driver.profile["last_name"] async for page in drivers.walk() for driver in page]
+        return [driver.profile["last_name"] async for page in drivers.scan() for driver in page]
 
     asyncio.run(drivers.create(Key("D1"), person(1)))
     late.services.wait(seconds=4.9)

@@ -11,7 +11,7 @@ import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
-from domain.matching import marks, to_change
+from domain.matching import identifiers, to_change
 from domain.ports import Answer, Done, Exists
 from domain.profile import Profile
 from services.sandbox.motive.company import Assumptions
@@ -122,8 +122,8 @@ async def test_a_name_that_stops_working_later_is_followed_by_the_other_one(othe
     async with company(in_process, seeded=3, assumptions={"names_in_updates": first, "other_name": other}) as stand:
         for name, driveri in ((first, "B 1"), (second, "B 2"), (first, "B 3")):
             await stand.switch(names_in_updates=name, names_in_creates=name)
-            wished = {**ROBERT, "driveri_driver_id": driveri}
-            assert isinstance(await stand.drivers.update(stand.people.bob, wished, tuple(wished)), Done)
+            desired = {**ROBERT, "driveri_driver_id": driveri}
+            assert isinstance(await stand.drivers.update(stand.people.bob, desired, tuple(desired)), Done)
             assert pairs((await stand.users())[stand.people.bob]) == {
                 ("payroll", "payroll-9"),
                 ("gps_portal", "p-bob"),
@@ -148,7 +148,7 @@ async def test_external_ids_that_no_name_brings_are_an_issue_and_cost_nobody_any
     ids=lambda chosen: "-".join(chosen.values()),
 )
 @pytest.mark.parametrize("longest_page", [100, 30])
-async def test_a_walk_shows_everybody_whatever_the_pages_say_or_says_why_it_cannot(
+async def test_a_scan_shows_everybody_whatever_the_pages_say_or_says_why_it_cannot(
     assumptions: Mapping[str, str], longest_page: int
 ) -> None:
     async with company(in_process, assumptions={**assumptions, "longest_page": longest_page}) as stand:
@@ -163,11 +163,11 @@ async def test_a_walk_shows_everybody_whatever_the_pages_say_or_says_why_it_cann
 
 @pytest.mark.parametrize("username", ["kept", "dropped"])
 async def test_a_driver_without_an_email_address_is_made_once(username: str) -> None:
-    wished = {field: text for field, text in MOTIVE_JANE.items() if field != "email"}
+    desired = {field: text for field, text in MOTIVE_JANE.items() if field != "email"}
     async with company(in_process, seeded=3, assumptions={"username": username}) as stand:
         before = await stand.users()
-        assert isinstance(await stand.drivers.create(None, wished), Done)
-        assert isinstance(await stand.drivers.create(None, wished), Exists)
+        assert isinstance(await stand.drivers.create(None, desired), Done)
+        assert isinstance(await stand.drivers.create(None, desired), Exists)
         assert len(await stand.users()) == len(before) + 1
 
 
@@ -218,8 +218,8 @@ async def test_a_state_of_a_licence_arrives_in_whatever_form_motive_takes_and_sh
         ):
             assert isinstance(answered, Done)
             assert to_change(Target.MOTIVE, licence, answered.seen.profile) == ("driveri_driver_id",)
-            wished = marks(Target.MOTIVE, None, licence)
-            assert set(wished) <= set(marks(Target.MOTIVE, answered.seen.key, answered.seen.profile))
+            desired = identifiers(Target.MOTIVE, None, licence)
+            assert set(desired) <= set(identifiers(Target.MOTIVE, answered.seen.key, answered.seen.profile))
 
 
 @pytest.mark.parametrize("attributes", ["merge", "replace"])

@@ -22,7 +22,7 @@ from tests.contract.targets.test_motive_assumptions import ONE_BY_ONE, pairs
 from tests.support.stepped_services import ACME, SteppedServices, person
 from tests.support.target_twin import TargetTwin
 
-STRAYS = range(100, 106)
+UNMANAGED = range(100, 106)
 SEED: Json = {
     "api_key": "acme-key",
     "users": [
@@ -44,11 +44,11 @@ SEED: Json = {
         *(
             {
                 "id": number,
-                "first_name": "Stray",
+                "first_name": "Unmanaged",
                 "last_name": f"S{number}",
                 "external_ids": [{"external_id": f"W{number}", "integration_name": "payroll"}],
             }
-            for number in STRAYS
+            for number in UNMANAGED
         ),
     ],
 }
@@ -160,8 +160,8 @@ def test_a_fleet_lives_through_a_day_at_motive_and_everybody_is_there_once(
     before = day.users()
     day.live()
     users = day.users()
-    strays = [user for user in users if user["id"] in STRAYS]
-    assert strays == [user for user in before if user["id"] in STRAYS]
+    unmanaged = [user for user in users if user["id"] in UNMANAGED]
+    assert unmanaged == [user for user in before if user["id"] in UNMANAGED]
     assert others_ids(users) == others_ids(before)
     assert len(users) <= len(before) + 4
     assert len(own(users)) <= len(EVERYBODY)
@@ -173,7 +173,7 @@ def test_a_fleet_lives_through_a_day_at_motive_and_everybody_is_there_once(
 
 
 def check_end(day: Day, switch: tuple[str, object] | None) -> None:
-    """Everybody as wished; a driver who left is hired again as who it was; then nothing is written any more."""
+    """Everybody as desired; a driver who left is hired again as who it was; then nothing is written any more."""
     found = own(day.users())
     assert found.keys() == EVERYBODY
     assert (found["p1"]["id"], found["p2"]["id"]) == (1, 2)
@@ -192,7 +192,7 @@ def check_end(day: Day, switch: tuple[str, object] | None) -> None:
     again = own(day.users())
     assert (again["p5"]["id"], again["p5"]["status"]) == (leaver, "active")
     assert ("driveri", "D55") in pairs(again["p5"])
-    assert set(day.services.states(Target.MOTIVE).values()) == {"in_step"}
+    assert set(day.services.states(Target.MOTIVE).values()) == {"in_sync"}
     calls = day.calls()
     day.run()
     assert day.calls() == calls

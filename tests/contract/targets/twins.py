@@ -1,7 +1,7 @@
 """The twins of both targets in memory, with the same people as the sandboxes."""
 
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from tests.contract.targets.stands import BOB, DRIVERI_PEOPLE, MOTIVE_PEOPLE, SEEDED, People, TargetStand
 from tests.support.target_twin import TargetTwin
 
@@ -30,9 +30,9 @@ def motive_twin() -> TwinStand:
 
 def _twin(people: People, others: list[Key]) -> TwinStand:
     twin = TargetTwin(Target(people.target))
-    twin.drivers.put(TargetDriver(key=people.bob, active=True, profile=BOB))
-    twin.drivers.put(TargetDriver(key=people.departed, active=False, profile={"first_name": "Dee"}))
+    twin.drivers.put(ObservedDriver(key=people.bob, active=True, profile=BOB))
+    twin.drivers.put(ObservedDriver(key=people.departed, active=False, profile={"first_name": "Dee"}))
     for number, key in enumerate(others):
         profile = {"first_name": f"First {number}", "last_name": f"Last {number}"}
-        twin.drivers.put(TargetDriver(key=key, active=True, profile=profile))
+        twin.drivers.put(ObservedDriver(key=key, active=True, profile=profile))
     return TwinStand(people, twin)

@@ -3,7 +3,7 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.http.client import REFUSED, Call, Intent, RepeatRefused, Sender, answered, parsed, refusal, seconds_until
-from adapters.http.rate_limit import STEPS, UNHURRIED, Pace
+from adapters.http.rate_limit import STEPS, UNHURRIED, RateLimiter
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing
@@ -32,7 +32,7 @@ def sender(vendor: Vendor) -> Sender:
         base_url="https://vendor.test/api",
         headers={},
         transport=vendor.transport,
-        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
         clock=lambda: NOON,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -136,7 +136,7 @@ async def test_a_web_page_does_not_tell_what_became_of_a_write(call: Call) -> No
 
 
 @pytest.mark.parametrize("status", [502, 504])
-async def test_a_write_that_states_the_whole_wish_is_repeated_behind_a_gateway(status: int) -> None:
+async def test_a_write_that_states_the_whole_desired_is_repeated_behind_a_gateway(status: int) -> None:
     vendor = Vendor()
     vendor.on("PUT /api/things", answer(status), answer(200))
     assert (await sender(vendor).send(WRITE)).status_code == 200
@@ -275,7 +275,7 @@ async def test_jitter_spreads_retries_by_up_to_half() -> None:
         base_url="https://vendor.test/api",
         headers={},
         transport=vendor.transport,
-        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
         clock=lambda: NOON,
         pause=vendor.pause,
         jitter=lambda: 0.5,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.http.rate_limit import LEAST_RATE, LONGEST_STOP, STEPS, Limits, Pace
+from adapters.http.rate_limit import LEAST_RATE, LONGEST_STOP, STEPS, Limits, RateLimiter
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 
@@ -16,7 +16,7 @@ class Caller:
     """Makes calls at a pace, in the loop's own time, which begins at 0; each takes as long as it is told to."""
 
     def __init__(self, limits: Limits = TEN) -> None:
-        self.pace = Pace(limits, clock=self._now)
+        self.rate_limiter = RateLimiter(limits, clock=self._now)
         self.began: list[float] = []
         self.at_once = self.most_at_once = 0
 
@@ -25,16 +25,16 @@ class Caller:
 
     async def call(self, lasts: float = 0.0, refused_for: float | None = None) -> None:
         """One call; with `refused_for` it is answered 429, with that `Retry-After`."""
-        async with self.pace.turn() as began:
+        async with self.rate_limiter.turn() as began:
             self.began.append(round(self._now(), 6))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             await asyncio.sleep(lasts)
             self.at_once -= 1
         if refused_for is None:
-            self.pace.rise()
+            self.rate_limiter.rise()
         else:
-            self.pace.lower(refused_for, began)
+            self.rate_limiter.lower(refused_for, began)
 
     async def calls(self, number: int, lasts: float = 0.0) -> None:
         """So many calls that come at the same time."""
@@ -82,7 +82,7 @@ def test_a_429_stops_the_whole_account_until_its_time_is_over() -> None:
     async def story() -> Caller:
         caller = Caller()
         await caller.call(refused_for=1.5)
-        assert caller.pace.room() == 0
+        assert caller.rate_limiter.room() == 0
         await caller.calls(3)
         return caller
 
@@ -117,7 +117,7 @@ def test_the_rate_never_falls_below_its_floor_and_one_call_is_always_left() -> N
         for _ in range(20):
             await caller.call(refused_for=0.0)
         await caller.calls(2)
-        assert caller.pace.room() <= 1
+        assert caller.rate_limiter.room() <= 1
         return caller
 
     began = travelling_time.run(story()).began
@@ -136,13 +136,13 @@ def test_a_rate_that_is_configured_below_the_floor_stays() -> None:
 
 def test_good_answers_raise_the_pace_slowly_to_what_is_configured_and_no_further() -> None:
     async def story() -> list[int]:
-        pace = Pace(TEN, clock=lambda: 0.0)
+        rate_limiter = RateLimiter(TEN, clock=lambda: 0.0)
         for _ in range(4):
-            pace.lower(0.0, began=0.0)
+            rate_limiter.lower(0.0, began=0.0)
         rooms = []
         for _ in range(STEPS):
-            pace.rise()
-            rooms.append(int(pace._at_once))
+            rate_limiter.rise()
+            rooms.append(int(rate_limiter._at_once))
         return rooms
 
     rooms = travelling_time.run(story())
@@ -153,8 +153,8 @@ def test_good_answers_raise_the_pace_slowly_to_what_is_configured_and_no_further
 def test_the_longer_of_two_stops_counts() -> None:
     async def story() -> Caller:
         caller = Caller()
-        caller.pace.lower(1.5, began=0.0)
-        caller.pace.lower(0.5, began=0.0)
+        caller.rate_limiter.lower(1.5, began=0.0)
+        caller.rate_limiter.lower(0.5, began=0.0)
         await caller.call()
         return caller
 
@@ -195,12 +195,12 @@ def test_nobody_waits_through_a_long_stop(waits: int) -> None:
 def test_a_stop_without_end_ends_after_a_day() -> None:
     async def story() -> Callable[[], int]:
         now = [0.0]
-        pace = Pace(TEN, clock=lambda: now[0])
-        pace.lower(float("inf"), began=0.0)
+        rate_limiter = RateLimiter(TEN, clock=lambda: now[0])
+        rate_limiter.lower(float("inf"), began=0.0)
         now[0] = LONGEST_STOP - 1
-        assert pace.room() == 0
+        assert rate_limiter.room() == 0
         now[0] = LONGEST_STOP
-        return pace.room
+        return rate_limiter.room
 
     assert travelling_time.run(story())() == 1
 
@@ -208,12 +208,12 @@ def test_a_stop_without_end_ends_after_a_day() -> None:
 def test_the_room_counts_what_is_under_way() -> None:
     async def story() -> list[int]:
         caller = Caller()
-        rooms = [caller.pace.room()]
-        async with caller.pace.turn():
-            rooms.append(caller.pace.room())
+        rooms = [caller.rate_limiter.room()]
+        async with caller.rate_limiter.turn():
+            rooms.append(caller.rate_limiter.room())
             await caller.rest(1.0)
-            rooms.append(caller.pace.room())
-        return [*rooms, caller.pace.room()]
+            rooms.append(caller.rate_limiter.room())
+        return [*rooms, caller.rate_limiter.room()]
 
     assert travelling_time.run(story()) == [5, 5, 6, 5]
 

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.driveri import DriveriDrivers
 from adapters.http.client import LONGEST_STOP, MOST_STOPS
-from adapters.http.rate_limit import UNHURRIED, Pace
+from adapters.http.rate_limit import UNHURRIED, RateLimiter
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.failures import Reason, TargetFailed
 from tests.unit.adapters.driveri import tenant as driveri
@@ -24,7 +24,7 @@ def of_motive(vendor: Vendor) -> MotiveDrivers:
     return MotiveDrivers(
         MotiveAccess(base_url="https://motive.test", api_key="hush"),
         transport=vendor.transport,
-        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
         clock=vendor.clock,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -35,7 +35,7 @@ def of_driveri(vendor: Vendor) -> DriveriDrivers:
     return DriveriDrivers(
         driveri.ACCESS,
         transport=vendor.transport,
-        pace=Pace(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
         clock=vendor.clock,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -50,11 +50,11 @@ def two_pages(between: Sequence[Answer]) -> list[Answer]:
 
 
 async def keys_of(target: MotiveDrivers | DriveriDrivers) -> list[str]:
-    return [seen.key async for page in target.walk() for seen in page]
+    return [seen.key async for page in target.scan() for seen in page]
 
 
 @pytest.mark.parametrize("seconds", [10.0, LONGEST_STOP])
-async def test_a_walk_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: float) -> None:
+async def test_a_scan_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: float) -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, *two_pages([limited(seconds)]))
     assert await keys_of(of_motive(vendor)) == ["17", "18"]
@@ -63,7 +63,7 @@ async def test_a_walk_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: 
     assert vendor.clock() == pytest.approx(seconds, abs=0.001)
 
 
-async def test_a_walk_of_driveri_outwaits_a_stop_from_its_first_call_on() -> None:
+async def test_a_scan_of_driveri_outwaits_a_stop_from_its_first_call_on() -> None:
     vendor = driveri.tenant()
     vendor.on(driveri.LIST, limited(60.0), driveri.listed(driveri.row("A1")))
     assert await keys_of(of_driveri(vendor)) == ["A1"]
@@ -76,7 +76,7 @@ async def test_a_stop_of_unknown_length_is_outwaited_too() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "questions"), [(LONGEST_STOP + 1, 1), (10.0, MOST_STOPS + 1)])
-async def test_a_stop_beyond_reason_fails_the_walk(seconds: float, questions: int) -> None:
+async def test_a_stop_beyond_reason_fails_the_scan(seconds: float, questions: int) -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, limited(seconds))
     with pytest.raises(TargetFailed) as raised:
@@ -85,7 +85,7 @@ async def test_a_stop_beyond_reason_fails_the_walk(seconds: float, questions: in
     assert len(vendor.requests) == questions
 
 
-async def test_a_failure_that_is_no_stop_fails_the_walk_at_once() -> None:
+async def test_a_failure_that_is_no_stop_fails_the_scan_at_once() -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, answer(403))
     with pytest.raises(TargetFailed):

@@ -120,10 +120,10 @@ async def test_each_target_names_its_own_setting_in_reads_and_writes(
 ) -> None:
     vendor = _everywhere(to("https://other.test/login"))
     target = connected(vendor)
-    with pytest.raises(TargetFailed) as walked:
-        await anext(target.walk())
+    with pytest.raises(TargetFailed) as scanned:
+        await anext(target.scan())
     failures = [
-        walked.value.failure,
+        scanned.value.failure,
         await target.create(Key("7"), driveri.JANE),
         await target.update(Key("7"), driveri.JANE, ["email"]),
         await target.rename(Key("7"), Key("8"), driveri.JANE),

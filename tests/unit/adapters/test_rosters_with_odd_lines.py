@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from domain.identity import Key, Target
-from domain.matching import TargetDriver, UnreadableRecord, UnreadableRecords, key_mark
+from domain.matching import ObservedDriver, UnreadableRecord, UnreadableRecords, key_identifier
 from domain.ports import TargetDrivers
 from tests.unit.adapters.driveri import tenant as driveri
 from tests.unit.adapters.motive import company as motive
@@ -14,8 +14,8 @@ from tests.unit.adapters.vendor import answer
 pytestmark = pytest.mark.anyio
 
 
-async def roster(target: TargetDrivers) -> Sequence[TargetDriver]:
-    return [seen async for page in target.walk() for seen in page]
+async def roster(target: TargetDrivers) -> Sequence[ObservedDriver]:
+    return [seen async for page in target.scan() for seen in page]
 
 
 async def test_a_driver_whose_name_is_an_object_is_shown_without_it() -> None:
@@ -38,7 +38,7 @@ async def test_a_record_of_driveri_that_cannot_be_read_is_told_of_once(odd: dict
         driveri.listed(*second),
     )
     unreadable = UnreadableRecords()
-    async for _ in driveri.drivers(vendor).walk(unreadable):
+    async for _ in driveri.drivers(vendor).scan(unreadable):
         pass
     (record,) = unreadable
     assert record.key == "A2"
@@ -54,7 +54,7 @@ async def test_records_of_motive_that_cannot_be_read_are_told_of_with_their_plac
     first, second = motive.listed(motive.user(), *odd, unnamed, total=4), motive.listed(total=4)
     vendor.on(motive.LIST, first, second, first, second)
     unreadable = UnreadableRecords()
-    async for _ in motive.drivers(vendor).walk(unreadable):
+    async for _ in motive.drivers(vendor).scan(unreadable):
         pass
     assert list(unreadable) == [
         UnreadableRecord(place="page 1, users.1", key="18", fields=("role",), is_left_out=True),
@@ -87,4 +87,4 @@ async def test_who_is_shown_in_an_odd_form_is_not_gone() -> None:
 
 
 def test_keys_that_look_the_same_have_the_same_mark() -> None:
-    assert key_mark(Target.DRIVERI, Key("D\u200b-7 ")) == key_mark(Target.DRIVERI, Key("d-7"))
+    assert key_identifier(Target.DRIVERI, Key("D\u200b-7 ")) == key_identifier(Target.DRIVERI, Key("d-7"))

@@ -18,11 +18,11 @@ from domain.account import (
     Mode,
     ModeSet,
     NotPermitted,
+    ReconciliationRequested,
+    ReconciliationTimeSet,
     Request,
     RetryRequested,
     Role,
-    SweepRequested,
-    SweepTimeSet,
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
@@ -182,7 +182,7 @@ def test_both_roles_ask_for_parked_links_to_be_looked_at_again(person: str, targ
         when=lambda account: Request(by=person, at=AT).retry(account, target=target, driver="jane", reason="invalid"),
         then=[asked],
     )
-    assert after.terms == _after(PRO, ON).terms
+    assert after.policy_generation == _after(PRO, ON).policy_generation
 
 
 def test_who_has_both_roles_acts_as_master_user() -> None:
@@ -191,10 +191,10 @@ def test_who_has_both_roles_acts_as_master_user() -> None:
 
 def test_terms_begin_anew_only_for_the_targets_that_they_are_about() -> None:
     mode_set = _fact(ModeSet, 3, "max", target="motive", mode="full")
-    assert _after(PRO).terms == {}
-    assert _after(PRO, ON).terms == {Target.DRIVERI: 2, Target.MOTIVE: 2}
-    assert _after(PRO, ON, mode_set).terms == {Target.DRIVERI: 2, Target.MOTIVE: 3}
-    assert _after(PRO, ON, _fact(SyncTurnedOff, 3, "max")).terms == {Target.DRIVERI: 3, Target.MOTIVE: 3}
+    assert _after(PRO).policy_generation == {}
+    assert _after(PRO, ON).policy_generation == {Target.DRIVERI: 2, Target.MOTIVE: 2}
+    assert _after(PRO, ON, mode_set).policy_generation == {Target.DRIVERI: 2, Target.MOTIVE: 3}
+    assert _after(PRO, ON, _fact(SyncTurnedOff, 3, "max")).policy_generation == {Target.DRIVERI: 3, Target.MOTIVE: 3}
 
 
 def test_only_upsert_and_full_write() -> None:
@@ -202,43 +202,43 @@ def test_only_upsert_and_full_write() -> None:
 
 
 @pytest.mark.parametrize("person", ["max", "ann"])
-def test_both_roles_request_a_sweep_of_everybody_by_a_plan(person: str) -> None:
-    requested = _fact(SweepRequested, 3, person, target="motive", driver="", keys=[], plan="c0ffee")
+def test_both_roles_request_a_reconciliation_of_everybody_by_a_plan(person: str) -> None:
+    requested = _fact(ReconciliationRequested, 3, person, target="motive", driver="", keys=[], plan="c0ffee")
     after = _scenario(
         given=[PRO, ON],
-        when=lambda account: Request(by=person, at=AT).sweep(account, Target.MOTIVE, plan="c0ffee"),
+        when=lambda account: Request(by=person, at=AT).reconciliation(account, Target.MOTIVE, plan="c0ffee"),
         then=[requested],
     )
-    assert (after.sweeps, after.plans) == ({Target.MOTIVE: 3}, {Target.MOTIVE: "c0ffee"})
-    assert after.terms == _after(PRO, ON).terms
+    assert (after.reconciliations, after.plans) == ({Target.MOTIVE: 3}, {Target.MOTIVE: "c0ffee"})
+    assert after.policy_generation == _after(PRO, ON).policy_generation
 
 
 def test_the_last_request_counts_without_a_plan_too() -> None:
     planned, plain = (
-        _fact(SweepRequested, version, "max", target="motive", driver="", keys=[], plan=plan)
+        _fact(ReconciliationRequested, version, "max", target="motive", driver="", keys=[], plan=plan)
         for version, plan in ((3, "c0ffee"), (4, ""))
     )
     after = _after(PRO, ON, planned, plain)
-    assert (after.sweeps, after.plans) == ({Target.MOTIVE: 4}, {Target.MOTIVE: ""})
+    assert (after.reconciliations, after.plans) == ({Target.MOTIVE: 4}, {Target.MOTIVE: ""})
 
 
 def test_a_request_about_one_driver_is_none_for_everybody() -> None:
-    requested = _fact(SweepRequested, 3, "max", target="driveri", driver="417", keys=["D-417"], plan="")
+    requested = _fact(ReconciliationRequested, 3, "max", target="driveri", driver="417", keys=["D-417"], plan="")
     after = _scenario(
         given=[PRO, ON],
-        when=lambda account: MAX.sweep(account, Target.DRIVERI, driver="417", keys=["D-417"]),
+        when=lambda account: MAX.reconciliation(account, Target.DRIVERI, driver="417", keys=["D-417"]),
         then=[requested],
     )
-    assert after.sweeps == {}
+    assert after.reconciliations == {}
 
 
-def test_no_sweep_is_requested_where_nothing_is_synchronised() -> None:
+def test_no_reconciliation_is_requested_where_nothing_is_synchronised() -> None:
     with pytest.raises(NotPermitted, match="nothing of fleet-1 is synchronised with driveri"):
-        MAX.sweep(_after(PRO), Target.DRIVERI)
+        MAX.reconciliation(_after(PRO), Target.DRIVERI)
 
 
-def test_the_time_of_daily_sweeps_is_set_once() -> None:
-    set_once = _fact(SweepTimeSet, 2, "ann", sweep_at="03:30")
-    after = _scenario(given=[PRO], when=lambda account: ANN.set_sweep_time(account, "03:30"), then=[set_once])
-    assert after.sweep_at == "03:30"
-    assert ANN.set_sweep_time(after, "03:30") == ()
+def test_the_time_of_daily_reconciliations_is_set_once() -> None:
+    set_once = _fact(ReconciliationTimeSet, 2, "ann", reconcile_at="03:30")
+    after = _scenario(given=[PRO], when=lambda account: ANN.set_reconciliation_time(account, "03:30"), then=[set_once])
+    assert after.reconcile_at == "03:30"
+    assert ANN.set_reconciliation_time(after, "03:30") == ()

@@ -20,7 +20,7 @@ SWAPPED = [1, 0]
 
 def _temporary(simulation: Simulation) -> list[str]:
     """Every temporary id and value that the target has."""
-    texts = (text for driver in simulation.target.walk() for text in (driver.key, *driver.profile.values()))
+    texts = (text for driver in simulation.target.scan() for text in (driver.key, *driver.profile.values()))
     return [text for text in texts if text.startswith("tmp-")]
 
 
@@ -36,7 +36,7 @@ def test_whose_neighbour_is_refused_waits_and_both_end_right_when_that_is_mended
     simulation = _fleet(target, 2)
     stated = _circled(2, {field: SWAPPED})
     _state_all(simulation, [{**stated[0], "last_name": REFUSED_NAME}, stated[1]], range(2))
-    simulation.settle()
+    simulation.read_back()
     assert _shown(simulation, 0, field) == _stated(0)[field]
     parked = simulation.decider.links[BEN].parked
     assert parked is not None
@@ -47,7 +47,7 @@ def test_whose_neighbour_is_refused_waits_and_both_end_right_when_that_is_mended
 
 
 @EACH
-def test_who_is_refused_after_stepping_aside_has_the_wished_value_all_the_same(target: Target, field: str) -> None:
+def test_who_is_refused_after_stepping_aside_has_the_desired_value_all_the_same(target: Target, field: str) -> None:
     simulation = _fleet(target, 2)
     stated = _circled(2, {field: SWAPPED})
     _state_all(simulation, [stated[0], {**stated[1], "last_name": REFUSED_NAME}], range(2))
@@ -67,7 +67,7 @@ def test_who_wants_no_value_any_more_is_not_left_with_a_temporary_one(field: str
     simulation.start()
     simulation.finish()
     simulation.restate(BEN, {field: ""})
-    simulation.settle()
+    simulation.read_back()
     assert _temporary(simulation) == []
 
 
@@ -76,7 +76,7 @@ TROUBLE: Mapping[str, Callable[[Simulation], None]] = {
     "finish": lambda simulation: simulation.finish(),
     "lose": lambda simulation: simulation.finish(loses_answer=True),
     "deliver": lambda simulation: simulation.deliver(),
-    "walk": lambda simulation: simulation.walk(),
+    "scan": lambda simulation: simulation.scan(),
     "retry": lambda simulation: simulation.retry(),
 }
 
@@ -96,8 +96,8 @@ def test_circles_end_right_once_whoever_of_them_was_refused_is_corrected(
         simulation.state(_driver(number), {**stated[number], **changed})
         for step in data.draw(st.lists(st.sampled_from(sorted(TROUBLE)), max_size=4), label="steps"):
             TROUBLE[step](simulation)
-    simulation.settle()
+    simulation.read_back()
     for number in sorted(refused):
         simulation.state(_driver(number), stated[number])
-    simulation.settle()
+    simulation.read_back()
     _assert_agreed(simulation, stated)

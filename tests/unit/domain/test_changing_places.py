@@ -19,7 +19,7 @@ from domain.driver_link import (
     replay,
 )
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.profile import Profile
 from tests.support.scenario import BOB, DRIVERI, JANE, why
 from tests.support.simulation import Simulation
@@ -33,9 +33,9 @@ def _profile(driver: str, key: str) -> Profile:
 
 
 def _fleet(target: Target, keys: Mapping[PortalDriverId, str]) -> Simulation:
-    """A fleet in step, in which these drivers have these DriverIDs."""
+    """A fleet in sync, in which these drivers have these DriverIDs."""
     simulation = Simulation(target)
-    simulation.walk()
+    simulation.scan()
     for driver, key in keys.items():
         simulation.state(driver, _profile(driver, key))
     simulation.run()
@@ -51,14 +51,14 @@ def _assign(simulation: Simulation, keys: Mapping[PortalDriverId, str]) -> None:
 
 def _names(simulation: Simulation) -> dict[str, str]:
     """Whose first name the target shows at which DriverID."""
-    shown = (driver for driver in simulation.target.walk() if driver.active)
+    shown = (driver for driver in simulation.target.scan() if driver.active)
     return {driver.profile.get("driveri_driver_id", driver.key): driver.profile["first_name"] for driver in shown}
 
 
 def _step_aside(simulation: Simulation) -> list[str]:
     """Who was renamed to a temporary id."""
     renames = (event for event in simulation.decider.log if isinstance(event, RenameDecided))
-    return [event.driver for event in renames if (event.wished_key or "").startswith("tmp-")]
+    return [event.driver for event in renames if (event.desired_key or "").startswith("tmp-")]
 
 
 @pytest.mark.parametrize("target", Target)
@@ -82,12 +82,12 @@ def test_in_a_swap_exactly_one_driver_steps_aside() -> None:
     assert _step_aside(simulation) == ["ben"]
 
 
-def test_a_cycle_whose_last_member_cannot_step_aside_is_resolved_by_another_at_the_next_walk() -> None:
+def test_a_cycle_whose_last_member_cannot_step_aside_is_resolved_by_another_at_the_next_scan() -> None:
     simulation = _fleet(Target.DRIVERI, {ANN: "D-1", BEN: "D-2"})
     simulation.target.drop(Key("D-2"))
-    simulation.walk()
+    simulation.scan()
     _assign(simulation, {ANN: "D-2", BEN: "D-1"})
-    simulation.walk()
+    simulation.scan()
     simulation.run()
     assert _names(simulation) == {"D-2": "ann", "D-1": "ben"}
 
@@ -120,7 +120,7 @@ def _cycles(moves: Mapping[str, str]) -> int:
     return circles
 
 
-def test_the_first_who_wished_a_doubled_id_gets_it() -> None:
+def test_the_first_who_desired_a_doubled_id_gets_it() -> None:
     simulation = _fleet(Target.DRIVERI, {ANN: "D-1", BEN: "D-1", CAT: "d-1"})
     assert _names(simulation) == {"D-1": "ann"}
     assert [standing(simulation, driver) for driver in (ANN, BEN, CAT)] == [
@@ -148,8 +148,8 @@ def test_a_doubled_id_comes_free_when_its_holder_is_deleted() -> None:
 
 def test_relink_leaves_the_former_driver_untouched() -> None:
     simulation = _fleet(Target.DRIVERI, {ANN: "D-1"})
-    simulation.target.put(TargetDriver(key=Key("D-9"), active=True, profile={"first_name": "old"}))
-    simulation.walk()
+    simulation.target.put(ObservedDriver(key=Key("D-9"), active=True, profile={"first_name": "old"}))
+    simulation.scan()
     _assign(simulation, {ANN: "D-9"})
     former = simulation.target.truth(Key("D-1"))
     said = len(simulation.decider.log)
@@ -157,24 +157,24 @@ def test_relink_leaves_the_former_driver_untouched() -> None:
     simulation.run()
     _assign(simulation, {ANN: "D-8"})
     simulation.delete(ANN)
-    simulation.settle()
+    simulation.read_back()
     assert former is not None
     assert simulation.target.truth(Key("D-1")) == former
     later = [event for event in simulation.decider.log[said:] if isinstance(event, Decision)]
     assert later
-    assert all("D-1" not in (event.key, event.wished_key) for event in later)
+    assert all("D-1" not in (event.key, event.desired_key) for event in later)
 
 
-def test_a_stray_is_never_written() -> None:
+def test_a_unmanaged_is_never_written() -> None:
     simulation = Simulation(Target.DRIVERI)
-    strays = [TargetDriver(key=Key(f"S-{number}"), active=number > 1, profile={}) for number in range(1, 4)]
-    for stray in strays:
-        simulation.target.put(stray)
-    simulation.walk()
+    unmanaged = [ObservedDriver(key=Key(f"S-{number}"), active=number > 1, profile={}) for number in range(1, 4)]
+    for each in unmanaged:
+        simulation.target.put(each)
+    simulation.scan()
     for driver in (ANN, BEN):
         simulation.state(driver, _profile(driver, f"D-{driver}"))
-    simulation.settle()
-    assert [simulation.target.truth(stray.key) for stray in strays] == strays
+    simulation.read_back()
+    assert [simulation.target.truth(unmanaged.key) for unmanaged in unmanaged] == unmanaged
 
 
 @pytest.mark.parametrize("target", Target)
@@ -187,7 +187,7 @@ def test_a_rehired_driver_is_the_same_target_driver_again(target: Target) -> Non
     simulation.state(ANN, _profile(ANN, "D-1"))
     simulation.run()
     assert simulation.decider.links[ANN].key == key
-    assert len(simulation.target.walk()) == 1
+    assert len(simulation.target.scan()) == 1
 
 
 def test_in_motive_a_rehired_person_with_a_new_portal_id_is_the_same_user_again() -> None:
@@ -196,7 +196,7 @@ def test_in_motive_a_rehired_person_with_a_new_portal_id_is_the_same_user_again(
     simulation.run()
     simulation.state(BEN, {**_profile(BEN, "D-1"), "ref_id": "R-ann"})
     simulation.run()
-    (user,) = simulation.target.walk()
+    (user,) = simulation.target.scan()
     assert (user.active, user.profile["portal_driver_id"], user.profile["ref_id"]) == (True, "ben", "R-ann")
 
 
@@ -209,44 +209,44 @@ def test_in_motive_a_swap_of_driverids_parks_nobody() -> None:
 TEMPORARY = DRIVERI.nothing.temporary_key
 ASIDE_CAME_WITHOUT_AN_ANSWER = [
     *DRIVERI.linked(),
-    DRIVERI.said(RenameDecided, why("CONTESTED"), key="D-7", wished_key=TEMPORARY, answers=1),
+    DRIVERI.said(RenameDecided, why("CONFLICT"), key="D-7", desired_key=TEMPORARY, answers=1),
     DRIVERI.fact(Refused, decision=3, reason="invalid", detail="answered 404"),
-    DRIVERI.fact(Parked, reason="refused", detail="answered 404", because={"cause": "answer", "ref": "decision 3"}),
+    DRIVERI.fact(Parked, reason="refused", detail="answered 404", rationale={"trigger": "answer", "ref": "decision 3"}),
 ]
 MOVED: Profile = {**JANE, "driveri_driver_id": "D-8"}
 
 
-@pytest.mark.parametrize("wished", [JANE, MOVED])
-def test_a_driver_found_under_its_temporary_id_is_linked_again_before_anything_else(wished: Profile) -> None:
+@pytest.mark.parametrize("stated", [JANE, MOVED])
+def test_a_driver_found_under_its_temporary_id_is_linked_again_before_anything_else(stated: Profile) -> None:
     aside = DRIVERI.shown(TEMPORARY)
-    ledger = DRIVERI.ledger(aside, claimed={"key:d-8": BOB, "key:d-7": DRIVERI.driver}, waiting={BOB: "key:d-7"})
+    batch = DRIVERI.batch(aside, claimed={"key:d-8": BOB, "key:d-7": DRIVERI.driver}, waiting={BOB: "key:d-7"})
     link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, ASIDE_CAME_WITHOUT_AN_ANSWER))
-    wish, cause = DRIVERI.wish(wished, sequence=2), DRIVERI.cause(sequence=2)
-    released, linked = look_again(wish, link, ledger, cause)
+    desired, trigger = DRIVERI.desired(stated, sequence=2), DRIVERI.trigger(sequence=2)
+    released, linked = look_again(desired, link, batch, trigger)
     assert isinstance(released, Released)
     assert isinstance(linked, LinkDecided)
-    assert linked.wished_key == TEMPORARY
+    assert linked.desired_key == TEMPORARY
 
 
 def test_nobody_is_made_beside_a_driver_under_its_temporary_id() -> None:
     ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
     for active, fact in ((True, LinkDecided), (False, ReinstateDecided)):
-        ledger = DRIVERI.ledger(DRIVERI.shown(TEMPORARY, active=active))
+        batch = DRIVERI.batch(DRIVERI.shown(TEMPORARY, active=active))
         link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, [*ASIDE_CAME_WITHOUT_AN_ANSWER, ended]))
         (decided,) = [
             event
-            for event in decide(DRIVERI.wish(sequence=2), link, ledger, DRIVERI.cause(sequence=2))
+            for event in decide(DRIVERI.desired(sequence=2), link, batch, DRIVERI.trigger(sequence=2))
             if isinstance(event, Decision)
         ]
-        assert (type(decided), decided.wished_key) == (fact, TEMPORARY)
+        assert (type(decided), decided.desired_key) == (fact, TEMPORARY)
 
 
 def test_a_temporary_id_on_its_way_is_waited_for() -> None:
     """Where its answer is lost the roster may show it before the link knows, and show nobody under the former id."""
     given = ASIDE_CAME_WITHOUT_AN_ANSWER[:3]
-    ledger = DRIVERI.ledger(DRIVERI.shown("D-8"), claimed={"key:d-8": BOB}, waiting={BOB: "key:d-7"})
+    batch = DRIVERI.batch(DRIVERI.shown("D-8"), claimed={"key:d-8": BOB}, waiting={BOB: "key:d-7"})
     link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, given))
-    assert decide(DRIVERI.wish(MOVED, sequence=2), link, ledger, DRIVERI.cause(sequence=2)) == ()
+    assert decide(DRIVERI.desired(MOVED, sequence=2), link, batch, DRIVERI.trigger(sequence=2)) == ()
 
 
 @pytest.mark.parametrize("leaver", [ANN, BEN])
@@ -255,7 +255,7 @@ def test_a_swap_whose_other_member_is_deleted_leaves_nobody_under_a_temporary_id
     simulation.restate(ANN, {"driveri_driver_id": "D-2"})
     simulation.restate(BEN, {"driveri_driver_id": "D-1"})
     simulation.delete(leaver)
-    simulation.settle()
+    simulation.read_back()
     stays, key = (BEN, "D-1") if leaver == ANN else (ANN, "D-2")
     assert _names(simulation)[key] == stays
     assert not [key for key in _names(simulation) if key.startswith("tmp-")]
@@ -268,11 +268,11 @@ def test_a_driver_deleted_under_a_temporary_id_is_the_same_when_it_is_back() -> 
     simulation.start()
     simulation.finish()
     simulation.delete(BEN)
-    simulation.settle()
+    simulation.read_back()
     simulation.state(BEN, _profile(BEN, "D-9"))
-    simulation.settle()
+    simulation.read_back()
     assert _names(simulation) == {"D-2": "ann", "D-9": "ben"}
-    assert len(simulation.target.walk()) == 2
+    assert len(simulation.target.scan()) == 2
 
 
 def test_in_motive_the_driverid_of_a_leaver_goes_to_whoever_gets_it() -> None:
@@ -291,8 +291,8 @@ def test_in_motive_the_driverid_of_a_leaver_goes_to_whoever_gets_it() -> None:
 def test_in_motive_a_user_deactivated_by_hand_gives_the_driverid_up() -> None:
     simulation = _fleet(Target.MOTIVE, {ANN: "D-1", BEN: "D-2"})
     simulation.target.turn_by_hand(1)
-    simulation.walk()
+    simulation.scan()
     simulation.delete(BEN)
-    simulation.settle()
+    simulation.read_back()
     _assign(simulation, {ANN: "D-2"})
     assert _names(simulation) == {"D-2": "ann"}

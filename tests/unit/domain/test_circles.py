@@ -35,11 +35,11 @@ def _driver(number: int) -> PortalDriverId:
 
 
 def _fleet(target: Target, many: int, *, once: Sequence[str] = IDENTIFIERS) -> Simulation:
-    """So many drivers, in step; this Motive refuses whatever of these identifiers somebody else has."""
+    """So many drivers, in sync; this Motive refuses whatever of these identifiers somebody else has."""
     simulation = Simulation(target)
     if isinstance(simulation.target, MotiveInMemory):
         simulation.target.once = frozenset({"portal_driver_id", *once})
-    simulation.walk()
+    simulation.scan()
     for number in range(many):
         simulation.state(_driver(number), _stated(number))
     simulation.run()
@@ -57,16 +57,16 @@ def _circled(many: int, moves: Mapping[str, Sequence[int]]) -> list[dict[str, st
 
 
 def _assert_agreed(simulation: Simulation, stated: Sequence[Profile]) -> None:
-    wishes = simulation.decider.wishes
+    desired_drivers = simulation.decider.desired_drivers
     for number in range(len(stated)):
         assert standing(simulation, _driver(number)) is Standing.IN_STEP
         user = simulation.target.truth(simulation.decider.links[_driver(number)].key)
         assert user is not None
-        wished = wishes[_driver(number)]
-        assert {field: user.profile.get(field) for field in wished.profile} == dict(wished.profile)
+        desired = desired_drivers[_driver(number)]
+        assert {field: user.profile.get(field) for field in desired.profile} == dict(desired.profile)
         assert (user.active, user.profile["badge"]) == (True, f"p{number}")
-        assert wished.key in (None, user.key)
-    assert len(simulation.target.walk()) == len(stated)
+        assert desired.key in (None, user.key)
+    assert len(simulation.target.scan()) == len(stated)
 
 
 def _state_all(simulation: Simulation, stated: Sequence[Profile], order: Sequence[int]) -> None:
@@ -109,13 +109,13 @@ def test_who_has_a_temporary_value_is_told_to_change_places() -> None:
     simulation.run()
     (told,) = [event for event in simulation.decider.log if isinstance(event, Parked) and event.driver == "p1"]
     assert told.detail.startswith("it changes places with portal driver p0, has a temporary value until then")
-    assert told.because["evidence"]["contest"]["swap"] is True
+    assert told.rationale["evidence"]["conflict"]["swap"] is True
 
 
 def test_two_drivers_who_want_the_same_value_are_no_circle() -> None:
     simulation = _fleet(Target.MOTIVE, 2)
     simulation.restate(_driver(1), {"email": _stated(0)["email"]})
-    simulation.settle()
+    simulation.read_back()
     assert standing(simulation, _driver(1)) is Standing.PARKED
 
 
@@ -127,7 +127,7 @@ def test_whoever_leaves_a_circle_leaves_nobody_with_a_temporary_value(leaver: in
     for step in (simulation.start, simulation.finish, simulation.deliver, simulation.start, simulation.finish)[:steps]:
         step()
     simulation.delete(_driver(leaver))
-    simulation.settle()
+    simulation.read_back()
     user = simulation.target.truth(simulation.decider.links[_driver(1 - leaver)].key)
     assert user is not None
     assert user.profile["email"] == _stated(leaver)["email"]
@@ -138,7 +138,7 @@ STEPS: Mapping[str, Callable[[Simulation], None]] = {
     "finish": lambda simulation: simulation.finish(),
     "lose": lambda simulation: simulation.finish(loses_answer=True),
     "deliver": lambda simulation: simulation.deliver(),
-    "walk": lambda simulation: simulation.walk(),
+    "scan": lambda simulation: simulation.scan(),
     "observe": lambda simulation: simulation.set_mode(Mode.OBSERVE),
     "full": lambda simulation: simulation.set_mode(Mode.FULL),
     "retry": lambda simulation: simulation.retry(),
@@ -159,5 +159,5 @@ def test_any_exchange_of_any_identifiers_ends_right_whatever_happens_meanwhile(
             simulation.state(_driver(number), stated[number])
             for step in data.draw(st.lists(st.sampled_from(sorted(STEPS)), max_size=4), label="steps"):
                 STEPS[step](simulation)
-    simulation.settle()
+    simulation.read_back()
     _assert_agreed(simulation, stated)

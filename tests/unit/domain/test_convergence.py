@@ -1,6 +1,6 @@
-"""However changes, calls and answers cross, every driver ends in step, or stands aside for a reason that is true.
+"""However changes, calls and answers cross, every driver ends in sync, or stands aside for a reason that is true.
 
-To settle is to reach a state in which another walk decides nothing more.
+To settle is to reach a state in which another scan decides nothing more.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.claims import claimable_by, claims_of
 from domain.driver_link import Confirmed, DriverLink, apply, replay
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import TargetDriver, key_mark
+from domain.matching import ObservedDriver, key_identifier
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
 from tests.support.happenings import BY_HAND, IN_THE_PORTAL, LOST_ANSWERS, NEW_TERMS, ON_THE_WAY, Happening, happenings
 from tests.support.simulation import Simulation
@@ -23,22 +23,24 @@ CROSSING = (*IN_THE_PORTAL, *ON_THE_WAY)
 TARGETS = pytest.mark.parametrize("target", Target)
 
 
-STRAYS = [TargetDriver(key=Key(key), active=key == "901", profile={"first_name": "Stray"}) for key in ("901", "902")]
+UNMANAGED = [
+    ObservedDriver(key=Key(key), active=key == "901", profile={"first_name": "Unmanaged"}) for key in ("901", "902")
+]
 
 
 def _begin(target: Target) -> Simulation:
     simulation = Simulation(target)
-    for stray in STRAYS:
-        simulation.target.put(stray)
-    simulation.walk()
+    for unmanaged in UNMANAGED:
+        simulation.target.put(unmanaged)
+    simulation.scan()
     return simulation
 
 
 def _demand_that_no_key_is_linked_twice(decider: DeciderInMemory) -> None:
     live = [link for link in decider.links.values() if link.key]
-    keys = Counter(key_mark(link.target, link.key) for link in live if link.key)
+    keys = Counter(key_identifier(link.target, link.key) for link in live if link.key)
     assert [key for key, links in keys.items() if links > 1] == []
-    assert all(decider.ledger.holder(key_mark(link.target, link.key)) == link.driver for link in live if link.key)
+    assert all(decider.batch.holder(key_identifier(link.target, link.key)) == link.driver for link in live if link.key)
 
 
 def _demand_that_a_replay_ends_in_the_same_state(decider: DeciderInMemory) -> None:
@@ -53,12 +55,12 @@ def _demand_that_answers_claim_what_could_be_known_before(decider: DeciderInMemo
         before = links.get(event.driver) or decider.link(PortalDriverId("nobody"))
         after = links[event.driver] = apply(before, event)
         if isinstance(event, Confirmed) and before.said(event.decision):
-            keys = {key_mark(after.target, after.key)} if after.key else set()
+            keys = {key_identifier(after.target, after.key)} if after.key else set()
             assert claims_of(after) <= claimable_by(before) | keys
 
 
 def _demand_that_all_is_true(simulation: Simulation, *, is_watched: bool = True) -> None:
-    for driver in simulation.decider.wishes:
+    for driver in simulation.decider.desired_drivers:
         standing(simulation, driver, is_watched=is_watched)
 
 
@@ -67,7 +69,7 @@ def _run(target: Target, drawn: Sequence[Happening]) -> Simulation:
     for happening in drawn:
         happening(simulation)
         _demand_that_no_key_is_linked_twice(simulation.decider)
-    simulation.settle()
+    simulation.read_back()
     _demand_that_a_replay_ends_in_the_same_state(simulation.decider)
     _demand_that_answers_claim_what_could_be_known_before(simulation.decider)
     return simulation
@@ -78,7 +80,7 @@ def _run(target: Target, drawn: Sequence[Happening]) -> Simulation:
 def test_crossing_calls_and_lost_answers_end_in_step(target: Target, data: st.DataObject) -> None:
     simulation = _run(target, data.draw(happenings(*CROSSING, *LOST_ANSWERS)))
     _demand_that_all_is_true(simulation)
-    assert [simulation.target.truth(stray.key) for stray in STRAYS] == STRAYS
+    assert [simulation.target.truth(unmanaged.key) for unmanaged in UNMANAGED] == UNMANAGED
 
 
 @TARGETS
@@ -89,12 +91,12 @@ def test_a_target_changed_by_hand_and_terms_that_change_end_in_step(target: Targ
 
 
 @given(changes=happenings(*IN_THE_PORTAL, fewest=10))
-def test_driveri_is_in_step_after_each_change_without_a_walk(changes: list[Happening]) -> None:
+def test_driveri_is_in_step_after_each_change_without_a_scan(changes: list[Happening]) -> None:
     simulation = _begin(Target.DRIVERI)
     for change in changes:
         change(simulation)
         simulation.run()
         _demand_that_all_is_true(simulation)
     said = len(simulation.decider.log)
-    simulation.walk()
+    simulation.scan()
     assert simulation.decider.log[said:] == []

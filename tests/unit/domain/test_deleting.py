@@ -4,10 +4,9 @@ import pytest
 
 from domain import deciding as module
 from domain.account import Mode
-from domain.claims import Ledger
+from domain.claims import Batch
 from domain.driver_link import (
     REFUSED,
-    Because,
     Confirmed,
     DeleteApproved,
     DeleteDecided,
@@ -17,6 +16,7 @@ from domain.driver_link import (
     DriverLink,
     LinkEvent,
     Parked,
+    Rationale,
     Refused,
     Released,
     UpdateDecided,
@@ -31,11 +31,11 @@ FULL = Guard(staying=10, deleted=frozenset({BOB, CAROL, DAVE}))
 """A guard that has let three deletes through, which is its limit."""
 
 
-def _guarded(*, held: int = 0, deleted: int = 3, mode: Mode = Mode.FULL) -> Because:
+def _guarded(*, held: int = 0, deleted: int = 3, mode: Mode = Mode.FULL) -> Rationale:
     return {**why("ORPHANED", linked=SEEN, mode=mode), "guard": {"limit": 3, "deleted": deleted, "held": held}}
 
 
-HELD = DRIVERI.fact(DeleteHeld, sequence=1, key="D-7", because=_guarded())
+HELD = DRIVERI.fact(DeleteHeld, sequence=1, key="D-7", rationale=_guarded())
 LINKED_AND_HELD = [*DRIVERI.linked(), HELD]
 HOLD = 3
 """The version of the hold in that history."""
@@ -44,53 +44,53 @@ PARKED_BY_MODE = DRIVERI.fact(
     Parked,
     reason="mode",
     detail="the mode upsert lets no deletes out",
-    because=why("ORPHANED", linked=SEEN, mode=Mode.UPSERT),
+    rationale=why("ORPHANED", linked=SEEN, mode=Mode.UPSERT),
 )
 
 
-def _deleted(guard: Because, **rest: object) -> LinkEvent:
-    return DRIVERI.said(DeleteDecided, guard, key="D-7", wished_key=None, profile={}, answers=1, **rest)
+def _deleted(guard: Rationale, **rest: object) -> LinkEvent:
+    return DRIVERI.said(DeleteDecided, guard, key="D-7", desired_key=None, profile={}, answers=1, **rest)
 
 
 def _approves(deciding: Deciding, *, hold: int) -> When:
-    def approve(link: DriverLink, ledger: Ledger) -> tuple[LinkEvent, ...]:
-        wish, cause = deciding.wish, deciding.cause
-        return module.approve(wish, link, ledger, cause, hold=hold, by="ann", digest="c0ffee")
+    def approve(link: DriverLink, batch: Batch) -> tuple[LinkEvent, ...]:
+        desired, trigger = deciding.desired, deciding.trigger
+        return module.approve(desired, link, batch, trigger, hold=hold, by="ann", digest="c0ffee")
 
     return approve
 
 
 def _rejects(*, hold: int) -> When:
-    return lambda link, _: module.reject(link, DRIVERI.cause(), hold=hold, by="ann", digest="c0ffee")
+    return lambda link, _: module.reject(link, DRIVERI.trigger(), hold=hold, by="ann", digest="c0ffee")
 
 
 def test_a_delete_beyond_the_limit_is_held() -> None:
-    ledger = DRIVERI.ledger(SEEN, guard=FULL)
-    DRIVERI.scenario(given=DRIVERI.linked(), ledger=ledger, when=DRIVERI.deleted(), then=[HELD])
-    assert ledger.guard.held == 1
+    batch = DRIVERI.batch(SEEN, guard=FULL)
+    DRIVERI.scenario(given=DRIVERI.linked(), batch=batch, when=DRIVERI.deleted(), then=[HELD])
+    assert batch.guard.held == 1
 
 
 def test_a_delete_after_a_held_one_is_held_although_the_limit_is_not_reached() -> None:
-    held = DRIVERI.fact(DeleteHeld, key="D-7", because=_guarded(held=1, deleted=0))
-    ledger = DRIVERI.ledger(SEEN, guard=Guard(staying=10, held=1))
-    DRIVERI.scenario(given=DRIVERI.linked(), ledger=ledger, when=DRIVERI.deleted(), then=[held])
+    held = DRIVERI.fact(DeleteHeld, key="D-7", rationale=_guarded(held=1, deleted=0))
+    batch = DRIVERI.batch(SEEN, guard=Guard(staying=10, held=1))
+    DRIVERI.scenario(given=DRIVERI.linked(), batch=batch, when=DRIVERI.deleted(), then=[held])
 
 
 def test_a_held_delete_stays_held_whatever_the_guard_says_later() -> None:
     DRIVERI.scenario(
-        given=LINKED_AND_HELD, ledger=DRIVERI.ledger(SEEN, guard=Guard(staying=10)), when=DRIVERI.deleted(), then=[]
+        given=LINKED_AND_HELD, batch=DRIVERI.batch(SEEN, guard=Guard(staying=10)), when=DRIVERI.deleted(), then=[]
     )
 
 
 def test_a_delete_on_its_way_stays_decided_when_the_guard_fills_up() -> None:
     given = [*DRIVERI.linked(), _deleted(_guarded(deleted=0))]
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN, guard=FULL), when=DRIVERI.deleted(), then=[])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN, guard=FULL), when=DRIVERI.deleted(), then=[])
 
 
 def test_a_delete_that_was_never_sent_goes_through_the_guard_again_under_new_terms() -> None:
     given = [*DRIVERI.linked(), _deleted(_guarded(deleted=0, mode=Mode.OBSERVE))]
-    ledger = DRIVERI.ledger(SEEN, guard=FULL)
-    DRIVERI.scenario(given=given, ledger=ledger, when=DRIVERI.deleted(terms=2), then=[HELD])
+    batch = DRIVERI.batch(SEEN, guard=FULL)
+    DRIVERI.scenario(given=given, batch=batch, when=DRIVERI.deleted(policy_generation=2), then=[HELD])
 
 
 def test_a_refused_delete_is_neither_tried_again_nor_held() -> None:
@@ -98,16 +98,16 @@ def test_a_refused_delete_is_neither_tried_again_nor_held() -> None:
         *DRIVERI.linked(),
         _deleted(_guarded(deleted=0)),
         DRIVERI.fact(Refused, decision=3, reason="invalid", detail="no"),
-        DRIVERI.fact(Parked, reason=REFUSED, detail="no", because={"cause": "answer", "ref": "decision 3"}),
+        DRIVERI.fact(Parked, reason=REFUSED, detail="no", rationale={"trigger": "answer", "ref": "decision 3"}),
     ]
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN, guard=FULL), when=DRIVERI.deleted(), then=[])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN, guard=FULL), when=DRIVERI.deleted(), then=[])
 
 
 def test_a_driver_who_comes_back_in_step_recalls_its_held_delete() -> None:
-    ledger = DRIVERI.ledger(SEEN, guard=Guard(staying=10, held=1))
+    batch = DRIVERI.batch(SEEN, guard=Guard(staying=10, held=1))
     recalled = DRIVERI.fact(DeleteRecalled)
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=ledger, when=DRIVERI.wants(), then=[recalled])
-    assert ledger.guard.held == 0
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=batch, when=DRIVERI.wants(), then=[recalled])
+    assert batch.guard.held == 0
 
 
 def test_a_driver_who_comes_back_changed_recalls_its_held_delete_first() -> None:
@@ -117,12 +117,12 @@ def test_a_driver_who_comes_back_changed_recalls_its_held_delete_first() -> None
         why("OUTDATED", linked=SEEN, found=SEEN),
         profile=janet,
         key="D-7",
-        wished_key="D-7",
+        desired_key="D-7",
         fields=["first_name"],
         answers=1,
     )
     then = [DRIVERI.fact(DeleteRecalled), update]
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(janet), then=then)
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=DRIVERI.batch(SEEN), when=DRIVERI.wants(janet), then=then)
 
 
 def test_a_held_driver_who_is_gone_from_the_target_ends_without_a_person() -> None:
@@ -135,85 +135,85 @@ def test_approval_lets_exactly_this_hold_out_past_the_guard() -> None:
         DRIVERI.fact(DeleteApproved, hold=HOLD, by="ann", digest="c0ffee"),
         _deleted(_guarded(held=1)),
     ]
-    ledger = DRIVERI.ledger(SEEN, guard=Guard(staying=10, deleted=FULL.deleted, held=1))
+    batch = DRIVERI.batch(SEEN, guard=Guard(staying=10, deleted=FULL.deleted, held=1))
     when = _approves(DRIVERI.deleted(), hold=HOLD)
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=ledger, when=when, then=then)
-    assert (ledger.guard.held, len(ledger.guard.deleted)) == (0, 4)
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=batch, when=when, then=then)
+    assert (batch.guard.held, len(batch.guard.deleted)) == (0, 4)
 
 
 def test_approval_of_another_version_of_the_hold_does_nothing() -> None:
     when = _approves(DRIVERI.deleted(), hold=HOLD + 1)
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=DRIVERI.ledger(SEEN), when=when, then=[])
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=DRIVERI.batch(SEEN), when=when, then=[])
 
 
 def test_approval_of_a_recalled_hold_does_nothing() -> None:
     given = [*LINKED_AND_HELD, DRIVERI.fact(DeleteRecalled)]
     when = _approves(DRIVERI.deleted(), hold=HOLD)
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=when, then=[])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=when, then=[])
 
 
 def test_approval_does_nothing_to_a_driver_who_is_wanted_again() -> None:
     when = _approves(DRIVERI.wants(), hold=HOLD)
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=DRIVERI.ledger(SEEN), when=when, then=[])
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=DRIVERI.batch(SEEN), when=when, then=[])
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.OBSERVE, Mode.UPSERT])
 def test_approval_does_nothing_where_the_mode_lets_no_deletes_out(mode: Mode) -> None:
     when = _approves(DRIVERI.deleted(mode=mode), hold=HOLD)
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=DRIVERI.ledger(SEEN), when=when, then=[])
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=DRIVERI.batch(SEEN), when=when, then=[])
 
 
 REJECTED = DRIVERI.fact(DeleteRejected, hold=HOLD, by="ann", digest="c0ffee")
 
 
 def test_rejection_of_the_hold_is_recorded() -> None:
-    ledger = DRIVERI.ledger(SEEN, guard=Guard(staying=10, held=1))
-    DRIVERI.scenario(given=LINKED_AND_HELD, ledger=ledger, when=_rejects(hold=HOLD), then=[REJECTED])
-    assert ledger.guard.held == 0
+    batch = DRIVERI.batch(SEEN, guard=Guard(staying=10, held=1))
+    DRIVERI.scenario(given=LINKED_AND_HELD, batch=batch, when=_rejects(hold=HOLD), then=[REJECTED])
+    assert batch.guard.held == 0
 
 
 @pytest.mark.parametrize("given", [DRIVERI.linked(), LINKED_AND_HELD])
 def test_rejection_of_what_is_not_held_does_nothing(given: list[LinkEvent]) -> None:
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=_rejects(hold=HOLD + 1), then=[])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=_rejects(hold=HOLD + 1), then=[])
 
 
 def test_after_a_rejection_the_driver_stays_for_this_deletion() -> None:
     given = [*LINKED_AND_HELD, REJECTED]
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=DRIVERI.deleted(), then=[])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=DRIVERI.deleted(), then=[])
 
 
 def test_a_driver_who_comes_back_voids_the_rejection_of_its_delete() -> None:
     given = [*LINKED_AND_HELD, REJECTED]
     recalled = DRIVERI.fact(DeleteRecalled)
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=DRIVERI.wants(), then=[recalled])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=DRIVERI.wants(), then=[recalled])
 
 
 def test_a_later_deletion_is_not_what_was_rejected() -> None:
     given = [*LINKED_AND_HELD, REJECTED]
-    reason: Because = {**_guarded(deleted=0), "ref": "3"}
+    reason: Rationale = {**_guarded(deleted=0), "ref": "3"}
     when = DRIVERI.deleted(sequence=3)
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=when, then=[_deleted(reason, sequence=3)])
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=when, then=[_deleted(reason, sequence=3)])
 
 
 def test_the_mode_upsert_parks_a_delete() -> None:
     when = DRIVERI.deleted(mode=Mode.UPSERT)
-    DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(SEEN), when=when, then=[PARKED_BY_MODE])
+    DRIVERI.scenario(given=DRIVERI.linked(), batch=DRIVERI.batch(SEEN), when=when, then=[PARKED_BY_MODE])
 
 
 def test_the_mode_full_releases_a_delete_that_upsert_parked() -> None:
     given = [*DRIVERI.linked(), PARKED_BY_MODE]
-    then = [DRIVERI.fact(Released, reason="mode"), _deleted(_guarded(deleted=0), terms=2)]
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=DRIVERI.deleted(terms=2), then=then)
+    then = [DRIVERI.fact(Released, reason="mode"), _deleted(_guarded(deleted=0), policy_generation=2)]
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=DRIVERI.deleted(policy_generation=2), then=then)
 
 
 def test_the_mode_upsert_calls_back_a_delete_on_its_way() -> None:
     given = [*DRIVERI.linked(), _deleted(_guarded(deleted=0))]
-    when = DRIVERI.deleted(mode=Mode.UPSERT, terms=2)
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(SEEN), when=when, then=[PARKED_BY_MODE])
+    when = DRIVERI.deleted(mode=Mode.UPSERT, policy_generation=2)
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN), when=when, then=[PARKED_BY_MODE])
 
 
 def test_the_guard_counts_what_one_batch_decides() -> None:
-    ledger = DRIVERI.ledger(SEEN, guard=Guard(staying=10, deleted=frozenset({BOB, CAROL})))
+    batch = DRIVERI.batch(SEEN, guard=Guard(staying=10, deleted=frozenset({BOB, CAROL})))
     gone = _deleted(_guarded(deleted=2))
-    DRIVERI.scenario(given=DRIVERI.linked(), ledger=ledger, when=DRIVERI.deleted(), then=[gone])
-    assert ledger.guard.deleted == {BOB, CAROL, DRIVERI.driver}
+    DRIVERI.scenario(given=DRIVERI.linked(), batch=batch, when=DRIVERI.deleted(), then=[gone])
+    assert batch.guard.deleted == {BOB, CAROL, DRIVERI.driver}

@@ -8,8 +8,8 @@ from domain.account import (
     Account,
     Mode,
     NotPermitted,
+    ReconciliationRequested,
     Request,
-    SweepRequested,
     SyncTurnedOff,
     SyncTurnedOn,
     Tier,
@@ -33,18 +33,21 @@ def known(*, is_on: bool) -> Account:
 def test_every_target_is_asked_for_by_its_own_plan() -> None:
     account = known(is_on=True)
     facts = BOB.go_by(account, PLANS)
-    assert [(type(fact), fact.originator_version) for fact in facts] == [(SweepRequested, 3), (SweepRequested, 4)]
+    assert [(type(fact), fact.originator_version) for fact in facts] == [
+        (ReconciliationRequested, 3),
+        (ReconciliationRequested, 4),
+    ]
     after = replay(account, facts)
-    assert (after.plans, after.sweeps) == (PLANS, {Target.DRIVERI: 3, Target.MOTIVE: 4})
+    assert (after.plans, after.reconciliations) == (PLANS, {Target.DRIVERI: 3, Target.MOTIVE: 4})
 
 
 def test_sync_is_turned_on_behind_the_requests() -> None:
     account = known(is_on=False)
     facts = JANE.go_by(account, PLANS)
-    assert [type(fact) for fact in facts] == [SweepRequested, SweepRequested, SyncTurnedOn]
+    assert [type(fact) for fact in facts] == [ReconciliationRequested, ReconciliationRequested, SyncTurnedOn]
     assert [fact.originator_version for fact in facts] == [2, 3, 4]
     after = replay(account, facts)
-    assert (after.is_on, after.plans, after.terms) == (True, PLANS, dict.fromkeys(Target, 4))
+    assert (after.is_on, after.plans, after.policy_generation) == (True, PLANS, dict.fromkeys(Target, 4))
 
 
 def test_only_the_master_user_goes_by_a_plan_that_turns_sync_on() -> None:
@@ -54,10 +57,10 @@ def test_only_the_master_user_goes_by_a_plan_that_turns_sync_on() -> None:
 
 def test_a_plan_of_one_target_does_not_turn_sync_on_for_another() -> None:
     account, of_one = known(is_on=False), {Target.DRIVERI: "d" * 16}
-    with pytest.raises(NotPermitted, match="sweeps motive too, which is no part of this plan"):
+    with pytest.raises(NotPermitted, match="reconciles motive too, which is no part of this plan"):
         JANE.go_by(account, of_one)
     alone = replay(account, JANE.set_mode(account, Target.MOTIVE, Mode.OFF))
-    assert [type(fact) for fact in JANE.go_by(alone, of_one)] == [SweepRequested, SyncTurnedOn]
+    assert [type(fact) for fact in JANE.go_by(alone, of_one)] == [ReconciliationRequested, SyncTurnedOn]
 
 
 def test_a_plan_is_void_once_sync_is_off_or_its_target_has_another_mode() -> None:

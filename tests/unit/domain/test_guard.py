@@ -91,7 +91,7 @@ _DAYS_OF_DELETES = (
     kind(Simulation.state, driver=_TWELVE, profile=({"first_name": "Jo", "driveri_driver_id": "D-p003"},)),
     kind(Simulation.wait, hours=(1, 5, 11)),
     kind(Simulation.run),
-    kind(Simulation.walk),
+    kind(Simulation.scan),
     kind(Simulation.judge, is_approved=(True, False)),
     kind(Simulation.set_mode, mode=(Mode.FULL, Mode.OBSERVE, Mode.UPSERT)),
 )
@@ -99,7 +99,7 @@ _DAYS_OF_DELETES = (
 
 def _fleet(count: int) -> Simulation:
     simulation = Simulation(Target.DRIVERI)
-    simulation.walk()
+    simulation.scan()
     for driver in _drivers(count):
         simulation.state(driver, {"first_name": "Jane", "driveri_driver_id": f"D-{driver}"})
     simulation.run()
@@ -111,7 +111,7 @@ def test_no_window_has_more_deletes_without_approval_than_the_limit(days: list[H
     simulation = _fleet(12)
     for happening in days:
         happening(simulation)
-    simulation.settle()
+    simulation.read_back()
     assert _most_in_a_window(_let_through(simulation.decider.log)) <= Guard(staying=12).limit
 
 
@@ -132,14 +132,14 @@ def test_creates_and_updates_go_on_while_deletes_are_held() -> None:
 def test_what_observe_decided_over_days_goes_through_the_guard_before_it_is_sent() -> None:
     simulation = _fleet(12)
     simulation.set_mode(Mode.OBSERVE)
-    simulation.walk()
+    simulation.scan()
     for driver in _TWELVE[:9]:
         simulation.delete(driver)
         simulation.wait(hours=9)
     simulation.set_mode(Mode.FULL)
-    simulation.walk()
+    simulation.scan()
     simulation.run()
-    assert sum(not driver.active for driver in simulation.target.walk()) == 3
+    assert sum(not driver.active for driver in simulation.target.scan()) == 3
     assert len(simulation.decider.holds) == 6
 
 
@@ -150,7 +150,7 @@ def test_approved_deletes_go_out_and_the_next_ones_are_held_again() -> None:
     simulation.judge(is_approved=True)
     simulation.delete(_TWELVE[6])
     simulation.run()
-    assert sum(not driver.active for driver in simulation.target.walk()) == 5
+    assert sum(not driver.active for driver in simulation.target.scan()) == 5
     assert list(simulation.decider.holds) == [_TWELVE[6]]
 
 
@@ -160,6 +160,6 @@ def test_rejected_drivers_stay_and_are_not_held_again() -> None:
         simulation.delete(driver)
     simulation.judge(is_approved=False)
     simulation.wait(hours=25)
-    simulation.settle()
+    simulation.read_back()
     assert simulation.decider.holds == {}
-    assert sum(not driver.active for driver in simulation.target.walk()) == 3
+    assert sum(not driver.active for driver in simulation.target.scan()) == 3

@@ -12,8 +12,8 @@ from domain.identity import (
     delivery_stream,
     link_stream,
     portal_driver_stream,
+    scan_stream,
     target_driver_stream,
-    walk_stream,
 )
 
 FLEET, JANE = AccountId("fleet-1"), PortalDriverId("jane")
@@ -32,7 +32,7 @@ def test_every_kind_of_history_has_its_own_id() -> None:
         *(link_stream(FLEET, target, JANE) for target in Target),
         *(delivery_stream(FLEET, target, JANE) for target in Target),
         *(target_driver_stream(FLEET, target, Key("jane")) for target in Target),
-        *(walk_stream(FLEET, target) for target in Target),
+        *(scan_stream(FLEET, target) for target in Target),
         *(breaker_stream(FLEET, target) for target in Target),
     ]
     assert len(set(ids)) == len(ids)

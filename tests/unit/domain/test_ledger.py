@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 from domain.account import Mode
-from domain.claims import Ledger, claimable_by, claims_of
+from domain.claims import Batch, claimable_by, claims_of
 from domain.deciding import in_sequence
 from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, replay
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import Roster, TargetDriver
+from domain.matching import ObservedDriver, Roster
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, why
 
-CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7")
-MOVED = DRIVERI.said(CreateDecided, why("ABSENT"), profile={**JANE, "driveri_driver_id": "D-8"}, wished_key="D-8")
+CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7")
+MOVED = DRIVERI.said(CreateDecided, why("ABSENT"), profile={**JANE, "driveri_driver_id": "D-8"}, desired_key="D-8")
 
 
 def _link(*facts: LinkEvent) -> DriverLink:
@@ -26,14 +26,14 @@ def test_a_link_claims_what_is_on_its_way_and_what_is_confirmed() -> None:
 
 
 def test_what_is_withdrawn_is_claimed_until_the_answer() -> None:
-    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), wished_key=None, profile={})
+    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), desired_key=None, profile={})
     ended = DRIVERI.fact(Confirmed, decision=2, key=None, profile={})
     assert claims_of(_link(CREATED, withdrawn)) == claimable_by(_link(CREATED, withdrawn)) == {"key:d-7"}
     assert claims_of(_link(CREATED, withdrawn, ended)) == frozenset()
 
 
 def test_what_is_withdrawn_where_nothing_is_sent_is_not_claimed() -> None:
-    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED", mode=Mode.OBSERVE), wished_key=None, profile={})
+    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED", mode=Mode.OBSERVE), desired_key=None, profile={})
     assert claims_of(_link(CREATED, withdrawn)) == frozenset()
 
 
@@ -44,81 +44,81 @@ def test_what_a_superseded_decision_may_still_bring_is_claimable_but_not_claimed
 
 
 def test_the_first_who_claims_a_mark_keeps_it_until_it_comes_free() -> None:
-    ledger = Ledger(Target.DRIVERI)
+    batch = Batch(Target.DRIVERI)
     jane, bob = _link(CREATED), replace(_link(CREATED), driver=BOB)
-    assert ledger.record(DRIVERI.nothing, jane, ()) == frozenset()
-    assert ledger.record(replace(DRIVERI.nothing, driver=BOB), bob, ()) == frozenset()
-    assert ledger.holder("key:d-7") == "jane"
-    assert ledger.record(bob, replace(DRIVERI.nothing, driver=BOB), ()) == frozenset()
-    assert ledger.record(jane, DRIVERI.nothing, ()) == {"key:d-7"}
-    assert ledger.holder("key:d-7") is None
+    assert batch.record(DRIVERI.nothing, jane, ()) == frozenset()
+    assert batch.record(replace(DRIVERI.nothing, driver=BOB), bob, ()) == frozenset()
+    assert batch.holder("key:d-7") == "jane"
+    assert batch.record(bob, replace(DRIVERI.nothing, driver=BOB), ()) == frozenset()
+    assert batch.record(jane, DRIVERI.nothing, ()) == {"key:d-7"}
+    assert batch.holder("key:d-7") is None
 
 
 def test_a_key_goes_to_the_link_that_has_it_and_those_who_wait_for_it_look_again() -> None:
-    ledger = Ledger(Target.DRIVERI, claimed={"key:d-7": BOB})
+    batch = Batch(Target.DRIVERI, claimed={"key:d-7": BOB})
     confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))
-    assert ledger.record(_link(CREATED), confirmed, ()) == {"key:d-7"}
-    assert ledger.is_linked_elsewhere(BOB, Key("d-7"))
-    assert not ledger.is_linked_elsewhere(DRIVERI.driver, Key("D-7"))
+    assert batch.record(_link(CREATED), confirmed, ()) == {"key:d-7"}
+    assert batch.is_linked_elsewhere(BOB, Key("d-7"))
+    assert not batch.is_linked_elsewhere(DRIVERI.driver, Key("D-7"))
 
 
 def test_a_key_that_its_link_has_left_is_linked_nowhere() -> None:
-    ledger = Ledger(Target.DRIVERI, linked={"key:d-7": DRIVERI.driver})
+    batch = Batch(Target.DRIVERI, linked={"key:d-7": DRIVERI.driver})
     before = _link(*DRIVERI.linked())
     after = _link(*DRIVERI.linked(), DRIVERI.fact(Confirmed, decision=0, key=None, profile={}))
-    ledger.record(before, after, ())
-    assert not ledger.is_linked_elsewhere(BOB, Key("D-7"))
+    batch.record(before, after, ())
+    assert not batch.is_linked_elsewhere(BOB, Key("D-7"))
 
 
 def test_who_waits_for_a_mark_that_comes_back_round_is_in_a_cycle() -> None:
     claimed = {"key:d-1": DRIVERI.driver, "key:d-2": BOB, "key:d-3": CAROL}
-    ledger = Ledger(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-1"})
-    assert ledger.awaited(DRIVERI.driver, "key:d-2") == "key:d-1"
-    assert ledger.awaited(PortalDriverId("dave"), "key:d-2") == ""
+    batch = Batch(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-1"})
+    assert batch.awaited(DRIVERI.driver, "key:d-2") == "key:d-1"
+    assert batch.awaited(PortalDriverId("dave"), "key:d-2") == ""
 
 
 def test_who_waits_outside_a_cycle_of_others_is_in_none() -> None:
     claimed = {"key:d-2": BOB, "key:d-3": CAROL}
-    ledger = Ledger(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-2"})
-    assert ledger.awaited(DRIVERI.driver, "key:d-2") == ""
+    batch = Batch(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-2"})
+    assert batch.awaited(DRIVERI.driver, "key:d-2") == ""
 
 
-def test_a_wish_keeps_a_driverid_that_is_its_own() -> None:
+def test_a_desired_keeps_a_driverid_that_is_its_own() -> None:
     own = MOTIVE.shown("501")
-    ledger = MOTIVE.ledger(own, claimed={"driverid:d-7": MOTIVE.driver})
-    assert ledger.yielded(MOTIVE.wish(), own) == MOTIVE.wish()
+    batch = MOTIVE.batch(own, claimed={"driverid:d-7": MOTIVE.driver})
+    assert batch.yielded(MOTIVE.desired(), own) == MOTIVE.desired()
 
 
 def test_marks_that_changed_hands_are_told_and_others_are_not() -> None:
-    ledger = Ledger(Target.DRIVERI, claimed={"key:d-1": CAROL, "key:d-7": BOB})
-    assert ledger.moved == frozenset()
+    batch = Batch(Target.DRIVERI, claimed={"key:d-1": CAROL, "key:d-7": BOB})
+    assert batch.moved == frozenset()
     confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))
-    ledger.record(_link(CREATED), confirmed, ())
-    assert ledger.moved == {"key:d-7"}
+    batch.record(_link(CREATED), confirmed, ())
+    assert batch.moved == {"key:d-7"}
 
 
-def test_what_the_target_confirms_counts_more_than_what_another_wishes() -> None:
-    mark = MOTIVE.wish().marks[-1]
-    ledger = Ledger(Target.MOTIVE, claimed={mark: BOB})
+def test_what_the_target_confirms_counts_more_than_what_another_desired_drivers() -> None:
+    identifier = MOTIVE.desired().identifiers[-1]
+    batch = Batch(Target.MOTIVE, claimed={identifier: BOB})
     before = replay(MOTIVE.nothing, in_sequence(MOTIVE.nothing, MOTIVE.linked(key="7")[:1]))
     after = replay(MOTIVE.nothing, in_sequence(MOTIVE.nothing, MOTIVE.linked(key="7")))
-    ledger.record(before, after, ())
-    assert ledger.holder(mark) == MOTIVE.driver
-    assert ledger.dispossessed == {BOB}
-    ledger.dispossessed.clear()
-    ledger.record(after, replace(after, version=after.version + 1), ())
-    assert ledger.dispossessed == set(), "only what is confirmed anew"
+    batch.record(before, after, ())
+    assert batch.holder(identifier) == MOTIVE.driver
+    assert batch.dispossessed == {BOB}
+    batch.dispossessed.clear()
+    batch.record(after, replace(after, version=after.version + 1), ())
+    assert batch.dispossessed == set(), "only what is confirmed anew"
 
 
-def test_whom_the_portal_has_is_known_as_wishes_are_heard() -> None:
-    ledger = Ledger(Target.MOTIVE)
-    ledger.hear(MOTIVE.wish())
-    assert ledger.wanted == {MOTIVE.driver}
-    ledger.hear(MOTIVE.wish(is_wanted=False))
-    assert ledger.wanted == set()
+def test_whom_the_portal_has_is_known_as_desired_drivers_are_heard() -> None:
+    batch = Batch(Target.MOTIVE)
+    batch.hear(MOTIVE.desired())
+    assert batch.wanted == {MOTIVE.driver}
+    batch.hear(MOTIVE.desired(is_wanted=False))
+    assert batch.wanted == set()
 
 
 def test_a_roster_names_the_portal_drivers_whose_external_ids_it_carries() -> None:
     carried = replace(MOTIVE.shown("7"), profile={**MOTIVE.shown("7").profile, "portal_driver_id": "jane"})
-    stranger = TargetDriver(key=Key("8"), active=True, profile={"email": "x@fleet.test"})
+    stranger = ObservedDriver(key=Key("8"), active=True, profile={"email": "x@fleet.test"})
     assert Roster(Target.MOTIVE, [carried, stranger]).portal_drivers == {"jane"}

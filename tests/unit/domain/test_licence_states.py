@@ -6,7 +6,7 @@ import pytest
 
 from domain.identity import Key, Target
 from domain.licence_states import is_same_state, spellings, state_mark
-from domain.matching import marks
+from domain.matching import identifiers
 from domain.profile import differing
 
 COLORADO = ["CO", "co", " Co ", "US-CO", "us_co", "us co", "USA-CO", "U.S.-CO", "Colorado", "COLORADO", "US-Colorado"]
@@ -18,7 +18,7 @@ STATES = [COLORADO, QUEBEC, NUEVO_LEON, BAVARIA, ["Delaware", "US-DE"], ["N.Y.",
 
 def matched(state: str) -> tuple[str, ...]:
     """The marks by which a driver with this licence is recognised in Motive."""
-    return marks(Target.MOTIVE, Key("501"), {"licence_number": "L-9971", "licence_state": state})
+    return identifiers(Target.MOTIVE, Key("501"), {"licence_number": "L-9971", "licence_state": state})
 
 
 @pytest.mark.parametrize("spellings", STATES, ids=lambda each: each[0])
@@ -65,4 +65,4 @@ def test_a_state_that_is_not_known_is_written_as_it_is() -> None:
 
 
 def test_a_licence_without_a_state_that_can_be_read_is_nobodys_mark() -> None:
-    assert not any(mark.startswith("licence:") for mark in matched("-"))
+    assert not any(identifier.startswith("licence:") for identifier in matched("-"))

@@ -4,7 +4,7 @@ import pytest
 
 from domain.driver_link import Confirmed, CreateDecided, LinkDecided, Parked, ReinstateDecided, UpdateDecided
 from domain.identity import Key, PortalDriverId
-from domain.matching import TargetDriver, marks
+from domain.matching import ObservedDriver, identifiers
 from tests.support.scenario import BOB, JANE, MOTIVE, why
 
 PERSON = {**JANE, "licence_number": "L-9971", "licence_state": "CO"}
@@ -20,36 +20,36 @@ DRIVERID = "driverid:d-7"
 WITHOUT_DRIVERID = {name: text for name, text in JANE.items() if name != "driveri_driver_id"}
 
 
-def _user(key: str, shown: dict[str, str], *, active: bool = True) -> TargetDriver:
-    return TargetDriver(key=Key(key), active=active, profile=shown)
+def _user(key: str, shown: dict[str, str], *, active: bool = True) -> ObservedDriver:
+    return ObservedDriver(key=Key(key), active=active, profile=shown)
 
 
-def _differing(user: TargetDriver) -> list[str]:
-    wished = MOTIVE.wish(PERSON).profile
-    return sorted(name for name in wished if wished[name].casefold() != user.profile.get(name, "").casefold())
+def _differing(user: ObservedDriver) -> list[str]:
+    desired = MOTIVE.desired(PERSON).profile
+    return sorted(name for name in desired if desired[name].casefold() != user.profile.get(name, "").casefold())
 
 
-@pytest.mark.parametrize("mark", ["external id", "RefID", "e-mail"])
-def test_a_user_who_answers_to_one_mark_is_adopted(mark: str) -> None:
-    user = _user("501", BY_MARK[mark])
+@pytest.mark.parametrize("identifier", ["external id", "RefID", "e-mail"])
+def test_a_user_who_answers_to_one_mark_is_adopted(identifier: str) -> None:
+    user = _user("501", BY_MARK[identifier])
     reason = why("FOUND", found=user)
-    linked = MOTIVE.said(LinkDecided, reason, profile=PERSON, wished_key="501", fields=_differing(user))
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(user), when=MOTIVE.wants(PERSON), then=[linked])
+    linked = MOTIVE.said(LinkDecided, reason, profile=PERSON, desired_key="501", fields=_differing(user))
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(user), when=MOTIVE.wants(PERSON), then=[linked])
 
 
 def test_a_user_with_the_licence_number_and_state_is_adopted() -> None:
     user = _user("501", {"licence_number": "L-9971", "licence_state": "CO"})
     reason = why("FOUND", found=user)
-    linked = MOTIVE.said(LinkDecided, reason, profile=PERSON, wished_key="501", fields=_differing(user))
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(user), when=MOTIVE.wants(PERSON), then=[linked])
+    linked = MOTIVE.said(LinkDecided, reason, profile=PERSON, desired_key="501", fields=_differing(user))
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(user), when=MOTIVE.wants(PERSON), then=[linked])
 
 
 @pytest.mark.parametrize("strongest", range(len(BY_MARK) - 1))
 def test_a_stronger_mark_goes_before_all_weaker_ones(strongest: int) -> None:
-    ledger = MOTIVE.ledger(
+    batch = MOTIVE.batch(
         *(_user(str(501 + rank), shown) for rank, shown in list(enumerate(BY_MARK.values()))[strongest:])
     )
-    match = ledger.roster.match(MOTIVE.wish(PERSON).marks)
+    match = batch.roster.match(MOTIVE.desired(PERSON).identifiers)
     assert match is not None
     assert [user.key for user in match.candidates] == [str(501 + strongest)]
 
@@ -57,57 +57,57 @@ def test_a_stronger_mark_goes_before_all_weaker_ones(strongest: int) -> None:
 def test_nobody_is_recognised_by_name() -> None:
     namesake = _user("501", {"first_name": "Jane", "last_name": "Doe", "phone": "303-555-0142"})
     created = MOTIVE.said(
-        CreateDecided, why("ABSENT"), profile=PERSON, wished_key=None, fields=sorted(MOTIVE.wish(PERSON).profile)
+        CreateDecided, why("ABSENT"), profile=PERSON, desired_key=None, fields=sorted(MOTIVE.desired(PERSON).profile)
     )
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(namesake), when=MOTIVE.wants(PERSON), then=[created])
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(namesake), when=MOTIVE.wants(PERSON), then=[created])
 
 
 def test_half_a_licence_is_no_mark() -> None:
-    assert MOTIVE.wish({"licence_number": "L-9971"}).marks == ("portal:jane",)
-    assert marks(MOTIVE.target, None, {"licence_state": "CO"}) == ()
+    assert MOTIVE.desired({"licence_number": "L-9971"}).identifiers == ("portal:jane",)
+    assert identifiers(MOTIVE.target, None, {"licence_state": "CO"}) == ()
 
 
-@pytest.mark.parametrize(("mark", "shown"), BY_MARK.items())
-def test_two_candidates_are_contested_whatever_weaker_marks_say(mark: str, shown: dict[str, str]) -> None:
+@pytest.mark.parametrize(("identifier", "shown"), BY_MARK.items())
+def test_two_candidates_are_contested_whatever_weaker_marks_say(identifier: str, shown: dict[str, str]) -> None:
     twins = [_user("501", {**shown, "last_name": "Doe"}), _user("502", shown, active=False)]
-    ledger = MOTIVE.ledger(*twins)
-    match = ledger.roster.match(MOTIVE.wish(PERSON).marks)
+    batch = MOTIVE.batch(*twins)
+    match = batch.roster.match(MOTIVE.desired(PERSON).identifiers)
     assert match is not None
     parked = MOTIVE.fact(
         Parked,
-        reason="contested",
-        detail=f"2 target drivers have its {mark}",
-        waits_for=match.mark,
-        because=why("CONTESTED", contest={"by": mark, "candidates": 2}),
+        reason="conflict",
+        detail=f"2 target drivers have its {identifier}",
+        waits_for=match.identifier,
+        rationale=why("CONFLICT", conflict={"by": identifier, "candidates": 2}),
     )
-    MOTIVE.scenario(given=[], ledger=ledger, when=MOTIVE.wants(PERSON), then=[parked])
+    MOTIVE.scenario(given=[], batch=batch, when=MOTIVE.wants(PERSON), then=[parked])
 
 
 def test_a_deactivated_user_is_reactivated_not_doubled() -> None:
     former = _user("501", {"ref_id": "0042", "portal_driver_id": "jane-before"}, active=False)
-    fields = sorted(name for name in MOTIVE.wish().profile if name != "ref_id")
-    back = MOTIVE.said(ReinstateDecided, why("DORMANT", found=former), wished_key="501", fields=fields)
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(former), when=MOTIVE.wants(), then=[back])
+    fields = sorted(name for name in MOTIVE.desired().profile if name != "ref_id")
+    back = MOTIVE.said(ReinstateDecided, why("DORMANT", found=former), desired_key="501", fields=fields)
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(former), when=MOTIVE.wants(), then=[back])
 
 
 def test_a_user_whom_another_link_has_is_contested() -> None:
     user = _user("501", {"email": "jane@fleet.example"})
-    contest = {"by": "id", "candidates": 0, "holder": BOB}
+    conflict = {"by": "id", "candidates": 0, "holder": BOB}
     parked = MOTIVE.fact(
         Parked,
-        reason="contested",
+        reason="conflict",
         detail="portal driver bob has claimed its id",
         waits_for="key:501",
         holder=BOB,
-        because=why("CONTESTED", found=user, contest=contest),
+        rationale=why("CONFLICT", found=user, conflict=conflict),
     )
-    ledger = MOTIVE.ledger(user, claimed={"key:501": BOB})
-    MOTIVE.scenario(given=[], ledger=ledger, when=MOTIVE.wants(), then=[parked])
+    batch = MOTIVE.batch(user, claimed={"key:501": BOB})
+    MOTIVE.scenario(given=[], batch=batch, when=MOTIVE.wants(), then=[parked])
 
 
 def test_a_linked_driver_is_not_looked_for_again() -> None:
     own, other = MOTIVE.shown("501"), _user("502", {"ref_id": "0042"})
-    MOTIVE.scenario(given=MOTIVE.linked(key="501"), ledger=MOTIVE.ledger(own, other), when=MOTIVE.wants(), then=[])
+    MOTIVE.scenario(given=MOTIVE.linked(key="501"), batch=MOTIVE.batch(own, other), when=MOTIVE.wants(), then=[])
 
 
 def test_a_driverid_that_another_portal_driver_has_is_left_out_for_now() -> None:
@@ -115,18 +115,18 @@ def test_a_driverid_that_another_portal_driver_has_is_left_out_for_now() -> None
         CreateDecided,
         why("ABSENT"),
         profile=WITHOUT_DRIVERID,
-        wished_key=None,
-        fields=sorted(MOTIVE.wish(WITHOUT_DRIVERID).profile),
+        desired_key=None,
+        fields=sorted(MOTIVE.desired(WITHOUT_DRIVERID).profile),
         waits_for=DRIVERID,
     )
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(claimed={DRIVERID: BOB}), when=MOTIVE.wants(), then=[created])
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(claimed={DRIVERID: BOB}), when=MOTIVE.wants(), then=[created])
 
 
 def test_a_deactivated_user_without_a_link_gives_its_driverid_up() -> None:
     former = _user("502", {"driveri_driver_id": "d-7"}, active=False)
-    fields = sorted(MOTIVE.wish().profile)
-    created = MOTIVE.said(CreateDecided, why("ABSENT"), wished_key=None, fields=fields)
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(former), when=MOTIVE.wants(), then=[created])
+    fields = sorted(MOTIVE.desired().profile)
+    created = MOTIVE.said(CreateDecided, why("ABSENT"), desired_key=None, fields=fields)
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(former), when=MOTIVE.wants(), then=[created])
 
 
 @pytest.mark.parametrize(("active", "linked"), [(True, None), (False, {"key:502": BOB})])
@@ -138,26 +138,26 @@ def test_a_driverid_that_another_user_carries_is_left_out_for_now(
         CreateDecided,
         why("ABSENT"),
         profile=WITHOUT_DRIVERID,
-        wished_key=None,
-        fields=sorted(MOTIVE.wish(WITHOUT_DRIVERID).profile),
+        desired_key=None,
+        fields=sorted(MOTIVE.desired(WITHOUT_DRIVERID).profile),
         waits_for=DRIVERID,
     )
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(former, linked=linked), when=MOTIVE.wants(), then=[created])
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(former, linked=linked), when=MOTIVE.wants(), then=[created])
 
 
 def test_a_driverid_that_the_adopted_user_carries_is_its_own() -> None:
     user = _user("501", {"ref_id": "0042", "driveri_driver_id": "D-7"})
-    fields = sorted(MOTIVE.wish().profile.keys() - user.profile.keys())
-    linked = MOTIVE.said(LinkDecided, why("FOUND", found=user), wished_key="501", fields=fields)
-    MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(user), when=MOTIVE.wants(), then=[linked])
+    fields = sorted(MOTIVE.desired().profile.keys() - user.profile.keys())
+    linked = MOTIVE.said(LinkDecided, why("FOUND", found=user), desired_key="501", fields=fields)
+    MOTIVE.scenario(given=[], batch=MOTIVE.batch(user), when=MOTIVE.wants(), then=[linked])
 
 
 def test_a_driverid_comes_back_when_it_is_free() -> None:
     own = MOTIVE.shown("501", WITHOUT_DRIVERID)
     created, confirmed = MOTIVE.linked(WITHOUT_DRIVERID, key="501")
     reason = why("OUTDATED", linked=own, found=own)
-    update = MOTIVE.said(UpdateDecided, reason, key="501", wished_key="501", fields=["driveri_driver_id"], answers=1)
-    MOTIVE.scenario(given=[created, confirmed], ledger=MOTIVE.ledger(own), when=MOTIVE.wants(), then=[update])
+    update = MOTIVE.said(UpdateDecided, reason, key="501", desired_key="501", fields=["driveri_driver_id"], answers=1)
+    MOTIVE.scenario(given=[created, confirmed], batch=MOTIVE.batch(own), when=MOTIVE.wants(), then=[update])
 
 
 def test_a_driverid_that_the_portal_moved_to_another_is_taken_away() -> None:
@@ -168,28 +168,28 @@ def test_a_driverid_that_the_portal_moved_to_another_is_taken_away() -> None:
         reason,
         profile=WITHOUT_DRIVERID,
         key="501",
-        wished_key="501",
+        desired_key="501",
         fields=["driveri_driver_id"],
         answers=1,
     )
     when = MOTIVE.wants(WITHOUT_DRIVERID)
-    MOTIVE.scenario(given=MOTIVE.linked(key="501"), ledger=MOTIVE.ledger(own), when=when, then=[update])
+    MOTIVE.scenario(given=MOTIVE.linked(key="501"), batch=MOTIVE.batch(own), when=when, then=[update])
 
 
 def test_a_driver_in_step_says_so_when_it_begins_to_wait_for_a_driverid() -> None:
     own = MOTIVE.shown("501", WITHOUT_DRIVERID)
-    ledger = MOTIVE.ledger(own, claimed={DRIVERID: BOB})
+    batch = MOTIVE.batch(own, claimed={DRIVERID: BOB})
     reason = why("OUTDATED", linked=own, found=own)
     waiting = MOTIVE.said(
         UpdateDecided,
         reason,
         profile=WITHOUT_DRIVERID,
         key="501",
-        wished_key="501",
+        desired_key="501",
         answers=1,
         waits_for=DRIVERID,
     )
     given = MOTIVE.linked(WITHOUT_DRIVERID, key="501")
-    MOTIVE.scenario(given=given, ledger=ledger, when=MOTIVE.wants(), then=[waiting])
-    confirmed = MOTIVE.fact(Confirmed, decision=3, key="501", profile=dict(MOTIVE.wish(WITHOUT_DRIVERID).profile))
-    MOTIVE.scenario(given=[*given, waiting, confirmed], ledger=ledger, when=MOTIVE.wants(), then=[])
+    MOTIVE.scenario(given=given, batch=batch, when=MOTIVE.wants(), then=[waiting])
+    confirmed = MOTIVE.fact(Confirmed, decision=3, key="501", profile=dict(MOTIVE.desired(WITHOUT_DRIVERID).profile))
+    MOTIVE.scenario(given=[*given, waiting, confirmed], batch=batch, when=MOTIVE.wants(), then=[])

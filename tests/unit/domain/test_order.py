@@ -44,13 +44,13 @@ def _told(log: Sequence[LinkEvent]) -> dict[str, list[dict[str, object]]]:
     """Each driver's facts without their reasons: the guard's figures there count everybody's deletes."""
     stories = defaultdict(list)
     for event in log:
-        stories[event.driver].append({"fact": event.TOPIC, **asdict(event), "because": None})
+        stories[event.driver].append({"fact": event.TOPIC, **asdict(event), "rationale": None})
     return stories
 
 
 def _story(target: Target, changes: Changes, *, is_answered: bool) -> dict[str, list[dict[str, object]]]:
     simulation = Simulation(target)
-    simulation.walk()
+    simulation.scan()
     for driver, text in changes:
         _state(simulation, driver, text)
         if is_answered:
@@ -78,8 +78,8 @@ def test_in_whatever_order_a_batch_comes_the_first_with_an_id_gets_it(
 ) -> None:
     order = data.draw(st.permutations(range(len(ids))))
     decider = DeciderInMemory(target)
-    decider.take_terms(Mode.FULL)
-    decider.take_walk([], BEGIN)
+    decider.take_policy_generation(Mode.FULL)
+    decider.take_scan([], BEGIN)
     decider.take_changes([_hired(rank, ids[rank]) for rank in order], BEGIN)
     first = {text: next(rank for rank in order if ids[rank] == text) for text in ids}
     going = {driver for driver, link in decider.links.items() if isinstance(link.pending, CreateDecided)}

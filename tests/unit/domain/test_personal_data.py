@@ -28,10 +28,10 @@ def _outside_profile(event: Event) -> str:
 @given(data=st.data())
 def test_no_fact_holds_personal_data_outside_its_profile(target: Target, data: st.DataObject) -> None:
     simulation = Simulation(target)
-    simulation.walk()
+    simulation.scan()
     for happening in data.draw(happenings(*IN_THE_PORTAL, *ON_THE_WAY, *NEW_TERMS, *BY_HAND[target])):
         happening(simulation)
-    simulation.settle()
+    simulation.read_back()
     facts = [_outside_profile(event) for event in simulation.decider.log]
     assert [text for text in VALUES if any(text in fact for fact in facts)] == []
 

@@ -1,4 +1,4 @@
-"""What a sweep would do, as a value with a hash."""
+"""What a reconciliation would do, as a value with a hash."""
 
 import random
 from dataclasses import replace
@@ -48,30 +48,30 @@ def decided(kind: type[Decision], situation: str = "OUTDATED", **said: Any) -> D
     given: dict[str, Any] = {
         "sequence": 1,
         "key": "D1",
-        "wished_key": "D2",
+        "desired_key": "D2",
         "profile": {"email": "jane@fleet.test"},
         "fields": ["email"],
         "answers": 0,
-        "terms": 1,
+        "policy_generation": 1,
         "waits_for": "",
-        "because": {"situation": situation},
+        "rationale": {"situation": situation},
     }
     return kind(**origin(), **given | said)
 
 
 def held() -> DeleteHeld:
-    return DeleteHeld(**origin(), sequence=1, key="D1", because={"situation": "ORPHANED"})
+    return DeleteHeld(**origin(), sequence=1, key="D1", rationale={"situation": "ORPHANED"})
 
 
 def parked(detail: str = "portal driver 2 has claimed its id") -> Parked:
     return Parked(
         **origin(),
         sequence=1,
-        reason="contested",
+        reason="conflict",
         detail=detail,
         waits_for="key:d1",
         holder="2",
-        because={"situation": "CONTESTED"},
+        rationale={"situation": "CONFLICT"},
     )
 
 
@@ -82,9 +82,9 @@ def drifted(**profile: str) -> DriftFound:
         profile=profile,
         decision=1,
         first_seen=AT.isoformat(),
-        sweep=1,
+        reconciliation=1,
         at_odds=[],
-        because={"situation": "DRIFTED"},
+        rationale={"situation": "DRIFTED"},
     )
 
 
@@ -118,11 +118,11 @@ def step_of(*facts: LinkEvent) -> Step | None:
         (held(), Action.HOLD),
         (DeleteRecalled(**origin()), Action.RECALL),
         (parked(), Action.PARK),
-        (Released(**origin(), reason="contested"), Action.RELEASE),
+        (Released(**origin(), reason="conflict"), Action.RELEASE),
         (ended(), Action.END),
     ],
 )
-def test_every_fact_of_a_sweep_is_told_in_a_word_and_with_a_reason(fact: LinkEvent, action: Action) -> None:
+def test_every_fact_of_a_reconciliation_is_told_in_a_word_and_with_a_reason(fact: LinkEvent, action: Action) -> None:
     step = step_of(fact)
     assert step is not None
     assert (step.action, step.driver, step.target) == (action, "1", Target.DRIVERI)
@@ -136,7 +136,7 @@ def test_a_decision_becomes_a_step_with_all_that_it_says() -> None:
         action=Action.RENAME,
         situation="RENAMED",
         key="D1",
-        wished_key="D2",
+        desired_key="D2",
         fields=("email",),
         reason="has another id in the Portal",
         written={"email": "jane@fleet.test"},
@@ -144,7 +144,7 @@ def test_a_decision_becomes_a_step_with_all_that_it_says() -> None:
 
 
 def test_the_newest_fact_of_a_driver_counts() -> None:
-    step = step_of(decided(UpdateDecided), Released(**origin(), reason="contested"), parked("two have its e-mail"))
+    step = step_of(decided(UpdateDecided), Released(**origin(), reason="conflict"), parked("two have its e-mail"))
     assert step is not None
     assert (step.action, step.reason, step.fields) == (Action.PARK, "two have its e-mail", ())
 
@@ -156,7 +156,7 @@ def test_an_override_tells_the_fields_that_drifted_and_is_one_step() -> None:
     assert step_of(drifted(email="x")) == step_of(decided(CreateDecided), drifted(email="x"))
 
 
-def test_a_persons_word_is_no_step_of_a_sweep() -> None:
+def test_a_persons_word_is_no_step_of_a_reconciliation() -> None:
     approved = DeleteApproved(**origin(), hold=1, by="ann", digest="0")
     assert step_of(approved) is None
     assert step_of(held(), approved) == step_of(held())
@@ -168,7 +168,7 @@ def test_values_are_not_shown_by_a_step() -> None:
 
 def test_times_and_versions_do_not_matter() -> None:
     one = decided(UpdateDecided)
-    other = replace(one, originator_version=9, at=AT.replace(year=2027), answers=4, terms=8, sequence=3)
+    other = replace(one, originator_version=9, at=AT.replace(year=2027), answers=4, policy_generation=8, sequence=3)
     assert step_of(one) == step_of(other)
 
 
@@ -179,7 +179,7 @@ STEPS = st.builds(
     action=st.sampled_from(Action),
     situation=st.sampled_from(["ABSENT", "FOUND"]),
     key=st.text(max_size=3),
-    wished_key=st.text(max_size=3),
+    desired_key=st.text(max_size=3),
     fields=st.lists(st.sampled_from(["email", "phone"]), unique=True).map(tuple),
     reason=st.text(max_size=3),
     written=st.dictionaries(st.sampled_from(["email", "phone"]), st.text(max_size=3)),

@@ -23,7 +23,7 @@ def test_only_the_chosen_fields_that_are_there_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wished", "shown"),
+    ("desired", "shown"),
     [
         ({"phone": "+1 (303) 555-0142"}, {"phone": "3035550142"}),
         ({"phone": "303-555-0142"}, {"phone": "13035550142"}),
@@ -35,12 +35,12 @@ def test_only_the_chosen_fields_that_are_there_are_kept() -> None:
         ({}, {"email": "jane@fleet.example"}),
     ],
 )
-def test_spelling_and_silence_do_not_differ(wished: dict[str, str], shown: dict[str, str]) -> None:
-    assert differing(wished, shown) == ()
+def test_spelling_and_silence_do_not_differ(desired: dict[str, str], shown: dict[str, str]) -> None:
+    assert differing(desired, shown) == ()
 
 
 @pytest.mark.parametrize(
-    ("wished", "shown"),
+    ("desired", "shown"),
     [
         ({"phone": "303-555-0142"}, {"phone": "303-555-0143"}),
         ({"phone": "303-555-0142"}, {}),
@@ -53,13 +53,13 @@ def test_spelling_and_silence_do_not_differ(wished: dict[str, str], shown: dict[
         ({"ref_id": "0042"}, {"ref_id": "42"}),
     ],
 )
-def test_everything_else_differs(wished: dict[str, str], shown: dict[str, str]) -> None:
-    assert differing(wished, shown) == tuple(wished)
+def test_everything_else_differs(desired: dict[str, str], shown: dict[str, str]) -> None:
+    assert differing(desired, shown) == tuple(desired)
 
 
 def test_differences_are_sorted_and_leave_out_what_cannot_be_read() -> None:
-    wished = {"phone": "1", "last_name": "Doe", "email": "e"}
-    assert differing(wished, {}, unreadable=["phone"]) == ("email", "last_name")
+    desired = {"phone": "1", "last_name": "Doe", "email": "e"}
+    assert differing(desired, {}, unreadable=["phone"]) == ("email", "last_name")
 
 
 def test_a_statement_says_nothing_of_the_fields_that_it_does_not_name() -> None:

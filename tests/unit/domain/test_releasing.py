@@ -20,7 +20,7 @@ from domain.profile import Profile
 from tests.support.scenario import BOB, DRIVERI, JANE, When, why
 
 FIELDS = sorted(field for field in JANE if field not in ("ref_id", "driveri_driver_id"))
-CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS)
+CREATED = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS)
 
 
 def _refused(reason: str, parked: str) -> list[LinkEvent]:
@@ -28,19 +28,19 @@ def _refused(reason: str, parked: str) -> list[LinkEvent]:
     return [
         CREATED,
         DRIVERI.fact(Refused, decision=1, reason=reason, detail="no"),
-        DRIVERI.fact(Parked, reason=parked, detail="no", because={"cause": "answer", "ref": "decision 1"}),
+        DRIVERI.fact(Parked, reason=parked, detail="no", rationale={"trigger": "answer", "ref": "decision 1"}),
     ]
 
 
 def _looked_at_again(profile: Profile = JANE) -> When:
-    return lambda link, ledger: deciding.look_again(DRIVERI.wish(profile), link, ledger, DRIVERI.cause())
+    return lambda link, batch: deciding.look_again(DRIVERI.desired(profile), link, batch, DRIVERI.trigger())
 
 
 @pytest.mark.parametrize(("reason", "parked"), [("invalid", REFUSED), ("exists", UNSETTLED)])
 def test_what_the_target_refused_is_decided_just_so_again(reason: str, parked: str) -> None:
     then = [
         DRIVERI.fact(Released, reason=parked),
-        DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS, answers=1),
+        DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS, answers=1),
     ]
     DRIVERI.scenario(given=_refused(reason, parked), when=_looked_at_again(), then=then)
 
@@ -49,35 +49,35 @@ def test_a_refusal_that_is_over_by_itself_ends_the_parking_and_nothing_else() ->
     shown = DRIVERI.shown("D-7")
     given = [*_refused("invalid", REFUSED), *_confirmed_by_hand()]
     then = [DRIVERI.fact(Released, reason=REFUSED)]
-    DRIVERI.scenario(given=given, ledger=DRIVERI.ledger(shown), when=_looked_at_again(), then=then)
+    DRIVERI.scenario(given=given, batch=DRIVERI.batch(shown), when=_looked_at_again(), then=then)
 
 
 def _confirmed_by_hand() -> list[LinkEvent]:
     """An earlier call took effect after all, and its answer came late."""
-    return [DRIVERI.fact(Confirmed, decision=1, key="D-7", profile=DRIVERI.wish().profile)]
+    return [DRIVERI.fact(Confirmed, decision=1, key="D-7", profile=DRIVERI.desired().profile)]
 
 
 def test_a_contested_driver_goes_on_waiting_while_the_mark_is_held() -> None:
-    ledger = DRIVERI.ledger(claimed={"key:d-7": BOB})
-    DRIVERI.scenario(given=[_contested(BOB)], ledger=ledger, when=_looked_at_again(), then=[])
+    batch = DRIVERI.batch(claimed={"key:d-7": BOB})
+    DRIVERI.scenario(given=[_in_conflict(BOB)], batch=batch, when=_looked_at_again(), then=[])
 
 
 def test_a_contested_driver_goes_on_when_the_mark_is_free() -> None:
     then = [
-        DRIVERI.fact(Released, reason="contested"),
-        DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS),
+        DRIVERI.fact(Released, reason="conflict"),
+        DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS),
     ]
-    DRIVERI.scenario(given=[_contested(BOB)], when=_looked_at_again(), then=then)
+    DRIVERI.scenario(given=[_in_conflict(BOB)], when=_looked_at_again(), then=then)
 
 
-def _contested(holder: PortalDriverId) -> LinkEvent:
+def _in_conflict(holder: PortalDriverId) -> LinkEvent:
     return DRIVERI.fact(
         Parked,
-        reason="contested",
+        reason="conflict",
         detail=f"portal driver {holder} has claimed its id",
         waits_for="key:d-7",
         holder=holder,
-        because=why("CONTESTED", contest={"by": "id", "candidates": 0, "holder": holder}),
+        rationale=why("CONFLICT", conflict={"by": "id", "candidates": 0, "holder": holder}),
     )
 
 

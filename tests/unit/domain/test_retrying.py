@@ -6,8 +6,8 @@ from uuid import UUID, uuid5
 import pytest
 
 from domain.failures import (
+    BACKOFF_SCHEDULE,
     CLASSES,
-    LADDER,
     LONGEST_WAIT,
     MOST_TRIES,
     CallFailure,
@@ -57,7 +57,7 @@ def test_what_is_refused_for_good_is_parked_with_the_targets_words(reason: Reaso
     assert after_failure(Rejected(reason=reason, detail="answered 400"), 0, LINK) == Park(detail="answered 400")
 
 
-@pytest.mark.parametrize("tries", [0, 3, len(LADDER)])
+@pytest.mark.parametrize("tries", [0, 3, len(BACKOFF_SCHEDULE)])
 @pytest.mark.parametrize("reason", of(FailureClass.ACCESS))
 def test_what_speaks_of_the_account_waits_for_the_breaker_alone(reason: Reason, tries: int) -> None:
     following = after_failure(Rejected(reason=reason, detail="answered 401"), tries, LINK)
@@ -76,7 +76,7 @@ def test_what_an_answer_proves_little_for_is_asked_as_seldom_as_the_ladder_says(
     assert [seldom(tries) for tries in range(7)] == [300.0, 1800.0, 2 * HOUR, 6 * HOUR, 24 * HOUR, 24 * HOUR, 24 * HOUR]
 
 
-@pytest.mark.parametrize("tries", [0, len(LADDER)])
+@pytest.mark.parametrize("tries", [0, len(BACKOFF_SCHEDULE)])
 def test_a_limit_is_no_step(tries: int) -> None:
     assert after_failure(failed(Reason.LIMITED, 90.0), tries, LINK) == Retry(after=90.0, tries=tries)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 
 from domain.driver_link import (
-    Because,
     Confirmed,
     CreateDecided,
     Decision,
@@ -15,12 +14,13 @@ from domain.driver_link import (
     LinkDecided,
     LinkEvent,
     Parked,
+    Rationale,
     ReinstateDecided,
     RenameDecided,
     UpdateDecided,
 )
 from domain.identity import Key, PortalDriverId
-from domain.matching import TargetDriver, key_mark
+from domain.matching import ObservedDriver, key_identifier
 from domain.portal import DriverMissed, PortalDriver, Statement
 from domain.profile import Profile
 from domain.situations import TABLE, Answer, Linked, Portal, Row, Shown, Situation, row_for
@@ -62,26 +62,26 @@ def test_where_no_row_stands_there_is_nothing_to_do() -> None:
     assert (row.situation, row.answer) == (Situation.UNLINKED, Answer.NOTHING)
 
 
-def _unlinked(*then: LinkEvent, shown: TargetDriver | None = None, when: Deciding | None = None) -> Row | None:
-    ledger = DRIVERI.ledger(*([shown] if shown else []))
-    return DRIVERI.scenario(given=[], ledger=ledger, when=when or DRIVERI.wants(), then=then)
+def _unlinked(*then: LinkEvent, shown: ObservedDriver | None = None, when: Deciding | None = None) -> Row | None:
+    batch = DRIVERI.batch(*([shown] if shown else []))
+    return DRIVERI.scenario(given=[], batch=batch, when=when or DRIVERI.wants(), then=then)
 
 
-def _live(*then: LinkEvent, shown: tuple[TargetDriver, ...], when: Deciding) -> Row | None:
-    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=DRIVERI.ledger(*shown), when=when, then=then)
+def _live(*then: LinkEvent, shown: tuple[ObservedDriver, ...], when: Deciding) -> Row | None:
+    return DRIVERI.scenario(given=DRIVERI.linked(), batch=DRIVERI.batch(*shown), when=when, then=then)
 
 
 def _of_live(
-    kind: type[Decision], because: Because, wished_key: str | None, *fields: str, profile: Profile = JANE
+    kind: type[Decision], rationale: Rationale, desired_key: str | None, *fields: str, profile: Profile = JANE
 ) -> LinkEvent:
     """A decision on the link that was confirmed under D-7."""
     return DRIVERI.said(
-        kind, because, profile=profile, key="D-7", wished_key=wished_key, fields=list(fields), answers=1
+        kind, rationale, profile=profile, key="D-7", desired_key=desired_key, fields=list(fields), answers=1
     )
 
 
-def _parked(reason: str, detail: str, because: Because, **rest: object) -> LinkEvent:
-    return DRIVERI.fact(Parked, reason=reason, detail=detail, because=because, **rest)
+def _parked(reason: str, detail: str, rationale: Rationale, **rest: object) -> LinkEvent:
+    return DRIVERI.fact(Parked, reason=reason, detail=detail, rationale=rationale, **rest)
 
 
 @tells(Portal.WANTS, Shown.BLANK, Situation.UNKEYED)
@@ -97,50 +97,50 @@ def a_linked_driver_who_loses_both_ids_stays_as_it_is() -> Row | None:
     return _live(parked, shown=(SEEN,), when=DRIVERI.wants(BLANK))
 
 
-@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONTESTED)
-def a_key_that_another_driver_wished_first_is_contested() -> Row | None:
-    because = why("CONTESTED", contest=CONTEST)
+@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONFLICT)
+def a_key_that_another_driver_desired_first_is_contested() -> Row | None:
+    rationale = why("CONFLICT", conflict=CONTEST)
     detail = "portal driver bob has claimed its id"
-    parked = _parked("contested", detail, because, waits_for="key:d-7", holder=BOB)
-    ledger = DRIVERI.ledger(claimed={"key:d-7": BOB})
-    return DRIVERI.scenario(given=[], ledger=ledger, when=DRIVERI.wants(), then=[parked])
+    parked = _parked("conflict", detail, rationale, waits_for="key:d-7", holder=BOB)
+    batch = DRIVERI.batch(claimed={"key:d-7": BOB})
+    return DRIVERI.scenario(given=[], batch=batch, when=DRIVERI.wants(), then=[parked])
 
 
-@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONTESTED)
+@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONFLICT)
 def a_linked_driver_does_not_take_a_key_that_another_link_holds() -> Row | None:
-    because = why("CONTESTED", linked=SEEN, found=OTHER, contest=CONTEST)
+    rationale = why("CONFLICT", linked=SEEN, found=OTHER, conflict=CONTEST)
     detail = "portal driver bob has claimed its id"
-    parked = _parked("contested", detail, because, waits_for="key:d-8", holder=BOB)
-    ledger = DRIVERI.ledger(SEEN, OTHER, claimed={"key:d-8": BOB})
-    return DRIVERI.scenario(given=DRIVERI.linked(), ledger=ledger, when=DRIVERI.wants(MOVED), then=[parked])
+    parked = _parked("conflict", detail, rationale, waits_for="key:d-8", holder=BOB)
+    batch = DRIVERI.batch(SEEN, OTHER, claimed={"key:d-8": BOB})
+    return DRIVERI.scenario(given=DRIVERI.linked(), batch=batch, when=DRIVERI.wants(MOVED), then=[parked])
 
 
-@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONTESTED)
+@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONFLICT)
 def two_target_drivers_with_its_mark_are_contested() -> Row | None:
-    twins = [TargetDriver(key=Key(key), active=True, profile={"ref_id": "0042"}) for key in ("501", "502")]
-    because = why("CONTESTED", contest={"by": "RefID", "candidates": 2})
+    twins = [ObservedDriver(key=Key(key), active=True, profile={"ref_id": "0042"}) for key in ("501", "502")]
+    rationale = why("CONFLICT", conflict={"by": "RefID", "candidates": 2})
     detail = "2 target drivers have its RefID"
-    parked = MOTIVE.fact(Parked, reason="contested", detail=detail, waits_for="ref:0042", because=because)
-    return MOTIVE.scenario(given=[], ledger=MOTIVE.ledger(*twins), when=MOTIVE.wants(), then=[parked])
+    parked = MOTIVE.fact(Parked, reason="conflict", detail=detail, waits_for="ref:0042", rationale=rationale)
+    return MOTIVE.scenario(given=[], batch=MOTIVE.batch(*twins), when=MOTIVE.wants(), then=[parked])
 
 
 @tells(Portal.WANTS, Shown.UNKNOWN, Situation.ABSENT)
 def a_driver_whom_the_target_does_not_know_is_created() -> Row | None:
-    return _unlinked(DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS))
+    return _unlinked(DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS))
 
 
 @tells(Portal.WANTS, Shown.UNCLAIMED, Situation.FOUND)
 def a_driver_whom_the_target_has_is_adopted_and_brought_to_the_portals() -> Row | None:
     found = DRIVERI.shown("D-7", {**JANE, "first_name": "J."})
-    because = why("FOUND", found=found)
-    linked = DRIVERI.said(LinkDecided, because, wished_key="D-7", fields=["first_name", "phone"])
+    rationale = why("FOUND", found=found)
+    linked = DRIVERI.said(LinkDecided, rationale, desired_key="D-7", fields=["first_name", "phone"])
     return _unlinked(linked, shown=found)
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.DORMANT)
 def a_driver_whom_the_target_keeps_as_deleted_is_reinstated() -> Row | None:
-    because = why("DORMANT", found=GONE)
-    return _unlinked(DRIVERI.said(ReinstateDecided, because, wished_key="D-7", fields=["phone"]), shown=GONE)
+    rationale = why("DORMANT", found=GONE)
+    return _unlinked(DRIVERI.said(ReinstateDecided, rationale, desired_key="D-7", fields=["phone"]), shown=GONE)
 
 
 @tells(Portal.WANTS, Shown.UNKNOWN, Situation.MISSING)
@@ -151,31 +151,31 @@ def a_linked_driver_who_is_gone_from_the_target_is_created_again() -> Row | None
 @tells(Portal.WANTS, Shown.ELSEWHERE, Situation.MISSING)
 def a_linked_driver_who_turns_up_under_another_key_is_linked_there() -> Row | None:
     found = MOTIVE.shown("502")
-    linked = MOTIVE.said(LinkDecided, why("MISSING", found=found), key="501", wished_key="502", answers=1)
-    ledger = MOTIVE.ledger(found)
-    return MOTIVE.scenario(given=MOTIVE.linked(key="501"), ledger=ledger, when=MOTIVE.wants(), then=[linked])
+    linked = MOTIVE.said(LinkDecided, why("MISSING", found=found), key="501", desired_key="502", answers=1)
+    batch = MOTIVE.batch(found)
+    return MOTIVE.scenario(given=MOTIVE.linked(key="501"), batch=batch, when=MOTIVE.wants(), then=[linked])
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.MISSING)
 def a_linked_driver_whom_somebody_deleted_on_the_target_is_reinstated() -> Row | None:
-    because = why("MISSING", linked=GONE, found=GONE)
-    return _live(_of_live(ReinstateDecided, because, "D-7", "phone"), shown=(GONE,), when=DRIVERI.wants())
+    rationale = why("MISSING", linked=GONE, found=GONE)
+    return _live(_of_live(ReinstateDecided, rationale, "D-7", "phone"), shown=(GONE,), when=DRIVERI.wants())
 
 
-@tells(Portal.WANTS, Shown.WISH_CHANGED, Situation.OUTDATED)
-def a_changed_wish_is_an_update_that_names_the_fields() -> Row | None:
+@tells(Portal.WANTS, Shown.DESIRED_CHANGED, Situation.OUTDATED)
+def a_changed_desired_is_an_update_that_names_the_fields() -> Row | None:
     changed = {**JANE, "first_name": "Janet", "phone": "303-555-0199"}
-    because = why("OUTDATED", linked=SEEN, found=SEEN)
-    update = _of_live(UpdateDecided, because, "D-7", "first_name", "phone", profile=changed)
+    rationale = why("OUTDATED", linked=SEEN, found=SEEN)
+    update = _of_live(UpdateDecided, rationale, "D-7", "first_name", "phone", profile=changed)
     return _live(update, shown=(SEEN,), when=DRIVERI.wants(changed))
 
 
 @tells(Portal.WANTS, Shown.DIFFERS, Situation.DRIFTED)
 def what_somebody_changed_on_the_target_is_recorded_and_overridden() -> Row | None:
     drifted = DRIVERI.shown("D-7", {**JANE, "email": "other@fleet.example"})
-    because = why("DRIFTED", linked=drifted, found=drifted)
-    drift = DRIVERI.fact(DriftFound, fields=["email"], profile=OTHER_EMAIL, because=because)
-    update = _of_live(UpdateDecided, because, "D-7", "email")
+    rationale = why("DRIFTED", linked=drifted, found=drifted)
+    drift = DRIVERI.fact(DriftFound, fields=["email"], profile=OTHER_EMAIL, rationale=rationale)
+    update = _of_live(UpdateDecided, rationale, "D-7", "email")
     return _live(drift, update, shown=(drifted,), when=DRIVERI.wants())
 
 
@@ -192,16 +192,16 @@ def a_new_id_that_the_target_does_not_know_renames_the_linked_driver() -> Row | 
 
 @tells(Portal.WANTS, Shown.UNCLAIMED, Situation.REDIRECTED)
 def a_new_id_that_the_target_has_moves_the_link_there() -> Row | None:
-    because = why("REDIRECTED", linked=SEEN, found=OTHER)
-    relinked = _of_live(LinkDecided, because, "D-8", "email", "phone", profile=MOVED)
+    rationale = why("REDIRECTED", linked=SEEN, found=OTHER)
+    relinked = _of_live(LinkDecided, rationale, "D-8", "email", "phone", profile=MOVED)
     return _live(relinked, shown=(SEEN, OTHER), when=DRIVERI.wants(MOVED))
 
 
 @tells(Portal.WANTS, Shown.DELETED, Situation.REDIRECTED)
 def a_new_id_that_the_target_keeps_as_deleted_is_reinstated_and_linked() -> Row | None:
     dormant = DRIVERI.shown("D-8", active=False)
-    because = why("REDIRECTED", linked=SEEN, found=dormant)
-    back = _of_live(ReinstateDecided, because, "D-8", "phone", profile=MOVED)
+    rationale = why("REDIRECTED", linked=SEEN, found=dormant)
+    back = _of_live(ReinstateDecided, rationale, "D-8", "phone", profile=MOVED)
     return _live(back, shown=(SEEN, dormant), when=DRIVERI.wants(MOVED))
 
 
@@ -219,15 +219,15 @@ def a_new_id_for_a_driver_who_is_gone_from_the_target_creates_one() -> Row | Non
 
 @tells(Portal.DELETED, Shown.ON_ITS_WAY, Situation.ORPHANED)
 def a_create_that_may_be_on_its_way_is_withdrawn() -> Row | None:
-    created = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS)
-    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), wished_key=None, profile={})
+    created = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS)
+    withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), desired_key=None, profile={})
     return DRIVERI.scenario(given=[created], when=DRIVERI.deleted(), then=[withdrawn])
 
 
 @tells(Portal.DELETED, Shown.THERE, Situation.ORPHANED)
 def a_deleted_driver_is_deleted_on_the_target_with_the_guards_figures() -> Row | None:
-    because: Because = {**why("ORPHANED", linked=SEEN), "guard": {"limit": 3, "deleted": 0, "held": 0}}
-    return _live(_of_live(DeleteDecided, because, None, profile={}), shown=(SEEN,), when=DRIVERI.deleted())
+    rationale: Rationale = {**why("ORPHANED", linked=SEEN), "guard": {"limit": 3, "deleted": 0, "held": 0}}
+    return _live(_of_live(DeleteDecided, rationale, None, profile={}), shown=(SEEN,), when=DRIVERI.deleted())
 
 
 @tells(Portal.DELETED, Shown.GONE, Situation.GONE)
@@ -243,16 +243,16 @@ def a_driver_deleted_under_a_new_id_ends_the_link_all_the_same() -> Row | None:
 
 
 @tells(Portal.NOT_IN_LIST, Shown.THERE, Situation.UNSEEN)
-def a_list_that_lacks_a_driver_changes_no_wish() -> Row | None:
+def a_list_that_lacks_a_driver_changes_no_desired() -> Row | None:
     known = PortalDriver(account=ACCOUNT, driver=PortalDriverId("jane"), version=1, profile=JANE)
     assert [type(fact) for fact in Statement(at=AT, source="api").absent(known)] == [DriverMissed]
     return row_for(Portal.NOT_IN_LIST, Linked.SAME_KEY, Shown.THERE)
 
 
-@tells(Portal.SILENT, Shown.THERE, Situation.STRAY)
-def a_target_driver_whom_nobody_wishes_is_in_no_decision() -> Row | None:
-    created = DRIVERI.said(CreateDecided, why("ABSENT"), wished_key="D-7", fields=FIELDS)
-    ledger = DRIVERI.ledger(stray := DRIVERI.shown("D-9"))
-    DRIVERI.scenario(given=[], ledger=ledger, when=DRIVERI.wants(), then=[created])
-    assert ledger.holder(key_mark(DRIVERI.target, stray.key)) is None
+@tells(Portal.SILENT, Shown.THERE, Situation.UNMANAGED)
+def a_target_driver_whom_nobody_desired_drivers_is_in_no_decision() -> Row | None:
+    created = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS)
+    batch = DRIVERI.batch(unmanaged := DRIVERI.shown("D-9"))
+    DRIVERI.scenario(given=[], batch=batch, when=DRIVERI.wants(), then=[created])
+    assert batch.holder(key_identifier(DRIVERI.target, unmanaged.key)) is None
     return row_for(Portal.SILENT, Linked.NONE, Shown.THERE)

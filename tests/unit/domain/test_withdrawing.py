@@ -24,7 +24,7 @@ def _profile(name: str) -> Profile:
 def _with_a_create(target: Target, mode: Mode = Mode.FULL, *, is_started: bool = True) -> Simulation:
     """Ann's create is decided, or under way already."""
     simulation = Simulation(target, mode=mode)
-    simulation.walk()
+    simulation.scan()
     simulation.state(ANN, _profile("Ann"))
     if is_started:
         simulation.start()
@@ -56,7 +56,7 @@ def test_a_record_of_a_driver_who_was_replaced_is_deleted_before_the_next_one_ge
     assert LinkDecided not in _decided(simulation, BEN)
     assert ReinstateDecided in _decided(simulation, BEN)
     assert standing(simulation, BEN) is Standing.IN_STEP
-    assert [driver.profile["first_name"] for driver in simulation.target.walk()] == ["Ben"]
+    assert [driver.profile["first_name"] for driver in simulation.target.scan()] == ["Ben"]
 
 
 @pytest.mark.parametrize("steps", range(4))
@@ -72,9 +72,9 @@ def test_a_driver_who_was_replaced_leaves_nothing_behind_whenever_the_answer_com
     for step in each[:steps]:
         step()
     simulation.state(BEN, _profile("Ben"))
-    simulation.settle()
+    simulation.read_back()
     assert standing(simulation, BEN) is Standing.IN_STEP
-    assert [driver.profile["first_name"] for driver in simulation.target.walk() if driver.active] == ["Ben"]
+    assert [driver.profile["first_name"] for driver in simulation.target.scan() if driver.active] == ["Ben"]
 
 
 @pytest.mark.parametrize("mode", [Mode.UPSERT, Mode.FULL])
@@ -95,8 +95,8 @@ def test_where_nothing_is_sent_a_withdrawn_create_holds_nothing(target: Target) 
 
 def test_who_is_set_aside_for_another_value_keeps_what_the_call_under_way_brings() -> None:
     simulation = _with_a_create(Target.MOTIVE)
-    simulation.state(CAT, {"first_name": "Cat", "last_name": "Doe", "email": "desk@fleet.example"})
-    simulation.restate(ANN, {"email": "desk@fleet.example"})
+    simulation.state(CAT, {"first_name": "Cat", "last_name": "Doe", "email": "batch@fleet.example"})
+    simulation.restate(ANN, {"email": "batch@fleet.example"})
     simulation.state(BEN, _profile("Ben"))
     assert _decided(simulation, ANN) == [CreateDecided]
     assert _decided(simulation, BEN) == [Parked]

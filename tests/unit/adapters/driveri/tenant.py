@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
 from domain.identity import Key
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.profile import Profile
 from tests.unit.adapters.vendor import Answer, Vendor, answer
 
@@ -43,8 +43,8 @@ def listed(*rows: dict[str, object], following: str | None = None) -> Answer:
     return answer(200, {"data": {"drivers": list(rows)}, "links": {"next": following}, "totalCount": 9})
 
 
-def driver(key: str, *, active: bool = True, profile: Profile = SHOWN) -> TargetDriver:
-    return TargetDriver(key=Key(key), active=active, profile=profile)
+def driver(key: str, *, active: bool = True, profile: Profile = SHOWN) -> ObservedDriver:
+    return ObservedDriver(key=Key(key), active=active, profile=profile)
 
 
 def tenant() -> Vendor:
@@ -67,5 +67,5 @@ def calls_after_tokens(vendor: Vendor) -> list[str]:
     return [call for call in vendor.calls if call not in TOKENS]
 
 
-async def walked(target: DriveriDrivers) -> list[Sequence[TargetDriver]]:
-    return [page async for page in target.walk()]
+async def scanned(target: DriveriDrivers) -> list[Sequence[ObservedDriver]]:
+    return [page async for page in target.scan()]

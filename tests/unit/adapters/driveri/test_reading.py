@@ -18,18 +18,18 @@ from tests.unit.adapters.driveri.tenant import (
     drivers,
     listed,
     row,
+    scanned,
     tenant,
-    walked,
 )
 from tests.unit.adapters.vendor import Answer, answer
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_walk_yields_every_page_with_deleted_drivers() -> None:
+async def test_a_scan_yields_every_page_with_deleted_drivers() -> None:
     vendor = tenant()
     vendor.on(LIST, listed(row("A1"), row("B2", DELETED), following="?offset=200&limit=200"), listed(row("C3", AWAY)))
-    assert await walked(drivers(vendor)) == [(driver("A1"), driver("B2", active=False)), (driver("C3"),)]
+    assert await scanned(drivers(vendor)) == [(driver("A1"), driver("B2", active=False)), (driver("C3"),)]
     first = {"offset": "0", "limit": "200", "showAll": "true"}
     assert vendor.queries(LIST) == [first, first | {"offset": "200"}]
 
@@ -42,18 +42,18 @@ async def test_a_walk_yields_every_page_with_deleted_drivers() -> None:
         "?offset=200",
     ],
 )
-async def test_a_walk_stays_on_the_configured_address(link: str) -> None:
+async def test_a_scan_stays_on_the_configured_address(link: str) -> None:
     vendor = tenant()
     vendor.on(LIST, listed(row("A1"), following=link), listed(row("B2")))
-    assert len(await walked(drivers(vendor))) == 2
+    assert len(await scanned(drivers(vendor))) == 2
     assert {request.url.host for request in vendor.requests} == {"vendor.test"}
     assert vendor.queries(LIST)[1] == {"offset": "200", "limit": "200", "showAll": "true"}
 
 
-async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
+async def test_a_scan_yields_a_driver_once_when_pages_overlap() -> None:
     vendor = tenant()
     vendor.on(LIST, listed(row("A1"), row("B2"), following="?offset=200"), listed(row("B2"), row("C3")))
-    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["A1", "B2"], ["C3"]]
+    assert [[seen.key for seen in page] for page in await scanned(drivers(vendor))] == [["A1", "B2"], ["C3"]]
 
 
 def pages(*starts: str, offset: int = 200) -> list[Answer]:
@@ -68,7 +68,7 @@ ENDING = [f"D{number}" for number in range(195, 200)]
 async def test_a_page_begins_with_the_last_drivers_of_the_one_before() -> None:
     vendor = tenant()
     vendor.on(LIST, *pages(*ENDING, "E1"))
-    assert [len(page) for page in await walked(drivers(vendor))] == [200, 1]
+    assert [len(page) for page in await scanned(drivers(vendor))] == [200, 1]
     assert [query["offset"] for query in vendor.queries(LIST)] == ["0", "195"]
 
 
@@ -76,15 +76,15 @@ async def test_a_page_begins_with_the_last_drivers_of_the_one_before() -> None:
 async def test_a_list_that_moved_between_two_pages_is_read_again(moved: list[str]) -> None:
     vendor = tenant()
     vendor.on(LIST, *pages(*moved), *pages(*ENDING, "D200", "D201"))
-    walk = await walked(drivers(vendor))
-    assert [seen.key for page in walk for seen in page] == [f"D{number}" for number in range(202)]
+    scan = await scanned(drivers(vendor))
+    assert [seen.key for page in scan for seen in page] == [f"D{number}" for number in range(202)]
 
 
-async def test_a_list_that_never_holds_still_fails_the_walk_and_the_look_for_a_deleted_driver() -> None:
+async def test_a_list_that_never_holds_still_fails_the_scan_and_the_look_for_a_deleted_driver() -> None:
     vendor = tenant()
     vendor.on(LIST, *pages("D0") * 6)
     failure = Unavailable(reason=Reason.DOWN, detail="the list of drivers moved each of the 3 times that it was read")
-    for reading in (walked(drivers(vendor)), drivers(vendor).find(A1, {})):
+    for reading in (scanned(drivers(vendor)), drivers(vendor).find(A1, {})):
         with pytest.raises(TargetFailed) as raised:
             await reading
         assert raised.value.failure == failure
@@ -94,8 +94,8 @@ async def test_a_list_that_never_holds_still_fails_the_walk_and_the_look_for_a_d
 async def test_a_list_whose_pages_are_short_is_read_to_its_end(length: int) -> None:
     vendor = tenant()
     vendor.on(LIST, in_pages_of(length, 13))
-    walk = await walked(drivers(vendor))
-    assert [seen.key for page in walk for seen in page] == [f"D{number}" for number in range(13)]
+    scan = await scanned(drivers(vendor))
+    assert [seen.key for page in scan for seen in page] == [f"D{number}" for number in range(13)]
 
 
 def in_pages_of(length: int, drivers: int) -> Answer:
@@ -113,7 +113,7 @@ def in_pages_of(length: int, drivers: int) -> Answer:
 async def test_pages_that_are_not_right_behind_each_other_are_taken_as_they_are() -> None:
     vendor = tenant()
     vendor.on(LIST, *pages("E1", offset=300))
-    assert [len(page) for page in await walked(drivers(vendor))] == [200, 1]
+    assert [len(page) for page in await scanned(drivers(vendor))] == [200, 1]
     assert [query["offset"] for query in vendor.queries(LIST)] == ["0", "300"]
 
 
@@ -135,7 +135,7 @@ async def test_a_list_is_read_to_its_end_whatever_its_links_and_its_number_say(
 ) -> None:
     vendor = tenant()
     vendor.on(LIST, lambda request: numbered(request, number, total=total, linked=linked))
-    seen = [driver.key for page in await walked(drivers(vendor)) for driver in page]
+    seen = [driver.key for page in await scanned(drivers(vendor)) for driver in page]
     assert seen == [f"N{place}" for place in range(number)]
     assert len(vendor.queries(LIST)) <= 2 + number // 195
 
@@ -145,14 +145,14 @@ async def test_a_link_that_makes_no_sense_ends_no_process(following: str) -> Non
     vendor = tenant()
     vendor.on(LIST, listed(row("A1"), following=following), listed())
     with suppress(TargetFailed):
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     assert len(vendor.queries(LIST)) <= 3
 
 
 async def test_an_empty_first_page_is_an_empty_list_whatever_it_links_to() -> None:
     vendor = tenant()
     vendor.on(LIST, listed(following="?offset=200"))
-    assert await walked(drivers(vendor)) == [()]
+    assert await scanned(drivers(vendor)) == [()]
 
 
 async def test_a_driver_without_a_status_is_read_as_one_who_is_not_deleted() -> None:
@@ -160,7 +160,7 @@ async def test_a_driver_without_a_status_is_read_as_one_who_is_not_deleted() -> 
     nameless = {name: value for name, value in row("A1").items() if name != "status"}
     vendor.on(LIST, listed(nameless, {**row("B2"), "status": None}, row("C3", DELETED)))
     page = (driver("A1"), driver("B2"), driver("C3", active=False))
-    assert await walked(drivers(vendor)) == [page]
+    assert await scanned(drivers(vendor)) == [page]
 
 
 async def test_a_look_up_without_data_is_no_miss() -> None:
@@ -171,21 +171,21 @@ async def test_a_look_up_without_data_is_no_miss() -> None:
     assert raised.value.failure.reason is Reason.DOWN
 
 
-async def test_a_walk_that_goes_round_in_a_circle_fails() -> None:
+async def test_a_scan_that_goes_round_in_a_circle_fails() -> None:
     vendor = tenant()
     vendor.on(LIST, listed(row("A1"), following="?offset=200"), listed(row("B2"), following="?offset=0"))
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     detail = "the pages of the roster go round in a circle"
     assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail=detail)
 
 
 @pytest.mark.parametrize("broken", [answer(200), answer(200, {"data": None}), answer(200, {"data": {}}), answer(500)])
-async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None:
+async def test_a_page_that_cannot_be_read_fails_the_scan(broken: Answer) -> None:
     vendor = tenant()
     vendor.on(LIST, broken)
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     assert raised.value.failure.reason is Reason.DOWN
 
 
@@ -193,14 +193,14 @@ async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None
 async def test_a_list_that_says_that_it_is_empty_is_read_without_drivers(data: object) -> None:
     vendor = tenant()
     vendor.on(LIST, answer(200, {"data": data, "links": None, "totalCount": 0}))
-    assert await walked(drivers(vendor)) == [()]
+    assert await scanned(drivers(vendor)) == [()]
 
 
 async def test_an_unknown_tenant_is_a_matter_of_configuration() -> None:
     vendor = tenant()
     vendor.on(CONFIGURATIONS, NOBODY)
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     assert raised.value.failure.reason is Reason.NOT_CONFIGURED
 
 

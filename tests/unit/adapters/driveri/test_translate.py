@@ -14,7 +14,7 @@ from adapters.driveri.wire import (
 )
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 
 ACCESS = DriveriAccess(base_url="https://driveri.test", tenant="acme", client_id="id", client_secret="hush")
 CODES = StatusCodes(active=1, deleted=4)
@@ -86,13 +86,13 @@ def test_a_written_driver_reads_back_as_shown() -> None:
             "lastLogin": None,
         }
     )
-    assert to_driver(row, CODES) == TargetDriver(key=Key("A1"), active=True, profile=as_shown(JANE))
+    assert to_driver(row, CODES) == ObservedDriver(key=Key("A1"), active=True, profile=as_shown(JANE))
 
 
 @pytest.mark.parametrize(("status", "active"), [(1, True), (2, True), (4, False), (5, True)])
 def test_a_driver_is_active_in_every_status_but_the_deleted_one(status: int, active: bool) -> None:  # noqa: FBT001 # a row of the table
     row = TypeAdapter(DriverRow).validate_python({"driverId": 7, "status": status, "firstName": " ", "email": None})
-    assert to_driver(row, CODES) == TargetDriver(key=Key("7"), active=active, profile={})
+    assert to_driver(row, CODES) == ObservedDriver(key=Key("7"), active=active, profile={})
 
 
 def test_a_group_without_a_name_goes_by_its_unique_name() -> None:

@@ -57,7 +57,7 @@ class Stand:
 
     def __init__(self) -> None:
         self.consumer = Consumer()
-        self.rings = 0
+        self.notifies = 0
         self.fetching = Fetching(lambda: self.consumer, self._ring)
         self.stream = KafkaStream("1", PLACE, self.fetching)
         self.fetching.hold([PLACE])
@@ -72,7 +72,7 @@ class Stand:
         await self.fetching.take(messages)
 
     def _ring(self) -> None:
-        self.rings += 1
+        self.notifies += 1
 
 
 async def settled() -> None:
@@ -91,7 +91,7 @@ async def test_an_open_stream_is_fetched_from_its_position() -> None:
     stand = Stand()
     assert (stand.consumer.at, stand.consumer.paused) == (5, set())
     await stand.take(stand.consumer.fetched(5, 9))
-    assert (stand.held, stand.rings) == ([5, 6, 7, 8, 9], 1)
+    assert (stand.held, stand.notifies) == ([5, 6, 7, 8, 9], 1)
 
 
 async def test_the_end_is_what_the_broker_told() -> None:

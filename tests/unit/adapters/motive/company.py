@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.identity import Key
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.profile import Profile
 from tests.unit.adapters.vendor import Answer, Vendor, answer
 
@@ -35,8 +35,8 @@ def listed(*users: dict[str, object], page_no: int = 1, total: int, per_page: in
     return answer(200, {"users": [{"user": shown} for shown in users], "pagination": pagination})
 
 
-def driver(*, active: bool = True, profile: Profile = JANE, key: str = "17") -> TargetDriver:
-    return TargetDriver(key=Key(key), active=active, profile=profile)
+def driver(*, active: bool = True, profile: Profile = JANE, key: str = "17") -> ObservedDriver:
+    return ObservedDriver(key=Key(key), active=active, profile=profile)
 
 
 def company() -> Vendor:
@@ -51,8 +51,8 @@ def drivers(vendor: Vendor) -> MotiveDrivers:
     return MotiveDrivers(access, transport=vendor.transport, clock=lambda: 0.0, pause=vendor.pause, jitter=lambda: 0.0)
 
 
-async def walked(target: MotiveDrivers) -> list[Sequence[TargetDriver]]:
-    return [page async for page in target.walk()]
+async def scanned(target: MotiveDrivers) -> list[Sequence[ObservedDriver]]:
+    return [page async for page in target.scan()]
 
 
 TAKEN = answer(400, {"error_message": "Email has already been taken"})

@@ -92,7 +92,7 @@ async def test_delete_takes_the_driverid_off_and_leaves_all_other_external_ids(s
     assert vendor.calls == [READ, REMOVE, *([EDIT] if status == "active" else []), READ]
 
 
-WISHED = {**JANE, "driveri_driver_id": "A1"}
+DESIRED = {**JANE, "driveri_driver_id": "A1"}
 
 
 def _company_with_a_former(*, status: str) -> Vendor:
@@ -120,14 +120,14 @@ def _company_with_a_former(*, status: str) -> Vendor:
 
 async def test_a_deactivated_user_gives_up_the_driverid_that_an_active_one_gets() -> None:
     vendor = _company_with_a_former(status="deactivated")
-    answered = await drivers(vendor).update(KEY, WISHED, ["driveri_driver_id"])
-    assert answered == Done(seen=driver(profile=WISHED))
+    answered = await drivers(vendor).update(KEY, DESIRED, ["driveri_driver_id"])
+    assert answered == Done(seen=driver(profile=DESIRED))
     assert vendor.calls.count(REMOVE) == 1
 
 
 async def test_an_active_user_keeps_its_driverid() -> None:
     vendor = _company_with_a_former(status="active")
-    answered = await drivers(vendor).update(KEY, WISHED, ["driveri_driver_id"])
+    answered = await drivers(vendor).update(KEY, DESIRED, ["driveri_driver_id"])
     assert isinstance(answered, Rejected)
     assert REMOVE not in vendor.calls
 

@@ -51,7 +51,7 @@ def test_the_full_set_never_sends_null() -> None:
     assert full_set(user(nameless), {}, ACCESS) == [{"id": 5, "external_id": "x"}]
 
 
-def test_an_entry_of_ours_that_is_not_wished_for_is_stale() -> None:
+def test_an_entry_of_ours_that_is_not_desired_for_is_stale() -> None:
     old = entry(4, "A0", "driveri")
     carried = user(entry(1, "p-1", "gps_portal"), PAYROLL, old)
     assert stale(carried, {"portal_driver_id": "p-1"}, ACCESS) == [old]

@@ -21,8 +21,8 @@ from tests.unit.adapters.motive.company import (
     drivers,
     listed,
     one,
+    scanned,
     user,
-    walked,
 )
 from tests.unit.adapters.vendor import Answer, Vendor, answer
 
@@ -49,19 +49,19 @@ def by_number(
     return shown
 
 
-async def keys_walked(vendor: Vendor) -> list[list[str]]:
-    return [[seen.key for seen in page] for page in await walked(drivers(vendor))]
+async def keys_scanned(vendor: Vendor) -> list[list[str]]:
+    return [[seen.key for seen in page] for page in await scanned(drivers(vendor))]
 
 
-async def everybody_walked(vendor: Vendor) -> list[str]:
-    return [key for page in await keys_walked(vendor) for key in page]
+async def everybody_scanned(vendor: Vendor) -> list[str]:
+    return [key for page in await keys_scanned(vendor) for key in page]
 
 
-async def test_a_walk_yields_every_page_with_deactivated_drivers() -> None:
+async def test_a_scan_yields_every_page_with_deactivated_drivers() -> None:
     vendor = company()
     first = listed(user(OURS), user(number=18, status="deactivated"), total=3, per_page=2)
     vendor.on(LIST, first, listed(user(number=19), page_no=2, total=3, per_page=2))
-    assert await walked(drivers(vendor)) == [
+    assert await scanned(drivers(vendor)) == [
         (driver(), driver(key="18", active=False, profile=BODY)),
         (driver(key="19", profile=BODY),),
     ]
@@ -70,16 +70,16 @@ async def test_a_walk_yields_every_page_with_deactivated_drivers() -> None:
     assert {request.headers["X-Api-Key"] for request in vendor.requests} == {"hush"}
 
 
-async def test_a_walk_never_shows_users_of_another_role() -> None:
+async def test_a_scan_never_shows_users_of_another_role() -> None:
     vendor = company()
     vendor.on(LIST, listed(user(role="fleet_user"), user(number=18, role="admin"), user(number=19), total=3))
-    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["19"]]
+    assert [[seen.key for seen in page] for page in await scanned(drivers(vendor))] == [["19"]]
 
 
-async def test_a_walk_yields_a_driver_once_when_pages_overlap() -> None:
+async def test_a_scan_yields_a_driver_once_when_pages_overlap() -> None:
     vendor = company()
     vendor.on(LIST, by_number([[user(), user(number=18)], [user(number=18), user(number=19)], []], 3, 2))
-    assert await keys_walked(vendor) == [["17", "18"], ["19"], []]
+    assert await keys_scanned(vendor) == [["17", "18"], ["19"], []]
 
 
 async def test_a_list_that_moved_between_two_pages_is_read_again_until_everybody_was_seen() -> None:
@@ -89,7 +89,7 @@ async def test_a_list_that_moved_between_two_pages_is_read_again_until_everybody
     last = listed(user(number=19), user(number=20), page_no=2, total=4, per_page=2)
     behind = listed(page_no=3, total=4, per_page=2)
     vendor.on(LIST, first, moved, behind, first, last, behind)
-    assert await everybody_walked(vendor) == ["17", "18", "20", "19"]
+    assert await everybody_scanned(vendor) == ["17", "18", "20", "19"]
 
 
 async def test_whoever_was_counted_before_somebody_left_is_counted_anew() -> None:
@@ -97,10 +97,15 @@ async def test_whoever_was_counted_before_somebody_left_is_counted_anew() -> Non
     first = listed(user(), user(number=18), total=4, per_page=2)
     shorter = listed(user(number=20), page_no=2, total=3, per_page=2)
     vendor.on(LIST, first, shorter, listed(user(number=18), user(number=19), total=3, per_page=2), shorter)
-    assert [[seen.key for seen in page] for page in await walked(drivers(vendor))] == [["17", "18"], ["20"], ["19"], []]
+    assert [[seen.key for seen in page] for page in await scanned(drivers(vendor))] == [
+        ["17", "18"],
+        ["20"],
+        ["19"],
+        [],
+    ]
 
 
-async def test_a_list_that_never_holds_still_fails_the_walk_and_says_what_was_said_and_seen() -> None:
+async def test_a_list_that_never_holds_still_fails_the_scan_and_says_what_was_said_and_seen() -> None:
     vendor = company()
 
     def moving(request: httpx.Request) -> httpx.Response:
@@ -109,7 +114,7 @@ async def test_a_list_that_never_holds_still_fails_the_walk_and_says_what_was_sa
 
     vendor.on(LIST, moving)
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     detail = (
         "the list of users did not hold still in 5 readings: Motive said 9, and the readings showed 1, 1, 1, 1, 1 users"
     )
@@ -120,7 +125,7 @@ async def test_a_list_that_moves_in_the_same_way_at_each_reading_is_not_whole() 
     vendor = company()
     vendor.on(LIST, by_number([[user(), user(number=18)], [user(number=20), user()]], 50, 2))
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     assert raised.value.failure.reason is Reason.DOWN
 
 
@@ -138,7 +143,7 @@ async def test_two_readings_that_show_the_same_users_agree_whatever_their_number
         [],
     ]
     vendor.on(LIST, by_number(pages, said, per_page))
-    assert await everybody_walked(vendor) == ["17", "18", "19"]
+    assert await everybody_scanned(vendor) == ["17", "18", "19"]
     assert len(vendor.queries(LIST)) <= 2 * (len(pages) + 2)
 
 
@@ -147,30 +152,30 @@ async def test_a_number_that_is_the_length_of_the_page_ends_nothing() -> None:
     ids = [list(range(start, start + 100)) for start in (1, 101, 201)]
     pages = [[user(number=number) for number in page] for page in ids] + [[user(number=301)], []]
     vendor.on(LIST, by_number(pages, None, 100, total_of=len))
-    assert len(await everybody_walked(vendor)) == 301
+    assert len(await everybody_scanned(vendor)) == 301
 
 
 async def test_a_full_page_is_followed_by_another_one_whatever_the_number_says() -> None:
     vendor = company()
     pages = [[user()], [user(number=18)], []]
     vendor.on(LIST, by_number(pages, 2, 1))
-    assert await everybody_walked(vendor) == ["17", "18"]
+    assert await everybody_scanned(vendor) == ["17", "18"]
     assert [query["page_no"] for query in vendor.queries(LIST)] == ["1", "2", "3"]
 
 
 async def test_a_vendor_that_repeats_its_last_page_ends_the_list() -> None:
     vendor = company()
     vendor.on(LIST, by_number([[user()], [user(number=18)]], 500, 1, clamped=True))
-    assert await everybody_walked(vendor) == ["17", "18"]
+    assert await everybody_scanned(vendor) == ["17", "18"]
 
 
 async def test_a_list_of_other_roles_only_is_a_list_of_nobody() -> None:
     vendor = company()
     vendor.on(LIST, listed(total=40))
-    assert await walked(drivers(vendor)) == [(), ()]
+    assert await scanned(drivers(vendor)) == [(), ()]
 
 
-async def test_users_who_are_invented_page_after_page_fail_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_users_who_are_invented_page_after_page_fail_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.motive.client.MOST_PAGES", 20)
     vendor = company()
 
@@ -179,7 +184,7 @@ async def test_users_who_are_invented_page_after_page_fail_the_walk(monkeypatch:
 
     vendor.on(LIST, invented)
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     assert raised.value.failure.detail == "the list of users has no end: 20 pages were read"
 
 
@@ -187,17 +192,17 @@ async def test_pages_are_asked_for_ahead_and_none_that_is_not_there() -> None:
     vendor = company()
     pages = [[user(number=2 * number), user(number=2 * number + 1)] for number in range(1, 4)] + [[user(number=9)]]
     vendor.on(LIST, by_number(pages, 7, 2))
-    asked = [len(vendor.queries(LIST)) async for _ in drivers(vendor).walk()]
+    asked = [len(vendor.queries(LIST)) async for _ in drivers(vendor).scan()]
     assert asked[1] > 2
     assert all(count <= place + 2 for place, count in enumerate(asked, 1))
     assert [query["page_no"] for query in vendor.queries(LIST)] == ["1", "2", "3", "4"]
 
 
-async def test_a_page_ahead_that_cannot_be_read_fails_the_walk_when_its_turn_comes() -> None:
+async def test_a_page_ahead_that_cannot_be_read_fails_the_scan_when_its_turn_comes() -> None:
     vendor = company()
     readable = [listed(user(number=number), page_no=number, total=4, per_page=1) for number in (1, 2)]
     vendor.on(LIST, *readable, answer(403, {"error_message": "no"}), listed(user(number=4), total=4, per_page=1))
-    pages = drivers(vendor).walk()
+    pages = drivers(vendor).scan()
     assert [driver.key for _ in readable for driver in await anext(pages)] == ["1", "2"]
     with pytest.raises(TargetFailed):
         await anext(pages)
@@ -208,24 +213,24 @@ async def test_a_list_that_has_grown_while_it_was_read_is_read_to_its_new_end() 
     totals = (2, 3, 3)
     pages = [listed(user(number=at), page_no=at, total=total, per_page=1) for at, total in enumerate(totals, 1)]
     vendor.on(LIST, *pages, listed(page_no=4, total=3, per_page=1))
-    assert await keys_walked(vendor) == [["1"], ["2"], ["3"], []]
+    assert await keys_scanned(vendor) == [["1"], ["2"], ["3"], []]
 
 
 async def test_an_empty_company_is_one_empty_page() -> None:
     vendor = company()
     vendor.on(LIST, listed(total=0))
-    assert await walked(drivers(vendor)) == [()]
+    assert await scanned(drivers(vendor)) == [()]
 
 
 @pytest.mark.parametrize(
     "broken",
     [answer(200), answer(200, {"users": []}), answer(200, {"pagination": {"total": 0}}), answer(500)],
 )
-async def test_a_page_that_cannot_be_read_fails_the_walk(broken: Answer) -> None:
+async def test_a_page_that_cannot_be_read_fails_the_scan(broken: Answer) -> None:
     vendor = company()
     vendor.on(LIST, broken)
     with pytest.raises(TargetFailed) as raised:
-        await walked(drivers(vendor))
+        await scanned(drivers(vendor))
     assert raised.value.failure.reason is Reason.DOWN
 
 

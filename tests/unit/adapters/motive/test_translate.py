@@ -5,7 +5,7 @@ from adapters.motive import MotiveAccess
 from adapters.motive.translate import to_driver, to_iana, to_rails, to_wire
 from adapters.motive.wire import User
 from domain.identity import Key
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 
 ACCESS = MotiveAccess(base_url="https://motive.test", api_key="hush")
 JANE = {
@@ -57,14 +57,14 @@ def test_a_written_driver_reads_back_as_the_portal_states_it() -> None:
     user = TypeAdapter(User).validate_python(
         {"id": 17, "role": "driver", "status": "active", **BODY, "external_ids": ours}
     )
-    assert to_driver(user, ACCESS) == TargetDriver(key=Key("17"), active=True, profile=JANE)
+    assert to_driver(user, ACCESS) == ObservedDriver(key=Key("17"), active=True, profile=JANE)
 
 
 def test_a_bare_driver_reads_back_as_an_empty_profile() -> None:
     user = TypeAdapter(User).validate_python(
         {"id": 17, "role": "driver", "status": "deactivated", "email": "", "external_ids": None}
     )
-    assert to_driver(user, ACCESS) == TargetDriver(key=Key("17"), active=False, profile={})
+    assert to_driver(user, ACCESS) == ObservedDriver(key=Key("17"), active=False, profile={})
 
 
 @pytest.mark.parametrize(

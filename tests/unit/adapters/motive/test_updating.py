@@ -30,7 +30,7 @@ async def test_update_without_external_ids_is_one_call() -> None:
     assert vendor.body(EDIT) == {"last_name": "Doe", "email": "jane@fleet.test"}
 
 
-async def test_update_takes_external_ids_that_the_answer_leaves_out_as_wished() -> None:
+async def test_update_takes_external_ids_that_the_answer_leaves_out_as_desired() -> None:
     vendor = company()
     vendor.on(EDIT, answer(200, {"user": {"id": 17, "role": "driver", "status": "active", **BODY}}))
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())

@@ -109,7 +109,7 @@ def test_what_is_shown_is_what_the_log_says(stand: AccountsStand) -> None:
 def test_terms_begin_anew_with_each_change_of_them(stand: AccountsStand) -> None:
     live(stand)
     stand.set_mode(Target.DRIVERI, Mode.UPSERT)
-    assert stand.accounts.show(ACCOUNT).terms == {Target.DRIVERI: 7, Target.MOTIVE: 6}
+    assert stand.accounts.show(ACCOUNT).policy_generation == {Target.DRIVERI: 7, Target.MOTIVE: 6}
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])

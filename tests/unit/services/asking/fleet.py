@@ -19,7 +19,7 @@ from domain.identity import (
     breaker_stream,
     delivery_stream,
     link_stream,
-    walk_stream,
+    scan_stream,
 )
 from domain.matching import UnreadableRecord, UnreadableRecords
 from domain.outcomes import (
@@ -46,9 +46,9 @@ from services.projector.calls import Reporting, Withdrawn
 from services.projector.deliveries import Job
 from services.projector.lookups import Freshness
 from services.projector.read_models import StartedCall, to_order
-from services.projector.scans import Walk, Walks
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Share, reports_of
-from services.runtime.service import Bell
+from services.projector.scans import RosterScan, Scans
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, reports_of
+from services.runtime.service import Notifier
 from services.wiring import services as decider
 from services.wiring import services as projector
 from tests.support.stated import whole
@@ -78,7 +78,7 @@ class Fleet:
         }
         self.portal = Intake(self.intake, self.clock)
         self._people = Accounts(self.accounts, self.clock)
-        self._service = decider.to_service(self.decider, clock=self.clock, bell=Bell(), share=Share())
+        self._service = decider.to_service(self.decider, clock=self.clock, notifier=Notifier(), share=Assignment())
         stores = (self.accounts, self.intake, *self.reports.values())
         self._service.follow(store.log for store in stores)
 
@@ -111,8 +111,8 @@ class Fleet:
         self.decide()
 
     def request(self, target: Target) -> int:
-        """At which version of the account a sweep of everybody was last requested."""
-        return self._people.show(ACME).sweeps.get(target, 0)
+        """At which version of the account a reconciliation of everybody was last requested."""
+        return self._people.show(ACME).reconciliations.get(target, 0)
 
     def turn_on(self) -> None:
         self.ask("jane", lambda person, known: person.turn_on(known))
@@ -124,13 +124,13 @@ class Fleet:
         self.ask("jane", lambda person, known: person.set_mode(known, target, mode))
 
     def start(self, *drivers: str) -> None:
-        """Sync is on and everybody is in step; these drivers have DriverIDs and RefIDs such as D1 and R1."""
+        """Sync is on and everybody is in sync; these drivers have DriverIDs and RefIDs such as D1 and R1."""
         self.add()
         for driver in drivers:
             self.state(driver, first_name="Jane", last_name="Doe", ref_id=f"R{driver}", driveri_driver_id=f"D{driver}")
         self.turn_on()
-        self.walk()
-        self.settle()
+        self.scan()
+        self.read_back()
 
     def state(self, driver: str, **profile: str) -> None:
         """The Portal states a driver's whole profile."""
@@ -151,32 +151,32 @@ class Fleet:
         self.portal.finish_snapshot(ACME, source="export", snapshot=name, refused=[])
         self.decide()
 
-    def walk(self, *targets: Target, unreadable: Iterable[UnreadableRecord] = ()) -> None:
+    def scan(self, *targets: Target, unreadable: Iterable[UnreadableRecord] = ()) -> None:
         """The rosters of these targets, or of all, are read, but for these records."""
         records = UnreadableRecords()
         records.add(unreadable)
         for target in targets or Target:
-            shown = self.targets[target].walk()
-            walks, walk = self._walk(target)
+            shown = self.targets[target].scan()
+            scans, scan = self._scan(target)
             there = {driver.key for driver in shown}
-            walks.take_page(walk, shown)
-            gone = [Key(row.key) for row in walks.known(walk, None) if row.is_there and row.key not in there]
-            walks.take_gone(walk, gone)
-            walks.complete(walk, there, records)
+            scans.take_page(scan, shown)
+            gone = [Key(row.key) for row in scans.known(scan, None) if row.is_there and row.key not in there]
+            scans.take_gone(scan, gone)
+            scans.complete(scan, there, records)
         self.decide()
 
     def look_up(self, target: Target, driver: str, request: int) -> None:
         """A driver is looked up by the key of its link, because of the request of this version."""
-        shown = next(each for each in self.targets[target].walk() if each.key == self.link(target, driver).key)
-        walks, walk = self._walk(target)
-        walks.take_page(walk, [shown])
-        origin = self._origin(target, walk_stream(ACME, target))
+        shown = next(each for each in self.targets[target].scan() if each.key == self.link(target, driver).key)
+        scans, scan = self._scan(target)
+        scans.take_page(scan, [shown])
+        origin = self._origin(target, scan_stream(ACME, target))
         self._report(target, DriverLookedUp(**origin, driver=driver, request=request, reason="", detail=""))
 
-    def fail_walk(self, target: Target, failure: CallFailure) -> None:
+    def fail_scan(self, target: Target, failure: CallFailure) -> None:
         """The roster of this target cannot be read."""
-        walks, walk = self._walk(target)
-        walks.fail(walk, failure)
+        scans, scan = self._scan(target)
+        scans.fail(scan, failure)
         self.decide()
 
     def open_breaker(self, target: Target, reason: Reason, detail: str) -> datetime:
@@ -213,7 +213,7 @@ class Fleet:
             pass
         self.later()
 
-    def settle(self) -> None:
+    def read_back(self) -> None:
         """Calls are made and decided on until nothing is left to do."""
         while pending := [(target, decision) for target in Target for decision in self.pending(target)]:
             for target, decision in pending:
@@ -298,13 +298,15 @@ class Fleet:
         self.decide()
 
     def _breakers(self, target: Target) -> Breakers:
-        return Breakers(self.reports[target], target, self.clock, Share())
+        return Breakers(self.reports[target], target, self.clock, Assignment())
 
-    def _walk(self, target: Target) -> tuple[Walks, Walk]:
-        terms = self._people.show(ACME).terms.get(target, 0)
-        walk = Walk(account=ACME, terms=terms, request=self.request(target), began=self.now)
+    def _scan(self, target: Target) -> tuple[Scans, RosterScan]:
+        policy_generation = self._people.show(ACME).policy_generation.get(target, 0)
+        scan = RosterScan(
+            account=ACME, policy_generation=policy_generation, request=self.request(target), began=self.now
+        )
         self.later()
-        return Walks(self.reports[target], target, self.clock, Share(), self._breakers(target), Freshness()), walk
+        return Scans(self.reports[target], target, self.clock, Assignment(), self._breakers(target), Freshness()), scan
 
     def _perform(self, target: Target, decision: Decision) -> Answer | Withdrawn:
         if isinstance(decision, DeleteDecided) and decision.key is None:

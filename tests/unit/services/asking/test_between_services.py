@@ -1,4 +1,4 @@
-"""What waits between the services is told, and nothing is called in step while something does."""
+"""What waits between the services is told, and nothing is called in sync while something does."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from domain.identity import PortalDriverId, Target
-from domain.store import LastHeard, Store, Unit
+from domain.store import Store, Unit, Watermark
 from services.api.backlog import Waiting, waiting
 from services.api.explanations import Standing, explain
-from services.projector.read_models import WishedRow, to_order
+from services.projector.read_models import DecisionRow, to_order
 from tests.support.stated import whole
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
@@ -37,7 +37,7 @@ def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
     unit = Unit()
     for decision in fleet.pending(target):
         body = to_order(decision).to_json()
-        unit.keep([WishedRow(account=ACME, driver=decision.driver, is_open=True, body=body)])
+        unit.keep([DecisionRow(account=ACME, driver=decision.driver, is_open=True, body=body)])
     projector.commit(unit)
 
 
@@ -106,7 +106,7 @@ def test_where_streams_repeat_what_was_heard_of_each_history_counts(fleet: Fleet
     heard = Unit()
     for record in fleet.intake.log.read(0, 100):
         originator, _, version = record.id.partition("/")
-        heard.keep([LastHeard(originator=originator, version=int(version))])
+        heard.keep([Watermark(originator=originator, version=int(version))])
     fleet.decider.commit(heard)
     assert not waits(fleet, may_repeat=True).changes
     fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")

@@ -14,7 +14,7 @@ from domain.identity import Target
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
 from services.api.status import status
-from services.decider.read_models import LinkRow, ObservedRow, WishRow
+from services.decider.read_models import DesiredRow, LinkRow, ObservedRow
 from services.runtime.context import DECISIONS
 from services.wiring import services as decider
 
@@ -38,18 +38,18 @@ ACCOUNT = AccountRow(
     is_allowed=False,
     is_on=True,
     modes={"driveri": "full", "motive": "full"},
-    terms={},
-    sweeps={},
+    policy_generation={},
+    reconciliations={},
     plans={},
-    sweep_at="",
+    reconcile_at="",
 )
-WISH = WishRow(account="", driver="", sequence=1, is_wanted=True, position=1, profile={})
+DESIRED = DesiredRow(account="", driver="", sequence=1, is_wanted=True, position=1, profile={})
 LINK = LinkRow(
     account="",
     target="driveri",
     driver="",
     version=1,
-    state="in_step",
+    state="in_sync",
     key="",
     is_live=True,
     is_deleting=False,
@@ -57,22 +57,22 @@ LINK = LinkRow(
     detail="",
     waits_for="",
     hold=0,
-    sweep=0,
+    reconciliation=0,
     finding="",
     drifted=[],
     at_odds=[],
 )
-SHOWN = ObservedRow(account="", target="driveri", mark="", key="", active=True, profile={}, seen_at="")
+SHOWN = ObservedRow(account="", target="driveri", identifier="", key="", active=True, profile={}, seen_at="")
 
 
 def add(store: SqliteStore, *accounts: str) -> None:
-    """Accounts of three drivers each, of whom two are linked, and of a stray on Driveri."""
+    """Accounts of three drivers each, of whom two are linked, and of an unmanaged driver on Driveri."""
     unit = Unit()
     for name in accounts:
         unit.keep([replace(ACCOUNT, account=name)])
-        unit.keep(replace(WISH, account=name, driver=driver, position=int(driver)) for driver in ("1", "2", "3"))
+        unit.keep(replace(DESIRED, account=name, driver=driver, position=int(driver)) for driver in ("1", "2", "3"))
         unit.keep(replace(LINK, account=name, driver=driver, key=f"D{driver}") for driver in ("1", "2"))
-        unit.keep(replace(SHOWN, account=name, mark=f"key:{key}", key=key) for key in ("d1", "stray"))
+        unit.keep(replace(SHOWN, account=name, identifier=f"key:{key}", key=key) for key in ("d1", "unmanaged"))
     store.commit(unit)
 
 

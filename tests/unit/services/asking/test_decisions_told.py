@@ -4,7 +4,7 @@ import pytest
 
 from domain.driver_link import Decision, DriftFound
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.ports import Done
 from domain.situations import Situation
 from services.api.explanation_text import Past, reasons
@@ -13,18 +13,18 @@ from tests.unit.services.asking.fleet import JANE, Fleet
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 
 
-def shown(key: str, *, active: bool = True, **profile: str) -> TargetDriver:
-    return TargetDriver(key=Key(key), active=active, profile=profile)
+def shown(key: str, *, active: bool = True, **profile: str) -> ObservedDriver:
+    return ObservedDriver(key=Key(key), active=active, profile=profile)
 
 
-def begin(fleet: Fleet, driver: TargetDriver, target: Target = DRIVERI) -> None:
+def begin(fleet: Fleet, driver: ObservedDriver, target: Target = DRIVERI) -> None:
     """Jane is in the Portal; the target has somebody before sync is turned on."""
     fleet.targets[target].put(driver)
     fleet.add()
     fleet.state("1", **JANE)
     fleet.turn_on()
-    fleet.walk()
-    fleet.settle()
+    fleet.scan()
+    fleet.read_back()
 
 
 def test_a_create_is_told_from_the_portal_to_the_answer(fleet: Fleet) -> None:
@@ -43,8 +43,8 @@ def test_a_create_is_told_from_the_portal_to_the_answer(fleet: Fleet) -> None:
 def test_a_decision_says_what_made_us_look_the_situation_and_the_mode(fleet: Fleet) -> None:
     fleet.start("1")
     assert fleet.why("driveri", 1) == (
-        "Cause: sweep 1, after walk 1 of Driveri's roster.",
-        "Situation ABSENT: the Portal wants the driver, nothing is linked, and nobody on Driveri answers to the wish.",
+        "Trigger: reconciliation 1, after scan 1 of Driveri's roster.",
+        "Situation ABSENT: the Portal wants the driver, nothing is linked, and nobody on Driveri matches it.",
         "Mode full: everything is sent.",
     )
     assert fleet.why("driveri", 2) == ()
@@ -58,14 +58,14 @@ def test_an_adopted_driver_is_told_with_what_the_roster_showed(fleet: Fleet) -> 
     )
     assert fleet.why("driveri", 1)[1:3] == (
         "Situation FOUND: the Portal wants the driver, nothing is linked, and Driveri has one whom nobody claims.",
-        "The roster showed the wished driver, DriverID d1, as active (seen at 2026-03-01 08:04:00 UTC).",
+        "The roster showed the desired driver, DriverID d1, as active (seen at 2026-03-01 08:04:00 UTC).",
     )
 
 
 def test_a_rename_that_changes_letter_case_only_says_so(fleet: Fleet) -> None:
     begin(fleet, shown("d1", first_name="Jane", last_name="Doe"))
     assert fleet.facts("driveri")[2] == "The DriverID shall change from d1 to D1: only the letter case differs."
-    assert fleet.why("driveri", 3)[0] == "Cause: Driveri's answer to decision 1."
+    assert fleet.why("driveri", 3)[0] == "Trigger: Driveri's answer to decision 1."
 
 
 def test_a_driver_kept_as_deleted_is_reinstated(fleet: Fleet) -> None:
@@ -75,7 +75,7 @@ def test_a_driver_kept_as_deleted_is_reinstated(fleet: Fleet) -> None:
         "To be brought to the Portal's: Driveri DriverID, first name, last name and our external id."
     )
     assert fleet.why("motive", 1)[2] == (
-        "The roster showed the wished driver, user 7, as deactivated (seen at 2026-03-01 08:05:00 UTC)."
+        "The roster showed the desired driver, user 7, as deactivated (seen at 2026-03-01 08:05:00 UTC)."
     )
 
 
@@ -87,46 +87,46 @@ def test_a_rename_names_the_fields_that_go_with_it_and_the_change_that_caused_it
     )
     assert fleet.facts("driveri")[-1] == "The DriverID shall change from D1 to D2. Along with it: e-mail."
     assert fleet.why("driveri", 3)[:3] == (
-        "Cause: change 2 of the Portal.",
-        "Situation RENAMED: the wished DriverID is another one, and nobody else on Driveri has it.",
+        "Trigger: change 2 of the Portal.",
+        "Situation RENAMED: the desired DriverID is another one, and nobody else on Driveri has it.",
         "The roster showed the linked driver, DriverID D1, as active (seen at 2026-03-01 08:06:00 UTC).",
     )
     assert fleet.facts("motive")[-1] == "Motive shall take over from the Portal: Driveri DriverID and e-mail."
 
 
-def test_a_relink_says_that_the_former_driver_became_a_stray(fleet: Fleet) -> None:
+def test_a_relink_says_that_the_former_driver_became_a_unmanaged(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.targets[DRIVERI].put(shown("D9", first_name="Jane", last_name="Doe"))
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     fleet.state("1", **{**JANE, "driveri_driver_id": "D9"})
     assert fleet.facts("driveri")[-1] == (
-        "Linked to DriverID D9 from now on. The former target driver, DriverID D1, became a stray and was left alone."
+        "Linked to DriverID D9 from now on. The former target driver, DriverID D1, became unmanaged and was left alone."
     )
     assert fleet.why("driveri", 3)[2] == (
         "The roster showed the linked driver, DriverID D1, as active (seen at 2026-03-01 08:06:00 UTC) "
-        "and the wished driver, DriverID D9, as active (seen at 2026-03-01 08:09:00 UTC)."
+        "and the desired driver, DriverID D9, as active (seen at 2026-03-01 08:09:00 UTC)."
     )
 
 
 def test_a_relink_to_a_deleted_driver_reinstates_it(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.targets[DRIVERI].put(shown("D9", active=False, first_name="Jane", last_name="Doe"))
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     fleet.state("1", **{**JANE, "driveri_driver_id": "D9"})
     assert fleet.facts("driveri")[-1] == (
         "Driveri has DriverID D9 as deleted: that driver shall be reinstated and linked. "
-        "The former target driver, DriverID D1, became a stray and was left alone."
+        "The former target driver, DriverID D1, became unmanaged and was left alone."
     )
 
 
-def test_a_former_driver_who_is_gone_is_called_no_stray(fleet: Fleet) -> None:
+def test_a_former_driver_who_is_gone_is_called_no_unmanaged(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.targets[DRIVERI].drop(Key("D1"))
     fleet.targets[DRIVERI].put(shown("D9"))
     fleet.state("1", **{**JANE, "driveri_driver_id": "D9"})
     fleet.turn_off()
     fleet.turn_on()
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     assert fleet.facts("driveri")[-1] == (
         "Linked to DriverID D9 from now on. The former target driver, DriverID D1, is not active there any more. "
         "To be brought to the Portal's: first name and last name."
@@ -137,25 +137,25 @@ def test_a_swap_goes_through_a_temporary_id_and_says_why(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.state("1", **{**JANE, "driveri_driver_id": "D2"})
     fleet.state("2", **{**JANE, "ref_id": "R2", "driveri_driver_id": "D1"})
-    (stand_in,) = (each.wished_key for each in fleet.pending(DRIVERI))
-    fleet.settle()
+    (stand_in,) = (each.desired_key for each in fleet.pending(DRIVERI))
+    fleet.read_back()
     assert fleet.facts("driveri", "2")[2:] == [
         f"The DriverID shall change from D2 to the temporary id {stand_in}: "
         "drivers wait for each other's ids in a circle, and this one steps aside.",
         f"Driveri confirmed: the driver is there as DriverID {stand_in}.",
         "Set aside: it changes places with portal driver 1, has a temporary value until then, "
         "and gets its id as soon as that one has given it up.",
-        "No longer set aside as contested.",
+        "No longer set aside as conflict.",
         f"The DriverID shall change from the temporary id {stand_in} to D1.",
         "Driveri confirmed: the driver is there as DriverID D1.",
     ]
-    assert fleet.why("driveri", 7, "2")[0] == "Cause: the id that portal driver 1 had claimed came free."
+    assert fleet.why("driveri", 7, "2")[0] == "Trigger: the id that portal driver 1 had claimed came free."
 
 
 def test_drift_is_told_with_the_fields_that_are_overridden(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     assert fleet.facts("driveri")[2:] == [
         "Driveri shows last name otherwise than decision 1 left it, since 2026-03-01 08:09:00 UTC, "
         "and the change was not ours: it is overridden.",
@@ -170,39 +170,42 @@ def test_two_writers_at_odds_are_told_with_what_a_person_can_do(fleet: Fleet) ->
     fleet.start("1")
     for _ in range(2):
         fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
-        fleet.walk(DRIVERI)
-        fleet.settle()
-    assert fleet.why("driveri", 6)[0] == "Cause: sweep 3, after walk 3 of Driveri's roster."
+        fleet.scan(DRIVERI)
+        fleet.read_back()
+    assert fleet.why("driveri", 6)[0] == "Trigger: reconciliation 3, after scan 3 of Driveri's roster."
     assert fleet.facts("driveri")[5].endswith(
-        "Two writers are at odds: last name had drifted in the sweep before too, so somebody else writes it on Driveri."
+        "Two writers are at odds: last name drifted in the last reconciliation too; somebody else writes to Driveri."
     )
     standing = fleet.standing(DRIVERI)
     assert standing.sentence == (
         "In step: linked to DriverID D1. "
-        "Two writers are at odds: last name had been changed on Driveri before each of the last two sweeps."
+        "Two writers are at odds: last name had been changed on Driveri before both of the last reconciliations."
     )
     assert standing.advice == (
         "Find out who else writes last name on Driveri, and have them change it in the Portal instead: "
-        "every sweep overrides it."
+        "every reconciliation overrides it."
     )
 
 
-def test_a_sweep_of_one_driver_is_told_with_who_asked_for_it(fleet: Fleet) -> None:
+def test_a_reconciliation_of_one_driver_is_told_with_who_asked_for_it(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
-    fleet.ask("jane", lambda person, known: person.sweep(known, DRIVERI, driver="1", keys=["D1"]))
+    fleet.ask("jane", lambda person, known: person.reconciliation(known, DRIVERI, driver="1", keys=["D1"]))
     fleet.look_up(DRIVERI, "1", request=3)
-    assert fleet.facts("account")[-1] == "jane (Master User) asked for a sweep of driver 1 on Driveri."
-    assert fleet.why("driveri", 3)[0] == "Cause: somebody asked for a sweep of this driver on Driveri (account 3)."
-    assert "sweep" not in " ".join(fleet.facts("account", "2"))
+    assert fleet.facts("account")[-1] == "jane (Master User) asked for a reconciliation of driver 1 on Driveri."
+    assert (
+        fleet.why("driveri", 3)[0]
+        == "Trigger: somebody asked for a reconciliation of this driver on Driveri (account 3)."
+    )
+    assert "reconciliation" not in " ".join(fleet.facts("account", "2"))
 
 
-def test_a_sweep_without_drift_ends_that_two_writers_are_at_odds(fleet: Fleet) -> None:
+def test_a_reconciliation_without_drift_ends_that_two_writers_are_at_odds(fleet: Fleet) -> None:
     fleet.start("1")
     for last_name in ("Roe", "Roe", "Doe"):
         fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name=last_name))
-        fleet.walk(DRIVERI)
-        fleet.settle()
+        fleet.scan(DRIVERI)
+        fleet.read_back()
     standing = fleet.standing(DRIVERI)
     assert (standing.sentence, standing.advice) == ("In step: linked to DriverID D1.", "")
 
@@ -213,7 +216,7 @@ def test_a_delete_is_told_with_the_guards_figures(fleet: Fleet) -> None:
     assert fleet.why("driveri", 3)[-2] == (
         "Guard: 0 of at most 3 deletes within 24 hours had gone out, and 0 were held."
     )
-    fleet.settle()
+    fleet.read_back()
     assert fleet.facts("driveri")[2:] == [
         "Driveri shall delete DriverID D1.",
         "Driveri confirmed: the driver is deleted there, and nothing is linked any more.",
@@ -227,7 +230,7 @@ def test_a_delete_is_told_with_the_guards_figures(fleet: Fleet) -> None:
 def test_a_driver_who_comes_back_is_told_as_such(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.delete("1")
-    fleet.settle()
+    fleet.read_back()
     fleet.state("1", **JANE)
     assert fleet.facts("portal")[1:] == [
         "The Portal deleted the driver (stated by export).",
@@ -241,7 +244,7 @@ def test_a_driver_whom_somebody_deleted_on_the_target_ends_the_link(fleet: Fleet
     fleet.delete("1")
     fleet.targets[DRIVERI].drop(Key("D1"))
     fleet.turn_on()
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     assert fleet.facts("driveri")[-1] == ("Driveri does not have the driver as an active one any more: the link ended.")
 
 
@@ -249,9 +252,9 @@ def test_a_create_that_the_portal_takes_back_is_withdrawn(fleet: Fleet) -> None:
     fleet.add()
     fleet.state("1", **JANE)
     fleet.turn_on()
-    fleet.walk()
+    fleet.scan()
     fleet.delete("1")
-    fleet.settle()
+    fleet.read_back()
     assert fleet.facts("driveri")[1:] == [
         "Nothing is there to be deleted on Driveri: what was on its way is withdrawn.",
         "Driveri confirmed: nothing is there, and nothing is linked any more.",
@@ -272,7 +275,7 @@ def test_what_a_target_writes_in_its_own_way_is_told_as_no_drift(fleet: Fleet) -
     fleet.add()
     fleet.state("1", **JANE)
     fleet.turn_on()
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     (decision,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, decision, Done(seen=shown("D1", first_name="JANE", last_name="Doe")))
     assert fleet.facts("driveri")[-1] == (
@@ -286,7 +289,7 @@ def test_a_mark_left_out_for_now_is_told(fleet: Fleet) -> None:
     assert "The Driveri DriverID is left out on Motive for now: another driver has it there." in fleet.why(
         "motive", 3, "2"
     )
-    fleet.settle()
+    fleet.read_back()
     assert fleet.standing(MOTIVE, "2").sentence == (
         "In step: linked to user 2 without its Driveri DriverID, which another driver has there."
     )
@@ -325,9 +328,9 @@ def test_every_situation_has_words(fleet: Fleet, situation: Situation) -> None:
         profile={},
         decision=0,
         first_seen=fact.at.isoformat(),
-        sweep=0,
+        reconciliation=0,
         at_odds=[],
-        because={"situation": str(situation)},
+        rationale={"situation": str(situation)},
     )
     (sentence,) = reasons(found, Past(link=fleet.link(DRIVERI)))
     assert sentence.startswith(f"Situation {situation}: ")

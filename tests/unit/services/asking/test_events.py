@@ -26,7 +26,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, S
     fleet.start("1", "2")
     fleet.state("1", **{**JANE, "driveri_driver_id": "Dx9"})
     fleet.delete("2")
-    fleet.settle()
+    fleet.read_back()
     yield streams_of(fleet)
     fleet.close()
 
@@ -109,9 +109,9 @@ def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Stream]) ->
         "1",
         3,
     )
-    assert found.data["wished_key"] == "Dx9"
+    assert found.data["desired_key"] == "Dx9"
     assert found.data["profile"] == {"first_name": "Jane", "last_name": "Doe"}
-    assert found.data["because"]["situation"] == "RENAMED"
+    assert found.data["rationale"]["situation"] == "RENAMED"
     sent = found.to_json()
     assert dumps(sent)
     assert sent["at"] == "2026-03-01T08:11:00+00:00"
@@ -231,7 +231,7 @@ def unreadable(position: int, body: bytes) -> Record:
 
 
 def test_a_record_that_cannot_be_decoded_is_shown_with_what_can_be_made_out() -> None:
-    body = b'{"account": "acme", "driver": "1", "target": "driveri", "wished_key": "D1", "holds": 5}'
+    body = b'{"account": "acme", "driver": "1", "target": "driveri", "desired_key": "D1", "holds": 5}'
     streams = {"strange": shelf(unreadable(7, body))}
     expected = LoggedEvent(
         log="strange",
@@ -242,7 +242,7 @@ def test_a_record_that_cannot_be_decoded_is_shown_with_what_can_be_made_out() ->
         target="driveri",
         driver="1",
         version=0,
-        data={"wished_key": "D1", "holds": 5},
+        data={"desired_key": "D1", "holds": 5},
         unreadable="unknown type 'Link.Strange'",
     )
     assert read(streams) == [expected]

@@ -113,7 +113,7 @@ def test_a_roster_that_cannot_be_read_is_told_with_the_reason_and_since_when(fle
     fleet.add()
     fleet.state("1", **JANE)
     fleet.turn_on()
-    fleet.fail_walk(DRIVERI, Unavailable(reason=Reason.DOWN, detail="answered 503"))
+    fleet.fail_scan(DRIVERI, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     assert fleet.standing(DRIVERI) == Standing(
         target="driveri",
         state="undecided",
@@ -128,7 +128,7 @@ def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> No
     fleet.state("1", **JANE)
     fleet.turn_on()
     fleet.set_mode(DRIVERI, Mode.OBSERVE)
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     assert fleet.standing(DRIVERI) == Standing(
         target="driveri",
         state="pending",
@@ -150,7 +150,7 @@ def test_a_change_that_nobody_has_looked_at_waits_for_its_turn(fleet: Fleet) -> 
 def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.delete("1")
-    fleet.settle()
+    fleet.read_back()
     fleet.turn_off()
     fleet.state("1", **JANE)
     assert fleet.standing(DRIVERI).sentence == (

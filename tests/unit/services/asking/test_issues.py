@@ -34,7 +34,7 @@ def told(found: list[Issue]) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def troubled(fleet: Fleet) -> Fleet:
-    """Two drivers are in step, four are not, and Motive has refused one of these."""
+    """Two drivers are in sync, four are not, and Motive has refused one of these."""
     fleet.start("1", "2")
     fleet.state("3", first_name="Jane")
     fleet.state("4", **{**JANE, "driveri_driver_id": "D1", "ref_id": "R4"})
@@ -42,7 +42,7 @@ def troubled(fleet: Fleet) -> Fleet:
     fleet.state("6", first_name="Jane", ref_id="R6", driveri_driver_id="D6")
     refused = next(each for each in fleet.pending(MOTIVE) if each.driver == "6")
     fleet.answer(MOTIVE, refused, Rejected(reason=Reason.TAKEN_ELSEWHERE, detail="<email> is somebody else's"))
-    fleet.settle()
+    fleet.read_back()
     return fleet
 
 
@@ -55,8 +55,8 @@ def test_where_everybody_is_in_step_nothing_is_open(fleet: Fleet) -> None:
 def test_whoever_is_set_aside_is_listed_by_target_and_driver(troubled: Fleet, limit: int) -> None:
     assert told(listed(troubled, ALL, limit)) == [
         ("driveri", "3", "unkeyed"),
-        ("driveri", "4", "contested"),
-        ("motive", "5", "contested"),
+        ("driveri", "4", "conflict"),
+        ("motive", "5", "conflict"),
         ("motive", "6", "taken_elsewhere"),
     ]
 
@@ -81,8 +81,8 @@ def test_an_issue_says_since_when_and_what_a_person_has_to_know(troubled: Fleet)
     [
         (Wanted(account="nobody"), []),
         (Wanted(account="acme", target=MOTIVE), ["5", "6"]),
-        (Wanted(reason="contested"), ["4", "5"]),
-        (Wanted(reason="contested", target=DRIVERI), ["4"]),
+        (Wanted(reason="conflict"), ["4", "5"]),
+        (Wanted(reason="conflict", target=DRIVERI), ["4"]),
         (Wanted(reason="down"), []),
     ],
 )
@@ -92,25 +92,25 @@ def test_issues_are_found_by_account_target_and_reason(troubled: Fleet, wanted: 
 
 def test_an_issue_is_gone_when_it_is_over(troubled: Fleet) -> None:
     troubled.state("3", first_name="Jane", ref_id="R3")
-    troubled.settle()
+    troubled.read_back()
     assert "3" not in [issue.driver for issue in listed(troubled)]
 
 
 def test_a_roster_that_cannot_be_read_concerns_the_whole_account(fleet: Fleet) -> None:
     fleet.add()
     fleet.turn_on()
-    fleet.fail_walk(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
+    fleet.fail_scan(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     (issue,) = listed(fleet)
     assert (issue.problem, issue.driver, issue.detail) == (Problem.ROSTER, "", "answered 503")
     assert [len(listed(fleet, Wanted(reason=reason))) for reason in ("down", "limited")] == [1, 0]
-    fleet.walk(MOTIVE)
+    fleet.scan(MOTIVE)
     assert listed(fleet) == []
 
 
 def test_an_open_breaker_is_one_problem_though_the_roster_cannot_be_read_either(fleet: Fleet) -> None:
     fleet.add()
     fleet.turn_on()
-    fleet.fail_walk(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
+    fleet.fail_scan(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     opened = fleet.open_breaker(MOTIVE, Reason.CREDENTIALS, "answered 401")
     assert listed(fleet) == [
         Issue(
@@ -130,7 +130,7 @@ def test_what_concerns_an_account_comes_before_its_drivers(troubled: Fleet, limi
     troubled.open_breaker(MOTIVE, Reason.DOWN, "answered 503")
     assert told(listed(troubled, Wanted(target=MOTIVE), limit)) == [
         ("motive", "", "down"),
-        ("motive", "5", "contested"),
+        ("motive", "5", "conflict"),
         ("motive", "6", "taken_elsewhere"),
     ]
     troubled.close_breaker(MOTIVE)
@@ -144,12 +144,12 @@ def test_a_breaker_that_closes_releases_what_was_given_up_and_nothing_else(troub
     assert told(listed(troubled, Wanted(reason="down"))) == [("motive", "7", "down")]
     troubled.close_breaker(MOTIVE)
     assert [decision.driver for decision in troubled.pending(MOTIVE)] == ["7"]
-    assert troubled.pending(MOTIVE)[0].because["cause"] == "reached"
+    assert troubled.pending(MOTIVE)[0].rationale["trigger"] == "reached"
 
 
 def test_drivers_are_counted_by_target(troubled: Fleet) -> None:
     assert count_parked(troubled.decider, Wanted(account=ACME), "") == {DRIVERI: 2, MOTIVE: 2}
-    assert count_parked(troubled.decider, Wanted(account=ACME, reason="contested"), "") == {DRIVERI: 1, MOTIVE: 1}
+    assert count_parked(troubled.decider, Wanted(account=ACME, reason="conflict"), "") == {DRIVERI: 1, MOTIVE: 1}
     assert count_parked(troubled.decider, Wanted(account=ACME), PortalDriverId("6")) == {MOTIVE: 1}
     assert count_parked(troubled.decider, Wanted(account=ACME, target=DRIVERI), "6") == {}
 
@@ -178,7 +178,7 @@ LEFT_OUT = UnreadableRecord(place="page 3, users.2", key="", fields=("id",), is_
 
 def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fleet: Fleet) -> None:
     fleet.start("1")
-    fleet.walk(MOTIVE, unreadable=[SHOWN, LEFT_OUT])
+    fleet.scan(MOTIVE, unreadable=[SHOWN, LEFT_OUT])
     shown, left_out = listed(fleet, Wanted(account=ACME, target=MOTIVE, reason="unreadable"))
     assert (shown.account, shown.target, shown.problem, shown.driver) == (ACME, "motive", Problem.RECORD, "")
     assert (shown.key, shown.place) == ("418", "page 2, users.17")
@@ -190,18 +190,18 @@ def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fl
     assert "a record without an id that can be read (page 3, users.2)" in left_out.detail
     assert "counts neither as seen nor as gone" in left_out.detail
     assert shown.to_json().items() >= {"key": "418", "place": "page 2, users.17", "problem": "record"}.items()
-    fleet.walk(MOTIVE, unreadable=[LEFT_OUT])
+    fleet.scan(MOTIVE, unreadable=[LEFT_OUT])
     assert [issue.place for issue in listed(fleet)] == ["page 3, users.2"]
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     assert len(listed(fleet)) == 1
-    fleet.walk(MOTIVE)
+    fleet.scan(MOTIVE)
     assert listed(fleet) == []
 
 
 def test_of_many_records_that_cannot_be_read_some_are_named_and_the_others_counted(fleet: Fleet) -> None:
     fleet.start("1")
     many = [replace(SHOWN, key=str(number)) for number in range(MOST_UNREADABLE_TOLD + 5)]
-    fleet.walk(MOTIVE, unreadable=many)
+    fleet.scan(MOTIVE, unreadable=many)
     found = listed(fleet)
     assert len(found) == MOST_UNREADABLE_TOLD + 1
     assert found[-1].detail.startswith("5 more records of the roster cannot be read: ask Motive's support")

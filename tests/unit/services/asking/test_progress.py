@@ -45,7 +45,7 @@ def test_a_call_that_has_to_be_made_is_left(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.decide()
     fleet.follow(Target.DRIVERI)
-    fleet.walk(Target.DRIVERI)
+    fleet.scan(Target.DRIVERI)
     fleet.state("p1", person(1))
     fleet.decide()
     before = told(fleet, in_place=False).to_deliver
@@ -58,7 +58,7 @@ def test_nothing_is_left_when_everything_is_done(fleet: SteppedServices) -> None
     fleet.state("p1", person(1))
     fleet.run()
     left = told(fleet)
-    assert (left.left, left.in_step) == (0, {"driveri": 1, "motive": 1})
+    assert (left.left, left.in_sync) == (0, {"driveri": 1, "motive": 1})
     assert left.recorded == sum(
         store.log.end()
         for store in (

@@ -11,7 +11,7 @@ MOTIVE = Target.MOTIVE
 
 @pytest.fixture
 def refused(fleet: Fleet) -> Fleet:
-    """Driver 1 is in step, and Motive has refused driver 2."""
+    """Driver 1 is in sync, and Motive has refused driver 2."""
     fleet.start("1")
     fleet.state("2", **{**JANE, "driveri_driver_id": "D2", "ref_id": "R2"})
     (decision,) = fleet.pending(MOTIVE)
@@ -29,7 +29,7 @@ def test_a_decision_of_a_retry_tells_where_it_was_asked_for(refused: Fleet) -> N
         "No longer set aside as refused.",
         "Motive shall get a new driver.",
     ]
-    assert refused.why("motive", 5, "2")[0] == "Cause: somebody asked to look at it again (account 3)."
+    assert refused.why("motive", 5, "2")[0] == "Trigger: somebody asked to look at it again (account 3)."
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_what_is_tried_after_an_outage_says_so(refused: Fleet) -> None:
     (decision,) = refused.pending(MOTIVE)
     refused.give_up(MOTIVE, decision, Reason.DOWN)
     refused.close_breaker(MOTIVE)
-    assert refused.why("motive", 9, "2")[0] == "Cause: Motive answers again."
+    assert refused.why("motive", 9, "2")[0] == "Trigger: Motive answers again."

@@ -5,9 +5,9 @@ import pytest
 from domain.account import DeletesRejected
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from services.api import status as module
-from services.api.status import TargetStatus, status, strays
+from services.api.status import TargetStatus, status, unmanaged
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -22,53 +22,53 @@ def test_an_account_in_step_is_counted(fleet: Fleet) -> None:
     fleet.start("1", "2")
     (account,) = status(fleet.decider)
     assert (account.account, account.tier, account.is_on, account.drivers) == ("acme", "pro", True, 2)
-    walked_at = account.targets[0].walked_at
+    scanned_at = account.targets[0].scanned_at
     assert account.targets[0] == TargetStatus(
         target="driveri",
         mode="full",
-        is_walked=True,
-        walked_at=walked_at,
+        is_scanned=True,
+        scanned_at=scanned_at,
         failure="",
         failing_since=None,
         outage="",
         stopped_since=None,
         is_catching_up=False,
-        swept_at=account.targets[0].swept_at,
-        sweep_due_at=account.targets[0].sweep_due_at,
-        in_step=2,
+        reconciled_at=account.targets[0].reconciled_at,
+        reconciliation_due_at=account.targets[0].reconciliation_due_at,
+        in_sync=2,
         pending=0,
         parked={},
         held=0,
         kept=0,
         ended=0,
         undecided=0,
-        strays=0,
+        unmanaged=0,
     )
-    assert walked_at is not None
-    assert walked_at < fleet.now
+    assert scanned_at is not None
+    assert scanned_at < fleet.now
 
 
 def test_parked_drivers_are_counted_by_reason(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.state("3", first_name="Jane")
     fleet.state("4", **JANE)
-    assert on(fleet, DRIVERI).parked == {"unkeyed": 1, "contested": 1}
+    assert on(fleet, DRIVERI).parked == {"unkeyed": 1, "conflict": 1}
 
 
 def test_held_kept_and_ended_drivers_are_counted(fleet: Fleet) -> None:
     fleet.start("1", "2", "3", "4", "5", "6")
     fleet.delete("1", "2", "3", "4")
-    fleet.settle()
+    fleet.read_back()
     assert (on(fleet, DRIVERI).ended, on(fleet, DRIVERI).held) == (3, 1)
     fleet.judge(DRIVERI, DeletesRejected)
     found = on(fleet, DRIVERI)
-    assert (found.ended, found.held, found.kept, found.in_step) == (3, 0, 1, 2)
+    assert (found.ended, found.held, found.kept, found.in_sync) == (3, 0, 1, 2)
 
 
 def test_decisions_without_an_answer_are_pending(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.state("2", first_name="Jane", ref_id="R2")
-    assert (on(fleet, DRIVERI).pending, on(fleet, DRIVERI).in_step) == (1, 1)
+    assert (on(fleet, DRIVERI).pending, on(fleet, DRIVERI).in_sync) == (1, 1)
 
 
 def test_wanted_drivers_without_a_decision_are_counted(fleet: Fleet) -> None:
@@ -83,45 +83,45 @@ def test_wanted_drivers_without_a_decision_are_counted(fleet: Fleet) -> None:
     assert [each.undecided for each in account.targets] == [1, 1]
 
 
-def test_a_roster_under_former_terms_is_not_walked(fleet: Fleet) -> None:
+def test_a_roster_under_former_terms_is_not_scanned(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.turn_off()
     fleet.turn_on()
-    assert not on(fleet, DRIVERI).is_walked
-    fleet.walk(DRIVERI)
-    assert on(fleet, DRIVERI).is_walked
-    assert not on(fleet, MOTIVE).is_walked
+    assert not on(fleet, DRIVERI).is_scanned
+    fleet.scan(DRIVERI)
+    assert on(fleet, DRIVERI).is_scanned
+    assert not on(fleet, MOTIVE).is_scanned
 
 
 def test_a_roster_that_cannot_be_read_says_why_and_since_when(fleet: Fleet) -> None:
     fleet.add()
     fleet.turn_on()
-    fleet.fail_walk(MOTIVE, Rejected(reason=Reason.NOT_CONFIGURED, detail="answered 404"))
+    fleet.fail_scan(MOTIVE, Rejected(reason=Reason.NOT_CONFIGURED, detail="answered 404"))
     found = on(fleet, MOTIVE)
-    assert (found.is_walked, found.walked_at, found.failure) == (False, None, "not_configured: answered 404")
+    assert (found.is_scanned, found.scanned_at, found.failure) == (False, None, "not_configured: answered 404")
     assert found.failing_since is not None
     assert found.to_json()["failing_since"] == found.failing_since.isoformat()
 
 
 @pytest.mark.parametrize("page", [1, 500])
-def test_strays_are_the_active_drivers_whom_no_link_has(
+def test_unmanaged_are_the_active_drivers_whom_no_link_has(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     monkeypatch.setattr(module, "_PAGE", page)
     for key, active in {"X1": True, "X2": False, "x3": True}.items():
-        fleet.targets[DRIVERI].put(TargetDriver(key=Key(key), active=active, profile={}))
+        fleet.targets[DRIVERI].put(ObservedDriver(key=Key(key), active=active, profile={}))
     fleet.start("1")
-    assert list(strays(fleet.decider, ACME, DRIVERI)) == ["X1", "x3"]
-    assert [each.strays for each in status(fleet.decider)[0].targets] == [2, 0]
+    assert list(unmanaged(fleet.decider, ACME, DRIVERI)) == ["X1", "x3"]
+    assert [each.unmanaged for each in status(fleet.decider)[0].targets] == [2, 0]
 
 
-def test_a_linked_driver_whose_id_is_shown_in_other_letters_is_no_stray(fleet: Fleet) -> None:
+def test_a_linked_driver_whose_id_is_shown_in_other_letters_is_no_unmanaged(fleet: Fleet) -> None:
     fleet.start("1")
     known = fleet.targets[DRIVERI].shown(Key("D1"))
     assert known is not None
     fleet.targets[DRIVERI].put(replace(known, key=Key("d1")))
-    fleet.walk(DRIVERI)
-    assert on(fleet, DRIVERI).strays == 0
+    fleet.scan(DRIVERI)
+    assert on(fleet, DRIVERI).unmanaged == 0
 
 
 def test_accounts_that_are_unknown_are_left_out(fleet: Fleet) -> None:

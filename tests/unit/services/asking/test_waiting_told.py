@@ -6,7 +6,7 @@ from domain.account import DeletesRejected, Mode
 from domain.deciding import MOST_CORRECTIONS
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.ports import Exists, Missing
 from services.api.explanations import Standing
 from tests.unit.services.asking.fleet import JANE, Fleet
@@ -21,14 +21,14 @@ def begin(fleet: Fleet, **profile: str) -> None:
     fleet.add()
     fleet.state("1", **profile)
     fleet.turn_on()
-    fleet.walk()
+    fleet.scan()
 
 
 def hold(fleet: Fleet) -> None:
     """Of six drivers four are deleted, one more than the guard lets through."""
     fleet.start(*EVERYBODY)
     fleet.delete("2", "3", "4", "1")
-    fleet.settle()
+    fleet.read_back()
 
 
 def test_a_driver_without_ids_is_told_in_the_first_lines_what_to_do(fleet: Fleet) -> None:
@@ -71,14 +71,14 @@ def test_a_contested_driver_names_the_one_who_has_claimed_the_id(fleet: Fleet) -
 
 def test_several_candidates_on_the_target_are_counted(fleet: Fleet) -> None:
     for key in ("7", "8"):
-        fleet.targets[MOTIVE].put(TargetDriver(key=Key(key), active=True, profile={"ref_id": "R1"}))
+        fleet.targets[MOTIVE].put(ObservedDriver(key=Key(key), active=True, profile={"ref_id": "R1"}))
     begin(fleet, **JANE)
     standing = fleet.standing(MOTIVE)
     assert standing.sentence == (
         "Not linked yet, and set aside since 2026-03-01 08:05:00 UTC: 2 target drivers have its RefID."
     )
     assert standing.advice == (
-        "Leave only one driver with this RefID on Motive; it is looked at again at the next change or walk."
+        "Leave only one driver with this RefID on Motive; it is looked at again at the next change or scan."
     )
     assert "2 drivers on Motive have its RefID." in fleet.why("motive", 1)
 
@@ -100,13 +100,13 @@ def test_a_refusal_is_told_in_the_targets_words(fleet: Fleet) -> None:
         "Motive refused (taken elsewhere): the <email> is somebody else's.",
         "Set aside until the Portal states something else: Motive would refuse the same again.",
     ]
-    assert fleet.why("motive", 3) == ("Cause: Motive's answer to decision 1.",)
+    assert fleet.why("motive", 3) == ("Trigger: Motive's answer to decision 1.",)
 
 
 def test_answers_that_correct_the_roster_are_told_as_such(fleet: Fleet) -> None:
     begin(fleet, **JANE)
     (create,) = fleet.pending(DRIVERI)
-    somebody = TargetDriver(key=Key("D1"), active=True, profile={})
+    somebody = ObservedDriver(key=Key("D1"), active=True, profile={})
     fleet.answer(DRIVERI, create, Exists(seen=somebody))
     (link,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, link, Missing(key=Key("D1")))
@@ -122,7 +122,7 @@ def test_answers_that_correct_the_roster_are_told_as_such(fleet: Fleet) -> None:
 
 def test_a_target_that_contradicts_itself_asks_for_a_person(fleet: Fleet) -> None:
     begin(fleet, **JANE)
-    somebody = TargetDriver(key=Key("D1"), active=True, profile={})
+    somebody = ObservedDriver(key=Key("D1"), active=True, profile={})
     for turn in range(MOST_CORRECTIONS):
         (decision,) = fleet.pending(DRIVERI)
         fleet.answer(DRIVERI, decision, Missing(key=Key("D1")) if turn % 2 else Exists(seen=somebody))
@@ -182,13 +182,13 @@ def test_a_held_delete_is_told_with_the_guards_figures_and_how_to_decide(fleet: 
 def test_an_approval_is_told_with_who_gave_it(fleet: Fleet) -> None:
     hold(fleet)
     chosen = fleet.judge(DRIVERI)
-    fleet.settle()
+    fleet.read_back()
     assert fleet.facts("driveri")[-3:] == [
         "jane approved the held delete.",
         "Driveri shall delete DriverID D1.",
         "Driveri confirmed: the driver is deleted there, and nothing is linked any more.",
     ]
-    assert fleet.why("driveri", 5)[0] == f"Cause: the approval of the set {chosen.digest} by jane."
+    assert fleet.why("driveri", 5)[0] == f"Trigger: the approval of the set {chosen.digest} by jane."
     assert fleet.standing(DRIVERI).sentence == (
         "The Portal deleted the driver, and nobody on Driveri is linked any more."
     )
@@ -210,7 +210,7 @@ def test_a_kept_driver_whom_the_portal_wants_again_is_in_step(fleet: Fleet) -> N
     hold(fleet)
     fleet.judge(DRIVERI, DeletesRejected)
     fleet.state("1", **JANE)
-    fleet.settle()
+    fleet.read_back()
     assert fleet.standing(DRIVERI).sentence == "In step: linked to DriverID D1."
 
 
@@ -242,7 +242,7 @@ def test_an_approval_that_was_heeded_is_told_once(fleet: Fleet) -> None:
 def test_a_mode_that_lets_no_deletes_out_says_which_mode_would(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.set_mode(DRIVERI, Mode.UPSERT)
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     fleet.delete("1")
     standing = fleet.standing(DRIVERI)
     assert standing.sentence == (
@@ -266,13 +266,13 @@ def test_no_sentence_holds_personal_data(fleet: Fleet) -> None:
         "licence_country": "Utopia",
     }
     begin(fleet, **JANE | personal)
-    fleet.settle()
-    fleet.targets[DRIVERI].put(TargetDriver(key=Key("D1"), active=True, profile={"email": "other@fleet.test"}))
-    fleet.walk(DRIVERI)
+    fleet.read_back()
+    fleet.targets[DRIVERI].put(ObservedDriver(key=Key("D1"), active=True, profile={"email": "other@fleet.test"}))
+    fleet.scan(DRIVERI)
     fleet.state("1", **{name: f"{text}9" for name, text in (JANE | personal).items()})
-    fleet.settle()
+    fleet.read_back()
     fleet.delete("1")
-    fleet.settle()
+    fleet.read_back()
     header, *others = fleet.explain().lines()
     text = "\n".join(others)
     assert header.startswith("Janet9 Doering9: portal driver 1, ")
@@ -285,7 +285,7 @@ def test_an_explanation_can_be_sent_as_json(fleet: Fleet) -> None:
     sent = explanation.to_json()
     assert sent["standings"][0] == {
         "target": "driveri",
-        "state": "in_step",
+        "state": "in_sync",
         "sentence": "In step: linked to DriverID D1.",
         "advice": "",
     }

@@ -33,7 +33,7 @@ ALL = [
         "target": "motive",
         "problem": "parked",
         "driver": "3",
-        "reason": "contested",
+        "reason": "conflict",
         "since": NOW.isoformat(),
         "detail": "portal driver 1 has claimed its e-mail",
         "key": "",
@@ -49,16 +49,16 @@ def test_issues_are_listed_one_a_line_and_counted_by_reason(driverlink: Driverli
     assert [line[:5] for line in cells[1:4]] == [
         ["acme", "driveri", "1", "parked", "unkeyed"],
         ["acme", "driveri", "2", "parked", "unkeyed"],
-        ["acme", "motive", "3", "parked", "contested"],
+        ["acme", "motive", "3", "parked", "conflict"],
     ]
-    assert cells[4] == ["3 open: 1 contested, 2 unkeyed"]
+    assert cells[4] == ["3 open: 1 conflict, 2 unkeyed"]
     assert (len(cells), ended.status, ended.err) == (5, 0, "")
 
 
 def test_a_script_gets_the_issues_and_their_counts(driverlink: Driverlink) -> None:
     assert driverlink("issues", "list", "--json").document == {
         "issues": ALL,
-        "counts": {"contested": 1, "unkeyed": 2},
+        "counts": {"conflict": 1, "unkeyed": 2},
     }
     assert driverlink("issues", "list", "acme", "--target", "motive", "--json").document["issues"] == ALL[2:]
     assert driverlink("issues", "list", "--reason", "unkeyed", "--json").document["issues"] == ALL[:2]

@@ -22,7 +22,7 @@ READING = [
     ("approvals", "list", "acme"),
     ("issues", "list"),
     ("dead-letters", "list"),
-    ("sweeps", "acme"),
+    ("reconciliations", "acme"),
     ("plan", "acme"),
     ("rebuild", "--check"),
 ]
@@ -32,7 +32,7 @@ CHANGING = [
     ("change", "delete", "acme", "--driver", "1"),
     ("rebuild",),
     ("sync", "off", "acme", "--as", "jane"),
-    ("sweep", "acme", "--as", "jane"),
+    ("reconciliation", "acme", "--as", "jane"),
 ]
 EVERY = pytest.mark.parametrize("arguments", [*READING, *CHANGING], ids=" ".join)
 

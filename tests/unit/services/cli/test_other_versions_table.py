@@ -17,8 +17,8 @@ TABLES = [
     ("decider", "links"),
     ("decider", "claims"),
     ("decider", "roster"),
-    ("decider", "wishes"),
-    ("projector-motive", "walks"),
+    ("decider", "desired_drivers"),
+    ("projector-motive", "scans"),
 ]
 
 

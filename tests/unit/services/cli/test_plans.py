@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from domain.account import SweepRequested, SyncTurnedOn
+from domain.account import ReconciliationRequested, SyncTurnedOn
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from services.cli import plans
 from tests.support.reached_twins import Twins, reached_twins
 from tests.unit.services.cli.conftest import Driverlink
@@ -50,7 +50,7 @@ def stored(folder: Path) -> list[object]:
     stand = ControlStand(folder)
     events = [record.event for record in stand.stores["accounts"].log.read(0, 100)]
     stand.close()
-    return [event for event in events if isinstance(event, SweepRequested | SyncTurnedOn)]
+    return [event for event in events if isinstance(event, ReconciliationRequested | SyncTurnedOn)]
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, *, answer: bool) -> None:
@@ -77,7 +77,7 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: Driverlink) -> Non
     ]
 
 
-def test_a_sweep_that_had_no_plan_any_more_is_told_as_void() -> None:
+def test_a_reconciliation_that_had_no_plan_any_more_is_told_as_void() -> None:
     told = plans._refusal("acme", "motive", {"plan": "", "would_be": ""})
     assert told == "acme on motive: sync or its mode was turned off meanwhile, so the plan is void"
 
@@ -127,7 +127,7 @@ def test_a_plan_is_applied_by_its_hash(driverlink: Driverlink, folder: Path) -> 
     assert (ended.status, ended.out) == (0, "requested by this plan: acme on driveri\n")
     assert "once `driverlink up` does" in ended.err
     requested, turned_on = stored(folder)
-    assert isinstance(requested, SweepRequested)
+    assert isinstance(requested, ReconciliationRequested)
     assert isinstance(turned_on, SyncTurnedOn)
 
 
@@ -135,7 +135,7 @@ def test_a_plan_that_is_another_by_now_is_refused_in_one_line(
     driverlink: Driverlink, folder: Path, fleet: Twins
 ) -> None:
     seen = digest(driverlink)
-    fleet[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D1"), active=True, profile={}))
+    fleet[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={}))
     ended = driverlink("apply", "acme", "--plan", seen, "--as", "maria")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err == (
@@ -156,7 +156,7 @@ def test_sync_on_shows_the_plan_and_goes_by_it_after_a_yes(
     assert "and 10 more: driverlink plan acme" in ended.err
     assert "driveri: 30 create" in ended.out
     requested, _ = stored(folder)
-    assert isinstance(requested, SweepRequested)
+    assert isinstance(requested, ReconciliationRequested)
     assert requested.plan
 
 

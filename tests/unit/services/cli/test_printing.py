@@ -4,7 +4,7 @@ from rich.console import Console
 from services.cli import printing
 from services.cli.printing import moment, print_table
 
-COLUMNS = ("account", "in step", "taken elsewhere")
+COLUMNS = ("account", "in sync", "taken elsewhere")
 ROWS = [("acme", 7, None), ("north", 12, "[x]")]
 
 
@@ -21,7 +21,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(COLUMNS, ROWS)
     assert lines(capsys) == [
-        "account  in step  taken elsewhere",
+        "account  in sync  taken elsewhere",
         "acme     7",
         "north    12       [x]",
     ]
@@ -34,11 +34,11 @@ def test_a_terminal_too_narrow_for_the_words_shows_each_row_as_a_list(
     print_table(COLUMNS, ROWS)
     assert lines(capsys) == [
         "account          acme",
-        "in step          7",
+        "in sync          7",
         "taken elsewhere",
         "",
         "account          north",
-        "in step          12",
+        "in sync          12",
         "taken elsewhere  [x]",
         "",
     ]
@@ -51,7 +51,7 @@ def test_a_terminal_that_can_break_lines_between_words_shows_a_table(
     print_table(COLUMNS, ROWS)
     assert [line.split() for line in lines(capsys)] == [
         ["taken"],
-        ["account", "in", "step", "elsewhere"],
+        ["account", "in", "sync", "elsewhere"],
         ["acme", "7"],
         ["north", "12", "[x]"],
     ]
@@ -69,4 +69,4 @@ def test_a_title_may_begin_with_a_blank_line_and_shows_what_a_terminal_would_act
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     print_table(COLUMNS, ROWS[:1], title="\nHeld\x1b[31m")
-    assert lines(capsys)[:3] == ["", "Held\\x1b[31m", "account  in step  taken elsewhere"]
+    assert lines(capsys)[:3] == ["", "Held\\x1b[31m", "account  in sync  taken elsewhere"]

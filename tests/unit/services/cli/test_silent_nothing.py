@@ -13,7 +13,7 @@ UNKNOWN = {
     "account of status": (("status", "acne"), "there is no account acne; did you mean acme?"),
     "account of issues": (("issues", "list", "acne"), "there is no account acne; did you mean acme?"),
     "account of approvals": (("approvals", "list", "acne"), "there is no account acne; did you mean acme?"),
-    "account of sweeps": (("sweeps", "acne"), "there is no account acne; did you mean acme?"),
+    "account of reconciliations": (("reconciliations", "acne"), "there is no account acne; did you mean acme?"),
     "driver": (("events", "--driver", "4711"), "the Portal never stated a driver 4711 in any account"),
     "driver of an account": (("events", "--account", "acme", "--driver", "11"), "did you mean 1?"),
     "RefID as a driver": (
@@ -30,8 +30,8 @@ UNKNOWN = {
     "other prefix": (("events", "--type", "Account.Parked"), "there is no event of the type 'Account.Parked'"),
     "log": (("events", "--log", "decision"), "there is no log decision; there are: accounts, changes, decisions"),
     "reason": (
-        ("issues", "list", "--reason", "contest"),
-        "there is no reason 'contest'; there are: unkeyed,",
+        ("issues", "list", "--reason", "conflicts"),
+        "there is no reason 'conflicts'; there are: unkeyed,",
     ),
     "no time": (("events", "--since", ""), "'' is no date or time"),
     "backwards": (("events", "--since", "2026-02-01", "--until", "2026-01-01"), "the one is after the other"),
@@ -40,7 +40,10 @@ NOTED = {
     "events": (("events", "--until", "2001-01-01"), "no event is like that"),
     "type without events": (("events", "--type", "Confirmed"), "no event is like that"),
     "state": (("status", "acme", "--state", "held"), "no driver of acme is held"),
-    "state on a target": (("status", "acme", "--state", "stray", "--target", "motive"), "is stray on motive"),
+    "state on a target": (
+        ("status", "acme", "--state", "unmanaged", "--target", "motive"),
+        "is unmanaged on motive",
+    ),
     "approvals": (("approvals", "list", "acme"), "no deletes of acme are held"),
     "issues": (("issues", "list", "--reason", "mode"), "no open issues"),
     "dead letters": (("dead-letters", "list"), "no dead letters"),
@@ -84,7 +87,9 @@ def test_following_ends_where_the_time_that_is_asked_for_is_over(driverlink: Dri
 
 
 @pytest.mark.parametrize("account", ["a/b", "..", "", "acme/plan", "acme?x", "Ł"])
-@pytest.mark.parametrize("words", [("accounts", "show"), ("status",), ("sweeps",), ("issues", "list")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("accounts", "show"), ("status",), ("reconciliations",), ("issues", "list")], ids=" ".join
+)
 def test_what_cannot_be_an_account_is_refused(driverlink: Driverlink, words: tuple[str, ...], account: str) -> None:
     ended = driverlink(*words, account)
     assert (ended.status, ended.out) == (2, "")

@@ -10,8 +10,8 @@ import httpx
 
 from adapters.events import new_mapper
 from domain.account import Mode
-from domain.identity import AccountId, Target, walk_stream
-from domain.outcomes import WalkCompleted
+from domain.identity import AccountId, Target, scan_stream
+from domain.outcomes import RosterScanned
 from domain.store import DeadLetter, Resubmission, Store, Unit
 from services.api.app import to_app
 from services.runtime.service import Service
@@ -64,15 +64,15 @@ class ControlStand:
         """Let the decider do what there is to do; how much there was."""
         return self._installation.decider_service.step()
 
-    def walked(self, account: AccountId, target: Target, *, version: int = 1, request: int = 0) -> None:
+    def scanned(self, account: AccountId, target: Target, *, version: int = 1, request: int = 0) -> None:
         """Let the account's roster on this target have been read, and be empty."""
-        completed = WalkCompleted(
-            originator_id=walk_stream(account, target),
+        completed = RosterScanned(
+            originator_id=scan_stream(account, target),
             originator_version=version,
             at=NOW,
             account=account,
             target=str(target),
-            terms=self._installation.accounts.show(account).terms[target],
+            policy_generation=self._installation.accounts.show(account).policy_generation[target],
             drivers=0,
             request=request,
         )
@@ -88,7 +88,7 @@ class ControlStand:
         await self.post(f"/accounts/{account}/sync", {"by": "jane", "on": True})
         self.step()
         for target in Target:
-            self.walked(AccountId(account), target)
+            self.scanned(AccountId(account), target)
         for driver, mail in {"1": "a@fleet.test", "2": "b@fleet.test", "3": "a@fleet.test"}.items():
             ids = {"ref_id": "R3"} if driver == "3" else {}
             profile = {"first_name": "Jane", "last_name": "Doe", "email": mail, **ids}

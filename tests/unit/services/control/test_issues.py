@@ -35,11 +35,11 @@ async def test_issues_come_by_account_target_and_driver(
     monkeypatch.setattr(issues, "_PAGE", page)
     await stand.set_some_aside("beta")
     await stand.set_some_aside()
-    expected = ["driveri 1 unkeyed", "driveri 2 unkeyed", "motive 3 contested"]
+    expected = ["driveri 1 unkeyed", "driveri 2 unkeyed", "motive 3 conflict"]
     assert await all_issues(stand) == [f"{account} {each}" for account in ("acme", "beta") for each in expected]
     assert await all_issues(stand, account="beta") == [f"beta {each}" for each in expected]
-    assert await all_issues(stand, account="acme", reason="contested") == ["acme motive 3 contested"]
-    assert await all_issues(stand, target="motive") == ["acme motive 3 contested", "beta motive 3 contested"]
+    assert await all_issues(stand, account="acme", reason="conflict") == ["acme motive 3 conflict"]
+    assert await all_issues(stand, target="motive") == ["acme motive 3 conflict", "beta motive 3 conflict"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ async def test_issues_come_by_account_target_and_driver(
     [
         ({"account": "nobody"}, 404, "there is no account nobody"),
         ({"target": "mars"}, 400, "there is no target 'mars'; there are: driveri, motive"),
-        ({"reason": "rain"}, 400, "there is no reason 'rain'; there are: unkeyed, contested, mode, unsettled, "),
+        ({"reason": "rain"}, 400, "there is no reason 'rain'; there are: unkeyed, conflict, mode, unsettled, "),
         ({"after": "acme"}, 400, "after names an account, a target and a driver"),
     ],
 )
@@ -63,7 +63,7 @@ async def test_what_is_not_there_cannot_be_asked_for(
     [
         ({}, {"driveri": 2, "motive": 1}, ("jane", "", "", "")),
         ({"target": "driveri"}, {"driveri": 2}, ("jane", "driveri", "", "")),
-        ({"reason": "contested"}, {"motive": 1}, ("jane", "", "", "contested")),
+        ({"reason": "conflict"}, {"motive": 1}, ("jane", "", "", "conflict")),
         ({"driver": "r3"}, {"motive": 1}, ("jane", "", "3", "")),
         ({"driver": "1", "reason": "unkeyed"}, {"driveri": 1}, ("jane", "", "1", "unkeyed")),
     ],

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from domain.account import Mode, SweepRequested, SyncTurnedOn
+from domain.account import Mode, ReconciliationRequested, SyncTurnedOn
 from domain.failures import Reason, TargetFailed, Unavailable
 from domain.identity import AccountId, Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from services.projector.service import ProjectorApp
 from tests.support.reached_twins import Twins, reached_twins
 from tests.support.target_twin import TargetTwin
@@ -56,17 +56,17 @@ async def plan(stand: ControlStand, **query: str) -> tuple[list[Json], Json]:
 
 
 def asked(stand: ControlStand) -> list[object]:
-    """What was stored of sweeps and sync."""
+    """What was stored of reconciliations and sync."""
     events = [record.event for record in stand.stores["accounts"].log.read(0, 100)]
-    return [each for each in events if isinstance(each, SweepRequested | SyncTurnedOn)]
+    return [each for each in events if isinstance(each, ReconciliationRequested | SyncTurnedOn)]
 
 
 async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand: ControlStand, twins: Twins) -> None:
     await add(stand)
-    shown = TargetDriver(key=Key("D2"), active=True, profile={"first_name": "Eve", "last_name": "Doe"})
+    shown = ObservedDriver(key=Key("D2"), active=True, profile={"first_name": "Eve", "last_name": "Doe"})
     twins[Target.DRIVERI].drivers.put(shown)
     steps, end = await plan(stand, target="driveri")
-    assert [(step["action"], step["driver"], step["wished_key"], step["reason"]) for step in steps] == [
+    assert [(step["action"], step["driver"], step["desired_key"], step["reason"]) for step in steps] == [
         ("create", "1", "D1", "nobody on the target is this driver"),
         ("link", "2", "D2", "is on the target already, and nobody's"),
     ]
@@ -80,7 +80,7 @@ async def test_a_plan_is_the_same_until_something_changes(stand: ControlStand, t
     await add(stand)
     first, again = await plan(stand), await plan(stand)
     assert first == again
-    twins[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D2"), active=True, profile={}))
+    twins[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D2"), active=True, profile={}))
     assert (await plan(stand))[1]["digest"] != first[1]["digest"]
 
 
@@ -137,7 +137,7 @@ async def test_a_plan_without_a_temporary_folder_says_what_would_help(
     await add(stand)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     (line,) = told(await stand.get("/accounts/acme/plan"))
-    assert line["error"].startswith("no folder for a rehearsal can be made (No such file or directory): let TMPDIR")
+    assert line["error"].startswith("no folder for a dry run can be made (No such file or directory): let TMPDIR")
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,15 @@ async def test_a_plan_with_every_mode_off_is_refused(stand: ControlStand) -> Non
     )
 
 
-async def test_applying_an_opt_in_requests_each_sweep_by_its_part_and_turns_sync_on(stand: ControlStand) -> None:
+async def test_applying_an_opt_in_requests_each_reconciliation_by_its_part_and_turns_sync_on(
+    stand: ControlStand,
+) -> None:
     await add(stand)
     _, end = await plan(stand)
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": end["digest"]}))
     driveri, motive, turned_on = asked(stand)
-    assert isinstance(driveri, SweepRequested)
-    assert isinstance(motive, SweepRequested)
+    assert isinstance(driveri, ReconciliationRequested)
+    assert isinstance(motive, ReconciliationRequested)
     assert isinstance(turned_on, SyncTurnedOn)
     assert (driveri.target, motive.target, turned_on.by) == ("driveri", "motive", "jane")
     assert len({driveri.plan, motive.plan, end["digest"]}) == 3
@@ -185,7 +187,7 @@ async def test_applying_an_opt_in_requests_each_sweep_by_its_part_and_turns_sync
 async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: ControlStand, twins: Twins) -> None:
     await add(stand)
     _, seen = await plan(stand)
-    twins[Target.DRIVERI].drivers.put(TargetDriver(key=Key("D1"), active=True, profile={}))
+    twins[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={}))
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": seen["digest"]}))
     _, now = await plan(stand)
     assert line == {
@@ -218,7 +220,7 @@ async def test_what_cannot_be_applied_is_refused_before_anything_is_read(
 ) -> None:
     await add(stand)
     assert (await stand.post("/accounts/acme/plan", body)).status_code == status
-    assert [twin.walks for twin in twins.values()] == [0, 0]
+    assert [twin.scans for twin in twins.values()] == [0, 0]
 
 
 async def test_what_came_of_a_request_can_be_asked(stand: ControlStand) -> None:

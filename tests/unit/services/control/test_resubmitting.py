@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from domain.store import Resubmission
-from services.decider.read_models import WishRow
+from services.decider.read_models import DesiredRow
 from tests.unit.services.control.control_stand import CHANGES, GOOD, ControlStand, Json, letter, name
 
 pytestmark = pytest.mark.anyio
@@ -144,7 +144,7 @@ async def test_a_letter_that_is_taken_over_is_settled(stand: ControlStand) -> No
     assert await outcome(stand) == ("waiting", "")
     stand.step()
     assert await outcome(stand) == ("settled", "")
-    assert [row.driver for row in stand.decider.select(WishRow)] == ["417"]
+    assert [row.driver for row in stand.decider.select(DesiredRow)] == ["417"]
 
 
 async def test_a_letter_that_still_cannot_be_handled_is_kept_with_the_new_reason(stand: ControlStand) -> None:
@@ -190,7 +190,7 @@ async def test_a_field_that_a_mended_profile_leaves_out_stays_and_a_blank_one_is
     document["body"]["profile"] = {"first_name": "Joan", "last_name": "Doe", "phone": ""}
     assert await mend(stand, document) == ""
     stand.step()
-    (row,) = stand.decider.select(WishRow)
+    (row,) = stand.decider.select(DesiredRow)
     assert row.profile == {
         "first_name": "Joan",
         "last_name": "Doe",

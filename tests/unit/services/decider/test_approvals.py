@@ -99,7 +99,7 @@ def test_a_driver_who_comes_back_recalls_its_held_delete(held: SteppedServices) 
     held.run()
     judge(held, seen)
     held.run()
-    assert held.states()["p4"] == "in_step"
+    assert held.states()["p4"] == "in_sync"
     assert held.facts("p4")[-1] == "DeleteRecalled"
     assert deleted(held) == ["D1", "D2", "D3", "D5"]
 

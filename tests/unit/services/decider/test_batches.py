@@ -15,10 +15,10 @@ from domain.driver_link import LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
-from services.decider.read_models import ClaimRow, DeleteRow, LinkRow, WishRow
+from services.decider.read_models import ClaimRow, DeleteRow, DesiredRow, LinkRow
 from services.intake.handlers import UnknownDriver
 from services.intake.statements import StatedDriver
-from services.runtime.context import Share
+from services.runtime.context import Assignment
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
@@ -41,8 +41,8 @@ actions: st.SearchStrategy[tuple[str, int, dict[str, str]]] = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def in_step(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a fleet that is in step."""
+def in_sync(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a fleet that is in sync."""
     folder = tmp_path_factory.mktemp("in-step")
     services = SteppedServices(folder, both_targets())
     services.add()
@@ -82,25 +82,25 @@ def take_over(decider: Decider, store: Store, stream: Stream, sizes: Sequence[in
 
 
 def decided_in(services: SteppedServices, sizes: Sequence[int]) -> dict[Target, list[LinkEvent]]:
-    decider = Decider(services.decider_store, services.clock, Share())
+    decider = Decider(services.decider_store, services.clock, Assignment())
     take_over(decider, services.decider_store, services.intake_store.log, sizes)
     return {target: services.decided(target) for target in Target}
 
 
 def tables(store: Store) -> list[object]:
-    return [sorted(map(repr, store.select(row))) for row in (WishRow, LinkRow, ClaimRow, DeleteRow)]
+    return [sorted(map(repr, store.select(row))) for row in (DesiredRow, LinkRow, ClaimRow, DeleteRow)]
 
 
 @settings(max_examples=25)
 @given(stated=st.lists(actions, max_size=14), sizes=st.lists(st.integers(1, 4), max_size=8))
 def test_any_split_of_the_same_changes_gives_the_same_decisions(
-    in_step: Path,
+    in_sync: Path,
     folders: Iterator[Path],
     stated: Sequence[tuple[str, int, dict[str, str]]],
     sizes: Sequence[int],
 ) -> None:
     whole, split = next(folders), next(folders)
-    shutil.copytree(in_step, whole)
+    shutil.copytree(in_sync, whole)
     services = SteppedServices(whole, {})
     state_all(services, stated)
     services.close()
@@ -145,7 +145,7 @@ def test_the_same_batch_handled_twice_adds_nothing(fleet: SteppedServices) -> No
     fleet.run()
     fleet.state("p1", person(1))
     store, stream = fleet.decider_store, fleet.intake_store.log
-    decider = Decider(store, fleet.clock, Share())
+    decider = Decider(store, fleet.clock, Assignment())
     events = [(record.position, record.event) for record in stream.read(0, 10) if record.event]
     units = [decider.on_changes(events), decider.on_changes(events)]
     for unit in units:
@@ -166,13 +166,13 @@ def test_a_report_that_cannot_be_handled_stops_nobody(fleet: SteppedServices) ->
     fleet.run()
     letters = fleet.decider_store.select(DeadLetter)
     assert [(each.topic, "First" in each.reason) for each in letters] == [("Report.CallAnswered", False)]
-    assert fleet.states()["p2"] == "in_step"
+    assert fleet.states()["p2"] == "in_sync"
 
 
 def forget(store: Store, driver: str) -> None:
-    """Lose a wish, so that an answer about it cannot be handled."""
+    """Lose a desired state, so that an answer about it cannot be handled."""
     unit = Unit()
-    unit.remove(WishRow, {"driver": driver})
+    unit.remove(DesiredRow, {"driver": driver})
     store.commit(unit)
 
 

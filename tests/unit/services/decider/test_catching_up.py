@@ -1,4 +1,4 @@
-"""After a walk all of an account's wishes are looked at, page by page."""
+"""After a scan all of an account's desired states are looked at, page by page."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,7 +11,7 @@ from domain.store import Store, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp
 from services.intake.statements import StatedDriver
-from services.runtime.context import Share
+from services.runtime.context import Assignment
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
@@ -36,7 +36,7 @@ class KilledAtCommit:
         raise Killed(len(unit.events))
 
 
-def walked(folder: Path) -> SteppedServices:
+def scanned(folder: Path) -> SteppedServices:
     """The Portal has many drivers, Driveri has none of them, and its roster was just read."""
     services = SteppedServices(folder, both_targets())
     services.add(is_on=False)
@@ -49,7 +49,7 @@ def walked(folder: Path) -> SteppedServices:
     services.decide()
     services.turn_on()
     services.follow(Target.DRIVERI)
-    services.walk(Target.DRIVERI)
+    services.scan(Target.DRIVERI)
     return services
 
 
@@ -59,14 +59,14 @@ def created(services: SteppedServices) -> list[str]:
 
 
 def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
-    services = walked(tmp_path)
+    services = scanned(tmp_path)
     services.decider.step()
     first_page = created(services)
     services.close()
     again = SteppedServices(tmp_path, both_targets())
-    decider = Decider(again.decider_store, again.clock, Share())
+    decider = Decider(again.decider_store, again.clock, Assignment())
     with pytest.raises(Killed):
-        Decider(KilledAtCommit(again.decider_store), again.clock, Share()).catch_up()  # type: ignore[arg-type]
+        Decider(KilledAtCommit(again.decider_store), again.clock, Assignment()).catch_up()  # type: ignore[arg-type]
     assert 0 < len(first_page) == len(created(again)) < MANY
     assert decider.catch_up() == len(first_page)
     again.decide()
@@ -76,7 +76,7 @@ def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
 
 
 def test_a_change_between_two_pages_is_decided_once(tmp_path: Path) -> None:
-    services = walked(tmp_path)
+    services = scanned(tmp_path)
     services.decider.step()
     services.state("p1049", person(1049, driveri_driver_id="D5000"))
     services.decide()
@@ -86,21 +86,21 @@ def test_a_change_between_two_pages_is_decided_once(tmp_path: Path) -> None:
     services.close()
 
 
-def test_a_second_walk_starts_the_catch_up_again(tmp_path: Path) -> None:
-    services = walked(tmp_path)
+def test_a_second_scan_starts_the_catch_up_again(tmp_path: Path) -> None:
+    services = scanned(tmp_path)
     services.decider.step()
     services.set_mode(Target.DRIVERI, Mode.UPSERT)
     services.follow(Target.DRIVERI)
-    services.walk(Target.DRIVERI)
+    services.scan(Target.DRIVERI)
     services.decide()
     versions = {event.driver: event.originator_version for event in services.decided()}
-    terms = {event.driver: getattr(event, "terms", 0) for event in services.decided()}
+    policy_generation = {event.driver: getattr(event, "policy_generation", 0) for event in services.decided()}
     assert len(versions) == MANY
-    assert len(set(terms.values())) == 1
+    assert len(set(policy_generation.values())) == 1
     services.close()
 
 
-def test_a_small_fleet_does_not_wait_for_the_sweep_of_a_large_one(tmp_path: Path) -> None:
+def test_a_small_fleet_does_not_wait_for_the_reconciliation_of_a_large_one(tmp_path: Path) -> None:
     small = AccountId("small")
     services = SteppedServices(tmp_path, both_targets(ACME, small))
     for account, drivers in ((ACME, MANY), (small, 1)):
@@ -115,9 +115,9 @@ def test_a_small_fleet_does_not_wait_for_the_sweep_of_a_large_one(tmp_path: Path
     for account in (ACME, small):
         services.turn_on(account)
     services.follow(Target.DRIVERI)
-    services.walk(Target.DRIVERI)
+    services.scan(Target.DRIVERI)
     services.decider.step()
-    decider = Decider(services.decider_store, services.clock, Share())
+    decider = Decider(services.decider_store, services.clock, Assignment())
     while any(work.account == small for work in services.decider_store.select(CatchUp)):
         decider.catch_up()
     assert [work.account for work in services.decider_store.select(CatchUp)] == [ACME]

@@ -30,12 +30,12 @@ def take(fleet: SteppedServices, header: str, rows: Sequence[str]) -> dict[str, 
 
 def keys(fleet: SteppedServices) -> list[str]:
     """The DriverIDs of Driveri's active drivers."""
-    return [driver.key for driver in fleet.twins[ACME, Target.DRIVERI].drivers.walk() if driver.active]
+    return [driver.key for driver in fleet.twins[ACME, Target.DRIVERI].drivers.scan() if driver.active]
 
 
 def external_ids(fleet: SteppedServices) -> list[str | None]:
     """What Motive's users have as external id `driveri`."""
-    return [user.profile.get("driveri_driver_id") for user in fleet.twins[ACME, Target.MOTIVE].drivers.walk()]
+    return [user.profile.get("driveri_driver_id") for user in fleet.twins[ACME, Target.MOTIVE].drivers.scan()]
 
 
 def test_without_the_column_of_driver_ids_nobody_is_renamed_and_no_external_id_is_lost(fleet: SteppedServices) -> None:
@@ -61,7 +61,7 @@ def test_an_id_that_only_looks_otherwise_makes_no_second_driver(fleet: SteppedSe
     take(fleet, HEADER, ["417,00417,,Jane,Doe,"])
     assert take(fleet, HEADER, [f"{dressed},,Jane,Doe,"]) == {"unchanged": 1}
     for target in Target:
-        assert len(fleet.twins[ACME, target].drivers.walk()) == 1
+        assert len(fleet.twins[ACME, target].drivers.scan()) == 1
     assert keys(fleet) == ["00417"]
 
 
@@ -78,7 +78,7 @@ def test_a_phone_whose_country_code_is_corrected_is_sent(fleet: SteppedServices,
     take(fleet, HEADER, ["1,0001,,Jane,Doe,+1 55 1234 5678"])
     take(fleet, HEADER, ["1,0001,,Jane,Doe,+52 55 1234 5678"])
     drivers = fleet.twins[ACME, target].drivers
-    (shown,) = drivers.walk()
+    (shown,) = drivers.scan()
     truth = drivers.truth(shown.key)
     assert truth is not None
     assert truth.profile["phone"] == "+52 55 1234 5678"

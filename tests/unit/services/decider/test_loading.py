@@ -30,7 +30,7 @@ def _add(store: SqliteStore, first: int, last: int) -> None:
     """More of the past of one link."""
     unit = Unit()
     for version in range(first, last + 1):
-        decided = DRIVERI.said(UpdateDecided, why("OUTDATED"), wished_key="D-7", fields=["last_name"])
+        decided = DRIVERI.said(UpdateDecided, why("OUTDATED"), desired_key="D-7", fields=["last_name"])
         confirmed = DRIVERI.fact(Confirmed, decision=version - 1, key="D-7", profile=dict(JANE))
         unit.events.append(replace(decided if version % 2 else confirmed, originator_version=version))
     store.commit(unit)

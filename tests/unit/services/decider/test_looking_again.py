@@ -3,14 +3,14 @@
 import pytest
 
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.ports import Done
 from services.decider.read_models import ClaimRow, Look
 from tests.support.stepped_services import ACME, SteppedServices, person
 
 
 def start(fleet: SteppedServices, *numbers: int) -> None:
-    """These drivers are in step on both targets."""
+    """These drivers are in sync on both targets."""
     fleet.add()
     for number in numbers:
         fleet.state(f"p{number}", person(number))
@@ -19,7 +19,7 @@ def start(fleet: SteppedServices, *numbers: int) -> None:
 
 def keys(fleet: SteppedServices) -> dict[str, str]:
     """Which key each driver has in Driveri, as Driveri says it."""
-    shown = fleet.twins[ACME, Target.DRIVERI].drivers.walk()
+    shown = fleet.twins[ACME, Target.DRIVERI].drivers.scan()
     return {driver.profile["last_name"]: driver.key for driver in shown if driver.active}
 
 
@@ -32,7 +32,7 @@ def test_two_drivers_swap_their_ids(fleet: SteppedServices, batches: int) -> Non
     fleet.state("p2", person(2, driveri_driver_id="D1"))
     fleet.run()
     assert keys(fleet) == {"Last 1": "D2", "Last 2": "D1"}
-    assert fleet.states() == fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
+    assert fleet.states() == fleet.states(Target.MOTIVE) == {"p1": "in_sync", "p2": "in_sync"}
     assert [effect.partition(" ")[0] for effect in fleet.twins[ACME, Target.DRIVERI].effects[2:]] == ["rename"] * 3
 
 
@@ -45,26 +45,26 @@ def test_a_chain_of_ids_moves_up(fleet: SteppedServices, order: tuple[int, ...])
     assert keys(fleet) == {"Last 1": "D2", "Last 2": "D3", "Last 3": "D4"}
 
 
-def test_an_id_that_is_not_wished_any_more_comes_free_once_its_call_is_answered(fleet: SteppedServices) -> None:
+def test_an_id_that_is_not_desired_any_more_comes_free_once_its_call_is_answered(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
-    for driver, wished in (("p1", "D5"), ("p2", "D5"), ("p1", "D6")):
-        fleet.state(driver, person(int(driver[1]), driveri_driver_id=wished))
+    for driver, desired in (("p1", "D5"), ("p2", "D5"), ("p1", "D6")):
+        fleet.state(driver, person(int(driver[1]), driveri_driver_id=desired))
         fleet.decide()
     assert fleet.facts("p2")[-1] == "Parked", "the first may have the id by now"
     fleet.run()
     assert keys(fleet) == {"Last 1": "D6", "Last 2": "D5"}
     claims = fleet.decider_store.select(ClaimRow, {"target": "driveri"})
-    assert {row.mark: row.driver for row in claims} == {"key:d6": "p1", "key:d5": "p2"}
+    assert {row.identifier: row.driver for row in claims} == {"key:d6": "p1", "key:d5": "p2"}
 
 
 def test_an_email_address_comes_free_when_its_holder_has_another(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
     fleet.state("p2", person(2, email="p1@fleet.test"))
     fleet.run()
-    assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "parked"}
+    assert fleet.states(Target.MOTIVE) == {"p1": "in_sync", "p2": "parked"}
     fleet.state("p1", person(1, email="new@fleet.test"))
     fleet.run()
-    assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
+    assert fleet.states(Target.MOTIVE) == {"p1": "in_sync", "p2": "in_sync"}
     assert fleet.link("p2", Target.MOTIVE).confirmed == {**person(2, email="p1@fleet.test"), "portal_driver_id": "p2"}
 
 
@@ -75,7 +75,7 @@ def test_a_deleted_drivers_id_comes_free(fleet: SteppedServices) -> None:
     assert fleet.states()["p2"] == "parked"
     fleet.delete("p1")
     fleet.run()
-    assert fleet.states() == {"p1": "ended", "p2": "in_step"}
+    assert fleet.states() == {"p1": "ended", "p2": "in_sync"}
     assert fleet.link("p2").key == "D1"
 
 
@@ -103,9 +103,9 @@ def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) ->
     fleet.decide()
     for target in Target:
         fleet.follow(target)
-        fleet.walk(target)
+        fleet.scan(target)
     fleet.decide()
-    seen = TargetDriver(key=Key("7"), active=True, profile=person(1))
+    seen = ObservedDriver(key=Key("7"), active=True, profile=person(1))
     fleet.follow(Target.MOTIVE)
     jobs = fleet.start(Target.MOTIVE)
     assert [job.driver for job in jobs] == [(ACME, "p1"), (ACME, "p2")]
@@ -122,15 +122,15 @@ def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) ->
 def test_who_was_refused_a_value_is_looked_at_again_when_its_holder_gives_it_up(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
     # Somebody writes an address into the first user by hand; the second is to get it.
-    fleet.twins[ACME, Target.MOTIVE].drivers.edit_by_hand(0, {"email": "desk@fleet.test"})
-    fleet.state("p2", person(2, email="desk@fleet.test"))
+    fleet.twins[ACME, Target.MOTIVE].drivers.edit_by_hand(0, {"email": "batch@fleet.test"})
+    fleet.state("p2", person(2, email="batch@fleet.test"))
     fleet.run()
     parked = fleet.link("p2", Target.MOTIVE).parked
     assert parked is not None
     assert parked.reason == "refused"
     fleet.state("p1", person(1, first_name="Anna"))
     fleet.run()
-    assert fleet.states(Target.MOTIVE) == {"p1": "in_step", "p2": "in_step"}
+    assert fleet.states(Target.MOTIVE) == {"p1": "in_sync", "p2": "in_sync"}
 
 
 def test_drivers_who_swap_ids_while_they_are_made_never_get_each_others_data(fleet: SteppedServices) -> None:
@@ -139,8 +139,8 @@ def test_drivers_who_swap_ids_while_they_are_made_never_get_each_others_data(fle
     for number in (1, 2):
         fleet.state(f"p{number}", person(number))
     fleet.decide()
-    for number, wished in ((1, "D2"), (2, "D1")):
-        fleet.state(f"p{number}", person(number, driveri_driver_id=wished))
+    for number, desired in ((1, "D2"), (2, "D1")):
+        fleet.state(f"p{number}", person(number, driveri_driver_id=desired))
     fleet.run()
     assert keys(fleet) == {"Last 1": "D2", "Last 2": "D1"}
     assert "LinkDecided" not in fleet.facts("p1") + fleet.facts("p2")

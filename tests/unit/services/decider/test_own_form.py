@@ -24,7 +24,7 @@ def _stated(**changed: str) -> dict[str, str]:
     return person(1, **{**mixed, **LICENCE, **changed})
 
 
-def _sweep(fleet: SteppedServices, times: int = 1) -> None:
+def _reconciliation(fleet: SteppedServices, times: int = 1) -> None:
     for _ in range(times):
         fleet.wait(hours=24)
         fleet.run()
@@ -35,7 +35,7 @@ def _drifts(fleet: SteppedServices, target: Target) -> list[DriftFound]:
 
 
 def _writes(fleet: SteppedServices, target: Target) -> int:
-    return len([call for call in fleet.twins[ACME, target].called if not call.startswith(("find", "walk"))])
+    return len([call for call in fleet.twins[ACME, target].called if not call.startswith(("find", "scan"))])
 
 
 @pytest.mark.parametrize("target", Target)
@@ -48,13 +48,13 @@ def test_a_target_that_shows_its_own_form_is_in_step_and_written_to_at_most_once
     fleet.add()
     fleet.state("p1", _stated())
     fleet.run()
-    _sweep(fleet, 2)
+    _reconciliation(fleet, 2)
     fleet.state("p1", _stated(**changed))
     fleet.run()
-    _sweep(fleet, 2)
+    _reconciliation(fleet, 2)
     before = _writes(fleet, target)
     drifted = len(_drifts(fleet, target))
-    _sweep(fleet, 3)
+    _reconciliation(fleet, 3)
     assert (_writes(fleet, target), len(_drifts(fleet, target))) == (before, drifted)
     assert [drift.at_odds for drift in _drifts(fleet, target) if drift.at_odds] == []
     assert drifted == 0 or form == "cut"
@@ -68,7 +68,7 @@ def test_an_own_form_survives_a_later_write_of_another_field(fleet: SteppedServi
     fleet.state("p1", _stated(first_name="joe"))
     fleet.run()
     assert fleet.link("p1").unlike == ("licence_number",)
-    _sweep(fleet, 2)
+    _reconciliation(fleet, 2)
     assert _drifts(fleet, Target.DRIVERI) == []
 
 
@@ -79,7 +79,7 @@ def test_a_second_writer_is_still_found_where_two_values_were_seen(fleet: Steppe
     fleet.run()
     for _ in range(2):
         fleet.twins[ACME, target].drivers.edit_by_hand(0, {"last_name": "Other"})
-        _sweep(fleet)
+        _reconciliation(fleet)
     assert [drift.at_odds for drift in _drifts(fleet, target)] == [[], ["last_name"]]
 
 
@@ -103,7 +103,7 @@ def test_nobody_is_accused_where_our_own_value_was_not_seen_in_between(fleet: St
     twin.blind = Unavailable(reason=Reason.DOWN, detail="nobody can be looked up")
     fleet.state("p1", _stated(last_name="de BEER jr"))
     fleet.run()
-    _sweep(fleet, 3)
+    _reconciliation(fleet, 3)
     drifted = [(drift.fields, drift.at_odds) for drift in _drifts(fleet, Target.DRIVERI)]
     assert drifted == [(["last_name"], [])] * 3
 
@@ -119,5 +119,5 @@ def test_eight_licences_that_are_shown_in_capitals_without_blanks_are_left_alone
             fleet.state(f"p{number}", person(number, phone=change, **{**LICENCE, "licence_number": f"ab 12-{number}"}))
         fleet.run()
     before = _writes(fleet, target)
-    _sweep(fleet, 3)
+    _reconciliation(fleet, 3)
     assert (_writes(fleet, target), _drifts(fleet, target)) == (before, [])

@@ -13,9 +13,9 @@ from domain.store import Unit
 from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp, Look, Retry, RosterScanRow
-from services.runtime.context import DECISIONS, Share
+from services.runtime.context import DECISIONS, Assignment
 from services.wiring import services
-from tests.unit.services.decider.test_many_sweeps import ACCOUNT, NOW, RETRY, SWEEP, CountingStore
+from tests.unit.services.decider.test_many_reconciliations import ACCOUNT, NOW, RECONCILIATION, RETRY, CountingStore
 
 BAD, ACCOUNTS = "fleet-1", [f"fleet-{number}" for number in range(4)]
 Kind = type[Look] | type[CatchUp] | type[Retry]
@@ -46,13 +46,17 @@ class Fleet:
     def __init__(self, store: FailingStore) -> None:
         self.store = store
         self.now: datetime = NOW
-        self.decider = Decider(store, lambda: self.now, Share())
+        self.decider = Decider(store, lambda: self.now, Assignment())
         unit = Unit()
         for name in ACCOUNTS:
             unit.keep([replace(ACCOUNT, account=name)])
             for target in map(str, Target):
-                unit.keep([RosterScanRow(account=name, target=target, terms=2, drivers=0, at=NOW.isoformat())])
-                unit.keep([replace(SWEEP, account=name, target=target), replace(RETRY, account=name, target=target)])
+                unit.keep(
+                    [RosterScanRow(account=name, target=target, policy_generation=2, drivers=0, at=NOW.isoformat())]
+                )
+                unit.keep(
+                    [replace(RECONCILIATION, account=name, target=target), replace(RETRY, account=name, target=target)]
+                )
                 unit.keep([Look(account=name, target=target, driver="1")])
         store.commit(unit)
         assert store.count(AccountRow)[()] == len(ACCOUNTS)

@@ -1,79 +1,79 @@
-"""When decisions are made at all: sync is on, and the roster was walked under the present terms."""
+"""When decisions are made at all: sync is on, and the roster was scanned under the present terms."""
 
 import pytest
 
 from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
-from services.decider.read_models import CatchUp, WalkFailureRow, WishRow
+from services.decider.read_models import CatchUp, DesiredRow, ScanFailureRow
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 
 
-def test_wishes_are_kept_while_sync_is_off_and_nothing_is_decided(fleet: SteppedServices) -> None:
+def test_desired_drivers_are_kept_while_sync_is_off_and_nothing_is_decided(fleet: SteppedServices) -> None:
     fleet.add(is_on=False)
     fleet.state("p1", person(1))
     fleet.state("p1", person(1, driveri_driver_id="D9"))
     fleet.state("p2", person(2))
     fleet.delete("p2")
     fleet.run()
-    wishes = fleet.decider_store.select(WishRow, order_by="driver")
-    assert [(row.driver, row.is_wanted, row.profile["driveri_driver_id"]) for row in wishes] == [
+    desired_drivers = fleet.decider_store.select(DesiredRow, order_by="driver")
+    assert [(row.driver, row.is_wanted, row.profile["driveri_driver_id"]) for row in desired_drivers] == [
         ("p1", True, "D9"),
         ("p2", False, "D2"),
     ]
     assert fleet.decided() == []
 
 
-def test_wishes_of_an_unknown_account_are_kept(fleet: SteppedServices) -> None:
+def test_desired_drivers_of_an_unknown_account_are_kept(fleet: SteppedServices) -> None:
     fleet.state("p1", person(1))
     fleet.decide()
-    assert fleet.decider_store.count(WishRow) == {(): 1}
+    assert fleet.decider_store.count(DesiredRow) == {(): 1}
 
 
-def test_nothing_is_decided_before_the_walk_is_complete(fleet: SteppedServices) -> None:
+def test_nothing_is_decided_before_the_scan_is_complete(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.state("p1", person(1))
     fleet.decide()
     assert fleet.decided() == []
     fleet.follow(Target.DRIVERI)
-    fleet.walk(Target.DRIVERI)
+    fleet.scan(Target.DRIVERI)
     fleet.decide()
     assert [(event.target, event.driver) for event in fleet.decided()] == [(Target.DRIVERI, "p1")]
 
 
-def test_nothing_is_decided_after_a_walk_that_failed_half_way(fleet: SteppedServices) -> None:
+def test_nothing_is_decided_after_a_scan_that_failed_half_way(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].breaks_off = 0, Unavailable(reason=Reason.DOWN, detail="503")
     fleet.add()
     fleet.state("p1", person(1))
     fleet.run()
     assert fleet.decided(Target.DRIVERI) == []
-    assert fleet.decider_store.count(WalkFailureRow) == {(): 1}
+    assert fleet.decider_store.count(ScanFailureRow) == {(): 1}
 
 
-def test_a_walk_of_former_terms_makes_nobody_ready(fleet: SteppedServices) -> None:
+def test_a_scan_of_former_terms_makes_nobody_ready(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.follow(Target.DRIVERI)
-    fleet.walk(Target.DRIVERI)
+    fleet.scan(Target.DRIVERI)
     fleet.set_mode(Target.DRIVERI, Mode.UPSERT)
     fleet.state("p1", person(1))
     fleet.decide()
     assert fleet.decided() == []
 
 
-def test_a_complete_walk_ends_a_failure_that_is_reported_in_the_same_batch(fleet: SteppedServices) -> None:
+def test_a_complete_scan_ends_a_failure_that_is_reported_in_the_same_batch(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     twin.breaks_off = 0, Unavailable(reason=Reason.DOWN, detail="503")
     fleet.add()
     fleet.follow(Target.DRIVERI)
-    fleet.walk(Target.DRIVERI)
+    fleet.scan(Target.DRIVERI)
     twin.breaks_off = None
-    fleet.walk(Target.DRIVERI)
+    fleet.scan(Target.DRIVERI)
     fleet.decide()
     assert [type(event).__name__ for event in logged(fleet.projector_stores[Target.DRIVERI])] == [
-        "WalkFailed",
-        "WalkCompleted",
+        "RosterScanFailed",
+        "RosterScanned",
     ]
-    assert fleet.decider_store.count(WalkFailureRow) == {(): 0}
+    assert fleet.decider_store.count(ScanFailureRow) == {(): 0}
 
 
 def test_turning_off_stops_and_turning_on_again_catches_up(fleet: SteppedServices) -> None:
@@ -85,11 +85,11 @@ def test_turning_off_stops_and_turning_on_again_catches_up(fleet: SteppedService
     fleet.state("p1", person(1, last_name="Roe"))
     fleet.state("p2", person(2))
     fleet.run()
-    assert fleet.states() == {"p1": "in_step"}
+    assert fleet.states() == {"p1": "in_sync"}
     assert fleet.twins[ACME, Target.DRIVERI].effects == ["create D1"]
     fleet.turn_on()
     fleet.run()
-    assert fleet.states() == {"p1": "in_step", "p2": "in_step"}
+    assert fleet.states() == {"p1": "in_sync", "p2": "in_sync"}
     assert fleet.twins[ACME, Target.DRIVERI].effects == ["create D1", "update D1", "create D2"]
 
 
@@ -107,7 +107,7 @@ def test_each_target_is_decided_for_itself(fleet: SteppedServices) -> None:
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     fleet.state("p1", person(1))
     fleet.run()
-    assert fleet.states(Target.DRIVERI) == {"p1": "in_step"}
+    assert fleet.states(Target.DRIVERI) == {"p1": "in_sync"}
     assert fleet.states(Target.MOTIVE) == {}
 
 

@@ -20,7 +20,7 @@ def start(fleet: SteppedServices, **refused: Reason) -> None:
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     fleet.decide()
     fleet.follow(DRIVERI)
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     for driver in refused:
         fleet.state(driver, person(int(driver[1:])))
     fleet.decide()
@@ -56,10 +56,10 @@ def test_what_was_refused_is_not_tried_again_before_somebody_asks(fleet: Stepped
 def test_what_was_refused_goes_on_when_somebody_asks_and_the_problem_is_over(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     retry(fleet)
-    assert fleet.states() == {"p1": "in_step"}
+    assert fleet.states() == {"p1": "in_sync"}
     assert fleet.facts("p1")[-3:] == ["Released", "CreateDecided", "Confirmed"]
-    assert fleet.decided()[-2].because == {  # type: ignore[attr-defined]
-        "cause": "retry",
+    assert fleet.decided()[-2].rationale == {  # type: ignore[attr-defined]
+        "trigger": "retry",
         "ref": "4",
         "situation": "ABSENT",
         "mode": "full",
@@ -93,7 +93,7 @@ def test_a_problem_that_is_not_over_parks_the_link_again(fleet: SteppedServices)
 def test_exactly_those_that_match_are_tried(fleet: SteppedServices, asked: dict[str, object], tried: set[str]) -> None:
     start(fleet, p1=Reason.INVALID, p2=Reason.INVALID, p3=Reason.TAKEN_ELSEWHERE)
     retry(fleet, **asked)  # type: ignore[arg-type]
-    assert {driver for driver, state in fleet.states().items() if state == "in_step"} == tried
+    assert {driver for driver, state in fleet.states().items() if state == "in_sync"} == tried
     assert fleet.decider_store.count(Retry) == {(): 0}
 
 
@@ -104,7 +104,7 @@ def test_a_driver_who_waits_for_anothers_id_is_only_looked_at_again(fleet: Stepp
     fleet.run()
     before = fleet.facts("p2")
     retry(fleet)
-    assert (fleet.states(), fleet.facts("p2")) == ({"p1": "in_step", "p2": "parked"}, before)
+    assert (fleet.states(), fleet.facts("p2")) == ({"p1": "in_sync", "p2": "parked"}, before)
 
 
 def test_nothing_is_tried_while_sync_is_off(fleet: SteppedServices) -> None:
@@ -123,7 +123,7 @@ def test_a_retry_goes_on_where_a_kill_left_it(tmp_path: Path, monkeypatch: pytes
     assert list(fleet.states().values()) == ["pending", "pending", "parked", "parked", "parked"]
     again = fleet.reopened()
     again.run()
-    assert set(again.states().values()) == {"in_step"}
+    assert set(again.states().values()) == {"in_sync"}
     assert sorted(again.twins[ACME, DRIVERI].effects) == [f"create D{number}" for number in range(1, 6)]
     again.close()
 
@@ -140,7 +140,7 @@ def test_many_changes_of_a_parked_driver_become_one_call(fleet: SteppedServices)
     fleet.state("p1", person(1, driveri_driver_id="D9"))
     fleet.run()
     assert effects(fleet)[2:] == ["rename D1", "rename D2"]
-    shown = {driver.key: driver.profile for driver in fleet.twins[ACME, DRIVERI].drivers.walk()}
+    shown = {driver.key: driver.profile for driver in fleet.twins[ACME, DRIVERI].drivers.scan()}
     assert shown["D1"]["first_name"] == "Name 9"  # type: ignore[index]
 
 
@@ -148,7 +148,7 @@ def test_a_change_of_what_was_refused_is_tried_by_itself(fleet: SteppedServices)
     start(fleet, p1=Reason.INVALID)
     fleet.state("p1", person(1, first_name="Janet"))
     fleet.run()
-    assert fleet.states() == {"p1": "in_step"}
+    assert fleet.states() == {"p1": "in_sync"}
 
 
 def test_a_retry_that_comes_twice_tries_once(fleet: SteppedServices) -> None:

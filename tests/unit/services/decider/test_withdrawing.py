@@ -32,7 +32,7 @@ def _replace(fleet: SteppedServices, target: Target) -> None:
 
 
 def _names(fleet: SteppedServices, target: Target) -> list[str]:
-    return [driver.profile["first_name"] for driver in fleet.twins[ACME, target].drivers.walk() if driver.active]
+    return [driver.profile["first_name"] for driver in fleet.twins[ACME, target].drivers.scan() if driver.active]
 
 
 @TARGETS
@@ -46,7 +46,7 @@ def test_nobody_adopts_what_a_withdrawn_create_makes_before_its_answer(fleet: St
     fleet.answer(target, made)
     fleet.run()
     assert "LinkDecided" not in fleet.facts("p2", target)
-    assert fleet.states(target) == {"p1": "ended", "p2": "in_step"}
+    assert fleet.states(target) == {"p1": "ended", "p2": "in_sync"}
     assert _names(fleet, target) == ["Second"]
 
 
@@ -59,7 +59,7 @@ def test_a_withdrawn_create_that_a_kill_left_without_an_answer_is_looked_up_firs
     again = fleet.reopened()
     again.run()
     assert "LinkDecided" not in again.facts("p2", target)
-    assert again.states(target) == {"p1": "ended", "p2": "in_step"}
+    assert again.states(target) == {"p1": "ended", "p2": "in_sync"}
     assert _names(again, target) == ["Second"]
     again.close()
 
@@ -75,7 +75,7 @@ def test_a_withdrawn_create_that_never_started_frees_its_values(
     fleet.decide()
     _replace(fleet, target)
     fleet.run()
-    assert fleet.states(target) == {"p1": "ended", "p2": "in_step"}
+    assert fleet.states(target) == {"p1": "ended", "p2": "in_sync"}
     assert fleet.facts("p2", target) == ["Parked", "Released", "CreateDecided", "Confirmed"]
     claimed = fleet.decider_store.select(ClaimRow, {"target": str(target)})
     assert {row.driver for row in claimed} == {"p2"}
@@ -100,5 +100,5 @@ def test_a_create_that_was_given_up_without_an_answer_is_looked_up_before_its_va
     _replace(fleet, target)
     assert fleet.facts("p2", target) == ["Parked"]
     fleet.run()
-    assert fleet.states(target) == {"p1": "ended", "p2": "in_step"}
+    assert fleet.states(target) == {"p1": "ended", "p2": "in_sync"}
     assert _names(fleet, target) == ["Second"]

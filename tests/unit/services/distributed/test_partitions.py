@@ -11,8 +11,8 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.store import Position, StoreConflict, Unit
 from services.runtime.consumer import BATCH
-from services.runtime.context import ACCOUNTS, CHANGES, Share
-from services.runtime.service import Bell, Service
+from services.runtime.context import ACCOUNTS, CHANGES, Assignment
+from services.runtime.service import Notifier, Service
 from services.wiring.distributed import Partitions
 from tests.support.stream_in_memory import StreamInMemory
 from tests.support.travelling_time import run
@@ -36,8 +36,8 @@ class Stand:
 
         self.store = Owned(path, log_name="x.v1", rows=())
         handlers = {ACCOUNTS: lambda _: Unit(), CHANGES: lambda _: Unit()}
-        self.service = Service("x", store=self.store, clock=lambda: NOW, bell=Bell(), handlers=handlers)
-        self.share = Share(int, held=())
+        self.service = Service("x", store=self.store, clock=lambda: NOW, notifier=Notifier(), handlers=handlers)
+        self.share = Assignment(int, held=())
         self.streams: list[Opened] = []
         self.partitions = Partitions(self.service, self.store, self.share, resume=self._resume, drain=self._drain)
 

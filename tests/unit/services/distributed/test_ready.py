@@ -13,7 +13,7 @@ from adapters.kafka.connection import StreamsFailed
 from adapters.store.sqlite import SqliteStore
 from domain.store import StoreFailed
 from services.runtime.outbox import Publisher, Relay
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from services.wiring.distributed import Process, keep_running
 from services.wiring.health import Health, Progress
 from tests.support.travelling_time import run
@@ -60,7 +60,7 @@ class Stand:
         self.failure: Exception = DATABASE_AWAY
         store = SqliteStore(path / "x.sqlite", log_name="x.v1", rows=())
         relay = Relay(store, "x.v1", epoch="1", turn=self.others, opening=no_publisher)
-        service = Service("decider", store=store, clock=lambda: NOW, bell=Bell())
+        service = Service("decider", store=store, clock=lambda: NOW, notifier=Notifier())
         self.process = Process(service, relay, self.others, work=self._work, close=self._close)
 
     async def _work(self) -> None:

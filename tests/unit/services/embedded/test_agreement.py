@@ -53,7 +53,7 @@ def episode(target: Target) -> st.SearchStrategy[tuple[Happening, ...]]:
     failed = st.one_of(
         happening("go_down", here, st.sampled_from(OUTAGES)),
         happening("fail", here, st.sampled_from(FAULTS), st.integers(1, 4)),
-        happening("break_walks", here),
+        happening("break_scans", here),
     )
     worked = st.one_of(happening("work", here), happening("begin", here))
     between = st.one_of(changed, killed, passed)

@@ -15,7 +15,7 @@ import pytest
 from domain.account import NotPermitted
 from domain.driver_link import Decision
 from domain.identity import AccountId, Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.store import DeadLetter, Store, Unit
 from services.intake.handlers import UnknownDriver
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
@@ -111,7 +111,7 @@ def folder(path: Path) -> Path:
 
 def with_a_driver() -> Twins:
     twins = both_targets()
-    there = TargetDriver(key=Key("D2"), active=True, profile={"first_name": "Old", "last_name": "Name"})
+    there = ObservedDriver(key=Key("D2"), active=True, profile={"first_name": "Old", "last_name": "Name"})
     twins[ACME, Target.DRIVERI].drivers.put(there)
     return twins
 
@@ -127,7 +127,7 @@ def recovered(killed: Killed) -> SteppedServices:
     """Everybody starts again; the Portal repeats what was not accepted, and goes on."""
     services = SteppedServices(killed.folder, killed.twins, now=killed.now)
     for app in services.projectors.values():
-        app._wishes.resume()
+        app._desired_drivers.resume()
     for phase in PHASES[killed.phase :]:
         phase(services)
         rest(services)
@@ -138,14 +138,16 @@ def decided(services: SteppedServices) -> Counter[tuple[str, str, str]]:
     """How often each change was decided for each target."""
     changes = (event for event in services.decided() if isinstance(event, Decision))
     return Counter(
-        (event.target, event.driver, event.because["ref"]) for event in changes if event.because["cause"] == "change"
+        (event.target, event.driver, event.rationale["ref"])
+        for event in changes
+        if event.rationale["trigger"] == "change"
     )
 
 
-def agreed(services: SteppedServices, target: Target) -> list[TargetDriver]:
+def agreed(services: SteppedServices, target: Target) -> list[ObservedDriver]:
     """Everybody as the target shows them; no link waits for anything."""
-    assert set(services.states(target).values()) == {"in_step", "ended"}
-    return services.twins[ACME, target].drivers.walk()
+    assert set(services.states(target).values()) == {"in_sync", "ended"}
+    return services.twins[ACME, target].drivers.scan()
 
 
 @pytest.fixture(scope="module")

@@ -25,21 +25,22 @@ Holds = list[list[str | int]]
 class Leaving:
     """The services, when two whole lists in a row have lacked those 200, and everybody is at rest.
 
-    The deletes are decided as the lists come, or by the sweep that follows when Sync Drivers is turned on again.
+    The deletes are decided as the lists come, or by the reconciliation that follows when Sync Drivers is turned on
+    again.
     """
 
-    def __init__(self, folder: Path, *, is_swept: bool) -> None:
+    def __init__(self, folder: Path, *, is_reconciled: bool) -> None:
         self.services = SteppedServices(folder, both_targets())
         self._export = folder / "drivers.csv"
         self.services.add()
         self._import(FLEET)
         self.services.run()
-        if is_swept:
+        if is_reconciled:
             self.services.turn_off()
         for _ in range(2):
             self._import(STAYING)
             self.services.run()
-        if is_swept:
+        if is_reconciled:
             assert all(self.called(target) == 0 for target in Target)
             self.services.turn_on()
             self.services.run()
@@ -47,7 +48,7 @@ class Leaving:
     def deleted(self, target: Target) -> set[str]:
         """Whose deletes have taken effect on this target."""
         drivers = self.services.twins[ACME, target].drivers
-        active = {each.profile["first_name"] for each in drivers.walk() if each.active}
+        active = {each.profile["first_name"] for each in drivers.scan() if each.active}
         return {f"p{number}" for number in FLEET if person(number)["first_name"] not in active}
 
     def called(self, target: Target) -> int:
@@ -69,10 +70,10 @@ class Leaving:
         import_export(self.services, self._export, is_complete=True)
 
 
-@pytest.fixture(params=[False, True], ids=["as the lists come", "by a sweep"])
+@pytest.fixture(params=[False, True], ids=["as the lists come", "by a reconciliation"])
 def leaving(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Leaving]:
     """A fleet that 200 drivers seem to leave."""
-    made = Leaving(tmp_path, is_swept=request.param)
+    made = Leaving(tmp_path, is_reconciled=request.param)
     yield made
     made.services.close()
 
@@ -92,7 +93,7 @@ def test_of_a_mass_delete_only_the_limit_goes_and_the_rest_when_a_person_approve
     services.state(returning, person(int(returning[1:])))
     services.delete(latecomer)
     services.run()
-    assert [services.states(target)[returning] for target in Target] == ["in_step", "in_step"]
+    assert [services.states(target)[returning] for target in Target] == ["in_sync", "in_sync"]
     assert [services.states(target)[latecomer] for target in Target] == ["held", "held"]
     assert [services.facts(returning, target)[-1] for target in Target] == [DeleteRecalled.__name__] * 2
 

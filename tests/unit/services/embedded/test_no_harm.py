@@ -1,6 +1,6 @@
 """A read that is cut, empty, broken off, or made with few rights deletes nobody: neither by the Portal nor by a target.
 
-Each happens several times, a day after the other, and each time both targets are swept.
+Each happens several times, a day after the other, and each time both targets are reconciled.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ import pytest
 from domain.driver_link import DeleteDecided, DeleteHeld, LinkEvent
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
-from domain.matching import TargetDriver, UnreadableRecords
+from domain.matching import ObservedDriver, UnreadableRecords
 from services.accounts.handlers import Asking
 from tests.support.portal_reading import PortalTwin, export_of, import_export, read_api
 from tests.support.stepped_services import ACME, SteppedServices, person
@@ -28,16 +28,16 @@ Harm = Callable[["Fleet"], None]
 class PartialTwin(TargetTwin):
     """A target whose list can lack drivers, though nobody has deleted them."""
 
-    shows: Callable[[Sequence[TargetDriver]], Sequence[TargetDriver]] = staticmethod(lambda everybody: everybody)
+    shows: Callable[[Sequence[ObservedDriver]], Sequence[ObservedDriver]] = staticmethod(lambda everybody: everybody)
 
-    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:
+    async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """The roster as far as it is shown, a page of nobody where that is nobody."""
-        async for page in super().walk(unreadable):
+        async for page in super().scan(unreadable):
             yield self.shows(page)
 
 
 class Fleet:
-    """A dozen drivers, in step on both targets; what is looked at is what came after that."""
+    """A dozen drivers, in sync on both targets; what is looked at is what came after that."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,13 +49,13 @@ class Fleet:
         self.services.add()
         read_api(self.services, PortalTwin(shows=EVERYBODY))
         self.services.run()
-        in_step = {f"p{number}": "in_step" for number in EVERYBODY}
-        assert [self.services.states(target) for target in Target] == [in_step, in_step]
+        in_sync = {f"p{number}": "in_sync" for number in EVERYBODY}
+        assert [self.services.states(target) for target in Target] == [in_sync, in_sync]
         self._before = [self._shown(target) for target in Target]
         self._decided = len(self.services.decided())
         for twin in self.twins.values():
             twin.called.clear()
-            twin.walks = 0
+            twin.scans = 0
 
     @property
     def called(self) -> list[str]:
@@ -78,15 +78,15 @@ class Fleet:
         """Whether both targets have everybody as before."""
         return self._before == [self._shown(target) for target in Target]
 
-    def sweep(self) -> None:
-        """Everybody works until nothing is left; a day later both targets are swept, and everybody works again."""
+    def reconciliation(self) -> None:
+        """Everybody works until nothing is left; a day later both targets are reconciled, and everybody works again."""
         self.services.run()
         self.services.wait(hours=25)
         for target in Target:
-            self.services.ask(_sweeping(target))
+            self.services.ask(_reconciling(target))
         self.services.run()
         self.days += 1
-        assert all(twin.walks >= self.days for twin in self.twins.values()), "the targets were not swept"
+        assert all(twin.scans >= self.days for twin in self.twins.values()), "the targets were not reconciled"
 
     def export(self, text: str) -> Path:
         """An export with this text."""
@@ -94,21 +94,21 @@ class Fleet:
         path.write_text(text, "utf-8")
         return path
 
-    def _shown(self, target: Target) -> list[TargetDriver | None]:
+    def _shown(self, target: Target) -> list[ObservedDriver | None]:
         drivers = self.services.twins[ACME, target].drivers
-        return [drivers.truth(each.key) for each in drivers.walk()]
+        return [drivers.truth(each.key) for each in drivers.scan()]
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """The fleet in step."""
+    """The fleet in sync."""
     made = Fleet(tmp_path)
     yield made
     made.services.close()
 
 
-def _sweeping(target: Target) -> Asking:
-    return lambda jane, known: jane.sweep(known, target)
+def _reconciling(target: Target) -> Asking:
+    return lambda jane, known: jane.reconciliation(known, target)
 
 
 def half_an_export(*, is_complete: bool) -> Harm:
@@ -126,8 +126,8 @@ def a_list(portal: PortalTwin) -> Harm:
     return lambda fleet: read_api(fleet.services, portal)
 
 
-def a_walk(*targets: Target, breaks_off: int | None = None, shows: slice = slice(None)) -> Harm:
-    """These targets break a walk off behind so many pages, or show only some of each page."""
+def a_scan(*targets: Target, breaks_off: int | None = None, shows: slice = slice(None)) -> Harm:
+    """These targets break a scan off behind so many pages, or show only some of each page."""
 
     def harm(fleet: Fleet) -> None:
         for target in targets:
@@ -154,10 +154,10 @@ FROM_A_TARGET = {
     f"{target}: {what}": harm
     for target in Target
     for what, harm in {
-        "an error at the first page": a_walk(target, breaks_off=0),
-        "an error in mid-walk": a_walk(target, breaks_off=1),
-        "a token that sees every other driver": a_walk(target, shows=slice(0, None, 2)),
-        "an empty list with status 200": a_walk(target, shows=slice(0)),
+        "an error at the first page": a_scan(target, breaks_off=0),
+        "an error in mid-scan": a_scan(target, breaks_off=1),
+        "a token that sees every other driver": a_scan(target, shows=slice(0, None, 2)),
+        "an empty list with status 200": a_scan(target, shows=slice(0)),
     }.items()
 }
 
@@ -166,26 +166,26 @@ FROM_A_TARGET = {
 def test_a_doubtful_read_of_the_portal_decides_nothing_at_all(fleet: Fleet, harm: Harm) -> None:
     for _ in range(DAYS):
         harm(fleet)
-        fleet.sweep()
+        fleet.reconciliation()
     assert fleet.decided == []
     assert fleet.called == []
     assert fleet.is_untouched
 
 
 @pytest.mark.parametrize("harm", FROM_A_TARGET.values(), ids=FROM_A_TARGET.keys())
-def test_a_doubtful_walk_of_a_target_deletes_nobody_and_makes_nobody_twice(fleet: Fleet, harm: Harm) -> None:
+def test_a_doubtful_scan_of_a_target_deletes_nobody_and_makes_nobody_twice(fleet: Fleet, harm: Harm) -> None:
     for _ in range(DAYS):
         harm(fleet)
-        fleet.sweep()
+        fleet.reconciliation()
     assert fleet.deletes == []
     assert [call for call in fleet.called if call.startswith("delete")] == []
     assert fleet.is_untouched
 
 
 @pytest.mark.parametrize("target", Target)
-def test_a_walk_that_breaks_off_decides_nothing_of_whom_it_has_not_seen(fleet: Fleet, target: Target) -> None:
-    a_walk(target, breaks_off=1)(fleet)
-    fleet.sweep()
+def test_a_scan_that_breaks_off_decides_nothing_of_whom_it_has_not_seen(fleet: Fleet, target: Target) -> None:
+    a_scan(target, breaks_off=1)(fleet)
+    fleet.reconciliation()
     assert fleet.decided == []
     assert fleet.called == []
 
@@ -198,7 +198,7 @@ def test_whom_two_whole_lists_in_a_row_lack_is_deleted_all_the_same(fleet: Fleet
             read_api(fleet.services, PortalTwin(shows=EVERYBODY[1:]))
         else:
             import_export(fleet.services, fleet.export(export_of(EVERYBODY[1:])), is_complete=True)
-        fleet.sweep()
+        fleet.reconciliation()
     assert [(type(event), event.target, event.driver) for event in fleet.deletes] == [
         (DeleteDecided, target, "p1") for target in Target
     ]

@@ -71,7 +71,7 @@ class Outage:
         self.twin: TargetTwin = services.twins[ACME, DRIVERI]
         self.measured: list[Measured] = []
         self.most_tasks = 0
-        self.wished: dict[int, str] = {}
+        self.desired: dict[int, str] = {}
         self._store = services.projector_stores[DRIVERI]
         self._failure = failure
         self.twin.touched = self._count_tasks
@@ -97,10 +97,10 @@ class Outage:
     def _change(self, minute: int) -> None:
         for place in range(CHANGES):
             number = (minute * CHANGES + place) % CHANGED
-            self.wished[number] = f"After {minute}"
-            self.services.state(f"p{number}", person(number, last_name=self.wished[number]))
+            self.desired[number] = f"After {minute}"
+            self.services.state(f"p{number}", person(number, last_name=self.desired[number]))
         self.services.take_over()
-        self.services.projectors[DRIVERI].service.ring()
+        self.services.projectors[DRIVERI].service.notify()
 
     def _measure(self) -> None:
         rows = sum(sum(self._store.count(row).values()) for row in projector.PROJECTOR_ROWS)
@@ -113,7 +113,7 @@ class Outage:
 
 @pytest.fixture(params=[DOWN, SILENT], ids=["down", "silent"])
 def outage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Outage]:
-    """A fleet that was in step when the target went down."""
+    """A fleet that was in sync when the target went down."""
     services = Timed(tmp_path, both_targets())
     services.add()
     services.set_mode(Target.MOTIVE, Mode.OFF)
@@ -138,8 +138,8 @@ def test_an_hour_of_outage_under_load_piles_nothing_up_and_costs_one_call_for_ea
     reports = [type(event) for event in logged(store) if isinstance(event, BreakerOpened | BreakerClosed)]
     assert reports == [BreakerOpened, BreakerClosed]
 
-    assert Counter(twin.effects) == Counter(f"update D{number}" for number in outage.wished)
+    assert Counter(twin.effects) == Counter(f"update D{number}" for number in outage.desired)
     assert Counter(call for call in calls if call.startswith("update")) == Counter(twin.effects)
-    shown = {number: twin.drivers.shown(Key(f"D{number}")) for number in outage.wished}
-    assert {number: each and each.profile["last_name"] for number, each in shown.items()} == outage.wished
+    shown = {number: twin.drivers.shown(Key(f"D{number}")) for number in outage.desired}
+    assert {number: each and each.profile["last_name"] for number, each in shown.items()} == outage.desired
     assert store.count(Task) == {(): 0}

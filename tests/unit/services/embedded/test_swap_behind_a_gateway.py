@@ -85,5 +85,5 @@ def test_a_swap_whose_answers_are_lost_ends_right_and_leaves_no_temporary_id(
     assert fleet.asked("GET", "faults")["struck"] == [lost, blind]
     assert fleet.shown() == {"D2": "Last 1", "D1": "Last 2"}
     links = fleet.decider_store.select(LinkRow)
-    assert {row.state for row in links} == {"in_step"}
+    assert {row.state for row in links} == {"in_sync"}
     assert not any("CreateDecided" in fleet.facts(f"p{number}")[1:] for number in (1, 2))

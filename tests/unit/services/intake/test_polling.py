@@ -27,7 +27,7 @@ from services.intake.polling import (
     Readings,
 )
 from services.intake.read_models import ReadingRow
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from services.wiring.services import INTAKE_ROWS
 from tests.support import travelling_time
 from tests.support.stated import said
@@ -125,8 +125,8 @@ class Stand:
         self.portals, self.turn = Portals(), Turn()
         self.ahead = timedelta()
         self.store = SqliteStore(folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=INTAKE_ROWS)
-        bell, self._loop_time = Bell(), asyncio.get_running_loop().time
-        self.service = Service("intake", store=self.store, clock=self.now, bell=bell)
+        notifier, self._loop_time = Notifier(), asyncio.get_running_loop().time
+        self.service = Service("intake", store=self.store, clock=self.now, notifier=notifier)
         readings = Readings(self.store, Intake(self.store, self.now), self.now, every=EVERY)
         self.polling = Polling(
             self.service,
@@ -134,7 +134,7 @@ class Stand:
             reader=Reader(self.service, readings, most_asked=1000),
             portals=self.portals,
             turn=self.turn,
-            bell=bell,
+            notifier=notifier,
             time=self._loop_time,
         )
 

@@ -18,7 +18,7 @@ from services.intake.polling import Reader, Readings
 from services.intake.read_models import KnownDriver, ReadingRow
 from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
 from services.runtime.context import CHANGES
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from services.wiring.services import INTAKE_ROWS
 from tests.support.stated import said
 
@@ -67,7 +67,7 @@ class Stand:
     def __post_init__(self) -> None:
         self.store = SqliteStore(self.folder / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)
         self.intake = Intake(self.store, self.clock)
-        self.service = Service("intake", store=self.store, clock=self.clock, bell=Bell())
+        self.service = Service("intake", store=self.store, clock=self.clock, notifier=Notifier())
 
     def clock(self) -> datetime:
         return self.now

@@ -16,7 +16,7 @@ from services.accounts.handlers import AccountRow
 from services.api.plans import Planner, Progress, outlook, planned_targets
 from services.decider.dry_run import Scratch
 from services.intake.read_models import KnownDriver
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from services.wiring import services as decider
 from services.wiring import services as projector
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged
@@ -24,7 +24,7 @@ from tests.support.stepped_services import ACME, SteppedServices, both_targets, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """What a rehearsal told of one target."""
+    """What a dry run told of one target."""
 
     part: Part
     steps: list[Step]
@@ -51,17 +51,17 @@ def account_of(stepped: SteppedServices) -> Account:
 
 
 def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehearsed:
-    """What a sweep, or an opt-in, would do on this target now."""
+    """What a reconciliation, or an opt-in, would do on this target now."""
     account = account_of(stepped)
     assert target in planned_targets(account, target)
     return asyncio.run(_rehearsed(stepped, outlook(account, stepped.now), target))
 
 
-def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_rehearsal) -> Planner:
+def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_dry_run) -> Planner:
     """Who rehearses for these services."""
     return Planner(
         decider=stepped.decider,
-        intake=Service("intake", store=stepped.intake_store, clock=stepped.clock, bell=Bell()),
+        intake=Service("intake", store=stepped.intake_store, clock=stepped.clock, notifier=Notifier()),
         projectors=stepped.projectors,
         scratch=scratch,
         clock=stepped.clock,
@@ -69,7 +69,7 @@ def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_rehears
 
 
 async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
-    told = [each async for each in planner_of(stepped).rehearse(account, target)]
+    told = [each async for each in planner_of(stepped).run_dry(account, target)]
     steps = [step for each in told if not isinstance(each, Part | Progress) for step in each]
     (part,) = (each for each in told if isinstance(each, Part))
     return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, Progress)])

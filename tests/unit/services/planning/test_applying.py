@@ -1,4 +1,4 @@
-"""A sweep that was requested with a plan does exactly that, or nothing."""
+"""A reconciliation that was requested with a plan does exactly that, or nothing."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ import pytest
 
 from domain.account import Mode
 from domain.driver_link import LinkEvent
-from domain.identity import Key, Target, sweep_stream
-from domain.matching import TargetDriver
-from domain.reconciliation import SweepCompleted, SweepRefused
+from domain.identity import Key, Target, reconciliation_stream
+from domain.matching import ObservedDriver
+from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import Unit
 from services.api.plans import Outcome, Wanted, outcome_of
 from services.decider import handlers
@@ -33,29 +33,37 @@ def stepped() -> Iterator[SteppedServices]:
 
 def edit(stepped: SteppedServices, number: int, **changed: str) -> None:
     profile = person(number, ref_id="", driveri_driver_id="", **({"first_name": "Eve"} | changed))
-    stepped.twins[ACME, Target.DRIVERI].drivers.put(TargetDriver(key=Key(f"D{number}"), active=True, profile=profile))
+    stepped.twins[ACME, Target.DRIVERI].drivers.put(ObservedDriver(key=Key(f"D{number}"), active=True, profile=profile))
 
 
 def go_by(stepped: SteppedServices, digest: str) -> int:
     """Jane has this plan done, where sync is off beside one of Motive; the version of the request."""
     of_all = {Target.DRIVERI: digest, Target.MOTIVE: "0" * 16}
     stepped.ask(lambda jane, known: jane.go_by(known, {Target.DRIVERI: digest} if known.is_on else of_all))
-    return account_of(stepped).sweeps[Target.DRIVERI]
+    return account_of(stepped).reconciliations[Target.DRIVERI]
 
 
-def sweep(stepped: SteppedServices) -> int:
-    """The sweep that was requested takes place, and nobody calls the target yet; behind which position it decided."""
+def reconciliation(stepped: SteppedServices) -> int:
+    """The reconciliation that was requested takes place, and nobody calls the target yet.
+
+    Behind which position it decided.
+    """
     stepped.decide()
     begin = stepped.decider_store.log.end()
     stepped.follow(Target.DRIVERI)
-    stepped.walk(Target.DRIVERI)
+    stepped.scan(Target.DRIVERI)
     stepped.decide()
     return begin
 
 
-def ends(stepped: SteppedServices) -> list[SweepCompleted | SweepRefused]:
-    facts = stepped.decider_store.histories([sweep_stream(ACME, Target.DRIVERI)]).values()
-    return [fact for history in facts for fact in history if isinstance(fact, SweepCompleted | SweepRefused)]
+def ends(stepped: SteppedServices) -> list[ReconciliationCompleted | ReconciliationRefused]:
+    facts = stepped.decider_store.histories([reconciliation_stream(ACME, Target.DRIVERI)]).values()
+    return [
+        fact
+        for history in facts
+        for fact in history
+        if isinstance(fact, ReconciliationCompleted | ReconciliationRefused)
+    ]
 
 
 def outcome(stepped: SteppedServices, request: int) -> Outcome:
@@ -64,14 +72,14 @@ def outcome(stepped: SteppedServices, request: int) -> Outcome:
     return outcome_of(stepped.decider_store, stepped.projector_stores[Target.DRIVERI], wanted)
 
 
-def test_a_sweep_by_its_plan_does_exactly_that(stepped: SteppedServices) -> None:
+def test_a_reconciliation_by_its_plan_does_exactly_that(stepped: SteppedServices) -> None:
     plan = planned(stepped)
     request = go_by(stepped, plan.part.digest)
-    begin = sweep(stepped)
+    begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
     assert plan.told == {"0": "update"}
     last = ends(stepped)[-1]
-    assert isinstance(last, SweepCompleted)
+    assert isinstance(last, ReconciliationCompleted)
     assert (last.request, outcome(stepped, request)) == (request, Outcome(state="done", found=last.found))
 
 
@@ -92,27 +100,27 @@ def change_in_the_portal(stepped: SteppedServices) -> None:
 
 
 @pytest.mark.parametrize("changing", [edit_another, edit_the_same_again, remove_one, change_in_the_portal])
-def test_a_sweep_is_refused_once_its_plan_would_be_another(stepped: SteppedServices, changing: object) -> None:
+def test_a_reconciliation_is_refused_once_its_plan_would_be_another(stepped: SteppedServices, changing: object) -> None:
     assert callable(changing)
     plan = planned(stepped)
     request = go_by(stepped, plan.part.digest)
     changing(stepped)
-    begin = sweep(stepped)
+    begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
     last = ends(stepped)[-1]
-    assert isinstance(last, SweepRefused)
+    assert isinstance(last, ReconciliationRefused)
     assert (last.request, last.plan) == (request, plan.part.digest)
     assert last.would_be == planned(stepped).part.digest
     expected = Outcome(state="refused", plan=last.plan, would_be=last.would_be)
     assert outcome(stepped, request) == expected
 
 
-def test_the_plan_of_what_a_refused_sweep_left_can_be_gone_by(stepped: SteppedServices) -> None:
+def test_the_plan_of_what_a_refused_reconciliation_left_can_be_gone_by(stepped: SteppedServices) -> None:
     go_by(stepped, "0" * 16)
-    sweep(stepped)
+    reconciliation(stepped)
     plan = planned(stepped)
     request = go_by(stepped, plan.part.digest)
-    begin = sweep(stepped)
+    begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
     assert outcome(stepped, request).state == "done"
 
@@ -124,7 +132,7 @@ def test_an_opt_in_goes_by_its_plan(stepped: SteppedServices) -> None:
     plan = planned(stepped)
     assert plan.told == {"0": "update", "9": "create"}
     go_by(stepped, plan.part.digest)
-    begin = sweep(stepped)
+    begin = reconciliation(stepped)
     steps = sorted(plan.steps, key=lambda step: step.driver)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == steps
 
@@ -135,16 +143,16 @@ def test_an_opt_in_that_would_be_another_one_decides_nothing(stepped: SteppedSer
     plan = planned(stepped)
     go_by(stepped, plan.part.digest)
     edit(stepped, 2)
-    begin = sweep(stepped)
+    begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
-    assert isinstance(ends(stepped)[-1], SweepRefused)
+    assert isinstance(ends(stepped)[-1], ReconciliationRefused)
 
 
 def test_whoever_hears_that_sync_is_on_has_heard_of_the_plan(stepped: SteppedServices) -> None:
     stepped.turn_off()
     go_by(stepped, "0" * 16)
     names = [type(event).__name__ for event in logged(stepped.accounts_store)]
-    assert names[-2:] == ["SweepRequested", "SyncTurnedOn"]
+    assert names[-2:] == ["ReconciliationRequested", "SyncTurnedOn"]
 
 
 def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> None:
@@ -154,7 +162,9 @@ def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> No
     assert outcome(stepped, request) == Outcome(state="void")
 
 
-def test_a_sweep_by_a_plan_whose_target_is_not_called_any_more_is_told_as_stopped(stepped: SteppedServices) -> None:
+def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_told_as_stopped(
+    stepped: SteppedServices,
+) -> None:
     request = go_by(stepped, planned(stepped).part.digest)
     outage = OutageRow(account=ACME, target="driveri", at=stepped.now.isoformat(), reason="down", detail="no answer")
     unit = Unit()
@@ -173,15 +183,15 @@ def test_a_plan_that_cannot_be_compared_is_refused_and_nobody_else_is_stopped(
 ) -> None:
     request = go_by(stepped, planned(stepped).part.digest)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    begin = sweep(stepped)
+    begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
     assert (outcome(stepped, request).state, outcome(stepped, request).would_be) == ("refused", "")
     stepped.state("7", person(7))
     stepped.run()
-    assert stepped.states()["7"] == "in_step"
+    assert stepped.states()["7"] == "in_sync"
 
 
-def test_a_plan_that_is_half_done_is_done_to_its_end_whoever_walks_meanwhile(
+def test_a_plan_that_is_half_done_is_done_to_its_end_whoever_scans_meanwhile(
     stepped: SteppedServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers, "_PAGE", 1)
@@ -191,21 +201,21 @@ def test_a_plan_that_is_half_done_is_done_to_its_end_whoever_walks_meanwhile(
     stepped.decide()
     begin = stepped.decider_store.log.end()
     stepped.follow(Target.DRIVERI)
-    stepped.walk(Target.DRIVERI)
+    stepped.scan(Target.DRIVERI)
     while stepped.decider_store.log.end() == begin:
         stepped.decider.step()
     stepped.wait(days=1)
-    stepped.walk(Target.DRIVERI)
+    stepped.scan(Target.DRIVERI)
     stepped.decide()
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
     assert outcome(stepped, request).state == "done"
 
 
-def test_other_sweeps_go_on_while_a_plan_is_compared(stepped: SteppedServices) -> None:
+def test_other_reconciliations_go_on_while_a_plan_is_compared(stepped: SteppedServices) -> None:
     go_by(stepped, planned(stepped).part.digest)
     stepped.decide()
     stepped.follow(Target.DRIVERI)
-    stepped.walk(Target.DRIVERI)
+    stepped.scan(Target.DRIVERI)
     stepped.state("7", person(7))
     begin = stepped.decider_store.log.end()
     stepped.decider.step()

@@ -1,4 +1,4 @@
-"""A plan is what a sweep would do, found by doing it on a copy."""
+"""A plan is what a reconciliation would do, found by doing it on a copy."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.reconciliation import Step
 from domain.store import Store
 from services.api.plans import NothingToPlan, RosterUnreadable, planned_targets
@@ -34,7 +34,7 @@ def stepped() -> Iterator[SteppedServices]:
         yield stepped
 
 
-def in_step(stepped: SteppedServices, drivers: int = 3) -> None:
+def in_sync(stepped: SteppedServices, drivers: int = 3) -> None:
     """Everybody is linked on both targets."""
     stepped.add()
     for number in range(drivers):
@@ -45,7 +45,9 @@ def in_step(stepped: SteppedServices, drivers: int = 3) -> None:
 def put(stepped: SteppedServices, number: int, *, active: bool = True, **changed: str) -> None:
     """Somebody has put this person into Driveri by hand."""
     profile = person(number, ref_id="", driveri_driver_id="", **changed)
-    stepped.twins[ACME, Target.DRIVERI].drivers.put(TargetDriver(key=Key(f"D{number}"), active=active, profile=profile))
+    stepped.twins[ACME, Target.DRIVERI].drivers.put(
+        ObservedDriver(key=Key(f"D{number}"), active=active, profile=profile)
+    )
 
 
 def test_an_opt_in_is_planned_while_sync_is_off(stepped: SteppedServices) -> None:
@@ -72,13 +74,13 @@ def test_changes_that_the_decider_has_not_heard_of_are_planned_too(stepped: Step
 
 
 def test_a_fleet_in_step_has_nothing_to_do(stepped: SteppedServices) -> None:
-    in_step(stepped)
+    in_sync(stepped)
     assert planned(stepped).steps == []
     assert planned(stepped).part == planned(stepped).part
 
 
 def test_what_people_did_by_hand_is_planned_to_be_overridden(stepped: SteppedServices) -> None:
-    in_step(stepped)
+    in_sync(stepped)
     drivers = stepped.twins[ACME, Target.DRIVERI].drivers
     put(stepped, 0, first_name="Eve")
     drivers.drop(Key("D1"))
@@ -90,7 +92,7 @@ def test_what_people_did_by_hand_is_planned_to_be_overridden(stepped: SteppedSer
 
 
 def test_a_plan_writes_nothing(stepped: SteppedServices) -> None:
-    in_step(stepped)
+    in_sync(stepped)
     put(stepped, 0, first_name="Eve")
     stepped.state("7", person(7))
     before = everything(stepped)
@@ -100,14 +102,14 @@ def test_a_plan_writes_nothing(stepped: SteppedServices) -> None:
 
 
 def test_a_plan_says_how_far_it_is(stepped: SteppedServices) -> None:
-    in_step(stepped)
+    in_sync(stepped)
     told = planned(stepped).progress
     assert [*dict.fromkeys(each.doing for each in told)] == ["copying", "reading", "deciding"]
     assert (told[-1].done, told[-1].total) == (3, 3)
 
 
 def test_a_roster_that_cannot_be_read_gives_no_plan(stepped: SteppedServices) -> None:
-    in_step(stepped)
+    in_sync(stepped)
     failure = Unavailable(reason=Reason.DOWN, detail="it answers 503")
     stepped.twins[ACME, Target.DRIVERI].breaks_off = (0, failure)
     with pytest.raises(RosterUnreadable, match=r"^the roster of acme on driveri cannot be read: it answers 503$"):
@@ -115,18 +117,18 @@ def test_a_roster_that_cannot_be_read_gives_no_plan(stepped: SteppedServices) ->
 
 
 def test_a_rehearsal_is_closed_in_the_thread_that_may_still_be_working_on_it(stepped: SteppedServices) -> None:
-    in_step(stepped)
+    in_sync(stepped)
     threads: list[Thread] = []
 
     @contextmanager
     def noted() -> Iterator[Store]:
         threads.append(current_thread())
-        with decider.open_rehearsal() as scratch:
+        with decider.open_dry_run() as scratch:
             yield scratch
         threads.append(current_thread())
 
     async def leave() -> None:
-        told = planner_of(stepped, noted).rehearse(account_of(stepped), Target.DRIVERI)
+        told = planner_of(stepped, noted).run_dry(account_of(stepped), Target.DRIVERI)
         await anext(told)
         await told.aclose()
 
@@ -183,29 +185,29 @@ def change_portal(stepped: SteppedServices, number: int, what: str) -> None:
         stepped.state(str(number + 50), person(number + 50))
 
 
-def sweep(stepped: SteppedServices, *, is_on: bool) -> list[Step]:
-    """What a sweep that is requested, or follows from an opt-in, decides."""
+def reconciliation(stepped: SteppedServices, *, is_on: bool) -> list[Step]:
+    """What a reconciliation that is requested, or follows from an opt-in, decides."""
     if is_on:
-        stepped.ask(lambda jane, known: jane.sweep(known, Target.DRIVERI))
+        stepped.ask(lambda jane, known: jane.reconciliation(known, Target.DRIVERI))
     else:
         stepped.turn_on()
     stepped.decide()
     begin = stepped.decider_store.log.end()
     stepped.follow(Target.DRIVERI)
-    stepped.walk(Target.DRIVERI)
+    stepped.scan(Target.DRIVERI)
     stepped.decide()
     return decided_behind(stepped.decider_store, begin, Target.DRIVERI)
 
 
 @settings(max_examples=30, deadline=None)
 @given(states=STATES, is_on=st.booleans())
-def test_a_plan_equals_what_the_sweep_then_decides(states: list[tuple[str, str]], *, is_on: bool) -> None:
+def test_a_plan_equals_what_the_reconciliation_then_decides(states: list[tuple[str, str]], *, is_on: bool) -> None:
     with services() as stepped:
-        in_step(stepped, len(states))
+        in_sync(stepped, len(states))
         if not is_on:
             stepped.turn_off()
         for number, (on_target, in_portal) in enumerate(states):
             change_target(stepped, number, on_target)
             change_portal(stepped, number, in_portal)
         plan = planned(stepped)
-        assert sorted(plan.steps, key=lambda step: step.driver) == sweep(stepped, is_on=is_on)
+        assert sorted(plan.steps, key=lambda step: step.driver) == reconciliation(stepped, is_on=is_on)

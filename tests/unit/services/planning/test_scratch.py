@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.wiring.services import open_rehearsal
+from services.wiring.services import open_dry_run
 
 _DAY = 86_400
 
@@ -28,7 +28,7 @@ def left(folder: Path, name: str, days: float) -> Path:
 
 
 def test_a_rehearsal_leaves_nothing_behind(folder: Path) -> None:
-    with open_rehearsal():
+    with open_dry_run():
         (own,) = folder.iterdir()
         assert own.stat().st_mode & 0o777 == 0o700
     assert list(folder.iterdir()) == []
@@ -37,7 +37,7 @@ def test_a_rehearsal_leaves_nothing_behind(folder: Path) -> None:
 def test_what_a_killed_process_left_goes_a_day_later(folder: Path) -> None:
     old, young = left(folder, "driverlink-plan-a", 1.1), left(folder, "driverlink-plan-b", 0.9)
     other = left(folder, "somebody-elses", 9)
-    with open_rehearsal():
+    with open_dry_run():
         assert not old.exists()
     assert {young, other} == set(folder.iterdir())
 
@@ -46,5 +46,5 @@ def test_what_only_has_the_name_of_one_is_not_followed(folder: Path) -> None:
     kept = left(folder, "kept", 9)
     (folder / "driverlink-plan-x").symlink_to(kept)
     os.utime(folder / "driverlink-plan-x", (0, 0), follow_symlinks=False)
-    with open_rehearsal():
+    with open_dry_run():
         assert (kept / "scratch.sqlite").exists()

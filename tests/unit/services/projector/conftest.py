@@ -21,12 +21,12 @@ def fleet(tmp_path: Path) -> Iterator[SteppedServices]:
 
 
 @pytest.fixture
-def walked(fleet: SteppedServices) -> SteppedServices:
-    """Both accounts have three drivers at each target, and everybody's roster was walked."""
+def scanned(fleet: SteppedServices) -> SteppedServices:
+    """Both accounts have three drivers at each target, and everybody's roster was scanned."""
     for twin in fleet.twins.values():
         for number in range(1, 4):
             twin.drivers.put(shown(number))
     for target in Target:
         fleet.follow(target)
-        fleet.walk(target)
+        fleet.scan(target)
     return fleet

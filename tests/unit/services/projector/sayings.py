@@ -8,7 +8,7 @@ from domain.event import Event
 from domain.identity import AccountId, Target
 from domain.outcomes import CallAnswered
 from domain.store import Unit
-from services.projector.read_models import StartedCall, Task, WishedRow
+from services.projector.read_models import DecisionRow, StartedCall, Task
 from tests.support.stepped_services import ACME, SteppedServices, logged
 
 JANE = {"first_name": "Jane", "last_name": "Doe"}
@@ -25,9 +25,9 @@ def say(
     **said: Any,  # noqa: ANN401 - the decision's own fields
 ) -> None:
     """The decider has decided so, under the present terms as a rule, and the projector has taken it over."""
-    usual: dict[str, Any] = {"sequence": 1, "key": None, "wished_key": "D1", "profile": JANE, "fields": []}
-    terms = fleet.accounts.show(account).terms[target]
-    known: dict[str, Any] = {"answers": 0, "terms": terms, "waits_for": "", "because": {}}
+    usual: dict[str, Any] = {"sequence": 1, "key": None, "desired_key": "D1", "profile": JANE, "fields": []}
+    policy_generation = fleet.accounts.show(account).policy_generation[target]
+    known: dict[str, Any] = {"answers": 0, "policy_generation": policy_generation, "waits_for": "", "rationale": {}}
     commit(fleet, fact(**origin(fleet.link(driver, target, account), fleet.now), **{**usual, **known, **said}))
     if is_followed:
         fleet.follow(target)
@@ -35,9 +35,9 @@ def say(
 
 def set_aside(fleet: SteppedServices, fact: type[Parked | DeleteHeld], driver: str = "p1") -> None:
     """The link has come to be parked, or held."""
-    parked = {"reason": "contested", "detail": "", "waits_for": "", "holder": ""}
+    parked = {"reason": "conflict", "detail": "", "waits_for": "", "holder": ""}
     own: dict[str, Any] = {"key": "D1"} if fact is DeleteHeld else parked
-    commit(fleet, fact(**origin(fleet.link(driver), fleet.now), sequence=2, because={}, **own))
+    commit(fleet, fact(**origin(fleet.link(driver), fleet.now), sequence=2, rationale={}, **own))
     fleet.follow(Target.DRIVERI)
 
 
@@ -70,4 +70,4 @@ def waiting(fleet: SteppedServices, target: Target = Target.DRIVERI) -> dict[str
     """How many rows of work are in hand, and how many orders are open."""
     store = fleet.projector_stores[target]
     started, tasks = (sum(store.count(row).values()) for row in (StartedCall, Task))
-    return {"started": started, "tasks": tasks, "open": sum(store.count(WishedRow, {"is_open": True}).values())}
+    return {"started": started, "tasks": tasks, "open": sum(store.count(DecisionRow, {"is_open": True}).values())}

@@ -24,9 +24,9 @@ TEST_MODE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 200: the key 
 
 @pytest.fixture
 def twin(fleet: SteppedServices) -> TargetTwin:
-    """What the first account has in Driveri; its roster is walked already."""
+    """What the first account has in Driveri; its roster is scanned already."""
     fleet.follow(DRIVERI)
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     twin = fleet.twins[ACME, DRIVERI]
     twin.called.clear()
     return twin
@@ -34,7 +34,7 @@ def twin(fleet: SteppedServices) -> TargetTwin:
 
 def say_some(fleet: SteppedServices, most: int, *, first: int = 1) -> None:
     for number in range(first, first + most):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
 
 
 def turns(fleet: SteppedServices) -> list[tuple[str, str]]:
@@ -129,18 +129,18 @@ def test_one_poison_driver_does_not_open_the_breaker(fleet: SteppedServices, twi
     assert turns(fleet) == []
 
 
-def test_walks_that_fail_in_a_row_open_it_and_none_starts_while_it_is_open(fleet: SteppedServices) -> None:
+def test_scans_that_fail_in_a_row_open_it_and_none_starts_while_it_is_open(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, DRIVERI]
     twin.breaks_off = 0, DOWN
     fleet.follow(DRIVERI)
     for _ in range(RUN + 3):
-        fleet.walk(DRIVERI)
+        fleet.scan(DRIVERI)
     assert turns(fleet) == [(ACME, "down")]
-    assert twin.walks == RUN
+    assert twin.scans == RUN
     twin.breaks_off = None
     until_probed(fleet, twin)
-    fleet.walk(DRIVERI)
-    assert twin.walks == RUN + 1
+    fleet.scan(DRIVERI)
+    assert twin.scans == RUN + 1
 
 
 def test_nothing_is_called_while_it_is_open_but_probes(fleet: SteppedServices, twin: TargetTwin) -> None:
@@ -151,7 +151,7 @@ def test_nothing_is_called_while_it_is_open_but_probes(fleet: SteppedServices, t
     twin.fail_next(DOWN)
     for _ in range(14):
         fleet.call(DRIVERI)
-        fleet.walk(DRIVERI)
+        fleet.scan(DRIVERI)
         fleet.probe(DRIVERI)
     assert set(twin.called) == {"probe"}
 
@@ -211,7 +211,7 @@ def test_an_account_without_credentials_is_called_as_soon_as_it_has_some(fleet: 
     assert isinstance(fleet.twins, dict)
     twin = fleet.twins.pop((ACME, DRIVERI))
     fleet.follow(DRIVERI)
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     assert turns(fleet) == [(ACME, "not_configured")]
     fleet.wait(seconds=10)
     assert fleet.probe(DRIVERI) == 0

@@ -14,9 +14,9 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.failures import LADDER, LOOK_FOR, Reason, Rejected, Unavailable
+from domain.failures import BACKOFF_SCHEDULE, LOOK_FOR, Reason, Rejected, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered
 from services.projector.connections import KEPT_FREE
 from services.projector.read_models import StartedCall, Task
@@ -28,11 +28,11 @@ DOWN = Unavailable(reason=Reason.DOWN, detail="the target is down")
 NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
 NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobody is there")
 LIMITED = Unavailable(reason=Reason.LIMITED, detail="answered 429")
-D1 = TargetDriver(key=Key("D1"), active=True, profile={"first_name": "Jan", "last_name": "Doe"})
+D1 = ObservedDriver(key=Key("D1"), active=True, profile={"first_name": "Jan", "last_name": "Doe"})
 NOTHING = {"started": 0, "tasks": 0, "open": 1}
 
 
-def shows(fleet: SteppedServices, driver: TargetDriver) -> None:
+def shows(fleet: SteppedServices, driver: ObservedDriver) -> None:
     fleet.twins[ACME, Target.DRIVERI].drivers.put(driver)
 
 
@@ -58,7 +58,7 @@ def test_a_call_that_was_started_and_never_made_is_made_once(fleet: SteppedServi
 
 
 @pytest.mark.parametrize(
-    ("fact", "key", "wished_key"),
+    ("fact", "key", "desired_key"),
     [
         (CreateDecided, None, "D2"),
         (RenameDecided, "D1", "D2"),
@@ -68,17 +68,17 @@ def test_a_call_that_was_started_and_never_made_is_made_once(fleet: SteppedServi
     ],
 )
 def test_a_call_whose_answer_a_kill_took_is_not_made_again(
-    fleet: SteppedServices, fact: type[Decision], key: str | None, wished_key: str | None
+    fleet: SteppedServices, fact: type[Decision], key: str | None, desired_key: str | None
 ) -> None:
     shows(fleet, D1)
     profile = {} if fact is DeleteDecided else JANE
-    say(fleet, fact, key=key, wished_key=wished_key, profile=profile, fields=("first_name",))
+    say(fleet, fact, key=key, desired_key=desired_key, profile=profile, fields=("first_name",))
     fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI))
     done = list(fleet.twins[ACME, Target.DRIVERI].called)
     again = fleet.reopened()
     again.call(Target.DRIVERI)
     assert len(done) == 1
-    assert again.twins[ACME, Target.DRIVERI].called == [*done, f"find {wished_key or key}"]
+    assert again.twins[ACME, Target.DRIVERI].called == [*done, f"find {desired_key or key}"]
     assert answered(again) == [("p1", 1, "confirmed")]
     assert waiting(again) == NOTHING
     again.close()
@@ -163,10 +163,10 @@ def test_a_call_without_an_answer_keeps_its_step_on_the_ladder_over_a_restart(fl
     again.close()
 
 
-def test_a_targets_wish_for_patience_counts_for_the_whole_account_over_a_restart(fleet: SteppedServices) -> None:
+def test_a_targets_desired_for_patience_counts_for_the_whole_account_over_a_restart(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     for number in (1, 2, 3):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     twin.fail_writes(Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=45.0), 1)
     fleet.answer(Target.DRIVERI, fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI, 1 + KEPT_FREE)[:1]))
     again = fleet.reopened()
@@ -234,7 +234,7 @@ INVALID = Rejected(reason=Reason.INVALID, detail="answered 404")
 def test_a_rename_that_took_effect_is_confirmed_whatever_its_repeat_is_told(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     shows(fleet, D1)
-    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    say(fleet, RenameDecided, key="D1", desired_key="D2")
     twin.fail_writes(NO_ANSWER, 1)
     twin.fail_writes(INVALID, 1, "after")
     fleet.call(Target.DRIVERI)
@@ -245,7 +245,7 @@ def test_a_rename_that_took_effect_is_confirmed_whatever_its_repeat_is_told(flee
 def test_a_repeat_that_is_refused_stays_open_until_it_could_be_looked_up(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     shows(fleet, D1)
-    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    say(fleet, RenameDecided, key="D1", desired_key="D2")
     twin.fail_writes(NO_ANSWER, 1)
     twin.fail_writes(INVALID, 1, "after")
 
@@ -285,10 +285,10 @@ def test_a_created_driver_that_differs_is_reported_as_there(fleet: SteppedServic
 
 def test_a_rename_that_was_superseded_still_tells_the_link_its_key(fleet: SteppedServices) -> None:
     shows(fleet, D1)
-    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    say(fleet, RenameDecided, key="D1", desired_key="D2")
     fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI))
-    shows(fleet, TargetDriver(key=Key("D2"), active=True, profile={"first_name": "JANE", "last_name": "DOE"}))
-    say(fleet, RenameDecided, key="D1", wished_key="D3")
+    shows(fleet, ObservedDriver(key=Key("D2"), active=True, profile={"first_name": "JANE", "last_name": "DOE"}))
+    say(fleet, RenameDecided, key="D1", desired_key="D3")
     again = fleet.reopened()
     again.call(Target.DRIVERI)
     (report,) = reported(again)
@@ -301,9 +301,9 @@ def test_a_rename_that_was_superseded_still_tells_the_link_its_key(fleet: Steppe
 def test_a_superseded_rename_that_had_no_effect_is_forgotten(fleet: SteppedServices) -> None:
     shows(fleet, D1)
     shows(fleet, replace(D1, key=Key("D2")))
-    say(fleet, RenameDecided, key="D1", wished_key="D2")
+    say(fleet, RenameDecided, key="D1", desired_key="D2")
     fleet.start(Target.DRIVERI)
-    say(fleet, RenameDecided, key="D1", wished_key="D3")
+    say(fleet, RenameDecided, key="D1", desired_key="D3")
     again = fleet.reopened()
     again.call(Target.DRIVERI)
     assert answered(again) == []
@@ -342,7 +342,7 @@ def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet
     fleet.twins[ACME, Target.DRIVERI].fail_writes(DOWN, 6)
     say(fleet, CreateDecided)
     again, waits = fleet, []
-    for _ in LADDER:
+    for _ in BACKOFF_SCHEDULE:
         assert again.call(Target.DRIVERI) == 1
         (task,) = again.projector_stores[Target.DRIVERI].select(Task)
         waits.append((datetime.fromisoformat(task.not_before) - again.now).total_seconds())
@@ -351,7 +351,7 @@ def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet
         assert again.call(Target.DRIVERI) == 0
         again.wait(seconds=10)
     assert answered(again) == [("p1", 1, "deferred")]
-    assert all(least <= wait + 5 and wait <= 1.1 * least for wait, least in zip(waits, LADDER, strict=True))
+    assert all(least <= wait + 5 and wait <= 1.1 * least for wait, least in zip(waits, BACKOFF_SCHEDULE, strict=True))
     assert again.call(Target.DRIVERI) == 1
     *_, given_up = reported(again)
     assert isinstance(given_up, CallAnswered)
@@ -363,9 +363,9 @@ def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet
 
 def test_what_was_given_up_with_an_open_end_is_looked_up_before_it_is_tried_anew(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
-    twin.fail_writes(NO_ANSWER, 3 * (len(LADDER) + 1))
+    twin.fail_writes(NO_ANSWER, 3 * (len(BACKOFF_SCHEDULE) + 1))
     say(fleet, CreateDecided)
-    for _ in range(len(LADDER) + 1):
+    for _ in range(len(BACKOFF_SCHEDULE) + 1):
         fleet.call(Target.DRIVERI)
         fleet.wait(hours=27)
     assert [outcome for _, _, outcome in answered(fleet)] == ["deferred", "refused"]
@@ -377,7 +377,7 @@ def test_what_was_given_up_with_an_open_end_is_looked_up_before_it_is_tried_anew
     assert answered(fleet)[-1] == ("p1", 1, "confirmed")
 
 
-def test_a_later_wish_begins_the_ladder_anew(fleet: SteppedServices) -> None:
+def test_a_later_desired_begins_the_ladder_anew(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].fail_writes(DOWN, 1)
     say(fleet, CreateDecided)
     fleet.call(Target.DRIVERI)
@@ -434,7 +434,7 @@ def test_what_is_about_the_account_is_put_off_and_what_is_about_the_driver_refus
 
 
 def test_nothing_is_called_to_delete_what_was_never_made(fleet: SteppedServices) -> None:
-    say(fleet, DeleteDecided, key=None, wished_key=None, profile={})
+    say(fleet, DeleteDecided, key=None, desired_key=None, profile={})
     fleet.call(Target.DRIVERI)
     assert fleet.twins[ACME, Target.DRIVERI].called == []
     assert answered(fleet) == [("p1", 1, "confirmed")]
@@ -447,7 +447,7 @@ def test_an_unexpected_failure_of_one_call_is_its_own(fleet: SteppedServices) ->
 
     fleet.twins[ACME, Target.DRIVERI].touched = fail
     say(fleet, CreateDecided)
-    say(fleet, CreateDecided, "p2", wished_key="D2")
+    say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(Target.DRIVERI)
     assert answered(fleet) == [("p1", 1, "deferred"), ("p2", 1, "confirmed")]
     assert [getattr(event, "detail", "") for event in reported(fleet)] == ["unexpected ZeroDivisionError", ""]

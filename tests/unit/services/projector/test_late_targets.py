@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.driver_link import CreateDecided
-from domain.failures import LADDER, LOOK_FOR, Reason, Rejected, Unavailable
+from domain.failures import BACKOFF_SCHEDULE, LOOK_FOR, Reason, Rejected, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.outcomes import BreakerOpened
 from domain.ports import Answer, Done
 from domain.profile import Profile
@@ -36,7 +36,7 @@ class LateTwin(TargetTwin):
         self._shown_from[answer.seen.key] = self._fleet.now + timedelta(seconds=self.lag)
         return answer if self.lag == 0 else NOT_SHOWN
 
-    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+    async def find(self, key: Key | None, profile: Profile) -> ObservedDriver | None:
         found = await super().find(key, profile)
         is_late = found is not None and self._fleet.now < self._shown_from.get(found.key, self._fleet.now)
         return None if is_late else found
@@ -57,7 +57,7 @@ def opened(fleet: SteppedServices) -> int:
 def test_forty_creates_are_done_once_each_though_they_are_shown_late(fleet: SteppedServices, lag: float) -> None:
     twin = late(fleet, lag)
     for number in range(1, 41):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     while fleet.call(DRIVERI):
         pass
     assert sorted(outcome for _, _, outcome in answered(fleet)) == ["confirmed"] * 40
@@ -71,7 +71,7 @@ def test_a_create_that_is_shown_long_after_counts_as_done_when_it_is_looked_for_
     say(fleet, CreateDecided)
     fleet.call(DRIVERI)
     assert twin.called == ["create D1", *["find D1"] * len(LOOK_FOR)]
-    fleet.wait(seconds=LADDER[0] * 1.1)
+    fleet.wait(seconds=BACKOFF_SCHEDULE[0] * 1.1)
     fleet.call(DRIVERI)
     assert twin.effects == ["create D1"]
     assert answered(fleet)[-1] == ("p1", 1, "confirmed")
@@ -81,11 +81,11 @@ def test_what_was_started_comes_before_what_was_not_when_a_breaker_closes(fleet:
     twin = fleet.twins[ACME, DRIVERI]
     twin.down = "after", Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
     for number in range(1, RUN + 1):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.call(DRIVERI)
     assert opened(fleet) == 1
-    say(fleet, CreateDecided, "p9", wished_key="D9")
+    say(fleet, CreateDecided, "p9", desired_key="D9")
     twin.mend()
-    fleet.wait(seconds=LADDER[-1])
+    fleet.wait(seconds=BACKOFF_SCHEDULE[-1])
     assert fleet.probe(DRIVERI) == 1
     assert sorted(job.driver[1] for job in fleet.start(DRIVERI, RUN + 4)) == [f"p{n}" for n in range(1, RUN + 1)]

@@ -5,8 +5,8 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
-from domain.matching import TargetDriver
-from domain.outcomes import BreakerOpened, CallAnswered, DriverLookedUp, WalkFailed
+from domain.matching import ObservedDriver
+from domain.outcomes import BreakerOpened, CallAnswered, DriverLookedUp, RosterScanFailed
 from domain.ports import TargetDrivers
 from domain.store import StoreFailed
 from services.projector.breaker import RUN
@@ -32,7 +32,7 @@ def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
 ) -> None:
     twin.failing["create D1"] = uncleaned(Rejected(reason=Reason.INVALID, detail=UNSTORABLE))
     say(fleet, CreateDecided)
-    say(fleet, CreateDecided, "p2", wished_key="D2")
+    say(fleet, CreateDecided, "p2", desired_key="D2")
     say(fleet, CreateDecided, account=SECOND)
     fleet.call(DRIVERI)
     assert sorted(answered(fleet)) == [("p1", 1, "confirmed"), ("p1", 1, "refused"), ("p2", 1, "confirmed")]
@@ -44,9 +44,9 @@ def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
 def test_whom_a_target_shows_with_what_cannot_be_stored_is_set_aside_alone(
     fleet: SteppedServices, twin: TargetTwin
 ) -> None:
-    twin.drivers.put(TargetDriver(key=Key("D1"), active=True, profile={"first_name": UNSTORABLE}))
+    twin.drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={"first_name": UNSTORABLE}))
     say(fleet, CreateDecided)
-    say(fleet, CreateDecided, "p2", wished_key="D2")
+    say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(DRIVERI)
     assert ("p2", 1, "confirmed") in answered(fleet)
     assert not fleet.projector_stores[DRIVERI].select(StartedCall)
@@ -57,16 +57,16 @@ def test_a_scan_that_fails_with_words_that_cannot_be_stored_is_reported_in_other
 ) -> None:
     twin.breaks_off = 0, uncleaned(Unavailable(reason=Reason.DOWN, detail=UNSTORABLE))
     fleet.follow(DRIVERI)
-    fleet.walk(DRIVERI)
-    failed = [event for event in reported(fleet) if isinstance(event, WalkFailed)]
+    fleet.scan(DRIVERI)
+    failed = [event for event in reported(fleet) if isinstance(event, RosterScanFailed)]
     assert [(each.reason, each.detail) for each in failed] == [("down", "unexpected UnicodeEncodeError")]
 
 
-def test_a_look_up_that_fails_with_words_that_cannot_be_stored_is_reported_in_others(walked: SteppedServices) -> None:
-    walked.twins[ACME, DRIVERI].blind = uncleaned(Unavailable(reason=Reason.DOWN, detail=UNSTORABLE))
-    request(walked, DRIVERI, "p1", "1")
-    walked.walk(DRIVERI)
-    done = reported(walked)[-1]
+def test_a_look_up_that_fails_with_words_that_cannot_be_stored_is_reported_in_others(scanned: SteppedServices) -> None:
+    scanned.twins[ACME, DRIVERI].blind = uncleaned(Unavailable(reason=Reason.DOWN, detail=UNSTORABLE))
+    request(scanned, DRIVERI, "p1", "1")
+    scanned.scan(DRIVERI)
+    done = reported(scanned)[-1]
     assert isinstance(done, DriverLookedUp)
     assert (done.reason, done.detail) == ("down", "unexpected UnicodeEncodeError")
 
@@ -101,7 +101,7 @@ def test_a_target_waits_for_no_more_than_a_day_whatever_it_asks_for(
 
 def open_breaker(fleet: SteppedServices) -> None:
     for number in range(1, RUN + 1):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.call(DRIVERI)
 
 

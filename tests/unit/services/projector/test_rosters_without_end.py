@@ -9,12 +9,12 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import ListWithoutEnd, Reason, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver, UnreadableRecords
-from domain.outcomes import DriverLookedUp, WalkFailed
+from domain.matching import ObservedDriver, UnreadableRecords
+from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.profile import Profile
 from services.projector import scans
 from services.projector.breaker import LONGEST_PROBE, _failure_of
-from services.projector.scans import LONGEST_LOOK_UP, LONGEST_WALK, Walk
+from services.projector.scans import LONGEST_LOOK_UP, LONGEST_SCAN, RosterScan
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
@@ -32,7 +32,7 @@ class Inventing(TargetTwin):
         self.pages = 0
         self._new = new
 
-    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:  # noqa: ARG002
+    async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:  # noqa: ARG002
         numbers = count()
         while True:
             self.pages += 1
@@ -42,11 +42,11 @@ class Inventing(TargetTwin):
 class Silent(TargetTwin):
     """Answers nothing."""
 
-    async def walk(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[TargetDriver], None]:  # noqa: ARG002
+    async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:  # noqa: ARG002
         await asyncio.Event().wait()
         yield []
 
-    async def find(self, key: Key | None, profile: Profile) -> TargetDriver | None:
+    async def find(self, key: Key | None, profile: Profile) -> ObservedDriver | None:
         await asyncio.Event().wait()
         return await super().find(key, profile)
 
@@ -61,12 +61,12 @@ def put(fleet: SteppedServices, twin: TargetTwin) -> None:
 
 
 def failures(fleet: SteppedServices) -> list[tuple[str, str]]:
-    return [(each.reason, each.detail) for each in reported(fleet) if isinstance(each, WalkFailed)]
+    return [(each.reason, each.detail) for each in reported(fleet) if isinstance(each, RosterScanFailed)]
 
 
-def of_acme(fleet: SteppedServices) -> Walk:
+def of_acme(fleet: SteppedServices) -> RosterScan:
     fleet.wait(seconds=1)
-    return next(walk for walk in fleet.projectors[DRIVERI]._walks.due() if walk.account == ACME)
+    return next(scan for scan in fleet.projectors[DRIVERI]._scans.due() if scan.account == ACME)
 
 
 def test_two_hundred_thousand_invented_drivers_are_more_than_a_roster_may_show() -> None:
@@ -80,41 +80,41 @@ def test_a_roster_of_invented_drivers_ends_with_a_reason(
     monkeypatch.setattr(scans, "MOST_DRIVERS", 1000)
     twin = Inventing()
     put(fleet, twin)
-    asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
     told = "the roster shows more than 1000 drivers: check with the vendor what this account's list shows"
     assert failures(fleet) == [("down", told)]
     assert twin.pages <= 12
     fleet.wait(seconds=200)
-    assert ACME not in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
+    assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
     fleet.wait(seconds=200)
-    assert ACME in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
+    assert ACME in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
 
 
 def test_a_list_that_is_too_long_in_all_is_read_again_seldom(fleet: SteppedServices) -> None:
     class Long(TargetTwin):
-        async def walk(
+        async def scan(
             self,
             unreadable: UnreadableRecords | None = None,  # noqa: ARG002
-        ) -> AsyncGenerator[Sequence[TargetDriver], None]:
+        ) -> AsyncGenerator[Sequence[ObservedDriver], None]:
             yield [shown(1)]
             raise ListWithoutEnd(Unavailable(reason=Reason.DOWN, detail="longer than can be"))
 
     put(fleet, Long(DRIVERI))
-    asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
     assert failures(fleet) == [("down", "longer than can be")]
     fleet.wait(seconds=200)
-    assert ACME not in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
+    assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
     fleet.wait(seconds=200)
-    assert ACME in [walk.account for walk in fleet.projectors[DRIVERI]._sweeping.take()[0]]
+    assert ACME in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
 
 
 def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scans, "MOST_DRIVERS", 10)
     for number in range(5):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     for number in range(50):
         fleet.twins[ACME, DRIVERI].drivers.put(shown(number))
-    asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
     assert failures(fleet) == []
     assert ACME not in due(fleet)
 
@@ -122,7 +122,7 @@ def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypat
 def test_pages_without_an_end_end_with_a_reason(fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scans, "MOST_PAGES", 20)
     put(fleet, Inventing(new=0))
-    asyncio.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
     told = (
         "the roster has more than 20 pages, and shows 0 drivers: check with the vendor what this account's list shows"
     )
@@ -131,16 +131,16 @@ def test_pages_without_an_end_end_with_a_reason(fleet: SteppedServices, monkeypa
 
 def test_a_roster_that_is_not_read_for_hours_is_given_up(fleet: SteppedServices) -> None:
     put(fleet, Silent(DRIVERI))
-    travelling_time.run(fleet.projectors[DRIVERI]._sweeping.walk(of_acme(fleet)))
-    assert failures(fleet) == [("down", f"the roster was not read within {LONGEST_WALK / 3600:g} hours")]
+    travelling_time.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
+    assert failures(fleet) == [("down", f"the roster was not read within {LONGEST_SCAN / 3600:g} hours")]
 
 
 def test_a_look_up_without_an_answer_is_given_up_with_a_reason(fleet: SteppedServices) -> None:
     put(fleet, Silent(DRIVERI))
     request(fleet, DRIVERI, "p1", "1")
-    sweeping = fleet.projectors[DRIVERI]._sweeping
-    _, look_ups = sweeping.take()
-    travelling_time.run(sweeping.look_up(look_ups[0]))
+    reconciling = fleet.projectors[DRIVERI]._reconciling
+    _, look_ups = reconciling.take()
+    travelling_time.run(reconciling.look_up(look_ups[0]))
     (done,) = [event for event in reported(fleet) if isinstance(event, DriverLookedUp)]
     assert done.detail == f"no answer to a look-up within {LONGEST_LOOK_UP:.0f} seconds"
 

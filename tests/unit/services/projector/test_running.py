@@ -12,7 +12,7 @@ from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
 from domain.store import Unit
-from services.projector.read_models import ScanRow, WishedRow
+from services.projector.read_models import DecisionRow, ScanRow
 from services.projector.service import LONGEST_JOB
 from services.runtime.serving import CALLS_END
 from tests.support import travelling_time
@@ -110,7 +110,7 @@ def test_a_call_of_an_account_that_goes_elsewhere_is_waited_for_in_bounded_time(
         running = asyncio.create_task(app.run())
         await twin.has_begun.wait()
         told_at = loop.time()
-        app._share.hold(())
+        app._assignment.hold(())
         await app.drain()
         took = loop.time() - told_at
         await ended(running)
@@ -140,31 +140,31 @@ async def test_a_decision_during_a_call_waits_for_its_answer(fleet: SteppedServi
     running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
     await twin.has_begun.wait()
     app = fleet.projectors[Target.DRIVERI]
-    say(fleet, CreateDecided, wished_key="D2", is_followed=False)
+    say(fleet, CreateDecided, desired_key="D2", is_followed=False)
     await app.service.call(app.service.step)
-    assert [row.body["wished_key"] for row in fleet.projector_stores[Target.DRIVERI].select(WishedRow)] == ["D2"]
+    assert [row.body["desired_key"] for row in fleet.projector_stores[Target.DRIVERI].select(DecisionRow)] == ["D2"]
     twin.may_end.set()
     await ended(running)
     assert twin.called == ["create D1"]
     assert answered(fleet) == [("p1", 1, "confirmed")]
 
 
-async def test_an_account_that_was_elsewhere_is_not_walked_again_for_what_was_asked_before(
-    walked: SteppedServices,
+async def test_an_account_that_was_elsewhere_is_not_scanned_again_for_what_was_asked_before(
+    scanned: SteppedServices,
 ) -> None:
-    app = walked.projectors[Target.DRIVERI]
-    request(walked)
-    assert due(walked) == [ACME]
-    app._share.hold(())
+    app = scanned.projectors[Target.DRIVERI]
+    request(scanned)
+    assert due(scanned) == [ACME]
+    app._assignment.hold(())
     await app.drain()
-    walked_elsewhere(walked)
-    app._share.hold((0,))
-    assert due(walked) == []
+    scanned_elsewhere(scanned)
+    app._assignment.hold((0,))
+    assert due(scanned) == []
 
 
-def walked_elsewhere(fleet: SteppedServices) -> None:
-    """Another process has walked the roster for the last request."""
+def scanned_elsewhere(fleet: SteppedServices) -> None:
+    """Another process has scanned the roster for the last request."""
     store, unit = fleet.projector_stores[Target.DRIVERI], Unit()
     (row,) = store.select(ScanRow, {"account": ACME})
-    unit.keep([replace(row, request=fleet.accounts.show(ACME).sweeps[Target.DRIVERI])])
+    unit.keep([replace(row, request=fleet.accounts.show(ACME).reconciliations[Target.DRIVERI])])
     store.commit(unit)

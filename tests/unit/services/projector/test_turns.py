@@ -19,10 +19,10 @@ PLACES = 32
 """For all accounts together."""
 
 
-def wish(fleet: SteppedServices, number: int, account: AccountId = ACME) -> None:
+def desired(fleet: SteppedServices, number: int, account: AccountId = ACME) -> None:
     """So many drivers of an account are to be created in Driveri."""
     for each in range(number):
-        say(fleet, CreateDecided, f"p{each}", account=account, wished_key=f"D{each}", is_followed=False)
+        say(fleet, CreateDecided, f"p{each}", account=account, desired_key=f"D{each}", is_followed=False)
     fleet.follow(Target.DRIVERI)
 
 
@@ -45,7 +45,7 @@ def is_held_up(fleet: SteppedServices) -> bool:
 
 
 def test_no_more_calls_of_an_account_are_started_than_its_target_has_room_for(fleet: SteppedServices) -> None:
-    wish(fleet, 9)
+    desired(fleet, 9)
     limit(fleet, 4)
     first = started(fleet)
     assert len(first) == 4
@@ -54,8 +54,8 @@ def test_no_more_calls_of_an_account_are_started_than_its_target_has_room_for(fl
 
 
 def test_a_stopped_account_leaves_its_places_to_the_others(fleet: SteppedServices) -> None:
-    wish(fleet, 40)
-    wish(fleet, 40, SECOND)
+    desired(fleet, 40)
+    desired(fleet, 40, SECOND)
     limit(fleet, 0)
     assert by_account(started(fleet)) == {SECOND: PLACES - KEPT_FREE}
     limit(fleet, 1000)
@@ -63,8 +63,8 @@ def test_a_stopped_account_leaves_its_places_to_the_others(fleet: SteppedService
 
 
 def test_an_account_whose_tasks_are_for_later_takes_no_place(fleet: SteppedServices) -> None:
-    wish(fleet, 2)
-    wish(fleet, 6, SECOND)
+    desired(fleet, 2)
+    desired(fleet, 6, SECOND)
     store = fleet.projector_stores[Target.DRIVERI]
     later = (fleet.now + timedelta(hours=1)).isoformat()
     unit = Unit()
@@ -77,16 +77,16 @@ def test_an_account_whose_tasks_are_for_later_takes_no_place(fleet: SteppedServi
 
 
 def test_one_change_amid_a_first_load_is_started_at_once(fleet: SteppedServices) -> None:
-    wish(fleet, 100)
+    desired(fleet, 100)
     busy = started(fleet)
     busy += started(fleet, *busy)
-    wish(fleet, 1, SECOND)
+    desired(fleet, 1, SECOND)
     assert started(fleet, *busy)[0] == (SECOND, "p0")
 
 
 def test_two_first_loads_share_the_places_evenly(fleet: SteppedServices) -> None:
-    wish(fleet, 100)
-    wish(fleet, 100, SECOND)
+    desired(fleet, 100)
+    desired(fleet, 100, SECOND)
     shared = by_account(started(fleet))
     assert abs(shared[ACME] - shared[SECOND]) <= 1
 
@@ -97,13 +97,13 @@ def test_every_account_has_its_turn_however_many_there_are(fleet: SteppedService
     for account in accounts:
         fleet.twins[account, Target.DRIVERI] = TargetTwin(Target.DRIVERI)
         fleet.add(account)
-        wish(fleet, 5, account)
+        desired(fleet, 5, account)
     served = [drivers[0][0] for drivers in (started(fleet, places=1) for _ in accounts)]
     assert sorted(served) == sorted(accounts)
 
 
 def test_what_is_left_for_want_of_room_is_known(fleet: SteppedServices) -> None:
-    wish(fleet, 2)
+    desired(fleet, 2)
     limit(fleet, 1)
     first = started(fleet)
     assert started(fleet, *first) == []

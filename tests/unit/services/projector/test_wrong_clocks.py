@@ -8,7 +8,7 @@ import pytest
 from domain.driver_link import CreateDecided
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
-from domain.outcomes import TargetDriverGone, TargetDriverSeen
+from domain.outcomes import ObservedDriverGone, ObservedDriverSeen
 from services.projector.breaker import RUN
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.rosters import request, shown
@@ -25,7 +25,7 @@ def test_what_was_decided_while_the_clock_was_ahead_is_called_at_once(
 ) -> None:
     fleet.now += AHEAD
     for number in range(1, 4):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.now -= AHEAD
     fleet = fleet.reopened() if is_restarted else fleet
     assert fleet.call(DRIVERI) == 3
@@ -48,7 +48,7 @@ def test_a_breaker_that_opened_while_the_clock_was_ahead_is_probed_at_once(fleet
     twin = fleet.twins[ACME, DRIVERI]
     twin.down = "before", DOWN
     for number in range(1, RUN + 1):
-        say(fleet, CreateDecided, f"p{number}", wished_key=f"D{number}")
+        say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.call(DRIVERI)
     twin.mend()
     fleet.now -= AHEAD
@@ -61,24 +61,24 @@ def test_a_scan_after_the_clock_was_put_right_sees_what_was_changed_by_hand(flee
         twin.drivers.put(shown(number))
     fleet.follow(DRIVERI)
     fleet.now += AHEAD
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     fleet.now -= AHEAD
     twin.drivers.put(shown(1, "Roe"))
     twin.drivers.drop(shown(2).key)
     before = len(reported(fleet))
     request(fleet)
-    fleet.walk(DRIVERI)
+    fleet.scan(DRIVERI)
     found = [type(event) for event in reported(fleet)[before:] if getattr(event, "key", "")]
-    assert found == [TargetDriverSeen, TargetDriverGone]
+    assert found == [ObservedDriverSeen, ObservedDriverGone]
 
 
 def test_a_scan_that_failed_while_the_clock_was_ahead_is_made_again(fleet: SteppedServices) -> None:
-    sweeping, twin = fleet.projectors[DRIVERI]._sweeping, fleet.twins[ACME, DRIVERI]
+    reconciling, twin = fleet.projectors[DRIVERI]._reconciling, fleet.twins[ACME, DRIVERI]
     fleet.follow(DRIVERI)
     fleet.now += AHEAD
     twin.breaks_off = 0, DOWN
-    for walk in sweeping.take()[0]:
-        asyncio.run(sweeping.walk(walk))
+    for scan in reconciling.take()[0]:
+        asyncio.run(reconciling.scan(scan))
     fleet.now -= AHEAD
-    assert sweeping._is_time()
-    assert ACME in [walk.account for walk in sweeping.take()[0]]
+    assert reconciling._is_time()
+    assert ACME in [scan.account for scan in reconciling.take()[0]]

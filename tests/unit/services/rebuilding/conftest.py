@@ -47,7 +47,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     services.run()
     for _ in range(2):
         edit_by_hand(services)
-        services.ask(lambda jane, known: jane.sweep(known, Target.DRIVERI))
+        services.ask(lambda jane, known: jane.reconciliation(known, Target.DRIVERI))
         services.run()
     services.state("p9", person(9))
     services.state("p10", person(10))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.account import DeletesApproved, Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Result
@@ -38,8 +38,8 @@ class Day:
         self.services = SteppedServices(folder, both_targets())
         self._late: list[tuple[Target, list[tuple[Job, Result]]]] = []
 
-    def state(self, number: int, wished: str, email: str) -> None:
-        self.services.state(f"p{number}", person(number, driveri_driver_id=wished, email=email))
+    def state(self, number: int, desired: str, email: str) -> None:
+        self.services.state(f"p{number}", person(number, driveri_driver_id=desired, email=email))
 
     def delete(self, number: int) -> None:
         with suppress(UnknownDriver):
@@ -75,7 +75,7 @@ class Day:
 
     def put(self, key: str, last_name: str, *, active: bool) -> None:
         """Somebody works in Driveri by hand."""
-        driver = TargetDriver(key=Key(key), active=active, profile={"first_name": "By", "last_name": last_name})
+        driver = ObservedDriver(key=Key(key), active=active, profile={"first_name": "By", "last_name": last_name})
         self.services.twins[ACME, Target.DRIVERI].drivers.put(driver)
 
     def drop(self, key: str) -> None:

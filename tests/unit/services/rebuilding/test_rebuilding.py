@@ -9,7 +9,7 @@ import pytest
 
 from domain.claims import claims_of
 from domain.identity import Key, Target
-from domain.matching import TargetDriver
+from domain.matching import ObservedDriver
 from domain.store import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.handlers import AccountRow
 from services.decider import read_models as decider
@@ -94,7 +94,7 @@ def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
 def test_lost_read_models_come_back(folder: Path) -> None:
     before = tables(folder)
     assert before["decider", "outages"]
-    assert before["decider", "sweeps"]
+    assert before["decider", "reconciliations"]
     with opened(folder) as embedded:
         for part in parts(embedded):
             part.store.replace({model.row: () for model in part.models})
@@ -129,7 +129,13 @@ def test_nothing_happens_because_of_a_rebuild(folder: Path) -> None:
     [
         ("accounts", AccountRow, "", {"is_on": False}, "accounts acme, column is_on: kept 0, rebuilt 1"),
         ("intake", KnownDriver, "p1", {"missed": True}, "known_drivers acme/p1, column missed: kept 1, rebuilt 0"),
-        ("decider", decider.WishRow, "p1", {"sequence": 99}, "wishes acme/p1, column sequence: kept 99, rebuilt 2"),
+        (
+            "decider",
+            decider.DesiredRow,
+            "p1",
+            {"sequence": 99},
+            "desired_drivers acme/p1, column sequence: kept 99, rebuilt 2",
+        ),
         (
             "decider",
             decider.ClaimRow,
@@ -157,15 +163,17 @@ def test_a_row_that_the_log_does_not_explain_is_named(
 
 
 def test_personal_data_is_never_named(folder: Path) -> None:
-    seen = replace(first(folder, "decider", decider.ObservedRow, {"mark": "key:d4"}), profile={"last_name": "Secret"})
-    wish = replace(
-        first(folder, "projector-motive", projector.WishedRow, {"driver": "p4"}), body={"last_name": "Secret"}
+    seen = replace(
+        first(folder, "decider", decider.ObservedRow, {"identifier": "key:d4"}), profile={"last_name": "Secret"}
+    )
+    desired = replace(
+        first(folder, "projector-motive", projector.DecisionRow, {"driver": "p4"}), body={"last_name": "Secret"}
     )
     tampered(folder, "decider", rows=(seen,))
-    tampered(folder, "projector-motive", rows=(wish,))
+    tampered(folder, "projector-motive", rows=(desired,))
     assert [str(each) for each in checked(folder)] == [
         "decider, roster acme/driveri/key:d4, column profile: kept (personal data), rebuilt (personal data)",
-        "projector-motive, wished acme/p4, column body: kept (personal data), rebuilt (personal data)",
+        "projector-motive, desired acme/p4, column body: kept (personal data), rebuilt (personal data)",
     ]
 
 
@@ -175,7 +183,7 @@ def test_a_row_too_many_and_a_row_too_few_are_named(folder: Path) -> None:
     tampered(folder, "projector-driveri", removed=projector.ScanRow)
     assert [str(each) for each in checked(folder)] == [
         "decider, deletes acme/driveri/p0, the whole row: kept a row, rebuilt nothing",
-        "projector-driveri, walks acme, the whole row: kept nothing, rebuilt a row",
+        "projector-driveri, scans acme, the whole row: kept nothing, rebuilt a row",
     ]
 
 
@@ -194,7 +202,7 @@ def test_a_service_that_lags_is_rebuilt_as_far_as_it_has_read(folder: Path) -> N
 def test_dead_letters_have_no_part_in_read_models(folder: Path) -> None:
     services = SteppedServices(folder, both_targets(ACME))
     lost = Unit()
-    lost.remove(decider.WishRow, {"driver": "p10"})
+    lost.remove(decider.DesiredRow, {"driver": "p10"})
     services.decider_store.commit(lost)
     services.decide()
     assert services.decider_store.count(DeadLetter) == {(): 1}
@@ -236,11 +244,13 @@ def test_a_mark_that_two_have_claimed_is_whose_it_was_last(tmp_path: Path) -> No
     services.decide()
     services.state("p2", person(2, email="p1@fleet.test"))
     services.decide()
-    (email,) = (mark for mark in claims_of(services.link("p1", Target.MOTIVE)) if mark.startswith("email:"))
-    assert [row.driver for row in services.decider_store.select(decider.ClaimRow, {"mark": email})] == ["p1"]
+    (email,) = (
+        identifier for identifier in claims_of(services.link("p1", Target.MOTIVE)) if identifier.startswith("email:")
+    )
+    assert [row.driver for row in services.decider_store.select(decider.ClaimRow, {"identifier": email})] == ["p1"]
     services.answer(Target.MOTIVE, late)
     services.run()
-    assert [row.driver for row in services.decider_store.select(decider.ClaimRow, {"mark": email})] == ["p2"]
+    assert [row.driver for row in services.decider_store.select(decider.ClaimRow, {"identifier": email})] == ["p2"]
     services.close()
     assert checked(tmp_path) == []
 
@@ -257,10 +267,10 @@ def test_an_id_that_changed_in_letter_case_alone_is_still_there(tmp_path: Path) 
     assert checked(tmp_path) == []
 
 
-def test_what_walks_and_answers_tell_of_the_same_drivers_is_settled_by_order(tmp_path: Path) -> None:
+def test_what_scans_and_answers_tell_of_the_same_drivers_is_settled_by_order(tmp_path: Path) -> None:
     services = SteppedServices(tmp_path, both_targets())
     for number in range(8):
-        seen = TargetDriver(key=Key(f"D{number}"), active=True, profile={"first_name": "Old", "last_name": "Name"})
+        seen = ObservedDriver(key=Key(f"D{number}"), active=True, profile={"first_name": "Old", "last_name": "Name"})
         services.twins[ACME, Target.DRIVERI].drivers.put(seen)
     services.add()
     for number in range(8):

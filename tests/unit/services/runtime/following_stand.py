@@ -14,8 +14,8 @@ from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import Change, DriverCreated
-from domain.store import DeadLetter, LastHeard, Resubmission, Row, Unit
-from services.runtime.consumer import Feed, Follower
+from domain.store import DeadLetter, Resubmission, Row, Unit, Watermark
+from services.runtime.consumer import Consumer, Subscription
 from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory
 
@@ -68,9 +68,11 @@ class FollowingStand:
         self.now = NOW
         self.follower = self.new_follower()
 
-    def new_follower(self) -> Follower:
+    def new_follower(self) -> Consumer:
         """A follower that has just started."""
-        follower = Follower(Feed(handler=self.handle, may_repeat=self._may_repeat), self.store, lambda: self.now)
+        follower = Consumer(
+            Subscription(handler=self.handle, may_repeat=self._may_repeat), self.store, lambda: self.now
+        )
         follower.follow(self.stream)
         return follower
 
@@ -125,9 +127,9 @@ class FollowingStand:
         return [(row.driver, row.version) for row in self.store.select(Heard, order_by="position")]
 
     @property
-    def last_heard(self) -> dict[str, int]:
+    def watermarks(self) -> dict[str, int]:
         """The last version of each history that was taken over, as far as it is kept."""
-        return {row.originator: row.version for row in self.store.select(LastHeard)}
+        return {row.originator: row.version for row in self.store.select(Watermark)}
 
     @property
     def letters(self) -> list[DeadLetter]:

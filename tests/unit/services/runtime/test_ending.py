@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand
 
 pytestmark = pytest.mark.anyio
@@ -21,18 +21,18 @@ ENOUGH = 5.0
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_service_that_is_cancelled_as_a_bell_rings_ends(tmp_path: Path, turns: int) -> None:
     """So many turns of the event loop lie between the ring and the cancelling."""
-    bell, looks, loop = Bell(), asyncio.Event(), asyncio.get_running_loop()
+    notifier, looks, loop = Notifier(), asyncio.Event(), asyncio.get_running_loop()
 
     def look() -> int:
         loop.call_soon_threadsafe(looks.set)
         return 0
 
     with closing(FollowingStand(tmp_path / "service.sqlite")) as stand:
-        service = Service("ears", store=stand.store, clock=lambda: NOW, bell=bell, chores=[look], rest=NEVER)
+        service = Service("ears", store=stand.store, clock=lambda: NOW, notifier=notifier, chores=[look], rest=NEVER)
         running = asyncio.create_task(service.run())
         await looks.wait()
         await service.call(lambda: None)
-        bell.ring()
+        notifier.notify()
         for _ in range(turns):
             await asyncio.sleep(0)
         running.cancel()

@@ -62,7 +62,7 @@ def test_histories_do_not_wait_for_each_other(stand: FollowingStand) -> None:
     stand.tell(("b", 7), ("a", 1), ("c", 2), ("a", 2), ("b", 8))
     stand.run()
     assert stand.told == [("b", 7), ("a", 1), ("c", 2), ("a", 2), ("b", 8)]
-    assert stand.last_heard == {history("a"): 2, history("b"): 8, history("c"): 2}
+    assert stand.watermarks == {history("a"): 2, history("b"): 8, history("c"): 2}
 
 
 def test_a_batch_of_repeats_only_still_moves_the_position(stand: FollowingStand) -> None:
@@ -79,9 +79,9 @@ def test_what_was_heard_moves_in_the_transaction_of_what_follows_from_it(stand: 
     stand.store.before = [raising(StoreFailed("the disk is full"))]
     with pytest.raises(StoreFailed):
         stand.follower.step()
-    assert (stand.told, stand.last_heard) == ([], {})
+    assert (stand.told, stand.watermarks) == ([], {})
     stand.run()
-    assert (stand.told, stand.last_heard) == ([("a", 1)], {history("a"): 1})
+    assert (stand.told, stand.watermarks) == ([("a", 1)], {history("a"): 1})
     assert stand.store.committed == 1
 
 
@@ -96,7 +96,7 @@ def test_a_version_that_cannot_be_handled_does_not_count_as_heard(stand: Followi
     stand.failing = {("a", 2): ValueError("no")}
     stand.tell(("a", 1), ("a", 2), ("b", 1))
     stand.run()
-    assert (len(stand.letters), stand.last_heard) == (1, {history("a"): 1, history("b"): 1})
+    assert (len(stand.letters), stand.watermarks) == (1, {history("a"): 1, history("b"): 1})
     stand.failing = {}
     stand.tell(("a", 2))
     stand.run()
@@ -115,7 +115,7 @@ def test_a_stream_that_never_repeats_pays_nothing_for_those_that_do(tmp_path: Pa
     with closing(FollowingStand(tmp_path / "plain.sqlite")) as plain:
         plain.tell(("a", 1), ("a", 2))
         plain.run()
-        assert (plain.told, plain.last_heard) == ([("a", 1), ("a", 2)], {})
+        assert (plain.told, plain.watermarks) == ([("a", 1), ("a", 2)], {})
 
 
 @st.composite
@@ -144,5 +144,5 @@ def test_however_records_repeat_each_version_is_handled_once_and_in_order(sent: 
             stand.run()
         everything = [each for batch in sent for each in batch]
         assert stand.told == list(dict.fromkeys(everything))
-        assert stand.last_heard == {history(driver): version for driver, version in sorted(everything)}
+        assert stand.watermarks == {history(driver): version for driver, version in sorted(everything)}
         assert stand.letters == []

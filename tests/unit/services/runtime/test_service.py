@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.store import StoreConflict, StoreFailed
-from services.runtime.service import Bell, Service, WorkerClosed
+from services.runtime.service import Notifier, Service, WorkerClosed
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, raising
 
 pytestmark = pytest.mark.anyio
@@ -40,16 +40,16 @@ def stand(tmp_path: Path) -> Iterator[FollowingStand]:
         yield stand
 
 
-def service(stand: FollowingStand, bell: Bell, *chores: Callable[[], int], rest: float = NEVER) -> Service:
+def service(stand: FollowingStand, notifier: Notifier, *chores: Callable[[], int], rest: float = NEVER) -> Service:
     made = Service(
         "ears",
         store=stand.store,
         clock=lambda: NOW,
-        bell=bell,
+        notifier=notifier,
         handlers={"upstream.v1": stand.handle},
         chores=chores,
         rest=rest,
-        linger=0.0,
+        batch_window=0.0,
     )
     made.follow([stand.stream])
     return made
@@ -69,10 +69,10 @@ async def running(work: Service) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def test_a_service_takes_over_what_its_streams_have_and_tells_others(stand: FollowingStand) -> None:
-    bell = Bell()
-    told, looks = bell.waiter(), Looks()
+    notifier = Notifier()
+    told, looks = notifier.waiter(), Looks()
     stand.put("a", "b")
-    async with running(service(stand, bell, looks)) as task:
+    async with running(service(stand, notifier, looks)) as task:
         await told.wait()
         await looks.next()
         assert not task.done()
@@ -80,34 +80,34 @@ async def test_a_service_takes_over_what_its_streams_have_and_tells_others(stand
 
 
 async def test_a_ring_wakes_a_service_that_rests(stand: FollowingStand) -> None:
-    bell, looks = Bell(), Looks()
-    async with running(service(stand, bell, looks)):
+    notifier, looks = Notifier(), Looks()
+    async with running(service(stand, notifier, looks)):
         await looks.next()
         for driver in "abc":
             stand.put(driver)
-            bell.ring()
+            notifier.notify()
             while driver not in stand.heard:
                 await looks.next()
 
 
 async def test_a_ring_while_a_service_looks_makes_it_look_again(stand: FollowingStand) -> None:
-    bell = Bell()
-    looks = Looks(on_look=bell.ring)
-    async with running(service(stand, bell, looks)):
+    notifier = Notifier()
+    looks = Looks(on_look=notifier.notify)
+    async with running(service(stand, notifier, looks)):
         for _ in range(50):
             await looks.next()
 
 
 async def test_a_service_looks_again_without_a_ring(stand: FollowingStand) -> None:
     looks = Looks()
-    async with running(service(stand, Bell(), looks, rest=0.0)):
+    async with running(service(stand, Notifier(), looks, rest=0.0)):
         for _ in range(3):
             await looks.next()
 
 
 async def test_a_chore_is_done_until_nothing_is_left(stand: FollowingStand) -> None:
     left, looks = [3, 2, 1], Looks()
-    async with running(service(stand, Bell(), lambda: left.pop() if left else 0, looks)):
+    async with running(service(stand, Notifier(), lambda: left.pop() if left else 0, looks)):
         for _ in range(4):
             await looks.next()
         assert left == []
@@ -121,7 +121,7 @@ async def test_a_chore_that_meets_a_conflict_is_done_again(stand: FollowingStand
             first.pop()()
         return 0
 
-    async with running(service(stand, Bell(), chore, looks)):
+    async with running(service(stand, Notifier(), chore, looks)):
         for _ in range(2):
             await looks.next()
         assert first == []
@@ -130,27 +130,27 @@ async def test_a_chore_that_meets_a_conflict_is_done_again(stand: FollowingStand
 async def test_a_store_that_fails_ends_the_service(stand: FollowingStand) -> None:
     stand.store.before = [raising(StoreFailed("the disk is full"))]
     stand.put("a")
-    async with running(service(stand, Bell())) as task:
+    async with running(service(stand, Notifier())) as task:
         with pytest.raises(StoreFailed, match="the disk is full"):
             await task
 
 
 async def test_everything_on_one_store_happens_in_one_thread(stand: FollowingStand) -> None:
     looks = Looks()
-    work = service(stand, Bell(), looks)
+    work = service(stand, Notifier(), looks)
     async with running(work):
         assert {await looks.next(), await work.call(lambda: threading.current_thread().name)} == {"ears_0"}
 
 
 async def test_work_that_is_called_gives_what_it_gives(stand: FollowingStand) -> None:
-    with closing(service(stand, Bell())) as work:
+    with closing(service(stand, Notifier())) as work:
         assert await work.call(divmod, 7, 2) == (3, 1)
         with pytest.raises(ZeroDivisionError):
             await work.call(divmod, 7, 0)
 
 
 async def test_work_in_hand_ends_though_nobody_waits_for_it(stand: FollowingStand) -> None:
-    work = service(stand, Bell())
+    work = service(stand, Notifier())
     may_end, ended = threading.Event(), threading.Event()
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -171,7 +171,7 @@ async def test_work_in_hand_ends_though_nobody_waits_for_it(stand: FollowingStan
 
 
 async def test_a_closed_service_has_let_go_of_its_store(stand: FollowingStand) -> None:
-    work = service(stand, Bell())
+    work = service(stand, Notifier())
     work.close()
     with pytest.raises(WorkerClosed):
         await work.call(lambda: None)
@@ -179,7 +179,7 @@ async def test_a_closed_service_has_let_go_of_its_store(stand: FollowingStand) -
 
 
 async def test_lag_is_that_of_all_streams(stand: FollowingStand) -> None:
-    with closing(service(stand, Bell())) as work:
+    with closing(service(stand, Notifier())) as work:
         stand.put("a")
         assert work.lag() == stand.stream.end()
         work.step()
@@ -187,36 +187,36 @@ async def test_lag_is_that_of_all_streams(stand: FollowingStand) -> None:
 
 
 async def test_a_ring_reaches_everybody_who_waits() -> None:
-    bell = Bell()
-    waiters = [bell.waiter() for _ in range(3)]
-    bell.ring()
+    notifier = Notifier()
+    waiters = [notifier.waiter() for _ in range(3)]
+    notifier.notify()
     assert [waiter.is_set() for waiter in waiters] == [True, True, True]
 
 
 async def test_a_ring_before_the_waiting_is_not_lost() -> None:
-    bell = Bell()
-    waiter = bell.waiter()
-    bell.ring()
+    notifier = Notifier()
+    waiter = notifier.waiter()
+    notifier.notify()
     async with asyncio.timeout(20):
         await waiter.wait()
 
 
 async def test_a_ring_that_nobody_waits_for_is_no_trouble() -> None:
-    bell = Bell()
-    bell.ring()
-    assert not bell.waiter().is_set()
+    notifier = Notifier()
+    notifier.notify()
+    assert not notifier.waiter().is_set()
 
 
 async def test_a_chore_that_fails_unexpectedly_ends_nothing(stand: FollowingStand) -> None:
     looks = Looks()
-    async with running(service(stand, Bell(), failing(OverflowError()), looks, rest=0.0)):
+    async with running(service(stand, Notifier(), failing(OverflowError()), looks, rest=0.0)):
         await looks.next()
         await looks.next()
 
 
 def test_a_chore_whose_store_fails_ends_the_service(stand: FollowingStand) -> None:
     with pytest.raises(StoreFailed):
-        service(stand, Bell(), failing(StoreFailed("the disk is full"))).step()
+        service(stand, Notifier(), failing(StoreFailed("the disk is full"))).step()
 
 
 def failing(failure: Exception) -> Callable[[], int]:

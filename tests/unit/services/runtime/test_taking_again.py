@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.store import DeadLetter, StoreConflict, StoreFailed, Unit
-from services.runtime.service import Bell, Service
+from services.runtime.service import Notifier, Service
 from tests.contract.stands import fact
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, Heard, raising, readable
 
@@ -215,7 +215,9 @@ def test_a_letter_that_was_discarded_is_not_made_again(stand: FollowingStand, un
 
 @pytest.fixture
 def service(stand: FollowingStand) -> Service:
-    made = Service("ears", store=stand.store, clock=lambda: LATER, bell=Bell(), handlers={"upstream.v1": stand.handle})
+    made = Service(
+        "ears", store=stand.store, clock=lambda: LATER, notifier=Notifier(), handlers={"upstream.v1": stand.handle}
+    )
     made.follow([stand.stream])
     return made
 
