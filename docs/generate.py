@@ -26,7 +26,7 @@ from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, Linked
 from services.cli.app import app
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
     PREFIX,
     DistributedSettings,
@@ -42,7 +42,7 @@ _LOGS: Final[Mapping[type[Event], str]] = {
     AccountEvent: "`accounts.v1`, written by the accounts service",
     PortalDriverEvent: "`portal.driver-changes.v1`, written by intake",
     DeciderEvent: "`driver-links.decisions.v1`, written by the decider",
-    ReportEvent: "`targets.reports.v1.<target>`, written by each target's projector",
+    ReportEvent: "`targets.outcomes.v1.<target>`, written by each target's projector",
 }
 """What the events of one log have in common, and which log that is."""
 
@@ -190,7 +190,7 @@ def _records() -> Iterator[str]:
 
 def _asyncapi() -> str:
     topics = {ACCOUNTS: AccountEvent, CHANGES: PortalDriverEvent, DECISIONS: DeciderEvent}
-    described = asyncapi({**topics, **dict.fromkeys(REPORTS, ReportEvent)}, version=version("driverlink"))
+    described = asyncapi({**topics, **dict.fromkeys(OUTCOMES, ReportEvent)}, version=version("driverlink"))
     return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 
 

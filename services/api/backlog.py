@@ -18,7 +18,7 @@ from services.decider.read_models import CatchUp, LinkRow, Look, Retry
 from services.projector.read_models import BreakerRow, DecisionRow, DeliveryRow, LookUp, Task
 from services.projector.scans import Agenda
 from services.runtime.consumer import version_of, watermarks
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS, Assignment, Clock, log_of
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, log_of
 
 MOST = 500
 """Records of one log that are counted; what waits before them is not."""
@@ -105,7 +105,7 @@ def _advice(service: str) -> str:
     )
 
 
-_FOLLOWED_BY_THE_DECIDER = (ACCOUNTS, CHANGES, *REPORTS)
+_FOLLOWED_BY_THE_DECIDER = (ACCOUNTS, CHANGES, *OUTCOMES)
 _FOLLOWED_BY_PROJECTORS = (ACCOUNTS, DECISIONS)
 
 

@@ -52,7 +52,7 @@ class Installation:
     @property
     def logs(self) -> dict[str, Stream]:
         """Every log, as its service has it, by the name that people know it by."""
-        reports = {f"reports-{target}": app.service.store.log for target, app in self.projectors.items()}
+        reports = {f"outcomes-{target}": app.service.store.log for target, app in self.projectors.items()}
         return {
             "accounts": self.accounts_service.store.log,
             "changes": self.intake_service.store.log,
@@ -69,7 +69,7 @@ class Installation:
 
 def logs_of(readers: Readers) -> dict[str, Stream]:
     """Every log as people ask for it, by the name that they know it by."""
-    reports = {f"reports-{target}": store.log for target, store in readers.projectors.items()}
+    reports = {f"outcomes-{target}": store.log for target, store in readers.projectors.items()}
     return {
         "accounts": readers.accounts.log,
         "changes": readers.intake.log,

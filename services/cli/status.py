@@ -154,7 +154,7 @@ def events(
         typer.Option("--type", help="Such as CreateDecided or DriverLink.CreateDecided; again for more."),
     ] = None,
     log: Annotated[
-        str | None, typer.Option(help="accounts, changes, decisions, reports-driveri, reports-motive.")
+        str | None, typer.Option(help="accounts, changes, decisions, outcomes-driveri, outcomes-motive.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this date or time; with -f it ends then.")] = None,

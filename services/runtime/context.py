@@ -23,14 +23,14 @@ CHANGES = "portal.driver-changes.v1"
 DECISIONS = "driver-links.decisions.v1"
 
 
-def reports_of(target: Target) -> str:
+def outcomes_of(target: Target) -> str:
     """The log of a target's projector."""
-    return f"targets.reports.v1.{target}"
+    return f"targets.outcomes.v1.{target}"
 
 
-REPORTS = tuple(map(reports_of, Target))
+OUTCOMES = tuple(map(outcomes_of, Target))
 
-LOGS = (ACCOUNTS, CHANGES, DECISIONS, *REPORTS)
+LOGS = (ACCOUNTS, CHANGES, DECISIONS, *OUTCOMES)
 
 
 def log_of(stream: str) -> str:

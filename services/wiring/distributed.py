@@ -31,7 +31,7 @@ from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Forgetting, Intake
 from services.intake.read_models import ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.projector.read_models import LookUp, Probe, Reading, StartedCall, Suspect, Task
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Assignment, reports_of, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Assignment, outcomes_of, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.readers import Readers
 from services.runtime.service import Notifier, Service, Troubles
@@ -388,7 +388,7 @@ _LOGS = {
     "accounts": ACCOUNTS,
     "intake": CHANGES,
     "decider": DECISIONS,
-    **{f"projector_{target}": reports_of(target) for target in Target},
+    **{f"projector_{target}": outcomes_of(target) for target in Target},
 }
 
 

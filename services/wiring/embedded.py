@@ -27,7 +27,7 @@ from services.api.installation import Installation
 from services.intake.handlers import Forgetting, Intake
 from services.intake.polling import Alone, Polling
 from services.projector.service import ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, Clock, log_of, reports_of, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, Clock, log_of, outcomes_of, utc_now
 from services.runtime.readers import Readers
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
@@ -52,7 +52,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
     stating = open_store(settings.data, "intake", CHANGES, intake.INTAKE_ROWS)
     deciding = open_store(settings.data, "decider", DECISIONS, decider.DECIDER_ROWS)
     projecting = {
-        target: open_store(settings.data, f"projector-{target}", reports_of(target), projector.PROJECTOR_ROWS)
+        target: open_store(settings.data, f"projector-{target}", outcomes_of(target), projector.PROJECTOR_ROWS)
         for target in Target
     }
     taking = Intake(stating, clock)
@@ -89,7 +89,7 @@ def _readers(folder: Path) -> Readers:
         intake=_store(folder, "intake", CHANGES, (), is_reader=True),
         decider=_store(folder, "decider", DECISIONS, (), is_reader=True),
         projectors={
-            target: _store(folder, f"projector-{target}", reports_of(target), (), is_reader=True) for target in Target
+            target: _store(folder, f"projector-{target}", outcomes_of(target), (), is_reader=True) for target in Target
         },
         must_close=True,
     )

@@ -67,7 +67,7 @@ from services.projector.read_models import (
 )
 from services.projector.scans import Scanning, Scans
 from services.projector.service import ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, REPORTS, Assignment, Clock
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock
 from services.runtime.service import BATCH_WINDOW, Notifier, Service
 from services.runtime.serving import closed
 from services.wiring.scratch import open_scratch
@@ -279,7 +279,7 @@ def to_service(
     handlers = {
         ACCOUNTS: decider.on_accounts,
         CHANGES: decider.on_changes,
-        **dict.fromkeys(REPORTS, decider.on_reports),
+        **dict.fromkeys(OUTCOMES, decider.on_reports),
     }
     checks = PlanChecks(store, clock, in_hand=decider.planned_accounts, scratch=open_dry_run)
     chores = [decider.look_again, checks.check_plans, decider.catch_up, decider.retry]

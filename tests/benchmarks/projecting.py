@@ -22,7 +22,7 @@ from services.projector.connections import Connecting
 from services.projector.deliveries import DesiredDrivers
 from services.projector.read_models import ScanRow, Task
 from services.projector.service import MOST_CALLS
-from services.runtime.context import Assignment, reports_of, utc_now
+from services.runtime.context import Assignment, outcomes_of, utc_now
 from services.runtime.service import Notifier
 from services.wiring import services
 from tests.benchmarks.fleet import AT, Fleet, profile
@@ -80,7 +80,7 @@ class Projecting:
         self._target = target
         self._url = url
         self._store = PostgresStore(
-            database, "", schema=schema, log_name=reports_of(target), rows=services.PROJECTOR_ROWS
+            database, "", schema=schema, log_name=outcomes_of(target), rows=services.PROJECTOR_ROWS
         )
         self._desired_drivers = DesiredDrivers(self._store, target, utc_now, Assignment())
         self._rate_limiters: list[Counting] = []

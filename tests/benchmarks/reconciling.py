@@ -29,7 +29,7 @@ from domain.store import Store
 from services.accounts.handlers import keep_accounts
 from services.decider.handlers import Decider
 from services.runtime.consumer import BATCH, Handler
-from services.runtime.context import DECISIONS, Assignment, reports_of
+from services.runtime.context import DECISIONS, Assignment, outcomes_of
 from services.wiring import services as decider
 from services.wiring import services as projector
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
@@ -174,7 +174,7 @@ def _peak() -> float:
 
 def main(part: str, target: Target, url: str, drivers: int, database: str) -> Reconciled:
     """One half of a reconciliation, on PostgreSQL."""
-    fleet, log = Fleet(account=ACCOUNT, drivers=drivers), {"projector": reports_of(target), "decider": DECISIONS}[part]
+    fleet, log = Fleet(account=ACCOUNT, drivers=drivers), {"projector": outcomes_of(target), "decider": DECISIONS}[part]
     rows = {"projector": projector.PROJECTOR_ROWS, "decider": decider.DECIDER_ROWS}[part]
     migrate(database, "", {part: rows})
     with closing(PostgresStore(database, "", schema=part, log_name=log, rows=rows)) as store:

@@ -23,7 +23,7 @@ from services.projector.calls import Result
 from services.projector.deliveries import Driver, Job
 from services.projector.scans import MOST_LOOK_UPS
 from services.projector.service import MOST_CALLS, ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, reports_of
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of
 from services.runtime.service import BATCH_WINDOW, Notifier, Service
 from services.wiring import services as decider
 from services.wiring import services as projector
@@ -60,7 +60,8 @@ class SteppedServices:
         self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
         self.decider_store = open_store("decider", DECISIONS, decider.DECIDER_ROWS)
         self.projector_stores = {
-            target: open_store(f"projector-{target}", reports_of(target), projector.PROJECTOR_ROWS) for target in Target
+            target: open_store(f"projector-{target}", outcomes_of(target), projector.PROJECTOR_ROWS)
+            for target in Target
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)

@@ -13,7 +13,7 @@ from domain.matching import ObservedDriver
 from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.store import Store
 from services.projector.read_models import StartedCall
-from services.runtime.context import reports_of
+from services.runtime.context import outcomes_of
 from services.wiring.services import PROJECTOR_ROWS
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
 from tests.support.unstorable import UNSTORABLE
@@ -40,7 +40,7 @@ def fleet(database: str, tmp_path: Path) -> Iterator[SteppedServices]:
         if name != f"projector-{DRIVERI}":
             return store
         store.close()
-        return PostgresStore(database, "", schema=schema, log_name=reports_of(DRIVERI), rows=PROJECTOR_ROWS)
+        return PostgresStore(database, "", schema=schema, log_name=outcomes_of(DRIVERI), rows=PROJECTOR_ROWS)
 
     services = SteppedServices(tmp_path, both_targets(ACME, SECOND), wrapping=wrapping)
     services.add(ACME)

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
-from services.runtime.context import DECISIONS, reports_of
+from services.runtime.context import DECISIONS, outcomes_of
 from services.wiring import services as decider
 from services.wiring import services as projector
 from tests.benchmarks.fleet import Fleet
@@ -28,7 +28,7 @@ PAGES = {Target.DRIVERI: 11, Target.MOTIVE: 20}
 
 @pytest.mark.parametrize("target", Target)
 def test_a_scan_makes_as_many_requests_as_there_are_pages_and_stores_one_event(tmp_path: Path, target: Target) -> None:
-    store = SqliteStore(tmp_path / "projector.sqlite", log_name=reports_of(target), rows=projector.PROJECTOR_ROWS)
+    store = SqliteStore(tmp_path / "projector.sqlite", log_name=outcomes_of(target), rows=projector.PROJECTOR_ROWS)
     fleet = Fleet(account=ACCOUNT, drivers=DRIVERS)
     with closing(store), showing(target, DRIVERS) as url:
         reconciled = asyncio.run(Scanning(store, target, url, fleet).reconciliation())

@@ -96,7 +96,7 @@ async def until_refused(playing: Stage) -> None:
     for target in ("driveri", "motive"):
         reports = ""
         while "credentials" not in reports:
-            reports = json.dumps(await playing.events({"account": ACCOUNT, "log": f"reports-{target}"}))
+            reports = json.dumps(await playing.events({"account": ACCOUNT, "log": f"outcomes-{target}"}))
 
 
 async def until_read(playing: Stage, told: str) -> None:

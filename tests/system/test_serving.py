@@ -19,14 +19,14 @@ from adapters.store.connecting import connect
 from adapters.store.locks import InstanceLock
 from services.cli.client import distributed
 from services.intake.handlers import new_snapshot
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, REPORTS, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, OUTCOMES, utc_now
 from services.wiring.distributed import Distributed
 from tests.support.servers import OwnKafka, Postgres, needed
 from tests.support.servers.kafka_program import kafka_of_the_jars
 from tests.support.servers.kafka_settings import Guarded
 from tests.system.conftest import Command
 
-DRIVERI, MOTIVE = REPORTS
+DRIVERI, MOTIVE = OUTCOMES
 SERVICES = {
     ("accounts",): [ACCOUNTS],
     ("intake",): [CHANGES],

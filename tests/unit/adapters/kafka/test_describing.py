@@ -18,8 +18,8 @@ from tests.unit.adapters.kafka.messages import message
 TOPICS: dict[str, type[Event]] = {
     "portal.driver-changes.v1": PortalDriverEvent,
     "accounts.v1": AccountEvent,
-    "targets.reports.v1.driveri": ReportEvent,
-    "targets.reports.v1.motive": ReportEvent,
+    "targets.outcomes.v1.driveri": ReportEvent,
+    "targets.outcomes.v1.motive": ReportEvent,
 }
 
 

@@ -47,7 +47,7 @@ from services.projector.deliveries import Job
 from services.projector.lookups import Freshness
 from services.projector.read_models import StartedCall, to_order
 from services.projector.scans import RosterScan, Scans
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, reports_of
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, outcomes_of
 from services.runtime.service import Notifier
 from services.wiring import services as decider
 from services.wiring import services as projector
@@ -69,7 +69,9 @@ class Fleet:
         )
         self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)
         self.reports = {
-            target: SqliteStore(folder / f"{target}.sqlite", log_name=reports_of(target), rows=projector.PROJECTOR_ROWS)
+            target: SqliteStore(
+                folder / f"{target}.sqlite", log_name=outcomes_of(target), rows=projector.PROJECTOR_ROWS
+            )
             for target in Target
         }
         self.targets: dict[Target, TargetInMemory] = {

@@ -32,7 +32,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, S
 
 
 def streams_of(fleet: Fleet) -> Mapping[str, Stream]:
-    reports = {f"reports-{target}": store.log for target, store in fleet.reports.items()}
+    reports = {f"outcomes-{target}": store.log for target, store in fleet.reports.items()}
     return {"accounts": fleet.accounts.log, "changes": fleet.intake.log, "decisions": fleet.decider.log, **reports}
 
 
@@ -134,7 +134,7 @@ def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Stream]) ->
         (Filters(driver="99"), []),
         (
             Filters(driver_id="DX9", target="driveri"),
-            ["decisions RenameDecided 1", "decisions Confirmed 1", "reports-driveri CallAnswered 1"],
+            ["decisions RenameDecided 1", "decisions Confirmed 1", "outcomes-driveri CallAnswered 1"],
         ),
         (
             Filters(driver_id="dx9", types=frozenset({"DriverUpdated", "UpdateDecided"})),

@@ -10,7 +10,7 @@ from tests.unit.services.control.control_stand import CHANGES, GOOD, NOW, Contro
 
 pytestmark = pytest.mark.anyio
 
-REPORTS = "1/targets.reports.v1.motive/0"
+OUTCOMES = "1/targets.outcomes.v1.motive/0"
 
 
 async def all_names(stand: ControlStand, **query: str) -> list[str]:
@@ -42,13 +42,13 @@ async def test_a_letter_is_listed_with_its_place_and_reason_and_without_what_it_
 
 
 async def test_letters_come_by_service_stream_and_position(stand: ControlStand) -> None:
-    stand.keep(letter(10), letter(9), letter(2, stream=REPORTS), letter(1, stream="2/accounts.v1/0"))
+    stand.keep(letter(10), letter(9), letter(2, stream=OUTCOMES), letter(1, stream="2/accounts.v1/0"))
     stand.keep(letter(1), service="projector-motive")
     stand.keep(letter(1), service="projector-driveri")
     expected = [
         name(9),
         name(10),
-        name(2, REPORTS),
+        name(2, OUTCOMES),
         name(1, "2/accounts.v1/0"),
         name(1, service="projector-driveri"),
         name(1, service="projector-motive"),
@@ -61,13 +61,13 @@ async def test_letters_come_by_service_stream_and_position(stand: ControlStand) 
 
 async def test_many_letters_come_in_pages(stand: ControlStand) -> None:
     stand.keep(*(letter(position) for position in range(1, 151)))
-    stand.keep(*(letter(position, stream=REPORTS) for position in range(1, 51)))
+    stand.keep(*(letter(position, stream=OUTCOMES) for position in range(1, 51)))
     stand.keep(letter(1), service="projector-motive")
     first = (await stand.get("/dead-letters")).json()
     assert (len(first["letters"]), first["next"]) == (100, name(100))
     assert await all_names(stand) == [
         *(name(position) for position in range(1, 151)),
-        *(name(position, REPORTS) for position in range(1, 51)),
+        *(name(position, OUTCOMES) for position in range(1, 51)),
         name(1, service="projector-motive"),
     ]
     assert (await stand.get("/dead-letters/count")).json() == {"letters": 201, "waiting": 0}
@@ -95,7 +95,7 @@ async def test_an_account_that_cannot_be_made_out_stays_blank(stand: ControlStan
 
 
 async def test_what_was_submitted_again_is_marked_until_it_is_looked_at(stand: ControlStand) -> None:
-    stand.keep(letter(1), letter(2), letter(1, stream=REPORTS))
+    stand.keep(letter(1), letter(2), letter(1, stream=OUTCOMES))
     await stand.post("/dead-letters/resubmission", {"name": name(1)})
     listed = (await stand.get("/dead-letters")).json()["letters"]
     assert [each["name"] for each in listed if each["is_waiting"]] == [name(1)]
@@ -220,11 +220,11 @@ async def test_the_largest_position_is_looked_for(stand: ControlStand) -> None:
 
 
 async def test_a_discarded_letter_is_gone_with_what_was_submitted_of_it(stand: ControlStand) -> None:
-    stand.keep(letter(1), letter(2), letter(1, stream=REPORTS))
+    stand.keep(letter(1), letter(2), letter(1, stream=OUTCOMES))
     for position in (1, 2):
         await stand.post("/dead-letters/resubmission", {"name": name(position)})
     assert (await stand.post("/dead-letters/discard", {"name": name(1)})).json() == {"discarded": name(1)}
-    assert [(each.stream, each.position) for each in stand.letters()] == [(REPORTS, 1), (CHANGES, 2)]
+    assert [(each.stream, each.position) for each in stand.letters()] == [(OUTCOMES, 1), (CHANGES, 2)]
     assert [each.position for each in stand.decider.select(Resubmission)] == [2]
     stand.step()
     assert stand.decider.log.end() == 0
