@@ -97,7 +97,7 @@ class DriverRoutes:
             return self._intake.show(account, driver).profile or {}
         with suppress(UnknownDriver):
             self._intake.show(account, driver)
-            raise Malformed(f"the Portal has driver {driver} already; use `driverlink change update`")
+            raise Malformed(f"the Portal has driver {driver} already; use `driverlink drivers update`")
         return {}
 
 

@@ -12,11 +12,11 @@ from services.cli.accounts import accounts, sync
 from services.cli.approvals import approvals
 from services.cli.client import CommandRefused
 from services.cli.dead_letters import dead_letters
-from services.cli.drivers import change, import_file
+from services.cli.drivers import drivers
 from services.cli.issues import issues
 from services.cli.plans import apply, plan
 from services.cli.printing import ChoosyGroup, configure_logging, delivered, err, escape_what_cannot_be_encoded
-from services.cli.reconcile import reconciliation, reconciliations
+from services.cli.reconciliations import reconcile, reconciliations
 from services.cli.rekeyings import rekeyings
 from services.cli.run import database, demo, rebuild, sandbox, serve, topics, up
 from services.cli.status import events, explain, status
@@ -38,12 +38,11 @@ app = typer.Typer(
 )
 app.add_typer(accounts, name="accounts")
 app.add_typer(sync, name="sync")
-app.command("import")(import_file)
-app.add_typer(change, name="change")
+app.add_typer(drivers, name="drivers")
 app.command()(status)
 app.command()(events)
 app.command()(explain)
-app.command()(reconciliation)
+app.command()(reconcile)
 app.command()(reconciliations)
 app.command()(plan)
 app.command()(apply)

@@ -1,4 +1,4 @@
-"""`driverlink import` and `driverlink change`: what the Portal states."""
+"""`driverlink drivers`: what the Portal states, from its export or one driver at a time."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from services.intake.handlers import new_snapshot
 from services.runtime.context import utc_now
 from services.wiring.exports import ExportRow, RefusedRow, read_export
 
-change = typer.Typer(help="State one driver, as the Portal would.", no_args_is_help=True)
+drivers = typer.Typer(help="What the Portal states: import its export, or state one driver.", no_args_is_help=True)
 
 ExportLine = ExportRow | RefusedRow
 Json = dict[str, Any]
@@ -83,6 +83,7 @@ class Import:
         return summary
 
 
+@drivers.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The Portal's Admin: Drivers export (CSV).")],
     account: Annotated[
@@ -350,7 +351,7 @@ _WORDS = {
 }
 
 
-@change.command()
+@drivers.command()
 def create(
     account: AccountArgument,
     driver: DriverOption,
@@ -363,7 +364,7 @@ def create(
     _state("create", account, driver, fields, data, as_json=as_json)
 
 
-@change.command()
+@drivers.command()
 def update(
     account: AccountArgument,
     driver: DriverOption,
@@ -376,7 +377,7 @@ def update(
     _state("update", account, driver, fields, data, as_json=as_json)
 
 
-@change.command()
+@drivers.command()
 def delete(
     account: AccountArgument, driver: DriverOption, data: DataOption = None, *, as_json: JsonOption = False
 ) -> None:

@@ -285,7 +285,7 @@ class Intake:
 
 
 def _incredible(account: AccountId, tally: Tally) -> str:
-    command = f"driverlink import FILE --account {account} --complete --may-lack-many"
+    command = f"driverlink drivers import FILE --account {account} --complete --may-lack-many"
     return f"the list lacks {tally.lacking} of {tally.known} drivers; if they have left the Portal, run `{command}`"
 
 

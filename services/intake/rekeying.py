@@ -97,7 +97,7 @@ class ReKeyings:
         if guard and guard.holds(len(fresh)):
             raise ReKeyingHeld(
                 f"the list would re-key {len(fresh)} of {guard.known} drivers, and {guard.limit} may be in a day; "
-                f"import it with `driverlink import FILE --account {account}`, which asks for a person's word"
+                f"import it with `driverlink drivers import FILE --account {account}`, which asks for a person's word"
             )
         unit.keep(self._row(account, driver, after, state=PASSED) for driver, after in fresh)
         used = [driver for driver, row in judged.items() if row.state == APPROVED]

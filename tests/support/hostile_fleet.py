@@ -225,7 +225,7 @@ async def _stated(stage: FleetStage, account: str) -> Profiles:
 
 
 async def _imported(path: Path, account: str, data: Path) -> str:
-    words = ("import", str(path), "--account", account, "--data", str(data))
+    words = ("drivers", "import", str(path), "--account", account, "--data", str(data))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

@@ -86,7 +86,7 @@ def export_of(numbers: Iterable[int]) -> str:
 
 
 def import_export(services: SteppedServices, path: Path, *, is_complete: bool, may_lack_many: bool = False) -> None:
-    """A person imports an export, as `driverlink import` does; one that does not count is given up."""
+    """A person imports an export, as `driverlink drivers import` does; one that does not count is given up."""
     rows = [row for row in read_export(path) if isinstance(row, ExportRow)]
     stated = [StatedDriver(line=row.line, driver=row.driver, profile=row.profile) for row in rows]
     snapshot = new_snapshot(services.now) if is_complete else None

@@ -77,7 +77,7 @@ def test_a_target_that_status_would_not_heed_is_refused(command: Command, fleet:
 def test_an_unknown_account(command: Command, tmp_path: Path) -> None:
     assert "there is no account nobody" in _one_line(command("accounts", "show", "nobody"))
     file = _export(tmp_path, _HEADER)
-    assert "there is no account nobody" in _one_line(command("import", file, "--account", "nobody"))
+    assert "there is no account nobody" in _one_line(command("drivers", "import", file, "--account", "nobody"))
     assert "there is no account nobody" in _one_line(command("sync", "on", "nobody", "--as", "maria", "--yes"))
     assert "there is no account nobody" in _one_line(command("status", "nobody"))
     assert "there is no account nobody" in _one_line(command("explain", "nobody", "1"))
@@ -110,16 +110,18 @@ def test_the_standard_tier_needs_its_account_manager(command: Command) -> None:
     ],
 )
 def test_a_file_that_is_no_export(command: Command, fleet: str, tmp_path: Path, content: str, says: str) -> None:
-    assert says in _one_line(command("import", _export(tmp_path, content), "--account", fleet))
+    assert says in _one_line(command("drivers", "import", _export(tmp_path, content), "--account", fleet))
 
 
 def test_a_file_that_is_not_there(command: Command, fleet: str, tmp_path: Path) -> None:
-    assert "there is no such file" in _one_line(command("import", str(tmp_path / "none.csv"), "--account", fleet))
+    assert "there is no such file" in _one_line(
+        command("drivers", "import", str(tmp_path / "none.csv"), "--account", fleet)
+    )
 
 
 def test_bad_rows_do_not_stop_the_good_ones(command: Command, fleet: str, tmp_path: Path) -> None:
     rows = "1,R1,Jane,Doe,j@fleet.example\n2,4.55E+06,Bill,Ng,b@fleet.example\n3,R3,,Roe,\n4,R4,Ann,Lee,\n"
-    status, out, _ = command("import", _export(tmp_path, _HEADER + rows), "--account", fleet)
+    status, out, _ = command("drivers", "import", _export(tmp_path, _HEADER + rows), "--account", fleet)
     assert status == 2
     assert "4 rows: 2 created; 2 refused" in out
     assert "Reference ID" in out
@@ -127,45 +129,45 @@ def test_bad_rows_do_not_stop_the_good_ones(command: Command, fleet: str, tmp_pa
 
 
 def test_an_empty_snapshot_deletes_nobody(command: Command, fleet: str, tmp_path: Path) -> None:
-    assert command("import", _export(tmp_path, _HEADER + "1,R1,Jane,Doe,\n"), "--account", fleet)[0] == 0
+    assert command("drivers", "import", _export(tmp_path, _HEADER + "1,R1,Jane,Doe,\n"), "--account", fleet)[0] == 0
     empty = _export(tmp_path, _HEADER)
     for _ in range(2):
-        refused = command("import", empty, "--account", fleet, "--complete")
+        refused = command("drivers", "import", empty, "--account", fleet, "--complete")
         assert refused[0] != 0
         assert "an empty list never deletes anybody" in refused[2]
     assert (
         "1 rows: 1 unchanged"
-        in command("import", _export(tmp_path, _HEADER + "1,R1,Jane,Doe,\n"), "--account", fleet)[1]
+        in command("drivers", "import", _export(tmp_path, _HEADER + "1,R1,Jane,Doe,\n"), "--account", fleet)[1]
     )
 
 
 def test_half_an_export_deletes_nobody_unless_a_person_says_so(command: Command, fleet: str, tmp_path: Path) -> None:
     rows = [f"{number},R{number},Jane,Doe,\n" for number in range(1, 9)]
     whole, half = _HEADER + "".join(rows), _HEADER + "".join(rows[:4])
-    assert command("import", _export(tmp_path, whole), "--account", fleet, "--complete")[0] == 0
-    arguments = ("import", _export(tmp_path, half), "--account", fleet, "--complete")
+    assert command("drivers", "import", _export(tmp_path, whole), "--account", fleet, "--complete")[0] == 0
+    arguments = ("drivers", "import", _export(tmp_path, half), "--account", fleet, "--complete")
     for _ in range(2):
         refused = command(*arguments)
         assert refused[0] == 1
         assert "the list lacks 4 of 8 drivers" in refused[2]
         assert "--may-lack-many" in refused[2]
     assert "complete: 4 missed for the first time" in command(*arguments, "--may-lack-many")[1]
-    assert command("import", _export(tmp_path, half), "--account", fleet, "--may-lack-many")[0] == 2
+    assert command("drivers", "import", _export(tmp_path, half), "--account", fleet, "--may-lack-many")[0] == 2
 
 
 def test_changes_of_unknown_or_known_drivers(command: Command, fleet: str) -> None:
-    create = ("change", "create", fleet, "--driver", "7", "--set", "first_name=Jane", "--set", "last_name=Doe")
-    assert "has no driver 7" in _one_line(command("change", "delete", fleet, "--driver", "7"))
+    create = ("drivers", "create", fleet, "--driver", "7", "--set", "first_name=Jane", "--set", "last_name=Doe")
+    assert "has no driver 7" in _one_line(command("drivers", "delete", fleet, "--driver", "7"))
     assert command(*create)[0] == 0
     assert "has driver 7 already" in _one_line(command(*create))
-    assert "unknown field" in _one_line(command("change", "update", fleet, "--driver", "7", "--set", "shoe=43"))
+    assert "unknown field" in _one_line(command("drivers", "update", fleet, "--driver", "7", "--set", "shoe=43"))
     assert "first_name is blank" in _one_line(
-        command("change", "update", fleet, "--driver", "7", "--set", "first_name=")
+        command("drivers", "update", fleet, "--driver", "7", "--set", "first_name=")
     )
 
 
 def test_nothing_is_sent_while_sync_is_off(command: Command, fleet: str) -> None:
-    command("change", "create", fleet, "--driver", "7", "--set", "first_name=Jane", "--set", "last_name=Doe")
+    command("drivers", "create", fleet, "--driver", "7", "--set", "first_name=Jane", "--set", "last_name=Doe")
     assert "DriverCreated" in command("events", "--account", fleet)[1]
     assert "Decided" not in command("events", "--account", fleet)[1]
 
@@ -212,7 +214,7 @@ def test_a_full_disk(command: Command, fleet: str, tmp_path: Path) -> None:
     rows = "".join(f"{number},R{number},Jane,Doe,\n" for number in range(2000))
     file = _export(tmp_path, _HEADER + rows)
     full = subprocess.run(
-        [sys.executable, "-m", "services.cli", "import", file, "--account", fleet, "--json"],
+        [sys.executable, "-m", "services.cli", "drivers", "import", file, "--account", fleet, "--json"],
         env={**os.environ, "DRIVERLINK_DATA": str(tmp_path / "data")},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY)),
         capture_output=True,
@@ -220,8 +222,8 @@ def test_a_full_disk(command: Command, fleet: str, tmp_path: Path) -> None:
         check=False,
     )
     assert "the disk" in _one_line((full.returncode, full.stdout, full.stderr))
-    assert command("import", file, "--account", fleet)[0] == 0
-    assert "2000 rows: 2000 unchanged" in command("import", file, "--account", fleet)[1]
+    assert command("drivers", "import", file, "--account", fleet)[0] == 0
+    assert "2000 rows: 2000 unchanged" in command("drivers", "import", file, "--account", fleet)[1]
 
 
 LETTER = "decider/1/portal.driver-changes.v1/0/7"

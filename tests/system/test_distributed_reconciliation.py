@@ -100,13 +100,13 @@ class Scene:
         await self._until_in_step()
 
         await _change_by_hand(self._deployment.targets, _edit)
-        assert _told(await self._command("reconciliation", "acme", "--as", "maria", "--json")) == {
+        assert _told(await self._command("reconcile", "acme", "--as", "maria", "--json")) == {
             target: (EDITED, {"last_name": 1}) for target in Target
         }
         await self._until_in_step()
 
         await _change_by_hand(self._deployment.targets, _edit)
-        one = await self._command("reconciliation", "acme", "--as", "maria", "--driver", "R1", "--json")
+        one = await self._command("reconcile", "acme", "--as", "maria", "--driver", "R1", "--json")
         found = [(each["driver"], each["finding"], each["drifted"]) for each in one.document["drivers"]]
         assert found == [("p1", "drifted", ["last_name"])] * len(Target)
         await self._until_in_step()
@@ -144,7 +144,7 @@ class Scene:
         before = await self._journals()
         await self._slow_down()
         async with asyncio.TaskGroup() as group:
-            reconciled = group.create_task(self._command("reconciliation", "acme", "--as", "maria", "--json"))
+            reconciled = group.create_task(self._command("reconcile", "acme", "--as", "maria", "--json"))
             async with self._unending_reconciliations():
                 await self._until_struck()
                 projector.kill()

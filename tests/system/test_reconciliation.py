@@ -63,8 +63,8 @@ class Scene:
         await until(self._stage, lambda account: in_sync(account, len(DRIVERS)))
 
     async def _reconciled(self) -> dict[str, dict[str, int]]:
-        """What `driverlink reconciliation` reports of each target."""
-        words = ("reconciliation", "acme", "--as", "maria", "--json")
+        """What `driverlink reconcile` reports of each target."""
+        words = ("reconcile", "acme", "--as", "maria", "--json")
         told = await asyncio.to_thread(command, self._variables, *words)
         return {each["target"]: each["found"] for each in told.document["reconciliations"]}
 

@@ -1,4 +1,4 @@
-"""`driverlink reconciliation`, with the services as a process of their own.
+"""`driverlink reconcile`, with the services as a process of their own.
 
 What was changed by hand is found and put back.
 """
@@ -60,7 +60,7 @@ def is_in_step(target: Json) -> bool:
 
 async def reconciliation(data: Path, *arguments: str) -> Json:
     """What a reconciliation of Motive has come to, as a script sees it."""
-    words = ("reconciliation", "acme", "--as", "maria", "--target", "motive", *arguments, "--json")
+    words = ("reconcile", "acme", "--as", "maria", "--target", "motive", *arguments, "--json")
     ended = await asyncio.to_thread(command, {"DRIVERLINK_DATA": str(data)}, *words)
     found: Json = ended.document
     return found

@@ -1,4 +1,4 @@
-"""`driverlink change`: what a person says of one driver is looked at as a line of a list is."""
+"""`driverlink drivers`: what a person says of one driver is looked at as a line of a list is."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_what_cannot_stand_in_a_field_is_refused_and_not_sent(
     before = driverlink("events", "--log", "changes", "--json").out
     names = ("first_name=Jane", "last_name=Doe")
     said = [each for text in (*names, *stated) for each in ("--set", text)]
-    ended = driverlink("change", action, "acme", "--driver", "9" if action == "create" else "1", *said)
+    ended = driverlink("drivers", action, "acme", "--driver", "9" if action == "create" else "1", *said)
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert words in ended.err
     assert driverlink("events", "--log", "changes", "--json").out == before

@@ -1,4 +1,4 @@
-"""`driverlink import`, as a person and as a script see it."""
+"""`driverlink drivers import`, as a person and as a script see it."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Account:
         """Import these rows."""
         file = self.folder / "drivers.csv"
         file.write_text("\n".join([header, *rows]), "utf-8")
-        return self.run("import", str(file), "--account", "acme", *options)
+        return self.run("drivers", "import", str(file), "--account", "acme", *options)
 
     def events(self) -> list[str]:
         """Every change, in words."""

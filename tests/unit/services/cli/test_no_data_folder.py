@@ -29,10 +29,10 @@ READING = [
 CHANGING = [
     ("accounts", "allow", "acme", "--as", "bob"),
     ("accounts", "disconnect", "acme", "motive"),
-    ("change", "delete", "acme", "--driver", "1"),
+    ("drivers", "delete", "acme", "--driver", "1"),
     ("rebuild",),
     ("sync", "off", "acme", "--as", "jane"),
-    ("reconciliation", "acme", "--as", "jane"),
+    ("reconcile", "acme", "--as", "jane"),
 ]
 EVERY = pytest.mark.parametrize("arguments", [*READING, *CHANGING], ids=" ".join)
 

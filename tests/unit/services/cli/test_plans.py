@@ -36,7 +36,7 @@ def fleet(driverlink: Driverlink, twins: Twins) -> Twins:
     for number in range(30):
         names = ("--set", "first_name=Jane", "--set", "last_name=Doe")
         driverlink(
-            "change", "create", "acme", "--driver", f"{number:02}", *names, "--set", f"driveri_driver_id=D{number}"
+            "drivers", "create", "acme", "--driver", f"{number:02}", *names, "--set", f"driveri_driver_id=D{number}"
         )
     return twins
 

@@ -1,4 +1,4 @@
-"""`driverlink reconciliation` and `reconciliations`, as a person and as a script see them, where no service runs."""
+"""`driverlink reconcile` and `reconciliations`, as a person and as a script see them, where no service runs."""
 
 import asyncio
 import re
@@ -8,8 +8,8 @@ import pytest
 
 from domain.account import Mode
 from domain.identity import AccountId, Target
-from services.cli import reconcile
-from services.cli.reconcile import driver_row, overridden, report_row, two_writers
+from services.cli import reconciliations
+from services.cli.reconciliations import driver_row, overridden, report_row, two_writers
 from tests.unit.services.cli.conftest import Driverlink
 from tests.unit.services.control.control_stand import ControlStand
 
@@ -45,18 +45,18 @@ def cells(line: str) -> list[str]:
 
 
 def test_where_nobody_runs_a_reconciliation_is_requested_and_begins_with_the_services(driverlink: Driverlink) -> None:
-    ended = driverlink("reconciliation", "acme", "--as", "jane")
+    ended = driverlink("reconcile", "acme", "--as", "jane")
     assert (ended.status, ended.out) == (
         0,
         "a reconciliation of everybody of acme is requested on driveri and motive\n",
     )
     assert ended.err == "no service runs: it begins when `driverlink up` does\n"
-    ended = driverlink("reconciliation", "acme", "--as", "bob", "--driver", "3", "--target", "motive")
+    ended = driverlink("reconcile", "acme", "--as", "bob", "--driver", "3", "--target", "motive")
     assert ended.out == "a reconciliation of driver 3 of acme is requested on motive\n"
 
 
 def test_a_script_gets_what_was_requested(driverlink: Driverlink) -> None:
-    found = driverlink("reconciliation", "acme", "--as", "jane", "--no-wait", "--json").document
+    found = driverlink("reconcile", "acme", "--as", "jane", "--no-wait", "--json").document
     assert found["requests"] == [{"target": "driveri", "request": 3}, {"target": "motive", "request": 4}]
     assert (found["is_awaited"], found["reconciliations"], found["stopped"]) == (False, [], {})
 
@@ -67,8 +67,8 @@ def test_who_stops_waiting_is_told_that_the_reconciliation_goes_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reconcile, "ask", interrupted)
-    ended = driverlink("reconciliation", "acme", "--as", "jane")
+    monkeypatch.setattr(reconciliations, "ask", interrupted)
+    ended = driverlink("reconcile", "acme", "--as", "jane")
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == "the reconciliation goes on; what it finds: driverlink reconciliations acme\n"
 
@@ -83,7 +83,7 @@ def test_who_stops_waiting_is_told_that_the_reconciliation_goes_on(
 def test_a_reconciliation_that_cannot_be_is_refused_in_one_line(
     driverlink: Driverlink, arguments: tuple[str, ...], told: str
 ) -> None:
-    ended = driverlink("reconciliation", "acme", *arguments)
+    ended = driverlink("reconcile", "acme", *arguments)
     assert (ended.status, ended.out, ended.err) == (1, "", f"driverlink: {told}\n")
 
 
@@ -92,7 +92,7 @@ def test_modes_that_are_off_everywhere_leave_nothing_to_reconciliation(folder: P
     for target in Target:
         asyncio.run(stand.set_mode("acme", target, Mode.OFF))
     stand.close()
-    ended = driverlink("reconciliation", "acme", "--as", "jane")
+    ended = driverlink("reconcile", "acme", "--as", "jane")
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert ended.err.startswith("driverlink: The mode for Driveri is off: nothing is decided or sent. Say how far")
 

@@ -1,4 +1,4 @@
-"""`driverlink reconciliation` and `driverlink reconciliations`.
+"""`driverlink reconcile` and `driverlink reconciliations`.
 
 The targets compared with the Portal now, and what that found before.
 
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
 
 
-def reconciliation(
+def reconcile(
     account: AccountArgument,
     person: PersonOption,
     *,
@@ -34,9 +34,7 @@ def reconciliation(
     driver: Annotated[
         str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
     ] = None,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Only request it, and do not wait for its report.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the report, or only request it.")] = True,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +51,7 @@ def reconciliation(
     """
     body = {"by": person, "target": target, "driver": driver}
     try:
-        result = ask(data, lambda services: _reconciliation(services, account, body, no_wait=no_wait, is_quiet=as_json))
+        result = ask(data, lambda services: _reconcile(services, account, body, waits=wait, is_quiet=as_json))
     except KeyboardInterrupt:
         print_note(f"the reconciliation goes on; what it finds: driverlink reconciliations {account}")
         raise typer.Exit(_INTERRUPTED) from None
@@ -65,10 +63,10 @@ def reconciliation(
         raise CommandRefused(" ".join(result["stopped"].values()))
 
 
-async def _reconciliation(services: Services, account: str, body: Json, *, no_wait: bool, is_quiet: bool) -> Json:
+async def _reconcile(services: Services, account: str, body: Json, *, waits: bool, is_quiet: bool) -> Json:
     """What was requested and, where it was waited for, what came of it."""
     asked = await services.post(f"/accounts/{account}/reconciliations", body)
-    is_awaited = services.may_run and not no_wait
+    is_awaited = services.may_run and waits
     ended = (
         await wait_for_reconciliations(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
         if is_awaited
