@@ -62,12 +62,14 @@ def pages() -> dict[Path, str]:
     """Every generated page, by where it stands."""
     reference = DOCS / "reference"
     return {
-        reference / "settings.md": _page("Settings", "services/*/settings.py", _settings()),
+        reference / "settings.md": _page("Settings", "services/wiring/settings.py", _settings()),
         reference / "commands.md": _page("Commands", "services/cli/", _commands()),
         reference / "events.md": _page("Stored events", "domain/", _events()),
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
         reference / "asyncapi.json": _asyncapi(),
-        DOCS / "adr" / "README.md": _page("Architecture decision records", "docs/adr/", _records()),
+        DOCS / "explanation" / "adr" / "README.md": _page(
+            "Architecture decision records", "docs/explanation/adr/", _records()
+        ),
     }
 
 
@@ -105,7 +107,7 @@ def _choices(field: FieldInfo) -> str:
 
 def _commands() -> Iterator[str]:
     yield "Arguments stand in their order; what is not marked as required may be left out."
-    yield "How a command ends is in [running it](../operations/running.md#exit-statuses)."
+    yield "How a command ends is in [running it](../how-to/running.md#exit-statuses)."
     yield ""
     yield from _command("driverlink", get_group(app))
 
@@ -183,7 +185,7 @@ def _linked(linked: frozenset[Linked]) -> str:
 def _records() -> Iterator[str]:
     yield "Each says what was open, which ways there were, which one was taken, and what follows from it."
     yield ""
-    for path in sorted((DOCS / "adr").glob("[0-9]*.md")):
+    for path in sorted((DOCS / "explanation" / "adr").glob("[0-9]*.md")):
         title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
         yield f"- [{title}]({path.name})"
 

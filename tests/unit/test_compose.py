@@ -11,7 +11,7 @@ import yaml
 from services.wiring.settings import DistributedSettings
 
 ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs/operations/containers.md").read_text("utf-8")
+DOCS = (ROOT / "docs/how-to/containers.md").read_text("utf-8")
 
 Config = dict[str, Any]
 
