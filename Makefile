@@ -13,7 +13,7 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 	|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check fix bench docs up sandbox lock clean
+.PHONY: help demo test test-long check fix bench trace docs up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +28,10 @@ test: $(INSTALLED) ## Run every test
 test-long: $(INSTALLED) ## Run the tests that take many minutes: ten storms of kills and network failures
 	@$(BIN)/pytest -m long
 
-check: $(INSTALLED) ## Check format, lint, types, import contracts, generated pages, and run every test
+check: $(INSTALLED) ## Check format, lint, words, types, import contracts, generated pages, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/sandbox/make_sample.py --check
@@ -41,11 +42,14 @@ fix: $(INSTALLED) ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(INSTALLED) ## Write the generated reference pages anew
+docs: $(INSTALLED) ## Write the generated reference pages
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED) ## Measure against the budgets, on a real Kafka and PostgreSQL
 	@$(BIN)/python -m tests.benchmarks
+
+trace: $(INSTALLED) ## List the modules that one changed driver passes on its way to the targets and back
+	@$(BIN)/python -m tests.support.trace_change
 
 up: ## Start everything in containers: Kafka, PostgreSQL, the services and the sandboxes
 	$(NEED_PYTHON)
