@@ -39,15 +39,16 @@ from services.cli.client import (
     run_async,
 )
 from services.cli.printing import err, out, print_json, print_table, progress_bar
+from services.runtime.health import Health, Stuck
+from services.runtime.process import Process, run_process
 from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
 from services.sandbox.demo import Outcome, play
 from services.sandbox.faults.faults import FaultsRefused, faults_of_all
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds
 from services.sandbox.serving import serve as serve_sandboxes
-from services.wiring.distributed import Distributed, Process, create_topics, keep_running, migrate_database
+from services.wiring.distributed import Distributed, create_topics, migrate_database
 from services.wiring.embedded import DataFolder, open_embedded, run
-from services.wiring.health import Health, Stuck
 from services.wiring.rebuild import Step
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import DistributedSettings, EmbeddedSettings
@@ -275,9 +276,9 @@ def serve(
 ) -> None:
     """Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C; settings come from the environment.
 
-    As many processes of a service may run as there are partitions. /live and /ready tell how it is. Exit status 1:
-    something is set up wrongly; or for longer than DRIVERLINK_PATIENCE it made no progress, or could not reach what it
-    needs.
+    As many processes of a service may run as there are partitions. /live and /ready report its state. Run it under
+    something that restarts it. Exit status 1, with one line that says why: something is configured wrongly, the
+    database or Kafka failed, or it made no progress for DRIVERLINK_PATIENCE seconds.
     """
     if (target is None) is (service is ServiceName.PROJECTOR):
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
@@ -307,7 +308,7 @@ async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> 
         says = f"{name} runs; it tells how it is at http://{host}:{port}/ready"
         async with listening(health.to_app(), bound):
             try:
-                await keep_running(_announced(opening, says), health, stop=stop, patience=settings.patience)
+                await run_process(_announced(opening, says), health, stop=stop, patience=settings.patience)
             except Stuck as stuck:
                 _abandon(stuck)
     err.print(f"{name} has ended; everything is stored", markup=False)
@@ -332,14 +333,11 @@ def _listened(settings: DistributedSettings) -> Iterator[socket]:
 
 
 def _announced(opening: Opening, says: str) -> Opening:
-    """The same, and this is said when it has succeeded for the first time."""
-    said = asyncio.Event()
+    """The same, and this is printed when it has succeeded."""
 
     async def opened() -> Process:
         process = await opening()
-        if not said.is_set():
-            err.print(says, markup=False)
-            said.set()
+        err.print(says, markup=False)
         return process
 
     return opened

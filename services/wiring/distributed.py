@@ -1,18 +1,10 @@
-"""The distributed shape, put together: each service on its schema of the database, and each log on its topic.
-
-What a service's process does as Kafka gives it partitions, and takes them away.
-
-One service as a process of its own: it runs, and after a failure runs again, until it is told to stop.
-"""
+"""The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
 from functools import partial
-from typing import Any, Protocol
-
-import structlog
+from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.kafka.connection import KafkaAccess, Mechanism, Security
@@ -24,7 +16,7 @@ from adapters.store.installation import InstallationTables
 from adapters.store.locks import InstanceLock, RelayLock
 from adapters.store.postgres import PostgresStore, migrate
 from domain.identity import Target
-from domain.store import Misconfigured, Position, Row, Store, StoreConflict, StoreFailed, Stream, Unit
+from domain.store import Row, Store, StoreFailed
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.installation import Installation
 from services.decider.read_models import CatchUp, Look, Retry
@@ -33,340 +25,15 @@ from services.intake.read_models import ReadingRow, ReKeyingRow, ShownDriver, Sn
 from services.projector.read_models import LookUp, Probe, Reading, StartedCall, Suspect, Task
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Assignment, outcomes_of, utc_now
 from services.runtime.outbox import Relay, position_name
+from services.runtime.partitions import Action, Partitions
+from services.runtime.process import Process
 from services.runtime.readers import Readers
-from services.runtime.service import Notifier, Service, Troubles
-from services.runtime.serving import LONGEST_ENDING
+from services.runtime.service import Notifier, Service
 from services.wiring import services as decider
 from services.wiring import services as intake
 from services.wiring import services as projector
-from services.wiring.health import EndsNot, Health, Measured, Progress, Stuck, watch
 from services.wiring.services import Connections
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
-
-_LOOK = 0.02
-"""Seconds between looks whether everything is taken over."""
-
-_log = structlog.get_logger()
-
-Doing = Callable[[], Coroutine[Any, Any, None]]
-
-
-async def nothing() -> None:
-    """Nothing to be done."""
-
-
-class OwnedStore(Store, Protocol):
-    """A store in which whoever took a partition over last is the only one to write for its accounts."""
-
-    def own(self, partitions: Collection[int]) -> None:
-        """Take these partitions over. Raises `StoreFailed`."""
-        ...
-
-    def disown(self, partitions: Collection[int]) -> None:
-        """Own these partitions no longer."""
-        ...
-
-
-class OpenedStream(Stream, Protocol):
-    """A stream that is opened some time after it was assigned; `first_end` is where it ended then, None before."""
-
-    first_end: int | None
-
-
-class Partitions:
-    """The partitions of one process: the same ones of every topic, with all work for the accounts in them.
-
-    That work begins when everything is taken over that was there when they came: nobody is called under old terms.
-    `resume` takes up what is in hand for accounts that have come; `drain` ends it for accounts that go.
-    """
-
-    def __init__(
-        self,
-        service: Service,
-        store: OwnedStore,
-        share: Assignment,
-        *,
-        resume: Doing = nothing,
-        drain: Doing = nothing,
-    ) -> None:
-        self._service = service
-        self._store = store
-        self._assignment = share
-        self._resume = resume
-        self._drain = drain
-        self._streams: dict[str, OpenedStream] = {}
-        self._came = asyncio.Event()
-
-    @property
-    def held(self) -> int:
-        """How many partitions this process holds."""
-        return len(_numbers(self._streams))
-
-    async def run(self) -> None:
-        """Begin the work for partitions as they come, until cancelled. Raises `StoreFailed`."""
-        while True:
-            await self._came.wait()
-            self._came.clear()
-            streams = self._streams
-            while streams is self._streams and not all(map(self._is_current, streams.values())):  # noqa: ASYNC110 - it comes about in the service's thread
-                await asyncio.sleep(_LOOK)
-            if streams is self._streams:
-                await self._begin()
-
-    async def assigned(self, streams: Sequence[OpenedStream]) -> Mapping[str, int]:
-        """Follow these streams, and no others; by stream, the stored position from which it goes on."""
-        held, self._streams = self._streams, {stream.name: stream for stream in streams}
-        positions = await self._service.call(self._take_over, held)
-        self._came.set()
-        return positions
-
-    async def revoked(self, names: Collection[str]) -> None:
-        """Let go of these streams, and of the accounts in them; returns when no work for them is under way."""
-        self._streams = {name: stream for name, stream in self._streams.items() if name not in names}
-        self._assignment.hold(_numbers(self._streams))
-        await self._drain()
-        await self._service.call(self._let_go, names)
-
-    async def begins(self, positions: Mapping[str, int]) -> None:
-        """Follow these streams from here, by name: nothing was read of them, and nothing before has to be."""
-        await self._service.call(self._begin_at, positions)
-
-    def arrived(self) -> None:
-        """There is something to read."""
-        self._service.notify()
-
-    async def _begin(self) -> None:
-        partitions = _numbers(self._streams)
-        self._assignment.hold(partitions)
-        _log.info("partitions taken over", service=self._service.name, partitions=sorted(partitions))
-        await self._resume()
-
-    def _is_current(self, stream: OpenedStream) -> bool:
-        return stream.first_end is not None and self._service.has_reached(stream.name, stream.first_end)
-
-    def _take_over(self, held: Collection[str]) -> Mapping[str, int]:
-        self._store.own(_numbers(self._streams) - _numbers(held))
-        self._service.leave(set(held) - self._streams.keys())
-        self._service.follow((each for name, each in self._streams.items() if name not in held), may_repeat=True)
-        return {name: self._store.position(name) for name in self._streams}
-
-    def _begin_at(self, positions: Mapping[str, int]) -> None:
-        with suppress(StoreConflict):  # Somebody else has the partitions, and Kafka is about to say so.
-            self._store.commit(Unit(positions=[Position(name=name, at=at) for name, at in positions.items()]))
-        streams = [self._streams[name] for name in positions if name in self._streams]
-        self._service.leave(positions)
-        self._service.follow(streams, may_repeat=True)
-
-    def _let_go(self, names: Collection[str]) -> None:
-        self._service.leave(names)
-        self._store.disown(_numbers(names) - _numbers(self._streams))
-
-
-def _numbers(streams: Collection[str]) -> set[int]:
-    return {int(name.rpartition("/")[2]) for name in streams}
-
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
-"""Seconds until a process that has failed runs again, doubling."""
-
-_STEADY = 30.0
-"""Seconds after which a process that runs is taken to have got over what made it fail."""
-
-_OVER = 5.0
-"""Seconds after which a process that runs again says that its trouble is over."""
-
-
-class Member(Protocol):
-    """The part that a process takes in its service's group."""
-
-    @property
-    def silence(self) -> float:
-        """Seconds since Kafka last told how far the streams go."""
-        ...
-
-    async def run(self) -> None:
-        """Read until cancelled. Raises `StoreFailed` when it cannot go on."""
-        ...
-
-
-class InstanceLocks(Protocol):
-    """The sign that this process runs; it is lost with the database."""
-
-    def check(self) -> None:
-        """Raise `StoreFailed` when it is lost."""
-        ...
-
-    def close(self) -> None:
-        """The process has ended."""
-        ...
-
-
-class Process:
-    """One service with its relay and, where it follows others, its part in the group, which it joins when it runs."""
-
-    def __init__(
-        self,
-        service: Service,
-        relay: Relay,
-        presence: InstanceLocks,
-        *,
-        work: Doing,
-        close: Doing = nothing,
-        partitions: Partitions | None = None,
-        join: Callable[[], Member] | None = None,
-    ) -> None:
-        self._service = service
-        self._relay = relay
-        self._presence = presence
-        self._work = work
-        self._close = close
-        self._partitions = partitions
-        self._join = join
-        self._member: Member | None = None
-        self._failure: StoreFailed | None = None
-
-    @property
-    def follows(self) -> Sequence[str]:
-        """The logs that it follows, by name."""
-        return self._service.follows
-
-    async def run(self, patience: float) -> None:
-        """Work until cancelled. Raises `StoreFailed`, alone or in a group."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._work())
-                group.create_task(self._relay.run())
-                group.create_task(watch(self, patience))
-                if self._join and self._partitions:
-                    self._member = self._join()
-                    group.create_task(self._partitions.run())
-                    group.create_task(self._member.run())
-        except BaseExceptionGroup as failures:
-            of_stores, _ = failures.split(StoreFailed)
-            self._failure = _first(of_stores) if of_stores else None
-            raise
-        finally:
-            await self.close()
-
-    async def close(self) -> None:
-        """Let go of everything."""
-        await self._close()
-        await asyncio.to_thread(self._let_go)
-
-    def _let_go(self) -> None:
-        """Close what has connections, which can take its time when the database is away."""
-        self._service.close()
-        self._relay.close()
-        self._presence.close()
-
-    async def progress(self) -> Progress:
-        """How far this process has come. Raises `StoreFailed`: that of which it ends, once it does."""
-        if self._failure:
-            raise self._failure
-        await self._service.call(self._presence.check)
-        unsent, behind = await self._service.call(lambda: (self._relay.lag(), self._service.lag()))
-        return Progress(
-            taken=self._service.taken,
-            behind=behind,
-            sent=self._relay.sent,
-            unsent=unsent,
-            relaying=self._relay.is_relaying,
-            partitions=self._partitions.held if self._partitions else 0,
-            silence=self._member.silence if self._member else None,
-            stuck=self._relay.stuck(),
-        )
-
-
-class Runnable(Measured, Protocol):
-    """What is kept running."""
-
-    async def run(self, patience: float) -> None:
-        """Work until cancelled. Raises `StoreFailed`, alone or in a group."""
-        ...
-
-
-Opening = Callable[[], Awaitable[Runnable]]
-"""Opens all that a process needs. Raises `StoreFailed`: `Misconfigured` where waiting does not help."""
-
-
-async def keep_running(opening: Opening, health: Health, *, stop: asyncio.Event, patience: float) -> None:
-    """Run a process until told to stop, again after each failure: recovering from one is starting after a crash.
-
-    Raises `Misconfigured` at once, and `StoreFailed` when it has failed again and again for longer than `patience`
-    seconds: `Stuck` when it was stuck so long, or does not end.
-    """
-    clock = asyncio.get_running_loop().time
-    pause, failing_since, troubles = _FIRST_PAUSE, math.inf, Troubles()
-    while True:
-        began = clock()
-        trouble = await _run(opening, health, troubles, stop=stop, patience=patience)
-        if trouble is None:
-            return
-        if isinstance(trouble, Stuck | Misconfigured):
-            raise trouble
-        if clock() - began > _STEADY:
-            pause, failing_since = _FIRST_PAUSE, math.inf
-        failing_since = min(failing_since, clock())
-        if clock() - failing_since > patience:
-            raise trouble
-        health.ends(str(trouble), trouble.part)
-        troubles.met("process begins anew", str(trouble))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await stop.wait()
-        pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-async def _run(
-    opening: Opening, health: Health, troubles: Troubles, *, stop: asyncio.Event, patience: float
-) -> StoreFailed | None:
-    """Run a process until it fails, or until told to stop: then there is no failure. Raises `EndsNot`."""
-    if stop.is_set():
-        return None
-    running = asyncio.create_task(_work(opening, health, troubles, patience))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    running.cancel()
-    if not (await asyncio.wait((running,), timeout=LONGEST_ENDING))[0]:
-        raise EndsNot(LONGEST_ENDING)
-    try:
-        await running
-    except asyncio.CancelledError:
-        return None
-    except StoreFailed as failure:
-        return failure
-    except BaseExceptionGroup as failures:
-        return _store_failed(failures)
-    return None
-
-
-async def _work(opening: Opening, health: Health, troubles: Troubles, patience: float) -> None:
-    process = await opening()
-    health.begins(process)
-    over = asyncio.get_running_loop().call_later(_OVER, troubles.are_over)
-    try:
-        await process.run(patience)
-    finally:
-        over.cancel()
-
-
-def _store_failed(failures: BaseExceptionGroup[BaseException]) -> StoreFailed:
-    """The failure that waiting does not help against, else any; raises the group when there is another kind in it."""
-    _, rest = failures.split(StoreFailed)
-    if rest is not None:
-        raise failures
-    lasting, _ = failures.split(Misconfigured)
-    return _first(lasting or failures)
-
-
-def _first(failure: BaseException) -> StoreFailed:
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    if not isinstance(failure, StoreFailed):
-        raise failure
-    return failure
-
 
 _CREDENTIALS = "credentials"
 _INSTALLATION = "installation"
@@ -647,7 +314,7 @@ class Distributed:
         return CredentialsTable(self._store(_CREDENTIALS, opened), self._settings.secret_key.get_secret_value())
 
 
-async def _together(*works: Doing) -> None:
+async def _together(*works: Action) -> None:
     async with asyncio.TaskGroup() as group:
         for work in works:
             group.create_task(work())

@@ -24,7 +24,7 @@ from tests.benchmarks.profiling import BEGIN
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import StandIns, credentials, standing_in
 from tests.benchmarks.telling import Done
-from tests.support.distributed import Deployment, Serving, check, every_service, running, until_shared_out
+from tests.support.distributed import Deployment, Serving, check, every_service, started, until_shared_out
 from tests.support.stated import whole
 
 PARTITIONS = 12
@@ -110,7 +110,7 @@ def deployed(
         deployment.prepare()
         every = every_service(deployment, each=1)
         servings = [_profiled(each) for each in every] if is_profiled else every
-        with closing(Distributed(deployment.settings).installation()) as installation, running(servings):
+        with closing(Distributed(deployment.settings).installation()) as installation, started(servings):
             followers = [each for each in servings if each.name not in ("accounts", "intake")]
             asyncio.run(until_shared_out(followers, PARTITIONS))
             yield Deployed(servings=servings, installation=installation, stand_ins=stand_ins)

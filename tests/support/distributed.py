@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -26,10 +26,16 @@ _COMMAND = (sys.executable, "-m", "services.cli")
 _PATIENCE = 60.0
 """Seconds that a process has for ending in good order."""
 
+_RESTART = 0.5
+"""Seconds between two looks for processes that have ended."""
+
 _ANSWER = 1.0
 """Seconds that a process has for telling how it is."""
 
 _LAST_WORDS = 3000
+
+_OWN_FAULT = ("no progress", "not come to an end", "not at its end")
+"""What a process says of itself that got stuck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +90,7 @@ class Deployment:
 
 @dataclass(slots=True, kw_only=True)
 class Serving:
-    """`driverlink serve` for one service, started again after each kill; what it says is kept in a file."""
+    """`driverlink serve` for one service, which can be started any number of times; its output is kept in a file."""
 
     service: Sequence[str]
     name: str
@@ -100,8 +106,16 @@ class Serving:
 
     @property
     def has_fallen(self) -> bool:
-        """Whether it has ended by itself."""
-        return self.process is not None and self.process.poll() is not None
+        """Whether it has ended, not killed, and not as a process does that could not go on: that may be restarted."""
+        return self.process is not None and self.process.poll() is not None and not self.may_restart
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether it has ended with status 1 and one clear line that says what failed, other than itself."""
+        if self.process is None or self.process.poll() != 1:
+            return False
+        last = (self.last_words.splitlines() or [""])[-1]
+        return last.startswith("driverlink: ") and not any(each in last for each in _OWN_FAULT)
 
     @property
     def last_words(self) -> str:
@@ -175,8 +189,8 @@ def every_service(deployment: Deployment, *, each: int = 2) -> list[Serving]:
 
 
 @contextmanager
-def running(servings: Sequence[Serving]) -> Iterator[None]:
-    """While this lasts, these processes run; then they end in good order, and none may have ended by itself."""
+def started(servings: Sequence[Serving]) -> Iterator[None]:
+    """While this lasts, these processes run; then they end in good order, and none may have ended before."""
     with ExitStack() as stack:
         for serving in servings:
             serving.start()
@@ -187,6 +201,25 @@ def running(servings: Sequence[Serving]) -> Iterator[None]:
             serving.tell(signal.SIGTERM)
         statuses = {serving.name: serving.ended() for serving in servings}
         assert set(statuses.values()) == {0}, statuses
+
+
+@asynccontextmanager
+async def running(servings: Sequence[Serving]) -> AsyncIterator[None]:
+    """As `started`; meanwhile a process that could not go on is started again, as compose and systemd do it."""
+    with started(servings):
+        restarting = asyncio.create_task(_restart(servings))
+        try:
+            yield
+        finally:
+            restarting.cancel()
+
+
+async def _restart(servings: Sequence[Serving]) -> None:
+    while True:
+        for serving in servings:
+            if serving.may_restart:
+                serving.start()
+        await asyncio.sleep(_RESTART)
 
 
 def check(servings: Sequence[Serving]) -> None:

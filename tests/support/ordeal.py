@@ -108,7 +108,7 @@ class Ordeal:
             async with asyncio.TaskGroup() as group:
                 relaying = group.create_task(self._unruly.run())
                 await self._unruly.until_sent()
-                with running(services):
+                async with running(services):
                     await self._play(kills)
                     await until_ready(services)
                 relaying.cancel()

@@ -45,7 +45,7 @@ async def _played(deployment: Deployment, targets: RunningSandboxes) -> Outcome:
     async with commanded(deployment.settings) as (client, installation):
         stage = DistributedStage(client)
         stage.backlog = Backlog(installation, deployment.settings)
-        with running(services):
+        async with running(services):
             followers = [serving for serving in services if serving.name not in {"accounts", "intake"}]
             await until_shared_out(followers, deployment.partitions)
             async with asyncio.TaskGroup() as group:

@@ -284,7 +284,7 @@ async def _played(kafka: str, database: str, folder: Path) -> None:
         await asyncio.to_thread(deployment.prepare)
         services = every_service(deployment)
         async with commanded(deployment.settings) as (client, installation):
-            with running(services):
+            async with running(services):
                 await until_ready(services)
                 await Scene(deployment, services, Stage(client), installation).play()
             _check_histories(installation)

@@ -72,7 +72,7 @@ class Poisoning:
         """All of it: the poison is delivered, shown, mended and submitted again."""
         services = every_service(self._deployment, each=1)
         decider = next(each for each in services if each.service == ("decider",))
-        with running(services):
+        async with running(services):
             await self._open_account()
             decider.tell(signal.SIGTERM)
             decider.ended()

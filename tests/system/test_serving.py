@@ -150,13 +150,11 @@ def test_topics_are_made_without_a_database(kafka: OwnKafka, command: Command) -
 
 
 @pytest.mark.usefixtures("topics")
-def test_what_may_pass_is_waited_for(command: Command, settings: dict[str, str]) -> None:
-    away = {**settings, "database_url": "postgresql://u@127.0.0.1:1/d", "patience": "1"}
-    status, out, err = command("serve", "accounts", **away)
-    assert (status, out) == (1, "")
-    first, last = err.splitlines()
-    assert "process begins anew" in first
-    assert last.startswith("driverlink: the database cannot be reached: see that it runs")
+def test_a_process_that_cannot_reach_the_database_ends_with_one_line(
+    command: Command, settings: dict[str, str]
+) -> None:
+    told = refused(command, ("accounts",), {**settings, "database_url": "postgresql://u@127.0.0.1:1/d"})
+    assert told.startswith("the database cannot be reached: see that it runs")
 
 
 @pytest.mark.usefixtures("topics")
@@ -167,7 +165,7 @@ def test_two_processes_of_a_service_cannot_have_the_same_name(
         assert command(*preparing, **settings)[0] == 0
     with closing(InstanceLock(database, "", ["decider"])) as other:
         other.be("first")
-        status, _, err = command("serve", "decider", **{**settings, "member": "first", "patience": "1"})
+        status, _, err = command("serve", "decider", **{**settings, "member": "first"})
     told = "driverlink: another process of decider is named first: give each its own DRIVERLINK_MEMBER"
     assert (status, err.splitlines()[-1]) == (1, told)
 

@@ -5,6 +5,7 @@ The files are read as text, by the few shapes in which they are written; no pars
 
 import re
 import stat
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 from deploy.compose.prepare import FOR_BUILDING, NAMES, prepare
 from deploy.compose.up import addresses
 from services.cli.app import app
-from services.wiring.settings import DistributedSettings
+from services.runtime.serving import LONGEST_ENDING
+from services.wiring.settings import DistributedSettings, EmbeddedSettings
 
 ROOT = Path(__file__).parents[2]
 PLAIN = (ROOT / "docker-compose.yml").read_text("utf-8")
@@ -71,6 +73,29 @@ def test_the_way_of_a_change_is_complete() -> None:
         "serve projector --target motive",
         "sandbox --host 0.0.0.0",
     }
+
+
+def test_every_process_that_ends_is_restarted() -> None:
+    lasting = [text for text in SERVICES.values() if "<<: *service" in text]
+    assert len(lasting) == 5
+    assert "restart: unless-stopped" in SECTIONS["x-service"]
+    assert not any("restart:" in text for text in lasting)
+    assert f"stop_grace_period: {LONGEST_ENDING + 5:.0f}s" in SECTIONS["x-service"]
+
+
+def test_systemd_restarts_the_embedded_process_however_it_ends_and_as_often_as_it_takes() -> None:
+    unit = ConfigParser(interpolation=None, delimiters="=")
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
+    unit.read(ROOT / "deploy/systemd/driverlink.service", "utf-8")
+    service = unit["Service"]
+    assert (service["Restart"], unit["Unit"]["StartLimitIntervalSec"]) == ("always", "0")
+    assert float(service["TimeoutStopSec"]) > LONGEST_ENDING
+    program, *arguments = service["ExecStart"].split()
+    assert program.endswith("/driverlink")
+    assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0
+    name, _, folder = service["Environment"].partition("=")
+    assert EmbeddedSettings.model_fields[name.removeprefix("DRIVERLINK_").lower()]
+    assert folder == f"/var/lib/{service['StateDirectory']}"
 
 
 def test_ports_are_published_on_loopback_only() -> None:

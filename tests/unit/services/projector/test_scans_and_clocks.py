@@ -14,7 +14,7 @@ from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.rosters import request, shown
 from tests.unit.services.projector.sayings import reported, say
-from tests.unit.services.rebuilding.rebuilt import put_in_place
+from tests.unit.services.wiring.rebuilt import put_in_place
 
 DRIVERI = Target.DRIVERI
 JUMPS = [timedelta(days=-400), timedelta(hours=-1), timedelta(seconds=-1), timedelta(0), timedelta(days=1)]

@@ -20,7 +20,7 @@ from services.wiring import services as intake_wiring
 from services.wiring import services as projector_wiring
 from services.wiring.rebuild import Step, parts
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
-from tests.unit.services.rebuilding.rebuilt import checked, opened, put_in_place, run
+from tests.unit.services.wiring.rebuilt import checked, opened, put_in_place, run
 
 R = TypeVar("R", bound=Row)
 

@@ -17,7 +17,7 @@ def small_pages() -> Iterator[None]:
     """Pages so small that what belongs together is spread over many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rebuilt_rows, "_PAGE", 3)
-        patch.setattr(rebuilt_rows, "_PAGE", 3)
+        patch.setattr(rebuilt_rows, "_ROWS_PAGE", 3)
         yield
 
 

@@ -12,13 +12,12 @@ import httpx
 from adapters.kafka.connection import StreamsFailed
 from adapters.store.sqlite import SqliteStore
 from domain.store import StoreFailed
+from services.runtime.health import Health, Progress
 from services.runtime.outbox import Publisher, Relay
+from services.runtime.process import Process
 from services.runtime.service import Notifier, Service
-from services.wiring.distributed import Process, keep_running
-from services.wiring.health import Health, Progress
 from tests.support.travelling_time import run
-from tests.unit.services.distributed.test_health import Told, answer
-from tests.unit.services.distributed.test_keeping_running import Attempt
+from tests.unit.services.runtime.test_health import Told, answer
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 DATABASE_AWAY = StoreFailed("the database cannot be reached")
@@ -175,22 +174,3 @@ def test_where_kafka_is_silent_it_is_named() -> None:
     silent = Progress(taken=7, behind=0, sent=0, unsent=0, relaying=False, partitions=1, silence=31)
     health.begins(Told(lambda _: silent))
     assert answer(health, "/ready")[1]["part"] == "kafka"
-
-
-def test_between_two_runs_the_part_that_failed_is_named() -> None:
-    async def keep(failure: StoreFailed) -> str:
-        health, stop = Health("decider"), asyncio.Event()
-
-        async def open_next() -> Attempt:
-            raise failure
-
-        keeping = asyncio.create_task(keep_running(open_next, health, stop=stop, patience=60.0))
-        await asyncio.sleep(1)
-        transport = httpx.ASGITransport(health.to_app())
-        async with httpx.AsyncClient(transport=transport, base_url="http://decider") as client:
-            part: str = (await client.get("/ready")).json()["part"]
-        stop.set()
-        await keeping
-        return part
-
-    assert [run(keep(each)) for each in (DATABASE_AWAY, KAFKA_AWAY)] == ["database", "kafka"]

@@ -122,15 +122,10 @@ class Health:
     def __init__(self, name: str) -> None:
         self._name = name
         self._measured: Measured | None = None
-        self._trouble = Trouble(part=Stuck.part, why="is starting")
 
     def begins(self, measured: Measured) -> None:
         """Everything that is needed was reached."""
         self._measured = measured
-
-    def ends(self, trouble: str, part: str = Stuck.part) -> None:
-        """Nothing goes on at present, because of this, in this part of the installation."""
-        self._measured, self._trouble = None, Trouble(part=part, why=trouble)
 
     def to_app(self) -> Starlette:
         """The web application that tells it."""
@@ -149,7 +144,7 @@ class Health:
     async def _looked(self) -> tuple[Trouble | None, dict[str, object]]:
         """What is wrong, if anything is, and the figures, if there are any."""
         if self._measured is None:
-            return self._trouble, {}
+            return Trouble(part=Stuck.part, why="is starting"), {}
         try:
             async with asyncio.timeout(_ANSWER):
                 progress = await self._measured.progress()

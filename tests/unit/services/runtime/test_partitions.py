@@ -12,8 +12,8 @@ from adapters.store.sqlite import SqliteStore
 from domain.store import Position, StoreConflict, Unit
 from services.runtime.consumer import BATCH
 from services.runtime.context import ACCOUNTS, CHANGES, Assignment
+from services.runtime.partitions import Partitions
 from services.runtime.service import Notifier, Service
-from services.wiring.distributed import Partitions
 from tests.support.stream_in_memory import StreamInMemory
 from tests.support.travelling_time import run
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from domain.store import StoreFailed
-from services.wiring.health import Health, Progress, Stuck, watch
+from services.runtime.health import Health, Progress, Stuck, watch
 from tests.support.travelling_time import run
-from tests.unit.services.distributed.test_keeping_running import progress
+from tests.unit.services.runtime.test_process import progress
 
 
 class Told:
@@ -120,14 +120,6 @@ def test_who_runs_is_ready_and_tells_its_progress() -> None:
             "partitions": 0,
         },
     )
-
-
-def test_who_has_failed_is_not_ready_and_says_why() -> None:
-    health = Health("decider")
-    health.begins(Told(lambda _: progress()))
-    health.ends("the database cannot be reached")
-    assert answer(health, "/ready")[0] == 503
-    assert answer(health, "/ready")[1]["trouble"] == "the database cannot be reached"
 
 
 def test_who_cannot_tell_its_progress_is_not_ready() -> None:

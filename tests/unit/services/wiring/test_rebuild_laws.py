@@ -20,7 +20,7 @@ from services.intake.handlers import UnknownDriver
 from services.projector.calls import Result
 from services.projector.deliveries import Job
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
-from tests.unit.services.rebuilding.rebuilt import checked
+from tests.unit.services.wiring.rebuilt import checked
 
 LOST = Unavailable(reason=Reason.NO_ANSWER, detail="no answer")
 DOWN = Unavailable(reason=Reason.DOWN, detail="503")

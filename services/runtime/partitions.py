@@ -1,0 +1,137 @@
+"""The partitions that Kafka assigns to a process, and the work for the accounts in them.
+
+One process has the same partitions of every topic, so all that concerns an account is in one process.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+
+from domain.store import Position, Store, StoreConflict, Stream, Unit
+from services.runtime.context import Assignment
+from services.runtime.service import Service
+
+_LOOK = 0.02
+"""Seconds between two checks whether the streams have been consumed up to where they ended when they were assigned."""
+
+_log = structlog.get_logger()
+
+Action = Callable[[], Coroutine[Any, Any, None]]
+
+
+async def nothing() -> None:
+    """Nothing to be done."""
+
+
+class OwnedStore(Store, Protocol):
+    """A store in which whoever took a partition over last is the only one to write for its accounts."""
+
+    def own(self, partitions: Collection[int]) -> None:
+        """Take these partitions over. Raises `StoreFailed`."""
+        ...
+
+    def disown(self, partitions: Collection[int]) -> None:
+        """Own these partitions no longer."""
+        ...
+
+
+class OpenedStream(Stream, Protocol):
+    """A stream that is opened some time after it was assigned; `first_end` is where it ended then, None before."""
+
+    first_end: int | None
+
+
+class Partitions:
+    """The partitions of one process: the same ones of every topic, with all work for the accounts in them.
+
+    That work begins when everything is taken over that was there when they came: nobody is called under old terms.
+    `resume` takes up what is in hand for accounts that have come; `drain` ends it for accounts that go.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        store: OwnedStore,
+        share: Assignment,
+        *,
+        resume: Action = nothing,
+        drain: Action = nothing,
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._assignment = share
+        self._resume = resume
+        self._drain = drain
+        self._streams: dict[str, OpenedStream] = {}
+        self._came = asyncio.Event()
+
+    @property
+    def held(self) -> int:
+        """How many partitions this process holds."""
+        return len(_numbers(self._streams))
+
+    async def run(self) -> None:
+        """Begin the work for partitions as they come, until cancelled. Raises `StoreFailed`."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            streams = self._streams
+            while streams is self._streams and not all(map(self._is_current, streams.values())):  # noqa: ASYNC110 - it comes about in the service's thread
+                await asyncio.sleep(_LOOK)
+            if streams is self._streams:
+                await self._begin()
+
+    async def assigned(self, streams: Sequence[OpenedStream]) -> Mapping[str, int]:
+        """Follow these streams, and no others; by stream, the stored position from which it goes on."""
+        held, self._streams = self._streams, {stream.name: stream for stream in streams}
+        positions = await self._service.call(self._take_over, held)
+        self._came.set()
+        return positions
+
+    async def revoked(self, names: Collection[str]) -> None:
+        """Let go of these streams, and of the accounts in them; returns when no work for them is under way."""
+        self._streams = {name: stream for name, stream in self._streams.items() if name not in names}
+        self._assignment.hold(_numbers(self._streams))
+        await self._drain()
+        await self._service.call(self._let_go, names)
+
+    async def begins(self, positions: Mapping[str, int]) -> None:
+        """Follow these streams from here, by name: nothing was read of them, and nothing before has to be."""
+        await self._service.call(self._begin_at, positions)
+
+    def arrived(self) -> None:
+        """There is something to read."""
+        self._service.notify()
+
+    async def _begin(self) -> None:
+        partitions = _numbers(self._streams)
+        self._assignment.hold(partitions)
+        _log.info("partitions taken over", service=self._service.name, partitions=sorted(partitions))
+        await self._resume()
+
+    def _is_current(self, stream: OpenedStream) -> bool:
+        return stream.first_end is not None and self._service.has_reached(stream.name, stream.first_end)
+
+    def _take_over(self, held: Collection[str]) -> Mapping[str, int]:
+        self._store.own(_numbers(self._streams) - _numbers(held))
+        self._service.leave(set(held) - self._streams.keys())
+        self._service.follow((each for name, each in self._streams.items() if name not in held), may_repeat=True)
+        return {name: self._store.position(name) for name in self._streams}
+
+    def _begin_at(self, positions: Mapping[str, int]) -> None:
+        with suppress(StoreConflict):  # Somebody else has the partitions, and Kafka is about to say so.
+            self._store.commit(Unit(positions=[Position(name=name, at=at) for name, at in positions.items()]))
+        streams = [self._streams[name] for name in positions if name in self._streams]
+        self._service.leave(positions)
+        self._service.follow(streams, may_repeat=True)
+
+    def _let_go(self, names: Collection[str]) -> None:
+        self._service.leave(names)
+        self._store.disown(_numbers(names) - _numbers(self._streams))
+
+
+def _numbers(streams: Collection[str]) -> set[int]:
+    return {int(name.rpartition("/")[2]) for name in streams}
