@@ -87,7 +87,7 @@ class Relay:
             except Misconfigured:
                 raise
             except StoreFailed as failure:
-                self._troubles.met("relay begins anew", str(failure))
+                self._troubles.met("relay starts over", str(failure))
                 self._failing_since = self._failing_since or asyncio.get_running_loop().time()
             await asyncio.sleep(REST)
 

@@ -84,7 +84,7 @@ async def _import(export: Path, data: Path, *, rows: int, driver_id: str | None 
         writer = csv.DictWriter(file, drivers[0])
         writer.writeheader()
         writer.writerows(drivers)
-    arguments = ["import", str(export), "--account", ACCOUNT, "--data", str(data)]
+    arguments = ["drivers", "import", str(export), "--account", ACCOUNT, "--data", str(data)]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         await asyncio.to_thread(app, arguments, standalone_mode=False)
 

@@ -1,4 +1,4 @@
-"""A relay that fails begins anew, and says so once; what a person has to set up otherwise ends it."""
+"""A relay that fails starts over, and says so once; what a person has to set up otherwise ends it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -68,13 +68,13 @@ def relayed(store: SqliteStore, topic: Topic) -> list[str]:
 
 def test_the_same_trouble_is_said_once_and_once_more_when_it_is_over(store: SqliteStore) -> None:
     topic = Topic(AWAY, AWAY, AWAY)
-    assert relayed(store, topic) == ["relay begins anew", "trouble is over"]
+    assert relayed(store, topic) == ["relay starts over", "trouble is over"]
     assert topic.taken == [1, 2]
 
 
 def test_another_trouble_is_said_too(store: SqliteStore) -> None:
     topic = Topic(AWAY, StoreFailed("the database cannot be reached"), AWAY)
-    assert relayed(store, topic) == ["relay begins anew"] * 3 + ["trouble is over"]
+    assert relayed(store, topic) == ["relay starts over"] * 3 + ["trouble is over"]
 
 
 def test_without_trouble_nothing_is_said(store: SqliteStore) -> None:
