@@ -16,14 +16,13 @@ from domain.matching import (
     ObservedDriver,
     Roster,
     claims,
+    identifier_in,
     is_key_identifier,
     key_identifier,
-    mark_of,
     temporary_fields,
 )
 from domain.profile import Profile
-
-_KINDS = {"key": "id", "portal": "external id", "ref": "RefID", "email": "e-mail", "licence": "licence"}
+from domain.targets import IDENTIFIER_WORDS, SPECS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class Conflict:
     @property
     def kind(self) -> str:
         """Which kind of mark it is, in words."""
-        return _KINDS[self.identifier.partition(":")[0]]
+        return IDENTIFIER_WORDS[self.identifier.partition(":")[0]]
 
     @property
     def detail(self) -> str:
@@ -161,7 +160,7 @@ class Batch:
         """Whether no other target driver has this mark, and no other portal driver has claimed it."""
         shown = self.roster.match([identifier])
         others = [each for each in shown.candidates if each.key != link.key] if shown is not None else []
-        if any(each.active or self.target is Target.DRIVERI for each in others):
+        if any(each.active or SPECS[self.target].deleted_keep_identifiers for each in others):
             return False
         return self.holder(identifier) in (None, link.driver)
 
@@ -197,7 +196,7 @@ class Batch:
             return frozenset()
         identifier = key_identifier(self.target, after.key)
         is_taken_over = self._claimed.get(identifier) != after.driver
-        is_adopted = self.target is Target.MOTIVE and _is_adopted(before, after)
+        is_adopted = not SPECS[self.target].is_key_desired and _is_adopted(before, after)
         self._linked[identifier] = self._claimed[identifier] = after.driver
         return frozenset({identifier}) if is_taken_over or is_adopted else frozenset()
 
@@ -239,7 +238,7 @@ def brought_by(link: DriverLink, said: Decision) -> frozenset[str]:
     has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
     brought = _desired_by(said) - has
     return frozenset(
-        identifier for identifier in brought if link.target is Target.DRIVERI or not is_key_identifier(identifier)
+        identifier for identifier in brought if SPECS[link.target].is_key_desired or not is_key_identifier(identifier)
     )
 
 
@@ -279,11 +278,9 @@ def _own_key(desired: DesiredDriver, link: DriverLink, batch: Batch) -> Key | No
 def _own_fields(
     desired: DesiredDriver, link: DriverLink, batch: Batch, confirmed: Profile
 ) -> Iterator[tuple[str, str]]:
-    if link.target is Target.DRIVERI:
-        return
-    for field in temporary_fields(confirmed, link.temporary_key):
+    for field in temporary_fields(link.target, confirmed, link.temporary_key):
         for text in (desired.profile.get(field), link.former.get(field)):
-            identifier = mark_of(link.target, {**confirmed, field: text}, field) if text else ""
+            identifier = identifier_in(link.target, {**confirmed, field: text}, field) if text else ""
             if text and identifier and batch.is_free(link, identifier):
                 yield field, text
                 break

@@ -42,11 +42,19 @@ from domain.driver_link import (
     UpdateDecided,
     apply,
 )
-from domain.identity import Key, Target
-from domain.matching import DesiredDriver, ObservedDriver, claims, field_of, temporary_value, to_change, unreadable
+from domain.identity import Key
+from domain.matching import (
+    DesiredDriver,
+    ObservedDriver,
+    claims,
+    is_key_identifier,
+    temporary_field,
+    temporary_values,
+)
 from domain.outcomes import CallAnswered, Outcome
 from domain.profile import Profile, chosen, is_own_form
 from domain.situations import Answer, Case, Trigger, to_case
+from domain.targets import SPECS, to_change, unreadable
 
 
 def decide(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
@@ -108,12 +116,12 @@ def _stepped_aside(case: Case, conflict: Conflict) -> tuple[LinkEvent, ...]:
     if linked is None or not linked.active or link.confirmed is None:
         return ()
     awaited = case.facts.batch.awaited(link.driver, conflict.identifier)
-    if link.target is Target.DRIVERI and awaited:
+    if is_key_identifier(awaited) and SPECS[link.target].is_key_desired:
         return said(case, RenameDecided, desired_key=link.temporary_key, profile=link.confirmed)
-    field = field_of(awaited)
+    field = temporary_field(link.target, awaited)
     if not field:
         return ()
-    profile = {**link.confirmed, field: temporary_value(field, link.temporary_key)}
+    profile = {**link.confirmed, field: temporary_values(link.target, link.temporary_key)[field]}
     return said(case, UpdateDecided, desired_key=link.key, profile=profile, fields=[field])
 
 

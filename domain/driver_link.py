@@ -10,7 +10,7 @@ from domain.account import Mode
 from domain.event import DeciderEvent, Event
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
-from domain.matching import has_temporary_value, temporary_fields
+from domain.matching import temporary_fields
 from domain.profile import Profile, chosen
 
 EXISTS = "exists"
@@ -256,13 +256,15 @@ class DriverLink:
 
     def is_temporary(self, decided: Decision) -> bool:
         """Whether a decision gives the driver a temporary key or value."""
-        return decided.desired_key == self.temporary_key or has_temporary_value(decided.profile, self.temporary_key)
+        return decided.desired_key == self.temporary_key or self._has_temporary_value(decided.profile)
 
     @property
     def is_aside(self) -> bool:
         """Whether the driver has a temporary key or value now, because it changes places with others."""
-        confirmed = self.confirmed or {}
-        return self.key == self.temporary_key or has_temporary_value(confirmed, self.temporary_key)
+        return self.key == self.temporary_key or self._has_temporary_value(self.confirmed or {})
+
+    def _has_temporary_value(self, profile: Profile) -> bool:
+        return bool(temporary_fields(self.target, profile, self.temporary_key))
 
     @property
     def withdrawn(self) -> tuple[Decision, ...]:
@@ -329,7 +331,7 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
 def _former(link: DriverLink) -> Profile:
     """What the driver has of its own, or had before it got temporary values."""
     confirmed = link.confirmed or {}
-    given_up = chosen(link.former, temporary_fields(confirmed, link.temporary_key))
+    given_up = chosen(link.former, temporary_fields(link.target, confirmed, link.temporary_key))
     return {**confirmed, **given_up}
 
 

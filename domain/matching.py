@@ -26,12 +26,11 @@ The same vocabulary serves to find a desired driver in a roster, and to claim a 
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.licence_states import state_mark
-from domain.profile import Profile, changed, chosen, differing
+from domain.profile import Profile, chosen
+from domain.targets import SPECS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,49 +127,6 @@ class Roster:
         return None
 
 
-_OWNED: Mapping[Target, tuple[str, ...]] = {
-    Target.DRIVERI: (
-        "first_name",
-        "last_name",
-        "email",
-        "phone",
-        "driveri_group",
-        "licence_number",
-        "licence_state",
-        "licence_country",
-    ),
-    Target.MOTIVE: (
-        "first_name",
-        "last_name",
-        "email",
-        "phone",
-        "ref_id",
-        "licence_number",
-        "licence_state",
-        "time_zone",
-        "portal_driver_id",
-        "driveri_driver_id",
-    ),
-}
-_UNREADABLE: Mapping[Target, frozenset[str]] = {Target.DRIVERI: frozenset({"phone"}), Target.MOTIVE: frozenset()}
-_REMOVABLE: Mapping[Target, frozenset[str]] = {
-    Target.DRIVERI: frozenset(),
-    Target.MOTIVE: frozenset({"driveri_driver_id"}),
-}
-_LICENCE: Mapping[Target, tuple[str, ...]] = {
-    Target.DRIVERI: ("licence_number", "licence_state", "licence_country"),
-    Target.MOTIVE: ("licence_number", "licence_state"),
-}
-RECOGNISED_BY: Mapping[Target, tuple[str, ...]] = {
-    Target.DRIVERI: ("driveri_driver_id",),
-    Target.MOTIVE: ("ref_id", "email", "licence_number", "licence_state"),
-}
-"""The fields of the Portal by which a driver who is not linked yet is looked for on a target.
-
-Driveri is asked by the RefID only for drivers without a Driveri DriverID.
-"""
-
-_YIELDING = "driveri_driver_id"
 _KEY = "key:"
 
 
@@ -198,11 +154,12 @@ class DesiredDriver:
     @property
     def is_unkeyed(self) -> bool:
         """Whether the Portal gives nothing by which the target could name the driver."""
-        return self.target is Target.DRIVERI and self.key is None
+        return self.key is None and SPECS[self.target].is_key_desired
 
     def without_dispensable_identifier(self) -> "DesiredDriver":
         """The same desired state without the value that another driver holds."""
-        profile = {field: text for field, text in self.profile.items() if field != _YIELDING}
+        unique = SPECS[self.target].unique
+        profile = {field: text for field, text in self.profile.items() if unique is None or field != unique.field}
         return replace(self, profile=profile, dispensable_identifier="", waits_for=self.dispensable_identifier)
 
 
@@ -210,9 +167,12 @@ def to_desired(
     account: AccountId, target: Target, driver: PortalDriverId, *, sequence: int, profile: Profile, is_wanted: bool
 ) -> DesiredDriver:
     """The desired state that a portal driver's profile means for one target."""
-    stated = {**profile, "portal_driver_id": driver}
-    key = _desired_key(profile) if target is Target.DRIVERI else None
-    owned = _whole_licence(target, chosen(stated, _OWNED[target]))
+    spec, stated = SPECS[target], {**profile, "portal_driver_id": driver}
+    text = next((profile[field] for field in spec.key_fields if profile.get(field)), None)
+    key = Key(text) if text else None
+    owned = chosen(stated, spec.owned)
+    if not all(field in owned for field in spec.written_together):
+        owned = {field: text for field, text in owned.items() if field not in spec.written_together}
     return DesiredDriver(
         account=account,
         target=target,
@@ -226,113 +186,55 @@ def to_desired(
     )
 
 
-def _desired_key(profile: Profile) -> Key | None:
-    text = profile.get("driveri_driver_id") or profile.get("ref_id")
-    return Key(text) if text else None
-
-
-def _whole_licence(target: Target, profile: dict[str, str]) -> dict[str, str]:
-    parts = _LICENCE[target]
-    if all(part in profile for part in parts):
-        return profile
-    return {field: text for field, text in profile.items() if field not in parts}
-
-
 def key_identifier(target: Target, key: Key) -> str:
-    """The mark that the key itself is; Driveri's ids are compared cleaned, and without regard to case."""
-    return f"{_KEY}{folded(key)}" if target is Target.DRIVERI else f"{_KEY}{key}"
+    """The identifier that the key itself is; one that people write is compared cleaned and without regard to case."""
+    return f"{_KEY}{folded(key) if SPECS[target].is_key_desired else key}"
 
 
 def is_key_identifier(identifier: str) -> bool:
-    """Whether this is the mark of a key: at most one target driver answers to it, whose own it is."""
+    """Whether this is the identifier of a key, which at most one target driver has."""
     return identifier.startswith(_KEY)
 
 
-_FIELDS: Mapping[str, str] = {"ref": "ref_id", "email": "email", "licence": "licence_number"}
+def temporary_field(target: Target, identifier: str) -> str:
+    """The field that holds an identifier and can have a temporary value for a while; empty if there is none."""
+    kinds = (kind for kind in SPECS[target].matched_by if identifier.startswith(f"{kind.kind}:"))
+    return next((kind.field for kind in kinds if kind.temporary), "")
 
 
-def field_of(identifier: str) -> str:
-    """The field that holds a mark and can have a temporary value for a while; empty if there is none."""
-    return _FIELDS.get(identifier.partition(":")[0], "")
+def temporary_values(target: Target, temporary: str) -> dict[str, str]:
+    """What each field that can have a temporary value holds while others of a circle move."""
+    return {kind.field: kind.temporary.format(temporary) for kind in SPECS[target].matched_by if kind.temporary}
 
 
-def temporary_value(field: str, temporary: str) -> str:
-    """What a field holds while others of a circle move; an address nobody can have, in a domain of RFC 2606."""
-    return f"{temporary}@driverlink.invalid" if field == "email" else temporary
-
-
-def temporary_fields(profile: Profile, temporary: str) -> tuple[str, ...]:
+def temporary_fields(target: Target, profile: Profile, temporary: str) -> tuple[str, ...]:
     """The fields of the profile that hold a temporary value."""
-    return tuple(field for field in _FIELDS.values() if profile.get(field) == temporary_value(field, temporary))
+    values = temporary_values(target, temporary)
+    return tuple(field for field, text in values.items() if profile.get(field) == text)
 
 
-def has_temporary_value(profile: Profile, temporary: str) -> bool:
-    """Whether a field of the profile holds a temporary value."""
-    return bool(temporary_fields(profile, temporary))
-
-
-def mark_of(target: Target, profile: Profile, field: str) -> str:
-    """The mark that this field of a profile holds; empty if it holds none."""
-    return next((identifier for identifier in identifiers(target, None, profile) if field_of(identifier) == field), "")
+def identifier_in(target: Target, profile: Profile, field: str) -> str:
+    """The identifier that this field of a profile holds; empty if it holds none."""
+    kinds = (kind for kind in SPECS[target].matched_by if kind.field == field)
+    return next((kind.identifier(profile) for kind in kinds), "")
 
 
 def identifiers(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
-    """The marks by which a driver with this key and profile is recognised, the strongest first."""
-    if target is Target.DRIVERI:
-        return (key_identifier(target, key),) if key else ()
-    found = (
-        key and key_identifier(target, key),
-        _identifier("portal", profile.get("portal_driver_id")),
-        _identifier("ref", profile.get("ref_id")),
-        _sealed_mark("email", profile.get("email")),
-        _sealed_mark("licence", _licence(profile)),
-    )
-    return tuple(filter(None, found))
+    """The identifiers by which a driver with this key and profile is recognised, the strongest first."""
+    carried = (kind.identifier(profile) for kind in SPECS[target].matched_by)
+    return (*((key_identifier(target, key),) if key else ()), *filter(None, carried))
 
 
 def dispensable_identifier(target: Target, profile: Profile) -> str:
-    """The mark of the value that must be unique in Motive, though nobody is recognised by it: the DriverID."""
-    return _identifier("driverid", profile.get(_YIELDING)) if target is Target.MOTIVE else ""
+    """The identifier that must be unique on the target, though nobody is recognised by it; empty if there is none."""
+    unique = SPECS[target].unique
+    return unique.identifier(profile) if unique else ""
 
 
 def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
-    """Every mark that one portal driver has for itself alone while a target shows, or shall show, this."""
-    yielding = dispensable_identifier(target, profile)
-    found = identifiers(target, key, profile)
-    return frozenset((*found, yielding)) if yielding else frozenset(found)
-
-
-def _identifier(kind: str, text: str | None) -> str:
-    return f"{kind}:{text.casefold()}" if text else ""
-
-
-def _sealed_mark(kind: str, text: str | None) -> str:
-    """The mark of something personal: only a digest of it."""
-    return f"{kind}:{sha256(text.casefold().encode()).hexdigest()[:24]}" if text else ""
-
-
-def _licence(profile: Profile) -> str:
-    """Number and state, in whichever spelling; blanks and hyphens in a number make no other licence."""
-    number, state = profile.get("licence_number", ""), state_mark(profile.get("licence_state", ""))
-    bare = "".join(filter(str.isalnum, number)) or number
-    return f"{bare}/{state}" if number and state else ""
-
-
-def to_change(target: Target, desired: Profile, shown: Profile) -> tuple[str, ...]:
-    """The sorted names of the fields that a target which shows this has to change, as far as they can be read back."""
-    surplus = _REMOVABLE[target] & (shown.keys() - desired.keys())
-    return tuple(sorted({*differing(desired, shown, _UNREADABLE[target]), *surplus}))
-
-
-def to_restate(target: Target, desired: Profile, stated: Profile) -> tuple[str, ...]:
-    """The sorted names of the fields that we last stated otherwise, be it by a letter's case."""
-    surplus = _REMOVABLE[target] & (stated.keys() - desired.keys())
-    return tuple(sorted({*changed(desired, stated), *surplus}))
-
-
-def unreadable(target: Target, desired: Profile) -> tuple[str, ...]:
-    """The sorted names of the desired fields that the target never shows."""
-    return tuple(sorted(_UNREADABLE[target] & desired.keys()))
+    """Every identifier that one portal driver has for itself while a target shows, or is to show, this."""
+    found = (*identifiers(target, key, profile), dispensable_identifier(target, profile))
+    return frozenset(filter(None, found))
 
 
 STILL_THERE = "the Portal still has that driver"

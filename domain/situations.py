@@ -35,17 +35,9 @@ from typing import Any
 from domain.account import Mode
 from domain.claims import Batch, Conflict, OwnValues, own_values
 from domain.driver_link import DriverLink, Rationale
-from domain.matching import (
-    DesiredDriver,
-    Match,
-    ObservedDriver,
-    former_driver,
-    key_identifier,
-    speaks_against,
-    to_change,
-    to_restate,
-)
+from domain.matching import DesiredDriver, Match, ObservedDriver, former_driver, key_identifier, speaks_against
 from domain.profile import Profile, is_own_form
+from domain.targets import to_change, to_restate
 
 
 class Portal(StrEnum):

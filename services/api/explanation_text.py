@@ -68,6 +68,7 @@ from domain.portal import (
 )
 from domain.profile import Profile
 from domain.situations import Situation
+from domain.targets import SPECS, TargetSpec
 
 
 def describe_account(event: Event) -> str:
@@ -202,8 +203,7 @@ def _deleted(event: DeleteDecided, _: Past) -> str:
     name = named(event.target)
     if event.key is None:
         return f"Nothing is there to be deleted on {name}: what was on its way is withdrawn."
-    verb = "deactivate" if event.target == Target.MOTIVE else "delete"
-    return f"{name} shall {verb} {_keyed(event, event.key)}."
+    return f"{name} shall {SPECS[Target(event.target)].delete_verb} {_keyed(event, event.key)}."
 
 
 @describe_link.register
@@ -504,9 +504,7 @@ def _told_changes(fields: Iterable[tuple[str, str, str]]) -> Iterator[str]:
             yield f"{field_name(name)}{values}"
 
 
-_TARGETS: Mapping[str, str] = {Target.DRIVERI: "Driveri", Target.MOTIVE: "Motive"}
-_KEYS: Mapping[str, str] = {Target.DRIVERI: "DriverID", Target.MOTIVE: "user"}
-_DELETED: Mapping[str, str] = {Target.DRIVERI: "deleted", Target.MOTIVE: "deactivated"}
+_SPECS: Mapping[str, TargetSpec] = {str(target): spec for target, spec in SPECS.items()}
 _FIELDS: Mapping[str, str] = {
     "ref_id": "RefID",
     "driveri_driver_id": "Driveri DriverID",
@@ -519,17 +517,20 @@ _ROLES: Mapping[str, str] = {Role.MASTER_USER: "Master User", Role.ACCOUNT_MANAG
 
 def named(target: str) -> str:
     """A target by its name."""
-    return _TARGETS.get(target, target)
+    spec = _SPECS.get(target)
+    return spec.name if spec else target
 
 
 def keyed(target: str, key: str) -> str:
     """A target driver by its key."""
-    return f"{_KEYS.get(target, 'key')} {key}"
+    spec = _SPECS.get(target)
+    return f"{spec.key_words if spec else 'key'} {key}"
 
 
 def deleted(target: str) -> str:
     """What a driver is called whom the target keeps, but not as an active one."""
-    return _DELETED.get(target, "deleted")
+    spec = _SPECS.get(target)
+    return spec.deleted_words if spec else "deleted"
 
 
 def field_name(field: str) -> str:

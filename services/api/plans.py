@@ -32,10 +32,11 @@ from domain.account import Request as Person
 from domain.event import Event
 from domain.failures import TargetFailed
 from domain.identity import AccountId, Key, PortalDriverId, Target, portal_driver_stream, reconciliation_stream
-from domain.matching import RECOGNISED_BY, ObservedDriver, UnreadableRecords
+from domain.matching import ObservedDriver, UnreadableRecords
 from domain.portal import Change
 from domain.reconciliation import Part, Plan, ReconciliationCompleted, ReconciliationEvent, ReconciliationRefused, Step
 from domain.store import Store, StoreConflict, StoreFailed
+from domain.targets import SPECS
 from services.accounts.handlers import UnknownAccount, account_of
 from services.api.installation import Installation
 from services.api.messages import Answer, ApplyPlan, Malformed, received
@@ -534,7 +535,7 @@ class _Page:
 
 async def unsaid(intake: Service, account: AccountId, targets: Iterable[Target]) -> Mapping[Target, Sequence[str]]:
     """By target, the fields that drivers are recognised by there and that nobody has; nothing where nobody is known."""
-    wanted = {target: RECOGNISED_BY[target] for target in targets}
+    wanted = {target: SPECS[target].recognised_by for target in targets}
     missing = {field for fields in wanted.values() for field in fields}
     page = await intake.call(_page, intake.store, account, "")
     if not page.last:

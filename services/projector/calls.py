@@ -27,10 +27,11 @@ from domain.failures import (
     spread,
 )
 from domain.identity import Target, delivery_stream, link_stream
-from domain.matching import ObservedDriver, to_change, unreadable
+from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Answer, Done, Exists, Missing, TargetDrivers
 from domain.store import Store, StoreConflict, StoreFailed, Unit, Where
+from domain.targets import to_change, unreadable
 from services.projector.breaker import Breakers, Sign
 from services.projector.deliveries import Job
 from services.projector.known import delivery_after, keys_of, shown_after, undelivered, unseen

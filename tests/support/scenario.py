@@ -27,10 +27,11 @@ from domain.driver_link import (
 from domain.event import Event
 from domain.guard import Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
-from domain.matching import DesiredDriver, ObservedDriver, Roster, to_desired, unreadable
+from domain.matching import DesiredDriver, ObservedDriver, Roster, to_desired
 from domain.outcomes import CallAnswered, Outcome
 from domain.profile import Profile
 from domain.situations import Row, Trigger, to_case
+from domain.targets import unreadable
 
 ACCOUNT = AccountId("fleet-1")
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from domain.driver_link import CreateDecided, Decision, DeleteDecided, ReinstateDecided, RenameDecided
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
-from domain.matching import ObservedDriver, key_identifier, to_change, unreadable
+from domain.matching import ObservedDriver, key_identifier
 from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
+from domain.targets import to_change, unreadable
 
 REFUSED_NAME = "Nobody"
 """A last name that no target takes."""

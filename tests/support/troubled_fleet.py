@@ -9,8 +9,9 @@ from domain.account import DeletesApproved
 from domain.driver_link import CreateDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Key, PortalDriverId, Target
-from domain.matching import DesiredDriver, ObservedDriver, to_change, to_desired
+from domain.matching import DesiredDriver, ObservedDriver, to_desired
 from domain.profile import tidy
+from domain.targets import to_change
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Result

@@ -3,17 +3,8 @@
 import pytest
 
 from domain.identity import Key, Target
-from domain.matching import (
-    ObservedDriver,
-    Roster,
-    claims,
-    identifiers,
-    is_key_identifier,
-    key_identifier,
-    to_change,
-    to_restate,
-    unreadable,
-)
+from domain.matching import ObservedDriver, Roster, claims, identifiers, is_key_identifier, key_identifier
+from domain.targets import to_change, to_restate, unreadable
 from tests.support.scenario import DRIVERI, JANE, MOTIVE
 
 WHOLE = {

@@ -6,7 +6,7 @@ from domain.claims import own_values
 from domain.deciding import in_sequence
 from domain.driver_link import DriverLink, replay
 from domain.identity import Target
-from domain.matching import UnreadableRecord, UnreadableRecords, mark_of
+from domain.matching import UnreadableRecord, UnreadableRecords, identifier_in
 from domain.profile import Profile
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, Subject
 
@@ -36,7 +36,7 @@ def test_a_key_is_the_desired_one_where_it_is_free_else_the_former_one_else_none
 def test_a_field_is_the_desired_text_where_it_is_free_else_the_former_one_else_none_yet() -> None:
     link, desired = _aside(MOTIVE), MOTIVE.desired({**JANE, "ref_id": "00999"}, sequence=2)
     former = link.former["ref_id"]
-    wanted, owned = (mark_of(Target.MOTIVE, {"ref_id": text}, "ref_id") for text in ("00999", former))
+    wanted, owned = (identifier_in(Target.MOTIVE, {"ref_id": text}, "ref_id") for text in ("00999", former))
 
     def found(*taken: str) -> str | None:
         values = own_values(desired, link, MOTIVE.batch(claimed=dict.fromkeys(taken, BOB)))
