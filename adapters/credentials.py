@@ -28,18 +28,18 @@ from domain.store import Position, Row, Store, Unit
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class _Form(BaseModel):
+class _CredentialsForm(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class PortalCredentials(_Form):
+class PortalCredentials(_CredentialsForm):
     """A user of the Portal, and the token of the API app by which the user is logged in."""
 
     username: _Text
     app_token: _Text = Field(repr=False)
 
 
-class DriveriCredentials(_Form):
+class DriveriCredentials(_CredentialsForm):
     """An API key of one Driveri tenant."""
 
     tenant: _Text
@@ -47,13 +47,13 @@ class DriveriCredentials(_Form):
     client_secret: _Text = Field(repr=False)
 
 
-class MotiveCredentials(_Form):
+class MotiveCredentials(_CredentialsForm):
     """The API key of one Motive company."""
 
     api_key: _Text = Field(repr=False)
 
 
-class StoredTokens(_Form):
+class StoredTokens(_CredentialsForm):
     """See `RenewableTokens`."""
 
     refresh_token: _Text = Field(repr=False)
@@ -61,7 +61,7 @@ class StoredTokens(_Form):
     expires_at: float
 
 
-class MotiveGrantCredentials(_Form):
+class MotiveGrantCredentials(_CredentialsForm):
     """What a Motive company granted to an OAuth application, as somebody stated it, and the newest tokens of it."""
 
     client_id: _Text
@@ -88,7 +88,7 @@ _Motive = Annotated[
 ]
 
 
-class AccountCredentials(_Form):
+class AccountCredentials(_CredentialsForm):
     """What one account has, at the Portal and per target."""
 
     portal: PortalCredentials | None = None
@@ -157,18 +157,18 @@ class CredentialsFile:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._of_all = folder.with_suffix(".json")
-        self._turn = RLock()
+        self._lock = RLock()
         self._known: dict[Path, tuple[_Stamp, dict[str, AccountCredentials]]] = {}
 
     def of(self, account: str) -> AccountCredentials:
         """What an account has; nothing where it has no file. Raises `CredentialsUnreadable`."""
-        with self._turn:
+        with self._lock:
             self._look()
             return self._read(self._path(account)).get(account, AccountCredentials())
 
     def all(self) -> Mapping[str, AccountCredentials]:
         """What every account has whose file can be read. Raises `CredentialsUnreadable` when nobody's can be."""
-        with self._turn:
+        with self._lock:
             self._look()
             found: dict[str, AccountCredentials] = {}
             unreadable: list[CredentialsUnreadable] = []
@@ -183,12 +183,12 @@ class CredentialsFile:
 
     def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
         """Store an account's credentials there. Raises `CredentialsUnreadable` when they are not whole."""
-        with self._turn:
+        with self._lock:
             self._replace(account, with_stated(self.of(account), target, values))
 
     def remove(self, account: str, target: Connectable) -> bool:
         """See `CredentialsKeeper.remove`."""
-        with self._turn:
+        with self._lock:
             left = without(self.of(account), target)
             if left is not None:
                 self._replace(account, left)
@@ -200,7 +200,7 @@ class CredentialsFile:
 
     def replace_tokens(self, account: str, target: Target, spent: str, tokens: RenewableTokens) -> bool:
         """See `TokensKeeper.replace_tokens`."""
-        with self._turn:
+        with self._lock:
             changed = with_tokens(self.of(account), target, spent, tokens)
             if changed is not None:
                 self._replace(account, changed)

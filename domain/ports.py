@@ -96,10 +96,10 @@ class TargetDrivers(Protocol):
         """
         ...
 
-    def room(self) -> int:
-        """How many calls may be under way now without one having to wait for the pace, those under way included.
+    def slots(self) -> int:
+        """How many calls may be under way now without one having to wait, those under way included.
 
-        0 while the target wants none.
+        0 while the target accepts no calls.
         """
         ...
 

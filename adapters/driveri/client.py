@@ -87,7 +87,7 @@ class DriveriClient:
             pause=pause,
             jitter=jitter,
         )
-        self._tokens = Tokens(access, self._sender, clock)
+        self._tokens = DriveriTokens(access, self._sender, clock)
         self.has_left_out = False
         self._turns_states = False
         self._tenant = f"/v1/tenants/{_quoted(access.tenant)}"
@@ -132,9 +132,9 @@ class DriveriClient:
         path = f"{self._tenant}/drivers/{_quoted(driver_id)}"
         return await self._write(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
 
-    def room(self) -> int:
-        """How many calls may be under way now; see `RateLimiter.room`."""
-        return self._sender.room()
+    def slots(self) -> int:
+        """How many calls may be under way now; see `RateLimiter.slots`."""
+        return self._sender.slots()
 
     async def close(self) -> None:
         """Give our token back and close the connections."""
@@ -309,7 +309,7 @@ _LAST: Final = 1e15
 """Milliseconds since the epoch behind which nobody looks."""
 
 
-class Tokens:
+class DriveriTokens:
     """The access tokens of one API key."""
 
     def __init__(self, access: DriveriAccess, sender: Sender, clock: Clock) -> None:

@@ -20,8 +20,8 @@ from adapters.driveri.wire import (
     DriverRow,
     StatusCodes,
     as_shown,
+    is_from_driveri,
     is_same,
-    is_told,
     shows,
     to_driver,
     to_status_codes,
@@ -30,14 +30,14 @@ from adapters.driveri.wire import (
 )
 from adapters.http.client import (
     MOST_OF_A_ROSTER,
-    NOT_TOLD,
     REFUSED,
+    UNKNOWN_OUTCOME,
+    ByteBudget,
     Clock,
     Jitter,
     Pause,
-    Total,
     answered,
-    patient,
+    outwaiting,
     read_back,
     without_effect,
 )
@@ -91,10 +91,10 @@ class DriveriDrivers:
 
     async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.scan`."""
-        codes = await patient(self._codes, self._pause)()
+        codes = await outwaiting(self._codes, self._pause)()
         self._client.has_left_out = False
         page = partial(self._client.page, unreadable=unreadable)
-        async with aclosing(everybody(patient(_total().of(page), self._pause), FIRST_PAGE)) as pages:
+        async with aclosing(everybody(outwaiting(_total().of(page), self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 
@@ -109,7 +109,7 @@ class DriveriDrivers:
         """
         if not self._client.has_left_out:
             return keys
-        find = patient(self._look_up, self._pause)
+        find = outwaiting(self._look_up, self._pause)
         return [key for key in keys if await find(key) is None]
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:
@@ -138,9 +138,9 @@ class DriveriDrivers:
         """Read the configurations anew; see `TargetDrivers.probe`."""
         self._known_codes = to_status_codes(await self._client.statuses(), self._access)
 
-    def room(self) -> int:
-        """How many calls may be under way now; see `TargetDrivers.room`."""
-        return self._client.room()
+    def slots(self) -> int:
+        """How many calls may be under way now; see `TargetDrivers.slots`."""
+        return self._client.slots()
 
     async def close(self) -> None:
         """Give our token back and close the connections."""
@@ -213,12 +213,12 @@ class DriveriDrivers:
         found = to_driver(row, await self._codes()) if row else await self._hidden(reply, key)
         if found is not None and not found.active:
             return Done(seen=found)
-        return _STATUS_AS_IT_WAS if is_told(reply) else NOT_TOLD
+        return _STATUS_AS_IT_WAS if is_from_driveri(reply) else UNKNOWN_OUTCOME
 
     async def _hidden(self, reply: httpx.Response, key: Key) -> ObservedDriver | None:
         """A driver whom a look-up does not show after a delete: as Driveri has said, or as its list shows."""
         gone = ObservedDriver(key=key, active=False, profile={})
-        return gone if is_told(reply) else await read_back(self._look_up(key))
+        return gone if is_from_driveri(reply) else await read_back(self._look_up(key))
 
     async def _edit(self, key: Key, body: Mapping[str, object]) -> httpx.Response:
         """Write these fields; out of another group first, where Driveri keeps the driver in that one."""
@@ -280,11 +280,11 @@ class DriveriDrivers:
 
     async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
         """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""
-        if is_told(reply):
+        if is_from_driveri(reply):
             return done
         found = await read_back(self._look_up(done.seen.key))
         is_shown = found is not None and found.active is done.seen.active and shows(found, body)
-        return Done(seen=found) if found and is_shown else NOT_TOLD
+        return Done(seen=found) if found and is_shown else UNKNOWN_OUTCOME
 
     async def _look_up(self, key: Key) -> ObservedDriver | None:
         row = await self._row(key)
@@ -320,8 +320,8 @@ def _done(key: Key, profile: Profile) -> Done:
     return Done(seen=ObservedDriver(key=key, active=True, profile=as_shown(profile)), is_shown=False)
 
 
-def _total() -> Total:
-    return Total("the roster", MOST_OF_A_ROSTER)
+def _total() -> ByteBudget:
+    return ByteBudget("the roster", MOST_OF_A_ROSTER)
 
 
 def may_be_of_group(reply: httpx.Response) -> bool:

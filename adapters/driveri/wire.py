@@ -38,7 +38,7 @@ DriverId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^
 """A DriverID as it is, because calls name drivers by it: one that no store takes, or nobody can state, is none."""
 
 
-class Wire(BaseModel):
+class DriveriWire(BaseModel):
     """A part of an answer. What comes by the hundred is a dataclass with slots: made in half of the time."""
 
     model_config = ConfigDict(**CONFIG, frozen=True)
@@ -81,19 +81,19 @@ DRIVERS: Final = Lines(
 """The lines of a list of drivers."""
 
 
-class DriversData(Wire):
+class DriversData(DriveriWire):
     """The drivers of one page of the list."""
 
     drivers: tuple[DriverRow, ...] | None = None
 
 
-class Links(Wire):
+class Links(DriveriWire):
     """Where a list goes on; blank at its end."""
 
     next: str | None = None
 
 
-class DriversPage(Wire):
+class DriversPage(DriveriWire):
     """One page of the list; without drivers only where the list says that it has none at all."""
 
     data: DriversData | None
@@ -112,19 +112,19 @@ class DriversPage(Wire):
         return self
 
 
-class LookupData(Wire):
+class LookupData(DriveriWire):
     """What a look-up by id found."""
 
     drivers: tuple[DriverRow, ...] | None = None
 
 
-class Lookup(Wire):
+class Lookup(DriveriWire):
     """The answer to a look-up by id; `data` is empty where nobody is found, but never left out."""
 
     data: LookupData | None
 
 
-class StatusRow(Wire):
+class StatusRow(DriveriWire):
     """The meaning of one status code of this tenant."""
 
     status: int
@@ -178,7 +178,7 @@ def _names(part: object, what: str) -> str:
     return f"{what} with {', '.join(names) or 'nothing'}{', ...' if len(part) > _MOST_NAMES else ''}"
 
 
-class TokenRow(Wire):
+class TokenRow(DriveriWire):
     """An access token. `expires_on` and `created_on` are milliseconds since the epoch; any field may be left out.
 
     A field of another form counts as left out, so that it spoils neither the token nor the list.
@@ -196,7 +196,7 @@ class IssuedToken(TokenRow):
     access_token: str
 
 
-class NewToken(Wire):
+class NewToken(DriveriWire):
     """The answer to the request for a token."""
 
     data: IssuedToken
@@ -221,27 +221,27 @@ def _list_in(data: object) -> list[object] | None:
     return data if isinstance(data, list) else [] if data is None else None
 
 
-class Written(Wire):
+class Written(DriveriWire):
     """The answer to a write: nothing but a message, and not always that."""
 
     data: object
     error: None = None
 
 
-class Problem(Wire):
+class DriveriProblem(DriveriWire):
     """Why Driveri refuses; at the top of the answer or below `error`."""
 
     message: str | None = None
     message_code: str | None = None
 
 
-class ProblemAnswer(Problem):
+class ProblemAnswer(DriveriProblem):
     """The body of a refusal."""
 
-    error: Problem | str | None = None
+    error: DriveriProblem | str | None = None
 
 
-def is_told(reply: httpx.Response) -> bool:
+def is_from_driveri(reply: httpx.Response) -> bool:
     """Whether the answer to a write has Driveri's form, and so is Driveri's."""
     return parsed_if(reply, Written) is not None
 
@@ -251,7 +251,7 @@ def words_of(reply: httpx.Response) -> str:
     told = parsed_if(reply, ProblemAnswer)
     if told is None:
         return ""
-    problem = told.error if isinstance(told.error, Problem) else told
+    problem = told.error if isinstance(told.error, DriveriProblem) else told
     return " ".join(part for part in (problem.message_code, problem.message) if part)
 
 

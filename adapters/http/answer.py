@@ -92,8 +92,8 @@ async def read_whole(reply: httpx.Response, limits: AnswerLimits) -> httpx.Respo
 def _is_plain(reply: httpx.Response, most: int) -> bool:
     """Whether it has told how long it is, and may be: more than that is never read."""
     stated = reply.headers.get("content-length", "")
-    is_told = stated.isascii() and stated.isdecimal() and len(stated) < len(str(most)) + 1
-    return is_told and int(stated) <= most and "content-encoding" not in reply.headers
+    is_from_driveri = stated.isascii() and stated.isdecimal() and len(stated) < len(str(most)) + 1
+    return is_from_driveri and int(stated) <= most and "content-encoding" not in reply.headers
 
 
 async def _unpacked(reply: httpx.Response, most: int) -> AsyncIterator[bytes]:

@@ -63,7 +63,7 @@ from adapters.http.answer import (
     read_whole,
     redirected,
 )
-from adapters.http.rate_limit import PATIENCE, UNHURRIED, RateLimiter, limited
+from adapters.http.rate_limit import LONGEST_WAIT, UNLIMITED, RateLimiter, limited
 from domain.cleaning import DAY, bounded, seconds
 from domain.failures import (
     CLASSES,
@@ -95,7 +95,7 @@ RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
 """How often a call is sent again. At a 429 nothing has happened, and the wait is the pace's, so that costs little."""
 
 FIRST_DELAY: Final = 0.2
-"""Seconds; each further delay is twice as long, up to `PATIENCE`."""
+"""Seconds; each further delay is twice as long, up to `LONGEST_WAIT`."""
 
 _EXTENSIONS: Final = {"timeout": httpx.Timeout(30.0, connect=5.0).as_dict()}
 _HEADERS: Final = {
@@ -194,7 +194,7 @@ class Sender:
         jitter: Jitter,
     ) -> None:
         self._limits = limits
-        self._rate_limiter = rate_limiter or RateLimiter(UNHURRIED, clock=clock, pause=pause)
+        self._rate_limiter = rate_limiter or RateLimiter(UNLIMITED, clock=clock, pause=pause)
         self._transport = transport or Transport(limits=limits)
         self._headers = {**_HEADERS, **headers}
         self._base_url = base_url
@@ -226,9 +226,9 @@ class Sender:
                 await self._pause(max(result.wait, self._delay(failed[reason])))
             failed[reason] += 1
 
-    def room(self) -> int:
-        """How many calls may be under way now; see `RateLimiter.room`."""
-        return self._rate_limiter.room()
+    def slots(self) -> int:
+        """How many calls may be under way now; see `RateLimiter.slots`."""
+        return self._rate_limiter.slots()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -239,7 +239,7 @@ class Sender:
     ) -> httpx.Response | _Trouble:
         request = self._to_request(call, headers or {})
         try:
-            async with self._rate_limiter.turn() as began:
+            async with self._rate_limiter.slot() as began:
                 reply = await read_whole(await self._transport.handle_async_request(request), self._limits)
         except httpx.RequestError as error:
             return _trouble_of_error(error, call.intent)
@@ -270,7 +270,7 @@ class Sender:
             self._rate_limiter.rise()
 
     def _delay(self, failed: int) -> float:
-        return min(FIRST_DELAY * 2.0**failed * (1 + self._jitter() / 2), PATIENCE)
+        return min(FIRST_DELAY * 2.0**failed * (1 + self._jitter() / 2), LONGEST_WAIT)
 
 
 def _unless_repeat_refused(reply: httpx.Response, unheard: Unavailable | None) -> httpx.Response:
@@ -322,7 +322,7 @@ def _no_answer(detail: str, retry_after: float | None = None) -> Unavailable:
 
 
 def _is_short(wait: float | None) -> bool:
-    return wait is None or wait <= PATIENCE
+    return wait is None or wait <= LONGEST_WAIT
 
 
 def _is_answer(reply: httpx.Response) -> bool:
@@ -433,7 +433,7 @@ MOST_OF_THE_PORTAL: Final = 1000 * MEGABYTE
 """Bytes of the Portal's list, with the attributes of each driver, of whom each takes 6 kB."""
 
 
-class Total:
+class ByteBudget:
     """The bytes of all answers to some questions, and the most that they may be; `what` names them for people."""
 
     def __init__(self, what: str, most: int) -> None:
@@ -459,7 +459,7 @@ class Total:
             raise ListWithoutEnd(down(f"{told}: check with the vendor what this account's list shows"))
 
 
-NOT_TOLD: Final = Unavailable(
+UNKNOWN_OUTCOME: Final = Unavailable(
     reason=Reason.NO_ANSWER,
     detail="answered in an unknown form, and what was written is not seen",
 )
@@ -505,21 +505,21 @@ async def read_back(reading: Awaitable[T]) -> T:
 LONGEST_STOP: Final = 300.0
 """The longest stop, in seconds, that is outwaited; a longer one is the caller's decision."""
 
-MOST_STOPS: Final = 10
+MOST_WAITS: Final = 10
 """How many stops are outwaited for one question."""
 
 _UNTOLD: Final = 30.0
 """Seconds for which a target is left alone that does not say for how long it wants to be."""
 
 
-def patient(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
+def outwaiting(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
     """The same question, asked again when the target takes calls again.
 
     Nobody is held up meanwhile: while it waits it has no place among the account's calls.
     """
 
     async def asked(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(MOST_STOPS):
+        for _ in range(MOST_WAITS):
             try:
                 return await ask(*args, **kwargs)
             except TargetFailed as failed:

@@ -15,7 +15,7 @@ from typing import Final
 
 from domain.failures import Reason, TargetFailed, Unavailable
 
-PATIENCE: Final = 2.0
+LONGEST_WAIT: Final = 2.0
 """The longest stop, in seconds, that a call waits for; what comes during a longer one is the caller's decision."""
 
 LONGEST_STOP: Final = 86_400.0
@@ -32,14 +32,14 @@ STEPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RateLimits:
     """What is configured: calls a second, and calls at once."""
 
     calls_per_second: float
     calls_at_once: int
 
 
-UNHURRIED: Final = Limits(calls_per_second=10_000.0, calls_at_once=16)
+UNLIMITED: Final = RateLimits(calls_per_second=10_000.0, calls_at_once=16)
 """As fast as the target answers, for want of a limit that is known."""
 
 
@@ -48,7 +48,7 @@ class RateLimiter:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: RateLimits,
         *,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -65,7 +65,7 @@ class RateLimiter:
         self._queue = asyncio.Lock()
         self._ended = asyncio.Event()
 
-    def room(self) -> int:
+    def slots(self) -> int:
         """How many calls may be under way now without one having to wait, those under way included."""
         now = self._clock()
         if now < self._stopped_until:
@@ -73,10 +73,10 @@ class RateLimiter:
         return min(int(self._at_once), self._under_way + int(self._level_at(now)))
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[float]:
+    async def slot(self) -> AsyncIterator[float]:
         """Wait until a call may go out, and count it as under way until the context ends; when it began.
 
-        Raises `TargetFailed` when the target has asked for more than `PATIENCE`.
+        Raises `TargetFailed` when the target has asked for more than `LONGEST_WAIT`.
         """
         async with self._queue:
             began = await self._begin()
@@ -120,7 +120,7 @@ class RateLimiter:
     async def _wait_until(self, moment: float) -> float:
         """The moment, once it has come; the clock may not show it yet, as pauses need not be exact."""
         wait = moment - self._clock()
-        if self._stopped_until - self._clock() > PATIENCE:
+        if self._stopped_until - self._clock() > LONGEST_WAIT:
             raise TargetFailed(limited(self._stopped_until - self._clock()))
         if wait > 0:
             await self._pause(wait)

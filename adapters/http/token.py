@@ -63,7 +63,7 @@ def lasting_until(ends_at: float, now: float) -> float:
     return now + UNTOLD_LIFE if until is None or until == now else until
 
 
-class Tokens(Protocol):
+class AccessTokens(Protocol):
     """The access tokens of one account, as its calls need them."""
 
     async def current(self) -> Token:
@@ -75,7 +75,7 @@ class Tokens(Protocol):
         ...
 
 
-async def send_with(tokens: Tokens, sender: Sender, call: Call) -> httpx.Response:
+async def send_with(tokens: AccessTokens, sender: Sender, call: Call) -> httpx.Response:
     """The answer to a call with the current token, or with the next ones if that is refused. Raises `TargetFailed`."""
     for _ in range(MOST_TOKENS):
         token = await tokens.current()

@@ -18,20 +18,20 @@ from typing import Any, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from adapters.events import again, new_mapper
-from adapters.kafka.cloud_events import Message, to_record
+from adapters.kafka.cloud_events import ConsumerRecord, to_record
 from adapters.kafka.connection import StreamsMisconfigured
 from adapters.kafka.topics import Beginnings, Epochs, Namespace, start
 from domain.store import Record, Resubmission
 
-PATIENCE = 5.0
+FETCH_TIMEOUT = 5.0
 """Seconds that a reader waits for records which have to be fetched once more."""
 
 
 class Source(Protocol):
-    """Where a stream's records come from; asked in any thread, it answers by filling the inbox."""
+    """Where a stream's records come from; asked in any thread, it answers by filling the buffer."""
 
     def go_to(self, stream: "KafkaStream", position: int) -> None:
-        """Start the inbox again at this position."""
+        """Start the buffer again at this position."""
         ...
 
     def go_on(self, stream: "KafkaStream") -> None:
@@ -42,8 +42,8 @@ class Source(Protocol):
 class KafkaStream:
     """Keeps the contract of `Stream`: filled in the event loop, read in the service's thread.
 
-    Records wait in an inbox until a later `after` tells that they are stored, so what has to be handled again is still
-    at hand. Only for a position that the inbox does not hold, a reader waits. `log` is what the topic carries, where
+    Records wait in an buffer until a later `after` tells that they are stored, so what has to be handled again is still
+    at hand. Only for a position that the buffer does not hold, a reader waits. `log` is what the topic carries, where
     that is not its name. `first_end` is where the stream ended
     when it was opened, None before.
     """
@@ -51,7 +51,7 @@ class KafkaStream:
     def __init__(self, epoch: str, place: TopicPartition, source: Source, *, log: str = "") -> None:
         self.name = f"{epoch}/{log or place.topic}/{place.partition}"
         self.place = place
-        self.inbox = Inbox()
+        self.buffer = PartitionBuffer()
         self.first_end: int | None = None
         self._source = source
         self._mapper = new_mapper()
@@ -63,17 +63,17 @@ class KafkaStream:
 
     def read(self, after: int, limit: int) -> Sequence[Record]:
         """The records behind this position that have arrived, in order; those up to it count as stored."""
-        messages = self.inbox.take(after, limit)
+        messages = self.buffer.take(after, limit)
         if messages is None:
             self._source.go_to(self, after)
-            messages = self.inbox.wait(after, limit, PATIENCE)
-        if self.inbox.wants_more:
+            messages = self.buffer.wait(after, limit, FETCH_TIMEOUT)
+        if self.buffer.wants_more:
             self._source.go_on(self)
         return [to_record(self._mapper, message) for message in messages]
 
     def end(self) -> int:
         """The position of the last record, as Kafka last told; 0 when there is none."""
-        return self.inbox.end
+        return self.buffer.end
 
     def again(self, resubmission: Resubmission) -> Record:
         """The record that a resubmission stands for, decoded anew."""
@@ -83,7 +83,7 @@ class KafkaStream:
 _PLACE = attrgetter("topic", "partition")
 
 
-class Fetching:
+class StreamFetcher:
     """The source of the streams that are open. It is made in the event loop, and works there.
 
     `consumer` gives FastStream's consumer, which there is as soon as partitions are assigned.
@@ -122,10 +122,10 @@ class Fetching:
     def close(self) -> None:
         """Fetch for no stream any more."""
         for stream in self._streams.values():
-            stream.inbox.close()
+            stream.buffer.close()
         self._streams.clear()
 
-    async def take(self, messages: Sequence[Message]) -> None:
+    async def take(self, messages: Sequence[ConsumerRecord]) -> None:
         """Put what was fetched where it belongs.
 
         Raises `StreamsMisconfigured` when a partition begins anew, or holds a record of another installation.
@@ -136,28 +136,28 @@ class Fetching:
         self._arrived()
 
     def go_to(self, stream: KafkaStream, position: int) -> None:
-        """Start the inbox again behind this position; in any thread."""
+        """Start the buffer again behind this position; in any thread."""
         self._loop.call_soon_threadsafe(self._restart, stream, position)
 
     def go_on(self, stream: KafkaStream) -> None:
         """There is room again; in any thread."""
         self._loop.call_soon_threadsafe(self._resume, stream)
 
-    async def _put(self, stream: KafkaStream, piece: Sequence[Message]) -> None:
-        inbox, consumer = stream.inbox, self._consumer()
+    async def _put(self, stream: KafkaStream, piece: Sequence[ConsumerRecord]) -> None:
+        buffer, consumer = stream.buffer, self._consumer()
         reached = await consumer.position(stream.place)
         if reached <= piece[-1].offset:
             # The stream went back after this piece was fetched, which therefore comes again.
             return
-        if reached < inbox.reached:
+        if reached < buffer.reached:
             raise StreamsMisconfigured(
                 f"stream {stream.name} begins anew: its topic was made anew, so set another DRIVERLINK_EPOCH"
             )
         self._namespace.check(piece)
         end = max(reached, consumer.highwater(stream.place) or 0)
-        inbox.put([message for message in piece if message.offset >= inbox.reached], reached, end)
-        if inbox.is_full:
-            inbox.is_halted = True
+        buffer.put([message for message in piece if message.offset >= buffer.reached], reached, end)
+        if buffer.is_full:
+            buffer.is_halted = True
             consumer.pause(stream.place)
 
     def _restart(self, stream: KafkaStream, position: int) -> None:
@@ -165,14 +165,14 @@ class Fetching:
             self._start(stream, position, stream.end())
 
     def _start(self, stream: KafkaStream, position: int, end: int) -> None:
-        """Seek, and start the inbox again, with nothing in between."""
+        """Seek, and start the buffer again, with nothing in between."""
         self._consumer().seek(stream.place, position)
-        stream.inbox.restart(position, end)
+        stream.buffer.restart(position, end)
         self._resume(stream)
 
     def _resume(self, stream: KafkaStream) -> None:
         if self._is_open(stream):
-            stream.inbox.is_halted = False
+            stream.buffer.is_halted = False
             self._consumer().resume(stream.place)
 
     def _is_open(self, stream: KafkaStream) -> bool:
@@ -182,7 +182,7 @@ class Fetching:
 T = TypeVar("T")
 
 
-class Followed(Protocol):
+class AssignmentHandler(Protocol):
     """What a service does as streams come and go. All of it is called in the event loop."""
 
     async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
@@ -202,7 +202,7 @@ class Followed(Protocol):
         ...
 
 
-class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
     """Tells the service, and opens the streams.
 
     It opens them beside the member's own work, which keeps the group waiting for nobody's store. What goes wrong is
@@ -215,21 +215,21 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
         epoch: str,
         namespace: Namespace,
         epochs: Epochs,
-        fetching: Fetching,
-        followed: Followed,
+        fetcher: StreamFetcher,
+        handler: AssignmentHandler,
         consumer: Callable[[], AIOKafkaConsumer],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._epoch = epoch
         self._namespace = namespace
         self._epochs = epochs
-        self._fetching = fetching
-        self._followed = followed
+        self._fetcher = fetcher
+        self._handler = handler
         self._consumer = consumer
         self._failed = failed
         self._streams: list[KafkaStream] = []
         self._closing = asyncio.Lock()
-        self._telling: asyncio.Future[Mapping[str, int]] | None = None
+        self._handing_over: asyncio.Future[Mapping[str, int]] | None = None
         self._opening: asyncio.Future[None] | None = None
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - all are
@@ -238,29 +238,29 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """These are ours. No heartbeat is sent before this returns."""
-        self._fetching.hold(assigned)
+        self._fetcher.hold(assigned)
         self._streams = [self._to_stream(place) for place in sorted(assigned)]
-        self._telling = self._begun(self._followed.assigned(self._streams))
-        self._opening = self._begun(self._open(self._streams, self._telling))
+        self._handing_over = self._begun(self._handler.assigned(self._streams))
+        self._opening = self._begun(self._open(self._streams, self._handing_over))
 
     async def close(self) -> None:
         """Close the streams, and wait until no work on them is under way."""
         async with self._closing:
             await self._opened()
-            self._fetching.close()
+            self._fetcher.close()
             names, self._streams = [stream.name for stream in self._streams], []
             if names:
-                await asyncio.wait({self._begun(self._followed.revoked(names))})
+                await asyncio.wait({self._begun(self._handler.revoked(names))})
 
     async def _opened(self) -> None:
         """The service is told to the end; Kafka, which may be away, is not waited for."""
-        if self._telling and self._opening:
-            await asyncio.wait({self._telling})
+        if self._handing_over and self._opening:
+            await asyncio.wait({self._handing_over})
             self._opening.cancel()
             await asyncio.wait({self._opening})
 
-    async def _open(self, streams: Sequence[KafkaStream], telling: Awaitable[Mapping[str, int]]) -> None:
-        positions = await asyncio.shield(telling)
+    async def _open(self, streams: Sequence[KafkaStream], handing_over: Awaitable[Mapping[str, int]]) -> None:
+        positions = await asyncio.shield(handing_over)
         places = [stream.place for stream in streams]
         # The ends come first: what is sent later lies behind them, also when its epoch has not begun by then.
         ends = await self._consumer().end_offsets(places)
@@ -277,14 +277,14 @@ class Assigning(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
             for each in streams
         }
         if moved := {name: at for name, at in starts.items() if at != positions[name]}:
-            await asyncio.shield(self._followed.begins(moved))
-        self._fetching.open(streams, starts, ends)
+            await asyncio.shield(self._handler.begins(moved))
+        self._fetcher.open(streams, starts, ends)
 
     async def _begun_epochs(self, topics: Collection[str]) -> Mapping[str, Beginnings]:
         return {topic: await asyncio.to_thread(self._epochs.beginnings, topic) for topic in topics}
 
     def _to_stream(self, place: TopicPartition) -> KafkaStream:
-        return KafkaStream(self._epoch, place, self._fetching, log=self._namespace.to_log(place.topic))
+        return KafkaStream(self._epoch, place, self._fetcher, log=self._namespace.to_log(place.topic))
 
     def _begun(self, work: Awaitable[T]) -> asyncio.Future[T]:
         """The work as a task whose failure is not lost."""
@@ -304,13 +304,13 @@ def _of_partition(begun: Beginnings, partition: int) -> Mapping[str, int]:
 
 MOST_RECORDS = 2_000
 MOST_BYTES = 4 * 1024 * 1024
-"""At either bound an inbox is full, until a quarter of it is free again."""
+"""At either bound an buffer is full, until a quarter of it is free again."""
 
 _OVERHEAD = 2 * 1024
 """Bytes that a record takes besides its own."""
 
 
-class Inbox:
+class PartitionBuffer:
     """An unbroken piece of a partition: every record behind the position `start`, up to the position `reached`.
 
     It opens when it is started, and gives nothing before, nor after it is closed. A full one still takes what was
@@ -319,7 +319,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._messages: deque[Message] = deque()
+        self._messages: deque[ConsumerRecord] = deque()
         self._bytes = 0
         self._end = 0
         self._is_open = False
@@ -352,7 +352,7 @@ class Inbox:
             self.start = self.reached = start
             self._changed.notify_all()
 
-    def put(self, messages: Sequence[Message], reached: int, end: int) -> None:
+    def put(self, messages: Sequence[ConsumerRecord], reached: int, end: int) -> None:
         """Append what follows on the position reached so far; there is nothing else up to the one that is now."""
         with self._changed:
             self._messages.extend(messages)
@@ -365,7 +365,7 @@ class Inbox:
         """Kafka tells where the partition ends by now."""
         self._end = end
 
-    def take(self, after: int, limit: int) -> Sequence[Message] | None:
+    def take(self, after: int, limit: int) -> Sequence[ConsumerRecord] | None:
         """What is behind this position, at most so many; what is up to it is forgotten. None if that is not here."""
         with self._changed:
             if not self._is_open:
@@ -375,7 +375,7 @@ class Inbox:
             self._forget(after)
             return list(islice(self._messages, limit))
 
-    def wait(self, after: int, limit: int, timeout: float) -> Sequence[Message]:
+    def wait(self, after: int, limit: int, timeout: float) -> Sequence[ConsumerRecord]:
         """The same once it starts there and has so many, or all that there are; what it has after so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_open or self._has(after, limit), timeout)
@@ -396,6 +396,6 @@ class Inbox:
         self.start = position
 
 
-def _size(message: Message) -> int:
+def _size(message: ConsumerRecord) -> int:
     headers = sum(len(name) + len(value or b"") for name, value in message.headers)
     return _OVERHEAD + len(message.value or b"") + len(message.key or b"") + headers

@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from adapters.events import decoded, to_id, to_stored_event
 from adapters.kafka.connection import StreamsFailed
-from adapters.kafka.tolerating import SUBSTITUTE
+from adapters.kafka.header_names import SUBSTITUTE
 from domain.event import Event
 from domain.store import Record
 
 
-class Message(Protocol):
+class ConsumerRecord(Protocol):
     """A record as Kafka's client hands it over."""
 
     @property
@@ -101,7 +101,7 @@ def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoin
     )
 
 
-def to_record(mapper: Mapper[UUID], message: Message) -> Record:
+def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
     """The record that a message stands for, decoded or not; whatever it holds, nothing is raised."""
     event, reason = None, ""
     try:
@@ -137,12 +137,12 @@ def _to_headers(record: Record, event: Event, service: str, installation: str) -
     return tuple((name, value.encode()) for name, value in attributes.items() if value)
 
 
-def _readable(message: Message) -> dict[str, str]:
+def _readable(message: ConsumerRecord) -> dict[str, str]:
     """The headers that can be read, whatever is wrong with others."""
     return {name: value.decode() for name, value in message.headers if value is not None and _is_text(value)}
 
 
-def _to_event(mapper: Mapper[UUID], message: Message) -> Event:
+def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
     _check_headers(message)
     stored = _to_stored_event(_readable(message), _value(message))
     try:
@@ -155,7 +155,7 @@ def _to_event(mapper: Mapper[UUID], message: Message) -> Event:
     return event
 
 
-def _check_headers(message: Message) -> None:
+def _check_headers(message: ConsumerRecord) -> None:
     counted = Counter(name for name, _ in message.headers)
     for name, value in message.headers:
         if SUBSTITUTE in name:
@@ -168,7 +168,7 @@ def _check_headers(message: Message) -> None:
             raise _Unreadable(f"the header {name!r} comes more than once")
 
 
-def _value(message: Message) -> bytes:
+def _value(message: ConsumerRecord) -> bytes:
     if message.value is None:
         raise _Unreadable("it has no value: a tombstone")
     if len(message.value) > LARGEST:
@@ -206,7 +206,7 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
         raise _Unreadable("ce_time is no moment, or out of range")
 
 
-def _check_event(event: Event, message: Message) -> None:
+def _check_event(event: Event, message: ConsumerRecord) -> None:
     if message.key is None or message.key != event.account.encode("utf-8", "surrogatepass"):
         raise _Unreadable("its key is not the event's account")
     if not _is_moment(event.at.isoformat()):

@@ -222,7 +222,7 @@ def _one_line(failure: Exception) -> str:
     return " ".join(_NUMBER.sub("", text).split()) or type(failure).__name__
 
 
-PATIENCE = 15.0
+_TIMEOUT = 15.0
 """Seconds that Kafka has for a command, or for letting us in."""
 
 
@@ -230,7 +230,7 @@ PATIENCE = 15.0
 async def administering(access: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that makes and describes topics. Raises `StreamsFailed`, also for what is done with it."""
     async with _failures(access):
-        admin = AIOKafkaAdminClient(**access.to_options(), request_timeout_ms=int(PATIENCE * 1000))
+        admin = AIOKafkaAdminClient(**access.to_options(), request_timeout_ms=int(_TIMEOUT * 1000))
         try:
             await admin.start()
             yield admin
@@ -242,7 +242,7 @@ async def administering(access: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClien
 async def looking(access: KafkaAccess) -> AsyncIterator[AIOKafkaConsumer]:
     """A client that looks at partitions, in no group. Raises `StreamsFailed`, also for what is done with it."""
     async with _failures(access):
-        consumer = AIOKafkaConsumer(**access.to_options(), request_timeout_ms=int(PATIENCE * 1000))
+        consumer = AIOKafkaConsumer(**access.to_options(), request_timeout_ms=int(_TIMEOUT * 1000))
         try:
             await consumer.start()
             yield consumer
@@ -253,9 +253,9 @@ async def looking(access: KafkaAccess) -> AsyncIterator[AIOKafkaConsumer]:
 @asynccontextmanager
 async def _failures(access: KafkaAccess) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             yield
     except TimeoutError as failure:
-        raise silent(access, PATIENCE) from failure
+        raise silent(access, _TIMEOUT) from failure
     except KafkaError as failure:
         raise await explained(failure, access) from failure

@@ -1,6 +1,6 @@
 """A service's process in its group: it reads what Kafka gives it as its share, until it is told to stop.
 
-Hints for Kafka's own tools of how far a consumer is; nothing depends on them.
+OffsetCommitter for Kafka's own tools of how far a consumer is; nothing depends on them.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 
-from adapters.kafka.assignment import Assigning, Fetching, Followed, KafkaStream
+from adapters.kafka.assignment import AssignmentHandler, KafkaStream, RebalanceListener, StreamFetcher
 from adapters.kafka.connection import KafkaAccess, StreamsFailed, explained
-from adapters.kafka.subscription import Subscription, subscribed, to_broker
+from adapters.kafka.subscription import TopicSubscription, subscribed, to_broker
 from adapters.kafka.topics import Epochs, Namespace, NoEpochs
 
 _EXCHANGE = 5.0
@@ -27,7 +27,7 @@ _GRACE = 0.5
 """Seconds in which whoever waited for Kafka learns that the connections are closed."""
 
 
-class KafkaMember:
+class KafkaConsumer:
     """A service's process in its group, for one run. It is made in the event loop.
 
     Its topics have been checked: a consumer would wait for those that are missing.
@@ -36,8 +36,8 @@ class KafkaMember:
     def __init__(
         self,
         access: KafkaAccess,
-        subscription: Subscription,
-        followed: Followed,
+        subscription: TopicSubscription,
+        handler: AssignmentHandler,
         *,
         epoch: str = "1",
         namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
@@ -51,14 +51,14 @@ class KafkaMember:
         self._failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._told_at = self._loop.time()
-        self._fetching = Fetching(self._consumer, followed.arrived, namespace)
-        self._hints = Hints(self._consumer)
-        self._assigning = Assigning(
+        self._fetcher = StreamFetcher(self._consumer, handler.arrived, namespace)
+        self._committer = OffsetCommitter(self._consumer)
+        self._listener = RebalanceListener(
             epoch=epoch,
             namespace=namespace,
             epochs=epochs,
-            fetching=self._fetching,
-            followed=followed,
+            fetcher=self._fetcher,
+            handler=handler,
             consumer=self._consumer,
             failed=self._fail,
         )
@@ -72,7 +72,7 @@ class KafkaMember:
         """Read until cancelled. Raises `StreamsFailed` when that cannot go on, and what the service itself raises."""
         broker = to_broker(self._access, self._fail)
         self._subscriber = subscribed(
-            broker, self._subscription, self._fetching.take, self._assigning, self._namespace.to_assignors()
+            broker, self._subscription, self._fetcher.take, self._listener, self._namespace.to_assignors()
         )
         try:
             await self._read(broker)
@@ -84,7 +84,7 @@ class KafkaMember:
     async def _read(self, broker: KafkaBroker) -> None:
         await broker.start()
         if self._subscription.group is None:
-            await self._assigning.on_partitions_assigned(self._consumer().assignment())
+            await self._listener.on_partitions_assigned(self._consumer().assignment())
         while self._failure is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EXCHANGE):
@@ -93,17 +93,17 @@ class KafkaMember:
         raise self._failure
 
     async def _leave(self, broker: KafkaBroker) -> None:
-        if self._fetching.streams:
+        if self._fetcher.streams:
             await self._exchange()
-        await self._assigning.close()
+        await self._listener.close()
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(_PATIENCE):
                 await broker.stop()
-        await self._hints.end(_GRACE)
+        await self._committer.end(_GRACE)
 
     async def _exchange(self) -> None:
         """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""
-        streams = list(self._fetching.streams)
+        streams = list(self._fetcher.streams)
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(_PATIENCE):
                 await self._learn_ends(streams)
@@ -114,11 +114,11 @@ class KafkaMember:
         ends = await self._consumer().end_offsets([stream.place for stream in streams] or [anywhere])
         self._told_at = self._loop.time()
         for stream in streams:
-            stream.inbox.ends_at(ends[stream.place])
+            stream.buffer.ends_at(ends[stream.place])
 
     async def _hint(self, streams: Sequence[KafkaStream]) -> None:
         if self._subscription.group and streams:
-            await self._hints.give({stream.place: stream.inbox.start for stream in streams})
+            await self._committer.give({stream.place: stream.buffer.start for stream in streams})
 
     def _consumer(self) -> AIOKafkaConsumer:
         if self._subscriber is None or self._subscriber.consumer is None:
@@ -126,13 +126,13 @@ class KafkaMember:
         return self._subscriber.consumer
 
     def _fail(self, failure: BaseException) -> None:
-        """End soon; and from now on fill no inbox, because a failing consumer may skip what it was about to give."""
-        self._fetching.close()
+        """End soon; and from now on fill no buffer, because a failing consumer may skip what it was about to give."""
+        self._fetcher.close()
         self._failure = self._failure or failure
         self._failed.set()
 
 
-class Hints:
+class OffsetCommitter:
     """Commits offsets, one commit at a time.
 
     The library shields the request of a commit: whoever cancels the commit leaves a request behind whose failure

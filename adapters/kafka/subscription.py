@@ -15,8 +15,8 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.middlewares import AckPolicy
 
-from adapters.kafka import tolerating
-from adapters.kafka.cloud_events import Message
+from adapters.kafka import header_names
+from adapters.kafka.cloud_events import ConsumerRecord
 from adapters.kafka.connection import KafkaAccess
 from adapters.kafka.topics import Namespace
 
@@ -50,14 +50,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
+class TopicSubscription:
     """What is read: all partitions of these topics, or our share of them in a group."""
 
     topics: Sequence[str]
     partitions: int
     group: Group | None = None
 
-    def within(self, namespace: Namespace) -> "Subscription":
+    def within(self, namespace: Namespace) -> "TopicSubscription":
         """The same with the names that topics and groups have in this namespace."""
         group = self.group and replace(self.group, name=namespace.to_name(self.group.name))
         return replace(self, topics=[namespace.to_name(topic) for topic in self.topics], group=group)
@@ -85,7 +85,7 @@ class _Log:
 
 def to_broker(access: KafkaAccess, failed: Failed) -> KafkaBroker:
     """A broker that only consumes; it connects when it is started."""
-    tolerating.install()
+    header_names.install()
     return KafkaBroker(
         access.servers,
         security=access.to_security(),
@@ -101,8 +101,8 @@ def to_broker(access: KafkaAccess, failed: Failed) -> KafkaBroker:
 
 def subscribed(
     broker: KafkaBroker,
-    subscription: Subscription,
-    take: Callable[[Sequence[Message]], Awaitable[None]],
+    subscription: TopicSubscription,
+    take: Callable[[Sequence[ConsumerRecord]], Awaitable[None]],
     listener: ConsumerRebalanceListener,
     assignors: Sequence[Any],
 ) -> BatchSubscriber:
@@ -125,7 +125,7 @@ def subscribed(
 
 
 def _sharing(
-    subscription: Subscription, listener: ConsumerRebalanceListener, assignors: Sequence[Any]
+    subscription: TopicSubscription, listener: ConsumerRebalanceListener, assignors: Sequence[Any]
 ) -> dict[str, Any]:
     group = subscription.group
     if group is None:
@@ -142,11 +142,11 @@ def _sharing(
     }
 
 
-def _topics(subscription: Subscription) -> Sequence[str]:
+def _topics(subscription: TopicSubscription) -> Sequence[str]:
     return subscription.topics if subscription.group else ()
 
 
-async def _unparsed(messages: Sequence[Message]) -> KafkaMessage:
+async def _unparsed(messages: Sequence[ConsumerRecord]) -> KafkaMessage:
     return KafkaMessage(raw_message=tuple(messages), body=b"", consumer=FAKE_CONSUMER)
 
 

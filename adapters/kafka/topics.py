@@ -18,8 +18,8 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import murmur2
 
-from adapters.kafka import tolerating
-from adapters.kafka.cloud_events import INSTALLATION, Message
+from adapters.kafka import header_names
+from adapters.kafka.cloud_events import INSTALLATION, ConsumerRecord
 from adapters.kafka.connection import KafkaAccess, StreamsMisconfigured, administering, looking, meaning
 
 LARGEST_BATCH = 10 * 1024 * 1024
@@ -83,16 +83,16 @@ async def ends(access: KafkaAccess, topics: Collection[str], *, partitions: int)
 
 async def newest(
     access: KafkaAccess, topic: str, partitions: Collection[int]
-) -> tuple[Mapping[int, int], Sequence[Message]]:
+) -> tuple[Mapping[int, int], Sequence[ConsumerRecord]]:
     """Where these partitions of a topic end, and the last record of each that has any. Raises `StreamsFailed`."""
-    tolerating.install()
+    header_names.install()
     places = [TopicPartition(topic, number) for number in sorted(partitions)]
     async with looking(access) as consumer:
         ends = await consumer.end_offsets(places)
         beginnings = await consumer.beginning_offsets(places)
         filled = [place for place in places if ends[place] > beginnings[place]]
         consumer.assign(filled)
-        found: dict[TopicPartition, Message] = {}
+        found: dict[TopicPartition, ConsumerRecord] = {}
         for place in filled:
             consumer.seek(place, ends[place] - 1)
         while [place for place in filled if await consumer.position(place) < ends[place]]:
@@ -159,7 +159,7 @@ class Namespace:
             return (RangePartitionAssignor,)
         return (type("Range", (RangePartitionAssignor,), {"name": f"range.{self.installation}"}),)
 
-    def check(self, messages: Iterable[Message]) -> None:
+    def check(self, messages: Iterable[ConsumerRecord]) -> None:
         """Raise `StreamsMisconfigured` when one of these records is of another installation."""
         for message in messages if self.installation else ():
             if self._is_foreign(message):
@@ -169,7 +169,7 @@ class Namespace:
                     "DRIVERLINK_KAFKA_PREFIX, then the other one another DRIVERLINK_EPOCH"
                 )
 
-    def _is_foreign(self, message: Message) -> bool:
+    def _is_foreign(self, message: ConsumerRecord) -> bool:
         """Whether the record names another installation; one without a readable name is a dead letter or old."""
         named = [value for name, value in message.headers if name == INSTALLATION and value is not None]
         return len(named) == 1 and named[0] != self.installation.encode()

@@ -34,8 +34,8 @@ from adapters.http.client import Call, Clock, Intent, Jitter, Pause, RepeatRefus
 from adapters.http.rate_limit import RateLimiter
 from adapters.http.rows import read_lines, read_one
 from adapters.http.token import send_with
-from adapters.motive.oauth import Tokens
-from adapters.motive.translate import StateSpelling, is_refused_for_state
+from adapters.motive.oauth import MotiveTokens
+from adapters.motive.translate import LicenceStateSpelling, is_refused_for_state
 from adapters.motive.wire import USERS, ExternalId, MotiveAccess, User, UserAnswer, UsersPage, words_of
 from domain.failures import Rejected, TargetFailed
 from domain.matching import UnreadableRecords
@@ -91,7 +91,7 @@ class _Reading:
         return len(self._totals) > 1
 
 
-class _Census:
+class _Completeness:
     """The users seen so far, and whether they are all that there are."""
 
     def __init__(self) -> None:
@@ -136,19 +136,21 @@ async def everybody(paging: Paging) -> AsyncGenerator[Sequence[User], None]:
 
     Raises `TargetFailed` when a page cannot be read, the list does not hold still, or it has no end.
     """
-    census = _Census()
+    completeness = _Completeness()
     seen: set[int] = set()
     for _ in range(MOST_READINGS):
-        reading = census.begin()
+        reading = completeness.begin()
         async with aclosing(_reading(paging)) as pages:
             async for page in pages:
-                census.count(page, reading)
+                completeness.count(page, reading)
                 fresh = {user.id: user for user in users_on(page) if user.id not in seen}
                 seen.update(fresh)
                 yield tuple(fresh.values())
-        if census.is_whole:
+        if completeness.is_whole:
             return
-    raise TargetFailed(down(f"the list of users did not hold still in {MOST_READINGS} readings: {census.history}"))
+    raise TargetFailed(
+        down(f"the list of users did not hold still in {MOST_READINGS} readings: {completeness.history}")
+    )
 
 
 class _End:
@@ -227,8 +229,8 @@ class MotiveClient:
             jitter=jitter,
         )
         grant = access.grant
-        self._state_spelling = StateSpelling()
-        self._tokens = Tokens(grant, transport=transport, clock=clock, pause=pause) if grant else None
+        self._state_spelling = LicenceStateSpelling()
+        self._tokens = MotiveTokens(grant, transport=transport, clock=clock, pause=pause) if grant else None
 
     async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:
         """One page of the list of drivers, deactivated ones included; the first is 1.
@@ -292,9 +294,9 @@ class MotiveClient:
             path = f"/v1/external_ids/{record}"
             await self._send(Call(method="DELETE", path=path, intent=Intent.WRITE, may_lack=True))
 
-    def room(self) -> int:
-        """How many calls may be under way now; see `RateLimiter.room`."""
-        return self._sender.room()
+    def slots(self) -> int:
+        """How many calls may be under way now; see `RateLimiter.slots`."""
+        return self._sender.slots()
 
     async def close(self) -> None:
         """Close the connections."""

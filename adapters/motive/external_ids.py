@@ -90,45 +90,45 @@ def _record_for(external_id: str, integration: str, user: User) -> int | None:
     return next((entry.id for entry in same + entries), None)
 
 
-Spelling = Literal["external_ids", "external_ids_attributes"]
+ExternalIdsName = Literal["external_ids", "external_ids_attributes"]
 
-EDIT: Final[Spelling] = "external_ids"
+EDIT: Final[ExternalIdsName] = "external_ids"
 """What the integration guide calls them where a user is edited."""
 
-CREATE: Final[Spelling] = "external_ids_attributes"
+CREATE: Final[ExternalIdsName] = "external_ids_attributes"
 """What the reference calls them where a user is made; the guide makes none."""
 
-_OTHER: Final[dict[Spelling, Spelling]] = {
+_OTHER: Final[dict[ExternalIdsName, ExternalIdsName]] = {
     "external_ids": "external_ids_attributes",
     "external_ids_attributes": "external_ids",
 }
 _TAKEN: Final = re.compile(r"\b(taken|already|in use|exists?|duplicate|unique)\b", re.IGNORECASE)
 
 
-class Spelled:
+class WorkingName:
     """The name that is used for one kind of call: the one that is stated for it, until the other is known to work.
 
     It is kept for as long as the account is connected. After a restart it is found out again, which costs one call.
     """
 
-    def __init__(self, stated: Spelling) -> None:
+    def __init__(self, stated: ExternalIdsName) -> None:
         self._name = stated
 
     @property
-    def name(self) -> Spelling:
+    def name(self) -> ExternalIdsName:
         """The name to use first."""
         return self._name
 
-    def has_worked(self, name: Spelling) -> None:
+    def has_worked(self, name: ExternalIdsName) -> None:
         """Use this name from now on."""
         self._name = name
 
-    def has_failed(self, name: Spelling) -> None:
+    def has_failed(self, name: ExternalIdsName) -> None:
         """Use the other name from now on."""
         self._name = other_than(name)
 
 
-def other_than(name: Spelling) -> Spelling:
+def other_than(name: ExternalIdsName) -> ExternalIdsName:
     """The name to try once where this one does not work."""
     return _OTHER[name]
 
@@ -138,7 +138,7 @@ def may_be_of_form(words: str) -> bool:
     return not _TAKEN.search(words)
 
 
-def both_refused(first: Rejected, other: Spelling, second: Rejected) -> Rejected:
+def both_refused(first: Rejected, other: ExternalIdsName, second: Rejected) -> Rejected:
     """What did not work under one name, and the refusal under the other if it says something else."""
     if first.detail == second.detail:
         return first

@@ -25,7 +25,7 @@ from adapters.http.answer import OF_A_TARGET, in_time, redirected
 from adapters.http.client import Clock, Pause, Transport, down, parsed, parsed_if, seconds_until
 from adapters.http.rows import IF_LEGIBLE
 from adapters.http.token import SharedToken, Token, checked, lasting_until, to_token
-from adapters.motive.wire import MotiveGrant, Wire
+from adapters.motive.wire import MotiveGrant, MotiveWire
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
@@ -41,7 +41,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Tokens:
+class MotiveTokens:
     """The access tokens of one grant."""
 
     def __init__(
@@ -143,7 +143,7 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 """What the codes mean that are worth telling; an answer's own words are not repeated."""
 
 
-class _NewTokens(Wire):
+class _NewTokens(MotiveWire):
     """What comes for a refresh token, which is spent by then: so no odd field beside the access token counts.
 
     `expires_in` is in seconds. Without a refresh token the former one stays good.
@@ -154,7 +154,7 @@ class _NewTokens(Wire):
     expires_in: Annotated[PositiveFloat | None, IF_LEGIBLE] = None
 
 
-class _Problem(Wire):
+class _Problem(MotiveWire):
     """Why nothing came, as one of the codes of RFC 6749, 5.2."""
 
     error: str

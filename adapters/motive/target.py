@@ -18,15 +18,15 @@ import structlog
 
 from adapters.http.client import (
     MOST_OF_A_ROSTER,
-    NOT_TOLD,
     REFUSED,
+    UNKNOWN_OUTCOME,
+    ByteBudget,
     Clock,
     Jitter,
     Pause,
     RepeatRefused,
-    Total,
     answered,
-    patient,
+    outwaiting,
     read_back,
     unconfirmed,
     without_effect,
@@ -37,8 +37,8 @@ from adapters.motive.client import MotiveClient, everybody, refused
 from adapters.motive.external_ids import (
     CREATE,
     EDIT,
-    Spelled,
-    Spelling,
+    ExternalIdsName,
+    WorkingName,
     are_in_step,
     both_refused,
     full_set,
@@ -88,15 +88,15 @@ class MotiveDrivers:
             pause=pause,
             jitter=jitter,
         )
-        self._upkeep = Upkeep(self._client, access)
-        self._yielding = Yielding(self._client, access)
-        self._spelled = Spelled(CREATE)
+        self._external_ids = ExternalIdWriter(self._client, access)
+        self._release = IdentifierRelease(self._client, access)
+        self._name = WorkingName(CREATE)
 
     async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.scan`."""
-        total = Total("the roster", MOST_OF_A_ROSTER)
+        total = ByteBudget("the roster", MOST_OF_A_ROSTER)
         page = partial(self._client.page, unreadable=unreadable)
-        async with aclosing(everybody(patient(total.of(page), self._pause))) as pages:
+        async with aclosing(everybody(outwaiting(total.of(page), self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 
@@ -107,7 +107,7 @@ class MotiveDrivers:
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those whom Motive does not know as drivers: one look for each, because its list can hide somebody."""
-        find = patient(self.find, self._pause)
+        find = outwaiting(self.find, self._pause)
         return [key for key in keys if await self._is_gone(find(key, {}))]
 
     async def _is_gone(self, found: Awaitable[ObservedDriver | None]) -> bool:
@@ -119,12 +119,12 @@ class MotiveDrivers:
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
         """Make a user with the role `driver`, and read it back."""
-        return await answered(self._with_room(None, profile, lambda: self._create(profile)))
+        return await answered(self._with_identifiers_freed(None, profile, lambda: self._create(profile)))
 
     async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         """Bring the named fields to the profile: one call, if neither of our external ids is among them."""
         written = chosen(profile, fields)
-        return await answered(self._with_room(key, written, lambda: self._update(key, profile, fields)))
+        return await answered(self._with_identifiers_freed(key, written, lambda: self._update(key, profile, fields)))
 
     async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
         """Bring the whole profile: a user id cannot be changed, only the external ids can."""
@@ -136,21 +136,23 @@ class MotiveDrivers:
 
     async def reinstate(self, key: Key, profile: Profile) -> Answer:
         """Make the driver active again with this profile, and read it back."""
-        return await answered(self._with_room(key, profile, lambda: self._reinstate(key, profile)))
+        return await answered(self._with_identifiers_freed(key, profile, lambda: self._reinstate(key, profile)))
 
     async def probe(self) -> None:
         """Read the shortest page of the list; see `TargetDrivers.probe`."""
         await self._client.page(1, size=1)
 
-    def room(self) -> int:
-        """How many calls may be under way now; see `TargetDrivers.room`."""
-        return self._client.room()
+    def slots(self) -> int:
+        """How many calls may be under way now; see `TargetDrivers.slots`."""
+        return self._client.slots()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def _with_room(self, key: Key | None, written: Profile, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _with_identifiers_freed(
+        self, key: Key | None, written: Profile, call: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
         """The answer of a call; once more where what it writes was taken, and those who had it have given it up."""
         try:
             answer = await call()
@@ -159,17 +161,17 @@ class MotiveDrivers:
         if not isinstance(answer, Rejected) or answer.reason not in MAY_BE_TAKEN:
             return answer
         is_taken = not may_be_of_form(answer.detail)
-        has_room = await self._yielding.make_room(key, written, is_taken=is_taken)
-        return await call() if has_room else answer
+        may_fit_now = await self._release.free_identifiers(key, written, is_taken=is_taken)
+        return await call() if may_fit_now else answer
 
     async def _create(self, profile: Profile) -> Answer:
-        name = self._spelled.name
+        name = self._name.name
         reply = await self._client.create(self._new_user(profile, name))
         if reply.status_code in REFUSED:
             return await self._refused_create(reply, profile, name)
         return await self._answered_create(reply, profile, name)
 
-    def _new_user(self, profile: Profile, name: Spelling) -> dict[str, object]:
+    def _new_user(self, profile: Profile, name: ExternalIdsName) -> dict[str, object]:
         body = {**to_wire(profile), "role": DRIVER, name: new_ids(profile, self._access)}
         return body if "email" in profile else body | self._username(profile)
 
@@ -177,7 +179,7 @@ class MotiveDrivers:
         driver = profile.get("portal_driver_id")
         return {"username": f"{self._access.portal_integration}-{driver}"} if driver else {}
 
-    async def _answered_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+    async def _answered_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
         """What became of a create that was not refused."""
         if reply.is_error:
             return refused(reply, profile)
@@ -188,18 +190,18 @@ class MotiveDrivers:
         except TargetFailed as failed:
             return unconfirmed(failed)
 
-    async def _settled_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+    async def _settled_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
         told = user_of(reply)
         made = await read_back(self._known(profile) if told is None else self._client.user(told.key))
         if made is None:
             return without_effect("answered 201, but the user is not there")
         if have_arrived(made, profile, self._access):
-            self._spelled.has_worked(name)
+            self._name.has_worked(name)
         else:
-            self._spelled.has_failed(name)
+            self._name.has_failed(name)
         return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
 
-    async def _refused_create(self, reply: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+    async def _refused_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
         holder = await self._known(profile)
         if holder is not None:
             return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
@@ -210,7 +212,7 @@ class MotiveDrivers:
             return refused(reply, profile)
         return await self._create_otherwise(reply, profile, other_than(name))
 
-    async def _create_otherwise(self, before: httpx.Response, profile: Profile, name: Spelling) -> Answer:
+    async def _create_otherwise(self, before: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
         """A create that was refused, once more with the external ids under the other name."""
         reply = await self._client.create(self._new_user(profile, name))
         if reply.status_code in REFUSED:
@@ -253,14 +255,14 @@ class MotiveDrivers:
         user = await read_back(self._driver(key))
         if not isinstance(user, User):
             return user
-        return self._done(user) if shows(user, body) else NOT_TOLD
+        return self._done(user) if shows(user, body) else UNKNOWN_OUTCOME
 
     async def _delete(self, key: Key) -> Answer:
         before = await self._driver(key)
         if not isinstance(before, User):
             return before
         shown = to_driver(before, self._access)
-        is_taken_off = await self._yielding.take_off_driver_id(before)
+        is_taken_off = await self._release.take_off_driver_id(before)
         if not shown.active and not is_taken_off:
             return Done(seen=shown)
         if shown.active and await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
@@ -298,7 +300,7 @@ class MotiveDrivers:
         return user if user.role == DRIVER else _foreign(user)
 
     async def _write(self, before: User, profile: Profile, body: Mapping[str, object]) -> Answer:
-        after = await self._upkeep.write(before, profile, body)
+        after = await self._external_ids.write(before, profile, body)
         if after is None:
             return Missing(key=before.key)
         return after if isinstance(after, Rejected) else self._done(after)
@@ -329,7 +331,7 @@ _NEITHER: Final = without_effect(
 )
 
 
-class Upkeep:
+class ExternalIdWriter:
     """Writes to a user so that ours are as desired among the external ids, and nobody else's gets lost.
 
     Whether an update merges or replaces external ids is not stated anywhere, nor by which of two names it takes them.
@@ -340,7 +342,7 @@ class Upkeep:
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
         self._client = client
         self._access = access
-        self._spelled = Spelled(EDIT)
+        self._name = WorkingName(EDIT)
 
     async def write(self, before: User, profile: Profile, body: Mapping[str, object]) -> User | Rejected | None:
         """The user once the fields and the external ids are written; None if the user is not there any more.
@@ -349,9 +351,9 @@ class Upkeep:
         """
         if are_in_step(before, profile, self._access):
             return await self._written(before, profile, body, body) if body else before
-        name = self._spelled.name
+        name = self._name.name
         try:
-            result = await self._spelt(name, before, profile, body)
+            result = await self._write_under(name, before, profile, body)
         except TargetFailed as failed:
             return await self._refused(name, before, profile, body, failed)
         if not _has_no_effect(result):
@@ -360,7 +362,7 @@ class Upkeep:
         return None if now is None else await self._otherwise(other_than(name), now, profile, {}, _NOT_ARRIVED)
 
     async def _refused(
-        self, name: Spelling, before: User, profile: Profile, body: Mapping[str, object], failed: TargetFailed
+        self, name: ExternalIdsName, before: User, profile: Profile, body: Mapping[str, object], failed: TargetFailed
     ) -> User | Rejected | None:
         """What becomes of a write that was refused under one name."""
         refusal, is_repeat = failed.failure, isinstance(failed, RepeatRefused)
@@ -376,11 +378,11 @@ class Upkeep:
         return await self._otherwise(other_than(name), now, profile, body, refusal)
 
     async def _otherwise(
-        self, other: Spelling, now: User, profile: Profile, body: Mapping[str, object], first: Rejected
+        self, other: ExternalIdsName, now: User, profile: Profile, body: Mapping[str, object], first: Rejected
     ) -> User | Rejected | None:
         """The same write once more under the other name, which has to answer better than the first did."""
         try:
-            result = await self._spelt(other, now, profile, body)
+            result = await self._write_under(other, now, profile, body)
         except TargetFailed as again:
             if not isinstance(again.failure, Rejected) or again.failure.reason is not Reason.INVALID:
                 raise
@@ -390,14 +392,14 @@ class Upkeep:
             return result
         return first if first.reason is Reason.INVALID else _NEITHER
 
-    async def _spelt(
-        self, name: Spelling, before: User, profile: Profile, body: Mapping[str, object]
+    async def _write_under(
+        self, name: ExternalIdsName, before: User, profile: Profile, body: Mapping[str, object]
     ) -> User | Rejected | None:
         """The write with the external ids under this name."""
         full = {**body, name: full_set(before, profile, self._access)}
         result = await self._written(before, profile, body, full)
         if isinstance(result, User):
-            self._spelled.has_worked(name)
+            self._name.has_worked(name)
         return result
 
     async def _written(
@@ -408,7 +410,7 @@ class Upkeep:
         if reply is None or after is None:
             return None
         if user_of(reply) is None and not shows(after, body):
-            raise TargetFailed(NOT_TOLD)
+            raise TargetFailed(UNKNOWN_OUTCOME)
         return await self._mended(before, after, profile)
 
     async def _mended(self, before: User, after: User, profile: Profile) -> User | Rejected | None:
@@ -461,7 +463,7 @@ MAY_BE_TAKEN: Final = frozenset({Reason.INVALID, Reason.TAKEN_ELSEWHERE})
 """Why a write can have been refused because somebody else has what is unique."""
 
 
-class Yielding:
+class IdentifierRelease:
     """Takes off deactivated drivers what somebody else needs. Each call raises `TargetFailed`."""
 
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
@@ -475,7 +477,7 @@ class Yielding:
             await self._client.remove_external_id(record)
         return bool(records)
 
-    async def make_room(self, key: Key | None, profile: Profile, *, is_taken: bool) -> bool:
+    async def free_identifiers(self, key: Key | None, profile: Profile, *, is_taken: bool) -> bool:
         """Have deactivated users give up what this profile needs for the user of this key; whether to write again.
 
         So it is where one gave something up or, if the value is said to be taken, where no other user has it any more.

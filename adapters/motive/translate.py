@@ -196,7 +196,7 @@ def is_refused_for_state(reply: httpx.Response) -> bool:
     return reply.status_code in REFUSED and "license_state" in words
 
 
-class StateSpelling:
+class LicenceStateSpelling:
     """Which spelling a company takes, as far as it was found out; as it is written until then."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ _LONGEST_COUNT: Final = 18
 """Digits of the longest number that can count anything."""
 
 
-class Wire(BaseModel):
+class MotiveWire(BaseModel):
     """A part of an answer. What comes by the hundred is a dataclass with slots: made in half of the time."""
 
     model_config = ConfigDict(**CONFIG, frozen=True)
@@ -105,14 +105,14 @@ USERS: Final = Lines(
 """The lines of a list of users. Without its role, status or external ids a user is not known well enough."""
 
 
-class Pagination(Wire):
+class Pagination(MotiveWire):
     """What a page says of the list, none of which is believed without a second look."""
 
     per_page: Count = None
     total: Count = None
 
 
-class UsersPage(Wire):
+class UsersPage(MotiveWire):
     """One page of the list."""
 
     users: tuple[UserAnswer, ...]
@@ -129,7 +129,7 @@ class UsersPage(Wire):
         return self.pagination.per_page if self.pagination else None
 
 
-class Problem(Wire):
+class MotiveProblem(MotiveWire):
     """Why Motive refuses; the answer to a look-up that finds nobody, too."""
 
     error_message: str | None = None
@@ -150,7 +150,7 @@ def shows(user: User, body: Mapping[str, object]) -> bool:
 
 def words_of(reply: httpx.Response) -> str:
     """What Motive says to a refusal, if it says anything."""
-    told = parsed_if(reply, Problem)
+    told = parsed_if(reply, MotiveProblem)
     return (told and told.error_message) or ""
 
 

@@ -29,12 +29,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from adapters.http.answer import OF_A_LIST
 from adapters.http.client import (
     MOST_OF_THE_PORTAL,
+    ByteBudget,
     Call,
     Clock,
     Jitter,
     Pause,
     Sender,
-    Total,
     UnexpectedForm,
     down,
     parsed,
@@ -164,8 +164,8 @@ def _believed(lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
     return lines
 
 
-def _total() -> Total:
-    return Total("the list with all attributes", MOST_OF_THE_PORTAL)
+def _total() -> ByteBudget:
+    return ByteBudget("the list with all attributes", MOST_OF_THE_PORTAL)
 
 
 class Sessions:
@@ -208,30 +208,30 @@ def _to_text(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_to_text)]
 
 
-class _Form(BaseModel):
+class _PortalForm(BaseModel):
     model_config = ConfigDict(frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 
 
-Form = TypeVar("Form", bound=_Form)
+Form = TypeVar("Form", bound=_PortalForm)
 
 
-class Head(_Form):
+class Head(_PortalForm):
     """How a call went: OK or ERROR."""
 
     status: str
 
 
-class Problem(_Form):
+class PortalProblem(_PortalForm):
     """Why it did not go well: as a rule the code of an HTTP status."""
 
     code: Annotated[Text | None, IF_LEGIBLE] = None
 
 
-class Answer(_Form):
+class PortalAnswer(_PortalForm):
     """The frame of every answer, whatever its status."""
 
     head: Head
-    errors: tuple[Annotated[Problem | None, IF_LEGIBLE], ...] | None = None
+    errors: tuple[Annotated[PortalProblem | None, IF_LEGIBLE], ...] | None = None
     data: Any = None
 
     @property
@@ -243,13 +243,13 @@ class Answer(_Form):
         return int(code) if code.isdecimal() and len(code) == len("400") else httpx.codes.BAD_REQUEST
 
 
-class Session(_Form):
+class Session(_PortalForm):
     """What a login gives."""
 
     token: Text = Field(min_length=1, repr=False)
 
 
-class AttributeRow(_Form):
+class AttributeRow(_PortalForm):
     """One custom attribute of a driver."""
 
     id: Text
@@ -257,7 +257,7 @@ class AttributeRow(_Form):
     value: Text = ""
 
 
-def answer_of(reply: httpx.Response) -> Answer:
+def answer_of(reply: httpx.Response) -> PortalAnswer:
     """A success in its frame. Raises `TargetFailed` for anything else.
 
     The Portal's own words are not repeated: they may hold what was asked with.
@@ -273,12 +273,12 @@ def code_of(reply: httpx.Response) -> int:
     return _answer(reply).code if reply.is_success else reply.status_code
 
 
-def _answer(reply: httpx.Response) -> Answer:
+def _answer(reply: httpx.Response) -> PortalAnswer:
     """The answer in its frame; a text in it that holds half of a character hides no others. Raises `TargetFailed`."""
     try:
-        return parsed(reply, Answer)
+        return parsed(reply, PortalAnswer)
     except UnexpectedForm:
-        answer = parsed_python(legible(reply.content), Answer)
+        answer = parsed_python(legible(reply.content), PortalAnswer)
         if answer is None:
             raise
         return answer
@@ -286,7 +286,7 @@ def _answer(reply: httpx.Response) -> Answer:
 
 def is_framed(reply: httpx.Response) -> bool:
     """Whether it is the API that speaks, and not something that stands before it."""
-    return parsed_if(reply, Answer) is not None
+    return parsed_if(reply, PortalAnswer) is not None
 
 
 def validated(form: type[Form], data: object) -> Form:

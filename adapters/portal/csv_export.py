@@ -210,7 +210,7 @@ _LINE_ENDS = ("\n", "\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CsvRecord:
     """The cells of one record; `line` is its first line in the file, counted from 1.
 
     `bytes_read` is how much of the file had been read by then.
@@ -222,7 +222,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenRecord:
+class BrokenCsvRecord:
     """A record whose cells cannot be told; `reason` is for people and holds nothing of the file."""
 
     line: int
@@ -269,7 +269,7 @@ class _Lines(Iterator[str]):
             first = self._text.readline(LONGEST_RECORD)
 
 
-class Records(Iterator[Record | BrokenRecord]):
+class CsvRecords(Iterator[CsvRecord | BrokenCsvRecord]):
     """The records of a text, opened with `newline=""`; blank ones are left out.
 
     `width` is the number of cells that each must have; blank ones behind them do not count.
@@ -286,7 +286,7 @@ class Records(Iterator[Record | BrokenRecord]):
         """From now on each record must have so many cells."""
         self._width = width
 
-    def __next__(self) -> Record | BrokenRecord:
+    def __next__(self) -> CsvRecord | BrokenCsvRecord:
         while True:
             line = self._lines.begin()
             try:
@@ -299,16 +299,16 @@ class Records(Iterator[Record | BrokenRecord]):
             if any(map(str.strip, cells)):
                 return self._filled(line, cells)
 
-    def _filled(self, line: int, cells: list[str]) -> Record | BrokenRecord:
+    def _filled(self, line: int, cells: list[str]) -> CsvRecord | BrokenCsvRecord:
         while self._width is not None and len(cells) > self._width and not cells[-1].strip():
             cells.pop()
         if self._width not in (None, len(cells)):
             return self._broken(line, f"{len(cells)} cells where the header has {self._width}")
-        return Record(line=line, cells=cells, bytes_read=self._text.buffer.tell())
+        return CsvRecord(line=line, cells=cells, bytes_read=self._text.buffer.tell())
 
-    def _broken(self, line: int, reason: str) -> BrokenRecord:
+    def _broken(self, line: int, reason: str) -> BrokenCsvRecord:
         self._lines.give_back()
-        return BrokenRecord(line=line, reason=reason, bytes_read=self._text.buffer.tell())
+        return BrokenCsvRecord(line=line, reason=reason, bytes_read=self._text.buffer.tell())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,7 +350,7 @@ _DRIVER = "driver"
 """How the Portal's own id is named among the fields of `domain.cleaning`."""
 
 
-def to_rows(records: Iterable[Record | BrokenRecord], header: Header) -> Iterator[ExportRow | RefusedRow]:
+def to_rows(records: Iterable[CsvRecord | BrokenCsvRecord], header: Header) -> Iterator[ExportRow | RefusedRow]:
     """The drivers of the records below a header, or why they are refused.
 
     Where exports were joined, headers stand among the records. None is a driver; below one whose columns stand in other
@@ -358,7 +358,7 @@ def to_rows(records: Iterable[Record | BrokenRecord], header: Header) -> Iterato
     """
     other: int | None = None
     for record in records:
-        if isinstance(record, Record) and header.is_again(record.cells):
+        if isinstance(record, CsvRecord) and header.is_again(record.cells):
             is_same = to_header(record.cells, delimiter=header.delimiter).places == header.places
             other = None if is_same else record.line
             yield _refused_whole(record, "is the header once more; take this line out")
@@ -370,9 +370,9 @@ def to_rows(records: Iterable[Record | BrokenRecord], header: Header) -> Iterato
             yield to_row(record, header)
 
 
-def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | RefusedRow:
+def to_row(record: CsvRecord | BrokenCsvRecord, header: Header) -> ExportRow | RefusedRow:
     """The driver of one record, whose cells are as many as the header's, or why it is refused."""
-    if isinstance(record, BrokenRecord):
+    if isinstance(record, BrokenCsvRecord):
         return _refused_whole(record, record.reason)
     written = {name: record.cells[place] for name, place in header.places.items()}
     cells = {name: normal_form(_field(name), text) for name, text in written.items()}
@@ -384,7 +384,7 @@ def to_row(record: Record | BrokenRecord, header: Header) -> ExportRow | Refused
     return _accepted(record, cells, header)
 
 
-def _refused_whole(record: Record | BrokenRecord, reason: str) -> RefusedRow:
+def _refused_whole(record: CsvRecord | BrokenCsvRecord, reason: str) -> RefusedRow:
     return RefusedRow(line=record.line, column=None, reason=reason, bytes_read=record.bytes_read)
 
 
@@ -400,7 +400,7 @@ def _flaw(name: str, text: str) -> str | None:
     return f"{reason}; look for a quote that is never closed" if reason == LINE_BREAK else reason
 
 
-def _refused(record: Record, written: _Cells, column: str | None, reason: str) -> RefusedRow:
+def _refused(record: CsvRecord, written: _Cells, column: str | None, reason: str) -> RefusedRow:
     driver = _sound(written, DRIVER_ID)
     return RefusedRow(
         line=record.line,
@@ -412,7 +412,7 @@ def _refused(record: Record, written: _Cells, column: str | None, reason: str) -
     )
 
 
-def _accepted(record: Record, cells: _Cells, header: Header) -> ExportRow:
+def _accepted(record: CsvRecord, cells: _Cells, header: Header) -> ExportRow:
     usable, notes = _usable(cells, header)
     return ExportRow(
         line=record.line,
@@ -451,7 +451,7 @@ __all__ = ["Export", "ExportRow", "RefusedRow", "UnreadableExport", "read_export
 
 _DELIMITERS = ",;\t|"
 _FIRST = 20
-"""Records in which the header is looked for."""
+"""CsvRecords in which the header is looked for."""
 
 
 class UnreadableExport(Exception):
@@ -530,15 +530,15 @@ def _header(path: Path, encoding: str) -> Header:
 
 def _headers_by(path: Path, encoding: str, delimiter: str) -> Iterator[Header]:
     with path.open(encoding=encoding, newline="") as text:
-        for record in islice(Records(text, delimiter=delimiter), _FIRST):
-            if isinstance(record, Record):
+        for record in islice(CsvRecords(text, delimiter=delimiter), _FIRST):
+            if isinstance(record, CsvRecord):
                 yield to_header(record.cells, delimiter=delimiter, line=record.line)
 
 
 def _rows(path: Path, header: Header, encoding: str) -> Iterator[ExportRow | RefusedRow]:
     try:
         with path.open(encoding=encoding, newline="") as text:
-            records = Records(text, delimiter=header.delimiter)
+            records = CsvRecords(text, delimiter=header.delimiter)
             for record in records:
                 if record.line >= header.line:
                     break

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: patient with a lock, not with a silent peer.
+"""Connections to PostgreSQL: outwaiting with a lock, not with a silent peer.
 
 What the failures of PostgreSQL mean to us, and what helps against them.
 """

@@ -27,7 +27,7 @@ _TAKE_OVER = (
 _LOOK = "SELECT partition, generation FROM owners WHERE partition = ANY(%b) ORDER BY partition FOR SHARE"
 
 
-class Ownership:
+class PartitionAssignment:
     """The partitions of one store, with the generations in which it took them over. Cursors give rows as tuples."""
 
     def __init__(self) -> None:
@@ -66,19 +66,19 @@ class InstanceLock:
         self._schemas = schemas
         self._connection: Connection[TupleRow] = connect(url, password)
 
-    def share(self) -> None:
+    def acquire_shared(self) -> None:
         """Be one of those who work. Raises `StoreFailed` while somebody has a schema alone."""
         for schema in self._schemas:
             if not self._locked("pg_try_advisory_lock_shared", schema):
                 raise StoreFailed(f"a rebuild of {schema} is under way: try again when it has ended")
 
-    def be(self, name: str) -> None:
+    def acquire_name(self, name: str) -> None:
         """Be the only one of this name. Raises `StoreFailed` while another process is."""
         for schema in self._schemas:
             if not self._locked("pg_try_advisory_lock", f"{schema}/{name}"):
                 raise StoreFailed(f"another process of {schema} is named {name}: give each its own DRIVERLINK_MEMBER")
 
-    def have_alone(self) -> None:
+    def acquire_exclusive(self) -> None:
         """Have the schemas alone. Raises `StoreFailed` while anybody works."""
         for schema in self._schemas:
             if not self._locked("pg_try_advisory_lock", schema):
@@ -95,11 +95,11 @@ class InstanceLock:
 
     def _locked(self, function: str, what: str) -> bool:
         with failures():
-            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"presence/{what}")])
+            rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"instance/{what}")])
             return any(locked for (locked,) in rows)
 
 
-class RelayLock:
+class LeaderLock:
     """An advisory lock of the store in this schema, on a connection of its own: both are lost together.
 
     Each duty has a turn of its own. Used from one thread.

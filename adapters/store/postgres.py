@@ -21,9 +21,9 @@ from psycopg.rows import DictRow, TupleRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from adapters.store.connecting import MIGRATE, Datastore, channel, connect, failures, lock_id
-from adapters.store.locks import CREATE_OWNERS, Ownership
+from adapters.store.locks import CREATE_OWNERS, PartitionAssignment
 from adapters.store.relational import AnswerLost, RelationalStore, Values, write_rows
-from adapters.store.table import Dialect, Shape, Statement, Table, anew, mending, shape, table_of
+from adapters.store.table import Dialect, Shape, SqlStatement, Table, mending, recreate, shape, table_of
 from domain.store import OF_EVERY_STORE, Misconfigured, Position, Row, Stored, StoreFailed, Unit
 
 Schemas = Mapping[str, Sequence[type[Row]]]
@@ -46,7 +46,7 @@ WHERE relnamespace = to_regnamespace(%(schema)s) AND contype = 'p'
 def migrate(url: str, password: str, schemas: Schemas, *, may_drop: Collection[str] = ()) -> None:
     """Make schemas, tables and indexes where they are not there; who runs it twice, or at once, does no harm.
 
-    A table of another version is made anew when it is empty, or when `may_drop` names it like `decider.links`.
+    A table of another version is made again when it is empty, or when `may_drop` names it like `decider.links`.
     Raises `StoreFailed` when one is neither, and when the database does not work.
     """
     with closing(connect(url, password)) as connection, failures():
@@ -108,7 +108,7 @@ def _make(connection: Connection[TupleRow], table: Table[Any], found: Shape, *, 
 
     statements = mending(table, found, has_rows)
     if statements is None and may_drop:
-        statements = anew(table)
+        statements = recreate(table)
     for statement in statements or ():
         connection.execute(statement.encode())
     return statements is not None
@@ -147,20 +147,20 @@ _FRESH: Final = 1.0
 """Seconds for which a connection that has answered counts as working."""
 
 # Whoever replaces whole tables brings many rows, which may take their time to come.
-_UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+_WITHOUT_TIMEOUTS = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
-class _Recorder(PostgresProcessRecorder):
+class _PostgresRecorder(PostgresProcessRecorder):
     """Stores a unit in one transaction, as long as its store owns what it owns.
 
     Unlike the library it tries once: what failed may have been stored, and each attempt would wait for a dead server.
     Unlike the library's, arrays of events are binary, which takes a third of the time.
     """
 
-    def __init__(self, datastore: Datastore, ownership: Ownership) -> None:
+    def __init__(self, datastore: Datastore, assignment: PartitionAssignment) -> None:
         super().__init__(datastore, tracking_table_name=TRACKING)
         self.channel_name = channel(datastore.schema)
-        self._ownership = ownership
+        self._assignment = assignment
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:  # noqa: ANN401 - the library's
         with (
@@ -172,13 +172,13 @@ class _Recorder(PostgresProcessRecorder):
             connection.cursor() as cursor,
         ):
             unit: Unit = kwargs["unit"]
-            self._ownership.look(owners)
+            self._assignment.look(owners)
             _move(mover, unit.positions)
             write_rows(cursor, unit, POSTGRES)
             self._insert_stored_events(cursor, stored_events)
             _send(connection.pgconn)
             pipeline.sync()
-            self._ownership.check(owners)
+            self._assignment.check(owners)
             _check_moved(mover, unit.positions)
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:  # noqa: ANN401 - the library's
@@ -200,11 +200,11 @@ class PostgresStore(RelationalStore):
         super().__init__(POSTGRES, log_name)
         for trouble in check(url, password, {schema: rows}):
             raise Misconfigured(trouble)
-        self._ownership = Ownership()
+        self._assignment = PartitionAssignment()
         self._answered_at = -_FRESH
         with failures():
             self._datastore = Datastore(url, password, schema)
-            self._recorder = _Recorder(self._datastore, self._ownership)
+            self._recorder = _PostgresRecorder(self._datastore, self._assignment)
 
     def own(self, partitions: Collection[int]) -> None:
         """Take these partitions over: from now on nobody else who owned them can commit.
@@ -213,12 +213,12 @@ class PostgresStore(RelationalStore):
         Raises `StoreFailed`.
         """
         with self._begun() as cursor:
-            taken = self._ownership.take_over(cursor, partitions)
-        self._ownership.add(taken)
+            taken = self._assignment.take_over(cursor, partitions)
+        self._assignment.add(taken)
 
     def disown(self, partitions: Collection[int]) -> None:
         """Own these partitions no longer: `commit` does not ask after them any more."""
-        self._ownership.remove(partitions)
+        self._assignment.remove(partitions)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -252,9 +252,9 @@ class PostgresStore(RelationalStore):
     @contextmanager
     def _transaction(self) -> Iterator[Cursor[TupleRow]]:
         with self._begun() as cursor:
-            cursor.execute(_UNHURRIED)
-            self._ownership.look(cursor)
-            self._ownership.check(cursor)
+            cursor.execute(_WITHOUT_TIMEOUTS)
+            self._assignment.look(cursor)
+            self._assignment.check(cursor)
             yield cursor
 
     @contextmanager
@@ -296,14 +296,14 @@ _TOGETHER = 1000
 _to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
-def _one_of(values: list[Any]) -> Statement:
-    return Statement("= ANY(%b)", (values,))
+def _one_of(values: list[Any]) -> SqlStatement:
+    return SqlStatement("= ANY(%b)", (values,))
 
 
-def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
     """As one JSON text, because the driver takes long to write arrays."""
     columns = ", ".join(f"(each->>{place})::{kind}" for place, kind in enumerate(types))
-    return Statement(f"SELECT {columns} FROM json_array_elements(%s::json) AS each", (_to_json([*values]),))  # noqa: S608 - our own types
+    return SqlStatement(f"SELECT {columns} FROM json_array_elements(%s::json) AS each", (_to_json([*values]),))  # noqa: S608 - our own types
 
 
 _LEAST = {"TEXT": "''", "BIGINT": str(-(2**63)), "BOOLEAN": "false"}

@@ -10,7 +10,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.events import again, new_mapper, to_event, to_record
-from adapters.store.table import Dialect, Statement, Table, table_of
+from adapters.store.table import Dialect, SqlStatement, Table, table_of
 from domain.event import Event
 from domain.store import (
     LONGEST_EVENT,
@@ -69,7 +69,7 @@ class RelationalLog:
         return last or 0
 
     def again(self, resubmission: Resubmission) -> Record:
-        """The record that a resubmission stands for, decoded anew."""
+        """The record that a resubmission stands for, decoded again."""
         return again(self._mapper, resubmission)
 
 
@@ -263,7 +263,7 @@ def write_rows(cursor: Any, unit: Unit, dialect: Dialect) -> None:  # noqa: ANN4
         dialect.put(cursor, table, map(table.parameters, rows))
 
 
-def _removals(unit: Unit, dialect: Dialect) -> Iterator[Statement]:
+def _removals(unit: Unit, dialect: Dialect) -> Iterator[SqlStatement]:
     """The statements that remove the rows of a unit: one for many that are named one by one."""
     named: dict[tuple[type[Row], tuple[str, ...]], list[Values]] = {}
     for kind, where in unit.removed:

@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEv
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
 from adapters.store.relational import RelationalStore, Values, write_rows
-from adapters.store.table import Dialect, Shape, Statement, Table, anew, mending, shape, table_of
+from adapters.store.table import Dialect, Shape, SqlStatement, Table, mending, recreate, shape, table_of
 from domain.store import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
 _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)
@@ -32,16 +32,16 @@ _ADVICE = (
 )
 
 
-def _one_of(values: list[Any]) -> Statement:
-    return Statement(f"IN ({', '.join('?' for _ in values)})", tuple(values))
+def _one_of(values: list[Any]) -> SqlStatement:
+    return SqlStatement(f"IN ({', '.join('?' for _ in values)})", tuple(values))
 
 
-def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
     # Of values without a type SQLite does not know that an index of the columns has them in the same order.
     typed = ", ".join(f"CAST(column{place} AS {kind})" for place, kind in enumerate(types, 1))
     row = f"({', '.join('?' for _ in types)})"
     rows = ", ".join(row for _ in values)
-    return Statement(f"SELECT {typed} FROM (VALUES {rows})", tuple(chain.from_iterable(values)))  # noqa: S608 - our own names
+    return SqlStatement(f"SELECT {typed} FROM (VALUES {rows})", tuple(chain.from_iterable(values)))  # noqa: S608 - our own names
 
 
 def _put(cursor: SQLiteCursor, table: Table[Any], rows: Iterable[Stored]) -> None:
@@ -65,7 +65,7 @@ _DIALECT = Dialect(
 )
 
 
-class _Recorder(SQLiteProcessRecorder):
+class _SqliteRecorder(SQLiteProcessRecorder):
     """Writes the rows and the positions of a unit with the cursor that writes its events."""
 
     def _insert_events(
@@ -103,7 +103,7 @@ class SqliteStore(RelationalStore):
         super().__init__(_DIALECT, log_name)
         with _failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
-            self._recorder = _Recorder(self._datastore)
+            self._recorder = _SqliteRecorder(self._datastore)
         self._is_reader = is_reader
         if is_reader:
             return
@@ -134,7 +134,7 @@ class SqliteStore(RelationalStore):
         if _shape(cursor, table.row.TABLE) == shape(table):
             super()._empty(cursor, table)
             return
-        for statement in anew(table):
+        for statement in recreate(table):
             cursor.execute(statement)
 
     @contextmanager
@@ -146,7 +146,7 @@ class SqliteStore(RelationalStore):
 def _advice_on(row: type[Row], path: Path, *, is_read_model: bool) -> str:
     """What is said of a table that is another version's and holds something."""
     helps = (
-        "`driverlink rebuild` makes it anew from the logs"
+        "`driverlink rebuild` makes it again from the logs"
         if is_read_model
         else "go back to the version that wrote it, which can end its work in hand, or begin with a new data folder"
     )

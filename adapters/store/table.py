@@ -4,7 +4,7 @@ Whether a table is as its row says, and what makes it so.
 
 no table, or as the row says           make what is missing of it
 it only lacks columns that may be None add them: of what is there already, nobody knows
-of another version, without rows       make it anew
+of another version, without rows       make it again
 of another version, with rows          nobody can tell what belongs into its columns: a person decides
 """
 
@@ -30,7 +30,7 @@ _TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class SqlStatement:
     """SQL and its parameters."""
 
     sql: str
@@ -52,8 +52,8 @@ class Dialect:
     mark: str
     text: str
     position: str
-    one_of: Callable[[list[Any]], Statement]
-    combinations: Callable[[Sequence[str], Collection[tuple[Any, ...]]], Statement]
+    one_of: Callable[[list[Any]], SqlStatement]
+    combinations: Callable[[Sequence[str], Collection[tuple[Any, ...]]], SqlStatement]
     guard: Callable[[str, str], str]
     put: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
     from_uuid: Callable[[UUID], Any]
@@ -107,9 +107,9 @@ class Table(Generic[R]):
         guards = (self.dialect.guard(column, kinds[column]) for column in own if column and column in asked)
         return [guard for guard in guards if guard]
 
-    def _conditions(self, where: Where, asked: Collection[str] = ()) -> list[Statement]:
+    def _conditions(self, where: Where, asked: Collection[str] = ()) -> list[SqlStatement]:
         guards = self._guards({*where, *asked})
-        return [*_clauses(self.dialect, where), *map(Statement, guards)]
+        return [*_clauses(self.dialect, where), *map(SqlStatement, guards)]
 
     def upsert(self, source: str) -> str:
         """Insert the rows of this source, or put them in the place of those with their keys."""
@@ -125,32 +125,32 @@ class Table(Generic[R]):
             values[place] = _to_json(values[place])
         return tuple(values)
 
-    def delete(self, where: Where) -> Statement:
+    def delete(self, where: Where) -> SqlStatement:
         """Remove the rows that match."""
         condition = _all_of(self._conditions(where))
-        return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+        return SqlStatement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
-    def delete_among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+    def delete_among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
         """Remove the rows whose values in these columns are one of several combinations."""
         if len(values) == 1:
             return self.delete(dict(zip(columns, *values, strict=True)))
         condition = _all_of([self._among(columns, values)])
-        return Statement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
+        return SqlStatement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
-    def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> Statement:
+    def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> SqlStatement:
         """The rows that match."""
         clauses = self._conditions(where, [order_by])
         if after is not None:
-            clauses.append(Statement(f"{order_by} > {self.dialect.mark}", (after,)))
+            clauses.append(SqlStatement(f"{order_by} > {self.dialect.mark}", (after,)))
         condition = _all_of(clauses)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         if order_by:
             sql += f" ORDER BY {order_by}"
         if limit is None:
-            return Statement(sql, condition.parameters)
-        return Statement(f"{sql} LIMIT {self.dialect.mark}", (*condition.parameters, limit))
+            return SqlStatement(sql, condition.parameters)
+        return SqlStatement(f"{sql} LIMIT {self.dialect.mark}", (*condition.parameters, limit))
 
-    def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> Statement:
+    def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> SqlStatement:
         """The rows that match, and whose values in these columns are one of several combinations.
 
         They are found by the combinations alone; what else they have to match is looked at behind that.
@@ -158,37 +158,37 @@ class Table(Generic[R]):
         chosen, names = self._among(columns, values), ", ".join(self.columns)
         found = f"SELECT {names} FROM {self.row.TABLE} WHERE {chosen.sql}"  # noqa: S608 - as above
         if not where:
-            return Statement(found, chosen.parameters)
+            return SqlStatement(found, chosen.parameters)
         condition = _all_of(_clauses(self.dialect, where))
         sql = f"SELECT {names} FROM ({found} LIMIT {_NO_LIMIT}) AS found{condition.sql}"  # noqa: S608 - as above
-        return Statement(sql, (*chosen.parameters, *condition.parameters))
+        return SqlStatement(sql, (*chosen.parameters, *condition.parameters))
 
-    def first(self, column: str, most: Mapping[str, int], order_by: str) -> Statement:
+    def first(self, column: str, most: Mapping[str, int], order_by: str) -> SqlStatement:
         """For each of these values of a column its first rows, at most so many."""
         parts = [self.select({column: value}, order_by, None, limit) for value, limit in most.items()]
         sql = " UNION ALL ".join(f"SELECT * FROM ({part.sql}) AS part" for part in parts)  # noqa: S608 - as above
-        return Statement(sql, tuple(chain.from_iterable(part.parameters for part in parts)))
+        return SqlStatement(sql, tuple(chain.from_iterable(part.parameters for part in parts)))
 
-    def page(self, behind: Stored | None, limit: int) -> Statement:
+    def page(self, behind: Stored | None, limit: int) -> SqlStatement:
         """The rows behind this one, in the order of keys."""
         key = ", ".join(self.row.KEY)
         values = () if behind is None else tuple(behind[self.columns.index(column)] for column in self.row.KEY)
         condition = f" WHERE ({key}) > ({', '.join(self.dialect.mark for _ in values)})" if values else ""
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
-        return Statement(sql, values)
+        return SqlStatement(sql, values)
 
-    def count(self, where: Where, by: Sequence[str]) -> Statement:
+    def count(self, where: Where, by: Sequence[str]) -> SqlStatement:
         """How many rows match, for each combination of these columns."""
         condition = _all_of(self._conditions(where, by))
         chosen = "".join(f"{column}, " for column in by)
         sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
-        return Statement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
+        return SqlStatement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
 
-    def least(self, column: str, where: Where, by: Sequence[str]) -> Statement:
+    def least(self, column: str, where: Where, by: Sequence[str]) -> SqlStatement:
         """The least value of a column in the rows that match, for each combination of these columns."""
         condition, chosen = _all_of(self._conditions(where, [column, *by])), ", ".join(by)
         sql = f"SELECT {chosen}, MIN({column}) FROM {self.row.TABLE}{condition.sql} GROUP BY {chosen}"  # noqa: S608 - as above
-        return Statement(sql, condition.parameters)
+        return SqlStatement(sql, condition.parameters)
 
     def to_row(self, values: Sequence[Any]) -> R:
         """A row from the values of its columns."""
@@ -204,10 +204,10 @@ class Table(Generic[R]):
         conversions = (self.conversions.get(column, _as_it_is) for column in columns)
         return tuple(to_field(value) for to_field, value in zip(conversions, values, strict=True))
 
-    def _among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> Statement:
+    def _among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
         types = [self.types[self.columns.index(column)] for column in columns]
         chosen = self.dialect.combinations(types, values)
-        return Statement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
+        return SqlStatement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
 
 
 _DECODER = json.JSONDecoder()
@@ -263,27 +263,27 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
 
 
 def _own_column(key: Sequence[str], index: Sequence[str]) -> str:
-    """The first column in which an index that begins as the key does differs from it; empty where it begins anew."""
+    """The first column in which an index that begins as the key does differs from it; empty where it does not."""
     if index[0] != key[0]:
         return ""
     pairs = zip_longest(key, index)
     return next((ours for theirs, ours in pairs if ours is not None and ours != theirs), "")
 
 
-def _clauses(dialect: Dialect, where: Where) -> list[Statement]:
+def _clauses(dialect: Dialect, where: Where) -> list[SqlStatement]:
     return [_clause(dialect, column, wanted) for column, wanted in where.items()]
 
 
-def _all_of(clauses: Sequence[Statement]) -> Statement:
+def _all_of(clauses: Sequence[SqlStatement]) -> SqlStatement:
     parameters = tuple(parameter for clause in clauses for parameter in clause.parameters)
-    return Statement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
+    return SqlStatement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
 
 
-def _clause(dialect: Dialect, column: str, wanted: Value | Collection[Value]) -> Statement:
+def _clause(dialect: Dialect, column: str, wanted: Value | Collection[Value]) -> SqlStatement:
     if isinstance(wanted, str | int | float):
-        return Statement(f"{column} = {dialect.mark}", (wanted,))
+        return SqlStatement(f"{column} = {dialect.mark}", (wanted,))
     one_of = dialect.one_of(list(wanted))
-    return Statement(f"{column} {one_of.sql}", one_of.parameters)
+    return SqlStatement(f"{column} {one_of.sql}", one_of.parameters)
 
 
 Shape = Set[str]
@@ -303,10 +303,10 @@ def mending(table: Table[Any], found: Shape, has_rows: Callable[[], bool]) -> li
     if found < shape(table) and shape(table) - found <= addable.keys():
         lacking = (addable[each] for each in table.declarations() if each not in found)
         return [*(f"ALTER TABLE {table.row.TABLE} ADD COLUMN {each}" for each in lacking), *table.create()]
-    return None if has_rows() else anew(table)
+    return None if has_rows() else recreate(table)
 
 
-def anew(table: Table[Any]) -> list[str]:
+def recreate(table: Table[Any]) -> list[str]:
     """The statements that drop the table, and make it as its row says."""
     return [f"DROP TABLE IF EXISTS {table.row.TABLE}", *table.create()]
 

@@ -54,7 +54,7 @@ class Connected:
         Credentials are not looked up for it again: that is for whoever makes the calls.
         """
         drivers = self._reached.get(account) or self.to(account)
-        return 1 if isinstance(drivers, Rejected) else drivers.room()
+        return 1 if isinstance(drivers, Rejected) else drivers.slots()
 
 
 def admitted(waiting: Mapping[AccountId, Sequence[T]], places: int, busy: Collection[AccountId]) -> list[T]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.kafka.connection import KafkaAccess, Mechanism, Security
-from adapters.kafka.consumer import KafkaMember
+from adapters.kafka.consumer import KafkaConsumer
 from adapters.kafka.producer import Beginning, KafkaPublisher
-from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import Namespace, check, create, partition_of
 from adapters.store.installation import InstallationTables
-from adapters.store.locks import InstanceLock, RelayLock
+from adapters.store.locks import InstanceLock, LeaderLock
 from adapters.store.postgres import PostgresStore, migrate
 from domain.identity import Target
 from domain.store import Row, Store, StoreFailed
@@ -132,14 +132,14 @@ class Distributed:
     def alone(self) -> Iterator[None]:
         """While this lasts, nothing else works on any service. Raises `StoreFailed` when something does now."""
         with closing(self._presence(*_LOGS)) as presence:
-            presence.have_alone()
+            presence.acquire_exclusive()
             yield
 
     @contextmanager
     def present(self) -> Iterator[None]:
         """While this lasts, nobody can have the services alone. Raises `StoreFailed` when somebody does now."""
         with closing(self._presence(*_LOGS)) as presence:
-            presence.share()
+            presence.acquire_shared()
             yield
 
     async def accounts(self) -> Process:
@@ -183,7 +183,7 @@ class Distributed:
                 service,
                 self._settings,
                 credentials=credentials,
-                turn=RelayLock(self._url, self._password, self._schema("intake"), duty="reading"),
+                turn=LeaderLock(self._url, self._password, self._schema("intake"), duty="reading"),
                 clock=utc_now,
                 notifier=self._notifier,
             )
@@ -261,7 +261,7 @@ class Distributed:
             store,
             log,
             epoch=epoch,
-            turn=RelayLock(self._url, self._password, self._schema(schema)),
+            turn=LeaderLock(self._url, self._password, self._schema(schema)),
             opening=lambda: KafkaPublisher(
                 to_kafka_access(self._settings),
                 service=service,
@@ -270,15 +270,15 @@ class Distributed:
             ),
         )
 
-    def _member(self, service: Service, partitions: Partitions) -> KafkaMember:
+    def _member(self, service: Service, partitions: Partitions) -> KafkaConsumer:
         settings = self._settings
         group = Group(
             name=f"driverlink.{service.name}",
             member=f"{service.name}.{settings.member}" if settings.member else "",
             session_timeout=settings.kafka_session_timeout,
         )
-        subscription = Subscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
-        return KafkaMember(
+        subscription = TopicSubscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
+        return KafkaConsumer(
             to_kafka_access(settings),
             subscription,
             partitions,
@@ -289,9 +289,9 @@ class Distributed:
 
     def _present(self, schema: str, opened: ExitStack) -> InstanceLock:
         presence = opened.enter_context(closing(self._presence(schema)))
-        presence.share()
+        presence.acquire_shared()
         if self._settings.member:
-            presence.be(self._settings.member)
+            presence.acquire_name(self._settings.member)
         return presence
 
     def _presence(self, *schemas: str) -> InstanceLock:

@@ -18,7 +18,7 @@ from adapters.credentials import (
     PortalCredentials,
 )
 from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.http.rate_limit import Limits, RateLimiter
+from adapters.http.rate_limit import RateLimiter, RateLimits
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import Reason, Rejected
@@ -152,11 +152,13 @@ def _to_drivers(access: DriveriAccess | MotiveAccess, rate_limiter: RateLimiter)
     )
 
 
-def to_limits(settings: TargetSettings, target: Target) -> Limits:
+def to_limits(settings: TargetSettings, target: Target) -> RateLimits:
     """The most that each account asks of this target."""
     if target is Target.DRIVERI:
-        return Limits(calls_per_second=settings.driveri_calls_per_second, calls_at_once=settings.driveri_calls_at_once)
-    return Limits(calls_per_second=settings.motive_calls_per_second, calls_at_once=settings.motive_calls_at_once)
+        return RateLimits(
+            calls_per_second=settings.driveri_calls_per_second, calls_at_once=settings.driveri_calls_at_once
+        )
+    return RateLimits(calls_per_second=settings.motive_calls_per_second, calls_at_once=settings.motive_calls_at_once)
 
 
 def to_driveri_access(settings: TargetSettings, known: DriveriCredentials) -> DriveriAccess:
@@ -354,9 +356,9 @@ class PortalConnections:
         return to_portal_access(self._settings, known) if known else None
 
 
-def to_portal_limits(settings: PortalSettings) -> Limits:
+def to_portal_limits(settings: PortalSettings) -> RateLimits:
     """The most that each account asks of the Portal."""
-    return Limits(calls_per_second=settings.portal_calls_per_second, calls_at_once=settings.portal_calls_at_once)
+    return RateLimits(calls_per_second=settings.portal_calls_per_second, calls_at_once=settings.portal_calls_at_once)
 
 
 def to_portal_access(settings: PortalSettings, known: PortalCredentials) -> PortalAccess:

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.http.rate_limit import Limits, RateLimiter
+from adapters.http.rate_limit import RateLimiter, RateLimits
 from adapters.motive import MotiveAccess, MotiveDrivers
 from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
@@ -36,7 +36,7 @@ DRIVERS = 125
 PARTS = 2
 """In so many parts they are desired for, so that others can be measured between."""
 
-UNLIMITED = Limits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS // ACCOUNTS)
+UNLIMITED = RateLimits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS // ACCOUNTS)
 BATCH_WINDOW = 0.002
 """Seconds, as in the distributed shape."""
 
@@ -64,10 +64,10 @@ class Counting(RateLimiter):
         self.requests = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[float]:
+    async def slot(self) -> AsyncIterator[float]:
         """Let a request go out."""
         self.requests += 1
-        async with super().turn() as began:
+        async with super().slot() as began:
             yield began
 
 

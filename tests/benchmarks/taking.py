@@ -12,9 +12,9 @@ from uuid import uuid4
 from adapters.events import new_mapper, to_record
 from adapters.kafka.assignment import KafkaStream
 from adapters.kafka.connection import KafkaAccess
-from adapters.kafka.consumer import KafkaMember
+from adapters.kafka.consumer import KafkaConsumer
 from adapters.kafka.producer import KafkaPublisher
-from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import create
 from adapters.store.postgres import PostgresStore
 from domain.event import Event
@@ -71,8 +71,8 @@ class Topic:
     async def taken_over(self, store: PostgresStore, following: Following) -> float:
         """The seconds from when the partition is ours until all of it is taken over."""
         taking = _Taking(store, following, self._records)
-        subscription = Subscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
-        member = asyncio.create_task(KafkaMember(self._access, subscription, taking).run())
+        subscription = TopicSubscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
+        member = asyncio.create_task(KafkaConsumer(self._access, subscription, taking).run())
         try:
             waited: set[asyncio.Future[Any]] = {member, taking.seconds}
             await asyncio.wait(waited, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer
 from adapters.events import new_mapper, to_record
 from adapters.kafka.assignment import KafkaStream
 from adapters.kafka.connection import KafkaAccess
-from adapters.kafka.consumer import KafkaMember
+from adapters.kafka.consumer import KafkaConsumer
 from adapters.kafka.producer import KafkaPublisher
-from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import create
 from domain.event import Event
 from domain.store import Stream
@@ -118,8 +118,8 @@ class KafkaStand:
 
     async def _run(self) -> None:
         group = Group(name=f"{self._topic}.followers")
-        subscription = Subscription(topics=[self._topic], partitions=1, group=group)
-        await KafkaMember(self._access, subscription, self._follower).run()
+        subscription = TopicSubscription(topics=[self._topic], partitions=1, group=group)
+        await KafkaConsumer(self._access, subscription, self._follower).run()
 
     async def _send(self, headers: Sequence[tuple[str, bytes]], body: bytes) -> None:
         async with AIOKafkaProducer(**self._access.to_options()) as producer:
@@ -131,7 +131,7 @@ class KafkaStand:
 
     def _await_arrival(self, records: int) -> None:
         self._sent += records
-        self._until(lambda: bool(self._follower.streams) and self._follower.streams[0].inbox.reached >= self._sent)
+        self._until(lambda: bool(self._follower.streams) and self._follower.streams[0].buffer.reached >= self._sent)
 
     def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

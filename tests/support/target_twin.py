@@ -124,7 +124,7 @@ class TargetTwin:
         if self._faults:
             raise TargetFailed(self._faults.popleft()[1])
 
-    def room(self) -> int:
+    def slots(self) -> int:
         """How many calls may be under way now."""
         return self.places
 

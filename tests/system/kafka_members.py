@@ -10,9 +10,9 @@ from uuid import uuid4
 from adapters.events import new_mapper, to_record
 from adapters.kafka.assignment import KafkaStream
 from adapters.kafka.connection import KafkaAccess
-from adapters.kafka.consumer import KafkaMember
+from adapters.kafka.consumer import KafkaConsumer
 from adapters.kafka.producer import Beginning, KafkaPublisher
-from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import Beginnings, Namespace, create
 from domain.event import Event
 from domain.store import Record, StoreFailed
@@ -55,7 +55,7 @@ class Process:
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: TopicSubscription,
         access: KafkaAccess,
         database: Database,
         *,
@@ -68,7 +68,9 @@ class Process:
         self.is_at_work = False
         self.trouble: Exception | None = None
         self.notifier = asyncio.Event()
-        self.member = KafkaMember(access, subscription, self, epoch=epoch, namespace=namespace, epochs=database.epochs)
+        self.member = KafkaConsumer(
+            access, subscription, self, epoch=epoch, namespace=namespace, epochs=database.epochs
+        )
         self.running = asyncio.create_task(self.member.run())
         self.running.add_done_callback(lambda _: self.notifier.set())
 
@@ -201,7 +203,7 @@ class Deployment:
     ) -> Process:
         """A process of the service, in the present event loop."""
         group = Group(name=self.group, member=member, session_timeout=session_timeout)
-        subscription = Subscription(topics=self.topics, partitions=partitions, group=group)
+        subscription = TopicSubscription(topics=self.topics, partitions=partitions, group=group)
         return Process(subscription, self.access, self.database, epoch=epoch, namespace=namespace)
 
     def logged(self, event: Event) -> Record:

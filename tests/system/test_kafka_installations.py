@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from adapters.kafka.connection import StreamsMisconfigured
-from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import Namespace, create, newest, partition_of
 from tests.contract.stands import fact
 from tests.support.servers import Kafka
@@ -115,7 +115,7 @@ async def test_with_a_prefix_each_two_installations_use_the_same_names_side_by_s
             async with own.publisher_of("1", prefix, prefix=prefix) as publisher:
                 await publisher.publish(topic, [own.logged(event) for event in events])
             group = Group(name=deployment.group, session_timeout=4.0)
-            subscription = Subscription(topics=[topic], partitions=PARTITIONS, group=group)
+            subscription = TopicSubscription(topics=[topic], partitions=PARTITIONS, group=group)
             process = Process(subscription, own.access, own.database, namespace=namespace)
             async with asyncio.timeout(60):
                 await process.take(len(events))

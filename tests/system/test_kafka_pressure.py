@@ -26,7 +26,7 @@ def anyio_backend() -> str:
 
 
 def has_reached(stream: KafkaStream, position: int) -> bool:
-    return stream.inbox.reached == position
+    return stream.buffer.reached == position
 
 
 async def test_a_stream_that_nobody_reads_fills_up_to_a_bound_and_holds_up_no_other(kafka: Kafka) -> None:
@@ -34,12 +34,12 @@ async def test_a_stream_that_nobody_reads_fills_up_to_a_bound_and_holds_up_no_ot
         await deployment.publish(deployment.topics[0], MANY)
         unread = process.streams[f"1/{deployment.topics[0]}/{partition_of('acme', PARTITIONS)}"]
         other = process.streams[f"1/{deployment.topics[0]}/{partition_of(ELSEWHERE, PARTITIONS)}"]
-        await process.until(lambda: unread.inbox.is_full)
+        await process.until(lambda: unread.buffer.is_full)
         for number in range(1, 4):
             await deployment.publish(deployment.topics[0], [replace(fact(str(number)), account=ELSEWHERE)])
             await process.until(partial(has_reached, other, number))
-        assert unread.inbox.reached < 2 * MOST_RECORDS
-        assert unread.end() > unread.inbox.reached
+        assert unread.buffer.reached < 2 * MOST_RECORDS
+        assert unread.end() > unread.buffer.reached
         await process.take(len(MANY) + 3)
         taken = [record.event for record in deployment.database.taken]
         assert [event for event in taken if event and event.account == "acme"] == MANY

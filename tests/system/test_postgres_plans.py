@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from adapters.store.connecting import connect
 from adapters.store.postgres import POSTGRES, migrate
-from adapters.store.table import Statement, table_of
+from adapters.store.table import SqlStatement, table_of
 from domain.store import Row
 from services.decider.read_models import ClaimRow, DesiredRow, LinkRow, ObservedRow, RosterIdentifier
 from services.projector.read_models import Task
@@ -64,7 +64,7 @@ def _made(name: str, kind: str) -> str:
     return MADE.get(name) or MADE.get(kind, "true")
 
 
-def looked_at(connection: Connection, statement: Statement, plan: str, table: str) -> tuple[int, int]:
+def looked_at(connection: Connection, statement: SqlStatement, plan: str, table: str) -> tuple[int, int]:
     """How many rows of the table a statement looks at, and how many it returns or removes."""
     numbers = iter(range(1, 100))
     sql = re.sub("%[sb]", lambda _: f"${next(numbers)}", statement.sql)

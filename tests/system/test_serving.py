@@ -164,7 +164,7 @@ def test_two_processes_of_a_service_cannot_have_the_same_name(
     for preparing in (("database", "migrate"), ("topics", "create")):
         assert command(*preparing, **settings)[0] == 0
     with closing(InstanceLock(database, "", ["decider"])) as other:
-        other.be("first")
+        other.acquire_name("first")
         status, _, err = command("serve", "decider", **{**settings, "member": "first"})
     told = "driverlink: another process of decider is named first: give each its own DRIVERLINK_MEMBER"
     assert (status, err.splitlines()[-1]) == (1, told)

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from adapters.http.rate_limit import Limits, RateLimiter
+from adapters.http.rate_limit import RateLimiter, RateLimits
 from domain.account import Mode
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
@@ -49,7 +49,7 @@ STORM: Final = (
 )
 """The second is about those that are left by the first: together a third, half of which name no time."""
 
-LIMITS: Final = Limits(calls_per_second=10_000.0, calls_at_once=32)
+LIMITS: Final = RateLimits(calls_per_second=10_000.0, calls_at_once=32)
 CALLS_EACH: Final = 2
 """The fewest calls that create a driver: what was created is read back."""
 

@@ -23,7 +23,7 @@ from netradyne_sdk.models import (
     TenantConfigurationV2,
 )
 
-from adapters.driveri.wire import DriverRow, GroupRow, Links, Problem, StatusRow, TokenRow, to_wire
+from adapters.driveri.wire import DriveriProblem, DriverRow, GroupRow, Links, StatusRow, TokenRow, to_wire
 from domain.profile import FIELDS
 from tests.contract.official_client.conftest import Official, Session
 from tests.contract.official_client.forms import declared_fields, misfits
@@ -254,7 +254,7 @@ async def test_every_answer_has_the_form_of_its_model(official: Official) -> Non
         (Links, PagedLinks),
         (StatusRow, declared_fields(TenantConfiguration)["driverStatus"].__args__[0].__args__[0]),
         (TokenRow, AccessTokenResult),
-        (Problem, ErrorResponse),
+        (DriveriProblem, ErrorResponse),
     ],
 )
 def test_the_adapter_reads_no_field_that_the_official_client_does_not_have(ours: Any, theirs: type) -> None:  # noqa: ANN401

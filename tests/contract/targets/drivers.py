@@ -152,7 +152,7 @@ class TargetDriversContract:
 
     async def test_there_is_room_while_all_is_well(self, stand: TargetStand) -> None:
         await stand.drivers.probe()
-        assert stand.drivers.room() > 0
+        assert stand.drivers.slots() > 0
 
 
 class DriveriContract(TargetDriversContract):

@@ -248,9 +248,9 @@ class UnderFaults:
         await stand.switch_on({"fault": "limited", "retry_after": 60, "times": 1})
         answered = await stand.drivers.delete(stand.people.bob)
         assert isinstance(answered, Unavailable)
-        assert (answered.reason, answered.retry_after, stand.drivers.room()) == (Reason.LIMITED, 60, 0)
+        assert (answered.reason, answered.retry_after, stand.drivers.slots()) == (Reason.LIMITED, 60, 0)
         await stand.time.pause(60)
-        assert stand.drivers.room() > 0
+        assert stand.drivers.slots() > 0
         assert isinstance(await stand.drivers.delete(stand.people.bob), Done)
 
     @pytest.mark.parametrize("seed", range(5))

@@ -27,7 +27,7 @@ class TestMotiveTwin(MotiveContract):
 async def test_a_twin_without_room_says_so_and_one_that_fails_fails_its_probe() -> None:
     stand = driveri_twin()
     stand.twin.places = 0
-    assert stand.drivers.room() == 0
+    assert stand.drivers.slots() == 0
     stand.twin.fail_next(Unavailable(reason=Reason.DOWN, detail="down"))
     with pytest.raises(TargetFailed):
         await stand.drivers.probe()

@@ -14,7 +14,7 @@ import pytest
 
 from adapters.http.answer import MEGABYTE, AnswerLimits, UnboundedAnswer, read_whole
 from adapters.http.client import Call, Intent, Sender, Transport, parsed, parsed_if
-from adapters.http.rate_limit import UNHURRIED, RateLimiter
+from adapters.http.rate_limit import UNLIMITED, RateLimiter
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 
@@ -155,7 +155,7 @@ def failure_of(connection: Answering, call: Call) -> Unavailable:
             base_url="https://vendor.test",
             headers={},
             transport=transport,
-            rate_limiter=RateLimiter(UNHURRIED),
+            rate_limiter=RateLimiter(UNLIMITED),
             clock=lambda: 0.0,
             pause=asyncio.sleep,
             jitter=lambda: 0.0,

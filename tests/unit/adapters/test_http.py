@@ -3,7 +3,7 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.http.client import REFUSED, Call, Intent, RepeatRefused, Sender, answered, parsed, refusal, seconds_until
-from adapters.http.rate_limit import STEPS, UNHURRIED, RateLimiter
+from adapters.http.rate_limit import STEPS, UNLIMITED, RateLimiter
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing
@@ -32,7 +32,7 @@ def sender(vendor: Vendor) -> Sender:
         base_url="https://vendor.test/api",
         headers={},
         transport=vendor.transport,
-        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNLIMITED, clock=vendor.clock, pause=vendor.pause),
         clock=lambda: NOON,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -242,7 +242,7 @@ async def test_a_long_limit_stops_the_calls_behind_it_too() -> None:
             await account.send(READ)
         assert raised.value.failure == Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=90.0)
     assert len(vendor.requests) == 1
-    assert account.room() == 0
+    assert account.slots() == 0
     await vendor.pause(90.0)
     assert (await account.send(READ)).status_code == 200
 
@@ -255,10 +255,10 @@ async def test_a_server_in_trouble_does_not_raise_the_pace() -> None:
         with pytest.raises(TargetFailed):
             await account.send(READ)
     await vendor.pause(60.0)
-    assert account.room() == UNHURRIED.calls_at_once - 1
-    for _ in range(STEPS // UNHURRIED.calls_at_once + 1):
+    assert account.slots() == UNLIMITED.calls_at_once - 1
+    for _ in range(STEPS // UNLIMITED.calls_at_once + 1):
         await account.send(READ)
-    assert account.room() == UNHURRIED.calls_at_once
+    assert account.slots() == UNLIMITED.calls_at_once
 
 
 async def test_maintenance_with_a_long_wait_says_for_how_long() -> None:
@@ -275,7 +275,7 @@ async def test_jitter_spreads_retries_by_up_to_half() -> None:
         base_url="https://vendor.test/api",
         headers={},
         transport=vendor.transport,
-        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNLIMITED, clock=vendor.clock, pause=vendor.pause),
         clock=lambda: NOON,
         pause=vendor.pause,
         jitter=lambda: 0.5,

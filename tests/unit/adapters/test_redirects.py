@@ -8,7 +8,7 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.http.client import Call, Intent, Sender
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
-from adapters.motive.oauth import Tokens
+from adapters.motive.oauth import MotiveTokens
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key, Target
@@ -153,7 +153,7 @@ async def test_an_address_for_renewing_tokens_that_has_moved_gets_no_secret(tmp_
     keeper.keep("acme", Target.MOTIVE, stated)
     vendor = _everywhere(to("https://other.test/oauth/token?client_secret=hush-app", 307))
     grant = MotiveGrant(account="acme", token_url="https://vendor.test/oauth/token", keeper=keeper, **stated)
-    tokens = Tokens(grant, transport=vendor.transport, clock=vendor.clock, pause=vendor.pause)
+    tokens = MotiveTokens(grant, transport=vendor.transport, clock=vendor.clock, pause=vendor.pause)
     with pytest.raises(TargetFailed) as raised:
         await tokens.current()
     detail = (

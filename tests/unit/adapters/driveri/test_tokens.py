@@ -4,7 +4,7 @@ from base64 import b64encode
 import httpx
 import pytest
 
-from adapters.driveri.client import USUAL_LIFETIME, Tokens
+from adapters.driveri.client import USUAL_LIFETIME, DriveriTokens
 from adapters.driveri.wire import DriveriAccess
 from adapters.http.client import Sender
 from adapters.http.token import RENEW_AGAIN
@@ -41,7 +41,7 @@ def active(*rows: dict[str, object]) -> Answer:
     return answer(200, {"data": list(rows)})
 
 
-def tokens(vendor: Vendor, clock: Clock | None = None) -> Tokens:
+def tokens(vendor: Vendor, clock: Clock | None = None) -> DriveriTokens:
     clock = clock or Clock()
     sender = Sender(
         base_url="https://driveri.test",
@@ -51,7 +51,7 @@ def tokens(vendor: Vendor, clock: Clock | None = None) -> Tokens:
         pause=vendor.pause,
         jitter=lambda: 0.0,
     )
-    return Tokens(ACCESS, sender, clock)
+    return DriveriTokens(ACCESS, sender, clock)
 
 
 def vendor_with(*rows: dict[str, object]) -> Vendor:

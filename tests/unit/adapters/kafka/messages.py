@@ -12,7 +12,7 @@ MAPPER = new_mapper()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeMessage:
-    """What `Message` says, and nothing else."""
+    """What `ConsumerRecord` says, and nothing else."""
 
     topic: str = "upstream.v1"
     partition: int = 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.kafka.connection import StreamsMisconfigured
-from adapters.kafka.subscription import Group, Subscription
+from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import Namespace
 from tests.unit.adapters.kafka.messages import FakeMessage, sent_by
 
@@ -18,7 +18,7 @@ def test_without_a_prefix_names_stay_as_they_are() -> None:
 
 def test_topics_and_groups_get_the_prefix_and_logs_keep_their_names() -> None:
     namespace = Namespace(prefix="east.")
-    wanted = Subscription(topics=["accounts.v1"], partitions=4, group=Group(name="driverlink.decider"))
+    wanted = TopicSubscription(topics=["accounts.v1"], partitions=4, group=Group(name="driverlink.decider"))
     within = wanted.within(namespace)
     assert (within.topics, within.group) == (["east.accounts.v1"], Group(name="east.driverlink.decider"))
     assert namespace.to_log("east.accounts.v1") == "accounts.v1"

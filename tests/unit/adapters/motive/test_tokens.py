@@ -10,7 +10,7 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.http.token import RENEW_AGAIN
 from adapters.motive import MotiveGrant
-from adapters.motive.oauth import DELAYS, LOOKS, Tokens
+from adapters.motive.oauth import DELAYS, LOOKS, MotiveTokens
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
@@ -78,16 +78,16 @@ def vendor_with(*answers: Answer) -> Vendor:
     return vendor
 
 
-def tokens(vendor: Vendor, keeper: Keeper, clock: Clock) -> Tokens:
+def tokens(vendor: Vendor, keeper: Keeper, clock: Clock) -> MotiveTokens:
     grant = MotiveGrant(account="acme", token_url="https://motive.test/oauth/token", keeper=keeper, **STATED)
-    return Tokens(grant, transport=vendor.transport, clock=clock, pause=vendor.pause)
+    return MotiveTokens(grant, transport=vendor.transport, clock=clock, pause=vendor.pause)
 
 
 def sent(vendor: Vendor) -> list[dict[str, list[str]]]:
     return [parse_qs(request.content.decode()) for request in vendor.requests]
 
 
-async def failed(tokens: Tokens) -> Rejected | Unavailable:
+async def failed(tokens: MotiveTokens) -> Rejected | Unavailable:
     with pytest.raises(TargetFailed) as raised:
         await tokens.current()
     assert "hush" not in f"{raised.value} {raised.value!r}"

@@ -1,4 +1,4 @@
-"""Records are taken from the text as they are asked for: nothing gathers."""
+"""CsvRecords are taken from the text as they are asked for: nothing gathers."""
 
 import io
 import itertools
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from adapters.portal.csv_export import LONGEST_RECORD, BrokenRecord, Record, Records
+from adapters.portal.csv_export import LONGEST_RECORD, BrokenCsvRecord, CsvRecord, CsvRecords
 
 AHEAD = 65_536
 """Bytes that a reader may be ahead of the records it has given."""
@@ -32,15 +32,15 @@ class LinesOnDemand(io.RawIOBase):
         return len(line)
 
 
-def _records(file: LinesOnDemand) -> Records:
-    return Records(io.TextIOWrapper(io.BufferedReader(file), encoding="utf-8", newline=""), delimiter=",", width=3)
+def _records(file: LinesOnDemand) -> CsvRecords:
+    return CsvRecords(io.TextIOWrapper(io.BufferedReader(file), encoding="utf-8", newline=""), delimiter=",", width=3)
 
 
 def test_an_endless_file_is_read_only_as_far_as_its_records_are_asked_for() -> None:
     file = LinesOnDemand(b"%d,Ann,Lee\n" % number for number in itertools.count())
     given = 0
     for record in itertools.islice(_records(file), 50_000):
-        assert isinstance(record, Record)
+        assert isinstance(record, CsvRecord)
         given += sum(map(len, record.cells)) + 3
         assert file.made - given <= AHEAD
 
@@ -49,7 +49,7 @@ def test_an_endless_file_is_read_only_as_far_as_its_records_are_asked_for() -> N
 def test_a_quote_that_is_never_closed_is_told_after_a_bounded_look_ahead(beginning: bytes) -> None:
     file = LinesOnDemand(itertools.chain([beginning], itertools.repeat(b"2,Bo,Ray\n")))
     records = _records(file)
-    assert isinstance(next(records), BrokenRecord)
+    assert isinstance(next(records), BrokenCsvRecord)
     assert file.made <= LONGEST_RECORD + AHEAD
 
 
@@ -57,6 +57,6 @@ def test_an_endless_line_is_skipped_without_being_gathered() -> None:
     file = LinesOnDemand([*itertools.repeat(b"x" * 8_000, 1_000), b"\n", b"2,Bo,Ray\n"])
     records = _records(file)
     broken = next(records)
-    assert isinstance(broken, BrokenRecord)
+    assert isinstance(broken, BrokenCsvRecord)
     assert len(broken.reason) < 100
     assert [record.line for record in records] == [2]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.driveri import DriveriDrivers
-from adapters.http.client import LONGEST_STOP, MOST_STOPS
-from adapters.http.rate_limit import UNHURRIED, RateLimiter
+from adapters.http.client import LONGEST_STOP, MOST_WAITS
+from adapters.http.rate_limit import UNLIMITED, RateLimiter
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.failures import Reason, TargetFailed
 from tests.unit.adapters.driveri import tenant as driveri
@@ -24,7 +24,7 @@ def of_motive(vendor: Vendor) -> MotiveDrivers:
     return MotiveDrivers(
         MotiveAccess(base_url="https://motive.test", api_key="hush"),
         transport=vendor.transport,
-        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNLIMITED, clock=vendor.clock, pause=vendor.pause),
         clock=vendor.clock,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -35,7 +35,7 @@ def of_driveri(vendor: Vendor) -> DriveriDrivers:
     return DriveriDrivers(
         driveri.ACCESS,
         transport=vendor.transport,
-        rate_limiter=RateLimiter(UNHURRIED, clock=vendor.clock, pause=vendor.pause),
+        rate_limiter=RateLimiter(UNLIMITED, clock=vendor.clock, pause=vendor.pause),
         clock=vendor.clock,
         pause=vendor.pause,
         jitter=lambda: 0.0,
@@ -75,7 +75,7 @@ async def test_a_stop_of_unknown_length_is_outwaited_too() -> None:
     assert await keys_of(of_motive(vendor)) == ["17", "18"]
 
 
-@pytest.mark.parametrize(("seconds", "questions"), [(LONGEST_STOP + 1, 1), (10.0, MOST_STOPS + 1)])
+@pytest.mark.parametrize(("seconds", "questions"), [(LONGEST_STOP + 1, 1), (10.0, MOST_WAITS + 1)])
 async def test_a_stop_beyond_reason_fails_the_scan(seconds: float, questions: int) -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, limited(seconds))

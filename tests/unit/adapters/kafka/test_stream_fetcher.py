@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import TopicPartition
 
-from adapters.kafka.assignment import MOST_RECORDS, PATIENCE, Fetching, KafkaStream
+from adapters.kafka.assignment import FETCH_TIMEOUT, MOST_RECORDS, KafkaStream, StreamFetcher
 from adapters.kafka.connection import StreamsFailed
 from tests.unit.adapters.kafka.messages import FakeMessage, message
 
@@ -58,15 +58,15 @@ class Stand:
     def __init__(self) -> None:
         self.consumer = Consumer()
         self.notifies = 0
-        self.fetching = Fetching(lambda: self.consumer, self._ring)
+        self.fetching = StreamFetcher(lambda: self.consumer, self._ring)
         self.stream = KafkaStream("1", PLACE, self.fetching)
         self.fetching.hold([PLACE])
         self.fetching.open([self.stream], {self.stream.name: 5}, {PLACE: 20})
 
     @property
     def held(self) -> list[int]:
-        """The offsets in the inbox."""
-        return [each.offset for each in self.stream.inbox.take(self.stream.inbox.start, 10_000) or ()]
+        """The offsets in the buffer."""
+        return [each.offset for each in self.stream.buffer.take(self.stream.buffer.start, 10_000) or ()]
 
     async def take(self, messages: Sequence[FakeMessage]) -> None:
         await self.fetching.take(messages)
@@ -83,7 +83,7 @@ async def settled() -> None:
 
 async def test_nothing_is_fetched_until_the_streams_are_open() -> None:
     consumer = Consumer()
-    Fetching(lambda: consumer, lambda: None).hold([PLACE])
+    StreamFetcher(lambda: consumer, lambda: None).hold([PLACE])
     assert consumer.paused == {PLACE}
 
 
@@ -136,7 +136,7 @@ async def test_offsets_that_do_not_exist_are_passed() -> None:
     fetched = stand.consumer.fetched(7, 8)
     stand.consumer.at = 12
     await stand.take(fetched)
-    assert (stand.held, stand.stream.inbox.reached) == ([7, 8], 12)
+    assert (stand.held, stand.stream.buffer.reached) == ([7, 8], 12)
 
 
 async def test_a_partition_that_begins_anew_is_a_failure() -> None:
@@ -149,7 +149,7 @@ async def test_a_partition_that_begins_anew_is_a_failure() -> None:
 async def test_a_stream_that_is_not_open_yet_makes_no_reader_wait() -> None:
     stand = Stand()
     early = KafkaStream("1", PLACE, stand.fetching)
-    async with asyncio.timeout(PATIENCE / 2):
+    async with asyncio.timeout(FETCH_TIMEOUT / 2):
         assert await asyncio.to_thread(early.read, 5, 10) == []
 
 

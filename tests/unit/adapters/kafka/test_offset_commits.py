@@ -10,7 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, NotCoordinatorForGroupError
 
-from adapters.kafka.consumer import Hints
+from adapters.kafka.consumer import OffsetCommitter
 
 pytestmark = pytest.mark.anyio
 
@@ -44,11 +44,11 @@ def consumer() -> Consumer:
 
 
 @pytest.fixture
-def hints(consumer: Consumer) -> Hints:
-    return Hints(lambda: consumer)
+def hints(consumer: Consumer) -> OffsetCommitter:
+    return OffsetCommitter(lambda: consumer)
 
 
-async def given(hints: Hints, offsets: Mapping[TopicPartition, int]) -> None:
+async def given(hints: OffsetCommitter, offsets: Mapping[TopicPartition, int]) -> None:
     """Give a hint, and do not wait for Kafka's answer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -79,7 +79,7 @@ async def lost() -> AsyncIterator[Lost]:
 
 
 async def test_the_failure_of_a_commit_nobody_waits_for_any_more_is_looked_at(
-    hints: Hints, consumer: Consumer, lost: Lost
+    hints: OffsetCommitter, consumer: Consumer, lost: Lost
 ) -> None:
     await given(hints, {PLACE: 5})
     consumer.answers.pop().set_exception(NotCoordinatorForGroupError())
@@ -87,7 +87,7 @@ async def test_the_failure_of_a_commit_nobody_waits_for_any_more_is_looked_at(
 
 
 async def test_a_commit_that_outlives_the_consumer_is_ended_with_it(
-    hints: Hints, consumer: Consumer, lost: Lost
+    hints: OffsetCommitter, consumer: Consumer, lost: Lost
 ) -> None:
     await given(hints, {PLACE: 5})
     consumer.answers.pop().set_exception(KafkaConnectionError())
@@ -96,7 +96,7 @@ async def test_a_commit_that_outlives_the_consumer_is_ended_with_it(
 
 
 async def test_there_is_one_commit_at_a_time_and_the_next_one_is_newer(
-    hints: Hints, consumer: Consumer, lost: Lost
+    hints: OffsetCommitter, consumer: Consumer, lost: Lost
 ) -> None:
     await given(hints, {PLACE: 5})
     await given(hints, {PLACE: 6})
@@ -107,13 +107,13 @@ async def test_there_is_one_commit_at_a_time_and_the_next_one_is_newer(
     assert await lost.found() == []
 
 
-async def test_a_commit_that_does_not_end_keeps_nobody_from_leaving(hints: Hints, consumer: Consumer) -> None:
+async def test_a_commit_that_does_not_end_keeps_nobody_from_leaving(hints: OffsetCommitter, consumer: Consumer) -> None:
     await given(hints, {PLACE: 5})
     await hints.end(0)
     assert len(consumer.answers) == 1
 
 
-async def test_what_is_no_failure_of_kafka_is_raised(hints: Hints, consumer: Consumer) -> None:
+async def test_what_is_no_failure_of_kafka_is_raised(hints: OffsetCommitter, consumer: Consumer) -> None:
     await given(hints, {PLACE: 5})
     consumer.answers.pop().set_exception(RuntimeError("a mistake"))
     with pytest.raises(RuntimeError, match="a mistake"):

@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.http.rate_limit import LEAST_RATE, LONGEST_STOP, STEPS, Limits, RateLimiter
+from adapters.http.rate_limit import LEAST_RATE, LONGEST_STOP, STEPS, RateLimiter, RateLimits
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 
-TEN = Limits(calls_per_second=10.0, calls_at_once=8)
+TEN = RateLimits(calls_per_second=10.0, calls_at_once=8)
 
 
 class Caller:
     """Makes calls at a pace, in the loop's own time, which begins at 0; each takes as long as it is told to."""
 
-    def __init__(self, limits: Limits = TEN) -> None:
+    def __init__(self, limits: RateLimits = TEN) -> None:
         self.rate_limiter = RateLimiter(limits, clock=self._now)
         self.began: list[float] = []
         self.at_once = self.most_at_once = 0
@@ -25,7 +25,7 @@ class Caller:
 
     async def call(self, lasts: float = 0.0, refused_for: float | None = None) -> None:
         """One call; with `refused_for` it is answered 429, with that `Retry-After`."""
-        async with self.rate_limiter.turn() as began:
+        async with self.rate_limiter.slot() as began:
             self.began.append(round(self._now(), 6))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
@@ -69,7 +69,7 @@ def test_a_rest_gives_back_half_a_second_of_calls_and_no_more() -> None:
 
 def test_no_more_calls_are_under_way_than_are_configured() -> None:
     async def story() -> Caller:
-        caller = Caller(Limits(calls_per_second=1000.0, calls_at_once=4))
+        caller = Caller(RateLimits(calls_per_second=1000.0, calls_at_once=4))
         await caller.calls(12, lasts=1.0)
         return caller
 
@@ -82,7 +82,7 @@ def test_a_429_stops_the_whole_account_until_its_time_is_over() -> None:
     async def story() -> Caller:
         caller = Caller()
         await caller.call(refused_for=1.5)
-        assert caller.rate_limiter.room() == 0
+        assert caller.rate_limiter.slots() == 0
         await caller.calls(3)
         return caller
 
@@ -91,7 +91,7 @@ def test_a_429_stops_the_whole_account_until_its_time_is_over() -> None:
 
 def test_a_429_halves_the_rate_and_takes_one_from_the_calls_at_once() -> None:
     async def story() -> Caller:
-        caller = Caller(Limits(calls_per_second=10.0, calls_at_once=3))
+        caller = Caller(RateLimits(calls_per_second=10.0, calls_at_once=3))
         await caller.call(refused_for=0.0)
         await caller.calls(4, lasts=0.3)
         return caller
@@ -117,7 +117,7 @@ def test_the_rate_never_falls_below_its_floor_and_one_call_is_always_left() -> N
         for _ in range(20):
             await caller.call(refused_for=0.0)
         await caller.calls(2)
-        assert caller.rate_limiter.room() <= 1
+        assert caller.rate_limiter.slots() <= 1
         return caller
 
     began = travelling_time.run(story()).began
@@ -126,7 +126,7 @@ def test_the_rate_never_falls_below_its_floor_and_one_call_is_always_left() -> N
 
 def test_a_rate_that_is_configured_below_the_floor_stays() -> None:
     async def story() -> Caller:
-        caller = Caller(Limits(calls_per_second=0.1, calls_at_once=1))
+        caller = Caller(RateLimits(calls_per_second=0.1, calls_at_once=1))
         await caller.call(refused_for=0.0)
         await caller.calls(2)
         return caller
@@ -163,7 +163,7 @@ def test_the_longer_of_two_stops_counts() -> None:
 
 def test_a_stop_that_comes_while_a_call_waits_counts_for_it_too() -> None:
     async def story() -> Caller:
-        caller = Caller(Limits(calls_per_second=1.0, calls_at_once=2))
+        caller = Caller(RateLimits(calls_per_second=1.0, calls_at_once=2))
         slow = asyncio.create_task(caller.call(lasts=0.5, refused_for=1.5))
         await asyncio.sleep(0)
         await caller.call()
@@ -176,7 +176,7 @@ def test_a_stop_that_comes_while_a_call_waits_counts_for_it_too() -> None:
 @pytest.mark.parametrize("waits", [0, 3])
 def test_nobody_waits_through_a_long_stop(waits: int) -> None:
     async def story() -> list[object]:
-        caller = Caller(Limits(calls_per_second=1.0, calls_at_once=2))
+        caller = Caller(RateLimits(calls_per_second=1.0, calls_at_once=2))
         slow = asyncio.create_task(caller.call(lasts=0.1, refused_for=90.0))
         behind = [asyncio.create_task(caller.call()) for _ in range(waits)]
         await slow
@@ -198,9 +198,9 @@ def test_a_stop_without_end_ends_after_a_day() -> None:
         rate_limiter = RateLimiter(TEN, clock=lambda: now[0])
         rate_limiter.lower(float("inf"), began=0.0)
         now[0] = LONGEST_STOP - 1
-        assert rate_limiter.room() == 0
+        assert rate_limiter.slots() == 0
         now[0] = LONGEST_STOP
-        return rate_limiter.room
+        return rate_limiter.slots
 
     assert travelling_time.run(story())() == 1
 
@@ -208,19 +208,19 @@ def test_a_stop_without_end_ends_after_a_day() -> None:
 def test_the_room_counts_what_is_under_way() -> None:
     async def story() -> list[int]:
         caller = Caller()
-        rooms = [caller.rate_limiter.room()]
-        async with caller.rate_limiter.turn():
-            rooms.append(caller.rate_limiter.room())
+        rooms = [caller.rate_limiter.slots()]
+        async with caller.rate_limiter.slot():
+            rooms.append(caller.rate_limiter.slots())
             await caller.rest(1.0)
-            rooms.append(caller.rate_limiter.room())
-        return [*rooms, caller.rate_limiter.room()]
+            rooms.append(caller.rate_limiter.slots())
+        return [*rooms, caller.rate_limiter.slots()]
 
     assert travelling_time.run(story()) == [5, 5, 6, 5]
 
 
 def test_a_caller_who_gives_up_takes_nobodys_turn() -> None:
     async def story() -> Caller:
-        caller = Caller(Limits(calls_per_second=1.0, calls_at_once=1))
+        caller = Caller(RateLimits(calls_per_second=1.0, calls_at_once=1))
         await caller.call()
         impatient = asyncio.create_task(caller.call())
         await asyncio.sleep(0.5)

@@ -29,9 +29,9 @@ LOOK_FOR = "check with the vendor what this account's list shows"
 async def size_of_a_scan(stand: TargetStand, module: Any, patch: pytest.MonkeyPatch) -> int:  # noqa: ANN401
     """How many bytes a scan reads in all."""
     patch.setattr(module, "MOST_OF_A_ROSTER", most := 100_000_000)
-    total = module.Total("the roster", most)
+    total = module.ByteBudget("the roster", most)
     with patch.context() as shared:
-        shared.setattr(module, "Total", lambda *_: total)
+        shared.setattr(module, "ByteBudget", lambda *_: total)
         await stand.roster()
     return int(total._taken)
 
