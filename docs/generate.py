@@ -25,7 +25,7 @@ from domain.event import DeciderEvent, Event
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, Linked
-from services.cli.app import app
+from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
     PREFIX,
@@ -109,19 +109,23 @@ def _commands() -> Iterator[str]:
     yield "Arguments stand in their order; what is not marked as required may be left out."
     yield "How a command ends is in [running it](../how-to/running.md#exit-statuses)."
     yield ""
-    yield from _command("driverlink", get_group(app))
+    group = get_group(app)
+    yield from _command("driverlink", group)
 
 
 def _command(path: str, command: TyperCommand | TyperGroup) -> Iterator[str]:
     """One command, and all below it."""
     context = command.make_context(path, [], resilient_parsing=True)
-    yield from (f"## `{path}`", "", *_sentences(inspect.cleandoc(command.help or "")), "")
+    text, _, examples = inspect.cleandoc(command.help or "").partition("\n\nExamples:\n")
+    yield from (f"## `{path}`", "", *_sentences(text), "")
+    if examples:
+        yield from ("```sh", *map(str.strip, examples.splitlines()), "```", "")
     told = (record for parameter in command.params if (record := parameter.get_help_record(context)))
     rows = ((f"`{names}`", re.sub(" {2,}", " ", meaning)) for names, meaning in told)
     yield from _table(("argument or option", "meaning"), rows)
     below: Mapping[str, TyperCommand | TyperGroup] = getattr(command, "commands", {})
     for name, each in below.items():
-        yield from _command(f"{path} {name}", each)
+        yield from _command(f"{path} {name}", command.load(name) if isinstance(command, LazyGroup) else each)
 
 
 def _events() -> Iterator[str]:

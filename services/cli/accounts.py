@@ -57,9 +57,14 @@ def connect(
     refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
     data: DataOption = None,
 ) -> None:
-    """Give an account its credentials: in Motive an API key or, with a client id, a refresh token.
+    """Store an account's credentials: for Motive an API key or, with a client id, a refresh token.
 
-    Secrets without a file are asked for or, where nobody can be asked, read from standard input, one a line.
+    Secrets without a file are prompted for or, without a terminal, read from standard input, one per line.
+
+    Examples:
+        driverlink accounts connect acme driveri --tenant acme-trucking --client-id CLIENT
+        driverlink accounts connect acme motive --api-key-file motive-key.txt
+
     """
     files = {
         "app_token": app_token_file,
@@ -82,9 +87,13 @@ def disconnect(
     target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
     data: DataOption = None,
 ) -> None:
-    """Remove an account's credentials: the Portal is read by API no more, or no calls are made to the target.
+    """Remove an account's credentials: the Portal's API is not read any more, or the target is not called.
 
-    Nothing is undone, and no driver is touched. Refused when there are no credentials.
+    Nothing is undone, and no driver is changed. Refused when there are no credentials.
+
+    Examples:
+        driverlink accounts disconnect acme motive
+
     """
     body = {"target": target}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/credentials/removed", body))
@@ -143,8 +152,8 @@ def _content(path: Path) -> str:
         raise CommandRefused(f"{path} cannot be read as text") from None
 
 
-accounts = typer.Typer(help="The fleets: add them, connect them to their targets, and see them.", no_args_is_help=True)
-sync = typer.Typer(help="Sync Drivers: only the account's Master User turns it on or off.", no_args_is_help=True)
+accounts = typer.Typer(no_args_is_help=True)
+sync = typer.Typer(no_args_is_help=True)
 
 
 @accounts.command()
@@ -159,7 +168,13 @@ def add(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an account known. Synchronisation stays off until its Master User turns it on."""
+    """Add an account. Sync stays off until its Master User turns it on.
+
+    Examples:
+        driverlink accounts add acme --master-user maria
+        driverlink accounts add acme --master-user maria --target driveri --mode observe
+
+    """
     body = {
         "account": account,
         "tier": tier,
@@ -174,7 +189,12 @@ def add(
 
 @accounts.command("list")
 def list_all(data: DataOption = None, *, as_json: JsonOption = False) -> None:
-    """List every account."""
+    """List all accounts.
+
+    Examples:
+        driverlink accounts list
+
+    """
     found = ask(data, lambda services: services.get("/accounts"))
     if as_json:
         print_json(found)
@@ -186,7 +206,12 @@ def list_all(data: DataOption = None, *, as_json: JsonOption = False) -> None:
 
 @accounts.command()
 def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
-    """Show one account."""
+    """Show one account.
+
+    Examples:
+        driverlink accounts show acme
+
+    """
     _print([ask(data, lambda services: services.get(f"/accounts/{account}"))], as_json=as_json)
 
 
@@ -194,7 +219,12 @@ def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOpti
 def allow(
     account: AccountArgument, person: PersonOption, data: DataOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Allow Sync Drivers to a Standard account: its account manager's word."""
+    """Allow Sync Drivers for a Standard account; only its account manager can.
+
+    Examples:
+        driverlink accounts allow acme --as bob
+
+    """
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/allow", {"by": person}))
     _print([answer], as_json=as_json)
 
@@ -209,7 +239,12 @@ def mode(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how far synchronisation with a target may go: off, observe (send nothing), upsert (no deletes), full."""
+    """Set the mode of a target: off, observe (send nothing), upsert (no deletes) or full.
+
+    Examples:
+        driverlink accounts mode acme motive observe --as maria
+
+    """
     body = {"by": person, "target": target, "mode": mode}
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/mode", body))], as_json=as_json)
 
@@ -226,7 +261,13 @@ def reconcile_at(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Say at which time of day the account's daily reconciliations begin, up to half an hour later."""
+    """Set the time of day at which the account's daily reconciliations begin, up to half an hour later.
+
+    Examples:
+        driverlink accounts reconciliation-at acme 02:30 --as maria
+        driverlink accounts reconciliation-at acme own --as maria
+
+    """
     body = {"by": person, "reconcile_at": _time_of_day(at)}
     _print(
         [ask(data, lambda services: services.post(f"/accounts/{account}/reconciliation-time", body))], as_json=as_json
@@ -254,10 +295,15 @@ def on(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn Sync Drivers on, after a look at what that would do: everybody is synchronised.
+    """Turn Sync Drivers on, after showing the plan and asking for confirmation.
 
-    Shows the plan, and asks; then exactly that is done, or nothing where it would be another one by now. With --yes
-    nothing is shown or asked, and whatever follows is done. Exit status 2 where nobody can be asked.
+    Every driver is synchronised. Exactly the plan that was shown is applied, or nothing if it has changed since. With
+    --yes there is neither plan nor question. Exit status 2: there is no terminal to ask on, and --yes is missing.
+
+    Examples:
+        driverlink sync on acme --as maria
+        driverlink sync on acme --as maria --yes
+
     """
     if yes or _is_on(account, data):
         _turn(account, person, data, is_on=True, as_json=as_json)
@@ -278,13 +324,23 @@ def _is_on(account: str, data: Path | None) -> bool:
 def off(
     account: AccountArgument, person: PersonOption, data: DataOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Turn Sync Drivers off: nothing is written from now on, and nothing is undone."""
+    """Turn Sync Drivers off: nothing is written from now on, and nothing is undone.
+
+    Examples:
+        driverlink sync off acme --as maria
+
+    """
     _turn(account, person, data, is_on=False, as_json=as_json)
 
 
 @sync.command()
 def status(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
-    """Say whether Sync Drivers is on."""
+    """Show whether Sync Drivers is on.
+
+    Examples:
+        driverlink sync status acme
+
+    """
     _print([ask(data, lambda services: services.get(f"/accounts/{account}"))], as_json=as_json)
 
 

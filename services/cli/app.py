@@ -1,107 +1,169 @@
-"""`driverlink`: every command, and how each failure ends in one clear line and an exit status of its own."""
+"""`driverlink`: every command in its group, loaded when it is used; each failure ends in one clear line."""
 
 import sys
-from importlib.metadata import version
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import cleandoc
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from domain.store import StoreFailed
-from services.api.dead_letters import BadName
-from services.cli.accounts import accounts, sync
-from services.cli.approvals import approvals
-from services.cli.client import CommandRefused
-from services.cli.dead_letters import dead_letters
-from services.cli.drivers import drivers
-from services.cli.issues import issues
-from services.cli.plans import apply, plan
-from services.cli.printing import ChoosyGroup, configure_logging, delivered, err, escape_what_cannot_be_encoded
-from services.cli.reconciliations import reconcile, reconciliations
-from services.cli.rekeyings import rekeyings
-from services.cli.run import database, demo, rebuild, sandbox, serve, topics, up
-from services.cli.status import events, explain, status
-from services.sandbox.demo import NoCast, NotADemo, SandboxEnded
-from services.sandbox.serving import NotAnAddress, PortBusy
-from services.sandbox.state import SeedRefused
-from services.wiring.embedded import FolderUnusable
-from services.wiring.exports import UnreadableExport
-from services.wiring.settings import WrongSettings
+_COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Everyday": {
+        "status": ("status", "Show the state of accounts and their targets."),
+        "explain": ("status", "Explain one driver: its state on each target, what was done, and why."),
+        "events": ("status", "Print the log: changes, decisions, outcomes and what people asked for."),
+        "issues": ("issues", "List open problems and retry parked drivers."),
+        "approvals": ("approvals", "Approve or reject deletes that the guard holds."),
+        "rekeyings": ("approvals", "Approve identifier changes that wait for a person."),
+        "plan": ("plans", "Show what a reconciliation would do, without doing it."),
+        "apply": ("plans", "Apply a plan exactly as shown, or refuse."),
+        "reconcile": ("reconciliations", "Reconcile the targets with the Portal now."),
+        "reconciliations": ("reconciliations", "List past reconciliations and what they found."),
+        "drivers": ("drivers", "Import the Portal's export, or change one driver as the Portal would."),
+    },
+    "Setup": {
+        "accounts": ("accounts", "Add accounts, connect them to their targets, and configure them."),
+        "sync": ("accounts", "Turn Sync Drivers on or off for an account."),
+    },
+    "Operations": {
+        "up": ("run", "Run all services in this process, on a data folder, until Ctrl-C."),
+        "serve": ("run", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),
+        "database": ("maintenance", "Create the schemas and tables of a distributed deployment."),
+        "topics": ("maintenance", "Create the topics of a distributed deployment."),
+        "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
+        "dead-letters": ("dead_letters", "List, show, resubmit or discard records that a service could not handle."),
+    },
+    "Development": {
+        "demo": ("sandbox", "Synchronise a sample fleet with local sandboxes of Driveri and Motive."),
+        "sandbox": ("sandbox", "Run local sandboxes of the Driveri, Motive and Portal APIs until Ctrl-C."),
+    },
+}
+"""By help panel and name: the module of services.cli that has the command, and the line of help in the overview.
+
+The overview needs no module of these, so it is printed at once.
+"""
+
+_CLEAR = {
+    "domain.store:StoreFailed",
+    "services.api.dead_letters:BadName",
+    "services.cli.client:CommandRefused",
+    "services.sandbox.demo:NoCast",
+    "services.sandbox.demo:NotADemo",
+    "services.sandbox.demo:SandboxEnded",
+    "services.sandbox.serving:NotAnAddress",
+    "services.sandbox.serving:PortBusy",
+    "services.sandbox.state:SeedRefused",
+    "services.wiring.embedded:FolderUnusable",
+    "services.wiring.exports:UnreadableExport",
+    "services.wiring.settings:WrongSettings",
+}
+"""Failures whose message is one line that says what to do; by name, because most commands load only some of them."""
+
+_PYDANTIC_PREFIX = "Value error, "
+
+
+class LazyGroup(TyperGroup):
+    """The commands of `driverlink`, each loaded when it is used.
+
+    `commands` holds only names, panels and one line of help each, for the overview.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - the library's signature
+        super().__init__(**settings)
+        for panel, entries in _COMMANDS.items():
+            for name, (_, help_line) in entries.items():
+                self.commands[name] = TyperCommand(name, help=help_line, rich_help_panel=panel)
+
+    def load(self, name: str) -> TyperCommand | TyperGroup:
+        """The command itself, with its options and its whole help."""
+        module, help_line = next(entries[name] for entries in _COMMANDS.values() if name in entries)
+        what = getattr(import_module(f"services.cli.{module}"), name.replace("-", "_"))
+        parent = typer.Typer()
+        if isinstance(what, typer.Typer):
+            parent.add_typer(what, name=name, help=help_line)
+        else:
+            parent.command(name)(what)
+            parent.callback()(_nothing)
+        command = get_group(parent).commands[name]
+        assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - what typer makes of either
+        _unwrap_help(command)
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - the library's own click
+        """The command that the arguments name, loaded."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, self.load(name) if name and found else found, rest
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the library's own click
+        """Run a command; a message about a wrong value is without pydantic's prefix."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as wrong:
+            wrong.message = wrong.message.removeprefix(_PYDANTIC_PREFIX)
+            raise
+
+
+def _nothing() -> None:
+    """A group of one command is a group only if it has a callback."""
+
+
+def _unwrap_help(command: TyperCommand | TyperGroup) -> None:
+    """Join the lines of each paragraph of help, apart from examples: a terminal may be narrower than the code."""
+    paragraphs = cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(each if each.startswith("Examples:") else each.replace("\n", " ") for each in paragraphs)
+    for below in getattr(command, "commands", {}).values():
+        _unwrap_help(below)
+
 
 app = typer.Typer(
     name="driverlink",
-    cls=ChoosyGroup,
-    help="Keeps the drivers of the Portal in sync with Driveri and Motive, and says why.",
+    cls=LazyGroup,
+    help="Keep the drivers of the Portal in sync with Driveri and Motive, and explain every decision.",
+    epilog="Run `driverlink COMMAND --help` for the options and examples of a command.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode="markdown",
 )
-app.add_typer(accounts, name="accounts")
-app.add_typer(sync, name="sync")
-app.add_typer(drivers, name="drivers")
-app.command()(status)
-app.command()(events)
-app.command()(explain)
-app.command()(reconcile)
-app.command()(reconciliations)
-app.command()(plan)
-app.command()(apply)
-app.add_typer(approvals, name="approvals")
-app.add_typer(rekeyings, name="rekeyings")
-app.add_typer(issues, name="issues")
-app.add_typer(dead_letters, name="dead-letters")
-app.command()(up)
-app.command()(serve)
-app.add_typer(topics, name="topics")
-app.add_typer(database, name="database")
-app.command()(rebuild)
-app.command()(sandbox)
-app.command()(demo)
-
-_CLEAR = (
-    BadName,
-    CommandRefused,
-    FolderUnusable,
-    NoCast,
-    NotADemo,
-    NotAnAddress,
-    PortBusy,
-    SandboxEnded,
-    SeedRefused,
-    StoreFailed,
-    UnreadableExport,
-    WrongSettings,
-)
-"""Failures whose message is one line that says what to do."""
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
-        typer.echo(f"driverlink {version('driverlink')}")
+        from services.cli.version import version_line
+
+        typer.echo(version_line())
         raise typer.Exit
 
 
 @app.callback()
 def _all_commands(
     *,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to standard error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log progress to standard error.")] = False,
     version: Annotated[  # noqa: ARG001 - its callback has done the work
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
+        bool, typer.Option("--version", help="Print the version and the commit.", callback=_print_version)
     ] = False,
 ) -> None:
+    from services.cli.logs import configure_logging
+
     configure_logging(is_verbose=verbose)
 
 
 def main() -> None:
     """Run the command line; a failure that has a clear line ends in it, with status 1."""
+    from services.cli.streams import delivered, escape_what_cannot_be_encoded
+
     escape_what_cannot_be_encoded()
     try:
         with delivered():
-            app()
-    except (*_CLEAR, ExceptionGroup) as failure:
+            app(prog_name="driverlink")
+    except Exception as failure:
         clear = _clear(failure)
         if clear is None:
             raise
+        from services.cli.printing import err
+
         err.print(f"driverlink: {clear}", markup=False)
         sys.exit(1)
 
@@ -110,4 +172,5 @@ def _clear(failure: BaseException) -> BaseException | None:
     """The failure that has a clear line, out of those that happened together."""
     if isinstance(failure, BaseExceptionGroup):
         return next((clear for each in failure.exceptions if (clear := _clear(each))), None)
-    return failure if isinstance(failure, _CLEAR) else None
+    names = (f"{kind.__module__}:{kind.__name__}" for kind in type(failure).__mro__)
+    return failure if any(name in _CLEAR for name in names) else None

@@ -1,4 +1,4 @@
-"""`driverlink approvals`: the deletes that the guard holds until a person decides."""
+"""`driverlink approvals` and `driverlink rekeyings`: what is held until a person decides."""
 
 from typing import Annotated, Any
 
@@ -7,14 +7,20 @@ import typer
 from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, PersonOption, ask
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
-approvals = typer.Typer(help="Deletes that are held until a person decides.", no_args_is_help=True)
+approvals = typer.Typer(no_args_is_help=True)
+rekeyings = typer.Typer(no_args_is_help=True)
 
 DigestArgument = Annotated[str, typer.Argument(metavar="HASH", help="The hash of the set, as `list` prints it.")]
 
 
 @approvals.command("list")
 def list_all(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
-    """List the sets of held deletes of an account."""
+    """List the sets of held deletes of an account.
+
+    Examples:
+        driverlink approvals list acme
+
+    """
     found = _held(account, data)
     if as_json:
         print_json(found)
@@ -30,7 +36,12 @@ def list_all(account: AccountArgument, data: DataOption = None, *, as_json: Json
 def show(
     account: AccountArgument, digest: DigestArgument, data: DataOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Show whom a set of held deletes is about."""
+    """Show which drivers a set of held deletes contains.
+
+    Examples:
+        driverlink approvals show acme 3f2a9c1e5b7d8046
+
+    """
     chosen = _chosen(account, digest, data)
     if as_json:
         print_json(chosen)
@@ -49,7 +60,12 @@ def approve(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Let exactly these deletes go out. Refused when the set is another one by now."""
+    """Approve exactly these deletes. Refused when the set has changed since.
+
+    Examples:
+        driverlink approvals approve acme 3f2a9c1e5b7d8046 --as maria
+
+    """
     _judge(account, digest, person, data, is_approved=True, as_json=as_json)
 
 
@@ -62,7 +78,12 @@ def reject(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep exactly these drivers on the target."""
+    """Reject these deletes: exactly these drivers stay on the target.
+
+    Examples:
+        driverlink approvals reject acme 3f2a9c1e5b7d8046 --as maria
+
+    """
     _judge(account, digest, person, data, is_approved=False, as_json=as_json)
 
 
@@ -89,3 +110,55 @@ def _chosen(account: str, digest: str, data: DataOption) -> dict[str, Any]:
 
 def _held(account: str, data: DataOption) -> list[dict[str, Any]]:
     return list(ask(data, lambda services: services.get(f"/accounts/{account}/approvals")))
+
+
+@rekeyings.command("list")
+def list_rekeyings(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+    """List the held drivers of an account, with their identifiers before and after, and the hash of the set.
+
+    Examples:
+        driverlink rekeyings list acme
+
+    """
+    found = ask(data, lambda services: services.get(f"/accounts/{account}/rekeyings"))
+    if as_json:
+        print_json(found)
+    elif not found["drivers"]:
+        print_note(f"nothing is held for {account}")
+    else:
+        rows = [
+            (each["driver"], _identifiers(each["before"]), _identifiers(each["after"]), moment(each["since"]))
+            for each in found["drivers"]
+        ]
+        print_table(("driver", "before", "after", "since"), rows)
+        out.print(f"hash {found['digest']}", markup=False)
+
+
+@rekeyings.command("approve")
+def approve_rekeyings(
+    account: AccountArgument,
+    digest: DigestArgument,
+    person: PersonOption,
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve the new identifiers of exactly these drivers, from the next read of the Portal on.
+
+    Refused when the set has changed since.
+
+    Examples:
+        driverlink rekeyings approve acme 3f2a9c1e5b7d8046 --as maria
+
+    """
+    body = {"by": person, "digest": digest}
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/rekeyings", body))
+    if as_json:
+        print_json(answer)
+    else:
+        out.print(f"{answer['approved']} re-keyings of {account} approved by {person}", markup=False)
+
+
+def _identifiers(identifiers: dict[str, str]) -> str:
+    shown = [f"{name}={text}" for name, text in sorted(identifiers.items()) if name != "key"]
+    return ", ".join(shown) or "a new driver"

@@ -60,10 +60,7 @@ def _body(letter: Json) -> str:
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
 
 
-dead_letters = typer.Typer(
-    help="Records that a service could not handle: kept with every byte, while everything else goes on.",
-    no_args_is_help=True,
-)
+dead_letters = typer.Typer(no_args_is_help=True)
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks at what becomes of a resubmission."""
@@ -91,7 +88,15 @@ def list_all(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters, one a line: since when, name, type, account, reason; in the order of services and streams."""
+    """List dead letters, one per line: since when, name, type, account and reason.
+
+    They are in the order of services and streams.
+
+    Examples:
+        driverlink dead-letters list
+        driverlink dead-letters list --service decider --account acme
+
+    """
     wanted = {"service": service, "account": account, "reason": reason}
     found = ask(data, lambda services: _list(services, wanted, after, limit))
     if as_json:
@@ -107,10 +112,15 @@ def list_all(
 
 @dead_letters.command()
 def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
-    """Show all of a dead letter: its place, its reason, its headers and what it says, personal data included.
+    """Show a dead letter whole: its place, reason, headers and content, personal data included.
 
-    With --json it is a document to mend: change id, type, sequence or body, and give it to `resubmit --mended`. A
-    body that is no JSON object is text there, and bytes that are no text are in body_base64.
+    --json prints a document that you can mend: change id, type, sequence or body, and pass it to `resubmit --mended`. A
+    body that is not a JSON object is shown as text, and bytes that are not text are in body_base64.
+
+    Examples:
+        driverlink dead-letters show decider/portal.driver-changes.v1/42
+        driverlink dead-letters show decider/portal.driver-changes.v1/42 --json > letter.json
+
     """
     letter = _shown(name, data)
     if as_json:
@@ -139,11 +149,16 @@ def resubmit(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a dead letter, or many, be taken over again by their services, and say what became of it.
+    """Submit a dead letter, or many, to its service again, and print the result.
 
-    It goes when it is taken over, and also when a later record of its history was: then nothing is left to do. If it
-    still cannot be handled it stays, with the new reason, and the exit status is 1. Where no service runs, it waits
-    until one does.
+    It is removed when the service has handled it, or when a later record of the same history was handled, which leaves
+    nothing to do. If it still cannot be handled it stays, with the new reason, and the exit status is 1. Where no
+    service runs, it waits until one does.
+
+    Examples:
+        driverlink dead-letters resubmit decider/portal.driver-changes.v1/42 --mended letter.json
+        driverlink dead-letters resubmit --service decider --reason "unknown field"
+
     """
     wanted = {"service": service, "account": account, "reason": reason}
     if (name is not None) == (every or any(wanted.values())):
@@ -165,7 +180,12 @@ def discard(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a dead letter for good: its service will not learn what it says."""
+    """Discard a dead letter for good: its service never gets what it says.
+
+    Examples:
+        driverlink dead-letters discard decider/portal.driver-changes.v1/42
+
+    """
     letter = _shown(name, data)
     if not is_sure:
         _make_sure(letter)

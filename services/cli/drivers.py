@@ -16,7 +16,7 @@ from services.intake.handlers import new_snapshot
 from services.runtime.context import utc_now
 from services.wiring.exports import ExportRow, RefusedRow, read_export
 
-drivers = typer.Typer(help="What the Portal states: import its export, or state one driver.", no_args_is_help=True)
+drivers = typer.Typer(no_args_is_help=True)
 
 ExportLine = ExportRow | RefusedRow
 Json = dict[str, Any]
@@ -102,17 +102,22 @@ def import_file(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take over the Portal's export: a row equal to what is known adds nothing.
+    """Import the Portal's export; rows that change nothing add nothing.
 
-    A column that the file does not have says nothing of its field; an empty cell in one that it has takes the field
-    back. The whole file is reviewed before anything of it is taken over. One that would give other identifiers (Driveri
-    DriverID, Reference ID) to more than 5 % of the drivers, or shows mostly new drivers in the place of known ones, is
-    held, beyond 3 drivers in 24 hours: if it is right, give the hash that is printed to --approve.
+    A column that the file lacks leaves its field as it is; an empty cell clears the field. The whole file is reviewed
+    before any row is imported. A file is held if it would change the identifiers (Driveri DriverID, Reference ID) of
+    more than 5 % of the drivers, or if it replaces most known drivers by new ones, and more than 3 drivers in 24 hours
+    are concerned. If the file is right, import it again with --approve and the hash that is printed.
 
-    With --complete, a driver whom the file lacks is noted; the second complete file in a row that lacks it means that
-    the Portal has deleted the driver. A file that lacks more than a third of them (and more than three) is refused,
-    unless --may-lack-many says that it is right. Exit status 0: every row was taken over, or would be; 2: some rows
-    were refused; 1: nothing was taken over.
+    With --complete, drivers that the file lacks are noted; the second complete file in a row that lacks a driver means
+    that the Portal has deleted it. A file that lacks more than a third of the drivers (and more than three) is refused,
+    unless you confirm it with --may-lack-many. Exit status 0: every row was imported, or would be; 2: some rows were
+    refused; 1: nothing was imported.
+
+    Examples:
+        driverlink drivers import drivers.csv --account acme --dry-run
+        driverlink drivers import drivers.csv --account acme --complete
+
     """
     if may_lack_many and not complete:
         raise typer.BadParameter("--may-lack-many needs --complete")
@@ -360,7 +365,12 @@ def create(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """The Portal has a new driver, or a deleted one again (rehired)."""
+    """Create a driver, or bring a deleted one back (a rehire), as the Portal would.
+
+    Examples:
+        driverlink drivers create acme --driver 200006 --set first_name=Jane --set last_name=Doe
+
+    """
     _state("create", account, driver, fields, data, as_json=as_json)
 
 
@@ -373,7 +383,13 @@ def update(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """The Portal states these fields otherwise; an empty text takes a field back."""
+    """Change fields of a driver as the Portal would; an empty text clears a field.
+
+    Examples:
+        driverlink drivers update acme --driver 200006 --set driveri_driver_id=DRV-7001
+        driverlink drivers update acme --driver 200006 --set phone=
+
+    """
     _state("update", account, driver, fields, data, as_json=as_json)
 
 
@@ -381,7 +397,12 @@ def update(
 def delete(
     account: AccountArgument, driver: DriverOption, data: DataOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """The Portal has deleted the driver."""
+    """Delete a driver as the Portal would.
+
+    Examples:
+        driverlink drivers delete acme --driver 200006
+
+    """
     _state("delete", account, driver, None, data, as_json=as_json)
 
 

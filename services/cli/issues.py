@@ -11,7 +11,7 @@ from services.cli.accounts import ConnectedTo
 from services.cli.client import AccountArgument, DataOption, JsonOption, PersonOption, Services, account_id, ask
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
-issues = typer.Typer(help="Problems that are open now: each is gone from here when it is over.", no_args_is_help=True)
+issues = typer.Typer(no_args_is_help=True)
 
 Json = dict[str, Any]
 
@@ -33,9 +33,14 @@ def list_all(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List drivers who are set aside, targets that are not called, what cannot be read, and who else writes there.
+    """List parked drivers, unreachable targets, unreadable records, and fields that two systems write.
 
-    One line for each, by account, target and driver; where no driver is named, it concerns the whole account.
+    One line for each, by account, target and driver. A line without a driver concerns the whole account.
+
+    Examples:
+        driverlink issues list
+        driverlink issues list acme --target motive --reason refused
+
     """
     found = ask(data, lambda services: _all(services, {"account": account, "target": target, "reason": reason}))
     counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))
@@ -64,10 +69,15 @@ def retry(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look again at drivers who are set aside, and say at how many.
+    """Retry parked drivers, and print how many.
 
-    What a target refused is tried once more; whoever waits for something else, such as another driver's id, is looked
-    at. Whose problem is over goes on, anybody else is set aside again. Refused when nobody is set aside like that.
+    What a target refused is sent again; a driver that waits for something else, such as another driver's id, is checked
+    again. A driver whose problem is solved goes on; the others stay parked. Refused when no parked driver matches.
+
+    Examples:
+        driverlink issues retry acme --as maria --driver 200006
+        driverlink issues retry acme --as maria --all --target driveri
+
     """
     if every and reason is not None:
         raise typer.BadParameter("give either --reason or --all")

@@ -55,10 +55,16 @@ def plan(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what a reconciliation would do now or, where sync is off, what turning it on would; nothing is written.
+    """Show what a reconciliation would do, without doing it.
 
-    The drivers of each target are read, and everything is rehearsed. The hash at the end names exactly this plan, for
-    `driverlink apply`; a plan of one driver is for looking only, so it has none.
+    Where sync is off, it shows what turning it on would do. The roster of each target is read, and every decision is
+    made but neither stored nor sent. The hash at the end identifies exactly this plan, for `driverlink apply`; the plan
+    of one driver has none, because it cannot be applied.
+
+    Examples:
+        driverlink plan acme
+        driverlink plan acme --target motive --driver 200006
+
     """
     query = {"target": target, "driver": driver}
     if as_json:
@@ -77,11 +83,15 @@ def apply(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do exactly what a plan says, or nothing: refused where it would be another one by now.
+    """Apply a plan exactly as shown, or refuse.
 
-    The hash is that of a whole plan, of all targets or of the one that is named. Everything is rehearsed again, and
-    once more after the scan that the reconciliation begins with. Where sync is off this turns it on: its Master User
-    can.
+    The plan is made again, once now and once after the full scan that the reconciliation begins with; if it differs,
+    nothing is done. The hash is that of a whole plan: of all targets, or of the one named by --target. Where sync is
+    off this turns it on, which only the account's Master User can do.
+
+    Examples:
+        driverlink apply acme --plan 3f2a9c1e5b7d8046 --as maria
+
     """
     body: dict[str, Any] = {"by": person, "plan": digest, "target": target}
     outcome = ask(data, lambda services: apply_plan(services, account, body, waits=wait))

@@ -1,34 +1,20 @@
-"""How answers look: tables for people, JSON for scripts; notes and errors go to standard error.
+"""How output looks: tables for people, JSON for scripts; notes and errors go to standard error.
 
-Everything for people goes through here, so that what strangers wrote cannot do anything to a terminal (`visible`), and
-so that an output that is not UTF-8 shows an escape in place of a character that it does not have.
-
-What is said of an argument that is none of its choices.
-
-What becomes of a command whose output cannot be written: one clear line, and no trace of where it was.
-
-Log lines: one event each, with keys and values, to standard error.
+Everything for people goes through here, so that text from outside cannot act on a terminal (`visible`), and an output
+that is not UTF-8 shows an escape in place of a character that it does not have.
 """
 
 import json
-import logging
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
-from io import TextIOWrapper
-from typing import Any, TextIO, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import structlog
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from structlog.typing import EventDict
-from typer.core import TyperGroup
 
 from domain.cleaning import is_storable
 
@@ -67,13 +53,6 @@ class _VisibleColumn(TextColumn):
 
 out = VisibleConsole(highlight=False, soft_wrap=True, emoji=False)
 err = VisibleConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
-
-def escape_what_cannot_be_encoded() -> None:
-    """Let an output that has no character for something show an escape, whatever its encoding is."""
-    for output in (sys.stdout, sys.stderr):
-        if isinstance(output, TextIOWrapper):
-            output.reconfigure(errors="backslashreplace")
 
 
 def _is_unicode(console: Console) -> bool:
@@ -152,110 +131,3 @@ def progress_bar(*, is_quiet: bool) -> Progress:
         disable=is_quiet,
         transient=False,
     )
-
-
-_LIBRARYS_OWN = "Value error, "
-
-
-class ChoosyGroup(TyperGroup):
-    """The commands, without the words that the library puts before such a message."""
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override] # noqa: ANN401 - the library's signature
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except typer.BadParameter as wrong:
-            wrong.message = wrong.message.removeprefix(_LIBRARYS_OWN)
-            raise
-
-
-class _Watched:
-    """An output that remembers why it could not be written: an `OSError` alone does not say what it is about."""
-
-    def __init__(self, output: TextIO) -> None:
-        self._output = output
-        self.failure: OSError | None = None
-
-    def write(self, text: str) -> int:
-        """Write to the output; raises `OSError`."""
-        with self._remembering():
-            return self._output.write(text)
-
-    def flush(self) -> None:
-        """Let everything that was written get out; raises `OSError`."""
-        with self._remembering():
-            self._output.flush()
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else an output has
-        return getattr(self._output, name)
-
-    @contextmanager
-    def _remembering(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as failure:
-            self.failure = failure
-            raise
-
-
-@contextmanager
-def delivered() -> Iterator[None]:
-    """See to it that what is printed within gets out: if it cannot, say so in one line, and end with status 1.
-
-    Whoever reads only the beginning, and closes the pipe, is told nothing.
-    """
-    output = sys.stdout
-    if cast("TextIO | None", output) is None:
-        yield
-        return
-    watched = _Watched(output)
-    try:
-        with redirect_stdout(cast("TextIO", watched)):
-            yield
-    finally:
-        _see_it_out(watched)
-
-
-def _see_it_out(watched: _Watched) -> None:
-    with suppress(OSError):
-        watched.flush()
-    if watched.failure is None:
-        return
-    _let_go(watched)
-    if not isinstance(watched.failure, BrokenPipeError):
-        err.print(f"driverlink: the output cannot be written: {watched.failure.strerror}", markup=False)
-    sys.exit(1)
-
-
-def _let_go(watched: _Watched) -> None:
-    """Let what is left of the output go nowhere: the interpreter would try once more at its end, and complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, watched.fileno())
-    os.close(nowhere)
-
-
-def configure_logging(*, is_verbose: bool) -> None:
-    """Show warnings, or everything."""
-    level = logging.INFO if is_verbose else logging.WARNING
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _all_visible,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # the others print local variables, and with them secrets and personal data
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    # it says many times a second that a broker is away, and at its finest quotes records, with personal data
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-
-
-def _all_visible(_: object, __: str, event: EventDict) -> EventDict:
-    return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}

@@ -38,16 +38,21 @@ def reconcile(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the targets with the Portal now, and let the Portal win; then print what was found.
+    """Reconcile the targets with the Portal now.
 
-    A reconciliation reads everybody whom a target shows, and looks at every driver anew: what was changed there by
-    hand is put back, whoever is missing is made again, and deletes go through the guard as ever. The same happens
-    once a day by itself. Targets whose mode is off are left out.
+    A reconciliation scans a target's whole roster and decides about every driver again: it reverts changes that were
+    made on the target, creates missing drivers, and sends deletes through the guard. It also runs once a day on its
+    own. Targets whose mode is off are skipped.
 
-    The services do it, so it goes on after Ctrl-C, and `driverlink reconciliations` tells later what it found. With
-    --driver only that driver is looked up, by two or three calls in place of the whole list.
+    The services do the work, so it goes on after Ctrl-C; `driverlink reconciliations` shows later what it found. With
+    --driver only that driver is looked up, by two or three calls instead of a full scan.
 
-    Exit status 0: the reconciliations are done or, with --no-wait, requested; 1: one of them cannot be made now.
+    Exit status 0: the reconciliations are done or, with --no-wait, requested; 1: one of them is not possible now.
+
+    Examples:
+        driverlink reconcile acme --as maria
+        driverlink reconcile acme --as maria --target motive --driver 200006
+
     """
     body = {"by": person, "target": target, "driver": driver}
     try:
@@ -119,10 +124,15 @@ def reconciliations(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what reconciliations have found: one line for each, counted in drivers.
+    """List past reconciliations and what they found.
 
-    With --json always, and with --details also as tables, it names the drivers for whom the last reconciliation of
-    each target decided something, or who are not in sync now, and target drivers without a link.
+    One line for each, with the number of drivers for each finding. --details, and --json always, also list the drivers
+    that the last reconciliation of each target decided about or that are not in sync now, and unmanaged drivers.
+
+    Examples:
+        driverlink reconciliations acme
+        driverlink reconciliations acme --target motive --last 1 --details
+
     """
     query = {"target": target, "last": last}
     if as_json:

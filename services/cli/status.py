@@ -41,7 +41,15 @@ def status(
     target: Annotated[Target | None, typer.Option(help="With --state: only on this target.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how accounts stand with their targets: in sync, pending, parked, held, unmanaged drivers."""
+    """Show the state of accounts and their targets.
+
+    Counts the drivers that are in sync, pending, parked, held or unmanaged. Name an account and a --state to list them.
+
+    Examples:
+        driverlink status
+        driverlink status acme --state parked --target motive
+
+    """
     if target is not None and state is None:
         raise typer.BadParameter("--target needs --state")
     if state is not None:
@@ -163,7 +171,15 @@ def events(
     data: DataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one event a line, as JSON.")] = False,
 ) -> None:
-    """Print the log: every change, decision, outcome and word of a person, oldest first."""
+    """Print the log: changes, decisions, outcomes and what people asked for.
+
+    The oldest event comes first. Options narrow it down, and can be combined.
+
+    Examples:
+        driverlink events --account acme --type DeleteHeld
+        driverlink events --driver 200006 --follow
+
+    """
     query: dict[str, Any] = {
         "account": account,
         "driver": driver,
@@ -228,7 +244,15 @@ def explain(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell one driver's story: how they stand on each target, what was done, and why."""
+    """Explain one driver: its state on each target, what was done, and why.
+
+    Exit status 1: several drivers match; their ids are printed.
+
+    Examples:
+        driverlink explain acme 200006
+        driverlink explain acme DRV-7001 --json
+
+    """
     answer = ask(data, lambda services: services.get(f"/accounts/{account}/explanation", driver=driver))
     if as_json:
         print_json(answer.get("explanation", answer))

@@ -8,7 +8,7 @@ from subprocess import run
 
 import pytest
 
-from services.cli.printing import delivered
+from services.cli.streams import delivered
 from tests.support.commanding import command
 
 

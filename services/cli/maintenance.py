@@ -1,0 +1,136 @@
+"""`driverlink rebuild`, `database` and `topics`: what an operator does to a deployment beside its services."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from services.api.installation import Installation
+from services.cli.client import (
+    DataOption,
+    JsonOption,
+    Settings,
+    chosen,
+    distributed,
+    kafka,
+    run_async,
+)
+from services.cli.printing import out, print_json, progress_bar
+from services.wiring.distributed import Distributed, create_topics, migrate_database
+from services.wiring.embedded import DataFolder, open_embedded
+from services.wiring.rebuild import Step
+from services.wiring.rebuild import rebuild as rebuilding
+from services.wiring.settings import DistributedSettings, EmbeddedSettings
+
+
+def rebuild(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only compare, and name the first difference.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild every read model from the log, or check them.
+
+    The new models are built beside the old ones; no target is called. Stop every other process of the installation
+    first. Exit status 1: --check found a difference.
+
+    Examples:
+        driverlink rebuild --check
+        driverlink rebuild
+
+    """
+    with (
+        _alone(chosen(data), may_replace=not check) as (installation, folder),
+        progress_bar(is_quiet=as_json) as progress,
+    ):
+        bars = {service.name: progress.add_task(service.name, total=None, note="") for service in installation.services}
+
+        def on_step(step: Step) -> None:
+            progress.update(bars[step.service], completed=step.done, total=max(step.total, 1))
+
+        found = dict(rebuilding(installation, folder, is_check=check, on_step=on_step))
+    differing = [difference for difference in found.values() if difference]
+    if as_json:
+        print_json({"checked" if check else "rebuilt": list(found), "differences": [str(each) for each in differing]})
+    for difference in () if as_json else differing:
+        out.print(f"differs: {difference}", markup=False)
+    if not as_json and not differing:
+        out.print("every read model is as the log says" if check else "every read model was made anew")
+    raise typer.Exit(1 if differing else 0)
+
+
+@contextmanager
+def _alone(settings: Settings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
+    """An installation that nobody else works on, and a folder for what is made anew."""
+    if isinstance(settings, DistributedSettings):
+        with _database_alone(settings) as found:
+            yield found
+        return
+    with _folder_alone(settings, may_replace=may_replace) as found:
+        yield found
+
+
+@contextmanager
+def _folder_alone(settings: EmbeddedSettings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
+    folder = DataFolder(settings.data)
+    folder.check_whole()
+    with folder, closing(open_embedded(settings, is_rebuilding=may_replace)) as installation:
+        yield installation, settings.data
+
+
+@contextmanager
+def _database_alone(settings: DistributedSettings) -> Iterator[tuple[Installation, Path]]:
+    shape = Distributed(settings)
+    with shape.alone(), TemporaryDirectory(prefix="driverlink-") as folder, closing(shape.installation()) as found:
+        yield found, Path(folder)
+
+
+topics = typer.Typer(no_args_is_help=True)
+database = typer.Typer(no_args_is_help=True)
+
+
+@topics.command("create")
+def create() -> None:
+    """Create missing topics, and check the existing ones.
+
+    Examples:
+        driverlink topics create
+
+    """
+    made = run_async(create_topics(kafka()))
+    out.print(f"made {', '.join(made)}" if made else "every topic is there", markup=False)
+
+
+@topics.callback()
+def _topics() -> None:
+    """A group, although it has one command."""
+
+
+@database.command("migrate")
+def migrate(
+    may_drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--may-drop",
+            metavar="SCHEMA.TABLE",
+            help="A read model of another version that may be made anew, empty; `driverlink rebuild` fills it.",
+        ),
+    ] = None,
+) -> None:
+    """Create missing schemas and tables; existing ones are not changed.
+
+    Examples:
+        driverlink database migrate
+        driverlink database migrate --may-drop decider.links
+
+    """
+    migrate_database(distributed(), may_drop or ())
+    out.print("the database has every schema and table")
+
+
+@database.callback()
+def _database() -> None:
+    """A group, although it has one command."""

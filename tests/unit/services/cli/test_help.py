@@ -1,0 +1,100 @@
+"""What `driverlink` says of itself: overview, help of each command, version, completion."""
+
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from services.cli import version
+from services.cli.app import _CLEAR, _COMMANDS, LazyGroup, app
+from services.cli.version import version_line
+from tests.support.commanding import command
+
+GROUP = get_command(app)
+NAMES = [name for entries in _COMMANDS.values() for name in entries]
+GOLDEN = Path(__file__).parents[3] / "golden" / "help.txt"
+"""The overview as people see it; delete it and run this test to write it again, then read the difference."""
+
+
+def loaded(name: str) -> Any:  # noqa: ANN401 - the library's own click
+    assert isinstance(GROUP, LazyGroup)
+    return GROUP.load(name)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command that does something, by its words."""
+    for name in NAMES:
+        found = loaded(name)
+        below = getattr(found, "commands", None)
+        yield from ((f"{name} {each}", below[each]) for each in below) if below else ((name, found),)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_overview_has_the_first_line_of_each_commands_help(name: str) -> None:
+    line = next(entries[name][1] for entries in _COMMANDS.values() if name in entries)
+    assert loaded(name).help.split("\n\n")[0] == line
+
+
+def test_every_command_has_examples_of_itself() -> None:
+    for words, each in commands():
+        _, _, examples = each.help.partition("\n\nExamples:\n")
+        assert examples, words
+        assert all(line.strip().startswith(f"driverlink {words}") for line in examples.splitlines()), words
+
+
+def test_every_module_is_loaded_only_when_it_is_used() -> None:
+    told = "import sys; from services.cli.app import app; app(['-h'], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    heavy = {"httpx", "pydantic", "starlette", "structlog", "aiokafka", "psycopg", "services.cli.client"}
+    assert heavy & set(shown.rsplit("\n", 2)[-2].split()) == set()
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_overview_is_as_agreed(option: str) -> None:
+    ended = command({"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}, option)
+    assert (ended.status, ended.err) == (0, "")
+    shown = "\n".join(line.rstrip() for line in ended.out.splitlines()).strip() + "\n"
+    if not GOLDEN.exists():
+        GOLDEN.write_text(shown, "utf-8")
+    assert shown == GOLDEN.read_text("utf-8")
+
+
+@pytest.mark.parametrize("words", [("reconcile",), ("drivers", "import"), ("dead-letters",)], ids=" ".join)
+def test_the_short_option_shows_help_of_every_command(words: tuple[str, ...]) -> None:
+    ended = command({}, *words, "-h")
+    assert (ended.status, ended.err, "Usage: driverlink" in ended.out) == (0, "", True)
+
+
+@pytest.mark.parametrize("name", sorted(_CLEAR))
+def test_every_failure_with_a_clear_line_is_there(name: str) -> None:
+    assert issubclass(pkgutil.resolve_name(name), Exception)
+
+
+def test_the_version_has_the_commit_that_was_written_at_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = tmp_path / "commit.txt"
+    written.write_text("0123456789ab\n", "ascii")
+    monkeypatch.setattr(version, "_WRITTEN", written)
+    assert version_line() == "driverlink 0.1.0 (commit 0123456789ab)"
+    assert command({}, "--version").out == f"{version_line()}\n"
+
+
+def test_the_commit_is_unknown_where_neither_a_build_nor_git_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version, "_CHECKOUT", tmp_path)
+    assert version_line().endswith("(commit unknown)")
+
+
+def test_bash_completes_commands_and_options() -> None:
+    def completed(words: str) -> list[str]:
+        variables = {"_DRIVERLINK_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "1"}
+        count = str(len(words.split()) - 1)
+        return command({**variables, "COMP_CWORD": count}).out.split()
+
+    assert completed("driverlink recon") == ["reconcile", "reconciliations"]
+    assert "--target" in completed("driverlink reconcile --t")
