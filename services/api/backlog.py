@@ -15,8 +15,8 @@ from domain.store import Record, Row, Store, Stream
 from services.api.explanation_text import command, moment, named
 from services.api.messages import Answer
 from services.decider.read_models import CatchUp, LinkRow, Look, Retry
-from services.projector.read_models import BreakerRow, DecisionRow, DeliveryRow, LookUp, Task
-from services.projector.scans import Agenda
+from services.projector.read_models import AnswerCount, BreakerRow, DueDelivery, LookUp, NewestDecision
+from services.projector.scans import ScanSchedule
 from services.runtime.consumer import version_of, watermarks
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, log_of
 
@@ -86,13 +86,13 @@ def waits_of_change(change: Change | None, taken_over: int) -> Waits | None:
 def waits_of_link(link: DriverLink, projector: Store) -> Waits | None:
     """That a decision for a link waits for the projector, or an outcome for the decider. Raises `StoreFailed`."""
     place, name = {"account": str(link.account), "driver": str(link.driver)}, named(link.target)
-    if any(row.answers > link.answers for row in projector.select(DeliveryRow, place)):
+    if any(row.answers > link.answers for row in projector.select(AnswerCount, place)):
         sentence = f"{name} has answered, and the answer waits: the decider has not taken it over."
         return Waits(sentence=sentence, advice=_advice("the decider"))
     if link.pending is None:
         return None
     decided = link.pending.originator_version
-    if any(row.body["decision"] >= decided for row in projector.select(DecisionRow, place)):
+    if any(row.body["decision"] >= decided for row in projector.select(NewestDecision, place)):
         return None
     sentence = f"A decision of {moment(link.pending.at)} waits: {name}'s projector has not taken it over."
     return Waits(sentence=sentence, advice=_advice(f"{name}'s projector"))
@@ -130,7 +130,9 @@ def left_to_do(
     read = logs if in_place else ()
     to_decide = _behind(decider, read, _FOLLOWED_BY_THE_DECIDER) + _in_hand(decider, Look, CatchUp, Retry)
     to_deliver = sum(
-        _behind(store, read, _FOLLOWED_BY_PROJECTORS) + _in_hand(store, Task, LookUp) + _scans_due(store, target, clock)
+        _behind(store, read, _FOLLOWED_BY_PROJECTORS)
+        + _in_hand(store, DueDelivery, LookUp)
+        + _scans_due(store, target, clock)
         for target, store in projectors.items()
     )
     in_sync = decider.count(LinkRow, {"state": "in_sync"}, by=["target"])
@@ -155,5 +157,5 @@ def _in_hand(store: Store, *work: type[Row]) -> int:
 def _scans_due(store: Store, target: Target, clock: Clock) -> int:
     """The rosters that have to be read now, of accounts for which calls are made."""
     stopped = {row.account for row in store.select(BreakerRow, {"is_open": True})}
-    due = Agenda(store, target, clock, Assignment()).due()
+    due = ScanSchedule(store, target, clock, Assignment()).due()
     return sum(coming.account not in stopped for coming in due)

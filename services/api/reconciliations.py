@@ -40,7 +40,7 @@ from services.decider.read_models import (
     desired_of,
     parked_for,
 )
-from services.projector.read_models import LookUp, Reading
+from services.projector.read_models import LookUp, ScanProgress
 
 _NOT_IN_STEP = ("pending", "parked", "held", "kept")
 
@@ -330,7 +330,7 @@ def _deciding(decider: Store, asked: Requested) -> ReconciliationProgress | None
 
 def _reading(decider: Store, projector: Store, asked: Requested) -> ReconciliationProgress:
     """At its scan, which is about as long as the last one."""
-    under_way: Sequence[Reading] = projector.select(Reading, {"account": asked.account})
+    under_way: Sequence[ScanProgress] = projector.select(ScanProgress, {"account": asked.account})
     if not under_way:
         return _at(asked, Stage.WAITING)
     expected = next((row.drivers for row in decider.select(RosterScanRow, asked.place)), 0)

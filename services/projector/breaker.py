@@ -1,22 +1,24 @@
-"""Breakers: no calls for an account that cannot get through to the target, until a probe is answered.
+"""Circuit breakers: whether calls are made for an account at a target.
 
-What the end of a call tells of the account for which it was made.
+closed: calls are made. Refused access opens the breaker at once, silence after `FAILURES_TO_OPEN` drivers in a row.
+open: no call is made but probes, ever more seldom.
+half-open: a probe was answered, so calls are made again; the first that is answered closes the breaker for good, and
+one that opens it again makes the next probe wait longer.
 
-Probes: whether the targets of open breakers answer again.
-
-Drivers whose own call may be what an account's access seems to be refused for.
+A call can also be refused, as if for the whole account, because of its own driver. That is known once it is refused
+again after a probe was answered: from then on it fails alone, and the breaker stays closed.
 """
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 import structlog
 
-from domain.account import Account, Mode
+from domain.account import Mode
 from domain.failures import (
     CLASSES,
     FRUITLESS,
@@ -26,9 +28,6 @@ from domain.failures import (
     CallFailure,
     FailureClass,
     Reason,
-    Rejected,
-    TargetFailed,
-    Unavailable,
     doubled,
     patience,
     seldom,
@@ -36,163 +35,156 @@ from domain.failures import (
 )
 from domain.identity import AccountId, Target, breaker_stream
 from domain.outcomes import BreakerClosed, BreakerOpened, ReportOrigin
-from domain.ports import TargetDrivers
 from domain.store import Store, StoreConflict, Unit
 from services.accounts.handlers import accounts_of
-from services.projector.connections import Connecting
 from services.projector.known import breaker_after, unbroken
-from services.projector.read_models import BreakerRow, Probe, Suspect, Task, place_of
-from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
+from services.projector.read_models import BreakerRow, DueDelivery, Probe, RefusedDriver, place_of
 from services.runtime.context import Assignment, Clock
-from services.runtime.service import Service
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
-    """How a call ended, as far as it tells of the account: `subject` is whom or what it was about.
-
-    Without a failure, or with one that only a working target gives, the account got through. `is_call`: it was made
-    for the driver who is its subject.
-    """
-
-    account: AccountId
-    subject: str
-    failure: CallFailure | None
-    is_call: bool = False
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the target refuses access, or there is nothing to reach it by."""
-        return self.failure is not None and CLASSES[self.failure.reason] is FailureClass.ACCESS
-
-    @property
-    def is_through(self) -> bool:
-        """Whether the target has answered: a refusal of one driver is an answer, a limit says nothing either way."""
-        return self.failure is None or CLASSES[self.failure.reason] is FailureClass.FINAL
-
-
-RUN = 5
-"""So many drivers, or scans, without an answer, and nobody with one between them, open a breaker."""
+FAILURES_TO_OPEN: Final = 5
+"""Drivers, or scans, without an answer that open a breaker, if no call of the account is answered between them."""
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """An account whose breaker is open, why, and the probe that is to come."""
+class BreakerState(StrEnum):
+    """The state of an account's breaker."""
 
-    breaker: BreakerRow
-    probe: Probe
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedCall:
+    """How a call, or a scan, ended. `subject` is the driver, or the scan; `is_delivery`: it was made for the driver."""
+
+    account: AccountId
+    subject: str
+    failure: CallFailure | None
+    is_delivery: bool = False
 
     @property
-    def is_of_credentials(self) -> bool:
-        """Whether other credentials can close it."""
-        return self.breaker.reason in OF_CREDENTIALS
+    def is_refused(self) -> bool:
+        """Whether the target refuses access, or the account has no credentials for it."""
+        return self.failure is not None and CLASSES[self.failure.reason] is FailureClass.ACCESS
 
-    def is_time(self, now: datetime) -> bool:
-        """Whether the probe is due: also where it was put off for longer than ever, by a clock that was ahead."""
-        is_seldom = self.breaker.reason == Reason.NOT_EFFECTIVE
-        pause = seldom(self.probe.tries) if is_seldom else LONGEST_WAIT
-        latest = now + timedelta(seconds=1.2 * max(pause, LONGEST_WAIT))
-        return not now.isoformat() < self.probe.not_before <= latest.isoformat()
+    @property
+    def is_answered(self) -> bool:
+        """Whether the target answered: refusing one driver is an answer; a rate limit proves nothing either way."""
+        return self.failure is None or CLASSES[self.failure.reason] is FailureClass.FINAL
 
 
 class Breakers:
     """The breakers of one target's accounts.
 
-    Rows tell which are open. The run of failures of the others is only kept in memory: whoever starts anew counts anew.
+    Rows say which are not closed. The failures that may open the others are only kept in memory: a process that starts
+    counts from nothing. What is read often is kept in memory as it is stored.
     """
 
-    def __init__(self, store: Store, target: Target, clock: Clock, share: Assignment) -> None:
+    def __init__(self, store: Store, target: Target, clock: Clock, assignment: Assignment) -> None:
         self._store = store
         self._target = target
         self._clock = clock
-        self._assignment = share
-        self._runs: dict[AccountId, set[str]] = {}
+        self._assignment = assignment
+        self._failing: dict[AccountId, set[str]] = {}
         self._open: frozenset[str] | None = None
         self._probed: frozenset[str] | None = None
-        self._suspects = Suspects(store)
+        self._refused: Mapping[tuple[str, str], RefusedDriver] | None = None
 
-    def are_open(self) -> frozenset[str]:
+    def open_accounts(self) -> frozenset[str]:
         """The accounts for which no call is made."""
         if self._open is None:
             self._open = frozenset(row.account for row in self._store.select(BreakerRow, {"is_open": True}))
         return self._open
 
-    def look_anew(self) -> None:
-        """Somebody else may have stored other breakers meanwhile."""
-        self._open = self._probed = None
-        self._suspects.look_anew()
+    def reload(self) -> None:
+        """Forget what is kept in memory: another process may have stored something else."""
+        self._open = self._probed = self._refused = None
 
-    def is_alone(self, sign: Sign) -> bool:
+    def is_alone(self, account: AccountId, driver: str, failure: CallFailure) -> bool:
         """Whether access is refused to this driver's call only: it was before, and a probe was answered since."""
-        return (
-            sign.is_refused and sign.account not in self.are_open() and self._suspects.has(sign.account, sign.subject)
-        )
+        is_closed = CLASSES[failure.reason] is FailureClass.ACCESS and account not in self.open_accounts()
+        return is_closed and (account, driver) in self._refused_drivers()
 
-    def heed(self, unit: Unit, signs: Sequence[Sign]) -> None:
-        """Put into the unit what follows from how some calls ended."""
-        through = {sign.account for sign in signs if sign.is_through}
-        for account in through:
-            self._runs.pop(account, None)
-        opening = self._opening(sign for sign in signs if not sign.is_through)
-        self._suspect(unit, [sign for sign in signs if sign.is_call])
-        touched = (through & self._have_probes()) | opening.keys()
+    def record(self, unit: Unit, calls: Sequence[EndedCall]) -> None:
+        """Put into the unit what follows from how these calls ended."""
+        answered = {call.account for call in calls if call.is_answered}
+        for account in answered:
+            self._failing.pop(account, None)
+        opening = self._opening(call for call in calls if not call.is_answered)
+        self._record_drivers(unit, [call for call in calls if call.is_delivery])
+        touched = (answered & self._probed_accounts()) | opening.keys()
         probes = self._probes({"account": sorted(touched)}) if touched else {}
-        for account in through - opening.keys():
-            if account in probes and not probes[account].is_waiting:
+        for account in answered - opening.keys():
+            if account in probes and probes[account].state == BreakerState.HALF_OPEN:
                 self._forget_probe(unit, account)
         for row in self._rows(opening):
             self._open_for(unit, row, opening[AccountId(row.account)], probes.get(row.account))
 
-    def waiting(self) -> list[Waiting]:
-        """The open breakers of our share, but for accounts that want nothing of the target now."""
-        probes = self._probes({"is_waiting": True})
+    def open_with_probes(self) -> list[tuple[BreakerRow, Probe]]:
+        """The open breakers of our accounts, each with its next probe; not of accounts whose mode is off now."""
+        probes = self._probes({"state": str(BreakerState.OPEN)})
         accounts = accounts_of(self._store, probes)
         names = [
-            AccountId(name) for name in sorted(probes) if self._assignment.has(name) and self._is_on(accounts, name)
+            AccountId(name)
+            for name in sorted(probes.keys() & accounts.keys())
+            if self._assignment.has(name) and accounts[name].mode(self._target) is not Mode.OFF
         ]
-        return [Waiting(breaker=row, probe=probes[row.account]) for row in self._rows(names) if row.is_open]
+        return [(row, probes[row.account]) for row in self._rows(names) if row.is_open]
 
-    def probed(self, account: AccountId, failure: CallFailure | None, *, is_anew: bool = False) -> bool:
+    def record_probe(
+        self, account: AccountId, failure: CallFailure | None, *, has_other_credentials: bool = False
+    ) -> bool:
         """Close the breaker, or put the next probe off if this one failed; whether it was closed.
 
-        `is_anew`: the account may have other credentials than when calls failed.
         Raises `StoreConflict` when the account has gone to another process meanwhile.
         """
         if not self._assignment.has(account):
             raise StoreConflict(f"account {account} is another process's now")
         (row,), probe = self._rows([account]), self._probes({"account": account}).get(account)
         unit = Unit()
-        if failure is None:
-            self._close(unit, row, probe, is_anew=is_anew and row.reason in OF_CREDENTIALS)
-        elif row.is_open and probe:
-            self._put_off(unit, row, probe, failure)
+        if failure is None and row.is_open:
+            self._close(unit, row, probe, is_mended=has_other_credentials and row.reason in OF_CREDENTIALS)
+        elif failure is not None and row.is_open and probe:
+            next_probe = replace(probe, tries=probe.tries + 1)
+            unit.keep([self._put_off(next_probe, Reason(row.reason), patience(failure))])
+            if _is_worse(row, failure):
+                self._report(unit, self._report(unit, row, None), failure)
         self._store.commit(unit)
         return failure is None
 
-    def _opening(self, failing: Iterable[Sign]) -> Mapping[AccountId, CallFailure]:
+    def _opening(self, failed: Iterable[EndedCall]) -> Mapping[AccountId, CallFailure]:
         """The accounts whose breakers have to be open now, and why."""
         opening: dict[AccountId, CallFailure] = {}
-        for sign in failing:
-            if sign.failure is None:
+        for call in failed:
+            if call.failure is None:
                 continue
-            if sign.is_refused and not self.is_alone(sign):
-                opening[sign.account] = sign.failure
-            elif (sign.is_refused or sign.failure.reason in FRUITLESS) and self._is_run(sign):
-                opening.setdefault(sign.account, sign.failure)
+            if call.is_refused and not self.is_alone(call.account, call.subject, call.failure):
+                opening[call.account] = call.failure
+            elif call.is_refused or call.failure.reason in FRUITLESS:
+                failing = self._failing.setdefault(call.account, set())
+                if len(failing) < FAILURES_TO_OPEN:
+                    failing.add(call.subject)
+                if len(failing) >= FAILURES_TO_OPEN:
+                    opening.setdefault(call.account, call.failure)
         return opening
 
-    def _suspect(self, unit: Unit, calls: Sequence[Sign]) -> None:
-        succeeded = ((sign.account, sign.subject) for sign in calls if sign.is_through)
-        refused = {(sign.account, sign.subject): self.is_alone(sign) for sign in calls if sign.is_refused}
-        self._suspects.heed(unit, succeeded=succeeded, refused=refused)
-
-    def _is_run(self, sign: Sign) -> bool:
-        run = self._runs.setdefault(sign.account, set())
-        if len(run) < RUN:
-            run.add(sign.subject)
-        return len(run) >= RUN
+    def _record_drivers(self, unit: Unit, calls: Sequence[EndedCall]) -> None:
+        """Remember the drivers whose calls are refused as if for the whole account, until one of them is answered."""
+        known, has_changed = self._refused_drivers(), False
+        for call in calls:
+            before = known.get((call.account, call.subject))
+            if call.failure is not None and call.is_refused:
+                is_alone = self.is_alone(call.account, call.subject, call.failure)
+                if before is None or is_alone > before.is_alone:
+                    unit.keep([RefusedDriver(account=call.account, driver=call.subject, is_alone=is_alone)])
+                    has_changed = True
+            elif call.is_answered and before is not None:
+                unit.remove(RefusedDriver, {"account": call.account, "driver": call.subject})
+                has_changed = True
+        if has_changed:
+            self._refused = None
 
     def _open_for(self, unit: Unit, row: BreakerRow, failure: CallFailure, probe: Probe | None) -> None:
         if row.is_open and not _is_worse(row, failure):
@@ -200,45 +192,43 @@ class Breakers:
         if row.is_open:
             row = self._report(unit, row, None)
         self._report(unit, row, failure)
-        unit.keep([self._next_probe(_relapsed(probe) if probe else _unprobed(row.account), failure.reason)])
+        if probe is None:
+            probe = Probe(account=row.account, state=str(BreakerState.OPEN), not_before="", tries=0, relapses=0)
+        elif probe.state == BreakerState.HALF_OPEN:
+            probe = replace(probe, tries=probe.tries + 1, relapses=probe.relapses + 1)
+        unit.keep([self._put_off(probe, failure.reason)])
 
-    def _close(self, unit: Unit, row: BreakerRow, probe: Probe | None, *, is_anew: bool) -> None:
-        if not row.is_open:
-            return
+    def _close(self, unit: Unit, row: BreakerRow, probe: Probe | None, *, is_mended: bool) -> None:
+        """Close the breaker if the account's access `is_mended` by other credentials; else it is half-open."""
         self._report(unit, row, None)
-        if is_anew:
+        if is_mended:
             self._forget_probe(unit, row.account)
-            self._suspects.forget(unit, row.account)
-            self._begin_anew(unit, row.account, but=())
+            unit.remove(RefusedDriver, {"account": row.account})
+            self._refused = None
+            self._make_due(unit, row.account, but=())
             return
         if probe:
-            unit.keep([replace(probe, is_waiting=False)])
+            unit.keep([replace(probe, state=str(BreakerState.HALF_OPEN))])
+        # After a relapse the backoff schedule goes on: a probe alone proves little then.
         if not probe or not probe.relapses:
-            self._begin_anew(unit, row.account, but=self._suspects.are_alone(row.account))
+            refused = self._refused_drivers().values()
+            self._make_due(unit, row.account, but={each.driver for each in refused if each.is_alone})
 
-    def _begin_anew(self, unit: Unit, account: str, *, but: Collection[str]) -> None:
-        """Everybody who waits on the backoff schedule is due now.
+    def _make_due(self, unit: Unit, account: str, *, but: Collection[str]) -> None:
+        """Make the deliveries on the backoff schedule due now, before those that were never tried.
 
-        After a relapse nobody is: a probe alone says little then.
-
-        They come before those who were never tried: what was started for them may have taken effect by now.
+        What was started for them may have taken effect by now.
         """
-        waiting = self._store.select(Task, {"account": account, "deferred": list(range(1, MOST_TRIES))})
-        unit.keep(replace(task, not_before="", deferred=0) for task in waiting if task.driver not in but)
+        waiting = self._store.select(DueDelivery, {"account": account, "deferred": list(range(1, MOST_TRIES))})
+        unit.keep(replace(due, not_before="", deferred=0) for due in waiting if due.driver not in but)
 
-    def _put_off(self, unit: Unit, row: BreakerRow, probe: Probe, failure: CallFailure) -> None:
-        unit.keep([self._next_probe(replace(probe, tries=probe.tries + 1), Reason(row.reason), failure)])
-        if _is_worse(row, failure):
-            self._report(unit, self._report(unit, row, None), failure)
-
-    def _next_probe(self, probe: Probe, reason: Reason, failure: CallFailure | None = None) -> Probe:
-        """The probe after this one. Where calls take no effect, a probe is answered all the same, so it comes late."""
-        asked_for = patience(failure) if failure else 0.0
+    def _put_off(self, probe: Probe, reason: Reason, least: float = 0.0) -> Probe:
+        """The next probe of an open breaker. Where calls take no effect, a probe proves little, so it comes late."""
         pause = seldom(probe.tries) if reason is Reason.NOT_EFFECTIVE else doubled(probe.tries)
-        seconds = spread(max(pause, min(asked_for, LONGEST_WAIT)), self._stream(probe.account), probe.tries)
+        seconds = spread(max(pause, min(least, LONGEST_WAIT)), self._stream(probe.account), probe.tries)
         not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()
         self._probed = None
-        return replace(probe, is_waiting=True, not_before=not_before)
+        return replace(probe, state=str(BreakerState.OPEN), not_before=not_before)
 
     def _report(self, unit: Unit, row: BreakerRow, failure: CallFailure | None) -> BreakerRow:
         """Report that a breaker opens because of a failure, or closes; its row after that."""
@@ -249,13 +239,17 @@ class Breakers:
             "account": row.account,
             "target": str(self._target),
         }
-        report = _to_report(origin, failure)
+        if failure is None:
+            report: BreakerOpened | BreakerClosed = BreakerClosed(**origin)
+            _log.warning("breaker closed", account=row.account, target=str(self._target))
+        else:
+            report = BreakerOpened(**origin, reason=str(failure.reason), detail=failure.detail)
+            _log.warning("breaker opened", account=row.account, target=str(self._target), reason=report.reason)
         after = breaker_after(row, report)
         unit.events.append(report)
         unit.keep([after])
         self._open = None
-        self._runs.pop(AccountId(row.account), None)
-        _tell(after, self._target)
+        self._failing.pop(AccountId(row.account), None)
         return after
 
     def _rows(self, accounts: Collection[AccountId]) -> list[BreakerRow]:
@@ -263,8 +257,8 @@ class Breakers:
         rows = {row.account: row for row in known}
         return [rows.get(account) or unbroken(account) for account in accounts]
 
-    def _have_probes(self) -> frozenset[str]:
-        """The accounts with a probe: few, and asked for with every batch of answers."""
+    def _probed_accounts(self) -> frozenset[str]:
+        """The accounts whose breakers are not closed: few, and looked at with every batch of outcomes."""
         if self._probed is None:
             self._probed = frozenset(row.account for row in self._store.select(Probe))
         return self._probed
@@ -273,180 +267,26 @@ class Breakers:
         self._probed = None
         unit.remove(Probe, {"account": account})
 
-    def _probes(self, where: Mapping[str, str | bool | list[AccountId]]) -> dict[str, Probe]:
+    def _probes(self, where: Mapping[str, str | list[AccountId]]) -> dict[str, Probe]:
         return {probe.account: probe for probe in self._store.select(Probe, where)}
 
-    def _is_on(self, accounts: Mapping[str, Account], name: str) -> bool:
-        return name in accounts and accounts[name].mode(self._target) is not Mode.OFF
+    def _refused_drivers(self) -> Mapping[tuple[str, str], RefusedDriver]:
+        if self._refused is None:
+            self._refused = {place_of(row): row for row in self._store.select(RefusedDriver)}
+        return self._refused
 
     def _stream(self, account: str) -> UUID:
         return breaker_stream(AccountId(account), self._target)
 
 
-def _tell(row: BreakerRow, target: Target) -> None:
-    if row.is_open:
-        _log.warning("breaker opened", account=row.account, target=str(target), reason=row.reason)
-    else:
-        _log.warning("breaker closed", account=row.account, target=str(target))
-
-
-def _to_report(origin: ReportOrigin, failure: CallFailure | None) -> BreakerOpened | BreakerClosed:
-    if failure is None:
-        return BreakerClosed(**origin)
-    return BreakerOpened(**origin, reason=str(failure.reason), detail=failure.detail)
-
-
-def _unprobed(account: str) -> Probe:
-    return Probe(account=account, is_waiting=True, not_before="", tries=0, relapses=0)
-
-
-def _relapsed(probe: Probe) -> Probe:
-    """The probe of a breaker that has to be open again, or still, though no call has succeeded meanwhile."""
-    return probe if probe.is_waiting else replace(probe, tries=probe.tries + 1, relapses=probe.relapses + 1)
+def is_probe_due(row: BreakerRow, probe: Probe, now: datetime) -> bool:
+    """Whether an open breaker's probe is due, even where a clock that was ahead put it off for longer than ever."""
+    pause = seldom(probe.tries) if row.reason == Reason.NOT_EFFECTIVE else LONGEST_WAIT
+    latest = now + timedelta(seconds=1.2 * max(pause, LONGEST_WAIT))
+    return not now.isoformat() < probe.not_before <= latest.isoformat()
 
 
 def _is_worse(row: BreakerRow, failure: CallFailure) -> bool:
-    """Whether a breaker that is open has to say something else: not only silence, but that access is refused."""
+    """Whether an open breaker has to say something else: not only silence, but that access is refused."""
     was_refused = CLASSES[Reason(row.reason)] is FailureClass.ACCESS
     return not was_refused and CLASSES[failure.reason] is FailureClass.ACCESS
-
-
-_TICK = 1.0
-"""Seconds between two looks at what is due."""
-
-_MOST_PROBES = 32
-"""Probes under way at a time, over all accounts."""
-
-LONGEST_PROBE = 30.0
-"""Seconds after which a probe is given up: it is one small read, and others wait for its place."""
-
-
-class Probing:
-    """Asks the targets of open breakers whether they answer: when it is time, or there are other credentials."""
-
-    def __init__(self, service: Service, breakers: Breakers, connect: Connecting, clock: Clock) -> None:
-        self._service = service
-        self._breakers = breakers
-        self._connect = connect
-        self._clock = clock
-        self._limit = asyncio.Semaphore(_MOST_PROBES)
-        self._asked: dict[AccountId, TargetDrivers | Rejected] = {}
-        self._found_open: set[str] = set()
-        self._under_way: set[AccountId] = set()
-
-    async def run(self) -> None:
-        """Probe until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                for account in await self._service.call(self.due):
-                    self._under_way.add(account)
-                    group.create_task(self._probe_once(account))
-                await asyncio.sleep(_TICK)
-
-    def look_anew(self) -> None:
-        """Somebody may have come by other accounts, or credentials, while nobody asked: ask once for each at once."""
-        self._found_open = {*self._breakers.are_open()} - self._asked.keys()
-
-    def due(self) -> Sequence[AccountId]:
-        """The accounts that have to be asked for now."""
-        now = self._clock()
-        waiting = {AccountId(each.probe.account): each for each in self._breakers.waiting()}
-        self._asked = {account: drivers for account, drivers in self._asked.items() if account in waiting}
-        free = [(account, each) for account, each in waiting.items() if account not in self._under_way]
-        return [account for account, each in free if self._has_changed(account, each) or each.is_time(now)]
-
-    async def probe(self, account: AccountId) -> bool:
-        """Ask one account's target; whether it answers, and the breaker is closed."""
-        drivers = await self._service.call(self._connect, account)
-        is_anew = drivers != self._asked.get(account)
-        self._asked[account] = drivers
-        self._found_open.discard(account)
-        failure = drivers if isinstance(drivers, Rejected) else await _failure_of(drivers, account)
-
-        async def store(told: CallFailure | None) -> bool:
-            return await self._service.call(self._breakers.probed, account, told, is_anew=is_anew)
-
-        with suppress(StoreConflict):
-            is_closed = await (store(None) if failure is None else stored_anyhow(store, failure))
-            self._service.notify()
-            return is_closed
-        return False
-
-    async def _probe_once(self, account: AccountId) -> None:
-        try:
-            with own_trouble("probe is given up", account=account):
-                async with self._limit:
-                    await self.probe(account)
-        finally:
-            self._under_way.discard(account)
-
-    def _has_changed(self, account: AccountId, waiting: Waiting) -> bool:
-        """Whether the account reaches the target otherwise than when it was asked last, as far as that is known."""
-        if account in self._found_open:
-            return True
-        if not waiting.is_of_credentials:
-            return False
-        drivers = self._connect(account)
-        return drivers != self._asked.setdefault(account, drivers)
-
-
-async def _failure_of(drivers: TargetDrivers, account: AccountId) -> CallFailure | None:
-    try:
-        async with asyncio.timeout(LONGEST_PROBE):
-            await drivers.probe()
-    except TimeoutError:
-        return Unavailable(reason=Reason.DOWN, detail=f"no answer to a probe within {LONGEST_PROBE:.0f} seconds")
-    except TargetFailed as failed:
-        return failed.failure
-    except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-        _log.exception("probe failed unexpectedly", account=account)
-        return unexpected_failure(failure)
-    return None
-
-
-class Suspects:
-    """The suspects of one target: few, so they are kept in memory as they are stored."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._stored: Mapping[tuple[str, str], Suspect] | None = None
-
-    def has(self, account: AccountId, driver: str) -> bool:
-        """Whether this driver's call was refused as if for the account, and has not succeeded since."""
-        return (account, driver) in self._known
-
-    def are_alone(self, account: str) -> set[str]:
-        """The drivers of an account who turned out to be the trouble themselves."""
-        return {row.driver for row in self._known.values() if row.account == account and row.is_alone}
-
-    def heed(
-        self, unit: Unit, *, succeeded: Iterable[tuple[AccountId, str]], refused: Mapping[tuple[AccountId, str], bool]
-    ) -> None:
-        """The calls of these drivers were answered, and to those access was refused: to which of them alone."""
-        known, has_changed = self._known, False
-        for account, driver in succeeded:
-            if (account, driver) in known:
-                unit.remove(Suspect, {"account": account, "driver": driver})
-                has_changed = True
-        for (account, driver), is_alone in refused.items():
-            before = known.get((account, driver))
-            if before is None or is_alone > before.is_alone:
-                unit.keep([Suspect(account=account, driver=driver, is_alone=is_alone)])
-                has_changed = True
-        if has_changed:
-            self.look_anew()
-
-    def forget(self, unit: Unit, account: str) -> None:
-        """The account has other credentials, for which nobody was refused anything yet."""
-        unit.remove(Suspect, {"account": account})
-        self.look_anew()
-
-    def look_anew(self) -> None:
-        """Others may be stored meanwhile."""
-        self._stored = None
-
-    @property
-    def _known(self) -> Mapping[tuple[str, str], Suspect]:
-        if self._stored is None:
-            self._stored = {place_of(row): row for row in self._store.select(Suspect)}
-        return self._stored

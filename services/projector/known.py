@@ -19,35 +19,37 @@ from domain.outcomes import (
     RosterScanned,
 )
 from domain.profile import Profile
-from services.projector.read_models import BreakerRow, DecisionRow, DeliveryRow, RosterRow, ScanRow, to_order
+from services.projector.read_models import AnswerCount, BreakerRow, NewestDecision, RosterRow, ScanRow, to_delivery
 
 _to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
 
 R = TypeVar("R", bound=RosterRow)
 
-Sighting = CallAnswered | ObservedDriverSeen | ObservedDriverGone
+DriverReport = CallAnswered | ObservedDriverSeen | ObservedDriverGone
 """A report that tells of a target driver."""
 
 
-def desired_after(event: LinkEvent) -> DecisionRow | None:
+def newest_after(event: LinkEvent) -> NewestDecision | None:
     """What a link's event leaves to carry out; None: the same as before.
 
     A link that is parked, held, or ended by itself has nothing to carry out.
     """
     if isinstance(event, Decision):
-        return DecisionRow(account=event.account, driver=event.driver, is_open=True, body=to_order(event).to_json())
+        return NewestDecision(
+            account=event.account, driver=event.driver, is_open=True, body=to_delivery(event).to_json()
+        )
     has_ended = isinstance(event, Confirmed) and not event.decision
     if has_ended or isinstance(event, Parked | DeleteHeld):
-        return DecisionRow(account=event.account, driver=event.driver, is_open=False, body={})
+        return NewestDecision(account=event.account, driver=event.driver, is_open=False, body={})
     return None
 
 
-def undelivered(account: str, driver: str) -> DeliveryRow:
+def unanswered(account: str, driver: str) -> AnswerCount:
     """A link of which nothing was reported yet."""
-    return DeliveryRow(account=account, driver=driver, version=0, answers=0)
+    return AnswerCount(account=account, driver=driver, version=0, answers=0)
 
 
-def delivery_after(known: DeliveryRow, report: CallAnswered) -> DeliveryRow:
+def count_after(known: AnswerCount, report: CallAnswered) -> AnswerCount:
     """A link's delivery after this answer; one that was put off settles nothing."""
     is_settled = report.outcome != Outcome.DEFERRED
     return replace(known, version=report.originator_version, answers=known.answers + is_settled)
@@ -58,7 +60,7 @@ def unseen(account: str, key: str) -> RosterRow:
     return RosterRow(account=account, key=key, version=0, is_there=False, active=False, fingerprint="")
 
 
-def keys_of(report: Sighting) -> Iterator[str]:
+def keys_of(report: DriverReport) -> Iterator[str]:
     """The keys of the target drivers that a report tells of."""
     if isinstance(report, CallAnswered) and report.left:
         yield report.left
@@ -66,7 +68,7 @@ def keys_of(report: Sighting) -> Iterator[str]:
         yield report.key
 
 
-def shown_after(known: R, report: Sighting) -> R:
+def shown_after(known: R, report: DriverReport) -> R:
     """The target driver of this row after a report that tells of it."""
     version = report.originator_version
     match report:

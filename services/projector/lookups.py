@@ -23,8 +23,8 @@ from domain.outcomes import DriverLookedUp, ObservedDriverGone, ObservedDriverSe
 from domain.ports import TargetDrivers
 from domain.store import Store, StoreConflict, Unit, Where
 from services.accounts.handlers import accounts_of
-from services.projector.breaker import Breakers, Sign
-from services.projector.known import Sighting, fingerprint, keys_of, scan_after, shown_after, unscanned, unseen
+from services.projector.breaker import Breakers, EndedCall
+from services.projector.known import DriverReport, fingerprint, keys_of, scan_after, shown_after, unscanned, unseen
 from services.projector.read_models import LookUp, RosterRow, ScanRow
 from services.runtime.context import Assignment, Clock
 
@@ -58,7 +58,7 @@ class Freshness:
     def note(self, events: Iterable[Event], by: Newer | None = None) -> None:
         """These are about to be stored; `by` is the read that they come from, if any."""
         for event in events:
-            if isinstance(event, Sighting):
+            if isinstance(event, DriverReport):
                 for newer in self._others(event.account, by):
                     newer.add(keys_of(event))
 
@@ -100,7 +100,7 @@ class LookUps:
         first: dict[str, LookUp] = {}
         for row in self._store.select(LookUp, order_by="request"):
             first.setdefault(row.account, row)
-        closed = {*busy, *self._breakers.are_open()}
+        closed = {*busy, *self._breakers.open_accounts()}
         return [row for row in first.values() if row.account not in closed and self._assignment.has(row.account)][:most]
 
     def is_wanted(self, row: LookUp) -> bool:
@@ -117,13 +117,13 @@ class LookUps:
         unit, account = Unit(), AccountId(row.account)
         self._sightings.add_seen(unit, account, found.drivers, newer)
         self._sightings.add_gone(unit, account, found.nobody, newer)
-        self._breakers.heed(unit, [self._sign(row, None)])
+        self._breakers.record(unit, [self._ended_call(row, None)])
         self._end(unit, row, None)
 
     def fail(self, row: LookUp, failure: CallFailure) -> None:
         """Report that the driver could not be looked up; nothing is tried again, because somebody waits for it."""
         unit = Unit()
-        self._breakers.heed(unit, [self._sign(row, failure)])
+        self._breakers.record(unit, [self._ended_call(row, failure)])
         self._end(unit, row, failure)
 
     def turn_down(self, row: LookUp) -> None:
@@ -148,8 +148,8 @@ class LookUps:
         self._freshness.note(unit.events)
         self._store.commit(unit)
 
-    def _sign(self, row: LookUp, failure: CallFailure | None) -> Sign:
-        return Sign(account=AccountId(row.account), subject=row.driver, failure=failure)
+    def _ended_call(self, row: LookUp, failure: CallFailure | None) -> EndedCall:
+        return EndedCall(account=AccountId(row.account), subject=row.driver, failure=failure)
 
 
 async def look_up(row: LookUp, drivers: TargetDrivers) -> Found:

@@ -12,7 +12,7 @@ from domain.store import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Delivery:
     """A decision, as far as a target is concerned; `decision` is its version on the link, `fact` its stored name.
 
     `is_override`: somebody else had written there, so that it matters how the target shows what we write.
@@ -34,9 +34,9 @@ class Order:
         return {**stored, "profile": dict(self.profile), "fields": list(self.fields)}
 
 
-def to_order(decision: Decision) -> Order:
+def to_delivery(decision: Decision) -> Delivery:
     """The order that a decision is."""
-    return Order(
+    return Delivery(
         fact=decision.TOPIC,
         decision=decision.originator_version,
         key=Key(decision.key) if decision.key else None,
@@ -49,16 +49,16 @@ def to_order(decision: Decision) -> Order:
     )
 
 
-def from_json(stored: dict[str, Any]) -> Order:
+def from_json(stored: dict[str, Any]) -> Delivery:
     """The order that was stored."""
-    return Order(**{**stored, "fields": tuple(stored["fields"])})
+    return Delivery(**{**stored, "fields": tuple(stored["fields"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionRow(Row):
+class NewestDecision(Row):
     """The newest decision of a link: the one that counts."""
 
-    TABLE: ClassVar[str] = "desired"
+    TABLE: ClassVar[str] = "newest_decisions"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
 
     account: str
@@ -68,10 +68,10 @@ class DecisionRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRow(Row):
+class AnswerCount(Row):
     """How often the target answered about a link: `version` counts all reports, `answers` those that settled a call."""
 
-    TABLE: ClassVar[str] = "deliveries"
+    TABLE: ClassVar[str] = "answer_counts"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
 
     account: str
@@ -118,13 +118,13 @@ class ScanRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading(Row):
+class ScanProgress(Row):
     """Work in hand: a scan that is under way, since when (ISO 8601), and how many drivers it has read so far.
 
     It is there once the scan has taken a second, and may lag by one.
     """
 
-    TABLE: ClassVar[str] = "readings"
+    TABLE: ClassVar[str] = "scan_progress"
     KEY: ClassVar[tuple[str, ...]] = ("account",)
 
     account: str
@@ -163,7 +163,7 @@ class BreakerRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task(Row):
+class DueDelivery(Row):
     """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601).
 
     What is due at once has its place in the log there, which is less than any moment, or nothing: that comes first.
@@ -171,7 +171,7 @@ class Task(Row):
     `deferred` is how many tries of it have failed: its step on the backoff schedule.
     """
 
-    TABLE: ClassVar[str] = "tasks"
+    TABLE: ClassVar[str] = "due_deliveries"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "not_before"),)
 
@@ -182,10 +182,10 @@ class Task(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartedCall(Row):
+class StartedAttempt(Row):
     """Work in hand: a call that was started; until its answer is stored nobody knows whether it took effect."""
 
-    TABLE: ClassVar[str] = "started_calls"
+    TABLE: ClassVar[str] = "started_attempts"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
 
     account: str
@@ -203,23 +203,23 @@ class Probe(Row):
 
     TABLE: ClassVar[str] = "probes"
     KEY: ClassVar[tuple[str, ...]] = ("account",)
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("is_waiting", "not_before"),)
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("state", "not_before"),)
 
     account: str
-    is_waiting: bool
+    state: str
     not_before: str
     tries: int
     relapses: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suspect(Row):
+class RefusedDriver(Row):
     """Work in hand: a driver whose call was refused as if for the whole account, and has not succeeded since.
 
     `is_alone`: it was refused again after a probe had been answered, so this driver is the trouble.
     """
 
-    TABLE: ClassVar[str] = "suspects"
+    TABLE: ClassVar[str] = "refused_drivers"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
 
     account: str
@@ -227,7 +227,7 @@ class Suspect(Row):
     is_alone: bool
 
 
-def place_of(row: DecisionRow | DeliveryRow | Task | StartedCall | Suspect) -> tuple[str, str]:
+def place_of(row: NewestDecision | AnswerCount | DueDelivery | StartedAttempt | RefusedDriver) -> tuple[str, str]:
     """The account and the driver that a row is about."""
     return row.account, row.driver
 

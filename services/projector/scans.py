@@ -38,18 +38,18 @@ from domain.ports import TargetDrivers
 from domain.reconciliation import is_doubtful, next_reconciliation, sample
 from domain.store import Store, StoreConflict, StoreFailed, Unit, Where
 from services.accounts.handlers import AccountRow, to_account
-from services.projector.breaker import Breakers, Sign
+from services.projector.breaker import Breakers, EndedCall
 from services.projector.connections import Connecting
 from services.projector.known import scan_after, unscanned
 from services.projector.lookups import Freshness, LookUps, Newer, Sightings, is_there_before, look_up
-from services.projector.read_models import DecisionRow, LookUp, Reading, RosterRow, ScanRow
+from services.projector.read_models import LookUp, NewestDecision, RosterRow, ScanProgress, ScanRow
 from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.context import Assignment, Clock
 from services.runtime.service import Notifier, Service, notified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Coming:
+class ScheduledScan:
     """A scan that is to come: before all daily ones, where somebody waits for it; then by the moment."""
 
     is_daily: bool
@@ -59,10 +59,10 @@ class Coming:
     request: int
 
 
-class Agenda:
+class ScanSchedule:
     """The scans to come of the accounts of our share, in order.
 
-    All of them are looked up at first, and then only those of accounts of which `heed` was told; so thousands of
+    All of them are looked up at first, then only those that `look_up_again` names, so thousands of
     accounts cost nothing while nothing happens.
     """
 
@@ -72,15 +72,15 @@ class Agenda:
         self._clock = clock
         self._assignment = share
         self._changed: set[str] | None = None
-        self._in_order: list[Coming] = []
-        self._of: dict[str, Coming] = {}
+        self._in_order: list[ScheduledScan] = []
+        self._of: dict[str, ScheduledScan] = {}
 
-    def heed(self, accounts: Iterable[str]) -> None:
+    def look_up_again(self, accounts: Iterable[str]) -> None:
         """Something may have changed with these accounts."""
         if self._changed is not None:
             self._changed.update(accounts)
 
-    def look_anew(self) -> None:
+    def reload(self) -> None:
         """Other accounts may be ours, and somebody else may have scanned meanwhile."""
         self._changed = None
 
@@ -89,7 +89,7 @@ class Agenda:
         """Whether something has to be looked up before it is known what is due."""
         return self._changed is None or bool(self._changed)
 
-    def due(self) -> Iterator[Coming]:
+    def due(self) -> Iterator[ScheduledScan]:
         """The scans whose time has come, those first that are to be first."""
         self._look()
         now = self._clock()
@@ -116,7 +116,7 @@ class Agenda:
             self._of[coming.account] = coming
             insort(self._in_order, coming)
 
-    def _found(self, accounts: Collection[str] | None) -> list[Coming]:
+    def _found(self, accounts: Collection[str] | None) -> list[ScheduledScan]:
         """The scans to come of these accounts, or of all, by one query for each kind of thing."""
         where = {} if accounts is None else {"account": sorted(accounts)}
         turned_on = [
@@ -126,7 +126,7 @@ class Agenda:
         accounts_on = [account for row in turned_on if (account := to_account(row)).mode(self._target) is not Mode.OFF]
         return [self._coming(account, scanned.get(account.account)) for account in accounts_on]
 
-    def _coming(self, account: Account, scanned: ScanRow | None) -> Coming:
+    def _coming(self, account: Account, scanned: ScanRow | None) -> ScheduledScan:
         last, name = scanned or unscanned(account.account), account.account
         policy_generation, request = (
             account.policy_generation.get(self._target, 0),
@@ -134,7 +134,7 @@ class Agenda:
         )
         is_daily = bool(last.at) and last.policy_generation == policy_generation and last.request >= request
         moment = self._daily(account, last) if is_daily else self._clock()
-        return Coming(
+        return ScheduledScan(
             is_daily=is_daily, moment=moment, account=name, policy_generation=policy_generation, request=request
         )
 
@@ -171,7 +171,7 @@ class Scans:
     def __init__(
         self, store: Store, target: Target, clock: Clock, share: Assignment, breakers: Breakers, freshness: Freshness
     ) -> None:
-        self.agenda = Agenda(store, target, clock, share)
+        self.schedule = ScanSchedule(store, target, clock, share)
         self._store = store
         self._clock = clock
         self._assignment = share
@@ -185,17 +185,17 @@ class Scans:
 
     def in_turn(self) -> Iterator[RosterScan]:
         """The same one by one, so that nobody has to look at more than are begun."""
-        unreachable = self._breakers.are_open()
-        ready = (coming for coming in self.agenda.due() if coming.account not in unreachable)
+        unreachable = self._breakers.open_accounts()
+        ready = (coming for coming in self.schedule.due() if coming.account not in unreachable)
         return map(self._to_scan, (coming for coming in ready if self._assignment.has(coming.account)))
 
-    def look_anew(self) -> None:
+    def reload(self) -> None:
         """Forget what was known of scans to come, and of those that were under way before."""
-        self.agenda.look_anew()
+        self.schedule.reload()
         unit = Unit()
-        for row in self._store.select(Reading):
+        for row in self._store.select(ScanProgress):
             if self._assignment.has(row.account):
-                unit.remove(Reading, {"account": row.account})
+                unit.remove(ScanProgress, {"account": row.account})
         self._store.commit(unit)
 
     def take_page(self, scan: RosterScan, page: Sequence[ObservedDriver]) -> int:
@@ -208,7 +208,7 @@ class Scans:
 
     def expected(self, scan: RosterScan) -> int:
         """How many drivers we know in the Portal: those of whom anything was ever decided."""
-        return self._store.count(DecisionRow, {"account": str(scan.account)}).get((), 0)
+        return self._store.count(NewestDecision, {"account": str(scan.account)}).get((), 0)
 
     def last_event(self) -> int:
         """The position of what was stored last."""
@@ -222,7 +222,7 @@ class Scans:
     def tell_progress(self, scan: RosterScan, drivers: int) -> None:
         """Let others know how many drivers have been read so far."""
         unit = Unit()
-        unit.keep([Reading(account=scan.account, began=scan.began.isoformat(), drivers=drivers)])
+        unit.keep([ScanProgress(account=scan.account, began=scan.began.isoformat(), drivers=drivers)])
         self._commit(scan, unit)
 
     def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:
@@ -270,11 +270,11 @@ class Scans:
         return is_news
 
     def _end(self, scan: RosterScan, unit: Unit, failure: CallFailure | None) -> None:
-        sign = Sign(account=scan.account, subject=f"scan of {scan.began.isoformat()}", failure=failure)
-        self._breakers.heed(unit, [sign])
-        unit.remove(Reading, {"account": str(scan.account)})
+        call = EndedCall(account=scan.account, subject=f"scan of {scan.began.isoformat()}", failure=failure)
+        self._breakers.record(unit, [call])
+        unit.remove(ScanProgress, {"account": str(scan.account)})
         self._commit(scan, unit)
-        self.agenda.heed([scan.account])
+        self.schedule.look_up_again([scan.account])
 
     def _commit(self, scan: RosterScan, unit: Unit) -> None:
         """Store what a scan saw; raises `StoreConflict` when the account has gone to another process meanwhile."""
@@ -283,7 +283,7 @@ class Scans:
         self._freshness.note(unit.events, by=scan.newer)
         self._store.commit(unit)
 
-    def _to_scan(self, coming: Coming) -> RosterScan:
+    def _to_scan(self, coming: ScheduledScan) -> RosterScan:
         return RosterScan(
             account=coming.account,
             policy_generation=coming.policy_generation,
@@ -419,7 +419,7 @@ class Scanning:
     def take(self) -> tuple[Sequence[RosterScan], Sequence[LookUp]]:
         """The scans and look-ups to begin now, as far as there is a place for them."""
         self._has_ended = False
-        for account in self._failed.keys() & self._breakers.are_open():
+        for account in self._failed.keys() & self._breakers.open_accounts():
             del self._failed[AccountId(account)]
         now = self._clock()
         places = self._places(now)
@@ -467,7 +467,7 @@ class Scanning:
 
     def _is_time(self) -> bool:
         wait = self._look_at - self._clock()
-        return self._has_ended or self._scans.agenda.has_changed or not timedelta() < wait <= _LOOK
+        return self._has_ended or self._scans.schedule.has_changed or not timedelta() < wait <= _LOOK
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         scans, look_ups = await self._service.call(self.take)
@@ -525,7 +525,7 @@ class Scanning:
 
     def _next_look(self, now: datetime) -> datetime:
         """When to look again though nobody has told of anything."""
-        following = self._scans.agenda.next_moment()
+        following = self._scans.schedule.next_moment()
         waiting = [failed.not_before for failed in self._failed.values() if failed.not_before > now]
         return min([now + _LOOK, *waiting, *([following] if following else [])])
 

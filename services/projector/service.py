@@ -1,7 +1,7 @@
-"""The projector's process: follows its streams, scans rosters, and keeps a bounded number of calls under way."""
+"""The projector's process: consumes its streams, scans rosters, and keeps a bounded number of calls under way."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -10,10 +10,12 @@ from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import AccountId
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict
-from services.projector.breaker import Breakers, Probing
-from services.projector.calls import Caller, OutcomeUnknown, Pause, Reporting, Result
+from services.projector.breaker import Breakers
+from services.projector.calls import Caller, OutcomeUnknown, Pause, Result
 from services.projector.connections import Connecting
-from services.projector.deliveries import DesiredDrivers, Driver, Job, Jobs
+from services.projector.deliveries import Attempt, DesiredDrivers, Driver, DueDeliveries
+from services.projector.outcomes import Outcomes
+from services.projector.probing import Probing
 from services.projector.scans import Scanning, Scans
 from services.runtime.context import Assignment
 from services.runtime.service import BATCH_WINDOW, Notifier, Service, notified
@@ -22,15 +24,15 @@ from services.runtime.serving import CALLS_END, ended
 MOST_CALLS = 256
 """Calls under way at a time, over all accounts."""
 
-LONGEST_JOB: Final = 300.0
-"""Seconds after which a call gives its place back, with all that is looked up before and after it."""
+LONGEST_ATTEMPT: Final = 300.0
+"""Seconds after which an attempt gives its slot back, with everything that is read back before and after its call."""
 
 _REST = 0.5
 
-_BUSY_LINGER = 0.03
-"""Seconds between two looks while more than half of the places are taken.
+_BUSY_BATCH_WINDOW = 0.03
+"""Seconds between two looks while more than half of the slots are taken.
 
-Nobody waits for a place then, and the answers and starts of a longer while share fewer commits.
+Nothing waits for a slot then, and the outcomes and starts of a longer while share fewer commits.
 """
 
 _log = structlog.get_logger()
@@ -44,78 +46,78 @@ class ProjectorApp:
         service: Service,
         *,
         desired_drivers: DesiredDrivers,
-        jobs: Jobs,
-        reporting: Reporting,
+        due_deliveries: DueDeliveries,
+        outcomes: Outcomes,
         scans: Scans,
-        reconciling: Scanning,
+        scanning: Scanning,
         breakers: Breakers,
         probing: Probing,
         connect: Connecting,
         notifier: Notifier,
-        share: Assignment,
+        assignment: Assignment,
         batch_window: float = BATCH_WINDOW,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self.service = service
         self._desired_drivers = desired_drivers
-        self._jobs = jobs
-        self._reporting = reporting
+        self._due_deliveries = due_deliveries
+        self._outcomes = outcomes
         self._scans = scans
-        self._reconciling = reconciling
+        self._scanning = scanning
         self._breakers = breakers
         self._probing = probing
         self._connect = connect
         self._notifier = notifier
-        self._assignment = share
+        self._assignment = assignment
         self._batch_window = batch_window
         self._pause = pause
-        self._target = jobs.target
-        self._under_way: dict[Driver, asyncio.Task[tuple[Job, Result]]] = {}
-        self._reporting_turn = asyncio.Lock()
+        self._target = due_deliveries.target
+        self._under_way: dict[Driver, asyncio.Task[tuple[Attempt, Result]]] = {}
+        self._storing = asyncio.Lock()
         self._may_be_due = True
         self._taken = 0
 
     async def run(self) -> None:
-        """Work until cancelled; then let the calls under way end, and store their answers.
+        """Work until cancelled; then let the calls under way end, and store their outcomes.
 
-        Those that do not end in time are abandoned: they were started, so they are looked up at the next start.
+        Those that do not end in time are abandoned: they were started, so they are read back at the next start.
         """
         await self.resume()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.service.run())
                 group.create_task(self._keep_calling())
-                group.create_task(self._reconciling.run())
+                group.create_task(self._scanning.run())
                 group.create_task(self._probing.run())
         finally:
             await self._end(self._under_way.values())
 
     async def resume(self) -> None:
-        """Settle what was started for our accounts and has no answer, as after a kill, or when they come to us."""
+        """Read back what was started for our accounts and has no outcome, as after a kill or a new assignment."""
         await self.service.call(self._desired_drivers.resume)
-        await self.service.call(self._breakers.look_anew)
-        await self.service.call(self._probing.look_anew)
-        await self.service.call(self._jobs.look_anew)
-        await self.service.call(self._scans.look_anew)
+        await self.service.call(self._breakers.reload)
+        await self.service.call(self._probing.reload)
+        await self.service.call(self._due_deliveries.reload)
+        await self.service.call(self._scans.reload)
         self._may_be_due = True
         self.service.notify()
 
     async def reach(self, account: AccountId) -> TargetDrivers:
-        """The target as this account reaches it, with the pace of all its calls. Raises `TargetFailed`."""
-        return await self._reconciling.reach(account)
+        """The target as this account reaches it, with the rate limit of all its calls. Raises `TargetFailed`."""
+        return await self._scanning.reach(account)
 
     async def drain(self) -> None:
-        """Wait until no call is under way for accounts that are not ours any more, and their answers are stored."""
+        """Wait until the calls for accounts that are not ours any more have ended, and their outcomes are stored."""
         while leaving := [task for driver, task in self._under_way.items() if not self._assignment.has(driver[0])]:
             await self._end(leaving)
-        # Others scan for these accounts now: what is due for them has to be looked up anew should they come back.
-        await self.service.call(self._scans.agenda.look_anew)
+        # Another process scans for these accounts now: what is due for them has to be looked up should they come back.
+        await self.service.call(self._scans.schedule.reload)
 
-    async def _end(self, calls: Collection[asyncio.Task[tuple[Job, Result]]]) -> None:
-        """Wait for these calls, abandon those that take too long, and store the answers that came."""
+    async def _end(self, calls: Collection[asyncio.Task[tuple[Attempt, Result]]]) -> None:
+        """Wait for these calls, abandon those that take too long, and store the outcomes of the others."""
         if calls:
             await ended(calls, CALLS_END)
-            await self._report()
+            await self._store_outcomes()
 
     async def _keep_calling(self) -> None:
         waiter = self._notifier.waiter()
@@ -123,69 +125,66 @@ class ProjectorApp:
             waiter.clear()
             if self._may_be_due and len(self._under_way) < MOST_CALLS:
                 await self._start(waiter)
-            is_notified = self._has_answers() or await notified(waiter, _REST)
-            self._may_be_due |= not is_notified or self.service.taken != self._taken or self._jobs.is_held_up
-            await asyncio.sleep(_BUSY_LINGER if len(self._under_way) > MOST_CALLS // 2 else self._batch_window)
-            await self._report()
+            has_ended = any(call.done() for call in self._under_way.values())
+            is_notified = has_ended or await notified(waiter, _REST)
+            has_more = self.service.taken != self._taken or self._due_deliveries.is_held_up
+            self._may_be_due |= not is_notified or has_more
+            await asyncio.sleep(_BUSY_BATCH_WINDOW if len(self._under_way) > MOST_CALLS // 2 else self._batch_window)
+            await self._store_outcomes()
 
     async def _start(self, waiter: asyncio.Event) -> None:
-        """Start what is due, and let the waiter know when it ends; there may be more as long as there was something."""
-        places, self._taken = MOST_CALLS - len(self._under_way), self.service.taken
+        """Start what is due, and wake the waiter when it ends; there may be more as long as there was something."""
+        slots, self._taken = MOST_CALLS - len(self._under_way), self.service.taken
         try:
-            jobs = await self.service.call(self._take, places, frozenset(self._under_way))
+            started = await self.service.call(self._take, slots, frozenset(self._under_way))
         except StoreConflict:
             _log.info("accounts have gone to another process", target=str(self._target))
             return
-        self._may_be_due = bool(jobs)
-        for job, drivers in jobs:
-            call = self._under_way[job.driver] = asyncio.create_task(self._do_safely(job, drivers))
+        self._may_be_due = bool(started)
+        for attempt, drivers in started:
+            call = self._under_way[attempt.driver] = asyncio.create_task(self._make_safely(attempt, drivers))
             call.add_done_callback(lambda _: waiter.set())
 
-    def _has_answers(self) -> bool:
-        """Whether a call has ended whose answer is not stored yet."""
-        return any(call.done() for call in self._under_way.values())
+    def _take(self, slots: int, busy: Collection[Driver]) -> list[tuple[Attempt, TargetDrivers | CallFailure]]:
+        """The attempts that are started now, each with the target as its account reaches it."""
+        attempts = self._due_deliveries.take(slots, busy)
+        reached = {account: self._connect(account) for account in {attempt.driver[0] for attempt in attempts}}
+        return [(attempt, reached[attempt.driver[0]]) for attempt in attempts]
 
-    def _take(self, places: int, busy: Collection[Driver]) -> list[tuple[Job, TargetDrivers | CallFailure]]:
-        """The jobs that are due, each with the target as its account reaches it."""
-        jobs = self._jobs.take(places, busy)
-        reached = {account: self._connect(account) for account in {job.driver[0] for job in jobs}}
-        return [(job, reached[job.driver[0]]) for job in jobs]
-
-    async def _report(self) -> None:
-        """Store the answers that have come; the calls of accounts that have gone elsewhere are settled there."""
-        async with self._reporting_turn:
-            abandoned = [driver for driver, task in self._under_way.items() if task.cancelled()]
-            for driver in abandoned:
+    async def _store_outcomes(self) -> None:
+        """Store the results that have come; what was started for accounts that have gone is read back elsewhere."""
+        async with self._storing:
+            for driver in [driver for driver, task in self._under_way.items() if task.cancelled()]:
                 del self._under_way[driver]
             done = {driver: task.result() for driver, task in self._under_way.items() if task.done()}
+            if not done:
+                return
             try:
-                await self._store_answers(list(done.values()))
+                await self.service.call(self._outcomes.store_safely, list(done.values()))
+                self.service.notify()
             except StoreConflict:
-                done = {driver: answer for driver, answer in done.items() if not self._assignment.has(driver[0])}
+                done = {driver: result for driver, result in done.items() if not self._assignment.has(driver[0])}
             for driver in done:
                 del self._under_way[driver]
 
-    async def _store_answers(self, answers: Sequence[tuple[Job, Result]]) -> None:
-        if answers:
-            await self.service.call(self._reporting.report_safely, answers)
-            self.service.notify()
-
-    async def _do_safely(self, job: Job, drivers: TargetDrivers | CallFailure) -> tuple[Job, Result]:
+    async def _make_safely(self, attempt: Attempt, drivers: TargetDrivers | CallFailure) -> tuple[Attempt, Result]:
+        """The result of an attempt, whatever goes wrong."""
         try:
-            async with asyncio.timeout(LONGEST_JOB):
-                return job, await self._do(job, drivers)
+            async with asyncio.timeout(LONGEST_ATTEMPT):
+                return attempt, await self._make(attempt, drivers)
         except TimeoutError:
-            detail = f"given up after {LONGEST_JOB:.0f} seconds, before everything was answered"
-            return job, Unavailable(reason=Reason.NO_ANSWER, detail=detail)
+            detail = f"given up after {LONGEST_ATTEMPT:.0f} seconds, before everything was answered"
+            return attempt, Unavailable(reason=Reason.NO_ANSWER, detail=detail)
         except Exception as failure:  # noqa: BLE001 - one driver's trouble is its own, whatever it is
-            _log.exception("call failed unexpectedly", account=job.driver[0], driver=job.driver[1])
-            return job, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
+            _log.exception("call failed unexpectedly", account=attempt.driver[0], driver=attempt.driver[1])
+            return attempt, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
 
-    async def _do(self, job: Job, drivers: TargetDrivers | CallFailure) -> Result:
+    async def _make(self, attempt: Attempt, drivers: TargetDrivers | CallFailure) -> Result:
         if isinstance(drivers, Rejected | Unavailable):
-            return OutcomeUnknown(failure=drivers) if job.started else drivers
-        caller = Caller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=self._may_repeat)
-        return await caller.make(job)
+            return OutcomeUnknown(failure=drivers) if attempt.was_started else drivers
 
-    async def _may_repeat(self, job: Job) -> bool:
-        return await self.service.call(self._jobs.is_due, job)
+        async def may_repeat(attempt: Attempt) -> bool:
+            return await self.service.call(self._due_deliveries.is_due, attempt)
+
+        caller = Caller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=may_repeat)
+        return await caller.make(attempt)

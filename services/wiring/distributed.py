@@ -22,7 +22,7 @@ from services.api.installation import Installation
 from services.decider.read_models import CatchUp, Look, Retry
 from services.intake.handlers import Forgetting, Intake
 from services.intake.read_models import ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
-from services.projector.read_models import LookUp, Probe, Reading, StartedCall, Suspect, Task
+from services.projector.read_models import DueDelivery, LookUp, Probe, RefusedDriver, ScanProgress, StartedAttempt
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Assignment, outcomes_of, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Action, Partitions
@@ -68,11 +68,11 @@ _WORK: frozenset[type[Row]] = frozenset(
         Look,
         CatchUp,
         Retry,
-        Task,
-        StartedCall,
+        DueDelivery,
+        StartedAttempt,
         Probe,
-        Suspect,
-        Reading,
+        RefusedDriver,
+        ScanProgress,
         LookUp,
         CredentialsRow,
     }

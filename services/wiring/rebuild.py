@@ -190,8 +190,8 @@ READ_MODELS: frozenset[type[Row]] = frozenset(
         decider.ClaimRow,
         decider.DeleteRow,
         decider.ReconciliationRow,
-        projector.DecisionRow,
-        projector.DeliveryRow,
+        projector.NewestDecision,
+        projector.AnswerCount,
         projector.ScanRow,
         projector.BreakerRow,
         projector.RosterRow,
@@ -271,7 +271,7 @@ def _decider(installation: Installation) -> Part:
 
 
 def _projector(target: Target, app: ProjectorApp) -> Part:
-    made = (AccountRow, projector.DecisionRow, projector.DeliveryRow, projector.ScanRow, projector.BreakerRow)
+    made = (AccountRow, projector.NewestDecision, projector.AnswerCount, projector.ScanRow, projector.BreakerRow)
     return Part(
         service=app.service.name,
         store=app.service.store,

@@ -50,15 +50,15 @@ from services.decider.read_models import (
 from services.decider.reconciliations import reconciliation_after
 from services.intake.read_models import to_row
 from services.projector.known import (
-    Sighting,
+    DriverReport,
     breaker_after,
-    delivery_after,
-    desired_after,
+    count_after,
     keys_of,
+    newest_after,
     scan_after,
     shown_after,
+    unanswered,
     unbroken,
-    undelivered,
     unscanned,
 )
 from services.projector.read_models import RosterRow
@@ -181,7 +181,7 @@ def desired(target: Target) -> Fold:
 def _decision_row(target: Target, history: History) -> Iterator[Row]:
     events = [event for _, event in history if isinstance(event, LinkEvent)]
     if events and events[0].target == target:
-        newest = next((row for event in reversed(events) if (row := desired_after(event))), None)
+        newest = next((row for event in reversed(events) if (row := newest_after(event))), None)
         yield from [newest] if newest else []
 
 
@@ -193,9 +193,9 @@ def deliveries(_: Store, histories: Sequence[History]) -> Unit:
 def _delivery(history: History) -> Iterator[Row]:
     answers = [event for _, event in history if isinstance(event, CallAnswered)]
     if answers:
-        row = undelivered(answers[0].account, answers[0].driver)
+        row = unanswered(answers[0].account, answers[0].driver)
         for answer in answers:
-            row = delivery_after(row, answer)
+            row = count_after(row, answer)
         yield row
 
 
@@ -377,9 +377,9 @@ def shown(beside: Store, histories: Sequence[History]) -> Unit:
     return unit
 
 
-def _of_keys(event: Event) -> Iterator[tuple[tuple[str, str, bool], Sighting]]:
+def _of_keys(event: Event) -> Iterator[tuple[tuple[str, str, bool], DriverReport]]:
     """A scan's sightings are numbered, an answer's are not: the last of each counts."""
-    if isinstance(event, Sighting):
+    if isinstance(event, DriverReport):
         for key in keys_of(event):
             yield (event.account, key, isinstance(event, CallAnswered)), event
 
@@ -388,7 +388,7 @@ def _not_shown(account: str, key: str) -> Shown:
     return Shown(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", position=0)
 
 
-def _shown_after(row: Shown, position: int, report: Sighting) -> Shown:
+def _shown_after(row: Shown, position: int, report: DriverReport) -> Shown:
     if position > row.position:
         return replace(shown_after(row, report), position=position)
     return row if isinstance(report, CallAnswered) else replace(row, version=report.originator_version)

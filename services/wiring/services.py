@@ -47,23 +47,25 @@ from services.decider.read_models import (
 from services.intake.handlers import Intake
 from services.intake.polling import LOOK, Polling, Reader, Readings, Turn
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
-from services.projector.breaker import Breakers, Probing
-from services.projector.calls import Pause, Reporting
+from services.projector.breaker import Breakers
+from services.projector.calls import Pause
 from services.projector.connections import Connected, Connecting
-from services.projector.deliveries import DesiredDrivers, Jobs
+from services.projector.deliveries import DesiredDrivers, DueDeliveries
 from services.projector.lookups import Freshness, LookUps
+from services.projector.outcomes import Outcomes
+from services.projector.probing import Probing
 from services.projector.read_models import (
+    AnswerCount,
     BreakerRow,
-    DecisionRow,
-    DeliveryRow,
+    DueDelivery,
     LookUp,
+    NewestDecision,
     Probe,
-    Reading,
+    RefusedDriver,
     RosterRow,
+    ScanProgress,
     ScanRow,
-    StartedCall,
-    Suspect,
-    Task,
+    StartedAttempt,
 )
 from services.projector.scans import Scanning, Scans
 from services.projector.service import ProjectorApp
@@ -75,16 +77,16 @@ from services.wiring.settings import PortalSettings, TargetSettings
 
 PROJECTOR_ROWS: tuple[type[Row], ...] = (
     AccountRow,
-    DecisionRow,
-    DeliveryRow,
+    NewestDecision,
+    AnswerCount,
     RosterRow,
     ScanRow,
     BreakerRow,
-    Task,
-    StartedCall,
+    DueDelivery,
+    StartedAttempt,
     Probe,
-    Suspect,
-    Reading,
+    RefusedDriver,
+    ScanProgress,
     LookUp,
 )
 
@@ -219,7 +221,7 @@ def to_app(
     connected, breakers = Connected(connect), Breakers(store, target, clock, share)
     freshness = Freshness()
     scans = Scans(store, target, clock, share, breakers, freshness)
-    desired_drivers = DesiredDrivers(store, target, clock, share, scans.agenda.heed)
+    desired_drivers = DesiredDrivers(store, target, clock, share, scans.schedule.look_up_again)
     handlers = {ACCOUNTS: desired_drivers.on_accounts, DECISIONS: desired_drivers.on_decisions}
     service = Service(
         f"projector-{target}", store=store, clock=clock, notifier=notifier, handlers=handlers, batch_window=batch_window
@@ -227,17 +229,17 @@ def to_app(
     return ProjectorApp(
         service,
         desired_drivers=desired_drivers,
-        jobs=Jobs(store, target, clock, share, connected.room, breakers),
-        reporting=Reporting(store, target, clock, breakers, freshness),
+        due_deliveries=DueDeliveries(store, target, clock, share, connected.slots, breakers),
+        outcomes=Outcomes(store, target, clock, breakers, freshness),
         scans=scans,
-        reconciling=Scanning(
+        scanning=Scanning(
             service,
             target,
             scans=scans,
             look_ups=LookUps(store, target, clock, share, breakers, freshness),
             breakers=breakers,
             connect=connected.to,
-            room=connected.room,
+            room=connected.slots,
             clock=clock,
             notifier=notifier,
         ),
@@ -245,7 +247,7 @@ def to_app(
         probing=Probing(service, breakers, connected.to, clock),
         connect=connected.to,
         notifier=notifier,
-        share=share,
+        assignment=share,
         batch_window=batch_window,
         pause=pause,
     )

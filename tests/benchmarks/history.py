@@ -7,7 +7,7 @@ from domain.ports import Done
 from domain.store import Record, Row, Store, Unit, Watermark
 from services.api.installation import Installation
 from services.intake.statements import StatedDriver
-from services.projector.deliveries import Job
+from services.projector.deliveries import Attempt
 from services.projector.service import ProjectorApp
 from services.runtime.consumer import BATCH
 from services.runtime.context import log_of
@@ -63,14 +63,14 @@ def _project(app: ProjectorApp) -> int:
     for scan in app._scans.due():
         app._scans.complete(scan, set())
         done += 1
-    if jobs := app._jobs.take(BATCH, ()):
-        app._reporting.report([(job, _done(job)) for job in jobs])
-    return done + len(jobs)
+    if attempts := app._due_deliveries.take(BATCH, ()):
+        app._outcomes.store([(attempt, _done(attempt)) for attempt in attempts])
+    return done + len(attempts)
 
 
-def _done(job: Job) -> Done:
-    order, (_, driver) = job.answered, job.driver
-    return Done(seen=ObservedDriver(key=order.desired_key or key_of(driver), active=True, profile=order.profile))
+def _done(attempt: Attempt) -> Done:
+    delivery, (_, driver) = attempt.delivery, attempt.driver
+    return Done(seen=ObservedDriver(key=delivery.desired_key or key_of(driver), active=True, profile=delivery.profile))
 
 
 def _heard(service: Service, all_services: Iterable[Service]) -> Iterator[Sequence[Row]]:

@@ -20,7 +20,7 @@ from domain.store import Store
 from services.accounts.handlers import keep_accounts
 from services.projector.connections import Connecting
 from services.projector.deliveries import DesiredDrivers
-from services.projector.read_models import ScanRow, Task
+from services.projector.read_models import DueDelivery, ScanRow
 from services.projector.service import MOST_CALLS
 from services.runtime.context import Assignment, outcomes_of, utc_now
 from services.runtime.service import Notifier
@@ -121,7 +121,7 @@ class Projecting:
     async def _seconds(self, decisions: Sequence[Decision]) -> float:
         self._store.commit(self._desired_drivers.on_decisions([*enumerate(decisions, 1)]))
         with settled_memory():
-            return await self._run_until(lambda: self._store.count(Task) == {(): 0})
+            return await self._run_until(lambda: self._store.count(DueDelivery) == {(): 0})
 
     async def _run_until(self, is_done: Callable[[], bool]) -> float:
         """Run the projector; the seconds until then."""

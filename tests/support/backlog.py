@@ -11,7 +11,7 @@ from services.api.installation import Installation
 from services.decider.read_models import CatchUp, Look
 from services.projector.breaker import Breakers
 from services.projector.lookups import Freshness
-from services.projector.read_models import LookUp, StartedCall, Task
+from services.projector.read_models import DueDelivery, LookUp, StartedAttempt
 from services.projector.scans import Scans
 from services.runtime.context import LOGS, Assignment, utc_now
 from services.runtime.service import Service
@@ -85,7 +85,7 @@ class Backlog:
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
-                due = _counted(store, Task, StartedCall, LookUp) + _scans_due(store, target)
+                due = _counted(store, DueDelivery, StartedAttempt, LookUp) + _scans_due(store, target)
         return due
 
 

@@ -20,7 +20,7 @@ from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.projector.calls import Result
-from services.projector.deliveries import Driver, Job
+from services.projector.deliveries import Attempt, Driver
 from services.projector.scans import MOST_LOOK_UPS
 from services.projector.service import MOST_CALLS, ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of
@@ -105,8 +105,8 @@ class SteppedServices:
         again = SteppedServices(self.folder, self.twins, now=self.now)
         for app in again.projectors.values():
             app._desired_drivers.resume()
-            app._probing.look_anew()
-            app._jobs.look_anew()
+            app._probing.reload()
+            app._due_deliveries.reload()
         return again
 
     def close(self) -> None:
@@ -176,31 +176,31 @@ class SteppedServices:
         scans, reported = app._scans.due(), log.end()
         self.wait(seconds=1)
         for scan in scans:
-            asyncio.run(app._reconciling.scan(scan))
-        for row in app._reconciling._look_ups.due((), MOST_LOOK_UPS):
-            asyncio.run(app._reconciling.look_up(row))
+            asyncio.run(app._scanning.scan(scan))
+        for row in app._scanning._look_ups.due((), MOST_LOOK_UPS):
+            asyncio.run(app._scanning.look_up(row))
         return log.end() - reported
 
     def call(self, target: Target) -> int:
         """A projector makes the calls that are due, and stores the answers; how many."""
-        jobs = self.start(target)
-        self.answer(target, self.made(target, jobs))
-        return len(jobs)
+        attempts = self.start(target)
+        self.answer(target, self.made(target, attempts))
+        return len(attempts)
 
-    def start(self, target: Target, room: int = MOST_CALLS, *busy: Driver) -> list[Job]:
+    def start(self, target: Target, room: int = MOST_CALLS, *busy: Driver) -> list[Attempt]:
         """A projector starts the calls that are due."""
-        jobs = self.projectors[target]._jobs.take(room, busy)
+        attempts = self.projectors[target]._due_deliveries.take(room, busy)
         self.wait(seconds=1)
-        return jobs
+        return attempts
 
-    def made(self, target: Target, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
+    def made(self, target: Target, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
         """The target has answered these calls, and nobody has stored it yet."""
-        return asyncio.run(_made(self.projectors[target], jobs))
+        return asyncio.run(_made(self.projectors[target], attempts))
 
-    def answer(self, target: Target, results: Sequence[tuple[Job, Result]]) -> None:
+    def answer(self, target: Target, results: Sequence[tuple[Attempt, Result]]) -> None:
         """A projector stores these answers."""
         if results:
-            self.projectors[target]._reporting.report_safely(results)
+            self.projectors[target]._outcomes.store_safely(results)
 
     def probe(self, target: Target) -> int:
         """A projector asks for the accounts whose breakers are open, where it is time; how many it closed."""
@@ -267,8 +267,8 @@ def logged(store: Store) -> list[Event]:
     return [record.event for record in store.log.read(0, 1_000_000) if record.event is not None]
 
 
-async def _made(app: ProjectorApp, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
-    return [await app._do_safely(job, app._connect(job.driver[0])) for job in jobs]
+async def _made(app: ProjectorApp, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
+    return [await app._make_safely(attempt, app._connect(attempt.driver[0])) for attempt in attempts]
 
 
 def _open(folder: Path, wrapping: Wrapping, name: str, log: str, rows: tuple[type[Row], ...]) -> Store:

@@ -15,8 +15,8 @@ from domain.targets import to_change
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Result
-from services.projector.deliveries import Job
-from services.projector.read_models import Task
+from services.projector.deliveries import Attempt
+from services.projector.read_models import DueDelivery
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.support.target_in_memory import REFUSED_NAME, MotiveInMemory
 from tests.support.target_twin import Moment, TargetTwin
@@ -63,7 +63,7 @@ class TroubledFleet:
         self.stated: dict[int, dict[str, str]] = {}
         self.gone: set[int] = set()
         self._ids = 0
-        self._late: list[tuple[Target, list[tuple[Job, Result]]]] = []
+        self._late: list[tuple[Target, list[tuple[Attempt, Result]]]] = []
         self._unmanaged = {target: self._with_strangers(target) for target in Target}
         self.services.add()
         self.change(1, "Doe", is_renamed=False, has_phone=False)
@@ -213,7 +213,7 @@ class TroubledFleet:
 
     def _is_at_rest(self) -> bool:
         states = {state for target in Target for state in self.services.states(target).values()}
-        tasks = (store.count(Task)[()] for store in self.services.projector_stores.values())
+        tasks = (store.count(DueDelivery)[()] for store in self.services.projector_stores.values())
         return states <= {"in_sync", "ended"} and not any(tasks)
 
     def _approve_and_retry(self) -> None:

@@ -23,7 +23,7 @@ from domain.outcomes import DriverLookedUp, RosterScanned
 from domain.reconciliation import ReconciliationCompleted
 from services.api.installation import Installation
 from services.decider.read_models import CatchUp
-from services.projector.read_models import LookUp, Reading
+from services.projector.read_models import LookUp, ScanProgress
 from services.runtime.service import Service
 from services.sandbox.demo import RunningSandboxes, Stage, sandboxes
 from tests.support import exactly_once
@@ -267,7 +267,7 @@ def _check_histories(installation: Installation) -> None:
         assert len(scans) == RECONCILIATIONS
         assert _repeated(scans) == []
         assert len([each for each in reports if isinstance(each, DriverLookedUp)]) == 1
-        assert [*projector.service.store.select(LookUp), *projector.service.store.select(Reading)] == []
+        assert [*projector.service.store.select(LookUp), *projector.service.store.select(ScanProgress)] == []
 
 
 def _repeated(found: Iterable[object]) -> list[object]:

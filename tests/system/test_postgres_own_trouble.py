@@ -12,7 +12,7 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.store import Store
-from services.projector.read_models import StartedCall
+from services.projector.read_models import StartedAttempt
 from services.runtime.context import outcomes_of
 from services.wiring.services import PROJECTOR_ROWS
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
@@ -75,7 +75,7 @@ def test_whom_a_target_shows_so_is_set_aside_alone(fleet: SteppedServices, words
     say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(DRIVERI)
     assert ("p2", 1, "confirmed") in answered(fleet)
-    assert not fleet.projector_stores[DRIVERI].select(StartedCall)
+    assert not fleet.projector_stores[DRIVERI].select(StartedAttempt)
 
 
 def test_a_scan_that_fails_in_such_words_is_reported_as_failed(fleet: SteppedServices, words: str) -> None:

@@ -15,18 +15,18 @@ from adapters.store.postgres import POSTGRES, migrate
 from adapters.store.table import SqlStatement, table_of
 from domain.store import Row
 from services.decider.read_models import ClaimRow, DesiredRow, LinkRow, ObservedRow, RosterIdentifier
-from services.projector.read_models import Task
+from services.projector.read_models import DueDelivery
 
 SCHEMA = "plans"
 MOST_ASKED = 2000
-ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterIdentifier, ObservedRow, DesiredRow, Task)
+ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterIdentifier, ObservedRow, DesiredRow, DueDelivery)
 KEYS: Mapping[type[Row], Sequence[str]] = {
     RosterIdentifier: ("account", "target", "identifier"),
     ObservedRow: ("account", "target", "identifier"),
     ClaimRow: ("account", "target", "identifier"),
     LinkRow: ("account", "target", "driver"),
     DesiredRow: ("account", "driver"),
-    Task: ("account", "driver"),
+    DueDelivery: ("account", "driver"),
 }
 MADE = {"account": "'acme'", "target": "'driveri'", "state": "'parked'", "TEXT": "'x' || each", "BIGINT": "each"}
 PLANS = ("force_custom_plan", "force_generic_plan", "auto")

@@ -42,10 +42,11 @@ from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, SnapshotDriver
 from services.intake.statements import StatedDriver
 from services.projector.breaker import Breakers
-from services.projector.calls import Reporting, Withdrawn
-from services.projector.deliveries import Job
+from services.projector.calls import Withdrawn
+from services.projector.deliveries import Attempt
 from services.projector.lookups import Freshness
-from services.projector.read_models import StartedCall, to_order
+from services.projector.outcomes import Outcomes
+from services.projector.read_models import StartedAttempt, to_delivery
 from services.projector.scans import RosterScan, Scans
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, outcomes_of
 from services.runtime.service import Notifier
@@ -234,12 +235,12 @@ class Fleet:
 
     def answer(self, target: Target, decision: Decision, answer: Answer | Withdrawn) -> None:
         """The target answers a decision so."""
-        job = Job(driver=(ACME, PortalDriverId(decision.driver)), order=to_order(decision))
+        attempt = Attempt(driver=(ACME, PortalDriverId(decision.driver)), delivery=to_delivery(decision))
         started = Unit()
-        started.keep([StartedCall(account=ACME, driver=decision.driver, body=job.answered.to_json())])
+        started.keep([StartedAttempt(account=ACME, driver=decision.driver, body=attempt.delivery.to_json())])
         self.reports[target].commit(started)
-        reporting = Reporting(self.reports[target], target, self.clock, self._breakers(target), Freshness())
-        reporting.report([(job, answer)])
+        outcomes = Outcomes(self.reports[target], target, self.clock, self._breakers(target), Freshness())
+        outcomes.store([(attempt, answer)])
         self.decide()
 
     def judge(self, target: Target, verdict: type[DeletesJudged] = DeletesApproved) -> HeldSet:
@@ -315,4 +316,4 @@ class Fleet:
             return Withdrawn()
         answer = self.targets[target].perform(decision)
         shown = self.targets[target].shown(answer.seen.key) if isinstance(answer, Done) else None
-        return Done(seen=shown) if shown and to_order(decision).is_override else answer
+        return Done(seen=shown) if shown and to_delivery(decision).is_override else answer

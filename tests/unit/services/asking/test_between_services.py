@@ -9,7 +9,7 @@ from domain.identity import PortalDriverId, Target
 from domain.store import Store, Unit, Watermark
 from services.api.backlog import Waiting, waiting
 from services.api.explanations import Standing, explain
-from services.projector.read_models import DecisionRow, to_order
+from services.projector.read_models import NewestDecision, to_delivery
 from tests.support.stated import whole
 from tests.unit.services.asking.fleet import ACME, JANE, Fleet
 
@@ -36,8 +36,8 @@ def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
     """The projector takes the pending decision over."""
     unit = Unit()
     for decision in fleet.pending(target):
-        body = to_order(decision).to_json()
-        unit.keep([DecisionRow(account=ACME, driver=decision.driver, is_open=True, body=body)])
+        body = to_delivery(decision).to_json()
+        unit.keep([NewestDecision(account=ACME, driver=decision.driver, is_open=True, body=body)])
     projector.commit(unit)
 
 

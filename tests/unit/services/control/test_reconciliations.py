@@ -8,7 +8,7 @@ from domain.account import Mode, ReconciliationRequested
 from domain.identity import AccountId, Target, breaker_stream, scan_stream
 from domain.outcomes import BreakerOpened, DriverLookedUp, ReportEvent, RosterScanFailed
 from domain.store import Row, Unit
-from services.projector.read_models import LookUp, Reading
+from services.projector.read_models import LookUp, ScanProgress
 from tests.unit.services.control.control_stand import NOW, ControlStand, Json
 
 pytestmark = pytest.mark.anyio
@@ -129,7 +129,7 @@ async def test_a_reconciliation_is_followed_from_its_scan_to_its_report(stand: C
     await stand.set_some_aside()
     await requested(stand, target="driveri")
     assert (await progress(stand, 3))["stage"] == "waiting"
-    keep(stand, Reading(account="acme", began=NOW.isoformat(), drivers=500))
+    keep(stand, ScanProgress(account="acme", began=NOW.isoformat(), drivers=500))
     reading = await progress(stand, 3)
     assert (reading["stage"], reading["done"], reading["of"]) == ("reading", 500, 0)
     stand.scanned(ACME, DRIVERI, version=2, request=3)

@@ -6,14 +6,14 @@ from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
 from services.decider.read_models import ClaimRow
-from services.projector.deliveries import Job
+from services.projector.deliveries import Attempt
 from tests.support.stepped_services import ACME, SteppedServices, person
 
 NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
 TARGETS = pytest.mark.parametrize("target", Target)
 
 
-def _started(fleet: SteppedServices, target: Target) -> list[Job]:
+def _started(fleet: SteppedServices, target: Target) -> list[Attempt]:
     """The create of the first driver has been started."""
     fleet.add()
     fleet.run()
@@ -37,10 +37,10 @@ def _names(fleet: SteppedServices, target: Target) -> list[str]:
 
 @TARGETS
 def test_nobody_adopts_what_a_withdrawn_create_makes_before_its_answer(fleet: SteppedServices, target: Target) -> None:
-    jobs = _started(fleet, target)
-    made = fleet.made(target, jobs)
+    attempts = _started(fleet, target)
+    made = fleet.made(target, attempts)
     _replace(fleet, target)
-    others = fleet.start(target, 10, *[job.driver for job in jobs])
+    others = fleet.start(target, 10, *[attempt.driver for attempt in attempts])
     assert others == []
     assert fleet.facts("p2", target) == ["Parked"]
     fleet.answer(target, made)
@@ -86,9 +86,9 @@ def test_a_create_that_was_given_up_without_an_answer_is_looked_up_before_its_va
     fleet: SteppedServices, target: Target
 ) -> None:
     twin = fleet.twins[ACME, target]
-    jobs = _started(fleet, target)
+    attempts = _started(fleet, target)
     twin.down = "after", NO_ANSWER
-    results = fleet.made(target, jobs)
+    results = fleet.made(target, attempts)
     for _ in range(10):
         fleet.answer(target, results)
         fleet.decide()

@@ -8,7 +8,7 @@ from domain.event import Event
 from domain.identity import AccountId, Target
 from domain.outcomes import CallAnswered
 from domain.store import Unit
-from services.projector.read_models import DecisionRow, StartedCall, Task
+from services.projector.read_models import DueDelivery, NewestDecision, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices, logged
 
 JANE = {"first_name": "Jane", "last_name": "Doe"}
@@ -67,7 +67,7 @@ def effects(fleet: SteppedServices, target: Target = Target.DRIVERI, account: Ac
 
 
 def waiting(fleet: SteppedServices, target: Target = Target.DRIVERI) -> dict[str, int]:
-    """How many rows of work are in hand, and how many orders are open."""
+    """How many rows of work are in hand, and how many deliveries are open."""
     store = fleet.projector_stores[target]
-    started, tasks = (sum(store.count(row).values()) for row in (StartedCall, Task))
-    return {"started": started, "tasks": tasks, "open": sum(store.count(DecisionRow, {"is_open": True}).values())}
+    started, tasks = (sum(store.count(row).values()) for row in (StartedAttempt, DueDelivery))
+    return {"started": started, "tasks": tasks, "open": sum(store.count(NewestDecision, {"is_open": True}).values())}

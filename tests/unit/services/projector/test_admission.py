@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
-from services.projector.connections import KEPT_FREE, Connected, admitted
+from services.projector.connections import RESERVED_SLOTS, Connected, fill_slots
 from tests.support.target_twin import TargetTwin
 
 LARGE, SMALL, OTHER = AccountId("large"), AccountId("small"), AccountId("other")
@@ -24,34 +24,34 @@ def queue(account: AccountId, size: int) -> dict[AccountId, list[str]]:
 def test_everybodys_first_comes_before_anybodys_second() -> None:
     waiting = queue(LARGE, 9) | queue(SMALL, 1) | queue(OTHER, 2)
     expected = ["large 0", "small 0", "other 0", "large 1", "other 1", "large 2", "large 3"]
-    assert admitted(waiting, 7 + KEPT_FREE, ()) == expected
+    assert fill_slots(waiting, 7 + RESERVED_SLOTS, ()) == expected
 
 
 def test_the_last_places_go_to_accounts_without_a_call_under_way() -> None:
     waiting = queue(LARGE, 9) | queue(SMALL, 9)
-    assert admitted(waiting, KEPT_FREE, {LARGE}) == ["small 0"]
-    assert admitted(waiting, KEPT_FREE + 1, {LARGE}) == ["small 0"]
-    assert admitted(waiting, KEPT_FREE + 2, {LARGE}) == ["small 0", "large 0"]
-    assert admitted(waiting, KEPT_FREE, {LARGE, SMALL}) == []
+    assert fill_slots(waiting, RESERVED_SLOTS, {LARGE}) == ["small 0"]
+    assert fill_slots(waiting, RESERVED_SLOTS + 1, {LARGE}) == ["small 0"]
+    assert fill_slots(waiting, RESERVED_SLOTS + 2, {LARGE}) == ["small 0", "large 0"]
+    assert fill_slots(waiting, RESERVED_SLOTS, {LARGE, SMALL}) == []
 
 
 def test_a_single_place_is_enough_for_a_newcomer() -> None:
-    assert admitted(queue(LARGE, 9) | queue(SMALL, 1), 1, {LARGE}) == ["small 0"]
+    assert fill_slots(queue(LARGE, 9) | queue(SMALL, 1), 1, {LARGE}) == ["small 0"]
 
 
 def test_an_account_alone_gets_all_but_the_places_that_are_kept() -> None:
-    assert len(admitted(queue(LARGE, 99), 32, {LARGE})) == 32 - KEPT_FREE
+    assert len(fill_slots(queue(LARGE, 99), 32, {LARGE})) == 32 - RESERVED_SLOTS
 
 
 def test_an_account_with_nothing_to_do_takes_no_place() -> None:
-    assert admitted(queue(LARGE, 0) | queue(SMALL, 2), 2 + KEPT_FREE, ()) == ["small 0", "small 1"]
+    assert fill_slots(queue(LARGE, 0) | queue(SMALL, 2), 2 + RESERVED_SLOTS, ()) == ["small 0", "small 1"]
 
 
 @given(waiting=queues, places=st.integers(min_value=0, max_value=32), busy=accounts)
 def test_nobody_is_admitted_twice_or_out_of_turn(
     waiting: dict[AccountId, list[str]], places: int, busy: frozenset[AccountId]
 ) -> None:
-    found = admitted(waiting, places, busy)
+    found = fill_slots(waiting, places, busy)
     assert len(found) <= places
     for own in waiting.values():
         taken = [each for each in found if each in own]
@@ -62,7 +62,7 @@ def test_nobody_is_admitted_twice_or_out_of_turn(
 def test_nobody_gets_two_more_places_than_another_who_still_waits(
     waiting: dict[AccountId, list[str]], places: int, busy: frozenset[AccountId]
 ) -> None:
-    found = admitted(waiting, places, busy)
+    found = fill_slots(waiting, places, busy)
     got = {account: sum(each in own for each in found) for account, own in waiting.items()}
     waits = [got[account] for account, own in waiting.items() if got[account] < len(own)]
     assert max(got.values()) - min(waits, default=max(got.values())) <= 2
@@ -72,14 +72,14 @@ def test_the_room_is_what_the_target_says_when_it_is_reached() -> None:
     twin = TargetTwin(Target.DRIVERI)
     twin.places = 5
     connected = Connected(lambda _: twin)
-    assert connected.room(LARGE) == 5
+    assert connected.slots(LARGE) == 5
     twin.places = 0
-    assert connected.room(LARGE) == 0
+    assert connected.slots(LARGE) == 0
 
 
 def test_one_call_is_made_to_learn_that_a_target_cannot_be_reached() -> None:
     connected = Connected(lambda _: Rejected(reason=Reason.NOT_CONFIGURED, detail="no credentials"))
-    assert connected.room(LARGE) == 1
+    assert connected.slots(LARGE) == 1
 
 
 def test_credentials_are_looked_up_for_calls_and_not_for_each_look_at_the_room() -> None:
@@ -92,9 +92,9 @@ def test_credentials_are_looked_up_for_calls_and_not_for_each_look_at_the_room()
 
     connected = Connected(connect)
     for account in (LARGE, LARGE, SMALL, LARGE):
-        connected.room(account)
+        connected.slots(account)
     assert asked == [LARGE, SMALL]
     twins[LARGE] = TargetTwin(Target.DRIVERI)
     twins[LARGE].places = 3
     assert connected.to(LARGE) is twins[LARGE]
-    assert connected.room(LARGE) == 3
+    assert connected.slots(LARGE) == 3

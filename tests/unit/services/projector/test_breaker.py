@@ -6,8 +6,8 @@ from domain.driver_link import CreateDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Target
 from domain.outcomes import BreakerClosed, BreakerOpened, CallAnswered
-from services.projector.breaker import RUN
-from services.projector.read_models import BreakerRow, Suspect, Task
+from services.projector.breaker import FAILURES_TO_OPEN
+from services.projector.read_models import BreakerRow, DueDelivery, RefusedDriver
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -64,8 +64,8 @@ def until_probed(fleet: SteppedServices, twin: TargetTwin) -> float:
 
 def opened(fleet: SteppedServices, twin: TargetTwin, failure: CallFailure = DOWN) -> None:
     """So many calls have failed that the breaker is open."""
-    say_some(fleet, RUN)
-    twin.fail_writes(failure, RUN)
+    say_some(fleet, FAILURES_TO_OPEN)
+    twin.fail_writes(failure, FAILURES_TO_OPEN)
     fleet.call(DRIVERI)
     assert is_open(fleet)
 
@@ -83,7 +83,7 @@ def test_a_refusal_that_speaks_of_the_account_opens_at_once(
 @pytest.mark.parametrize("reason", [Reason.DOWN, Reason.NO_ANSWER])
 def test_a_run_of_silence_opens(fleet: SteppedServices, twin: TargetTwin, reason: Reason) -> None:
     failure = Unavailable(reason=reason, detail="silence")
-    for number in range(1, RUN + 1):
+    for number in range(1, FAILURES_TO_OPEN + 1):
         assert turns(fleet) == []
         say_some(fleet, 1, first=number)
         twin.fail_writes(failure, 1)
@@ -96,24 +96,24 @@ def test_a_run_of_silence_opens(fleet: SteppedServices, twin: TargetTwin, reason
 def test_an_answer_between_them_ends_a_run(
     fleet: SteppedServices, twin: TargetTwin, failure: CallFailure | None
 ) -> None:
-    say_some(fleet, 2 * RUN - 1)
-    twin.fail_writes(DOWN, RUN - 1)
+    say_some(fleet, 2 * FAILURES_TO_OPEN - 1)
+    twin.fail_writes(DOWN, FAILURES_TO_OPEN - 1)
     if failure:
         twin.fail_writes(failure, 1)
-    for _ in range(2 * RUN - 1):
+    for _ in range(2 * FAILURES_TO_OPEN - 1):
         fleet.answer(DRIVERI, fleet.made(DRIVERI, fleet.start(DRIVERI, 1 + 4)[:1]))
     assert turns(fleet) == []
 
 
 def test_limits_neither_open_a_breaker_nor_end_a_run(fleet: SteppedServices, twin: TargetTwin) -> None:
-    say_some(fleet, RUN - 1)
-    twin.fail_writes(DOWN, RUN - 1)
+    say_some(fleet, FAILURES_TO_OPEN - 1)
+    twin.fail_writes(DOWN, FAILURES_TO_OPEN - 1)
     fleet.call(DRIVERI)
-    say_some(fleet, RUN, first=RUN)
-    twin.fail_writes(LIMITED, RUN)
+    say_some(fleet, FAILURES_TO_OPEN, first=FAILURES_TO_OPEN)
+    twin.fail_writes(LIMITED, FAILURES_TO_OPEN)
     fleet.call(DRIVERI)
     assert turns(fleet) == []
-    say_some(fleet, 1, first=3 * RUN)
+    say_some(fleet, 1, first=3 * FAILURES_TO_OPEN)
     twin.fail_writes(DOWN, 1)
     fleet.call(DRIVERI)
     assert turns(fleet) == [(ACME, "down")]
@@ -133,14 +133,14 @@ def test_scans_that_fail_in_a_row_open_it_and_none_starts_while_it_is_open(fleet
     twin = fleet.twins[ACME, DRIVERI]
     twin.breaks_off = 0, DOWN
     fleet.follow(DRIVERI)
-    for _ in range(RUN + 3):
+    for _ in range(FAILURES_TO_OPEN + 3):
         fleet.scan(DRIVERI)
     assert turns(fleet) == [(ACME, "down")]
-    assert twin.scans == RUN
+    assert twin.scans == FAILURES_TO_OPEN
     twin.breaks_off = None
     until_probed(fleet, twin)
     fleet.scan(DRIVERI)
-    assert twin.scans == RUN + 1
+    assert twin.scans == FAILURES_TO_OPEN + 1
 
 
 def test_nothing_is_called_while_it_is_open_but_probes(fleet: SteppedServices, twin: TargetTwin) -> None:
@@ -163,7 +163,7 @@ def test_everything_that_waited_goes_out_once_it_has_closed(fleet: SteppedServic
     fleet.call(DRIVERI)
     assert sorted(twin.effects) == sorted(f"create D{number}" for number in (1, 2, 3, 4, 5, 10, 11, 12))
     assert turns(fleet) == [(ACME, "down"), (ACME, "closed")]
-    assert fleet.projector_stores[DRIVERI].select(Task) == []
+    assert fleet.projector_stores[DRIVERI].select(DueDelivery) == []
 
 
 def test_the_ladder_begins_anew_after_an_outage(fleet: SteppedServices, twin: TargetTwin) -> None:
@@ -176,7 +176,7 @@ def test_the_ladder_begins_anew_after_an_outage(fleet: SteppedServices, twin: Ta
     twin.fail_writes(REFUSED, 2)
     fleet.call(DRIVERI)
     until_probed(fleet, twin)
-    assert [task.deferred for task in fleet.projector_stores[DRIVERI].select(Task)] == [0, 0]
+    assert [task.deferred for task in fleet.projector_stores[DRIVERI].select(DueDelivery)] == [0, 0]
 
 
 def test_other_accounts_go_on(fleet: SteppedServices, twin: TargetTwin) -> None:
@@ -233,7 +233,7 @@ def test_it_stays_open_over_a_restart_and_closes_after_it(fleet: SteppedServices
     twin.called.clear()
     assert again.call(DRIVERI) == 0
     until_probed(again, twin)
-    assert again.call(DRIVERI) == RUN
+    assert again.call(DRIVERI) == FAILURES_TO_OPEN
     again.close()
 
 
@@ -250,26 +250,26 @@ def test_an_account_that_is_off_is_not_probed(fleet: SteppedServices, twin: Targ
 
 def test_a_probe_that_is_answered_while_no_call_is_proves_little(fleet: SteppedServices, twin: TargetTwin) -> None:
     opened(fleet, twin)
-    twin.fail_writes(DOWN, 2 * RUN)
+    twin.fail_writes(DOWN, 2 * FAILURES_TO_OPEN)
     until_probed(fleet, twin)
-    assert fleet.call(DRIVERI) == RUN
+    assert fleet.call(DRIVERI) == FAILURES_TO_OPEN
     assert until_probed(fleet, twin) > 9
     assert fleet.call(DRIVERI) == 0
     assert [turn for _, turn in turns(fleet)] == ["down", "closed", "down", "closed"]
     fleet.wait(minutes=6)
-    assert fleet.call(DRIVERI) == RUN
-    assert {task.deferred for task in fleet.projector_stores[DRIVERI].select(Task)} == {2}
+    assert fleet.call(DRIVERI) == FAILURES_TO_OPEN
+    assert {task.deferred for task in fleet.projector_stores[DRIVERI].select(DueDelivery)} == {2}
 
 
 def test_a_success_makes_the_next_outage_the_first_again(fleet: SteppedServices, twin: TargetTwin) -> None:
     opened(fleet, twin)
     until_probed(fleet, twin)
     fleet.call(DRIVERI)
-    say_some(fleet, RUN, first=20)
-    twin.fail_writes(DOWN, RUN)
+    say_some(fleet, FAILURES_TO_OPEN, first=20)
+    twin.fail_writes(DOWN, FAILURES_TO_OPEN)
     fleet.call(DRIVERI)
     assert until_probed(fleet, twin) <= 7
-    assert fleet.call(DRIVERI) == RUN
+    assert fleet.call(DRIVERI) == FAILURES_TO_OPEN
 
 
 def test_only_the_first_refusal_of_an_account_is_reported_for_each_link(
@@ -277,7 +277,9 @@ def test_only_the_first_refusal_of_an_account_is_reported_for_each_link(
 ) -> None:
     opened(fleet, twin, REFUSED)
     reports = [event for event in reported(fleet) if isinstance(event, CallAnswered)]
-    assert [(each.driver, each.outcome) for each in reports] == [(f"p{n}", "deferred") for n in range(1, RUN + 1)]
+    assert [(each.driver, each.outcome) for each in reports] == [
+        (f"p{n}", "deferred") for n in range(1, FAILURES_TO_OPEN + 1)
+    ]
 
 
 def test_a_started_call_of_an_account_that_lost_its_credentials_is_settled_when_it_has_some_again(
@@ -331,7 +333,7 @@ def test_several_drivers_who_are_refused_at_once_open_it_once(fleet: SteppedServ
     until_at_rest(fleet, twin)
     assert twin.effects == ["create D3"]
     assert turns(fleet) == [(ACME, "credentials"), (ACME, "closed")]
-    assert {row.driver for row in fleet.projector_stores[DRIVERI].select(Suspect)} == {"p1", "p2"}
+    assert {row.driver for row in fleet.projector_stores[DRIVERI].select(RefusedDriver)} == {"p1", "p2"}
 
 
 def test_a_driver_who_alone_is_refused_keeps_its_step_over_restarts_and_outages(
@@ -343,17 +345,17 @@ def test_a_driver_who_alone_is_refused_keeps_its_step_over_restarts_and_outages(
     fleet.wait(hours=1)
     fleet.call(DRIVERI)
     again = fleet.reopened()
-    say_some(again, RUN, first=2)
-    twin.fail_writes(DOWN, RUN)
+    say_some(again, FAILURES_TO_OPEN, first=2)
+    twin.fail_writes(DOWN, FAILURES_TO_OPEN)
     again.call(DRIVERI)
     until_probed(again, twin)
-    steps = {task.driver: task.deferred for task in again.projector_stores[DRIVERI].select(Task)}
+    steps = {task.driver: task.deferred for task in again.projector_stores[DRIVERI].select(DueDelivery)}
     assert steps["p1"] == 2
     again.call(DRIVERI)
     again.wait(hours=1)
     again.call(DRIVERI)
     assert not is_open(again)
-    (task,) = again.projector_stores[DRIVERI].select(Task)
+    (task,) = again.projector_stores[DRIVERI].select(DueDelivery)
     assert (task.driver, task.deferred) == ("p1", 3)
     again.close()
 
@@ -365,12 +367,12 @@ def test_a_driver_who_is_answered_again_is_suspected_of_nothing(fleet: SteppedSe
     fleet.wait(minutes=6)
     fleet.call(DRIVERI)
     assert twin.effects == ["create D1"]
-    assert fleet.projector_stores[DRIVERI].select(Suspect) == []
+    assert fleet.projector_stores[DRIVERI].select(RefusedDriver) == []
 
 
 def test_a_run_of_drivers_who_are_refused_each_alone_opens_it(fleet: SteppedServices, twin: TargetTwin) -> None:
     opened(fleet, twin, FORBIDDEN)
-    twin.fail_writes(FORBIDDEN, RUN)
+    twin.fail_writes(FORBIDDEN, FAILURES_TO_OPEN)
     until_probed(fleet, twin)
     fleet.call(DRIVERI)
     assert [turn for _, turn in turns(fleet)] == ["credentials", "closed", "credentials"]
@@ -394,7 +396,7 @@ def test_a_test_mode_in_which_probes_are_answered_is_asked_about_ever_more_seldo
         while not fleet.probe(DRIVERI):
             fleet.wait(minutes=1)
         pauses.append((fleet.now - opened_at).total_seconds())
-        say_some(fleet, RUN, first=10 * round_number)
+        say_some(fleet, FAILURES_TO_OPEN, first=10 * round_number)
         fleet.call(DRIVERI)
         assert is_open(fleet)
     for pause, least in zip(pauses, (300, 1800, 7200, 21_600), strict=True):
@@ -408,15 +410,15 @@ def test_other_credentials_release_everybody_however_often_it_had_opened_before(
     opened(fleet, twin, failure)
     while not fleet.probe(DRIVERI):
         fleet.wait(minutes=1)
-    twin.fail_writes(failure, RUN)
+    twin.fail_writes(failure, FAILURES_TO_OPEN)
     fleet.call(DRIVERI)
     assert is_open(fleet)
     assert isinstance(fleet.twins, dict)
     other = fleet.twins[ACME, DRIVERI] = TargetTwin(DRIVERI)
     assert fleet.probe(DRIVERI) == 1
-    assert fleet.call(DRIVERI) == RUN
-    assert len(other.effects) == RUN
-    assert fleet.projector_stores[DRIVERI].select(Suspect) == []
+    assert fleet.call(DRIVERI) == FAILURES_TO_OPEN
+    assert len(other.effects) == FAILURES_TO_OPEN
+    assert fleet.projector_stores[DRIVERI].select(RefusedDriver) == []
 
 
 @pytest.mark.parametrize("failure", [TEST_MODE, FORBIDDEN, DOWN])
@@ -429,8 +431,8 @@ def test_credentials_given_while_nothing_ran_are_tried_at_once(
     other = fleet.twins[ACME, DRIVERI] = TargetTwin(DRIVERI)
     again = fleet.reopened()
     assert again.probe(DRIVERI) == 1
-    assert again.call(DRIVERI) == RUN
-    assert len(other.effects) == RUN
+    assert again.call(DRIVERI) == FAILURES_TO_OPEN
+    assert len(other.effects) == FAILURES_TO_OPEN
     again.close()
 
 

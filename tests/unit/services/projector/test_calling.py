@@ -18,8 +18,8 @@ from domain.failures import BACKOFF_SCHEDULE, LOOK_FOR, Reason, Rejected, Unavai
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered
-from services.projector.connections import KEPT_FREE
-from services.projector.read_models import StartedCall, Task
+from services.projector.connections import RESERVED_SLOTS
+from services.projector.read_models import DueDelivery, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.sayings import JANE, answered, effects, reported, say, waiting
@@ -39,7 +39,7 @@ def shows(fleet: SteppedServices, driver: ObservedDriver) -> None:
 def test_that_a_call_starts_is_stored_before_it_is_made(fleet: SteppedServices) -> None:
     stored: list[list[str]] = []
     fleet.twins[ACME, Target.DRIVERI].touched = lambda _call, _moment: stored.append(
-        [row.driver for row in fleet.projector_stores[Target.DRIVERI].select(StartedCall)]
+        [row.driver for row in fleet.projector_stores[Target.DRIVERI].select(StartedAttempt)]
     )
     say(fleet, CreateDecided)
     fleet.call(Target.DRIVERI)
@@ -152,9 +152,9 @@ def test_a_call_without_an_answer_keeps_its_step_on_the_ladder_over_a_restart(fl
     fleet.call(Target.DRIVERI)
     fleet.wait(minutes=6)
     fleet.call(Target.DRIVERI)
-    before = fleet.projector_stores[Target.DRIVERI].select(Task)
+    before = fleet.projector_stores[Target.DRIVERI].select(DueDelivery)
     again = fleet.reopened()
-    assert again.projector_stores[Target.DRIVERI].select(Task) == before
+    assert again.projector_stores[Target.DRIVERI].select(DueDelivery) == before
     assert again.call(Target.DRIVERI) == 0
     again.wait(minutes=34)
     twin.called.clear()
@@ -168,7 +168,7 @@ def test_a_targets_desired_for_patience_counts_for_the_whole_account_over_a_rest
     for number in (1, 2, 3):
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     twin.fail_writes(Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=45.0), 1)
-    fleet.answer(Target.DRIVERI, fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI, 1 + KEPT_FREE)[:1]))
+    fleet.answer(Target.DRIVERI, fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI, 1 + RESERVED_SLOTS)[:1]))
     again = fleet.reopened()
     say(again, CreateDecided, account=SECOND)
     again.call(Target.DRIVERI)
@@ -344,7 +344,7 @@ def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet
     again, waits = fleet, []
     for _ in BACKOFF_SCHEDULE:
         assert again.call(Target.DRIVERI) == 1
-        (task,) = again.projector_stores[Target.DRIVERI].select(Task)
+        (task,) = again.projector_stores[Target.DRIVERI].select(DueDelivery)
         waits.append((datetime.fromisoformat(task.not_before) - again.now).total_seconds())
         again.wait(seconds=waits[-1] - 10)
         again = again.reopened()
@@ -391,7 +391,7 @@ def test_a_limit_is_no_news_and_no_step_of_the_ladder(fleet: SteppedServices) ->
     say(fleet, CreateDecided)
     fleet.call(Target.DRIVERI)
     assert answered(fleet) == []
-    assert [task.deferred for task in fleet.projector_stores[Target.DRIVERI].select(Task)] == [0]
+    assert [task.deferred for task in fleet.projector_stores[Target.DRIVERI].select(DueDelivery)] == [0]
     fleet.wait(seconds=1)
     fleet.call(Target.DRIVERI)
     assert answered(fleet) == [("p1", 1, "confirmed")]

@@ -11,7 +11,7 @@ from domain.matching import ObservedDriver
 from domain.outcomes import BreakerOpened
 from domain.ports import Answer, Done
 from domain.profile import Profile
-from services.projector.breaker import RUN
+from services.projector.breaker import FAILURES_TO_OPEN
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.sayings import answered, reported, say, waiting
@@ -80,7 +80,7 @@ def test_a_create_that_is_shown_long_after_counts_as_done_when_it_is_looked_for_
 def test_what_was_started_comes_before_what_was_not_when_a_breaker_closes(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, DRIVERI]
     twin.down = "after", Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
-    for number in range(1, RUN + 1):
+    for number in range(1, FAILURES_TO_OPEN + 1):
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.call(DRIVERI)
     assert opened(fleet) == 1
@@ -88,4 +88,6 @@ def test_what_was_started_comes_before_what_was_not_when_a_breaker_closes(fleet:
     twin.mend()
     fleet.wait(seconds=BACKOFF_SCHEDULE[-1])
     assert fleet.probe(DRIVERI) == 1
-    assert sorted(job.driver[1] for job in fleet.start(DRIVERI, RUN + 4)) == [f"p{n}" for n in range(1, RUN + 1)]
+    assert sorted(attempt.driver[1] for attempt in fleet.start(DRIVERI, FAILURES_TO_OPEN + 4)) == [
+        f"p{n}" for n in range(1, FAILURES_TO_OPEN + 1)
+    ]

@@ -9,9 +9,9 @@ from domain.matching import ObservedDriver
 from domain.outcomes import BreakerOpened, CallAnswered, DriverLookedUp, RosterScanFailed
 from domain.ports import TargetDrivers
 from domain.store import StoreFailed
-from services.projector.breaker import RUN
+from services.projector.breaker import FAILURES_TO_OPEN
 from services.projector.connections import Connected
-from services.projector.read_models import BreakerRow, Probe, StartedCall
+from services.projector.read_models import BreakerRow, Probe, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.support.unstorable import UNSTORABLE, uncleaned
@@ -49,7 +49,7 @@ def test_whom_a_target_shows_with_what_cannot_be_stored_is_set_aside_alone(
     say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(DRIVERI)
     assert ("p2", 1, "confirmed") in answered(fleet)
-    assert not fleet.projector_stores[DRIVERI].select(StartedCall)
+    assert not fleet.projector_stores[DRIVERI].select(StartedAttempt)
 
 
 def test_a_scan_that_fails_with_words_that_cannot_be_stored_is_reported_in_others(
@@ -100,7 +100,7 @@ def test_a_target_waits_for_no_more_than_a_day_whatever_it_asks_for(
 
 
 def open_breaker(fleet: SteppedServices) -> None:
-    for number in range(1, RUN + 1):
+    for number in range(1, FAILURES_TO_OPEN + 1):
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.call(DRIVERI)
 
@@ -115,7 +115,7 @@ class TestConnecting:
         connected = Connected(connect)
         told = "the account cannot be connected: unexpected ZeroDivisionError; see the log"
         assert connected.to(ACME) == Rejected(reason=Reason.NOT_CONFIGURED, detail=told)
-        assert connected.room(ACME) == 1
+        assert connected.slots(ACME) == 1
 
     def test_a_store_that_fails_is_everybodys_trouble(self) -> None:
         def connect(_: AccountId) -> TargetDrivers | Rejected:

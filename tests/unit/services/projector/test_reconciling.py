@@ -12,7 +12,7 @@ from domain.identity import AccountId, Target
 from domain.matching import ObservedDriver, UnreadableRecords
 from domain.outcomes import RosterScanFailed, RosterScanned
 from domain.reconciliation import next_reconciliation
-from services.projector.read_models import Reading
+from services.projector.read_models import ScanProgress
 from services.projector.scans import MOST_SCANS, MOST_SCANS_IN_HAND, RosterScan
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
@@ -118,14 +118,14 @@ class TestWhatIsDue:
     """What is due is looked up only where something has happened."""
 
     def test_nothing_is_looked_up_while_nothing_happens(self, scanned: SteppedServices) -> None:
-        reconciling = scanned.projectors[DRIVERI]._reconciling
+        reconciling = scanned.projectors[DRIVERI]._scanning
         reconciling.take()
         assert not reconciling._is_time()
         scanned.wait(seconds=6)
         assert reconciling._is_time()
 
     def test_it_is_time_when_an_account_has_changed_or_the_next_scan_is_due(self, scanned: SteppedServices) -> None:
-        reconciling = scanned.projectors[DRIVERI]._reconciling
+        reconciling = scanned.projectors[DRIVERI]._scanning
         soonest = min(following(scanned, account) for account in (ACME, SECOND))
         scanned.now = soonest - timedelta(seconds=2)
         reconciling.take()
@@ -142,10 +142,10 @@ class TestWhatIsDue:
         app = scanned.projectors[DRIVERI]
         app._assignment.hold(())
         assert due(scanned) == []
-        app._scans.look_anew()
+        app._scans.reload()
         assert due(scanned) == []
         app._assignment.hold((0,))
-        app._scans.look_anew()
+        app._scans.reload()
         assert due(scanned) == [ACME]
 
 
@@ -159,7 +159,7 @@ class TestFailed:
         for _ in range(8):
             begun = scanned.now
             assert scan_begun(scanned) == [ACME]
-            while not scanned.projectors[DRIVERI]._reconciling.take()[0]:
+            while not scanned.projectors[DRIVERI]._scanning.take()[0]:
                 scanned.wait(seconds=1)
             waits.append((scanned.now - begun).total_seconds())
         for waited, about in zip(waits, (5, 10, 20, 40, 80, 160, 300, 300), strict=True):
@@ -204,7 +204,7 @@ class TestFailed:
 
 def scan_begun(fleet: SteppedServices) -> list[AccountId]:
     """What a running projector would begin now is scanned."""
-    reconciling = fleet.projectors[DRIVERI]._reconciling
+    reconciling = fleet.projectors[DRIVERI]._scanning
     scans, _ = reconciling.take()
     for scan in scans:
         asyncio.run(reconciling.scan(scan))
@@ -270,7 +270,7 @@ class TestRunning:
             def ask_again() -> None:
                 request(fleet)
                 assert due(fleet) == [ACME]
-                begun.extend(fleet.projectors[DRIVERI]._reconciling.take()[0])
+                begun.extend(fleet.projectors[DRIVERI]._scanning.take()[0])
 
             asyncio.run(until(fleet, lambda: twin.under_way == 1, twins, then=ask_again))
         assert begun == []
@@ -315,22 +315,22 @@ class TestProgress:
 
         def look(call: str, _moment: Moment) -> None:
             if call == "scan":
-                told.append(tuple(row.drivers for row in fleet.projector_stores[DRIVERI].select(Reading)))
+                told.append(tuple(row.drivers for row in fleet.projector_stores[DRIVERI].select(ScanProgress)))
                 fleet.wait(seconds=0.6)
 
         twin.touched = look
         fleet.follow(DRIVERI)
         fleet.scan(DRIVERI)
         assert told == [(), (), (100,), (100,), (300,), (300,)]
-        assert fleet.projector_stores[DRIVERI].select(Reading) == []
+        assert fleet.projector_stores[DRIVERI].select(ScanProgress) == []
 
     def test_what_a_kill_left_is_gone_after_the_next_start(self, scanned: SteppedServices) -> None:
         app = scanned.projectors[DRIVERI]
         request(scanned)
         app._scans.tell_progress(app._scans.due()[0], 100)
-        assert len(scanned.projector_stores[DRIVERI].select(Reading)) == 1
-        app._scans.look_anew()
-        assert scanned.projector_stores[DRIVERI].select(Reading) == []
+        assert len(scanned.projector_stores[DRIVERI].select(ScanProgress)) == 1
+        app._scans.reload()
+        assert scanned.projector_stores[DRIVERI].select(ScanProgress) == []
 
 
 @contextmanager
@@ -355,7 +355,7 @@ async def until(
     """Run the scans until that is so, and then until the slow ones have ended too."""
     for twin in slow:
         twin.may_end = False
-    running = asyncio.create_task(fleet.projectors[DRIVERI]._reconciling.run())
+    running = asyncio.create_task(fleet.projectors[DRIVERI]._scanning.run())
     async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)

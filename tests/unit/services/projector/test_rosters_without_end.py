@@ -13,7 +13,7 @@ from domain.matching import ObservedDriver, UnreadableRecords
 from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.profile import Profile
 from services.projector import scans
-from services.projector.breaker import LONGEST_PROBE, _failure_of
+from services.projector.probing import LONGEST_PROBE, _failure_of_probe
 from services.projector.scans import LONGEST_LOOK_UP, LONGEST_SCAN, RosterScan
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
@@ -80,14 +80,14 @@ def test_a_roster_of_invented_drivers_ends_with_a_reason(
     monkeypatch.setattr(scans, "MOST_DRIVERS", 1000)
     twin = Inventing()
     put(fleet, twin)
-    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
     told = "the roster shows more than 1000 drivers: check with the vendor what this account's list shows"
     assert failures(fleet) == [("down", told)]
     assert twin.pages <= 12
     fleet.wait(seconds=200)
-    assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
+    assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._scanning.take()[0]]
     fleet.wait(seconds=200)
-    assert ACME in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
+    assert ACME in [scan.account for scan in fleet.projectors[DRIVERI]._scanning.take()[0]]
 
 
 def test_a_list_that_is_too_long_in_all_is_read_again_seldom(fleet: SteppedServices) -> None:
@@ -100,12 +100,12 @@ def test_a_list_that_is_too_long_in_all_is_read_again_seldom(fleet: SteppedServi
             raise ListWithoutEnd(Unavailable(reason=Reason.DOWN, detail="longer than can be"))
 
     put(fleet, Long(DRIVERI))
-    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
     assert failures(fleet) == [("down", "longer than can be")]
     fleet.wait(seconds=200)
-    assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
+    assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._scanning.take()[0]]
     fleet.wait(seconds=200)
-    assert ACME in [scan.account for scan in fleet.projectors[DRIVERI]._reconciling.take()[0]]
+    assert ACME in [scan.account for scan in fleet.projectors[DRIVERI]._scanning.take()[0]]
 
 
 def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypat
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     for number in range(50):
         fleet.twins[ACME, DRIVERI].drivers.put(shown(number))
-    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
     assert failures(fleet) == []
     assert ACME not in due(fleet)
 
@@ -122,7 +122,7 @@ def test_a_large_fleet_may_have_a_large_roster(fleet: SteppedServices, monkeypat
 def test_pages_without_an_end_end_with_a_reason(fleet: SteppedServices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scans, "MOST_PAGES", 20)
     put(fleet, Inventing(new=0))
-    asyncio.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
+    asyncio.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
     told = (
         "the roster has more than 20 pages, and shows 0 drivers: check with the vendor what this account's list shows"
     )
@@ -131,14 +131,14 @@ def test_pages_without_an_end_end_with_a_reason(fleet: SteppedServices, monkeypa
 
 def test_a_roster_that_is_not_read_for_hours_is_given_up(fleet: SteppedServices) -> None:
     put(fleet, Silent(DRIVERI))
-    travelling_time.run(fleet.projectors[DRIVERI]._reconciling.scan(of_acme(fleet)))
+    travelling_time.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
     assert failures(fleet) == [("down", f"the roster was not read within {LONGEST_SCAN / 3600:g} hours")]
 
 
 def test_a_look_up_without_an_answer_is_given_up_with_a_reason(fleet: SteppedServices) -> None:
     put(fleet, Silent(DRIVERI))
     request(fleet, DRIVERI, "p1", "1")
-    reconciling = fleet.projectors[DRIVERI]._reconciling
+    reconciling = fleet.projectors[DRIVERI]._scanning
     _, look_ups = reconciling.take()
     travelling_time.run(reconciling.look_up(look_ups[0]))
     (done,) = [event for event in reported(fleet) if isinstance(event, DriverLookedUp)]
@@ -146,6 +146,6 @@ def test_a_look_up_without_an_answer_is_given_up_with_a_reason(fleet: SteppedSer
 
 
 def test_a_probe_without_an_answer_is_given_up_with_a_reason() -> None:
-    failure = travelling_time.run(_failure_of(Silent(DRIVERI), ACME))
+    failure = travelling_time.run(_failure_of_probe(Silent(DRIVERI), ACME))
     assert isinstance(failure, Unavailable)
     assert failure.detail == f"no answer to a probe within {LONGEST_PROBE:.0f} seconds"

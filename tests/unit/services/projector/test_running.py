@@ -12,8 +12,8 @@ from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
 from domain.store import Unit
-from services.projector.read_models import DecisionRow, ScanRow
-from services.projector.service import LONGEST_JOB
+from services.projector.read_models import NewestDecision, ScanRow
+from services.projector.service import LONGEST_ATTEMPT
 from services.runtime.serving import CALLS_END
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
@@ -94,7 +94,7 @@ def test_a_call_without_an_end_gives_its_place_back(fleet: SteppedServices) -> N
         say(fleet, CreateDecided)
         running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
         await twin.has_begun.wait()
-        await asyncio.sleep(LONGEST_JOB + 60)
+        await asyncio.sleep(LONGEST_ATTEMPT + 60)
         await ended(running)
 
     travelling_time.run(scene())
@@ -142,7 +142,7 @@ async def test_a_decision_during_a_call_waits_for_its_answer(fleet: SteppedServi
     app = fleet.projectors[Target.DRIVERI]
     say(fleet, CreateDecided, desired_key="D2", is_followed=False)
     await app.service.call(app.service.step)
-    assert [row.body["desired_key"] for row in fleet.projector_stores[Target.DRIVERI].select(DecisionRow)] == ["D2"]
+    assert [row.body["desired_key"] for row in fleet.projector_stores[Target.DRIVERI].select(NewestDecision)] == ["D2"]
     twin.may_end.set()
     await ended(running)
     assert twin.called == ["create D1"]

@@ -11,7 +11,7 @@ from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver, UnreadableRecord
 from domain.outcomes import BreakerOpened, ObservedDriverSeen, RosterScanFailed, RosterScanned
-from services.projector.breaker import RUN
+from services.projector.breaker import FAILURES_TO_OPEN
 from services.projector.read_models import RosterRow, ScanRow
 from services.projector.scans import MOST_UNREADABLE_TOLD, RosterScan
 from tests.support.stepped_services import ACME, SteppedServices
@@ -233,7 +233,7 @@ def test_a_list_that_is_not_whole_leaves_the_breaker_closed(fleet: SteppedServic
     fleet.scan(Target.DRIVERI)
     hide(twin, 250)
     scan_again(fleet)
-    for _ in range(RUN + 1):
+    for _ in range(FAILURES_TO_OPEN + 1):
         fleet.scan(Target.DRIVERI)
     assert not [event for event in reported(fleet) if isinstance(event, BreakerOpened)]
     assert len([event for event in reported(fleet) if isinstance(event, RosterScanFailed)]) == 1

@@ -135,7 +135,7 @@ def begin(fleet: SteppedServices) -> RosterScan:
 def look_up(fleet: SteppedServices, *keys: str) -> None:
     """Look drivers up as a person asks for it."""
     request(fleet, DRIVERI, "p1", *keys)
-    reconciling = fleet.projectors[DRIVERI]._reconciling
+    reconciling = fleet.projectors[DRIVERI]._scanning
     for row in reconciling._look_ups.due((), MOST_LOOK_UPS):
         asyncio.run(reconciling.look_up(row))
 

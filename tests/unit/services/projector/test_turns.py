@@ -7,9 +7,9 @@ from datetime import timedelta
 from domain.driver_link import CreateDecided
 from domain.identity import AccountId, Target
 from domain.store import Unit
-from services.projector.connections import KEPT_FREE
+from services.projector.connections import RESERVED_SLOTS
 from services.projector.deliveries import MOST_ACCOUNTS, Driver
-from services.projector.read_models import Task
+from services.projector.read_models import DueDelivery
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -33,7 +33,7 @@ def limit(fleet: SteppedServices, places: int, account: AccountId = ACME) -> Non
 
 def started(fleet: SteppedServices, *busy: Driver, places: int = PLACES) -> list[Driver]:
     """Whose calls are started now."""
-    return [job.driver for job in fleet.start(Target.DRIVERI, places - len(busy), *busy)]
+    return [attempt.driver for attempt in fleet.start(Target.DRIVERI, places - len(busy), *busy)]
 
 
 def by_account(drivers: list[Driver]) -> dict[AccountId, int]:
@@ -41,7 +41,7 @@ def by_account(drivers: list[Driver]) -> dict[AccountId, int]:
 
 
 def is_held_up(fleet: SteppedServices) -> bool:
-    return fleet.projectors[Target.DRIVERI]._jobs.is_held_up
+    return fleet.projectors[Target.DRIVERI]._due_deliveries.is_held_up
 
 
 def test_no_more_calls_of_an_account_are_started_than_its_target_has_room_for(fleet: SteppedServices) -> None:
@@ -57,7 +57,7 @@ def test_a_stopped_account_leaves_its_places_to_the_others(fleet: SteppedService
     desired(fleet, 40)
     desired(fleet, 40, SECOND)
     limit(fleet, 0)
-    assert by_account(started(fleet)) == {SECOND: PLACES - KEPT_FREE}
+    assert by_account(started(fleet)) == {SECOND: PLACES - RESERVED_SLOTS}
     limit(fleet, 1000)
     assert ACME in by_account(started(fleet))
 
@@ -68,9 +68,9 @@ def test_an_account_whose_tasks_are_for_later_takes_no_place(fleet: SteppedServi
     store = fleet.projector_stores[Target.DRIVERI]
     later = (fleet.now + timedelta(hours=1)).isoformat()
     unit = Unit()
-    unit.keep(replace(task, not_before=later) for task in store.select(Task, {"account": str(ACME)}))
+    unit.keep(replace(task, not_before=later) for task in store.select(DueDelivery, {"account": str(ACME)}))
     store.commit(unit)
-    assert by_account(started(fleet, places=6 + KEPT_FREE)) == {SECOND: 6}
+    assert by_account(started(fleet, places=6 + RESERVED_SLOTS)) == {SECOND: 6}
     assert not is_held_up(fleet)
     fleet.wait(hours=1)
     assert ACME in by_account(started(fleet))

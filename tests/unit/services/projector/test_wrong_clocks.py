@@ -9,7 +9,7 @@ from domain.driver_link import CreateDecided
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
 from domain.outcomes import ObservedDriverGone, ObservedDriverSeen
-from services.projector.breaker import RUN
+from services.projector.breaker import FAILURES_TO_OPEN
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.rosters import request, shown
 from tests.unit.services.projector.sayings import answered, reported, say
@@ -47,7 +47,7 @@ def test_a_breaker_that_opened_while_the_clock_was_ahead_is_probed_at_once(fleet
     fleet.now += AHEAD
     twin = fleet.twins[ACME, DRIVERI]
     twin.down = "before", DOWN
-    for number in range(1, RUN + 1):
+    for number in range(1, FAILURES_TO_OPEN + 1):
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     fleet.call(DRIVERI)
     twin.mend()
@@ -73,7 +73,7 @@ def test_a_scan_after_the_clock_was_put_right_sees_what_was_changed_by_hand(flee
 
 
 def test_a_scan_that_failed_while_the_clock_was_ahead_is_made_again(fleet: SteppedServices) -> None:
-    reconciling, twin = fleet.projectors[DRIVERI]._reconciling, fleet.twins[ACME, DRIVERI]
+    reconciling, twin = fleet.projectors[DRIVERI]._scanning, fleet.twins[ACME, DRIVERI]
     fleet.follow(DRIVERI)
     fleet.now += AHEAD
     twin.breaks_off = 0, DOWN

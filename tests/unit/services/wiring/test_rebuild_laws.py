@@ -18,7 +18,7 @@ from domain.matching import ObservedDriver
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Result
-from services.projector.deliveries import Job
+from services.projector.deliveries import Attempt
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.unit.services.wiring.rebuilt import checked
 
@@ -36,7 +36,7 @@ class Day:
 
     def __init__(self, folder: Path) -> None:
         self.services = SteppedServices(folder, both_targets())
-        self._late: list[tuple[Target, list[tuple[Job, Result]]]] = []
+        self._late: list[tuple[Target, list[tuple[Attempt, Result]]]] = []
 
     def state(self, number: int, desired: str, email: str) -> None:
         self.services.state(f"p{number}", person(number, driveri_driver_id=desired, email=email))

@@ -25,11 +25,11 @@ from tests.unit.services.wiring.rebuilt import checked, opened, put_in_place, ru
 R = TypeVar("R", bound=Row)
 
 OF_PROJECTOR: tuple[type[Row], ...] = (
-    projector.Task,
-    projector.StartedCall,
+    projector.DueDelivery,
+    projector.StartedAttempt,
     projector.Probe,
-    projector.Suspect,
-    projector.Reading,
+    projector.RefusedDriver,
+    projector.ScanProgress,
     projector.LookUp,
     DeadLetter,
 )
@@ -145,7 +145,7 @@ def test_nothing_happens_because_of_a_rebuild(folder: Path) -> None:
         ),
         (
             "projector-motive",
-            projector.DeliveryRow,
+            projector.AnswerCount,
             "p4",
             {"answers": 7},
             "deliveries acme/p4, column answers: kept 7, rebuilt 1",
@@ -167,7 +167,7 @@ def test_personal_data_is_never_named(folder: Path) -> None:
         first(folder, "decider", decider.ObservedRow, {"identifier": "key:d4"}), profile={"last_name": "Secret"}
     )
     desired = replace(
-        first(folder, "projector-motive", projector.DecisionRow, {"driver": "p4"}), body={"last_name": "Secret"}
+        first(folder, "projector-motive", projector.NewestDecision, {"driver": "p4"}), body={"last_name": "Secret"}
     )
     tampered(folder, "decider", rows=(seen,))
     tampered(folder, "projector-motive", rows=(desired,))

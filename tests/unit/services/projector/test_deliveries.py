@@ -1,4 +1,4 @@
-"""Which orders are carried out: the newest of each link, under the present terms, in turns between accounts."""
+"""Which deliveries are carried out: the newest of each link, under the present terms, in turns between accounts."""
 
 import pytest
 
@@ -30,9 +30,9 @@ def test_a_newer_decision_takes_the_place_of_one_that_waits(fleet: SteppedServic
 
 def test_a_decision_that_does_not_know_of_the_last_answer_is_never_sent(fleet: SteppedServices) -> None:
     say(fleet, CreateDecided, desired_key="D1")
-    jobs = fleet.start(Target.DRIVERI)
+    attempts = fleet.start(Target.DRIVERI)
     say(fleet, CreateDecided, desired_key="D2", answers=0)
-    fleet.answer(Target.DRIVERI, fleet.made(Target.DRIVERI, jobs))
+    fleet.answer(Target.DRIVERI, fleet.made(Target.DRIVERI, attempts))
     assert fleet.call(Target.DRIVERI) == 0
     say(fleet, RenameDecided, key="D1", desired_key="D2", answers=1)
     fleet.call(Target.DRIVERI)
@@ -115,9 +115,9 @@ def test_decisions_about_the_other_target_are_left_alone(fleet: SteppedServices)
 def test_a_link_has_one_call_at_a_time(fleet: SteppedServices) -> None:
     say(fleet, CreateDecided, "p1")
     say(fleet, CreateDecided, "p2", desired_key="D2")
-    assert [job.driver for job in fleet.start(Target.DRIVERI, 1)] == [P1]
+    assert [attempt.driver for attempt in fleet.start(Target.DRIVERI, 1)] == [P1]
     say(fleet, CreateDecided, "p1", desired_key="D3")
-    assert [job.driver[1] for job in fleet.start(Target.DRIVERI, 9, P1)] == ["p2"]
+    assert [attempt.driver[1] for attempt in fleet.start(Target.DRIVERI, 9, P1)] == ["p2"]
 
 
 def test_no_more_calls_are_started_than_there_is_room(fleet: SteppedServices) -> None:
@@ -131,7 +131,7 @@ def test_accounts_take_turns(fleet: SteppedServices) -> None:
     for number in range(20):
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
     say(fleet, CreateDecided, "p1", account=SECOND)
-    served = {job.driver[0] for job in fleet.start(Target.DRIVERI, 2)}
+    served = {attempt.driver[0] for attempt in fleet.start(Target.DRIVERI, 2)}
     assert served == {ACME, SECOND}
     assert [fleet.start(Target.DRIVERI, 1)[0].driver[0] for _ in range(2)] == [ACME, SECOND]
 
@@ -142,4 +142,4 @@ def test_every_account_is_served_in_the_end(fleet: SteppedServices) -> None:
         fleet.add(account)
         say(fleet, CreateDecided, account=account)
     rounds = [fleet.start(Target.DRIVERI, MOST_ACCOUNTS) for _ in range(2)]
-    assert {job.driver[0] for jobs in rounds for job in jobs} == set(accounts)
+    assert {attempt.driver[0] for attempts in rounds for attempt in attempts} == set(accounts)
