@@ -70,4 +70,4 @@ def waiting(fleet: SteppedServices, target: Target = Target.DRIVERI) -> dict[str
     """How many rows of work are in hand, and how many deliveries are open."""
     store = fleet.projector_stores[target]
     started, tasks = (sum(store.count(row).values()) for row in (StartedAttempt, DueDelivery))
-    return {"started": started, "tasks": tasks, "open": sum(store.count(NewestDecision, {"is_open": True}).values())}
+    return {"started": started, "due": tasks, "open": sum(store.count(NewestDecision, {"is_open": True}).values())}

@@ -29,7 +29,7 @@ NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
 NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobody is there")
 LIMITED = Unavailable(reason=Reason.LIMITED, detail="answered 429")
 D1 = ObservedDriver(key=Key("D1"), active=True, profile={"first_name": "Jan", "last_name": "Doe"})
-NOTHING = {"started": 0, "tasks": 0, "open": 1}
+NOTHING = {"started": 0, "due": 0, "open": 1}
 
 
 def shows(fleet: SteppedServices, driver: ObservedDriver) -> None:

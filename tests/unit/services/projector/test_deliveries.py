@@ -44,7 +44,7 @@ def test_a_stale_decision_that_comes_after_the_answer_is_dropped(fleet: SteppedS
     fleet.call(Target.DRIVERI)
     say(fleet, UpdateDecided, key="D1", fields=("first_name",), answers=0)
     assert fleet.call(Target.DRIVERI) == 0
-    assert waiting(fleet) == {"started": 0, "tasks": 0, "open": 1}
+    assert waiting(fleet) == {"started": 0, "due": 0, "open": 1}
 
 
 def test_an_order_of_older_terms_is_void(fleet: SteppedServices) -> None:
@@ -53,7 +53,7 @@ def test_an_order_of_older_terms_is_void(fleet: SteppedServices) -> None:
     fleet.turn_on()
     say(fleet, CreateDecided, policy_generation=older)
     assert fleet.call(Target.DRIVERI) == 0
-    assert waiting(fleet)["tasks"] == 0
+    assert waiting(fleet)["due"] == 0
 
 
 def test_an_order_of_newer_terms_waits_for_them(fleet: SteppedServices) -> None:
@@ -78,7 +78,7 @@ def test_the_mode_says_what_is_sent(fleet: SteppedServices, mode: Mode, expected
     fleet.call(Target.DRIVERI)
     assert effects(fleet) == expected
     fleet.call(Target.DRIVERI)
-    assert waiting(fleet)["tasks"] == 0
+    assert waiting(fleet)["due"] == 0
 
 
 @pytest.mark.parametrize("fact", [Parked, DeleteHeld])
@@ -86,7 +86,7 @@ def test_what_is_set_aside_is_not_carried_out(fleet: SteppedServices, fact: type
     say(fleet, CreateDecided)
     set_aside(fleet, fact)
     assert fleet.call(Target.DRIVERI) == 0
-    assert waiting(fleet) == {"started": 0, "tasks": 0, "open": 0}
+    assert waiting(fleet) == {"started": 0, "due": 0, "open": 0}
 
 
 def test_what_is_decided_after_a_release_is_carried_out(fleet: SteppedServices) -> None:
@@ -102,13 +102,13 @@ def test_the_order_of_a_link_that_ended_by_itself_is_dropped(fleet: SteppedServi
     say(fleet, UpdateDecided, key="D1", fields=("first_name",))
     end(fleet)
     assert fleet.call(Target.DRIVERI) == 0
-    assert waiting(fleet) == {"started": 0, "tasks": 0, "open": 0}
+    assert waiting(fleet) == {"started": 0, "due": 0, "open": 0}
 
 
 def test_decisions_about_the_other_target_are_left_alone(fleet: SteppedServices) -> None:
     say(fleet, CreateDecided, target=Target.MOTIVE, desired_key=None)
     fleet.follow(Target.DRIVERI)
-    assert waiting(fleet) == {"started": 0, "tasks": 0, "open": 0}
+    assert waiting(fleet) == {"started": 0, "due": 0, "open": 0}
     assert fleet.call(Target.MOTIVE) == 1
 
 

@@ -104,7 +104,7 @@ def test_lost_read_models_come_back(folder: Path) -> None:
 
 def test_work_in_hand_is_left_alone(folder: Path) -> None:
     before = tables(folder)
-    assert before["projector-motive", "tasks"]
+    assert before["projector-motive", "due_deliveries"]
     put_in_place(folder)
     after = tables(folder)
     for service, rows in WORK.items():
