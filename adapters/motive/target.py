@@ -206,7 +206,7 @@ class MotiveDrivers:
         if holder is not None:
             return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
         if _TAKEN.search(words_of(reply)):
-            detail = "the e-mail address or the username belongs to a user whom this company cannot see"
+            detail = "the e-mail address or the username belongs to a user that this company cannot see"
             return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
         if reply.status_code == httpx.codes.CONFLICT or not may_be_of_form(words_of(reply)):
             return refused(reply, profile)

@@ -15,7 +15,7 @@ _BYTES = 32
 def prepare(folder: Path = SECRETS) -> list[str]:
     """The names of the secrets that were not there and have been made; all others are kept as they are.
 
-    Only the folder's owner gets into it. Its files can be read by whoever gets that far, because a container
+    Only the folder's owner gets into it. Its files are readable inside it, because a container
     reads them as another user than the one who made them.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def _known(chance: random.Random, drivers: Sequence[PortalDriver]) -> list[Row]:
 
 
 def _nameable(drivers: Sequence[PortalDriver]) -> list[PortalDriver]:
-    """Those whom the Portal names, and names unlike anybody else."""
+    """Drivers that the Portal has, each with a name of their own."""
     names = Counter(driver.wished_key.casefold() for driver in drivers)
     return [driver for driver in drivers if driver.wished_key and names[driver.wished_key.casefold()] == 1]
 

@@ -63,7 +63,7 @@ class Users:
         self._record_ids: Iterator[int] = count(880_001)
 
     def known(self, pile: list[PortalDriver], size: int) -> list[User]:
-        """The users who are drivers of the fleet, taken from the pile: by RefID, by e-mail, by licence, contested."""
+        """The users who are drivers of the fleet, taken from the pile: by RefID, by e-mail, by licence, in conflict."""
         total = share(400, size)
         by_email, by_licence = total // 4, total * 3 // 20
         users = [
@@ -76,7 +76,7 @@ class Users:
         return [*users, *(user for driver in take(pile, 3) for user in self._contested(driver))]
 
     def strays(self, number: int) -> list[User]:
-        """Drivers whom the Portal does not know."""
+        """Drivers that the Portal does not have."""
         return [self._newcomer("driver", driver_company_id=f"T-{place:03}") for place in range(1, number + 1)]
 
     def office(self, known: User, unknown: PortalDriver) -> list[User]:

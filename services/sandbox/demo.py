@@ -62,7 +62,7 @@ class Scene:
 
     @property
     def drivers(self) -> tuple[str, ...]:
-        """Whom the scene is about."""
+        """The drivers that the scene is about."""
         return tuple(change.driver for change in self.changes)
 
 
@@ -211,7 +211,7 @@ def to_shown(driveri: Json, motive: Json) -> Shown:
 
 
 def compare(fleet: Fleet, now: Shown, waits: Mapping[tuple[str, str], str]) -> Comparison:
-    """Every portal driver on both targets; `waits` tells whom the product set aside, by target and driver."""
+    """Every portal driver on both targets; `waits` has the reason for each parked one, by target and driver."""
     found = Comparison()
     by_id = {driver["driverId"].casefold(): driver for driver in now.drivers}
     by_external = {_external(user, "gps_portal"): user for user in now.users}

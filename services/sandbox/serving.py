@@ -98,7 +98,7 @@ async def listening(
     """An app served in the running loop, as its base address; port 0 is any free port.
 
     Servers with the same `stop` close together once it is set, or one of them is left.
-    A sandbox asks nobody who they are beyond its seed's credentials, so whoever reaches the address can use it.
+    A sandbox checks only the credentials of its seed, so anyone who reaches the address can use it.
     Raises `NotAnAddress` or `PortBusy`.
     """
     with _bound(host, port) as bound:
@@ -112,7 +112,7 @@ async def listening(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, ended by an event; signals are left to whoever runs it."""
+    """uvicorn's server, ended by an event; signals are left to the caller."""
 
     def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
         super().__init__(

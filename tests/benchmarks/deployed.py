@@ -38,7 +38,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(slots=True, kw_only=True)
 class ProfiledServing(Serving):
-    """A process that tells at its end, in a file, where its time went since it was told to count anew."""
+    """A process that tells at its end, in a file, where its time went since counting was reset."""
 
     def start(self) -> None:
         """Start it; it need not have any work yet."""
@@ -81,7 +81,7 @@ class Deployed:
             sleep(_PAUSE)
 
     def profile(self) -> None:
-        """Let the processes that are profiled count anew."""
+        """Reset the counts of the profiled processes."""
         for each in self.servings:
             if isinstance(each, ProfiledServing):
                 each.tell(BEGIN)

@@ -94,7 +94,7 @@ def added_by(operator: Request, unknown: Account, mode: Mode = Mode.FULL) -> tup
 
 
 def confirmed(decisions: Iterable[Decision]) -> Iterator[CallAnswered]:
-    """That the targets did what was decided; whoever came without a key got the number of the driver."""
+    """That the targets did what was decided; a create without a key got the number of the driver."""
     for decision in decisions:
         account, target = AccountId(decision.account), Target(decision.target)
         driver = PortalDriverId(decision.driver)

@@ -3,7 +3,7 @@
 It is counted, not sampled: somebody who looks now and then would find a thread where it waits, because it is there that
 it lets others look. Counting makes functions that are called often look dearer than they are.
 
-`python -m tests.benchmarks.profiling FILE serve decider` runs that command, and counts anew from a signal on; what was
+`python -m tests.benchmarks.profiling FILE serve decider` runs that command, and counts again from a signal on; what was
 counted is in the file at its end.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from services.cli.start import main
 
 BEGIN = signal.SIGUSR1
-"""Tells a process to count anew."""
+"""Resets the counts of a process."""
 
 _ROOT = f"{Path(__file__).parents[2]}/"
 _MOST = 40

@@ -26,7 +26,7 @@ from tests.benchmarks.standing_in import credentials
 from tests.benchmarks.telling import Telling
 
 DRIVERS, USUAL = 100_000, 20_000
-"""All of a large account, and as many as are reconciled where minutes matter."""
+"""All of a large account, and as many as are reconciled where minutes count."""
 
 TO_BARE = 0.5
 

@@ -1,4 +1,4 @@
-"""How much is not done yet in the distributed shape, as its stores and its topics tell, whoever is alive."""
+"""How much is not done yet in the distributed deployment, by its stores and topics, even while processes are down."""
 
 import asyncio
 from collections.abc import Mapping

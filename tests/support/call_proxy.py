@@ -77,7 +77,7 @@ async def proxy(upstream: str, treat: Treatment) -> AsyncIterator[str]:
 async def _serve(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: httpx.AsyncClient, treat: Treatment
 ) -> None:
-    """One call on each connection; whoever called may have gone meanwhile."""
+    """One call on each connection; the caller may have gone meanwhile."""
     try:
         with suppress(ConnectionError, h11.RemoteProtocolError):
             if call := await _received(reader):

@@ -1,4 +1,4 @@
-"""What a topic holds, as whoever follows it gets it."""
+"""What a topic holds, as its consumers receive it."""
 
 from collections import Counter
 from collections.abc import Sequence

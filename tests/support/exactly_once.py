@@ -89,7 +89,7 @@ def out_of_order(decisions: Iterable[Event]) -> list[tuple[str, str, str, int, i
 
 
 def created(decisions: Collection[Event], target: Target) -> int:
-    """The drivers for whom a create was decided at this target, and who are there since."""
+    """The drivers that were to be created at this target, and are there now."""
     there = [event for event in decisions if isinstance(event, LinkEvent) and event.target == target]
     wanted = {(each.account, each.driver) for each in there if isinstance(each, CreateDecided)}
     confirmed = {(each.account, each.driver) for each in there if isinstance(each, Confirmed)}

@@ -38,7 +38,7 @@ class PartOfFleet:
 
     @property
     def newcomers(self) -> frozenset[str]:
-        """The portal drivers whom nobody in either target could be."""
+        """The portal drivers that no driver of either target could be."""
         known = {name for driver in self.tenant["drivers"] for name in _named_in_driveri(driver)}
         known |= {name for user in self.company["users"] for name in _named_in_motive(user)}
         return frozenset(str(row.driver) for row in self.rows if not known.intersection(_names(row.profile.onto({}))))
@@ -54,7 +54,7 @@ class PartOfFleet:
 
 
 def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
-    """So many of the sample's drivers for each account, with whoever is known of them in the targets.
+    """So many of the sample's drivers for each account, with those of them that the targets have.
 
     And unmanaged drivers.
     """
@@ -85,7 +85,7 @@ async def seed(parts: Sequence[PartOfFleet], targets: RunningSandboxes) -> None:
 
 
 def _rows() -> list[ExportRow]:
-    """The sample's drivers; of those without a DriverID, of whom the demo's story can use none, every fifth."""
+    """The sample's drivers; of those without a DriverID, which the demo's story cannot use, every fifth."""
     rows = [row for row in read_export(SAMPLE / "portal-drivers.csv") if isinstance(row, ExportRow)]
     return [row for place, row in enumerate(rows) if place % 5 == 0 or row.profile.text("driveri_driver_id")]
 

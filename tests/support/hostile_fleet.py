@@ -234,7 +234,7 @@ async def _imported(path: Path, account: str, data: Path) -> str:
 
 
 def _unsaid(before: Profiles, said: Profiles, now: Profiles) -> Iterator[str]:
-    """The fields that have another value now than before though no export said so; and drivers whom none named."""
+    """The fields that have another value now than before though no export said so; and drivers that none named."""
     for driver, profile in now.items():
         if driver not in before:
             yield f"{driver} is new"

@@ -148,7 +148,7 @@ def _places(document: Json) -> list[tuple[Json, Any]]:
 
 
 async def _endless() -> AsyncGenerator[bytes, None]:
-    """An answer without an end; whoever reads it has to go."""
+    """An answer without an end; the reader has to go."""
     yield b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{"data": "'
     while True:
         yield b"a" * 65_536

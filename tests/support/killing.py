@@ -49,7 +49,7 @@ class Killer:
                     recovering.create_task(_dealt(self.besides.get(len(self.kills), _nothing)))
 
     async def _killed(self) -> Serving | None:
-        """Whom it has killed now; nobody, where nobody runs."""
+        """The process that it has killed now; None if none runs."""
         relaying = await self._relaying() if len(self.kills) % _AT_RELAYS == 0 else []
         victim = self.chance.choice(relaying) if relaying else self._next()
         if victim is not None:

@@ -1,4 +1,4 @@
-"""Both sandboxes, in this process, behind whoever counts what they are asked and what they answer."""
+"""Both sandboxes, in this process, behind a counter of their requests and responses."""
 
 import asyncio
 import json
@@ -79,7 +79,7 @@ class LimitedTargets:
         }
 
     async def switch_on(self, *rules: dict[str, Any]) -> None:
-        """Let both have these faults, and begin to count anew."""
+        """Give both these faults, and reset the counts."""
         for counting in self.counting.values():
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(counting), base_url="http://sandbox.test"

@@ -124,7 +124,7 @@ class OutlivingTransport(httpx.AsyncBaseTransport):
 
 @asynccontextmanager
 async def outliving_client(socket: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the control socket that waits for whoever comes after a killed process."""
+    """A client of the control socket that waits for the process that replaces a killed one."""
     async with httpx.AsyncClient(
         transport=OutlivingTransport(socket), base_url="http://driverlink", timeout=60.0
     ) as client:

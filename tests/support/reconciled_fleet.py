@@ -19,10 +19,10 @@ PAYROLL = "external_id_of_payroll"
 """What another system keeps in a Motive user, and we never touch."""
 
 RIVAL = "p9"
-"""A driver for whom the Portal states the first one's DriverID too."""
+"""A driver with the first one's DriverID in the Portal."""
 
 _BY_HAND = 900
-"""The keys of the users whom people make in Motive begin here."""
+"""The keys of the users that people create in Motive begin here."""
 
 
 class Moved(StrEnum):
@@ -43,7 +43,7 @@ class Hand(StrEnum):
     UNMARKS = "edits what identifies the driver"
     DELETES = "deletes"
     REMOVES = "removes altogether"
-    MOVES = "makes anew under another key"
+    MOVES = "creates again under another key"
     ADDS = "adds who is desired"
     ADDS_DELETED = "adds who is desired, and deletes them"
     ADDS_TWICE = "adds two who could be who is desired"
@@ -120,7 +120,7 @@ class ReconciledFleet:
         ]
 
     def holds(self, target: Target) -> list[ObservedDriver]:
-        """Everybody whom a target holds now, with everything it holds of them."""
+        """Every driver that a target holds now, with everything it holds of them."""
         drivers = self.services.twins[ACME, target].drivers
         return [found for each in drivers.scan() if (found := drivers.truth(each.key))]
 

@@ -45,7 +45,7 @@ JANE: Profile = {
     "email": "jane@fleet.example",
     "phone": "303-555-0142",
 }
-"""A portal driver whom both targets can have."""
+"""A portal driver that both targets can have."""
 
 _DEFAULTS: Mapping[type[LinkEvent], Mapping[str, object]] = {
     Decision: {"sequence": 1, "key": None, "fields": [], "answers": 0, "policy_generation": 1, "waits_for": ""},

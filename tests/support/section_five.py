@@ -144,7 +144,7 @@ def _shown_changed(standing: Standing, drivers: Mapping[str, ObservedDriver]) ->
 
 
 def _answering(standing: Standing, drivers: Mapping[str, ObservedDriver]) -> str:
-    """What the target shows of whoever answers to the desired state."""
+    """What the target shows of the driver that matches the desired state."""
     found = _candidates(standing, drivers)
     if len(found) > 1:
         return "several"

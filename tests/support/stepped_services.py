@@ -170,7 +170,7 @@ class SteppedServices:
         return done
 
     def scan(self, target: Target) -> int:
-        """A projector reads the rosters that are due, and looks up whom it was asked for; how much it reported."""
+        """A projector scans the rosters that are due, and looks up the requested drivers; how much it reported."""
         app, log = self.projectors[target], self.projector_stores[target].log
         self.wait(seconds=1)
         scans, reported = app._scans.due(), log.end()

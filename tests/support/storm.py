@@ -252,7 +252,7 @@ async def _left_by_relinks(stage: Stage) -> int:
 
 
 def _doubled(fleet: Fleet, now: Shown, left: int) -> Iterator[str]:
-    """Whom a target has more often than the Portal: all of our drivers have a name that nobody else has."""
+    """The drivers that a target has more often than the Portal: each of our drivers has a unique name."""
     ours = [each for each in now.drivers if each["firstName"] == "Storm" and each["status"] == now.active_status]
     users = [each for each in now.users if each["first_name"] == "Storm"]
     if not len(fleet.there) <= len(ours) <= len(fleet.there) + left:
@@ -262,7 +262,7 @@ def _doubled(fleet: Fleet, now: Shown, left: int) -> Iterator[str]:
 
 
 def _out_of_order(written: Iterable[Call]) -> Iterator[str]:
-    """The drivers of whom an older version was written after a newer one."""
+    """The drivers of which an older version was written after a newer one."""
     newest: dict[bytes, bytes] = {}
     for call in written:
         for version, driver in _VERSION.findall(call.body):

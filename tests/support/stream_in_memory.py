@@ -36,7 +36,7 @@ class StreamInMemory:
         return self._records[-1].position if self._records else 0
 
     def again(self, resubmission: Resubmission) -> Record:
-        """The record that a resubmission stands for, decoded anew."""
+        """The record that a resubmission stands for, decoded again."""
         return again(self._mapper, resubmission)
 
     def put(self, events: Sequence[Event]) -> None:

@@ -44,7 +44,7 @@ class TargetInMemory(ABC):
         return self._as_read(found) if found else None
 
     def put(self, driver: ObservedDriver) -> None:
-        """Have this driver, whoever wrote it."""
+        """Have this driver, as if somebody had created it by hand."""
         self._drivers[key_identifier(self.target, driver.key)] = driver
 
     def drop(self, key: Key) -> None:

@@ -20,13 +20,12 @@ _NAMES = ("first_name", "last_name")
 class TargetTwin:
     """The drivers of one account on one target.
 
-    `called` names every call and whom it was about, in order; `effects` those that changed something. `touched` is
+    `called` names every call and its driver, in order; `effects` those that changed something. `touched` is
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
     many pages a scan fails, and how; `places` is the room that the target says it has, `scans` how often its
-    roster was read, `unreadable` which records of it cannot be read, `hidden` whom its list does not show though they
-    are there, and `blind` why nobody can be looked
-    up; `down` is why no call at all is answered, and whether it takes effect all the same; `failing` is how the
-    writes of these names fail each time.
+    roster was read, `unreadable` which records of it cannot be read, `hidden` the drivers that its list does not
+    show though they are there, and `blind` why nobody can be looked up; `down` is why no call at all
+    is answered, and whether it takes effect all the same; `failing` is how the writes of these names fail each time.
     """
 
     def __init__(self, target: Target, *, page: int = 100) -> None:

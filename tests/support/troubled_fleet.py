@@ -48,11 +48,11 @@ FAULTS: tuple[Fault, ...] = (*OUTAGES, ("before", NOT_EFFECTIVE), ("before", INV
 LAST_NAMES = ("Doe", "Roe", REFUSED_NAME)
 
 _MOST_DAYS = 12
-"""Two days are enough for whoever climbs the whole backoff schedule; each answer may lead to another call."""
+"""Two days are enough for the whole backoff schedule; each answer may lead to another call."""
 
 
 class TroubledFleet:
-    """Four portal drivers, one of whom both targets have already, and an unmanaged driver in each target.
+    """Four portal drivers, one of which both targets have already, and an unmanaged driver in each target.
 
     The others have no e-mail address, and this Motive takes the same external id twice: nothing but our own care
     keeps anybody from being made twice there.
@@ -70,7 +70,7 @@ class TroubledFleet:
         self.services.run()
 
     def change(self, number: int, last_name: str, *, is_renamed: bool, has_phone: bool) -> None:
-        """The Portal states somebody new, or otherwise; whoever had left comes back as they were."""
+        """The Portal states somebody new, or otherwise; one that had left comes back as before."""
         if number in self.gone:
             self.gone.discard(number)
         else:
@@ -224,7 +224,7 @@ class TroubledFleet:
             self.services.ask(_approving(target, holds))
 
     def _with_strangers(self, target: Target) -> ObservedDriver:
-        """Somebody whom the Portal will state, and somebody whom it will not; the latter."""
+        """A driver that the Portal will state, and one that it will not; the latter."""
         known = {**person(1, first_name="Somebody", last_name="Old"), PAYROLL: "77"}
         drivers, is_motive = self._twin(target).drivers, target is Target.MOTIVE
         if isinstance(drivers, MotiveInMemory):

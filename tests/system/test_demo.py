@@ -71,7 +71,7 @@ def test_the_guard_held_what_was_beyond_its_limit(played: tuple[Path, Json]) -> 
     [
         ("a new DriverID", "RenameDecided", "Situation RENAMED"),
         ("a DriverID that exists", "LinkDecided", "Situation REDIRECTED"),
-        ("a swap of DriverIDs", "Parked", "Situation CONTESTED"),
+        ("a swap of DriverIDs", "Parked", "Situation CONFLICT"),
         ("a delete, then a rehire", "ReinstateDecided", "Situation DORMANT"),
         ("a delete, then a rehire", "DeleteDecided", "Situation ORPHANED"),
         ("too many deletes", "DeleteHeld", "of at most 74 deletes within 24 hours"),
@@ -98,7 +98,7 @@ def test_explain_says_why_a_driver_was_created_or_linked(played: tuple[Path, Jso
         ("motive", "2 target drivers have its RefID", "What to do: "),
         ("motive", "was portal driver 200036, and the licences are different", "What to do: See whether they are one"),
         ("motive", "was portal driver 200141, and the licences are different", "What to do: See whether they are one"),
-        ("motive", "whom this company cannot see", "What to do: "),
+        ("motive", "that this company cannot see", "What to do: "),
     ],
 )
 def test_explain_says_what_a_person_can_do(

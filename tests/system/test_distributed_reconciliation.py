@@ -52,7 +52,7 @@ _LOOK = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """How a sandbox keeps its drivers, and one whom somebody adds."""
+    """How a sandbox keeps its drivers, and one that somebody adds."""
 
     accounts: str
     drivers: str

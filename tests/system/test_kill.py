@@ -96,7 +96,7 @@ def _every_effect_happened_once(journal: list[Json]) -> None:
 
 
 def _created(events: list[Json], target: str) -> int:
-    """The drivers for whom a create was decided, and who are there now."""
+    """The drivers for which a create was decided, and which are there now."""
     decisions = [event for event in events if event["log"] == "decisions" and event["target"] == target]
     wanted = {each["driver"] for each in decisions if each["type"] == "CreateDecided"}
     there = {each["driver"] for each in decisions if each["type"] == "Confirmed"}

@@ -128,7 +128,7 @@ class Poisoning:
         return {kind: by_name[name] for kind, name in names.items()}
 
     def _decided(self) -> dict[Target, set[str]]:
-        """For whom a create was decided, by target."""
+        """The drivers for which a create was decided, by target."""
         events = events_of(self._installation.logs["decisions"])
         created = [event for event in events if isinstance(event, CreateDecided)]
         return {target: {event.driver for event in created if event.target == target} for target in Target}
@@ -139,7 +139,7 @@ class Poisoning:
 
 
 def profile(number: int) -> dict[str, str]:
-    """The profile of a driver whom nobody else is like."""
+    """The profile of a driver unlike any other."""
     return {
         "first_name": "Robin",
         "last_name": f"Quill {number}",

@@ -48,7 +48,7 @@ async def open_account(playing: Stage) -> None:
 
 
 async def shown(targets: RunningSandboxes) -> dict[str, int]:
-    """Everybody whom Driveri has, by DriverID, with their status."""
+    """Every driver in Driveri, by DriverID, with their status."""
     async with httpx.AsyncClient() as client:
         state = (await client.get(f"{targets.driveri}/sandbox/state")).json()
     return {each["driverId"]: each["status"] for each in state["tenants"][0]["drivers"]}

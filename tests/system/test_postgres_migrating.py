@@ -1,4 +1,4 @@
-"""Schemas and tables are made, looked at, and made anew where nothing is lost by it."""
+"""Schemas and tables are created, checked, and created again where nothing is lost by it."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Whoever took a partition over last may write, and nobody else."""
+"""Only the process that took a partition over last may write."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

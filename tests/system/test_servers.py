@@ -151,6 +151,6 @@ def test_nothing_outlives_the_process_that_started_it(folder: Path, number: sign
         postgres, kafka = Postgres(given[POSTGRES]), Kafka(given[KAFKA])
         assert (postgres.answers(), kafka.answers()) == (True, True)
         process.send_signal(number)
-        # Whoever tidies up holds on to the output until it is done.
+        # The process that tidies up holds on to the output until it is done.
         process.communicate(timeout=60)
     assert (postgres.answers(), kafka.answers(), list(folder.iterdir())) == (False, False, [])

@@ -129,7 +129,7 @@ class LimitedServices(SteppedServices):
 
 
 def profile_of(account: AccountId, number: int) -> Profile:
-    """A driver whom no other account has."""
+    """A driver that no other account has."""
     return person(number, email=f"p{number}@{account}")
 
 
@@ -164,7 +164,7 @@ def only_the_poison_is_set_aside(links: Store) -> None:
     (parked,) = links.select(LinkRow, {"state": "parked"})
     assert (parked.account, parked.driver, parked.target) == (POISONED, str(POISON), Target.MOTIVE)
     assert parked.reason == Reason.TAKEN_ELSEWHERE
-    assert "the e-mail address or the username belongs to a user whom this company cannot see" in parked.detail
+    assert "the e-mail address or the username belongs to a user that this company cannot see" in parked.detail
 
 
 def nobody_is_starved(made: list[str]) -> None:

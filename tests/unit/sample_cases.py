@@ -125,7 +125,7 @@ def identifiers_shown(user: Shown) -> list[tuple[str, ...]]:
 
 
 def answers(sample: Sample) -> list[tuple[str, list[Shown]]]:
-    """For each driver of the fleet who is in Motive, by what and as whom: the first mark that anybody has decides."""
+    """For each driver of the fleet that is in Motive, the identifier that matches and the users that have it."""
     users: dict[tuple[str, ...], list[Shown]] = {}
     for user in sample.drivers:
         for identifier in identifiers_shown(user):

@@ -16,7 +16,7 @@ DOCS = (ROOT / "docs/how-to/containers.md").read_text("utf-8")
 Config = dict[str, Any]
 
 _REPLACED = {"command", "entrypoint", "test"}
-"""Lists that a later file gives anew; it adds to all others."""
+"""Lists that a later file replaces; it adds to all others."""
 
 
 def _merged(under: Any, over: Any, key: str = "") -> Any:  # noqa: ANN401 - YAML
@@ -41,7 +41,7 @@ DOCUMENTED = [_merged(REAL, yaml.safe_load(text)) for text in re.findall(r"```ya
 """The plain file with each override that the documentation gives."""
 
 CALLING = ["cli", "intake", "projector-driveri", "projector-motive"]
-"""Whoever calls a target or the Portal."""
+"""The services that call a target or the Portal."""
 
 
 def _settings(config: Config, service: str) -> dict[str, str]:

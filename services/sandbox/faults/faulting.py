@@ -299,7 +299,7 @@ class Faulting:
 
 
 async def _read_ahead(receive: Receive) -> Receive:
-    """The same request, read already: whoever sent it may be gone by the time that it is served."""
+    """The same request, already read: the client may be gone by the time it is served."""
     read: list[Message] = [await receive()]
     while read[-1].get("more_body"):
         read.append(await receive())

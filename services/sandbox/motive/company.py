@@ -335,7 +335,7 @@ class Company:
         return self._users[numbers[0]] if numbers else None
 
     def holder(self, external_id: str, integration_name: str) -> User | None:
-        """The user whom that integration calls so; of several the one with the lowest id."""
+        """The user with this external id of that integration; of several the one with the lowest id."""
         numbers = self._shelves.on(_called(external_id, integration_name))
         return self._users[numbers[0]] if numbers else None
 

@@ -171,7 +171,7 @@ def _total(company: Company, listed: int, on_page: int) -> dict[str, int]:
 
 
 def _chosen(company: Company, asked: Mapping[str, str]) -> Sequence[int]:
-    """The ids of the users whom the filters leave."""
+    """The ids of the users that pass the filters."""
     numbers = company.listed(_choice(asked, "role", ROLES), _choice(asked, "status", STATUSES))
     name, duty_status = asked.get("name", "").casefold(), _choice(asked, "duty_status", _DUTY_STATUSES)
     if not name and duty_status is None:

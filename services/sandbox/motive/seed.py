@@ -216,7 +216,7 @@ class MotiveState:
         return effect
 
     def holders(self, company: Company, pair: tuple[str, str]) -> Sequence[User]:
-        """The users by whom others may not be called so: of the company, of all companies, or nobody."""
+        """The users that must not have the same value: those of the company, of all companies, or none."""
         scope: Iterable[Company] = self.companies.values()
         if company.assumptions.unique_external_ids != "everywhere":
             scope = (company,) if company.assumptions.unique_external_ids == "in_company" else ()

@@ -57,7 +57,7 @@ class DriverSeed(BaseModel):
 
 
 class UserSeed(BaseModel):
-    """Who may log in; `sees` are the ids of the drivers whom the user has a right to see, unless they are all."""
+    """Who may log in; `sees` are the ids of the drivers the user has a right to see; None: all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -168,7 +168,7 @@ class PortalState:
         return next((each.account for each in accounts if any(user.username == username for user in each.users)), None)
 
     def seen_by(self, session: Session) -> Sequence[DriverSeed]:
-        """The drivers whom the user has a right to see, by id."""
+        """The drivers the user has a right to see, by id."""
         sees = session.user.sees
         drivers = self._drivers[session.account]
         numbers = sorted(drivers, reverse=self.assumptions(session.account).list_order == "newest_first")
@@ -185,7 +185,7 @@ class PortalState:
         return self.assumptions(account) if account in self._accounts else ASSUMED
 
     def found(self, session: Session, text: str) -> DriverSeed | None:
-        """Whom the Portal takes a text for: a RefID before an id, unless the account behaves otherwise."""
+        """The driver that a text names: by RefID before id, unless the account behaves otherwise."""
         seen = self.seen_by(session)
         by_ref = next((driver for driver in seen if driver.ref_id == text), None)
         by_id = next((driver for driver in seen if str(driver.id) == text), None)

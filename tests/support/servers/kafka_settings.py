@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-# Of a broker that is also its own controller; where it listens is added by whoever runs it.
+# Of a broker that is also its own controller; where it listens is added by the caller.
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",

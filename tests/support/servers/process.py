@@ -17,7 +17,7 @@ _LAST_WORDS = 1500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """How a server is run: its command, as whom (None: as we are), and the signals that end it.
+    """How a server is run: its command, its user (None: ours), and the signals that end it.
 
     `leave` lets it tidy up, `abandon` is for data that nobody wants any more.
     """

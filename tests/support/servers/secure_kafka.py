@@ -23,7 +23,7 @@ _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecureKafka:
-    """Where it listens, for whom; and the files with which clients get in. It is at 127.0.0.1, by certificate too.
+    """Where it listens, for which clients; and the files that clients need. It is at 127.0.0.1, by certificate too.
 
     `plain` takes user and password by SASL's PLAIN, without TLS; `scram` by SCRAM-SHA-512, over TLS; `certified`
     clients that show a certificate of `authority`.

@@ -143,7 +143,7 @@ async def test_create_never_takes_over_a_user_of_another_role() -> None:
 async def test_an_email_address_taken_out_of_sight_is_a_result_of_its_own() -> None:
     vendor = company()
     vendor.on(ADD, TAKEN)
-    detail = "the e-mail address or the username belongs to a user whom this company cannot see"
+    detail = "the e-mail address or the username belongs to a user that this company cannot see"
     assert await drivers(vendor).create(None, JANE) == Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
 
 
