@@ -45,9 +45,12 @@ from adapters.driveri.wire import (
     statuses_of,
     words_of,
 )
-from adapters.http.client import Call, Clock, Intent, Jitter, Pause, Sender, down, parsed, refusal
+from adapters.http.answer import down
+from adapters.http.client import Call, Clock, Sender
+from adapters.http.failures import Intent, refusal
 from adapters.http.rate_limit import RateLimiter
-from adapters.http.rows import read_lines
+from adapters.http.retries import Jitter, Pause
+from adapters.http.rows import parsed, read_lines
 from adapters.http.token import SharedToken, Token, send_with, to_token
 from domain.cleaning import bounded
 from domain.failures import Reason, Rejected, TargetFailed

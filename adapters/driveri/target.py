@@ -28,20 +28,11 @@ from adapters.driveri.wire import (
     to_wire,
     words_of,
 )
-from adapters.http.client import (
-    MOST_OF_A_ROSTER,
-    REFUSED,
-    UNKNOWN_OUTCOME,
-    ByteBudget,
-    Clock,
-    Jitter,
-    Pause,
-    answered,
-    outwaiting,
-    read_back,
-    without_effect,
-)
+from adapters.http.answer import MOST_OF_A_ROSTER, ByteBudget
+from adapters.http.client import Clock
+from adapters.http.failures import REFUSED, UNKNOWN_OUTCOME, answered, read_back, without_effect
 from adapters.http.rate_limit import RateLimiter
+from adapters.http.retries import Jitter, Pause, outwaiting
 from domain.cleaning import folded
 from domain.failures import Reason, Rejected
 from domain.identity import Key

@@ -1,24 +1,26 @@
-"""How much of a vendor's answer is read, and for how long it is waited for: nobody can fill our memory, or a place.
+"""Bounds on a vendor's answers, in bytes and in seconds, so that no vendor can fill our memory or hold a slot.
 
-httpx reads answers without an end, unpacks whatever they become, and waits anew for each part of them.
+httpx reads an answer of any length, unpacks it to any size, and counts its timeout again for each part.
 
 A redirect is never followed: it would carry credentials to an address that no setting names.
-
-It is a setting that is wrong, so the failure names the setting and where the redirect points: host and path, without
-the part of the path that our own call added. Source of the statuses: RFC 9110, 15.4.
+The failure names the wrong setting and where the redirect points: host and path, without the part of the path that
+the call itself added. Source of the statuses: RFC 9110, 15.4.
 """
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import httpx
 
-from domain.failures import Reason, Rejected
+from domain.failures import ListWithoutEnd, Reason, Rejected, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MEGABYTE: Final = 1_000_000
 
@@ -30,7 +32,7 @@ _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerLimits:
-    """The most that is taken of one answer: bytes, as they come and unpacked, and seconds from the request on."""
+    """The most that is read of one answer: bytes, packed and unpacked, and seconds from the request on."""
 
     most_bytes: int
     seconds: float
@@ -90,7 +92,7 @@ async def read_whole(reply: httpx.Response, limits: AnswerLimits) -> httpx.Respo
 
 
 def _is_plain(reply: httpx.Response, most: int) -> bool:
-    """Whether it has told how long it is, and may be: more than that is never read."""
+    """Whether it states its length, and is not packed: more than the stated length is never read."""
     stated = reply.headers.get("content-length", "")
     is_from_driveri = stated.isascii() and stated.isdecimal() and len(stated) < len(str(most)) + 1
     return is_from_driveri and int(stated) <= most and "content-encoding" not in reply.headers
@@ -100,7 +102,7 @@ async def _unpacked(reply: httpx.Response, most: int) -> AsyncIterator[bytes]:
     encoding = reply.headers.get("content-encoding", "identity").strip().lower()
     unpacking = _Unpacking(encoding, most)
     async for part in reply.aiter_raw():
-        yield unpacking.subscription(part)
+        yield unpacking.unpacked(part)
     yield unpacking.end()
 
 
@@ -113,7 +115,7 @@ class _Unpacking:
         self._encoding = encoding
         self._inflating = self._first()
 
-    def subscription(self, part: bytes) -> bytes:
+    def unpacked(self, part: bytes) -> bytes:
         """What this part becomes. Raises `UnboundedAnswer`, and `httpx.DecodingError` where it cannot be unpacked."""
         self._taken += len(part)
         self._check(self._taken)
@@ -134,9 +136,9 @@ class _Unpacking:
         raise httpx.DecodingError("packed in a way that we did not ask for")
 
     def _inflated(self, part: bytes) -> bytes:
-        room = self._most - self._made + 1
+        most = self._most - self._made + 1
         try:
-            return self._inflating.decompress(part, room) if self._inflating else part
+            return self._inflating.decompress(part, most) if self._inflating else part
         except zlib.error as failure:
             is_raw = self._encoding == "deflate" and self._taken == len(part)
             if not is_raw:
@@ -144,7 +146,7 @@ class _Unpacking:
         # Some send "deflate" without its header.
         self._inflating = zlib.decompressobj(_RAW)
         try:
-            return self._inflating.decompress(part, room)
+            return self._inflating.decompress(part, most)
         except zlib.error as failure:
             raise httpx.DecodingError("cannot be unpacked") from failure
 
@@ -156,6 +158,41 @@ class _Unpacking:
     def _check(self, size: int) -> None:
         if size > self._most:
             raise UnboundedAnswer(f"the answer is longer than {self._most / MEGABYTE:g} MB")
+
+
+def down(detail: str, retry_after: float | None = None) -> Unavailable:
+    """The vendor does not work at the moment."""
+    return Unavailable(reason=Reason.DOWN, detail=detail, retry_after=retry_after)
+
+
+MOST_OF_A_ROSTER: Final = 2000 * MEGABYTE
+"""Bytes of all pages of a scan: three readings of 150,000 drivers with 4 kB each."""
+
+MOST_OF_THE_PORTAL: Final = 1000 * MEGABYTE
+"""Bytes of the Portal's list, with the attributes of each driver: 6 kB each."""
+
+
+class ByteBudget:
+    """The bytes of all answers to some calls, and the most that they may be; `what` names them for people."""
+
+    def __init__(self, what: str, most: int) -> None:
+        self._what = what
+        self._most = most
+        self._read = 0
+
+    def of(self, ask: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[None, None, T]]:
+        """The same call, whose answers count. It raises `ListWithoutEnd` where all together are too long."""
+
+        async def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+            with read_bytes() as counted:
+                answer = await ask(*args, **kwargs)
+            self._read += sum(counted)
+            if self._read > self._most:
+                size = f"{self._what} is longer than {self._most / MEGABYTE:g} MB in all"
+                raise ListWithoutEnd(down(f"{size}: check with the vendor what this account's list shows"))
+            return answer
+
+        return asked
 
 
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})

@@ -1,5 +1,6 @@
-"""Lists of which one line has an odd form: that field, or that line, is left out, and everybody else is read."""
+"""Bodies in their wire forms, and lists with an unreadable line: it is left out, and all others are read."""
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import httpx
 import structlog
 from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from adapters.http.client import UnexpectedForm, parsed
+from adapters.http.answer import down
 from domain.cleaning import LONGEST_ID, clean
+from domain.failures import TargetFailed
 from domain.matching import UnreadableRecord
 
 _log = structlog.stdlib.get_logger()
@@ -21,6 +23,44 @@ FEW: Final = 10
 _MOST_LOGGED: Final = 10
 
 Form = TypeVar("Form")
+
+
+class UnexpectedForm(TargetFailed):
+    """An answer has another form than its wire form."""
+
+
+def parsed(reply: httpx.Response, form: type[Form]) -> Form:
+    """The body in its wire form.
+
+    Raises `UnexpectedForm` when it has another form; the places are named, never the values.
+    """
+    try:
+        return _adapter(form).validate_json(_json_of(reply))
+    except ValidationError as error:
+        places = {".".join(str(part) for part in found["loc"]) or "body" for found in error.errors(include_input=False)}
+    raise UnexpectedForm(down(f"an answer of an unexpected form at {', '.join(sorted(places)[:5])}"))
+
+
+def parsed_if(reply: httpx.Response, form: type[Form]) -> Form | None:
+    """The body in its wire form; None when it has another."""
+    try:
+        return _adapter(form).validate_json(_json_of(reply))
+    except ValidationError:
+        return None
+
+
+def _json_of(reply: httpx.Response) -> bytes:
+    """The body without a byte-order mark, which some servers write before JSON. Source: RFC 8259, 8.1."""
+    return reply.content.removeprefix(codecs.BOM_UTF8)
+
+
+_ADAPTERS: dict[type[object], TypeAdapter[Any]] = {}
+
+
+def _adapter(form: type[Form]) -> TypeAdapter[Form]:
+    if form not in _ADAPTERS:
+        _ADAPTERS[form] = TypeAdapter(form)
+    return _ADAPTERS[form]
 
 
 def _if_legible(value: object, read: ValidatorFunctionWrapHandler) -> object:

@@ -7,14 +7,16 @@ from typing import Final, Protocol
 
 import httpx
 
-from adapters.http.client import Call, Clock, RepeatRefused, Sender, down
+from adapters.http.answer import down
+from adapters.http.client import Call, Clock, Sender
+from adapters.http.failures import RepeatRefused
 from domain.cleaning import DAY, bounded, is_sendable
 from domain.failures import TargetFailed
 
 LONGEST_MARGIN: Final = 300.0
 """A token is renewed after nine tenths of the time it had left when we got it, but at most so many seconds early."""
 
-UNTOLD_LIFE: Final = 60.0
+UNSTATED_LIFE: Final = 60.0
 """Seconds for which a token is used of which it is not to be believed when it ends; a refused one is renewed."""
 
 LONGEST_LIFE: Final = 366 * DAY
@@ -60,7 +62,7 @@ def to_token(secret: str, ends_at: float, now: float) -> Token:
 def lasting_until(ends_at: float, now: float) -> float:
     """When a token ends that is said to end then, as far as that is to be believed; in seconds since the epoch."""
     until = bounded(ends_at, least=now, most=now + LONGEST_LIFE)
-    return now + UNTOLD_LIFE if until is None or until == now else until
+    return now + UNSTATED_LIFE if until is None or until == now else until
 
 
 class AccessTokens(Protocol):

@@ -30,8 +30,11 @@ from urllib.parse import quote
 
 import httpx
 
-from adapters.http.client import Call, Clock, Intent, Jitter, Pause, RepeatRefused, Sender, down, refusal
+from adapters.http.answer import down
+from adapters.http.client import Call, Clock, Sender
+from adapters.http.failures import Intent, RepeatRefused, refusal
 from adapters.http.rate_limit import RateLimiter
+from adapters.http.retries import Jitter, Pause
 from adapters.http.rows import read_lines, read_one
 from adapters.http.token import send_with
 from adapters.motive.oauth import MotiveTokens

@@ -16,22 +16,19 @@ from typing import Final
 import httpx
 import structlog
 
-from adapters.http.client import (
-    MOST_OF_A_ROSTER,
+from adapters.http.answer import MOST_OF_A_ROSTER, ByteBudget
+from adapters.http.client import Clock
+from adapters.http.failures import (
     REFUSED,
     UNKNOWN_OUTCOME,
-    ByteBudget,
-    Clock,
-    Jitter,
-    Pause,
     RepeatRefused,
     answered,
-    outwaiting,
     read_back,
     unconfirmed,
     without_effect,
 )
 from adapters.http.rate_limit import RateLimiter
+from adapters.http.retries import Jitter, Pause, outwaiting
 from adapters.http.rows import OddLine
 from adapters.motive.client import MotiveClient, everybody, refused
 from adapters.motive.external_ids import (

@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from adapters.http.client import REFUSED
+from adapters.http.failures import REFUSED
 from adapters.motive.external_ids import shown_ids
 from adapters.motive.wire import MotiveAccess, User, words_of
 from domain.cleaning import LONGEST_ID, clean

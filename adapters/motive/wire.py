@@ -9,8 +9,7 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http.client import UnexpectedForm, parsed_if
-from adapters.http.rows import Lines, read_one
+from adapters.http.rows import Lines, UnexpectedForm, parsed_if, read_one
 from domain.identity import Key
 from domain.ports import TokensKeeper
 

@@ -26,22 +26,11 @@ from typing import Annotated, Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from adapters.http.answer import OF_A_LIST
-from adapters.http.client import (
-    MOST_OF_THE_PORTAL,
-    ByteBudget,
-    Call,
-    Clock,
-    Jitter,
-    Pause,
-    Sender,
-    UnexpectedForm,
-    down,
-    parsed,
-    parsed_if,
-)
+from adapters.http.answer import MOST_OF_THE_PORTAL, OF_A_LIST, ByteBudget, down
+from adapters.http.client import Call, Clock, Sender
 from adapters.http.rate_limit import RateLimiter, limited
-from adapters.http.rows import IF_LEGIBLE, OddLine, are_many, legible, parsed_python
+from adapters.http.retries import Jitter, Pause
+from adapters.http.rows import IF_LEGIBLE, OddLine, UnexpectedForm, are_many, legible, parsed, parsed_if, parsed_python
 from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable

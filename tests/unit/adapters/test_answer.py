@@ -13,8 +13,11 @@ import httpx
 import pytest
 
 from adapters.http.answer import MEGABYTE, AnswerLimits, UnboundedAnswer, read_whole
-from adapters.http.client import Call, Intent, Sender, Transport, parsed, parsed_if
+from adapters.http.client import Call, Sender
+from adapters.http.failures import Intent
 from adapters.http.rate_limit import UNLIMITED, RateLimiter
+from adapters.http.rows import parsed, parsed_if
+from adapters.http.transport import Transport
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 

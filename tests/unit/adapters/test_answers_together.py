@@ -33,7 +33,7 @@ async def size_of_a_scan(stand: TargetStand, module: Any, patch: pytest.MonkeyPa
     with patch.context() as shared:
         shared.setattr(module, "ByteBudget", lambda *_: total)
         await stand.roster()
-    return int(total._taken)
+    return int(total._read)
 
 
 @pytest.mark.parametrize("vendor", list(STANDS))

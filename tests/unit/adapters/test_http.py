@@ -2,8 +2,10 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from adapters.http.client import REFUSED, Call, Intent, RepeatRefused, Sender, answered, parsed, refusal, seconds_until
+from adapters.http.client import Call, Sender
+from adapters.http.failures import REFUSED, Intent, RepeatRefused, answered, refusal, seconds_until
 from adapters.http.rate_limit import STEPS, UNLIMITED, RateLimiter
+from adapters.http.rows import parsed
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing

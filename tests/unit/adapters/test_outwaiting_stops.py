@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.driveri import DriveriDrivers
-from adapters.http.client import LONGEST_STOP, MOST_WAITS
 from adapters.http.rate_limit import UNLIMITED, RateLimiter
+from adapters.http.retries import LONGEST_STOP, MOST_WAITS
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.failures import Reason, TargetFailed
 from tests.unit.adapters.driveri import tenant as driveri

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from adapters.credentials import CredentialsFile
-from adapters.http.client import Call, Intent, Sender
+from adapters.http.client import Call, Sender
+from adapters.http.failures import Intent
 from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
 from adapters.motive.oauth import MotiveTokens
 from adapters.portal.api import PortalAccess, PortalApiDrivers

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from adapters.http.token import LONGEST_LIFE, LONGEST_MARGIN, UNTOLD_LIFE, to_token
+from adapters.http.token import LONGEST_LIFE, LONGEST_MARGIN, UNSTATED_LIFE, to_token
 
 NOW = 1_767_268_800.0
 
@@ -12,7 +12,7 @@ NOW = 1_767_268_800.0
 @pytest.mark.parametrize("ends_at", [NOW - 1, 0.0, -1e300, NOW, math.nan, -math.inf])
 def test_a_token_that_is_said_to_have_ended_is_used_for_a_minute(ends_at: float) -> None:
     token = to_token("t", ends_at, NOW)
-    assert token.ends_at == NOW + UNTOLD_LIFE
+    assert token.ends_at == NOW + UNSTATED_LIFE
     assert token.renew_at > NOW
 
 
