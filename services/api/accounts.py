@@ -1,144 +1,202 @@
-"""What people ask of accounts."""
+"""`/accounts`: the accounts, their settings and their credentials."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter
+from pydantic import AfterValidator, Field
 
-from domain.account import Account
-from domain.identity import PORTAL, AccountId
-from services.accounts.handlers import account_of, accounts_in
-from services.api.installation import Installation
-from services.api.messages import (
-    AddAccount,
-    ByPerson,
-    Connect,
-    Disconnect,
-    SetMode,
-    SetReconciliationTime,
-    TurnSync,
-    received,
-)
+from domain.account import Account, Mode, Tier
+from domain.identity import PORTAL, AccountId, Connectable, Target
+from services.accounts.handlers import Asking, accounts_in
+from services.api.installation import Installation, Installed, KnownAccount
+from services.api.schema import ByPerson, Named, RequestBody
 from services.intake.polling import forget
 
-
-class AccountRoutes:
-    """Everything below `/accounts` that is about accounts themselves."""
-
-    def __init__(self, installation: Installation) -> None:
-        self._service = installation.accounts_service
-        self._accounts = installation.accounts
-        self._readers = installation.readers
-        self._credentials = installation.credentials
-        self._intake = installation.intake_service
-
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/accounts", self._add, methods=["POST"]),
-            Route("/accounts", self._show_all, methods=["GET"]),
-            Route("/accounts/{account}", self._show, methods=["GET"]),
-            Route("/accounts/{account}/allow", self._allow, methods=["POST"]),
-            Route("/accounts/{account}/mode", self._set_mode, methods=["POST"]),
-            Route("/accounts/{account}/sync", self._turn_sync, methods=["POST"]),
-            Route("/accounts/{account}/reconciliation-time", self._set_reconciliation_time, methods=["POST"]),
-            Route("/accounts/{account}/credentials", self._connect, methods=["POST"]),
-            Route("/accounts/{account}/credentials/removed", self._disconnect, methods=["POST"]),
-        ]
-
-    async def _add(self, request: Request) -> Response:
-        asked = await received(request, AddAccount)
-        account = await self._service.call_again(
-            self._accounts.add,
-            AccountId(asked.account),
-            "operator",
-            lambda person, known: person.add(
-                known,
-                tier=asked.tier,
-                master_user=asked.master_user,
-                account_manager=asked.account_manager,
-                modes=dict.fromkeys(asked.targets, asked.mode),
-            ),
-        )
-        self._service.notify()
-        return JSONResponse(to_json(account), 201)
-
-    async def _show_all(self, _: Request) -> Response:
-        found = await self._readers.call(accounts_in, self._readers.accounts)
-        return JSONResponse([to_json(account) for account in found])
-
-    async def _show(self, request: Request) -> Response:
-        return JSONResponse(to_json(await self._known(request)))
-
-    async def _known(self, request: Request) -> Account:
-        return await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
-
-    async def _allow(self, request: Request) -> Response:
-        asked = await received(request, ByPerson)
-        name = request.path_params["account"]
-        account = await self._service.call_again(
-            self._accounts.ask, name, asked.by, lambda person, known: person.allow(known)
-        )
-        return JSONResponse(to_json(account))
-
-    async def _set_mode(self, request: Request) -> Response:
-        asked = await received(request, SetMode)
-        name = request.path_params["account"]
-        account = await self._service.call_again(
-            self._accounts.ask, name, asked.by, lambda person, known: person.set_mode(known, asked.target, asked.mode)
-        )
-        self._service.notify()
-        return JSONResponse(to_json(account))
-
-    async def _turn_sync(self, request: Request) -> Response:
-        asked = await received(request, TurnSync)
-        account = await self._service.call_again(
-            self._accounts.ask,
-            request.path_params["account"],
-            asked.by,
-            lambda person, known: person.turn_on(known) if asked.on else person.turn_off(known),
-        )
-        self._service.notify()
-        return JSONResponse(to_json(account))
-
-    async def _connect(self, request: Request) -> Response:
-        asked = await received(request, Connect)
-        account = await self._known(request)
-        await self._service.call(self._credentials.keep, account.account, asked.target, asked.values)
-        self._service.notify()
-        return JSONResponse({"account": account.account, "target": asked.target, "connected": True})
-
-    async def _disconnect(self, request: Request) -> Response:
-        asked = await received(request, Disconnect)
-        account = await self._known(request)
-        removed = await self._service.call(self._credentials.remove, account.account, asked.target)
-        if asked.target == PORTAL:
-            await self._intake.call(forget, self._intake.store, account.account)
-        self._service.notify()
-        return JSONResponse({"account": account.account, "target": asked.target, "removed": removed})
-
-    async def _set_reconciliation_time(self, request: Request) -> Response:
-        asked = await received(request, SetReconciliationTime)
-        account = await self._service.call_again(
-            self._accounts.ask,
-            request.path_params["account"],
-            asked.by,
-            lambda person, known: person.set_reconciliation_time(known, asked.reconcile_at),
-        )
-        self._service.notify()
-        return JSONResponse(to_json(account))
+router = APIRouter(prefix="/accounts", tags=["accounts"])
 
 
-def to_json(account: Account) -> dict[str, Any]:
-    """An account for people and scripts."""
-    return {
-        "account": account.account,
-        "tier": str(account.tier),
-        "master_user": account.master_user,
-        "account_manager": account.account_manager,
-        "allowed": account.is_allowed,
-        "sync": "on" if account.is_on else "off",
-        "modes": {str(target): str(mode) for target, mode in account.modes.items()},
-        "reconcile_at": account.reconcile_at,
-    }
+class AddAccount(RequestBody):
+    """A new account."""
+
+    account: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    tier: Tier
+    master_user: Named
+    account_manager: str = Field(default="", max_length=200)
+    targets: tuple[Target, ...] = tuple(Target)
+    mode: Mode = Mode.FULL
+
+
+class SetMode(ByPerson):
+    """How far synchronisation with a target may go."""
+
+    target: Target
+    mode: Mode
+
+
+class TurnSync(ByPerson):
+    """Tick or untick Sync Drivers."""
+
+    on: bool
+
+
+class SetReconciliationTime(ByPerson):
+    """When daily reconciliations begin: HH:MM in UTC, or empty for a time that is derived from the account's id."""
+
+    reconcile_at: str = Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")
+
+
+def _check_sendable(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("must be plain ASCII on one line")
+    return text
+
+
+class Connect(RequestBody):
+    """An account's credentials at the Portal or at a target; never logged."""
+
+    target: Connectable
+    values: dict[str, Annotated[str, AfterValidator(_check_sendable)]] = Field(repr=False)
+
+
+class Disconnect(RequestBody):
+    """The Portal, or a target, whose credentials are removed."""
+
+    target: Connectable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """An account as people and scripts see it. `reconcile_at` is HH:MM in UTC; empty: derived from the account's id."""
+
+    account: str
+    tier: str
+    master_user: str
+    account_manager: str
+    allowed: bool
+    sync: str
+    modes: dict[str, str]
+    reconcile_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedTarget:
+    """Where an account is connected now."""
+
+    account: str
+    target: str
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisconnectedTarget:
+    """Where an account is not connected now; `removed` is false where there were no credentials."""
+
+    account: str
+    target: str
+    removed: bool
+
+
+@router.post("", status_code=201)
+async def add_account(body: AddAccount, installation: Installed) -> AccountSettings:
+    """Add an account."""
+    account = await installation.accounts_service.call_again(
+        installation.accounts.add,
+        AccountId(body.account),
+        "operator",
+        lambda person, known: person.add(
+            known,
+            tier=body.tier,
+            master_user=body.master_user,
+            account_manager=body.account_manager,
+            modes=dict.fromkeys(body.targets, body.mode),
+        ),
+    )
+    installation.accounts_service.notify()
+    return _to_settings(account)
+
+
+@router.get("")
+async def list_accounts(installation: Installed) -> list[AccountSettings]:
+    """List every account."""
+    found = await installation.readers.call(accounts_in, installation.readers.accounts)
+    return [_to_settings(account) for account in found]
+
+
+@router.get("/{account}")
+async def show_account(known: KnownAccount) -> AccountSettings:
+    """Show an account."""
+    return _to_settings(known)
+
+
+@router.post("/{account}/allow")
+async def allow_sync(account: str, body: ByPerson, installation: Installed) -> AccountSettings:
+    """Allow a Standard-tier account to turn Sync Drivers on."""
+    return await _change(installation, account, body.by, lambda person, known: person.allow(known))
+
+
+@router.post("/{account}/mode")
+async def set_mode(account: str, body: SetMode, installation: Installed) -> AccountSettings:
+    """Set how far synchronisation with a target may go."""
+    return await _change(
+        installation, account, body.by, lambda person, known: person.set_mode(known, body.target, body.mode)
+    )
+
+
+@router.post("/{account}/sync")
+async def turn_sync(account: str, body: TurnSync, installation: Installed) -> AccountSettings:
+    """Turn Sync Drivers on or off."""
+    return await _change(
+        installation,
+        account,
+        body.by,
+        lambda person, known: person.turn_on(known) if body.on else person.turn_off(known),
+    )
+
+
+@router.post("/{account}/reconciliation-time")
+async def set_reconciliation_time(
+    account: str, body: SetReconciliationTime, installation: Installed
+) -> AccountSettings:
+    """Set when daily reconciliations begin."""
+    return await _change(
+        installation, account, body.by, lambda person, known: person.set_reconciliation_time(known, body.reconcile_at)
+    )
+
+
+@router.post("/{account}/credentials")
+async def connect_target(body: Connect, known: KnownAccount, installation: Installed) -> ConnectedTarget:
+    """Store an account's credentials at the Portal or at a target."""
+    await installation.accounts_service.call(installation.credentials.keep, known.account, body.target, body.values)
+    installation.accounts_service.notify()
+    return ConnectedTarget(account=known.account, target=body.target, connected=True)
+
+
+@router.post("/{account}/credentials/removed")
+async def disconnect_target(body: Disconnect, known: KnownAccount, installation: Installed) -> DisconnectedTarget:
+    """Remove an account's credentials at the Portal or at a target."""
+    removed = await installation.accounts_service.call(installation.credentials.remove, known.account, body.target)
+    if body.target == PORTAL:
+        await installation.intake_service.call(forget, installation.intake_service.store, known.account)
+    installation.accounts_service.notify()
+    return DisconnectedTarget(account=known.account, target=body.target, removed=removed)
+
+
+async def _change(installation: Installation, account: str, by: str, request: Asking) -> AccountSettings:
+    """Do what this person requests of the account, and wake who waits for it."""
+    changed = await installation.accounts_service.call_again(installation.accounts.ask, account, by, request)
+    installation.accounts_service.notify()
+    return _to_settings(changed)
+
+
+def _to_settings(account: Account) -> AccountSettings:
+    return AccountSettings(
+        account=account.account,
+        tier=str(account.tier),
+        master_user=account.master_user,
+        account_manager=account.account_manager,
+        allowed=account.is_allowed,
+        sync="on" if account.is_on else "off",
+        modes={str(target): str(mode) for target, mode in account.modes.items()},
+        reconcile_at=account.reconcile_at,
+    )

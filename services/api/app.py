@@ -1,67 +1,107 @@
-"""What commands ask of the process that owns the data folder: a small web application on its local socket.
+"""The API: the one way in for people, scripts and the command line."""
 
-A command that finds nobody owning the folder opens it, and asks the same application in its own process.
-"""
+from http import HTTPStatus
+from importlib.metadata import version
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
-from services.api.accounts import AccountRoutes
-from services.api.approvals import ApprovalRoutes
-from services.api.dead_letters import BadName, DeadLetterRoutes, UnknownLetter
-from services.api.drivers import DriverRoutes
-from services.api.events import BadCursor
+from services.api import (
+    accounts,
+    approvals,
+    dead_letters,
+    drivers,
+    events,
+    explanations,
+    issues,
+    planner,
+    plans,
+    reconciliations,
+    rekeyings,
+    status,
+)
 from services.api.installation import Installation
-from services.api.issues import IssueRoutes, NothingToRetry
-from services.api.messages import Malformed
-from services.api.plans import NothingToPlan, PlanRoutes
-from services.api.reconciliations import NothingToReconciliation, ReconciliationRoutes
-from services.api.rekeyings import ReKeyingRoutes
-from services.api.status import AskingRoutes
+from services.api.schema import Malformed, Refusal, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 from services.intake.rekeying import ReKeyingHeld
 
-_STATUS: dict[type[Exception], int] = {
-    Malformed: 400,
-    BadCursor: 400,
-    BadName: 400,
-    NotPermitted: 403,
-    UnknownAccount: 404,
-    UnknownDriver: 404,
-    UnknownLetter: 404,
-    SnapshotRefused: 409,
-    ReKeyingHeld: 409,
-    StoreConflict: 409,
-    NothingToRetry: 409,
-    NothingToPlan: 409,
-    NothingToReconciliation: 409,
-    CredentialsUnreadable: 409,
-    StoreFailed: 503,
+_RESOURCES = (
+    accounts,
+    drivers,
+    approvals,
+    issues,
+    rekeyings,
+    plans,
+    reconciliations,
+    status,
+    events,
+    explanations,
+    dead_letters,
+)
+
+_STATUS: dict[type[Exception], HTTPStatus] = {
+    Malformed: HTTPStatus.BAD_REQUEST,
+    events.BadCursor: HTTPStatus.BAD_REQUEST,
+    dead_letters.BadName: HTTPStatus.BAD_REQUEST,
+    NotPermitted: HTTPStatus.FORBIDDEN,
+    UnknownAccount: HTTPStatus.NOT_FOUND,
+    UnknownDriver: HTTPStatus.NOT_FOUND,
+    dead_letters.UnknownLetter: HTTPStatus.NOT_FOUND,
+    SnapshotRefused: HTTPStatus.CONFLICT,
+    ReKeyingHeld: HTTPStatus.CONFLICT,
+    StoreConflict: HTTPStatus.CONFLICT,
+    issues.NothingToRetry: HTTPStatus.CONFLICT,
+    planner.NothingToPlan: HTTPStatus.CONFLICT,
+    reconciliations.NothingToReconcile: HTTPStatus.CONFLICT,
+    CredentialsUnreadable: HTTPStatus.CONFLICT,
+    StoreFailed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
-def to_app(installation: Installation) -> Starlette:
-    """The application of one process; a refused request answers `{"error": one line}`."""
-    parts = (
-        AccountRoutes(installation),
-        DriverRoutes(installation),
-        ApprovalRoutes(installation),
-        IssueRoutes(installation),
-        ReKeyingRoutes(installation),
-        PlanRoutes(installation),
-        ReconciliationRoutes(installation),
-        AskingRoutes(installation),
-        DeadLetterRoutes(installation),
+def to_app(installation: Installation) -> FastAPI:
+    """The API of this installation; a refused request is answered with `{"error": one line}`."""
+    app = FastAPI(
+        title="Driver Sync",
+        version=version("driverlink"),
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": {"model": Refusal, "description": "Refused; the line says why, and what to do."}},
+        generate_unique_id_function=lambda route: route.name,
     )
-    routes = [route for part in parts for route in part.routes()]
-    return Starlette(routes=routes, exception_handlers=dict.fromkeys(_STATUS, _refuse))
+    app.state.installation = installation
+    for resource in _RESOURCES:
+        app.include_router(resource.router)
+    for kind in _STATUS:
+        app.add_exception_handler(kind, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_malformed)
+    app.add_exception_handler(HTTPException, _refuse_unknown)
+    return app
 
 
-async def _refuse(_: Request, refused: Exception) -> Response:
-    status = next(status for kind, status in _STATUS.items() if isinstance(refused, kind))
-    return JSONResponse({"error": str(refused)}, status)
+async def _refuse(_: Request, refused: Exception) -> JSONResponse:
+    status_code = next(code for kind, code in _STATUS.items() if isinstance(refused, kind))
+    return JSONResponse({"error": str(refused)}, status_code)
+
+
+async def _refuse_malformed(_: Request, refused: Exception) -> JSONResponse:
+    """A body or parameter that its model refuses: named by its field, without where in the request it stands."""
+    assert isinstance(refused, RequestValidationError)  # noqa: S101 - registered for nothing else
+    errors = [{**error, "loc": _field(error)} for error in refused.errors()]
+    return JSONResponse({"error": describe_errors(errors)}, HTTPStatus.BAD_REQUEST)
+
+
+def _field(error: dict[str, object]) -> tuple[object, ...]:
+    place = error["loc"]
+    return () if error["type"] == "json_invalid" or not isinstance(place, tuple) else place[1:]
+
+
+async def _refuse_unknown(_: Request, refused: Exception) -> JSONResponse:
+    """A path or method that is not there, or a body that is not text."""
+    assert isinstance(refused, HTTPException)  # noqa: S101 - registered for nothing else
+    return JSONResponse({"error": refused.detail}, refused.status_code, headers=refused.headers)

@@ -1,33 +1,35 @@
-"""Held deletes, and what people say of them.
-
-Held deletes, as the sets that a person approves or rejects.
-"""
+"""`/accounts/{account}/approvals`: held deletes, as the sets that a person approves or rejects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter
 
-from domain.account import Account, AccountEvent, DeletesApproved, DeletesJudged, DeletesRejected, NotPermitted
-from domain.account import Request as Person
+from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.driver_link import DeleteHeld
 from domain.guard import digest
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import Store
-from services.accounts.handlers import Asking, account_of
 from services.api.explanation_text import name_of
-from services.api.installation import Installation
-from services.api.messages import Answer, Judge, received
+from services.api.installation import Installed, KnownAccount
+from services.api.schema import ByPerson, Moment
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
 from services.runtime.readers import pages
 
+router = APIRouter(prefix="/accounts/{account}/approvals", tags=["approvals"])
+
+
+class Judge(ByPerson):
+    """A person's verdict on a set of held deletes."""
+
+    target: Target
+    digest: str
+    approve: bool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldDelete(Answer):
+class HeldDelete:
     """A delete that waits for a person; `hold` is the version of the link at which it was held.
 
     `name` is the driver's, for the person who has to decide. `limit` and `deleted` are the guard's figures then.
@@ -36,21 +38,28 @@ class HeldDelete(Answer):
     driver: str
     hold: int
     key: str
-    since: datetime
+    since: Moment
     name: str
     limit: int
     deleted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldSet(Answer):
+class HeldSet:
     """Everything that is held for an account on a target; `digest` names exactly this set, `since` is the oldest."""
 
     account: str
     target: str
     digest: str
-    since: datetime
+    since: Moment
     drivers: tuple[HeldDelete, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedSet(HeldSet):
+    """A set of held deletes with the verdict on it: `approved` or `rejected`."""
+
+    verdict: str
 
 
 def held(decider: Store, account: str) -> list[HeldSet]:
@@ -95,49 +104,37 @@ def _to_delete(fact: DeleteHeld, name: str) -> HeldDelete:
     )
 
 
-class ApprovalRoutes:
-    """Everything below `/accounts/{account}/approvals`."""
+@router.get("")
+async def list_held_deletes(known: KnownAccount, installation: Installed) -> list[HeldSet]:
+    """List the sets of held deletes, one for each target that has any."""
+    return await installation.readers.call(held, installation.readers.decider, known.account)
 
-    def __init__(self, installation: Installation) -> None:
-        self._readers = installation.readers
-        self._installation = installation
 
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/accounts/{account}/approvals", self._show, methods=["GET"]),
-            Route("/accounts/{account}/approvals", self._judge, methods=["POST"]),
-        ]
-
-    async def _show(self, request: Request) -> Response:
-        sets = await self._readers.call(held, self._readers.decider, await self._known(request))
-        return JSONResponse([each.to_json() for each in sets])
-
-    async def _judge(self, request: Request) -> Response:
-        name, asked = await self._known(request), await received(request, Judge)
-        sets = await self._readers.call(held, self._readers.decider, name)
-        chosen = next((each for each in sets if (each.target, each.digest) == (asked.target, asked.digest)), None)
-        if chosen is None:
-            raise NotPermitted(
-                f"{asked.digest} is not what is held now for {name} on {asked.target}; "
-                f"look at it again: `driverlink approvals list {name}`"
-            )
-        verdict = DeletesApproved if asked.approve else DeletesRejected
-        await self._installation.accounts_service.call_again(
-            self._installation.accounts.ask, name, asked.by, _judging(verdict, chosen)
+@router.post("")
+async def judge_held_deletes(body: Judge, known: KnownAccount, installation: Installed) -> JudgedSet:
+    """Approve or reject exactly the set of this digest."""
+    name = known.account
+    sets = await installation.readers.call(held, installation.readers.decider, name)
+    chosen = next((each for each in sets if (each.target, each.digest) == (body.target, body.digest)), None)
+    if chosen is None:
+        raise NotPermitted(
+            f"{body.digest} is not what is held now for {name} on {body.target}; "
+            f"look at it again: `driverlink approvals list {name}`"
         )
-        self._installation.accounts_service.notify()
-        return JSONResponse({**chosen.to_json(), "verdict": "approved" if asked.approve else "rejected"})
-
-    async def _known(self, request: Request) -> AccountId:
-        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
-        return account.account
-
-
-def _judging(verdict: type[DeletesJudged], chosen: HeldSet) -> Asking:
+    verdict = DeletesApproved if body.approve else DeletesRejected
     holds: list[list[str | int]] = [[driver.driver, driver.hold] for driver in chosen.drivers]
-
-    def judge(person: Person, account: Account) -> tuple[AccountEvent, ...]:
-        return person.judge(account, verdict, target=Target(chosen.target), digest=chosen.digest, holds=holds)
-
-    return judge
+    await installation.accounts_service.call_again(
+        installation.accounts.ask,
+        name,
+        body.by,
+        lambda person, account: person.judge(account, verdict, target=body.target, digest=body.digest, holds=holds),
+    )
+    installation.accounts_service.notify()
+    return JudgedSet(
+        account=chosen.account,
+        target=chosen.target,
+        digest=chosen.digest,
+        since=chosen.since,
+        drivers=chosen.drivers,
+        verdict="approved" if body.approve else "rejected",
+    )

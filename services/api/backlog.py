@@ -13,7 +13,6 @@ from domain.outcomes import CallAnswered
 from domain.portal import Change
 from domain.store import Record, Row, Store, Stream
 from services.api.explanation_text import command, moment, named
-from services.api.messages import Answer
 from services.decider.read_models import CatchUp, LinkRow, Look, Retry
 from services.projector.read_models import AnswerCount, BreakerRow, DueDelivery, LookUp, NewestDecision
 from services.projector.scans import ScanSchedule
@@ -110,7 +109,7 @@ _FOLLOWED_BY_PROJECTORS = (ACCOUNTS, DECISIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftToDo(Answer):
+class LeftToDo:
     """Records to take over and work in hand, how much was recorded so far, and how many drivers are in sync."""
 
     left: int

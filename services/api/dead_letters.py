@@ -1,7 +1,4 @@
-"""Dead letters: what they are, and what people do with them.
-
-Dead letters as people ask for them: by name, in pages, and each as a document that can be mended and given back.
-"""
+"""`/dead-letters`: by name, in pages, and each as a document that can be edited and submitted again."""
 
 import json
 import re
@@ -9,21 +6,19 @@ from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
+from uuid import UUID
 
-from starlette.datastructures import QueryParams
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from domain.store import DeadLetter, Resubmission, Row, Store, Unit
-from services.api.installation import Installation
-from services.api.messages import Answer, DiscardLetter, Malformed, Mended, Resubmit, ResubmitMany, parsed, received
+from domain.store import DeadLetter, Resubmission, Store, Unit
+from services.api.installation import Installation, Installed
+from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, parse
 from services.runtime.service import Service
 
 _NAME = re.compile(r"([a-z-]+)/([A-Za-z0-9_-]+/[A-Za-z0-9._-]+/[0-9]+)/([0-9]{1,19})")
 _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_MOST = 2**63 - 1
 _DEEPEST = 30
 """How far a body may be nested and still be shown as JSON."""
 
@@ -54,7 +49,7 @@ class LetterName:
     def parse(cls, text: str) -> Self:
         """The name that is written so: service/epoch/log/partition/position. Raises `BadName`."""
         found = _NAME.fullmatch(text)
-        if found is None or int(found[3]) > _MOST:
+        if found is None or int(found[3]) > LARGEST_INTEGER:
             raise BadName(text)
         return cls(service=found[1], stream=found[2], position=int(found[3]))
 
@@ -68,7 +63,7 @@ class LetterName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedLetter(Answer):
+class ListedLetter:
     """A dead letter without what it says. `account` is empty where it cannot be made out.
 
     `is_waiting`: it was submitted again, and its service has not looked at it yet.
@@ -91,7 +86,7 @@ class Became(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome(Answer):
+class LetterOutcome:
     """What became of a dead letter; `reason` says why it is kept."""
 
     name: str
@@ -146,14 +141,14 @@ def document(store: Store, name: LetterName) -> dict[str, Any]:
     }
 
 
-def outcome(store: Store, name: LetterName) -> Outcome:
+def outcome(store: Store, name: LetterName) -> LetterOutcome:
     """What became of a dead letter since it was submitted again. Raises `StoreFailed`."""
     if store.count(Resubmission, name.place)[()]:
-        return Outcome(name=str(name), became=Became.WAITING)
+        return LetterOutcome(name=str(name), became=Became.WAITING)
     letters = store.select(DeadLetter, name.place)
     if letters:
-        return Outcome(name=str(name), became=Became.KEPT, reason=letters[0].reason)
-    return Outcome(name=str(name), became=Became.SETTLED)
+        return LetterOutcome(name=str(name), became=Became.KEPT, reason=letters[0].reason)
+    return LetterOutcome(name=str(name), became=Became.SETTLED)
 
 
 def _letters(store: Store, behind: LetterName | None, limit: int) -> list[DeadLetter]:
@@ -219,13 +214,122 @@ def _is_shallow(value: object, deepest: int) -> bool:
     return deepest > 0 and all(_is_shallow(each, deepest - 1) for each in below)
 
 
+router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+
 _PAGE = 100
-"""Dead letters that one request looks at, so that a rare reason keeps nobody waiting."""
+"""Dead letters that one request looks at, so that a rare reason does not block other requests."""
+
+
+class Resubmit(RequestBody):
+    """Let a dead letter be consumed again: as it was, or as the text of its edited document says."""
+
+    name: str
+    mended: str | None = None
+
+
+class ResubmitMany(RequestBody):
+    """Let the next dead letters of this service and account, and for this reason, be consumed again."""
+
+    service: str | None = None
+    account: str | None = None
+    reason: str | None = None
+    after: str | None = None
+
+
+class DiscardLetter(RequestBody):
+    """Remove a dead letter for good."""
+
+    name: str
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _to_event_id(text: str) -> str:
+    originator, _, version = text.partition("/")
+    if not (version.isascii() and version.isdigit() and len(version) <= len(str(LARGEST_INTEGER))):
+        raise ValueError("must end in a slash and the version")
+    if not 1 <= int(version) <= LARGEST_INTEGER:
+        raise ValueError("must have a version from 1 on")
+    return f"{UUID(originator)}/{int(version)}"
+
+
+def _to_bytes(stated: object) -> bytes:
+    if isinstance(stated, dict):
+        return json.dumps(stated, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if isinstance(stated, str):
+        return stated.encode()
+    raise ValueError("must be a JSON object, or text")
+
+
+class Mended(RequestBody):
+    """The document of a dead letter after a person edited it; its other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore", str_strip_whitespace=False)
+
+    name: str
+    id: Annotated[str, AfterValidator(_to_event_id)]
+    type: Annotated[str, AfterValidator(_check_printable)] = Field(min_length=1, max_length=200)
+    sequence: int = Field(ge=0, le=LARGEST_INTEGER)
+    body: Annotated[bytes, BeforeValidator(_to_bytes)] | None = None
+    body_base64: Annotated[bytes, AfterValidator(lambda stated: b64decode(stated, validate=True))] | None = None
+
+    @model_validator(mode="after")
+    def _check_body(self) -> Self:
+        if (self.body is None) == (self.body_base64 is None):
+            raise ValueError("must have a body or a body_base64, and not both")
+        return self
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        return self.body if self.body is not None else self.body_base64 or b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """Which dead letters are asked for: what is None is not asked about, and `reason` is any part of theirs."""
+class LetterPage:
+    """Some of the dead letters; `next` is the `after` of the next page, None at the end."""
+
+    letters: list[ListedLetter]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterCounts:
+    """How many dead letters there are, and how many of them wait to be consumed again."""
+
+    letters: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedLetter:
+    """The name of the dead letter that was submitted again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedLetters:
+    """How many dead letters were submitted again; `next` is the `after` of the next ones, None at the end."""
+
+    submitted: int
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardedLetter:
+    """The name of the dead letter that was removed."""
+
+    discarded: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LetterFilter:
+    """Which dead letters are asked for; None: any. `reason` is any part of theirs."""
 
     service: str | None
     account: str | None
@@ -237,108 +341,114 @@ class _Wanted:
         return is_of_account and (self.reason or "").casefold() in letter.reason.casefold()
 
 
-class DeadLetterRoutes:
-    """Everything below `/dead-letters`."""
+@router.get("")
+async def list_letters(
+    installation: Installed,
+    service: str | None = None,
+    account: str | None = None,
+    reason: str | None = None,
+    after: str | None = None,
+) -> LetterPage:
+    """List the dead letters, in pages."""
+    wanted = _LetterFilter(service=service, account=account, reason=reason)
+    found, behind = await _page(installation, wanted, after)
+    return LetterPage(letters=found, next=behind)
 
-    def __init__(self, installation: Installation) -> None:
-        self._services = {service.name: service for service in installation.services}
-        self._readers = installation.readers
 
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/dead-letters", self._list, methods=["GET"]),
-            Route("/dead-letters/count", self._count, methods=["GET"]),
-            Route("/dead-letters/letter", self._show, methods=["GET"]),
-            Route("/dead-letters/outcome", self._tell, methods=["GET"]),
-            Route("/dead-letters/resubmission", self._resubmit, methods=["POST"]),
-            Route("/dead-letters/resubmissions", self._resubmit_many, methods=["POST"]),
-            Route("/dead-letters/discard", self._discard, methods=["POST"]),
-        ]
+@router.get("/count")
+async def count_letters(installation: Installed, service: str | None = None) -> LetterCounts:
+    """Count the dead letters of a service, or of all."""
+    readers = installation.readers
+    stores = [readers.of(each.name) for each in _chosen(installation, service)]
+    letters = [(await readers.call(store.count, DeadLetter))[()] for store in stores]
+    waiting = [(await readers.call(store.count, Resubmission))[()] for store in stores]
+    return LetterCounts(letters=sum(letters), waiting=sum(waiting))
 
-    async def _list(self, request: Request) -> Response:
-        query = request.query_params
-        wanted = _Wanted(service=query.get("service"), account=query.get("account"), reason=query.get("reason"))
-        found, behind = await self._page(wanted, query.get("after"))
-        return JSONResponse({"letters": [letter.to_json() for letter in found], "next": behind})
 
-    async def _count(self, request: Request) -> Response:
-        services = self._chosen(request.query_params.get("service"))
-        counts = {"letters": DeadLetter, "waiting": Resubmission}
-        return JSONResponse({name: await self._counted(services, row) for name, row in counts.items()})
+@router.get("/letter")
+async def show_letter(installation: Installed, name: str = "") -> dict[str, Any]:
+    """Show a dead letter as a document that can be edited and submitted again."""
+    letter, service = _named(installation, name)
+    return await installation.readers.call(document, installation.readers.of(service.name), letter)
 
-    async def _counted(self, services: Sequence[Service], row: type[Row]) -> int:
-        stores = [self._readers.of(service.name) for service in services]
-        return sum([(await self._readers.call(store.count, row))[()] for store in stores])
 
-    async def _show(self, request: Request) -> Response:
-        name, service = self._named(request.query_params)
-        return JSONResponse(await self._readers.call(document, self._readers.of(service.name), name))
+@router.get("/outcome")
+async def show_outcome(installation: Installed, name: str = "") -> LetterOutcome:
+    """Show what became of a dead letter that was submitted again."""
+    letter, service = _named(installation, name)
+    return await installation.readers.call(outcome, installation.readers.of(service.name), letter)
 
-    async def _tell(self, request: Request) -> Response:
-        name, service = self._named(request.query_params)
-        return JSONResponse((await self._readers.call(outcome, self._readers.of(service.name), name)).to_json())
 
-    async def _resubmit(self, request: Request) -> Response:
-        asked = await received(request, Resubmit)
-        name, service = self._named({"name": asked.name})
-        mended = _mended(asked.mended, name) if asked.mended is not None else None
-        await service.call(_submit, service.store, name, mended)
+@router.post("/resubmission")
+async def resubmit_letter(body: Resubmit, installation: Installed) -> SubmittedLetter:
+    """Submit a dead letter again, edited or as it was."""
+    name, service = _named(installation, body.name)
+    mended = _mended(body.mended, name) if body.mended is not None else None
+    await service.call(_submit, service.store, name, mended)
+    service.notify()
+    return SubmittedLetter(name=str(name))
+
+
+@router.post("/resubmissions")
+async def resubmit_letters(body: ResubmitMany, installation: Installed) -> SubmittedLetters:
+    """Submit the next dead letters again, as they were."""
+    wanted = _LetterFilter(service=body.service, account=body.account, reason=body.reason)
+    found, behind = await _page(installation, wanted, body.after)
+    names = [LetterName.parse(letter.name) for letter in found]
+    submitted = 0
+    for service in installation.services:
+        its_own = [name for name in names if name.service == service.name]
+        submitted += await service.call(_submit_all, service.store, its_own) if its_own else 0
         service.notify()
-        return JSONResponse({"name": str(name)})
+    return SubmittedLetters(submitted=submitted, next=behind)
 
-    async def _resubmit_many(self, request: Request) -> Response:
-        asked = await received(request, ResubmitMany)
-        wanted = _Wanted(service=asked.service, account=asked.account, reason=asked.reason)
-        found, behind = await self._page(wanted, asked.after)
-        names = [LetterName.parse(letter.name) for letter in found]
-        submitted = 0
-        for service in self._services.values():
-            its_own = [name for name in names if name.service == service.name]
-            submitted += await service.call(_submit_all, service.store, its_own) if its_own else 0
-            service.notify()
-        return JSONResponse({"submitted": submitted, "next": behind})
 
-    async def _discard(self, request: Request) -> Response:
-        asked = await received(request, DiscardLetter)
-        name, service = self._named({"name": asked.name})
-        await service.call(_drop, service.store, name)
-        return JSONResponse({"discarded": str(name)})
+@router.post("/discard")
+async def discard_letter(body: DiscardLetter, installation: Installed) -> DiscardedLetter:
+    """Remove a dead letter for good."""
+    name, service = _named(installation, body.name)
+    await service.call(_drop, service.store, name)
+    return DiscardedLetter(discarded=str(name))
 
-    async def _page(self, wanted: _Wanted, after: str | None) -> tuple[list[ListedLetter], str | None]:
-        """Those of the next letters that are asked for; then behind which to go on, or None at the end."""
-        behind = LetterName.parse(after) if after else None
-        found: list[ListedLetter] = []
-        for service in self._chosen(wanted.service, behind):
-            start = behind if behind and behind.service == service.name else None
-            found += await self._readers.call(
-                listed, self._readers.of(service.name), service.name, start, _PAGE - len(found)
-            )
-            if len(found) == _PAGE:
-                break
-        return list(filter(wanted.has, found)), found[-1].name if len(found) == _PAGE else None
 
-    def _chosen(self, name: str | None, behind: LetterName | None = None) -> list[Service]:
-        """The service of this name, or all of them; those that come before another one are left out."""
-        order = list(self._services)
-        start = order.index(self._service(behind.service).name) if behind else 0
-        chosen = self._services.values() if name is None else [self._service(name)]
-        return [service for service in chosen if order.index(service.name) >= start]
+async def _page(
+    installation: Installation, wanted: _LetterFilter, after: str | None
+) -> tuple[list[ListedLetter], str | None]:
+    """Those of the next letters that are asked for; then behind which to go on, or None at the end."""
+    behind, readers = LetterName.parse(after) if after else None, installation.readers
+    found: list[ListedLetter] = []
+    for service in _chosen(installation, wanted.service, behind):
+        start = behind if behind and behind.service == service.name else None
+        found += await readers.call(listed, readers.of(service.name), service.name, start, _PAGE - len(found))
+        if len(found) == _PAGE:
+            break
+    return list(filter(wanted.has, found)), found[-1].name if len(found) == _PAGE else None
 
-    def _named(self, given: QueryParams | Mapping[str, str]) -> tuple[LetterName, Service]:
-        name = LetterName.parse(given.get("name", ""))
-        return name, self._service(name.service)
 
-    def _service(self, name: str) -> Service:
-        if name not in self._services:
-            raise Malformed(f"there is no service {name!r}; there are: {', '.join(self._services)}")
-        return self._services[name]
+def _chosen(installation: Installation, name: str | None, behind: LetterName | None = None) -> list[Service]:
+    """The service of this name, or all of them, from the one of the letter `behind` on."""
+    order = [service.name for service in installation.services]
+    start = order.index(_service(installation, behind.service).name) if behind else 0
+    chosen = installation.services if name is None else [_service(installation, name)]
+    return [service for service in chosen if order.index(service.name) >= start]
+
+
+def _named(installation: Installation, text: str) -> tuple[LetterName, Service]:
+    name = LetterName.parse(text)
+    return name, _service(installation, name.service)
+
+
+def _service(installation: Installation, name: str) -> Service:
+    services = {service.name: service for service in installation.services}
+    if name not in services:
+        raise Malformed(f"there is no service {name!r}; there are: {', '.join(services)}")
+    return services[name]
 
 
 def _mended(text: str, name: LetterName) -> Mended:
     """What a person made of the letter of this name. Raises `Malformed`."""
     try:
-        mended = parsed(text, Mended)
+        mended = parse(text, Mended)
     except Malformed as wrong:
         raise Malformed(f"what is mended cannot be taken: {wrong}") from None
     if mended.name != str(name):

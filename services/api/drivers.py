@@ -1,104 +1,226 @@
-"""What the Portal states: lists of drivers, and single ones."""
+"""What the Portal states of an account's drivers: lists, and single changes."""
 
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import dataclass
+from typing import Literal
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter
+from pydantic import Field
 
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.identity import AccountId, PortalDriverId
 from domain.profile import FIELDS, Profile, StatedProfile
 from domain.time_zones import to_iana
-from services.accounts.handlers import account_of
-from services.api.installation import Installation
-from services.api.messages import FinishSnapshot, JudgeList, Malformed, StatedLine, StateDriver, TakeList, received
-from services.intake.handlers import UnknownDriver
+from services.api.installation import Installed, KnownAccount
+from services.api.schema import Malformed, Named, RequestBody
+from services.intake.handlers import Intake, UnknownDriver
 from services.intake.rekeying import Reviewed
-from services.intake.statements import StatedDriver, Taken
+from services.intake.statements import RefusedLine, StatedDriver, Taken
 
 _COMMAND = "command line"
 
 
-class DriverRoutes:
-    """Everything that is about the Portal's drivers of one account."""
+router = APIRouter(prefix="/accounts/{account}", tags=["drivers"])
 
-    def __init__(self, installation: Installation) -> None:
-        self._service = installation.intake_service
-        self._intake = installation.intake
-        self._readers = installation.readers
 
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/accounts/{account}/lists", self._take_list, methods=["POST"]),
-            Route("/accounts/{account}/lists/judgement", self._judge, methods=["POST"]),
-            Route("/accounts/{account}/snapshots", self._finish_snapshot, methods=["POST"]),
-            Route("/accounts/{account}/changes", self._state, methods=["POST"]),
-        ]
+class StatedLine(RequestBody):
+    """A line of a list. A refused one has no profile, but may name its driver."""
 
-    async def _known_account(self, request: Request) -> AccountId:
-        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
-        return account.account
+    line: int
+    driver: Named | None = None
+    profile: dict[str, str] = Field(default_factory=dict)
 
-    async def _take_list(self, request: Request) -> Response:
-        account, asked = await self._known_account(request), await received(request, TakeList)
-        if asked.review:
-            reviewed = await self._service.call(self._intake.review, account, _stated(asked.lines), source=asked.source)
-            return JSONResponse({**_to_json(reviewed), "shown": sorted(reviewed.shown)})
-        taken = await self._service.call_again(
-            self._intake.take_list, account, _stated(asked.lines), source=asked.source, snapshot=asked.snapshot
+
+class TakeList(RequestBody):
+    """A part of a list of drivers; `snapshot` names the full snapshot that it is part of.
+
+    `review`: answer what would become of it, and store nothing.
+    """
+
+    lines: tuple[StatedLine, ...] = Field(max_length=5000)
+    source: Named = "export"
+    snapshot: Named | None = None
+    review: bool = False
+
+
+class ReKeyed(RequestBody):
+    """A driver whom a list would re-key, and the identifiers that it would have."""
+
+    driver: str
+    after: dict[str, str]
+
+
+class JudgeList(RequestBody):
+    """What the review of all parts of a list has found; see `services.intake.rekeying.Reviewed`."""
+
+    rekeyed: tuple[ReKeyed, ...] = ()
+    new: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    refused: tuple[StatedLine, ...] = ()
+    complete: bool = False
+    may_lack_many: bool = False
+    approve: str | None = None
+    dry_run: bool = False
+    source: Named = "export"
+
+
+class FinishSnapshot(RequestBody):
+    """The list was read to its end; `refused` are lines that name a driver and could not be accepted.
+
+    `may_lack_many`: a person confirms that this many drivers have really left.
+    """
+
+    snapshot: Named
+    source: Named = "export"
+    refused: tuple[StatedLine, ...] = ()
+    may_lack_many: bool = False
+
+
+class StateDriver(RequestBody):
+    """One driver, from the command line. `create` and `update` say what the caller believes to be the case."""
+
+    action: Literal["create", "update", "delete"]
+    driver: Named
+    profile: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDifference:
+    """What a list changes of one driver: the change, its fields, and the identifiers before and after."""
+
+    driver: str
+    change: str
+    fields: tuple[str, ...]
+    before: dict[str, str]
+    after: dict[str, str]
+    is_new: bool
+    is_rekeying: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListResult:
+    """What became of a list: how many changes of each kind, the refused lines, and whom it changes."""
+
+    changes: dict[str, int]
+    refused: list[RefusedLine]
+    differences: list[ListedDifference]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReview(ListResult):
+    """What would become of a list; `shown` are the drivers that it may be about."""
+
+    shown: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListJudgement:
+    """Whether a list may be accepted; see `services.intake.rekeying.Judgement`."""
+
+    is_held: bool
+    digest: str
+    rekeyed: int
+    replaced: int
+    known: int
+    lacking: int
+    counted: int
+    limit: int
+    absent: ListResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedChange:
+    """The change that one driver's statement came to."""
+
+    account: str
+    driver: str
+    change: str
+
+
+@router.post("/lists")
+async def accept_list(body: TakeList, known: KnownAccount, installation: Installed) -> ListReview | ListResult:
+    """Accept a part of a list, or review it."""
+    intake, service, lines = installation.intake, installation.intake_service, _stated(body.lines)
+    if body.review:
+        reviewed = await service.call(intake.review, known.account, lines, source=body.source)
+        result = _to_result(reviewed)
+        return ListReview(
+            changes=result.changes,
+            refused=result.refused,
+            differences=result.differences,
+            shown=sorted(reviewed.shown),
         )
-        self._service.notify()
-        return JSONResponse(_to_json(taken))
+    taken = await service.call_again(intake.take_list, known.account, lines, source=body.source, snapshot=body.snapshot)
+    service.notify()
+    return _to_result(taken)
 
-    async def _judge(self, request: Request) -> Response:
-        account, asked = await self._known_account(request), await received(request, JudgeList)
-        judgement = await self._service.call_again(self._intake.judge, account, _reviewed(asked), source=asked.source)
-        figures = {each.name: getattr(judgement, each.name) for each in fields(judgement) if each.name != "absent"}
-        return JSONResponse({**figures, "absent": _to_json(judgement.absent)})
 
-    async def _finish_snapshot(self, request: Request) -> Response:
-        account, asked = await self._known_account(request), await received(request, FinishSnapshot)
-        taken = await self._service.call_again(
-            self._intake.finish_snapshot,
-            account,
-            source=asked.source,
-            snapshot=asked.snapshot,
-            refused=_stated(asked.refused),
-            may_lack_many=asked.may_lack_many,
-        )
-        self._service.notify()
-        return JSONResponse(_to_json(taken))
+@router.post("/lists/judgement")
+async def judge_list(body: JudgeList, known: KnownAccount, installation: Installed) -> ListJudgement:
+    """Judge whether a list that was reviewed may be accepted."""
+    judgement = await installation.intake_service.call_again(
+        installation.intake.judge, known.account, _to_reviewed(body), source=body.source
+    )
+    return ListJudgement(
+        is_held=judgement.is_held,
+        digest=judgement.digest,
+        rekeyed=judgement.rekeyed,
+        replaced=judgement.replaced,
+        known=judgement.known,
+        lacking=judgement.lacking,
+        counted=judgement.counted,
+        limit=judgement.limit,
+        absent=_to_result(judgement.absent),
+    )
 
-    async def _state(self, request: Request) -> Response:
-        account, asked = await self._known_account(request), await received(request, StateDriver)
-        driver = PortalDriverId(normal_form("driver", asked.driver))
-        change = await self._service.call_again(self._stated_change, account, driver, asked)
-        self._service.notify()
-        return JSONResponse({"account": account, "driver": driver, "change": change})
 
-    def _stated_change(self, account: AccountId, driver: PortalDriverId, asked: StateDriver) -> str:
-        if asked.action == "delete":
-            return self._intake.delete(account, driver, source=_COMMAND)
-        if reason := flaw("driver", asked.driver):
-            raise Malformed(f"driver {reason}")
-        stated = StatedProfile(fields=_checked(asked.profile))
-        known = self._known_before(account, driver, is_new=asked.action == "create")
-        after = stated.onto(known)
-        if not after.get("first_name") or not after.get("last_name"):
-            raise Malformed("a driver needs a first name and a last name")
-        return self._intake.state(account, driver, stated, source=_COMMAND)
+@router.post("/snapshots")
+async def finish_snapshot(body: FinishSnapshot, known: KnownAccount, installation: Installed) -> ListResult:
+    """Finish a full snapshot: whom it lacks is missed."""
+    taken = await installation.intake_service.call_again(
+        installation.intake.finish_snapshot,
+        known.account,
+        source=body.source,
+        snapshot=body.snapshot,
+        refused=_stated(body.refused),
+        may_lack_many=body.may_lack_many,
+    )
+    installation.intake_service.notify()
+    return _to_result(taken)
 
-    def _known_before(self, account: AccountId, driver: PortalDriverId, *, is_new: bool) -> Profile:
-        """What is known of the driver. Raises `UnknownDriver`, or `Malformed` where the driver should be a new one."""
-        if not is_new:
-            return self._intake.show(account, driver).profile or {}
-        with suppress(UnknownDriver):
-            self._intake.show(account, driver)
-            raise Malformed(f"the Portal has driver {driver} already; use `driverlink drivers update`")
-        return {}
+
+@router.post("/changes")
+async def state_driver(body: StateDriver, known: KnownAccount, installation: Installed) -> StatedChange:
+    """State one driver."""
+    driver = PortalDriverId(normal_form("driver", body.driver))
+    change = await installation.intake_service.call_again(
+        _state_driver, installation.intake, known.account, driver, body
+    )
+    installation.intake_service.notify()
+    return StatedChange(account=known.account, driver=driver, change=change)
+
+
+def _state_driver(intake: Intake, account: AccountId, driver: PortalDriverId, body: StateDriver) -> str:
+    if body.action == "delete":
+        return intake.delete(account, driver, source=_COMMAND)
+    if reason := flaw("driver", body.driver):
+        raise Malformed(f"driver {reason}")
+    stated = StatedProfile(fields=_checked(body.profile))
+    before = _known_before(intake, account, driver, is_new=body.action == "create")
+    after = stated.onto(before)
+    if not after.get("first_name") or not after.get("last_name"):
+        raise Malformed("a driver needs a first name and a last name")
+    return intake.state(account, driver, stated, source=_COMMAND)
+
+
+def _known_before(intake: Intake, account: AccountId, driver: PortalDriverId, *, is_new: bool) -> Profile:
+    """What is known of the driver. Raises `UnknownDriver`, or `Malformed` where the driver should be a new one."""
+    if not is_new:
+        return intake.show(account, driver).profile or {}
+    with suppress(UnknownDriver):
+        intake.show(account, driver)
+        raise Malformed(f"the Portal has driver {driver} already; use `driverlink drivers update`")
+    return {}
 
 
 def _stated(lines: tuple[StatedLine, ...]) -> list[StatedDriver]:
@@ -125,23 +247,34 @@ def _checked(profile: dict[str, str]) -> dict[str, str]:
     return {**cleaned, "time_zone": to_iana(zone) or ""} if zone else cleaned
 
 
-def _reviewed(asked: JudgeList) -> Reviewed:
+def _to_reviewed(body: JudgeList) -> Reviewed:
     return Reviewed(
-        rekeyed=[(PortalDriverId(each.driver), each.after) for each in asked.rekeyed],
-        new=frozenset(map(PortalDriverId, asked.new)),
-        shown=frozenset(map(PortalDriverId, asked.shown)),
-        refused=_stated(asked.refused),
-        is_complete=asked.complete,
-        may_lack_many=asked.may_lack_many,
-        approve=asked.approve,
-        is_dry=asked.dry_run,
+        rekeyed=[(PortalDriverId(each.driver), each.after) for each in body.rekeyed],
+        new=frozenset(map(PortalDriverId, body.new)),
+        shown=frozenset(map(PortalDriverId, body.shown)),
+        refused=_stated(body.refused),
+        is_complete=body.complete,
+        may_lack_many=body.may_lack_many,
+        approve=body.approve,
+        is_dry=body.dry_run,
     )
 
 
-def _to_json(taken: Taken) -> dict[str, object]:
+def _to_result(taken: Taken) -> ListResult:
     """What became of a list, without what is in the fields."""
-    return {
-        "changes": dict(taken.changes),
-        "refused": [asdict(line) for line in taken.refused],
-        "differences": [{**asdict(each), "is_rekeying": each.is_rekeying} for each in taken.differences],
-    }
+    return ListResult(
+        changes=dict(taken.changes),
+        refused=taken.refused,
+        differences=[
+            ListedDifference(
+                driver=each.driver,
+                change=each.change,
+                fields=each.fields,
+                before=dict(each.before),
+                after=dict(each.after),
+                is_new=each.is_new,
+                is_rekeying=each.is_rekeying,
+            )
+            for each in taken.differences
+        ],
+    )

@@ -1,9 +1,4 @@
-"""The log: what happened, merged by time over several streams, filtered, and read on from a cursor.
-
-One record of a log as people and scripts see it, and which of them were asked for.
-
-Which events a person asks for, checked: what is unknown is refused, with what may have been meant.
-"""
+"""`/events`: what happened, merged by time over several logs, filtered, and read on from a cursor."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
@@ -13,24 +8,27 @@ from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import islice
 from json import dumps, loads
-from typing import Any
+from typing import Annotated, Any
 
-from starlette.datastructures import QueryParams
+from fastapi import APIRouter, Query
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
 from domain.event import Event
 from domain.identity import Target
 from domain.store import Record, Stream
-from services.api.messages import Answer, Malformed
-from services.api.naming import target_named
+from services.accounts.handlers import account_of
+from services.api.installation import Installation, Installed, logs_of
+from services.api.naming import NamedTarget, is_stated, unknown_driver
+from services.api.schema import Malformed, Moment
 from services.runtime.alike import did_you_mean
+from services.runtime.context import utc_now
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
 _KEYS = ("key", "desired_key", "left")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedEvent(Answer):
+class LoggedEvent:
     """One record of a log. `data` holds the event's own fields as plain JSON, personal data in `profile` included.
 
     `target` and `driver` are empty where an event has none. A record that cannot be decoded says why in `unreadable`;
@@ -39,7 +37,7 @@ class LoggedEvent(Answer):
 
     log: str
     position: int
-    at: datetime | None
+    at: Moment | None
     type: str
     account: str
     target: str
@@ -50,7 +48,7 @@ class LoggedEvent(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class EventFilter:
     """Which events are asked for; what is None or empty is not asked about.
 
     `driver` is a portal driver id, `driver_id` a Driveri DriverID and `types` are names such as `CreateDecided`, both
@@ -170,7 +168,7 @@ class BadCursor(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventPage(Answer):
+class EventPage:
     """Some of what was asked for, oldest first. `cursor` goes on behind it; at the end it waits for what comes."""
 
     events: tuple[LoggedEvent, ...]
@@ -178,7 +176,7 @@ class EventPage(Answer):
     is_end: bool
 
 
-def read_events(streams: Mapping[str, Stream], filters: Filters, cursor: str | None, limit: int) -> EventPage:
+def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str | None, limit: int) -> EventPage:
     """The next events of these logs that match, at most so many; there may be none though it is not the end yet.
 
     What happened at the same moment comes in the order of the logs.
@@ -256,20 +254,75 @@ def _decoded(cursor: str, streams: Mapping[str, Stream]) -> dict[str, int]:
     return positions
 
 
-def filters_of(query: QueryParams, account: str | None) -> Filters:
-    """What this query asks for, of this account; its driver's id is only cleaned. Raises `Malformed`."""
-    since, until = _to_moment(query.get("since")), _to_moment(query.get("until"))
-    if since and until and since > until:
-        raise Malformed(f"nothing is since {query['since']} and until {query['until']}: the one is after the other")
-    return Filters(
+router = APIRouter(tags=["events"])
+
+_MOST_EVENTS = 1000
+_UNDER_WAY = timedelta(seconds=10)
+"""How long it may take from an event until it is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedEventPage(EventPage):
+    """A page of events; `is_over`: nothing that was asked for can come any more."""
+
+    is_over: bool
+
+
+@router.get("/events")
+async def list_events(
+    installation: Installed,
+    *,
+    account: str | None = None,
+    driver: str | None = None,
+    driver_id: str | None = None,
+    target: NamedTarget | None = None,
+    kinds: Annotated[list[str] | None, Query(alias="type")] = None,
+    since: str | None = None,
+    until: str | None = None,
+    log: str | None = None,
+    cursor: str | None = None,
+    limit: str = "200",
+) -> FollowedEventPage:
+    """List what happened, oldest first, in pages."""
+    readers, wanted = installation.readers, _number(limit)
+    if account is not None:
+        account = (await readers.call(account_of, readers.accounts, account)).account
+    filters = EventFilter(
         account=account,
-        driver=clean(query["driver"], LONGEST["driver"]) if "driver" in query else None,
-        driver_id=clean(query["driver_id"], LONGEST_ID) if "driver_id" in query else None,
-        target=target_named(query["target"]) if "target" in query else None,
-        types=frozenset(name for text in query.getlist("type") for name in _types(text)),
-        since=since,
-        until=until,
+        driver=clean(driver, LONGEST["driver"]) if driver is not None else None,
+        driver_id=clean(driver_id, LONGEST_ID) if driver_id is not None else None,
+        target=target,
+        types=frozenset(name for text in kinds or () for name in _types(text)),
+        since=_to_moment(since),
+        until=_to_moment(until),
     )
+    if filters.since and filters.until and filters.since > filters.until:
+        raise Malformed(f"nothing is since {since} and until {until}: the one is after the other")
+    await _check_driver(installation, filters)
+    known = logs_of(readers)
+    if log is not None and log not in known:
+        raise Malformed(f"there is no log {log}; there are: {', '.join(known)}")
+    streams = {name: stream for name, stream in known.items() if log in (None, name)}
+    page = await readers.call(read_events, streams, filters, cursor, wanted)
+    return FollowedEventPage(
+        events=page.events,
+        cursor=page.cursor,
+        is_end=page.is_end,
+        is_over=page.is_end and filters.until is not None and utc_now() - filters.until >= _UNDER_WAY,
+    )
+
+
+async def _check_driver(installation: Installation, filters: EventFilter) -> None:
+    """Raises `UnknownDriver` where the Portal never stated the driver."""
+    readers, driver, account = installation.readers, filters.driver, filters.account
+    if driver is not None and not await readers.call(is_stated, readers.intake, driver, account):
+        raise await readers.call(unknown_driver, readers.intake, account, driver)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MOST_EVENTS:
+        raise Malformed(f"limit is a number from 1 to {_MOST_EVENTS}, not {text!r}")
+    return int(text)
 
 
 def _types(text: str) -> Sequence[str]:

@@ -9,9 +9,10 @@ Every fact that concerns one driver, from the histories of the account, the driv
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import reduce
 from uuid import UUID
+
+from fastapi import APIRouter
 
 from domain.account import DeletesJudged, Mode, ReconciliationRequested, RetryRequested
 from domain.driver_link import (
@@ -48,9 +49,12 @@ from services.api.explanation_text import (
     named,
     reasons,
 )
-from services.api.messages import Answer
+from services.api.installation import Installed, KnownAccount
+from services.api.naming import Candidate, find_drivers, find_stated, unknown_driver
 from services.api.readiness import Hindrance, Readiness, advice_on, readiness_of
+from services.api.schema import Moment
 from services.decider.read_models import DesiredRow, to_link_row
+from services.runtime.readers import Readers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,13 +304,13 @@ Hold = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(Answer):
+class Entry:
     """One fact of a story: `where` is a target, `portal` or `account`, and `version` the fact's number there.
 
     `why` holds a sentence for each ground of a decision; empty for facts that need none.
     """
 
-    at: datetime
+    at: Moment
     where: str
     version: int
     fact: str
@@ -445,7 +449,7 @@ _ORDER = ("portal", "account", *map(str, Target))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation(Answer):
+class Explanation:
     """A driver's story, the timeline oldest first.
 
     Only `header` holds a name, and nothing holds an e-mail address, a phone or a licence. `is_known` is false when
@@ -539,3 +543,47 @@ def _entries(driver_history: DriverHistory) -> Iterator[Entry]:
 
 def _place(entry: Entry) -> tuple[object, ...]:
     return entry.at, _ORDER.index(entry.where), entry.version
+
+
+router = APIRouter(prefix="/accounts/{account}/explanation", tags=["explanations"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The explanation of one driver, as values and as lines of text."""
+
+    explanation: Explanation
+    lines: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The drivers who may be meant, where there are several."""
+
+    candidates: list[Candidate]
+
+
+@router.get("")
+async def explain_driver(known: KnownAccount, installation: Installed, driver: str = "") -> Explained | Candidates:
+    """Explain how a driver stands on each target, and how it came about."""
+    readers = installation.readers
+    found = await readers.call(find_drivers, readers.decider, known.account, driver)
+    found = found or await readers.call(find_stated, readers.intake, known.account, driver)
+    if len(found) > 1:
+        return Candidates(candidates=found)
+    named_driver = PortalDriverId(found[0].driver if found else driver)
+    explanation = await readers.call(_explain, readers, known.account, named_driver)
+    if not explanation.is_known:
+        raise await readers.call(unknown_driver, readers.intake, known.account, driver)
+    return Explained(explanation=explanation, lines=list(explanation.lines()))
+
+
+def _explain(readers: Readers, account: AccountId, driver: PortalDriverId) -> Explanation:
+    return explain(
+        account,
+        driver,
+        accounts=readers.accounts,
+        intake=readers.intake,
+        decider=readers.decider,
+        projectors=readers.projectors,
+    )

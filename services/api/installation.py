@@ -1,13 +1,16 @@
-"""Everything that commands and the control application need of an installation, whatever its shape."""
+"""Everything that the API needs of an installation, in either deployment, and how a route gets hold of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol, cast
 
+from fastapi import Depends, Request
+
+from domain.account import Account
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Stream
-from services.accounts.handlers import Accounts
+from services.accounts.handlers import Accounts, account_of
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
@@ -27,8 +30,8 @@ class Connected(Protocol):
 class Installation:
     """Every service on its store, and the accounts' credentials.
 
-    `readers` are the stores as people ask them. `polling` reads the Portal's API, where this process does.
-    `may_repeat` says that the services follow each other by streams in which records may come twice, or late.
+    `readers` are the stores as queries read them. `polling` reads the Portal's API, where this process does.
+    `may_repeat`: the services consume each other's streams through Kafka, so a record may come twice, or late.
     """
 
     accounts: Accounts
@@ -76,3 +79,19 @@ def logs_of(readers: Readers) -> dict[str, Stream]:
         "decisions": readers.decider.log,
         **reports,
     }
+
+
+async def _installation_of(request: Request) -> Installation:
+    return cast("Installation", request.app.state.installation)
+
+
+Installed = Annotated[Installation, Depends(_installation_of)]
+"""The installation that the application serves."""
+
+
+async def _known_account(account: str, installation: Installed) -> Account:
+    return await installation.readers.call(account_of, installation.readers.accounts, account)
+
+
+KnownAccount = Annotated[Account, Depends(_known_account)]
+"""The account that the path names, in any letter case. An unknown one is answered with 404."""

@@ -1,33 +1,27 @@
-"""The problems that are open now, and people who want what is set aside to be looked at again.
+"""`/issues`: the problems that are open now, and the retries that people request because of them.
 
-The problems that are open now: drivers who are set aside, and what concerns an account at a target or the Portal.
-
-Nothing is stored for them but what the decider knows anyway, so a problem that is over is gone from here by itself.
+A problem is a driver who is parked, or what concerns a whole account at a target or the Portal.
+Issues are read from what the decider stores anyway, so a problem that is over is not listed any more.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
-from starlette.datastructures import QueryParams
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter, Query
 
-from domain.account import Account, AccountEvent
-from domain.account import Request as Person
 from domain.driver_link import UNSETTLED
 from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.store import Row, Store, Where
-from services.accounts.handlers import Asking, account_of
+from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, named
-from services.api.installation import Installation
-from services.api.messages import Answer, Malformed, Retry, received
-from services.api.naming import driver_named, place_named
+from services.api.installation import Installed, KnownAccount
+from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import Hindrance, readiness_of
+from services.api.schema import ByPerson, Malformed, Moment, Named
 from services.decider.batch import load_links
 from services.decider.read_models import (
     LinkRow,
@@ -74,7 +68,7 @@ class Problem(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issue(Answer):
+class Issue:
     """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal.
 
     A record that cannot be read has a `place` in the target's answers, and the target's own id as its `key`, if that
@@ -86,7 +80,7 @@ class Issue(Answer):
     problem: Problem
     driver: str
     reason: str
-    since: datetime
+    since: Moment
     detail: str
     key: str = ""
     place: str = ""
@@ -107,7 +101,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class IssueFilter:
     """Which issues are asked for; what is None is not asked about."""
 
     account: str | None = None
@@ -127,7 +121,7 @@ class Wanted:
         return {**self.where, "state": "parked", **reason}
 
 
-def open_issues(decider: Store, intake: Store, wanted: Wanted, behind: Place | None, limit: int) -> list[Issue]:
+def open_issues(decider: Store, intake: Store, wanted: IssueFilter, behind: Place | None, limit: int) -> list[Issue]:
     """The next of these issues: by account, target and driver. Raises `StoreFailed`.
 
     There are at most so many, but that all of an account on one target that name no driver come together.
@@ -146,7 +140,7 @@ def open_issues(decider: Store, intake: Store, wanted: Wanted, behind: Place | N
     return found
 
 
-def _places(decider: Store, intake: Store, wanted: Wanted) -> list[tuple[str, str]]:
+def _places(decider: Store, intake: Store, wanted: IssueFilter) -> list[tuple[str, str]]:
     """The accounts on targets, and at the Portal, where something may be wrong."""
     counts = [decider.count(LinkRow, wanted.parked, by=["account", "target"])]
     counts += [decider.count(row, wanted.where, by=["account", "target"]) for row in _OF_AN_ACCOUNT]
@@ -154,7 +148,7 @@ def _places(decider: Store, intake: Store, wanted: Wanted) -> list[tuple[str, st
     return sorted(places | _unread_portals(intake, wanted))
 
 
-def _unread_portals(intake: Store, wanted: Wanted) -> set[tuple[str, str]]:
+def _unread_portals(intake: Store, wanted: IssueFilter) -> set[tuple[str, str]]:
     if wanted.target not in (None, PORTAL):
         return set()
     where = {} if wanted.account is None else {"account": wanted.account}
@@ -165,7 +159,7 @@ def _unread_portals(intake: Store, wanted: Wanted) -> set[tuple[str, str]]:
     }
 
 
-def _of_account(decider: Store, intake: Store, place: Place, wanted: Wanted) -> Iterator[Issue]:
+def _of_account(decider: Store, intake: Store, place: Place, wanted: IssueFilter) -> Iterator[Issue]:
     """What concerns the whole account."""
     if place.target == PORTAL:
         found = [_to_unread(row) for row in intake.select(ReadingRow, {"account": place.account}) if row.failure]
@@ -296,7 +290,7 @@ def _to_failure(row: ScanFailureRow) -> Issue:
     )
 
 
-def _of_drivers(decider: Store, behind: Place, wanted: Wanted, limit: int) -> Iterator[Issue]:
+def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) -> Iterator[Issue]:
     """The next drivers who are set aside; since when, only their histories say."""
     if behind.target == PORTAL:
         return
@@ -319,7 +313,7 @@ def _of_drivers(decider: Store, behind: Place, wanted: Wanted, limit: int) -> It
             )
 
 
-def count_parked(decider: Store, wanted: Wanted, driver: str) -> Mapping[Target, int]:
+def count_parked(decider: Store, wanted: IssueFilter, driver: str) -> Mapping[Target, int]:
     """How many of these links are parked on each target, of this driver or of anybody. Raises `StoreFailed`."""
     where = {**wanted.parked, "driver": driver} if driver else wanted.parked
     counts = decider.count(LinkRow, where, by=["target"])
@@ -327,76 +321,98 @@ def count_parked(decider: Store, wanted: Wanted, driver: str) -> Mapping[Target,
 
 
 _PAGE = 500
-"""Issues that one request tells of, so that a long list keeps nobody waiting."""
+"""Issues in one response, so that a long list does not block other requests."""
 
 Counts = Mapping[Target, int]
 Hindrances = Mapping[Target, Hindrance]
 
 
 class NothingToRetry(Exception):
-    """Nothing can be looked at again; the message says why, and what would help."""
+    """Nothing can be retried; the message says why, and what would help."""
 
 
-class IssueRoutes:
-    """`/issues`, and what is asked for because of them."""
-
-    def __init__(self, installation: Installation) -> None:
-        self._accounts = installation.accounts
-        self._accounts_service = installation.accounts_service
-        self._decider = installation.decider_service
-        self._readers = installation.readers
-
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/issues", self._list, methods=["GET"]),
-            Route("/accounts/{account}/retry", self._retry, methods=["POST"]),
-        ]
-
-    async def _list(self, request: Request) -> Response:
-        query = request.query_params
-        wanted = _wanted(query.get("account"), query.get("target"), query.get("reason"))
-        if wanted.account is not None:
-            wanted = replace(wanted, account=(await self._known(wanted.account)).account)
-        decider, intake = self._readers.decider, self._readers.intake
-        found = await self._readers.call(open_issues, decider, intake, wanted, _behind(query), _PAGE)
-        last = found[-1] if len(found) >= _PAGE else None
-        behind = {"after": [last.account, last.target, last.driver]} if last else None
-        return JSONResponse({"issues": [issue.to_json() for issue in found], "next": behind})
-
-    async def _retry(self, request: Request) -> Response:
-        asked, account = await received(request, Retry), await self._known(request.path_params["account"])
-        name = account.account
-        wanted = _wanted(name, asked.target, asked.reason)
-        account.role_of(asked.by)
-        driver = await driver_named(self._readers, name, asked.driver) if asked.driver else ""
-        counts, hindrances = await self._readers.call(self._matching, wanted, driver)
-        _check(name, counts, hindrances)
-        await self._accounts_service.call_again(
-            self._accounts.ask, name, asked.by, _retrying(asked.target, driver, asked.reason or "")
-        )
-        self._accounts_service.notify()
-        return JSONResponse(_to_json(name, counts, hindrances))
-
-    async def _known(self, name: str) -> Account:
-        return await self._readers.call(account_of, self._readers.accounts, name)
-
-    def _matching(self, wanted: Wanted, driver: str) -> tuple[Counts, Hindrances]:
-        """How many links match on each target, and on which of these nothing is decided now."""
-        store = self._readers.decider
-        counts, readiness = count_parked(store, wanted, driver), readiness_of(store, wanted.account or "")
-        hindrances = {target: readiness[target].hindrance() for target in counts}
-        return counts, {target: hindrance for target, hindrance in hindrances.items() if hindrance}
+router = APIRouter(tags=["issues"])
 
 
-def _wanted(account: str | None, target: str | None, reason: str | None) -> Wanted:
+class RequestRetry(ByPerson):
+    """Parked links to retry: of this target, driver and reason; None: of any."""
+
+    target: Target | None = None
+    driver: Named | None = None
+    reason: Named | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuePage:
+    """Some of the issues; `next` is the `after` of the next page, None at the end."""
+
+    issues: list[Issue]
+    next: dict[str, list[str]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedRetry:
+    """How many links are retried, in all and by target; `left_out` says why nothing is decided on the others."""
+
+    account: str
+    links: int
+    targets: dict[str, int]
+    left_out: dict[str, str]
+
+
+@router.get("/issues")
+async def list_issues(
+    installation: Installed,
+    account: str | None = None,
+    target: NamedConnectable | None = None,
+    reason: str | None = None,
+    after: Annotated[list[str] | None, Query(description="An account, a target and a driver.")] = None,
+) -> IssuePage:
+    """List the open issues of an account, or of all, in pages."""
+    readers = installation.readers
+    if account is not None:
+        account = (await readers.call(account_of, readers.accounts, account)).account
+    wanted = IssueFilter(account=account, target=target, reason=_known_reason(reason))
+    found = await readers.call(open_issues, readers.decider, readers.intake, wanted, _behind(after), _PAGE)
+    last = found[-1] if len(found) >= _PAGE else None
+    return IssuePage(issues=found, next={"after": [last.account, last.target, last.driver]} if last else None)
+
+
+@router.post("/accounts/{account}/retry")
+async def retry_parked(body: RequestRetry, known: KnownAccount, installation: Installed) -> RequestedRetry:
+    """Decide again on links that are parked."""
+    readers, name = installation.readers, known.account
+    wanted = IssueFilter(account=name, target=body.target, reason=_known_reason(body.reason))
+    known.role_of(body.by)
+    driver = await driver_named(readers, name, body.driver) if body.driver else ""
+    counts, hindrances = await readers.call(_matching, readers.decider, wanted, driver)
+    _check(name, counts, hindrances)
+    await installation.accounts_service.call_again(
+        installation.accounts.ask,
+        name,
+        body.by,
+        lambda person, account: person.retry(account, target=body.target, driver=driver, reason=body.reason or ""),
+    )
+    installation.accounts_service.notify()
+    retried = {str(target): links for target, links in counts.items() if target not in hindrances}
+    left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items()}
+    return RequestedRetry(account=name, links=sum(retried.values()), targets=retried, left_out=left_out)
+
+
+def _matching(decider: Store, wanted: IssueFilter, driver: str) -> tuple[Counts, Hindrances]:
+    """How many links match on each target, and on which of these nothing is decided now."""
+    counts, readiness = count_parked(decider, wanted, driver), readiness_of(decider, wanted.account or "")
+    hindrances = {target: readiness[target].hindrance() for target in counts}
+    return counts, {target: hindrance for target, hindrance in hindrances.items() if hindrance}
+
+
+def _known_reason(reason: str | None) -> str | None:
     if reason is not None and reason not in REASONS:
         raise Malformed(f"there is no reason {reason!r}; there are: {', '.join(REASONS)}")
-    return Wanted(account=account, target=place_named(target) if target is not None else None, reason=reason)
+    return reason
 
 
-def _behind(query: QueryParams) -> Place | None:
-    after = query.getlist("after")
+def _behind(after: list[str] | None) -> Place | None:
     if not after:
         return None
     if len(after) != len(Place.__slots__):
@@ -405,22 +421,9 @@ def _behind(query: QueryParams) -> Place | None:
 
 
 def _check(name: str, counts: Counts, hindrances: Hindrances) -> None:
-    """Raise `NothingToRetry` unless some link can be looked at again now."""
+    """Raise `NothingToRetry` unless some link can be decided again now."""
     if not counts:
         raise NothingToRetry(f"nothing of {name} is set aside like that; see `driverlink issues list {name}`")
     if hindrances.keys() == counts.keys():
         hindrance = next(iter(hindrances.values()))
         raise NothingToRetry(f"{hindrance.sentence} {hindrance.advice}".rstrip())
-
-
-def _retrying(target: Target | None, driver: str, reason: str) -> Asking:
-    def retry(person: Person, account: Account) -> tuple[AccountEvent, ...]:
-        return person.retry(account, target=target, driver=driver, reason=reason)
-
-    return retry
-
-
-def _to_json(name: str, counts: Counts, hindrances: Hindrances) -> dict[str, object]:
-    looked_at = {str(target): links for target, links in counts.items() if target not in hindrances}
-    left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items()}
-    return {"account": name, "links": sum(looked_at.values()), "targets": looked_at, "left_out": left_out}

@@ -1,16 +1,16 @@
-"""Whom and what a command names.
-
-Whom a person means by what they typed.
-"""
+"""Which driver, target or number a request names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from domain.cleaning import LONGEST, clean, folded
 from domain.identity import PORTAL, Connectable, PortalDriverId, Target
 from domain.store import Store
 from services.api.explanation_text import name_of
-from services.api.messages import Answer, Malformed
+from services.api.schema import Malformed
 from services.decider.read_models import DesiredRow
 from services.intake.handlers import UnknownDriver
 from services.intake.read_models import KnownDriver
@@ -23,7 +23,7 @@ _NEIGHBOURS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate(Answer):
+class Candidate:
     """A portal driver whom a person may mean; `is_wanted` is false when the Portal has deleted the driver."""
 
     driver: str
@@ -71,6 +71,14 @@ def likely_drivers(intake: Store, account: str, text: str) -> str:
     return did_you_mean(text, ids)
 
 
+def unknown_driver(intake: Store, account: str | None, driver: str) -> UnknownDriver:
+    """That the Portal never stated this driver, and who may have been meant. Raises `StoreFailed`."""
+    if account is None:
+        return UnknownDriver(f"the Portal never stated a driver {driver} in any account")
+    alike = likely_drivers(intake, account, driver)
+    return UnknownDriver(f"the Portal never stated a driver {driver} in account {account}{alike}")
+
+
 def _find(store: Store, kind: type[DesiredRow] | type[KnownDriver], account: str, typed: str) -> list[Candidate]:
     exact = store.select(kind, {"account": account, "driver": typed})
     if exact:
@@ -115,13 +123,20 @@ def target_named(text: str) -> Target:
     return Target(text)
 
 
-def place_named(text: str) -> Connectable:
+def connectable_named(text: str) -> Connectable:
     """The target of this name, or the Portal. Raises `Malformed`."""
     return PORTAL if text == PORTAL else target_named(text)
 
 
-def number_named(name: str, text: str, most: int) -> int:
+NamedTarget = Annotated[Target, BeforeValidator(target_named)]
+"""A target in a query; an unknown one is refused with those that there are."""
+
+NamedConnectable = Annotated[Connectable, BeforeValidator(connectable_named)]
+"""A target in a query, or the Portal."""
+
+
+def number_named(name: str, text: str, largest: int) -> int:
     """A number from 1 on. Raises `Malformed`."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise Malformed(f"{name} is a number from 1 to {most}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest)) and 1 <= int(text) <= largest):
+        raise Malformed(f"{name} is a number from 1 to {largest}, not {text!r}")
     return int(text)

@@ -1,35 +1,25 @@
-"""Reconciliations: requested by people, watched while they go on, and told of afterwards.
-
-What reconciliations have found, from their own histories; and of the last one the drivers whom it did not find in sync.
-
-How far a reconciliation has come that somebody has requested, and what keeps it from going on.
-"""
+"""`/accounts/{account}/reconciliations`: request them, watch how far they are, and see what they found."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self, assert_never
+from typing import Self, assert_never
 
-from starlette.datastructures import QueryParams
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter
 
-from domain.account import Account, AccountEvent, Mode, ReconciliationRequested
-from domain.account import Request as Person
+from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DriftFound, DriverLink, Explained
 from domain.event import Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream, scan_stream
 from domain.outcomes import DriverLookedUp
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of, found_by
 from domain.store import Record, Store, Watermark, Where
-from services.accounts.handlers import Asking, account_of
 from services.api.explanation_text import moment, named
-from services.api.installation import Installation
-from services.api.messages import Answer, RequestReconciliation, received
-from services.api.naming import driver_named, number_named, target_named
+from services.api.installation import Installation, Installed, KnownAccount
+from services.api.naming import NamedTarget, driver_named, number_named, target_named
 from services.api.readiness import Hindrance, Readiness, advice_on, readiness_of
+from services.api.schema import LARGEST_INTEGER, ByPerson, Moment, Named
 from services.decider.batch import load_links
 from services.decider.read_models import (
     CatchUp,
@@ -46,7 +36,7 @@ _NOT_IN_STEP = ("pending", "parked", "held", "kept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconciliationReport(Answer):
+class ReconciliationReport:
     """What one reconciliation has found; the counts are those of `ReconciliationCompleted`.
 
     `by` is who requested it, empty if nobody did. One that `is_refused` was to go by `plan` and would have been
@@ -56,7 +46,7 @@ class ReconciliationReport(Answer):
     account: str
     target: str
     number: int
-    at: datetime
+    at: Moment
     request: int
     by: str
     is_refused: bool = False
@@ -69,7 +59,7 @@ class ReconciliationReport(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundDriver(Answer):
+class FoundDriver:
     """A portal driver as a reconciliation found it on a target, with the fields that had drifted.
 
     `at_odds` are those of them that had in the reconciliation before too; `reason` says why it is parked, if it is.
@@ -227,7 +217,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconciliationProgress(Answer):
+class ReconciliationProgress:
     """How far a reconciliation is within its stage: `done` of about `of` drivers, 0 of 0 where nobody knows.
 
     `trouble` says what keeps it from going on, and what would help; empty if nothing does.
@@ -356,135 +346,173 @@ def _has_heard(decider: Store, record: Record, stream: str, *, may_repeat: bool)
 
 
 _PAGE = 500
-"""Drivers that one request tells of."""
+"""Drivers in one response."""
 
 _MOST_RECONCILIATIONS = 1000
-_MOST_VERSION = 2**63 - 1
 
 
-class NothingToReconciliation(Exception):
+class NothingToReconcile(Exception):
     """No reconciliation can be made now; the message says why, and what would help."""
 
 
-class ReconciliationRoutes:
-    """Everything below `/accounts/{account}/reconciliations`."""
+router = APIRouter(prefix="/accounts/{account}/reconciliations", tags=["reconciliations"])
 
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
-        self._accounts = installation.accounts_service
-        self._decider = installation.decider_service
-        self._readers = installation.readers
 
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/accounts/{account}/reconciliations", self._request, methods=["POST"]),
-            Route("/accounts/{account}/reconciliations", self._list, methods=["GET"]),
-            Route("/accounts/{account}/reconciliations/progress", self._progress, methods=["GET"]),
-            Route("/accounts/{account}/reconciliations/drivers", self._list_drivers, methods=["GET"]),
-        ]
+class RequestReconciliation(ByPerson):
+    """A reconciliation on a target, or on all; of one driver, or of all of them."""
 
-    async def _request(self, request: Request) -> Response:
-        account, asked = await self._known(request), await received(request, RequestReconciliation)
-        account.role_of(asked.by)
-        hindrances = await self._readers.call(self._hindrances, account, [asked.target] if asked.target else [*Target])
-        _check(hindrances)
-        driver = await driver_named(self._readers, account.account, asked.driver) if asked.driver else None
-        requests = [
-            {"target": str(target), "request": await self._asked(account.account, asked.by, target, driver)}
-            for target, hindrance in hindrances.items()
-            if hindrance is None
-        ]
-        self._accounts.notify()
-        left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items() if hindrance}
-        return JSONResponse({"account": account.account, "driver": driver, "requests": requests, "left_out": left_out})
+    target: Target | None = None
+    driver: Named | None = None
 
-    def _hindrances(self, account: Account, targets: Sequence[Target]) -> dict[Target, Hindrance | None]:
-        """What keeps a reconciliation from being made on each target, by the account's own word on its terms."""
-        known = readiness_of(self._readers.decider, account.account)
-        return {target: unwritten(replace(known[target], account=account, is_known=True)) for target in targets}
 
-    async def _asked(self, account: AccountId, by: str, target: Target, driver: PortalDriverId | None) -> int:
-        """At which version of the account this reconciliation is requested."""
-        keys = await self._readers.call(self._keys, account, target, driver) if driver else ()
-        after = await self._accounts.call_again(
-            self._installation.accounts.ask, account, by, _reconciling(target, driver or "", keys)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedReconciliation:
+    """A reconciliation on one target; `request` is the version of the account at which it was requested."""
+
+    target: str
+    request: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedReconciliations:
+    """What was requested on each target; `left_out` says why nothing was on the others."""
+
+    account: str
+    driver: str | None
+    requests: list[RequestedReconciliation]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDriverPage:
+    """Some of the drivers that were found; `next` is the `after` of the next page, None at the end."""
+
+    drivers: list[FoundDriver]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedProgress(ReconciliationProgress):
+    """How far a reconciliation of everybody is; `report`: what it found, once that is `done`."""
+
+    report: ReconciliationReport | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundProgress(ReconciliationProgress):
+    """How far the reconciliation of one driver is, which is `done`; `driver`: how it was found."""
+
+    driver: FoundDriver
+
+
+@router.post("")
+async def request_reconciliation(
+    body: RequestReconciliation, known: KnownAccount, installation: Installed
+) -> RequestedReconciliations:
+    """Request a reconciliation."""
+    readers, account = installation.readers, known.account
+    known.role_of(body.by)
+    targets = [body.target] if body.target else [*Target]
+    hindrances = await readers.call(_hindrances, readers.decider, known, targets)
+    _check(hindrances)
+    driver = await driver_named(readers, account, body.driver) if body.driver else None
+    requests = [
+        RequestedReconciliation(
+            target=str(target), request=await _request(installation, account, body.by, target, driver)
         )
-        return after.version
-
-    def _keys(self, account: AccountId, target: Target, driver: PortalDriverId) -> Sequence[Key]:
-        """By which keys a driver is looked up: that of its link, and the desired one."""
-        store = self._readers.decider
-        link = load_links(store, [(account, target, driver)])[account, target][driver]
-        desired_drivers = [
-            desired_of(row, target) for row in store.select(DesiredRow, {"account": account, "driver": driver})
-        ]
-        return list(dict.fromkeys(key for key in (link.key, *(desired.key for desired in desired_drivers)) if key))
-
-    async def _list(self, request: Request) -> Response:
-        account, query = await self._known(request), request.query_params
-        last = number_named("last", query.get("last", "10"), _MOST_RECONCILIATIONS)
-        targets = [target_named(query["target"])] if "target" in query else [*Target]
-        accounts = self._readers.accounts
-        found = await self._readers.call(
-            past_reconciliations, self._readers.decider, accounts, account.account, targets, last
-        )
-        return JSONResponse([report.to_json() for report in found])
-
-    async def _list_drivers(self, request: Request) -> Response:
-        account, query = await self._known(request), request.query_params
-        target, behind = target_named(query.get("target", "")), query.get("after", "")
-        found = await self._readers.call(
-            found_drivers, self._readers.decider, account.account, target, behind=behind, limit=_PAGE
-        )
-        after = found[-1].driver if len(found) == _PAGE else None
-        return JSONResponse({"drivers": [each.to_json() for each in found], "next": after})
-
-    async def _progress(self, request: Request) -> Response:
-        account = await self._known(request)
-        return JSONResponse(await self._readers.call(self._how_far, _requested(account, request.query_params)))
-
-    def _how_far(self, asked: Requested) -> dict[str, Any]:
-        """How far a reconciliation has come and, where it is over, what it found."""
-        decider, projector = self._readers.decider, self._readers.projectors[asked.target]
-        may_repeat = self._installation.may_repeat
-        if asked.driver is None:
-            progress = reconciliation_progress(decider, projector, asked)
-        else:
-            progress = look_up_progress(decider, projector, asked, may_repeat=may_repeat)
-        return {**progress.to_json(), **(self._result(asked) if progress.stage is Stage.DONE else {})}
-
-    def _result(self, asked: Requested) -> dict[str, Any]:
-        decider, accounts = self._readers.decider, self._readers.accounts
-        if asked.driver is not None:
-            found = looked_up(decider, asked.account, asked.target, asked.driver, asked.request)
-            return {"driver": found.to_json()}
-        report = reconciliation_for(decider, accounts, asked.account, asked.target, asked.request)
-        return {"report": report.to_json() if report else None}
-
-    async def _known(self, request: Request) -> Account:
-        return await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
+        for target, hindrance in hindrances.items()
+        if hindrance is None
+    ]
+    installation.accounts_service.notify()
+    left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items() if hindrance}
+    return RequestedReconciliations(account=account, driver=driver, requests=requests, left_out=left_out)
 
 
-def _requested(account: Account, query: QueryParams) -> Requested:
-    driver = query.get("driver")
-    return Requested(
-        account=account.account,
-        target=target_named(query.get("target", "")),
-        request=number_named("request", query.get("request", ""), _MOST_VERSION),
+@router.get("")
+async def list_reconciliations(
+    known: KnownAccount, installation: Installed, target: NamedTarget | None = None, last: str = "10"
+) -> list[ReconciliationReport]:
+    """List the last reconciliations on each target, the newest first."""
+    number = number_named("last", last, _MOST_RECONCILIATIONS)
+    readers, targets = installation.readers, [target] if target else [*Target]
+    return await readers.call(past_reconciliations, readers.decider, readers.accounts, known.account, targets, number)
+
+
+@router.get("/progress")
+async def show_reconciliation(
+    known: KnownAccount, installation: Installed, target: str = "", request: str = "", driver: str = ""
+) -> ReportedProgress | FoundProgress | ReconciliationProgress:
+    """Show how far a reconciliation is and, once it is done, what it found."""
+    requested = Requested(
+        account=known.account,
+        target=target_named(target),
+        request=number_named("request", request, LARGEST_INTEGER),
         driver=PortalDriverId(driver) if driver else None,
     )
+    return await installation.readers.call(_progress_of, installation, requested)
+
+
+@router.get("/drivers")
+async def list_found_drivers(
+    known: KnownAccount, installation: Installed, target: str = "", after: str = ""
+) -> FoundDriverPage:
+    """List the drivers for whom the last reconciliation decided something, or who are not in sync now."""
+    found = await installation.readers.call(
+        found_drivers, installation.readers.decider, known.account, target_named(target), behind=after, limit=_PAGE
+    )
+    return FoundDriverPage(drivers=found, next=found[-1].driver if len(found) == _PAGE else None)
+
+
+def _hindrances(decider: Store, account: Account, targets: Sequence[Target]) -> dict[Target, Hindrance | None]:
+    """What keeps a reconciliation from being made on each target, by the account as it is now."""
+    known = readiness_of(decider, account.account)
+    return {target: unwritten(replace(known[target], account=account, is_known=True)) for target in targets}
 
 
 def _check(hindrances: Mapping[Target, Hindrance | None]) -> None:
-    """Raise `NothingToReconciliation` unless there is a target on which a reconciliation can be made."""
+    """Raise `NothingToReconcile` unless there is a target on which a reconciliation can be made."""
     hindering = [hindrance for hindrance in hindrances.values() if hindrance]
     if len(hindering) == len(hindrances):
-        raise NothingToReconciliation(f"{hindering[0].sentence} {hindering[0].advice}".rstrip())
+        raise NothingToReconcile(f"{hindering[0].sentence} {hindering[0].advice}".rstrip())
 
 
-def _reconciling(target: Target, driver: str, keys: Sequence[str]) -> Asking:
-    def reconciliation(person: Person, account: Account) -> tuple[AccountEvent, ...]:
-        return person.reconciliation(account, target, driver=driver, keys=keys)
+async def _request(
+    installation: Installation, account: AccountId, by: str, target: Target, driver: PortalDriverId | None
+) -> int:
+    """Request a reconciliation; returns the version of the account at which it was requested."""
+    readers = installation.readers
+    keys = await readers.call(_keys, readers.decider, account, target, driver) if driver else ()
+    after = await installation.accounts_service.call_again(
+        installation.accounts.ask,
+        account,
+        by,
+        lambda person, known: person.reconciliation(known, target, driver=driver or "", keys=keys),
+    )
+    return after.version
 
-    return reconciliation
+
+def _keys(decider: Store, account: AccountId, target: Target, driver: PortalDriverId) -> Sequence[Key]:
+    """By which keys a driver is looked up: that of its link, and the desired one."""
+    link = load_links(decider, [(account, target, driver)])[account, target][driver]
+    desired_drivers = [
+        desired_of(row, target) for row in decider.select(DesiredRow, {"account": account, "driver": driver})
+    ]
+    return list(dict.fromkeys(key for key in (link.key, *(desired.key for desired in desired_drivers)) if key))
+
+
+def _progress_of(
+    installation: Installation, asked: Requested
+) -> ReportedProgress | FoundProgress | ReconciliationProgress:
+    readers = installation.readers
+    decider, projector = readers.decider, readers.projectors[asked.target]
+    if asked.driver is None:
+        progress = reconciliation_progress(decider, projector, asked)
+    else:
+        progress = look_up_progress(decider, projector, asked, may_repeat=installation.may_repeat)
+    if progress.stage is not Stage.DONE:
+        return progress
+    if asked.driver is not None:
+        driver = looked_up(decider, asked.account, asked.target, asked.driver, asked.request)
+        return FoundProgress(target=progress.target, stage=progress.stage, driver=driver)
+    report = reconciliation_for(decider, readers.accounts, asked.account, asked.target, asked.request)
+    return ReportedProgress(target=progress.target, stage=progress.stage, report=report)

@@ -1,42 +1,63 @@
-"""Re-keyings that are held, and what people say of them."""
+"""`/accounts/{account}/rekeyings`: the drivers to whom the Portal's API would give other identifiers."""
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from dataclasses import dataclass
 
-from services.accounts.handlers import account_of
-from services.api.installation import Installation
-from services.api.messages import ApproveReKeyings, received
+from fastapi import APIRouter
+
+from services.api.installation import Installed, KnownAccount
+from services.api.schema import ByPerson
 from services.intake.rekeying import ReKeyings, digest_of
 from services.runtime.context import utc_now
 
+router = APIRouter(prefix="/accounts/{account}/rekeyings", tags=["rekeyings"])
 
-class ReKeyingRoutes:
-    """`/accounts/{account}/rekeyings`: the drivers whom the Portal's API would re-key."""
 
-    def __init__(self, installation: Installation) -> None:
-        self._readers = installation.readers
-        self._intake = installation.intake_service
-        self._rekeyings = ReKeyings(self._intake.store, utc_now)
+class ApproveReKeyings(ByPerson):
+    """A person's approval of exactly these held re-keyings."""
 
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/accounts/{account}/rekeyings", self._show, methods=["GET"]),
-            Route("/accounts/{account}/rekeyings", self._approve, methods=["POST"]),
-        ]
+    digest: str
 
-    async def _show(self, request: Request) -> Response:
-        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
-        asked = ReKeyings(self._readers.intake, utc_now)
-        rows = await self._readers.call(asked.held, account.account)
-        drivers = [{"driver": row.driver, "before": row.before, "after": row.after, "since": row.at} for row in rows]
-        return JSONResponse({"digest": digest_of(account.account, rows) if rows else "", "drivers": drivers})
 
-    async def _approve(self, request: Request) -> Response:
-        asked = await received(request, ApproveReKeyings)
-        account = await self._readers.call(account_of, self._readers.accounts, request.path_params["account"])
-        account.role_of(asked.by)
-        approved = await self._intake.call_again(self._rekeyings.approve, account.account, asked.digest, asked.by)
-        self._intake.notify()
-        return JSONResponse({"account": account.account, "digest": asked.digest, "approved": approved})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldReKeying:
+    """A driver whose identifiers stay as they are until a person approves the others."""
+
+    driver: str
+    before: dict[str, str]
+    after: dict[str, str]
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldReKeyings:
+    """All re-keyings that are held; `digest` names exactly this set, and is empty where there are none."""
+
+    digest: str
+    drivers: list[HeldReKeying]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedReKeyings:
+    """How many re-keyings were approved with this digest."""
+
+    account: str
+    digest: str
+    approved: int
+
+
+@router.get("")
+async def list_rekeyings(known: KnownAccount, installation: Installed) -> HeldReKeyings:
+    """List the re-keyings that are held."""
+    rows = await installation.readers.call(ReKeyings(installation.readers.intake, utc_now).held, known.account)
+    drivers = [HeldReKeying(driver=row.driver, before=row.before, after=row.after, since=row.at) for row in rows]
+    return HeldReKeyings(digest=digest_of(known.account, rows) if rows else "", drivers=drivers)
+
+
+@router.post("")
+async def approve_rekeyings(body: ApproveReKeyings, known: KnownAccount, installation: Installed) -> ApprovedReKeyings:
+    """Approve exactly the re-keyings of this digest."""
+    known.role_of(body.by)
+    intake = installation.intake_service
+    approved = await intake.call_again(ReKeyings(intake.store, utc_now).approve, known.account, body.digest, body.by)
+    intake.notify()
+    return ApprovedReKeyings(account=known.account, digest=body.digest, approved=approved)

@@ -1,32 +1,22 @@
-"""What people ask: how everything stands, what happened, and why.
-
-How every account stands with its targets, in numbers.
-
-How far intake is with the Portal's API, for accounts that are read by it.
-"""
+"""`/status`, `/progress` and `/accounts/{account}/links`: how accounts stand with their targets, and what waits."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from starlette.datastructures import QueryParams
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter
 
 from domain.account import Mode
-from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.identity import Key, Target
 from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
 from services.accounts.handlers import AccountRow, account_of, to_account
-from services.api.backlog import Waiting, left_to_do, waiting
-from services.api.events import Filters, filters_of, read_events
-from services.api.explanations import Explanation, explain
-from services.api.installation import Installation, logs_of
-from services.api.messages import Answer, Malformed
-from services.api.naming import Candidate, find_drivers, find_stated, is_stated, likely_drivers, target_named
+from services.api.backlog import LeftToDo, Waiting, left_to_do, waiting
+from services.api.installation import Installed, KnownAccount, logs_of
+from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
+from services.api.schema import Moment
 from services.decider.read_models import (
     CatchUp,
     DesiredRow,
@@ -35,150 +25,10 @@ from services.decider.read_models import (
     unmanaged_by_place,
     unmanaged_identifiers,
 )
-from services.intake.handlers import UnknownDriver
 from services.intake.read_models import ReadingRow
 from services.runtime.context import utc_now
 
-_MOST_EVENTS = 1000
-_UNDER_WAY = timedelta(seconds=10)
-"""How long an event may be under way from when it happens until it is stored."""
-
-
-class AskingRoutes:
-    """Everything that only reads."""
-
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
-        self._readers = installation.readers
-
-    def routes(self) -> list[Route]:
-        """Where these questions are asked."""
-        return [
-            Route("/progress", self._progress),
-            Route("/status", self._status),
-            Route("/events", self._events),
-            Route("/accounts/{account}/links", self._links),
-            Route("/accounts/{account}/explanation", self._explain),
-        ]
-
-    async def _progress(self, _: Request) -> Response:
-        left = await self._readers.call(
-            left_to_do,
-            logs_of(self._readers).values(),
-            self._readers.decider,
-            self._readers.projectors,
-            in_place=not self._installation.may_repeat,
-            clock=utc_now,
-        )
-        return JSONResponse(left.to_json())
-
-    async def _status(self, request: Request) -> Response:
-        named = request.query_params.get("account")
-        name = None if named is None else await self._known(named)
-        found = await self._readers.call(status, self._readers.decider, None if name is None else [name])
-        portals = await self._readers.call(portal_statuses, self._readers.intake, None if name is None else [name])
-        read = {account: each.to_json() for account, each in portals.items()}
-        waits = await self._readers.call(self._waiting)
-        told = [with_waiting(each, waits) for each in found]
-        return JSONResponse([{**each.to_json(), "portal": read.get(each.account)} for each in told])
-
-    def _waiting(self) -> Waiting:
-        return waiting(
-            self._readers.intake,
-            self._readers.decider,
-            self._readers.projectors,
-            may_repeat=self._installation.may_repeat,
-        )
-
-    async def _events(self, request: Request) -> Response:
-        query = request.query_params
-        limit = _number(query.get("limit", "200"))
-        filters, cursor = await self._filters(query), query.get("cursor")
-        known = logs_of(self._readers)
-        logs = [query["log"]] if "log" in query else list(known)
-        if unknown := next((name for name in logs if name not in known), None):
-            raise Malformed(f"there is no log {unknown}; there are: {', '.join(known)}")
-        streams = {name: known[name] for name in logs}
-        page = await self._readers.call(read_events, streams, filters, cursor, limit)
-        return JSONResponse({**page.to_json(), "is_over": page.is_end and _is_over(filters)})
-
-    async def _filters(self, query: QueryParams) -> Filters:
-        """Which events are asked for. Raises `Malformed`, `UnknownAccount`, `UnknownDriver`."""
-        named = query.get("account")
-        filters = filters_of(query, None if named is None else await self._known(named))
-        driver = filters.driver
-        intake = self._readers.intake
-        if driver is not None and not await self._readers.call(is_stated, intake, driver, filters.account):
-            raise await self._unknown(driver, filters.account)
-        return filters
-
-    async def _unknown(self, driver: str, account: str | None) -> UnknownDriver:
-        """What is said of a driver whom the Portal never stated."""
-        if account is None:
-            return UnknownDriver(f"the Portal never stated a driver {driver} in any account")
-        alike = await self._readers.call(likely_drivers, self._readers.intake, account, driver)
-        return UnknownDriver(f"the Portal never stated a driver {driver} in account {account}{alike}")
-
-    async def _links(self, request: Request) -> Response:
-        account, query = await self._known(request.path_params["account"]), request.query_params
-        if "target" in query:
-            target_named(query["target"])
-        if query.get("state") == "unmanaged":
-            return JSONResponse(await self._readers.call(self._unmanaged, account, query.get("target")))
-        wanted = {name: query[name] for name in ("target", "state") if name in query}
-        rows = await self._readers.call(self._readers.decider.select, LinkRow, {"account": account, **wanted})
-        return JSONResponse([asdict(row) for row in rows])
-
-    def _unmanaged(self, account: str, target: str | None) -> list[dict[str, str]]:
-        nothing = {"driver": "", "state": "unmanaged", "reason": "", "detail": "no portal driver is linked to it"}
-        return [
-            {"target": str(each), "key": key, **nothing}
-            for each in Target
-            if target in (None, str(each))
-            for key in unmanaged(self._readers.decider, account, each)
-        ]
-
-    async def _explain(self, request: Request) -> Response:
-        account, text = await self._known(request.path_params["account"]), request.query_params.get("driver", "")
-        found = await self._found(account, text)
-        if len(found) > 1:
-            return JSONResponse({"candidates": [each.to_json() for each in found]})
-        driver = PortalDriverId(found[0].driver if found else text)
-        explanation = await self._readers.call(self._explained, account, driver)
-        if not explanation.is_known:
-            raise await self._unknown(text, account)
-        return JSONResponse({"explanation": explanation.to_json(), "lines": list(explanation.lines())})
-
-    async def _found(self, account: AccountId, text: str) -> list[Candidate]:
-        """Whom a person means; where the decider knows nobody yet, intake may."""
-        found = await self._readers.call(find_drivers, self._readers.decider, account, text)
-        return found or await self._readers.call(find_stated, self._readers.intake, account, text)
-
-    def _explained(self, account: AccountId, driver: PortalDriverId) -> Explanation:
-        return explain(
-            account,
-            driver,
-            accounts=self._readers.accounts,
-            intake=self._readers.intake,
-            decider=self._readers.decider,
-            projectors=self._readers.projectors,
-        )
-
-    async def _known(self, name: str) -> AccountId:
-        account = await self._readers.call(account_of, self._readers.accounts, name)
-        return account.account
-
-
-def _is_over(filters: Filters) -> bool:
-    """Whether nothing can come any more that is asked for: its time is over, and what was under way then is stored."""
-    return filters.until is not None and utc_now() - filters.until >= _UNDER_WAY
-
-
-def _number(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= _MOST_EVENTS:
-        raise Malformed(f"limit is a number from 1 to {_MOST_EVENTS}, not {text!r}")
-    return int(text)
-
+router = APIRouter(tags=["status"])
 
 _PAGE = 500
 _BY_STATE = ("account", "target", "state", "reason")
@@ -187,7 +37,7 @@ _MOST_NAMED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetStatus(Answer):
+class TargetStatus:
     """How an account stands with a target. The counts are of portal drivers, `unmanaged` of target drivers.
 
     `is_scanned`: the roster was read whole, at `scanned_at`, under the account's present terms. `failure` says why it
@@ -201,14 +51,14 @@ class TargetStatus(Answer):
     target: str
     mode: str
     is_scanned: bool
-    scanned_at: datetime | None
+    scanned_at: Moment | None
     failure: str
-    failing_since: datetime | None
+    failing_since: Moment | None
     outage: str
-    stopped_since: datetime | None
+    stopped_since: Moment | None
     is_catching_up: bool
-    reconciled_at: datetime | None
-    reconciliation_due_at: datetime | None
+    reconciled_at: Moment | None
+    reconciliation_due_at: Moment | None
     in_sync: int
     pending: int
     parked: Mapping[str, int]
@@ -222,7 +72,7 @@ class TargetStatus(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountStatus(Answer):
+class AccountStatus:
     """How an account stands: `drivers` counts those that the Portal wants in all.
 
     `waiting` are changes of the Portal that the decider has not taken over yet, of at most `waiting.MOST`.
@@ -373,17 +223,17 @@ def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PortalStatus(Answer):
+class PortalStatus:
     """When an account's list was read whole last, None if never, and why it cannot be read since then; empty if it can.
 
     `drivers` are the lines of that list, `refused` those of them that could not be taken over.
     """
 
-    read_at: datetime | None
+    read_at: Moment | None
     drivers: int
     refused: int
     failure: str
-    failing_since: datetime | None
+    failing_since: Moment | None
 
 
 def portal_statuses(intake: Store, accounts: Collection[str] | None = None) -> Mapping[str, PortalStatus]:
@@ -406,3 +256,83 @@ def _status(row: ReadingRow) -> PortalStatus:
 
 def _moment(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownStatus(AccountStatus):
+    """How an account stands; `portal` is None where it is not read by the Portal's API."""
+
+    portal: PortalStatus | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmanagedDriver:
+    """A target driver that no link claims, in the shape of a link."""
+
+    target: str
+    key: str
+    driver: str = ""
+    state: str = "unmanaged"
+    reason: str = ""
+    detail: str = "no portal driver is linked to it"
+
+
+@router.get("/progress")
+async def show_progress(installation: Installed) -> LeftToDo:
+    """Show how much the services have left to do."""
+    readers = installation.readers
+    return await readers.call(
+        left_to_do,
+        logs_of(readers).values(),
+        readers.decider,
+        readers.projectors,
+        in_place=not installation.may_repeat,
+        clock=utc_now,
+    )
+
+
+@router.get("/status")
+async def show_status(installation: Installed, account: str | None = None) -> list[ShownStatus]:
+    """Show how an account, or every account, stands with its targets."""
+    readers = installation.readers
+    name = None if account is None else (await readers.call(account_of, readers.accounts, account)).account
+    accounts = None if name is None else [name]
+    found = await readers.call(status, readers.decider, accounts)
+    portals = await readers.call(portal_statuses, readers.intake, accounts)
+    waits = await readers.call(
+        waiting, readers.intake, readers.decider, readers.projectors, may_repeat=installation.may_repeat
+    )
+    return [_to_shown(with_waiting(each, waits), portals.get(each.account)) for each in found]
+
+
+def _to_shown(found: AccountStatus, portal: PortalStatus | None) -> ShownStatus:
+    return ShownStatus(
+        account=found.account,
+        tier=found.tier,
+        is_on=found.is_on,
+        drivers=found.drivers,
+        targets=found.targets,
+        waiting=found.waiting,
+        portal=portal,
+    )
+
+
+@router.get("/accounts/{account}/links")
+async def list_links(
+    known: KnownAccount, installation: Installed, target: NamedTarget | None = None, state: str | None = None
+) -> list[LinkRow] | list[UnmanagedDriver]:
+    """List the links of an account, or the unmanaged drivers of its targets."""
+    readers = installation.readers
+    if state == "unmanaged":
+        return await readers.call(_unmanaged_drivers, readers.decider, known.account, [target] if target else [*Target])
+    wanted = {"target": target and str(target), "state": state}
+    where = {column: value for column, value in wanted.items() if value is not None}
+    return await readers.call(readers.decider.select, LinkRow, {"account": known.account, **where})
+
+
+def _unmanaged_drivers(decider: Store, account: str, targets: Iterable[Target]) -> list[UnmanagedDriver]:
+    return [
+        UnmanagedDriver(target=str(target), key=key)
+        for target in targets
+        for key in unmanaged(decider, account, target)
+    ]

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.support.commanding import Ended, command
-from tests.unit.services.control.control_stand import ControlStand
+from tests.unit.services.api.api_stand import ApiStand
 
 Driverlink = Callable[..., Ended]
 
@@ -15,7 +15,7 @@ Driverlink = Callable[..., Ended]
 def folder() -> Iterator[Path]:
     """A data folder that nobody owns, with drivers who are set aside; its name is short enough for a local socket."""
     with TemporaryDirectory(prefix="dl-") as parent:
-        stand = ControlStand(Path(parent))
+        stand = ApiStand(Path(parent))
         asyncio.run(stand.set_some_aside())
         stand.close()
         yield Path(parent)

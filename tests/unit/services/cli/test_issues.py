@@ -11,8 +11,8 @@ import pytest
 
 from domain.account import Mode
 from domain.identity import Target
+from tests.unit.services.api.api_stand import NOW, ApiStand
 from tests.unit.services.cli.conftest import Driverlink
-from tests.unit.services.control.control_stand import NOW, ControlStand
 
 ALL = [
     {
@@ -82,7 +82,7 @@ def test_a_script_gets_how_many_are_looked_at(driverlink: Driverlink) -> None:
 
 
 def test_a_target_that_is_left_out_is_named(folder: Path, driverlink: Driverlink) -> None:
-    stand = ControlStand(folder)
+    stand = ApiStand(folder)
     asyncio.run(stand.set_mode("acme", Target.MOTIVE, Mode.OFF))
     stand.close()
     ended = driverlink("issues", "retry", "acme", "--as", "jane", "--all")

@@ -13,8 +13,8 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from services.cli import plans
 from tests.support.reached_twins import Twins, reached_twins
+from tests.unit.services.api.api_stand import ApiStand
 from tests.unit.services.cli.conftest import Driverlink
-from tests.unit.services.control.control_stand import ControlStand
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def digest(driverlink: Driverlink) -> str:
 
 def stored(folder: Path) -> list[object]:
     """What people asked for."""
-    stand = ControlStand(folder)
+    stand = ApiStand(folder)
     events = [record.event for record in stand.stores["accounts"].log.read(0, 100)]
     stand.close()
     return [event for event in events if isinstance(event, ReconciliationRequested | SyncTurnedOn)]

@@ -10,8 +10,8 @@ from domain.account import Mode
 from domain.identity import AccountId, Target
 from services.cli import reconciliations
 from services.cli.reconciliations import driver_row, overridden, report_row, two_writers
+from tests.unit.services.api.api_stand import ApiStand
 from tests.unit.services.cli.conftest import Driverlink
-from tests.unit.services.control.control_stand import ControlStand
 
 REPORT = {
     "account": "acme",
@@ -33,7 +33,7 @@ REPORT = {
 @pytest.fixture
 def reconciled(folder: Path) -> None:
     """The roster of Driveri was read once more."""
-    stand = ControlStand(folder)
+    stand = ApiStand(folder)
     stand.scanned(AccountId("acme"), Target.DRIVERI, version=2)
     while stand.step():
         pass
@@ -88,7 +88,7 @@ def test_a_reconciliation_that_cannot_be_is_refused_in_one_line(
 
 
 def test_modes_that_are_off_everywhere_leave_nothing_to_reconciliation(folder: Path, driverlink: Driverlink) -> None:
-    stand = ControlStand(folder)
+    stand = ApiStand(folder)
     for target in Target:
         asyncio.run(stand.set_mode("acme", target, Mode.OFF))
     stand.close()

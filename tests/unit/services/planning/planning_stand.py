@@ -13,7 +13,7 @@ from domain.identity import Target
 from domain.reconciliation import Part, Step, step_after
 from domain.store import Store, Stored
 from services.accounts.handlers import AccountRow
-from services.api.plans import Planner, Progress, outlook, planned_targets
+from services.api.planner import DryRunProgress, Planner, outlook, planned_targets
 from services.decider.dry_run import Scratch
 from services.intake.read_models import KnownDriver
 from services.runtime.service import Notifier, Service
@@ -28,7 +28,7 @@ class Rehearsed:
 
     part: Part
     steps: list[Step]
-    progress: list[Progress]
+    progress: list[DryRunProgress]
 
     @property
     def told(self) -> dict[str, str]:
@@ -70,9 +70,9 @@ def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_dry_run
 
 async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
     told = [each async for each in planner_of(stepped).run_dry(account, target)]
-    steps = [step for each in told if not isinstance(each, Part | Progress) for step in each]
+    steps = [step for each in told if not isinstance(each, Part | DryRunProgress) for step in each]
     (part,) = (each for each in told if isinstance(each, Part))
-    return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, Progress)])
+    return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, DryRunProgress)])
 
 
 def decided_behind(store: Store, position: int, target: Target) -> list[Step]:

@@ -12,7 +12,7 @@ from domain.identity import Key, Target, reconciliation_stream
 from domain.matching import ObservedDriver
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import Unit
-from services.api.plans import Outcome, Wanted, outcome_of
+from services.api.plans import PlanOutcome, RequestedPlan, outcome_of
 from services.decider import handlers
 from services.decider.read_models import OutageRow
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
@@ -66,9 +66,9 @@ def ends(stepped: SteppedServices) -> list[ReconciliationCompleted | Reconciliat
     ]
 
 
-def outcome(stepped: SteppedServices, request: int) -> Outcome:
+def outcome(stepped: SteppedServices, request: int) -> PlanOutcome:
     plan = account_of(stepped).plans.get(Target.DRIVERI, "")
-    wanted = Wanted(account=ACME, target=Target.DRIVERI, request=request, plan=plan)
+    wanted = RequestedPlan(account=ACME, target=Target.DRIVERI, request=request, plan=plan)
     return outcome_of(stepped.decider_store, stepped.projector_stores[Target.DRIVERI], wanted)
 
 
@@ -80,7 +80,7 @@ def test_a_reconciliation_by_its_plan_does_exactly_that(stepped: SteppedServices
     assert plan.told == {"0": "update"}
     last = ends(stepped)[-1]
     assert isinstance(last, ReconciliationCompleted)
-    assert (last.request, outcome(stepped, request)) == (request, Outcome(state="done", found=last.found))
+    assert (last.request, outcome(stepped, request)) == (request, PlanOutcome(state="done", found=last.found))
 
 
 def edit_another(stepped: SteppedServices) -> None:
@@ -111,7 +111,7 @@ def test_a_reconciliation_is_refused_once_its_plan_would_be_another(stepped: Ste
     assert isinstance(last, ReconciliationRefused)
     assert (last.request, last.plan) == (request, plan.part.digest)
     assert last.would_be == planned(stepped).part.digest
-    expected = Outcome(state="refused", plan=last.plan, would_be=last.would_be)
+    expected = PlanOutcome(state="refused", plan=last.plan, would_be=last.would_be)
     assert outcome(stepped, request) == expected
 
 
@@ -157,9 +157,9 @@ def test_whoever_hears_that_sync_is_on_has_heard_of_the_plan(stepped: SteppedSer
 
 def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> None:
     request = go_by(stepped, planned(stepped).part.digest)
-    assert outcome(stepped, request) == Outcome(state="waiting", doing="reading the roster")
+    assert outcome(stepped, request) == PlanOutcome(state="waiting", doing="reading the roster")
     stepped.set_mode(Target.DRIVERI, Mode.UPSERT)
-    assert outcome(stepped, request) == Outcome(state="void")
+    assert outcome(stepped, request) == PlanOutcome(state="void")
 
 
 def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_told_as_stopped(

@@ -15,7 +15,7 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.reconciliation import Step
 from domain.store import Store
-from services.api.plans import NothingToPlan, RosterUnreadable, planned_targets
+from services.api.planner import NothingToPlan, RosterUnreadable, planned_targets
 from services.wiring import services as decider
 from tests.support.stepped_services import ACME, SteppedServices, person
 from tests.unit.services.planning.planning_stand import (

@@ -7,7 +7,7 @@ import pytest
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.reconciliation import next_reconciliation
-from services.api.issues import Problem, Wanted, open_issues
+from services.api.issues import IssueFilter, Problem, open_issues
 from services.api.reconciliations import (
     FoundDriver,
     ReconciliationReport,
@@ -17,7 +17,7 @@ from services.api.reconciliations import (
 )
 from services.api.status import status
 from services.intake.polling import Reading, Readings, forget
-from tests.unit.services.asking.fleet import ACME, Fleet
+from tests.unit.services.api.fleet import ACME, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 
@@ -113,12 +113,12 @@ def test_a_field_that_drifts_in_two_reconciliations_in_a_row_is_at_odds_until_it
     newest = reports(drifting)[0]
     assert (newest.drifted, newest.at_odds) == ({"first_name": 1, "last_name": 1}, {"first_name": 1})
     assert next((each.driver, [*each.at_odds]) for each in found(drifting)) == ("1", ["first_name"])
-    (issue, parked) = open_issues(drifting.decider, drifting.intake, Wanted(target=DRIVERI), None, 100)
+    (issue, parked) = open_issues(drifting.decider, drifting.intake, IssueFilter(target=DRIVERI), None, 100)
     assert (issue.problem, issue.reason, issue.since, issue.driver) == (Problem.AT_ODDS, "at_odds", newest.at, "")
     assert (issue.detail, parked.driver) == ("first name of 1", "4")
     reconciliation(drifting)
     assert reports(drifting)[0].at_odds == {}
-    assert open_issues(drifting.decider, drifting.intake, Wanted(reason="at_odds"), None, 100) == []
+    assert open_issues(drifting.decider, drifting.intake, IssueFilter(reason="at_odds"), None, 100) == []
 
 
 def test_the_status_tells_when_the_last_reconciliation_was_and_when_the_next_is_due(fleet: Fleet) -> None:
@@ -146,9 +146,9 @@ def test_a_portal_that_cannot_be_read_is_an_issue_until_it_is_disconnected(
     fleet.start("1")
     readings = Readings(fleet.intake, fleet.portal, fleet.clock, every=300.0)
     readings.fail(Reading(account=ACME, login="maria", number=1), failure)
-    (issue,) = open_issues(fleet.decider, fleet.intake, Wanted(account=ACME), None, 100)
+    (issue,) = open_issues(fleet.decider, fleet.intake, IssueFilter(account=ACME), None, 100)
     assert (issue.target, issue.problem, issue.reason, issue.detail) == ("portal", Problem.PORTAL, reason, detail)
-    assert open_issues(fleet.decider, fleet.intake, Wanted(target="portal", reason=reason), None, 100) == [issue]
-    assert open_issues(fleet.decider, fleet.intake, Wanted(target=MOTIVE), None, 100) == []
+    assert open_issues(fleet.decider, fleet.intake, IssueFilter(target="portal", reason=reason), None, 100) == [issue]
+    assert open_issues(fleet.decider, fleet.intake, IssueFilter(target=MOTIVE), None, 100) == []
     forget(fleet.intake, ACME)
-    assert open_issues(fleet.decider, fleet.intake, Wanted(), None, 100) == []
+    assert open_issues(fleet.decider, fleet.intake, IssueFilter(), None, 100) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.services.control.control_stand import ControlStand, Json
+from tests.unit.services.api.api_stand import ApiStand, Json
 
 pytestmark = pytest.mark.anyio
 
@@ -10,13 +10,13 @@ JANE: Json = {"first_name": "Jane", "last_name": "Doe"}
 
 
 @pytest.fixture
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> ControlStand:
-    stand = ControlStand(tmp_path_factory.mktemp("data"))
+async def stand(tmp_path_factory: pytest.TempPathFactory) -> ApiStand:
+    stand = ApiStand(tmp_path_factory.mktemp("data"))
     await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
     return stand
 
 
-async def stated(stand: ControlStand, action: str, driver: str, **profile: str) -> tuple[int, Json]:
+async def stated(stand: ApiStand, action: str, driver: str, **profile: str) -> tuple[int, Json]:
     body = {"action": action, "driver": driver, "profile": profile}
     answer = await stand.post("/accounts/acme/changes", body)
     return answer.status_code, answer.json()
@@ -38,7 +38,7 @@ async def stated(stand: ControlStand, action: str, driver: str, **profile: str) 
     ],
 )
 async def test_what_cannot_stand_in_a_field_is_refused_in_words(
-    stand: ControlStand, field: str, text: str, words: str
+    stand: ApiStand, field: str, text: str, words: str
 ) -> None:
     status, answer = await stated(stand, "create", "417", **{**JANE, field: text})
     assert (status, answer["error"][: len(words)]) == (400, words)
@@ -46,12 +46,12 @@ async def test_what_cannot_stand_in_a_field_is_refused_in_words(
 
 
 @pytest.mark.parametrize("driver", ["4,550", "12-\u200bMar", "=A1", "#N/A", "x" * 205])
-async def test_an_id_that_no_list_may_state_is_refused(stand: ControlStand, driver: str) -> None:
+async def test_an_id_that_no_list_may_state_is_refused(stand: ApiStand, driver: str) -> None:
     status, answer = await stated(stand, "create", driver, **JANE)
     assert (status, answer["error"].startswith("driver")) == (400, True), answer
 
 
-async def test_what_is_only_dressed_or_unseen_is_cleaned(stand: ControlStand) -> None:
+async def test_what_is_only_dressed_or_unseen_is_cleaned(stand: ApiStand) -> None:
     status, _ = await stated(
         stand, "create", "00\u200b417", **{**JANE, "ref_id": '="00417"', "time_zone": "Arizona", "email": ""}
     )
@@ -63,7 +63,7 @@ async def test_what_is_only_dressed_or_unseen_is_cleaned(stand: ControlStand) ->
 @pytest.mark.parametrize(
     "named", ["00417", "00\u200b417", "\ufeff00417", " 00417\u3000", "0\u00ad0417", '="00417"', "'00417"]
 )
-async def test_who_is_stored_can_be_named_by_every_text_that_looks_the_same(stand: ControlStand, named: str) -> None:
+async def test_who_is_stored_can_be_named_by_every_text_that_looks_the_same(stand: ApiStand, named: str) -> None:
     assert (await stated(stand, "create", "00417", **JANE))[0] == 200
     assert await stated(stand, "update", named, phone="555 0100") == (
         200,
@@ -72,7 +72,7 @@ async def test_who_is_stored_can_be_named_by_every_text_that_looks_the_same(stan
     assert (await stated(stand, "delete", named))[0] == 200
 
 
-async def test_lines_of_a_list_are_cleaned_too(stand: ControlStand) -> None:
+async def test_lines_of_a_list_are_cleaned_too(stand: ApiStand) -> None:
     line = {"line": 2, "driver": "4\u200b17", "profile": {**JANE, "first_name": "Ja\0ne", "phone": "5\u00a06"}}
     answer = await stand.post("/accounts/acme/lists", {"lines": [line]})
     assert answer.json()["changes"] == {"DriverCreated": 1}
@@ -81,6 +81,6 @@ async def test_lines_of_a_list_are_cleaned_too(stand: ControlStand) -> None:
 
 
 @pytest.mark.parametrize("person", ["", "\u200b", "ja\0ne", "jane\x1b[2J"])
-async def test_a_person_without_a_name_that_can_be_stored_is_refused(stand: ControlStand, person: str) -> None:
+async def test_a_person_without_a_name_that_can_be_stored_is_refused(stand: ApiStand, person: str) -> None:
     answer = await stand.post("/accounts/acme/sync", {"by": person, "on": True})
     assert (answer.status_code, answer.json()["error"].startswith("by: ")) == (400, True)

@@ -6,26 +6,26 @@ from dataclasses import replace
 import pytest
 
 from domain.store import Resubmission
-from tests.unit.services.control.control_stand import CHANGES, GOOD, NOW, ControlStand, Json, letter, name
+from tests.unit.services.api.api_stand import CHANGES, GOOD, NOW, ApiStand, Json, letter, name
 
 pytestmark = pytest.mark.anyio
 
 OUTCOMES = "1/targets.outcomes.v1.motive/0"
 
 
-async def all_names(stand: ControlStand, **query: str) -> list[str]:
+async def all_names(stand: ApiStand, **query: str) -> list[str]:
     """Every dead letter that is listed, over all pages."""
     page: Json = (await stand.get("/dead-letters", **query)).json()
     names = [each["name"] for each in page["letters"]]
     return names if page["next"] is None else [*names, *await all_names(stand, **{**query, "after": page["next"]})]
 
 
-async def test_without_dead_letters_nothing_is_listed(stand: ControlStand) -> None:
+async def test_without_dead_letters_nothing_is_listed(stand: ApiStand) -> None:
     assert (await stand.get("/dead-letters")).json() == {"letters": [], "next": None}
     assert (await stand.get("/dead-letters/count")).json() == {"letters": 0, "waiting": 0}
 
 
-async def test_a_letter_is_listed_with_its_place_and_reason_and_without_what_it_says(stand: ControlStand) -> None:
+async def test_a_letter_is_listed_with_its_place_and_reason_and_without_what_it_says(stand: ApiStand) -> None:
     stand.keep(letter(7))
     answer = await stand.get("/dead-letters")
     assert answer.json()["letters"] == [
@@ -41,7 +41,7 @@ async def test_a_letter_is_listed_with_its_place_and_reason_and_without_what_it_
     assert "Jane" not in answer.text
 
 
-async def test_letters_come_by_service_stream_and_position(stand: ControlStand) -> None:
+async def test_letters_come_by_service_stream_and_position(stand: ApiStand) -> None:
     stand.keep(letter(10), letter(9), letter(2, stream=OUTCOMES), letter(1, stream="2/accounts.v1/0"))
     stand.keep(letter(1), service="projector-motive")
     stand.keep(letter(1), service="projector-driveri")
@@ -59,7 +59,7 @@ async def test_letters_come_by_service_stream_and_position(stand: ControlStand) 
     ]
 
 
-async def test_many_letters_come_in_pages(stand: ControlStand) -> None:
+async def test_many_letters_come_in_pages(stand: ApiStand) -> None:
     stand.keep(*(letter(position) for position in range(1, 151)))
     stand.keep(*(letter(position, stream=OUTCOMES) for position in range(1, 51)))
     stand.keep(letter(1), service="projector-motive")
@@ -73,7 +73,7 @@ async def test_many_letters_come_in_pages(stand: ControlStand) -> None:
     assert (await stand.get("/dead-letters/count")).json() == {"letters": 201, "waiting": 0}
 
 
-async def test_letters_are_found_by_service_account_and_reason_on_any_page(stand: ControlStand) -> None:
+async def test_letters_are_found_by_service_account_and_reason_on_any_page(stand: ApiStand) -> None:
     stand.keep(*(letter(position) for position in range(1, 130)))
     stand.keep(letter(130, b'{"account":"beta"}', reason="Unknown type 'X'"), letter(131, reason="unknown type 'Y'"))
     stand.keep(letter(1, reason="unknown type 'X'"), service="projector-motive")
@@ -89,12 +89,12 @@ async def test_letters_are_found_by_service_account_and_reason_on_any_page(stand
     "body",
     [b"", b"\xff", b"[]", b'"acme"', b"{}", b'{"account":7}', b'{"account":"\\u001b[31m"}', b'{"account":"a\\nb"}'],
 )
-async def test_an_account_that_cannot_be_made_out_stays_blank(stand: ControlStand, body: bytes) -> None:
+async def test_an_account_that_cannot_be_made_out_stays_blank(stand: ApiStand, body: bytes) -> None:
     stand.keep(letter(1, body))
     assert (await stand.get("/dead-letters")).json()["letters"][0]["account"] == ""
 
 
-async def test_what_was_submitted_again_is_marked_until_it_is_looked_at(stand: ControlStand) -> None:
+async def test_what_was_submitted_again_is_marked_until_it_is_looked_at(stand: ApiStand) -> None:
     stand.keep(letter(1), letter(2), letter(1, stream=OUTCOMES))
     await stand.post("/dead-letters/resubmission", {"name": name(1)})
     listed = (await stand.get("/dead-letters")).json()["letters"]
@@ -103,7 +103,7 @@ async def test_what_was_submitted_again_is_marked_until_it_is_looked_at(stand: C
     assert (await stand.get("/dead-letters/count")).json() == {"letters": 3, "waiting": 1}
 
 
-async def test_a_letter_is_shown_with_everything(stand: ControlStand) -> None:
+async def test_a_letter_is_shown_with_everything(stand: ApiStand) -> None:
     headers = [["ce_id", b64encode("Zoë".encode()).decode()], ["odd", b64encode(b"\xff").decode()]]
     stand.keep(letter(7, b'{"account":"acme","profile":{"first_name":"Jane"}}', headers=headers, log_position=5))
     assert (await stand.get("/dead-letters/letter", name=name(7))).json() == {
@@ -124,7 +124,7 @@ async def test_a_letter_is_shown_with_everything(stand: ControlStand) -> None:
     [(None, {}), ("", {"key": ""}), (b64encode(b"acme").decode(), {"key": "acme"}), ("/w==", {"key_base64": "/w=="})],
     ids=["none", "empty", "text", "bytes"],
 )
-async def test_the_key_is_shown_where_there_is_one(stand: ControlStand, key: str | None, shown: Json) -> None:
+async def test_the_key_is_shown_where_there_is_one(stand: ApiStand, key: str | None, shown: Json) -> None:
     stand.keep(replace(letter(7), key=key))
     document: Json = (await stand.get("/dead-letters/letter", name=name(7))).json()
     assert {field: value for field, value in document.items() if field.startswith("key")} == shown
@@ -150,18 +150,18 @@ async def test_the_key_is_shown_where_there_is_one(stand: ControlStand, key: str
     ],
     ids=range(14),
 )
-async def test_a_body_that_an_object_would_not_keep_whole_is_shown_as_text(stand: ControlStand, text: str) -> None:
+async def test_a_body_that_an_object_would_not_keep_whole_is_shown_as_text(stand: ApiStand, text: str) -> None:
     stand.keep(letter(1, text.encode()))
     assert (await stand.get("/dead-letters/letter", name=name(1))).json()["body"] == text
 
 
-async def test_a_body_that_is_no_text_is_shown_in_base64(stand: ControlStand) -> None:
+async def test_a_body_that_is_no_text_is_shown_in_base64(stand: ApiStand) -> None:
     stand.keep(letter(1, b"\xff\0"))
     shown = (await stand.get("/dead-letters/letter", name=name(1))).json()
     assert (shown["body_base64"], "body" in shown) == ("/wA=", False)
 
 
-async def test_an_unknown_letter_is_not_found(stand: ControlStand) -> None:
+async def test_an_unknown_letter_is_not_found(stand: ApiStand) -> None:
     stand.keep(letter(1))
     for answer in (
         await stand.get("/dead-letters/letter", name=name(2)),
@@ -188,7 +188,7 @@ BAD_NAMES = (
 
 
 @pytest.mark.parametrize("bad", BAD_NAMES, ids=range(len(BAD_NAMES)))
-async def test_what_is_no_name_is_said_to_be_none(stand: ControlStand, bad: str) -> None:
+async def test_what_is_no_name_is_said_to_be_none(stand: ApiStand, bad: str) -> None:
     answers = [
         await stand.get("/dead-letters/letter", name=bad),
         await stand.get("/dead-letters/outcome", name=bad),
@@ -201,7 +201,7 @@ async def test_what_is_no_name_is_said_to_be_none(stand: ControlStand, bad: str)
     }
 
 
-async def test_an_unknown_service_is_named_with_those_that_there_are(stand: ControlStand) -> None:
+async def test_an_unknown_service_is_named_with_those_that_there_are(stand: ApiStand) -> None:
     for answer in (
         await stand.get("/dead-letters", service="gossip"),
         await stand.get("/dead-letters/count", service="gossip"),
@@ -215,11 +215,11 @@ async def test_an_unknown_service_is_named_with_those_that_there_are(stand: Cont
         )
 
 
-async def test_the_largest_position_is_looked_for(stand: ControlStand) -> None:
+async def test_the_largest_position_is_looked_for(stand: ApiStand) -> None:
     assert (await stand.get("/dead-letters/letter", name=name(2**63 - 1))).status_code == 404
 
 
-async def test_a_discarded_letter_is_gone_with_what_was_submitted_of_it(stand: ControlStand) -> None:
+async def test_a_discarded_letter_is_gone_with_what_was_submitted_of_it(stand: ApiStand) -> None:
     stand.keep(letter(1), letter(2), letter(1, stream=OUTCOMES))
     for position in (1, 2):
         await stand.post("/dead-letters/resubmission", {"name": name(position)})

@@ -11,7 +11,7 @@ from services.api.backlog import Waiting, waiting
 from services.api.explanations import Standing, explain
 from services.projector.read_models import NewestDecision, to_delivery
 from tests.support.stated import whole
-from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+from tests.unit.services.api.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 

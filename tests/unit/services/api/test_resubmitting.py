@@ -10,7 +10,7 @@ import pytest
 
 from domain.store import Resubmission
 from services.decider.read_models import DesiredRow
-from tests.unit.services.control.control_stand import CHANGES, GOOD, ControlStand, Json, letter, name
+from tests.unit.services.api.api_stand import CHANGES, GOOD, ApiStand, Json, letter, name
 
 pytestmark = pytest.mark.anyio
 
@@ -24,27 +24,27 @@ AS_IT_WAS = Resubmission(
 )
 
 
-async def shown(stand: ControlStand, position: int = 7) -> Json:
+async def shown(stand: ApiStand, position: int = 7) -> Json:
     """The document of a letter."""
     document: Json = (await stand.get("/dead-letters/letter", name=name(position))).json()
     return document
 
 
-async def mend(stand: ControlStand, document: Mapping[str, object], position: int = 7) -> str:
+async def mend(stand: ApiStand, document: Mapping[str, object], position: int = 7) -> str:
     """Submit a letter as this document says; why it is refused, if it is."""
     body = {"name": name(position), "mended": json.dumps(document)}
     answer = await stand.post("/dead-letters/resubmission", body)
     return "" if answer.is_success else str(answer.json()["error"])
 
 
-async def test_a_letter_is_submitted_as_it_was_and_nothing_else_changes(stand: ControlStand) -> None:
+async def test_a_letter_is_submitted_as_it_was_and_nothing_else_changes(stand: ApiStand) -> None:
     stand.keep(letter(7, log_position=5), letter(8))
     before = stand.letters()
     assert (await stand.post("/dead-letters/resubmission", {"name": name(7)})).json() == {"name": name(7)}
     assert (stand.submitted(), stand.letters(), stand.decider.log.end()) == ([AS_IT_WAS], before, 0)
 
 
-async def test_a_record_that_tells_no_sequence_gets_its_position(stand: ControlStand) -> None:
+async def test_a_record_that_tells_no_sequence_gets_its_position(stand: ApiStand) -> None:
     stand.keep(letter(7, log_position=0))
     await stand.post("/dead-letters/resubmission", {"name": name(7)})
     assert [each.log_position for each in stand.submitted()] == [7]
@@ -53,7 +53,7 @@ async def test_a_record_that_tells_no_sequence_gets_its_position(stand: ControlS
 
 
 @pytest.mark.parametrize("body", [GOOD.state, b"", b"{", b' {"a": 1}', b'{"a":1,"a":2}', b"\xff\0", b" \n", b"{}"])
-async def test_a_document_that_nobody_changed_stands_for_the_same_record(stand: ControlStand, body: bytes) -> None:
+async def test_a_document_that_nobody_changed_stands_for_the_same_record(stand: ApiStand, body: bytes) -> None:
     stand.keep(letter(7, body, log_position=5))
     assert await mend(stand, await shown(stand)) == ""
     (submitted,) = stand.submitted()
@@ -61,7 +61,7 @@ async def test_a_document_that_nobody_changed_stands_for_the_same_record(stand: 
     assert b64decode(submitted.body) in (body, body.replace(b" ", b""))
 
 
-async def test_what_was_mended_in_a_document_is_submitted(stand: ControlStand) -> None:
+async def test_what_was_mended_in_a_document_is_submitted(stand: ApiStand) -> None:
     stand.keep(letter(7, b"{"))
     other = uuid4()
     mended = {"id": f"{other}/12", "type": "PortalDriver.DriverUpdated", "sequence": 99, "body": {"a": "Zoë "}}
@@ -77,7 +77,7 @@ async def test_what_was_mended_in_a_document_is_submitted(stand: ControlStand) -
     assert stand.submitted() == [expected]
 
 
-async def test_an_id_is_submitted_as_the_services_write_it(stand: ControlStand) -> None:
+async def test_an_id_is_submitted_as_the_services_write_it(stand: ApiStand) -> None:
     stand.keep(letter(7))
     odd = f"{{{str(GOOD.originator_id).upper()}}}/007"
     assert await mend(stand, {**await shown(stand), "id": odd}) == ""
@@ -90,17 +90,17 @@ async def test_an_id_is_submitted_as_the_services_write_it(stand: ControlStand) 
         ({"name": name(8)}, f"what is mended there is '{name(8)}', not {name(7)}"),
         ({"id": ""}, "id: "),
         ({"id": "nobody/1"}, "id: "),
-        ({"id": str(GOOD.originator_id)}, "id: value error, must end in a slash and the version"),
-        ({"id": f"{GOOD.originator_id}/0"}, "id: value error, must have a version from 1 on"),
-        ({"id": f"{GOOD.originator_id}/{2**63}"}, "id: value error, must have a version from 1 on"),
-        ({"id": f"{GOOD.originator_id}/{'9' * 5000}"}, "id: value error, must end in a slash and the version"),
+        ({"id": str(GOOD.originator_id)}, "id: must end in a slash and the version"),
+        ({"id": f"{GOOD.originator_id}/0"}, "id: must have a version from 1 on"),
+        ({"id": f"{GOOD.originator_id}/{2**63}"}, "id: must have a version from 1 on"),
+        ({"id": f"{GOOD.originator_id}/{'9' * 5000}"}, "id: must end in a slash and the version"),
         ({"type": ""}, "type: "),
-        ({"type": "a\nb"}, "type: value error, must not hold control characters"),
+        ({"type": "a\nb"}, "type: must not hold control characters"),
         ({"type": 7}, "type: "),
         ({"sequence": -1}, "sequence: "),
         ({"sequence": 2**63}, "sequence: "),
         ({"sequence": "soon"}, "sequence: "),
-        ({"body": [1]}, "body: value error, must be a JSON object, or text"),
+        ({"body": [1]}, "body: must be a JSON object, or text"),
         ({"body": None}, "must have a body or a body_base64, and not both"),
         ({"body_base64": "YQ=="}, "must have a body or a body_base64, and not both"),
         ({"body": None, "body_base64": "???"}, "body base64: "),
@@ -109,7 +109,7 @@ async def test_an_id_is_submitted_as_the_services_write_it(stand: ControlStand) 
     ids=range(18),
 )
 async def test_a_document_that_cannot_be_taken_is_refused_in_one_line_and_nothing_is_submitted(
-    stand: ControlStand, wrong: Json, says: str
+    stand: ApiStand, wrong: Json, says: str
 ) -> None:
     stand.keep(letter(7))
     document = {key: value for key, value in {**await shown(stand), **wrong}.items() if value is not None}
@@ -121,7 +121,7 @@ async def test_a_document_that_cannot_be_taken_is_refused_in_one_line_and_nothin
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "null", '{"name":', "[" * 10_000])
-async def test_what_is_no_document_is_refused(stand: ControlStand, text: str) -> None:
+async def test_what_is_no_document_is_refused(stand: ApiStand, text: str) -> None:
     stand.keep(letter(7))
     answer = await stand.post("/dead-letters/resubmission", {"name": name(7), "mended": text})
     assert (answer.status_code, stand.submitted()) == (400, [])
@@ -129,7 +129,7 @@ async def test_what_is_no_document_is_refused(stand: ControlStand, text: str) ->
 
 
 @pytest.mark.parametrize("missing", ["name", "id", "type", "sequence", "body"])
-async def test_a_document_needs_everything_that_makes_a_record(stand: ControlStand, missing: str) -> None:
+async def test_a_document_needs_everything_that_makes_a_record(stand: ApiStand, missing: str) -> None:
     stand.keep(letter(7))
     document = await shown(stand)
     del document[missing]
@@ -137,7 +137,7 @@ async def test_a_document_needs_everything_that_makes_a_record(stand: ControlSta
     assert stand.submitted() == []
 
 
-async def test_a_letter_that_is_taken_over_is_settled(stand: ControlStand) -> None:
+async def test_a_letter_that_is_taken_over_is_settled(stand: ApiStand) -> None:
     stand.keep(letter(7))
     assert await outcome(stand) == ("kept", "LookupError: no such thing")
     await stand.post("/dead-letters/resubmission", {"name": name(7)})
@@ -147,14 +147,14 @@ async def test_a_letter_that_is_taken_over_is_settled(stand: ControlStand) -> No
     assert [row.driver for row in stand.decider.select(DesiredRow)] == ["417"]
 
 
-async def test_a_letter_that_still_cannot_be_handled_is_kept_with_the_new_reason(stand: ControlStand) -> None:
+async def test_a_letter_that_still_cannot_be_handled_is_kept_with_the_new_reason(stand: ApiStand) -> None:
     stand.keep(letter(7))
     await mend(stand, {**await shown(stand), "type": "PortalDriver.DriverPraised"})
     stand.step()
     assert await outcome(stand) == ("kept", "submitted again: unknown type 'PortalDriver.DriverPraised'")
 
 
-async def test_many_are_submitted_page_by_page(stand: ControlStand) -> None:
+async def test_many_are_submitted_page_by_page(stand: ApiStand) -> None:
     stand.keep(*(letter(position, reason="unknown type 'X'") for position in range(1, 151)))
     stand.keep(letter(151))
     stand.keep(letter(1, reason="unknown type 'X'"), service="projector-motive")
@@ -166,14 +166,14 @@ async def test_many_are_submitted_page_by_page(stand: ControlStand) -> None:
     assert [each.position for each in stand.submitted("projector-motive")] == [1]
 
 
-async def test_all_are_submitted_where_nothing_else_is_said(stand: ControlStand) -> None:
+async def test_all_are_submitted_where_nothing_else_is_said(stand: ApiStand) -> None:
     stand.keep(letter(1), letter(2, b'{"account":"beta"}'))
     assert (await stand.post("/dead-letters/resubmissions", {"account": "beta"})).json()["submitted"] == 1
     assert (await stand.post("/dead-letters/resubmissions", {})).json()["submitted"] == 2
     assert [each.position for each in stand.submitted()] == [1, 2]
 
 
-async def outcome(stand: ControlStand) -> tuple[str, str]:
+async def outcome(stand: ApiStand) -> tuple[str, str]:
     """What became of the letter, and why."""
     told = (await stand.get("/dead-letters/outcome", name=name(7))).json()
     assert told["name"] == name(7)
@@ -181,7 +181,7 @@ async def outcome(stand: ControlStand) -> tuple[str, str]:
 
 
 async def test_a_field_that_a_mended_profile_leaves_out_stays_and_a_blank_one_is_taken_back(
-    stand: ControlStand,
+    stand: ApiStand,
 ) -> None:
     said = json.loads(GOOD.state)
     profile = {"first_name": "Jane", "last_name": "Doe", "ref_id": "00417", "driveri_driver_id": "DRV-1", "phone": "1"}

@@ -9,7 +9,7 @@ from domain.identity import AccountId, Target, breaker_stream, scan_stream
 from domain.outcomes import BreakerOpened, DriverLookedUp, ReportEvent, RosterScanFailed
 from domain.store import Row, Unit
 from services.projector.read_models import LookUp, ScanProgress
-from tests.unit.services.control.control_stand import NOW, ControlStand, Json
+from tests.unit.services.api.api_stand import NOW, ApiStand, Json
 
 pytestmark = pytest.mark.anyio
 
@@ -22,45 +22,45 @@ OFF = (
 REFUSED = "No calls are made to Driveri since 2026-01-05 08:00:00 UTC (credentials: answered 401)"
 
 
-def asked(stand: ControlStand) -> list[tuple[int, str, str, str, list[str]]]:
+def asked(stand: ApiStand) -> list[tuple[int, str, str, str, list[str]]]:
     """Every request of a reconciliation: its version, who, on which target, of which driver, by which keys."""
     records = stand.stores["accounts"].log.read(0, 100)
     events = [record.event for record in records if isinstance(record.event, ReconciliationRequested)]
     return [(event.originator_version, event.by, event.target, event.driver, event.keys) for event in events]
 
 
-def report(stand: ControlStand, kind: Callable[..., ReportEvent], version: int = 2, **said: object) -> None:
+def report(stand: ApiStand, kind: Callable[..., ReportEvent], version: int = 2, **said: object) -> None:
     """Driveri's projector says so, and the decider hears it."""
     stream = breaker_stream(ACME, DRIVERI) if kind is BreakerOpened else scan_stream(ACME, DRIVERI)
     origin = {"originator_id": stream, "originator_version": version, "at": NOW, "account": ACME, "target": "driveri"}
     stand.stores["projector-driveri"].commit(Unit(events=[kind(**origin, **said)]))
 
 
-def keep(stand: ControlStand, row: Row) -> None:
+def keep(stand: ApiStand, row: Row) -> None:
     unit = Unit()
     unit.keep([row])
     stand.stores["projector-driveri"].commit(unit)
 
 
-def decide(stand: ControlStand) -> None:
+def decide(stand: ApiStand) -> None:
     while stand.step():
         pass
 
 
-async def requested(stand: ControlStand, **body: str) -> Json:
+async def requested(stand: ApiStand, **body: str) -> Json:
     answer = await stand.post("/accounts/acme/reconciliations", {"by": "jane", **body})
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
     return found
 
 
-async def progress(stand: ControlStand, request: int, **query: str) -> Json:
+async def progress(stand: ApiStand, request: int, **query: str) -> Json:
     path = "/accounts/acme/reconciliations/progress"
     found: Json = (await stand.get(path, target="driveri", request=str(request), **query)).json()
     return found
 
 
-async def test_a_reconciliation_is_requested_on_each_target(stand: ControlStand) -> None:
+async def test_a_reconciliation_is_requested_on_each_target(stand: ApiStand) -> None:
     await stand.set_some_aside()
     assert await requested(stand) == {
         "account": "acme",
@@ -71,7 +71,7 @@ async def test_a_reconciliation_is_requested_on_each_target(stand: ControlStand)
     assert asked(stand) == [(3, "jane", "driveri", "", []), (4, "jane", "motive", "", [])]
 
 
-async def test_a_driver_is_looked_up_by_the_keys_of_the_link_and_of_the_desired(stand: ControlStand) -> None:
+async def test_a_driver_is_looked_up_by_the_keys_of_the_link_and_of_the_desired(stand: ApiStand) -> None:
     await stand.set_some_aside()
     assert (await requested(stand, driver="r3"))["driver"] == "3"
     assert [(target, driver, keys) for _, _, target, driver, keys in asked(stand)] == [
@@ -80,7 +80,7 @@ async def test_a_driver_is_looked_up_by_the_keys_of_the_link_and_of_the_desired(
     ]
 
 
-async def test_a_target_whose_mode_is_off_is_left_out_and_named(stand: ControlStand) -> None:
+async def test_a_target_whose_mode_is_off_is_left_out_and_named(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await stand.set_mode("acme", MOTIVE, Mode.OFF)
     answer = await requested(stand)
@@ -94,11 +94,11 @@ async def test_a_target_whose_mode_is_off_is_left_out_and_named(stand: ControlSt
         ({"by": "eve"}, 403, "eve is neither the Master User nor the account manager of acme"),
         ({"driver": "9"}, 404, "there is no driver 9 in account acme"),
         ({"target": "mars"}, 400, "target: "),
-        ({"driver": "\x1b"}, 400, "driver: value error, must not hold control characters"),
+        ({"driver": "\x1b"}, 400, "driver: must not hold control characters"),
     ],
 )
 async def test_a_reconciliation_that_names_nothing_is_refused(
-    stand: ControlStand, body: Json, status: int, told: str
+    stand: ApiStand, body: Json, status: int, told: str
 ) -> None:
     await stand.set_some_aside()
     answer = await stand.post("/accounts/acme/reconciliations", {"by": "jane", **body})
@@ -107,7 +107,7 @@ async def test_a_reconciliation_that_names_nothing_is_refused(
 
 
 async def test_while_sync_is_off_there_is_no_reconciliation_though_the_decider_has_not_heard_of_it(
-    stand: ControlStand,
+    stand: ApiStand,
 ) -> None:
     await stand.set_some_aside()
     await stand.post("/accounts/acme/sync", {"by": "jane", "on": False})
@@ -115,7 +115,7 @@ async def test_while_sync_is_off_there_is_no_reconciliation_though_the_decider_h
     assert (answer.status_code, answer.json()["error"], asked(stand)) == (409, OFF, [])
 
 
-async def test_while_no_calls_are_made_there_is_no_reconciliation(stand: ControlStand) -> None:
+async def test_while_no_calls_are_made_there_is_no_reconciliation(stand: ApiStand) -> None:
     await stand.set_some_aside()
     report(stand, BreakerOpened, 1, reason="credentials", detail="answered 401")
     decide(stand)
@@ -125,7 +125,7 @@ async def test_while_no_calls_are_made_there_is_no_reconciliation(stand: Control
     assert (await requested(stand))["left_out"].keys() == {"driveri"}
 
 
-async def test_a_reconciliation_is_followed_from_its_scan_to_its_report(stand: ControlStand) -> None:
+async def test_a_reconciliation_is_followed_from_its_scan_to_its_report(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri")
     assert (await progress(stand, 3))["stage"] == "waiting"
@@ -143,7 +143,7 @@ async def test_a_reconciliation_is_followed_from_its_scan_to_its_report(stand: C
     assert (await progress(stand, 9))["stage"] == "reading"
 
 
-async def test_a_roster_that_cannot_be_read_is_told_to_whoever_waits(stand: ControlStand) -> None:
+async def test_a_roster_that_cannot_be_read_is_told_to_whoever_waits(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri")
     report(stand, RosterScanFailed, policy_generation=2, reason="down", detail="answered 503")
@@ -156,7 +156,7 @@ async def test_a_roster_that_cannot_be_read_is_told_to_whoever_waits(stand: Cont
     )
 
 
-async def test_sync_that_is_turned_off_is_told_to_whoever_waits(stand: ControlStand) -> None:
+async def test_sync_that_is_turned_off_is_told_to_whoever_waits(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri")
     await stand.post("/accounts/acme/sync", {"by": "jane", "on": False})
@@ -165,7 +165,7 @@ async def test_sync_that_is_turned_off_is_told_to_whoever_waits(stand: ControlSt
     assert (stopped["stage"], stopped["trouble"]) == ("stopped", OFF)
 
 
-async def test_one_driver_is_followed_until_the_decider_has_looked(stand: ControlStand) -> None:
+async def test_one_driver_is_followed_until_the_decider_has_looked(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri", driver="3")
     assert (await progress(stand, 3, driver="3"))["stage"] == "waiting"
@@ -178,7 +178,7 @@ async def test_one_driver_is_followed_until_the_decider_has_looked(stand: Contro
     assert (done["stage"], done["driver"]["finding"], done["driver"]["driver"]) == ("done", "absent", "3")
 
 
-async def test_a_driver_who_cannot_be_looked_up_is_told_with_the_reason(stand: ControlStand) -> None:
+async def test_a_driver_who_cannot_be_looked_up_is_told_with_the_reason(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri", driver="3")
     report(stand, DriverLookedUp, driver="3", request=3, reason="credentials", detail="answered 401")
@@ -190,7 +190,7 @@ async def test_a_driver_who_cannot_be_looked_up_is_told_with_the_reason(stand: C
     )
 
 
-async def test_past_reconciliations_are_listed_the_newest_first(stand: ControlStand) -> None:
+async def test_past_reconciliations_are_listed_the_newest_first(stand: ApiStand) -> None:
     await stand.set_some_aside()
     stand.scanned(ACME, DRIVERI, version=2)
     decide(stand)
@@ -212,7 +212,7 @@ async def test_past_reconciliations_are_listed_the_newest_first(stand: ControlSt
     ],
 )
 async def test_what_is_not_there_cannot_be_asked_for(
-    stand: ControlStand, path: str, query: dict[str, str], told: str
+    stand: ApiStand, path: str, query: dict[str, str], told: str
 ) -> None:
     await stand.set_some_aside()
     answer = await stand.get(f"/accounts/acme/reconciliations{path}", **query)
@@ -220,7 +220,7 @@ async def test_what_is_not_there_cannot_be_asked_for(
 
 
 @pytest.mark.parametrize(("at", "status"), [("02:30", 200), ("", 200), ("2:30", 400), ("24:00", 400), ("02:30\n", 200)])
-async def test_the_time_of_daily_reconciliations_is_a_time_of_day(stand: ControlStand, at: str, status: int) -> None:
+async def test_the_time_of_daily_reconciliations_is_a_time_of_day(stand: ApiStand, at: str, status: int) -> None:
     await stand.set_some_aside()
     answer = await stand.post("/accounts/acme/reconciliation-time", {"by": "bob", "reconcile_at": at})
     assert answer.status_code == status, answer.text
@@ -228,7 +228,7 @@ async def test_the_time_of_daily_reconciliations_is_a_time_of_day(stand: Control
     assert shown == (at.strip() if status == 200 else "")
 
 
-async def test_credentials_are_removed_once(stand: ControlStand) -> None:
+async def test_credentials_are_removed_once(stand: ApiStand) -> None:
     await stand.set_some_aside()
     values = {"target": "portal", "values": {"username": "jane", "app_token": "hush"}}
     await stand.post("/accounts/acme/credentials", values)

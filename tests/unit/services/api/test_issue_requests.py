@@ -5,12 +5,12 @@ import pytest
 from domain.account import Mode, RetryRequested
 from domain.identity import Target
 from services.api import issues
-from tests.unit.services.control.control_stand import ControlStand, Json
+from tests.unit.services.api.api_stand import ApiStand, Json
 
 pytestmark = pytest.mark.anyio
 
 
-async def all_issues(stand: ControlStand, **query: str) -> list[str]:
+async def all_issues(stand: ApiStand, **query: str) -> list[str]:
     """Every issue, over all pages."""
     found: list[str] = []
     behind: dict[str, list[str]] | None = {}
@@ -21,7 +21,7 @@ async def all_issues(stand: ControlStand, **query: str) -> list[str]:
     return found
 
 
-def asked(stand: ControlStand) -> list[tuple[str, str, str, str]]:
+def asked(stand: ApiStand) -> list[tuple[str, str, str, str]]:
     """What people asked to be looked at again."""
     records = stand.stores["accounts"].log.read(0, 100)
     events = [record.event for record in records if isinstance(record.event, RetryRequested)]
@@ -30,7 +30,7 @@ def asked(stand: ControlStand) -> list[tuple[str, str, str, str]]:
 
 @pytest.mark.parametrize("page", [1, 2, 500])
 async def test_issues_come_by_account_target_and_driver(
-    stand: ControlStand, monkeypatch: pytest.MonkeyPatch, page: int
+    stand: ApiStand, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     monkeypatch.setattr(issues, "_PAGE", page)
     await stand.set_some_aside("beta")
@@ -52,7 +52,7 @@ async def test_issues_come_by_account_target_and_driver(
     ],
 )
 async def test_what_is_not_there_cannot_be_asked_for(
-    stand: ControlStand, query: dict[str, str], status: int, told: str
+    stand: ApiStand, query: dict[str, str], status: int, told: str
 ) -> None:
     answer = await stand.get("/issues", **query)
     assert (answer.status_code, answer.json()["error"].startswith(told)) == (status, True)
@@ -69,7 +69,7 @@ async def test_what_is_not_there_cannot_be_asked_for(
     ],
 )
 async def test_a_retry_says_at_how_many_links_it_looks_again(
-    stand: ControlStand, body: Json, targets: dict[str, int], stored: tuple[str, ...]
+    stand: ApiStand, body: Json, targets: dict[str, int], stored: tuple[str, ...]
 ) -> None:
     await stand.set_some_aside()
     answer = await stand.post("/accounts/acme/retry", {"by": "jane", **body})
@@ -84,25 +84,23 @@ async def test_a_retry_says_at_how_many_links_it_looks_again(
         ({"reason": "down"}, 409, "nothing of acme is set aside like that; see `driverlink issues list acme`"),
         ({"reason": "rain"}, 400, "there is no reason 'rain'"),
         ({"driver": "9"}, 404, "there is no driver 9 in account acme"),
-        ({"driver": "\x1b"}, 400, "driver: value error, must not hold control characters"),
+        ({"driver": "\x1b"}, 400, "driver: must not hold control characters"),
         ({"target": "mars"}, 400, "target: "),
     ],
 )
-async def test_a_retry_that_would_do_nothing_is_refused(
-    stand: ControlStand, body: Json, status: int, told: str
-) -> None:
+async def test_a_retry_that_would_do_nothing_is_refused(stand: ApiStand, body: Json, status: int, told: str) -> None:
     await stand.set_some_aside()
     answer = await stand.post("/accounts/acme/retry", {"by": "jane", **body})
     assert (answer.status_code, answer.json()["error"].startswith(told)) == (status, True), answer.text
     assert asked(stand) == []
 
 
-async def test_a_retry_of_an_account_that_is_not_there_is_refused(stand: ControlStand) -> None:
+async def test_a_retry_of_an_account_that_is_not_there_is_refused(stand: ApiStand) -> None:
     answer = await stand.post("/accounts/nobody/retry", {"by": "jane"})
     assert (answer.status_code, answer.json()["error"].startswith("there is no account nobody")) == (404, True)
 
 
-async def test_an_id_that_several_drivers_have_is_refused_with_their_ids(stand: ControlStand) -> None:
+async def test_an_id_that_several_drivers_have_is_refused_with_their_ids(stand: ApiStand) -> None:
     await stand.set_some_aside()
     for driver in ("7", "8"):
         profile = {"first_name": "Jane", "last_name": "Doe", "driveri_driver_id": "D7"}
@@ -116,7 +114,7 @@ async def test_an_id_that_several_drivers_have_is_refused_with_their_ids(stand: 
     )
 
 
-async def test_nothing_is_retried_while_sync_is_off(stand: ControlStand) -> None:
+async def test_nothing_is_retried_while_sync_is_off(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await stand.post("/accounts/acme/sync", {"by": "jane", "on": False})
     stand.step()
@@ -129,7 +127,7 @@ async def test_nothing_is_retried_while_sync_is_off(stand: ControlStand) -> None
     assert asked(stand) == []
 
 
-async def test_a_target_on_which_nothing_is_decided_is_left_out_and_named(stand: ControlStand) -> None:
+async def test_a_target_on_which_nothing_is_decided_is_left_out_and_named(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await stand.set_mode("acme", Target.MOTIVE, Mode.OFF)
     answer = await stand.post("/accounts/acme/retry", {"by": "bob"})

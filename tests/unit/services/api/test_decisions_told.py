@@ -8,7 +8,7 @@ from domain.matching import ObservedDriver
 from domain.ports import Done
 from domain.situations import Situation
 from services.api.explanation_text import Past, reasons
-from tests.unit.services.asking.fleet import JANE, Fleet
+from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 

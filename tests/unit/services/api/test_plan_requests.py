@@ -15,7 +15,7 @@ from domain.matching import ObservedDriver
 from services.projector.service import ProjectorApp
 from tests.support.reached_twins import Twins, reached_twins
 from tests.support.target_twin import TargetTwin
-from tests.unit.services.control.control_stand import ControlStand, Json
+from tests.unit.services.api.api_stand import ApiStand, Json
 
 pytestmark = pytest.mark.anyio
 
@@ -26,14 +26,14 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
 
 
 @pytest.fixture
-def stand(tmp_path: Path, twins: Twins) -> Iterator[ControlStand]:
+def stand(tmp_path: Path, twins: Twins) -> Iterator[ApiStand]:
     assert twins
-    stand = ControlStand(tmp_path)
+    stand = ApiStand(tmp_path)
     yield stand
     stand.close()
 
 
-async def add(stand: ControlStand) -> None:
+async def add(stand: ApiStand) -> None:
     """Drivers 1, of whom Driveri knows nothing, and 2, whom it has; sync is off, jane the Master User."""
     people = {"master_user": "jane", "account_manager": "bob"}
     await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
@@ -49,19 +49,19 @@ def told(answer: httpx.Response) -> list[Json]:
     return [line for line in lines if "progress" not in line]
 
 
-async def plan(stand: ControlStand, **query: str) -> tuple[list[Json], Json]:
+async def plan(stand: ApiStand, **query: str) -> tuple[list[Json], Json]:
     """The steps of a plan, and its end."""
     *pages, last = told(await stand.get("/accounts/acme/plan", **query))
     return [step for page in pages for step in page["steps"]], last["plan"]
 
 
-def asked(stand: ControlStand) -> list[object]:
+def asked(stand: ApiStand) -> list[object]:
     """What was stored of reconciliations and sync."""
     events = [record.event for record in stand.stores["accounts"].log.read(0, 100)]
     return [each for each in events if isinstance(each, ReconciliationRequested | SyncTurnedOn)]
 
 
-async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand: ControlStand, twins: Twins) -> None:
+async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     shown = ObservedDriver(key=Key("D2"), active=True, profile={"first_name": "Eve", "last_name": "Doe"})
     twins[Target.DRIVERI].drivers.put(shown)
@@ -76,7 +76,7 @@ async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand
     assert "Jane" not in json.dumps([steps, end])
 
 
-async def test_a_plan_is_the_same_until_something_changes(stand: ControlStand, twins: Twins) -> None:
+async def test_a_plan_is_the_same_until_something_changes(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     first, again = await plan(stand), await plan(stand)
     assert first == again
@@ -84,21 +84,21 @@ async def test_a_plan_is_the_same_until_something_changes(stand: ControlStand, t
     assert (await plan(stand))[1]["digest"] != first[1]["digest"]
 
 
-async def test_a_plan_of_one_driver_has_no_hash(stand: ControlStand) -> None:
+async def test_a_plan_of_one_driver_has_no_hash(stand: ApiStand) -> None:
     await add(stand)
     steps, end = await plan(stand, driver="d2")
     assert [(step["target"], step["driver"]) for step in steps] == [("driveri", "2"), ("motive", "2")]
     assert (end["driver"], end["digest"]) == ("2", "")
 
 
-async def test_a_target_whose_mode_is_off_is_left_out(stand: ControlStand) -> None:
+async def test_a_target_whose_mode_is_off_is_left_out(stand: ApiStand) -> None:
     await add(stand)
     await stand.set_mode("acme", Target.MOTIVE, Mode.OFF)
     _, end = await plan(stand)
     assert (list(end["counts"]), end["left_out"]) == (["driveri"], ["motive"])
 
 
-async def test_a_roster_that_cannot_be_read_is_told_in_the_answer(stand: ControlStand, twins: Twins) -> None:
+async def test_a_roster_that_cannot_be_read_is_told_in_the_answer(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     twins[Target.MOTIVE].breaks_off = (0, Unavailable(reason=Reason.DOWN, detail="it answers 503"))
     assert told(await stand.get("/accounts/acme/plan", target="motive")) == [
@@ -107,7 +107,7 @@ async def test_a_roster_that_cannot_be_read_is_told_in_the_answer(stand: Control
 
 
 async def test_an_account_that_cannot_be_reached_is_told_in_the_answer(
-    stand: ControlStand, monkeypatch: pytest.MonkeyPatch
+    stand: ApiStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def reach(_: ProjectorApp, account: AccountId) -> TargetTwin:
         raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=f"{account} is not connected"))
@@ -119,7 +119,7 @@ async def test_an_account_that_cannot_be_reached_is_told_in_the_answer(
 
 
 async def test_a_plan_that_fails_unexpectedly_ends_with_a_line_that_says_so(
-    stand: ControlStand, monkeypatch: pytest.MonkeyPatch
+    stand: ApiStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def reach(_app: ProjectorApp, _account: AccountId) -> TargetTwin:
         raise ZeroDivisionError
@@ -132,7 +132,7 @@ async def test_a_plan_that_fails_unexpectedly_ends_with_a_line_that_says_so(
 
 
 async def test_a_plan_without_a_temporary_folder_says_what_would_help(
-    stand: ControlStand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stand: ApiStand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add(stand)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
@@ -150,14 +150,14 @@ async def test_a_plan_without_a_temporary_folder_says_what_would_help(
     ],
 )
 async def test_what_cannot_be_planned_is_refused(
-    stand: ControlStand, query: dict[str, str], status: int, error: str
+    stand: ApiStand, query: dict[str, str], status: int, error: str
 ) -> None:
     await add(stand)
     answer = await stand.get("/accounts/acme/plan", **query)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
-async def test_a_plan_with_every_mode_off_is_refused(stand: ControlStand) -> None:
+async def test_a_plan_with_every_mode_off_is_refused(stand: ApiStand) -> None:
     await add(stand)
     for target in Target:
         await stand.set_mode("acme", target, Mode.OFF)
@@ -170,7 +170,7 @@ async def test_a_plan_with_every_mode_off_is_refused(stand: ControlStand) -> Non
 
 
 async def test_applying_an_opt_in_requests_each_reconciliation_by_its_part_and_turns_sync_on(
-    stand: ControlStand,
+    stand: ApiStand,
 ) -> None:
     await add(stand)
     _, end = await plan(stand)
@@ -184,7 +184,7 @@ async def test_applying_an_opt_in_requests_each_reconciliation_by_its_part_and_t
     assert line["requested"] == {"driveri": driveri.originator_version, "motive": motive.originator_version}
 
 
-async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: ControlStand, twins: Twins) -> None:
+async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     _, seen = await plan(stand)
     twins[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={}))
@@ -197,7 +197,7 @@ async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: Contro
     assert asked(stand) == []
 
 
-async def test_the_hash_of_one_target_is_none_of_all(stand: ControlStand) -> None:
+async def test_the_hash_of_one_target_is_none_of_all(stand: ApiStand) -> None:
     await add(stand)
     _, of_one = await plan(stand, target="driveri")
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": of_one["digest"]}))
@@ -216,14 +216,14 @@ async def test_the_hash_of_one_target_is_none_of_all(stand: ControlStand) -> Non
     ],
 )
 async def test_what_cannot_be_applied_is_refused_before_anything_is_read(
-    stand: ControlStand, twins: Twins, body: Json, status: int
+    stand: ApiStand, twins: Twins, body: Json, status: int
 ) -> None:
     await add(stand)
     assert (await stand.post("/accounts/acme/plan", body)).status_code == status
     assert [twin.scans for twin in twins.values()] == [0, 0]
 
 
-async def test_what_came_of_a_request_can_be_asked(stand: ControlStand) -> None:
+async def test_what_came_of_a_request_can_be_asked(stand: ApiStand) -> None:
     await add(stand)
     _, end = await plan(stand)
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": end["digest"]}))
@@ -233,7 +233,7 @@ async def test_what_came_of_a_request_can_be_asked(stand: ControlStand) -> None:
     assert (await stand.get("/accounts/acme/plan/outcome", target="motive")).status_code == 400
 
 
-async def test_a_plan_names_the_fields_by_which_nobody_can_be_recognised(stand: ControlStand) -> None:
+async def test_a_plan_names_the_fields_by_which_nobody_can_be_recognised(stand: ApiStand) -> None:
     await add(stand)
     _, summary = await plan(stand)
     assert summary["unsaid"] == {"motive": ["ref_id", "email", "licence_number", "licence_state"]}
@@ -242,7 +242,7 @@ async def test_a_plan_names_the_fields_by_which_nobody_can_be_recognised(stand: 
     assert (await plan(stand))[1]["unsaid"] == {}
 
 
-async def test_where_no_driver_is_known_nothing_is_missed(stand: ControlStand) -> None:
+async def test_where_no_driver_is_known_nothing_is_missed(stand: ApiStand) -> None:
     people = {"master_user": "jane", "account_manager": "bob"}
     await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
     assert (await plan(stand))[1]["unsaid"] == {}

@@ -12,10 +12,11 @@ from domain.event import Event
 from domain.identity import Target
 from domain.store import Record, Resubmission, Stream
 from services.api import events
-from services.api.events import BadCursor, EventPage, Filters, LoggedEvent, read_events
-from tests.unit.services.asking.fleet import JANE, Fleet
+from services.api.events import BadCursor, EventFilter, EventPage, LoggedEvent, read_events
+from services.api.schema import to_json
+from tests.unit.services.api.fleet import JANE, Fleet
 
-EVERYTHING = Filters()
+EVERYTHING = EventFilter()
 SIZES = [1, 3, 1000]
 
 
@@ -37,7 +38,7 @@ def streams_of(fleet: Fleet) -> Mapping[str, Stream]:
 
 
 def pages(
-    streams: Mapping[str, Stream], filters: Filters = EVERYTHING, limit: int = 1000, cursor: str | None = None
+    streams: Mapping[str, Stream], filters: EventFilter = EVERYTHING, limit: int = 1000, cursor: str | None = None
 ) -> Iterator[EventPage]:
     while True:
         page = read_events(streams, filters, cursor, limit)
@@ -47,7 +48,7 @@ def pages(
             return
 
 
-def read(streams: Mapping[str, Stream], filters: Filters = EVERYTHING, limit: int = 1000) -> list[LoggedEvent]:
+def read(streams: Mapping[str, Stream], filters: EventFilter = EVERYTHING, limit: int = 1000) -> list[LoggedEvent]:
     return [event for page in pages(streams, filters, limit) for event in page.events]
 
 
@@ -84,7 +85,7 @@ def test_a_rare_filter_looks_at_a_bounded_number_of_records(
     streams: Mapping[str, Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MOST_SCANNED", 5)
-    found = list(pages(streams, Filters(types=frozenset({"DriverDeleted"}))))
+    found = list(pages(streams, EventFilter(types=frozenset({"DriverDeleted"}))))
     assert [len(page.events) for page in found if page.events] == [1]
     assert len(found) == sum(stream.end() for stream in streams.values()) // 5 + 1
 
@@ -112,7 +113,7 @@ def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Stream]) ->
     assert found.data["desired_key"] == "Dx9"
     assert found.data["profile"] == {"first_name": "Jane", "last_name": "Doe"}
     assert found.data["rationale"]["situation"] == "RENAMED"
-    sent = found.to_json()
+    sent = to_json(found)
     assert dumps(sent)
     assert sent["at"] == "2026-03-01T08:11:00+00:00"
     assert {"originator_id", "at", "account", "target", "driver"}.isdisjoint(sent["data"])
@@ -122,53 +123,53 @@ def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Stream]) ->
     ("filters", "expected"),
     [
         (
-            Filters(types=frozenset({"createdecided"}), driver="2"),
+            EventFilter(types=frozenset({"createdecided"}), driver="2"),
             ["decisions CreateDecided 2", "decisions CreateDecided 2"],
         ),
-        (Filters(types=frozenset({"CreateDecided"}), driver="2", target="motive"), ["decisions CreateDecided 2"]),
+        (EventFilter(types=frozenset({"CreateDecided"}), driver="2", target="motive"), ["decisions CreateDecided 2"]),
         (
-            Filters(types=frozenset({"DriverUpdated", "driverdeleted"})),
+            EventFilter(types=frozenset({"DriverUpdated", "driverdeleted"})),
             ["changes DriverUpdated 1", "changes DriverDeleted 2"],
         ),
-        (Filters(account="other"), []),
-        (Filters(driver="99"), []),
+        (EventFilter(account="other"), []),
+        (EventFilter(driver="99"), []),
         (
-            Filters(driver_id="DX9", target="driveri"),
+            EventFilter(driver_id="DX9", target="driveri"),
             ["decisions RenameDecided 1", "decisions Confirmed 1", "outcomes-driveri CallAnswered 1"],
         ),
         (
-            Filters(driver_id="dx9", types=frozenset({"DriverUpdated", "UpdateDecided"})),
+            EventFilter(driver_id="dx9", types=frozenset({"DriverUpdated", "UpdateDecided"})),
             ["changes DriverUpdated 1", "decisions UpdateDecided 1"],
         ),
     ],
 )
 def test_filters_let_through_what_is_asked_for(
-    streams: Mapping[str, Stream], filters: Filters, expected: list[str]
+    streams: Mapping[str, Stream], filters: EventFilter, expected: list[str]
 ) -> None:
     assert told(read(streams, filters)) == expected
 
 
 def test_a_driveri_driver_id_is_no_key_in_motive(streams: Mapping[str, Stream]) -> None:
-    assert read(streams, Filters(driver_id="1")) == []
+    assert read(streams, EventFilter(driver_id="1")) == []
 
 
 def test_a_word_on_held_deletes_is_found_by_each_driver_it_is_about(fleet: Fleet) -> None:
     fleet.start(*(str(number) for number in range(1, 7)))
     fleet.delete("1", "2", "3", "4")
     fleet.judge(Target.DRIVERI)
-    found = read(streams_of(fleet), Filters(driver="4", types=frozenset({"DeletesApproved"})))
+    found = read(streams_of(fleet), EventFilter(driver="4", types=frozenset({"DeletesApproved"})))
     assert [(event.log, event.driver) for event in found] == [("accounts", "")]
 
 
 def test_a_span_of_time_lets_through_its_ends(streams: Mapping[str, Stream]) -> None:
     moments = sorted(event.at for event in read(streams) if event.at)
-    span = Filters(since=moments[3], until=moments[8])
+    span = EventFilter(since=moments[3], until=moments[8])
     assert [event.at for event in read(streams, span)] == [at for at in moments if moments[3] <= at <= moments[8]]
 
 
 def test_a_span_that_nothing_lies_in_is_empty(streams: Mapping[str, Stream]) -> None:
-    assert read(streams, Filters(since=datetime.max.replace(tzinfo=UTC))) == []
-    assert read(streams, Filters(until=datetime.min.replace(tzinfo=UTC))) == []
+    assert read(streams, EventFilter(since=datetime.max.replace(tzinfo=UTC))) == []
+    assert read(streams, EventFilter(until=datetime.min.replace(tzinfo=UTC))) == []
 
 
 @pytest.mark.parametrize(
@@ -246,9 +247,9 @@ def test_a_record_that_cannot_be_decoded_is_shown_with_what_can_be_made_out() ->
         unreadable="unknown type 'Link.Strange'",
     )
     assert read(streams) == [expected]
-    assert read(streams, Filters(account="acme", driver_id="d1", driver="1")) == [expected]
-    assert read(streams, Filters(driver="2")) == []
-    assert expected.to_json()["at"] is None
+    assert read(streams, EventFilter(account="acme", driver_id="d1", driver="1")) == [expected]
+    assert read(streams, EventFilter(driver="2")) == []
+    assert to_json(expected)["at"] is None
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_a_record_that_cannot_be_decoded_is_shown_with_what_can_be_made_out() ->
 )
 def test_no_body_is_so_strange_that_it_cannot_be_shown(body: bytes) -> None:
     (found,) = read({"strange": shelf(unreadable(1, body))})
-    assert dumps(found.to_json(), ensure_ascii=False, allow_nan=False).encode()
+    assert dumps(to_json(found), ensure_ascii=False, allow_nan=False).encode()
     assert list(found.data) == ["body"]
 
 
@@ -267,7 +268,7 @@ def test_since_a_moment_the_log_is_not_read_from_its_start(streams: Mapping[str,
     count = 2000
     long = shelf(*(at_minute(first, number, gap * number) for number in range(1, count + 1)))
     since = first.at + timedelta(minutes=count - 5)
-    found = read({"long": long}, Filters(since=since))
+    found = read({"long": long}, EventFilter(since=since))
     assert [event.position for event in found] == [gap * number for number in range(count - 5, count + 1)]
     assert len(long.asked) < 20
 
@@ -277,7 +278,7 @@ def test_since_a_moment_a_log_whose_clock_was_set_back_is_read_whole(streams: Ma
     assert first is not None
     minutes = [10, 11, 12, 4, 5, 6, 13, 14]
     jumping = shelf(*(at_minute(first, minute, position) for position, minute in enumerate(minutes, 1)))
-    found = read({"jumping": jumping}, Filters(since=first.at + timedelta(minutes=12)))
+    found = read({"jumping": jumping}, EventFilter(since=first.at + timedelta(minutes=12)))
     assert [event.position for event in found] == [3, 7, 8]
 
 

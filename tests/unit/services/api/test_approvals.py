@@ -4,8 +4,9 @@ from domain.account import DeletesRejected
 from domain.guard import digest
 from domain.identity import PortalDriverId, Target
 from services.api.approvals import HeldDelete
+from services.api.schema import to_json
 from services.runtime import readers
-from tests.unit.services.asking.fleet import JANE, Fleet
+from tests.unit.services.api.fleet import JANE, Fleet
 
 EVERYBODY = [str(number) for number in range(1, 7)]
 
@@ -53,6 +54,6 @@ def test_a_rejected_set_is_held_no_more(holding: Fleet) -> None:
 
 def test_a_set_can_be_sent_as_json(holding: Fleet) -> None:
     driveri = holding.held()[0]
-    sent = driveri.to_json()
+    sent = to_json(driveri)
     assert sent["since"] == driveri.since.isoformat()
     assert [each["driver"] for each in sent["drivers"]] == ["1", "2"]

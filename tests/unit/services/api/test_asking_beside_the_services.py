@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from services.runtime.service import Service
-from tests.unit.services.control.control_stand import ControlStand
+from tests.unit.services.api.api_stand import ApiStand
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +57,7 @@ async def busy(services: tuple[Service, ...]) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-async def test_a_question_is_answered_while_every_service_is_busy(stand: ControlStand, question: str) -> None:
+async def test_a_question_is_answered_while_every_service_is_busy(stand: ApiStand, question: str) -> None:
     await stand.set_some_aside()
     path, _, query = question.partition("?")
     async with busy(stand.services):
@@ -66,7 +66,7 @@ async def test_a_question_is_answered_while_every_service_is_busy(stand: Control
     assert answer.status_code == 200, answer.text
 
 
-async def test_what_was_stored_is_seen_at_once(stand: ControlStand) -> None:
+async def test_what_was_stored_is_seen_at_once(stand: ApiStand) -> None:
     await stand.set_some_aside()
     for number in range(20):
         name = f"fleet-{number}"

@@ -7,8 +7,9 @@ from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from services.api import status as module
+from services.api.schema import to_json
 from services.api.status import TargetStatus, status, unmanaged
-from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+from tests.unit.services.api.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 
@@ -100,7 +101,7 @@ def test_a_roster_that_cannot_be_read_says_why_and_since_when(fleet: Fleet) -> N
     found = on(fleet, MOTIVE)
     assert (found.is_scanned, found.scanned_at, found.failure) == (False, None, "not_configured: answered 404")
     assert found.failing_since is not None
-    assert found.to_json()["failing_since"] == found.failing_since.isoformat()
+    assert to_json(found)["failing_since"] == found.failing_since.isoformat()
 
 
 @pytest.mark.parametrize("page", [1, 500])

@@ -9,16 +9,17 @@ from domain.identity import PortalDriverId, Target
 from domain.matching import UnreadableRecord
 from domain.store import Unit
 from services.api import issues
-from services.api.issues import Issue, Place, Problem, Wanted, count_parked, open_issues
+from services.api.issues import Issue, IssueFilter, Place, Problem, count_parked, open_issues
+from services.api.schema import to_json
 from services.intake.read_models import ReKeyingRow
 from services.projector.scans import MOST_UNREADABLE_TOLD
-from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+from tests.unit.services.api.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
-ALL = Wanted()
+ALL = IssueFilter()
 
 
-def listed(fleet: Fleet, wanted: Wanted = ALL, limit: int = 100) -> list[Issue]:
+def listed(fleet: Fleet, wanted: IssueFilter = ALL, limit: int = 100) -> list[Issue]:
     """Every issue that is asked for, read in pages of this size."""
     found: list[Issue] = []
     behind = None
@@ -62,7 +63,7 @@ def test_whoever_is_set_aside_is_listed_by_target_and_driver(troubled: Fleet, li
 
 
 def test_an_issue_says_since_when_and_what_a_person_has_to_know(troubled: Fleet) -> None:
-    (issue,) = listed(troubled, Wanted(reason="taken_elsewhere"))
+    (issue,) = listed(troubled, IssueFilter(reason="taken_elsewhere"))
     link = troubled.link(MOTIVE, "6")
     assert link.parked is not None
     assert issue == Issue(
@@ -79,14 +80,16 @@ def test_an_issue_says_since_when_and_what_a_person_has_to_know(troubled: Fleet)
 @pytest.mark.parametrize(
     ("wanted", "drivers"),
     [
-        (Wanted(account="nobody"), []),
-        (Wanted(account="acme", target=MOTIVE), ["5", "6"]),
-        (Wanted(reason="conflict"), ["4", "5"]),
-        (Wanted(reason="conflict", target=DRIVERI), ["4"]),
-        (Wanted(reason="down"), []),
+        (IssueFilter(account="nobody"), []),
+        (IssueFilter(account="acme", target=MOTIVE), ["5", "6"]),
+        (IssueFilter(reason="conflict"), ["4", "5"]),
+        (IssueFilter(reason="conflict", target=DRIVERI), ["4"]),
+        (IssueFilter(reason="down"), []),
     ],
 )
-def test_issues_are_found_by_account_target_and_reason(troubled: Fleet, wanted: Wanted, drivers: list[str]) -> None:
+def test_issues_are_found_by_account_target_and_reason(
+    troubled: Fleet, wanted: IssueFilter, drivers: list[str]
+) -> None:
     assert [issue.driver for issue in listed(troubled, wanted)] == drivers
 
 
@@ -102,7 +105,7 @@ def test_a_roster_that_cannot_be_read_concerns_the_whole_account(fleet: Fleet) -
     fleet.fail_scan(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     (issue,) = listed(fleet)
     assert (issue.problem, issue.driver, issue.detail) == (Problem.ROSTER, "", "answered 503")
-    assert [len(listed(fleet, Wanted(reason=reason))) for reason in ("down", "limited")] == [1, 0]
+    assert [len(listed(fleet, IssueFilter(reason=reason))) for reason in ("down", "limited")] == [1, 0]
     fleet.scan(MOTIVE)
     assert listed(fleet) == []
 
@@ -128,30 +131,30 @@ def test_an_open_breaker_is_one_problem_though_the_roster_cannot_be_read_either(
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_what_concerns_an_account_comes_before_its_drivers(troubled: Fleet, limit: int) -> None:
     troubled.open_breaker(MOTIVE, Reason.DOWN, "answered 503")
-    assert told(listed(troubled, Wanted(target=MOTIVE), limit)) == [
+    assert told(listed(troubled, IssueFilter(target=MOTIVE), limit)) == [
         ("motive", "", "down"),
         ("motive", "5", "conflict"),
         ("motive", "6", "taken_elsewhere"),
     ]
     troubled.close_breaker(MOTIVE)
-    assert [issue.driver for issue in listed(troubled, Wanted(target=MOTIVE))] == ["5", "6"]
+    assert [issue.driver for issue in listed(troubled, IssueFilter(target=MOTIVE))] == ["5", "6"]
 
 
 def test_a_breaker_that_closes_releases_what_was_given_up_and_nothing_else(troubled: Fleet) -> None:
     troubled.state("7", first_name="Jane", ref_id="R7", driveri_driver_id="D7")
     given_up = next(each for each in troubled.pending(MOTIVE) if each.driver == "7")
     troubled.give_up(MOTIVE, given_up, Reason.DOWN)
-    assert told(listed(troubled, Wanted(reason="down"))) == [("motive", "7", "down")]
+    assert told(listed(troubled, IssueFilter(reason="down"))) == [("motive", "7", "down")]
     troubled.close_breaker(MOTIVE)
     assert [decision.driver for decision in troubled.pending(MOTIVE)] == ["7"]
     assert troubled.pending(MOTIVE)[0].rationale["trigger"] == "reached"
 
 
 def test_drivers_are_counted_by_target(troubled: Fleet) -> None:
-    assert count_parked(troubled.decider, Wanted(account=ACME), "") == {DRIVERI: 2, MOTIVE: 2}
-    assert count_parked(troubled.decider, Wanted(account=ACME, reason="conflict"), "") == {DRIVERI: 1, MOTIVE: 1}
-    assert count_parked(troubled.decider, Wanted(account=ACME), PortalDriverId("6")) == {MOTIVE: 1}
-    assert count_parked(troubled.decider, Wanted(account=ACME, target=DRIVERI), "6") == {}
+    assert count_parked(troubled.decider, IssueFilter(account=ACME), "") == {DRIVERI: 2, MOTIVE: 2}
+    assert count_parked(troubled.decider, IssueFilter(account=ACME, reason="conflict"), "") == {DRIVERI: 1, MOTIVE: 1}
+    assert count_parked(troubled.decider, IssueFilter(account=ACME), PortalDriverId("6")) == {MOTIVE: 1}
+    assert count_parked(troubled.decider, IssueFilter(account=ACME, target=DRIVERI), "6") == {}
 
 
 def test_every_reason_of_a_target_can_be_asked_for() -> None:
@@ -165,7 +168,7 @@ def test_held_rekeyings_are_a_problem_of_the_account_at_the_portal(troubled: Fle
         for hour, (driver, state) in enumerate([("1", "passed"), ("2", "held"), ("3", "held")])
     )
     troubled.intake.commit(unit)
-    (issue,) = listed(troubled, Wanted(reason="rekeying"))
+    (issue,) = listed(troubled, IssueFilter(reason="rekeying"))
     assert (issue.account, issue.target, issue.driver) == (ACME, "portal", "")
     assert issue.since.hour == 1
     assert issue.detail.startswith("it would give other identifiers to 2 drivers, who stay as they are")
@@ -179,7 +182,7 @@ LEFT_OUT = UnreadableRecord(place="page 3, users.2", key="", fields=("id",), is_
 def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.scan(MOTIVE, unreadable=[SHOWN, LEFT_OUT])
-    shown, left_out = listed(fleet, Wanted(account=ACME, target=MOTIVE, reason="unreadable"))
+    shown, left_out = listed(fleet, IssueFilter(account=ACME, target=MOTIVE, reason="unreadable"))
     assert (shown.account, shown.target, shown.problem, shown.driver) == (ACME, "motive", Problem.RECORD, "")
     assert (shown.key, shown.place) == ("418", "page 2, users.17")
     assert shown.detail == (
@@ -189,7 +192,7 @@ def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fl
     assert (left_out.key, left_out.place) == ("", "page 3, users.2")
     assert "a record without an id that can be read (page 3, users.2)" in left_out.detail
     assert "counts neither as seen nor as gone" in left_out.detail
-    assert shown.to_json().items() >= {"key": "418", "place": "page 2, users.17", "problem": "record"}.items()
+    assert to_json(shown).items() >= {"key": "418", "place": "page 2, users.17", "problem": "record"}.items()
     fleet.scan(MOTIVE, unreadable=[LEFT_OUT])
     assert [issue.place for issue in listed(fleet)] == ["page 3, users.2"]
     fleet.scan(DRIVERI)

@@ -9,7 +9,8 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.ports import Exists, Missing
 from services.api.explanations import Standing
-from tests.unit.services.asking.fleet import JANE, Fleet
+from services.api.schema import to_json
+from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 NO_IDS = {"first_name": "Jane", "last_name": "Doe", "email": "jane@fleet.test"}
@@ -282,7 +283,7 @@ def test_no_sentence_holds_personal_data(fleet: Fleet) -> None:
 def test_an_explanation_can_be_sent_as_json(fleet: Fleet) -> None:
     fleet.start("1")
     explanation = fleet.explain()
-    sent = explanation.to_json()
+    sent = to_json(explanation)
     assert sent["standings"][0] == {
         "target": "driveri",
         "state": "in_sync",
@@ -290,4 +291,4 @@ def test_an_explanation_can_be_sent_as_json(fleet: Fleet) -> None:
         "advice": "",
     }
     assert sent["timeline"][0]["at"] == "2026-03-01T08:01:00+00:00"
-    assert replace(explanation, timeline=()).to_json()["timeline"] == []
+    assert to_json(replace(explanation, timeline=()))["timeline"] == []

@@ -1,4 +1,4 @@
-"""The control application of an installation that nobody runs, and dead letters in its stores."""
+"""The API over an installation that is stepped by hand, and dead letters in its stores."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ GOOD = new_mapper().to_stored_event(fact())
 Json = dict[str, Any]
 
 
-class ControlStand:
-    """Every service on its store, stepped by hand, and the application that people ask."""
+class ApiStand:
+    """Every service on its store, stepped by hand, and the API over them."""
 
     def __init__(self, folder: Path) -> None:
         self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: NOW)

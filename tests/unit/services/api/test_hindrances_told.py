@@ -5,7 +5,7 @@ from domain.failures import Reason, Unavailable
 from domain.identity import PortalDriverId, Target
 from services.api.explanations import Standing
 from tests.support.stated import whole
-from tests.unit.services.asking.fleet import ACME, JANE, Fleet
+from tests.unit.services.api.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 

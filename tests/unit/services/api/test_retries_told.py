@@ -4,7 +4,7 @@ import pytest
 
 from domain.failures import Reason, Rejected
 from domain.identity import Target
-from tests.unit.services.asking.fleet import JANE, Fleet
+from tests.unit.services.api.fleet import JANE, Fleet
 
 MOTIVE = Target.MOTIVE
 

@@ -1,0 +1,76 @@
+"""What the requests and responses of all resources share."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+
+from domain.cleaning import LONGEST, clean, storable
+
+LARGEST_INTEGER = 2**63 - 1
+"""The largest number that every store can hold."""
+
+
+class Malformed(Exception):
+    """A request is not as it should be; the message says what is wrong with it."""
+
+
+class RequestBody(BaseModel):
+    """The JSON object of a request: unknown fields are refused, and spaces around texts removed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
+
+
+class Refusal(BaseModel):
+    """Why a request was refused, in one line."""
+
+    error: str
+
+
+def _named(text: str) -> str:
+    if storable(text) != text or any(character < " " for character in text):
+        raise ValueError("must not hold control characters")
+    if not (named := clean(text, len(text) + 1)):
+        raise ValueError("must not be blank")
+    return named
+
+
+Named = Annotated[str, AfterValidator(_named), Field(max_length=LONGEST["driver"])]
+"""The name of a person or a thing, in the normal form in which such names are stored."""
+
+Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str)]
+"""A point in time, written in ISO 8601 with its offset from UTC."""
+
+
+class ByPerson(RequestBody):
+    """A request in the name of a person of the account, by their Portal user name."""
+
+    by: Named
+
+
+B = TypeVar("B", bound=RequestBody)
+
+
+def parse(text: str | bytes, kind: type[B]) -> B:
+    """Parse JSON as a body of this kind. Raises `Malformed`."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as wrong:
+        raise Malformed(describe_errors(wrong.errors())) from None
+
+
+def describe_errors(errors: Iterable[Mapping[str, Any]]) -> str:
+    """The errors of pydantic in one line: the field first, without pydantic's own words."""
+    return "; ".join(_describe_error(each) for each in errors)
+
+
+def _describe_error(error: Mapping[str, Any]) -> str:
+    field = ".".join(str(part) for part in error["loc"]) or "body"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{field.replace('_', ' ')}: {message[:1].lower()}{message[1:]}"
+
+
+def to_json(value: object) -> Any:  # noqa: ANN401 - JSON
+    """A response, or a part of one, as plain JSON."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
