@@ -24,7 +24,7 @@ from domain.driver_link import Rationale
 from domain.event import DeciderEvent, Event
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
-from domain.situations import TABLE, Linked
+from domain.situations import TABLE, LinkState
 from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
@@ -173,16 +173,16 @@ def _type(hint: object) -> str:
 
 
 def _situations() -> Iterator[str]:
-    yield "Three facts tell where a driver stands on a target, and from that follows the answer."
-    yield "`domain/situations.py` looks the facts up, and `domain/deciding.py` gives the answers."
+    yield "Three facts show where a driver stands on a target, and the resolution follows from that."
+    yield "`domain/situations.py` looks the facts up, and `domain/deciding.py` resolves each situation."
     yield "Where no row stands, there is nothing to do."
     yield ""
-    rows = ((row.portal, _linked(row.linked), row.shown, f"**{row.situation}**", row.answer) for row in TABLE)
-    yield from _table(("the Portal", "the link", "the desired key on the target", "situation", "answer"), rows)
+    rows = ((row.portal, _linked(row.linked), row.shown, f"**{row.situation}**", row.resolution) for row in TABLE)
+    yield from _table(("the Portal", "the link", "the desired key on the target", "situation", "resolution"), rows)
 
 
-def _linked(linked: frozenset[Linked]) -> str:
-    words = {frozenset(Linked): "any", frozenset(Linked) - {Linked.NONE}: "live"}
+def _linked(linked: frozenset[LinkState]) -> str:
+    words = {frozenset(LinkState): "any", frozenset(LinkState) - {LinkState.NONE}: "live"}
     return words.get(linked) or " or ".join(sorted(linked))
 
 

@@ -7,6 +7,7 @@ It is written with nothing else, so that no other field which the target refuses
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkDecided, ReinstateDecided
 from domain.guard import Guard
@@ -66,6 +67,17 @@ class Conflict:
             return f"{self.candidates} target drivers have its {self.kind}"
         return f"portal driver {self.holder} has claimed its {self.kind}"
 
+    def evidence(self) -> dict[str, Any]:
+        """What a decision is stored with."""
+        evidence: dict[str, Any] = {"by": self.kind, "candidates": self.candidates}
+        if self.holder:
+            evidence["holder"] = self.holder
+        if self.is_swap:
+            evidence["swap"] = True
+        if self.former:
+            evidence |= {"former": self.former, "against": self.against}
+        return evidence
+
 
 class Batch:
     """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
@@ -123,10 +135,8 @@ class Batch:
                 return Conflict(identifier=identifier, holder=holder)
         return None
 
-    def yielded(self, desired: DesiredDriver, ours: ObservedDriver | None) -> DesiredDriver:
-        """The desired state without the value that it can do without.
-
-        Where another portal driver or target driver has that.
+    def attainable(self, desired: DesiredDriver, ours: ObservedDriver | None) -> DesiredDriver:
+        """The desired state without the value that it can do without, where another portal or target driver has that.
 
         A deactivated target driver without a link has nothing for itself: it is made to give the value up.
         """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import reduce
 from typing import Any, TypedDict
 from uuid import UUID
@@ -286,13 +287,13 @@ class DriverLink:
         """Whether a target driver is linked now."""
         return self.key is not None
 
-    def said(self, decision: int) -> Decision | None:
+    def unanswered_at(self, version: int) -> Decision | None:
         """The unanswered decision of this version."""
-        return next((event for event in self.unanswered if event.originator_version == decision), None)
+        return next((event for event in self.unanswered if event.originator_version == version), None)
 
-    def standing(self, decision: int) -> Decision | None:
-        """The decision of this version, if it is the one that stands."""
-        return self.pending if self.pending is not None and self.pending.originator_version == decision else None
+    def pending_at(self, version: int) -> Decision | None:
+        """The decision of this version, if it is the one in force."""
+        return self.pending if self.pending is not None and self.pending.originator_version == version else None
 
 
 def apply(link: DriverLink, event: Event) -> DriverLink:
@@ -388,7 +389,7 @@ def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
             answers=answers,
             pending=None,
             unanswered=(),
-            refused=None if event.is_correction else link.standing(event.decision),
+            refused=None if event.is_correction else link.pending_at(event.decision),
             refusal=event.reason,
             corrections=link.corrections + 1 if event.is_correction else 0,
         )
@@ -412,3 +413,34 @@ def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
 def replay(start: DriverLink, events: Iterable[Event]) -> DriverLink:
     """The link after all these facts."""
     return reduce(apply, events, start)
+
+
+class LinkOrigin(TypedDict):
+    """The fields that every fact about a link starts with."""
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    account: str
+    target: str
+    driver: str
+
+
+def origin(link: DriverLink, at: datetime) -> LinkOrigin:
+    """The first fields of the next fact about this link."""
+    return {
+        "originator_id": link.id,
+        "originator_version": link.version + 1,
+        "at": at,
+        "account": link.account,
+        "target": str(link.target),
+        "driver": link.driver,
+    }
+
+
+def in_sequence(link: DriverLink, events: Iterable[LinkEvent]) -> tuple[LinkEvent, ...]:
+    """The same facts, numbered consecutively from the link's next version."""
+    return tuple(
+        event if event.originator_version == version else replace(event, originator_version=version)
+        for version, event in enumerate(events, link.version + 1)
+    )

@@ -50,7 +50,7 @@ class Finding(StrEnum):
     `UNMANAGED` of a target driver that no link claims.
     """
 
-    IN_STEP = "in_sync"
+    IN_SYNC = "in_sync"
     ABSENT = "absent"
     FOUND = "found"
     DORMANT = "dormant"
@@ -132,7 +132,7 @@ def finding_of(link: DriverLink, *, is_wanted: bool) -> Finding | None:
     if undone := link.pending or link.parked or link.held:
         return found_by(undone)
     if link.is_live:
-        return Finding.KEPT if link.let_stay else Finding.IN_STEP
+        return Finding.KEPT if link.let_stay else Finding.IN_SYNC
     return Finding.ENDED if is_wanted else None
 
 

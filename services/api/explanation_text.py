@@ -247,7 +247,7 @@ def _confirmed(event: Confirmed, past: Past) -> str:
     if not event.decision:
         return f"{name} does not have the driver as an active one any more: the link ended."
     if event.key is None:
-        said = past.link.said(event.decision)
+        said = past.link.unanswered_at(event.decision)
         is_withdrawn = isinstance(said, DeleteDecided) and said.key is None
         what = "nothing is there" if is_withdrawn else f"the driver is {deleted(event.target)} there"
         return f"{name} confirmed: {what}, and nothing is linked any more."
@@ -327,7 +327,7 @@ _SITUATIONS: Mapping[str, str] = {
     Situation.MISSING: "the Portal wants the driver, and the linked one is not active on {name} any more",
     Situation.OUTDATED: "the Portal wants something else than was told to {name} last",
     Situation.DRIFTED: "{name} shows something else than it confirmed, and we did not do it",
-    Situation.IN_STEP: "{name} shows what the Portal wants",
+    Situation.IN_SYNC: "{name} shows what the Portal wants",
     Situation.RENAMED: "the desired DriverID is another one, and nobody else on {name} has it",
     Situation.REDIRECTED: "the desired DriverID is another one, and {name} has a driver with it whom nobody claims",
     Situation.ORPHANED: "the Portal deleted the driver, and {name} has it still, or is about to",

@@ -20,7 +20,7 @@ _FOLLOW_EVERY = 1.0
 class State(StrEnum):
     """How a driver can stand on a target; an unmanaged driver is a target driver that no portal driver is linked to."""
 
-    IN_STEP = "in_sync"
+    IN_SYNC = "in_sync"
     PENDING = "pending"
     PARKED = "parked"
     HELD = "held"

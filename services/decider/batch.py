@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from domain import deciding
+from domain import deciding, outcomes
 from domain.account import Account, DeletesApproved, DeletesJudged
 from domain.claims import Batch, claimable_by
 from domain.deciding import decide
@@ -420,4 +420,4 @@ def judging(event: DeletesJudged, desired: DesiredDriver, trigger: Trigger, hold
 
 def recording(answer: CallAnswered, now: datetime) -> Deciding:
     """Record what the target answered."""
-    return lambda link, batch: deciding.record(link, answer, now, batch)
+    return lambda link, batch: outcomes.record(link, answer, now, batch)

@@ -299,7 +299,7 @@ def _claimed_by(event: LinkEvent, link: DriverLink) -> frozenset[str]:
     match event:
         case Decision(desired_key=desired_key):
             return claims(link.target, Key(desired_key) if desired_key else None, event.profile)
-        case Confirmed(key=str() as key) if key != link.key or link.said(event.decision) is None:
+        case Confirmed(key=str() as key) if key != link.key or link.unanswered_at(event.decision) is None:
             return claims(link.target, Key(key), event.profile)
     return frozenset()
 

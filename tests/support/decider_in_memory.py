@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from domain import deciding
+from domain import deciding, outcomes
 from domain.account import Mode
 from domain.claims import Batch
 from domain.deciding import decide
@@ -79,7 +79,7 @@ class DeciderInMemory:
             seen = ObservedDriver(key=Key(report.key), active=report.active, profile=report.profile)
             self._roster[key_identifier(self.target, seen.key)] = seen
         driver = PortalDriverId(report.driver)
-        self._carry_out(driver, lambda link, batch: deciding.record(link, report, at, batch), at)
+        self._carry_out(driver, lambda link, batch: outcomes.record(link, report, at, batch), at)
         if report.outcome != Outcome.DEFERRED:
             self._decide(driver, "answer", str(report.decision), at)
         self._look_again(at)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from domain import deciding
+from domain import outcomes
 from domain.account import Mode
 from domain.claims import Batch
-from domain.deciding import decide, in_sequence, origin
+from domain.deciding import decide
 from domain.driver_link import (
     Confirmed,
     CreateDecided,
@@ -22,6 +22,8 @@ from domain.driver_link import (
     Parked,
     Rationale,
     apply,
+    in_sequence,
+    origin,
     replay,
 )
 from domain.event import Event
@@ -30,7 +32,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_str
 from domain.matching import DesiredDriver, ObservedDriver, Roster, to_desired
 from domain.outcomes import CallAnswered, Outcome
 from domain.profile import Profile
-from domain.situations import Row, Trigger, to_case
+from domain.situations import SituationRow, Trigger, to_case
 from domain.targets import unreadable
 
 ACCOUNT = AccountId("fleet-1")
@@ -161,7 +163,7 @@ class Subject:
             reason=reason,
             detail=detail,
         )
-        return lambda link, batch: deciding.record(link, report, AT, batch)
+        return lambda link, batch: outcomes.record(link, report, AT, batch)
 
     def shown(self, key: str, profile: Profile = JANE, *, active: bool = True) -> ObservedDriver:
         """A target driver that shows what this profile would become there, as far as it can be read."""
@@ -214,7 +216,7 @@ class Subject:
 
     def scenario(
         self, *, given: Sequence[LinkEvent], when: When, then: Sequence[LinkEvent], batch: Batch | None = None
-    ) -> Row | None:
+    ) -> SituationRow | None:
         """Demand exactly these facts, and that a replay from the stored form ends where the live link did.
 
         What was decided must not be decided again. Returns the row of the situations table that a desired state led to.

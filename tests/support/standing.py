@@ -14,7 +14,7 @@ from tests.support.simulation import Simulation
 class Standing(StrEnum):
     """How a link may end up."""
 
-    IN_STEP = "in sync"
+    IN_SYNC = "in sync"
     GONE = "gone"
     KEPT = "held, or kept by a person"
     PARKED = "parked, for a reason that is true"
@@ -32,7 +32,7 @@ def standing(simulation: Simulation, driver: PortalDriverId, *, is_watched: bool
         return Standing.PARKED
     if desired.is_wanted:
         assert _differing(simulation, desired, link, is_watched=is_watched) == []
-        return Standing.IN_STEP
+        return Standing.IN_SYNC
     if link.held is not None or (link.is_live and link.let_stay == desired.sequence):
         return Standing.KEPT
     assert not link.is_live
@@ -65,7 +65,7 @@ def _differing(simulation: Simulation, desired: DesiredDriver, link: DriverLink,
     shown = simulation.target.truth(link.key)
     if link.key is None or shown is None or not shown.active or desired.key not in (None, link.key):
         return ["key"]
-    desired = simulation.decider.batch.yielded(desired, simulation.target.shown(link.key))
+    desired = simulation.decider.batch.attainable(desired, simulation.target.shown(link.key))
     hidden = {name: desired.profile[name] for name in unreadable(desired.target, desired.profile)}
     changed = {
         *to_change(desired.target, desired.profile, shown.profile),

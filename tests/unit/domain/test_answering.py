@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.deciding import MOST_CORRECTIONS, decide, in_sequence
+from domain.deciding import decide
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -19,11 +19,12 @@ from domain.driver_link import (
     ReinstateDecided,
     RenameDecided,
     UpdateDecided,
+    in_sequence,
     replay,
 )
 from domain.identity import Key
 from domain.matching import ObservedDriver
-from domain.outcomes import Outcome
+from domain.outcomes import MOST_CORRECTIONS, Outcome
 from tests.support.scenario import BOB, DRIVERI, JANE, MOTIVE, Subject, why
 
 SEEN = DRIVERI.shown("D-7")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.deciding import decide, in_sequence, look_again
+from domain.deciding import decide, look_again
 from domain.driver_link import (
     Confirmed,
     Decision,
@@ -16,6 +16,7 @@ from domain.driver_link import (
     ReinstateDecided,
     Released,
     RenameDecided,
+    in_sequence,
     replay,
 )
 from domain.identity import Key, PortalDriverId, Target
@@ -124,7 +125,7 @@ def test_the_first_who_desired_a_doubled_id_gets_it() -> None:
     simulation = _fleet(Target.DRIVERI, {ANN: "D-1", BEN: "D-1", CAT: "d-1"})
     assert _names(simulation) == {"D-1": "ann"}
     assert [standing(simulation, driver) for driver in (ANN, BEN, CAT)] == [
-        Standing.IN_STEP,
+        Standing.IN_SYNC,
         Standing.PARKED,
         Standing.PARKED,
     ]

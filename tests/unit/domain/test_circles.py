@@ -59,7 +59,7 @@ def _circled(many: int, moves: Mapping[str, Sequence[int]]) -> list[dict[str, st
 def _assert_agreed(simulation: Simulation, stated: Sequence[Profile]) -> None:
     desired_drivers = simulation.decider.desired_drivers
     for number in range(len(stated)):
-        assert standing(simulation, _driver(number)) is Standing.IN_STEP
+        assert standing(simulation, _driver(number)) is Standing.IN_SYNC
         user = simulation.target.truth(simulation.decider.links[_driver(number)].key)
         assert user is not None
         desired = desired_drivers[_driver(number)]

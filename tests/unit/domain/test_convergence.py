@@ -54,7 +54,7 @@ def _demand_that_answers_claim_what_could_be_known_before(decider: DeciderInMemo
     for event in decider.log:
         before = links.get(event.driver) or decider.link(PortalDriverId("nobody"))
         after = links[event.driver] = apply(before, event)
-        if isinstance(event, Confirmed) and before.said(event.decision):
+        if isinstance(event, Confirmed) and before.unanswered_at(event.decision):
             keys = {key_identifier(after.target, after.key)} if after.key else set()
             assert claims_of(after) <= claimable_by(before) | keys
 

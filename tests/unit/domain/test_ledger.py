@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from domain.account import Mode
 from domain.claims import Batch, claimable_by, claims_of
-from domain.deciding import in_sequence
-from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, replay
+from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, in_sequence, replay
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import ObservedDriver, Roster
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, why
@@ -86,7 +85,7 @@ def test_who_waits_outside_a_cycle_of_others_is_in_none() -> None:
 def test_a_desired_keeps_a_driverid_that_is_its_own() -> None:
     own = MOTIVE.shown("501")
     batch = MOTIVE.batch(own, claimed={"driverid:d-7": MOTIVE.driver})
-    assert batch.yielded(MOTIVE.desired(), own) == MOTIVE.desired()
+    assert batch.attainable(MOTIVE.desired(), own) == MOTIVE.desired()
 
 
 def test_marks_that_changed_hands_are_told_and_others_are_not() -> None:

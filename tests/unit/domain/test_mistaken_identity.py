@@ -143,5 +143,5 @@ def test_whoever_comes_first_the_user_goes_to_the_driver_of_its_external_id(firs
         simulation.state(PortalDriverId(driver), {"first_name": driver, "last_name": "Doe", **stated[driver]})
     simulation.read_back()
     assert simulation.decider.links[PortalDriverId("p1")].key == "1"
-    assert [standing(simulation, PortalDriverId(driver)) for driver in ("p1", "p2")] == [Standing.IN_STEP] * 2
+    assert [standing(simulation, PortalDriverId(driver)) for driver in ("p1", "p2")] == [Standing.IN_SYNC] * 2
     assert simulation.decider.links[PortalDriverId("p2")].key == "2"

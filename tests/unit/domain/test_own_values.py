@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from domain.claims import own_values
-from domain.deciding import in_sequence
-from domain.driver_link import DriverLink, replay
+from domain.driver_link import DriverLink, in_sequence, replay
 from domain.identity import Target
 from domain.matching import UnreadableRecord, UnreadableRecords, identifier_in
 from domain.profile import Profile

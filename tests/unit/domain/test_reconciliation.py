@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from domain.deciding import in_sequence
 from domain.driver_link import (
     REFUSED,
     CreateDecided,
@@ -17,6 +16,7 @@ from domain.driver_link import (
     Parked,
     Rationale,
     UpdateDecided,
+    in_sequence,
     replay,
 )
 from domain.guard import Guard
@@ -128,7 +128,7 @@ def parked(reason: str) -> LinkEvent:
     ("facts", "is_wanted", "finding"),
     [
         ([CREATED], True, Finding.ABSENT),
-        (DRIVERI.linked(), True, Finding.IN_STEP),
+        (DRIVERI.linked(), True, Finding.IN_SYNC),
         ([*DRIVERI.linked(), drift(1, "email"), *overridden(1, "email")[1:2]], True, Finding.DRIFTED),
         ([*DRIVERI.linked(), HELD], False, Finding.HELD),
         ([*DRIVERI.linked(), HELD, REJECTED], False, Finding.KEPT),
@@ -149,7 +149,7 @@ def test_a_reconciliation_finds_where_a_driver_stands(
     assert finding_of(link, is_wanted=is_wanted) is finding
 
 
-UNDECIDED = {Situation.IN_STEP, Situation.UNKEYED, Situation.UNSEEN, Situation.UNMANAGED, Situation.UNLINKED}
+UNDECIDED = {Situation.IN_SYNC, Situation.UNKEYED, Situation.UNSEEN, Situation.UNMANAGED, Situation.UNLINKED}
 """Situations in which nothing is decided that a target could carry out."""
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from domain import deciding
-from domain.deciding import in_sequence
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -13,6 +12,7 @@ from domain.driver_link import (
     Parked,
     Refused,
     Released,
+    in_sequence,
     replay,
 )
 from domain.identity import PortalDriverId

@@ -23,12 +23,12 @@ from domain.identity import Key, PortalDriverId
 from domain.matching import ObservedDriver, key_identifier
 from domain.portal import DriverMissed, PortalDriver, Statement
 from domain.profile import Profile
-from domain.situations import TABLE, Answer, Linked, Portal, Row, Shown, Situation, row_for
+from domain.situations import TABLE, LinkState, PortalState, Resolution, Situation, SituationRow, TargetState, row_for
 from tests.support.scenario import ACCOUNT, AT, BOB, DRIVERI, JANE, MOTIVE, Deciding, why
 
-Told = Callable[[], Row | None]
+Told = Callable[[], SituationRow | None]
 
-_TOLD: dict[tuple[Portal, Shown, Situation], list[Told]] = defaultdict(list)
+_TOLD: dict[tuple[PortalState, TargetState, Situation], list[Told]] = defaultdict(list)
 
 FIELDS = ["email", "first_name", "last_name", "phone"]
 MOVED = {**JANE, "driveri_driver_id": "D-8"}
@@ -39,7 +39,7 @@ OTHER = DRIVERI.shown("D-8", {**JANE, "email": "other@fleet.example"})
 CONTEST = {"by": "id", "candidates": 0, "holder": BOB}
 
 
-def tells(portal: Portal, shown: Shown, situation: Situation) -> Callable[[Told], Told]:
+def tells(portal: PortalState, shown: TargetState, situation: Situation) -> Callable[[Told], Told]:
     """Marks a scenario of a row."""
 
     def keep(told: Told) -> Told:
@@ -50,7 +50,7 @@ def tells(portal: Portal, shown: Shown, situation: Situation) -> Callable[[Told]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.portal}, {row.shown}: {row.situation}")
-def test_every_row_is_answered_as_it_says(row: Row) -> None:
+def test_every_row_is_answered_as_it_says(row: SituationRow) -> None:
     scenarios = _TOLD[row.portal, row.shown, row.situation]
     assert scenarios
     assert [told() for told in scenarios] == [row] * len(scenarios)
@@ -59,15 +59,17 @@ def test_every_row_is_answered_as_it_says(row: Row) -> None:
 def test_where_no_row_stands_there_is_nothing_to_do() -> None:
     row = _unlinked(when=DRIVERI.deleted())
     assert row is not None
-    assert (row.situation, row.answer) == (Situation.UNLINKED, Answer.NOTHING)
+    assert (row.situation, row.resolution) == (Situation.UNLINKED, Resolution.NOTHING)
 
 
-def _unlinked(*then: LinkEvent, shown: ObservedDriver | None = None, when: Deciding | None = None) -> Row | None:
+def _unlinked(
+    *then: LinkEvent, shown: ObservedDriver | None = None, when: Deciding | None = None
+) -> SituationRow | None:
     batch = DRIVERI.batch(*([shown] if shown else []))
     return DRIVERI.scenario(given=[], batch=batch, when=when or DRIVERI.wants(), then=then)
 
 
-def _live(*then: LinkEvent, shown: tuple[ObservedDriver, ...], when: Deciding) -> Row | None:
+def _live(*then: LinkEvent, shown: tuple[ObservedDriver, ...], when: Deciding) -> SituationRow | None:
     return DRIVERI.scenario(given=DRIVERI.linked(), batch=DRIVERI.batch(*shown), when=when, then=then)
 
 
@@ -84,21 +86,21 @@ def _parked(reason: str, detail: str, rationale: Rationale, **rest: object) -> L
     return DRIVERI.fact(Parked, reason=reason, detail=detail, rationale=rationale, **rest)
 
 
-@tells(Portal.WANTS, Shown.BLANK, Situation.UNKEYED)
-def a_driver_without_either_id_is_parked() -> Row | None:
+@tells(PortalState.WANTS, TargetState.BLANK, Situation.UNKEYED)
+def a_driver_without_either_id_is_parked() -> SituationRow | None:
     detail = "the Portal gives neither a Driveri DriverID nor a RefID"
     return _unlinked(_parked("unkeyed", detail, why("UNKEYED")), when=DRIVERI.wants(BLANK))
 
 
-@tells(Portal.WANTS, Shown.BLANK, Situation.UNKEYED)
-def a_linked_driver_who_loses_both_ids_stays_as_it_is() -> Row | None:
+@tells(PortalState.WANTS, TargetState.BLANK, Situation.UNKEYED)
+def a_linked_driver_who_loses_both_ids_stays_as_it_is() -> SituationRow | None:
     detail = "the Portal gives neither a Driveri DriverID nor a RefID"
     parked = _parked("unkeyed", detail, why("UNKEYED", linked=SEEN))
     return _live(parked, shown=(SEEN,), when=DRIVERI.wants(BLANK))
 
 
-@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONFLICT)
-def a_key_that_another_driver_desired_first_is_contested() -> Row | None:
+@tells(PortalState.WANTS, TargetState.CLAIMED, Situation.CONFLICT)
+def a_key_that_another_driver_desired_first_is_contested() -> SituationRow | None:
     rationale = why("CONFLICT", conflict=CONTEST)
     detail = "portal driver bob has claimed its id"
     parked = _parked("conflict", detail, rationale, waits_for="key:d-7", holder=BOB)
@@ -106,8 +108,8 @@ def a_key_that_another_driver_desired_first_is_contested() -> Row | None:
     return DRIVERI.scenario(given=[], batch=batch, when=DRIVERI.wants(), then=[parked])
 
 
-@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONFLICT)
-def a_linked_driver_does_not_take_a_key_that_another_link_holds() -> Row | None:
+@tells(PortalState.WANTS, TargetState.CLAIMED, Situation.CONFLICT)
+def a_linked_driver_does_not_take_a_key_that_another_link_holds() -> SituationRow | None:
     rationale = why("CONFLICT", linked=SEEN, found=OTHER, conflict=CONTEST)
     detail = "portal driver bob has claimed its id"
     parked = _parked("conflict", detail, rationale, waits_for="key:d-8", holder=BOB)
@@ -115,8 +117,8 @@ def a_linked_driver_does_not_take_a_key_that_another_link_holds() -> Row | None:
     return DRIVERI.scenario(given=DRIVERI.linked(), batch=batch, when=DRIVERI.wants(MOVED), then=[parked])
 
 
-@tells(Portal.WANTS, Shown.CLAIMED, Situation.CONFLICT)
-def two_target_drivers_with_its_mark_are_contested() -> Row | None:
+@tells(PortalState.WANTS, TargetState.CLAIMED, Situation.CONFLICT)
+def two_target_drivers_with_its_mark_are_contested() -> SituationRow | None:
     twins = [ObservedDriver(key=Key(key), active=True, profile={"ref_id": "0042"}) for key in ("501", "502")]
     rationale = why("CONFLICT", conflict={"by": "RefID", "candidates": 2})
     detail = "2 target drivers have its RefID"
@@ -124,54 +126,54 @@ def two_target_drivers_with_its_mark_are_contested() -> Row | None:
     return MOTIVE.scenario(given=[], batch=MOTIVE.batch(*twins), when=MOTIVE.wants(), then=[parked])
 
 
-@tells(Portal.WANTS, Shown.UNKNOWN, Situation.ABSENT)
-def a_driver_whom_the_target_does_not_know_is_created() -> Row | None:
+@tells(PortalState.WANTS, TargetState.UNKNOWN, Situation.ABSENT)
+def a_driver_whom_the_target_does_not_know_is_created() -> SituationRow | None:
     return _unlinked(DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS))
 
 
-@tells(Portal.WANTS, Shown.UNCLAIMED, Situation.FOUND)
-def a_driver_whom_the_target_has_is_adopted_and_brought_to_the_portals() -> Row | None:
+@tells(PortalState.WANTS, TargetState.UNCLAIMED, Situation.FOUND)
+def a_driver_whom_the_target_has_is_adopted_and_brought_to_the_portals() -> SituationRow | None:
     found = DRIVERI.shown("D-7", {**JANE, "first_name": "J."})
     rationale = why("FOUND", found=found)
     linked = DRIVERI.said(LinkDecided, rationale, desired_key="D-7", fields=["first_name", "phone"])
     return _unlinked(linked, shown=found)
 
 
-@tells(Portal.WANTS, Shown.DELETED, Situation.DORMANT)
-def a_driver_whom_the_target_keeps_as_deleted_is_reinstated() -> Row | None:
+@tells(PortalState.WANTS, TargetState.DELETED, Situation.DORMANT)
+def a_driver_whom_the_target_keeps_as_deleted_is_reinstated() -> SituationRow | None:
     rationale = why("DORMANT", found=GONE)
     return _unlinked(DRIVERI.said(ReinstateDecided, rationale, desired_key="D-7", fields=["phone"]), shown=GONE)
 
 
-@tells(Portal.WANTS, Shown.UNKNOWN, Situation.MISSING)
-def a_linked_driver_who_is_gone_from_the_target_is_created_again() -> Row | None:
+@tells(PortalState.WANTS, TargetState.UNKNOWN, Situation.MISSING)
+def a_linked_driver_who_is_gone_from_the_target_is_created_again() -> SituationRow | None:
     return _live(_of_live(CreateDecided, why("MISSING"), "D-7", *FIELDS), shown=(), when=DRIVERI.wants())
 
 
-@tells(Portal.WANTS, Shown.ELSEWHERE, Situation.MISSING)
-def a_linked_driver_who_turns_up_under_another_key_is_linked_there() -> Row | None:
+@tells(PortalState.WANTS, TargetState.ELSEWHERE, Situation.MISSING)
+def a_linked_driver_who_turns_up_under_another_key_is_linked_there() -> SituationRow | None:
     found = MOTIVE.shown("502")
     linked = MOTIVE.said(LinkDecided, why("MISSING", found=found), key="501", desired_key="502", answers=1)
     batch = MOTIVE.batch(found)
     return MOTIVE.scenario(given=MOTIVE.linked(key="501"), batch=batch, when=MOTIVE.wants(), then=[linked])
 
 
-@tells(Portal.WANTS, Shown.DELETED, Situation.MISSING)
-def a_linked_driver_whom_somebody_deleted_on_the_target_is_reinstated() -> Row | None:
+@tells(PortalState.WANTS, TargetState.DELETED, Situation.MISSING)
+def a_linked_driver_whom_somebody_deleted_on_the_target_is_reinstated() -> SituationRow | None:
     rationale = why("MISSING", linked=GONE, found=GONE)
     return _live(_of_live(ReinstateDecided, rationale, "D-7", "phone"), shown=(GONE,), when=DRIVERI.wants())
 
 
-@tells(Portal.WANTS, Shown.DESIRED_CHANGED, Situation.OUTDATED)
-def a_changed_desired_is_an_update_that_names_the_fields() -> Row | None:
+@tells(PortalState.WANTS, TargetState.DESIRED_CHANGED, Situation.OUTDATED)
+def a_changed_desired_is_an_update_that_names_the_fields() -> SituationRow | None:
     changed = {**JANE, "first_name": "Janet", "phone": "303-555-0199"}
     rationale = why("OUTDATED", linked=SEEN, found=SEEN)
     update = _of_live(UpdateDecided, rationale, "D-7", "first_name", "phone", profile=changed)
     return _live(update, shown=(SEEN,), when=DRIVERI.wants(changed))
 
 
-@tells(Portal.WANTS, Shown.DIFFERS, Situation.DRIFTED)
-def what_somebody_changed_on_the_target_is_recorded_and_overridden() -> Row | None:
+@tells(PortalState.WANTS, TargetState.DIFFERS, Situation.DRIFTED)
+def what_somebody_changed_on_the_target_is_recorded_and_overridden() -> SituationRow | None:
     drifted = DRIVERI.shown("D-7", {**JANE, "email": "other@fleet.example"})
     rationale = why("DRIFTED", linked=drifted, found=drifted)
     drift = DRIVERI.fact(DriftFound, fields=["email"], profile=OTHER_EMAIL, rationale=rationale)
@@ -179,80 +181,80 @@ def what_somebody_changed_on_the_target_is_recorded_and_overridden() -> Row | No
     return _live(drift, update, shown=(drifted,), when=DRIVERI.wants())
 
 
-@tells(Portal.WANTS, Shown.EQUAL, Situation.IN_STEP)
-def a_driver_in_step_is_left_alone() -> Row | None:
+@tells(PortalState.WANTS, TargetState.EQUAL, Situation.IN_SYNC)
+def a_driver_in_step_is_left_alone() -> SituationRow | None:
     return _live(shown=(SEEN,), when=DRIVERI.wants())
 
 
-@tells(Portal.WANTS, Shown.UNKNOWN, Situation.RENAMED)
-def a_new_id_that_the_target_does_not_know_renames_the_linked_driver() -> Row | None:
+@tells(PortalState.WANTS, TargetState.UNKNOWN, Situation.RENAMED)
+def a_new_id_that_the_target_does_not_know_renames_the_linked_driver() -> SituationRow | None:
     renamed = _of_live(RenameDecided, why("RENAMED", linked=SEEN), "D-8", profile=MOVED)
     return _live(renamed, shown=(SEEN,), when=DRIVERI.wants(MOVED))
 
 
-@tells(Portal.WANTS, Shown.UNCLAIMED, Situation.REDIRECTED)
-def a_new_id_that_the_target_has_moves_the_link_there() -> Row | None:
+@tells(PortalState.WANTS, TargetState.UNCLAIMED, Situation.REDIRECTED)
+def a_new_id_that_the_target_has_moves_the_link_there() -> SituationRow | None:
     rationale = why("REDIRECTED", linked=SEEN, found=OTHER)
     relinked = _of_live(LinkDecided, rationale, "D-8", "email", "phone", profile=MOVED)
     return _live(relinked, shown=(SEEN, OTHER), when=DRIVERI.wants(MOVED))
 
 
-@tells(Portal.WANTS, Shown.DELETED, Situation.REDIRECTED)
-def a_new_id_that_the_target_keeps_as_deleted_is_reinstated_and_linked() -> Row | None:
+@tells(PortalState.WANTS, TargetState.DELETED, Situation.REDIRECTED)
+def a_new_id_that_the_target_keeps_as_deleted_is_reinstated_and_linked() -> SituationRow | None:
     dormant = DRIVERI.shown("D-8", active=False)
     rationale = why("REDIRECTED", linked=SEEN, found=dormant)
     back = _of_live(ReinstateDecided, rationale, "D-8", "phone", profile=MOVED)
     return _live(back, shown=(SEEN, dormant), when=DRIVERI.wants(MOVED))
 
 
-@tells(Portal.WANTS, Shown.DELETED, Situation.REDIRECTED)
-def a_deleted_driver_whose_id_changes_its_letter_case_is_reinstated_first() -> Row | None:
+@tells(PortalState.WANTS, TargetState.DELETED, Situation.REDIRECTED)
+def a_deleted_driver_whose_id_changes_its_letter_case_is_reinstated_first() -> SituationRow | None:
     back = _of_live(ReinstateDecided, why("REDIRECTED", linked=GONE, found=GONE), "D-7", "phone")
     return _live(back, shown=(GONE,), when=DRIVERI.wants({**JANE, "driveri_driver_id": "d-7"}))
 
 
-@tells(Portal.WANTS, Shown.BOTH_UNKNOWN, Situation.MISSING)
-def a_new_id_for_a_driver_who_is_gone_from_the_target_creates_one() -> Row | None:
+@tells(PortalState.WANTS, TargetState.BOTH_UNKNOWN, Situation.MISSING)
+def a_new_id_for_a_driver_who_is_gone_from_the_target_creates_one() -> SituationRow | None:
     created = _of_live(CreateDecided, why("MISSING"), "D-8", *FIELDS, profile=MOVED)
     return _live(created, shown=(), when=DRIVERI.wants(MOVED))
 
 
-@tells(Portal.DELETED, Shown.ON_ITS_WAY, Situation.ORPHANED)
-def a_create_that_may_be_on_its_way_is_withdrawn() -> Row | None:
+@tells(PortalState.DELETED, TargetState.ON_ITS_WAY, Situation.ORPHANED)
+def a_create_that_may_be_on_its_way_is_withdrawn() -> SituationRow | None:
     created = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS)
     withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), desired_key=None, profile={})
     return DRIVERI.scenario(given=[created], when=DRIVERI.deleted(), then=[withdrawn])
 
 
-@tells(Portal.DELETED, Shown.THERE, Situation.ORPHANED)
-def a_deleted_driver_is_deleted_on_the_target_with_the_guards_figures() -> Row | None:
+@tells(PortalState.DELETED, TargetState.THERE, Situation.ORPHANED)
+def a_deleted_driver_is_deleted_on_the_target_with_the_guards_figures() -> SituationRow | None:
     rationale: Rationale = {**why("ORPHANED", linked=SEEN), "guard": {"limit": 3, "deleted": 0, "held": 0}}
     return _live(_of_live(DeleteDecided, rationale, None, profile={}), shown=(SEEN,), when=DRIVERI.deleted())
 
 
-@tells(Portal.DELETED, Shown.GONE, Situation.GONE)
-def a_deleted_driver_who_is_gone_already_ends_the_link() -> Row | None:
+@tells(PortalState.DELETED, TargetState.GONE, Situation.GONE)
+def a_deleted_driver_who_is_gone_already_ends_the_link() -> SituationRow | None:
     ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
     return _live(ended, shown=(), when=DRIVERI.deleted())
 
 
-@tells(Portal.DELETED, Shown.GONE, Situation.GONE)
-def a_driver_deleted_under_a_new_id_ends_the_link_all_the_same() -> Row | None:
+@tells(PortalState.DELETED, TargetState.GONE, Situation.GONE)
+def a_driver_deleted_under_a_new_id_ends_the_link_all_the_same() -> SituationRow | None:
     ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
     return _live(ended, shown=(GONE,), when=DRIVERI.deleted(MOVED))
 
 
-@tells(Portal.NOT_IN_LIST, Shown.THERE, Situation.UNSEEN)
-def a_list_that_lacks_a_driver_changes_no_desired() -> Row | None:
+@tells(PortalState.NOT_IN_LIST, TargetState.THERE, Situation.UNSEEN)
+def a_list_that_lacks_a_driver_changes_no_desired() -> SituationRow | None:
     known = PortalDriver(account=ACCOUNT, driver=PortalDriverId("jane"), version=1, profile=JANE)
     assert [type(fact) for fact in Statement(at=AT, source="api").absent(known)] == [DriverMissed]
-    return row_for(Portal.NOT_IN_LIST, Linked.SAME_KEY, Shown.THERE)
+    return row_for(PortalState.NOT_IN_LIST, LinkState.SAME_KEY, TargetState.THERE)
 
 
-@tells(Portal.SILENT, Shown.THERE, Situation.UNMANAGED)
-def a_target_driver_whom_nobody_desired_drivers_is_in_no_decision() -> Row | None:
+@tells(PortalState.SILENT, TargetState.THERE, Situation.UNMANAGED)
+def a_target_driver_whom_nobody_desired_drivers_is_in_no_decision() -> SituationRow | None:
     created = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS)
     batch = DRIVERI.batch(unmanaged := DRIVERI.shown("D-9"))
     DRIVERI.scenario(given=[], batch=batch, when=DRIVERI.wants(), then=[created])
     assert batch.holder(key_identifier(DRIVERI.target, unmanaged.key)) is None
-    return row_for(Portal.SILENT, Linked.NONE, Shown.THERE)
+    return row_for(PortalState.SILENT, LinkState.NONE, TargetState.THERE)

@@ -55,7 +55,7 @@ def test_a_record_of_a_driver_who_was_replaced_is_deleted_before_the_next_one_ge
     simulation.run()
     assert LinkDecided not in _decided(simulation, BEN)
     assert ReinstateDecided in _decided(simulation, BEN)
-    assert standing(simulation, BEN) is Standing.IN_STEP
+    assert standing(simulation, BEN) is Standing.IN_SYNC
     assert [driver.profile["first_name"] for driver in simulation.target.scan()] == ["Ben"]
 
 
@@ -73,7 +73,7 @@ def test_a_driver_who_was_replaced_leaves_nothing_behind_whenever_the_answer_com
         step()
     simulation.state(BEN, _profile("Ben"))
     simulation.read_back()
-    assert standing(simulation, BEN) is Standing.IN_STEP
+    assert standing(simulation, BEN) is Standing.IN_SYNC
     assert [driver.profile["first_name"] for driver in simulation.target.scan() if driver.active] == ["Ben"]
 
 
@@ -84,7 +84,7 @@ def test_a_create_that_was_never_started_frees_its_values_when_it_is_withdrawn(t
     assert _decided(simulation, BEN) == [Parked]
     simulation.run()
     assert _decided(simulation, BEN)[-2:-1] == [CreateDecided]
-    assert standing(simulation, BEN) is Standing.IN_STEP
+    assert standing(simulation, BEN) is Standing.IN_SYNC
 
 
 @TARGETS
@@ -112,5 +112,5 @@ def test_who_comes_back_before_the_answer_keeps_what_the_create_makes(target: Ta
     simulation.state(BEN, _profile("Ben"))
     assert _decided(simulation, BEN) == [Parked]
     simulation.run()
-    assert standing(simulation, ANN) is standing(simulation, BEN) is Standing.IN_STEP
+    assert standing(simulation, ANN) is standing(simulation, BEN) is Standing.IN_SYNC
     assert _decided(simulation, ANN).count(CreateDecided) == 1

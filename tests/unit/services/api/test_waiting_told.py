@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from domain.account import DeletesRejected, Mode
-from domain.deciding import MOST_CORRECTIONS
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
+from domain.outcomes import MOST_CORRECTIONS
 from domain.ports import Exists, Missing
 from services.api.explanations import Standing
 from services.api.schema import to_json

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from domain.deciding import origin
-from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
+from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked, origin
 from domain.event import Event
 from domain.identity import AccountId, Target
 from domain.outcomes import CallAnswered
