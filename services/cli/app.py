@@ -50,7 +50,7 @@ _CLEAR = {
     "domain.store:StoreFailed",
     "services.api.dead_letters:BadName",
     "services.cli.client:CommandRefused",
-    "services.sandbox.demo:NoCast",
+    "services.sandbox.story:NoCast",
     "services.sandbox.demo:NotADemo",
     "services.sandbox.demo:SandboxEnded",
     "services.sandbox.serving:NotAnAddress",

@@ -15,7 +15,7 @@ from services.cli.client import (
     run_async,
 )
 from services.cli.printing import err, out, print_json, print_table, progress_bar
-from services.sandbox.demo import Outcome, play
+from services.sandbox.demo import DemoResult, play
 from services.sandbox.faults.faults import FaultsRefused, faults_of_all
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds
@@ -122,11 +122,11 @@ def demo(
     raise typer.Exit(0 if outcome.is_agreed else 1)
 
 
-async def _play(data: Path, progress: Progress) -> Outcome:
+async def _play(data: Path, progress: Progress) -> DemoResult:
     return await play(data, progress)
 
 
-def _print(outcome: Outcome, data: Path) -> None:
+def _print(outcome: DemoResult, data: Path) -> None:
     columns = ("scene", "driver", "target", "decided", "situation", "rationale")
     rows = [tuple(each[column] for column in columns) for each in outcome.decided]
     print_table(columns, _without_repeats(rows), title="\nWhat was decided, and why")
@@ -147,7 +147,7 @@ def _without_repeats(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
         last = row[:2]
 
 
-def _print_comparison(outcome: Outcome, data: Path) -> None:
+def _print_comparison(outcome: DemoResult, data: Path) -> None:
     found = outcome.comparison
     waiting = [(target, driver, reason) for target, driver, reason in found.waiting]
     print_table(("target", "driver", "set aside, because"), waiting[:_MOST_SHOWN], title="\nA person has to look at")

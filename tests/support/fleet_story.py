@@ -12,22 +12,9 @@ import httpx
 from adapters.portal.csv_export import ExportRow
 from domain.identity import Target
 from domain.profile import Profile
-from services.sandbox.demo import (
-    ACCOUNT,
-    MASTER_USER,
-    Change,
-    Comparison,
-    Fleet,
-    Json,
-    RunningSandboxes,
-    Shown,
-    Stage,
-    compare,
-    desired_id,
-    left_alone,
-    to_scenes,
-    untouched,
-)
+from services.sandbox.comparison import Comparison, Json, TargetsState, compare, left_alone, untouched
+from services.sandbox.demo import ACCOUNT, MASTER_USER, RunningSandboxes, Stage
+from services.sandbox.story import Announcement, Fleet, desired_id, to_scenes
 from tests.support.fleets import PartOfFleet
 
 _BATCH = 30
@@ -81,8 +68,8 @@ class FleetStory:
         self._fleet = Fleet()
         self._former: list[str] = []
         self._others: list[str] = []
-        self._seeded: Shown | None = None
-        self._settled: Shown | None = None
+        self._seeded: TargetsState | None = None
+        self._settled: TargetsState | None = None
 
     async def begin(self) -> None:
         """The Portal lists everybody, and sync is turned on."""
@@ -123,18 +110,18 @@ class FleetStory:
         touched = untouched(self._fleet, self._seeded, now) + left_alone(self._former, self._settled, now)
         return compare(self._fleet, now, waits), touched
 
-    async def _announce(self, changes: Iterable[Change]) -> None:
+    async def _announce(self, changes: Iterable[Announcement]) -> None:
         for change in changes:
             await self._stage.announce(change)
             self._fleet.apply(change)
             await asyncio.sleep(self._chance.uniform(0, _LONGEST_REST))
 
 
-def _updates(drivers: Sequence[str], fields: Profile) -> Iterator[Change]:
+def _updates(drivers: Sequence[str], fields: Profile) -> Iterator[Announcement]:
     """An update for each of these fields: everybody's first one, then everybody's next."""
     for name, text in fields.items():
         for driver in drivers:
-            yield Change(action="update", driver=driver, profile={name: text})
+            yield Announcement(action="update", driver=driver, profile={name: text})
 
 
 def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
@@ -148,7 +135,7 @@ def _in_step(links: Iterable[Json]) -> list[str]:
     return [driver for driver, targets in count.items() if targets == len(Target)]
 
 
-def _unmanaged(fleet: Fleet, shown: Shown) -> list[str]:
+def _unmanaged(fleet: Fleet, shown: TargetsState) -> list[str]:
     desired = {desired_id(profile).casefold() for profile in fleet.there.values()}
     ids = (driver["driverId"] for driver in shown.drivers if driver["status"] == shown.active_status)
     return [each for each in ids if each.casefold() not in desired]

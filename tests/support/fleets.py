@@ -10,8 +10,10 @@ import httpx
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.profile import Profile
-from services.sandbox.demo import RunningSandboxes, Shown, desired_id, to_shown
+from services.sandbox.comparison import TargetsState, to_shown
+from services.sandbox.demo import RunningSandboxes
 from services.sandbox.sample import SAMPLE
+from services.sandbox.story import desired_id
 
 Json = dict[str, Any]
 
@@ -43,7 +45,7 @@ class PartOfFleet:
         known |= {name for user in self.company["users"] for name in _named_in_motive(user)}
         return frozenset(str(row.driver) for row in self.rows if not known.intersection(_names(row.profile.onto({}))))
 
-    async def shown(self, targets: RunningSandboxes) -> Shown:
+    async def shown(self, targets: RunningSandboxes) -> TargetsState:
         """Everything that both sandboxes hold of this account now."""
         async with httpx.AsyncClient(timeout=30.0) as client:
             driveri = (await client.get(f"{targets.driveri}/sandbox/state")).json()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from domain.profile import Profile
-from services.sandbox.demo import Fleet, RunningSandboxes, compare, sandboxes
+from services.sandbox.comparison import compare
+from services.sandbox.demo import RunningSandboxes, sandboxes
+from services.sandbox.story import Fleet
 from tests.support.call_proxy import proxy
 from tests.support.fleet_story import FleetStage
 from tests.support.fleets import PartOfFleet, divided, seed

@@ -12,7 +12,8 @@ from domain.portal import Change
 from domain.store import DeadLetter
 from services.api.installation import Installation
 from services.runtime.context import CHANGES
-from services.sandbox.demo import Comparison, RunningSandboxes, sandboxes
+from services.sandbox.comparison import Comparison
+from services.sandbox.demo import RunningSandboxes, sandboxes
 from tests.support.backlog import Backlog
 from tests.support.delivered import Delivered, delivered
 from tests.support.distributed import Deployment, Serving, every_service, running, until_ready

@@ -11,18 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from services.sandbox.demo import (
-    ACCOUNT,
-    Change,
-    Comparison,
-    Fleet,
-    RunningSandboxes,
-    Shown,
-    Stage,
-    compare,
-    sandboxes,
-    untouched,
-)
+from services.sandbox.comparison import Comparison, TargetsState, compare, untouched
+from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, sandboxes
+from services.sandbox.story import Announcement, Fleet
 from tests.support.bad_weather import Mishap, Weather
 from tests.support.call_proxy import Call, proxy
 from tests.support.processes import Up, outliving_client
@@ -70,7 +61,7 @@ class _Tale:
     versions: Counter[str] = field(default_factory=Counter)
     deletes: int = 0
 
-    def hired(self) -> Change:
+    def hired(self) -> Announcement:
         """A new driver."""
         self.ids += 1
         number = self.ids
@@ -82,9 +73,9 @@ class _Tale:
             "email": f"storm-{number}@fleet.example",
             "phone": f"+1 303 555 {number:04d}",
         }
-        return Change(action="create", driver=f"storm-{number}", profile=profile)
+        return Announcement(action="create", driver=f"storm-{number}", profile=profile)
 
-    def next(self) -> Sequence[Change]:
+    def next(self) -> Sequence[Announcement]:
         """What happens next: one change, or the parts of a swap."""
         told = (self._update, self._update, self._rename, self._swap, self._chain, self._delete, self._rehire)
         return self.chance.choice(told)() or [self.hired()]
@@ -96,36 +87,36 @@ class _Tale:
     def _some(self, number: int) -> list[str]:
         return self.chance.sample(sorted(self.fleet.there), number)
 
-    def _changed(self, driver: str, **fields: str) -> Change:
-        return Change(action="update", driver=driver, profile={"last_name": self._version(driver), **fields})
+    def _changed(self, driver: str, **fields: str) -> Announcement:
+        return Announcement(action="update", driver=driver, profile={"last_name": self._version(driver), **fields})
 
-    def _update(self) -> list[Change]:
+    def _update(self) -> list[Announcement]:
         return [self._changed(driver) for driver in self._some(1)]
 
-    def _rename(self) -> list[Change]:
+    def _rename(self) -> list[Announcement]:
         self.ids += 1
         return [self._changed(driver, driveri_driver_id=f"STORM-{self.ids}") for driver in self._some(1)]
 
-    def _swap(self) -> list[Change]:
+    def _swap(self) -> list[Announcement]:
         name = self.chance.choice(("driveri_driver_id", "email", "ref_id"))
         one, other = self._some(2)
         values = {driver: self.fleet.there[driver][name] for driver in (one, other)}
         return [self._changed(one, **{name: values[other]}), self._changed(other, **{name: values[one]})]
 
-    def _chain(self) -> list[Change]:
+    def _chain(self) -> list[Announcement]:
         """The first takes the second's id, the second the third's, and so on; the last gets a new one."""
         self.ids += 1
         drivers = self._some(3)
         wanted = [*(self.fleet.there[driver]["driveri_driver_id"] for driver in drivers[1:]), f"STORM-{self.ids}"]
         return [self._changed(driver, driveri_driver_id=key) for driver, key in zip(drivers, wanted, strict=True)]
 
-    def _delete(self) -> list[Change]:
+    def _delete(self) -> list[Announcement]:
         if self.deletes == _MOST_DELETES:
             return []
         self.deletes += 1
-        return [Change(action="delete", driver=driver) for driver in self._some(1)]
+        return [Announcement(action="delete", driver=driver) for driver in self._some(1)]
 
-    def _rehire(self) -> list[Change]:
+    def _rehire(self) -> list[Announcement]:
         """Somebody comes back; whose ids others have by now does not."""
         taken = {text for profile in self.fleet.there.values() for text in profile.values()}
         free = [
@@ -134,7 +125,7 @@ class _Tale:
             if not {profile["driveri_driver_id"], profile["email"], profile["ref_id"]} & taken
         ]
         return [
-            Change(action="create", driver=driver, profile={**profile, "last_name": self._version(driver)})
+            Announcement(action="create", driver=driver, profile={**profile, "last_name": self._version(driver)})
             for driver, profile in free[:1]
         ]
 
@@ -200,7 +191,7 @@ class Storm:
         return self.kills
 
 
-async def _announce(stage: Stage, tale: _Tale, change: Change) -> None:
+async def _announce(stage: Stage, tale: _Tale, change: Announcement) -> None:
     await stage.announce(change)
     tale.fleet.apply(change)
 
@@ -221,7 +212,7 @@ async def calm_down(up: Up, stage: Stage) -> None:
 
 async def _aftermath(
     targets: RunningSandboxes,
-    seeded: Shown,
+    seeded: TargetsState,
     tale: _Tale,
     weathers: Sequence[Weather],
     *,
@@ -251,7 +242,7 @@ async def _left_by_relinks(stage: Stage) -> int:
     return sum(event["data"].get("rationale", {}).get("situation") == "REDIRECTED" for event in decided)
 
 
-def _doubled(fleet: Fleet, now: Shown, left: int) -> Iterator[str]:
+def _doubled(fleet: Fleet, now: TargetsState, left: int) -> Iterator[str]:
     """The drivers that a target has more often than the Portal: each of our drivers has a unique name."""
     ours = [each for each in now.drivers if each["firstName"] == "Storm" and each["status"] == now.active_status]
     users = [each for each in now.users if each["first_name"] == "Storm"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from services.sandbox.demo import Demo, Json, Outcome, RunningSandboxes, Stage, sandboxes
+from services.sandbox.comparison import Json
+from services.sandbox.demo import Demo, DemoResult, RunningSandboxes, Stage, sandboxes
 from tests.support.backlog import Backlog
 from tests.support.distributed import Deployment, Serving, every_service, running, until_shared_out
 from tests.support.patience import commanded
@@ -40,7 +41,7 @@ async def _rolled(services: Sequence[Serving]) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _played(deployment: Deployment, targets: RunningSandboxes) -> Outcome:
+async def _played(deployment: Deployment, targets: RunningSandboxes) -> DemoResult:
     services = every_service(deployment)
     async with commanded(deployment.settings) as (client, installation):
         stage = DistributedStage(client)
@@ -55,7 +56,7 @@ async def _played(deployment: Deployment, targets: RunningSandboxes) -> Outcome:
             return playing.result()
 
 
-async def _outcome(kafka: str, database: str, folder: Path) -> Outcome:
+async def _outcome(kafka: str, database: str, folder: Path) -> DemoResult:
     async with asyncio.timeout(_SECONDS), sandboxes() as targets:
         deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder)
         await asyncio.to_thread(deployment.prepare)
@@ -63,22 +64,22 @@ async def _outcome(kafka: str, database: str, folder: Path) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+def outcome(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoResult]:
     database = postgres.database()
     with needed(own_kafka()) as kafka:
         yield asyncio.run(_outcome(kafka.servers, database, tmp_path_factory.mktemp("distributed")))
     postgres.drop(database)
 
 
-def test_both_targets_agree_with_the_portal(outcome: Outcome) -> None:
+def test_both_targets_agree_with_the_portal(outcome: DemoResult) -> None:
     assert outcome.comparison.disagreements == []
     assert outcome.comparison.agreeing == {"driveri": 1493, "motive": 1480}
     assert len(outcome.comparison.waiting) == 27
 
 
-def test_nobody_elses_drivers_are_touched(outcome: Outcome) -> None:
+def test_nobody_elses_drivers_are_touched(outcome: DemoResult) -> None:
     assert outcome.touched == []
 
 
-def test_the_guard_held_what_was_beyond_its_limit(outcome: Outcome) -> None:
+def test_the_guard_held_what_was_beyond_its_limit(outcome: DemoResult) -> None:
     assert {each["target"]: len(each["drivers"]) for each in outcome.held} == {"driveri": 16, "motive": 16}

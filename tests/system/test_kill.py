@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from rich.progress import Progress
 
-from services.sandbox.demo import MASS_DELETE, Demo, Outcome, RunningSandboxes, Stage, sandboxes
+from services.sandbox.demo import Demo, DemoResult, RunningSandboxes, Stage, sandboxes
+from services.sandbox.story import MASS_DELETE
 from tests.support.processes import Up, outliving_client
 
 KILLS = 30
@@ -17,7 +18,7 @@ KILLS = 30
 Json = dict[str, Any]
 
 
-async def _play_while_killing(data: Path) -> tuple[Outcome, int, list[Json], dict[str, list[Json]]]:
+async def _play_while_killing(data: Path) -> tuple[DemoResult, int, list[Json], dict[str, list[Json]]]:
     async with sandboxes() as targets:
         up = Up(data, targets)
         await up.start()
@@ -31,7 +32,7 @@ async def _play_while_killing(data: Path) -> tuple[Outcome, int, list[Json], dic
         return outcome, kills, events, await _journals(targets)
 
 
-async def _kill_at_random(up: Up, story: "asyncio.Task[Outcome]") -> int:
+async def _kill_at_random(up: Up, story: "asyncio.Task[DemoResult]") -> int:
     """Kill and start again, at moments that the seed and the machine's own pace make random."""
     moments = random.Random(20261122)  # noqa: S311 - moments, not secrets
     for kills in range(KILLS):

@@ -15,8 +15,9 @@ import structlog
 
 from services.cli.logs import configure_logging
 from services.sandbox import driveri, motive, portal
-from services.sandbox.demo import ACCOUNT, Change, RunningSandboxes, Stage, stage
+from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, stage
 from services.sandbox.serving import listening
+from services.sandbox.story import Announcement
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +129,7 @@ async def test_no_secret_is_logged_stored_or_told(
         secrets = {"hush", b64encode(":".join(CLIENT).encode()).decode(), *await issued(targets, data)}
         await until_read(playing, "an empty list never deletes anybody")
         await connect(playing, WRONG, WRONG, WRONG)
-        await playing.announce(Change(action="update", driver="p1", profile={**PROFILE, "last_name": "Roe"}))
+        await playing.announce(Announcement(action="update", driver="p1", profile={**PROFILE, "last_name": "Roe"}))
         await until_refused(playing)
         await until_read(playing, "credentials")
         shown = await told(playing)
