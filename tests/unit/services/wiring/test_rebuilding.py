@@ -148,7 +148,7 @@ def test_nothing_happens_because_of_a_rebuild(folder: Path) -> None:
             projector.AnswerCount,
             "p4",
             {"answers": 7},
-            "deliveries acme/p4, column answers: kept 7, rebuilt 1",
+            "answer_counts acme/p4, column answers: kept 7, rebuilt 1",
         ),
     ],
 )
@@ -173,7 +173,7 @@ def test_personal_data_is_never_named(folder: Path) -> None:
     tampered(folder, "projector-motive", rows=(desired,))
     assert [str(each) for each in checked(folder)] == [
         "decider, roster acme/driveri/key:d4, column profile: kept (personal data), rebuilt (personal data)",
-        "projector-motive, desired acme/p4, column body: kept (personal data), rebuilt (personal data)",
+        "projector-motive, newest_decisions acme/p4, column body: kept (personal data), rebuilt (personal data)",
     ]
 
 
