@@ -29,6 +29,7 @@ from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
     PREFIX,
+    ApiSettings,
     DistributedSettings,
     EmbeddedSettings,
     KafkaSettings,
@@ -52,6 +53,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 _SETTINGS: Mapping[str, type[BaseSettings]] = {
     "Targets, in both shapes": TargetSettings,
     "The Portal's API, in both shapes": PortalSettings,
+    "Commands, in both shapes": ApiSettings,
     "Embedded": EmbeddedSettings,
     "Kafka, in the distributed shape": KafkaSettings,
     "Distributed": DistributedSettings,

@@ -26,7 +26,7 @@ from services.api import (
     rekeyings,
     status,
 )
-from services.api.installation import Installation
+from services.api.installation import Installation, Installed
 from services.api.schema import Malformed, Refusal, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 from services.intake.rekeying import ReKeyingHeld
@@ -75,6 +75,8 @@ def to_app(installation: Installation) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.installation = installation
+    app.add_api_route("/live", _is_live, tags=["health"], name="is_live")
+    app.add_api_route("/ready", _is_ready, tags=["health"], name="is_ready")
     for resource in _RESOURCES:
         app.include_router(resource.router)
     for kind in _STATUS:
@@ -82,6 +84,19 @@ def to_app(installation: Installation) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_malformed)
     app.add_exception_handler(HTTPException, _refuse_unknown)
     return app
+
+
+async def _is_live() -> dict[str, bool]:
+    """Answer as long as the process does."""
+    return {"live": True}
+
+
+async def _is_ready(installation: Installed) -> dict[str, bool]:
+    """Answer with 503, and the store that fails, unless every store can be read."""
+    readers = installation.readers
+    for store in (readers.accounts, readers.intake, readers.decider, *readers.projectors.values()):
+        await readers.call(store.log.end)
+    return {"ready": True}
 
 
 async def _refuse(_: Request, refused: Exception) -> JSONResponse:

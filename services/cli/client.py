@@ -1,8 +1,6 @@
-"""How a command reaches the services: through the owner's local socket, or by opening their stores itself.
+"""How a command reaches the API: at `DRIVERLINK_API_URL`, at the local socket of a data folder, or in its own process.
 
-Which shape commands work on: a data folder, or the database that the environment names.
-
-What every command shares: its data folder, and one clear line for everything that can go wrong.
+Where neither answers, it opens the stores itself: those of the folder, or of the database that the environment names.
 """
 
 import asyncio
@@ -24,7 +22,14 @@ from services.api.installation import Installation
 from services.cli.printing import err
 from services.wiring.distributed import Distributed
 from services.wiring.embedded import DataFolder, FolderOwned, open_embedded
-from services.wiring.settings import PREFIX, DistributedSettings, EmbeddedSettings, KafkaSettings, read_settings
+from services.wiring.settings import (
+    PREFIX,
+    ApiSettings,
+    DistributedSettings,
+    EmbeddedSettings,
+    KafkaSettings,
+    read_settings,
+)
 
 SHAPES = (EmbeddedSettings, DistributedSettings)
 
@@ -110,8 +115,16 @@ class Services:
 
 
 @asynccontextmanager
-async def reached(settings: Settings, *, makes_folder: bool = False) -> AsyncIterator[Services]:
-    """The services of an installation. Raises `FolderUnusable`, `StoreFailed` or `CommandRefused`."""
+async def reached(data: Path | None, *, makes_folder: bool = False) -> AsyncIterator[Services]:
+    """The services of an installation. Raises `FolderUnusable`, `StoreFailed`, `WrongSettings` or `CommandRefused`.
+
+    Without a data folder of its own a command reaches the API at `DRIVERLINK_API_URL`, where that is set.
+    """
+    if data is None and (url := read_settings(ApiSettings, SHAPES).api_url):
+        async with _through_url(url) as services:
+            yield services
+        return
+    settings = chosen(data)
     if isinstance(settings, DistributedSettings):
         shape = Distributed(settings)
         with shape.present():
@@ -149,6 +162,27 @@ async def _asked(installation: Installation, *, may_run: bool = True) -> AsyncIt
     finally:
         await installation.connections.close()
         installation.close()
+
+
+@asynccontextmanager
+async def _through_url(url: str) -> AsyncIterator[Services]:
+    """The API at this address, or at this local socket."""
+    is_socket = url.startswith("/")
+    transport = httpx.AsyncHTTPTransport(uds=url) if is_socket else None
+    base_url = "http://driverlink" if is_socket else url
+    try:
+        async with httpx.AsyncClient(
+            transport=transport, base_url=base_url, timeout=_PATIENCE, trust_env=False
+        ) as client:
+            services = Services(client)
+            yield services
+    except (httpx.TransportError, httpx.InvalidURL) as failure:
+        if isinstance(failure, httpx.TransportError) and services.has_answered:
+            raise CommandRefused(_ENDED) from None
+        raise CommandRefused(
+            f"the API at {url} does not answer: start it by `driverlink serve api` (or `driverlink up` on a data "
+            "folder), or set another DRIVERLINK_API_URL"
+        ) from None
 
 
 @asynccontextmanager
@@ -234,7 +268,7 @@ def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]], *, makes_
     """Ask the services of a data folder something. Raises what `main` turns into one line."""
 
     async def run() -> T:
-        async with reached(chosen(data), makes_folder=makes_folder) as services:
+        async with reached(data, makes_folder=makes_folder) as services:
             return await asking(services)
 
     return asyncio.run(run())

@@ -19,12 +19,9 @@ from services.cli.client import (
     JsonOption,
     Services,
     ask,
-    embedded,
     is_confirmed,
-    is_distributed,
 )
 from services.cli.printing import moment, out, print_json, print_note, to_json, visible
-from services.wiring.embedded import DataFolder
 
 _LONGEST_REASON = 100
 
@@ -166,10 +163,10 @@ def resubmit(
     if mended is not None and name is None:
         raise typer.BadParameter("--mended needs the NAME of one dead letter")
     if name is None:
-        _tell_of_many(ask(data, lambda services: _resubmit_many(services, wanted, data, wait)), as_json=as_json)
+        _tell_of_many(ask(data, lambda services: _resubmit_many(services, wanted, wait)), as_json=as_json)
         return
     body = {"name": str(LetterName.parse(name)), "mended": _read(mended) if mended else None}
-    _tell(ask(data, lambda services: _resubmit(services, body, data, wait)), as_json=as_json)
+    _tell(ask(data, lambda services: _resubmit(services, body, wait)), as_json=as_json)
 
 
 @dead_letters.command()
@@ -207,17 +204,17 @@ async def _list(services: Services, wanted: Wanted, after: str | None, limit: in
     return {"letters": letters[:limit], "next": behind, "total": total}
 
 
-async def _resubmit(services: Services, body: Mapping[str, str | None], data: Path | None, wait: float) -> Json:
+async def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -> Json:
     await services.post("/dead-letters/resubmission", body)
     path, query = "/dead-letters/outcome", {"name": body["name"]}
-    return await _patiently(services, path, query, lambda told: told["became"] == Became.WAITING, data, wait)
+    return await _patiently(services, path, query, lambda told: told["became"] == Became.WAITING, wait)
 
 
-async def _resubmit_many(services: Services, wanted: Wanted, data: Path | None, wait: float) -> Json:
+async def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
     pages = _pages(lambda behind: services.post("/dead-letters/resubmissions", {**wanted, "after": behind}))
     submitted = sum([page["submitted"] async for page in pages])
     path, query = "/dead-letters/count", {"service": wanted["service"]}
-    counts = await _patiently(services, path, query, lambda told: told["waiting"] > 0, data, wait)
+    counts = await _patiently(services, path, query, lambda told: told["waiting"] > 0, wait)
     return {"submitted": submitted, **counts}
 
 
@@ -231,21 +228,16 @@ async def _pages(ask_behind: Callable[[str | None], Awaitable[Json]], after: str
 
 
 async def _patiently(
-    services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], data: Path | None, wait: float
+    services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], wait: float
 ) -> Json:
     """What is told when nothing waits any more, or after so many seconds; at once where no service can be running."""
     clock = asyncio.get_running_loop().time
-    end = clock() + (wait if _is_at_work(data) else 0.0)
+    end = clock() + (wait if services.may_run else 0.0)
     told: Json = await services.get(path, **query)
     while is_waiting(told) and clock() < end:
         await asyncio.sleep(_LOOK_EVERY)
         told = await services.get(path, **query)
     return told
-
-
-def _is_at_work(data: Path | None) -> bool:
-    """Whether a service may be running: on a folder without its owner's socket, this command is the owner."""
-    return is_distributed(data) or DataFolder(embedded(data).data).socket.exists()
 
 
 def _shown(name: str, data: Path | None) -> Json:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from socket import socket
@@ -28,6 +28,9 @@ from services.runtime.serving import PortUnusable, listening, stopping_on_signal
 from services.wiring.distributed import Distributed
 from services.wiring.embedded import DataFolder, open_embedded, run
 from services.wiring.settings import DistributedSettings, EmbeddedSettings
+
+_LOCK_CHECKED_EVERY = 5.0
+"""Seconds between two checks that the API still holds the lock that keeps a rebuild away."""
 
 
 def up(data: DataOption = None) -> None:
@@ -62,6 +65,7 @@ class ServiceName(StrEnum):
     INTAKE = "intake"
     DECIDER = "decider"
     PROJECTOR = "projector"
+    API = "api"
 
 
 def serve(
@@ -79,11 +83,15 @@ def serve(
     Examples:
         driverlink serve decider
         driverlink serve projector --target motive
+        driverlink serve api
 
     """
     if (target is None) is (service is ServiceName.PROJECTOR):
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
     settings = distributed()
+    if service is ServiceName.API:
+        run_async(_serve_api(settings))
+        return
     name = f"projector-{target}" if target else str(service)
     run_async(_serve(name, settings, _opening(service, target, Distributed(settings))))
 
@@ -113,6 +121,25 @@ async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> 
             except Stuck as stuck:
                 _abandon(stuck)
     err.print(f"{name} has ended; everything is stored", markup=False)
+
+
+async def _serve_api(settings: DistributedSettings) -> None:
+    """Serve the API over the stores until a signal comes. Raises `StoreFailed` when the database is lost."""
+    stop, shape = asyncio.Event(), Distributed(settings)
+    with _listened(settings) as bound, stopping_on_signals(stop), shape.present() as lock:
+        installation = shape.installation()
+        try:
+            host, port = bound.getsockname()[:2]
+            async with listening(to_app(installation), bound):
+                err.print(f"api runs; commands reach it with DRIVERLINK_API_URL=http://{host}:{port}", markup=False)
+                while not stop.is_set():
+                    await asyncio.to_thread(lock.check)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), _LOCK_CHECKED_EVERY)
+        finally:
+            await installation.connections.close()
+            installation.close()
+    err.print("api has ended; everything is stored", markup=False)
 
 
 def _abandon(stuck: Stuck) -> NoReturn:

@@ -136,11 +136,11 @@ class Distributed:
             yield
 
     @contextmanager
-    def present(self) -> Iterator[None]:
+    def present(self) -> Iterator[InstanceLock]:
         """While this lasts, nobody can have the services alone. Raises `StoreFailed` when somebody does now."""
         with closing(self._presence(*_LOGS)) as presence:
             presence.acquire_shared()
-            yield
+            yield presence
 
     async def accounts(self) -> Process:
         """The process of accounts: people write them by commands, so it only relays. Raises `StoreFailed`."""

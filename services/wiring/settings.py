@@ -110,6 +110,18 @@ def _check_names(known: set[str]) -> None:
             raise WrongSettings(f"{name} is no setting; did you mean {near[0]}?")
 
 
+class ApiSettings(BaseSettings):
+    """How commands reach the API where it is not that of a data folder's owner."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    api_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/].*|/.+)?$",
+        description="Where commands reach the API: `http://host:port`, or the path of a local socket.",
+    )
+
+
 class PortalSettings(BaseSettings):
     """How drivers are read by the Portal's API; accounts without credentials there are not read."""
 
@@ -267,7 +279,7 @@ class KafkaSettings(BaseSettings):
         return self
 
 
-class DistributedSettings(TargetSettings, PortalSettings, KafkaSettings):
+class DistributedSettings(TargetSettings, PortalSettings, ApiSettings, KafkaSettings):
     """One process for each service, over Kafka and PostgreSQL.
 
     Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
@@ -306,7 +318,9 @@ class DistributedSettings(TargetSettings, PortalSettings, KafkaSettings):
         pattern=r"^[A-Za-z0-9._-]{0,200}$",
         description="This process's lasting name, such as its pod's: back soon, it goes on with its own partitions.",
     )
-    http_host: str = Field(default="127.0.0.1", description="Where `serve` listens for `/live` and `/ready`.")
+    http_host: str = Field(
+        default="127.0.0.1", description="Where `serve` listens for `/live` and `/ready`, and `serve api` for requests."
+    )
     http_port: int = Field(default=8080, ge=0, le=65535, description="The port for them; 0: any free one.")
     patience: float = Field(
         default=300.0, ge=1.0, description="Seconds without any progress after which `serve` ends with status 1."
@@ -353,7 +367,7 @@ def _secret(path: Path, name: str) -> str:
     return secret
 
 
-class EmbeddedSettings(TargetSettings, PortalSettings):
+class EmbeddedSettings(TargetSettings, PortalSettings, ApiSettings):
     """One process, one data folder."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")

@@ -40,7 +40,7 @@ SANDBOXED = _files("docker-compose.yml", "docker-compose.sandbox.yml")
 DOCUMENTED = [_merged(REAL, yaml.safe_load(text)) for text in re.findall(r"```yaml\n(.*?)```", DOCS, flags=re.DOTALL)]
 """The plain file with each override that the documentation gives."""
 
-CALLING = ["cli", "intake", "projector-driveri", "projector-motive"]
+CALLING = ["api", "intake", "projector-driveri", "projector-motive"]
 """The services that call a target or the Portal."""
 
 
@@ -113,7 +113,7 @@ def test_jobs_run_before_the_services_and_in_their_order() -> None:
             yield from before(other)
 
     assert list(before("database")) == ["roles", "postgres"]
-    for service in ("accounts", "intake", "decider", "projector-driveri", "projector-motive"):
+    for service in ("accounts", "intake", "decider", "projector-driveri", "projector-motive", "api"):
         assert {"database", "roles", "postgres", "topics", "kafka"} == set(before(service))
 
 

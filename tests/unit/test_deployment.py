@@ -71,13 +71,14 @@ def test_the_way_of_a_change_is_complete() -> None:
         "serve decider",
         "serve projector --target driveri",
         "serve projector --target motive",
+        "serve api",
         "sandbox --host 0.0.0.0",
     }
 
 
 def test_every_process_that_ends_is_restarted() -> None:
     lasting = [text for text in SERVICES.values() if "<<: *service" in text]
-    assert len(lasting) == 5
+    assert len(lasting) == 6
     assert "restart: unless-stopped" in SECTIONS["x-service"]
     assert not any("restart:" in text for text in lasting)
     assert f"stop_grace_period: {LONGEST_ENDING + 5:.0f}s" in SECTIONS["x-service"]
@@ -102,7 +103,12 @@ def test_ports_are_published_on_loopback_only() -> None:
     published = [port for ports in _listed("ports", COMPOSE) for port in ports]
     assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert COMPOSE.count("ports:") == len(_listed("ports", COMPOSE))
+    assert COMPOSE.count("ports:") - COMPOSE.count("ports: []") == len(_listed("ports", COMPOSE))
+
+
+def test_the_api_is_reached_from_inside_only() -> None:
+    assert "    ports: []\n" in SERVICES["api"]
+    assert "DRIVERLINK_API_URL: http://api:8080" in SECTIONS["x-settings-of-commands"]
 
 
 def test_kafka_and_the_database_are_reached_from_inside_only() -> None:
@@ -116,10 +122,10 @@ def test_whoever_calls_the_targets_can_get_there() -> None:
     for name in told:
         own = _listed("networks", SERVICES[name]) or _listed("networks", SECTIONS["x-service"])
         assert own == [["inside", "outside"]], name
-    assert "cli" in told
+    assert "api" in told
 
 
-@pytest.mark.parametrize("name", ["decider", "cli"])
+@pytest.mark.parametrize("name", ["api", "cli"])
 def test_a_rehearsal_has_room_that_does_not_count_as_memory(name: str) -> None:
     assert "    tmpfs: []\n" in SERVICES[name]
     assert "scratch:/tmp" in _listed("volumes", SERVICES[name])[0]
