@@ -90,7 +90,7 @@ class CredentialsContract:
         assert keeper.tokens("acme", Target.MOTIVE) == to_tokens(1)
 
     def test_tokens_that_are_stored_already_are_stored(self, keeper: Keeper) -> None:
-        """Whoever lost the answer of a store asks again."""
+        """A caller that lost the answer of a store asks again."""
         for _ in range(2):
             assert keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
         assert keeper.tokens("acme", Target.MOTIVE) == to_tokens(1)

@@ -94,7 +94,7 @@ class PostgresStand:
 
     @contextmanager
     def held(self, history: UUID) -> Iterator[None]:
-        """Hold whoever stores an event of this history, when it is stored and before it is committed."""
+        """Hold every transaction with an event of this history, after it is stored and before it is committed."""
         self.execute(_HOLD)
         self.execute(
             "CREATE TRIGGER hold AFTER INSERT ON stored_events FOR EACH ROW "

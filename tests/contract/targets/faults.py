@@ -160,7 +160,7 @@ async def told(reading: Awaitable[T]) -> T | Unavailable:
 
 
 async def keys(drivers: TargetDrivers) -> list[Key]:
-    """Whom a scan shows."""
+    """The drivers that a scan shows."""
     return sorted([driver.key async for page in drivers.scan() for driver in page])
 
 
@@ -168,7 +168,7 @@ async def strike(stand: SandboxStand, one: Try, rule: Json) -> bool:
     """Let a fault strike one request of the call, then repeat the call; whether there was such a request."""
     await stand.seed_again()
     bystanders = await stand.bystanders()
-    drivers = stand.anew()
+    drivers = stand.reconnected()
     await stand.switch_on(rule)
     answered = await one.call(drivers, stand.people)
     [struck] = await stand.switch_off()
@@ -199,7 +199,7 @@ class UnderFaults:
         for reading in READINGS:
             truth = await reading(stand.drivers, stand.people)
             for number in REQUESTS:
-                drivers = stand.anew()
+                drivers = stand.reconnected()
                 await stand.switch_on({**BLIPS[fault], "every": number, "times": 1})
                 read = await told(reading(drivers, stand.people))
                 assert read == truth or isinstance(read, Unavailable)

@@ -89,7 +89,7 @@ class SandboxStand(TargetStand):
         self.way = way
         self.time = time
         self.opened: list[TargetDrivers] = []
-        super().__init__(people, self.anew())
+        super().__init__(people, self.reconnected())
 
     async def aclose(self) -> None:
         """Close every adapter that was in front of the sandbox."""
@@ -127,12 +127,12 @@ class SandboxStand(TargetStand):
         await self._asked("DELETE", "state")
 
     @abstractmethod
-    def anew(self) -> TargetDrivers:
+    def reconnected(self) -> TargetDrivers:
         """The same drivers by an adapter that knows nothing yet."""
 
     @abstractmethod
     async def bystanders(self) -> list[Json]:
-        """All that the sandbox keeps of those whom no call is about."""
+        """All that the sandbox keeps of the drivers that no call is about."""
 
     async def _asked(self, method: str, about: str, body: object = None) -> httpx.Response:
         transport = httpx.ASGITransport(self.way.app)
@@ -152,12 +152,12 @@ class Tenant(SandboxStand):
         self.opened.append(drivers)
         return drivers
 
-    def anew(self) -> DriveriDrivers:
+    def reconnected(self) -> DriveriDrivers:
         """The same drivers by an adapter that knows nothing yet."""
         return self.another()
 
     async def bystanders(self) -> list[Json]:
-        """All that the sandbox keeps of those whom no call is about."""
+        """All that the sandbox keeps of the drivers that no call is about."""
         drivers = (await self.state())["tenants"][0]["drivers"]
         return [driver for driver in drivers if driver["driverId"].startswith("S-")]
 
@@ -169,7 +169,7 @@ class Company(SandboxStand):
         """The drivers by an access that differs in something."""
         return self._opened(MotiveAccess(base_url=self.way.base_url, api_key=api_key))
 
-    def anew(self) -> MotiveDrivers:
+    def reconnected(self) -> MotiveDrivers:
         """The same drivers by an adapter that knows nothing yet."""
         return self.another()
 
@@ -191,7 +191,7 @@ class Company(SandboxStand):
         return drivers
 
     async def bystanders(self) -> list[Json]:
-        """All that the sandbox keeps of those whom no call is about."""
+        """All that the sandbox keeps of the drivers that no call is about."""
         users = (await self.state())["companies"][0]["users"]
         return [user for user in users if user["first_name"].startswith(("First", "Olga"))]
 
@@ -204,7 +204,7 @@ class GrantedCompany(Company):
         self._keeper.keep("acme", Target.MOTIVE, GRANT)
         super().__init__(MOTIVE_PEOPLE, way, time)
 
-    def anew(self) -> MotiveDrivers:
+    def reconnected(self) -> MotiveDrivers:
         """The same drivers by an adapter that knows nothing yet but what is stored."""
         token_url = f"{self.way.base_url}/oauth/token"
         grant = MotiveGrant(account="acme", token_url=token_url, keeper=self._keeper, **GRANT)

@@ -33,7 +33,7 @@ MOTIVE_JANE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Whom the suites are about.
+    """The drivers that the suites are about.
 
     `desired_key` and `jane` are for a driver who is not there yet; `bob` is, and so is `departed`, who is not active.
     `unknown` is a key that nobody has.
@@ -79,7 +79,7 @@ class TargetStand(ABC):
         return found
 
     async def roster(self) -> list[ObservedDriver]:
-        """Everybody whom a scan shows."""
+        """Every driver that a scan shows."""
         return [driver async for page in self.drivers.scan() for driver in page]
 
     def is_shown(self, desired: Profile, seen: ObservedDriver) -> bool:

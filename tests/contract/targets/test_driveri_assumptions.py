@@ -386,7 +386,7 @@ class Day:
         return len(asyncio.run(_asked(self.app, "journal"))["entries"])
 
     def created(self) -> list[str]:
-        """Whom calls have made, in order."""
+        """The drivers that calls have created, in order."""
         entries = asyncio.run(_asked(self.app, "journal"))["entries"]
         return [entry["driver"] for entry in entries if entry["created"]]
 

@@ -48,7 +48,7 @@ class Late:
         self.services.run()
 
     def journal(self, kind: str) -> list[str]:
-        """Whom the writes of this kind were about, in order: "created" or "changed"."""
+        """The drivers of the writes of this kind, in order: "created" or "changed"."""
         entries = asyncio.run(self.ask("/sandbox/journal", limit=1000))["entries"]
         return [str(entry.get("driver") or entry.get("user")) for entry in entries if entry[kind]]
 

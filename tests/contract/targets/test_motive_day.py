@@ -61,7 +61,7 @@ IMPOSSIBLE: Mapping[tuple[str, object], Mapping[str, str]] = {
     ("password", "required"): dict.fromkeys(("p3", "p4", "p5", "p6"), "password can't be blank"),
     ("created_users", "not_there"): dict.fromkeys(("p3", "p4", "p5", "p6"), "the user is not there"),
 }
-"""For whom something cannot be done under a switch, and what is said then."""
+"""The drivers for which something cannot be done under a switch, and what is said then."""
 
 NEVER_TAKEN_OFF = ("external_ids_calls", "absent")
 """The switch under which no external id can be taken off, so that a driver who left keeps the DriverID."""

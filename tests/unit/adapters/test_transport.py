@@ -30,7 +30,7 @@ class Scripted(httpx.AsyncBaseTransport):
 
 
 class Vendor:
-    """A vendor whom somebody connects to; answers can be held back."""
+    """A vendor to connect to; responses can be held back."""
 
     def __init__(self) -> None:
         self.connections: list[Scripted] = []

@@ -106,7 +106,7 @@ def test_what_the_target_confirms_counts_more_than_what_another_desired_drivers(
     assert batch.dispossessed == {BOB}
     batch.dispossessed.clear()
     batch.record(after, replace(after, version=after.version + 1), ())
-    assert batch.dispossessed == set(), "only what is confirmed anew"
+    assert batch.dispossessed == set(), "only what is confirmed again"
 
 
 def test_whom_the_portal_has_is_known_as_desired_drivers_are_heard() -> None:

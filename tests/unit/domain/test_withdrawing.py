@@ -1,4 +1,4 @@
-"""A driver whom the Portal deletes while the create is under way: nobody else gets what it may have made."""
+"""A driver deleted in the Portal while its create is under way: no other driver gets what it may have created."""
 
 from collections.abc import Callable
 from functools import partial

@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 
 
 class Consumer:
-    """Commits as the library does: the request is shielded, so that it outlives whoever waits for it."""
+    """Commits as the library does: the request is shielded, so that it outlives its caller."""
 
     def __init__(self) -> None:
         self.commits: list[Mapping[TopicPartition, int]] = []

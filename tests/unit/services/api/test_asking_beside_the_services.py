@@ -1,4 +1,4 @@
-"""Whoever asks waits for no service, and no service waits for whoever asks."""
+"""Queries do not wait for services, and services do not wait for queries."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -66,7 +66,7 @@ SHOWN = ObservedRow(account="", target="driveri", identifier="", key="", active=
 
 
 def add(store: SqliteStore, *accounts: str) -> None:
-    """Accounts of three drivers each, of whom two are linked, and of an unmanaged driver on Driveri."""
+    """Accounts of three drivers each, of which two are linked, and an unmanaged driver on Driveri."""
     unit = Unit()
     for name in accounts:
         unit.keep([replace(ACCOUNT, account=name)])

@@ -34,7 +34,7 @@ def stand(tmp_path: Path, twins: Twins) -> Iterator[ApiStand]:
 
 
 async def add(stand: ApiStand) -> None:
-    """Drivers 1, of whom Driveri knows nothing, and 2, whom it has; sync is off, jane the Master User."""
+    """Drivers 1, unknown in Driveri, and 2, known there; sync is off, jane is the Master User."""
     people = {"master_user": "jane", "account_manager": "bob"}
     await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
     for driver in ("1", "2"):

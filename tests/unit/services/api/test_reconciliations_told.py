@@ -40,7 +40,7 @@ def reports(fleet: Fleet, last: int = 10) -> list[ReconciliationReport]:
 
 
 def found(fleet: Fleet, limit: int = 500) -> list[FoundDriver]:
-    """Everybody whom the last reconciliation did not find in sync, read in pages of this size."""
+    """Every driver that the last reconciliation did not find in sync, read in pages of this size."""
     drivers: list[FoundDriver] = []
     behind = ""
     while page := found_drivers(fleet.decider, ACME, DRIVERI, behind=behind, limit=limit):

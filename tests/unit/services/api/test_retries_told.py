@@ -1,4 +1,4 @@
-"""Whoever is looked at again is told why, and who asked for it."""
+"""A driver that is looked at again has the reason, and who asked for it."""
 
 import pytest
 

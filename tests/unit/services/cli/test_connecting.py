@@ -147,7 +147,7 @@ def parameters(command: Any) -> Iterator[Any]:  # noqa: ANN401 - what typer make
 
 
 def test_no_command_takes_a_secret_as_an_argument() -> None:
-    """Whoever lists the processes of a machine sees their arguments."""
+    """Anyone who lists the processes of a machine sees their arguments."""
     words = ("secret", "key", "token", "password")
     named = {each.name for each in parameters(typer.main.get_command(app)) if any(map(each.name.count, words))}
     assert named == {"app_token_file", "client_secret_file", "api_key_file", "refresh_token_file"}

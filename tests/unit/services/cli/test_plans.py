@@ -31,7 +31,7 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
 
 @pytest.fixture
 def fleet(driverlink: Driverlink, twins: Twins) -> Twins:
-    """Thirty drivers whom no target knows, sync off, Motive's mode off; maria is the Master User."""
+    """Thirty drivers that no target has, sync off, Motive's mode off; maria is the Master User."""
     driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
     for number in range(30):
         names = ("--set", "first_name=Jane", "--set", "last_name=Doe")

@@ -13,7 +13,7 @@ FLEET = range(1, 7)
 
 @pytest.fixture
 def held(fleet: SteppedServices) -> SteppedServices:
-    """Six drivers, of whom the Portal has deleted five: three went out, two are held."""
+    """Six drivers, of which the Portal has deleted five: three deletes went out, two are held."""
     fleet.add()
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     for number in FLEET:

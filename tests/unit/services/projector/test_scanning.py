@@ -41,7 +41,7 @@ def put(twin: TargetTwin, number: int, last_name: str = "Doe", *, active: bool =
 
 
 def scan_again(fleet: SteppedServices) -> list[tuple[str, str]]:
-    """Let the account ask for a scan, and name what it reports: the facts, and whom they are about."""
+    """Let the account ask for a scan, and name what it reports: the facts and their drivers."""
     before = len(reported(fleet))
     fleet.turn_off()
     fleet.turn_on()

@@ -1,4 +1,4 @@
-"""The read models of a data folder, made anew."""
+"""The rebuilt read models of a data folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def checked(folder: Path) -> list[Difference]:
 
 
 def put_in_place(folder: Path) -> None:
-    """Make every read model anew, and keep it."""
+    """Rebuild every read model, and keep it."""
     run(folder, is_check=False)
 
 

@@ -1,4 +1,4 @@
-"""What a migration may drop: what a rebuild makes anew, and nothing else."""
+"""What a migration may drop: what a rebuild fills again, and nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path

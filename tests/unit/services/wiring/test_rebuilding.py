@@ -1,4 +1,4 @@
-"""Read models made anew are as they were kept: a replay equals what happened."""
+"""Rebuilt read models equal the stored ones: a replay equals what happened."""
 
 from dataclasses import replace
 from operator import attrgetter

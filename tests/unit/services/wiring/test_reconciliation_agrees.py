@@ -96,7 +96,7 @@ def check_what_was_left_alone(fleet: ReconciledFleet, target: Target) -> None:
 
 
 def check_what_is_found_afterwards(fleet: ReconciledFleet, target: Target) -> None:
-    """Everybody is in sync, but for those whom a person has to see to."""
+    """Every driver is in sync, except those that need a person."""
     found = [finding for finding, _ in expected(fleet, target).values() if finding not in (LEFT_OUT, "orphaned")]
     lasting = [finding if finding in LASTING else "in_sync" for finding in found]
     foreign = {str(each.key) for each in fleet.holds(target) if each.active} - fleet.linked(target)

@@ -37,7 +37,7 @@ class BehindAGateway(SteppedServices):
         return asyncio.run(self._asked(method, about, body))
 
     def shown(self) -> dict[str, str]:
-        """Whose last name the tenant has at which DriverID, of those whom no seed has put there."""
+        """The last name at each DriverID of the tenant, without the drivers of the seed."""
         drivers = self.asked("GET", "state")["tenants"][0]["drivers"]
         shown = {driver["driverId"]: driver["lastName"] or "" for driver in drivers}
         return {key: name for key, name in shown.items() if name.startswith("Last")}
