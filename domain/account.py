@@ -100,7 +100,7 @@ class DeletesApproved(DeletesJudged, topic="Account.DeletesApproved"):
 
 
 class DeletesRejected(DeletesJudged, topic="Account.DeletesRejected"):
-    """Exactly these held deletes shall not happen."""
+    """Exactly these held deletes do not happen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +140,10 @@ class ReconciliationTimeSet(AccountEvent, topic="Account.ReconciliationTimeSet")
 class Account:
     """One customer of the Portal: a fleet.
 
-    `policy_generation` tells per target at which version of the account its present terms (opt-in and mode) began: a
-    decision made under older terms is void. `reconciliations` tells per target at which version a reconciliation of
-    everybody was last requested, and `plans` by which plan it has to go, unless sync was turned off, or the mode set,
-    since. `reconcile_at` is the time of day, in UTC, of the daily reconciliations.
+    `policy_generation` is per target the version of the account at which its present policy (opt-in and mode) began: a
+    decision made under an older policy is void. `reconciliations` is per target the version at which a
+    reconciliation of every driver was last requested, and `plans` by which plan it has to go, unless sync was turned
+    off, or the mode set, since. `reconcile_at` is the time of day, in UTC, of the daily reconciliations.
     """
 
     account: AccountId

@@ -28,11 +28,11 @@ from domain.targets import IDENTIFIER_WORDS, SPECS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """Why a desired state cannot have a mark: another portal driver holds it, or those who answer to it are not meant.
+    """Why a desired state cannot have an identifier: another portal driver holds it, or its matches are not meant.
 
-    Then several target drivers do, or one, with the mark `key` of its key, who was the portal driver `former`, and
-    `against` says what speaks against it being this one. `is_swap`: the driver has a temporary value already,
-    because it changes places with the holder.
+    In the latter case several target drivers match, or one that was the portal driver `former`: then `key` is the
+    identifier of its key, and `against` says what speaks against it being this driver. `is_swap`: the driver has a
+    temporary value already, because it changes places with the holder.
     """
 
     identifier: str
@@ -45,12 +45,12 @@ class Conflict:
 
     @property
     def waits_for(self) -> str:
-        """The mark at which to look again: when its holder gives it up, or when somebody else gets the driver."""
+        """The identifier whose release triggers another decision for this link."""
         return self.key or self.identifier
 
     @property
     def kind(self) -> str:
-        """Which kind of mark it is, in words."""
+        """The kind of identifier, in words."""
         return IDENTIFIER_WORDS[self.identifier.partition(":")[0]]
 
     @property
@@ -80,12 +80,12 @@ class Conflict:
 
 
 class Batch:
-    """Who has claimed which mark, who waits for one, what the roster shows, and how far the guard is.
+    """Who has claimed which identifier, who waits for one, what the roster shows, and how far the guard is.
 
-    A mark is claimed by the first who desired it, and by nobody else; a key by whose link has it, whoever desired it.
-    `dispossessed` have lost a mark to whom the target has confirmed it for, though they desired it first.
-    `linked` names, by its mark, for each key the portal driver whose link has it. `wanted` are portal drivers that the
-    Portal has now, of those whose external id somebody in the roster carries.
+    An identifier is claimed by the first driver that desires it, a key always by the driver whose link has it.
+    `dispossessed` are drivers that desired an identifier first and lost it to the one the target confirmed it for.
+    `linked` maps the identifier of each linked key to its portal driver. `wanted` are the portal drivers that the
+    Portal has now, among those whose external id a target driver carries.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Batch:
 
     @property
     def moved(self) -> Set[str]:
-        """The marks that another portal driver has than at first, or nobody any more."""
+        """The identifiers whose holder is not the one at first, be it another driver or none."""
         return {identifier for identifier, _ in self._claimed.items() ^ self._claimed_before.items()}
 
     def holder(self, identifier: str) -> PortalDriverId | None:
-        """The portal driver that has this mark for itself."""
+        """The portal driver that has this identifier for itself."""
         return self._claimed.get(identifier)
 
     def is_linked_elsewhere(self, driver: PortalDriverId, key: Key) -> bool:
@@ -127,7 +127,7 @@ class Batch:
         return self._linked.get(key_identifier(self.target, key), driver) != driver
 
     def conflict(self, desired: DesiredDriver, found: ObservedDriver | None) -> Conflict | None:
-        """The first mark of the desired state, or of the driver found for it, that somebody else holds."""
+        """The first identifier of the desired state, or of the driver found for it, that another driver holds."""
         wanted = (*desired.identifiers, *((key_identifier(self.target, found.key),) if found else ()))
         for identifier in wanted:
             holder = self.holder(identifier)
@@ -154,9 +154,9 @@ class Batch:
         return not shown.active and key_identifier(self.target, shown.key) not in self._linked
 
     def awaited(self, driver: PortalDriverId, identifier: str) -> str:
-        """What the driver has that the holder of this mark waits for, directly or through others: it closes a circle.
+        """The identifier of this driver that the holder of the given one waits for, directly or through others.
 
-        It is the mark that the last of them waits for; empty if they do not.
+        They form a circle then; empty if they do not.
         """
         passed: set[PortalDriverId] = set()
         while (holder := self.holder(identifier)) is not None and holder not in passed:
@@ -167,7 +167,7 @@ class Batch:
         return ""
 
     def is_free(self, link: DriverLink, identifier: str) -> bool:
-        """Whether no other target driver has this mark, and no other portal driver has claimed it."""
+        """Whether no other target driver has this identifier, and no other portal driver has claimed it."""
         shown = self.roster.match([identifier])
         others = [each for each in shown.candidates if each.key != link.key] if shown is not None else []
         if any(each.active or SPECS[self.target].deleted_keep_identifiers for each in others):
@@ -175,7 +175,7 @@ class Batch:
         return self.holder(identifier) in (None, link.driver)
 
     def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
-        """Take over what was decided on a link; the marks that came free by it, or went to another driver."""
+        """Apply what was decided on a link; returns the identifiers that came free by it, or went to another driver."""
         held, wanted = claims_of(before), claims_of(after)
         freed = frozenset(identifier for identifier in held - wanted if self._claimed.get(identifier) == before.driver)
         for identifier in freed:
@@ -229,7 +229,7 @@ def _is_adopted(before: DriverLink, after: DriverLink) -> bool:
 
 
 def claims_of(link: DriverLink) -> frozenset[str]:
-    """Every mark that a link has for its portal driver: by what the target confirmed, and by what is on its way.
+    """Every identifier that a link has for its portal driver: what the target confirmed, and what is on its way.
 
     What was withdrawn may be on its way, too.
     """
@@ -239,12 +239,12 @@ def claims_of(link: DriverLink) -> frozenset[str]:
 
 
 def claimable_by(link: DriverLink) -> frozenset[str]:
-    """Every mark that a link has, or will have once an answer is recorded: what a batch has to know about it."""
+    """Every identifier that a link has, or will have once an outcome is recorded: what a batch must load for it."""
     return claims_of(link).union(*map(_desired_by, link.unanswered))
 
 
 def brought_by(link: DriverLink, said: Decision) -> frozenset[str]:
-    """The marks that a decision gives to the driver of a link, beyond what the target has confirmed."""
+    """The identifiers that a decision gives to the driver of a link, beyond what the target has confirmed."""
     has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
     brought = _desired_by(said) - has
     return frozenset(

@@ -120,11 +120,9 @@ def _take(case: Case, fact: type[Decision]) -> tuple[LinkEvent, ...]:
     desired, found = case.desired, case.found
     if _would_leave_a_temporary_id(case):
         return _decided(case, DeleteDecided, desired_key=None, profile={}, guard=case.batch.guard.figures())
-    if found is None:
-        return ()
-    differing = to_change(desired.target, desired.profile, found.profile)
+    differing = to_change(desired.target, desired.profile, found.profile) if found else ()
     fields = sorted({*differing, *unreadable(desired.target, desired.profile)})
-    return _decided(case, fact, desired_key=found.key, fields=fields)
+    return _decided(case, fact, desired_key=found.key, fields=fields) if found else ()
 
 
 def _would_leave_a_temporary_id(case: Case) -> bool:

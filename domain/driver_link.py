@@ -44,12 +44,12 @@ class LinkEvent(DeciderEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Decision(LinkEvent):
-    """What shall happen on the target, whole: a projector needs nothing else.
+    """What is to happen on the target, whole: a projector needs nothing else.
 
-    `key` is the key as the target knows the driver now, `desired_key` the one that it shall have (None: the target
+    `key` is the key as the target knows the driver now, `desired_key` the one that it is to get (None: the target
     gives it). `answers` counts the answers of the target that the decision knows of, `policy_generation` is the
-    version of the account's terms: a decision that knows fewer, or older terms, is void. `waits_for` is a mark left
-    out for now.
+    policy under which it was made: a decision that knows fewer answers, or an older policy, is void. `waits_for` is an
+    identifier left out for now.
     """
 
     sequence: int
@@ -69,7 +69,7 @@ class Decision(LinkEvent):
 
 
 class CreateDecided(Decision, topic="DriverLink.CreateDecided"):
-    """The target shall have a new driver."""
+    """Create a new driver on the target."""
 
 
 class LinkDecided(Decision, topic="DriverLink.LinkDecided"):
@@ -77,19 +77,19 @@ class LinkDecided(Decision, topic="DriverLink.LinkDecided"):
 
 
 class RenameDecided(Decision, topic="DriverLink.RenameDecided"):
-    """The linked driver shall have another key."""
+    """Give the linked driver another key."""
 
 
 class UpdateDecided(Decision, topic="DriverLink.UpdateDecided"):
-    """The named fields of the linked driver shall change."""
+    """Change the named fields of the linked driver."""
 
 
 class DeleteDecided(Decision, topic="DriverLink.DeleteDecided"):
-    """The linked driver shall go; without a key there is nothing yet that could go."""
+    """Delete the linked driver; without a key, withdraw a create that may be on its way."""
 
 
 class ReinstateDecided(Decision, topic="DriverLink.ReinstateDecided"):
-    """A driver that the target keeps as deleted shall be back."""
+    """Bring back a driver that the target keeps as deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class DeleteHeld(LinkEvent, topic="DriverLink.DeleteHeld"):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldJudged(LinkEvent):
-    """A person's word on the hold of this version; `digest` names the set that they saw."""
+    """A person's decision on the hold of this version; `digest` names the set that they saw."""
 
     hold: int
     by: str
@@ -115,18 +115,18 @@ class DeleteApproved(HoldJudged, topic="DriverLink.DeleteApproved"):
 
 
 class DeleteRejected(HoldJudged, topic="DriverLink.DeleteRejected"):
-    """The held delete shall not happen; the driver stays on the target."""
+    """The held delete does not happen; the driver stays on the target."""
 
 
 class DeleteRecalled(LinkEvent, topic="DriverLink.DeleteRecalled"):
-    """The held, or rejected, delete is void: the driver came back, or is gone from the target by itself."""
+    """The held, or rejected, delete is void: the driver came back, or is gone from the target already."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parked(LinkEvent, topic="DriverLink.Parked"):
     """Nothing is written until the reason is gone; later changes fold into one desired state.
 
-    `waits_for` is the mark whose release makes us look again, `holder` the portal driver that has it.
+    `waits_for` is the identifier whose release triggers another decision, `holder` the portal driver that has it.
     """
 
     sequence: int
@@ -212,8 +212,8 @@ class DriverLink:
 
     It is live while it has a `key`. `confirmed` is the profile that the target last confirmed, and `confirmed_by` the
     version of the decision that it did so for; `unanswered` are the decisions since its last answer, and `pending` the
-    one of them that stands; `refused` is the one that stood when the target refused it for good; `refusal` is the
-    reason of its last refusal; `corrections` counts the answers in a row that told us only that the roster was wrong;
+    one of them in force; `refused` is the one in force when the target refused it for good; `refusal` is the
+    reason of its last refusal; `corrections` counts the outcomes in a row that only corrected the roster;
     `let_stay` is the sequence of a deletion that a person rejected; `reconciled` is the last fact that a
     reconciliation decided, and `drift` the last drift that one found; `aside` is its temporary key, once it was to
     have it; `former_key` and `former` are the key and the profile that it had confirmed when it was last to have
@@ -269,7 +269,7 @@ class DriverLink:
 
     @property
     def withdrawn(self) -> tuple[Decision, ...]:
-        """What a withdrawal under way takes back: until its answer nobody knows whether that took effect.
+        """What a withdrawal under way takes back: until its outcome it is unknown whether that took effect.
 
         Where nothing is sent, nothing can have.
         """

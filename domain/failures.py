@@ -54,7 +54,7 @@ class FailureClass(StrEnum):
     """What a reason says of the next try."""
 
     ACCESS = "access"
-    """Nobody's call can succeed: it speaks of the account, whoever the driver is."""
+    """No call for the account can succeed, for any driver."""
 
     FINAL = "final"
     """The same call would be refused again."""

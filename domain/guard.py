@@ -45,7 +45,7 @@ class Guard:
         return replace(self, held=self.held + 1)
 
     def after_release(self) -> "Guard":
-        """The guard once one delete fewer is held: somebody decided, or nobody has to any more."""
+        """The guard once one delete fewer is held: a person decided, or the hold was recalled."""
         return replace(self, held=max(self.held - 1, 0))
 
     def figures(self) -> dict[str, int]:

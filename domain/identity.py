@@ -47,7 +47,7 @@ def link_stream(account: AccountId, target: Target, driver: PortalDriverId) -> U
 
 
 def temporary_id(account: AccountId, target: Target, driver: PortalDriverId) -> str:
-    """What a driver is called on a target while others of a circle move: the same each time, and nobody else's."""
+    """The id of a driver on a target while others of a circle move: the same each time, and unique to it."""
     return f"tmp-{link_stream(account, target, driver).hex[:12]}"
 
 

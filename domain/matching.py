@@ -1,9 +1,12 @@
-"""Whether a user in Motive who carries our external id of another portal driver answers to a weaker identifier.
+"""Desired and observed drivers, and the identifiers by which they match.
 
-Our external id is the strongest identifier: such a user was, or is, another portal driver. RefID, e-mail and licence
-lead to that user only if nothing speaks against it being the same person.
+An identifier is a value that identifies a driver on a target, such as `ref:00417`; of personal data it holds only a
+digest. The same identifiers serve to match a desired driver in a roster, and to claim a value for a portal driver.
 
-| licence of both    | RefID of both     | e-mail of both    | the user's own portal driver | answers |
+A user in Motive that carries our external id of another portal driver was, or is, that driver. It matches by RefID,
+e-mail or licence only if nothing speaks against it being the same person:
+
+| licence of both    | RefID of both     | e-mail of both    | the user's own portal driver | matches |
 | ------------------ | ----------------- | ----------------- | ---------------------------- | ------- |
 | any                | any               | any               | the Portal still has it      | no      |
 | the same           | any               | any               | gone, or unknown             | yes     |
@@ -14,14 +17,7 @@ lead to that user only if nothing speaks against it being the same person.
 | not known of both  | not known of both | the same          | gone, or unknown             | no      |
 
 A licence belongs to a person for good, and a RefID is what the fleet itself calls a person. An e-mail address is
-passed on to the next one, so it alone proves nothing. A name is never compared.
-
-What we last saw of a target's drivers.
-
-What the Portal wants a target to show for one driver, and by which marks the two recognise each other.
-
-A mark is a value that identifies a driver on a target, such as `ref:00417`; of personal data it holds only a digest.
-The same vocabulary serves to find a desired driver in a roster, and to claim a value for one portal driver.
+passed on to the next person, so it alone proves nothing. A name is never compared.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
@@ -40,7 +36,7 @@ class ObservedDriver:
     `active` is false when the target keeps the driver as deleted (Driveri) or deactivated (Motive).
     `profile` holds the fields that we own there, in the Portal's words; in Motive also `portal_driver_id`
     and `driveri_driver_id`, which are our two external ids. `seen_at` is the moment, in ISO 8601, at which it was
-    first reported so; empty where nobody keeps that.
+    first reported so; empty where that is not kept.
     """
 
     key: Key
@@ -84,7 +80,7 @@ class UnreadableRecords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """The target drivers that answer to the strongest mark that anybody answers to."""
+    """The target drivers that have the strongest identifier which any driver has."""
 
     identifier: str
     candidates: tuple[ObservedDriver, ...]
@@ -102,12 +98,12 @@ class Roster:
 
     @property
     def identifiers(self) -> Set[str]:
-        """Every mark to which somebody in it answers, or that somebody in it has for itself alone."""
+        """Every identifier that a driver in it has."""
         return self._by_identifier.keys()
 
     @property
     def portal_drivers(self) -> frozenset[PortalDriverId]:
-        """The portal drivers whose external ids somebody in it carries."""
+        """The portal drivers whose external ids a driver in it carries."""
         everybody = (driver for found in self._by_identifier.values() for driver in found.values())
         carried = (driver.profile.get("portal_driver_id") for driver in everybody)
         return frozenset(PortalDriverId(each) for each in carried if each)
@@ -120,7 +116,7 @@ class Roster:
         return next(iter(found.values()), None)
 
     def match(self, desired: Iterable[str]) -> Match | None:
-        """Who answers to the first of these marks that anybody answers to."""
+        """The drivers with the first of these identifiers that any driver has."""
         for identifier in desired:
             if found := self._by_identifier.get(identifier):
                 return Match(identifier=identifier, candidates=tuple(found[key] for key in sorted(found)))
@@ -132,7 +128,7 @@ _KEY = "key:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredDriver:
-    """What one target shall show for one portal driver.
+    """What one target is to show for one portal driver.
 
     `is_wanted` is false when the Portal has deleted the driver. `key` is the Driveri DriverID desired; None in Motive,
     which gives its own. `identifiers` are in the order in which they are tried. `dispensable_identifier` is one that

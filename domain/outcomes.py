@@ -97,7 +97,7 @@ class ObservedDriverGone(ReportEvent, topic="Report.ObservedDriverGone"):
 
 @dataclass(frozen=True, kw_only=True)
 class RosterScanned(ReportEvent, topic="Report.RosterScanned"):
-    """The whole roster was read, under the terms of this version of the account, and after the request of this one.
+    """The whole roster was read, under this policy generation, and after the request of this version of the account.
 
     `unreadable` counts the records of it that could not be read, or only in part; `unreadable_records` tells of the
     first of them the `place` in the target's answers, the target's own `key`, the `fields`, and whether the `driver`
@@ -146,13 +146,13 @@ class BreakerClosed(ReportEvent, topic="Report.BreakerClosed"):
 
 
 MOST_CORRECTIONS = 5
-"""After so many answers in a row that the target is not as it last decided, a person has to look."""
+"""After this many outcomes in a row saying that the target is not as it last said, a person has to look."""
 
 
 def record(link: DriverLink, report: CallAnswered, at: datetime, batch: Batch) -> tuple[LinkEvent, ...]:
-    """The facts that an answer adds to the link: the outcome and, where it was refused for good, that it is parked.
+    """The facts that an outcome adds to the link; where the target refused for good, the link is parked, too.
 
-    A driver that another link has got meanwhile cannot be linked a second time: for this link it exists already.
+    A driver that another link got in the meantime cannot be linked a second time: for this link it exists already.
     """
     if report.key and batch.is_linked_elsewhere(link.driver, Key(report.key)):
         return _corrected(link, replace(report, outcome=str(Outcome.EXISTS)), at)
@@ -214,13 +214,13 @@ def _corrected(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[Li
 
 
 def _refused(link: DriverLink, report: CallAnswered, at: datetime, reason: str, detail: str) -> tuple[LinkEvent, ...]:
-    """Only the decision that stands can be parked for; another one was superseded meanwhile."""
-    refusal, stood = _refusal(link, report, at), link.pending_at(report.decision)
-    if stood is None:
+    """Park the link only if the refused decision is still in force; otherwise a later one has superseded it."""
+    refusal, in_force = _refusal(link, report, at), link.pending_at(report.decision)
+    if in_force is None:
         return (refusal,)
     parked = Parked(
         **origin(link, at),
-        sequence=stood.sequence,
+        sequence=in_force.sequence,
         reason=reason,
         detail=detail,
         waits_for="",

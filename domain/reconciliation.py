@@ -99,7 +99,7 @@ class ReconciliationCompleted(ReconciliationEvent, topic="Reconciliation.Reconci
 class ReconciliationRefused(ReconciliationEvent, topic="Reconciliation.ReconciliationRefused"):
     """The reconciliation was to go by a plan, but what it would have done was another one: so it did nothing.
 
-    `would_be` is empty where nobody could tell, because the account had other terms before, or there was no room to
+    `would_be` is empty where that is unknown, because the account had another policy before, or there was no room to
     rehearse; `plan` too if there was none.
     """
 

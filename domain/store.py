@@ -36,7 +36,7 @@ _KEYS: dict[type[Row], Callable[[Row], object]] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter(Row):
-    """A record that could not be handled, as it came, its place and the reason, so that nobody else is stopped by it.
+    """A record that could not be handled, as it came, its place and the reason, so that it stops no other record.
 
     `headers`, `body` and `key` are what a `Record` calls so, with every byte kept: base64, as in RFC 4648.
     """
@@ -58,7 +58,7 @@ class DeadLetter(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resubmission(Row):
-    """Work in hand: a dead letter's record, mended or as it was, to be handled by whoever follows its stream.
+    """Work in hand: a dead letter's record, mended or as it was, to be handled by the consumer of its stream.
 
     `body` is base64 of the bytes.
     """
@@ -191,7 +191,7 @@ class Stream(Protocol):
         ...
 
     def again(self, resubmission: Resubmission) -> Record:
-        """The record of this stream that a resubmission stands for, decoded anew."""
+        """The record of this stream that a resubmission stands for, decoded again."""
         ...
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver, Roster, claims, identifiers, is_key_identifier, key_identifier
-from domain.targets import to_change, to_restate, unreadable
+from domain.targets import SPECS, to_change, to_restate, unreadable
 from tests.support.scenario import DRIVERI, JANE, MOTIVE
 
 WHOLE = {
@@ -109,3 +109,8 @@ def test_a_roster_has_the_marks_of_all_who_are_in_it() -> None:
     seen = [ObservedDriver(key=Key(key), active=True, profile={}) for key in ("D-7", "D-8")]
     assert Roster(Target.DRIVERI, seen).identifiers == {"key:d-7", "key:d-8"}
     assert Roster(Target.DRIVERI).identifiers == frozenset()
+
+
+def test_an_unlinked_driver_is_looked_for_by_the_strongest_identifiers_that_the_portal_states() -> None:
+    assert SPECS[Target.DRIVERI].recognised_by == ("driveri_driver_id",)
+    assert SPECS[Target.MOTIVE].recognised_by == ("ref_id", "email", "licence_number", "licence_state")
