@@ -22,7 +22,7 @@ LONG = 30.0
 
 _HOLDER = """
 import sys
-from adapters.store.relay_turn import LeaderLock
+from adapters.store.locks import LeaderLock
 
 turn = LeaderLock(sys.argv[1], "", "decider")
 print(turn.take(), flush=True)
