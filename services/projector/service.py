@@ -16,7 +16,8 @@ from services.projector.connections import Connecting
 from services.projector.deliveries import Attempt, DesiredDrivers, Driver, DueDeliveries
 from services.projector.outcomes import Outcomes
 from services.projector.probing import Probing
-from services.projector.scans import Scanning, Scans
+from services.projector.scanning import Scanning
+from services.projector.scans import Scans
 from services.runtime.context import Assignment
 from services.runtime.service import BATCH_WINDOW, Notifier, Service, notified
 from services.runtime.serving import CALLS_END, ended

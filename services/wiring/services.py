@@ -51,7 +51,7 @@ from services.projector.breaker import Breakers
 from services.projector.calls import Pause
 from services.projector.connections import Connected, Connecting
 from services.projector.deliveries import DesiredDrivers, DueDeliveries
-from services.projector.lookups import Freshness, LookUps
+from services.projector.lookups import LookUps
 from services.projector.outcomes import Outcomes
 from services.projector.probing import Probing
 from services.projector.read_models import (
@@ -67,7 +67,9 @@ from services.projector.read_models import (
     ScanRow,
     StartedAttempt,
 )
-from services.projector.scans import Scanning, Scans
+from services.projector.roster import Freshness
+from services.projector.scanning import Scanning
+from services.projector.scans import Scans
 from services.projector.service import ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock
 from services.runtime.service import BATCH_WINDOW, Notifier, Service
@@ -239,7 +241,7 @@ def to_app(
             look_ups=LookUps(store, target, clock, share, breakers, freshness),
             breakers=breakers,
             connect=connected.to,
-            room=connected.slots,
+            slots=connected.slots,
             clock=clock,
             notifier=notifier,
         ),

@@ -60,7 +60,7 @@ def _step(installation: Installation) -> int:
 
 def _project(app: ProjectorApp) -> int:
     done = app.service.step()
-    for scan in app._scans.due():
+    for scan in [*app._scans.due()]:
         app._scans.complete(scan, set())
         done += 1
     if attempts := app._due_deliveries.take(BATCH, ()):

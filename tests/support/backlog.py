@@ -10,8 +10,8 @@ from domain.store import Resubmission, Row, Store, StoreFailed
 from services.api.installation import Installation
 from services.decider.read_models import CatchUp, Look
 from services.projector.breaker import Breakers
-from services.projector.lookups import Freshness
 from services.projector.read_models import DueDelivery, LookUp, StartedAttempt
+from services.projector.roster import Freshness
 from services.projector.scans import Scans
 from services.runtime.context import LOGS, Assignment, utc_now
 from services.runtime.service import Service
@@ -91,7 +91,7 @@ class Backlog:
 
 def _scans_due(store: Store, target: Target) -> int:
     breakers = Breakers(store, target, utc_now, Assignment())
-    return len(Scans(store, target, utc_now, Assignment(), breakers, Freshness()).due())
+    return sum(1 for _ in Scans(store, target, utc_now, Assignment(), breakers, Freshness()).due())
 
 
 def _counted(store: Store, *kinds: type[Row]) -> int:

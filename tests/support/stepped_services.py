@@ -21,7 +21,7 @@ from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.projector.calls import Result
 from services.projector.deliveries import Attempt, Driver
-from services.projector.scans import MOST_LOOK_UPS
+from services.projector.scanning import MOST_LOOK_UPS
 from services.projector.service import MOST_CALLS, ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of
 from services.runtime.service import BATCH_WINDOW, Notifier, Service
@@ -173,7 +173,7 @@ class SteppedServices:
         """A projector scans the rosters that are due, and looks up the requested drivers; how much it reported."""
         app, log = self.projectors[target], self.projector_stores[target].log
         self.wait(seconds=1)
-        scans, reported = app._scans.due(), log.end()
+        scans, reported = [*app._scans.due()], log.end()
         self.wait(seconds=1)
         for scan in scans:
             asyncio.run(app._scanning.scan(scan))

@@ -44,9 +44,9 @@ from services.intake.statements import StatedDriver
 from services.projector.breaker import Breakers
 from services.projector.calls import Withdrawn
 from services.projector.deliveries import Attempt
-from services.projector.lookups import Freshness
 from services.projector.outcomes import Outcomes
 from services.projector.read_models import StartedAttempt, to_delivery
+from services.projector.roster import Freshness
 from services.projector.scans import RosterScan, Scans
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, outcomes_of
 from services.runtime.service import Notifier

@@ -13,7 +13,8 @@ from domain.matching import ObservedDriver, UnreadableRecords
 from domain.outcomes import RosterScanFailed, RosterScanned
 from domain.reconciliation import next_reconciliation
 from services.projector.read_models import ScanProgress
-from services.projector.scans import MOST_SCANS, MOST_SCANS_IN_HAND, RosterScan
+from services.projector.scanning import MOST_SCANS, MOST_SCANS_IN_HAND
+from services.projector.scans import RosterScan
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -327,7 +328,7 @@ class TestProgress:
     def test_what_a_kill_left_is_gone_after_the_next_start(self, scanned: SteppedServices) -> None:
         app = scanned.projectors[DRIVERI]
         request(scanned)
-        app._scans.tell_progress(app._scans.due()[0], 100)
+        app._scans.tell_progress(next(app._scans.due()), 100)
         assert len(scanned.projector_stores[DRIVERI].select(ScanProgress)) == 1
         app._scans.reload()
         assert scanned.projector_stores[DRIVERI].select(ScanProgress) == []

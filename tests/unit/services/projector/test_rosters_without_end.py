@@ -14,7 +14,8 @@ from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.profile import Profile
 from services.projector import scans
 from services.projector.probing import LONGEST_PROBE, _failure_of_probe
-from services.projector.scans import LONGEST_LOOK_UP, LONGEST_SCAN, RosterScan
+from services.projector.scanning import LONGEST_LOOK_UP, LONGEST_SCAN
+from services.projector.scans import RosterScan
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin

@@ -9,7 +9,8 @@ from domain.driver_link import CreateDecided, RenameDecided
 from domain.identity import Key, Target
 from domain.outcomes import ObservedDriverGone, ObservedDriverSeen
 from services.projector.read_models import RosterRow
-from services.projector.scans import MOST_LOOK_UPS, RosterScan
+from services.projector.scanning import MOST_LOOK_UPS
+from services.projector.scans import RosterScan
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.rosters import request, shown
