@@ -56,7 +56,7 @@ _CLEAR = {
     "services.sandbox.serving:NotAnAddress",
     "services.sandbox.serving:PortBusy",
     "services.sandbox.state:SeedRefused",
-    "services.wiring.embedded:FolderUnusable",
+    "services.wiring.data_folder:FolderUnusable",
     "services.wiring.exports:UnreadableExport",
     "services.wiring.settings:WrongSettings",
 }

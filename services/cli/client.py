@@ -11,17 +11,14 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import httpx
 import typer
 from rich.prompt import Confirm
 
-from services.api.app import to_app
-from services.api.installation import Installation
 from services.cli.printing import err
-from services.wiring.distributed import Distributed
-from services.wiring.embedded import DataFolder, FolderOwned, open_embedded
+from services.wiring.data_folder import DataFolder, FolderOwned
 from services.wiring.settings import (
     PREFIX,
     ApiSettings,
@@ -30,6 +27,9 @@ from services.wiring.settings import (
     KafkaSettings,
     read_settings,
 )
+
+if TYPE_CHECKING:
+    from services.api.installation import Installation
 
 SHAPES = (EmbeddedSettings, DistributedSettings)
 
@@ -126,6 +126,8 @@ async def reached(data: Path | None, *, makes_folder: bool = False) -> AsyncIter
         return
     settings = chosen(data)
     if isinstance(settings, DistributedSettings):
+        from services.wiring.distributed import Distributed  # noqa: PLC0415 - a command that reaches the API does without
+
         shape = Distributed(settings)
         with shape.present():
             async with _asked(shape.installation()) as services:
@@ -147,6 +149,8 @@ async def _reached_folder(settings: EmbeddedSettings, *, makes_folder: bool) -> 
             yield services
         return
     try:
+        from services.wiring.embedded import open_embedded  # noqa: PLC0415 - a command that reaches the API does without
+
         async with _asked(open_embedded(settings), may_run=False) as services:
             yield services
     finally:
@@ -154,7 +158,10 @@ async def _reached_folder(settings: EmbeddedSettings, *, makes_folder: bool) -> 
 
 
 @asynccontextmanager
-async def _asked(installation: Installation, *, may_run: bool = True) -> AsyncIterator[Services]:
+async def _asked(installation: "Installation", *, may_run: bool = True) -> AsyncIterator[Services]:
+    """The API in this process. What it needs is imported here, so that a command that reaches it begins at once."""
+    from services.api.app import to_app  # noqa: PLC0415 - a command that reaches the API does without
+
     try:
         transport = httpx.ASGITransport(to_app(installation))
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:

@@ -19,8 +19,9 @@ from services.cli.client import (
     run_async,
 )
 from services.cli.printing import out, print_json, progress_bar
+from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
-from services.wiring.embedded import DataFolder, open_embedded
+from services.wiring.embedded import open_embedded
 from services.wiring.rebuild import Step
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import DistributedSettings, EmbeddedSettings

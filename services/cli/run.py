@@ -25,8 +25,9 @@ from services.cli.printing import err
 from services.runtime.health import Health, Stuck
 from services.runtime.process import Process, run_process
 from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
+from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed
-from services.wiring.embedded import DataFolder, open_embedded, run
+from services.wiring.embedded import open_embedded, run
 from services.wiring.settings import DistributedSettings, EmbeddedSettings
 
 _LOCK_CHECKED_EVERY = 5.0

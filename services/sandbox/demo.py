@@ -24,7 +24,8 @@ from services.api.app import to_app
 from services.sandbox.comparison import Comparison, Json, TargetsState, compare, left_alone, to_shown, untouched
 from services.sandbox.sample import SAMPLE
 from services.sandbox.story import Announcement, Fleet, Scene, desired_id, to_scenes
-from services.wiring.embedded import DataFolder, open_embedded, run
+from services.wiring.data_folder import DataFolder
+from services.wiring.embedded import open_embedded, run
 from services.wiring.exports import ExportRow, read_export
 from services.wiring.settings import EmbeddedSettings
 

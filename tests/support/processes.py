@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from services.sandbox.demo import RunningSandboxes
-from services.wiring.embedded import DataFolder
+from services.wiring.data_folder import DataFolder
 from tests.support.unhurried import UNHURRIED
 from tests.support.up_ahead import AHEAD
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from services.api.app import to_app
 from services.runtime.context import utc_now
 from services.runtime.serving import stopping_on_signals
-from services.wiring.embedded import DataFolder, open_embedded, run
+from services.wiring.data_folder import DataFolder
+from services.wiring.embedded import open_embedded, run
 from services.wiring.settings import EmbeddedSettings
 
 AHEAD = "STORM_SECONDS_AHEAD"

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from services.wiring.embedded import STORES, DataFolder
+from services.wiring.data_folder import STORES, DataFolder
 from tests.support.commanding import Ended, command
 from tests.unit.services.cli.conftest import Driverlink
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from services.cli.client import CommandRefused, _through_socket
-from services.wiring.embedded import DataFolder, FolderOwned
+from services.wiring.data_folder import DataFolder, FolderOwned
 
 pytestmark = pytest.mark.anyio
 

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from services.wiring import embedded as module
-from services.wiring.embedded import DataFolder, FolderOwned, FolderUnusable
+from services.wiring.data_folder import DataFolder, FolderOwned, FolderUnusable
 
 _OWNER = """
 import sys
 from pathlib import Path
-from services.wiring.embedded import DataFolder
+from services.wiring.data_folder import DataFolder
 with DataFolder(Path(sys.argv[1])):
     print("owned", flush=True)
     sys.stdin.read()
