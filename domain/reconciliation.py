@@ -228,7 +228,7 @@ _PLAIN: Mapping[Action, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class PlanStep:
     """What would be done for one portal driver on one target, and why.
 
     `key` is how the target names the driver now, `desired_key` how it would; empty for not at all. `written` is the
@@ -255,7 +255,7 @@ class Step:
         return sha256(json.dumps([*seen, self.reason, *values]).encode()).digest()
 
 
-def step_after(step: Step | None, fact: LinkEvent) -> Step | None:
+def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
     """The step of a driver after one more fact of a dry run: the newest decides, and what drifted stays told."""
     if isinstance(fact, DriftFound):
         return _step(fact, Action.UPDATE, overridden=fact.profile, fields=tuple(fact.fields))
@@ -274,7 +274,7 @@ def _action(fact: LinkEvent) -> Action | None:
     return _ACTIONS.get(type(fact))
 
 
-def _decided(fact: Decision, action: Action, overridden: Profile) -> Step:
+def _decided(fact: Decision, action: Action, overridden: Profile) -> PlanStep:
     return _step(
         fact,
         action,
@@ -295,9 +295,9 @@ def _step(
     desired_key: str = "",
     fields: tuple[str, ...] = (),
     written: Profile | None = None,
-) -> Step:
+) -> PlanStep:
     situation = _situation(fact)
-    return Step(
+    return PlanStep(
         target=Target(fact.target),
         driver=PortalDriverId(fact.driver),
         action=action,
@@ -316,7 +316,7 @@ def _situation(fact: LinkEvent) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PlanPart:
     """A plan's part on one target: how many steps there are of each action, and the hash of them all."""
 
     target: Target
@@ -332,7 +332,7 @@ class Plan:
     """
 
     account: AccountId
-    parts: tuple[Part, ...]
+    parts: tuple[PlanPart, ...]
 
     @property
     def digest(self) -> str:
@@ -346,7 +346,7 @@ class Plan:
         return not any(part.counts for part in self.parts)
 
 
-class Tally:
+class PlanTally:
     """Counts steps, and seals them, as they come in whatever order; of each it keeps no more than its seal."""
 
     def __init__(self, account: AccountId, target: Target) -> None:
@@ -354,19 +354,19 @@ class Tally:
         self._counts = Counter[Action]()
         self._seals: list[bytes] = []
 
-    def add(self, steps: Iterable[Step]) -> None:
+    def add(self, steps: Iterable[PlanStep]) -> None:
         """Take these steps in too."""
         for step in steps:
             self._counts[step.action] += 1
             self._seals.append(step.seal)
 
-    def part(self) -> Part:
+    def part(self) -> PlanPart:
         """The part of a plan that the steps make."""
         whole = sha256(json.dumps(self._place).encode())
         for seal in sorted(self._seals):
             whole.update(seal)
         counts = {each: self._counts[each] for each in Action if self._counts[each]}
-        return Part(target=self._place[1], counts=counts, digest=whole.hexdigest()[:_SHOWN])
+        return PlanPart(target=self._place[1], counts=counts, digest=whole.hexdigest()[:_SHOWN])
 
 
 MOST_JITTER: Final = timedelta(minutes=30)

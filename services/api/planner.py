@@ -16,7 +16,7 @@ from domain.failures import TargetFailed
 from domain.identity import AccountId, Key, PortalDriverId, Target, portal_driver_stream
 from domain.matching import ObservedDriver, UnreadableRecords
 from domain.portal import Change
-from domain.reconciliation import Part, Step
+from domain.reconciliation import PlanPart, PlanStep
 from domain.store import Store
 from domain.targets import SPECS
 from services.decider.dry_run import DryRun, Scratch
@@ -121,7 +121,7 @@ class DryRunProgress:
     total: int
 
 
-Told = DryRunProgress | Sequence[Step] | Part
+Told = DryRunProgress | Sequence[PlanStep] | PlanPart
 """What a dry run tells as it goes along: how far it is, then the steps in pages, then what they come to."""
 
 

@@ -14,7 +14,14 @@ from pydantic import Field
 from domain.account import Account, Mode, NotPermitted
 from domain.account import Request as Person
 from domain.identity import AccountId, PortalDriverId, Target, reconciliation_stream
-from domain.reconciliation import Part, Plan, ReconciliationCompleted, ReconciliationEvent, ReconciliationRefused, Step
+from domain.reconciliation import (
+    Plan,
+    PlanPart,
+    PlanStep,
+    ReconciliationCompleted,
+    ReconciliationEvent,
+    ReconciliationRefused,
+)
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
 from services.api.installation import Installation, Installed, KnownAccount
@@ -180,7 +187,7 @@ async def show_plan_outcome(
 async def _plan_lines(
     installation: Installation, account: Account, future: Account, targets: Sequence[Target], driver: str
 ) -> AsyncGenerator[Json, None]:
-    parts: list[Part] = []
+    parts: list[PlanPart] = []
     async for told in _dry_runs(installation, future, targets, parts, driver):
         if line := _line(told):
             yield line
@@ -191,7 +198,7 @@ async def _plan_lines(
 async def _apply_lines(
     installation: Installation, account: Account, targets: Sequence[Target], body: ApplyPlan
 ) -> AsyncGenerator[Json, None]:
-    parts: list[Part] = []
+    parts: list[PlanPart] = []
     async for told in _dry_runs(installation, outlook(account, utc_now()), targets, parts):
         if isinstance(told, DryRunProgress):
             yield _line(told)
@@ -210,7 +217,7 @@ async def _apply_lines(
 
 
 async def _dry_runs(
-    installation: Installation, future: Account, targets: Sequence[Target], parts: list[Part], driver: str = ""
+    installation: Installation, future: Account, targets: Sequence[Target], parts: list[PlanPart], driver: str = ""
 ) -> AsyncIterator[Told]:
     """Everything that the dry runs report; the parts are collected."""
     planner = Planner(
@@ -223,7 +230,7 @@ async def _dry_runs(
     for target in targets:
         async with aclosing(planner.run_dry(future, target, driver)) as dry_run:
             async for told in dry_run:
-                if isinstance(told, Part):
+                if isinstance(told, PlanPart):
                     parts.append(told)
                 yield told
 
@@ -237,12 +244,12 @@ def _line(told: Told) -> Json:
     """What is told of a dry run; empty for what is not, as parts are with the whole."""
     if isinstance(told, DryRunProgress):
         return {"progress": to_json(told)}
-    if isinstance(told, Part):
+    if isinstance(told, PlanPart):
         return {}
     return {"steps": [_to_line(step) for step in told]}
 
 
-def _to_line(step: Step) -> Json:
+def _to_line(step: PlanStep) -> Json:
     """A step for people and scripts: without the values that would be written."""
     return {
         "target": str(step.target),
@@ -256,7 +263,7 @@ def _to_line(step: Step) -> Json:
     }
 
 
-def _summary(account: Account, parts: Sequence[Part], driver: str) -> Json:
+def _summary(account: Account, parts: Sequence[PlanPart], driver: str) -> Json:
     """The end of a plan. One of a single driver has no hash: it is for looking only."""
     plan = Plan(account=account.account, parts=tuple(parts))
     planned = {part.target for part in parts}

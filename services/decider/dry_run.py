@@ -21,7 +21,7 @@ from domain.event import Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, scan_stream, target_driver_stream
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import ObservedDriverGone, ObservedDriverSeen, ReportEvent, ReportOrigin, RosterScanned
-from domain.reconciliation import Action, Part, Step, Tally, step_after
+from domain.reconciliation import Action, PlanPart, PlanStep, PlanTally, step_after
 from domain.store import Row, Store, StoreConflict, StoreFailed, Unit
 from services.accounts.handlers import accounts_of, to_row
 from services.decider import reconciliations
@@ -62,7 +62,7 @@ class DryRun:
         self._target = target
         self._now = now
         self._decider = Decider(scratch, lambda: now, Assignment())
-        self._tally = Tally(account.account, target)
+        self._tally = PlanTally(account.account, target)
 
     def copy(self, store: Store) -> Iterator[int]:
         """Take over the account's part of the decider's store."""
@@ -114,13 +114,13 @@ class DryRun:
             yield done
         yield from note_steps(self._scratch, begin)
 
-    def steps(self, driver: str = "") -> Iterator[list[Step]]:
+    def steps(self, driver: str = "") -> Iterator[list[PlanStep]]:
         """The steps in pages, by action and driver, or those of one; then `part` tells what they come to."""
         for page in steps_in(self._scratch, driver):
             self._tally.add(page)
             yield page
 
-    def part(self) -> Part:
+    def part(self) -> PlanPart:
         """What the steps that were read come to."""
         return self._tally.part()
 
@@ -302,7 +302,7 @@ _ALONG: Mapping[type[Row], Callable[[Store, Sequence[Row], Unit], None]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow(Row):
-    """What would be done for one driver on one target, as in `Step`."""
+    """What would be done for one driver on one target, as in `PlanStep`."""
 
     TABLE: ClassVar[str] = "steps"
     KEY: ClassVar[tuple[str, ...]] = ("target", "driver")
@@ -331,7 +331,7 @@ def note_steps(scratch: Store, after: int) -> Iterator[int]:
 def _note(scratch: Store, events: Iterable[Event]) -> None:
     facts = [event for event in events if isinstance(event, LinkEvent)]
     known = scratch.select(StepRow, {"driver": sorted({fact.driver for fact in facts})}) if facts else []
-    steps: dict[str, Step | None] = {row.driver: to_step(row) for row in known}
+    steps: dict[str, PlanStep | None] = {row.driver: to_step(row) for row in known}
     for fact in facts:
         steps[fact.driver] = step_after(steps.get(fact.driver), fact)
     unit = Unit()
@@ -339,7 +339,7 @@ def _note(scratch: Store, events: Iterable[Event]) -> None:
     scratch.commit(unit)
 
 
-def steps_in(scratch: Store, driver: str = "") -> Iterator[list[Step]]:
+def steps_in(scratch: Store, driver: str = "") -> Iterator[list[PlanStep]]:
     """The steps in pages, by action and driver; those of one driver only where one is named."""
     only = {"driver": driver} if driver else {}
     for action in Action:
@@ -347,9 +347,9 @@ def steps_in(scratch: Store, driver: str = "") -> Iterator[list[Step]]:
             yield [to_step(row) for row in page]
 
 
-def to_step(row: StepRow) -> Step:
+def to_step(row: StepRow) -> PlanStep:
     """The step that a row stands for."""
-    return Step(
+    return PlanStep(
         target=Target(row.target),
         driver=PortalDriverId(row.driver),
         action=Action(row.action),
@@ -363,7 +363,7 @@ def to_step(row: StepRow) -> Step:
     )
 
 
-def _to_row(step: Step) -> StepRow:
+def _to_row(step: PlanStep) -> StepRow:
     return StepRow(
         target=str(step.target),
         driver=step.driver,

@@ -27,7 +27,7 @@ from domain.driver_link import (
     UpdateDecided,
 )
 from domain.identity import AccountId, PortalDriverId, Target, link_stream
-from domain.reconciliation import Action, Part, Plan, Step, Tally, step_after
+from domain.reconciliation import Action, Plan, PlanPart, PlanStep, PlanTally, step_after
 
 ACME = AccountId("acme")
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -92,14 +92,14 @@ def ended() -> Confirmed:
     return Confirmed(**origin(), decision=0, key=None, profile={}, unlike=[])
 
 
-def to_part(account: AccountId, target: Target, steps: list[Step]) -> Part:
-    tally = Tally(account, target)
+def to_part(account: AccountId, target: Target, steps: list[PlanStep]) -> PlanPart:
+    tally = PlanTally(account, target)
     tally.add(steps)
     return tally.part()
 
 
-def step_of(*facts: LinkEvent) -> Step | None:
-    step: Step | None = None
+def step_of(*facts: LinkEvent) -> PlanStep | None:
+    step: PlanStep | None = None
     for fact in facts:
         step = step_after(step, fact)
     return step
@@ -130,7 +130,7 @@ def test_every_fact_of_a_reconciliation_is_told_in_a_word_and_with_a_reason(fact
 
 
 def test_a_decision_becomes_a_step_with_all_that_it_says() -> None:
-    assert step_of(decided(RenameDecided, "RENAMED")) == Step(
+    assert step_of(decided(RenameDecided, "RENAMED")) == PlanStep(
         target=Target.DRIVERI,
         driver=PortalDriverId("1"),
         action=Action.RENAME,
@@ -173,7 +173,7 @@ def test_times_and_versions_do_not_matter() -> None:
 
 
 STEPS = st.builds(
-    Step,
+    PlanStep,
     target=st.just(Target.DRIVERI),
     driver=st.text(max_size=3).map(PortalDriverId),
     action=st.sampled_from(Action),
@@ -188,21 +188,21 @@ STEPS = st.builds(
 
 
 @given(st.lists(STEPS, max_size=8), st.randoms())
-def test_the_order_of_steps_does_not_matter(steps: list[Step], rng: random.Random) -> None:
+def test_the_order_of_steps_does_not_matter(steps: list[PlanStep], rng: random.Random) -> None:
     mixed = list(steps)
     rng.shuffle(mixed)
     assert to_part(ACME, Target.DRIVERI, mixed) == to_part(ACME, Target.DRIVERI, steps)
 
 
-@given(st.lists(STEPS, min_size=1, max_size=5), STEPS, st.sampled_from(sorted(Step.__dataclass_fields__)))
-def test_any_change_of_a_value_changes_the_hash(steps: list[Step], other: Step, field: str) -> None:
+@given(st.lists(STEPS, min_size=1, max_size=5), STEPS, st.sampled_from(sorted(PlanStep.__dataclass_fields__)))
+def test_any_change_of_a_value_changes_the_hash(steps: list[PlanStep], other: PlanStep, field: str) -> None:
     changed = replace(steps[0], **{field: getattr(other, field)})
     hashes = {to_part(ACME, Target.DRIVERI, each).digest for each in (steps, [changed, *steps[1:]])}
     assert (len(hashes) == 1) == (changed == steps[0])
 
 
 @given(st.lists(STEPS, max_size=5), STEPS)
-def test_one_more_step_makes_another_plan(steps: list[Step], one_more: Step) -> None:
+def test_one_more_step_makes_another_plan(steps: list[PlanStep], one_more: PlanStep) -> None:
     parts = [to_part(ACME, Target.DRIVERI, each) for each in (steps, [*steps, one_more])]
     assert parts[0].digest != parts[1].digest
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from domain.account import Account
 from domain.driver_link import LinkEvent
 from domain.identity import Target
-from domain.reconciliation import Part, Step, step_after
+from domain.reconciliation import PlanPart, PlanStep, step_after
 from domain.store import Store, Stored
 from services.accounts.handlers import AccountRow
 from services.api.planner import DryRunProgress, Planner, outlook, planned_targets
@@ -26,8 +26,8 @@ from tests.support.stepped_services import ACME, SteppedServices, both_targets, 
 class Rehearsed:
     """What a dry run told of one target."""
 
-    part: Part
-    steps: list[Step]
+    part: PlanPart
+    steps: list[PlanStep]
     progress: list[DryRunProgress]
 
     @property
@@ -70,14 +70,14 @@ def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_dry_run
 
 async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
     told = [each async for each in planner_of(stepped).run_dry(account, target)]
-    steps = [step for each in told if not isinstance(each, Part | DryRunProgress) for step in each]
-    (part,) = (each for each in told if isinstance(each, Part))
+    steps = [step for each in told if not isinstance(each, PlanPart | DryRunProgress) for step in each]
+    (part,) = (each for each in told if isinstance(each, PlanPart))
     return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, DryRunProgress)])
 
 
-def decided_behind(store: Store, position: int, target: Target) -> list[Step]:
+def decided_behind(store: Store, position: int, target: Target) -> list[PlanStep]:
     """What was really decided behind this position of the decider's log, as steps, by driver."""
-    steps: dict[str, Step | None] = {}
+    steps: dict[str, PlanStep | None] = {}
     for record in store.log.read(position, 1_000_000):
         if isinstance(record.event, LinkEvent) and record.event.target == target:
             steps[record.event.driver] = step_after(steps.get(record.event.driver), record.event)

@@ -13,7 +13,7 @@ from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
-from domain.reconciliation import Step
+from domain.reconciliation import PlanStep
 from domain.store import Store
 from services.api.planner import NothingToPlan, RosterUnreadable, planned_targets
 from services.wiring import services as decider
@@ -185,7 +185,7 @@ def change_portal(stepped: SteppedServices, number: int, what: str) -> None:
         stepped.state(str(number + 50), person(number + 50))
 
 
-def reconciliation(stepped: SteppedServices, *, is_on: bool) -> list[Step]:
+def reconciliation(stepped: SteppedServices, *, is_on: bool) -> list[PlanStep]:
     """What a reconciliation that is requested, or follows from an opt-in, decides."""
     if is_on:
         stepped.ask(lambda jane, known: jane.reconciliation(known, Target.DRIVERI))
