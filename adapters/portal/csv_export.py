@@ -1,96 +1,23 @@
-"""The Portal's *Admin: Drivers* list, read from its CSV export.
+"""The Portal's *Admin: Drivers* list, read from its CSV export: what its columns and each of its rows say.
 
-Rows come in the order of the file, one by one: the file is never held in memory.
+Rows come in the order of the file, one at a time: the file is never held in memory.
 Where two rows are about the same driver, both come; the later one counts.
-
-Whether a file can be an export at all, judged by its bytes, and how its text is encoded.
-
-The header of an export: which column says what.
-
-Delimited text as records, read one by one, where one broken quote costs one record and not the file.
-
-What one row of an export says of a driver, or why it is refused.
 """
 
-import codecs
-import csv
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Final, TextIO
+from typing import Final
 
+from adapters.portal.csv_records import SAVE_AS, BrokenCsvRecord, CsvRecord, CsvRecords, content_problem, encoding_of
 from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
 from domain.identity import PortalDriverId
 from domain.profile import FIELDS, StatedProfile
 from domain.time_zones import to_iana
-
-SAVE_AS = "open it in Excel, save it as 'CSV UTF-8' and use that file"
-
-_PIECE = 1 << 16
-_BLANK = " \t\r\n\ufeff"
-_SIGNATURES = {
-    b"PK\x03\x04": "it is an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "it is an old Excel workbook",
-    b"\xff\xfe\0\0": "it is UTF-32 text",
-    b"\0\0\xfe\xff": "it is UTF-32 text",
-}
-_UTF_8: Final = "utf-8-sig"
-_UTF_16: Final = "utf-16"
-_NAMES: Final = {_UTF_8: "UTF-8", _UTF_16: "UTF-16"}
-
-
-def encoding_of(file: BinaryIO) -> str:
-    """How the text is encoded: UTF-16, which Excel calls Unicode text, by its byte-order mark, else UTF-8."""
-    start = file.read(len(codecs.BOM_UTF16))
-    file.seek(0)
-    return _UTF_16 if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else _UTF_8
-
-
-def content_problem(file: BinaryIO) -> str | None:
-    """Why these bytes are no export, and what to do; None if nothing speaks against it.
-
-    Reads the whole file, piece by piece: a wrong encoding shall be known before the first row is used.
-    """
-    start = file.read(_PIECE)
-    file.seek(0)
-    return _signature_problem(start) or _text_problem(file, encoding_of(file))
-
-
-def _signature_problem(start: bytes) -> str | None:
-    found = next((finding for signature, finding in _SIGNATURES.items() if start.startswith(signature)), None)
-    return f"{found}: {SAVE_AS}" if found else None
-
-
-def _text_problem(file: BinaryIO, encoding: str) -> str | None:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    line, start = 1, ""
-    try:
-        for piece in iter(partial(file.read, _PIECE), b""):
-            text = decoder.decode(piece)
-            line += text.count("\n")
-            start = start or text
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        if not start:
-            start = error.object[: error.start].decode(encoding, "replace")
-        line += error.object[: error.start].decode(encoding, "replace").count("\n")
-        return _start_problem(start, is_whole=False) or f"line {line} is not {_NAMES[encoding]}: {SAVE_AS}"
-    return _start_problem(start, is_whole=True)
-
-
-def _start_problem(start: str, *, is_whole: bool) -> str | None:
-    if is_whole and not start.strip(_BLANK):
-        return "it is empty: export the list of drivers again"
-    # A NUL further down is the trouble of one row.
-    if "\0" in start.partition("\n")[0]:
-        return "it is not text: give the CSV file that the Portal exports"
-    return None
-
 
 DRIVER_ID = "portal_driver_id"
 """The cell of the Portal's own internal id, beside the fields of a profile.
@@ -201,114 +128,6 @@ def to_header(cells: Sequence[str], *, delimiter: str, line: int = 1) -> Header:
 
 def _field_of(name: str) -> str | None:
     return _FIELDS_BY_NAME.get(_comparable(name))
-
-
-LONGEST_RECORD = 16_384
-"""Characters that one record may have, over all of its lines."""
-
-_LINE_ENDS = ("\n", "\r")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsvRecord:
-    """The cells of one record; `line` is its first line in the file, counted from 1.
-
-    `bytes_read` is how much of the file had been read by then.
-    """
-
-    line: int
-    cells: list[str]
-    bytes_read: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenCsvRecord:
-    """A record whose cells cannot be told; `reason` is for people and holds nothing of the file."""
-
-    line: int
-    reason: str
-    bytes_read: int
-
-
-class _TooLong(Exception):
-    """The record has more than `LONGEST_RECORD` characters."""
-
-
-class _Lines(Iterator[str]):
-    """The lines of a text, of which those of the current record can be given back."""
-
-    def __init__(self, text: TextIO) -> None:
-        self._text = text
-        self._given_back: deque[str] = deque()
-        self._taken: list[str] = []
-        self._length = 0
-        self._number = 0
-
-    def begin(self) -> int:
-        """The number of the line on which the next record begins."""
-        self._taken, self._length = [], 0
-        return self._number + 1
-
-    def __next__(self) -> str:
-        line = self._given_back.popleft() if self._given_back else self._text.readline(LONGEST_RECORD + 1)
-        if not line:
-            raise StopIteration
-        self._number += 1
-        self._taken.append(line)
-        self._length += len(line)
-        if self._length > LONGEST_RECORD:
-            raise _TooLong
-        return line
-
-    def give_back(self) -> None:
-        """Give back all lines of the current record but its first, the rest of which is skipped."""
-        first, *others = self._taken
-        self._number -= len(others)
-        self._given_back.extendleft(reversed(others))
-        while first and not first.endswith(_LINE_ENDS):
-            first = self._text.readline(LONGEST_RECORD)
-
-
-class CsvRecords(Iterator[CsvRecord | BrokenCsvRecord]):
-    """The records of a text, opened with `newline=""`; blank ones are left out.
-
-    `width` is the number of cells that each must have; blank ones behind them do not count.
-    After a broken record reading goes on at its second line, so a quote that is never closed swallows nothing.
-    """
-
-    def __init__(self, text: TextIO, *, delimiter: str, width: int | None = None) -> None:
-        self._text = text
-        self._lines = _Lines(text)
-        self._cells = csv.reader(self._lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-        self._width = width
-
-    def expect(self, width: int) -> None:
-        """From now on each record must have so many cells."""
-        self._width = width
-
-    def __next__(self) -> CsvRecord | BrokenCsvRecord:
-        while True:
-            line = self._lines.begin()
-            try:
-                cells = next(self._cells)
-            except _TooLong:
-                reason = f"longer than {LONGEST_RECORD} characters; look for a quote that is never closed"
-                return self._broken(line, reason)
-            except csv.Error:
-                return self._broken(line, "a quote is never closed, or is followed by text")
-            if any(map(str.strip, cells)):
-                return self._filled(line, cells)
-
-    def _filled(self, line: int, cells: list[str]) -> CsvRecord | BrokenCsvRecord:
-        while self._width is not None and len(cells) > self._width and not cells[-1].strip():
-            cells.pop()
-        if self._width not in (None, len(cells)):
-            return self._broken(line, f"{len(cells)} cells where the header has {self._width}")
-        return CsvRecord(line=line, cells=cells, bytes_read=self._text.buffer.tell())
-
-    def _broken(self, line: int, reason: str) -> BrokenCsvRecord:
-        self._lines.give_back()
-        return BrokenCsvRecord(line=line, reason=reason, bytes_read=self._text.buffer.tell())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

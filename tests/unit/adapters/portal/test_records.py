@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from adapters.portal.csv_export import LONGEST_RECORD, BrokenCsvRecord, CsvRecord, CsvRecords
+from adapters.portal.csv_records import LONGEST_RECORD, BrokenCsvRecord, CsvRecord, CsvRecords
 
 AHEAD = 65_536
 """Bytes that a reader may be ahead of the records it has given."""
