@@ -1,8 +1,6 @@
-"""Credentials in files that only their owner can read, one for each account.
+"""The credentials of accounts: their stored form, and where they are kept.
 
-What accounts are connected with, as it is stored, and how that changes.
-
-Credentials in a table of a store, encrypted.
+Embedded, each account has a file that only its owner can read; distributed, an encrypted row in a table.
 """
 
 import json
@@ -132,7 +130,7 @@ def with_tokens(
 ) -> AccountCredentials | None:
     """What an account has once a spent refresh token is replaced; None if that is not its newest one.
 
-    What is stored already stays: whoever lost the answer of a store asks again.
+    What is stored already stays: a caller that lost the answer of a store repeats it.
     """
     newest = tokens_of(known, target)
     if newest == tokens:
@@ -219,7 +217,7 @@ class CredentialsFile:
             raise self._cannot(self._folder, "read", failure) from None
 
     def _look(self) -> None:
-        """See that the folder is for its owner alone, and take the file of former days apart. Raises as `of` does."""
+        """Check the rights of the folder, and split the single file of former versions. Raises as `of` does."""
         with suppress(FileNotFoundError):
             if self._folder.stat().st_mode & 0o077:
                 raise CredentialsUnreadable(f"{self._folder.name} can be read by others; run: chmod 700 {self._folder}")

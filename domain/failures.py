@@ -13,7 +13,7 @@ invalid           FINAL    400, 409, 422 and the like                   the link
 taken_elsewhere   FINAL    an e-mail address of another company         the link is parked
 foreign_role      FINAL    a user who is no driver                      the link is parked
 not_restored      FINAL    another integration's external id is lost    the link is parked
-limited           PACED    429                                          the pace is lowered, the call waits
+limited           PACED    429                                          the rate is lowered, the call waits
 down              PASSING  nothing was sent, or nothing can have come   the backoff schedule; a run of them opens the
 breaker of it: no connection, a read that failed no_answer         UNKNOWN  a write that was sent, and has no answer
 looked up at once, then the backoff schedule; a run of of any sense: silence, 5xx, another form     them opens the

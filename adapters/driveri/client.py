@@ -1,18 +1,14 @@
-"""Driveri's driver calls, each as one function. Source: driveri-python-sdk 1.0.0.
+"""Driveri's calls, each as one function, and its access tokens. Source: driveri-python-sdk 1.0.0.
 
-Reads a list of drivers whole, though drivers come, go and change places while it is read.
+A list of drivers is read whole, though drivers come, go and change places meanwhile. A page says only where it begins.
+When a driver leaves a page that was read, all behind it move up, and one of them falls between two pages. So each page
+begins with the last drivers of the one before: if they are not there any more, the list has moved, and is read again
+from its beginning.
+Neither the links nor the stated number of drivers is believed alone: a full page without a link is followed by the page
+behind it, and a page without new drivers right behind another one ends the list, even if it links to more.
 
-A page tells only where it begins. If somebody leaves a page that was read, all behind move up, and one of them slips
-through between two pages. So each page begins with the last drivers of the one before: if they are not there any
-more, the list has moved, and is read again from its beginning.
-Neither the links nor the stated number of drivers are believed alone: a full page without a link is followed by the
-page behind it, and a page that shows nobody new right behind another one ends the list, even if it links to more.
-Source of the paging: driveri-python-sdk 1.0.0, which states no order.
-
-Access tokens of one API key: one for all callers, renewed in time, and never a third.
-
-None of these calls leaves the outcome of a driver's call in doubt, so all of them may be repeated.
-Source: driveri-python-sdk 1.0.0.
+An API key has at most two access tokens: all callers share one, which is renewed in time. No call for a token leaves
+the outcome of a driver's call in doubt, so all of them may be repeated.
 """
 
 import asyncio
@@ -296,7 +292,7 @@ def _ids(rows: Sequence[DriverRow]) -> Sequence[str]:
 
 
 MOST_ACTIVE: Final = 2
-"""Driveri keeps at most so many active tokens for one API key."""
+"""The most active tokens that Driveri keeps for one API key."""
 
 USUAL_LIFETIME: Final = 3600.0
 """Seconds for which a new token is used that does not say when it expires; one that ends earlier is refused then."""

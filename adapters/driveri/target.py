@@ -1,6 +1,7 @@
-"""The one group that a driver shall be in, where Driveri does not move it out of another one.
+"""Driveri as a target: what each call of the port does there, and what its answers mean.
 
-What ADD does with a driver who is in another group is not public: it may move the driver, refuse, or keep both.
+A driver has one group. What ADD does with a driver in another group is not documented: it may move the driver, refuse,
+or keep both. So the driver is taken out of the others where Driveri has not moved it.
 """
 
 import asyncio
@@ -41,9 +42,9 @@ from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, differing, tidy
 
 _TAKEN: Final = re.compile(r"\b409\b|exist|already|taken|duplicate", re.IGNORECASE)
-"""How a refusal may say that somebody has the key; its code is not public."""
+"""How a refusal may say that the key is taken; its code is not documented."""
 
-_NOBODY_MADE: Final = without_effect("answered without an error, but the driver is not there")
+_NOT_CREATED: Final = without_effect("answered without an error, but the driver is not there")
 _STATUS_AS_IT_WAS: Final = without_effect("answered without an error, but the driver's status is as it was")
 _MOST_GROUPS: Final = 8
 """Groups that a driver is taken out of in one go."""
@@ -126,7 +127,7 @@ class DriveriDrivers:
         return await answered(self._reinstate(key, profile))
 
     async def probe(self) -> None:
-        """Read the configurations anew; see `TargetDrivers.probe`."""
+        """Read the configurations again; see `TargetDrivers.probe`."""
         self._known_codes = to_status_codes(await self._client.statuses(), self._access)
 
     def slots(self) -> int:
@@ -138,9 +139,9 @@ class DriveriDrivers:
         await self._client.close()
 
     async def _unless_free(self, desired_key: Key, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer of a call; where it was refused as if somebody had the desired key, and nobody has, once more.
+        """The answer of a call; once more where it was refused as if the desired key were taken, and it is not.
 
-        Whoever had the key may have given it up between the refusal and the look-up.
+        The holder may have given it up between the refusal and the look-up.
         """
         answer = await call()
         is_held = isinstance(answer, Rejected) and answer.reason is Reason.INVALID and _TAKEN.search(answer.detail)
@@ -154,9 +155,9 @@ class DriveriDrivers:
         return refused(reply, profile) if holder is None else Exists(seen=holder)
 
     async def _read_back(self, key: Key) -> Answer:
-        """A create answers well even where it has made nobody."""
+        """A create can report success without having made a driver."""
         found = await read_back(self._look_up(key))
-        return Done(seen=found) if found and found.active else _NOBODY_MADE
+        return Done(seen=found) if found and found.active else _NOT_CREATED
 
     async def _update(self, key: Key, profile: Profile, body: Mapping[str, object]) -> Answer:
         if not body:
@@ -207,7 +208,7 @@ class DriveriDrivers:
         return _STATUS_AS_IT_WAS if is_from_driveri(reply) else UNKNOWN_OUTCOME
 
     async def _hidden(self, reply: httpx.Response, key: Key) -> ObservedDriver | None:
-        """A driver whom a look-up does not show after a delete: as Driveri has said, or as its list shows."""
+        """A driver that a look-up does not show after a delete: as Driveri has said, or as its list shows."""
         gone = ObservedDriver(key=key, active=False, profile={})
         return gone if is_from_driveri(reply) else await read_back(self._look_up(key))
 
@@ -250,7 +251,7 @@ class DriveriDrivers:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
         found = await read_back(self._look_up(key))
         if found is None:
-            return refused(reply, profile) if reply.is_error else _NOBODY_MADE
+            return refused(reply, profile) if reply.is_error else _NOT_CREATED
         if found.active and not differing(as_shown(profile), found.profile):
             return Done(seen=found)
         return await self._activate(found, profile)

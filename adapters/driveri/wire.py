@@ -36,7 +36,7 @@ _Anything: Any = dict[str, object] | list[object] | str | float | bool | None
 
 
 DriverId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
-"""A DriverID as it is, because calls name drivers by it: one that no store takes, or nobody can state, is none."""
+"""A DriverID as it is, because calls name drivers by it: one that no store can hold is invalid."""
 
 
 class DriveriWire(BaseModel):
@@ -55,7 +55,7 @@ class GroupRow:
 
 @wire_dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class DriverRow:
-    """A driver. `phone` is never shown; whoever has no status is not known to be deleted."""
+    """A driver. `phone` is never shown; one without a status is not known to be deleted."""
 
     driver_id: DriverId
     status: int | None = None
@@ -366,7 +366,7 @@ def shows(driver: ObservedDriver, body: Mapping[str, object]) -> bool:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two DriverIDs name the same driver: letter case and what nobody sees do not count."""
+    """Whether two DriverIDs name the same driver: letter case and invisible characters are ignored."""
     return folded(one) == folded(other)
 
 

@@ -1,6 +1,6 @@
-"""How fast the calls of one account go out to one target: so many a second, so many at once, less after a 429.
+"""How fast the calls of one account go out to one target: calls a second, and calls at once (slots); less after a 429.
 
-A bucket fills with the right to so many calls a second, and keeps those of half a second.
+A bucket fills at the rate of calls a second, and holds those of half a second.
 A 429 halves the rate, takes one from the calls at once, and stops the account until its `Retry-After` is over; each
 answer that is none raises both by a hundredth of what is configured.
 Calls go out in the order in which they came, those of scans among the others.
@@ -19,7 +19,7 @@ LONGEST_WAIT: Final = 2.0
 """The longest stop, in seconds, that a call waits for; what comes during a longer one is the caller's decision."""
 
 LONGEST_STOP: Final = 86_400.0
-"""Seconds for which a target that asks for patience is left alone at most: a day."""
+"""The longest stop, in seconds, that a target can ask for: a day."""
 
 BUCKET: Final = 0.5
 """Seconds of calls that may go out together after a rest."""
@@ -40,11 +40,11 @@ class RateLimits:
 
 
 UNLIMITED: Final = RateLimits(calls_per_second=10_000.0, calls_at_once=16)
-"""As fast as the target answers, for want of a limit that is known."""
+"""As fast as the target answers, where no limit is known."""
 
 
 class RateLimiter:
-    """The pace of one account at one target. `clock` is in seconds since any moment; `pause` waits for so many."""
+    """The rate limiter of one account at one target. `clock` is in seconds since any moment; `pause` waits."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class RateLimiter:
             self._ended.set()
 
     def lower(self, seconds: float, began: float) -> None:
-        """A call that began then was answered 429: stop for so many seconds, and go on slower.
+        """A call that began then was answered 429: stop for this many seconds, and go on slower.
 
         Calls that were under way together are lowered for once.
         """

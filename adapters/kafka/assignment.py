@@ -1,10 +1,7 @@
-"""What happens when Kafka shares the partitions out: streams are closed and opened, from the positions stored.
+"""What happens when Kafka assigns partitions: streams are closed and opened, from the stored positions.
 
-One partition of a topic, as the stream that a service follows.
-
-How what FastStream fetches gets into the inboxes: unbroken pieces, and no more than there is room for.
-
-Where the records of one partition wait between the event loop, which fills it, and the thread of the service.
+Each partition is a stream that a service consumes. What FastStream fetches waits in the partition's buffer, between the
+event loop, which fills it, and the thread of the service, which reads it: contiguous records, and a bounded number.
 """
 
 import asyncio
@@ -24,28 +21,27 @@ from adapters.kafka.topics import Beginnings, Epochs, Namespace, start
 from domain.store import Record, Resubmission
 
 FETCH_TIMEOUT = 5.0
-"""Seconds that a reader waits for records which have to be fetched once more."""
+"""Seconds that a reader waits for records that have to be fetched again."""
 
 
 class Source(Protocol):
-    """Where a stream's records come from; asked in any thread, it answers by filling the buffer."""
+    """Where a stream's records come from; called in any thread, it answers by filling the buffer."""
 
     def go_to(self, stream: "KafkaStream", position: int) -> None:
-        """Start the buffer again at this position."""
+        """Restart the buffer at this position."""
         ...
 
     def go_on(self, stream: "KafkaStream") -> None:
-        """There is room again."""
+        """The buffer takes records again."""
         ...
 
 
 class KafkaStream:
     """Keeps the contract of `Stream`: filled in the event loop, read in the service's thread.
 
-    Records wait in an buffer until a later `after` tells that they are stored, so what has to be handled again is still
-    at hand. Only for a position that the buffer does not hold, a reader waits. `log` is what the topic carries, where
-    that is not its name. `first_end` is where the stream ended
-    when it was opened, None before.
+    Records stay in the buffer until a later `after` shows that they are stored, so what has to be handled again is at
+    hand. A reader waits only for a position that the buffer does not hold. `log` is what the topic carries, where
+    that is not its name. `first_end` is where the stream ended when it was opened, None before.
     """
 
     def __init__(self, epoch: str, place: TopicPartition, source: Source, *, log: str = "") -> None:
@@ -72,11 +68,11 @@ class KafkaStream:
         return [to_record(self._mapper, message) for message in messages]
 
     def end(self) -> int:
-        """The position of the last record, as Kafka last told; 0 when there is none."""
+        """The position of the last record, as last heard from Kafka; 0 when there is none."""
         return self.buffer.end
 
     def again(self, resubmission: Resubmission) -> Record:
-        """The record that a resubmission stands for, decoded anew."""
+        """The record that a resubmission stands for, decoded again."""
         return again(self._mapper, resubmission)
 
 
@@ -128,7 +124,7 @@ class StreamFetcher:
     async def take(self, messages: Sequence[ConsumerRecord]) -> None:
         """Put what was fetched where it belongs.
 
-        Raises `StreamsMisconfigured` when a partition begins anew, or holds a record of another installation.
+        Raises `StreamsMisconfigured` when a partition starts again from 0, or holds a record of another installation.
         """
         for (topic, partition), piece in groupby(messages, _PLACE):
             if stream := self._streams.get(TopicPartition(topic, partition)):
@@ -136,11 +132,11 @@ class StreamFetcher:
         self._arrived()
 
     def go_to(self, stream: KafkaStream, position: int) -> None:
-        """Start the buffer again behind this position; in any thread."""
+        """Restart the buffer behind this position; called in any thread."""
         self._loop.call_soon_threadsafe(self._restart, stream, position)
 
     def go_on(self, stream: KafkaStream) -> None:
-        """There is room again; in any thread."""
+        """The buffer takes records again; called in any thread."""
         self._loop.call_soon_threadsafe(self._resume, stream)
 
     async def _put(self, stream: KafkaStream, piece: Sequence[ConsumerRecord]) -> None:
@@ -151,7 +147,7 @@ class StreamFetcher:
             return
         if reached < buffer.reached:
             raise StreamsMisconfigured(
-                f"stream {stream.name} begins anew: its topic was made anew, so set another DRIVERLINK_EPOCH"
+                f"stream {stream.name} starts again from 0: its topic was made again, so set another DRIVERLINK_EPOCH"
             )
         self._namespace.check(piece)
         end = max(reached, consumer.highwater(stream.place) or 0)
@@ -203,10 +199,10 @@ class AssignmentHandler(Protocol):
 
 
 class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
-    """Tells the service, and opens the streams.
+    """Hands the streams to the service, and opens them.
 
-    It opens them beside the member's own work, which keeps the group waiting for nobody's store. What goes wrong is
-    handed to `failed`, because the library would only log it and go on.
+    It opens them in tasks of their own, so that the group does not wait for a store. What goes wrong is handed to
+    `failed`, because the library would only log it and go on.
     """
 
     def __init__(
@@ -233,7 +229,7 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
         self._opening: asyncio.Future[None] | None = None
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - all are
-        """Kafka shares the partitions out anew: none is ours until it says so. It waits for us."""
+        """Kafka reassigns the partitions: none is ours until it says so. It waits for us."""
         await self.close()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
@@ -253,7 +249,7 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
                 await asyncio.wait({self._begun(self._handler.revoked(names))})
 
     async def _opened(self) -> None:
-        """The service is told to the end; Kafka, which may be away, is not waited for."""
+        """The service is waited for; Kafka, which may be away, is not."""
         if self._handing_over and self._opening:
             await asyncio.wait({self._handing_over})
             self._opening.cancel()
@@ -304,14 +300,14 @@ def _of_partition(begun: Beginnings, partition: int) -> Mapping[str, int]:
 
 MOST_RECORDS = 2_000
 MOST_BYTES = 4 * 1024 * 1024
-"""At either bound an buffer is full, until a quarter of it is free again."""
+"""At either bound a buffer is full, until a quarter of it is free again."""
 
 _OVERHEAD = 2 * 1024
 """Bytes that a record takes besides its own."""
 
 
 class PartitionBuffer:
-    """An unbroken piece of a partition: every record behind the position `start`, up to the position `reached`.
+    """A contiguous piece of a partition: every record behind the position `start`, up to the position `reached`.
 
     It opens when it is started, and gives nothing before, nor after it is closed. A full one still takes what was
     fetched already, which is bounded too.
@@ -339,7 +335,7 @@ class PartitionBuffer:
 
     @property
     def wants_more(self) -> bool:
-        """Whether fetching was halted, and there is room again."""
+        """Whether fetching was halted, and may go on."""
         return self.is_halted and len(self._messages) <= MOST_RECORDS * 3 // 4 and self._bytes <= MOST_BYTES * 3 // 4
 
     def restart(self, start: int, end: int) -> None:
@@ -362,11 +358,11 @@ class PartitionBuffer:
             self._changed.notify_all()
 
     def ends_at(self, end: int) -> None:
-        """Kafka tells where the partition ends by now."""
+        """Note where the partition ends now, by Kafka."""
         self._end = end
 
     def take(self, after: int, limit: int) -> Sequence[ConsumerRecord] | None:
-        """What is behind this position, at most so many; what is up to it is forgotten. None if that is not here."""
+        """The records behind this position, at most `limit`; those up to it are dropped. None if not held here."""
         with self._changed:
             if not self._is_open:
                 return ()
@@ -376,13 +372,13 @@ class PartitionBuffer:
             return list(islice(self._messages, limit))
 
     def wait(self, after: int, limit: int, timeout: float) -> Sequence[ConsumerRecord]:
-        """The same once it starts there and has so many, or all that there are; what it has after so many seconds."""
+        """The same once it starts there and has `limit` records or all there are, or after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_open or self._has(after, limit), timeout)
         return self.take(after, limit) or ()
 
     def close(self) -> None:
-        """Give nothing any more, and let a reader go who waits."""
+        """Return nothing any more, and release a waiting reader."""
         with self._changed:
             self._is_open = False
             self._changed.notify_all()

@@ -79,7 +79,7 @@ _MOST = 2**63 - 1
 
 
 class _Unreadable(Exception):
-    """A record cannot be read; the message says why, and quotes nobody."""
+    """A record cannot be read; the message says why, and quotes none of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoin
 
 
 def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
-    """The record that a message stands for, decoded or not; whatever it holds, nothing is raised."""
+    """The record that a message stands for, decoded or not; nothing is raised, whatever it holds."""
     event, reason = None, ""
     try:
         event = _to_event(mapper, message)
@@ -305,11 +305,11 @@ def _schema(kind: type[Event]) -> Any:  # noqa: ANN401 - a union of models
 
 def _to_model(event: type[Event]) -> type[BaseModel]:
     hints = get_type_hints(event)
-    told: dict[str, Any] = {each.name: _plain(hints[each.name]) for each in fields(event)}
-    told = {name: (hint, ...) for name, hint in {**told, "at": Moment}.items() if name not in _IN_HEADERS}
+    properties: dict[str, Any] = {each.name: _plain(hints[each.name]) for each in fields(event)}
+    properties = {name: (hint, ...) for name, hint in {**properties, "at": Moment}.items() if name not in _IN_HEADERS}
     if form := getattr(event, "class_version", 0):
-        told["class_version"] = Annotated[int, Field(json_schema_extra={"const": form})], ...
-    return create_model(event.TOPIC, __doc__=event.__doc__, **told)
+        properties["class_version"] = Annotated[int, Field(json_schema_extra={"const": form})], ...
+    return create_model(event.TOPIC, __doc__=event.__doc__, **properties)
 
 
 def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation

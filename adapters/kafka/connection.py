@@ -1,4 +1,4 @@
-"""How Kafka is reached, and what its libraries need to be told of that.
+"""How Kafka is reached, and what its libraries need for that.
 
 What can go wrong with streams over Kafka; no exception of its libraries leaves this package.
 
@@ -9,7 +9,7 @@ StoreFailed
 
 What the failures of Kafka's clients mean to us, and what helps against them.
 
-Clients of Kafka for as long as they are needed; whatever keeps them from their work becomes a clear failure.
+Clients of Kafka for as long as they are needed; each of their failures becomes a clear one.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ _SASL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaAccess:
-    """Where Kafka is, and as whom to speak to it. Without a CA file, servers are checked as the system does it."""
+    """Where Kafka is, and the user that connects. Without a CA file, servers are checked as the system does it."""
 
     servers: tuple[str, ...]
     security: Security = Security.PLAINTEXT
@@ -127,7 +127,7 @@ _MISCONFIGURED: Mapping[type[Exception], str] = {
     errors.SaslAuthenticationFailed: _USER,
     errors.AuthenticationFailedError: _USER,
     errors.UnsupportedSaslMechanismError: "it does not know this way to log in: set DRIVERLINK_KAFKA_SASL_MECHANISM",
-    errors.IllegalSaslStateError: "nobody logs in there: set DRIVERLINK_KAFKA_SECURITY to plaintext or ssl",
+    errors.IllegalSaslStateError: "it has no log-in: set DRIVERLINK_KAFKA_SECURITY to plaintext or ssl",
     errors.TopicAuthorizationFailedError: "our user lacks a right on a topic: give it those of its service",
     errors.GroupAuthorizationFailedError: "our user lacks the right on its group: give it those of its service",
     errors.ClusterAuthorizationFailedError: "our user lacks a right on the cluster: give it those of its service",

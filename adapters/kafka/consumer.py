@@ -18,13 +18,13 @@ from adapters.kafka.subscription import TopicSubscription, subscribed, to_broker
 from adapters.kafka.topics import Epochs, Namespace, NoEpochs
 
 _EXCHANGE = 5.0
-"""Seconds after which Kafka tells where the streams end, and is told where we are, for its own tools."""
+"""Seconds between looks at where the streams end, each with a commit of our offsets."""
 
-_PATIENCE = 5.0
-"""Seconds that Kafka has for that, and for seeing us off."""
+_TIMEOUT = 5.0
+"""Seconds that Kafka has for that, and for the goodbye."""
 
 _GRACE = 0.5
-"""Seconds in which whoever waited for Kafka learns that the connections are closed."""
+"""Seconds in which a caller that waits for Kafka learns that the connections are closed."""
 
 
 class KafkaConsumer:
@@ -50,7 +50,7 @@ class KafkaConsumer:
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._told_at = self._loop.time()
+        self._answered_at = self._loop.time()
         self._fetcher = StreamFetcher(self._consumer, handler.arrived, namespace)
         self._committer = OffsetCommitter(self._consumer)
         self._listener = RebalanceListener(
@@ -65,8 +65,8 @@ class KafkaConsumer:
 
     @property
     def silence(self) -> float:
-        """Seconds since Kafka last told where our streams end or, without any, where one of our topics does."""
-        return self._loop.time() - self._told_at
+        """Seconds since Kafka last answered where our streams end or, without any, where one of our topics does."""
+        return self._loop.time() - self._answered_at
 
     async def run(self) -> None:
         """Read until cancelled. Raises `StreamsFailed` when that cannot go on, and what the service itself raises."""
@@ -97,7 +97,7 @@ class KafkaConsumer:
             await self._exchange()
         await self._listener.close()
         with suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await broker.stop()
         await self._committer.end(_GRACE)
 
@@ -105,14 +105,14 @@ class KafkaConsumer:
         """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""
         streams = list(self._fetcher.streams)
         with suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await self._learn_ends(streams)
                 await self._hint(streams)
 
     async def _learn_ends(self, streams: Sequence[KafkaStream]) -> None:
         anywhere = TopicPartition(self._subscription.topics[0], 0)
         ends = await self._consumer().end_offsets([stream.place for stream in streams] or [anywhere])
-        self._told_at = self._loop.time()
+        self._answered_at = self._loop.time()
         for stream in streams:
             stream.buffer.ends_at(ends[stream.place])
 
@@ -135,8 +135,8 @@ class KafkaConsumer:
 class OffsetCommitter:
     """Commits offsets, one commit at a time.
 
-    The library shields the request of a commit: whoever cancels the commit leaves a request behind whose failure
-    cannot be looked at. So a commit is not cancelled while it can still be answered; only waiting for it is.
+    The library shields the request of a commit: cancelling the commit leaves a request behind whose failure
+    is never retrieved. So a commit is not cancelled while it can still be answered; only waiting for it is.
     """
 
     def __init__(self, consumer: Callable[[], AIOKafkaConsumer]) -> None:
@@ -153,10 +153,10 @@ class OffsetCommitter:
         self._commit.add_done_callback(_look)
         await self._answered()
 
-    async def end(self, patience: float) -> None:
-        """Wait so many seconds for the commit under way; the consumer is stopped, so no answer can come later."""
+    async def end(self, seconds: float) -> None:
+        """Wait this many seconds for the commit under way; the consumer is stopped, so no answer can come later."""
         if self._commit is not None:
-            await asyncio.wait({self._commit}, timeout=patience)
+            await asyncio.wait({self._commit}, timeout=seconds)
             self._commit.cancel()
 
     async def _answered(self) -> None:

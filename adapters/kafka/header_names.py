@@ -1,6 +1,6 @@
-"""Header names that are no UTF-8: Kafka takes them, and Kafka's client would stop at the first one for good.
+"""Header names that are not UTF-8: Kafka accepts them, and Kafka's client would stop at the first one for good.
 
-It has no place to say otherwise, so where it reads what it has fetched, our reader takes the place of its own.
+It has no setting for that, so our reader of fetched records replaces its own.
 Format: Apache Kafka, "Record Batch" and "Record" in the description of its messages.
 """
 

@@ -20,7 +20,7 @@ _LINGER = 5
 _BATCH = 256 * 1024
 """Bytes of records that go to one partition at once."""
 
-_PATIENCE = 30_000
+_TIMEOUT = 30_000
 """Milliseconds that Kafka has to acknowledge a record: enough for a broker to be started again."""
 
 
@@ -82,7 +82,7 @@ class KafkaPublisher:
                 linger_ms=_LINGER,
                 max_batch_size=_BATCH,
                 max_request_size=LARGEST_BATCH,
-                request_timeout_ms=_PATIENCE,
+                request_timeout_ms=_TIMEOUT,
             )
             self._producer = producer
             await producer.start()

@@ -1,4 +1,4 @@
-"""FastStream's part: one subscriber for a batch of records of all topics, with whatever they hold.
+"""FastStream's part: one subscriber for a batch of records of all topics, whatever they hold.
 
 Its own ways would lose records, so they are set aside: it acknowledges nothing, parses and decodes nothing, and each
 exception that it would log and forget is handed on.
@@ -29,7 +29,7 @@ _POLL = 20
 """Milliseconds between looks whether something was fetched."""
 
 _ANSWER = 100
-"""Milliseconds after which a broker answers that there is nothing new; what has room again is asked for after that."""
+"""Milliseconds after which a broker answers that there is nothing new; a resumed partition is fetched after that."""
 
 _METADATA = 30_000
 """Milliseconds after which it is looked again which topics and brokers there are."""
@@ -37,10 +37,10 @@ _METADATA = 30_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Who shares the partitions. Times are in seconds.
+    """The consumer group. Times are in seconds.
 
-    `member` is a lasting name of this process, which no other has at the same time: back within the session timeout,
-    it goes on with its own partitions, and nobody else is disturbed. Empty: any process.
+    `member` is a lasting name of this process, which no other has at the same time (static membership): back within
+    the session timeout, it goes on with its own partitions without a rebalance. Empty: any process.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSubscription:
-    """What is read: all partitions of these topics, or our share of them in a group."""
+    """What is read: all partitions of these topics, or those that a group assigns."""
 
     topics: Sequence[str]
     partitions: int
@@ -64,7 +64,7 @@ class TopicSubscription:
 
 
 class _Log:
-    """FastStream's log, of which only the exceptions matter: none of them may pass unseen."""
+    """FastStream's log, of which only the exceptions count: each one is handed on."""
 
     def __init__(self, failed: Failed) -> None:
         self._failed = failed
@@ -106,7 +106,7 @@ def subscribed(
     listener: ConsumerRebalanceListener,
     assignors: Sequence[Any],
 ) -> BatchSubscriber:
-    """The broker's subscriber: it hands each batch to `take`, and each change of our share to the listener."""
+    """The broker's subscriber: it hands each batch to `take`, and each change of assignment to the listener."""
     subscriber: BatchSubscriber = broker.subscriber(
         *_topics(subscription),
         **_sharing(subscription, listener, assignors),

@@ -36,10 +36,10 @@ _SECOND_LOOK = 1.0
 
 
 async def create(access: KafkaAccess, topics: Collection[str], *, partitions: int, replication: int) -> tuple[str, ...]:
-    """Make the topics that are not there yet, and tell their names. Raises `StreamsFailed`, also for one that differs.
+    """Make the missing topics, and return their names. Raises `StreamsFailed`, also for one that differs.
 
-    Records are kept for ever, because a follower may start anew. They are stored uncompressed, whatever a producer
-    does, because not every codec can be read everywhere.
+    Records are kept for ever, because a consumer may start from the beginning. They are stored uncompressed,
+    whatever a producer does, because not every codec can be read everywhere.
     """
     async with administering(access) as admin:
         made = await _create(admin, access, [_to_new_topic(topic, partitions, replication) for topic in topics])
@@ -52,7 +52,7 @@ async def create(access: KafkaAccess, topics: Collection[str], *, partitions: in
 async def check(access: KafkaAccess, topics: Collection[str], *, partitions: int) -> None:
     """Raise `StreamsMisconfigured` unless each topic is there with so many partitions; the message says what helps.
 
-    Raises `StreamsFailed` when Kafka does not tell.
+    Raises `StreamsFailed` when Kafka does not answer.
     """
     async with administering(access) as admin:
         found = await _found(admin)
@@ -151,9 +151,9 @@ class Namespace:
         return topic.removeprefix(self.prefix)
 
     def to_assignors(self) -> Sequence[Any]:
-        """How a group's partitions are shared out: Kafka lets nobody in who has no such way in common with the rest.
+        """The group's assignment strategy: Kafka admits only members that share one with the rest of the group.
 
-        So the way is named after the installation, and a member of another one cannot join.
+        So it is named after the installation, and a member of another installation cannot join.
         """
         if not self.installation:
             return (RangePartitionAssignor,)
@@ -208,19 +208,19 @@ def start(stream: str, position: int, *, beginning: int, end: int, begun: Mappin
     What was read goes on from its position. What was never read goes on where its epoch begins: whatever was removed
     before that is sent once more. While nothing is sent in this epoch, it will begin at the present end.
 
-    Raises `StreamsMisconfigured` when records of this epoch are gone, or the topic was made anew.
+    Raises `StreamsMisconfigured` when records of this epoch are gone, or the topic was made again.
     """
     epoch, _, _ = stream.partition("/")
     unsent = end if begun else beginning
     at = position or begun.get(epoch, unsent)
     if at > end:
         raise StreamsMisconfigured(
-            f"stream {stream} was read up to {at}, but ends at {end}: its topic was made anew, "
+            f"stream {stream} was read up to {at}, but ends at {end}: its topic was made again, "
             "so set another DRIVERLINK_EPOCH"
         )
     if at < beginning:
         raise StreamsMisconfigured(
-            f"stream {stream} was read up to {at}, but begins at {beginning}: records are gone that nobody "
-            "has taken over; let the topic keep them for ever (retention.ms=-1), then set another DRIVERLINK_EPOCH"
+            f"stream {stream} was read up to {at}, but begins at {beginning}: records are gone that "
+            "were never read; let the topic keep them for ever (retention.ms=-1), then set another DRIVERLINK_EPOCH"
         )
     return at

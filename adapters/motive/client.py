@@ -13,7 +13,7 @@ read whole only once one of these is so:
 - two readings, one after the other, showed the same users, and no page showed users of another one or another number,
   whatever that number is: it may count other users too, or only those on the page, or be missing
 
-Until then the list is read again from its beginning. A reading ends with a page that shows nobody, or only users whom
+Until then the list is read again from its beginning. A reading ends with a page without users, or with only users that
 the same reading showed before; a page that is not full ends it only if as many users were shown as there are said to
 be, so that no page is asked for in vain.
 

@@ -1,4 +1,4 @@
-"""Which external ids a user carries, should carry, and has lost: ours kept as desired, everybody else's untouched.
+"""Which external ids a user carries, should carry, and has lost: ours as desired, all others untouched.
 
 Under which name a company's users take external ids, as found out by what became of them.
 
@@ -24,7 +24,7 @@ def shown_ids(user: User, access: MotiveAccess) -> dict[str, str]:
 
 
 def desired_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
-    """The external ids that the profile desired states for, by integration name."""
+    """The external ids that the profile states, by integration name."""
     return {integration: profile[field] for field, integration in access.integrations().items() if field in profile}
 
 
@@ -34,7 +34,7 @@ def new_ids(profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
 
 
 def full_set(user: User, profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
-    """Everybody's external ids as Motive takes them: the others' as they are, ours as desired, each in its record."""
+    """All external ids as Motive takes them: other integrations' as they are, ours as desired, each in its record."""
     others = [_as_sent(entry.id, entry.external_id, entry.integration_name) for entry in _others(user, access)]
     ours = [
         _as_sent(_record_for(external_id, integration, user), external_id, integration)
@@ -55,7 +55,7 @@ def have_arrived(user: User, profile: Profile, access: MotiveAccess) -> bool:
 
 
 def stale(user: User, profile: Profile, access: MotiveAccess) -> list[ExternalId]:
-    """Entries under our names that the profile does not desired state for.
+    """Entries under our names that the profile does not state.
 
     A profile without a portal driver id says nothing about that one, because every portal driver has one.
     """
@@ -134,7 +134,7 @@ def other_than(name: ExternalIdsName) -> ExternalIdsName:
 
 
 def may_be_of_form(words: str) -> bool:
-    """Whether a refusal in these words can be about how a write is put, and not about a value that somebody has."""
+    """Whether a refusal in these words can be about the form of a write, and not about a value that is taken."""
     return not _TAKEN.search(words)
 
 

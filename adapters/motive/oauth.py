@@ -79,7 +79,7 @@ class MotiveTokens:
             await self._renew(stored.refresh_token)
             stored = await self._stored()
         if not self._is_good(stored):
-            raise TargetFailed(down("the account was connected anew while its access token was renewed"))
+            raise TargetFailed(down("the account was connected again while its access token was renewed"))
         return to_token(stored.access_token, stored.expires_at, self._clock())
 
     async def _renew(self, refresh_token: str) -> None:
@@ -164,7 +164,7 @@ class _Problem(MotiveWire):
 
 
 class TokenEndpoint:
-    """Renews the access tokens of one grant. It is no part of the API, so the API's pace does not count here."""
+    """Renews the access tokens of one grant. It is no part of the API, so the API's rate limit does not count here."""
 
     def __init__(
         self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause

@@ -93,12 +93,12 @@ class MotiveDrivers:
         return to_driver(user, self._access) if user is not None and user.role == DRIVER else None
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """Those whom Motive does not know as drivers: one look for each, because its list can hide somebody."""
+        """Those that Motive does not know as drivers: one look for each, because its list can hide a user."""
         find = outwaiting(self.find, self._pause)
         return [key for key in keys if await self._is_gone(find(key, {}))]
 
     async def _is_gone(self, found: Awaitable[ObservedDriver | None]) -> bool:
-        """Whether a look has found nobody; who is shown in a form that cannot be read is there."""
+        """Whether a look has found no driver; one in a form that cannot be read is there."""
         try:
             return await found is None
         except OddLine:
@@ -207,7 +207,7 @@ class MotiveDrivers:
         return await self._answered_create(reply, profile, name)
 
     async def _known(self, profile: Profile) -> User | None:
-        """The visible user whom a create with this profile makes, or runs into."""
+        """The visible user that a create with this profile makes, or collides with."""
         return await self._carrier(profile) or await self._namesake(profile)
 
     async def _carrier(self, profile: Profile) -> User | None:

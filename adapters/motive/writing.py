@@ -46,10 +46,10 @@ _NEITHER: Final = without_effect(
 
 
 class ExternalIdWriter:
-    """Writes to a user so that ours are as desired among the external ids, and nobody else's gets lost.
+    """Writes to a user so that our external ids are as desired, and those of other integrations are kept.
 
     Whether an update merges or replaces external ids is not stated anywhere, nor by which of two names it takes them.
-    So it sends the full set, reads back, restores what is missing and removes what we no longer desired state for.
+    So it sends the full set, reads back, restores what is missing and removes what is no longer desired.
     Where ours have not arrived it tries the other name once, and goes on with the one that works.
     """
 
@@ -174,11 +174,11 @@ def _unrestored(missing: Sequence[ExternalId]) -> Rejected:
 
 
 MAY_BE_TAKEN: Final = frozenset({Reason.INVALID, Reason.TAKEN_ELSEWHERE})
-"""Why a write can have been refused because somebody else has what is unique."""
+"""Why a write can have been refused because another user has what is unique."""
 
 
 class IdentifierRelease:
-    """Takes off deactivated drivers what somebody else needs. Each call raises `TargetFailed`."""
+    """Releases identifiers of deactivated users that active drivers need. Each call raises `TargetFailed`."""
 
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
         self._client = client

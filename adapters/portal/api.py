@@ -1,16 +1,7 @@
-"""The calls of the Portal's API v2, each as one function. Source: the API Guide for Developers of GPS Insight.
+"""One account's drivers, read by the Portal's API v2. Source: the API Guide for Developers of GPS Insight.
 
-Everything is asked for by GET with everything in the address, secrets too; so no address is ever told, or logged whole.
-
-What is needed to read one account's drivers by the Portal's API.
-
-Logged in once for all callers, and again when the Portal has forgotten it.
-
-How long a session lasts is not told, about a day to a week, so one is used until it is refused.
-
-What the Portal's API answers. Source: the API Guide for Developers of GPS Insight's API v2.
-
-The Portal's rows as lines that state a driver.
+Each call is a GET with all of its parameters in the URL, secrets too, so no URL is ever shown or logged whole.
+All calls share one session. How long it lasts is not documented, about a day to a week: it is used until it is refused.
 """
 
 import asyncio
@@ -81,12 +72,12 @@ class ListedDrivers:
             yield [to_line(row, number) for number, row in enumerate(self._rows[start : start + PAGE], start + 1)]
 
     def _are_many_unreadable(self) -> bool:
-        """Whether so many lines name nobody that it is the list that cannot be believed."""
+        """Whether too many lines have no readable id for the list to be believed."""
         return are_many(sum(to_line(row, 0).driver == NOBODY for row in self._rows), len(self._rows))
 
 
 class PortalApiDrivers:
-    """The drivers of the Portal whom one of its users may see: `PortalDrivers`."""
+    """The drivers of the Portal that one of its users may see: `PortalDrivers`."""
 
     def __init__(
         self,
@@ -120,7 +111,7 @@ class PortalApiDrivers:
         return ListedDrivers(await self._total.of(self._client.drivers)())
 
     async def with_attributes(self, lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
-        """The same lines with what the attributes of their drivers state: one call for each, at the account's pace."""
+        """The same lines with what the attributes of their drivers state: one call for each."""
         asked = [asyncio.create_task(self._with_attributes(line)) for line in lines]
         try:
             return _believed(await asyncio.gather(*asked))
@@ -147,7 +138,7 @@ class PortalApiDrivers:
 
 
 def _believed(lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
-    """The lines, unless so many attributes are unreadable that the answers cannot be believed: `TargetFailed`."""
+    """The lines, unless too many attributes are unreadable for the answers to be believed: `TargetFailed`."""
     if are_many(sum(line.flaw == _NO_ATTRIBUTES for line in lines), len(lines)):
         raise TargetFailed(down("the attributes of many drivers have a form that cannot be read"))
     return lines
@@ -329,11 +320,11 @@ class PortalClient:
         self._has_worked = ""
 
     async def drivers(self) -> list[object]:
-        """Every driver whom the user may see, as it came over the wire; the Portal knows no pages."""
+        """Every driver that the user may see, as it came over the wire; the list has no pages."""
         return _listed(answer_of(await self._ask(_LIST, {})).data)
 
     async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow | None, ...] | None:
-        """The custom attributes of whom the Portal takes for this driver; None if that is nobody.
+        """The custom attributes of the driver that the Portal finds for this id; None if it finds none.
 
         One whose value has an odd form is None in its place. Raises `OddLine` for what is no list of attributes.
         """

@@ -42,7 +42,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "licence_country": ("Licence Country", "License Country"),
     }
 )
-"""The columns of each field, the usual name first; letter case, blanks, hyphens and underscores do not matter."""
+"""The columns of each field, the usual name first; letter case, blanks, hyphens and underscores are ignored."""
 
 _LONGEST_NAME: Final = 200
 _BETWEEN_WORDS: Final = re.compile(r"[\s_\-\u2010-\u2015]+")
@@ -104,7 +104,7 @@ class Header:
         return None
 
     def _repeated(self) -> str:
-        """The places of columns that mean the same field; others may repeat, for nobody reads them."""
+        """The places of columns that mean the same field; others may repeat, since they are not read."""
         fields = [_field_of(name) for name in self.names]
         often = {field for field, count in Counter(fields).items() if field and count > 1}
         return " and ".join(str(place) for place, field in enumerate(fields, start=1) if field in often)

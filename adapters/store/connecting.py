@@ -74,9 +74,11 @@ class Datastore(PostgresDatastore):
 
     def __init__(self, url: str, password: str, schema: str) -> None:
         if os.environ.get("POSTGRES_ENABLE_DB_FUNCTIONS"):
-            raise Misconfigured("unset POSTGRES_ENABLE_DB_FUNCTIONS: whoever heeds it loses positions and events")
+            raise Misconfigured(
+                "unset POSTGRES_ENABLE_DB_FUNCTIONS: a library that reads it loses positions and events"
+            )
         with_what = _parameters(url, password, schema)
-        patience = float(with_what["connect_timeout"])
+        timeout = float(with_what["connect_timeout"])
         super().__init__(
             dbname="",
             host="",
@@ -84,7 +86,7 @@ class Datastore(PostgresDatastore):
             user="",
             password="",
             schema=schema,
-            connect_timeout=patience,
+            connect_timeout=timeout,
             idle_in_transaction_session_timeout=_IDLE_TIMEOUT,
             lock_timeout=_LOCK_TIMEOUT,
             # After a restart the pool finds out one by one that its connections are gone, with growing pauses.
@@ -95,7 +97,7 @@ class Datastore(PostgresDatastore):
         )
         self.pool.kwargs = {**with_what, "row_factory": dict_row}
         # The longer a server is away, the longer become the pauses between the pool's attempts, up to this.
-        self.pool.reconnect_timeout = patience
+        self.pool.reconnect_timeout = timeout
 
 
 def _parameters(url: str, password: str, schema: str) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""Which partitions a store owns: whoever took one over last may write, and nobody else.
+"""What keeps the processes of a service apart: their partitions, the instance lock and the leader lock.
 
-The table `owners` tells of each partition its generation, which is how often it was taken over.
-
-Whether processes and commands work on services, or something that needs their tables for itself.
-
-Whose turn it is to relay a store's log, or to do another duty, among all the processes of a service.
+Only the process to which a partition was assigned last may write for it: the table `owners` holds the generation of
+each partition, which is how often it was assigned. The instance lock is shared by processes and commands at work, and
+exclusive for a rebuild. The leader lock decides which process relays a store's log, or does another duty.
 """
 
 from collections.abc import Collection, Iterator
@@ -28,13 +26,13 @@ _LOOK = "SELECT partition, generation FROM owners WHERE partition = ANY(%b) ORDE
 
 
 class PartitionAssignment:
-    """The partitions of one store, with the generations in which it took them over. Cursors give rows as tuples."""
+    """The partitions of one store, with the generations in which they were assigned. Cursors give rows as tuples."""
 
     def __init__(self) -> None:
         self._generations: dict[int, int] = {}
 
     def take_over(self, cursor: Any, partitions: Collection[int]) -> dict[int, int]:  # noqa: ANN401 - of any row type
-        """The new generations, not owned yet; waits until whoever owned these partitions has ended its commits."""
+        """The new generations, not owned yet; waits until the former owners have ended their commits."""
         cursor.execute(_TAKE_OVER, [sorted(set(partitions))])
         return dict(cursor.fetchall())
 
@@ -48,7 +46,7 @@ class PartitionAssignment:
             self._generations.pop(partition, None)
 
     def look(self, cursor: Any) -> None:  # noqa: ANN401 - of any row type
-        """Ask for the generations of all that is owned, and let nobody take it over until the transaction ends."""
+        """Ask for the generations of all that is owned, and keep them as they are until the transaction ends."""
         cursor.execute(_LOOK, [sorted(self._generations)], prepare=True)
 
     def check(self, cursor: Any) -> None:  # noqa: ANN401 - of any row type
@@ -60,14 +58,14 @@ class PartitionAssignment:
 
 
 class InstanceLock:
-    """An advisory lock of each of these schemas, on one connection: shared by all who work, or had by one alone."""
+    """An advisory lock of each of these schemas, on one connection: shared by all at work, or held by one alone."""
 
     def __init__(self, url: str, password: str, schemas: Collection[str]) -> None:
         self._schemas = schemas
         self._connection: Connection[TupleRow] = connect(url, password)
 
     def acquire_shared(self) -> None:
-        """Be one of those who work. Raises `StoreFailed` while somebody has a schema alone."""
+        """Share the lock with all at work. Raises `StoreFailed` while another process holds a schema alone."""
         for schema in self._schemas:
             if not self._locked("pg_try_advisory_lock_shared", schema):
                 raise StoreFailed(f"a rebuild of {schema} is under way: try again when it has ended")
@@ -79,7 +77,7 @@ class InstanceLock:
                 raise StoreFailed(f"another process of {schema} is named {name}: give each its own DRIVERLINK_MEMBER")
 
     def acquire_exclusive(self) -> None:
-        """Have the schemas alone. Raises `StoreFailed` while anybody works."""
+        """Hold the schemas alone. Raises `StoreFailed` while any process or command is at work."""
         for schema in self._schemas:
             if not self._locked("pg_try_advisory_lock", schema):
                 raise StoreFailed(f"processes or commands work on {schema}: end them first")
@@ -102,8 +100,8 @@ class InstanceLock:
 class LeaderLock:
     """An advisory lock of the store in this schema, on a connection of its own: both are lost together.
 
-    Each duty has a turn of its own. Used from one thread.
-    After a `StoreFailed` the turn is nobody's, and `take` tries again with a new connection.
+    Each duty has a lock of its own. Used from one thread.
+    After a `StoreFailed` it is released, and `take` tries again with a new connection.
     """
 
     def __init__(self, url: str, password: str, schema: str, duty: str = "relay") -> None:
@@ -112,28 +110,28 @@ class LeaderLock:
         self._schema = schema
         self._duty = duty
         self._connection: Connection[TupleRow] | None = None
-        self._is_mine = False
+        self._is_held = False
 
     def take(self) -> bool:
-        """Whether it is our turn, now or still; without waiting. Raises `StoreFailed`."""
-        if self._is_mine:
+        """Acquire the lock without waiting; whether it is held, now or still. Raises `StoreFailed`."""
+        if self._is_held:
             return True
         with self._connected() as connection:
-            ((self._is_mine,),) = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock])
-        return self._is_mine
+            ((self._is_held,),) = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock])
+        return self._is_held
 
     def wait(self, seconds: float) -> None:
         """Return when the store has committed events since the last time, or after so many seconds.
 
-        Raises `StoreFailed` when the connection is lost, and the turn with it.
+        Raises `StoreFailed` when the connection is lost, and the lock with it.
         """
         with self._connected() as connection:
             for _ in connection.notifies(timeout=seconds, stop_after=1):
                 pass
 
     def close(self) -> None:
-        """Give up the turn."""
-        self._is_mine = False
+        """Release the lock."""
+        self._is_held = False
         if self._connection:
             self._connection.close()
             self._connection = None

@@ -44,7 +44,7 @@ WHERE relnamespace = to_regnamespace(%(schema)s) AND contype = 'p'
 
 
 def migrate(url: str, password: str, schemas: Schemas, *, may_drop: Collection[str] = ()) -> None:
-    """Make schemas, tables and indexes where they are not there; who runs it twice, or at once, does no harm.
+    """Make schemas, tables and indexes where they are missing; running it twice, or at once, does no harm.
 
     A table of another version is made again when it is empty, or when `may_drop` names it like `decider.links`.
     Raises `StoreFailed` when one is neither, and when the database does not work.
@@ -146,7 +146,7 @@ _MOVE_POSITIONS = (
 _FRESH: Final = 1.0
 """Seconds for which a connection that has answered counts as working."""
 
-# Whoever replaces whole tables brings many rows, which may take their time to come.
+# A rebuild replaces whole tables by many rows, and it may take long until the next ones come.
 _WITHOUT_TIMEOUTS = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 

@@ -44,7 +44,7 @@ _COMBINATIONS = 5000
 
 
 class AnswerLost(StoreFailed):
-    """The connection broke, so that only a look at the store tells whether the last step was stored."""
+    """The connection broke, so that only a look at the store shows whether the last step was stored."""
 
 
 class RelationalLog:

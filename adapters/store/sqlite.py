@@ -95,7 +95,7 @@ class SqliteStore(RelationalStore):
         read_models: Collection[type[Row]] = (),
         may_replace: bool = False,
     ) -> None:
-        """One that `is_reader` makes nothing, and cannot commit: it is for whoever asks beside the service itself.
+        """One that `is_reader` makes nothing, and cannot commit: it is for queries beside the service itself.
 
         Where the table of one of the `read_models` is another version's, the advice is to rebuild; where this store
         `may_replace` it, it is left until `replace` makes it as its row says.

@@ -3,9 +3,9 @@
 Whether a table is as its row says, and what makes it so.
 
 no table, or as the row says           make what is missing of it
-it only lacks columns that may be None add them: of what is there already, nobody knows
+it only lacks columns that may be None add them: they are unknown for the rows that exist
 of another version, without rows       make it again
-of another version, with rows          nobody can tell what belongs into its columns: a person decides
+of another version, with rows          what belongs into its columns is unknown: a person decides
 """
 
 import json

@@ -59,7 +59,7 @@ async def test_a_scan_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: 
     vendor.on(motive.LIST, *two_pages([limited(seconds)]))
     assert await keys_of(of_motive(vendor)) == ["17", "18"]
     assert [query["page_no"] for query in vendor.queries(motive.LIST)] == ["1", "2", "2", "3"]
-    # The call behind the stop waits for its turn at the lowered pace too, for less than a millisecond.
+    # The call behind the stop waits for the lowered rate too, for less than a millisecond.
     assert vendor.clock() == pytest.approx(seconds, abs=0.001)
 
 

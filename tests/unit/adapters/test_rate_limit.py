@@ -1,4 +1,4 @@
-"""The pace of an account: how many calls a second and at once, and what a 429 makes of it."""
+"""The rate limit of an account: how many calls a second and at once, and what a 429 makes of it."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ TEN = RateLimits(calls_per_second=10.0, calls_at_once=8)
 
 
 class Caller:
-    """Makes calls at a pace, in the loop's own time, which begins at 0; each takes as long as it is told to."""
+    """Makes calls through a rate limiter, in the loop's own time from 0 on; each takes a given time."""
 
     def __init__(self, limits: RateLimits = TEN) -> None:
         self.rate_limiter = RateLimiter(limits, clock=self._now)

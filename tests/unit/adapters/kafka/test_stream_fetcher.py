@@ -142,7 +142,7 @@ async def test_offsets_that_do_not_exist_are_passed() -> None:
 async def test_a_partition_that_begins_anew_is_a_failure() -> None:
     stand = Stand()
     await stand.take(stand.consumer.fetched(5, 9))
-    with pytest.raises(StreamsFailed, match=r"stream 1/upstream.v1/0 begins anew"):
+    with pytest.raises(StreamsFailed, match=r"stream 1/upstream.v1/0 starts again from 0"):
         await stand.take(stand.consumer.fetched(0, 2))
 
 
