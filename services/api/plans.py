@@ -39,7 +39,7 @@ from services.api.reconciliations import ReconciliationProgress, Requested, Stag
 from services.api.schema import ByPerson, Malformed, to_json
 from services.decider.read_models import CatchUp, ReconciliationRow
 from services.runtime.context import utc_now
-from services.wiring.services import open_dry_run
+from services.wiring.registry import open_dry_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

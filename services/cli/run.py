@@ -3,12 +3,12 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from socket import socket
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,11 +23,12 @@ from services.cli.client import (
 )
 from services.cli.printing import err
 from services.runtime.health import Health, Stuck
-from services.runtime.process import Process, run_process
+from services.runtime.process import Opening, Runnable, run_process
 from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed
 from services.wiring.embedded import open_embedded, run
+from services.wiring.registry import KINDS, SERVICES
 from services.wiring.settings import DistributedSettings, EmbeddedSettings
 
 _LOCK_CHECKED_EVERY = 5.0
@@ -59,14 +60,7 @@ async def _up(settings: EmbeddedSettings) -> None:
     err.print("driverlink has ended; everything is stored")
 
 
-class ServiceName(StrEnum):
-    """A service that can be a process of its own."""
-
-    ACCOUNTS = "accounts"
-    INTAKE = "intake"
-    DECIDER = "decider"
-    PROJECTOR = "projector"
-    API = "api"
+ServiceName = StrEnum("ServiceName", [(kind, kind) for kind in (*KINDS, "api")])  # type: ignore[misc]  # from the registry
 
 
 def serve(
@@ -87,28 +81,14 @@ def serve(
         driverlink serve api
 
     """
-    if (target is None) is (service is ServiceName.PROJECTOR):
+    if service == "api" and target is None:
+        run_async(_serve_api(distributed()))
+        return
+    spec = SERVICES.get(f"{service}-{target}" if target else service)
+    if spec is None:
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
     settings = distributed()
-    if service is ServiceName.API:
-        run_async(_serve_api(settings))
-        return
-    name = f"projector-{target}" if target else str(service)
-    run_async(_serve(name, settings, _opening(service, target, Distributed(settings))))
-
-
-Opening = Callable[[], Coroutine[Any, Any, Process]]
-
-
-def _opening(service: ServiceName, target: Target | None, shape: Distributed) -> Opening:
-    if target is not None:
-        return partial(shape.projector, target)
-    openings = {
-        ServiceName.ACCOUNTS: shape.accounts,
-        ServiceName.INTAKE: shape.intake,
-        ServiceName.DECIDER: shape.decider,
-    }
-    return openings[service]
+    run_async(_serve(spec.name, settings, partial(Distributed(settings).process, spec)))
 
 
 async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> None:
@@ -164,7 +144,7 @@ def _listened(settings: DistributedSettings) -> Iterator[socket]:
 def _announced(opening: Opening, says: str) -> Opening:
     """The same, and this is printed when it has succeeded."""
 
-    async def opened() -> Process:
+    async def opened() -> Runnable:
         process = await opening()
         err.print(says, markup=False)
         return process

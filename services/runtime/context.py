@@ -1,9 +1,4 @@
-"""The time, as a role: the only place where services learn it.
-
-The names of the logs by which services speak to each other; each is a topic where Kafka carries it.
-
-Which accounts a process works for: all of them, or those of the partitions that it holds.
-"""
+"""What every service is given: the clock, the names of the logs, and the accounts that its process works for."""
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -14,7 +9,7 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """The present moment."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -30,23 +25,21 @@ def outcomes_of(target: Target) -> str:
 
 OUTCOMES = tuple(map(outcomes_of, Target))
 
-LOGS = (ACCOUNTS, CHANGES, DECISIONS, *OUTCOMES)
-
 
 def log_of(stream: str) -> str:
-    """The log that a stream (epoch/log/partition) is of."""
+    """The log of a stream, which is named epoch/log/partition."""
     return stream.split("/")[1]
 
 
 class Assignment:
-    """The accounts whose partition is held; at first everybody is of one partition, and that one is held."""
+    """The accounts whose partition is assigned to this process; embedded there is one partition, always assigned."""
 
     def __init__(self, partition_of: Callable[[str], int] = lambda _: 0, held: Collection[int] = (0,)) -> None:
         self._partition_of = partition_of
         self.held = frozenset(held)
 
     def hold(self, partitions: Collection[int]) -> None:
-        """Work for the accounts of these partitions, and for no others."""
+        """Work for the accounts of these partitions only."""
         self.held = frozenset(partitions)
 
     def has(self, account: str) -> bool:

@@ -1,9 +1,8 @@
-"""The distributed shape, put together: each service on its schema of the database, and each log on its topic."""
+"""The distributed deployment: each service a process on its own schema of the database, and each log on its topic."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
-from functools import partial
 from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
@@ -15,313 +14,204 @@ from adapters.kafka.topics import Namespace, check, create, partition_of
 from adapters.store.installation import InstallationTables
 from adapters.store.locks import InstanceLock, LeaderLock
 from adapters.store.postgres import PostgresStore, migrate
-from domain.identity import Target
-from domain.store import Row, Store, StoreFailed
-from services.accounts.handlers import AccountRow, Accounts
+from domain.store import Row, StoreFailed
+from services.accounts.handlers import Accounts
 from services.api.installation import Installation
-from services.decider.read_models import CatchUp, Look, Retry
-from services.intake.handlers import Forgetting, Intake
-from services.intake.read_models import ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
-from services.projector.read_models import DueDelivery, LookUp, Probe, RefusedDriver, ScanProgress, StartedAttempt
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, Assignment, outcomes_of, utc_now
+from services.intake.handlers import Intake
+from services.intake.polling import Alone, Turn
+from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
-from services.runtime.partitions import Action, Partitions
+from services.runtime.partitions import Partitions
 from services.runtime.process import Process
-from services.runtime.readers import Readers
-from services.runtime.service import Notifier, Service
-from services.wiring import services as decider
-from services.wiring import services as intake
-from services.wiring import services as projector
-from services.wiring.services import Connections
+from services.runtime.service import BATCH_WINDOW, Notifier
+from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, projectors_of, to_readers
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
 
 _CREDENTIALS = "credentials"
 _INSTALLATION = "installation"
 """The schema that is no service's own."""
 
-_LINGER = 0.002
+_BATCH_WINDOW = 0.002
 """Seconds in which records gather for a batch: Kafka gathers them already."""
 
-ROWS: Mapping[str, tuple[type[Row], ...]] = {
-    "accounts": (AccountRow,),
-    "intake": intake.INTAKE_ROWS,
-    "decider": decider.DECIDER_ROWS,
-    **{f"projector_{target}": projector.PROJECTOR_ROWS for target in Target},
+SCHEMAS: Mapping[str, tuple[type[Row], ...]] = {
+    **{spec.schema: spec.rows for spec in SERVICES.values()},
     _CREDENTIALS: (CredentialsRow,),
 }
-"""Every schema of the database, with the tables of its service."""
-
-_LOGS = {
-    "accounts": ACCOUNTS,
-    "intake": CHANGES,
-    "decider": DECISIONS,
-    **{f"projector_{target}": outcomes_of(target) for target in Target},
-}
-
-
-_WORK: frozenset[type[Row]] = frozenset(
-    {
-        SnapshotDriver,
-        ShownDriver,
-        ReadingRow,
-        ReKeyingRow,
-        Look,
-        CatchUp,
-        Retry,
-        DueDelivery,
-        StartedAttempt,
-        Probe,
-        RefusedDriver,
-        ScanProgress,
-        LookUp,
-        CredentialsRow,
-    }
-)
-_READ_MODELS = {f"{schema}.{row.TABLE}" for schema, rows in ROWS.items() for row in rows if row not in _WORK}
+"""Every schema of the database with tables of services."""
 
 
 class Distributed:
-    """Opens what a process or a command of the distributed shape needs."""
+    """Opens what a process or a command of the distributed deployment needs."""
 
     def __init__(self, settings: DistributedSettings) -> None:
         self._settings = settings
         self._url = str(settings.database_url)
         self._password = settings.database_password.get_secret_value()
-        self._notifier = Notifier()
         self._namespace = Namespace(prefix=settings.kafka_prefix)
         self._tables = InstallationTables(self._url, self._password, self._schema(_INSTALLATION))
 
     def installation(self) -> Installation:
-        """Every service on its store, as commands ask them; nothing is followed. Raises `StoreFailed`."""
+        """Every service on its store, as commands use them; none of them consumes anything. Raises `StoreFailed`."""
         with _Opening() as opened:
-            stores = {schema: self._store(schema, opened) for schema in _LOGS}
+            stores = {name: self._store(spec, opened) for name, spec in SERVICES.items()}
             if self._settings.installation:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
-        connections = Connections(self._settings, credentials)
-        share = Assignment(held=())
+        given = self._dependencies(lambda: credentials, Alone, Assignment(held=()), BATCH_WINDOW)
+        built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
         return Installation(
             accounts=Accounts(stores["accounts"], utc_now),
-            accounts_service=self._relaying_only("accounts", stores["accounts"]),
+            accounts_service=built["accounts"].service,
             intake=Intake(stores["intake"], utc_now),
-            intake_service=self._relaying_only("intake", stores["intake"]),
-            decider_service=decider.to_service(stores["decider"], clock=utc_now, notifier=self._notifier, share=share),
-            projectors={
-                target: projector.to_app(
-                    stores[f"projector_{target}"],
-                    target,
-                    connect=connections.to(target),
-                    clock=utc_now,
-                    notifier=self._notifier,
-                    share=share,
-                )
-                for target in Target
-            },
+            intake_service=built["intake"].service,
+            decider_service=built["decider"].service,
+            projectors=projectors_of(built),
             credentials=credentials,
-            connections=connections,
-            readers=Readers(
-                accounts=stores["accounts"],
-                intake=stores["intake"],
-                decider=stores["decider"],
-                projectors={target: stores[f"projector_{target}"] for target in Target},
-            ),
+            connections=given.connections,
+            readers=to_readers(stores),
             may_repeat=True,
         )
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While this lasts, nothing else works on any service. Raises `StoreFailed` when something does now."""
-        with closing(self._presence(*_LOGS)) as presence:
-            presence.acquire_exclusive()
+        with closing(self._instance_lock(*SERVICES.values())) as lock:
+            lock.acquire_exclusive()
             yield
 
     @contextmanager
     def present(self) -> Iterator[InstanceLock]:
-        """While this lasts, nobody can have the services alone. Raises `StoreFailed` when somebody does now."""
-        with closing(self._presence(*_LOGS)) as presence:
-            presence.acquire_shared()
-            yield presence
+        """While this lasts, nothing can have the services alone. Raises `StoreFailed` when something does now."""
+        with closing(self._instance_lock(*SERVICES.values())) as lock:
+            lock.acquire_shared()
+            yield lock
 
-    async def accounts(self) -> Process:
-        """The process of accounts: people write them by commands, so it only relays. Raises `StoreFailed`."""
-        return await self._opened("accounts", self._accounts)
+    async def process(self, spec: ServiceSpec) -> Process:
+        """A process of a service, once its topics and those that it consumes are found as expected.
 
-    async def intake(self) -> Process:
-        """The process of intake: it relays what commands bring, and reads the Portal's API. Raises `StoreFailed`."""
-        return await self._opened("intake", self._intake)
-
-    async def decider(self) -> Process:
-        """A process of the decider. Raises `StoreFailed`."""
-        return await self._opened("decider", self._decider)
-
-    async def projector(self, target: Target) -> Process:
-        """A process of a target's projector. Raises `StoreFailed`."""
-        return await self._opened(f"projector_{target}", partial(self._projector, target))
-
-    async def _opened(self, schema: str, opening: Callable[[], Process]) -> Process:
-        """A process whose topics are there as they should be, its own and those that it follows."""
+        Raises `StoreFailed`.
+        """
         access = to_kafka_access(self._settings)
-        process = await asyncio.to_thread(opening)
+        process = await asyncio.to_thread(self._open, spec)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(process.close)
-            topics = [self._namespace.to_name(log) for log in (_LOGS[schema], *process.follows)]
+            topics = [self._namespace.to_name(log) for log in (spec.log, *spec.consumes)]
             await check(access, topics, partitions=self._settings.kafka_partitions)
             stack.pop_all()
         return process
 
-    def _accounts(self) -> Process:
-        with _Opening() as opened:
-            presence, store = self._present("accounts", opened), self._store("accounts", opened)
-            return self._relaying_process(presence, self._relaying_only("accounts", store), opened)
+    def _open(self, spec: ServiceSpec) -> Process:
+        used = ExitStack()
 
-    def _intake(self) -> Process:
+        def credentials() -> CredentialsTable:
+            return used.enter_context(closing(self._credentials(opened)))
+
+        def leader_lock() -> Turn:
+            return LeaderLock(self._url, self._password, self._schema(spec.schema), duty="reading")
+
+        async def close() -> None:
+            await given.close()
+            await asyncio.to_thread(used.close)
+
         with _Opening() as opened:
-            presence, store = self._present("intake", opened), self._store("intake", opened)
-            chores = [Forgetting(Intake(store, utc_now), utc_now)]
-            service, credentials = self._relaying_only("intake", store, chores), self._credentials(opened)
-            polling = intake.to_polling(
-                service,
-                self._settings,
-                credentials=credentials,
-                turn=LeaderLock(self._url, self._password, self._schema("intake"), duty="reading"),
-                clock=utc_now,
-                notifier=self._notifier,
-            )
+            lock = opened.enter_context(closing(self._instance_lock(spec)))
+            lock.acquire_shared()
+            if self._settings.member:
+                lock.acquire_name(self._settings.member)
+            store = self._store(spec, opened)
+            assignment = Assignment(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
+            given = self._dependencies(credentials, leader_lock, assignment, _BATCH_WINDOW)
+            built = spec.build(store, given)
+            partitions = Partitions(built.service, store, assignment, resume=built.resume, drain=built.drain)
             return Process(
-                service,
-                self._relay("intake", service.name, opened),
-                presence,
-                work=partial(_together, service.run, polling.run),
-                close=partial(asyncio.to_thread, credentials.close),
-            )
-
-    def _decider(self) -> Process:
-        with _Opening() as opened:
-            presence, store, share = (
-                self._present("decider", opened),
-                self._store("decider", opened),
-                self._assignment(),
-            )
-            service = decider.to_service(
-                store, clock=utc_now, notifier=self._notifier, share=share, batch_window=_LINGER
-            )
-            partitions = Partitions(service, store, share)
-            return Process(
-                service,
-                self._relay("decider", service.name, opened),
-                presence,
-                work=service.run,
-                join=lambda: self._member(service, partitions),
-                partitions=partitions,
-            )
-
-    def _projector(self, target: Target) -> Process:
-        schema, share = f"projector_{target}", self._assignment()
-        with _Opening() as opened:
-            presence, store = self._present(schema, opened), self._store(schema, opened)
-            credentials = self._credentials(opened)
-            connections = Connections(self._settings, credentials)
-            app = projector.to_app(
-                store,
-                target,
-                connect=connections.to(target),
-                clock=utc_now,
-                notifier=self._notifier,
-                share=share,
-                batch_window=_LINGER,
-            )
-            partitions = Partitions(app.service, store, share, resume=app.resume, drain=app.drain)
-
-            async def close() -> None:
-                await connections.close()
-                await asyncio.to_thread(credentials.close)
-
-            return Process(
-                app.service,
-                self._relay(schema, app.service.name, opened),
-                presence,
-                work=app.run,
-                join=lambda: self._member(app.service, partitions),
-                partitions=partitions,
+                built.service,
+                self._relay(spec, opened),
+                lock,
+                work=built.run,
                 close=close,
+                partitions=partitions if spec.consumes else None,
+                join=(lambda: self._member(spec, partitions)) if spec.consumes else None,
             )
 
-    def _relaying_process(self, presence: InstanceLock, service: Service, opened: ExitStack) -> Process:
-        return Process(service, self._relay(service.name, service.name, opened), presence, work=service.run)
+    def _dependencies(
+        self,
+        credentials: Callable[[], CredentialsTable],
+        leader_lock: Callable[[], Turn],
+        assignment: Assignment,
+        batch_window: float,
+    ) -> Dependencies:
+        return Dependencies(
+            self._settings,
+            credentials=credentials,
+            leader_lock=leader_lock,
+            assignment=assignment,
+            clock=utc_now,
+            notifier=Notifier(),
+            batch_window=batch_window,
+        )
 
-    def _relaying_only(self, name: str, store: Store, chores: Sequence[Callable[[], int]] = ()) -> Service:
-        return Service(name, store=store, clock=utc_now, notifier=self._notifier, chores=chores)
-
-    def _relay(self, schema: str, service: str, opened: ExitStack) -> Relay:
-        store, log, epoch = self._store(schema, opened), _LOGS[schema], self._settings.epoch
+    def _relay(self, spec: ServiceSpec, opened: ExitStack) -> Relay:
+        store, epoch = self._store(spec, opened), self._settings.epoch
         installation = self._tables.check(self._settings.installation)
         self._namespace = Namespace(installation=installation, prefix=self._settings.kafka_prefix)
-        is_new = store.position(position_name(epoch, log)) == 0
+        is_new = store.position(position_name(epoch, spec.log)) == 0
         return Relay(
             store,
-            log,
+            spec.log,
             epoch=epoch,
-            turn=LeaderLock(self._url, self._password, self._schema(schema)),
+            turn=LeaderLock(self._url, self._password, self._schema(spec.schema)),
             opening=lambda: KafkaPublisher(
                 to_kafka_access(self._settings),
-                service=service,
+                service=spec.name,
                 namespace=self._namespace,
                 beginning=Beginning(epochs=self._tables, epoch=epoch, is_new=is_new),
             ),
         )
 
-    def _member(self, service: Service, partitions: Partitions) -> KafkaConsumer:
+    def _member(self, spec: ServiceSpec, partitions: Partitions) -> KafkaConsumer:
         settings = self._settings
         group = Group(
-            name=f"driverlink.{service.name}",
-            member=f"{service.name}.{settings.member}" if settings.member else "",
+            name=f"driverlink.{spec.name}",
+            member=f"{spec.name}.{settings.member}" if settings.member else "",
             session_timeout=settings.kafka_session_timeout,
         )
-        subscription = TopicSubscription(topics=service.follows, partitions=settings.kafka_partitions, group=group)
         return KafkaConsumer(
             to_kafka_access(settings),
-            subscription,
+            TopicSubscription(topics=spec.consumes, partitions=settings.kafka_partitions, group=group),
             partitions,
             epoch=settings.epoch,
             namespace=self._namespace,
             epochs=self._tables,
         )
 
-    def _present(self, schema: str, opened: ExitStack) -> InstanceLock:
-        presence = opened.enter_context(closing(self._presence(schema)))
-        presence.acquire_shared()
-        if self._settings.member:
-            presence.acquire_name(self._settings.member)
-        return presence
-
-    def _presence(self, *schemas: str) -> InstanceLock:
-        return InstanceLock(self._url, self._password, [*map(self._schema, schemas)])
+    def _instance_lock(self, *specs: ServiceSpec) -> InstanceLock:
+        return InstanceLock(self._url, self._password, [self._schema(spec.schema) for spec in specs])
 
     def _schema(self, name: str) -> str:
         """The schema of this name in the database."""
         return f"{self._settings.database_prefix}{name}"
 
-    def _assignment(self) -> Assignment:
-        return Assignment(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
-
-    def _store(self, schema: str, opened: ExitStack) -> PostgresStore:
-        log = _LOGS.get(schema, schema)
-        name, rows = self._schema(schema), ROWS[schema]
-        store = PostgresStore(self._url, self._password, schema=name, log_name=log, rows=rows)
+    def _store(self, spec: ServiceSpec, opened: ExitStack) -> PostgresStore:
+        store = PostgresStore(
+            self._url, self._password, schema=self._schema(spec.schema), log_name=spec.log, rows=spec.rows
+        )
         return opened.enter_context(closing(store))
 
     def _credentials(self, opened: ExitStack) -> CredentialsTable:
-        return CredentialsTable(self._store(_CREDENTIALS, opened), self._settings.secret_key.get_secret_value())
-
-
-async def _together(*works: Action) -> None:
-    async with asyncio.TaskGroup() as group:
-        for work in works:
-            group.create_task(work())
+        store = PostgresStore(
+            self._url,
+            self._password,
+            schema=self._schema(_CREDENTIALS),
+            log_name=_CREDENTIALS,
+            rows=SCHEMAS[_CREDENTIALS],
+        )
+        opened.enter_context(closing(store))
+        return CredentialsTable(store, self._settings.secret_key.get_secret_value())
 
 
 class _Opening(ExitStack):
-    """Leaves open what was opened, and closes it again where the rest could not be opened."""
+    """Leaves open what was opened, and closes it where the rest could not be opened."""
 
     def __exit__(self, *failure: Any) -> None:  # noqa: ANN401 - the protocol's own types
         if failure[0] is None:
@@ -357,8 +247,9 @@ def migrate_database(settings: DistributedSettings, may_drop: Sequence[str]) -> 
     """Make the schemas and tables that are not there yet; only a read model may be dropped. Raises `StoreFailed`."""
     prefix = settings.database_prefix
     named = {f"{prefix}{table.removeprefix(prefix)}" for table in may_drop}
-    if refused := sorted(named - {f"{prefix}{table}" for table in _READ_MODELS}):
-        raise StoreFailed(f"{refused[0]} is no read model, so nothing can make it anew")
+    known = {f"{prefix}{spec.schema}.{row.TABLE}" for spec in SERVICES.values() for row in spec.read_models}
+    if refused := sorted(named - known):
+        raise StoreFailed(f"{refused[0]} is not a read model, so nothing can rebuild it")
     url, password = str(settings.database_url), settings.database_password.get_secret_value()
     InstallationTables(url, password, f"{prefix}{_INSTALLATION}").make(settings.installation)
-    migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in ROWS.items()}, may_drop=named)
+    migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}, may_drop=named)

@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,104 +12,60 @@ from starlette.types import ASGIApp
 
 from adapters.credentials import CredentialsFile
 from adapters.store.sqlite import SqliteStore
-from domain.identity import Target
-from domain.store import Row
-from services.accounts.handlers import AccountRow, Accounts
+from services.accounts.handlers import Accounts
 from services.api.installation import Installation
-from services.intake.handlers import Forgetting, Intake
+from services.intake.handlers import Intake
 from services.intake.polling import Alone, Polling
 from services.projector.service import ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, Clock, log_of, outcomes_of, utc_now
-from services.runtime.readers import Readers
+from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
-from services.wiring import services as decider
-from services.wiring import services as intake
-from services.wiring import services as projector
 from services.wiring.data_folder import DataFolder
-from services.wiring.rebuild import READ_MODELS
-from services.wiring.services import Connections
+from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, projectors_of, to_readers
 from services.wiring.settings import EmbeddedSettings
 
 
 def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebuilding: bool = False) -> Installation:
     """Every service on its file in the data folder, which the caller owns. Raises `StoreFailed`.
 
-    Whoever `is_rebuilding` may open read models of another version, and has to put others in their place.
+    A rebuild may open read models of another version, and has to replace them.
     """
-    open_store = partial(_store, may_replace=is_rebuilding)
-    notifier, share = Notifier(), Assignment()
     credentials = CredentialsFile(settings.data / "credentials")
-    connections = Connections(settings, credentials)
-    accounts = open_store(settings.data, "accounts", ACCOUNTS, (AccountRow,))
-    stating = open_store(settings.data, "intake", CHANGES, intake.INTAKE_ROWS)
-    deciding = open_store(settings.data, "decider", DECISIONS, decider.DECIDER_ROWS)
-    projecting = {
-        target: open_store(settings.data, f"projector-{target}", outcomes_of(target), projector.PROJECTOR_ROWS)
-        for target in Target
-    }
-    taking = Intake(stating, clock)
-    intake_service = Service(
-        "intake", store=stating, clock=clock, notifier=notifier, chores=[Forgetting(taking, clock)]
+    given = Dependencies(
+        settings,
+        credentials=lambda: credentials,
+        leader_lock=Alone,
+        assignment=Assignment(),
+        clock=clock,
+        notifier=Notifier(),
     )
-    installation = Installation(
-        accounts=Accounts(accounts, clock),
-        accounts_service=Service("accounts", store=accounts, clock=clock, notifier=notifier),
-        intake=taking,
-        intake_service=intake_service,
-        decider_service=decider.to_service(deciding, clock=clock, notifier=notifier, share=share),
-        projectors={
-            target: projector.to_app(
-                store, target, connect=connections.to(target), clock=clock, notifier=notifier, share=share
-            )
-            for target, store in projecting.items()
-        },
+    stores = {name: _store(settings.data, spec, may_replace=is_rebuilding) for name, spec in SERVICES.items()}
+    built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
+    logs = {log_of(store.log.name): store.log for store in stores.values()}
+    for each in built.values():
+        each.service.follow(logs[name] for name in each.service.follows)
+    readers = {name: _store(settings.data, spec, is_reader=True) for name, spec in SERVICES.items()}
+    return Installation(
+        accounts=Accounts(stores["accounts"], clock),
+        accounts_service=built["accounts"].service,
+        intake=Intake(stores["intake"], clock),
+        intake_service=built["intake"].service,
+        decider_service=built["decider"].service,
+        projectors=projectors_of(built),
         credentials=credentials,
-        connections=connections,
-        readers=_readers(settings.data),
-        polling=intake.to_polling(
-            intake_service, settings, credentials=credentials, turn=Alone(), clock=clock, notifier=notifier
-        ),
-    )
-    _follow(installation)
-    return installation
-
-
-def _readers(folder: Path) -> Readers:
-    """The stores of the folder once more, with connections of their own."""
-    return Readers(
-        accounts=_store(folder, "accounts", ACCOUNTS, (), is_reader=True),
-        intake=_store(folder, "intake", CHANGES, (), is_reader=True),
-        decider=_store(folder, "decider", DECISIONS, (), is_reader=True),
-        projectors={
-            target: _store(folder, f"projector-{target}", outcomes_of(target), (), is_reader=True) for target in Target
-        },
-        must_close=True,
+        connections=given.connections,
+        readers=to_readers(readers, must_close=True),
+        polling=built["intake"].polling,
     )
 
 
-def _follow(installation: Installation) -> None:
-    """Let every service read the logs that it follows where they are."""
-    logs = {log_of(stream.name): stream for stream in installation.logs.values()}
-    for service in installation.services:
-        service.follow(logs[name] for name in service.follows)
-
-
-def _store(
-    folder: Path,
-    name: str,
-    log: str,
-    rows: tuple[type[Row], ...],
-    *,
-    is_reader: bool = False,
-    may_replace: bool = False,
-) -> SqliteStore:
+def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False, may_replace: bool = False) -> SqliteStore:
     return SqliteStore(
-        DataFolder(folder).file(name),
-        log_name=log,
-        rows=rows,
+        DataFolder(folder).file(spec.name),
+        log_name=spec.log,
+        rows=() if is_reader else spec.rows,
         is_reader=is_reader,
-        read_models=READ_MODELS,
+        read_models=frozenset(spec.read_models),
         may_replace=may_replace,
     )
 

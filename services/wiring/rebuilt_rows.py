@@ -1,20 +1,14 @@
-"""Read models whose rows one history feeds alone, by the very functions that the services use as they go along.
+"""What a rebuild makes of the histories of a log: the rows of read models, by the functions that make them live too.
 
-The histories of a log, read once, page by page, for all who follow it: each as far as it has taken the log over.
+Where rows follow from several histories they are collected in tables of their own first, and settled at the end:
 
-How links stand, and what they claim: the first link that desired a mark has it.
-
-Who was first, the histories of two links do not say; where several links ever had a mark, which is rare, their events
-go once more through a batch, in the order of the log.
-
-What the targets showed last, by scans and by answers: of what both tell of a target driver, the later counts.
-
-Scans are in the histories of target drivers, answers in those of deliveries, so the rows are collected in tables of
-their own, with the position of the report that they are from.
+- Of the links that ever claimed an identifier the first has it; where there were several, which is rare, their events
+  are applied once more in the order of the log.
+- Of what scans and answers show of a target driver the later counts, so the position of the outcome is kept.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import ClassVar, TypeVar
 
@@ -34,7 +28,7 @@ from domain.outcomes import (
 )
 from domain.portal import Change, PortalDriver, PortalDriverEvent, replay
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
-from domain.store import DeadLetter, Record, Row, Store, Stored, Unit
+from domain.store import Row, Store, Stored, Unit
 from services.accounts.handlers import keep_accounts
 from services.decider import read_models as decider
 from services.decider.read_models import (
@@ -62,92 +56,45 @@ from services.projector.known import (
     unscanned,
 )
 from services.projector.read_models import RosterRow
-from services.runtime.consumer import version_of, watermarks
-from services.runtime.context import log_of
-
-_PAGE = 250
-"""Histories that are held at a time."""
-
-History = Sequence[tuple[int, Event]]
-"""The events of one thing in order, each with its position in the log; never empty."""
-
-Fold = Callable[[Store, Sequence[History]], Unit]
-"""What to keep of a page of histories, given the store that is being made."""
+from services.runtime.histories import Fold, History
 
 
-Taking = Callable[[Sequence[Record]], Callable[[Record], bool]]
-"""Given the records of a page, which of them a service has taken over."""
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A table that can be rebuilt.
+
+    Its rows are made directly or, where `settled` is given, from what is `collected` in another table and from the
+    service's own store.
+    """
+
+    row: type[Row]
+    collected: type[Row] | None = None
+    settled: Callable[[Store, Store], Iterator[Stored]] | None = None
+
+    @property
+    def table(self) -> type[Row]:
+        """The table that is filled while the logs are read."""
+        return self.collected or self.row
+
+    def rows(self, beside: Store, store: Store) -> Iterator[Stored]:
+        """The rebuilt rows, in the order of keys."""
+        return self.settled(beside, store) if self.settled else beside.scan(self.row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """What one service makes of a log, as far as it has taken it over."""
+class Rebuilding:
+    """How a service's read models are rebuilt: what it makes of each log, by the log's name.
 
-    beside: Store
-    folds: Sequence[Fold]
-    taking: Taking
-
-    def take(self, page: Sequence[Sequence[Record]]) -> None:
-        """Fold a page of histories into the store that is being made."""
-        is_taken = self.taking([record for records in page for record in records])
-        histories = [history for records in page if (history := _history(filter(is_taken, records)))]
-        unit = Unit()
-        for fold in self.folds if histories else ():
-            unit.add(fold(self.beside, histories))
-        self.beside.commit(unit)
-
-
-def _history(records: Iterable[Record]) -> History:
-    return [(record.position, record.event) for record in records if record.event is not None]
-
-
-def reader(store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> Reader:
-    """A service's part in the reading of a log, be it its own or one that it follows.
-
-    `may_repeat` as in `Subscription`.
+    `finish` adds what can be made only when everything was read.
     """
-    if log is store:
-        return Reader(beside=beside, folds=folds, taking=lambda _: lambda _: True)
-    dead = _dead(store, log.log.name)
-    taking = _by_version(store, dead) if may_repeat else _by_position(store.position(log.log.name), dead)
-    return Reader(beside=beside, folds=folds, taking=taking)
 
-
-def _dead(store: Store, log: str) -> frozenset[int]:
-    letters = store.select(DeadLetter)
-    return frozenset(letter.log_position for letter in letters if log_of(letter.stream) == log_of(log))
-
-
-def _by_position(end: int, dead: frozenset[int]) -> Taking:
-    return lambda _: lambda record: record.position <= end and record.position not in dead
-
-
-def _by_version(store: Store, dead: frozenset[int]) -> Taking:
-    def taking(page: Sequence[Record]) -> Callable[[Record], bool]:
-        heard = watermarks(store, page)
-        return lambda record: record.position not in dead and _is_heard(record, heard)
-
-    return taking
-
-
-def _is_heard(record: Record, heard: Mapping[str, int]) -> bool:
-    originator, version = version_of(record)
-    return version <= heard.get(originator, 0)
-
-
-def read(log: Store, readers: Sequence[Reader]) -> Iterator[int]:
-    """Let everybody take every history; after each page how many records there were."""
-    after = None
-    while ids := log.ids(after, _PAGE):
-        page = [*log.records(ids).values()]
-        for each in readers:
-            each.take(page)
-        yield sum(map(len, page))
-        after = ids[-1]
+    models: tuple[ReadModel, ...]
+    folds: Mapping[str, Sequence[Fold]]
+    finish: Callable[[Store], Iterator[Unit]] = field(default=lambda _: iter(()))
 
 
 def accounts(beside: Store, histories: Sequence[History]) -> Unit:
-    """The accounts, as everybody who follows them keeps them."""
+    """The accounts, as every service keeps them that consumes them."""
     return keep_accounts(beside, (event for history in histories for _, event in history))
 
 
@@ -173,8 +120,8 @@ def _desired_row(history: History) -> Iterator[Row]:
         yield to_desired_row(*last)
 
 
-def desired(target: Target) -> Fold:
-    """What is left to carry out of each link, as the projector of this target keeps it."""
+def decisions_for(target: Target) -> Fold:
+    """The newest decision of each link, as the projector of this target keeps it."""
     return lambda _, histories: _kept(row for history in histories for row in _decision_row(target, history))
 
 
@@ -214,7 +161,7 @@ def _scan(history: History) -> Iterator[Row]:
 
 
 def breakers(_: Store, histories: Sequence[History]) -> Unit:
-    """Whether each account gets through to the target."""
+    """The state of each account's circuit breaker."""
     return _kept(row for history in histories for row in _breaker(history))
 
 
@@ -227,12 +174,12 @@ def _breaker(history: History) -> Iterator[Row]:
         yield row
 
 
-def followed_scans(_: Store, histories: Sequence[History]) -> Unit:
+def scans_of_decider(_: Store, histories: Sequence[History]) -> Unit:
     """The last scan of each roster, and why one cannot be read, as the decider keeps them."""
     return keep_scans(event for history in histories for _, event in history if isinstance(event, ReportEvent))
 
 
-def followed_outages(_: Store, histories: Sequence[History]) -> Unit:
+def outages(_: Store, histories: Sequence[History]) -> Unit:
     """Where no calls are made at present, as the decider keeps it."""
     return keep_outages(event for history in histories for _, event in history if isinstance(event, ReportEvent))
 
@@ -258,7 +205,7 @@ def _kept(rows: Iterator[Row]) -> Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant(ClaimRow):
-    """A driver whose link has had a mark for it, and whether it still has."""
+    """A driver whose link has claimed an identifier, and whether it still does."""
 
     TABLE: ClassVar[str] = "claimants"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier", "driver")
@@ -267,7 +214,7 @@ class Claimant(ClaimRow):
 
 
 def links(_: Store, histories: Sequence[History]) -> Unit:
-    """How every link stands, what it claims and ever claimed, and the deletes that the guard counts."""
+    """Every link, what it claims and ever claimed, and the deletes that the guard counts."""
     unit = Unit()
     for history in histories:
         events = [event for _, event in history if isinstance(event, LinkEvent)]
@@ -295,7 +242,7 @@ def _rows_of(events: Sequence[LinkEvent]) -> Iterator[Row]:
 
 
 def _claimed_by(event: LinkEvent, link: DriverLink) -> frozenset[str]:
-    """What a link may claim anew by an event; what it confirms was claimed when it was decided, but for the key."""
+    """What a link may claim by an event; what it confirms was claimed when it was decided, except for the key."""
     match event:
         case Decision(desired_key=desired_key):
             return claims(link.target, Key(desired_key) if desired_key else None, event.profile)
@@ -329,12 +276,12 @@ def _holder(store: Store, identifier: str, claimants: Sequence[Stored]) -> Porta
     records = (record for records in store.records(ids).values() for record in records)
     events = [each.event for each in sorted(records, key=lambda record: record.position)]
     batch = Batch(Target(str(claimants[0][1])))
-    standing: dict[str, DriverLink] = {}
+    by_driver: dict[str, DriverLink] = {}
     for event in events:
         if isinstance(event, LinkEvent):
-            before = standing.get(event.driver) or _unlinked(event)
-            standing[event.driver] = apply(before, event)
-            batch.record(before, standing[event.driver], (event,))
+            before = by_driver.get(event.driver) or _unlinked(event)
+            by_driver[event.driver] = apply(before, event)
+            batch.record(before, by_driver[event.driver], (event,))
     return batch.holder(identifier)
 
 
@@ -347,7 +294,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown(RosterRow):
-    """A row of a projector's roster, and the position of the report that it is from."""
+    """A row of a projector's roster, and the position of the outcome that it is from."""
 
     TABLE: ClassVar[str] = "shown"
 
@@ -355,21 +302,21 @@ class Shown(RosterRow):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followed(decider.ObservedRow):
-    """A row of the decider's roster, whether there is such a target driver, and the position of the report."""
+class Observed(decider.ObservedRow):
+    """A row of the decider's roster, whether there is such a target driver, and the position of the outcome."""
 
-    TABLE: ClassVar[str] = "followed"
+    TABLE: ClassVar[str] = "observed_states"
 
     is_there: bool
     position: int
 
 
 def shown(beside: Store, histories: Sequence[History]) -> Unit:
-    """A projector's roster, as far as these histories tell it."""
-    told = _last(histories, _of_keys)
-    known = _known(beside, Shown, "key", ((account, key) for account, key, _ in told))
+    """A projector's roster, as far as these histories show it."""
+    reported = _last(histories, _of_keys)
+    known = _rows_known(beside, Shown, "key", ((account, key) for account, key, _ in reported))
     rows = {(row.account, row.key): row for row in known}
-    for (account, key, _), (position, report) in told.items():
+    for (account, key, _), (position, report) in reported.items():
         row = rows.get((account, key)) or _not_shown(account, key)
         rows[account, key] = _shown_after(row, position, report)
     unit = Unit()
@@ -399,15 +346,15 @@ def shown_rows(beside: Store, _: Store) -> Iterator[Stored]:
     return (values[:-1] for values in beside.scan(Shown))
 
 
-def followed(beside: Store, histories: Sequence[History]) -> Unit:
-    """The decider's rosters, as far as these histories tell them."""
-    told = _last(histories, _of_identifiers)
-    known = _known(beside, Followed, "identifier", ((account, identifier) for account, _, identifier in told))
+def observed(beside: Store, histories: Sequence[History]) -> Unit:
+    """The decider's rosters, as far as these histories show them."""
+    reported = _last(histories, _of_identifiers)
+    known = _rows_known(beside, Observed, "identifier", ((account, identifier) for account, _, identifier in reported))
     positions = {(row.account, row.target, row.identifier): row.position for row in known}
     unit = Unit()
     unit.keep(
-        _followed(place, position, row_after(place[2], report))
-        for place, (position, report) in told.items()
+        _observed_after(place, position, row_after(place[2], report))
+        for place, (position, report) in reported.items()
         if position > positions.get(place, 0)
     )
     return unit
@@ -419,9 +366,9 @@ def _of_identifiers(event: Event) -> Iterator[tuple[tuple[str, str, str], Report
             yield (event.account, event.target, identifier), event
 
 
-def _followed(place: tuple[str, str, str], position: int, row: decider.ObservedRow | None) -> Followed:
+def _observed_after(place: tuple[str, str, str], position: int, row: decider.ObservedRow | None) -> Observed:
     account, target, identifier = place
-    return Followed(
+    return Observed(
         account=account,
         target=target,
         identifier=identifier,
@@ -434,34 +381,36 @@ def _followed(place: tuple[str, str, str], position: int, row: decider.ObservedR
     )
 
 
-def followed_rows(beside: Store, _: Store) -> Iterator[Stored]:
+def observed_rows(beside: Store, _: Store) -> Iterator[Stored]:
     """The rows of the decider's rosters, as they are stored, in the order of keys."""
-    return (values[:-2] for values in beside.scan(Followed) if values[-2])
+    return (values[:-2] for values in beside.scan(Observed) if values[-2])
 
 
-def followed_identifiers(beside: Store) -> Iterator[Unit]:
-    """The marks to which the target drivers of the decider's rosters answer."""
-    for account, target in sorted(beside.count(Followed, by=["account", "target"])):
+def roster_identifiers(beside: Store) -> Iterator[Unit]:
+    """The identifiers of the target drivers in the decider's rosters."""
+    for account, target in sorted(beside.count(Observed, by=["account", "target"])):
         place, after = {"account": account, "target": target, "is_there": True}, None
-        while page := beside.select(Followed, place, order_by="identifier", after=after, limit=_ROWS_PAGE):
+        while page := beside.select(Observed, place, order_by="identifier", after=after, limit=_ROWS_PAGE):
             unit = Unit()
             unit.keep(identifier for row in page for identifier in decider.to_roster_identifiers(row))
             yield unit
             after = page[-1].identifier
 
 
-def _last(histories: Iterable[History], told: Callable[[Event], Iterable[tuple[K, T]]]) -> Mapping[K, tuple[int, T]]:
-    """What was told of everything last, and at which position."""
+def _last(
+    histories: Iterable[History], reported: Callable[[Event], Iterable[tuple[K, T]]]
+) -> Mapping[K, tuple[int, T]]:
+    """What was last reported of everything, and at which position."""
     last: dict[K, tuple[int, T]] = {}
     for history in histories:
         for position, event in history:
-            for what, each in told(event):
+            for what, each in reported(event):
                 if what not in last or last[what][0] <= position:
                     last[what] = position, each
     return last
 
 
-def _known(beside: Store, kind: type[R], column: str, wanted: Iterable[tuple[str, str]]) -> list[R]:
+def _rows_known(beside: Store, kind: type[R], column: str, wanted: Iterable[tuple[str, str]]) -> list[R]:
     """The rows of these accounts and values, by one query for each account."""
     by_account: dict[str, set[str]] = {}
     for account, value in wanted:

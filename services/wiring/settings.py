@@ -1,13 +1,4 @@
-"""How settings are read from the environment: each is a variable `DRIVERLINK_<NAME>`, and a wrong one is named.
-
-The settings of the Portal's API, in every shape.
-
-The settings of the targets, in every shape.
-
-The settings of the distributed shape, from the environment.
-
-The settings of the embedded shape, from the environment.
-"""
+"""How settings are read from the environment: each is a variable `DRIVERLINK_<NAME>`, and a wrong one is named."""
 
 import os
 import re
@@ -211,6 +202,10 @@ class TargetSettings(BaseSettings):
         return self
 
 
+class ServiceSettings(TargetSettings, PortalSettings, ApiSettings):
+    """What every deployment has to know of the targets, the Portal and the API."""
+
+
 _SERVER = re.compile(r"[^,]+:\d{1,5}")
 
 SHORTEST_KEY = 32
@@ -279,7 +274,7 @@ class KafkaSettings(BaseSettings):
         return self
 
 
-class DistributedSettings(TargetSettings, PortalSettings, ApiSettings, KafkaSettings):
+class DistributedSettings(ServiceSettings, KafkaSettings):
     """One process for each service, over Kafka and PostgreSQL.
 
     Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
@@ -311,7 +306,7 @@ class DistributedSettings(TargetSettings, PortalSettings, ApiSettings, KafkaSett
         default=45.0, ge=1.0, le=600.0, description="Seconds until a process that fell silent loses its partitions."
     )
     epoch: str = Field(
-        default="1", pattern=r"^[A-Za-z0-9_-]{1,20}$", description="Another one whenever the topics are made anew."
+        default="1", pattern=r"^[A-Za-z0-9_-]{1,20}$", description="Another one whenever the topics are made again."
     )
     member: str = Field(
         default="",
@@ -367,7 +362,7 @@ def _secret(path: Path, name: str) -> str:
     return secret
 
 
-class EmbeddedSettings(TargetSettings, PortalSettings, ApiSettings):
+class EmbeddedSettings(ServiceSettings):
     """One process, one data folder."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")

@@ -25,7 +25,7 @@ from services.decider.handlers import Decider
 from services.runtime.consumer import BATCH, Consumer, Subscription
 from services.runtime.context import DECISIONS, Assignment
 from services.runtime.service import Notifier, Service
-from services.wiring import services
+from services.wiring import registry
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.fleet import AT, Fleet, confirmed
 from tests.benchmarks.profiling import profiled
@@ -64,8 +64,8 @@ class Laps:
     def __init__(self, servers: Servers) -> None:
         self._url = servers.database()
         self._kafka = servers.kafka
-        migrate(self._url, "", {_SCHEMA: services.DECIDER_ROWS})
-        self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=services.DECIDER_ROWS)
+        migrate(self._url, "", {_SCHEMA: registry.DECIDER_ROWS})
+        self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=registry.DECIDER_ROWS)
         self._decider = Decider(self._store, _now, Assignment())
 
     async def run(self, number: int) -> Sequence[Lap]:

@@ -24,7 +24,7 @@ from services.projector.read_models import DueDelivery, ScanRow
 from services.projector.service import MOST_CALLS
 from services.runtime.context import Assignment, outcomes_of, utc_now
 from services.runtime.service import Notifier
-from services.wiring import services
+from services.wiring import registry
 from tests.benchmarks.fleet import AT, Fleet, profile
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.standing_in import credentials
@@ -76,11 +76,11 @@ class Projecting:
 
     def __init__(self, servers: Servers, target: Target, url: str) -> None:
         database, schema = servers.database(), f"projector_{target}"
-        migrate(database, "", {schema: services.PROJECTOR_ROWS})
+        migrate(database, "", {schema: registry.PROJECTOR_ROWS})
         self._target = target
         self._url = url
         self._store = PostgresStore(
-            database, "", schema=schema, log_name=outcomes_of(target), rows=services.PROJECTOR_ROWS
+            database, "", schema=schema, log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS
         )
         self._desired_drivers = DesiredDrivers(self._store, target, utc_now, Assignment())
         self._rate_limiters: list[Counting] = []
@@ -176,8 +176,14 @@ def to_drivers(target: Target, url: str, account: AccountId, rate_limiter: RateL
 async def run_until(is_done: Callable[[], bool], store: Store, target: Target, connect: Connecting) -> float:
     """Run a projector until this holds in its store; the seconds."""
     notifier = Notifier()
-    app = services.to_app(
-        store, target, connect=connect, clock=utc_now, notifier=notifier, share=Assignment(), batch_window=BATCH_WINDOW
+    app = registry.build_projector(
+        store,
+        target,
+        connect=connect,
+        clock=utc_now,
+        notifier=notifier,
+        assignment=Assignment(),
+        batch_window=BATCH_WINDOW,
     )
     notified = notifier.waiter()
     began, running = perf_counter(), asyncio.create_task(app.run())

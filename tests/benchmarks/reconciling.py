@@ -30,8 +30,7 @@ from services.accounts.handlers import keep_accounts
 from services.decider.handlers import Decider
 from services.runtime.consumer import BATCH, Handler
 from services.runtime.context import DECISIONS, Assignment, outcomes_of
-from services.wiring import services as decider
-from services.wiring import services as projector
+from services.wiring import registry
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
 from tests.benchmarks.projecting import Counting, run_until, to_drivers
 from tests.benchmarks.rosters import ACCOUNT
@@ -175,7 +174,7 @@ def _peak() -> float:
 def main(part: str, target: Target, url: str, drivers: int, database: str) -> Reconciled:
     """One half of a reconciliation, on PostgreSQL."""
     fleet, log = Fleet(account=ACCOUNT, drivers=drivers), {"projector": outcomes_of(target), "decider": DECISIONS}[part]
-    rows = {"projector": projector.PROJECTOR_ROWS, "decider": decider.DECIDER_ROWS}[part]
+    rows = {"projector": registry.PROJECTOR_ROWS, "decider": registry.DECIDER_ROWS}[part]
     migrate(database, "", {part: rows})
     with closing(PostgresStore(database, "", schema=part, log_name=log, rows=rows)) as store:
         if part == "projector":

@@ -13,9 +13,10 @@ from services.projector.breaker import Breakers
 from services.projector.read_models import DueDelivery, LookUp, StartedAttempt
 from services.projector.roster import Freshness
 from services.projector.scans import Scans
-from services.runtime.context import LOGS, Assignment, utc_now
+from services.runtime.context import Assignment, utc_now
 from services.runtime.service import Service
 from services.wiring.distributed import to_kafka_access
+from services.wiring.registry import LOGS
 from services.wiring.settings import DistributedSettings
 
 _LOOK = 0.3

@@ -21,7 +21,7 @@ from services.intake.read_models import KnownDriver, ReadingRow
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service
 from services.sandbox import portal
-from services.wiring.services import INTAKE_ROWS
+from services.wiring.registry import INTAKE_ROWS
 
 ACME = AccountId("acme")
 DRIVER_ID = "Driveri DriverID"

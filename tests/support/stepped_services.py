@@ -25,9 +25,8 @@ from services.projector.scanning import MOST_LOOK_UPS
 from services.projector.service import MOST_CALLS, ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of
 from services.runtime.service import BATCH_WINDOW, Notifier, Service
-from services.wiring import services as decider
-from services.wiring import services as projector
-from services.wiring.services import INTAKE_ROWS
+from services.wiring import registry
+from services.wiring.registry import INTAKE_ROWS
 from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
 
@@ -58,24 +57,23 @@ class SteppedServices:
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
         self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
-        self.decider_store = open_store("decider", DECISIONS, decider.DECIDER_ROWS)
+        self.decider_store = open_store("decider", DECISIONS, registry.DECIDER_ROWS)
         self.projector_stores = {
-            target: open_store(f"projector-{target}", outcomes_of(target), projector.PROJECTOR_ROWS)
-            for target in Target
+            target: open_store(f"projector-{target}", outcomes_of(target), registry.PROJECTOR_ROWS) for target in Target
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
-        self.decider = decider.to_service(
-            self.decider_store, clock=self.clock, notifier=notifier, share=Assignment(), batch_window=batch_window
+        self.decider = registry.build_decider(
+            self.decider_store, clock=self.clock, notifier=notifier, assignment=Assignment(), batch_window=batch_window
         )
         self.projectors = {
-            target: projector.to_app(
+            target: registry.build_projector(
                 store,
                 target,
                 connect=partial(self._connect, target),
                 clock=self.clock,
                 notifier=notifier,
-                share=Assignment(),
+                assignment=Assignment(),
                 pause=self._pause,
                 batch_window=batch_window,
             )

@@ -10,7 +10,7 @@ from domain.store import Record, StoreFailed
 from services.runtime.consumer import BATCH, version_of
 from services.runtime.context import CHANGES
 from services.runtime.service import Worker
-from services.wiring.distributed import ROWS, to_kafka_access
+from services.wiring.distributed import SCHEMAS, to_kafka_access
 from services.wiring.settings import DistributedSettings
 
 _LONGEST_REST = 1.0
@@ -28,7 +28,7 @@ class UnrulyRelay:
 
     def __init__(self, settings: DistributedSettings, chance: random.Random) -> None:
         url, password = str(settings.database_url), settings.database_password.get_secret_value()
-        self._store = PostgresStore(url, password, schema="intake", log_name=CHANGES, rows=ROWS["intake"])
+        self._store = PostgresStore(url, password, schema="intake", log_name=CHANGES, rows=SCHEMAS["intake"])
         self._access = to_kafka_access(settings)
         self._chance = chance
         self._worker = Worker("unruly-relay")

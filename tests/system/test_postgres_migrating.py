@@ -11,7 +11,7 @@ import pytest
 from adapters.store.connecting import connect
 from adapters.store.postgres import PostgresStore, check, migrate
 from domain.store import DeadLetter, Misconfigured, Row, StoreFailed
-from services.wiring.distributed import ROWS as SERVICES
+from services.wiring.distributed import SCHEMAS
 from tests.contract.lasting import at_once
 from tests.contract.stands import ROWS_OF_EVERY_STORE, fact, unit
 
@@ -89,9 +89,9 @@ def indexes(database: str) -> set[str]:
 
 
 def test_every_service_finds_what_it_needs(database: str) -> None:
-    migrate(database, "", SERVICES)
-    assert check(database, "", SERVICES) == []
-    for schema, rows in SERVICES.items():
+    migrate(database, "", SCHEMAS)
+    assert check(database, "", SCHEMAS) == []
+    for schema, rows in SCHEMAS.items():
         PostgresStore(database, "", schema=schema, log_name="any.v1", rows=rows).close()
 
 
@@ -124,8 +124,8 @@ def test_migrating_twice_changes_nothing(filled: str) -> None:
 
 
 def test_many_may_migrate_at_once(database: str) -> None:
-    at_once(*[lambda: migrate(database, "", SERVICES)] * 2)
-    assert check(database, "", SERVICES) == []
+    at_once(*[lambda: migrate(database, "", SCHEMAS)] * 2)
+    assert check(database, "", SCHEMAS) == []
 
 
 def test_an_empty_table_of_another_version_is_made_anew(database: str) -> None:
@@ -193,4 +193,4 @@ def latin(database: str) -> Iterator[str]:
 
 def test_a_database_that_cannot_hold_every_text_is_refused(latin: str) -> None:
     with pytest.raises(StoreFailed, match="encoded in LATIN1: create it with ENCODING 'UTF8'"):
-        migrate(latin, "", SERVICES)
+        migrate(latin, "", SCHEMAS)

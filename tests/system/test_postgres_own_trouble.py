@@ -14,7 +14,7 @@ from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.store import Store
 from services.projector.read_models import StartedAttempt
 from services.runtime.context import outcomes_of
-from services.wiring.services import PROJECTOR_ROWS
+from services.wiring.registry import PROJECTOR_ROWS
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
 from tests.support.unstorable import UNSTORABLE
 from tests.unit.services.projector.conftest import SECOND

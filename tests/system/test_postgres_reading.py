@@ -14,6 +14,7 @@ from services.intake.read_models import ReadingRow
 from services.sandbox import portal
 from services.sandbox.serving import listening
 from services.wiring.distributed import Distributed, migrate_database
+from services.wiring.registry import SERVICES
 from services.wiring.settings import DistributedSettings
 from tests.support.portal_fleet import fleet, to_seed
 
@@ -64,7 +65,7 @@ def to_settings(database: str, address: str) -> DistributedSettings:
 @asynccontextmanager
 async def working(settings: DistributedSettings) -> AsyncIterator[None]:
     """A process of intake, but for its relay."""
-    process = Distributed(settings)._intake()
+    process = Distributed(settings)._open(SERVICES["intake"])
     running = asyncio.create_task(process._work())
     yield
     running.cancel()

@@ -12,8 +12,7 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from services.runtime.context import DECISIONS, outcomes_of
-from services.wiring import services as decider
-from services.wiring import services as projector
+from services.wiring import registry
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.reconciliation import pages
 from tests.benchmarks.reconciling import Deciding, Scanning
@@ -28,7 +27,7 @@ PAGES = {Target.DRIVERI: 11, Target.MOTIVE: 20}
 
 @pytest.mark.parametrize("target", Target)
 def test_a_scan_makes_as_many_requests_as_there_are_pages_and_stores_one_event(tmp_path: Path, target: Target) -> None:
-    store = SqliteStore(tmp_path / "projector.sqlite", log_name=outcomes_of(target), rows=projector.PROJECTOR_ROWS)
+    store = SqliteStore(tmp_path / "projector.sqlite", log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS)
     fleet = Fleet(account=ACCOUNT, drivers=DRIVERS)
     with closing(store), showing(target, DRIVERS) as url:
         reconciled = asyncio.run(Scanning(store, target, url, fleet).reconciliation())
@@ -38,6 +37,6 @@ def test_a_scan_makes_as_many_requests_as_there_are_pages_and_stores_one_event(t
 
 @pytest.mark.parametrize("target", Target)
 def test_the_decider_stores_one_event_of_a_fleet_that_is_in_step(tmp_path: Path, target: Target) -> None:
-    store = SqliteStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)
+    store = SqliteStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)
     with closing(store):
         assert Deciding(store, target, Fleet(account=ACCOUNT, drivers=DRIVERS)).reconciliation().events == 1

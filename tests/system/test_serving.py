@@ -19,8 +19,10 @@ from adapters.store.connecting import connect
 from adapters.store.locks import InstanceLock
 from services.cli.client import distributed
 from services.intake.handlers import new_snapshot
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, LOGS, OUTCOMES, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, utc_now
+from services.wiring import registry
 from services.wiring.distributed import Distributed
+from services.wiring.registry import LOGS
 from tests.support.servers import OwnKafka, Postgres, needed
 from tests.support.servers.kafka_program import kafka_of_the_jars
 from tests.support.servers.kafka_settings import Guarded
@@ -193,7 +195,7 @@ def test_intake_forgets_what_killed_imports_have_left(
             return [snapshot for (snapshot,) in connection.execute("SELECT snapshot FROM snapshot_drivers")]
 
         async def forget() -> None:
-            process = await Distributed(distributed()).intake()
+            process = await Distributed(distributed()).process(registry.SERVICES["intake"])
             running = asyncio.create_task(process.run(60.0))
             async with asyncio.timeout(30):
                 while len(left()) > 1:  # noqa: ASYNC110 - nobody tells when they are gone

@@ -50,8 +50,7 @@ from services.projector.roster import Freshness
 from services.projector.scans import RosterScan, Scans
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, outcomes_of
 from services.runtime.service import Notifier
-from services.wiring import services as decider
-from services.wiring import services as projector
+from services.wiring import registry
 from tests.support.stated import whole
 from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
 
@@ -68,11 +67,9 @@ class Fleet:
         self.intake = SqliteStore(
             folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver, ReadingRow, ReKeyingRow)
         )
-        self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)
+        self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)
         self.reports = {
-            target: SqliteStore(
-                folder / f"{target}.sqlite", log_name=outcomes_of(target), rows=projector.PROJECTOR_ROWS
-            )
+            target: SqliteStore(folder / f"{target}.sqlite", log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS)
             for target in Target
         }
         self.targets: dict[Target, TargetInMemory] = {
@@ -81,7 +78,9 @@ class Fleet:
         }
         self.portal = Intake(self.intake, self.clock)
         self._people = Accounts(self.accounts, self.clock)
-        self._service = decider.to_service(self.decider, clock=self.clock, notifier=Notifier(), share=Assignment())
+        self._service = registry.build_decider(
+            self.decider, clock=self.clock, notifier=Notifier(), assignment=Assignment()
+        )
         stores = (self.accounts, self.intake, *self.reports.values())
         self._service.follow(store.log for store in stores)
 

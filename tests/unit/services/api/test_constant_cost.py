@@ -16,7 +16,7 @@ from services.accounts.handlers import AccountRow
 from services.api.status import status
 from services.decider.read_models import DesiredRow, LinkRow, ObservedRow
 from services.runtime.context import DECISIONS
-from services.wiring import services as decider
+from services.wiring import registry
 
 
 class CountingStore(SqliteStore):
@@ -78,7 +78,7 @@ def add(store: SqliteStore, *accounts: str) -> None:
 
 @pytest.mark.parametrize("accounts", [2, 40, 1500])
 def test_the_number_of_queries_does_not_grow_with_the_accounts(tmp_path: Path, accounts: int) -> None:
-    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)) as store:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)) as store:
         add(store, "acme")
         store.queries = 0
         alone = status(store)
@@ -90,7 +90,7 @@ def test_the_number_of_queries_does_not_grow_with_the_accounts(tmp_path: Path, a
 
 
 def test_the_figures_are_each_accounts_own(tmp_path: Path) -> None:
-    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=decider.DECIDER_ROWS)) as store:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)) as store:
         add(store, "acme", "bolt")
         unit = Unit()
         unit.keep([replace(LINK, account="bolt", driver="3", state="parked", reason="unkeyed")])

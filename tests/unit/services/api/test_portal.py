@@ -9,7 +9,7 @@ from domain.store import Unit
 from services.api.status import PortalStatus, portal_statuses
 from services.intake.read_models import ReadingRow
 from services.runtime.context import CHANGES
-from services.wiring.services import INTAKE_ROWS
+from services.wiring.registry import INTAKE_ROWS
 
 NINE, TEN = datetime(2026, 1, 5, 9, tzinfo=UTC), datetime(2026, 1, 5, 10, tzinfo=UTC)
 WELL = ReadingRow(account="acme", next_at="", at=NINE.isoformat(), drivers=12, refused=1)

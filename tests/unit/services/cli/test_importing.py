@@ -12,7 +12,7 @@ from adapters.store.sqlite import SqliteStore
 from domain.store import Unit
 from services.intake.read_models import ReKeyingRow
 from services.runtime.context import CHANGES
-from services.wiring.services import INTAKE_ROWS
+from services.wiring.registry import INTAKE_ROWS
 from tests.support.commanding import Ended, command
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"

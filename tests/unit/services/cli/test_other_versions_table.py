@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from services.wiring.embedded import open_embedded
-from services.wiring.rebuild import READ_MODELS, parts
-from services.wiring.settings import EmbeddedSettings
 from tests.unit.services.cli.conftest import Driverlink
 
 TABLES = [
@@ -54,8 +51,3 @@ def test_work_in_hand_of_another_version_is_not_lost_by_a_rebuild(folder: Path, 
         refused = driverlink(*arguments)
         assert refused.status == 1
         assert "go back to the version that wrote it, which can end its work in hand" in refused.err
-
-
-def test_every_table_that_rebuild_makes_is_a_read_model(folder: Path) -> None:
-    with closing(open_embedded(EmbeddedSettings(data=folder))) as installation:
-        assert {model.row for part in parts(installation) for model in part.models} == READ_MODELS

@@ -17,7 +17,7 @@ from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp, Look, Retry, RosterScanRow
 from services.runtime.context import DECISIONS, Assignment
-from services.wiring import services
+from services.wiring import registry
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
 ACCOUNT = AccountRow(
@@ -65,7 +65,7 @@ class CountingStore(SqliteStore):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[CountingStore]:
-    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=services.DECIDER_ROWS)) as opened:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)) as opened:
         yield opened
 
 

@@ -14,7 +14,7 @@ from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp, Look, Retry, RosterScanRow
 from services.runtime.context import DECISIONS, Assignment
-from services.wiring import services
+from services.wiring import registry
 from tests.unit.services.decider.test_many_reconciliations import ACCOUNT, NOW, RECONCILIATION, RETRY, CountingStore
 
 BAD, ACCOUNTS = "fleet-1", [f"fleet-{number}" for number in range(4)]
@@ -74,7 +74,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with closing(FailingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=services.DECIDER_ROWS)) as store:
+    with closing(FailingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)) as store:
         yield Fleet(store)
 
 

@@ -21,7 +21,7 @@ from services.decider.handlers import Decider
 from services.decider.read_models import CatchUp, LinkRow, ObservedRow, ReconciliationRow
 from services.intake.statements import StatedDriver
 from services.runtime.context import Assignment
-from services.wiring.services import open_dry_run
+from services.wiring.registry import open_dry_run
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 

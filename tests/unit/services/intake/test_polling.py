@@ -28,7 +28,7 @@ from services.intake.polling import (
 )
 from services.intake.read_models import ReadingRow
 from services.runtime.service import Notifier, Service
-from services.wiring.services import INTAKE_ROWS
+from services.wiring.registry import INTAKE_ROWS
 from tests.support import travelling_time
 from tests.support.stated import said
 from tests.support.unstorable import uncleaned

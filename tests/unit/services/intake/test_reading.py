@@ -19,7 +19,7 @@ from services.intake.read_models import KnownDriver, ReadingRow
 from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service
-from services.wiring.services import INTAKE_ROWS
+from services.wiring.registry import INTAKE_ROWS
 from tests.support.stated import said
 
 pytestmark = pytest.mark.anyio

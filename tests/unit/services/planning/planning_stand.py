@@ -17,8 +17,7 @@ from services.api.planner import DryRunProgress, Planner, outlook, planned_targe
 from services.decider.dry_run import Scratch
 from services.intake.read_models import KnownDriver
 from services.runtime.service import Notifier, Service
-from services.wiring import services as decider
-from services.wiring import services as projector
+from services.wiring import registry
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged
 
 
@@ -57,7 +56,7 @@ def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehear
     return asyncio.run(_rehearsed(stepped, outlook(account, stepped.now), target))
 
 
-def planner_of(stepped: SteppedServices, scratch: Scratch = decider.open_dry_run) -> Planner:
+def planner_of(stepped: SteppedServices, scratch: Scratch = registry.open_dry_run) -> Planner:
     """Who rehearses for these services."""
     return Planner(
         decider=stepped.decider,
@@ -89,8 +88,8 @@ def everything(stepped: SteppedServices) -> dict[str, list[object]]:
     rows = {
         "accounts": (stepped.accounts_store, (AccountRow,)),
         "intake": (stepped.intake_store, (KnownDriver,)),
-        "decider": (stepped.decider_store, decider.DECIDER_ROWS),
-        **{str(target): (store, projector.PROJECTOR_ROWS) for target, store in stepped.projector_stores.items()},
+        "decider": (stepped.decider_store, registry.DECIDER_ROWS),
+        **{str(target): (store, registry.PROJECTOR_ROWS) for target, store in stepped.projector_stores.items()},
     }
     return {name: [*logged(store), *_stored(store, kinds)] for name, (store, kinds) in rows.items()}
 

@@ -16,7 +16,7 @@ from domain.matching import ObservedDriver
 from domain.reconciliation import PlanStep
 from domain.store import Store
 from services.api.planner import NothingToPlan, RosterUnreadable, planned_targets
-from services.wiring import services as decider
+from services.wiring import registry
 from tests.support.stepped_services import ACME, SteppedServices, person
 from tests.unit.services.planning.planning_stand import (
     account_of,
@@ -123,7 +123,7 @@ def test_a_rehearsal_is_closed_in_the_thread_that_may_still_be_working_on_it(ste
     @contextmanager
     def noted() -> Iterator[Store]:
         threads.append(current_thread())
-        with decider.open_dry_run() as scratch:
+        with registry.open_dry_run() as scratch:
             yield scratch
         threads.append(current_thread())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.wiring.services import open_dry_run
+from services.wiring.registry import open_dry_run
 
 _DAY = 86_400
 

@@ -8,7 +8,7 @@ from adapters.motive import MotiveGrant
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import RenewableTokens
-from services.wiring.services import Connections, to_motive_access, to_motive_grant
+from services.wiring.connections import Connections, to_motive_access, to_motive_grant
 from services.wiring.settings import EmbeddedSettings
 
 pytestmark = pytest.mark.anyio

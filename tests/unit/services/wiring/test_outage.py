@@ -16,7 +16,7 @@ from domain.identity import Key, Target
 from domain.outcomes import BreakerClosed, BreakerOpened
 from services.projector.read_models import DueDelivery
 from services.projector.service import MOST_CALLS
-from services.wiring import services as projector
+from services.wiring import registry
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 from tests.support.target_twin import TargetTwin
@@ -103,7 +103,7 @@ class Outage:
         self.services.projectors[DRIVERI].service.notify()
 
     def _measure(self) -> None:
-        rows = sum(sum(self._store.count(row).values()) for row in projector.PROJECTOR_ROWS)
+        rows = sum(sum(self._store.count(row).values()) for row in registry.PROJECTOR_ROWS)
         measured = Measured(rows=rows, reports=self._store.log.end(), tasks=len(asyncio.all_tasks()))
         self.measured.append(measured)
 
@@ -130,7 +130,7 @@ def test_an_hour_of_outage_under_load_piles_nothing_up_and_costs_one_call_for_ea
 
     after_a_while, at_the_end = outage.measured[9], outage.measured[-1]
     assert at_the_end == after_a_while
-    assert at_the_end.rows <= (len(projector.PROJECTOR_ROWS) - 2) * DRIVERS
+    assert at_the_end.rows <= (len(registry.PROJECTOR_ROWS) - 2) * DRIVERS
     assert outage.most_tasks <= MOST_CALLS + LOOPS
 
     asked = len(twin.called) - len(calls)

@@ -15,10 +15,8 @@ from services.accounts.handlers import AccountRow
 from services.decider import read_models as decider
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
 from services.projector import read_models as projector
-from services.wiring import services as decider_wiring
-from services.wiring import services as intake_wiring
-from services.wiring import services as projector_wiring
-from services.wiring.rebuild import Step, parts
+from services.wiring import registry
+from services.wiring.rebuild import Step
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 from tests.unit.services.wiring.rebuilt import checked, opened, put_in_place, run
 
@@ -45,7 +43,7 @@ def tables(folder: Path) -> dict[tuple[str, str], list[Stored]]:
     """Every row of every service."""
     with opened(folder) as embedded:
         stores = {service.name: service.store for service in embedded.services}
-        models = {(part.service, model.row) for part in parts(embedded) for model in part.models}
+        models = {(name, row) for name, spec in registry.SERVICES.items() for row in spec.read_models}
         models |= {(service, row) for service, rows in WORK.items() for row in rows}
         return {(service, row.TABLE): list(stores[service].scan(row)) for service, row in models}
 
@@ -78,17 +76,9 @@ def test_read_models_put_in_place_are_as_they_were(folder: Path) -> None:
     assert tables(folder) == before
 
 
-def test_every_table_is_a_read_model_or_work(folder: Path) -> None:
-    with opened(folder) as embedded:
-        made = {part.service: {model.row for model in part.models} for part in parts(embedded)}
-    there = {
-        "intake": {*intake_wiring.INTAKE_ROWS},
-        "decider": {*decider_wiring.DECIDER_ROWS},
-        "projector-driveri": {*projector_wiring.PROJECTOR_ROWS},
-        "projector-motive": {*projector_wiring.PROJECTOR_ROWS},
-    }
-    for service, rows in there.items():
-        assert made[service] | {*WORK[service]} == rows | {DeadLetter}
+def test_every_table_is_a_read_model_or_work() -> None:
+    for name, spec in registry.SERVICES.items():
+        assert {*spec.read_models, *WORK.get(name, (DeadLetter,))} == {*spec.rows, DeadLetter}
 
 
 def test_lost_read_models_come_back(folder: Path) -> None:
@@ -96,8 +86,8 @@ def test_lost_read_models_come_back(folder: Path) -> None:
     assert before["decider", "outages"]
     assert before["decider", "reconciliations"]
     with opened(folder) as embedded:
-        for part in parts(embedded):
-            part.store.replace({model.row: () for model in part.models})
+        for service in embedded.services:
+            service.store.replace(dict.fromkeys(registry.SERVICES[service.name].read_models, ()))
     put_in_place(folder)
     assert tables(folder) == before
 

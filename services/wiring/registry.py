@@ -1,0 +1,380 @@
+"""The registry of services: each with its log, what it consumes, its tables, and how it is built and rebuilt.
+
+Both deployments, the schemas of the database, the topics of Kafka, the choices of `driverlink serve` and the rebuild
+follow from `SERVICES`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from types import MappingProxyType
+
+from domain.identity import Target
+from domain.store import Row, Store
+from services.accounts.handlers import AccountRow
+from services.decider import read_models as decider
+from services.decider.dry_run import PlanChecks
+from services.decider.handlers import Decider
+from services.intake import read_models as intake
+from services.intake.handlers import Forgetting, Intake
+from services.intake.polling import LOOK, Polling, Reader, Readings, Turn
+from services.projector import read_models as projector
+from services.projector.breaker import Breakers
+from services.projector.calls import Pause
+from services.projector.connections import Connected, Connecting
+from services.projector.deliveries import DesiredDrivers, DueDeliveries
+from services.projector.lookups import LookUps
+from services.projector.outcomes import Outcomes
+from services.projector.probing import Probing
+from services.projector.roster import Freshness
+from services.projector.scanning import Scanning
+from services.projector.scans import Scans
+from services.projector.service import ProjectorApp
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
+from services.runtime.partitions import Action, nothing
+from services.runtime.readers import Readers
+from services.runtime.service import BATCH_WINDOW, Notifier, Service
+from services.wiring import rebuilt_rows as rebuilt
+from services.wiring.connections import Connections, Credentials, PortalConnections
+from services.wiring.rebuilt_rows import ReadModel, Rebuilding
+from services.wiring.scratch import open_scratch
+from services.wiring.settings import ServiceSettings
+
+
+class Dependencies:
+    """What services are built on in one process. Credentials are opened only for a service that needs them."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        credentials: Callable[[], Credentials],
+        leader_lock: Callable[[], Turn],
+        assignment: Assignment,
+        clock: Clock,
+        notifier: Notifier,
+        batch_window: float = BATCH_WINDOW,
+    ) -> None:
+        self.settings = settings
+        self.leader_lock = leader_lock
+        self.assignment = assignment
+        self.clock = clock
+        self.notifier = notifier
+        self.batch_window = batch_window
+        self._open_credentials = credentials
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """The accounts' credentials. Raises `StoreFailed`."""
+        return self._open_credentials()
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The targets as each account reaches them. Raises `StoreFailed`."""
+        return Connections(self.settings, self.credentials)
+
+    async def close(self) -> None:
+        """Close the connections to the targets, where there are any."""
+        if "connections" in self.__dict__:
+            await self.connections.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A service, built. `run` is all of its work.
+
+    `resume` begins the work in hand for accounts that were assigned, `drain` ends it for accounts that go elsewhere.
+    """
+
+    service: Service
+    run: Action
+    resume: Action = nothing
+    drain: Action = nothing
+    projector: ProjectorApp | None = None
+    polling: Polling | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """A service: everything that differs between services.
+
+    `kind` is what `driverlink serve` calls it; there is one of a kind, or one for each target. `work` are the tables
+    of work in hand, which no log can rebuild.
+    """
+
+    kind: str
+    log: str
+    build: Callable[[Store, Dependencies], Built]
+    rebuilding: Rebuilding
+    consumes: tuple[str, ...] = ()
+    work: tuple[type[Row], ...] = ()
+    target: Target | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name among all services, such as `projector-motive`."""
+        return f"{self.kind}-{self.target}" if self.target else self.kind
+
+    @property
+    def schema(self) -> str:
+        """The name of its schema in the database, without the installation's prefix."""
+        return self.name.replace("-", "_")
+
+    @property
+    def read_models(self) -> tuple[type[Row], ...]:
+        """The tables that a rebuild makes."""
+        return tuple(model.row for model in self.rebuilding.models)
+
+    @property
+    def rows(self) -> tuple[type[Row], ...]:
+        """Every table of its own."""
+        return (*self.read_models, *self.work)
+
+
+def build_accounts(store: Store, given: Dependencies) -> Built:
+    """Accounts: people write them by commands, so it consumes nothing."""
+    service = Service("accounts", store=store, clock=given.clock, notifier=given.notifier)
+    return Built(service=service, run=service.run)
+
+
+def build_intake(store: Store, given: Dependencies) -> Built:
+    """Intake, with its polling of the Portal's API."""
+    chores = [Forgetting(Intake(store, given.clock), given.clock)]
+    service = Service("intake", store=store, clock=given.clock, notifier=given.notifier, chores=chores)
+    settings = given.settings
+    readings = Readings(store, Intake(store, given.clock), given.clock, every=settings.portal_read_every)
+    polling = Polling(
+        service,
+        readings=readings,
+        reader=Reader(
+            service,
+            readings,
+            most_asked=max(1, int(settings.portal_calls_per_second * settings.portal_read_every / 2)),
+        ),
+        portals=PortalConnections(settings, given.credentials),
+        turn=given.leader_lock(),
+        notifier=given.notifier,
+        look=min(LOOK, settings.portal_read_every),
+    )
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(service.run())
+            group.create_task(polling.run())
+
+    return Built(service=service, run=run, polling=polling)
+
+
+def build_decider(
+    store: Store, *, clock: Clock, notifier: Notifier, assignment: Assignment, batch_window: float = BATCH_WINDOW
+) -> Service:
+    """The decider on its store, for the accounts of its assignment."""
+    deciding = Decider(store, clock, assignment)
+    handlers = {
+        ACCOUNTS: deciding.on_accounts,
+        CHANGES: deciding.on_changes,
+        **dict.fromkeys(OUTCOMES, deciding.on_reports),
+    }
+    checks = PlanChecks(store, clock, in_hand=deciding.planned_accounts, scratch=open_dry_run)
+    chores = [deciding.look_again, checks.check_plans, deciding.catch_up, deciding.retry]
+    return Service(
+        "decider",
+        store=store,
+        clock=clock,
+        notifier=notifier,
+        handlers=handlers,
+        chores=chores,
+        batch_window=batch_window,
+    )
+
+
+def _decider(store: Store, given: Dependencies) -> Built:
+    service = build_decider(
+        store,
+        clock=given.clock,
+        notifier=given.notifier,
+        assignment=given.assignment,
+        batch_window=given.batch_window,
+    )
+    return Built(service=service, run=service.run)
+
+
+def build_projector(
+    store: Store,
+    target: Target,
+    *,
+    connect: Connecting,
+    clock: Clock,
+    notifier: Notifier,
+    assignment: Assignment,
+    batch_window: float = BATCH_WINDOW,
+    pause: Pause = asyncio.sleep,
+) -> ProjectorApp:
+    """The projector of this target on its store, for the accounts of its assignment."""
+    connected, breakers = Connected(connect), Breakers(store, target, clock, assignment)
+    freshness = Freshness()
+    scans = Scans(store, target, clock, assignment, breakers, freshness)
+    desired_drivers = DesiredDrivers(store, target, clock, assignment, scans.schedule.look_up_again)
+    handlers = {ACCOUNTS: desired_drivers.on_accounts, DECISIONS: desired_drivers.on_decisions}
+    service = Service(
+        f"projector-{target}", store=store, clock=clock, notifier=notifier, handlers=handlers, batch_window=batch_window
+    )
+    return ProjectorApp(
+        service,
+        desired_drivers=desired_drivers,
+        due_deliveries=DueDeliveries(store, target, clock, assignment, connected.slots, breakers),
+        outcomes=Outcomes(store, target, clock, breakers, freshness),
+        scans=scans,
+        scanning=Scanning(
+            service,
+            target,
+            scans=scans,
+            look_ups=LookUps(store, target, clock, assignment, breakers, freshness),
+            breakers=breakers,
+            connect=connected.to,
+            slots=connected.slots,
+            clock=clock,
+            notifier=notifier,
+        ),
+        breakers=breakers,
+        probing=Probing(service, breakers, connected.to, clock),
+        connect=connected.to,
+        notifier=notifier,
+        assignment=assignment,
+        batch_window=batch_window,
+        pause=pause,
+    )
+
+
+def _projector(target: Target) -> Callable[[Store, Dependencies], Built]:
+    def build(store: Store, given: Dependencies) -> Built:
+        app = build_projector(
+            store,
+            target,
+            connect=given.connections.to(target),
+            clock=given.clock,
+            notifier=given.notifier,
+            assignment=given.assignment,
+            batch_window=given.batch_window,
+        )
+        return Built(service=app.service, run=app.run, resume=app.resume, drain=app.drain, projector=app)
+
+    return build
+
+
+_OBSERVED = (rebuilt.observed, rebuilt.scans_of_decider, rebuilt.outages)
+
+_ACCOUNTS = ServiceSpec(
+    kind="accounts",
+    log=ACCOUNTS,
+    build=build_accounts,
+    rebuilding=Rebuilding(models=(ReadModel(AccountRow),), folds={ACCOUNTS: (rebuilt.accounts,)}),
+)
+_INTAKE = ServiceSpec(
+    kind="intake",
+    log=CHANGES,
+    build=build_intake,
+    rebuilding=Rebuilding(models=(ReadModel(intake.KnownDriver),), folds={CHANGES: (rebuilt.known_drivers,)}),
+    work=(intake.SnapshotDriver, intake.ShownDriver, intake.ReadingRow, intake.ReKeyingRow),
+)
+_DECIDER = ServiceSpec(
+    kind="decider",
+    log=DECISIONS,
+    consumes=(ACCOUNTS, CHANGES, *OUTCOMES),
+    build=_decider,
+    rebuilding=Rebuilding(
+        models=(
+            ReadModel(AccountRow),
+            ReadModel(decider.DesiredRow),
+            ReadModel(decider.ObservedRow, collected=rebuilt.Observed, settled=rebuilt.observed_rows),
+            ReadModel(decider.RosterIdentifier),
+            ReadModel(decider.RosterScanRow),
+            ReadModel(decider.ScanFailureRow),
+            ReadModel(decider.UnreadableRow),
+            ReadModel(decider.OutageRow),
+            ReadModel(decider.LinkRow),
+            ReadModel(decider.ClaimRow, collected=rebuilt.Claimant, settled=rebuilt.claim_rows),
+            ReadModel(decider.DeleteRow),
+            ReadModel(decider.ReconciliationRow),
+        ),
+        folds={
+            ACCOUNTS: (rebuilt.accounts,),
+            CHANGES: (rebuilt.desired_drivers,),
+            DECISIONS: (rebuilt.links, rebuilt.reconciliations),
+            **dict.fromkeys(OUTCOMES, _OBSERVED),
+        },
+        finish=rebuilt.roster_identifiers,
+    ),
+    work=(decider.Look, decider.CatchUp, decider.Retry),
+)
+
+
+def _projector_of(target: Target) -> ServiceSpec:
+    log = outcomes_of(target)
+    return ServiceSpec(
+        kind="projector",
+        target=target,
+        log=log,
+        consumes=(ACCOUNTS, DECISIONS),
+        build=_projector(target),
+        rebuilding=Rebuilding(
+            models=(
+                ReadModel(AccountRow),
+                ReadModel(projector.NewestDecision),
+                ReadModel(projector.AnswerCount),
+                ReadModel(projector.RosterRow, collected=rebuilt.Shown, settled=rebuilt.shown_rows),
+                ReadModel(projector.ScanRow),
+                ReadModel(projector.BreakerRow),
+            ),
+            folds={
+                ACCOUNTS: (rebuilt.accounts,),
+                DECISIONS: (rebuilt.decisions_for(target),),
+                log: (rebuilt.deliveries, rebuilt.scans, rebuilt.breakers, rebuilt.shown),
+            },
+        ),
+        work=(
+            projector.DueDelivery,
+            projector.StartedAttempt,
+            projector.Probe,
+            projector.RefusedDriver,
+            projector.ScanProgress,
+            projector.LookUp,
+        ),
+    )
+
+
+SERVICES: Mapping[str, ServiceSpec] = MappingProxyType(
+    {spec.name: spec for spec in (_ACCOUNTS, _INTAKE, _DECIDER, *map(_projector_of, Target))}
+)
+"""Every service by its name, in the order in which a change passes them."""
+
+LOGS = tuple(spec.log for spec in SERVICES.values())
+"""Every log, which is a topic where Kafka carries it."""
+
+KINDS = tuple(dict.fromkeys(spec.kind for spec in SERVICES.values()))
+"""What `driverlink serve` can run; of a kind with several services `--target` says which."""
+
+INTAKE_ROWS = _INTAKE.rows
+DECIDER_ROWS = _DECIDER.rows
+PROJECTOR_ROWS = SERVICES[f"projector-{Target.DRIVERI}"].rows
+"""The tables of one service."""
+
+open_dry_run = partial(open_scratch, DECIDER_ROWS)
+"""An empty store in which a reconciliation can be rehearsed."""
+
+
+def projectors_of(built: Mapping[str, Built]) -> Mapping[Target, ProjectorApp]:
+    """The projectors among built services."""
+    return {spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)}
+
+
+def to_readers(stores: Mapping[str, Store], *, must_close: bool = False) -> Readers:
+    """These stores, by service, as queries read them."""
+    return Readers(
+        accounts=stores["accounts"],
+        intake=stores["intake"],
+        decider=stores["decider"],
+        projectors={spec.target: stores[name] for name, spec in SERVICES.items() if spec.target},
+        must_close=must_close,
+    )
