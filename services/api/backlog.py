@@ -1,6 +1,6 @@
-"""What waits between the services: in the log of one of them, and not taken over yet by the one that follows it.
+"""What waits between the services: records in the log of one that the next has not consumed yet, and work in hand.
 
-How much the services have to do still, from their stores alone, so that no service waits for whoever asks.
+It is counted from the stores alone, so that a query does not block a service.
 """
 
 from collections import Counter

@@ -44,7 +44,7 @@ class TakeList(RequestBody):
 
 
 class ReKeyed(RequestBody):
-    """A driver whom a list would re-key, and the identifiers that it would have."""
+    """A driver that a list would re-key, and the identifiers that it would have."""
 
     driver: str
     after: dict[str, str]
@@ -99,7 +99,7 @@ class ListedDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListResult:
-    """What became of a list: how many changes of each kind, the refused lines, and whom it changes."""
+    """What became of a list: how many changes of each kind, the refused lines, and the drivers that it changes."""
 
     changes: dict[str, int]
     refused: list[RefusedLine]
@@ -176,7 +176,7 @@ async def judge_list(body: JudgeList, known: KnownAccount, installation: Install
 
 @router.post("/snapshots")
 async def finish_snapshot(body: FinishSnapshot, known: KnownAccount, installation: Installed) -> ListResult:
-    """Finish a full snapshot: whom it lacks is missed."""
+    """Finish a full snapshot: the drivers that it lacks count as missed."""
     taken = await installation.intake_service.call_again(
         installation.intake.finish_snapshot,
         known.account,

@@ -101,7 +101,7 @@ def _set_aside(event: RetryRequested) -> str:
     return f"{who}{why} on {named(event.target) if event.target else 'any target'}"
 
 
-def told_in_vain(event: DeletesJudged) -> str:
+def describe_unmet_judgement(event: DeletesJudged) -> str:
     """A person's word on a held delete that nothing came of."""
     verb = "approved" if isinstance(event, DeletesApproved) else "rejected"
     return (
@@ -322,18 +322,18 @@ _SITUATIONS: Mapping[str, str] = {
     Situation.UNKEYED: "the Portal gives nothing by which {name} could name the driver",
     Situation.CONFLICT: "somebody else has what the desired state needs, or several drivers on {name} answer to it",
     Situation.ABSENT: "the Portal wants the driver, nothing is linked, and nobody on {name} matches it",
-    Situation.FOUND: "the Portal wants the driver, nothing is linked, and {name} has one whom nobody claims",
+    Situation.FOUND: "the Portal wants the driver, nothing is linked, and {name} has one that no link claims",
     Situation.DORMANT: "the Portal wants the driver, nothing is linked, and {name} has the driver as {deleted}",
     Situation.MISSING: "the Portal wants the driver, and the linked one is not active on {name} any more",
     Situation.OUTDATED: "the Portal wants something else than was told to {name} last",
     Situation.DRIFTED: "{name} shows something else than it confirmed, and we did not do it",
     Situation.IN_SYNC: "{name} shows what the Portal wants",
     Situation.RENAMED: "the desired DriverID is another one, and nobody else on {name} has it",
-    Situation.REDIRECTED: "the desired DriverID is another one, and {name} has a driver with it whom nobody claims",
+    Situation.REDIRECTED: "the desired DriverID is another one, and {name} has a driver with it that no link claims",
     Situation.ORPHANED: "the Portal deleted the driver, and {name} has it still, or is about to",
     Situation.GONE: "the Portal deleted the driver, and {name} does not have it any more",
     Situation.UNSEEN: "a list of the Portal lacks the driver, which alone is no proof of anything",
-    Situation.UNMANAGED: "{name} has a driver whom no link claims",
+    Situation.UNMANAGED: "{name} has a driver that no link claims",
     Situation.UNLINKED: "the Portal deleted the driver, and nothing is linked",
 }
 _MODES: Mapping[str, str] = {
@@ -479,7 +479,7 @@ def describe_portal(event: Event, before: PortalDriver) -> str:
         case DriverUpdated():
             return f"The Portal changed {_changes(before.profile or {}, event.profile)}{_way(event)}."
         case DriverDeleted():
-            missed = ", whom a complete list had lacked before" if before.missed else ""
+            missed = ", which a complete list had lacked before" if before.missed else ""
             return f"The Portal deleted the driver{missed}{_way(event)}."
         case DriverMissed():
             return f"A complete list lacked the driver{_way(event)}; one alone is no proof that it was deleted."
@@ -528,7 +528,7 @@ def keyed(target: str, key: str) -> str:
 
 
 def deleted(target: str) -> str:
-    """What a driver is called whom the target keeps, but not as an active one."""
+    """What a driver is called that the target keeps, but not as an active one."""
     spec = _SPECS.get(target)
     return spec.deleted_words if spec else "deleted"
 

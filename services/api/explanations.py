@@ -1,11 +1,4 @@
-"""One driver's story: how they stand on every target, what a person could do, and how it came about.
-
-How a driver stands on a target now, and what a person could do about it.
-
-What concerns one driver in the logs, told fact by fact.
-
-Every fact that concerns one driver, from the histories of the account, the driver and the driver's links.
-"""
+"""`/accounts/{account}/explanation`: the state of one driver on every target, what a person can do, and its history."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,14 +26,14 @@ from domain.identity import AccountId, PortalDriverId, Target, account_stream, l
 from domain.portal import Change, DriverDeleted, PortalDriver, apply, replay
 from domain.store import Store
 from services.accounts.handlers import accounts_of
-from services.api import explanation_text as telling_account
-from services.api import explanation_text as telling_link
-from services.api import explanation_text as telling_portal
 from services.api.backlog import Waits, waits_of_change, waits_of_link
 from services.api.explanation_text import (
     Past,
     command,
+    describe_account,
     describe_link,
+    describe_portal,
+    describe_unmet_judgement,
     evidence,
     field_names,
     keyed,
@@ -58,8 +51,8 @@ from services.runtime.readers import Readers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a driver stands on a target: `state` is that of its link, or `undecided` when there is none.
+class TargetState:
+    """The state of a driver on a target: `state` is that of its link, or `undecided` when there is none.
 
     `advice` says what a person could do; empty if there is nothing.
     """
@@ -72,7 +65,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that a standing is told from: the driver, its link with its past, and how far the account has come."""
+    """What a state is described from: the driver, its link with its past, and how far the account has come."""
 
     driver: PortalDriver
     past: Past
@@ -115,7 +108,7 @@ Told = tuple[str, str]
 """A sentence, and what a person could do about it."""
 
 
-def standing(view: View) -> Standing:
+def state_on(view: View) -> TargetState:
     """How the driver stands on the target; what keeps the whole account from moving is told first."""
     state = _state(view)
     sentence, advice = _told(view, state)
@@ -124,7 +117,7 @@ def standing(view: View) -> Standing:
         sentence, advice = _hindered(hindrance, sentence, state)
     if view.waits and view.readiness.is_known:
         sentence, advice = _waiting(view.waits, sentence, advice, state)
-    return Standing(target=str(view.link.target), state=state, sentence=sentence, advice=advice)
+    return TargetState(target=str(view.link.target), state=state, sentence=sentence, advice=advice)
 
 
 def _state(view: View) -> str:
@@ -305,7 +298,7 @@ Hold = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One fact of a story: `where` is a target, `portal` or `account`, and `version` the fact's number there.
+    """One fact of a history: `where` is a target, `portal` or `account`, and `version` the fact's number there.
 
     `why` holds a sentence for each ground of a decision; empty for facts that need none.
     """
@@ -320,43 +313,43 @@ class Entry:
 def portal_entries(known: PortalDriver, facts: Iterable[Event]) -> Iterator[Entry]:
     """What the Portal stated of the driver."""
     for fact in facts:
-        yield _entry(fact, "portal", telling_portal.describe_portal(fact, known))
+        yield _entry(fact, "portal", describe_portal(fact, known))
         known = apply(known, fact)
 
 
 def link_entries(past: Past, facts: Iterable[LinkEvent]) -> Iterator[Entry]:
     """What was decided for the driver on one target, and what became of it."""
     for fact in facts:
-        yield _entry(fact, fact.target, telling_link.describe_link(fact, past), reasons(fact, past))
+        yield _entry(fact, fact.target, describe_link(fact, past), reasons(fact, past))
         past = past.after(fact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heeded:
-    """What came of people's words for one driver: its judged holds, and by their versions the retries that it met."""
+class AnsweredRequests:
+    """The requests that had an effect on one driver: its judged holds, and its retries by their versions."""
 
     holds: Collection[Hold]
     retries: Collection[int]
 
 
-def account_entries(facts: Iterable[Event], driver: PortalDriverId, heeded: Heeded) -> Iterator[Entry]:
+def account_entries(facts: Iterable[Event], driver: PortalDriverId, answered: AnsweredRequests) -> Iterator[Entry]:
     """What happened to the account: its terms, and what was asked for that concerns this driver and is not told yet."""
     for fact in facts:
-        said = _told_of_account(fact, driver, heeded)
+        said = _describe_account_event(fact, driver, answered)
         if said:
             yield _entry(fact, "account", said)
 
 
-def _told_of_account(fact: Event, driver: PortalDriverId, heeded: Heeded) -> str:
+def _describe_account_event(fact: Event, driver: PortalDriverId, answered: AnsweredRequests) -> str:
     match fact:
         case DeletesJudged():
             holds = {(fact.target, int(hold)) for judged, hold in fact.holds if judged == driver}
-            return telling_account.told_in_vain(fact) if holds.difference(heeded.holds) else ""
-        case RetryRequested() if fact.driver != driver and fact.originator_version not in heeded.retries:
+            return describe_unmet_judgement(fact) if holds.difference(answered.holds) else ""
+        case RetryRequested() if fact.driver != driver and fact.originator_version not in answered.retries:
             return ""
         case ReconciliationRequested() if fact.driver != driver:
             return ""
-    return telling_account.describe_account(fact)
+    return describe_account(fact)
 
 
 def _entry(fact: Event, where: str, said: str, why: tuple[str, ...] = ()) -> Entry:
@@ -395,13 +388,13 @@ class DriverHistory:
         return next((fact for fact in reversed(self.of_portal) if isinstance(fact, Change)), None)
 
     @property
-    def heeded(self) -> Heeded:
-        """What came of people's words for this driver."""
+    def answered(self) -> AnsweredRequests:
+        """The requests of people that had an effect on this driver."""
         facts = [fact for each in self.of_links.values() for fact in each]
         holds = {(fact.target, fact.hold) for fact in facts if isinstance(fact, HoldJudged)}
         rationales = [fact.rationale for fact in facts if isinstance(fact, Decision | DeleteHeld | Parked)]
         retries = {int(rationale["ref"]) for rationale in rationales if rationale.get("trigger") == "retry"}
-        return Heeded(holds=holds, retries=retries)
+        return AnsweredRequests(holds=holds, retries=retries)
 
     def start(self, target: Target) -> Past:
         """The driver's link with a target before anything was decided."""
@@ -450,7 +443,7 @@ _ORDER = ("portal", "account", *map(str, Target))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A driver's story, the timeline oldest first.
+    """The explanation of a driver, the timeline oldest first.
 
     Only `header` holds a name, and nothing holds an e-mail address, a phone or a licence. `is_known` is false when
     the Portal never stated such a driver: then there is nothing but the header.
@@ -461,20 +454,20 @@ class Explanation:
     is_known: bool
     header: str
     portal: str
-    standings: tuple[Standing, ...]
+    states: tuple[TargetState, ...]
     timeline: tuple[Entry, ...]
 
     def lines(self) -> Iterator[str]:
-        """The story as plain text: first how things stand, then how it came about."""
+        """The explanation as plain text: first the state on each target, then the history."""
         yield self.header
         if self.is_known:
             yield f"Portal: {self.portal}"
-            yield from self._standing_lines()
+            yield from self._state_lines()
             yield ""
             yield from self._timeline_lines()
 
-    def _standing_lines(self) -> Iterator[str]:
-        for each in self.standings:
+    def _state_lines(self) -> Iterator[str]:
+        for each in self.states:
             yield f"{named(each.target)}: {each.sentence}"
             if each.advice:
                 yield f"  What to do: {each.advice}"
@@ -494,7 +487,7 @@ def explain(
     decider: Store,
     projectors: Mapping[Target, Store] | None = None,
 ) -> Explanation:
-    """The story of a portal driver, by the histories in these stores. Raises `StoreFailed`.
+    """Explain a portal driver, by the histories in these stores. Raises `StoreFailed`.
 
     Without the projectors' stores nothing is said of decisions and answers that wait between them and the decider.
     """
@@ -506,7 +499,7 @@ def explain(
         is_known=change is not None,
         header=_header(change) if change else f"The Portal never stated a driver {driver} in account {account}.",
         portal=_portal(change) if change else "",
-        standings=tuple(_standings(driver_history, projectors or {})) if change else (),
+        states=tuple(_states(driver_history, projectors or {})) if change else (),
         timeline=tuple(sorted(_entries(driver_history), key=_place)) if change else (),
     )
 
@@ -524,19 +517,19 @@ def _portal(change: Change) -> str:
     return f"has the driver, as stated last at {moment(change.at)}."
 
 
-def _standings(driver_history: DriverHistory, projectors: Mapping[Target, Store]) -> Iterator[Standing]:
+def _states(driver_history: DriverHistory, projectors: Mapping[Target, Store]) -> Iterator[TargetState]:
     change_waits = waits_of_change(driver_history.last_change, driver_history.taken_over)
     for target, readiness in driver_history.readiness.items():
         past = driver_history.past(target)
         waits = change_waits
         if waits is None and target in projectors:
             waits = waits_of_link(past.link, projectors[target])
-        yield standing(View(driver=driver_history.known, past=past, readiness=readiness, waits=waits))
+        yield state_on(View(driver=driver_history.known, past=past, readiness=readiness, waits=waits))
 
 
 def _entries(driver_history: DriverHistory) -> Iterator[Entry]:
     yield from portal_entries(driver_history.unstated, driver_history.of_portal)
-    yield from account_entries(driver_history.of_account, driver_history.driver, driver_history.heeded)
+    yield from account_entries(driver_history.of_account, driver_history.driver, driver_history.answered)
     for target, facts in driver_history.of_links.items():
         yield from link_entries(driver_history.start(target), facts)
 

@@ -24,7 +24,7 @@ _NEIGHBOURS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A portal driver whom a person may mean; `is_wanted` is false when the Portal has deleted the driver."""
+    """A portal driver that a text may name; `is_wanted` is false when the Portal has deleted the driver."""
 
     driver: str
     name: str
@@ -42,7 +42,7 @@ def find_drivers(decider: Store, account: str, text: str) -> list[Candidate]:
 
 
 def find_stated(intake: Store, account: str, text: str) -> list[Candidate]:
-    """The same, of the drivers whom the Portal has stated though the decider does not know it yet.
+    """The same, of the drivers that the Portal has stated though the decider does not know it yet.
 
     Deleted drivers are found by their portal driver id. Raises `StoreFailed`.
     """

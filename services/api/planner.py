@@ -82,10 +82,10 @@ class DryRunScan:
         return False
 
     def tell_progress(self, scan: RosterScan, drivers: int) -> None:
-        """Whoever waits looks at `drivers`."""
+        """A caller that waits reads `drivers`."""
 
     def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:
-        """A page of the drivers whom the decider knows, behind this key."""
+        """A page of the drivers that the decider knows, behind this key."""
         return [
             replace(unseen(scan.account, row.key), is_there=True, active=row.active)
             for row in self._dry_run.known(after)
@@ -125,7 +125,7 @@ Told = DryRunProgress | Sequence[PlanStep] | PlanPart
 """What a dry run tells as it goes along: how far it is, then the steps in pages, then what they come to."""
 
 
-def outlook(account: Account, now: datetime) -> Account:
+def with_sync_on(account: Account, now: datetime) -> Account:
     """The account as it is while it is reconciled: with sync on, by its Master User where it is off now.
 
     Raises `NotPermitted` where it cannot be turned on.
@@ -168,7 +168,7 @@ class Planner:
         self._clock = clock
 
     async def run_dry(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Told, None]:
-        """What a reconciliation of this account, as it is in the outlook, would do on this target.
+        """What a reconciliation of this account, with sync on, would do on this target.
 
         Or for one driver there.
 

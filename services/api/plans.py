@@ -31,9 +31,9 @@ from services.api.planner import (
     Planner,
     RosterUnreadable,
     Told,
-    outlook,
     planned_targets,
     unsaid,
+    with_sync_on,
 )
 from services.api.reconciliations import ReconciliationProgress, Requested, Stage, reconciliation_progress
 from services.api.schema import ByPerson, Malformed, to_json
@@ -158,7 +158,7 @@ async def make_plan(
     stated = PortalDriverId("")
     if driver:
         stated = only_one(await readers.call(find_stated, readers.intake, account, driver), account, driver)
-    future, targets = outlook(known, utc_now()), planned_targets(known, target)
+    future, targets = with_sync_on(known, utc_now()), planned_targets(known, target)
     if by:
         _check(known, targets, by)
     return _to_stream(_plan_lines(installation, known, future, targets, stated))
@@ -199,7 +199,7 @@ async def _apply_lines(
     installation: Installation, account: Account, targets: Sequence[Target], body: ApplyPlan
 ) -> AsyncGenerator[Json, None]:
     parts: list[PlanPart] = []
-    async for told in _dry_runs(installation, outlook(account, utc_now()), targets, parts):
+    async for told in _dry_runs(installation, with_sync_on(account, utc_now()), targets, parts):
         if isinstance(told, DryRunProgress):
             yield _line(told)
     would_be = Plan(account=account.account, parts=tuple(parts)).digest

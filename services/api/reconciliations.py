@@ -111,7 +111,7 @@ def reconciliation_for(
 
 
 def found_drivers(decider: Store, account: AccountId, target: Target, *, behind: str, limit: int) -> list[FoundDriver]:
-    """The next drivers, at most so many, for whom the last reconciliation decided something.
+    """The next drivers, at most `limit`, for which the last reconciliation decided something.
 
     Or who are not in sync now.
 
@@ -456,7 +456,7 @@ async def show_reconciliation(
 async def list_found_drivers(
     known: KnownAccount, installation: Installed, target: str = "", after: str = ""
 ) -> FoundDriverPage:
-    """List the drivers for whom the last reconciliation decided something, or who are not in sync now."""
+    """List the drivers for which the last reconciliation decided something, or which are not in sync now."""
     found = await installation.readers.call(
         found_drivers, installation.readers.decider, known.account, target_named(target), behind=after, limit=_PAGE
     )

@@ -1,4 +1,4 @@
-"""`/accounts/{account}/rekeyings`: the drivers to whom the Portal's API would give other identifiers."""
+"""`/accounts/{account}/rekeyings`: the drivers to which the Portal's API would give other identifiers."""
 
 from dataclasses import dataclass
 

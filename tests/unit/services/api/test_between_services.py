@@ -8,7 +8,7 @@ import pytest
 from domain.identity import PortalDriverId, Target
 from domain.store import Store, Unit, Watermark
 from services.api.backlog import Waiting, waiting
-from services.api.explanations import Standing, explain
+from services.api.explanations import TargetState, explain
 from services.projector.read_models import NewestDecision, to_delivery
 from tests.support.stated import whole
 from tests.unit.services.api.fleet import ACME, JANE, Fleet
@@ -16,7 +16,7 @@ from tests.unit.services.api.fleet import ACME, JANE, Fleet
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 
 
-def standings(fleet: Fleet) -> Mapping[str, Standing]:
+def states(fleet: Fleet) -> Mapping[str, TargetState]:
     explained = explain(
         ACME,
         PortalDriverId("1"),
@@ -25,7 +25,7 @@ def standings(fleet: Fleet) -> Mapping[str, Standing]:
         decider=fleet.decider,
         projectors=fleet.reports,
     )
-    return {each.target: each for each in explained.standings}
+    return {each.target: each for each in explained.states}
 
 
 def waits(fleet: Fleet, *, may_repeat: bool = False) -> Waiting:
@@ -45,33 +45,33 @@ def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
 def test_a_driver_whose_change_waits_undecided_is_not_called_in_step(fleet: Fleet, target: Target) -> None:
     fleet.start("1")
     fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")
-    told = standings(fleet)[target]
+    told = states(fleet)[target]
     assert told.sentence.startswith("A change that the Portal stated at 2026-03-01 ")
     assert "waits undecided: the decider has not taken it over. As it stood before: In step" in told.sentence
     assert "see that the decider runs and can reach Kafka" in told.advice
     fleet.decide()
-    assert "waits undecided" not in standings(fleet)[target].sentence
+    assert "waits undecided" not in states(fleet)[target].sentence
 
 
 def test_a_delete_that_waits_undecided_is_told(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.portal.delete(ACME, PortalDriverId("1"), source="export")
-    assert "waits undecided" in standings(fleet)[DRIVERI].sentence
+    assert "waits undecided" in states(fleet)[DRIVERI].sentence
 
 
 def test_a_first_change_that_waits_undecided_is_told(fleet: Fleet) -> None:
     fleet.start()
     fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
-    assert "waits undecided" in standings(fleet)[DRIVERI].sentence
+    assert "waits undecided" in states(fleet)[DRIVERI].sentence
 
 
 def test_a_decision_waits_until_the_projector_has_taken_it_over(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.state("1", **{**JANE, "phone": "+1 555 0100"})
-    assert "waits: Motive's projector has not taken it over." in standings(fleet)[MOTIVE].sentence
+    assert "waits: Motive's projector has not taken it over." in states(fleet)[MOTIVE].sentence
     take_over(fleet.reports[MOTIVE], fleet, MOTIVE)
-    assert "On its way" in standings(fleet)[MOTIVE].sentence
-    assert "has not taken it over" not in standings(fleet)[MOTIVE].sentence
+    assert "On its way" in states(fleet)[MOTIVE].sentence
+    assert "has not taken it over" not in states(fleet)[MOTIVE].sentence
 
 
 def test_an_answer_waits_until_the_decider_has_taken_it_over(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,16 +81,16 @@ def test_an_answer_waits_until_the_decider_has_taken_it_over(fleet: Fleet, monke
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(fleet, "decide", lambda: None)
         fleet.settle_once(MOTIVE)
-    assert standings(fleet)[MOTIVE].sentence.startswith("Motive has answered, and the answer waits")
+    assert states(fleet)[MOTIVE].sentence.startswith("Motive has answered, and the answer waits")
     assert waits(fleet).outcomes == {(ACME, "motive"): 1}
     fleet.decide()
-    assert standings(fleet)[MOTIVE].sentence.startswith("In step")
+    assert states(fleet)[MOTIVE].sentence.startswith("In step")
     assert not waits(fleet).outcomes
 
 
 def test_nobody_waits_where_all_is_taken_over(fleet: Fleet) -> None:
     fleet.start("1")
-    assert all(each.sentence.startswith("In step") for each in standings(fleet).values())
+    assert all(each.sentence.startswith("In step") for each in states(fleet).values())
     assert not waits(fleet).changes
 
 
@@ -116,5 +116,5 @@ def test_where_streams_repeat_what_was_heard_of_each_history_counts(fleet: Fleet
 def test_an_unfinished_account_is_told_first(fleet: Fleet) -> None:
     fleet.add_only()
     fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
-    assert "have not taken account acme over yet" in standings(fleet)[DRIVERI].sentence
+    assert "have not taken account acme over yet" in states(fleet)[DRIVERI].sentence
     assert replace(waits(fleet), changes={}).decisions == {}

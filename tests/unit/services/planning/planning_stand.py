@@ -13,7 +13,7 @@ from domain.identity import Target
 from domain.reconciliation import PlanPart, PlanStep, step_after
 from domain.store import Store, Stored
 from services.accounts.handlers import AccountRow
-from services.api.planner import DryRunProgress, Planner, outlook, planned_targets
+from services.api.planner import DryRunProgress, Planner, planned_targets, with_sync_on
 from services.decider.dry_run import Scratch
 from services.intake.read_models import KnownDriver
 from services.runtime.service import Notifier, Service
@@ -53,7 +53,7 @@ def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehear
     """What a reconciliation, or an opt-in, would do on this target now."""
     account = account_of(stepped)
     assert target in planned_targets(account, target)
-    return asyncio.run(_rehearsed(stepped, outlook(account, stepped.now), target))
+    return asyncio.run(_rehearsed(stepped, with_sync_on(account, stepped.now), target))
 
 
 def planner_of(stepped: SteppedServices, scratch: Scratch = registry.open_dry_run) -> Planner:

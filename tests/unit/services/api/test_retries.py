@@ -61,7 +61,7 @@ def test_what_was_given_up_is_no_matter_of_the_portal(refused: Fleet) -> None:
     retry(refused)
     (decision,) = refused.pending(MOTIVE)
     refused.give_up(MOTIVE, decision, Reason.DOWN)
-    standing = refused.standing(MOTIVE, "2")
+    standing = refused.state_on(MOTIVE, "2")
     assert standing.sentence.endswith("Motive did not do it: given up after 6 tries.")
     assert refused.facts("motive", "2")[-2:] == [
         "Motive did not do it (down): given up after 6 tries.",

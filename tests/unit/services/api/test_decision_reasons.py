@@ -57,7 +57,7 @@ def test_an_adopted_driver_is_told_with_what_the_roster_showed(fleet: Fleet) -> 
         "To be brought to the Portal's: first name and last name."
     )
     assert fleet.why("driveri", 1)[1:3] == (
-        "Situation FOUND: the Portal wants the driver, nothing is linked, and Driveri has one whom nobody claims.",
+        "Situation FOUND: the Portal wants the driver, nothing is linked, and Driveri has one that no link claims.",
         "The roster showed the desired driver, DriverID d1, as active (seen at 2026-03-01 08:04:00 UTC).",
     )
 
@@ -176,7 +176,7 @@ def test_two_writers_at_odds_are_told_with_what_a_person_can_do(fleet: Fleet) ->
     assert fleet.facts("driveri")[5].endswith(
         "Two writers are at odds: last name drifted in the last reconciliation too; somebody else writes to Driveri."
     )
-    standing = fleet.standing(DRIVERI)
+    standing = fleet.state_on(DRIVERI)
     assert standing.sentence == (
         "In step: linked to DriverID D1. "
         "Two writers are at odds: last name had been changed on Driveri before both of the last reconciliations."
@@ -206,7 +206,7 @@ def test_a_reconciliation_without_drift_ends_that_two_writers_are_at_odds(fleet:
         fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name=last_name))
         fleet.scan(DRIVERI)
         fleet.read_back()
-    standing = fleet.standing(DRIVERI)
+    standing = fleet.state_on(DRIVERI)
     assert (standing.sentence, standing.advice) == ("In step: linked to DriverID D1.", "")
 
 
@@ -290,7 +290,7 @@ def test_a_mark_left_out_for_now_is_told(fleet: Fleet) -> None:
         "motive", 3, "2"
     )
     fleet.read_back()
-    assert fleet.standing(MOTIVE, "2").sentence == (
+    assert fleet.state_on(MOTIVE, "2").sentence == (
         "In step: linked to user 2 without its Driveri DriverID, which another driver has there."
     )
 
@@ -301,7 +301,7 @@ def test_lists_that_lack_a_driver_are_told(fleet: Fleet) -> None:
         fleet.take_snapshot(number, "2")
     assert fleet.facts("portal")[1:] == [
         "A complete list lacked the driver (stated by export); one alone is no proof that it was deleted.",
-        "The Portal deleted the driver, whom a complete list had lacked before (stated by export).",
+        "The Portal deleted the driver, which a complete list had lacked before (stated by export).",
     ]
 
 

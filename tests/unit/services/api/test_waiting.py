@@ -8,7 +8,7 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import MOST_CORRECTIONS
 from domain.ports import Exists, Missing
-from services.api.explanations import Standing
+from services.api.explanations import TargetState
 from services.api.schema import to_json
 from tests.unit.services.api.fleet import JANE, Fleet
 
@@ -59,7 +59,7 @@ def test_a_driver_who_gets_an_id_is_not_set_aside_any_more(fleet: Fleet) -> None
 def test_a_contested_driver_names_the_one_who_has_claimed_the_id(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.state("1", **{**JANE, "driveri_driver_id": "d2"})
-    assert fleet.standing(DRIVERI) == Standing(
+    assert fleet.state_on(DRIVERI) == TargetState(
         target="driveri",
         state="parked",
         sentence="Linked to DriverID D1, and set aside since 2026-03-01 08:11:00 UTC: "
@@ -74,7 +74,7 @@ def test_several_candidates_on_the_target_are_counted(fleet: Fleet) -> None:
     for key in ("7", "8"):
         fleet.targets[MOTIVE].put(ObservedDriver(key=Key(key), active=True, profile={"ref_id": "R1"}))
     begin(fleet, **JANE)
-    standing = fleet.standing(MOTIVE)
+    standing = fleet.state_on(MOTIVE)
     assert standing.sentence == (
         "Not linked yet, and set aside since 2026-03-01 08:05:00 UTC: 2 target drivers have its RefID."
     )
@@ -88,7 +88,7 @@ def test_a_refusal_is_told_in_the_targets_words(fleet: Fleet) -> None:
     begin(fleet, **JANE)
     (decision,) = fleet.pending(MOTIVE)
     fleet.answer(MOTIVE, decision, Rejected(reason=Reason.TAKEN_ELSEWHERE, detail="the <email> is somebody else's"))
-    assert fleet.standing(MOTIVE) == Standing(
+    assert fleet.state_on(MOTIVE) == TargetState(
         target="motive",
         state="parked",
         sentence="Not linked yet, and set aside since 2026-03-01 08:06:00 UTC: "
@@ -127,7 +127,7 @@ def test_a_target_that_contradicts_itself_asks_for_a_person(fleet: Fleet) -> Non
     for turn in range(MOST_CORRECTIONS):
         (decision,) = fleet.pending(DRIVERI)
         fleet.answer(DRIVERI, decision, Missing(key=Key("D1")) if turn % 2 else Exists(seen=somebody))
-    standing = fleet.standing(DRIVERI)
+    standing = fleet.state_on(DRIVERI)
     assert standing.sentence.endswith(": driveri said 5 times in a row that it is not as it had said before.")
     assert standing.advice == (
         "Look at the driver on Driveri: it is tried again at its next change in the Portal, "
@@ -139,7 +139,7 @@ def test_a_call_that_is_put_off_is_told_with_the_reason(fleet: Fleet) -> None:
     begin(fleet, **JANE)
     (decision,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, decision, Unavailable(reason=Reason.DOWN, detail="answered 503"))
-    assert fleet.standing(DRIVERI) == Standing(
+    assert fleet.state_on(DRIVERI) == TargetState(
         target="driveri",
         state="pending",
         sentence="Not linked yet. Driveri shall get a new driver, DriverID D1. "
@@ -152,7 +152,7 @@ def test_a_call_that_fails_for_the_credentials_says_how_to_renew_them(fleet: Fle
     begin(fleet, **JANE)
     (decision,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, decision, Rejected(reason=Reason.CREDENTIALS, detail="answered 401"))
-    assert fleet.standing(DRIVERI).advice == ("Check the credentials: `driverlink accounts connect acme driveri`.")
+    assert fleet.state_on(DRIVERI).advice == ("Check the credentials: `driverlink accounts connect acme driveri`.")
 
 
 def test_a_reason_of_the_past_for_putting_off_is_not_told_of_a_new_decision(fleet: Fleet) -> None:
@@ -160,7 +160,7 @@ def test_a_reason_of_the_past_for_putting_off_is_not_told_of_a_new_decision(flee
     (decision,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, decision, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     fleet.state("1", **{**JANE, "last_name": "Roe"})
-    assert fleet.standing(DRIVERI).sentence == (
+    assert fleet.state_on(DRIVERI).sentence == (
         "Not linked yet. On its way: Driveri shall get a new driver, DriverID D1."
     )
 
@@ -168,7 +168,7 @@ def test_a_reason_of_the_past_for_putting_off_is_not_told_of_a_new_decision(flee
 def test_a_held_delete_is_told_with_the_guards_figures_and_how_to_decide(fleet: Fleet) -> None:
     hold(fleet)
     since = next(entry.at for entry in fleet.explain().timeline if entry.fact.startswith("The guard"))
-    assert fleet.standing(DRIVERI) == Standing(
+    assert fleet.state_on(DRIVERI) == TargetState(
         target="driveri",
         state="held",
         sentence="The Portal deleted the driver, and the guard holds the delete of DriverID D1 "
@@ -190,7 +190,7 @@ def test_an_approval_is_told_with_who_gave_it(fleet: Fleet) -> None:
         "Driveri confirmed: the driver is deleted there, and nothing is linked any more.",
     ]
     assert fleet.why("driveri", 5)[0] == f"Trigger: the approval of the set {chosen.digest} by jane."
-    assert fleet.standing(DRIVERI).sentence == (
+    assert fleet.state_on(DRIVERI).sentence == (
         "The Portal deleted the driver, and nobody on Driveri is linked any more."
     )
 
@@ -199,7 +199,7 @@ def test_a_rejection_is_told_with_who_stays(fleet: Fleet) -> None:
     hold(fleet)
     fleet.judge(DRIVERI, DeletesRejected)
     assert fleet.facts("driveri")[-1] == "jane rejected the held delete: DriverID D1 stays on Driveri."
-    assert fleet.standing(DRIVERI) == Standing(
+    assert fleet.state_on(DRIVERI) == TargetState(
         target="driveri",
         state="kept",
         sentence="The Portal deleted the driver, but jane rejected the delete: DriverID D1 stays on Driveri.",
@@ -212,7 +212,7 @@ def test_a_kept_driver_whom_the_portal_wants_again_is_in_step(fleet: Fleet) -> N
     fleet.judge(DRIVERI, DeletesRejected)
     fleet.state("1", **JANE)
     fleet.read_back()
-    assert fleet.standing(DRIVERI).sentence == "In step: linked to DriverID D1."
+    assert fleet.state_on(DRIVERI).sentence == "In step: linked to DriverID D1."
 
 
 def test_a_driver_who_comes_back_recalls_the_held_delete(fleet: Fleet) -> None:
@@ -245,7 +245,7 @@ def test_a_mode_that_lets_no_deletes_out_says_which_mode_would(fleet: Fleet) -> 
     fleet.set_mode(DRIVERI, Mode.UPSERT)
     fleet.scan(DRIVERI)
     fleet.delete("1")
-    standing = fleet.standing(DRIVERI)
+    standing = fleet.state_on(DRIVERI)
     assert standing.sentence == (
         "Linked to DriverID D1, and set aside since 2026-03-01 08:11:00 UTC: the mode upsert lets no deletes out."
     )
@@ -284,7 +284,7 @@ def test_an_explanation_can_be_sent_as_json(fleet: Fleet) -> None:
     fleet.start("1")
     explanation = fleet.explain()
     sent = to_json(explanation)
-    assert sent["standings"][0] == {
+    assert sent["states"][0] == {
         "target": "driveri",
         "state": "in_sync",
         "sentence": "In step: linked to DriverID D1.",
