@@ -26,13 +26,13 @@ _to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
 R = TypeVar("R", bound=RosterRow)
 
 DriverReport = CallAnswered | ObservedDriverSeen | ObservedDriverGone
-"""A report that tells of a target driver."""
+"""A report about a target driver."""
 
 
 def newest_after(event: LinkEvent) -> NewestDecision | None:
-    """What a link's event leaves to carry out; None: the same as before.
+    """The newest decision of a link after this event; None: the same as before.
 
-    A link that is parked, held, or ended by itself has nothing to carry out.
+    A link that is parked, held, or ended without a call has nothing to deliver.
     """
     if isinstance(event, Decision):
         return NewestDecision(
@@ -45,23 +45,23 @@ def newest_after(event: LinkEvent) -> NewestDecision | None:
 
 
 def unanswered(account: str, driver: str) -> AnswerCount:
-    """A link of which nothing was reported yet."""
+    """A link about which nothing was reported yet."""
     return AnswerCount(account=account, driver=driver, version=0, answers=0)
 
 
 def count_after(known: AnswerCount, report: CallAnswered) -> AnswerCount:
-    """A link's delivery after this answer; one that was put off settles nothing."""
+    """A link's count of answers after this outcome; a deferred one is not counted."""
     is_settled = report.outcome != Outcome.DEFERRED
     return replace(known, version=report.originator_version, answers=known.answers + is_settled)
 
 
 def unseen(account: str, key: str) -> RosterRow:
-    """A target driver whom nobody has seen yet."""
+    """A target driver that was never observed."""
     return RosterRow(account=account, key=key, version=0, is_there=False, active=False, fingerprint="")
 
 
 def keys_of(report: DriverReport) -> Iterator[str]:
-    """The keys of the target drivers that a report tells of."""
+    """The keys of the target drivers that a report is about."""
     if isinstance(report, CallAnswered) and report.left:
         yield report.left
     if report.key:
@@ -69,7 +69,7 @@ def keys_of(report: DriverReport) -> Iterator[str]:
 
 
 def shown_after(known: R, report: DriverReport) -> R:
-    """The target driver of this row after a report that tells of it."""
+    """The target driver of this row after a report about it."""
     version = report.originator_version
     match report:
         case ObservedDriverGone():

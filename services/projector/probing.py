@@ -74,9 +74,9 @@ class Probing:
         self._found_open.discard(account)
         failure = drivers if isinstance(drivers, Rejected) else await _failure_of_probe(drivers, account)
 
-        async def store(told: CallFailure | None) -> bool:
+        async def store(failure: CallFailure | None) -> bool:
             return await self._service.call(
-                self._breakers.record_probe, account, told, has_other_credentials=has_other_credentials
+                self._breakers.record_probe, account, failure, has_other_credentials=has_other_credentials
             )
 
         with suppress(StoreConflict):

@@ -29,13 +29,13 @@ class Delivery:
     is_override: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The order as plain JSON."""
+        """The delivery as plain JSON."""
         stored: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**stored, "profile": dict(self.profile), "fields": list(self.fields)}
 
 
 def to_delivery(decision: Decision) -> Delivery:
-    """The order that a decision is."""
+    """The delivery of a decision."""
     return Delivery(
         fact=decision.TOPIC,
         decision=decision.originator_version,
@@ -50,7 +50,7 @@ def to_delivery(decision: Decision) -> Delivery:
 
 
 def from_json(stored: dict[str, Any]) -> Delivery:
-    """The order that was stored."""
+    """The delivery that was stored."""
     return Delivery(**{**stored, "fields": tuple(stored["fields"])})
 
 
@@ -69,7 +69,7 @@ class NewestDecision(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerCount(Row):
-    """How often the target answered about a link: `version` counts all reports, `answers` those that settled a call."""
+    """How often a target answered about a link: `version` counts all reports, `answers` those that ended one."""
 
     TABLE: ClassVar[str] = "answer_counts"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
@@ -84,8 +84,8 @@ class AnswerCount(Row):
 class RosterRow(Row):
     """A target driver as we last saw it; gone ones stay, as not there.
 
-    `version` counts what scans reported of it. `fingerprint` stands for all that is shown of it, so that nobody's data
-    has to be kept to tell whether it has changed.
+    `version` counts what scans reported of it. `fingerprint` stands for all that is shown of it, so that no
+    personal data has to be kept to know whether it has changed.
     """
 
     TABLE: ClassVar[str] = "roster"
@@ -101,7 +101,7 @@ class RosterRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanRow(Row):
-    """What was reported of scans: how many reports there were, and of the last complete one the terms and the request.
+    """What was reported of scans: how many reports there were, and of the last complete one its policy and request.
 
     `at` is when that one was complete (ISO 8601), empty where there was none; `failure` why one failed since.
     """
@@ -164,9 +164,9 @@ class BreakerRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueDelivery(Row):
-    """Work in hand: a link whose order has to be carried out, not before a moment (ISO 8601).
+    """Work in hand: a link whose newest decision has to be delivered, not before a moment (ISO 8601).
 
-    What is due at once has its place in the log there, which is less than any moment, or nothing: that comes first.
+    A delivery that is due at once has its position in the log there, which sorts before any moment; empty comes first.
 
     `deferred` is how many tries of it have failed: its step on the backoff schedule.
     """
@@ -183,7 +183,7 @@ class DueDelivery(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedAttempt(Row):
-    """Work in hand: a call that was started; until its answer is stored nobody knows whether it took effect."""
+    """Work in hand: a call that was started; until its outcome is stored it is not known whether it took effect."""
 
     TABLE: ClassVar[str] = "started_attempts"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")

@@ -34,7 +34,7 @@ DRIVERS = 125
 """Of each account."""
 
 PARTS = 2
-"""In so many parts they are desired for, so that others can be measured between."""
+"""The parts in which they are desired, so that the bare calls can be measured between them."""
 
 UNLIMITED = RateLimits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS // ACCOUNTS)
 BATCH_WINDOW = 0.002
@@ -57,7 +57,7 @@ class Desired:
 
 
 class Counting(RateLimiter):
-    """No pace at all, which counts the requests, whatever is answered."""
+    """A rate limiter without a limit, which counts the requests."""
 
     def __init__(self) -> None:
         super().__init__(UNLIMITED)
@@ -72,7 +72,7 @@ class Counting(RateLimiter):
 
 
 class Projecting:
-    """A projector, and accounts that have nobody at its target yet."""
+    """A projector, and accounts without drivers at its target."""
 
     def __init__(self, servers: Servers, target: Target, url: str) -> None:
         database, schema = servers.database(), f"projector_{target}"
@@ -149,7 +149,7 @@ class Projecting:
         return UpdateDecided(**origin, key=key, desired_key=key, profile=profile, fields=[*CHANGED], answers=1)
 
     def _origin(self, desired: Desired, *, edition: int) -> dict[str, Any]:
-        """What every decision says, apart from what shall happen."""
+        """The fields that all decisions share."""
         driver = desired.fleet.driver(desired.number)
         return {
             "originator_id": link_stream(desired.account, self._target, driver),
@@ -220,7 +220,7 @@ def parts(target: Target) -> list[list[Desired]]:
 
 
 def profile_of(target: Target, desired: Desired, *, edition: int) -> dict[str, str]:
-    """What the Portal states of a driver; Motive is told the portal driver's own id too."""
+    """What the Portal states of a driver; Motive gets the portal driver's own id too."""
     stated = profile(desired.number, edition=edition)
     is_told_all = target is Target.MOTIVE
     return {**stated, "portal_driver_id": desired.fleet.driver(desired.number)} if is_told_all else stated

@@ -23,7 +23,7 @@ def say(
     is_followed: bool = True,
     **said: Any,  # noqa: ANN401 - the decision's own fields
 ) -> None:
-    """The decider has decided so, under the present terms as a rule, and the projector has taken it over."""
+    """The decider has decided so, by default under the present policy generation, and the projector has consumed it."""
     usual: dict[str, Any] = {"sequence": 1, "key": None, "desired_key": "D1", "profile": JANE, "fields": []}
     policy_generation = fleet.accounts.show(account).policy_generation[target]
     known: dict[str, Any] = {"answers": 0, "policy_generation": policy_generation, "waits_for": "", "rationale": {}}

@@ -18,6 +18,7 @@ from domain.failures import BACKOFF_SCHEDULE, LOOK_FOR, Reason, Rejected, Unavai
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered
+from domain.store import Unit
 from services.projector.connections import RESERVED_SLOTS
 from services.projector.read_models import DueDelivery, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices
@@ -451,3 +452,18 @@ def test_an_unexpected_failure_of_one_call_is_its_own(fleet: SteppedServices) ->
     fleet.call(Target.DRIVERI)
     assert answered(fleet) == [("p1", 1, "deferred"), ("p2", 1, "confirmed")]
     assert [getattr(event, "detail", "") for event in reported(fleet)] == ["unexpected ZeroDivisionError", ""]
+
+
+def test_a_started_attempt_is_read_back_after_a_restart_though_its_delivery_is_not_due_any_more(
+    fleet: SteppedServices,
+) -> None:
+    say(fleet, CreateDecided)
+    fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI))
+    given_up = Unit()
+    given_up.remove(DueDelivery, {"account": str(ACME), "driver": "p1"})
+    fleet.projector_stores[Target.DRIVERI].commit(given_up)
+    again = fleet.reopened()
+    again.call(Target.DRIVERI)
+    assert answered(again) == [("p1", 1, "confirmed")]
+    assert effects(again) == ["create D1"]
+    again.close()

@@ -1,4 +1,4 @@
-"""Which deliveries are carried out: the newest of each link, under the present terms, in turns between accounts."""
+"""Which deliveries are carried out: the newest of each link, under the present policy, in turn between accounts."""
 
 import pytest
 

@@ -11,13 +11,14 @@ from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver, UnreadableRecord
 from domain.outcomes import BreakerOpened, ObservedDriverSeen, RosterScanFailed, RosterScanned
+from domain.store import StoreConflict
 from services.projector.breaker import FAILURES_TO_OPEN
 from services.projector.read_models import RosterRow, ScanRow
 from services.projector.scans import MOST_UNREADABLE_TOLD, RosterScan
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
-from tests.unit.services.projector.rosters import request
+from tests.unit.services.projector.rosters import request, shown
 from tests.unit.services.projector.sayings import reported, say
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="the target is down")
@@ -324,3 +325,15 @@ def test_a_scan_tells_of_the_records_that_it_could_not_read(fleet: SteppedServic
     after = reported(fleet)[-1]
     assert isinstance(after, RosterScanned)
     assert (after.unreadable, after.unreadable_records) == (0, [])
+
+
+def test_a_scan_stores_nothing_for_an_account_that_has_gone_to_another_process(fleet: SteppedServices) -> None:
+    fleet.follow(Target.DRIVERI)
+    app = fleet.projectors[Target.DRIVERI]
+    scan, before = next(app._scans.due()), reported(fleet)
+    app._assignment.hold(())
+    with pytest.raises(StoreConflict):
+        app._scans.take_page(scan, [shown(7)])
+    with pytest.raises(StoreConflict):
+        app._scans.complete(scan, set())
+    assert reported(fleet) == before
