@@ -249,10 +249,10 @@ def is_from_driveri(reply: httpx.Response) -> bool:
 
 def words_of(reply: httpx.Response) -> str:
     """What Driveri says to a refusal, if it says anything."""
-    told = parsed_if(reply, ProblemAnswer)
-    if told is None:
+    body = parsed_if(reply, ProblemAnswer)
+    if body is None:
         return ""
-    problem = told.error if isinstance(told.error, DriveriProblem) else told
+    problem = body.error if isinstance(body.error, DriveriProblem) else body
     return " ".join(part for part in (problem.message_code, problem.message) if part)
 
 

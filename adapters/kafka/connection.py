@@ -206,7 +206,7 @@ async def _refusal(access: KafkaAccess, host: str, port: int) -> Exception | Non
         return reason
     except (errors.KafkaError, ValueError) as reason:
         await _close(connection)
-        # That a server wants a certificate of ours is only told beneath.
+        # That a server wants a certificate of ours shows only in its cause.
         return reason.__cause__ if isinstance(reason.__cause__, ssl.SSLError) else reason
     await _close(connection)
     return None

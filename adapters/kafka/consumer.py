@@ -1,4 +1,4 @@
-"""A service's process in its group: it reads what Kafka gives it as its share, until it is told to stop.
+"""A service's process in its consumer group: it reads the partitions assigned to it, until it is cancelled.
 
 OffsetCommitter for Kafka's own tools of how far a consumer is; nothing depends on them.
 """

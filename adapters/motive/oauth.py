@@ -218,21 +218,21 @@ class TokenEndpoint:
     def _failure(self, reply: httpx.Response) -> CallFailure:
         if moved := redirected(reply, httpx.URL(self._grant.token_url), "", _SETTING):
             return Rejected(reason=moved.reason, detail=f"no access token: {moved.detail}")
-        told = f"no access token: answered {reply.status_code}"
+        detail = f"no access token: answered {reply.status_code}"
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
             wait = seconds_until(reply.headers.get("Retry-After"), self._clock())
-            return Unavailable(reason=Reason.LIMITED, detail=told, retry_after=wait)
+            return Unavailable(reason=Reason.LIMITED, detail=detail, retry_after=wait)
         if reply.status_code == httpx.codes.NOT_FOUND:
-            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{told}; see {_SETTING}")
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{detail}; see {_SETTING}")
         if not reply.is_client_error:
-            return down(told)
+            return down(detail)
         code = _code(reply)
         by = _SAME_GRANT if code == "invalid_client" else _NEW_GRANT
         remedy = f"run `driverlink accounts connect {self._grant.account} motive` {by}"
         why = _ADVICE.get(code, "the grant is refused")
-        return Rejected(reason=Reason.CREDENTIALS, detail=f"{told}: {why}; {remedy}")
+        return Rejected(reason=Reason.CREDENTIALS, detail=f"{detail}: {why}; {remedy}")
 
 
 def _code(reply: httpx.Response) -> str:
-    told = parsed_if(reply, _Problem)
-    return told.error if told else ""
+    problem = parsed_if(reply, _Problem)
+    return problem.error if problem else ""

@@ -178,8 +178,8 @@ class MotiveDrivers:
             return unconfirmed(failed)
 
     async def _settled_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
-        told = user_of(reply)
-        made = await read_back(self._known(profile) if told is None else self._client.user(told.key))
+        shown = user_of(reply)
+        made = await read_back(self._known(profile) if shown is None else self._client.user(shown.key))
         if made is None:
             return without_effect("answered 201, but the user is not there")
         if have_arrived(made, profile, self._access):
@@ -234,10 +234,10 @@ class MotiveDrivers:
             return Missing(key=key)
         user = user_of(reply)
         if user is None or user.key != key:
-            return await self._untold_put(key, body)
+            return await self._unconfirmed_put(key, body)
         return self._done(user, profile) if user.role == DRIVER else _foreign(user)
 
-    async def _untold_put(self, key: Key, body: Mapping[str, object]) -> Answer:
+    async def _unconfirmed_put(self, key: Key, body: Mapping[str, object]) -> Answer:
         """What became of an update whose answer does not show the user."""
         user = await read_back(self._driver(key))
         if not isinstance(user, User):

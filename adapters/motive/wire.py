@@ -149,8 +149,8 @@ def shows(user: User, body: Mapping[str, object]) -> bool:
 
 def words_of(reply: httpx.Response) -> str:
     """What Motive says to a refusal, if it says anything."""
-    told = parsed_if(reply, MotiveProblem)
-    return (told and told.error_message) or ""
+    problem = parsed_if(reply, MotiveProblem)
+    return (problem and problem.error_message) or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -302,7 +302,7 @@ class Export(Iterator[ExportRow | RefusedRow]):
 def read_export(path: Path) -> Export:
     """The export in this file, after a look at its header and at the encoding of the whole.
 
-    Commas, semicolons, tabs and bars are told by the header, which stands in one of the first lines.
+    Whether commas, semicolons, tabs or bars separate the cells shows in the header, one of the first lines.
     Raises `UnreadableExport` before the first row if the file is no export.
     """
     try:

@@ -94,7 +94,7 @@ class CsvRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenCsvRecord:
-    """A record whose cells cannot be told; `reason` is for people and holds nothing of the file."""
+    """A record whose cells cannot be separated; `reason` is for people and holds nothing of the file."""
 
     line: int
     reason: str

@@ -50,7 +50,7 @@ _SESSION: Mapping[str, str | int] = {
     "enable_bitmapscan": "off",
     "jit": "off",
 }
-"""What the server is told; the first three so that it frees what a vanished process had locked."""
+"""Settings of the session on the server; the first three so that it frees what a vanished process had locked."""
 
 
 def connect(url: str, password: str, schema: str = "") -> psycopg.Connection[TupleRow]:
