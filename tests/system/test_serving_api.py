@@ -1,0 +1,47 @@
+"""`driverlink serve api` over a real database, and commands that know nothing but its address."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from tests.support.commanding import command
+
+START = "from services.cli.start import main; main()"
+
+
+@pytest.fixture
+def variables(database: str) -> dict[str, str]:
+    url = urlsplit(database)
+    return {
+        "DRIVERLINK_DATABASE_URL": urlunsplit(url._replace(netloc=f"{url.username}@{url.hostname}:{url.port}")),
+        "DRIVERLINK_DATABASE_PASSWORD": url.password or "",
+        "DRIVERLINK_SECRET_KEY": "a secret key that is only good for tests",
+        "DRIVERLINK_HTTP_PORT": "0",
+    }
+
+
+@pytest.fixture
+def address(variables: dict[str, str]) -> Iterator[str]:
+    """Where a process of the API listens; afterwards it ends well."""
+    assert command(variables, "database", "migrate").status == 0
+    with subprocess.Popen(
+        [sys.executable, "-c", START, "serve", "api"],
+        env={**os.environ, **variables},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        yield process.stderr.readline().rpartition("DRIVERLINK_API_URL=")[2].strip()
+        process.terminate()
+        assert process.stderr.read() == "api has ended; everything is stored\n"
+    assert process.returncode == 0
+
+
+def test_commands_need_nothing_but_the_address_of_the_api(address: str) -> None:
+    on = {"DRIVERLINK_API_URL": address}
+    assert command(on, "accounts", "add", "acme", "--master-user", "jane").status == 0
+    assert [each["account"] for each in command(on, "accounts", "list", "--json").document] == ["acme"]
