@@ -15,32 +15,22 @@ from uuid import NAMESPACE_OID, uuid5
 
 import structlog
 
-from domain import deciding
+from domain import deciding, outcomes
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode, RetryRequested
+from domain.claims import Batch
+from domain.driver_link import DriverLink, LinkEvent
 from domain.event import Event
 from domain.failures import CLASSES, FailureClass, doubled, spread
 from domain.guard import has_expired
 from domain.identity import AccountId, PortalDriverId, Target
+from domain.matching import DesiredDriver
 from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
 from domain.portal import Change
+from domain.situations import Trigger
 from domain.store import Row, Store, StoreConflict, StoreFailed, Unit, Where
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
-from services.decider.batch import (
-    BatchDecider,
-    BatchWork,
-    LinkTrigger,
-    LookAgain,
-    given_up,
-    judging,
-    load_batches,
-    load_links,
-    looks_at_claimants,
-    recording,
-    store_decided,
-    to_link_trigger,
-    trigger_on,
-)
+from services.decider.batch import Decide, Links, decide_batch, looks_at_claimants
 from services.decider.read_models import (
     CatchUp,
     DesiredRow,
@@ -60,6 +50,12 @@ from services.decider.read_models import (
 from services.runtime.context import Assignment, Clock
 
 Work = TypeVar("Work", Look, CatchUp, Retry)
+
+Rule = Callable[[DesiredDriver, DriverLink, Batch, Trigger], tuple[LinkEvent, ...]]
+"""How a link is decided."""
+
+LinkDecision = tuple[DesiredDriver, Decide]
+"""One thing to decide for one link: the desired state as it stood then, and how the link is decided."""
 
 _log = structlog.get_logger()
 
@@ -170,7 +166,7 @@ class Decider:
         unit.keep(reconciliations.begun(self._store, reports))
         unit.keep(retries_after_outages(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
-        unit.keep(looks_at_claimants(self._store, given_up(self._store, roster_changes(answers))))
+        unit.keep(looks_at_claimants(self._store, roster_changes(answers)))
         looked_up = [event for event in reports if isinstance(event, DriverLookedUp) and not event.reason]
         self._decide(unit, chain(self._answers(answers, now), self._looked_up(looked_up, now)), now, rosters)
         return unit
@@ -187,7 +183,7 @@ class Decider:
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
-        self._decide(unit, self._again(places, LookAgain(kind="freed", rule=deciding.look_at_freed), now), now)
+        self._decide(unit, self._again(places, now, "freed", rule=deciding.look_at_freed), now)
         return self._commit(unit, len(looks))
 
     def catch_up(self) -> int:
@@ -225,10 +221,10 @@ class Decider:
 
     def _reconciled(self, work: CatchUp, page: Sequence[DesiredRow], now: datetime) -> Unit:
         unit, target = Unit(), Target(work.target)
-        look_again_for = LookAgain(kind="scan", ref=str(work.scan), reconciliation=work.reconciliation)
-        matters = self._again([(AccountId(row.account), target, row.driver) for row in page], look_again_for, now)
-        (batch_decider,) = self._decide(unit, matters, now)
-        unit.keep([reconciliations.counted(work, page, batch_decider)])
+        places = [(AccountId(row.account), target, row.driver) for row in page]
+        decisions = self._again(places, now, "scan", str(work.scan), work.reconciliation)
+        (links,) = self._decide(unit, decisions, now).values()
+        unit.keep([reconciliations.counted(work, page, links)])
         return unit
 
     def retry(self) -> int:
@@ -243,8 +239,7 @@ class Decider:
         (work,) = works
         unit, now = Unit(), self._clock()
         places = next_page(self._store, work, unit)
-        look_again_for = LookAgain(kind=work.trigger, ref=work.ref, rule=deciding.look_again)
-        self._decide(unit, self._again(places, look_again_for, now), now)
+        self._decide(unit, self._again(places, now, work.trigger, work.ref, rule=deciding.look_again), now)
         return self._commit(unit, len(places) or 1)
 
     def planned_accounts(self) -> list[str]:
@@ -291,27 +286,27 @@ class Decider:
 
     def _judgements(
         self, judged: Sequence[DeletesJudged], accounts: Mapping[str, Account], now: datetime
-    ) -> Iterator[LinkTrigger]:
+    ) -> Iterator[LinkDecision]:
         for event in judged:
             if isinstance(event, DeletesApproved) and has_expired(event.at, now):
                 continue
-            account, target = accounts[event.account], Target(event.target)
-            trigger = trigger_on(account, target, now, "approval", event.digest)
+            target = Target(event.target)
+            trigger = _trigger(accounts[event.account], target, now, "approval", event.digest)
             holds = {str(driver): int(hold) for driver, hold in event.holds}
             for row in self._desired_drivers((event.account, driver) for driver in holds):
                 desired = desired_of(row, target)
-                yield LinkTrigger(desired=desired, deciding=judging(event, desired, trigger, holds[row.driver]))
+                yield desired, _judge(event, desired, trigger, holds[row.driver])
 
     def _changes(
         self, rows: Sequence[DesiredRow], accounts: Mapping[str, Account], ready: set[Place], now: datetime
-    ) -> Iterator[LinkTrigger]:
+    ) -> Iterator[LinkDecision]:
         for row in rows:
             for target in Target:
                 if (AccountId(row.account), target) in ready:
-                    trigger = trigger_on(accounts[row.account], target, now, "change", str(row.sequence))
-                    yield to_link_trigger(desired_of(row, target), trigger)
+                    trigger = _trigger(accounts[row.account], target, now, "change", str(row.sequence))
+                    yield _by_rule(deciding.decide, desired_of(row, target), trigger)
 
-    def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[LinkTrigger]:
+    def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[LinkDecision]:
         accounts = accounts_of(self._store, (answer.account for answer in answers))
         ready = self._ready(accounts)
         rows = self._desired_drivers((answer.account, answer.driver) for answer in answers)
@@ -319,29 +314,37 @@ class Decider:
         for answer in answers:
             target = Target(answer.target)
             desired = desired_of(desired_drivers[answer.account, answer.driver], target)
-            trigger = trigger_on(accounts[answer.account], target, now, "answer", str(answer.decision))
-            yield LinkTrigger(desired=desired, deciding=recording(answer, now))
+            yield desired, _record(answer, now)
             if (AccountId(answer.account), target) in ready:
-                yield to_link_trigger(desired, trigger)
+                trigger = _trigger(accounts[answer.account], target, now, "answer", str(answer.decision))
+                yield _by_rule(deciding.decide, desired, trigger)
 
-    def _looked_up(self, reports: Iterable[DriverLookedUp], now: datetime) -> Iterator[LinkTrigger]:
+    def _looked_up(self, reports: Iterable[DriverLookedUp], now: datetime) -> Iterator[LinkDecision]:
         for report in reports:
             place = AccountId(report.account), Target(report.target), report.driver
-            yield from self._again([place], LookAgain(kind="reconciliation", ref=str(report.request)), now)
+            yield from self._again([place], now, "reconciliation", str(report.request))
 
     def _again(
-        self, places: Sequence[tuple[AccountId, Target, str]], look_again_for: LookAgain, now: datetime
-    ) -> Iterator[LinkTrigger]:
-        accounts = accounts_of(self._store, (account for account, _, _ in places))
-        rows = self._desired_drivers((account, driver) for account, _, driver in places)
+        self,
+        drivers: Sequence[tuple[AccountId, Target, str]],
+        now: datetime,
+        kind: str,
+        ref: str = "",
+        reconciliation: int = 0,
+        *,
+        rule: Rule = deciding.decide,
+    ) -> Iterator[LinkDecision]:
+        """Decide these drivers by the rule, in the order in which the Portal stated them, where decisions are made."""
+        accounts = accounts_of(self._store, (account for account, _, _ in drivers))
+        rows = sorted(
+            self._desired_drivers((account, driver) for account, _, driver in drivers), key=lambda row: row.position
+        )
         for account, target in sorted(self._ready(accounts)):
-            drivers = {driver for name, each, driver in places if (name, each) == (account, target)}
-            trigger = trigger_on(
-                accounts[account], target, now, look_again_for.kind, look_again_for.ref, look_again_for.reconciliation
-            )
-            for row in sorted(rows, key=lambda row: row.position):
-                if row.account == account and row.driver in drivers:
-                    yield to_link_trigger(desired_of(row, target), trigger, look_again_for.rule)
+            wanted = {driver for name, each, driver in drivers if (name, each) == (account, target)}
+            trigger = _trigger(accounts[account], target, now, kind, ref, reconciliation)
+            for row in rows:
+                if row.account == account and row.driver in wanted:
+                    yield _by_rule(rule, desired_of(row, target), trigger)
 
     def _desired_drivers(self, drivers: Iterable[tuple[str, str]]) -> list[DesiredRow]:
         """What the Portal last stated of these drivers, each named with its account, by one query."""
@@ -362,41 +365,47 @@ class Decider:
     def _decide(
         self,
         unit: Unit,
-        matters: Iterable[LinkTrigger],
+        decisions: Iterable[LinkDecision],
         now: datetime,
         rosters: Mapping[Place, RosterChanges] | None = None,
-    ) -> list[BatchDecider]:
-        """Decide these matters in their order, at one batch for each account and target."""
-        by_place: dict[Place, list[LinkTrigger]] = {}
-        for matter in matters:
-            by_place.setdefault((matter.desired.account, matter.desired.target), []).append(matter)
-        works = self._batch_work(by_place, rosters or {})
-        batches = load_batches(self._store, works, now)
-        batch_deciders = [BatchDecider(place, batch_work.links, batches[place]) for place, batch_work in works.items()]
-        for batch_decider in batch_deciders:
-            for matter in by_place[batch_decider.place]:
-                batch_decider.decide(matter.desired, matter.deciding)
-        store_decided(self._store, batch_deciders, unit)
+    ) -> Mapping[Place, Links]:
+        """Decide these as one batch, and remember the work that the unit adds; the links as they are afterwards."""
+        links = decide_batch(self._store, unit, decisions, now, rosters)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]
         if any(isinstance(row, CatchUp) and row.plan for row in unit.rows.values()):
             self._no_plans = None
-        return batch_deciders
+        return links
 
-    def _batch_work(
-        self, matters: Mapping[Place, Sequence[LinkTrigger]], rosters: Mapping[Place, RosterChanges]
-    ) -> dict[Place, BatchWork]:
-        links = load_links(
-            self._store, ((*place, matter.desired.driver) for place, each in matters.items() for matter in each)
+
+def _trigger(account: Account, target: Target, now: datetime, kind: str, ref: str, reconciliation: int = 0) -> Trigger:
+    """What starts decisions on a target, under the account's present mode and policy generation."""
+    return Trigger(
+        at=now,
+        kind=kind,
+        ref=ref,
+        mode=account.mode(target),
+        policy_generation=account.policy_generation.get(target, 0),
+        reconciliation=reconciliation,
+    )
+
+
+def _by_rule(rule: Rule, desired: DesiredDriver, trigger: Trigger) -> LinkDecision:
+    return desired, lambda link, batch: rule(desired, link, batch, trigger)
+
+
+def _judge(event: DeletesJudged, desired: DesiredDriver, trigger: Trigger, hold: int) -> Decide:
+    """What a person said of a held delete."""
+    if isinstance(event, DeletesApproved):
+        return lambda link, batch: deciding.approve(
+            desired, link, batch, trigger, hold=hold, by=event.by, digest=event.digest
         )
-        return {
-            place: BatchWork(
-                desired_drivers=[matter.desired for matter in each],
-                links=links[place],
-                roster=rosters.get(place) or RosterChanges(),
-            )
-            for place, each in matters.items()
-        }
+    return lambda link, _: deciding.reject(link, trigger, hold=hold, by=event.by, digest=event.digest)
+
+
+def _record(answer: CallAnswered, now: datetime) -> Decide:
+    """What the target answered."""
+    return lambda link, batch: outcomes.record(link, answer, now, batch)
 
 
 _NOT_FINAL = [str(reason) for reason, kind in CLASSES.items() if kind is not FailureClass.FINAL]

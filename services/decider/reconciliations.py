@@ -15,7 +15,7 @@ from domain.outcomes import RosterScanned
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of
 from domain.store import Store, Unit, Where
 from services.accounts.handlers import accounts_of
-from services.decider.batch import BatchDecider
+from services.decider.batch import Links
 from services.decider.read_models import CatchUp, DesiredRow, ReconciliationRow, unmanaged_identifiers
 
 _TOGETHER = 10
@@ -151,11 +151,11 @@ def is_ahead(work: CatchUp, account: Account | None) -> bool:
     )
 
 
-def counted(work: CatchUp, page: Sequence[DesiredRow], batch_decider: BatchDecider) -> CatchUp:
-    """The reconciliation behind this page of desired states, which were decided at this batch."""
+def counted(work: CatchUp, page: Sequence[DesiredRow], links: Links) -> CatchUp:
+    """The reconciliation behind this page of desired states, whose links stand so now."""
     found, drifted, at_odds = Counter(work.found), Counter(work.drifted), Counter(work.at_odds)
     for desired in page:
-        link = batch_decider.link(PortalDriverId(desired.driver))
+        link = links[PortalDriverId(desired.driver)]
         finding = finding_of(link, is_wanted=desired.is_wanted)
         found.update([str(finding)] if finding else [])
         if finding is Finding.DRIFTED:
