@@ -17,23 +17,19 @@ from domain.profile import NOTHING_STATED, StatedProfile
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
 from services.intake.rekeying import Judgement, ReKeyings, Reviewed
-from services.intake.statements import Difference, Meant, StatedDriver, Taken, candidates, identified, shown_by
+from services.intake.statements import (
+    Absences,
+    ListChange,
+    Meant,
+    StatedDriver,
+    Taken,
+    candidates,
+    identified,
+    shown_by,
+)
 from services.runtime.context import Clock
 
 _SHARE: Final = 1 / 3
-
-
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """How many drivers a list should have shown, and how many of those it lacks."""
-
-    known: int = 0
-    lacking: int = 0
-
-    def count(self, *, is_shown: bool) -> None:
-        """One more who is known."""
-        self.known += 1
-        self.lacking += not is_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +39,9 @@ class Allowance:
     share: float
     always: int
 
-    def covers(self, tally: Tally) -> bool:
+    def covers(self, absences: Absences) -> bool:
         """Whether the list lacks no more than this."""
-        return tally.lacking <= max(self.always, self.share * tally.known)
+        return absences.lacking <= max(self.always, self.share * absences.known)
 
 
 OF_AN_EXPORT: Final = Allowance(share=_SHARE, always=3)
@@ -121,7 +117,7 @@ class Intake:
             change = type(facts[0]).__name__ if facts else "unchanged"
             taken.changes[change] += 1
             if facts:
-                taken.differences.append(Difference.between(known[driver], replay(known[driver], facts), change))
+                taken.differences.append(ListChange.between(known[driver], replay(known[driver], facts), change))
         return taken, unit
 
     def review(self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str) -> Taken:
@@ -143,15 +139,14 @@ class Intake:
                 allowance=UNLIMITED if reviewed.may_lack_many else OF_AN_EXPORT,
                 joining=reviewed.new,
             )
-        tally = self.tally(account, reviewed.shown)
-        return self._rekeyings.judge(account, reviewed, known=tally.known, lacking=tally.lacking, absent=absent)
+        return self._rekeyings.judge(account, reviewed, self.absences(account, reviewed.shown), absent=absent)
 
-    def tally(self, account: AccountId, shown: Collection[PortalDriverId]) -> Tally:
+    def absences(self, account: AccountId, shown: Collection[PortalDriverId]) -> Absences:
         """How many drivers are known, and how many of them a list lacks that has shown these."""
-        tally = Tally()
+        absences = Absences()
         for known in self._there(account):
-            tally.count(is_shown=known.driver in shown)
-        return tally
+            absences.count(is_shown=known.driver in shown)
+        return absences
 
     def finish_snapshot(
         self,
@@ -195,21 +190,25 @@ class Intake:
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
         seen = {*seen, *shown_by(self._meant(account, refused))}
-        taken, unit, tally = Taken(), Unit(), Tally(known=len(joining))
+        taken, unit, absences = Taken(), Unit(), Absences(known=len(joining))
         statement = Statement(at=self._clock(), source=source)
         for known in self._there(account):
             if known.driver not in seen and expected is not None and known.driver not in expected:
                 continue
-            tally.count(is_shown=known.driver in seen)
+            absences.count(is_shown=known.driver in seen)
             # Shown only by a line that was refused, a driver is there all the same.
             facts = statement.present(known, NOTHING_STATED) if known.driver in seen else statement.absent(known)
             self._add(unit, known, facts)
             taken.changes.update(type(fact).__name__ for fact in facts)
             taken.differences.extend(
-                Difference.between(known, replay(known, facts), type(fact).__name__) for fact in facts
+                ListChange.between(known, replay(known, facts), type(fact).__name__) for fact in facts
             )
-        if not allowance.covers(tally):
-            raise SnapshotRefused(_incredible(account, tally))
+        if not allowance.covers(absences):
+            command = f"driverlink drivers import FILE --account {account} --complete --may-lack-many"
+            raise SnapshotRefused(
+                f"the list lacks {absences.lacking} of {absences.known} drivers; "
+                f"if they have left the Portal, run `{command}`"
+            )
         return taken, unit
 
     def forget_unfinished_snapshots(self) -> int:
@@ -282,11 +281,6 @@ class Intake:
         unit.events.extend(facts)
         if facts:
             unit.keep([to_row(replay(known, facts))])
-
-
-def _incredible(account: AccountId, tally: Tally) -> str:
-    command = f"driverlink drivers import FILE --account {account} --complete --may-lack-many"
-    return f"the list lacks {tally.lacking} of {tally.known} drivers; if they have left the Portal, run `{command}`"
 
 
 LONGEST = timedelta(days=1)

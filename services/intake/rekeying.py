@@ -8,7 +8,7 @@ from domain.identity import AccountId, PortalDriverId
 from domain.rekeying import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest, replaced
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, ReKeyingRow
-from services.intake.statements import Difference, StatedDriver, Taken
+from services.intake.statements import Absences, ListChange, StatedDriver, Taken
 from services.runtime.context import Clock
 
 PASSED: Final = "passed"
@@ -59,18 +59,6 @@ class Judgement:
     absent: Taken = field(default_factory=Taken)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a reading of a whole list has seen: how many known drivers there are, and how many of them it lacks.
-
-    Of the drivers who are `unsaid` it shows nothing about the identifiers.
-    """
-
-    known: int
-    lacking: int
-    unsaid: Collection[PortalDriverId]
-
-
 def digest_of(account: AccountId, rows: Iterable[ReKeyingRow]) -> str:
     """The hash of these held re-keyings."""
     return digest(account, ((PortalDriverId(row.driver), row.after) for row in rows))
@@ -83,7 +71,7 @@ class ReKeyings:
         self._store = store
         self._clock = clock
 
-    def pass_through(self, account: AccountId, differences: Iterable[Difference], unit: Unit) -> None:
+    def pass_through(self, account: AccountId, differences: Iterable[ListChange], unit: Unit) -> None:
         """Note in the unit whom it re-keys. Raises `ReKeyingHeld` when that is more than may be.
 
         Whoever was judged before passes; an approval is used up by that.
@@ -104,10 +92,11 @@ class ReKeyings:
         if used:
             unit.remove(ReKeyingRow, {"account": account, "driver": used})
 
-    def judge(self, account: AccountId, reviewed: Reviewed, *, known: int, lacking: int, absent: Taken) -> Judgement:
+    def judge(self, account: AccountId, reviewed: Reviewed, absences: Absences, *, absent: Taken) -> Judgement:
         """Whether a list may be taken over: if so, and it is going to be, that is stored."""
         judged = self._judged(account, reviewed.rekeyed)
         fresh = [each for each in reviewed.rekeyed if each[0] not in judged]
+        known, lacking = absences.known, absences.lacking
         instead = replaced(new=len(reviewed.new), known=known - lacking, lacking=lacking)
         newcomers: list[tuple[PortalDriverId, Identifiers]] = [(driver, {}) for driver in sorted(reviewed.new)]
         asked = [*reviewed.rekeyed, *(newcomers if instead else ())]
@@ -128,20 +117,29 @@ class ReKeyings:
             self._note(account, fresh if is_held else [*fresh, *newcomers[:instead]], APPROVED if is_held else PASSED)
         return judgement
 
-    def read_back(self, account: AccountId, found: Sequence[Difference], seen: Seen) -> set[PortalDriverId]:
-        """Of those whom a reading of the Portal has set aside, those who may be taken over; the others are held.
+    def judge_reading(
+        self,
+        account: AccountId,
+        found: Sequence[ListChange],
+        absences: Absences,
+        *,
+        unsaid: Collection[PortalDriverId],
+    ) -> set[PortalDriverId]:
+        """The drivers set aside by a reading of the Portal whose changes may be stored; the others are held.
 
-        Who was held before, and is not any more by what this reading says, is forgotten.
+        A driver who was held before, and by this reading would not be any more, is forgotten; but the reading says
+        nothing about the identifiers of drivers who are `unsaid`.
         """
         drivers = {each.driver: each.after if each.is_rekeying else {} for each in found}
         judged = self._judged(account, list(drivers.items()))
         fresh = [each for each in found if each.driver not in judged]
         new = sum(each.is_new for each in fresh)
-        instead = replaced(new=new, known=seen.known - seen.lacking, lacking=seen.lacking)
+        instead = replaced(new=new, known=absences.known - absences.lacking, lacking=absences.lacking)
         asked = [each for each in fresh if each.is_rekeying or instead]
-        is_held = self._guard(account, seen.known).holds(len(asked) - new + instead if instead else len(asked))
+        is_held = self._guard(account, absences.known).holds(len(asked) - new + instead if instead else len(asked))
         held = {each.driver: each for each in asked} if is_held else {}
-        self._store.commit(self._settled(account, held, [] if is_held else asked[: len(asked) - new + instead], seen))
+        passed = [] if is_held else asked[: len(asked) - new + instead]
+        self._store.commit(self._judged_unit(account, held, passed, unsaid))
         return drivers.keys() - held.keys()
 
     def held(self, account: AccountId) -> list[ReKeyingRow]:
@@ -161,11 +159,15 @@ class ReKeyings:
         self._store.commit(unit)
         return len(rows)
 
-    def _settled(
-        self, account: AccountId, held: Mapping[PortalDriverId, Difference], passed: Sequence[Difference], seen: Seen
+    def _judged_unit(
+        self,
+        account: AccountId,
+        held: Mapping[PortalDriverId, ListChange],
+        passed: Sequence[ListChange],
+        unsaid: Collection[PortalDriverId],
     ) -> Unit:
         before = {row.driver: row for row in self.held(account)}
-        gone = [driver for driver in before if driver not in held and driver not in seen.unsaid]
+        gone = [driver for driver in before if driver not in held and driver not in unsaid]
         unit = Unit()
         if gone:
             unit.remove(ReKeyingRow, {"account": account, "driver": gone})

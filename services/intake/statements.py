@@ -30,7 +30,7 @@ class RefusedLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ListChange:
     """What a list changes of one driver: the name of the change, its fields, and the identifiers before and after."""
 
     driver: PortalDriverId
@@ -60,6 +60,19 @@ class Difference:
 
 
 @dataclass(slots=True, kw_only=True)
+class Absences:
+    """How many drivers a list should have shown, and how many of those it lacks."""
+
+    known: int = 0
+    lacking: int = 0
+
+    def count(self, *, is_shown: bool) -> None:
+        """One more driver who is known."""
+        self.known += 1
+        self.lacking += not is_shown
+
+
+@dataclass(slots=True, kw_only=True)
 class Taken:
     """What became of a list: how many of which change, the lines that were refused, whom it can be about.
 
@@ -69,7 +82,7 @@ class Taken:
     changes: Counter[str] = field(default_factory=Counter)
     refused: list[RefusedLine] = field(default_factory=list)
     shown: set[PortalDriverId] = field(default_factory=set)
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[ListChange] = field(default_factory=list)
     set_aside: list[StatedDriver] = field(default_factory=list)
 
 

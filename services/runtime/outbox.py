@@ -8,7 +8,7 @@ import structlog
 
 from domain.store import Misconfigured, Position, Record, Store, StoreFailed, Unit
 from services.runtime.consumer import BATCH
-from services.runtime.service import Troubles, Worker
+from services.runtime.service import LeaderLock, Troubles, Worker
 
 REST = 1.0
 """Seconds after which it is looked whether there is something to send, or whose turn it is, though nothing woke us."""
@@ -17,22 +17,6 @@ STUCK: Final = 30.0
 """Seconds of failures after which a log counts as stuck: longer than a broker's restart takes."""
 
 _log = structlog.get_logger()
-
-
-class Turn(Protocol):
-    """Whose turn it is to relay: that of one process at a time. All is called in one thread."""
-
-    def take(self) -> bool:
-        """Whether it is our turn now; if so, it stays so until the connection is lost. Raises `StoreFailed`."""
-        ...
-
-    def wait(self, seconds: float) -> None:
-        """Return when something was committed, or after so long. Raises `StoreFailed` when the turn is lost."""
-        ...
-
-    def close(self) -> None:
-        """Leave the turn to others."""
-        ...
 
 
 class Publisher(Protocol):
@@ -59,7 +43,9 @@ class Relay:
     next one, so those who follow a topic drop what they have heard.
     """
 
-    def __init__(self, store: Store, topic: str, *, epoch: str, turn: Turn, opening: Callable[[], Publisher]) -> None:
+    def __init__(
+        self, store: Store, topic: str, *, epoch: str, turn: LeaderLock, opening: Callable[[], Publisher]
+    ) -> None:
         self._store = store
         self._topic = topic
         self._turn = turn

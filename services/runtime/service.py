@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import ClassVar, ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, Protocol, TypeVar
 
 import structlog
 
@@ -86,6 +86,22 @@ async def notified(waiter: asyncio.Event, seconds: float) -> bool:
         async with asyncio.timeout(seconds):
             return await waiter.wait()
     return False
+
+
+class LeaderLock(Protocol):
+    """A lock that one process has at a time, for what only one may do. Everything is called in one thread."""
+
+    def take(self) -> bool:
+        """Whether we have it now; if so, we keep it until the connection is lost. Raises `StoreFailed`."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return when something was committed, or after so many seconds. Raises `StoreFailed` when it is lost."""
+        ...
+
+    def close(self) -> None:
+        """Leave it to another process."""
+        ...
 
 
 class Service:

@@ -12,18 +12,17 @@ from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import Namespace, check, create, partition_of
 from adapters.store.installation import InstallationTables
-from adapters.store.locks import InstanceLock, LeaderLock
+from adapters.store.locks import InstanceLock, PostgresLeaderLock
 from adapters.store.postgres import PostgresStore, migrate
 from domain.store import Row, StoreFailed
 from services.accounts.handlers import Accounts
 from services.api.installation import Installation
 from services.intake.handlers import Intake
-from services.intake.polling import Alone, Turn
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
-from services.runtime.service import BATCH_WINDOW, Notifier
+from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, projectors_of, to_readers
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
 
@@ -58,7 +57,7 @@ class Distributed:
             if self._settings.installation:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
-        given = self._dependencies(lambda: credentials, Alone, Assignment(held=()), BATCH_WINDOW)
+        given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()), BATCH_WINDOW)
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
         return Installation(
             accounts=Accounts(stores["accounts"], utc_now),
@@ -107,8 +106,8 @@ class Distributed:
         def credentials() -> CredentialsTable:
             return used.enter_context(closing(self._credentials(opened)))
 
-        def leader_lock() -> Turn:
-            return LeaderLock(self._url, self._password, self._schema(spec.schema), duty="reading")
+        def leader_lock() -> LeaderLock:
+            return PostgresLeaderLock(self._url, self._password, self._schema(spec.schema), duty="reading")
 
         async def close() -> None:
             await given.close()
@@ -137,7 +136,7 @@ class Distributed:
     def _dependencies(
         self,
         credentials: Callable[[], CredentialsTable],
-        leader_lock: Callable[[], Turn],
+        leader_lock: Callable[[], LeaderLock | None],
         assignment: Assignment,
         batch_window: float,
     ) -> Dependencies:
@@ -160,7 +159,7 @@ class Distributed:
             store,
             spec.log,
             epoch=epoch,
-            turn=LeaderLock(self._url, self._password, self._schema(spec.schema)),
+            turn=PostgresLeaderLock(self._url, self._password, self._schema(spec.schema)),
             opening=lambda: KafkaPublisher(
                 to_kafka_access(self._settings),
                 service=spec.name,

@@ -15,7 +15,7 @@ from adapters.store.sqlite import SqliteStore
 from services.accounts.handlers import Accounts
 from services.api.installation import Installation
 from services.intake.handlers import Intake
-from services.intake.polling import Alone, Polling
+from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
@@ -34,7 +34,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
     given = Dependencies(
         settings,
         credentials=lambda: credentials,
-        leader_lock=Alone,
+        leader_lock=lambda: None,
         assignment=Assignment(),
         clock=clock,
         notifier=Notifier(),

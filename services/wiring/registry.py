@@ -18,7 +18,8 @@ from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
 from services.intake import read_models as intake
 from services.intake.handlers import Forgetting, Intake
-from services.intake.polling import LOOK, Polling, Reader, Readings, Turn
+from services.intake.polling import LOOK, Polling
+from services.intake.reading import ListReader
 from services.projector import read_models as projector
 from services.projector.breaker import Breakers
 from services.projector.calls import Pause
@@ -34,7 +35,7 @@ from services.projector.service import ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
 from services.runtime.partitions import Action, nothing
 from services.runtime.readers import Readers
-from services.runtime.service import BATCH_WINDOW, Notifier, Service
+from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier, Service
 from services.wiring import rebuilt_rows as rebuilt
 from services.wiring.connections import Connections, Credentials, PortalConnections
 from services.wiring.rebuilt_rows import ReadModel, Rebuilding
@@ -50,7 +51,7 @@ class Dependencies:
         settings: ServiceSettings,
         *,
         credentials: Callable[[], Credentials],
-        leader_lock: Callable[[], Turn],
+        leader_lock: Callable[[], LeaderLock | None],
         assignment: Assignment,
         clock: Clock,
         notifier: Notifier,
@@ -143,17 +144,11 @@ def build_intake(store: Store, given: Dependencies) -> Built:
     chores = [Forgetting(Intake(store, given.clock), given.clock)]
     service = Service("intake", store=store, clock=given.clock, notifier=given.notifier, chores=chores)
     settings = given.settings
-    readings = Readings(store, Intake(store, given.clock), given.clock, every=settings.portal_read_every)
+    most_asked = max(1, int(settings.portal_calls_per_second * settings.portal_read_every / 2))
     polling = Polling(
-        service,
-        readings=readings,
-        reader=Reader(
-            service,
-            readings,
-            most_asked=max(1, int(settings.portal_calls_per_second * settings.portal_read_every / 2)),
-        ),
+        ListReader(service, given.clock, every=settings.portal_read_every, most_asked=most_asked),
         portals=PortalConnections(settings, given.credentials),
-        turn=given.leader_lock(),
+        lock=given.leader_lock(),
         notifier=given.notifier,
         look=min(LOOK, settings.portal_read_every),
     )

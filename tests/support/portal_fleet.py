@@ -16,8 +16,8 @@ from domain.identity import AccountId
 from domain.portal import PortalDriverEvent
 from domain.profile import Profile
 from services.intake.handlers import Intake
-from services.intake.polling import Reader, Readings
 from services.intake.read_models import KnownDriver, ReadingRow
+from services.intake.reading import ListReader
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service
 from services.sandbox import portal
@@ -88,8 +88,7 @@ class PortalFleet:
         self.store = SqliteStore(folder / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)
         self.intake = Intake(self.store, self.clock)
         self.service = Service("intake", store=self.store, clock=self.clock, notifier=Notifier())
-        self.readings = Readings(self.store, self.intake, self.clock, every=EVERY)
-        self.reader = Reader(self.service, self.readings, most_asked=most_asked)
+        self.reader = ListReader(self.service, self.clock, every=EVERY, most_asked=most_asked)
         self.portal = self.login()
         self._logins = [self.portal]
         self._outside = httpx.AsyncClient(transport=httpx.ASGITransport(self.sandbox), base_url="http://portal.test")
@@ -149,7 +148,7 @@ class PortalFleet:
         """Read the list once, a while after the last time."""
         self.now += timedelta(seconds=EVERY)
         login = portal or self.portal
-        reading = await self.service.call(self.readings.begin, ACME, login.login)
+        reading = await self.service.call(self.reader.begin, ACME, login.login)
         await self.reader.read(reading, login)
 
     @property

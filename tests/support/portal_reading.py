@@ -11,7 +11,7 @@ from domain.failures import CallFailure, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
 from services.intake.handlers import SnapshotRefused, new_snapshot
-from services.intake.polling import Reader, Readings
+from services.intake.reading import ListReader
 from services.intake.statements import StatedDriver
 from services.runtime.service import Notifier, Service
 from tests.support.stated import whole
@@ -73,10 +73,9 @@ class _Listed:
 def read_api(services: SteppedServices, portal: PortalTwin) -> None:
     """Intake reads the list of a login once; one that fails, or does not count, is given up as in production."""
     service = Service("reader", store=services.intake_store, clock=services.clock, notifier=Notifier())
-    readings = Readings(services.intake_store, services.intake, services.clock, every=60.0)
     with closing(service._worker), suppress(TargetFailed, SnapshotRefused):
-        reader = Reader(service, readings, most_asked=1000)
-        asyncio.run(reader.read(readings.begin(ACME, portal.login), portal))
+        reader = ListReader(service, services.clock, every=60.0, most_asked=1000)
+        asyncio.run(reader.read(reader.begin(ACME, portal.login), portal))
 
 
 def export_of(numbers: Iterable[int]) -> str:

@@ -225,7 +225,7 @@ async def test_of_two_readings_that_overlap_only_one_counts(tmp_path: Path) -> N
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         await acme.read()
         await acme.state([JANE, BOB])
-        one, two = (acme.readings.begin(ACME, acme.portal.login) for _ in range(2))
+        one, two = (acme.reader.begin(ACME, acme.portal.login) for _ in range(2))
         await acme.reader.read(one, acme.portal)
         with pytest.raises(SnapshotRefused, match="another reading"):
             await acme.reader.read(two, acme.portal)

@@ -16,7 +16,8 @@ from services.api.reconciliations import (
     reconciliation_for,
 )
 from services.api.status import status
-from services.intake.polling import Reading, Readings, forget
+from services.intake.reading import ListReader, ListReading, forget
+from services.runtime.service import Notifier, Service
 from tests.unit.services.api.fleet import ACME, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -144,8 +145,9 @@ def test_a_portal_that_cannot_be_read_is_an_issue_until_it_is_disconnected(
     fleet: Fleet, failure: str, reason: str, detail: str
 ) -> None:
     fleet.start("1")
-    readings = Readings(fleet.intake, fleet.portal, fleet.clock, every=300.0)
-    readings.fail(Reading(account=ACME, login="maria", number=1), failure)
+    service = Service("intake", store=fleet.intake, clock=fleet.clock, notifier=Notifier())
+    reader = ListReader(service, fleet.clock, every=300.0, most_asked=1000)
+    reader.fail(ListReading(account=ACME, login="maria", number=1), failure)
     (issue,) = open_issues(fleet.decider, fleet.intake, IssueFilter(account=ACME), None, 100)
     assert (issue.target, issue.problem, issue.reason, issue.detail) == ("portal", Problem.PORTAL, reason, detail)
     assert open_issues(fleet.decider, fleet.intake, IssueFilter(target="portal", reason=reason), None, 100) == [issue]

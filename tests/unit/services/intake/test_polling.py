@@ -14,19 +14,15 @@ from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, PortalDriverId
 from domain.ports import CredentialsUnreadable, PortalLine
 from domain.store import StoreFailed
-from services.intake import polling
-from services.intake.handlers import Intake
+from services.intake import reading
 from services.intake.polling import (
     LONGEST_READING,
     MOST_READINGS,
     SLOW_READING,
-    Alone,
     Polling,
-    Reader,
-    Reading,
-    Readings,
 )
 from services.intake.read_models import ReadingRow
+from services.intake.reading import ListReader, ListReading
 from services.runtime.service import Notifier, Service
 from services.wiring.registry import INTAKE_ROWS
 from tests.support import travelling_time
@@ -103,8 +99,8 @@ class Portals:
         self.is_closed = True
 
 
-class Turn(Alone):
-    """A turn that others can have."""
+class Lock:
+    """A leader lock that another process can have."""
 
     def __init__(self) -> None:
         self.is_ours = True
@@ -113,27 +109,27 @@ class Turn(Alone):
     def take(self) -> bool:
         return self.is_ours
 
-    def wait(self, seconds: float) -> None:  # noqa: ARG002 - the signature of a turn
+    def wait(self, seconds: float) -> None:  # noqa: ARG002 - the signature of a leader lock
         if self.is_lost:
             raise StoreFailed("the database has gone")
+
+    def close(self) -> None:
+        """Leave it to another process."""
 
 
 class Stand:
     """Polling, in a time that passes at once."""
 
     def __init__(self, folder: Path) -> None:
-        self.portals, self.turn = Portals(), Turn()
+        self.portals, self.lock = Portals(), Lock()
         self.ahead = timedelta()
         self.store = SqliteStore(folder / "intake.sqlite", log_name="portal.driver-changes.v1", rows=INTAKE_ROWS)
         notifier, self._loop_time = Notifier(), asyncio.get_running_loop().time
         self.service = Service("intake", store=self.store, clock=self.now, notifier=notifier)
-        readings = Readings(self.store, Intake(self.store, self.now), self.now, every=EVERY)
         self.polling = Polling(
-            self.service,
-            readings=readings,
-            reader=Reader(self.service, readings, most_asked=1000),
+            ListReader(self.service, self.now, every=EVERY, most_asked=1000),
             portals=self.portals,
-            turn=self.turn,
+            lock=self.lock,
             notifier=notifier,
             time=self._loop_time,
         )
@@ -248,10 +244,10 @@ def test_a_failure_of_what_handles_failures_stays_with_its_account(
         async with polled(tmp_path) as stand:
             stand.portals.found[ACME] = Portal(trouble=Rejected(reason=Reason.CREDENTIALS, detail="answered 403"))
             stand.portals.found[OTHER] = other = Portal()
-            owner = stand.portals if step == "to" else stand.polling._readings
+            owner = stand.portals if step == "to" else stand.polling._reader
             working = getattr(owner, step)
 
-            def breaking(first: Reading | AccountId, *rest: object) -> object:
+            def breaking(first: ListReading | AccountId, *rest: object) -> object:
                 if ACME in (first, getattr(first, "account", "")):
                     raise OverflowError
                 return working(first, *rest)
@@ -325,7 +321,7 @@ def test_lists_without_an_end_give_their_places_back_and_end_with_a_reason(tmp_p
 
 
 def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "MOST_LINES", 1)
+    monkeypatch.setattr(reading, "MOST_LINES", 1)
 
     async def scene() -> None:
         async with polled(tmp_path) as stand:
@@ -353,25 +349,25 @@ def test_a_clock_that_was_a_day_ahead_and_is_right_again_lets_nobody_wait(tmp_pa
     travelling_time.run(scene())
 
 
-def test_nobody_is_read_while_it_is_anothers_turn(tmp_path: Path) -> None:
+def test_no_list_is_read_while_another_process_has_the_lock(tmp_path: Path) -> None:
     async def scene() -> None:
         async with polled(tmp_path) as stand:
-            stand.turn.is_ours = False
+            stand.lock.is_ours = False
             portal = Portal()
             stand.portals.found[ACME] = portal
             await asyncio.sleep(600)
             assert portal.asked_at == []
-            stand.turn.is_ours = True
+            stand.lock.is_ours = True
             await asyncio.sleep(20)
             assert len(portal.asked_at) == 1
 
     travelling_time.run(scene())
 
 
-def test_a_turn_that_is_lost_ends_the_process(tmp_path: Path) -> None:
+def test_a_lock_that_is_lost_ends_the_process(tmp_path: Path) -> None:
     async def scene() -> None:
         stand = Stand(tmp_path)
-        stand.turn.is_lost = True
+        stand.lock.is_lost = True
         with closing(stand.service), pytest.raises(ExceptionGroup) as ended:
             await stand.polling.run()
         assert ended.group_contains(StoreFailed)

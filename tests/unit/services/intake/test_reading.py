@@ -14,8 +14,8 @@ from domain.portal import PortalDriverEvent
 from domain.ports import NOBODY, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
 from services.intake.handlers import Intake
-from services.intake.polling import Reader, Readings
 from services.intake.read_models import KnownDriver, ReadingRow
+from services.intake.reading import ListReader
 from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service
@@ -75,11 +75,11 @@ class Stand:
     async def read(self, *odd: PortalLine, **drivers: StatedProfile) -> None:
         """Read a list that shows these drivers, and these lines, five minutes after the last time."""
         self.now += timedelta(minutes=5)
-        readings = Readings(self.store, self.intake, self.clock, every=60.0)
+        reader = ListReader(self.service, self.clock, every=60.0, most_asked=1000)
         good = [PortalLine(driver=PortalDriverId(driver), profile=each) for driver, each in drivers.items()]
         portal = Shown(lines=[*odd, *good])
-        reading = await self.service.call(readings.begin, ACME, portal.login)
-        await Reader(self.service, readings, most_asked=1000).read(reading, portal)
+        reading = await self.service.call(reader.begin, ACME, portal.login)
+        await reader.read(reading, portal)
 
     @property
     def told(self) -> list[str]:
