@@ -22,9 +22,8 @@ from services.decider.read_models import (
     DesiredRow,
     LinkRow,
     ObservedRow,
-    unmanaged_by_place,
-    unmanaged_identifiers,
 )
+from services.decider.rosters import unmanaged_by_place, unmanaged_identifiers
 from services.intake.read_models import ReadingRow
 from services.runtime.context import utc_now
 

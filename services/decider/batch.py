@@ -24,13 +24,13 @@ from services.decider.read_models import (
     Look,
     ObservedRow,
     Place,
-    RosterChanges,
     RosterIdentifier,
     to_delete_row,
     to_link_row,
     to_observed_driver,
     to_roster_identifiers,
 )
+from services.decider.rosters import RosterChanges
 
 Decide = Callable[[DriverLink, Batch], tuple[LinkEvent, ...]]
 """How one link is decided: by what the Portal wants, what a person said, or what the target answered."""

@@ -37,19 +37,15 @@ from services.decider.read_models import (
     LinkRow,
     Look,
     Place,
-    Retry,
-    RosterChanges,
+    RetryRow,
     RosterScanRow,
     desired_of,
-    keep_outages,
-    keep_rosters,
-    keep_scans,
-    roster_changes,
     to_desired_row,
 )
+from services.decider.rosters import RosterChanges, keep_outages, keep_scans, roster_changes
 from services.runtime.context import Assignment, Clock
 
-Work = TypeVar("Work", Look, CatchUp, Retry)
+Work = TypeVar("Work", Look, CatchUp, RetryRow)
 
 Rule = Callable[[DesiredDriver, DriverLink, Batch, Trigger], tuple[LinkEvent, ...]]
 """How a link is decided."""
@@ -78,14 +74,14 @@ class Setbacks:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._met: dict[tuple[type, str], _Setback] = {}
+        self._met: dict[tuple[type[Row], str], _Setback] = {}
 
-    def hold_up(self, kind: type, account: str) -> bool:
+    def hold_up(self, kind: type[Row], account: str) -> bool:
         """Whether this work of the account has to wait."""
         setback = self._met.get((kind, account))
         return setback is not None and setback.holds_up(self._clock())
 
-    def are_there(self, kind: type) -> bool:
+    def are_there(self, kind: type[Row]) -> bool:
         """Whether any account's work of this kind is left to be done again."""
         return any(each is kind for each, _ in self._met)
 
@@ -108,12 +104,12 @@ class Setbacks:
             self._met.pop((type(rows[0]), account), None)
         return done
 
-    def _add(self, kind: type, account: str, failure: Exception) -> None:
+    def _add(self, kind: type[Row], account: str, failure: Exception) -> None:
         former = self._met.get((kind, account))
         tries = former.tries if former else 0
-        wait = timedelta(seconds=spread(doubled(tries), uuid5(NAMESPACE_OID, f"{kind.__name__}/{account}"), tries))
+        wait = timedelta(seconds=spread(doubled(tries), uuid5(NAMESPACE_OID, f"{kind.TABLE}/{account}"), tries))
         self._met[kind, account] = _Setback(tries=tries + 1, not_before=self._clock() + wait, wait=wait)
-        _log.error("work fails unexpectedly", account=account, work=kind.__name__, trouble=type(failure).__name__)
+        _log.error("work fails unexpectedly", account=account, work=kind.TABLE, trouble=type(failure).__name__)
 
 
 _PAGE = 500
@@ -161,7 +157,8 @@ class Decider:
         now = self._clock()
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
         unit, rosters = keep_scans(reports), roster_changes(reports)
-        unit.add(keep_rosters(rosters))
+        for place, changes in rosters.items():
+            changes.store(unit, *place)
         unit.add(keep_outages(reports))
         unit.keep(reconciliations.begun(self._store, reports))
         unit.keep(retries_after_outages(reports))
@@ -229,13 +226,13 @@ class Decider:
 
     def retry(self) -> int:
         """Look again at the next page of parked links that are to be retried; how many."""
-        in_hand = self._in_hand(Retry, _TOGETHER)
+        in_hand = self._in_hand(RetryRow, _TOGETHER)
         if not in_hand:
             return 0
-        self._behind[Retry] = in_hand[0].account
+        self._behind[RetryRow] = in_hand[0].account
         return self._setbacks.confine(in_hand[:1], self._retry)
 
-    def _retry(self, works: Sequence[Retry]) -> int:
+    def _retry(self, works: Sequence[RetryRow]) -> int:
         (work,) = works
         unit, now = Unit(), self._clock()
         places = next_page(self._store, work, unit)
@@ -412,7 +409,7 @@ _NOT_FINAL = [str(reason) for reason, kind in CLASSES.items() if kind is not Fai
 """Reasons that do not speak of the driver, and may be over when calls are answered again."""
 
 
-def retries(events: Iterable[Event]) -> Iterator[Retry]:
+def retries(events: Iterable[Event]) -> Iterator[RetryRow]:
     """What people ask for, as work in hand: one piece for each target."""
     for event in events:
         if isinstance(event, RetryRequested):
@@ -420,11 +417,11 @@ def retries(events: Iterable[Event]) -> Iterator[Retry]:
                 yield _asked_for(event, target)
 
 
-def retries_after_outages(reports: Iterable[Event]) -> Iterator[Retry]:
+def retries_after_outages(reports: Iterable[Event]) -> Iterator[RetryRow]:
     """Where calls are made again, what was given up in the meantime, as work in hand."""
     for report in reports:
         if isinstance(report, BreakerClosed):
-            yield Retry(
+            yield RetryRow(
                 account=report.account,
                 target=report.target,
                 trigger="reached",
@@ -435,8 +432,8 @@ def retries_after_outages(reports: Iterable[Event]) -> Iterator[Retry]:
             )
 
 
-def _asked_for(event: RetryRequested, target: str) -> Retry:
-    return Retry(
+def _asked_for(event: RetryRequested, target: str) -> RetryRow:
+    return RetryRow(
         account=event.account,
         target=str(target),
         trigger="retry",
@@ -447,17 +444,17 @@ def _asked_for(event: RetryRequested, target: str) -> Retry:
     )
 
 
-def next_page(store: Store, work: Retry, unit: Unit) -> list[tuple[AccountId, Target, PortalDriverId]]:
+def next_page(store: Store, work: RetryRow, unit: Unit) -> list[tuple[AccountId, Target, PortalDriverId]]:
     """The next links of this work; the unit takes over what is left of it then. Raises `StoreFailed`."""
     page = store.select(LinkRow, _parked(work), order_by="driver", after=work.after, limit=_PAGE)
     if page:
         unit.keep([replace(work, after=page[-1].driver)])
     else:
-        unit.remove(Retry, {column: getattr(work, column) for column in work.KEY})
+        unit.remove(RetryRow, {column: getattr(work, column) for column in work.KEY})
     return [(AccountId(row.account), Target(row.target), PortalDriverId(row.driver)) for row in page]
 
 
-def _parked(work: Retry) -> Where:
+def _parked(work: RetryRow) -> Where:
     where: dict[str, str | list[str]] = {"account": work.account, "target": work.target, "state": "parked"}
     if work.driver:
         where["driver"] = work.driver

@@ -16,7 +16,8 @@ from domain.reconciliation import Finding, ReconciliationCompleted, Reconciliati
 from domain.store import Store, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.decider.batch import Links
-from services.decider.read_models import CatchUp, DesiredRow, ReconciliationRow, unmanaged_identifiers
+from services.decider.read_models import CatchUp, DesiredRow, ReconciliationRow
+from services.decider.rosters import unmanaged_identifiers
 
 _TOGETHER = 10
 """Reconciliations that are read together, where the next one to go on with is looked for."""

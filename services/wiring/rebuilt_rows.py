@@ -33,15 +33,12 @@ from services.accounts.handlers import keep_accounts
 from services.decider import read_models as decider
 from services.decider.read_models import (
     ClaimRow,
-    identifiers_reported,
-    keep_outages,
-    keep_scans,
-    row_after,
     to_delete_row,
     to_desired_row,
     to_link_row,
 )
 from services.decider.reconciliations import reconciliation_after
+from services.decider.rosters import identifiers_reported, keep_outages, keep_scans, row_after
 from services.intake.read_models import to_row
 from services.projector.known import (
     DriverReport,

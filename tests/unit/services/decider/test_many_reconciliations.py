@@ -15,7 +15,7 @@ from domain.identity import Target
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, Look, Retry, RosterScanRow
+from services.decider.read_models import CatchUp, Look, RetryRow, RosterScanRow
 from services.runtime.context import DECISIONS, Assignment
 from services.wiring import registry
 
@@ -48,7 +48,7 @@ RECONCILIATION = CatchUp(
     drifted={},
     at_odds={},
 )
-RETRY = Retry(account="", target="", trigger="retry", ref="1", driver="", reasons=[], after="")
+RETRY = RetryRow(account="", target="", trigger="retry", ref="1", driver="", reasons=[], after="")
 
 
 class CountingStore(SqliteStore):
@@ -166,12 +166,12 @@ def test_retries_cost_so_much_for_each_account(store: CountingStore, accounts: i
     store.queries = store.rows = 0
     while decider.retry():
         pass
-    assert store.count(Retry)[()] == 0
+    assert store.count(RetryRow)[()] == 0
     assert (store.queries <= 10 * accounts, store.rows <= 30 * accounts) == (True, True), (store.queries, store.rows)
 
 
-@pytest.mark.parametrize("work", [Look, Retry])
-def test_what_is_in_hand_for_others_is_left_to_them(store: CountingStore, work: type[Look] | type[Retry]) -> None:
+@pytest.mark.parametrize("work", [Look, RetryRow])
+def test_what_is_in_hand_for_others_is_left_to_them(store: CountingStore, work: type[Look] | type[RetryRow]) -> None:
     begin_again(store, 60)
     ours = Decider(store, lambda: NOW, Assignment(lambda account: int(account == "fleet-00055"), held=[1]))
     while ours.look_again() + ours.retry():

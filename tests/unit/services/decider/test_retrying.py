@@ -8,7 +8,7 @@ from domain.account import Mode
 from domain.failures import Reason, Rejected
 from domain.identity import Target
 from services.decider import handlers
-from services.decider.read_models import LinkRow, Retry
+from services.decider.read_models import LinkRow, RetryRow
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 DRIVERI = Target.DRIVERI
@@ -94,7 +94,7 @@ def test_exactly_those_that_match_are_tried(fleet: SteppedServices, asked: dict[
     start(fleet, p1=Reason.INVALID, p2=Reason.INVALID, p3=Reason.TAKEN_ELSEWHERE)
     retry(fleet, **asked)  # type: ignore[arg-type]
     assert {driver for driver, state in fleet.states().items() if state == "in_sync"} == tried
-    assert fleet.decider_store.count(Retry) == {(): 0}
+    assert fleet.decider_store.count(RetryRow) == {(): 0}
 
 
 def test_a_driver_who_waits_for_anothers_id_is_only_looked_at_again(fleet: SteppedServices) -> None:
@@ -111,7 +111,7 @@ def test_nothing_is_tried_while_sync_is_off(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     fleet.turn_off()
     retry(fleet)
-    assert (fleet.states(), fleet.decider_store.count(Retry)) == ({"p1": "parked"}, {(): 0})
+    assert (fleet.states(), fleet.decider_store.count(RetryRow)) == ({"p1": "parked"}, {(): 0})
 
 
 def test_a_retry_goes_on_where_a_kill_left_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,5 +161,5 @@ def test_a_retry_that_comes_twice_tries_once(fleet: SteppedServices) -> None:
 def test_a_retry_that_nobody_matches_any_more_ends(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     retry(fleet, driver="p9")
-    assert fleet.decider_store.count(Retry) == {(): 0}
+    assert fleet.decider_store.count(RetryRow) == {(): 0}
     assert fleet.states() == {"p1": "parked"}
