@@ -13,7 +13,7 @@ from domain.outcomes import CallAnswered
 from domain.portal import Change
 from domain.store import Record, Row, Store, Stream
 from services.api.explanation_text import command, moment, named
-from services.decider.read_models import CatchUp, LinkRow, Look, RetryRow
+from services.decider.read_models import LinkRow, Look, RetryRow, RunningReconciliation
 from services.projector.read_models import AnswerCount, BreakerRow, DueDelivery, LookUp, NewestDecision
 from services.projector.scan_schedule import ScanSchedule
 from services.runtime.consumer import version_of, watermarks
@@ -127,7 +127,9 @@ def left_to_do(
     `in_place` says that the services follow each other's logs where they are; else only work in hand is counted.
     """
     read = logs if in_place else ()
-    to_decide = _behind(decider, read, _FOLLOWED_BY_THE_DECIDER) + _in_hand(decider, Look, CatchUp, RetryRow)
+    to_decide = _behind(decider, read, _FOLLOWED_BY_THE_DECIDER) + _in_hand(
+        decider, Look, RunningReconciliation, RetryRow
+    )
     to_deliver = sum(
         _behind(store, read, _FOLLOWED_BY_PROJECTORS)
         + _in_hand(store, DueDelivery, LookUp)

@@ -37,7 +37,7 @@ from services.api.planner import (
 )
 from services.api.reconciliations import ReconciliationProgress, Requested, Stage, reconciliation_progress
 from services.api.schema import ByPerson, Malformed, to_json
-from services.decider.read_models import CatchUp, ReconciliationRow
+from services.decider.read_models import ReconciliationRow, RunningReconciliation
 from services.runtime.context import utc_now
 from services.wiring.registry import open_dry_run
 
@@ -76,7 +76,7 @@ def outcome_of(decider: Store, projector: Store, wanted: RequestedPlan) -> PlanO
     last = decider.select(ReconciliationRow, place)
     if last and last[0].answered >= wanted.request:
         return _ended(_fact(decider, wanted))
-    in_hand = decider.select(CatchUp, {**place, "request": wanted.request})
+    in_hand = decider.select(RunningReconciliation, {**place, "request": wanted.request})
     if not in_hand and not wanted.plan:
         return PlanOutcome(state="void")
     requested = Requested(account=wanted.account, target=wanted.target, request=wanted.request)

@@ -22,11 +22,11 @@ from services.api.readiness import Hindrance, Readiness, advice_on, readiness_of
 from services.api.schema import LARGEST_INTEGER, ByPerson, Moment, Named
 from services.decider.batch import load_links
 from services.decider.read_models import (
-    CatchUp,
     DesiredRow,
     LinkRow,
     ReconciliationRow,
     RosterScanRow,
+    RunningReconciliation,
     desired_of,
     parked_for,
 )
@@ -311,7 +311,7 @@ def _told(hindrance: Hindrance) -> str:
 
 
 def _deciding(decider: Store, asked: Requested) -> ReconciliationProgress | None:
-    work = next(iter(decider.select(CatchUp, asked.place)), None)
+    work = next(iter(decider.select(RunningReconciliation, asked.place)), None)
     if work is None or work.request < asked.request:
         return None
     drivers = sum(decider.count(DesiredRow, {"account": asked.account}).values())

@@ -18,10 +18,10 @@ from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
 from services.api.schema import Moment
 from services.decider.read_models import (
-    CatchUp,
     DesiredRow,
     LinkRow,
     ObservedRow,
+    RunningReconciliation,
 )
 from services.decider.rosters import unmanaged_by_place, unmanaged_identifiers
 from services.intake.read_models import ReadingRow
@@ -143,7 +143,7 @@ def _figures(decider: Store, where: Where) -> _Figures:
             decider, {account: sum(counts.values()) for account, counts in desired_drivers.items()}, states
         ),
         unmanaged=unmanaged_by_place(decider, where),
-        catching_up={(row.account, row.target) for row in decider.select(CatchUp, where)},
+        catching_up={(row.account, row.target) for row in decider.select(RunningReconciliation, where)},
     )
 
 

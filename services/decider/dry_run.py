@@ -27,7 +27,6 @@ from services.accounts.handlers import accounts_of, to_row
 from services.decider import reconciliations
 from services.decider.handlers import Decider
 from services.decider.read_models import (
-    CatchUp,
     ClaimRow,
     DeleteRow,
     DesiredRow,
@@ -35,6 +34,7 @@ from services.decider.read_models import (
     ObservedRow,
     ReconciliationRow,
     RosterScanRow,
+    RunningReconciliation,
     to_roster_identifiers,
 )
 from services.intake.read_models import KnownDriver
@@ -110,7 +110,7 @@ class DryRun:
         """Decide everybody after the scan of a roster that the scratch store has whole, and note the steps."""
         begin = self._scratch.log.end()
         self._report([self._completed()])
-        while done := self._decider.look_again() + self._decider.catch_up():
+        while done := self._decider.look_again() + self._decider.reconcile():
             yield done
         yield from note_steps(self._scratch, begin)
 
@@ -194,15 +194,17 @@ class PlanChecks:
         self._pieces = self._check(work) if work else iter(())
         return int(work is not None)
 
-    def _next(self) -> CatchUp | None:
+    def _next(self) -> RunningReconciliation | None:
         """The next reconciliation with a plan; one that knows more of its account than we do has to wait."""
         accounts = self._in_hand()
-        in_hand = self._store.select(CatchUp, {"account": accounts}, order_by="account") if accounts else []
+        in_hand = (
+            self._store.select(RunningReconciliation, {"account": accounts}, order_by="account") if accounts else []
+        )
         known = accounts_of(self._store, (work.account for work in in_hand if work.plan))
         planned = (work for work in in_hand if work.plan)
         return next((work for work in planned if not reconciliations.is_ahead(work, known.get(work.account))), None)
 
-    def _check(self, work: CatchUp) -> Iterator[int]:
+    def _check(self, work: RunningReconciliation) -> Iterator[int]:
         account = accounts_of(self._store, [work.account])[work.account]
         if _has_other_policy_generation(work, account):
             self._store.commit(reconciliations.dropped(self._store, work, account, self._clock()))
@@ -222,7 +224,7 @@ class PlanChecks:
             would_be = _UNKNOWN
         self._judge(work, would_be)
 
-    def _run_dry(self, work: CatchUp, account: Account) -> Generator[int, None, str]:
+    def _run_dry(self, work: RunningReconciliation, account: Account) -> Generator[int, None, str]:
         """What the reconciliation would be by now."""
         with self._scratch() as scratch:
             dry_run = DryRun(scratch, account, Target(work.target), self._clock())
@@ -231,13 +233,13 @@ class PlanChecks:
             yield from map(len, dry_run.steps())
             return dry_run.part().digest
 
-    def _judge(self, work: CatchUp, would_be: str) -> None:
+    def _judge(self, work: RunningReconciliation, would_be: str) -> None:
         """Let the reconciliation begin if it would be what a person saw; one that began anew meanwhile is checked anew.
 
         That of an account that has gone to another process meanwhile is checked there.
         """
         place = {"account": work.account, "target": work.target}
-        if work.account not in self._in_hand() or work not in self._store.select(CatchUp, place):
+        if work.account not in self._in_hand() or work not in self._store.select(RunningReconciliation, place):
             return
         unit = Unit()
         if would_be == work.plan:
@@ -247,7 +249,7 @@ class PlanChecks:
         self._store.commit(unit)
 
 
-def _has_other_policy_generation(work: CatchUp, account: Account) -> bool:
+def _has_other_policy_generation(work: RunningReconciliation, account: Account) -> bool:
     target = Target(work.target)
     return account.mode(target) is Mode.OFF or work.policy_generation != account.policy_generation.get(target, 0)
 

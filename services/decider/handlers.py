@@ -1,9 +1,4 @@
-"""What the decider makes of each stream that it follows, and of what it has to look at again.
-
-Work of one account that failed: it is logged, and left alone for a while, and all other accounts go on.
-
-Parked links that are to be looked at again: because a person asks for it, or because an outage is over.
-"""
+"""The decider: what it makes of each stream that it consumes, and the work that it has in hand."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,20 +27,20 @@ from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, t
 from services.decider import reconciliations
 from services.decider.batch import Decide, Links, decide_batch, looks_at_claimants
 from services.decider.read_models import (
-    CatchUp,
     DesiredRow,
     LinkRow,
     Look,
     Place,
     RetryRow,
     RosterScanRow,
+    RunningReconciliation,
     desired_of,
     to_desired_row,
 )
 from services.decider.rosters import RosterChanges, keep_outages, keep_scans, roster_changes
 from services.runtime.context import Assignment, Clock
 
-Work = TypeVar("Work", Look, CatchUp, RetryRow)
+Work = TypeVar("Work", Look, RunningReconciliation, RetryRow)
 
 Rule = Callable[[DesiredDriver, DriverLink, Batch, Trigger], tuple[LinkEvent, ...]]
 """How a link is decided."""
@@ -57,33 +52,30 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Setback:
+class _Failed:
     """Work that failed so many times in a row, and is not done again before a moment."""
 
     tries: int
     not_before: datetime
     wait: timedelta
 
-    def holds_up(self, now: datetime) -> bool:
-        """Whether it is too early; a moment that lies too far ahead is of a clock that was wrong."""
-        return now < self.not_before <= now + self.wait
 
-
-class Setbacks:
-    """Which accounts' work of which kind failed last."""
+class Backoff:
+    """Work of one account that failed: it is logged, and left alone for a while; all other accounts go on."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._met: dict[tuple[type[Row], str], _Setback] = {}
+        self._failed: dict[tuple[type[Row], str], _Failed] = {}
 
-    def hold_up(self, kind: type[Row], account: str) -> bool:
+    def has_to_wait(self, kind: type[Row], account: str) -> bool:
         """Whether this work of the account has to wait."""
-        setback = self._met.get((kind, account))
-        return setback is not None and setback.holds_up(self._clock())
+        failed, now = self._failed.get((kind, account)), self._clock()
+        # A moment further ahead than the wait is from a clock that was wrong.
+        return failed is not None and now < failed.not_before <= now + failed.wait
 
-    def are_there(self, kind: type[Row]) -> bool:
+    def is_any_left(self, kind: type[Row]) -> bool:
         """Whether any account's work of this kind is left to be done again."""
-        return any(each is kind for each, _ in self._met)
+        return any(each is kind for each, _ in self._failed)
 
     def confine(self, rows: Sequence[Work], work: Callable[[Sequence[Work]], int]) -> int:
         """Do this work, and where it fails, that of each account alone; how much there was.
@@ -101,14 +93,14 @@ class Setbacks:
             self._add(type(rows[0]), accounts[0], failure)
             return 1
         for account in accounts:
-            self._met.pop((type(rows[0]), account), None)
+            self._failed.pop((type(rows[0]), account), None)
         return done
 
     def _add(self, kind: type[Row], account: str, failure: Exception) -> None:
-        former = self._met.get((kind, account))
+        former = self._failed.get((kind, account))
         tries = former.tries if former else 0
         wait = timedelta(seconds=spread(doubled(tries), uuid5(NAMESPACE_OID, f"{kind.TABLE}/{account}"), tries))
-        self._met[kind, account] = _Setback(tries=tries + 1, not_before=self._clock() + wait, wait=wait)
+        self._failed[kind, account] = _Failed(tries=tries + 1, not_before=self._clock() + wait, wait=wait)
         _log.error("work fails unexpectedly", account=account, work=kind.TABLE, trouble=type(failure).__name__)
 
 
@@ -121,18 +113,18 @@ _TOGETHER = 10
 class Decider:
     """The decider service: the only place where decisions are made; writes `driver-links.decisions.v1`."""
 
-    def __init__(self, store: Store, clock: Clock, share: Assignment) -> None:
+    def __init__(self, store: Store, clock: Clock, assignment: Assignment) -> None:
         self._store = store
         self._clock = clock
-        self._assignment = share
+        self._assignment = assignment
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
         self._behind: dict[type[Row], str] = {}
         self._went_on = dict.fromkeys(Target, "")
         self._no_plans: frozenset[int] | None = None
-        self._setbacks = Setbacks(clock)
+        self._backoff = Backoff(clock)
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Take over accounts; carry out what people said of held deletes."""
+        """Store accounts; carry out what people decided about held deletes."""
         unit = keep_accounts(self._store, (event for _, event in events))
         accounts = {row.account: to_account(row) for row in unit.rows.values() if isinstance(row, AccountRow)}
         unit.keep(retries(event for _, event in events))
@@ -153,7 +145,7 @@ class Decider:
         return unit
 
     def on_reports(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Take over what the targets showed; record each answer on its link, and decide again."""
+        """Store what the targets showed; record each answer on its link, and decide again."""
         now = self._clock()
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
         unit, rosters = keep_scans(reports), roster_changes(reports)
@@ -171,7 +163,7 @@ class Decider:
     def look_again(self) -> int:
         """Decide links for which something came free; how many."""
         looks = self._in_hand(Look, _PAGE)
-        done = self._setbacks.confine(looks, self._look_again) if looks else 0
+        done = self._backoff.confine(looks, self._look_again) if looks else 0
         self._behind[Look] = looks[-1].account if looks else ""
         return done
 
@@ -183,17 +175,15 @@ class Decider:
         self._decide(unit, self._again(places, now, "freed", rule=deciding.look_at_freed), now)
         return self._commit(unit, len(looks))
 
-    def catch_up(self) -> int:
-        """Go on with a reconciliation.
+    def reconcile(self) -> int:
+        """Decide the next page of a running reconciliation, or end it behind the last page; how many drivers.
 
-        Decide the next page of an account's desired states, or end it behind the last; how many.
-
-        The targets take turns, and on each the accounts, so that nobody waits for the end of a large fleet.
+        The targets alternate, and on each the accounts, so that a large fleet does not hold up the others.
         """
         work = self._next_reconciliation()
-        return self._setbacks.confine([work], self._go_on) if work else 0
+        return self._backoff.confine([work], self._go_on) if work else 0
 
-    def _go_on(self, works: Sequence[CatchUp]) -> int:
+    def _go_on(self, works: Sequence[RunningReconciliation]) -> int:
         (work,) = works
         account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
         if (account.account, Target(work.target)) not in self._ready({work.account: account}):
@@ -204,19 +194,21 @@ class Decider:
             return self._commit(reconciliations.completed(self._store, work, now), 1)
         return self._commit(self._reconciled(work, page, now), len(page))
 
-    def _next_reconciliation(self) -> CatchUp | None:
-        """The next reconciliation that can go on: where both targets have one, on each by turns."""
-        if self._nothing_waits.get(CatchUp) is self._assignment.held:
+    def _next_reconciliation(self) -> RunningReconciliation | None:
+        """The next reconciliation that can go on; where both targets have one, they alternate."""
+        if self._nothing_waits.get(RunningReconciliation) is self._assignment.held:
             return None
         for target, behind in [*self._went_on.items()]:
-            if work := reconciliations.next_in_hand(self._store, target, behind, partial(self._may_work, CatchUp)):
+            if work := reconciliations.next_in_hand(
+                self._store, target, behind, partial(self._may_work, RunningReconciliation)
+            ):
                 del self._went_on[target]
                 self._went_on[target] = work.account
                 return work
-        self._in_hand(CatchUp, _TOGETHER)
+        self._in_hand(RunningReconciliation, _TOGETHER)
         return None
 
-    def _reconciled(self, work: CatchUp, page: Sequence[DesiredRow], now: datetime) -> Unit:
+    def _reconciled(self, work: RunningReconciliation, page: Sequence[DesiredRow], now: datetime) -> Unit:
         unit, target = Unit(), Target(work.target)
         places = [(AccountId(row.account), target, row.driver) for row in page]
         decisions = self._again(places, now, "scan", str(work.scan), work.reconciliation)
@@ -230,7 +222,7 @@ class Decider:
         if not in_hand:
             return 0
         self._behind[RetryRow] = in_hand[0].account
-        return self._setbacks.confine(in_hand[:1], self._retry)
+        return self._backoff.confine(in_hand[:1], self._retry)
 
     def _retry(self, works: Sequence[RetryRow]) -> int:
         (work,) = works
@@ -240,20 +232,20 @@ class Decider:
         return self._commit(unit, len(places) or 1)
 
     def planned_accounts(self) -> list[str]:
-        """The accounts of our share for which a reconciliation is in hand that has to go by a plan."""
+        """The accounts assigned to us that have a running reconciliation with a plan."""
         held = self._assignment.held
         if self._no_plans is held:
             return []
-        in_hand = self._store.count(CatchUp, by=["account", "plan"])
+        in_hand = self._store.count(RunningReconciliation, by=["account", "plan"])
         planned = sorted({str(account) for account, plan in in_hand if plan and self._assignment.has(str(account))})
         self._no_plans = None if planned else held
         return planned
 
     def _in_hand(self, work: type[Work], limit: int) -> list[Work]:
-        """The next work of this kind for accounts of our share, going round by the names of accounts.
+        """The next work of this kind for accounts assigned to us, going round by the names of accounts.
 
-        At most so many rows are read, unless others' accounts stand before ours. Only we put such work there, so where
-        there was none is none until we do, or until our share is another.
+        At most so many rows are read, unless accounts assigned elsewhere come first. Only we add such work, so once
+        there is none, there is none until we add some, or until the assignment changes.
         """
         held = self._assignment.held
         if self._nothing_waits.get(work) is held:
@@ -262,13 +254,13 @@ class Decider:
             for page in self._pages(work, start, limit):
                 if ours := [row for row in page if self._may_work(work, row.account)]:
                     return ours
-        if not self._setbacks.are_there(work):
+        if not self._backoff.is_any_left(work):
             self._nothing_waits[work] = held
         return []
 
     def _may_work(self, work: type[Row], account: str) -> bool:
-        """Whether this work of an account is ours, and may be done now."""
-        return self._assignment.has(account) and not self._setbacks.hold_up(work, account)
+        """Whether this work of an account is assigned to us, and may be done now."""
+        return self._assignment.has(account) and not self._backoff.has_to_wait(work, account)
 
     def _pages(self, work: type[Work], behind: str, limit: int) -> Iterator[list[Work]]:
         """The work of accounts behind this one, with each page of accounts behind those of the page before."""
@@ -349,7 +341,7 @@ class Decider:
         return self._store.among(DesiredRow, ("account", "driver"), wanted) if wanted else []
 
     def _ready(self, accounts: Mapping[str, Account]) -> set[Place]:
-        """Where decisions are made now: sync is on, and the roster was scanned under the present terms."""
+        """Where decisions are made now: sync is on, and the roster was scanned under the present policy generation."""
         scans = self._store.select(RosterScanRow, {"account": sorted(accounts)}) if accounts else []
         scanned = {(scan.account, scan.target): scan.policy_generation for scan in scans}
         return {
@@ -370,7 +362,7 @@ class Decider:
         links = decide_batch(self._store, unit, decisions, now, rosters)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]
-        if any(isinstance(row, CatchUp) and row.plan for row in unit.rows.values()):
+        if any(isinstance(row, RunningReconciliation) and row.plan for row in unit.rows.values()):
             self._no_plans = None
         return links
 
@@ -406,19 +398,19 @@ def _record(answer: CallAnswered, now: datetime) -> Decide:
 
 
 _NOT_FINAL = [str(reason) for reason, kind in CLASSES.items() if kind is not FailureClass.FINAL]
-"""Reasons that do not speak of the driver, and may be over when calls are answered again."""
+"""Reasons that are not about the driver, and may be over when the target answers again."""
 
 
 def retries(events: Iterable[Event]) -> Iterator[RetryRow]:
-    """What people ask for, as work in hand: one piece for each target."""
+    """What people request, as work in hand: one piece for each target."""
     for event in events:
         if isinstance(event, RetryRequested):
             for target in [event.target] if event.target else Target:
-                yield _asked_for(event, target)
+                yield _to_retry(event, target)
 
 
 def retries_after_outages(reports: Iterable[Event]) -> Iterator[RetryRow]:
-    """Where calls are made again, what was given up in the meantime, as work in hand."""
+    """What was given up while no calls were made, as work in hand."""
     for report in reports:
         if isinstance(report, BreakerClosed):
             yield RetryRow(
@@ -432,7 +424,7 @@ def retries_after_outages(reports: Iterable[Event]) -> Iterator[RetryRow]:
             )
 
 
-def _asked_for(event: RetryRequested, target: str) -> RetryRow:
+def _to_retry(event: RetryRequested, target: str) -> RetryRow:
     return RetryRow(
         account=event.account,
         target=str(target),
@@ -445,7 +437,7 @@ def _asked_for(event: RetryRequested, target: str) -> RetryRow:
 
 
 def next_page(store: Store, work: RetryRow, unit: Unit) -> list[tuple[AccountId, Target, PortalDriverId]]:
-    """The next links of this work; the unit takes over what is left of it then. Raises `StoreFailed`."""
+    """The next links of this work; the unit stores what is left of it. Raises `StoreFailed`."""
     page = store.select(LinkRow, _parked(work), order_by="driver", after=work.after, limit=_PAGE)
     if page:
         unit.keep([replace(work, after=page[-1].driver)])

@@ -196,7 +196,7 @@ class Look(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CatchUp(Row):
+class RunningReconciliation(Row):
     """Work in hand: a reconciliation, which looks at all of an account's desired states.
 
     From behind a position on, after a scan.
@@ -207,7 +207,7 @@ class CatchUp(Row):
     `found`, `drifted` and `at_odds` count as those of `ReconciliationCompleted` do, as far as it has come.
     """
 
-    TABLE: ClassVar[str] = "catch_ups"
+    TABLE: ClassVar[str] = "running_reconciliations"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target")
 
     account: str

@@ -16,7 +16,7 @@ from domain.reconciliation import Finding, ReconciliationCompleted, Reconciliati
 from domain.store import Store, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.decider.batch import Links
-from services.decider.read_models import CatchUp, DesiredRow, ReconciliationRow
+from services.decider.read_models import DesiredRow, ReconciliationRow, RunningReconciliation
 from services.decider.rosters import unmanaged_identifiers
 
 _TOGETHER = 10
@@ -35,7 +35,7 @@ class ReconciliationOrigin(TypedDict):
     scan: int
 
 
-def begun(store: Store, reports: Iterable[Event]) -> Iterator[CatchUp]:
+def begun(store: Store, reports: Iterable[Event]) -> Iterator[RunningReconciliation]:
     """The reconciliations that begin, or begin anew, with these scans. Raises `StoreFailed`."""
     scans = [report for report in reports if isinstance(report, RosterScanned)]
     if not scans:
@@ -43,7 +43,7 @@ def begun(store: Store, reports: Iterable[Event]) -> Iterator[CatchUp]:
     where = {"account": sorted({scan.account for scan in scans})}
     accounts = accounts_of(store, where["account"])
     last = {(row.account, row.target): row for row in store.select(ReconciliationRow, where)}
-    in_hand = {(row.account, row.target): row for row in store.select(CatchUp, where)}
+    in_hand = {(row.account, row.target): row for row in store.select(RunningReconciliation, where)}
     for scan in scans:
         place = scan.account, scan.target
         request = _request(scan, last.get(place), in_hand.get(place))
@@ -55,7 +55,7 @@ def begun(store: Store, reports: Iterable[Event]) -> Iterator[CatchUp]:
             yield begun_now
 
 
-def _request(scan: RosterScanned, last: ReconciliationRow | None, running: CatchUp | None) -> int:
+def _request(scan: RosterScanned, last: ReconciliationRow | None, running: RunningReconciliation | None) -> int:
     """The request that this reconciliation is for.
 
     Of those before the scan the latest, unless a reconciliation was for it already.
@@ -72,7 +72,7 @@ def _is_superseded(request: int, scan: RosterScanned, account: Account | None) -
     return account is not None and 0 < request < account.reconciliations.get(Target(scan.target), 0)
 
 
-def _is_by_its_plan(running: CatchUp | None, begun_now: CatchUp) -> bool:
+def _is_by_its_plan(running: RunningReconciliation | None, begun_now: RunningReconciliation) -> bool:
     """Whether the reconciliation in hand is for the same request, and what it does was found to be the plan.
 
     It goes on then: part of the plan is done, so that nothing could be found to be it any more.
@@ -82,8 +82,10 @@ def _is_by_its_plan(running: CatchUp | None, begun_now: CatchUp) -> bool:
     return (running.request, running.policy_generation) == (begun_now.request, begun_now.policy_generation)
 
 
-def _begun(scan: RosterScanned, request: int, account: Account | None, last: ReconciliationRow | None) -> CatchUp:
-    return CatchUp(
+def _begun(
+    scan: RosterScanned, request: int, account: Account | None, last: ReconciliationRow | None
+) -> RunningReconciliation:
+    return RunningReconciliation(
         account=scan.account,
         target=scan.target,
         reconciliation=last.version + 1 if last else 1,
@@ -104,7 +106,7 @@ def _plan(account: Account | None, target: Target, request: int) -> str:
     return account.plans.get(target, "") if account and account.reconciliations.get(target) == request else ""
 
 
-def bound(store: Store, events: Iterable[Event]) -> Iterator[CatchUp]:
+def bound(store: Store, events: Iterable[Event]) -> Iterator[RunningReconciliation]:
     """The reconciliations that had begun before their request was heard of, each with its plan.
 
     Raises `StoreFailed`.
@@ -112,11 +114,13 @@ def bound(store: Store, events: Iterable[Event]) -> Iterator[CatchUp]:
     for event in events:
         if isinstance(event, ReconciliationRequested) and event.plan:
             place = {"account": event.account, "target": event.target}
-            begun_before = store.select(CatchUp, {**place, "request": event.originator_version})
+            begun_before = store.select(RunningReconciliation, {**place, "request": event.originator_version})
             yield from (replace(work, plan=event.plan) for work in begun_before)
 
 
-def next_in_hand(store: Store, target: Target, behind: str, is_ours: Callable[[str], bool]) -> CatchUp | None:
+def next_in_hand(
+    store: Store, target: Target, behind: str, is_ours: Callable[[str], bool]
+) -> RunningReconciliation | None:
     """The next reconciliation on this target that can go on now.
 
     Of our accounts in the order of their names behind this one.
@@ -134,15 +138,15 @@ def next_in_hand(store: Store, target: Target, behind: str, is_ours: Callable[[s
     return None
 
 
-def _pages(store: Store, target: Target, behind: str) -> Iterator[list[CatchUp]]:
+def _pages(store: Store, target: Target, behind: str) -> Iterator[list[RunningReconciliation]]:
     """The reconciliations on a target that go by no plan, of accounts behind this one, a few at a time."""
     where: Where = {"target": str(target), "plan": ""}
-    while page := store.select(CatchUp, where, order_by="account", after=behind, limit=_TOGETHER):
+    while page := store.select(RunningReconciliation, where, order_by="account", after=behind, limit=_TOGETHER):
         yield page
         behind = page[-1].account
 
 
-def is_ahead(work: CatchUp, account: Account | None) -> bool:
+def is_ahead(work: RunningReconciliation, account: Account | None) -> bool:
     """Whether a reconciliation knows more of its account than we do."""
     target = Target(work.target)
     return (
@@ -152,7 +156,7 @@ def is_ahead(work: CatchUp, account: Account | None) -> bool:
     )
 
 
-def counted(work: CatchUp, page: Sequence[DesiredRow], links: Links) -> CatchUp:
+def counted(work: RunningReconciliation, page: Sequence[DesiredRow], links: Links) -> RunningReconciliation:
     """The reconciliation behind this page of desired states, whose links stand so now."""
     found, drifted, at_odds = Counter(work.found), Counter(work.drifted), Counter(work.at_odds)
     for desired in page:
@@ -169,7 +173,7 @@ def _at_odds(link: DriverLink, reconciliation: int) -> list[str]:
     return link.drift.at_odds if link.drift and link.drift.reconciliation == reconciliation else []
 
 
-def completed(store: Store, work: CatchUp, now: datetime) -> Unit:
+def completed(store: Store, work: RunningReconciliation, now: datetime) -> Unit:
     """What is stored when everybody was looked at. Raises `StoreFailed`."""
     unmanaged = len(unmanaged_identifiers(store, work.account, Target(work.target)))
     found = {**work.found, str(Finding.UNMANAGED): unmanaged} if unmanaged else work.found
@@ -183,7 +187,7 @@ def completed(store: Store, work: CatchUp, now: datetime) -> Unit:
     return _ended(store, work, fact)
 
 
-def refused(store: Store, work: CatchUp, *, plan: str, would_be: str, now: datetime) -> Unit:
+def refused(store: Store, work: RunningReconciliation, *, plan: str, would_be: str, now: datetime) -> Unit:
     """What is stored when the reconciliation had to go by a plan, and would be another one: it is over.
 
     Raises `StoreFailed`.
@@ -191,7 +195,7 @@ def refused(store: Store, work: CatchUp, *, plan: str, would_be: str, now: datet
     return _ended(store, work, ReconciliationRefused(**_origin(work, now), plan=plan, would_be=would_be))
 
 
-def dropped(store: Store, work: CatchUp, account: Account, now: datetime) -> Unit:
+def dropped(store: Store, work: RunningReconciliation, account: Account, now: datetime) -> Unit:
     """What is stored when a reconciliation cannot go on, because its account has other terms by now.
 
     Raises `StoreFailed`.
@@ -202,11 +206,11 @@ def dropped(store: Store, work: CatchUp, account: Account, now: datetime) -> Uni
     if work.plan or (work.request and account.mode(Target(work.target)) is Mode.OFF):
         return refused(store, work, plan=work.plan, would_be="", now=now)
     unit = Unit()
-    unit.remove(CatchUp, {"account": work.account, "target": work.target})
+    unit.remove(RunningReconciliation, {"account": work.account, "target": work.target})
     return unit
 
 
-def _origin(work: CatchUp, now: datetime) -> ReconciliationOrigin:
+def _origin(work: RunningReconciliation, now: datetime) -> ReconciliationOrigin:
     return {
         "originator_id": reconciliation_stream(AccountId(work.account), Target(work.target)),
         "originator_version": work.reconciliation,
@@ -222,12 +226,12 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _ended(store: Store, work: CatchUp, fact: ReconciliationCompleted | ReconciliationRefused) -> Unit:
+def _ended(store: Store, work: RunningReconciliation, fact: ReconciliationCompleted | ReconciliationRefused) -> Unit:
     place = {"account": work.account, "target": work.target}
     last = next(iter(store.select(ReconciliationRow, place)), None)
     unit = Unit()
     unit.events.append(fact)
-    unit.remove(CatchUp, place)
+    unit.remove(RunningReconciliation, place)
     unit.keep([reconciliation_after(last, fact)])
     return unit
 

@@ -111,7 +111,7 @@ class Laps:
         fleet = Fleet(account=AccountId(f"lap-{number}"), drivers=DRIVERS + SINGLE)
         self._take(self._decider.on_accounts, fleet.account_events)
         self._take(self._decider.on_reports, fleet.scans)
-        while self._decider.catch_up():
+        while self._decider.reconcile():
             pass
         return fleet
 
@@ -141,7 +141,7 @@ class Laps:
             clock=_now,
             notifier=Notifier(),
             handlers={stream.name.split("/")[1]: self._decider.on_changes},
-            chores=[self._decider.look_again, self._decider.catch_up],
+            chores=[self._decider.look_again, self._decider.reconcile],
         )
         service.follow([stream], may_repeat=True)
         return service.step

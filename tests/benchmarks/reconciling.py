@@ -125,7 +125,7 @@ class Deciding:
             self._take(self._decider.on_reports, [*confirmed(each for each in decided if isinstance(each, Decision))])
 
     def _chores(self) -> None:
-        while self._decider.look_again() + self._decider.catch_up():
+        while self._decider.look_again() + self._decider.reconcile():
             continue
 
     def _scan(self, number: int, request: int) -> RosterScanned:

@@ -8,7 +8,7 @@ from adapters.kafka.topics import ends
 from domain.identity import Target
 from domain.store import Resubmission, Row, Store, StoreFailed
 from services.api.installation import Installation
-from services.decider.read_models import CatchUp, Look
+from services.decider.read_models import Look, RunningReconciliation
 from services.projector.breaker import Breakers
 from services.projector.read_models import DueDelivery, LookUp, StartedAttempt
 from services.projector.roster import Freshness
@@ -82,7 +82,7 @@ class Backlog:
 
     def _in_hand(self, name: str, store: Store) -> int:
         if name == self._installation.decider_service.name:
-            return _counted(store, Look, CatchUp, Resubmission)
+            return _counted(store, Look, RunningReconciliation, Resubmission)
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:

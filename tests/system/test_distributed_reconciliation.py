@@ -22,7 +22,7 @@ from domain.identity import Target
 from domain.outcomes import DriverLookedUp, RosterScanned
 from domain.reconciliation import ReconciliationCompleted
 from services.api.installation import Installation
-from services.decider.read_models import CatchUp
+from services.decider.read_models import RunningReconciliation
 from services.projector.read_models import LookUp, ScanProgress
 from services.runtime.service import Service
 from services.sandbox.demo import RunningSandboxes, Stage, sandboxes
@@ -211,8 +211,8 @@ class Scene:
         while not any(sum(work.found.values()) == len(DRIVERS) for work in await decider.call(self._in_hand)):  # noqa: ASYNC110 - another process tells nobody
             await asyncio.sleep(_LOOK)
 
-    def _in_hand(self) -> Sequence[CatchUp]:
-        return self._installation.decider_service.store.select(CatchUp)
+    def _in_hand(self) -> Sequence[RunningReconciliation]:
+        return self._installation.decider_service.store.select(RunningReconciliation)
 
     async def _until_in_step(self) -> None:
         await until(self._stage, lambda account: in_sync(account, len(DRIVERS)))

@@ -15,7 +15,7 @@ from domain.identity import Target
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, Look, RetryRow, RosterScanRow
+from services.decider.read_models import Look, RetryRow, RosterScanRow, RunningReconciliation
 from services.runtime.context import DECISIONS, Assignment
 from services.wiring import registry
 
@@ -34,7 +34,7 @@ ACCOUNT = AccountRow(
     plans={},
     reconcile_at="",
 )
-RECONCILIATION = CatchUp(
+RECONCILIATION = RunningReconciliation(
     account="",
     target="",
     reconciliation=1,
@@ -83,19 +83,19 @@ def begin(store: CountingStore, accounts: int) -> Decider:
 
 
 def left(store: CountingStore) -> dict[str, int]:
-    return {str(target): count for (target,), count in store.count(CatchUp, by=["target"]).items()}
+    return {str(target): count for (target,), count in store.count(RunningReconciliation, by=["target"]).items()}
 
 
 def test_targets_progress_side_by_side(store: CountingStore) -> None:
     decider = begin(store, 20)
     for _ in range(20):
-        assert decider.catch_up()
+        assert decider.reconcile()
     assert left(store) == {"driveri": 10, "motive": 10}
 
 
 def test_every_reconciliation_comes_to_its_end(store: CountingStore) -> None:
     decider = begin(store, 25)
-    while decider.catch_up():
+    while decider.reconcile():
         pass
     assert left(store) == {}
 
@@ -103,10 +103,10 @@ def test_every_reconciliation_comes_to_its_end(store: CountingStore) -> None:
 @pytest.mark.parametrize("accounts", [20, 1500])
 def test_a_step_costs_the_same_however_many_reconciliations_are_in_hand(store: CountingStore, accounts: int) -> None:
     decider = begin(store, accounts)
-    decider.catch_up()
+    decider.reconcile()
     decider.planned_accounts()
     store.queries = store.rows = 0
-    decider.catch_up()
+    decider.reconcile()
     decider.planned_accounts()
     assert (store.queries <= 12, store.rows <= 40) == (True, True), (store.queries, store.rows)
 
@@ -120,7 +120,7 @@ def test_reconciliations_that_know_more_of_their_accounts_than_we_do_hold_nobody
             for target in Target
         )
     store.commit(unit)
-    while decider.catch_up():
+    while decider.reconcile():
         pass
     assert left(store) == {"driveri": 50, "motive": 50}
 
@@ -132,7 +132,7 @@ def begin_again(store: CountingStore, accounts: int) -> Decider:
     for number in range(accounts):
         name = f"fleet-{number:05}"
         for target in map(str, Target):
-            unit.remove(CatchUp, {"account": name, "target": target})
+            unit.remove(RunningReconciliation, {"account": name, "target": target})
             unit.keep(Look(account=name, target=target, driver=str(driver)) for driver in range(5))
             unit.keep([replace(RETRY, account=name, target=target)])
     store.commit(unit)

@@ -12,16 +12,16 @@ from domain.identity import Target
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, Look, RetryRow, RosterScanRow
+from services.decider.read_models import Look, RetryRow, RosterScanRow, RunningReconciliation
 from services.runtime.context import DECISIONS, Assignment
 from services.wiring import registry
 from tests.unit.services.decider.test_many_reconciliations import ACCOUNT, NOW, RECONCILIATION, RETRY, CountingStore
 
 BAD, ACCOUNTS = "fleet-1", [f"fleet-{number}" for number in range(4)]
-Kind = type[Look] | type[CatchUp] | type[RetryRow]
+Kind = type[Look] | type[RunningReconciliation] | type[RetryRow]
 CHORES: dict[Kind, Callable[[Decider], int]] = {
     Look: Decider.look_again,
-    CatchUp: Decider.catch_up,
+    RunningReconciliation: Decider.reconcile,
     RetryRow: Decider.retry,
 }
 

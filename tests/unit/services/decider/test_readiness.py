@@ -5,7 +5,7 @@ import pytest
 from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
-from services.decider.read_models import CatchUp, DesiredRow, ScanFailureRow
+from services.decider.read_models import DesiredRow, RunningReconciliation, ScanFailureRow
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
 
 
@@ -111,8 +111,8 @@ def test_each_target_is_decided_for_itself(fleet: SteppedServices) -> None:
     assert fleet.states(Target.MOTIVE) == {}
 
 
-def test_nothing_is_left_to_catch_up_at_rest(fleet: SteppedServices) -> None:
+def test_no_reconciliation_is_left_at_rest(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.state("p1", person(1))
     fleet.run()
-    assert fleet.decider_store.count(CatchUp) == {(): 0}
+    assert fleet.decider_store.count(RunningReconciliation) == {(): 0}

@@ -18,7 +18,7 @@ from services.accounts.handlers import AccountRow
 from services.decider import reconciliations
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp, LinkRow, ObservedRow, ReconciliationRow
+from services.decider.read_models import LinkRow, ObservedRow, ReconciliationRow, RunningReconciliation
 from services.intake.statements import StatedDriver
 from services.runtime.context import Assignment
 from services.wiring.registry import open_dry_run
@@ -119,8 +119,8 @@ def last(fleet: SteppedServices) -> ReconciliationRow:
     return row
 
 
-def in_hand(fleet: SteppedServices) -> list[CatchUp]:
-    return fleet.decider_store.select(CatchUp)
+def in_hand(fleet: SteppedServices) -> list[RunningReconciliation]:
+    return fleet.decider_store.select(RunningReconciliation)
 
 
 @pytest.mark.parametrize("drivers", [1, 20, 600])
@@ -222,11 +222,11 @@ def test_a_scan_that_comes_while_a_reconciliation_goes_on_starts_it_anew(
     fleet.decide()
     first = scanned(fleet, request, 3)
     hear(fleet, decider, first)
-    assert decider.catch_up() == 3
+    assert decider.reconcile() == 3
     hear(fleet, decider, replace(first, originator_version=3, request=0))
     (work,) = in_hand(fleet)
     assert (work.reconciliation, work.after, work.scan, work.request, work.found) == (2, 0, 3, request, {})
-    assert [decider.catch_up() for _ in range(3)] == [3, 1, 0]
+    assert [decider.reconcile() for _ in range(3)] == [3, 1, 0]
     assert last(fleet).found == {"in_sync": 3}
 
 
@@ -296,7 +296,7 @@ def looked_up(fleet: SteppedServices, request: int, reason: str = "") -> DriverL
     )
 
 
-def planned(fleet: SteppedServices, decider: Decider) -> CatchUp:
+def planned(fleet: SteppedServices, decider: Decider) -> RunningReconciliation:
     """Jane requests a reconciliation by a plan, and Driveri's roster was scanned for it."""
     request = ask(fleet, plan="f00d")
     hear_of_accounts(fleet, decider)
@@ -317,7 +317,7 @@ def hear(fleet: SteppedServices, decider: Decider, *reports: Event) -> None:
     fleet.decider_store.commit(decider.on_reports([*enumerate(reports, 1)]))
 
 
-def check(fleet: SteppedServices, work: CatchUp) -> None:
+def check(fleet: SteppedServices, work: RunningReconciliation) -> None:
     """The plan was compared, and is the one that was seen."""
     unit = Unit()
     unit.keep([replace(work, plan="")])
@@ -328,10 +328,10 @@ def test_with_a_plan_nothing_is_decided_before_that_is_compared(fleet: SteppedSe
     begin(fleet, 2)
     before = logged(fleet.decider_store)
     work = planned(fleet, decider)
-    assert (work.plan, decider.catch_up()) == ("f00d", 0)
+    assert (work.plan, decider.reconcile()) == ("f00d", 0)
     assert logged(fleet.decider_store) == before
     check(fleet, work)
-    assert [decider.catch_up() for _ in range(3)] == [2, 1, 0]
+    assert [decider.reconcile() for _ in range(3)] == [2, 1, 0]
     assert (last(fleet).request, last(fleet).is_refused, in_hand(fleet)) == (work.request, False, [])
 
 
@@ -369,11 +369,11 @@ def test_a_reconciliation_waits_for_its_request_to_be_heard_of_and_then_goes_by_
     begin(fleet, 2)
     request = ask(fleet, plan="f00d")
     hear(fleet, decider, scanned(fleet, request, 2))
-    assert decider.catch_up() == 0
+    assert decider.reconcile() == 0
     assert [work.plan for work in in_hand(fleet)] == [""]
     hear_of_accounts(fleet, decider)
     assert [work.plan for work in in_hand(fleet)] == ["f00d"]
-    assert decider.catch_up() == 0
+    assert decider.reconcile() == 0
 
 
 def test_a_request_that_was_overtaken_is_left_to_the_later_ones_scan(fleet: SteppedServices) -> None:

@@ -33,7 +33,7 @@ OF_PROJECTOR: tuple[type[Row], ...] = (
 )
 WORK: dict[str, tuple[type[Row], ...]] = {
     "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, DeadLetter),
-    "decider": (decider.Look, decider.CatchUp, decider.RetryRow, DeadLetter),
+    "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, DeadLetter),
     "projector-driveri": OF_PROJECTOR,
     "projector-motive": OF_PROJECTOR,
 }

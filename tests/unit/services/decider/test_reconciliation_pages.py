@@ -9,7 +9,7 @@ from domain.account import Mode
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import Store, Unit
 from services.decider.handlers import Decider
-from services.decider.read_models import CatchUp
+from services.decider.read_models import RunningReconciliation
 from services.intake.statements import StatedDriver
 from services.runtime.context import Assignment
 from tests.support.stated import whole
@@ -58,7 +58,7 @@ def created(services: SteppedServices) -> list[str]:
     return [event.driver for event in services.decided()]
 
 
-def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
+def test_a_reconciliation_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
     services = scanned(tmp_path)
     services.decider.step()
     first_page = created(services)
@@ -66,12 +66,12 @@ def test_a_catch_up_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
     again = SteppedServices(tmp_path, both_targets())
     decider = Decider(again.decider_store, again.clock, Assignment())
     with pytest.raises(Killed):
-        Decider(KilledAtCommit(again.decider_store), again.clock, Assignment()).catch_up()  # type: ignore[arg-type]
+        Decider(KilledAtCommit(again.decider_store), again.clock, Assignment()).reconcile()  # type: ignore[arg-type]
     assert 0 < len(first_page) == len(created(again)) < MANY
-    assert decider.catch_up() == len(first_page)
+    assert decider.reconcile() == len(first_page)
     again.decide()
     assert created(again) == [f"p{number}" for number in range(MANY)]
-    assert again.decider_store.count(CatchUp) == {(): 0}
+    assert again.decider_store.count(RunningReconciliation) == {(): 0}
     again.close()
 
 
@@ -86,7 +86,7 @@ def test_a_change_between_two_pages_is_decided_once(tmp_path: Path) -> None:
     services.close()
 
 
-def test_a_second_scan_starts_the_catch_up_again(tmp_path: Path) -> None:
+def test_a_second_scan_starts_the_reconciliation_again(tmp_path: Path) -> None:
     services = scanned(tmp_path)
     services.decider.step()
     services.set_mode(Target.DRIVERI, Mode.UPSERT)
@@ -118,6 +118,6 @@ def test_a_small_fleet_does_not_wait_for_the_reconciliation_of_a_large_one(tmp_p
     services.scan(Target.DRIVERI)
     services.decider.step()
     decider = Decider(services.decider_store, services.clock, Assignment())
-    while any(work.account == small for work in services.decider_store.select(CatchUp)):
-        decider.catch_up()
-    assert [work.account for work in services.decider_store.select(CatchUp)] == [ACME]
+    while any(work.account == small for work in services.decider_store.select(RunningReconciliation)):
+        decider.reconcile()
+    assert [work.account for work in services.decider_store.select(RunningReconciliation)] == [ACME]
