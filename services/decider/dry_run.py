@@ -1,17 +1,13 @@
-"""A reconciliation as a dry run: the real decider, on a copy of one account's part of its store.
+"""A dry run of a reconciliation: the real decider, on a copy of one account's part of its store.
 
-Reconciliations that have to go by a plan: each is rehearsed first, and refused if it would be another one by now.
-
-One account's part of the decider's store on one target, copied some rows at a time into a scratch store.
-
-The steps of a dry run as a table, so that a plan may be as long as the fleet.
+A reconciliation with a plan goes through a dry run first, and is refused if it would not do what the plan says.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import structlog
 
@@ -42,18 +38,29 @@ from services.runtime.context import Assignment, Clock
 from services.runtime.readers import pages
 
 Scratch = Callable[[], AbstractContextManager[Store]]
-"""An empty store for one dry run, gone afterwards with all that it holds."""
+"""An empty store for one dry run, deleted afterwards."""
 
 _PAGE = 500
 
 _FIRST = 1
-"""The number of a report that nobody but the dry run sees."""
+"""The number of a report that only the dry run sees."""
+
+_COPIED: tuple[type[Row], ...] = (
+    RosterScanRow,
+    ReconciliationRow,
+    DesiredRow,
+    ObservedRow,
+    LinkRow,
+    ClaimRow,
+    DeleteRow,
+)
+"""What decisions depend on; work in hand is left out, because the reconciliation looks at every driver anyway."""
 
 
 class DryRun:
-    """What a reconciliation of one account on one target would do at this moment; `account` is as it would be then.
+    """What a reconciliation of one account on one target would do now; `account` is as it would be then.
 
-    Everything happens in the scratch store; iterators do a bounded piece with each step, and say how much it was.
+    Everything happens in the scratch store. Iterators do a bounded piece of work with each step, and say how much.
     """
 
     def __init__(self, scratch: Store, account: Account, target: Target, now: datetime) -> None:
@@ -65,27 +72,38 @@ class DryRun:
         self._tally = PlanTally(account.account, target)
 
     def copy(self, store: Store) -> Iterator[int]:
-        """Take over the account's part of the decider's store."""
+        """Copy the account's part of the decider's store, a page with each step; how many rows it had."""
         unit = Unit()
         unit.keep([to_row(replace(self._account, reconciliations={}, plans={}))])
         self._scratch.commit(unit)
-        return copy(store, self._scratch, self._account, self._target)
+        for kind in _COPIED:
+            where = {column: value for column, value in self._place.items() if column in kind.KEY}
+            for page in pages(store, kind, where, kind.KEY[-1]):
+                unit = Unit()
+                unit.keep(page)
+                links = [row for row in page if isinstance(row, LinkRow)]
+                ids = [
+                    link_stream(AccountId(row.account), Target(row.target), PortalDriverId(row.driver)) for row in links
+                ]
+                for events in store.histories(ids).values() if ids else ():
+                    unit.events.extend(events)
+                for row in page:
+                    unit.keep(to_roster_identifiers(row) if isinstance(row, ObservedRow) else ())
+                self._scratch.commit(unit)
+                yield len(page)
 
     def unheard(self, stated: Sequence[KnownDriver]) -> list[str]:
-        """Those of these drivers of whom the Portal has stated something else than the decider knows."""
+        """Those of these drivers whose last statement by the Portal has not reached the decider yet."""
         where = {"account": str(self._account.account), "driver": [each.driver for each in stated]}
         desired_drivers = {row.driver: row for row in self._scratch.select(DesiredRow, where)}
         return [each.driver for each in stated if not _is_heard(each, desired_drivers.get(each.driver))]
 
     def take_changes(self, changes: Sequence[tuple[int, Event]]) -> None:
-        """Take over changes that the decider does not know yet.
-
-        What follows from each is no part of the reconciliation.
-        """
+        """Let the decider handle changes that it does not know yet; what it decides by them is not in the plan."""
         self._scratch.commit(self._decider.on_changes(changes))
 
     def take_seen(self, page: Sequence[ObservedDriver]) -> None:
-        """Take over target drivers as they are shown now."""
+        """Store target drivers as a scan shows them now."""
         seen = {key_identifier(self._target, driver.key): driver for driver in page}
         where = {**self._place, "identifier": sorted(seen)}
         known = {row.identifier: row for row in self._scratch.select(ObservedRow, where)} if seen else {}
@@ -94,7 +112,7 @@ class DryRun:
         )
 
     def take_gone(self, keys: Iterable[Key]) -> None:
-        """Take over that these target drivers are there no more."""
+        """Store that these target drivers are gone."""
         self._report(ObservedDriverGone(**self._origin(key), key=key) for key in keys)
 
     def known(self, after: str | None) -> Sequence[ObservedRow]:
@@ -107,7 +125,7 @@ class DryRun:
         return sum(self._scratch.count(DesiredRow, {"account": str(self._account.account)}).values())
 
     def decide(self) -> Iterator[int]:
-        """Decide everybody after the scan of a roster that the scratch store has whole, and note the steps."""
+        """Decide every driver after a complete scan, and store the steps."""
         begin = self._scratch.log.end()
         self._report([self._completed()])
         while done := self._decider.look_again() + self._decider.reconcile():
@@ -115,13 +133,13 @@ class DryRun:
         yield from note_steps(self._scratch, begin)
 
     def steps(self, driver: str = "") -> Iterator[list[PlanStep]]:
-        """The steps in pages, by action and driver, or those of one; then `part` tells what they come to."""
+        """The steps in pages, by action and driver, or those of one; then `part` says what they add up to."""
         for page in steps_in(self._scratch, driver):
             self._tally.add(page)
             yield page
 
     def part(self) -> PlanPart:
-        """What the steps that were read come to."""
+        """What the steps that were read add up to."""
         return self._tally.part()
 
     @property
@@ -129,9 +147,9 @@ class DryRun:
         return {"account": str(self._account.account), "target": str(self._target)}
 
     def _report(self, reports: Iterable[ReportEvent]) -> None:
-        told = [(_FIRST, report) for report in reports]
-        if told:
-            self._scratch.commit(self._decider.on_reports(told))
+        numbered = [(_FIRST, report) for report in reports]
+        if numbered:
+            self._scratch.commit(self._decider.on_reports(numbered))
 
     def _seen(self, driver: ObservedDriver) -> ObservedDriverSeen:
         return ObservedDriverSeen(
@@ -169,14 +187,14 @@ def _is_shown(row: ObservedRow | None, seen: ObservedDriver) -> bool:
 _log = structlog.get_logger()
 
 _UNKNOWN = ""
-"""What a reconciliation would be of which no dry run can be made."""
+"""The hash of a reconciliation whose dry run failed."""
 
 
 class PlanChecks:
-    """Rehearses one reconciliation at a time, piece by piece, so that nobody else waits for it.
+    """Compares one running reconciliation at a time with its plan, piece by piece, so that no other work waits for it.
 
-    How far it has come is in memory only: whoever takes over begins anew, for nothing was decided yet. `in_hand` tells
-    the accounts of our share for which a reconciliation with a plan is in hand.
+    How far it has come is only in memory: another process begins again, because nothing was decided yet. `in_hand`
+    names the accounts assigned to us that have a running reconciliation with a plan.
     """
 
     def __init__(self, store: Store, clock: Clock, *, in_hand: Callable[[], Sequence[str]], scratch: Scratch) -> None:
@@ -212,8 +230,7 @@ class PlanChecks:
         try:
             would_be = yield from self._run_dry(work, account)
         except StoreFailed as failure:
-            # Where it is our own store that fails, so does storing the refusal; else only this reconciliation comes
-            # to nothing.
+            # If it is our own store that fails, storing the refusal fails too; else only this reconciliation ends.
             _log.warning("plan cannot be compared", account=work.account, target=work.target, reason=str(failure))
             would_be = _UNKNOWN
         except StoreConflict:
@@ -225,7 +242,7 @@ class PlanChecks:
         self._judge(work, would_be)
 
     def _run_dry(self, work: RunningReconciliation, account: Account) -> Generator[int, None, str]:
-        """What the reconciliation would be by now."""
+        """The hash of what the reconciliation would do now."""
         with self._scratch() as scratch:
             dry_run = DryRun(scratch, account, Target(work.target), self._clock())
             yield from dry_run.copy(self._store)
@@ -234,9 +251,10 @@ class PlanChecks:
             return dry_run.part().digest
 
     def _judge(self, work: RunningReconciliation, would_be: str) -> None:
-        """Let the reconciliation begin if it would be what a person saw; one that began anew meanwhile is checked anew.
+        """Let the reconciliation begin if it would do what a person saw.
 
-        That of an account that has gone to another process meanwhile is checked there.
+        One that was started again meanwhile is checked again, and one of an account that is assigned to another
+        process by now is checked there.
         """
         place = {"account": work.account, "target": work.target}
         if work.account not in self._in_hand() or work not in self._store.select(RunningReconciliation, place):
@@ -252,54 +270,6 @@ class PlanChecks:
 def _has_other_policy_generation(work: RunningReconciliation, account: Account) -> bool:
     target = Target(work.target)
     return account.mode(target) is Mode.OFF or work.policy_generation != account.policy_generation.get(target, 0)
-
-
-_COPIED: tuple[type[Row], ...] = (
-    RosterScanRow,
-    ReconciliationRow,
-    DesiredRow,
-    ObservedRow,
-    LinkRow,
-    ClaimRow,
-    DeleteRow,
-)
-"""What decisions depend on; work in hand is left out, for the reconciliation looks at everybody anyway."""
-
-
-def copy(store: Store, scratch: Store, account: Account, target: Target) -> Iterator[int]:
-    """Copy the account's part, a page with each step; how many rows it had."""
-    place = {"account": str(account.account), "target": str(target)}
-    for kind in _COPIED:
-        where = {column: value for column, value in place.items() if column in kind.KEY}
-        for page in pages(store, kind, where, kind.KEY[-1]):
-            unit = Unit()
-            unit.keep(page)
-            _ALONG.get(kind, _nothing)(store, page, unit)
-            scratch.commit(unit)
-            yield len(page)
-
-
-def _nothing(_store: Store, _page: Sequence[Row], _unit: Unit) -> None:
-    """Nothing goes along with these rows."""
-
-
-def _histories(store: Store, page: Sequence[Row], unit: Unit) -> None:
-    rows = cast("Sequence[LinkRow]", page)
-    ids = [link_stream(AccountId(row.account), Target(row.target), PortalDriverId(row.driver)) for row in rows]
-    for events in store.histories(ids).values():
-        unit.events.extend(events)
-
-
-def _identifiers(_store: Store, page: Sequence[Row], unit: Unit) -> None:
-    for row in cast("Sequence[ObservedRow]", page):
-        unit.keep(to_roster_identifiers(row))
-
-
-_ALONG: Mapping[type[Row], Callable[[Store, Sequence[Row], Unit], None]] = {
-    LinkRow: _histories,
-    ObservedRow: _identifiers,
-}
-"""What goes along with rows: the histories of links, the marks of target drivers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,7 +293,7 @@ class StepRow(Row):
 
 
 def note_steps(scratch: Store, after: int) -> Iterator[int]:
-    """Make the steps out of what was decided behind this position, page by page; how many facts each page had."""
+    """Store the steps of what was decided behind this position, page by page; how many events each page had."""
     while page := scratch.log.read(after, _PAGE):
         _note(scratch, [record.event for record in page if record.event])
         after = page[-1].position

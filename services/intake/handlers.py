@@ -1,14 +1,13 @@
 """What the Portal states, turned into changes. Accepted means committed.
 
-How many drivers a list may lack before it is not believed: it may be cut, filtered, or read with few rights.
-
-Complete lists while they are taken over: their names tell when they began, so that what is left of them can go.
+A list may be cut, filtered, or read with few rights: one that lacks too many drivers is not believed. The name of a
+complete list says when it began, so that what is left of an unfinished one can be removed.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 from domain.identity import AccountId, PortalDriverId
@@ -34,7 +33,7 @@ _SHARE: Final = 1 / 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """The share of the known drivers that a list may lack; so many may always be lacking."""
+    """The share of the known drivers that a list may lack; up to `always` drivers may be lacking in any case."""
 
     share: float
     always: int
@@ -45,10 +44,10 @@ class Allowance:
 
 
 OF_AN_EXPORT: Final = Allowance(share=_SHARE, always=3)
-"""Somebody says that an export is complete: of a small fleet it may lack as many as the guard lets go in a day."""
+"""A person says that an export is complete: of a small fleet it may lack as many as the guard lets go in a day."""
 
 OF_A_READING: Final = Allowance(share=_SHARE, always=1)
-"""Nobody looks at what the API answers, and what it shows depends on rights."""
+"""Nothing checks what the API answers, and what it shows depends on rights."""
 
 UNLIMITED: Final = Allowance(share=1.0, always=0)
 """A person has said that it is so."""
@@ -78,10 +77,10 @@ class Intake:
     def take_list(
         self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, snapshot: str | None = None
     ) -> Taken:
-        """Take over a part of a list in one transaction; of two lines for one driver the last one counts.
+        """Store a part of a list in one transaction; of two lines for one driver the last one counts.
 
         Raises `SnapshotRefused` when it is part of a snapshot that began too long ago, and `ReKeyingHeld` when it would
-        re-key more drivers than may be, and nobody has approved that.
+        re-key more drivers than allowed without an approval.
         """
         self._check_time(snapshot)
         taken, unit = self.taking(account, drivers, source=source)
@@ -101,7 +100,7 @@ class Intake:
         source: str,
         aside: Collection[PortalDriverId] = (),
     ) -> tuple[Taken, Unit]:
-        """What becomes of a part of a list, and what is to be stored for it; what is said of some is set aside."""
+        """What follows from a part of a list, and what to store for it; the statements about some are set aside."""
         meant = self._meant(account, drivers)
         taken = Taken(shown=shown_by(meant))
         stated = identified(meant, taken)
@@ -121,7 +120,7 @@ class Intake:
         return taken, unit
 
     def review(self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str) -> Taken:
-        """What would become of a part of a list; nothing is stored."""
+        """What would follow from a part of a list; nothing is stored."""
         return self.taking(account, drivers, source=source)[0]
 
     def judge(self, account: AccountId, reviewed: Reviewed, *, source: str) -> Judgement:
@@ -142,7 +141,7 @@ class Intake:
         return self._rekeyings.judge(account, reviewed, self.absences(account, reviewed.shown), absent=absent)
 
     def absences(self, account: AccountId, shown: Collection[PortalDriverId]) -> Absences:
-        """How many drivers are known, and how many of them a list lacks that has shown these."""
+        """How many drivers are known, and how many of them are not among those that a list has shown."""
         absences = Absences()
         for known in self._there(account):
             absences.count(is_shown=known.driver in shown)
@@ -157,10 +156,10 @@ class Intake:
         refused: Sequence[StatedDriver],
         may_lack_many: bool = False,
     ) -> Taken:
-        """The list was complete: what it lacks is noted the first time and taken as deleted the second time in a row.
+        """The list was complete: a driver that it lacks is missed the first time, and deleted the second in a row.
 
-        `refused` are the lines that could not be taken over but do name a driver, who is thus not absent.
-        Raises `SnapshotRefused` when it showed nobody, began too long ago, or lacks more than it may.
+        `refused` are the lines that could not be stored but do name a driver, who is thus not absent.
+        Raises `SnapshotRefused` when it showed no driver, began too long ago, or lacks more than it may.
         """
         self._check_time(snapshot)
         seen = {row.driver for row in self._store.select(SnapshotDriver, {"account": account, "snapshot": snapshot})}
@@ -181,11 +180,11 @@ class Intake:
         expected: Collection[str] | None = None,
         joining: Collection[str] = (),
     ) -> tuple[Taken, Unit]:
-        """What follows from a complete list that has shown these drivers, and what is to be stored for it.
+        """What follows from a complete list that has shown these drivers, and what to store for it.
 
-        Absence says nothing of those who were not expected in it; None: everybody was. Who is only joining by this list
-        is not known yet, and is shown by it.
-        Raises `SnapshotRefused` when it showed nobody, or lacks more than it may.
+        Absence says nothing about drivers who were not expected in it; None: all were. Drivers who are `joining` by
+        this list are not known yet, and are shown by it.
+        Raises `SnapshotRefused` when it showed no driver, or lacks more than it may.
         """
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
@@ -212,7 +211,7 @@ class Intake:
         return taken, unit
 
     def forget_unfinished_snapshots(self) -> int:
-        """Remove what snapshots have shown that nobody will finish, as after a kill; how many snapshots."""
+        """Remove what unfinished snapshots have shown that began long ago, as after a kill; how many snapshots."""
         now = self._clock()
         begun = (str(snapshot) for (snapshot,) in self._store.count(SnapshotDriver, by=["snapshot"]))
         forgotten = sorted(snapshot for snapshot in begun if is_forgettable(snapshot, now))
@@ -223,13 +222,13 @@ class Intake:
         return len(forgotten)
 
     def state(self, account: AccountId, driver: PortalDriverId, profile: StatedProfile, *, source: str) -> str:
-        """Take over what is said of one driver; the name of the change, or `unchanged`."""
+        """Store what is stated of one driver; the name of the change, or `unchanged`."""
         taken, unit = self.taking(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
         self._store.commit(unit)
         return next(iter(taken.changes))
 
     def delete(self, account: AccountId, driver: PortalDriverId, *, source: str) -> str:
-        """Take over that the Portal deleted a driver. Raises `UnknownDriver`."""
+        """Store that the Portal deleted a driver. Raises `UnknownDriver`."""
         known = self.show(account, driver)
         unit = Unit()
         facts = Statement(at=self._clock(), source=source).deleted(known)
@@ -238,14 +237,14 @@ class Intake:
         return type(facts[0]).__name__
 
     def show(self, account: AccountId, driver: PortalDriverId) -> PortalDriver:
-        """A driver whom the Portal has. Raises `UnknownDriver`."""
+        """A driver that the Portal has. Raises `UnknownDriver`."""
         known = self._known(account, [driver])[driver]
         if not known.is_there:
             raise UnknownDriver(f"the Portal has no driver {driver} in account {account}")
         return known
 
     def _check_time(self, snapshot: str | None) -> None:
-        """What a snapshot has shown may be forgotten later on, so the rest of it must not count as the whole."""
+        """An old snapshot may lose what it has shown, and then the rest of it must not count as the whole."""
         if snapshot and is_overdue(snapshot, self._clock()):
             hours = LONGEST // timedelta(hours=1)
             raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
@@ -284,27 +283,24 @@ class Intake:
 
 
 LONGEST = timedelta(days=1)
-"""For how long a complete list may be taken over; after that nobody adds to it, or finishes it."""
+"""How long importing a complete list may take; after that it can neither be added to nor finished."""
 
 _KEPT = 2 * LONGEST
-"""After how long it is forgotten: long after its end, also by the clock of another machine."""
-
-_EVERY = timedelta(hours=1)
-"""Between two looks for what can be forgotten."""
+"""Age at which it is removed: long after its end, also by the clock of another machine."""
 
 
 def new_snapshot(at: datetime) -> str:
-    """The name of a complete list that begins now; no other one has it."""
+    """A new name for a complete list that begins now."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}/{uuid4().hex}"
 
 
 def is_overdue(snapshot: str, now: datetime) -> bool:
-    """Whether it has begun too long ago to go on; what is named in another way never has."""
+    """Whether it began too long ago to go on; one with another form of name never did."""
     return (began := _began(snapshot)) is not None and now - began > LONGEST
 
 
 def is_forgettable(snapshot: str, now: datetime) -> bool:
-    """Whether nobody will finish it; what is named in another way is of nobody knows when."""
+    """Whether it can be removed: it began long ago, or its name does not say when."""
     return (began := _began(snapshot)) is None or now - began > _KEPT
 
 
@@ -315,26 +311,18 @@ def _began(snapshot: str) -> datetime | None:
         return None
 
 
-class Forgetful(Protocol):
-    """What knows of complete lists that are being taken over."""
+class Hourly:
+    """A chore that is done once an hour, however often it is called."""
 
-    def forget_unfinished_snapshots(self) -> int:
-        """Forget those that nobody will finish; how many."""
-        ...
-
-
-class Forgetting:
-    """A chore: now and then, forget complete lists that nobody will finish, as after a kill."""
-
-    def __init__(self, intake: Forgetful, clock: Clock) -> None:
-        self._intake = intake
+    def __init__(self, chore: Callable[[], int], clock: Clock) -> None:
+        self._chore = chore
         self._clock = clock
-        self._looked_at: datetime | None = None
+        self._done_at: datetime | None = None
 
     def __call__(self) -> int:
-        """How many were forgotten."""
+        """How much was done."""
         now = self._clock()
-        if self._looked_at is not None and now - self._looked_at < _EVERY:
+        if self._done_at is not None and now - self._done_at < timedelta(hours=1):
             return 0
-        self._looked_at = now
-        return self._intake.forget_unfinished_snapshots()
+        self._done_at = now
+        return self._chore()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.identity import AccountId, PortalDriverId
-from services.intake.handlers import Forgetting, SnapshotRefused, new_snapshot
+from services.intake.handlers import Hourly, SnapshotRefused, new_snapshot
 from services.intake.read_models import SnapshotDriver
 from services.intake.statements import StatedDriver
 from tests.support.stated import said
@@ -177,16 +177,15 @@ def test_no_two_snapshots_have_the_same_name(fleet: IntakeStand) -> None:
     assert new_snapshot(fleet.now) != new_snapshot(fleet.now)
 
 
-def test_it_is_looked_now_and_then_for_what_can_be_forgotten() -> None:
+def test_unfinished_snapshots_are_looked_for_once_an_hour() -> None:
     moments = [NOW, NOW + timedelta(minutes=59), NOW + timedelta(hours=1), NOW + timedelta(minutes=61)]
     looks: list[int] = []
 
-    class Forgetful:
-        def forget_unfinished_snapshots(self) -> int:
-            looks.append(1)
-            return 3
+    def forget() -> int:
+        looks.append(1)
+        return 3
 
-    chore = Forgetting(Forgetful(), iter(moments).__next__)
+    chore = Hourly(forget, iter(moments).__next__)
     assert [chore() for _ in moments] == [3, 0, 3, 0]
     assert len(looks) == 2
 
