@@ -158,7 +158,7 @@ class LinkRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRow(Row):
-    """An identifier that one portal driver has for itself."""
+    """An identifier that one portal driver has claimed."""
 
     TABLE: ClassVar[str] = "claims"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier")
@@ -202,7 +202,7 @@ class RunningReconciliation(Row):
     From behind a position on, after a scan.
 
     `reconciliation` is its number, `scan` the version of the scan, which read so many target `drivers` under this
-    `policy_generation`, and `request` the version of the account at which a person requested it; 0 if nobody did.
+    `policy_generation`, and `request` the version of the account at which a person requested it; 0 if none did.
     Nothing is decided while there is a `plan`: the hash of what it may do, not compared yet with what it would.
     `found`, `drifted` and `at_odds` count as those of `ReconciliationCompleted` do, as far as it has come.
     """

@@ -36,7 +36,7 @@ class ReconciliationOrigin(TypedDict):
 
 
 def begun(store: Store, reports: Iterable[Event]) -> Iterator[RunningReconciliation]:
-    """The reconciliations that begin, or begin anew, with these scans. Raises `StoreFailed`."""
+    """The reconciliations that begin, or begin again, with these scans. Raises `StoreFailed`."""
     scans = [report for report in reports if isinstance(report, RosterScanned)]
     if not scans:
         return
@@ -196,12 +196,12 @@ def refused(store: Store, work: RunningReconciliation, *, plan: str, would_be: s
 
 
 def dropped(store: Store, work: RunningReconciliation, account: Account, now: datetime) -> Unit:
-    """What is stored when a reconciliation cannot go on, because its account has other terms by now.
+    """What is stored when a reconciliation cannot go on, because its account has another policy generation.
 
     Raises `StoreFailed`.
 
-    The scan under the new terms begins another, for the same request. Where no scan follows, and where there was a
-    plan, of which nobody has seen what it would be under these terms, whoever requested it is told that it is over.
+    The scan under the new one begins another, for the same request. Where no scan follows, and where there was a plan,
+    which was not made under these rules, it is recorded as refused, so that the person who requested it sees its end.
     """
     if work.plan or (work.request and account.mode(Target(work.target)) is Mode.OFF):
         return refused(store, work, plan=work.plan, would_be="", now=now)

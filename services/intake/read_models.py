@@ -39,7 +39,7 @@ class SnapshotDriver(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownDriver(Row):
-    """Work in hand: which login has shown a driver last. Only whom it has shown can be lacking in its list."""
+    """Work in hand: which login has shown a driver last. Only a driver that it has shown can be lacking in its list."""
 
     TABLE: ClassVar[str] = "shown_drivers"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")

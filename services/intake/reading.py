@@ -240,7 +240,7 @@ def _stated(lines: Sequence[PortalLine]) -> list[StatedDriver]:
 
 
 def _named(line: PortalLine) -> PortalLine:
-    """The line of a driver of whom nothing is known yet, with a flaw if it lacks a name."""
+    """The line of a driver who is not known yet, with a flaw if it lacks a name."""
     lacking = next((field for field in ("first_name", "last_name") if not line.profile.text(field)), "")
     return replace(line, flaw=f"its {lacking} is not stated") if lacking and not line.flaw else line
 

@@ -1,4 +1,4 @@
-"""Which drivers may be re-keyed, and which wait for a person's word."""
+"""Which drivers may be re-keyed, and which wait for an approval."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,15 +19,15 @@ _CHUNK = 500
 
 
 class ReKeyingHeld(Exception):
-    """More drivers would be re-keyed than may be without a person's word; the message says what to do."""
+    """More drivers would be re-keyed than allowed without an approval; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
-    """What the review of a whole list has found: whom it would re-key, who is new in it, and everybody it shows.
+    """What the review of a whole list has found: the drivers it would re-key, those new in it, and all that it shows.
 
-    `refused` are lines that could not be taken over and name a driver. `approve` is the hash that a person saw.
-    `is_dry`: nothing will follow.
+    `refused` are lines that could not be stored and name a driver. `approve` is the hash that a person saw. `is_dry`:
+    nothing will follow.
     """
 
     rekeyed: Sequence[tuple[PortalDriverId, Identifiers]]
@@ -42,10 +42,10 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Whether a list may be taken over.
+    """Whether a list may be stored.
 
-    It would re-key so many drivers, and show so many new ones in the place of known ones. `digest` names them. `absent`
-    is what would become of those whom a complete list lacks.
+    It would re-key `rekeyed` drivers, and show new ones in the place of `replaced` known ones. `digest` names them.
+    `absent` is what would follow for the drivers that a complete list lacks.
     """
 
     is_held: bool
@@ -72,9 +72,9 @@ class ReKeyings:
         self._clock = clock
 
     def pass_through(self, account: AccountId, differences: Iterable[ListChange], unit: Unit) -> None:
-        """Note in the unit whom it re-keys. Raises `ReKeyingHeld` when that is more than may be.
+        """Store in the unit which drivers it re-keys. Raises `ReKeyingHeld` when they are too many.
 
-        Whoever was judged before passes; an approval is used up by that.
+        A driver who was judged before passes; that uses up an approval.
         """
         rekeyed = [(each.driver, each.after) for each in differences if each.is_rekeying]
         if not rekeyed:
@@ -93,7 +93,7 @@ class ReKeyings:
             unit.remove(ReKeyingRow, {"account": account, "driver": used})
 
     def judge(self, account: AccountId, reviewed: Reviewed, absences: Absences, *, absent: Taken) -> Judgement:
-        """Whether a list may be taken over: if so, and it is going to be, that is stored."""
+        """Whether a list may be stored; if so, and it is going to be, the re-keyings are stored."""
         judged = self._judged(account, reviewed.rekeyed)
         fresh = [each for each in reviewed.rekeyed if each[0] not in judged]
         known, lacking = absences.known, absences.lacking
@@ -143,11 +143,11 @@ class ReKeyings:
         return drivers.keys() - held.keys()
 
     def held(self, account: AccountId) -> list[ReKeyingRow]:
-        """Who waits for a person's word, by id."""
+        """The drivers who wait for an approval, by id."""
         return self._store.select(ReKeyingRow, {"account": account, "state": HELD}, order_by="driver")
 
     def approve(self, account: AccountId, digest: str, by: str) -> int:
-        """Let exactly those be re-keyed of whom this hash is; how many they are. Raises `ReKeyingHeld`."""
+        """Allow exactly the held re-keyings that this hash names; how many they are. Raises `ReKeyingHeld`."""
         rows = self.held(account)
         if not rows or digest != digest_of(account, rows):
             raise ReKeyingHeld(
@@ -190,7 +190,7 @@ class ReKeyings:
     def _judged(
         self, account: AccountId, rekeyed: Sequence[tuple[PortalDriverId, Identifiers]]
     ) -> dict[PortalDriverId, ReKeyingRow]:
-        """Who of these was let through, with these identifiers, not longer ago than that counts."""
+        """Which of these were allowed, with these identifiers, recently enough to count."""
         wanted, since = dict(rekeyed), (self._clock() - min(WINDOW, APPROVAL_LASTS)).isoformat()
         drivers = sorted(wanted)
         found: dict[PortalDriverId, ReKeyingRow] = {}

@@ -1,4 +1,4 @@
-"""The lines of a list, and whom they are about."""
+"""The lines of a list, and the drivers that they are about."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +22,7 @@ class StatedDriver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedLine:
-    """A line that states no driver that could be taken over."""
+    """A line whose driver cannot be stored."""
 
     line: int
     column: str
@@ -74,9 +74,9 @@ class Absences:
 
 @dataclass(slots=True, kw_only=True)
 class Taken:
-    """What became of a list: how many of which change, the lines that were refused, whom it can be about.
+    """What follows from a list: how many of each change, the lines that were refused, the drivers that it shows.
 
-    `differences` are of those drivers of whom anything changes; `set_aside` is what is said of those who were left out.
+    `differences` has the drivers that change; `set_aside` is what the list states of those that were left out.
     """
 
     changes: Counter[str] = field(default_factory=Counter)
@@ -87,13 +87,13 @@ class Taken:
 
 
 Meant = tuple[StatedDriver, list[PortalDriverId]]
-"""A line, and the drivers that it can be about: one as a rule; several who share a RefID, or nobody."""
+"""A line, and the drivers that it can be about: one as a rule; several who share a RefID, or none."""
 
 
 def candidates(
     stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
 ) -> list[PortalDriverId]:
-    """Whom a line can be about: whoever has its id; a driver known by the RefID alone so far keeps that identity."""
+    """The drivers that a line can be about: the one with its id; one known by the RefID alone keeps that identity."""
     ref = stated.profile.text("ref_id")
     by_ref_alone = PortalDriverId(f"ref:{ref}")
     found = by_ref.get(ref, [])
@@ -103,7 +103,7 @@ def candidates(
 
 
 def identified(meant: Iterable[Meant], taken: Taken) -> dict[PortalDriverId, StatedProfile]:
-    """What is said of each driver whom a line is about; the other lines are refused, and of two the last one counts."""
+    """What is stated of each driver that a line is about; other lines are refused, and of two the last one counts."""
     found: dict[PortalDriverId, StatedProfile] = {}
     for stated, drivers in meant:
         if len(drivers) == 1:
@@ -114,7 +114,7 @@ def identified(meant: Iterable[Meant], taken: Taken) -> dict[PortalDriverId, Sta
 
 
 def shown_by(meant: Iterable[Meant]) -> set[PortalDriverId]:
-    """Everybody whom the lines can be about: one that is refused shows that its driver is there all the same."""
+    """All drivers that the lines can be about: a refused line still shows that its driver is there."""
     return {driver for _, drivers in meant for driver in drivers}
 
 

@@ -1,4 +1,4 @@
-"""What a target shows in its own form is no drift, is not written again, and nobody is accused of having written it."""
+"""What a target shows in its own form is not drift, and is not written again."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""An account whose work fails holds up nobody else's; it is tried again later, and later each time."""
+"""An account whose work fails does not hold up the others; it is tried again later, and later each time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

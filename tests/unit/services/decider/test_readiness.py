@@ -1,4 +1,4 @@
-"""When decisions are made at all: sync is on, and the roster was scanned under the present terms."""
+"""When decisions are made at all: sync is on, and the roster was scanned under the present policy generation."""
 
 import pytest
 

@@ -103,7 +103,7 @@ def reconciliation(fleet: SteppedServices) -> None:
     fleet.run()
 
 
-def told(fleet: SteppedServices) -> Sequence[Event]:
+def history_of(fleet: SteppedServices) -> Sequence[Event]:
     """What is in the history of Driveri's reconciliations."""
     history = reconciliation_stream(ACME, DRIVERI)
     return fleet.decider_store.histories([history])[history]
@@ -111,7 +111,7 @@ def told(fleet: SteppedServices) -> Sequence[Event]:
 
 def requests_of(fleet: SteppedServices) -> list[int]:
     """The request of each of Driveri's reconciliations."""
-    return [fact.request for fact in told(fleet) if isinstance(fact, ReconciliationEvent)]
+    return [fact.request for fact in history_of(fleet) if isinstance(fact, ReconciliationEvent)]
 
 
 def last(fleet: SteppedServices) -> ReconciliationRow:
@@ -139,7 +139,7 @@ def test_a_reconciliation_that_finds_everybody_in_step_stores_one_fact_whatever_
 
 def test_a_scan_for_new_terms_is_a_reconciliation_too(fleet: SteppedServices) -> None:
     begin(fleet, 3)
-    (fact,) = told(fleet)
+    (fact,) = history_of(fleet)
     assert isinstance(fact, ReconciliationCompleted)
     assert (fact.originator_version, fact.request, fact.scan, fact.found) == (1, 0, 1, {"absent": 3})
 
@@ -255,7 +255,7 @@ def test_one_driver_is_decided_after_being_looked_up_and_nobody_else(fleet: Step
         str(request),
         0,
     )
-    assert len(told(fleet)) == 1
+    assert len(history_of(fleet)) == 1
 
 
 def test_a_driver_who_could_not_be_looked_up_is_not_decided(fleet: SteppedServices) -> None:
@@ -341,7 +341,7 @@ def test_another_plan_ends_the_reconciliation_and_takes_its_number(fleet: Steppe
     fleet.decider_store.commit(
         reconciliations.refused(fleet.decider_store, work, plan="f00d", would_be="beef", now=fleet.now)
     )
-    refused = told(fleet)[-1]
+    refused = history_of(fleet)[-1]
     assert isinstance(refused, ReconciliationRefused)
     assert (refused.originator_version, refused.request, refused.would_be) == (2, work.request, "beef")
     assert (last(fleet).is_refused, last(fleet).found, in_hand(fleet)) == (True, {}, [])
@@ -351,14 +351,14 @@ def test_another_plan_ends_the_reconciliation_and_takes_its_number(fleet: Steppe
 
 def test_a_plan_is_not_judged_by_a_process_that_the_account_has_left(fleet: SteppedServices, decider: Decider) -> None:
     begin(fleet, 2)
-    work, share = planned(fleet, decider), Assignment()
-    reconciled = Decider(fleet.decider_store, fleet.clock, share).planned_accounts
+    work, assignment = planned(fleet, decider), Assignment()
+    reconciled = Decider(fleet.decider_store, fleet.clock, assignment).planned_accounts
     checks = PlanChecks(fleet.decider_store, fleet.clock, in_hand=reconciled, scratch=open_dry_run)
     assert checks.check_plans() == 1
-    share.hold([])
+    assignment.hold([])
     assert [*iter(checks.check_plans, 0)]
     assert in_hand(fleet) == [work]
-    share.hold([0])
+    assignment.hold([0])
     assert [*iter(checks.check_plans, 0)]
     assert (in_hand(fleet), last(fleet).is_refused) == ([], True)
 
@@ -404,7 +404,7 @@ def test_turning_sync_off_tells_whoever_requested_the_reconciliation_that_it_is_
     check(fleet, work)
     fleet.turn_off()
     fleet.decide()
-    refused = told(fleet)[-1]
+    refused = history_of(fleet)[-1]
     assert isinstance(refused, ReconciliationRefused)
     assert (refused.would_be, refused.request) == ("", work.request)
     assert in_hand(fleet) == []

@@ -56,7 +56,7 @@ class IntakeStand:
         return [event for event in events if isinstance(event, PortalDriverEvent)]
 
     @property
-    def told(self) -> list[str]:
+    def logged(self) -> list[str]:
         """Everything in the log, in words: the fact and its driver."""
         return [f"{type(event).__name__} {event.driver}" for event in self.facts]
 

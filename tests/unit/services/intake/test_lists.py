@@ -55,19 +55,19 @@ def test_of_two_lines_for_one_driver_the_last_one_counts(stand: IntakeStand) -> 
 def test_a_list_is_taken_over_at_once(stand: IntakeStand) -> None:
     with pytest.raises(ValueError, match="surrogates"):
         stand.take(line("417"), line("\ud800"))
-    assert (stand.told, stand.everybody()) == ([], {})
+    assert (stand.logged, stand.everybody()) == ([], {})
 
 
 def test_an_empty_list_is_nothing(stand: IntakeStand) -> None:
     assert dict(stand.take().changes) == {}
-    assert stand.told == []
+    assert stand.logged == []
 
 
 def test_who_is_not_in_a_list_stays(stand: IntakeStand) -> None:
     stand.take(line("417"), line("418"))
     for _ in range(3):
         stand.take(line("417"))
-    assert stand.told == ["DriverCreated 417", "DriverCreated 418"]
+    assert stand.logged == ["DriverCreated 417", "DriverCreated 418"]
 
 
 def test_accounts_are_apart(stand: IntakeStand) -> None:
@@ -112,7 +112,7 @@ def test_a_driver_who_comes_back_is_created_again_in_the_same_history(stand: Int
     stand.take(line("417"))
     stand.intake.delete(ACCOUNT, JANE, source="api")
     assert dict(stand.take(line("417")).changes) == {"DriverCreated": 1}
-    assert stand.told == ["DriverCreated 417", "DriverDeleted 417", "DriverCreated 417"]
+    assert stand.logged == ["DriverCreated 417", "DriverDeleted 417", "DriverCreated 417"]
     assert len({fact.originator_id for fact in stand.facts}) == 1
     assert stand.known("417").is_there
 

@@ -47,7 +47,7 @@ class Listed:
 
 @dataclass(slots=True, kw_only=True)
 class Portal:
-    """The Portal as one account reaches it: `PortalDrivers`, which answers as it is told."""
+    """The Portal as one account reaches it: `PortalDrivers`, which answers as the test says."""
 
     login: str = "maria"
     has_attributes: bool = False
@@ -199,20 +199,20 @@ def test_other_credentials_are_tried_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "failure"),
     [
         (Unavailable(reason=Reason.DOWN, detail="answered 500"), "down: answered 500"),
         (RuntimeError("jane@fleet.test"), "down: unexpected RuntimeError"),
     ],
 )
-def test_trouble_of_one_account_is_told_and_holds_up_no_other(
-    tmp_path: Path, trouble: Unavailable | Exception, told: str
+def test_a_failure_of_one_account_is_stored_and_does_not_hold_up_the_others(
+    tmp_path: Path, trouble: Unavailable | Exception, failure: str
 ) -> None:
     async def scene() -> None:
         async with polled(tmp_path) as stand:
             stand.portals.found.update({ACME: Portal(trouble=trouble), OTHER: Portal()})
             await asyncio.sleep(20)
-            assert (stand.row().failure, stand.row().at) == (told, "")
+            assert (stand.row().failure, stand.row().at) == (failure, "")
             assert stand.row(OTHER).failure == ""
             since = stand.row().failing_since
             await asyncio.sleep(600)
@@ -327,8 +327,8 @@ def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatc
         async with polled(tmp_path) as stand:
             stand.portals.found[ACME] = Portal()
             await asyncio.sleep(20)
-            told = "down: the list has 2 lines, and no more than 1 are believed: check what the login sees"
-            assert stand.row().failure == told
+            failure = "down: the list has 2 lines, and no more than 1 are believed: check what the login sees"
+            assert stand.row().failure == failure
             assert stand.store.log.end() == 0
 
     travelling_time.run(scene())

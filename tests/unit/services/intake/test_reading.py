@@ -82,7 +82,7 @@ class Stand:
         await reader.read(reading, portal)
 
     @property
-    def told(self) -> list[str]:
+    def logged(self) -> list[str]:
         """Everything in the log, in words: the fact and its driver."""
         events = (record.event for record in self.store.log.read(0, 10_000))
         return [f"{type(event).__name__} {event.driver}" for event in events if isinstance(event, PortalDriverEvent)]
@@ -124,15 +124,15 @@ async def test_while_a_line_names_nobody_nobody_is_missing(stand: Stand) -> None
     await stand.read(j1=JANE, j2=JANE)
     for _ in range(3):
         await stand.read(nobody, nobody, j1=JANE)
-    assert stand.told == ["DriverCreated j1", "DriverCreated j2"]
+    assert stand.logged == ["DriverCreated j1", "DriverCreated j2"]
     assert stand.row.refused == 2
     await stand.read(j1=JANE)
-    assert stand.told[2:] == ["DriverMissed j2"]
+    assert stand.logged[2:] == ["DriverMissed j2"]
 
 
 async def test_a_new_driver_without_a_name_is_refused_and_counts_as_shown(stand: Stand) -> None:
     await stand.read(j1=JANE, j2=said(first_name="Bob"))
-    assert (stand.told, stand.row.drivers, stand.row.refused) == (["DriverCreated j1"], 2, 1)
+    assert (stand.logged, stand.row.drivers, stand.row.refused) == (["DriverCreated j1"], 2, 1)
 
 
 def fleet(size: int = 8, *, key: str = "D", **fields: str) -> dict[str, StatedProfile]:
@@ -148,7 +148,7 @@ async def test_a_reading_that_rekeys_many_is_set_aside_and_everybody_else_goes_o
     changed = {**fleet(7, key="NEW"), "j7": said(first_name="Joan", last_name="Doe"), "n1": JANE}
     for _ in range(2):
         await stand.read(**changed)
-        assert stand.told[8:] == ["DriverUpdated j7", "DriverCreated n1"]
+        assert stand.logged[8:] == ["DriverUpdated j7", "DriverCreated n1"]
         assert stand.held == [f"j{each}" for each in range(7)]
     assert stand.profile("j1")["driveri_driver_id"] == "D1"
     assert stand.row.failure == ""
@@ -164,7 +164,7 @@ async def test_the_next_reading_does_what_a_person_has_approved_and_no_more(stan
     await stand.read(**fleet(key="NEW"))
     assert stand.rekeyings.approve(ACME, seen, "maria") == 8
     await stand.read(**fleet(key="NEW"))
-    assert stand.told[8:] == [f"DriverUpdated j{each}" for each in range(8)]
+    assert stand.logged[8:] == [f"DriverUpdated j{each}" for each in range(8)]
     assert stand.held == []
     await stand.read(**fleet(key="D"))
     assert len(stand.held) == 8
@@ -176,18 +176,18 @@ async def test_what_the_portal_has_corrected_is_not_held_any_more(stand: Stand) 
     await stand.read(**{name: said(first_name="Jane", last_name="Doe") for name in fleet()})
     assert len(stand.held) == 8
     await stand.read(**fleet())
-    assert (stand.held, len(stand.told)) == ([], 8)
+    assert (stand.held, len(stand.logged)) == ([], 8)
 
 
 async def test_few_are_rekeyed_at_once_and_counted_over_readings(stand: Stand) -> None:
     await stand.read(**fleet())
     await stand.read(**{**fleet(), **fleet(3, key="NEW")})
-    assert stand.told[8:] == ["DriverUpdated j0", "DriverUpdated j1", "DriverUpdated j2"]
+    assert stand.logged[8:] == ["DriverUpdated j0", "DriverUpdated j1", "DriverUpdated j2"]
     await stand.read(**{**fleet(), **fleet(4, key="NEW")})
-    assert (stand.held, len(stand.told)) == (["j3"], 11)
+    assert (stand.held, len(stand.logged)) == (["j3"], 11)
     stand.now += timedelta(days=1)
     await stand.read(**{**fleet(), **fleet(4, key="NEW")})
-    assert (stand.held, stand.told[11:]) == ([], ["DriverUpdated j3"])
+    assert (stand.held, stand.logged[11:]) == ([], ["DriverUpdated j3"])
 
 
 async def test_a_reading_in_which_everybody_is_new_though_others_were_known_is_set_aside(stand: Stand) -> None:
@@ -195,7 +195,7 @@ async def test_a_reading_in_which_everybody_is_new_though_others_were_known_is_s
     for each in range(2, 8):
         stand.intake.state(ACME, PortalDriverId(f"ref:{each}"), JANE, source="export")
     await stand.read(**fleet())
-    assert (len(stand.told), stand.held) == (7, sorted(fleet()))
+    assert (len(stand.logged), stand.held) == (7, sorted(fleet()))
     stand.rekeyings.approve(ACME, digest_of(ACME, stand.rekeyings.held(ACME)), "maria")
     await stand.read(**fleet())
-    assert stand.told[7:] == [f"DriverCreated j{each}" for each in range(8)]
+    assert stand.logged[7:] == [f"DriverCreated j{each}" for each in range(8)]

@@ -26,8 +26,8 @@ JANE, BOB, EVE = line("417", ref="00417"), line("418", ref="00418", name="Bob"),
 
 
 def news(stand: IntakeStand) -> list[str]:
-    """What was told since the fleet is known."""
-    return stand.told[3:]
+    """What was logged since the fleet is known."""
+    return stand.logged[3:]
 
 
 def test_a_snapshot_that_shows_everybody_says_nothing(fleet: IntakeStand) -> None:
@@ -245,7 +245,7 @@ def test_a_list_cut_in_half_deletes_nobody_however_often_it_comes(stand: IntakeS
         stand.take(*everybody[:left], snapshot=snapshot)
         with pytest.raises(SnapshotRefused, match=f"the list lacks {12 - left} of 12 drivers"):
             stand.finish(snapshot)
-    assert len(stand.told) == 12
+    assert len(stand.logged) == 12
 
 
 def test_of_a_list_of_twelve_four_may_be_lacking(stand: IntakeStand) -> None:
@@ -264,7 +264,7 @@ def test_of_a_small_fleet_as_many_may_be_lacking_as_the_guard_lets_go_in_a_day(s
 def test_a_person_may_say_that_so_many_have_really_left(stand: IntakeStand) -> None:
     everybody = [line(f"{number:02}") for number in range(12)]
     stand.take_snapshot("s1", *everybody)
-    for snapshot, told in (("s2", "DriverMissed"), ("s3", "DriverDeleted")):
+    for snapshot, change in (("s2", "DriverMissed"), ("s3", "DriverDeleted")):
         stand.take(*everybody[:2], snapshot=snapshot)
         taken = stand.intake.finish_snapshot(ACCOUNT, source=SOURCE, snapshot=snapshot, refused=[], may_lack_many=True)
-        assert dict(taken.changes) == {told: 10}
+        assert dict(taken.changes) == {change: 10}

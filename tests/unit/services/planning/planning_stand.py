@@ -23,14 +23,14 @@ from tests.support.stepped_services import ACME, SteppedServices, both_targets, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """What a dry run told of one target."""
+    """What a dry run showed of one target."""
 
     part: PlanPart
     steps: list[PlanStep]
     progress: list[DryRunProgress]
 
     @property
-    def told(self) -> dict[str, str]:
+    def shown(self) -> dict[str, str]:
         """Of each driver what would be done."""
         return {step.driver: str(step.action) for step in self.steps}
 

@@ -44,7 +44,7 @@ def go_by(stepped: SteppedServices, digest: str) -> int:
 
 
 def reconciliation(stepped: SteppedServices) -> int:
-    """The reconciliation that was requested takes place, and nobody calls the target yet.
+    """The reconciliation that was requested takes place, and the target is not called yet.
 
     Behind which position it decided.
     """
@@ -77,7 +77,7 @@ def test_a_reconciliation_by_its_plan_does_exactly_that(stepped: SteppedServices
     request = go_by(stepped, plan.part.digest)
     begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
-    assert plan.told == {"0": "update"}
+    assert plan.shown == {"0": "update"}
     last = ends(stepped)[-1]
     assert isinstance(last, ReconciliationCompleted)
     assert (last.request, outcome(stepped, request)) == (request, PlanOutcome(state="done", found=last.found))
@@ -130,7 +130,7 @@ def test_an_opt_in_goes_by_its_plan(stepped: SteppedServices) -> None:
     stepped.state("9", person(9))
     stepped.decide()
     plan = planned(stepped)
-    assert plan.told == {"0": "update", "9": "create"}
+    assert plan.shown == {"0": "update", "9": "create"}
     go_by(stepped, plan.part.digest)
     begin = reconciliation(stepped)
     steps = sorted(plan.steps, key=lambda step: step.driver)
@@ -162,7 +162,7 @@ def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> No
     assert outcome(stepped, request) == PlanOutcome(state="void")
 
 
-def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_told_as_stopped(
+def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_shown_as_stopped(
     stepped: SteppedServices,
 ) -> None:
     request = go_by(stepped, planned(stepped).part.digest)
@@ -172,10 +172,10 @@ def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_told_
     stepped.decider_store.commit(unit)
     assert outcome(stepped, request).state == "waiting"
     stepped.decide()
-    told = outcome(stepped, request)
-    assert told.state == "stopped"
-    assert told.doing.startswith("No calls are made to Driveri since ")
-    assert "(down: no answer)" in told.doing
+    request_state = outcome(stepped, request)
+    assert request_state.state == "stopped"
+    assert request_state.doing.startswith("No calls are made to Driveri since ")
+    assert "(down: no answer)" in request_state.doing
 
 
 def test_a_plan_that_cannot_be_compared_is_refused_and_nobody_else_is_stopped(

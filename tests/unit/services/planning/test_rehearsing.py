@@ -58,19 +58,19 @@ def test_an_opt_in_is_planned_while_sync_is_off(stepped: SteppedServices) -> Non
     put(stepped, 1)
     put(stepped, 2, active=False)
     plan = planned(stepped)
-    assert plan.told == {"0": "park", "1": "link", "2": "reinstate", "3": "create", "4": "create"}
+    assert plan.shown == {"0": "park", "1": "link", "2": "reinstate", "3": "create", "4": "create"}
     assert plan.part.counts == {"create": 2, "link": 1, "reinstate": 1, "park": 1}
-    assert set(planned(stepped, Target.MOTIVE).told.values()) == {"create"}
+    assert set(planned(stepped, Target.MOTIVE).shown.values()) == {"create"}
 
 
 def test_changes_that_the_decider_has_not_heard_of_are_planned_too(stepped: SteppedServices) -> None:
     stepped.add(is_on=False)
     stepped.state("1", person(1))
-    assert planned(stepped).told == {"1": "create"}
+    assert planned(stepped).shown == {"1": "create"}
     stepped.decide()
     stepped.state("2", person(2))
     stepped.delete("1")
-    assert planned(stepped).told == {"2": "create"}
+    assert planned(stepped).shown == {"2": "create"}
 
 
 def test_a_fleet_in_step_has_nothing_to_do(stepped: SteppedServices) -> None:
@@ -86,7 +86,7 @@ def test_what_people_did_by_hand_is_planned_to_be_overridden(stepped: SteppedSer
     drivers.drop(Key("D1"))
     put(stepped, 9)
     plan = planned(stepped)
-    assert plan.told == {"0": "update", "1": "create"}
+    assert plan.shown == {"0": "update", "1": "create"}
     (update,) = (step for step in plan.steps if step.driver == "0")
     assert (update.fields, update.overridden) == (("first_name",), {"first_name": "Eve"})
 
@@ -103,9 +103,9 @@ def test_a_plan_writes_nothing(stepped: SteppedServices) -> None:
 
 def test_a_plan_says_how_far_it_is(stepped: SteppedServices) -> None:
     in_sync(stepped)
-    told = planned(stepped).progress
-    assert [*dict.fromkeys(each.doing for each in told)] == ["copying", "reading", "deciding"]
-    assert (told[-1].done, told[-1].total) == (3, 3)
+    progress = planned(stepped).progress
+    assert [*dict.fromkeys(each.doing for each in progress)] == ["copying", "reading", "deciding"]
+    assert (progress[-1].done, progress[-1].total) == (3, 3)
 
 
 def test_a_roster_that_cannot_be_read_gives_no_plan(stepped: SteppedServices) -> None:
@@ -128,9 +128,9 @@ def test_a_rehearsal_is_closed_in_the_thread_that_may_still_be_working_on_it(ste
         threads.append(current_thread())
 
     async def leave() -> None:
-        told = planner_of(stepped, noted).run_dry(account_of(stepped), Target.DRIVERI)
-        await anext(told)
-        await told.aclose()
+        run = planner_of(stepped, noted).run_dry(account_of(stepped), Target.DRIVERI)
+        await anext(run)
+        await run.aclose()
 
     asyncio.run(leave())
     opened_in, closed_in = threads
