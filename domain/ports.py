@@ -110,18 +110,23 @@ class TargetDrivers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalLine:
-    """A driver as one line of the Portal's own list states it.
+    """A driver as one line of a list states it; `line` is its number, 0 where lines are not numbered.
 
-    `flaw` says why it cannot be taken over, without quoting it; empty if it can.
+    `flaw` says why it cannot be stored, without quoting it; empty if it can.
     """
 
     driver: PortalDriverId
     profile: StatedProfile
+    line: int = 0
     flaw: str = ""
 
 
 NOBODY: Final = PortalDriverId("")
-"""Whom a line is about whose id cannot be read: it may be anybody, so nobody counts as missing in such a list."""
+"""The driver of a line without an id.
+
+In an export the driver is then known by the RefID; in the Portal's own list it may be any, so that no driver counts as
+missing in it.
+"""
 
 
 class PortalList(Protocol):

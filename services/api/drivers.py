@@ -9,13 +9,14 @@ from pydantic import Field
 
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.identity import AccountId, PortalDriverId
+from domain.ports import NOBODY, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
 from domain.time_zones import to_iana
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import Malformed, Named, RequestBody
 from services.intake.handlers import Intake, UnknownDriver
 from services.intake.rekeying import Reviewed
-from services.intake.statements import RefusedLine, StatedDriver, Taken
+from services.intake.statements import RefusedLine, Taken
 
 _COMMAND = "command line"
 
@@ -223,11 +224,11 @@ def _known_before(intake: Intake, account: AccountId, driver: PortalDriverId, *,
     return {}
 
 
-def _stated(lines: tuple[StatedLine, ...]) -> list[StatedDriver]:
+def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
     return [
-        StatedDriver(
+        PortalLine(
             line=line.line,
-            driver=PortalDriverId(line.driver) if line.driver else None,
+            driver=PortalDriverId(line.driver or NOBODY),
             profile=StatedProfile(fields=line.profile),
         )
         for line in lines

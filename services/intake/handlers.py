@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
+from domain.ports import PortalLine
 from domain.profile import NOTHING_STATED, StatedProfile
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
@@ -20,7 +21,6 @@ from services.intake.statements import (
     Absences,
     ListChange,
     Meant,
-    StatedDriver,
     Taken,
     candidates,
     identified,
@@ -53,8 +53,6 @@ UNLIMITED: Final = Allowance(share=1.0, always=0)
 """A person has said that it is so."""
 
 
-__all__ = ["Intake", "SnapshotRefused", "StatedDriver", "Taken", "UnknownDriver"]
-
 _PAGE = 500
 
 
@@ -75,7 +73,7 @@ class Intake:
         self._rekeyings = ReKeyings(store, clock)
 
     def take_list(
-        self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str, snapshot: str | None = None
+        self, account: AccountId, drivers: Sequence[PortalLine], *, source: str, snapshot: str | None = None
     ) -> Taken:
         """Store a part of a list in one transaction; of two lines for one driver the last one counts.
 
@@ -95,7 +93,7 @@ class Intake:
     def taking(
         self,
         account: AccountId,
-        drivers: Sequence[StatedDriver],
+        drivers: Sequence[PortalLine],
         *,
         source: str,
         aside: Collection[PortalDriverId] = (),
@@ -109,7 +107,7 @@ class Intake:
         unit = Unit()
         for driver, profile in stated.items():
             if driver in aside:
-                taken.set_aside.append(StatedDriver(line=0, driver=driver, profile=profile))
+                taken.set_aside.append(PortalLine(line=0, driver=driver, profile=profile))
                 continue
             facts = statement.present(known[driver], profile)
             self._add(unit, known[driver], facts)
@@ -119,7 +117,7 @@ class Intake:
                 taken.differences.append(ListChange.between(known[driver], replay(known[driver], facts), change))
         return taken, unit
 
-    def review(self, account: AccountId, drivers: Sequence[StatedDriver], *, source: str) -> Taken:
+    def review(self, account: AccountId, drivers: Sequence[PortalLine], *, source: str) -> Taken:
         """What would follow from a part of a list; nothing is stored."""
         return self.taking(account, drivers, source=source)[0]
 
@@ -153,7 +151,7 @@ class Intake:
         *,
         source: str,
         snapshot: str,
-        refused: Sequence[StatedDriver],
+        refused: Sequence[PortalLine],
         may_lack_many: bool = False,
     ) -> Taken:
         """The list was complete: a driver that it lacks is missed the first time, and deleted the second in a row.
@@ -175,7 +173,7 @@ class Intake:
         seen: Collection[str],
         *,
         source: str,
-        refused: Sequence[StatedDriver],
+        refused: Sequence[PortalLine],
         allowance: Allowance,
         expected: Collection[str] | None = None,
         joining: Collection[str] = (),
@@ -223,7 +221,7 @@ class Intake:
 
     def state(self, account: AccountId, driver: PortalDriverId, profile: StatedProfile, *, source: str) -> str:
         """Store what is stated of one driver; the name of the change, or `unchanged`."""
-        taken, unit = self.taking(account, [StatedDriver(line=1, driver=driver, profile=profile)], source=source)
+        taken, unit = self.taking(account, [PortalLine(line=1, driver=driver, profile=profile)], source=source)
         self._store.commit(unit)
         return next(iter(taken.changes))
 
@@ -249,13 +247,13 @@ class Intake:
             hours = LONGEST // timedelta(hours=1)
             raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
 
-    def _meant(self, account: AccountId, drivers: Sequence[StatedDriver]) -> list[Meant]:
+    def _meant(self, account: AccountId, drivers: Sequence[PortalLine]) -> list[Meant]:
         by_ref = self._by_ref(account, drivers)
         known = self._known(account, [stated.driver for stated in drivers if stated.driver])
         new = {driver for driver, each in known.items() if not each.version}
         return [(stated, candidates(stated, by_ref, new)) for stated in drivers]
 
-    def _by_ref(self, account: AccountId, drivers: Sequence[StatedDriver]) -> dict[str, list[PortalDriverId]]:
+    def _by_ref(self, account: AccountId, drivers: Sequence[PortalLine]) -> dict[str, list[PortalDriverId]]:
         refs = sorted({stated.profile.text("ref_id") for stated in drivers} - {""})
         found: dict[str, list[PortalDriverId]] = {}
         for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):

@@ -14,7 +14,7 @@ from domain.store import Position, Store, Unit, Where
 from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
 from services.intake.rekeying import ReKeyings
-from services.intake.statements import StatedDriver, Taken
+from services.intake.statements import Taken
 from services.runtime.context import Clock
 from services.runtime.service import Service
 
@@ -50,7 +50,7 @@ class _ReadSoFar:
     drivers: set[PortalDriverId] = field(default_factory=set)
     refused: list[PortalLine] = field(default_factory=list)
     identified: set[PortalDriverId] = field(default_factory=set)
-    aside: list[StatedDriver] = field(default_factory=list)
+    aside: list[PortalLine] = field(default_factory=list)
 
 
 class ListReader:
@@ -135,9 +135,9 @@ class ListReader:
 
     def _store_page(self, reading: ListReading, lines: Sequence[PortalLine]) -> Taken:
         """Store a page of the list in one transaction; drivers who would be re-keyed are set aside until its end."""
-        taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API)
+        taken, unit = self._intake.taking(reading.account, lines, source=_API)
         if aside := _doubtful(reading, taken):
-            taken, unit = self._intake.taking(reading.account, _stated(lines), source=_API, aside=aside)
+            taken, unit = self._intake.taking(reading.account, lines, source=_API, aside=aside)
         where: Where = {"account": reading.account, "driver": sorted(taken.shown), "login": reading.login}
         shown_before = {row.driver for row in self._store.select(ShownDriver, where)}
         unit.keep(
@@ -175,7 +175,7 @@ class ListReader:
             reading.account,
             so_far.drivers,
             source=_API,
-            refused=_stated(so_far.refused),
+            refused=so_far.refused,
             allowance=OF_A_READING,
             expected=self._expected(reading, so_far.refused),
         )
@@ -233,10 +233,6 @@ def _doubtful(reading: ListReading, taken: Taken) -> set[PortalDriverId]:
 
 def _position_name(account: AccountId) -> str:
     return f"readings/{account}"
-
-
-def _stated(lines: Sequence[PortalLine]) -> list[StatedDriver]:
-    return [StatedDriver(line=number, driver=line.driver, profile=line.profile) for number, line in enumerate(lines, 1)]
 
 
 def _named(line: PortalLine) -> PortalLine:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from domain.identity import AccountId, PortalDriverId
+from domain.ports import PortalLine
 from domain.rekeying import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest, replaced
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, ReKeyingRow
-from services.intake.statements import Absences, ListChange, StatedDriver, Taken
+from services.intake.statements import Absences, ListChange, Taken
 from services.runtime.context import Clock
 
 PASSED: Final = "passed"
@@ -33,7 +34,7 @@ class Reviewed:
     rekeyed: Sequence[tuple[PortalDriverId, Identifiers]]
     new: Collection[PortalDriverId]
     shown: Collection[PortalDriverId]
-    refused: Sequence[StatedDriver] = ()
+    refused: Sequence[PortalLine] = ()
     is_complete: bool = False
     may_lack_many: bool = False
     approve: str | None = None

@@ -7,17 +7,9 @@ from typing import Self
 
 from domain.identity import PortalDriverId
 from domain.portal import PortalDriver
+from domain.ports import PortalLine
 from domain.profile import FIELDS, NOTHING_STATED, StatedProfile
 from domain.rekeying import Identifiers, identifiers, is_rekeyed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatedDriver:
-    """A driver as one line of a list states it; without an id of the Portal's own it is known by its RefID."""
-
-    line: int
-    driver: PortalDriverId | None
-    profile: StatedProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +75,15 @@ class Taken:
     refused: list[RefusedLine] = field(default_factory=list)
     shown: set[PortalDriverId] = field(default_factory=set)
     differences: list[ListChange] = field(default_factory=list)
-    set_aside: list[StatedDriver] = field(default_factory=list)
+    set_aside: list[PortalLine] = field(default_factory=list)
 
 
-Meant = tuple[StatedDriver, list[PortalDriverId]]
+Meant = tuple[PortalLine, list[PortalDriverId]]
 """A line, and the drivers that it can be about: one as a rule; several who share a RefID, or none."""
 
 
 def candidates(
-    stated: StatedDriver, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
+    stated: PortalLine, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
 ) -> list[PortalDriverId]:
     """The drivers that a line can be about: the one with its id; one known by the RefID alone keeps that identity."""
     ref = stated.profile.text("ref_id")

@@ -13,9 +13,9 @@ from time import sleep
 
 from domain.account import Mode
 from domain.identity import Target
+from domain.ports import PortalLine
 from services.api.installation import Installation
 from services.decider.read_models import LinkRow
-from services.intake.statements import StatedDriver
 from services.runtime.consumer import BATCH
 from services.wiring.distributed import Distributed
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by
@@ -65,7 +65,7 @@ class Deployed:
         for target in Target:
             asked.credentials.keep(fleet.account, target, credentials(target, fleet.account))
         lines = [
-            StatedDriver(line=each, driver=fleet.driver(each), profile=whole(stated(each))) for each in fleet.numbers
+            PortalLine(line=each, driver=fleet.driver(each), profile=whole(stated(each))) for each in fleet.numbers
         ]
         for start in range(0, len(lines), BATCH):
             asked.intake.take_list(fleet.account, lines[start : start + BATCH], source="api")

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from domain.matching import ObservedDriver
-from domain.ports import Done
+from domain.ports import Done, PortalLine
 from domain.store import Record, Row, Store, Unit, Watermark
 from services.api.installation import Installation
-from services.intake.statements import StatedDriver
 from services.projector.deliveries import Attempt
 from services.projector.service import ProjectorApp
 from services.runtime.consumer import BATCH
@@ -24,7 +23,7 @@ def live(installation: Installation, fleet: Fleet, editions: int, done: TellingD
     installation.accounts.ask(unknown, MASTER_USER, lambda person, known: person.turn_on(known))
     for edition in range(1, editions + 1):
         lines = [
-            StatedDriver(line=number, driver=fleet.driver(number), profile=whole(profile(number, edition=edition)))
+            PortalLine(line=number, driver=fleet.driver(number), profile=whole(profile(number, edition=edition)))
             for number in fleet.numbers
         ]
         for start in range(0, len(lines), BATCH):

@@ -16,12 +16,11 @@ from adapters.http.rate_limit import RateLimiter, RateLimits
 from domain.account import Mode
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.ports import TargetDrivers
+from domain.ports import PortalLine, TargetDrivers
 from domain.profile import Profile
 from domain.store import Store
 from services.api.backlog import left_to_do
 from services.decider.read_models import LinkRow
-from services.intake.statements import StatedDriver
 from tests.support import travelling_time
 from tests.support.limited_targets import LimitedTargets
 from tests.support.stated import whole
@@ -81,7 +80,7 @@ class LimitedServices(SteppedServices):
     def state_many(self, account: AccountId, drivers: int) -> None:
         """The Portal states so many drivers of an account."""
         stated = [
-            StatedDriver(line=number, driver=PortalDriverId(str(number)), profile=whole(profile_of(account, number)))
+            PortalLine(line=number, driver=PortalDriverId(str(number)), profile=whole(profile_of(account, number)))
             for number in range(drivers)
         ]
         self.intake.take_list(account, stated, source="api")

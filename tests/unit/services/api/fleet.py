@@ -31,7 +31,7 @@ from domain.outcomes import (
     ReportEvent,
     ReportOrigin,
 )
-from domain.ports import Answer, Done
+from domain.ports import Answer, Done, PortalLine
 from domain.store import Unit
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.approvals import HeldSet, held
@@ -40,7 +40,6 @@ from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, SnapshotDriver
-from services.intake.statements import StatedDriver
 from services.projector.breaker import Breakers
 from services.projector.calls import Withdrawn
 from services.projector.deliveries import Attempt
@@ -148,7 +147,7 @@ class Fleet:
     def take_snapshot(self, name: str, *drivers: str) -> None:
         """A complete list shows these drivers as they were stated last."""
         known = [self.portal.show(ACME, PortalDriverId(driver)) for driver in drivers]
-        stated = [StatedDriver(line=1, driver=each.driver, profile=whole(each.profile or {})) for each in known]
+        stated = [PortalLine(line=1, driver=each.driver, profile=whole(each.profile or {})) for each in known]
         self.portal.take_list(ACME, stated, source="export", snapshot=name)
         self.portal.finish_snapshot(ACME, source="export", snapshot=name, refused=[])
         self.decide()

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from domain.account import Mode
 from domain.driver_link import LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
+from domain.ports import PortalLine
 from domain.store import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, DesiredRow, LinkRow
 from services.intake.handlers import UnknownDriver
-from services.intake.statements import StatedDriver
 from services.runtime.context import Assignment
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
@@ -180,7 +180,7 @@ def test_the_limit_of_the_guard_counts_who_comes_back_in_the_same_batch(fleet: S
     fleet.add()
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     stated = [
-        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
+        PortalLine(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
         for number in range(79)
     ]
     fleet.intake.take_list(ACME, stated, source="export")

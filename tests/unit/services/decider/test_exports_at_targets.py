@@ -6,7 +6,7 @@ import pytest
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import Target
-from services.intake.statements import StatedDriver
+from domain.ports import NOBODY, PortalLine
 from tests.support.stepped_services import ACME, SteppedServices
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"
@@ -19,7 +19,7 @@ def take(fleet: SteppedServices, header: str, rows: Sequence[str]) -> dict[str, 
     file = fleet.folder / "drivers.csv"
     file.write_text("\n".join([header, *rows]), "utf-8")
     stated = [
-        StatedDriver(line=row.line, driver=row.driver, profile=row.profile)
+        PortalLine(line=row.line, driver=row.driver or NOBODY, profile=row.profile)
         for row in read_export(file)
         if isinstance(row, ExportRow)
     ]

@@ -7,10 +7,10 @@ import pytest
 
 from domain.account import Mode
 from domain.identity import AccountId, PortalDriverId, Target
+from domain.ports import PortalLine
 from domain.store import Store, Unit
 from services.decider.handlers import Decider
 from services.decider.read_models import RunningReconciliation
-from services.intake.statements import StatedDriver
 from services.runtime.context import Assignment
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
@@ -42,7 +42,7 @@ def scanned(folder: Path) -> SteppedServices:
     services.add(is_on=False)
     services.set_mode(Target.MOTIVE, Mode.OFF)
     drivers = [
-        StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
+        PortalLine(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
         for number in range(MANY)
     ]
     services.intake.take_list(ACME, drivers, source="export")
@@ -107,7 +107,7 @@ def test_a_small_fleet_does_not_wait_for_the_reconciliation_of_a_large_one(tmp_p
         services.add(account, is_on=False)
         services.set_mode(Target.MOTIVE, Mode.OFF, account)
         stated = [
-            StatedDriver(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
+            PortalLine(line=number, driver=PortalDriverId(f"p{number}"), profile=whole(person(number)))
             for number in range(drivers)
         ]
         services.intake.take_list(account, stated, source="export")

@@ -12,6 +12,7 @@ from domain.failures import Reason, Unavailable
 from domain.identity import Key, PortalDriverId, Target, reconciliation_stream, scan_stream
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import DriverLookedUp, ObservedDriverSeen, RosterScanned
+from domain.ports import PortalLine
 from domain.reconciliation import ReconciliationCompleted, ReconciliationEvent, ReconciliationRefused
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
@@ -19,7 +20,6 @@ from services.decider import reconciliations
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
 from services.decider.read_models import LinkRow, ObservedRow, ReconciliationRow, RunningReconciliation
-from services.intake.statements import StatedDriver
 from services.runtime.context import Assignment
 from services.wiring.registry import open_dry_run
 from tests.support.stated import whole
@@ -39,8 +39,7 @@ def begin(fleet: SteppedServices, drivers: int) -> None:
     fleet.add(is_on=False)
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     stated = [
-        StatedDriver(line=each, driver=PortalDriverId(f"p{each}"), profile=whole(person(each)))
-        for each in range(drivers)
+        PortalLine(line=each, driver=PortalDriverId(f"p{each}"), profile=whole(person(each))) for each in range(drivers)
     ]
     fleet.intake.take_list(ACME, stated, source="export")
     fleet.turn_on()

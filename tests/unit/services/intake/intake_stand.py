@@ -8,10 +8,11 @@ from adapters.store.sqlite import SqliteStore
 from domain.event import Event
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, replay
+from domain.ports import NOBODY, PortalLine
 from domain.profile import StatedProfile
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver
-from services.intake.statements import StatedDriver, Taken
+from services.intake.statements import Taken
 
 ACCOUNT = AccountId("acme")
 SOURCE = "export"
@@ -36,15 +37,15 @@ class IntakeStand:
         """Let so much time pass."""
         self._now += time
 
-    def take(self, *drivers: StatedDriver, snapshot: str | None = None) -> Taken:
+    def take(self, *drivers: PortalLine, snapshot: str | None = None) -> Taken:
         """Take over a list, or a part of a snapshot."""
         return self.intake.take_list(ACCOUNT, drivers, source=SOURCE, snapshot=snapshot)
 
-    def finish(self, snapshot: str, *refused: StatedDriver) -> dict[str, int]:
+    def finish(self, snapshot: str, *refused: PortalLine) -> dict[str, int]:
         """A snapshot was read to its end; how many of which facts followed."""
         return dict(self.intake.finish_snapshot(ACCOUNT, source=SOURCE, snapshot=snapshot, refused=refused).changes)
 
-    def take_snapshot(self, snapshot: str, *drivers: StatedDriver) -> dict[str, int]:
+    def take_snapshot(self, snapshot: str, *drivers: PortalLine) -> dict[str, int]:
         """Take over a complete snapshot; how many of which facts its end added."""
         self.take(*drivers, snapshot=snapshot)
         return self.finish(snapshot)
@@ -78,12 +79,10 @@ class IntakeStand:
         return self._now
 
 
-def line(driver: str | None = None, *, ref: str = "", name: str = "Jane", number: int = 1) -> StatedDriver:
+def line(driver: str | None = None, *, ref: str = "", name: str = "Jane", number: int = 1) -> PortalLine:
     """A line of a list."""
     profile = {"first_name": name, "last_name": "Doe", "ref_id": ref}
-    return StatedDriver(
-        line=number, driver=PortalDriverId(driver) if driver else None, profile=StatedProfile(fields=profile)
-    )
+    return PortalLine(line=number, driver=PortalDriverId(driver or NOBODY), profile=StatedProfile(fields=profile))
 
 
 def replayed(facts: Iterable[Event]) -> dict[str, PortalDriver]:

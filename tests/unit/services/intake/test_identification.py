@@ -3,7 +3,8 @@
 import pytest
 
 from domain.identity import PortalDriverId
-from services.intake.statements import RefusedLine, StatedDriver
+from domain.ports import NOBODY, PortalLine
+from services.intake.statements import RefusedLine
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 
@@ -69,7 +70,7 @@ def test_a_reference_id_that_was_given_up_means_nobody_of_before(stand: IntakeSt
 
 def test_a_line_that_names_nobody_is_refused(stand: IntakeStand) -> None:
     taken = stand.take(
-        StatedDriver(line=3, driver=None, profile=said(first_name="Jane")), line(ref=" ", number=4), line("417")
+        PortalLine(line=3, driver=NOBODY, profile=said(first_name="Jane")), line(ref=" ", number=4), line("417")
     )
     reason = "there is neither a Driver ID nor a Reference ID"
     assert taken.refused == [RefusedLine(line=each, column="Reference ID", reason=reason) for each in (3, 4)]

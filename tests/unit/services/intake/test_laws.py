@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from domain.identity import PortalDriverId
 from domain.portal import DriverCreated, DriverDeleted, DriverMissed, PortalDriverEvent
+from domain.ports import PortalLine
 from services.intake.handlers import SnapshotRefused, UnknownDriver
-from services.intake.statements import StatedDriver
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line, replayed
 
 _DRIVERS = ("417", "418", "419")
@@ -76,7 +76,7 @@ def _driver(fact: PortalDriverEvent) -> str:
 
 @settings(max_examples=60)
 @given(st.lists(steps, max_size=6), lists)
-def test_a_list_that_was_just_taken_over_adds_nothing(stated: list[Step], last: list[StatedDriver]) -> None:
+def test_a_list_that_was_just_taken_over_adds_nothing(stated: list[Step], last: list[PortalLine]) -> None:
     with TemporaryDirectory() as folder, closing(IntakeStand(Path(folder) / "intake.sqlite")) as stand:
         for step in (*stated, ("list", last, None), ("list", last, None)):
             do(stand, step)

@@ -2,8 +2,8 @@ import pytest
 
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import Change, DriverCreated, DriverDeleted, DriverUpdated
+from domain.ports import PortalLine
 from services.intake.handlers import UnknownDriver
-from services.intake.statements import StatedDriver
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 
@@ -42,7 +42,7 @@ def test_a_field_that_is_blank_now_is_gone(stand: IntakeStand) -> None:
 
 
 def test_only_what_the_portal_can_state_is_kept(stand: IntakeStand) -> None:
-    stand.take(StatedDriver(line=1, driver=JANE, profile=said(first_name="Jane", shoe_size="9")))
+    stand.take(PortalLine(line=1, driver=JANE, profile=said(first_name="Jane", shoe_size="9")))
     assert stand.known("417").profile == {"first_name": "Jane"}
 
 
@@ -131,14 +131,14 @@ def test_a_drivers_sequence_rises_with_everything_that_is_said(stand: IntakeStan
 
 def test_a_field_that_is_not_stated_stays_as_it_is_known(stand: IntakeStand) -> None:
     stand.take(line("417", ref="00417"))
-    taken = stand.take(StatedDriver(line=1, driver=JANE, profile=said(first_name="Joan", last_name="Doe")))
+    taken = stand.take(PortalLine(line=1, driver=JANE, profile=said(first_name="Joan", last_name="Doe")))
     assert dict(taken.changes) == {"DriverUpdated": 1}
     assert stand.known("417").profile == {"first_name": "Joan", "last_name": "Doe", "ref_id": "00417"}
 
 
 def test_a_change_carries_the_whole_profile_whatever_was_stated(stand: IntakeStand) -> None:
     stand.take(line("417", ref="00417"))
-    stand.take(StatedDriver(line=1, driver=JANE, profile=said(phone="303-555-0142")))
+    stand.take(PortalLine(line=1, driver=JANE, profile=said(phone="303-555-0142")))
     fact = stand.facts[-1]
     assert isinstance(fact, DriverUpdated)
     assert fact.profile == {"first_name": "Jane", "last_name": "Doe", "ref_id": "00417", "phone": "303-555-0142"}
@@ -147,5 +147,5 @@ def test_a_change_carries_the_whole_profile_whatever_was_stated(stand: IntakeSta
 def test_who_was_deleted_comes_back_with_what_is_stated_then_and_no_more(stand: IntakeStand) -> None:
     stand.take(line("417", ref="00417"))
     stand.intake.delete(ACCOUNT, JANE, source="api")
-    stand.take(StatedDriver(line=1, driver=JANE, profile=said(first_name="Jane", last_name="Doe")))
+    stand.take(PortalLine(line=1, driver=JANE, profile=said(first_name="Jane", last_name="Doe")))
     assert stand.known("417").profile == {"first_name": "Jane", "last_name": "Doe"}

@@ -6,18 +6,19 @@ from datetime import timedelta
 import pytest
 
 from domain.identity import PortalDriverId
+from domain.ports import PortalLine
 from services.intake.handlers import SnapshotRefused
 from services.intake.rekeying import Judgement, ReKeyingHeld, Reviewed
-from services.intake.statements import StatedDriver, Taken
+from services.intake.statements import Taken
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand
 
 FLEET = tuple(str(number) for number in range(1, 9))
 
 
-def driver(name: str, **fields: str) -> StatedDriver:
+def driver(name: str, **fields: str) -> PortalLine:
     """A line about this driver."""
-    return StatedDriver(line=1, driver=PortalDriverId(name), profile=said(first_name="Jane", last_name="Doe", **fields))
+    return PortalLine(line=1, driver=PortalDriverId(name), profile=said(first_name="Jane", last_name="Doe", **fields))
 
 
 @pytest.fixture
@@ -27,12 +28,12 @@ def fleet(stand: IntakeStand) -> IntakeStand:
     return stand
 
 
-def renamed(*names: str, to: str = "NEW") -> list[StatedDriver]:
+def renamed(*names: str, to: str = "NEW") -> list[PortalLine]:
     return [driver(each, driveri_driver_id=f"{to}-{each}") for each in names]
 
 
 def judged(
-    fleet: IntakeStand, lines: Sequence[StatedDriver], approve: str | None = None, *, is_complete: bool = False
+    fleet: IntakeStand, lines: Sequence[PortalLine], approve: str | None = None, *, is_complete: bool = False
 ) -> Judgement:
     """What is said of a list, as an import asks for it."""
     taken: Taken = fleet.intake.review(ACCOUNT, lines, source=SOURCE)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.identity import AccountId, PortalDriverId
+from domain.ports import PortalLine
 from services.intake.handlers import Hourly, SnapshotRefused, new_snapshot
 from services.intake.read_models import SnapshotDriver
-from services.intake.statements import StatedDriver
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line
 
@@ -54,7 +54,7 @@ def test_who_is_seen_in_between_has_to_be_absent_twice_again(fleet: IntakeStand)
 
 
 @pytest.mark.parametrize("seen", [EVE, line("419", ref="00419", name="Eva"), line(ref="00419", name="Eve")])
-def test_any_list_or_statement_that_shows_the_driver_counts_as_seen(fleet: IntakeStand, seen: StatedDriver) -> None:
+def test_any_list_or_statement_that_shows_the_driver_counts_as_seen(fleet: IntakeStand, seen: PortalLine) -> None:
     fleet.take_snapshot("s1", JANE, BOB)
     fleet.take(seen)
     assert fleet.take_snapshot("s2", JANE, BOB) == {"DriverMissed": 1}

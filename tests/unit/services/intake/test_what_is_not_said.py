@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import PortalDriverId
-from services.intake.statements import StatedDriver
+from domain.ports import NOBODY, PortalLine
 from tests.support.stated import whole
 from tests.unit.services.intake.intake_stand import IntakeStand
 
@@ -73,9 +73,9 @@ def test_a_column_that_is_absent_says_nothing(export: tuple[Sequence[str], Seque
             assert stand.known(driver).profile == _expected(driver, columns, cells)
 
 
-def _line(driver: str) -> StatedDriver:
-    return StatedDriver(line=1, driver=PortalDriverId(driver), profile=whole(_known(driver)))
+def _line(driver: str) -> PortalLine:
+    return PortalLine(line=1, driver=PortalDriverId(driver), profile=whole(_known(driver)))
 
 
-def _to_stated(row: ExportRow) -> StatedDriver:
-    return StatedDriver(line=row.line, driver=row.driver, profile=row.profile)
+def _to_stated(row: ExportRow) -> PortalLine:
+    return PortalLine(line=row.line, driver=row.driver or NOBODY, profile=row.profile)
