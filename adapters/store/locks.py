@@ -97,7 +97,7 @@ class InstanceLock:
             return any(locked for (locked,) in rows)
 
 
-class LeaderLock:
+class PostgresLeaderLock:
     """An advisory lock of the store in this schema, on a connection of its own: both are lost together.
 
     Each duty has a lock of its own. Used from one thread.

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from adapters.store.connecting import connect
-from adapters.store.locks import LeaderLock
+from adapters.store.locks import PostgresLeaderLock
 from domain.store import StoreFailed
 from tests.contract.postgres import PostgresStand
 from tests.contract.stands import entry, fact, unit
@@ -22,21 +22,21 @@ LONG = 30.0
 
 _HOLDER = """
 import sys
-from adapters.store.locks import LeaderLock
+from adapters.store.locks import PostgresLeaderLock
 
-turn = LeaderLock(sys.argv[1], "", "decider")
+turn = PostgresLeaderLock(sys.argv[1], "", "decider")
 print(turn.take(), flush=True)
 sys.stdin.read()
 """
 
 
 @pytest.fixture
-def turn(database: str) -> Iterator[Callable[..., LeaderLock]]:
+def turn(database: str) -> Iterator[Callable[..., PostgresLeaderLock]]:
     with ExitStack() as stack:
-        yield lambda schema="decider": stack.enter_context(closing(LeaderLock(database, "", schema)))
+        yield lambda schema="decider": stack.enter_context(closing(PostgresLeaderLock(database, "", schema)))
 
 
-def until_taken(turn: LeaderLock) -> None:
+def until_taken(turn: PostgresLeaderLock) -> None:
     """Go on when it is our turn, which it is as soon as the server knows that it is nobody's."""
     deadline = monotonic() + LONG
     while not turn.take():
@@ -44,7 +44,7 @@ def until_taken(turn: LeaderLock) -> None:
         turn.wait(0.01)
 
 
-def test_one_has_the_turn_until_it_gives_it_up(turn: Callable[..., LeaderLock]) -> None:
+def test_one_has_the_turn_until_it_gives_it_up(turn: Callable[..., PostgresLeaderLock]) -> None:
     first, second = turn(), turn()
     assert [first.take(), second.take(), first.take()] == [True, False, True]
     first.close()
@@ -52,25 +52,27 @@ def test_one_has_the_turn_until_it_gives_it_up(turn: Callable[..., LeaderLock]) 
     assert first.take() is False
 
 
-def test_each_schema_has_a_turn_of_its_own(turn: Callable[..., LeaderLock]) -> None:
+def test_each_schema_has_a_turn_of_its_own(turn: Callable[..., PostgresLeaderLock]) -> None:
     assert [turn("decider").take(), turn("intake").take()] == [True, True]
 
 
-def test_each_duty_has_a_turn_of_its_own(turn: Callable[..., LeaderLock], database: str) -> None:
-    with closing(LeaderLock(database, "", "decider", duty="reading")) as reading:
+def test_each_duty_has_a_turn_of_its_own(turn: Callable[..., PostgresLeaderLock], database: str) -> None:
+    with closing(PostgresLeaderLock(database, "", "decider", duty="reading")) as reading:
         assert [turn("decider").take(), reading.take()] == [True, True]
-        with closing(LeaderLock(database, "", "decider", duty="reading")) as second:
+        with closing(PostgresLeaderLock(database, "", "decider", duty="reading")) as second:
             assert second.take() is False
 
 
-def test_looking_whether_the_turn_is_lost_takes_no_time(turn: Callable[..., LeaderLock]) -> None:
+def test_looking_whether_the_turn_is_lost_takes_no_time(turn: Callable[..., PostgresLeaderLock]) -> None:
     looking = turn()
     assert looking.take() is True
     looking.wait(0)
     assert looking.take() is True
 
 
-def test_the_turn_of_a_process_that_was_killed_is_taken_over(turn: Callable[..., LeaderLock], database: str) -> None:
+def test_the_turn_of_a_process_that_was_killed_is_taken_over(
+    turn: Callable[..., PostgresLeaderLock], database: str
+) -> None:
     command = [sys.executable, "-c", _HOLDER, database]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -82,7 +84,7 @@ def test_the_turn_of_a_process_that_was_killed_is_taken_over(turn: Callable[...,
 
 
 def test_waiting_ends_when_facts_are_committed(database: str) -> None:
-    with closing(PostgresStand(database)) as stand, closing(LeaderLock(database, "", stand.schema)) as turn:
+    with closing(PostgresStand(database)) as stand, closing(PostgresLeaderLock(database, "", stand.schema)) as turn:
         turn.take()
         stand.store.commit(unit(fact()))
         begun = monotonic()
@@ -90,14 +92,14 @@ def test_waiting_ends_when_facts_are_committed(database: str) -> None:
         assert monotonic() - begun < LONG
 
 
-def test_waiting_ends_after_the_time_given(turn: Callable[..., LeaderLock]) -> None:
+def test_waiting_ends_after_the_time_given(turn: Callable[..., PostgresLeaderLock]) -> None:
     waiting = turn()
     waiting.wait(0.01)
     assert waiting.take() is True
 
 
 def test_what_is_no_fact_wakes_nobody(database: str) -> None:
-    with closing(PostgresStand(database)) as stand, closing(LeaderLock(database, "", stand.schema)) as turn:
+    with closing(PostgresStand(database)) as stand, closing(PostgresLeaderLock(database, "", stand.schema)) as turn:
         turn.take()
         stand.store.commit(unit(rows=[entry("a")], at=7))
         begun = monotonic()
@@ -105,7 +107,7 @@ def test_what_is_no_fact_wakes_nobody(database: str) -> None:
         assert monotonic() - begun >= 0.05
 
 
-def test_a_lost_connection_is_a_lost_turn(turn: Callable[..., LeaderLock], database: str) -> None:
+def test_a_lost_connection_is_a_lost_turn(turn: Callable[..., PostgresLeaderLock], database: str) -> None:
     first, second = turn(), turn()
     first.take()
     with closing(connect(database, "")) as connection:
@@ -119,7 +121,7 @@ def test_a_lost_connection_is_a_lost_turn(turn: Callable[..., LeaderLock], datab
 
 
 def test_the_turn_can_be_taken_again_after_the_server_was_away(own_postgres: OwnPostgres) -> None:
-    with closing(LeaderLock(own_postgres.url, "", "decider")) as turn:
+    with closing(PostgresLeaderLock(own_postgres.url, "", "decider")) as turn:
         turn.take()
         own_postgres.stop()
         with pytest.raises(StoreFailed):
