@@ -17,7 +17,7 @@ from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
 from services.intake import read_models as intake
-from services.intake.handlers import Forgetting, Intake
+from services.intake.handlers import Hourly, Intake
 from services.intake.polling import LOOK, Polling
 from services.intake.reading import ListReader
 from services.projector import read_models as projector
@@ -141,7 +141,7 @@ def build_accounts(store: Store, given: Dependencies) -> Built:
 
 def build_intake(store: Store, given: Dependencies) -> Built:
     """Intake, with its polling of the Portal's API."""
-    chores = [Forgetting(Intake(store, given.clock), given.clock)]
+    chores = [Hourly(Intake(store, given.clock).forget_unfinished_snapshots, given.clock)]
     service = Service("intake", store=store, clock=given.clock, notifier=given.notifier, chores=chores)
     settings = given.settings
     most_asked = max(1, int(settings.portal_calls_per_second * settings.portal_read_every / 2))
@@ -172,7 +172,7 @@ def build_decider(
         **dict.fromkeys(OUTCOMES, deciding.on_reports),
     }
     checks = PlanChecks(store, clock, in_hand=deciding.planned_accounts, scratch=open_dry_run)
-    chores = [deciding.look_again, checks.check_plans, deciding.catch_up, deciding.retry]
+    chores = [deciding.look_again, checks.check_plans, deciding.reconcile, deciding.retry]
     return Service(
         "decider",
         store=store,
@@ -301,7 +301,7 @@ _DECIDER = ServiceSpec(
         },
         finish=rebuilt.roster_identifiers,
     ),
-    work=(decider.Look, decider.CatchUp, decider.Retry),
+    work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
 )
 
 
