@@ -1,4 +1,4 @@
-"""How every service takes over a stream: batch by batch, one transaction each; a bad record stops nobody."""
+"""How every service consumes a stream: batch by batch, one transaction each; a bad record stops nothing else."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,9 +43,9 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """What a service makes of a log that it follows.
+    """What a service makes of a log that it consumes.
 
-    Where records may come twice, or late, of each history only what is newer than what was heard last is handled. So
+    Where records may come twice, or late, of each history only what is above the watermark is handled. So
     it is in every stream that has dead letters: each of them may be submitted again when it has been overtaken.
     """
 
@@ -62,7 +62,7 @@ class Arrived:
 
 
 class Consumer:
-    """Takes the streams of one log over into a store: what follows from a batch commits with the positions behind it.
+    """Consumes the streams of one log into a store: what follows from a batch commits with the positions behind it.
 
     A batch has records of all streams that have any, so that many partitions cost no more than one.
     """
@@ -76,39 +76,39 @@ class Consumer:
 
     @property
     def streams(self) -> Sequence[str]:
-        """The names of the streams that are followed."""
+        """The names of the streams that are consumed."""
         return tuple(self._streams)
 
     def follow(self, stream: Stream) -> None:
-        """Follow this stream too."""
+        """Consume this stream too."""
         self._streams[stream.name] = stream
 
     def leave(self, name: str) -> None:
-        """Follow the stream of this name no more."""
+        """Stop consuming the stream of this name."""
         self._streams.pop(name, None)
         self._at.pop(name, None)
 
     def step(self) -> int:
-        """Take over the next batch; how many records it had. Raises `StoreFailed`."""
+        """Consume the next batch; how many records it had. Raises `StoreFailed`."""
         batch = self._read()
         try:
             if batch:
-                self._take_over(batch)
+                self._consume(batch)
         except StoreConflict:
             self._at.clear()
             _log.info("batch is decided again", streams=sorted({each.stream for each in batch}))
         return len(batch)
 
     def has_reached(self, stream: str, position: int) -> bool:
-        """Whether everything up to this position of a stream is known to be taken over."""
+        """Whether everything up to this position of a stream is known to be consumed."""
         return stream in self._at and self._at[stream] >= position
 
     def lag(self) -> int:
-        """How far the store is behind the streams; 0 when everything is taken over."""
+        """How far the store is behind the streams; 0 when everything is consumed."""
         return sum(stream.end() - self._store.position(name) for name, stream in self._streams.items())
 
     def take_again(self, resubmission: Resubmission) -> None:
-        """Take over what a dead letter stands for; where it still cannot be, the letter says the new reason."""
+        """Handle what a dead letter stands for; if it still cannot be handled, the letter says the new reason."""
         try:
             self._settle(resubmission, self._mended(resubmission))
         except (StoreFailed, StoreConflict):
@@ -132,14 +132,14 @@ class Consumer:
             self._at[name] = self._store.position(name)
         return self._at[name]
 
-    def _take_over(self, batch: Sequence[Arrived]) -> None:
+    def _consume(self, batch: Sequence[Arrived]) -> None:
         """Handle and store a batch; where the whole of it cannot be, each record by itself."""
         try:
             self._commit(self._handled(batch), {each.stream: each.record.position for each in batch})
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
-            self._take_over_singly(batch, failure)
+            self._consume_singly(batch, failure)
 
     def _handled(self, batch: Sequence[Arrived]) -> Unit:
         letters = [self._dead_letter(each, each.record.reason) for each in batch if each.record.event is None]
@@ -155,29 +155,29 @@ class Consumer:
     def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
         unit = Unit()
         if may_be_late:
-            records = self._unheard(records, unit)
+            records = self._above_watermark(records, unit)
         unit.add(
             self._subscription.handler([(record.log_position, record.event) for record in records if record.event])
         )
         return unit
 
-    def _unheard(self, records: Sequence[Record], unit: Unit) -> list[Record]:
-        """The records that tell something new, by what was heard last of each history; that moves in the same unit."""
-        heard = watermarks(self._store, records)
+    def _above_watermark(self, records: Sequence[Record], unit: Unit) -> list[Record]:
+        """The records above the watermark of their history; the watermarks move in the same unit."""
+        known = watermarks(self._store, records)
         fresh: list[Record] = []
         for record in records:
             originator, version = version_of(record)
-            if version > heard.get(originator, 0):
-                heard[originator] = version
+            if version > known.get(originator, 0):
+                known[originator] = version
                 fresh.append(record)
         told = {version_of(record)[0] for record in fresh}
-        unit.keep(Watermark(originator=each, version=heard[each]) for each in sorted(told))
+        unit.keep(Watermark(originator=each, version=known[each]) for each in sorted(told))
         return fresh
 
-    def _take_over_singly(self, batch: Sequence[Arrived], failure: Exception) -> None:
+    def _consume_singly(self, batch: Sequence[Arrived], failure: Exception) -> None:
         if len(batch) > 1:
             for each in batch:
-                self._take_over([each])
+                self._consume([each])
             return
         (alone,) = batch
         unit = Unit()
@@ -238,7 +238,7 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
 
 
 def watermarks(store: Store, records: Iterable[Record]) -> dict[str, int]:
-    """The version that was heard last of each history that these records are of, by one query."""
+    """The watermark of each history of these records, by one query: the last version that was consumed."""
     originators = sorted({version_of(record)[0] for record in records})
     rows = store.select(Watermark, {"originator": originators}) if originators else []
     return {row.originator: row.version for row in rows}

@@ -27,14 +27,14 @@ async def nothing() -> None:
 
 
 class OwnedStore(Store, Protocol):
-    """A store in which whoever took a partition over last is the only one to write for its accounts."""
+    """A store in which only the process that owns a partition can write for its accounts."""
 
     def own(self, partitions: Collection[int]) -> None:
-        """Take these partitions over. Raises `StoreFailed`."""
+        """Own these partitions from now on, and no other process. Raises `StoreFailed`."""
         ...
 
     def disown(self, partitions: Collection[int]) -> None:
-        """Own these partitions no longer."""
+        """Release these partitions."""
         ...
 
 
@@ -47,22 +47,22 @@ class OpenedStream(Stream, Protocol):
 class Partitions:
     """The partitions of one process: the same ones of every topic, with all work for the accounts in them.
 
-    That work begins when everything is taken over that was there when they came: nobody is called under old terms.
-    `resume` takes up what is in hand for accounts that have come; `drain` ends it for accounts that go.
+    That work begins when everything is consumed that was there when they were assigned, so that no call follows from
+    an old policy. `resume` begins the work in hand for accounts that were assigned; `drain` ends it for those that go.
     """
 
     def __init__(
         self,
         service: Service,
         store: OwnedStore,
-        share: Assignment,
+        assignment: Assignment,
         *,
         resume: Action = nothing,
         drain: Action = nothing,
     ) -> None:
         self._service = service
         self._store = store
-        self._assignment = share
+        self._assignment = assignment
         self._resume = resume
         self._drain = drain
         self._streams: dict[str, OpenedStream] = {}
@@ -74,7 +74,7 @@ class Partitions:
         return len(_numbers(self._streams))
 
     async def run(self) -> None:
-        """Begin the work for partitions as they come, until cancelled. Raises `StoreFailed`."""
+        """Begin the work for partitions when they are assigned, until cancelled. Raises `StoreFailed`."""
         while True:
             await self._came.wait()
             self._came.clear()
@@ -85,21 +85,21 @@ class Partitions:
                 await self._begin()
 
     async def assigned(self, streams: Sequence[OpenedStream]) -> Mapping[str, int]:
-        """Follow these streams, and no others; by stream, the stored position from which it goes on."""
+        """Consume these streams, and no others; by stream, the stored position from which it goes on."""
         held, self._streams = self._streams, {stream.name: stream for stream in streams}
         positions = await self._service.call(self._take_over, held)
         self._came.set()
         return positions
 
     async def revoked(self, names: Collection[str]) -> None:
-        """Let go of these streams, and of the accounts in them; returns when no work for them is under way."""
+        """Stop consuming these streams; returns when no work for the accounts in them is under way."""
         self._streams = {name: stream for name, stream in self._streams.items() if name not in names}
         self._assignment.hold(_numbers(self._streams))
         await self._drain()
         await self._service.call(self._let_go, names)
 
     async def begins(self, positions: Mapping[str, int]) -> None:
-        """Follow these streams from here, by name: nothing was read of them, and nothing before has to be."""
+        """Consume these streams from here, by name: nothing was read of them, and nothing before has to be."""
         await self._service.call(self._begin_at, positions)
 
     def arrived(self) -> None:
@@ -109,7 +109,7 @@ class Partitions:
     async def _begin(self) -> None:
         partitions = _numbers(self._streams)
         self._assignment.hold(partitions)
-        _log.info("partitions taken over", service=self._service.name, partitions=sorted(partitions))
+        _log.info("partitions assigned", service=self._service.name, partitions=sorted(partitions))
         await self._resume()
 
     def _is_current(self, stream: OpenedStream) -> bool:
@@ -122,7 +122,7 @@ class Partitions:
         return {name: self._store.position(name) for name in self._streams}
 
     def _begin_at(self, positions: Mapping[str, int]) -> None:
-        with suppress(StoreConflict):  # Somebody else has the partitions, and Kafka is about to say so.
+        with suppress(StoreConflict):  # Another process has the partitions, and Kafka is about to say so.
             self._store.commit(Unit(positions=[Position(name=name, at=at) for name, at in positions.items()]))
         streams = [self._streams[name] for name in positions if name in self._streams]
         self._service.leave(positions)

@@ -1,8 +1,6 @@
-"""The loop that every service runs: follow its streams, do its chores, rest until a notifier rings.
+"""The loop that every service runs: consume its streams, do its chores, rest until it is notified.
 
-A thread of one's own for work that blocks, so that the event loop never does.
-
-Trouble that comes again and again is said once, and once more when it is over.
+Work that blocks has a thread of its own, so that the event loop never blocks.
 """
 
 import asyncio
@@ -31,7 +29,7 @@ class WorkerClosed(StoreFailed):
 
 
 class Worker:
-    """Does one piece of work after another; what is begun is ended, even when nobody waits for it any more."""
+    """Does one piece of work after another; what is begun is ended, even if its caller was cancelled."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -52,37 +50,37 @@ class Worker:
 
 
 REST = 1.0
-"""Seconds after which a service looks at its streams though no notifier rang."""
+"""Seconds after which a service looks at its streams though nothing notified it."""
 
 _MOST_AGAIN = 4
-"""Times that a command is done again because somebody else stored first."""
+"""Times that a command is done again because another process stored first."""
 
 BATCH_WINDOW = 0.02
-"""Seconds between a ring and the look: what comes meanwhile goes into the same batch."""
+"""Seconds between a notification and the look: what comes meanwhile goes into the same batch."""
 
 
 class Notifier:
-    """Wakes those who wait for something new in a log; a ring is never lost."""
+    """Wakes what waits for something new in a log; a notification is never lost."""
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Event] = set()
 
     def waiter(self) -> asyncio.Event:
-        """A place to wait at; it is set by each ring."""
+        """An event that each notification sets."""
         event = asyncio.Event()
         self._waiters.add(event)
         return event
 
     def notify(self) -> None:
-        """Wake everybody."""
+        """Wake everything that waits."""
         for event in self._waiters:
             event.set()
 
 
 async def notified(waiter: asyncio.Event, seconds: float) -> bool:
-    """Wait until a notifier rings, or so many seconds have passed; whether it rang."""
+    """Wait for a notification, or for so many seconds; whether there was one."""
     with suppress(TimeoutError):
-        # Python 3.11's wait_for would miss being cancelled as the notifier rings.
+        # Python 3.11's wait_for would miss being cancelled as it is notified.
         async with asyncio.timeout(seconds):
             return await waiter.wait()
     return False
@@ -105,9 +103,9 @@ class LeaderLock(Protocol):
 
 
 class Service:
-    """One store, the streams that feed it, and its chores, all in one thread of their own.
+    """One store, the streams that it consumes, and its chores, all in one thread of their own.
 
-    `handlers` say what is made of each log that is followed, by its name; the streams may come and go. A chore does a
+    `handlers` say what is made of each log that is consumed, by its name; the streams may come and go. A chore does a
     bounded piece of work that waits in the store, and says how much it did. `rest` and `batch_window` are in seconds.
     """
 
@@ -127,7 +125,7 @@ class Service:
         self.store = store
         self._notifier = notifier
         self._clock = clock
-        self._followers: dict[str, Consumer] = {}
+        self._consumers: dict[str, Consumer] = {}
         self._handlers = dict(handlers or {})
         self._chores = [*map(_repeatable, chores)]
         self._submissions = _repeatable(self._take_again)
@@ -153,65 +151,65 @@ class Service:
 
     @property
     def follows(self) -> tuple[str, ...]:
-        """The logs that this service follows, by name."""
+        """The logs that this service consumes, by name."""
         return tuple(self._handlers)
 
     def follow(self, streams: Iterable[Stream], *, may_repeat: bool = False) -> None:
-        """Follow these streams too; their logs are taken over in the order in which the service names them."""
+        """Consume these streams too; their logs are consumed in the order in which the service names them."""
         for stream in streams:
             log = log_of(stream.name)
-            if log not in self._followers:
+            if log not in self._consumers:
                 subscription = Subscription(handler=self._handlers[log], may_repeat=may_repeat)
-                self._followers[log] = Consumer(subscription, self.store, self._clock)
-            self._followers[log].follow(stream)
-        self._followers = {log: self._followers[log] for log in self._handlers if log in self._followers}
+                self._consumers[log] = Consumer(subscription, self.store, self._clock)
+            self._consumers[log].follow(stream)
+        self._consumers = {log: self._consumers[log] for log in self._handlers if log in self._consumers}
 
     def leave(self, names: Iterable[str]) -> None:
-        """Follow the streams of these names no more."""
+        """Stop consuming the streams of these names."""
         for name in names:
-            if follower := self._followers.get(log_of(name)):
-                follower.leave(name)
+            if consumer := self._consumers.get(log_of(name)):
+                consumer.leave(name)
 
     def has_reached(self, stream: str, position: int) -> bool:
-        """Whether this stream is followed, and taken over up to this position at least."""
-        follower = self._followers.get(log_of(stream))
-        return follower is not None and follower.has_reached(stream, position)
+        """Whether this stream is consumed, up to this position at least."""
+        consumer = self._consumers.get(log_of(stream))
+        return consumer is not None and consumer.has_reached(stream, position)
 
     def step(self) -> int:
-        """Take over what the streams have and what was submitted again, and do the chores; how much there was."""
+        """Consume what the streams have and what was submitted again, and do the chores; how much there was."""
         return self._hurry() + self._submissions()
 
     def _hurry(self) -> int:
-        done = sum(follower.step() for follower in self._followers.values()) + sum(chore() for chore in self._chores)
+        done = sum(consumer.step() for consumer in self._consumers.values()) + sum(chore() for chore in self._chores)
         self.taken += done
         return done
 
     def lag(self) -> int:
         """How far this service is behind its streams."""
-        return sum(follower.lag() for follower in self._followers.values())
+        return sum(consumer.lag() for consumer in self._consumers.values())
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work on the store, after whatever it does now."""
         return await self._worker.call(work, *args, **kwargs)
 
     async def call_again(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `call`; where somebody else stores first, it is done again. Raises `StoreConflict` after several times."""
+        """As `call`; done again if another process stores first. Raises `StoreConflict` after several times."""
         for _ in range(_MOST_AGAIN):
             with suppress(StoreConflict):
                 return await self.call(work, *args, **kwargs)
         return await self.call(work, *args, **kwargs)
 
     def notify(self) -> None:
-        """Tell everybody that there is something new."""
+        """Notify that there is something new."""
         self._notifier.notify()
 
     def _take_again(self) -> int:
-        """Take over the dead letters of the streams that are followed, where somebody has submitted them again."""
-        followed = [name for follower in self._followers.values() for name in follower.streams]
+        """Handle the dead letters of the consumed streams that were submitted again."""
+        followed = [name for consumer in self._consumers.values() for name in consumer.streams]
         where = {"stream": followed}
         rows = self.store.select(Resubmission, where, order_by="position", limit=BATCH) if followed else []
         for row in rows:
-            self._followers[log_of(row.stream)].take_again(row)
+            self._consumers[log_of(row.stream)].take_again(row)
         return len(rows)
 
     def close(self) -> None:

@@ -245,7 +245,7 @@ def takes_partitions_over(settings: dict[str, str], *service: str) -> bool:
     """Whether a process comes so far that it works; the other end is that it ends."""
     with serving(settings, *service) as process:
         assert process.stderr
-        return any("partitions taken over" in line for line in process.stderr)
+        return any("partitions assigned" in line for line in process.stderr)
 
 
 def add_account(command: Command, settings: dict[str, str]) -> None:

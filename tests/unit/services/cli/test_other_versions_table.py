@@ -39,7 +39,7 @@ def test_a_read_model_of_another_version_is_mended_by_the_rebuild_that_is_advise
         refused = driverlink(*arguments)
         assert (refused.status, refused.err.count("\n")) == (1, 1)
         assert f"the table {table} in {service}.sqlite is another version's" in refused.err
-        assert "`driverlink rebuild` makes it anew from the logs" in refused.err
+        assert "`driverlink rebuild` makes it again from the logs" in refused.err
     assert driverlink("rebuild").status == 0
     assert driverlink("status", "--json").document == before
     assert driverlink("rebuild", "--check").status == 0
