@@ -341,8 +341,8 @@ class Request:
     def go_by(self, account: Account, plans: Mapping[Target, str]) -> tuple[AccountEvent, ...]:
         """Reconcile these targets, each by the plan of this hash; where sync is off, turn it on for that.
 
-        The requests come first: whoever hears that sync is on knows by then what each first reconciliation has to go
-        by. Turning it on reconciles every target whose mode is not off, so then none of them may lack a plan.
+        The requests come first: a consumer that reads that sync is on then knows what each first reconciliation
+        has to go by. Turning it on reconciles every target whose mode is not off, so then none of them may lack a plan.
         """
         if not account.is_on and (unplanned := [each for each in _in_use(account) if each not in plans]):
             raise NotPermitted(

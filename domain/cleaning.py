@@ -120,12 +120,12 @@ def is_sendable(token: str) -> bool:
 
 
 def folded(text: str) -> str:
-    """The text as it is compared where letter case does not matter."""
+    """The text as it is compared without regard to letter case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", _settled(text)).casefold())
 
 
 def _start(text: str, longest: int) -> str:
-    """As much of a text as can matter where so many characters are allowed, so that a huge one costs nothing."""
+    """As much of a text as counts where so many characters are allowed, so that a huge one costs nothing."""
     return text if len(text) <= longest * MOST_MARKS else text.strip()[: longest * MOST_MARKS]
 
 

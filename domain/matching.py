@@ -251,7 +251,7 @@ def former_driver(desired: DesiredDriver, shown: ObservedDriver) -> PortalDriver
 def speaks_against(desired: DesiredDriver, shown: ObservedDriver, wanted: Collection[PortalDriverId]) -> str:
     """What speaks against a target driver, who was another portal driver, being this one; empty if nothing does.
 
-    `wanted` are the portal drivers that the Portal has now, as far as they matter.
+    `wanted` are the portal drivers that the Portal has now, as far as they are needed.
     """
     former = former_driver(desired, shown)
     if former is None:

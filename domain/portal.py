@@ -110,7 +110,7 @@ class Statement:
     def present(self, known: PortalDriver, stated: StatedProfile) -> tuple[PortalDriverEvent, ...]:
         """The Portal shows the driver and says this of it; nothing if that is known already.
 
-        What it does not say stays as it is known; of a driver whom it did not have before, nothing is known.
+        What it does not say stays as it is known; of a driver that it did not have before, nothing is known.
         """
         profile = stated.onto(known.profile or {})
         if known.profile != profile:

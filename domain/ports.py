@@ -62,7 +62,7 @@ class TargetDrivers(Protocol):
         ...
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """Which of these, whom a scan that has just ended did not show, are really not there.
+        """Which of these, which a scan that has just ended did not show, are really not there.
 
         All of them, where a scan cannot leave anybody out; otherwise each is looked up.
         Raises `TargetFailed` when the target cannot tell.
@@ -142,7 +142,7 @@ class PortalList(Protocol):
 
 
 class PortalDrivers(Protocol):
-    """The drivers of one account in the Portal. Whoever is not in the list may be hidden from the login."""
+    """The drivers of one account in the Portal. A driver that is not in the list may be hidden from the login."""
 
     @property
     def login(self) -> str:

@@ -1,6 +1,6 @@
 """The history of the reconciliations of one account on one target: what each found, and what came of it.
 
-Whether those whom a target's list lacks are gone, or the list is not whole though it was answered well.
+Whether the drivers that a target's list lacks are gone, or the list is not whole though it was answered well.
 
 What a reconciliation or an opt-in would do, as a value that people read, and that a hash names.
 
@@ -84,8 +84,8 @@ class ReconciliationCompleted(ReconciliationEvent, topic="Reconciliation.Reconci
     """Everybody was looked at after a scan of the whole roster.
 
     `drivers` counts the target drivers that the scan read, `found` the portal drivers by what was found of them and
-    the unmanaged drivers, `drifted` by field the drivers in whom it had drifted, and `at_odds` those of them in whom
-    it drifted in the last reconciliation too: somebody else writes it there again and again.
+    the unmanaged drivers, `drifted` by field the drivers for which it had drifted, and `at_odds` those of them for
+    which it drifted in the last reconciliation too: somebody else writes it there again and again.
     """
 
     scan: int

@@ -170,7 +170,7 @@ _NAMES: Final = MappingProxyType(_all_names())
 def to_iana(name: str) -> str | None:
     """The IANA name for an IANA name, an alias such as `US/Mountain` or a Rails name; None for an unknown zone.
 
-    Letter case does not matter.
+    Letter case is ignored.
     Rails names are those of North America. Source: ActiveSupport's TimeZone.
     """
     return _NAMES.get(" ".join(name.split()).casefold())

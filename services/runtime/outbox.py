@@ -61,7 +61,7 @@ class Relay:
         self._failing_since: float | None = None
 
     async def run(self) -> None:
-        """Relay until cancelled; a failure that may pass is told, and after a rest everything begins anew.
+        """Relay until cancelled; a failure that may pass is told, and after a rest everything starts over.
 
         Raises `Misconfigured`.
         """

@@ -1,4 +1,4 @@
-"""The stores as people ask them: read in a thread of their own, so that whoever asks keeps no service waiting.
+"""The stores as people ask them: read in a thread of their own, so that a query keeps no service waiting.
 
 Tables read page by page, so that no question loads a whole fleet.
 """

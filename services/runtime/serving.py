@@ -26,7 +26,7 @@ class PortUnusable(StoreFailed):
 
 @contextmanager
 def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """While this lasts, Ctrl-C and SIGTERM set the event; whoever then does not end is ended by force."""
+    """While this lasts, Ctrl-C and SIGTERM set the event; what then does not end is ended by force."""
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -71,7 +71,7 @@ async def listening(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, with signals left to whoever runs it."""
+    """uvicorn's server, with signals left to the caller."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
