@@ -23,7 +23,7 @@ from services.cli.printing import err, out, print_json, print_note, print_table
 
 
 def _secret_file(what: str) -> Any:  # noqa: ANN401 - typer's own
-    return typer.Option(exists=True, dir_okay=False, help=f"A file that holds {what}; else it is asked for.")
+    return typer.Option(exists=True, dir_okay=False, help=f"A file with {what}; by default it is prompted for.")
 
 
 class ConnectedTo(StrEnum):
@@ -39,18 +39,19 @@ _PLAIN: Mapping[ConnectedTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ConnectedTo.DRIVERI: (("tenant", "client_id"), ()),
     ConnectedTo.MOTIVE: ((), ("client_id",)),
 }
-"""What is no secret: what is needed, and what may be left out."""
+"""Options that are not secret: required ones, and optional ones."""
 
 
 def connect(
     account: AccountArgument,
     target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
     *,
-    username: Annotated[str, typer.Option(help="Portal: the user by whose rights it is read.")] = "",
+    username: Annotated[str, typer.Option(help="Portal: the user whose access rights it is read with.")] = "",
     app_token_file: Annotated[Path | None, _secret_file("the token of the Portal's API app")] = None,
     tenant: Annotated[str, typer.Option(help="Driveri: the tenant's unique name.")] = "",
     client_id: Annotated[
-        str, typer.Option(help="Driveri: the API key's client id. Motive: the OAuth application's, if it is by OAuth.")
+        str,
+        typer.Option(help="Driveri: the API key's client id. Motive, for OAuth: the application's client id."),
     ] = "",
     client_secret_file: Annotated[Path | None, _secret_file("the client secret")] = None,
     api_key_file: Annotated[Path | None, _secret_file("Motive's API key")] = None,
@@ -64,7 +65,6 @@ def connect(
     Examples:
         driverlink accounts connect acme driveri --tenant acme-trucking --client-id CLIENT
         driverlink accounts connect acme motive --api-key-file motive-key.txt
-
     """
     files = {
         "app_token": app_token_file,
@@ -79,7 +79,7 @@ def connect(
     values = plain | {name: secret_of(name, files[name]) for name in secrets}
     body = {"target": target, "values": values}
     ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
-    out.print(f"{account} is connected to {target}")
+    out.print(f"connected {account} to {target}")
 
 
 def disconnect(
@@ -93,17 +93,16 @@ def disconnect(
 
     Examples:
         driverlink accounts disconnect acme motive
-
     """
     body = {"target": target}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/credentials/removed", body))
     if not answer["removed"]:
         raise CommandRefused(f"{account} is not connected to {target}")
-    out.print(f"{account} is not connected to {target} any more", markup=False)
+    out.print(f"disconnected {account} from {target}", markup=False)
 
 
 def _secrets_of(target: ConnectedTo, *, has_client_id: bool) -> tuple[str, ...]:
-    """The secrets that make an account's credentials whole, in the order in which they are asked for."""
+    """The secrets that an account's credentials need, in the order of their prompts."""
     match target:
         case ConnectedTo.PORTAL:
             return ("app_token",)
@@ -129,7 +128,7 @@ def _option(name: str) -> str:
 def secret_of(name: str, path: Path | None) -> str:
     """One secret: from its file, from a person at the terminal, or the next line of standard input.
 
-    Raises `CommandRefused` where what is read is no text in UTF-8.
+    Raises `CommandRefused` where the input is not UTF-8 text.
     """
     if path is not None:
         return _content(path)
@@ -142,7 +141,7 @@ def _text(read: Callable[[], str]) -> str:
     with suppress(UnicodeDecodeError):
         if is_storable(text := read()):
             return text
-    raise CommandRefused("standard input is no text in UTF-8: give the secret by a file, or type it again")
+    raise CommandRefused("standard input is not UTF-8 text: give the secret by a file, or type it again")
 
 
 def _content(path: Path) -> str:
@@ -161,10 +160,10 @@ def add(
     account: AccountArgument,
     *,
     master_user: Annotated[str, typer.Option(help="The Portal user who may turn Sync Drivers on.")],
-    tier: Annotated[Tier, typer.Option(help="What the customer has bought of the Portal.")] = Tier.PRO,
-    account_manager: Annotated[str, typer.Option(help="Who may allow it to a Standard account.")] = "",
-    target: Annotated[list[Target] | None, typer.Option(help="A target to mirror to; all unless named.")] = None,
-    mode: Annotated[Mode, typer.Option(help="How far it may go there.")] = Mode.FULL,
+    tier: Annotated[Tier, typer.Option(help="The customer's tier of the Portal.")] = Tier.PRO,
+    account_manager: Annotated[str, typer.Option(help="Who may allow Sync Drivers for a Standard account.")] = "",
+    target: Annotated[list[Target] | None, typer.Option(help="A target to synchronise; repeat it for more.")] = None,
+    mode: Annotated[Mode, typer.Option(help="The mode of its targets.")] = Mode.FULL,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -173,7 +172,6 @@ def add(
     Examples:
         driverlink accounts add acme --master-user maria
         driverlink accounts add acme --master-user maria --target driveri --mode observe
-
     """
     body = {
         "account": account,
@@ -193,13 +191,12 @@ def list_all(data: DataOption = None, *, as_json: JsonOption = False) -> None:
 
     Examples:
         driverlink accounts list
-
     """
     found = ask(data, lambda services: services.get("/accounts"))
     if as_json:
         print_json(found)
     elif not found:
-        print_note("no accounts yet: `driverlink accounts add` makes one known")
+        print_note("no accounts yet: add one with `driverlink accounts add`")
     else:
         _print(found, as_json=False)
 
@@ -210,7 +207,6 @@ def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOpti
 
     Examples:
         driverlink accounts show acme
-
     """
     _print([ask(data, lambda services: services.get(f"/accounts/{account}"))], as_json=as_json)
 
@@ -223,7 +219,6 @@ def allow(
 
     Examples:
         driverlink accounts allow acme --as bob
-
     """
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/allow", {"by": person}))
     _print([answer], as_json=as_json)
@@ -243,7 +238,6 @@ def mode(
 
     Examples:
         driverlink accounts mode acme motive observe --as maria
-
     """
     body = {"by": person, "target": target, "mode": mode}
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/mode", body))], as_json=as_json)
@@ -255,7 +249,7 @@ _OWN_TIME = "own"
 @accounts.command("reconciliation-at")
 def reconcile_at(
     account: AccountArgument,
-    at: Annotated[str, typer.Argument(metavar="HH:MM|own", help="In UTC; own: at a time that the account's id gives.")],
+    at: Annotated[str, typer.Argument(metavar="HH:MM|own", help="In UTC; own: a time derived from the account's id.")],
     person: PersonOption,
     data: DataOption = None,
     *,
@@ -266,7 +260,6 @@ def reconcile_at(
     Examples:
         driverlink accounts reconciliation-at acme 02:30 --as maria
         driverlink accounts reconciliation-at acme own --as maria
-
     """
     body = {"by": person, "reconcile_at": _time_of_day(at)}
     _print(
@@ -291,7 +284,7 @@ def on(
     account: AccountArgument,
     person: PersonOption,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Turn it on without a plan, as in a script.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Turn it on without plan and question, as in a script.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -303,7 +296,6 @@ def on(
     Examples:
         driverlink sync on acme --as maria
         driverlink sync on acme --as maria --yes
-
     """
     if yes or _is_on(account, data):
         _turn(account, person, data, is_on=True, as_json=as_json)
@@ -311,7 +303,9 @@ def on(
         applied = ask(data, lambda services: opt_in(services, account, person))
         applied.print()
     else:
-        print_note(f"driverlink: nobody can be asked here: look at `driverlink plan {account}`, then say --yes")
+        print_note(
+            f"driverlink: there is no terminal to ask on; check `driverlink plan {account}`, then repeat with --yes"
+        )
         raise typer.Exit(2)
 
 
@@ -328,7 +322,6 @@ def off(
 
     Examples:
         driverlink sync off acme --as maria
-
     """
     _turn(account, person, data, is_on=False, as_json=as_json)
 
@@ -339,7 +332,6 @@ def status(account: AccountArgument, data: DataOption = None, *, as_json: JsonOp
 
     Examples:
         driverlink sync status acme
-
     """
     _print([ask(data, lambda services: services.get(f"/accounts/{account}"))], as_json=as_json)
 

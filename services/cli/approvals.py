@@ -19,7 +19,6 @@ def list_all(account: AccountArgument, data: DataOption = None, *, as_json: Json
 
     Examples:
         driverlink approvals list acme
-
     """
     found = _held(account, data)
     if as_json:
@@ -40,7 +39,6 @@ def show(
 
     Examples:
         driverlink approvals show acme 3f2a9c1e5b7d8046
-
     """
     chosen = _chosen(account, digest, data)
     if as_json:
@@ -64,7 +62,6 @@ def approve(
 
     Examples:
         driverlink approvals approve acme 3f2a9c1e5b7d8046 --as maria
-
     """
     _judge(account, digest, person, data, is_approved=True, as_json=as_json)
 
@@ -82,7 +79,6 @@ def reject(
 
     Examples:
         driverlink approvals reject acme 3f2a9c1e5b7d8046 --as maria
-
     """
     _judge(account, digest, person, data, is_approved=False, as_json=as_json)
 
@@ -118,7 +114,6 @@ def list_rekeyings(account: AccountArgument, data: DataOption = None, *, as_json
 
     Examples:
         driverlink rekeyings list acme
-
     """
     found = ask(data, lambda services: services.get(f"/accounts/{account}/rekeyings"))
     if as_json:
@@ -149,7 +144,6 @@ def approve_rekeyings(
 
     Examples:
         driverlink rekeyings approve acme 3f2a9c1e5b7d8046 --as maria
-
     """
     body = {"by": person, "digest": digest}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/rekeyings", body))

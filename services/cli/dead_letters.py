@@ -92,7 +92,6 @@ def list_all(
     Examples:
         driverlink dead-letters list
         driverlink dead-letters list --service decider --account acme
-
     """
     wanted = {"service": service, "account": account, "reason": reason}
     found = ask(data, lambda services: _list(services, wanted, after, limit))
@@ -117,7 +116,6 @@ def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = F
     Examples:
         driverlink dead-letters show decider/portal.driver-changes.v1/42
         driverlink dead-letters show decider/portal.driver-changes.v1/42 --json > letter.json
-
     """
     letter = _shown(name, data)
     if as_json:
@@ -155,7 +153,6 @@ def resubmit(
     Examples:
         driverlink dead-letters resubmit decider/portal.driver-changes.v1/42 --mended letter.json
         driverlink dead-letters resubmit --service decider --reason "unknown field"
-
     """
     wanted = {"service": service, "account": account, "reason": reason}
     if (name is not None) == (every or any(wanted.values())):
@@ -181,7 +178,6 @@ def discard(
 
     Examples:
         driverlink dead-letters discard decider/portal.driver-changes.v1/42
-
     """
     letter = _shown(name, data)
     if not is_sure:

@@ -27,13 +27,13 @@ _MOST_SHOWN = 50
 DriverOption = Annotated[str, typer.Option("--driver", metavar="ID", help="The Portal's own id of the driver.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=TEXT", help=f"A field of the profile; again for more: {', '.join(FIELDS)}."),
+    typer.Option("--set", metavar="FIELD=TEXT", help=f"A field of the profile, repeatable: {', '.join(FIELDS)}."),
 ]
 
 
 @dataclass(slots=True, kw_only=True)
 class Import:
-    """What became of a file, or would become of it."""
+    """What an import of a file did, or would do."""
 
     is_complete: bool = False
     may_lack_many: bool = False
@@ -56,11 +56,11 @@ class Import:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a complete list in which every row says whose it is."""
+        """Whether it is a complete list in which every row names its driver."""
         return self.is_complete and not self.has_unnamed
 
     def forget_counts(self) -> None:
-        """Count from the beginning: the same rows come once more."""
+        """Start counting again: the same rows come once more."""
         self.rows, self.changes, self.has_unnamed = 0, Counter(), False
         self.refused, self.notes, self.present = [], [], []
 
@@ -87,17 +87,22 @@ class Import:
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The Portal's Admin: Drivers export (CSV).")],
     account: Annotated[
-        str, typer.Option("--account", help="The account whose drivers these are.", callback=account_id)
+        str, typer.Option("--account", help="The account that the drivers belong to.", callback=account_id)
     ],
     *,
     complete: Annotated[bool, typer.Option("--complete", help="The file lists every driver of the account.")] = False,
     may_lack_many: Annotated[
-        bool, typer.Option("--may-lack-many", help="With --complete: so many drivers have really left.")
+        bool,
+        typer.Option("--may-lack-many", help="With --complete: the missing drivers have really left."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     approve: Annotated[
         str | None,
-        typer.Option("--approve", metavar="HASH", help="Change the identifiers of exactly the drivers of this hash."),
+        typer.Option(
+            "--approve",
+            metavar="HASH",
+            help="Approve exactly the changes of identifiers with this hash.",
+        ),
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -117,7 +122,6 @@ def import_file(
     Examples:
         driverlink drivers import drivers.csv --account acme --dry-run
         driverlink drivers import drivers.csv --account acme --complete
-
     """
     if may_lack_many and not complete:
         raise typer.BadParameter("--may-lack-many needs --complete")
@@ -153,7 +157,7 @@ async def _import(services: Services, file: Path, account: str, done: Import, *,
 
 
 def _find_superseded(file: Path, done: Import, *, is_quiet: bool) -> None:
-    """Of several rows for one driver the last one counts, wherever they stand: a look at the whole file finds it."""
+    """Find the rows that a later row for the same driver replaces, which takes a pass over the whole file."""
     last: dict[str, int] = {}
     lines = read_export(file)
     with progress_bar(is_quiet=is_quiet) as progress:
@@ -172,7 +176,7 @@ def _find_superseded(file: Path, done: Import, *, is_quiet: bool) -> None:
 async def _each_batch(
     services: Services, account: str, file: Path, done: Import, verb: str, snapshot: str | None, *, is_quiet: bool
 ) -> None:
-    """Let the services review the rows of the file, or take them over, some at a time."""
+    """Have the services review or import the rows of the file, in batches."""
     lines = read_export(file)
     header = lines.header
     done.header_line, done.ignored_columns, done.missing_columns = header.line, header.ignored, header.missing
@@ -230,7 +234,7 @@ def _refuse(done: Import, line: RefusedRow) -> None:
 
 
 async def _judge(services: Services, account: str, done: Import) -> Json:
-    """Whether the file may be taken over, as its review has found it. Raises `CommandRefused` when it is refused."""
+    """Whether the file may be imported, as its review has found. Raises `CommandRefused` when it is refused."""
     rekeyed = {each["driver"]: each["after"] for each in done.differences if each["is_rekeying"]}
     body = {
         "rekeyed": [{"driver": driver, "after": after} for driver, after in rekeyed.items()],
@@ -246,7 +250,7 @@ async def _judge(services: Services, account: str, done: Import) -> Json:
 
 
 def _foresee(done: Import, absent: Json) -> None:
-    """What would become of those whom a complete list lacks."""
+    """What would happen to the drivers that a complete list lacks."""
     if done.is_complete:
         done.snapshot = _absences(absent) if done.counts else _DOUBTFUL
         done.changes.update(absent["changes"])
@@ -275,18 +279,18 @@ def _held_words(held: Json) -> str:
     """Why a file is held, and how to go on."""
     parts = []
     if held["rekeyed"]:
-        parts.append(f"would give other identifiers to {held['rekeyed']} of {held['known']} known drivers")
+        parts.append(f"would change the identifiers of {held['rekeyed']} of {held['known']} known drivers")
     if held["replaced"]:
-        parts.append(f"shows mostly new drivers, and lacks {held['lacking']} of {held['known']} known ones")
+        parts.append(f"has mostly new drivers, and lacks {held['lacking']} of {held['known']} known ones")
     earlier = f" after {held['counted']} earlier ones" if held["counted"] else ""
     return (
-        f"the file {' and '.join(parts)}, and {held['limit']} may be re-keyed in 24 hours{earlier}; nothing was taken "
-        f"over; if it is right, run the command again with --approve {held['digest']}"
+        f"the file {' and '.join(parts)}, and {held['limit']} may be re-keyed in 24 hours{earlier}; nothing was "
+        f"imported; if it is right, run the command again with --approve {held['digest']}"
     )
 
 
 def _shown(difference: Json) -> Json:
-    """What changes of a driver, without what is in the fields: only identifiers are told."""
+    """What changes of a driver: the names of fields, but values of identifiers only."""
     return {name: difference[name] for name in ("driver", "change", "fields", "before", "after", "is_rekeying")}
 
 
@@ -305,27 +309,27 @@ def _print(done: Import) -> None:
 
 def _print_counts(done: Import) -> None:
     changes = ", ".join(f"{count} {_WORDS.get(name, name)}" for name, count in sorted(done.changes.items()))
-    told = f"{done.rows} rows: {changes or 'nothing new'}; {len(done.refused)} refused; snapshot {done.snapshot}"
+    summary = f"{done.rows} rows: {changes or 'nothing new'}; {len(done.refused)} refused; snapshot {done.snapshot}"
     if done.is_dry:
-        out.print(f"dry run, nothing was changed: {told}", markup=False)
+        out.print(f"dry run, nothing was changed: {summary}", markup=False)
     elif not done.held:
-        out.print(told, markup=False)
+        out.print(summary, markup=False)
     if done.is_dry and done.held:
         err.print(f"it would be held: {_held_words(done.held)}", markup=False)
 
 
 def _print_columns(done: Import) -> None:
     if done.header_line > 1:
-        err.print(f"the header is in line {done.header_line}; what stands above it is passed over", markup=False)
+        err.print(f"the header is in line {done.header_line}; the lines above it are ignored", markup=False)
     if done.ignored_columns:
-        err.print(f"columns that are passed over: {', '.join(done.ignored_columns)}", markup=False)
+        err.print(f"ignored columns: {', '.join(done.ignored_columns)}", markup=False)
     if done.missing_columns:
-        told = ", ".join(done.missing_columns)
-        err.print(f"columns that are not there, so their fields stay as they are known: {told}", markup=False)
+        missing = ", ".join(done.missing_columns)
+        err.print(f"missing columns, whose fields stay as they are: {missing}", markup=False)
 
 
 def _print_differences(done: Import) -> None:
-    """Whom the file changes; those who are re-keyed come first."""
+    """The drivers that the file changes; re-keyed ones come first."""
     differences = sorted(done.differences, key=lambda each: not each["is_rekeying"])
     if done.held and not done.is_dry:
         differences = [each for each in differences if each["is_rekeying"] or each["is_new"]]
@@ -369,7 +373,6 @@ def create(
 
     Examples:
         driverlink drivers create acme --driver 200006 --set first_name=Jane --set last_name=Doe
-
     """
     _state("create", account, driver, fields, data, as_json=as_json)
 
@@ -388,7 +391,6 @@ def update(
     Examples:
         driverlink drivers update acme --driver 200006 --set driveri_driver_id=DRV-7001
         driverlink drivers update acme --driver 200006 --set phone=
-
     """
     _state("update", account, driver, fields, data, as_json=as_json)
 
@@ -401,7 +403,6 @@ def delete(
 
     Examples:
         driverlink drivers delete acme --driver 200006
-
     """
     _state("delete", account, driver, None, data, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""`driverlink issues`: what is wrong now, and drivers who shall be looked at again."""
+"""`driverlink issues`: open problems, and retries of parked drivers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def list_all(
     account: Annotated[
         str | None,
         typer.Argument(
-            metavar="ACCOUNT", help="Only this account; all unless named.", show_default=False, callback=account_id
+            metavar="ACCOUNT", help="Only this account; by default all.", show_default=False, callback=account_id
         ),
     ] = None,
     *,
@@ -40,7 +40,6 @@ def list_all(
     Examples:
         driverlink issues list
         driverlink issues list acme --target motive --reason refused
-
     """
     found = ask(data, lambda services: _all(services, {"account": account, "target": target, "reason": reason}))
     counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))
@@ -65,7 +64,7 @@ def retry(
         str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
     ] = None,
     reason: ReasonOption = None,
-    every: Annotated[bool, typer.Option("--all", help="Whatever the reason.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="For any reason.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,20 +76,17 @@ def retry(
     Examples:
         driverlink issues retry acme --as maria --driver 200006
         driverlink issues retry acme --as maria --all --target driveri
-
     """
     if every and reason is not None:
         raise typer.BadParameter("give either --reason or --all")
     if not every and reason is None and driver is None:
-        raise typer.BadParameter("say who: by --reason, by --driver, or --all")
+        raise typer.BadParameter("choose drivers by --reason, --driver or --all")
     body = {"by": person, "target": target, "driver": driver, "reason": reason}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/retry", body))
     if as_json:
         print_json(answer)
         return
-    out.print(
-        f"looking again at {_links(answer['links'])} of {answer['account']}: {_listed(answer['targets'])}", markup=False
-    )
+    out.print(f"retrying {_links(answer['links'])} of {answer['account']}: {_listed(answer['targets'])}", markup=False)
     for name, sentence in answer["left_out"].items():
         print_note(f"not on {name}: {sentence}")
 

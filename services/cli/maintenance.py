@@ -29,7 +29,7 @@ from services.wiring.settings import DistributedSettings, EmbeddedSettings
 
 def rebuild(
     *,
-    check: Annotated[bool, typer.Option("--check", help="Only compare, and name the first difference.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only compare, and print the first difference.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +41,6 @@ def rebuild(
     Examples:
         driverlink rebuild --check
         driverlink rebuild
-
     """
     with (
         _alone(chosen(data), may_replace=not check) as (installation, folder),
@@ -59,13 +58,13 @@ def rebuild(
     for difference in () if as_json else differing:
         out.print(f"differs: {difference}", markup=False)
     if not as_json and not differing:
-        out.print("every read model is as the log says" if check else "every read model was made anew")
+        out.print("every read model matches the log" if check else "rebuilt every read model")
     raise typer.Exit(1 if differing else 0)
 
 
 @contextmanager
 def _alone(settings: Settings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
-    """An installation that nobody else works on, and a folder for what is made anew."""
+    """An installation that no other process uses, and a folder for the new read models."""
     if isinstance(settings, DistributedSettings):
         with _database_alone(settings) as found:
             yield found
@@ -99,7 +98,6 @@ def create() -> None:
 
     Examples:
         driverlink topics create
-
     """
     made = run_async(create_topics(kafka()))
     out.print(f"made {', '.join(made)}" if made else "every topic is there", markup=False)
@@ -117,7 +115,7 @@ def migrate(
         typer.Option(
             "--may-drop",
             metavar="SCHEMA.TABLE",
-            help="A read model of another version that may be made anew, empty; `driverlink rebuild` fills it.",
+            help="A read model of another version to drop and create empty; `driverlink rebuild` fills it.",
         ),
     ] = None,
 ) -> None:
@@ -126,7 +124,6 @@ def migrate(
     Examples:
         driverlink database migrate
         driverlink database migrate --may-drop decider.links
-
     """
     migrate_database(distributed(), may_drop or ())
     out.print("the database has every schema and table")

@@ -1,8 +1,6 @@
-"""`driverlink plan` and `driverlink apply`: what a reconciliation or an opt-in would do, and to have exactly that done.
+"""`driverlink plan` and `driverlink apply`: what a reconciliation or an opt-in would do, and doing exactly that.
 
-How a plan is told: a bar while it is made, then tables by target and action, and its hash at the end.
-
-Having a plan done, and waiting for what comes of it.
+A plan is printed with a bar while it is made, then tables by target and action, and its hash at the end.
 """
 
 import asyncio
@@ -30,7 +28,7 @@ from services.cli.client import (
 )
 from services.cli.printing import err, out, print_json, print_note, print_table, progress_bar
 
-TargetOption = Annotated[Target | None, typer.Option(help="Only this target; all that are synchronised unless named.")]
+TargetOption = Annotated[Target | None, typer.Option(help="Only this target; by default all synchronised targets.")]
 
 
 def _hash(text: str) -> str:
@@ -64,13 +62,12 @@ def plan(
     Examples:
         driverlink plan acme
         driverlink plan acme --target motive --driver 200006
-
     """
     query = {"target": target, "driver": driver}
     if as_json:
-        print_json(ask(data, lambda services: gathered(services, account, query)))
+        print_json(ask(data, lambda services: gather_plan(services, account, query)))
         return
-    ask(data, lambda services: told_plan(services, account, query, PlanPrinter()))
+    ask(data, lambda services: print_plan(services, account, query, PlanPrinter()))
 
 
 def apply(
@@ -91,7 +88,6 @@ def apply(
 
     Examples:
         driverlink apply acme --plan 3f2a9c1e5b7d8046 --as maria
-
     """
     body: dict[str, Any] = {"by": person, "plan": digest, "target": target}
     outcome = ask(data, lambda services: apply_plan(services, account, body, waits=wait))
@@ -108,14 +104,14 @@ _COLUMNS = ("driver", "key", "desired key", "fields", "reason")
 
 
 class Bar:
-    """How far something long is, on standard error, while somebody looks at it there."""
+    """The progress of something long, on standard error if that is a terminal."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._bar: TaskID | None = None
 
     def show(self, doing: str, done: int, total: int) -> None:
-        """So much of it is done; a total of 0 is not known."""
+        """Show the progress; a total of 0 is unknown."""
         if self._progress is None:
             self._progress = progress_bar(is_quiet=not err.is_terminal)
             self._progress.start()
@@ -125,7 +121,7 @@ class Bar:
             self._progress.update(self._bar, description=doing, completed=done, total=total or None, note=note)
 
     def end(self) -> None:
-        """Leave the line to others."""
+        """Stop, so that others can print."""
         if self._progress is not None:
             self._progress.stop()
         self._progress = None
@@ -159,7 +155,7 @@ class PlanPrinter:
         self._shown[group] += len(steps)
 
     def end(self, summary: Json) -> None:
-        """Print what it comes to."""
+        """Print the summary."""
         hidden = sum(many - self._most for many in self._shown.values() if many > self._most) if self._most else 0
         if hidden:
             print_note(f"and {hidden} more: driverlink plan {summary['account']}")
@@ -169,7 +165,7 @@ class PlanPrinter:
             print_note(_warning(target, fields))
 
 
-async def told_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
+async def print_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
     """Print a plan as it is made; its summary. Raises `CommandRefused`."""
     summary: Json = {}
     async for line in followed(services, "GET", account, query=query):
@@ -180,7 +176,7 @@ async def told_plan(services: Services, account: str, query: Query, printer: Pla
     return summary
 
 
-async def gathered(services: Services, account: str, query: Query) -> Json:
+async def gather_plan(services: Services, account: str, query: Query) -> Json:
     """A plan with all its steps, for scripts. Raises `CommandRefused`."""
     summary: Json = {}
     steps: list[Json] = []
@@ -193,7 +189,7 @@ async def gathered(services: Services, account: str, query: Query) -> Json:
 async def followed(
     services: Services, method: str, account: str, *, body: Mapping[str, Any] | None = None, query: Query | None = None
 ) -> AsyncIterator[Json]:
-    """What a dry run tells, apart from how far it is: that is shown by a bar. Raises `CommandRefused`."""
+    """The lines of a dry run, apart from its progress: a bar shows that. Raises `CommandRefused`."""
     path = f"/accounts/{account}/plan"
     with bar() as shown:
         async with aclosing(services.lines(method, path, body, **(query or {}))) as lines:
@@ -207,10 +203,10 @@ async def followed(
 
 
 def _warning(target: str, fields: list[str]) -> str:
-    """What the Portal does not say though drivers are recognised by it: whoever has nothing else is made again."""
+    """Matching fields that no driver from the Portal has: such drivers may be created twice."""
     return (
-        f"warning: the Portal has said of no driver: {field_names(fields)}. Nobody is recognised by that "
-        f"on {target}, so whoever is there already may be created again; import an export with these columns first"
+        f"warning: no driver from the Portal has these fields: {field_names(fields)}. {target} matches by them, "
+        "so drivers that exist there already may be created again; import an export with these columns first"
     )
 
 
@@ -221,9 +217,9 @@ def _row(step: Json) -> tuple[str, ...]:
 def _sentences(summary: Json) -> Iterator[str]:
     """The end of a plan for people."""
     for target, counts in summary["counts"].items():
-        told = ", ".join(f"{many} {action}" for action, many in counts.items()) or "nothing to do"
+        summed = ", ".join(f"{many} {action}" for action, many in counts.items()) or "nothing to do"
         mode = summary["modes"][target]
-        yield f"{target}: {told}" + (" (mode observe: nothing would be sent)" if mode == "observe" else "")
+        yield f"{target}: {summed}" + (" (mode observe: nothing would be sent)" if mode == "observe" else "")
     for target in summary["left_out"]:
         yield f"{target}: left out, its mode is off"
     if summary["digest"]:
@@ -233,7 +229,7 @@ def _sentences(summary: Json) -> Iterator[str]:
 
 
 _MOST_SHOWN = 20
-"""Drivers of each target and action whom a person is shown before they are asked."""
+"""Drivers shown for each target and action before the question."""
 
 _LOOK = 0.5
 """Seconds between two looks at a reconciliation."""
@@ -241,10 +237,7 @@ _LOOK = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What was requested, by target the version of the request, and what the reconciliations found.
-
-    If they were waited for.
-    """
+    """What was requested (by target, the version of the request) and, after waiting, what the reconciliations found."""
 
     account: str
     requested: Mapping[str, int]
@@ -266,11 +259,11 @@ class Applied:
         if self.found:
             print_table(("target", "found", "drivers"), rows)
         elif not self.are_running:
-            print_note("nobody runs the services on this data folder now: it is done once `driverlink up` does")
+            print_note("no service runs on this data folder: the plan is applied once `driverlink up` runs")
 
 
 async def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Applied:
-    """Request what a plan says, and wait for its end if that is wanted. Raises `CommandRefused`."""
+    """Request what a plan says; with `waits`, wait for its end. Raises `CommandRefused`."""
     requested: dict[str, int] = {}
     async for line in followed(services, "POST", account, body=body):
         requested = line.get("requested", requested)
@@ -284,9 +277,9 @@ async def apply_plan(services: Services, account: str, body: Mapping[str, Any], 
 
 
 async def opt_in(services: Services, account: str, person: str) -> Applied:
-    """Show what turning sync on would do, ask, and have it done. Raises `CommandRefused`; `typer.Exit` after a no."""
-    summary = await told_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
-    if not is_confirmed("Turn Sync Drivers on, and do exactly this?"):
+    """Show what turning sync on would do, ask, and apply it. Raises `CommandRefused`; `typer.Exit` after a no."""
+    summary = await print_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
+    if not is_confirmed("Turn Sync Drivers on, and apply exactly this plan?"):
         print_note("Sync Drivers stays off")
         raise typer.Exit(1)
     return await apply_plan(services, account, {"by": person, "plan": summary["digest"]}, waits=True)
@@ -303,7 +296,8 @@ async def _ended(services: Services, account: str, target: str, request: int, sh
                 raise CommandRefused(_refusal(account, target, outcome))
             case "void":
                 raise CommandRefused(
-                    f"{account} on {target}: something else was asked for meanwhile, so the plan is void"
+                    f"{account} on {target}: another request came in between, so the plan is void; "
+                    f"look again: `driverlink plan {account}`"
                 )
             case "stopped":
                 raise CommandRefused(
@@ -319,6 +313,6 @@ def _refusal(account: str, target: str, outcome: Json) -> str:
     if not planned:
         return f"{account} on {target}: sync or its mode was turned off meanwhile, so the plan is void"
     return (
-        f"{account} on {target} would be reconciled by another plan by now ({would_be} in place of {planned}), "
+        f"{account} on {target}: the plan has changed ({would_be} instead of {planned}), "
         f"so nothing was done there; look at it again: `driverlink plan {account}`"
     )

@@ -20,7 +20,7 @@ from domain.cleaning import is_storable
 
 
 def visible(text: str) -> str:
-    """The text on one line, with an escape for whatever a terminal would act upon, or nobody would see."""
+    """The text on one line, with an escape for each character that a terminal would act upon or not show."""
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
@@ -60,7 +60,7 @@ def _is_unicode(console: Console) -> bool:
 
 
 _WIDE = 200
-"""Columns of a table that nobody sees on a terminal."""
+"""Columns of a table that is not for a terminal."""
 
 _ENDLESS = 10_000
 """More columns than any table needs."""
@@ -73,8 +73,8 @@ def print_json(answer: Any) -> None:  # noqa: ANN401 - JSON
 
 def to_json(answer: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - JSON
     """The same as text: with escapes where the output is not UTF-8, or a text holds half of a character."""
-    told = json.dumps(answer, ensure_ascii=not _is_unicode(out), indent=indent)
-    return told if is_storable(told) else json.dumps(answer, indent=indent)
+    text = json.dumps(answer, ensure_ascii=not _is_unicode(out), indent=indent)
+    return text if is_storable(text) else json.dumps(answer, indent=indent)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
@@ -114,7 +114,7 @@ def moment(text: str | None) -> str:
 
 
 def print_note(text: str) -> None:
-    """Something by the way."""
+    """A remark, on standard error."""
     err.print(text, markup=False)
 
 

@@ -52,13 +52,12 @@ def reconcile(
     Examples:
         driverlink reconcile acme --as maria
         driverlink reconcile acme --as maria --target motive --driver 200006
-
     """
     body = {"by": person, "target": target, "driver": driver}
     try:
         result = ask(data, lambda services: _reconcile(services, account, body, waits=wait, is_quiet=as_json))
     except KeyboardInterrupt:
-        print_note(f"the reconciliation goes on; what it finds: driverlink reconciliations {account}")
+        print_note(f"the reconciliation goes on; see later what it found: `driverlink reconciliations {account}`")
         raise typer.Exit(_INTERRUPTED) from None
     if as_json:
         print_json(result)
@@ -69,7 +68,7 @@ def reconcile(
 
 
 async def _reconcile(services: Services, account: str, body: Json, *, waits: bool, is_quiet: bool) -> Json:
-    """What was requested and, where it was waited for, what came of it."""
+    """What was requested and, after waiting, its results."""
     asked = await services.post(f"/accounts/{account}/reconciliations", body)
     is_awaited = services.may_run and waits
     ended = (
@@ -101,10 +100,10 @@ def _print_result(result: Json) -> None:
 
 def _print_requested(result: Json) -> None:
     targets = " and ".join(each["target"] for each in result["requests"])
-    whom = f"driver {result['driver']}" if result["driver"] else "everybody"
-    out.print(f"a reconciliation of {whom} of {result['account']} is requested on {targets}", markup=False)
+    drivers = f"driver {result['driver']}" if result["driver"] else "all drivers"
+    out.print(f"requested a reconciliation of {drivers} of {result['account']} on {targets}", markup=False)
     if not result["may_run"]:
-        print_note("no service runs: it begins when `driverlink up` does")
+        print_note("no service runs: it begins once `driverlink up` runs")
 
 
 def reconciliations(
@@ -112,13 +111,13 @@ def reconciliations(
     *,
     target: TargetOption = None,
     last: Annotated[
-        int, typer.Option(min=1, max=1000, help="So many reconciliations of each target, the newest first.")
+        int, typer.Option(min=1, max=1000, help="How many reconciliations to list for each target, the newest first.")
     ] = 10,
     details: Annotated[
         bool,
         typer.Option(
             "--details",
-            help="Name the drivers whom the last reconciliation did not find in sync, and unmanaged drivers.",
+            help="List unmanaged drivers, and drivers that the last reconciliation did not find in sync.",
         ),
     ] = False,
     data: DataOption = None,
@@ -132,16 +131,15 @@ def reconciliations(
     Examples:
         driverlink reconciliations acme
         driverlink reconciliations acme --target motive --last 1 --details
-
     """
     query = {"target": target, "last": last}
     if as_json:
-        print_json(ask(data, lambda services: _everything(services, account, query)))
+        print_json(ask(data, lambda services: _documents(services, account, query)))
         return
     ask(data, lambda services: _print_all(services, account, query, has_details=details))
 
 
-async def _everything(services: Services, account: str, query: Mapping[str, Any]) -> Json:
+async def _documents(services: Services, account: str, query: Mapping[str, Any]) -> Json:
     reports = await _reports(services, account, query)
     drivers = [each for name in _targets(reports) async for page in _pages(services, account, name) for each in page]
     unmanaged = [each for name in _targets(reports) for each in await _unmanaged(services, account, name)]
@@ -152,7 +150,7 @@ async def _print_all(services: Services, account: str, query: Mapping[str, Any],
     reports = await _reports(services, account, query)
     if not reports:
         print_note(
-            f"no reconciliation of {account} is over yet; request one: driverlink reconcile {account} --as PERSON"
+            f"no reconciliation of {account} has finished yet; start one: `driverlink reconcile {account} --as PERSON`"
         )
         return
     _print_reports(reports)
@@ -168,10 +166,7 @@ async def _reports(services: Services, account: str, query: Mapping[str, Any]) -
 
 
 async def _pages(services: Services, account: str, target: str) -> AsyncIterator[list[Json]]:
-    """The drivers whom the last reconciliation of a target did not find in sync.
-
-    As many at a time as one answer tells of.
-    """
+    """The drivers that the last reconciliation of a target did not find in sync, page by page."""
     after: str | None = ""
     while after is not None:
         page = await services.get(f"/accounts/{account}/reconciliations/drivers", target=target, after=after)
@@ -211,7 +206,7 @@ _LOOK_EVERY: Final = 0.3
 
 _OVER = ("done", "stopped")
 _WORDS: Mapping[str, str] = {
-    "waiting": "waits for its turn",
+    "waiting": "waiting",
     "reading": "reading",
     "deciding": "deciding",
     "done": "done",
@@ -222,12 +217,12 @@ _WORDS: Mapping[str, str] = {
 async def wait_for_reconciliations(
     services: Services, account: str, requests: Sequence[Json], *, driver: str | None = None, is_quiet: bool
 ) -> list[Json]:
-    """What came of these requests (target, request), in their order, once each is done or kept from going on.
+    """The results of these requests (target, request), in their order, once each is done or cannot go on.
 
     Raises `CommandRefused`.
     """
     with progress_bar(is_quiet=is_quiet) as progress:
-        bars = [progress.add_task(_told(each["target"], "waiting"), total=None, note="") for each in requests]
+        bars = [progress.add_task(_described(each["target"], "waiting"), total=None, note="") for each in requests]
         while True:
             found = [await _look(services, account, each, driver) for each in requests]
             for bar, each in zip(bars, found, strict=True):
@@ -237,23 +232,23 @@ async def wait_for_reconciliations(
             await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _look(services: Services, account: str, asked: Json, driver: str | None) -> Json:
+async def _look(services: Services, account: str, request: Json, driver: str | None) -> Json:
     path = f"/accounts/{account}/reconciliations/progress"
-    return dict(await services.get(path, target=asked["target"], request=asked["request"], driver=driver))
+    return dict(await services.get(path, target=request["target"], request=request["request"], driver=driver))
 
 
 def _show(progress: Progress, bar: TaskID, found: Json) -> None:
     is_over = found["stage"] in _OVER
     progress.update(
         bar,
-        description=_told(found["target"], found["stage"]),
+        description=_described(found["target"], found["stage"]),
         total=1 if is_over else found["of"] or None,
         completed=1 if is_over else found["done"],
         note=_counted(found),
     )
 
 
-def _told(target: str, stage: str) -> str:
+def _described(target: str, stage: str) -> str:
     return f"{target}: {_WORDS[stage]}"
 
 
@@ -293,7 +288,7 @@ def report_row(report: Answer) -> tuple[object, ...]:
         moment(report["at"]),
         report["target"],
         report["number"],
-        report["by"] or "nobody",
+        report["by"] or "-",
     )
     if report["is_refused"]:
         return (*start, *[""] * (len(_COUNTED) + 1), "refused: another plan", "")
@@ -304,7 +299,7 @@ def report_row(report: Answer) -> tuple[object, ...]:
 
 
 def driver_row(found: Answer) -> tuple[object, ...]:
-    """A driver whom a reconciliation did not find in sync, as a line of its table."""
+    """A driver that a reconciliation did not find in sync, as a line of its table."""
     fields = (", ".join(map(field_name, found[name])) for name in ("drifted", "at_odds"))
     return (
         found["target"],
@@ -317,21 +312,22 @@ def driver_row(found: Answer) -> tuple[object, ...]:
 
 
 def overridden(report: Answer) -> str:
-    """In which fields how many drivers had drifted; empty if none had."""
+    """How many drivers had drifted, by field; empty if none had."""
     if not report["drifted"]:
         return ""
     name, fields = named(report["target"]), _drivers(report["drifted"])
-    return f"Somebody else had changed in {name} {fields}: the Portal wins."
+    return f"Overwritten in {name}, because it had been changed there: {fields}."
 
 
 def two_writers(report: Answer) -> str:
-    """What to know and to do where somebody else writes the same fields again and again; empty where nobody does."""
+    """What to know and do where another writer changes the same fields again and again; empty otherwise."""
     if not report["at_odds"]:
         return ""
     name, account, fields = named(report["target"]), report["account"], _drivers(report["at_odds"])
     return (
-        f"Two writers at odds in {name}: somebody else wrote {fields} since the last one. "
-        f"Find out who, and have it written in the Portal only. By name: driverlink reconciliations {account} --details"
+        f"Two writers at odds in {name}: another writer changed {fields} since the last reconciliation. "
+        f"Find it, and have these fields changed in the Portal only. The drivers: "
+        f"`driverlink reconciliations {account} --details`"
     )
 
 

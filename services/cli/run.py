@@ -43,7 +43,6 @@ def up(data: DataOption = None) -> None:
     Examples:
         driverlink up
         driverlink up --data /var/lib/driverlink
-
     """
     run_async(_up(embedded(data)))
 
@@ -79,7 +78,6 @@ def serve(
         driverlink serve decider
         driverlink serve projector --target motive
         driverlink serve api
-
     """
     if service == "api" and target is None:
         run_async(_serve_api(distributed()))

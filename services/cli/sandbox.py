@@ -46,7 +46,7 @@ def sandbox(
     *,
     empty: Annotated[bool, typer.Option("--empty", help="Start without tenants, companies and drivers.")] = False,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; whoever reaches it can use the sandboxes.")
+        str, typer.Option(help="The address to listen on; everybody who reaches it can use the sandboxes.")
     ] = "127.0.0.1",
 ) -> None:
     """Run local sandboxes of the Driveri, Motive and Portal APIs until Ctrl-C.
@@ -56,7 +56,6 @@ def sandbox(
     Examples:
         driverlink sandbox
         driverlink sandbox --seed my-fleet --faults faults.json
-
     """
     seeds = Seeds() if empty else _seeds(seed or SAMPLE)
     faulty = seeds if faults is None else _with_faults(seeds, faults)
@@ -83,7 +82,7 @@ def _with_faults(seeds: Seeds, path: Path) -> Seeds:
     try:
         faults = faults_of_all(_read(path, "file of faults"))
     except FaultsRefused as refused:
-        raise CommandRefused(f"the file of faults {path} is no good: {refused}") from None
+        raise CommandRefused(f"the file of faults {path} is not valid: {refused}") from None
     return replace(seeds, driveri_faults=faults.driveri, motive_faults=faults.motive, portal_faults=faults.portal)
 
 
@@ -93,14 +92,14 @@ def _read(path: Path, what: str) -> Any:  # noqa: ANN401 - JSON
     except OSError as failure:
         raise CommandRefused(f"the {what} {path} cannot be read: {failure.strerror}") from None
     except ValueError:
-        raise CommandRefused(f"the {what} {path} is no JSON") from None
+        raise CommandRefused(f"the {what} {path} is not JSON") from None
 
 
 _MOST_SHOWN = 20
 
 
 def demo(
-    data: Annotated[Path, typer.Option("--data", help="A folder for the demo; it is made anew.")] = Path("demo-data"),
+    data: Annotated[Path, typer.Option("--data", help="A folder for the demo; it is replaced.")] = Path("demo-data"),
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,7 +110,6 @@ def demo(
     Examples:
         driverlink demo
         driverlink demo --data /tmp/demo-data
-
     """
     with progress_bar(is_quiet=as_json) as progress:
         outcome = run_async(_play(data, progress))
@@ -150,7 +148,7 @@ def _without_repeats(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 def _print_comparison(outcome: DemoResult, data: Path) -> None:
     found = outcome.comparison
     waiting = [(target, driver, reason) for target, driver, reason in found.waiting]
-    print_table(("target", "driver", "set aside, because"), waiting[:_MOST_SHOWN], title="\nA person has to look at")
+    print_table(("target", "driver", "reason"), waiting[:_MOST_SHOWN], title="\nParked, for a person to look at")
     if len(waiting) > _MOST_SHOWN:
         out.print(f"... and {len(waiting) - _MOST_SHOWN} more: driverlink issues list --data {data}", markup=False)
     wrong = [*found.disagreements, *outcome.touched]

@@ -18,7 +18,7 @@ _FOLLOW_EVERY = 1.0
 
 
 class State(StrEnum):
-    """How a driver can stand on a target; an unmanaged driver is a target driver that no portal driver is linked to."""
+    """The state of a driver on a target; an unmanaged driver is a target driver that no portal driver is linked to."""
 
     IN_SYNC = "in_sync"
     PENDING = "pending"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 def status(
     account: Annotated[
-        str | None, typer.Argument(help="Only this account; all unless named.", show_default=False, callback=account_id)
+        str | None, typer.Argument(help="Only this account; by default all.", show_default=False, callback=account_id)
     ] = None,
     data: DataOption = None,
     *,
@@ -48,21 +48,20 @@ def status(
     Examples:
         driverlink status
         driverlink status acme --state parked --target motive
-
     """
     if target is not None and state is None:
         raise typer.BadParameter("--target needs --state")
     if state is not None:
         _list_state(account, state, target, data, as_json=as_json)
         return
-    found, letters = ask(data, lambda services: _stands(services, account))
+    found, letters = ask(data, lambda services: _fetch_status(services, account))
     if as_json:
         print_json(found)
         return
     columns = ("account", "sync", "drivers", "target", "mode", "in sync", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "unmanaged", "note"), rows)
-    _print_waits(found)
+    _print_queues(found)
     _print_reconciliations([(each["account"], target) for each in found for target in each["targets"]])
     _print_portal([each for each in found if each["portal"]])
     if not found:
@@ -94,8 +93,8 @@ def _portal_row(portal: Mapping[str, Any]) -> tuple[object, ...]:
     return (moment(portal["read_at"]) or "never", portal["drivers"], portal["refused"], failing)
 
 
-async def _stands(services: Services, account: str | None) -> tuple[list[dict[str, Any]], int]:
-    """How the accounts stand, and how many dead letters there are."""
+async def _fetch_status(services: Services, account: str | None) -> tuple[list[dict[str, Any]], int]:
+    """The state of the accounts, and the number of dead letters."""
     found = await services.get("/status", account=account)
     return found, (await services.get("/dead-letters/count"))["letters"]
 
@@ -123,12 +122,12 @@ def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[
     return (*start, target["in_sync"], target["pending"], parked or 0, *counts, _note(account, target))
 
 
-def _print_waits(accounts: Sequence[Mapping[str, Any]]) -> None:
-    for line in filter(None, map(_waits, accounts)):
+def _print_queues(accounts: Sequence[Mapping[str, Any]]) -> None:
+    for line in filter(None, map(_queued, accounts)):
         print_note(line)
 
 
-def _waits(account: Mapping[str, Any]) -> str:
+def _queued(account: Mapping[str, Any]) -> str:
     """What waits between the services for an account; empty if nothing does."""
     targets = account["targets"]
     parts = [(account["waiting"], "undecided for the decider", "change")]
@@ -154,12 +153,12 @@ def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
 
 def events(
     account: Annotated[str | None, typer.Option(help="Only this account's.", callback=account_id)] = None,
-    driver: Annotated[str | None, typer.Option(help="Only those about the driver of this Portal's id.")] = None,
+    driver: Annotated[str | None, typer.Option(help="Only those about the driver with this Portal id.")] = None,
     driver_id: Annotated[str | None, typer.Option(help="Only those about this Driveri DriverID.")] = None,
     target: Annotated[Target | None, typer.Option(help="Only those on this target.")] = None,
     event_type: Annotated[
         list[str] | None,
-        typer.Option("--type", help="Such as CreateDecided or DriverLink.CreateDecided; again for more."),
+        typer.Option("--type", help="Such as CreateDecided or DriverLink.CreateDecided; repeat it for more."),
     ] = None,
     log: Annotated[
         str | None, typer.Option(help="accounts, changes, decisions, outcomes-driveri, outcomes-motive.")
@@ -178,7 +177,6 @@ def events(
     Examples:
         driverlink events --account acme --type DeleteHeld
         driverlink events --driver 200006 --follow
-
     """
     query: dict[str, Any] = {
         "account": account,
@@ -199,9 +197,9 @@ def events(
         else:
             _print_event(event)
     if not is_any and driver_id is not None:
-        raise CommandRefused(f"no event that is asked for speaks of the Driveri DriverID {driver_id}")
+        raise CommandRefused(f"no matching event mentions the Driveri DriverID {driver_id}")
     if not is_any:
-        print_note("no event is like that" if _is_filtered(query) else "nothing has happened yet")
+        print_note("no event matches" if _is_filtered(query) else "nothing has happened yet")
 
 
 def _is_filtered(query: Mapping[str, Any]) -> bool:
@@ -220,7 +218,7 @@ def _events(data: Path | None, query: dict[str, Any], *, is_following: bool) -> 
 
 
 def _page(data: Path | None, query: dict[str, Any], *, is_patient: bool) -> dict[str, Any]:
-    """The next page; who follows waits while the services end and start again."""
+    """The next page; while following, it waits for the services to start again."""
     while True:
         try:
             return dict(ask(data, lambda services: services.get("/events", **query)))
@@ -251,7 +249,6 @@ def explain(
     Examples:
         driverlink explain acme 200006
         driverlink explain acme DRV-7001 --json
-
     """
     answer = ask(data, lambda services: services.get(f"/accounts/{account}/explanation", driver=driver))
     if as_json:
@@ -266,6 +263,6 @@ def explain(
 
 
 def _print_candidates(candidates: list[dict[str, Any]], driver: str) -> None:
-    err.print(f"{driver} may be any of these; ask again with the Portal's id:", markup=False)
+    err.print(f"{driver} matches several drivers; repeat with one of their ids:", markup=False)
     columns = ("driver", "name", "ref_id", "driveri_driver_id")
     print_table(columns, [[each[column] for column in columns] for each in candidates])

@@ -11,7 +11,7 @@ _STANDARD_ERROR = 2
 
 
 def open_closed_streams() -> None:
-    """Lead each standard stream that the process was started without nowhere.
+    """Open each standard stream that the process was started without, on the null device.
 
     Without one there is nothing to read from or to write to, and the next file to be opened, a store perhaps, would
     take its place.
@@ -62,9 +62,9 @@ class _Watched:
 
 @contextmanager
 def delivered() -> Iterator[None]:
-    """See to it that what is printed within gets out: if it cannot, say so in one line, and end with status 1.
+    """Deliver what is printed within, or say in one line that it cannot be written, and end with status 1.
 
-    Whoever reads only the beginning, and closes the pipe, is told nothing.
+    A reader that closes the pipe early gets no message.
     """
     output = sys.stdout
     if cast("TextIO | None", output) is None:

@@ -264,7 +264,7 @@ def test_a_dead_letter_is_listed_on_one_line_without_what_it_says(command: Comma
     assert (status, out.count("\n"), err) == (0, 1, "")
     assert f"{letter}  PortalDriver.\\x1b[31mDriverPraised[/red]  acme  unknown type in acme\\nand more" in out
     assert "Jane" not in out
-    assert command("dead-letters", "list", "--account", "beta") == (0, "", "none of 1 dead letters is like that\n")
+    assert command("dead-letters", "list", "--account", "beta") == (0, "", "none of the 1 dead letters matches\n")
 
 
 def test_a_dead_letter_is_shown_whole_and_as_it_is(command: Command, letter: str) -> None:
@@ -341,7 +341,7 @@ def test_a_record_that_nobody_could_read_is_mended_and_taken_over(command: Comma
         mended = tmp_path / "mended.json"
         mended.write_text(json.dumps({**_document(command, name), "body": json.loads(stated.state)}), "utf-8")
         settled = command("dead-letters", "resubmit", name, "--mended", str(mended))
-        assert settled == (0, f"{name} is settled\n", "")
+        assert settled == (0, f"{name} is done\n", "")
         assert command("dead-letters", "list")[1] == ""
 
     asyncio.run(with_one_running())

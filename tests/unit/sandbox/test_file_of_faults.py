@@ -32,10 +32,10 @@ def told(path: Path) -> str:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "is no JSON"),
-        ("[]", "is no good: Input should be a valid dictionary"),
-        (json.dumps({"fleet": {}}), "is no good: fleet: Extra inputs are not permitted"),
-        (json.dumps({"motive": {"rules": [{**LIMITED, "share": 2}]}}), "is no good: motive.rules.0.limited.share: "),
+        ("{", "is not JSON"),
+        ("[]", "is not valid: Input should be a valid dictionary"),
+        (json.dumps({"fleet": {}}), "is not valid: fleet: Extra inputs are not permitted"),
+        (json.dumps({"motive": {"rules": [{**LIMITED, "share": 2}]}}), "is not valid: motive.rules.0.limited.share: "),
     ],
 )
 def test_a_bad_file_of_faults_is_refused_in_one_line(tmp_path: Path, text: str, problem: str) -> None:

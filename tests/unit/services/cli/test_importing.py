@@ -54,8 +54,8 @@ def test_a_column_that_is_absent_says_nothing_and_is_named(acme: Account) -> Non
     rows = [f"{each},000{each},Jane,Doe,Truck {each}" for each in FLEET]
     ended = acme.take("Driver ID,Reference ID,First Name,Last Name,Vehicle", rows)
     assert (ended.status, ended.out) == (0, "8 rows: 8 unchanged; 0 refused; snapshot not asked for\n")
-    assert "columns that are passed over: Vehicle\n" in ended.err
-    assert "columns that are not there, so their fields stay as they are known: Driveri DriverID, " in ended.err
+    assert "ignored columns: Vehicle\n" in ended.err
+    assert "missing columns, whose fields stay as they are: Driveri DriverID, " in ended.err
     columns = acme.take("Driver ID,Reference ID,First Name,Last Name,Vehicle", rows, "--json").document["columns"]
     assert (columns["header_line"], columns["ignored"], columns["missing"][0]) == (1, ["Vehicle"], "Driveri DriverID")
 

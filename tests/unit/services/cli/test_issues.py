@@ -71,9 +71,9 @@ def test_where_nothing_is_open_a_note_says_so(driverlink: Driverlink) -> None:
 
 def test_a_retry_says_at_how_many_it_looks_again(driverlink: Driverlink) -> None:
     ended = driverlink("issues", "retry", "acme", "--as", "jane", "--all")
-    assert (ended.status, ended.out) == (0, "looking again at 3 parked links of acme: 2 driveri, 1 motive\n")
+    assert (ended.status, ended.out) == (0, "retrying 3 parked links of acme: 2 driveri, 1 motive\n")
     ended = driverlink("issues", "retry", "acme", "--as", "bob", "--driver", "3")
-    assert ended.out == "looking again at 1 parked link of acme: 1 motive\n"
+    assert ended.out == "retrying 1 parked link of acme: 1 motive\n"
 
 
 def test_a_script_gets_how_many_are_looked_at(driverlink: Driverlink) -> None:
@@ -86,7 +86,7 @@ def test_a_target_that_is_left_out_is_named(folder: Path, driverlink: Driverlink
     asyncio.run(stand.set_mode("acme", Target.MOTIVE, Mode.OFF))
     stand.close()
     ended = driverlink("issues", "retry", "acme", "--as", "jane", "--all")
-    assert (ended.status, ended.out) == (0, "looking again at 2 parked links of acme: 2 driveri\n")
+    assert (ended.status, ended.out) == (0, "retrying 2 parked links of acme: 2 driveri\n")
     assert ended.err == "not on motive: The mode for Motive is off: nothing is decided or sent.\n"
 
 

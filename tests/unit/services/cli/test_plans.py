@@ -174,7 +174,7 @@ def test_sync_on_in_a_script_needs_a_yes(driverlink: Driverlink, folder: Path, m
     ended = driverlink("sync", "on", "acme", "--as", "maria")
     assert (ended.status, ended.err) == (
         2,
-        "driverlink: nobody can be asked here: look at `driverlink plan acme`, then say --yes\n",
+        "driverlink: there is no terminal to ask on; check `driverlink plan acme`, then repeat with --yes\n",
     )
     assert stored(folder) == []
     assert driverlink("sync", "on", "acme", "--as", "maria", "--yes").status == 0

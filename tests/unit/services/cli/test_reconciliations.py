@@ -44,15 +44,15 @@ def cells(line: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
 
-def test_where_nobody_runs_a_reconciliation_is_requested_and_begins_with_the_services(driverlink: Driverlink) -> None:
+def test_without_a_running_service_a_reconciliation_is_requested_and_waits_for_one(driverlink: Driverlink) -> None:
     ended = driverlink("reconcile", "acme", "--as", "jane")
     assert (ended.status, ended.out) == (
         0,
-        "a reconciliation of everybody of acme is requested on driveri and motive\n",
+        "requested a reconciliation of all drivers of acme on driveri and motive\n",
     )
-    assert ended.err == "no service runs: it begins when `driverlink up` does\n"
+    assert ended.err == "no service runs: it begins once `driverlink up` runs\n"
     ended = driverlink("reconcile", "acme", "--as", "bob", "--driver", "3", "--target", "motive")
-    assert ended.out == "a reconciliation of driver 3 of acme is requested on motive\n"
+    assert ended.out == "requested a reconciliation of driver 3 of acme on motive\n"
 
 
 def test_a_script_gets_what_was_requested(driverlink: Driverlink) -> None:
@@ -70,7 +70,7 @@ def test_who_stops_waiting_is_told_that_the_reconciliation_goes_on(
     monkeypatch.setattr(reconciliations, "ask", interrupted)
     ended = driverlink("reconcile", "acme", "--as", "jane")
     assert (ended.status, ended.out) == (130, "")
-    assert ended.err == "the reconciliation goes on; what it finds: driverlink reconciliations acme\n"
+    assert ended.err == "the reconciliation goes on; see later what it found: `driverlink reconciliations acme`\n"
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_past_reconciliations_are_one_line_each(driverlink: Driverlink) -> None:
     ended = driverlink("reconciliations", "acme", "--target", "driveri")
     lines = [cells(line) for line in ended.out.splitlines()]
     assert lines[0][:6] == ["when", "target", "reconciliation", "requested by", "read", "in sync"]
-    assert [line[1:4] for line in lines[1:]] == [["driveri", "2", "nobody"], ["driveri", "1", "nobody"]]
+    assert [line[1:4] for line in lines[1:]] == [["driveri", "2", "-"], ["driveri", "1", "-"]]
     assert lines[1][-2:] == ["1 absent, 2 unkeyed", "0"]
     assert (len(lines), ended.status, ended.err) == (3, 0, "")
 
 
 @pytest.mark.usefixtures("reconciled")
-def test_the_details_name_whom_the_last_reconciliation_did_not_find_in_step(driverlink: Driverlink) -> None:
+def test_the_details_list_drivers_that_were_not_in_sync(driverlink: Driverlink) -> None:
     ended = driverlink("reconciliations", "acme", "--target", "driveri", "--last", "1", "--details")
     lines = [cells(line) for line in ended.out.splitlines()]
     assert lines[2] == ["target", "driver", "key", "finding", "drifted", "at odds", "reason"]
@@ -126,7 +126,7 @@ def test_the_details_name_whom_the_last_reconciliation_did_not_find_in_step(driv
 def test_an_account_without_a_reconciliation_says_how_to_have_one(driverlink: Driverlink) -> None:
     driverlink("accounts", "add", "beta", "--master-user", "jane")
     ended = driverlink("reconciliations", "beta")
-    note = "no reconciliation of beta is over yet; request one: driverlink reconcile beta --as PERSON\n"
+    note = "no reconciliation of beta has finished yet; start one: `driverlink reconcile beta --as PERSON`\n"
     assert (ended.status, ended.out, ended.err) == (0, "", note)
 
 
@@ -137,13 +137,16 @@ def test_a_report_counts_what_has_no_column_as_other() -> None:
     assert row[11:] == ("1 not there, 3 renamed", "1 first name")
 
 
-def test_a_report_tells_what_was_overridden_and_who_else_writes_there() -> None:
+def test_a_report_says_what_was_overwritten_and_that_there_is_another_writer() -> None:
     assert overridden(REPORT) == (
-        "Somebody else had changed in Driveri the e-mail of 3 drivers and the first name of 1 driver: the Portal wins."
+        "Overwritten in Driveri, because it had been changed there: "
+        "the e-mail of 3 drivers and the first name of 1 driver."
     )
     assert two_writers(REPORT) == (
-        "Two writers at odds in Driveri: somebody else wrote the first name of 1 driver since the last one. "
-        "Find out who, and have it written in the Portal only. By name: driverlink reconciliations acme --details"
+        "Two writers at odds in Driveri: "
+        "another writer changed the first name of 1 driver since the last reconciliation. "
+        "Find it, and have these fields changed in the Portal only. The drivers: "
+        "`driverlink reconciliations acme --details`"
     )
     quiet = {**REPORT, "drifted": {}, "at_odds": {}}
     assert (overridden(quiet), two_writers(quiet)) == ("", "")
@@ -154,7 +157,7 @@ def test_a_reconciliation_that_was_refused_has_no_counts() -> None:
     assert row[4:] == ("", "", "", "", "", "", "", "refused: another plan", "")
 
 
-def test_a_driver_is_told_with_the_names_of_fields() -> None:
+def test_a_driver_is_printed_with_the_names_of_its_fields() -> None:
     found = {"target": "driveri", "driver": "1", "key": "D1", "finding": "in_sync", "reason": ""}
     row = driver_row({**found, "drifted": ["email", "ref_id"], "at_odds": ["email"]})
     assert row == ("driveri", "1", "D1", "in sync", "e-mail, RefID", "e-mail", "")
@@ -174,7 +177,7 @@ def test_what_is_no_time_of_day_is_refused(driverlink: Driverlink, at: str) -> N
 
 
 @pytest.mark.usefixtures("reconciled")
-def test_the_status_tells_of_reconciliations(driverlink: Driverlink) -> None:
+def test_the_status_shows_reconciliations(driverlink: Driverlink) -> None:
     ended = driverlink("status", "acme")
     lines = [cells(line) for line in ended.out.splitlines()]
     start = lines.index(["account", "target", "last reconciliation", "next reconciliation"])

@@ -23,7 +23,7 @@ UNKNOWN = {
     "driver to explain": (("explain", "acme", "22"), "did you mean 2?"),
     "Driveri DriverID": (
         ("events", "--driver-id", "D9"),
-        "no event that is asked for speaks of the",
+        "no matching event mentions the",
     ),
     "type": (("events", "--type", "Parkt"), "there is no event of the type 'Parkt'; did you mean Parked?"),
     "stored type": (("events", "--type", "DriverLink.Parkt"), "did you mean DriverLink.Parked"),
@@ -37,8 +37,8 @@ UNKNOWN = {
     "backwards": (("events", "--since", "2026-02-01", "--until", "2026-01-01"), "the one is after the other"),
 }
 NOTED = {
-    "events": (("events", "--until", "2001-01-01"), "no event is like that"),
-    "type without events": (("events", "--type", "Confirmed"), "no event is like that"),
+    "events": (("events", "--until", "2001-01-01"), "no event matches"),
+    "type without events": (("events", "--type", "Confirmed"), "no event matches"),
     "state": (("status", "acme", "--state", "held"), "no driver of acme is held"),
     "state on a target": (
         ("status", "acme", "--state", "unmanaged", "--target", "motive"),
