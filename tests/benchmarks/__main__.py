@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import decider, latency, memory, projector, rebuild, reconciliation, soak
+from tests.benchmarks import commands, decider, latency, memory, projector, rebuild, reconciliation, soak
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_profile
@@ -19,6 +19,7 @@ from tests.support.servers import Unavailable
 class Row(StrEnum):
     """A part of the table."""
 
+    COMMANDS = "commands"
     DECIDER = "decider"
     PROJECTOR = "projector"
     REBUILD = "rebuild"
@@ -30,6 +31,7 @@ class Row(StrEnum):
 
 
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
+    Row.COMMANDS: commands.measure,
     Row.DECIDER: decider.measure,
     Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
@@ -45,7 +47,7 @@ _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
     Row.REBUILD: rebuild.profiles,
     Row.LATENCY: latency.profiles,
 }
-_USUAL = (Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY, Row.RECONCILIATION)
+_USUAL = (Row.COMMANDS, Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY, Row.RECONCILIATION)
 
 
 def main(

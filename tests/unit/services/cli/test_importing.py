@@ -65,7 +65,7 @@ def test_a_file_that_blanks_every_driver_id_is_held_until_exactly_that_is_approv
     held = acme.take(HEADER, rows)
     assert (held.status, "DRV-8 -> " in held.out) == (1, True)
     (line,) = [each for each in held.err.splitlines() if each.startswith("driverlink: ")]
-    assert "would give other identifiers to 8 of 8 known drivers, and 3 may be re-keyed in 24 hours" in line
+    assert "would change the identifiers of 8 of 8 known drivers, and 3 may be re-keyed in 24 hours" in line
     digest = line.rpartition(" ")[2]
     assert acme.take(HEADER, rows[:7], "--approve", digest).status == 1
     document = json.loads(acme.take(HEADER, rows, "--json").out)

@@ -94,11 +94,11 @@ def test_a_target_that_is_left_out_is_named(folder: Path, driverlink: Driverlink
     ("arguments", "told"),
     [
         (("--all", "--reason", "down"), "give either --reason or --all"),
-        (("--target", "driveri"), "say who: by --reason, by --driver, or --all"),
-        ((), "say who: by --reason, by --driver, or --all"),
+        (("--target", "driveri"), "choose drivers by --reason, --driver or --all"),
+        ((), "choose drivers by --reason, --driver or --all"),
     ],
 )
-def test_a_retry_has_to_say_of_whom(driverlink: Driverlink, arguments: tuple[str, ...], told: str) -> None:
+def test_a_retry_has_to_choose_drivers(driverlink: Driverlink, arguments: tuple[str, ...], told: str) -> None:
     ended = driverlink("issues", "retry", "acme", "--as", "jane", *arguments)
     assert (ended.status, told in ended.err) == (2, True)
 

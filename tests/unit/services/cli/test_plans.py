@@ -125,7 +125,7 @@ def test_what_cannot_be_a_hash_is_typed_wrongly(driverlink: Driverlink) -> None:
 def test_a_plan_is_applied_by_its_hash(driverlink: Driverlink, folder: Path) -> None:
     ended = driverlink("apply", "acme", "--plan", digest(driverlink), "--as", "maria")
     assert (ended.status, ended.out) == (0, "requested by this plan: acme on driveri\n")
-    assert "once `driverlink up` does" in ended.err
+    assert "once `driverlink up` runs" in ended.err
     requested, turned_on = stored(folder)
     assert isinstance(requested, ReconciliationRequested)
     assert isinstance(turned_on, SyncTurnedOn)
@@ -196,4 +196,6 @@ def test_whoever_may_not_turn_sync_on_is_told_before_the_plan_is_made(
 def test_a_plan_warns_where_the_portal_lacks_what_drivers_are_recognised_by(driverlink: Driverlink) -> None:
     driverlink("accounts", "mode", "acme", "motive", "full", "--as", "maria")
     warnings = [line for line in driverlink("plan", "acme").err.splitlines() if line.startswith("warning: ")]
-    assert [" on motive, " in line and "licence number and licence state" in line for line in warnings] == [True]
+    assert [" motive matches by them" in line and "licence number and licence state" in line for line in warnings] == [
+        True
+    ]
