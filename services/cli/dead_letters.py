@@ -1,7 +1,4 @@
-"""`driverlink dead-letters`: what a service could not handle, and what is to become of it.
-
-Dead letters as text for people: what strangers wrote cannot do anything to a terminal.
-"""
+"""`driverlink dead-letters`: records that a service could not handle."""
 
 import asyncio
 import json
@@ -33,7 +30,7 @@ def to_line(letter: Json) -> str:
     reason = (
         letter["reason"] if len(letter["reason"]) <= _LONGEST_REASON else f"{letter['reason'][:_LONGEST_REASON]}..."
     )
-    waiting = ["submitted again, and not looked at yet"] if letter["is_waiting"] else []
+    waiting = ["submitted again, not handled yet"] if letter["is_waiting"] else []
     parts = (moment(letter["since"]), letter["name"], letter["type"] or "-", letter["account"] or "-", *waiting, reason)
     return "  ".join(map(visible, parts))
 
@@ -43,7 +40,7 @@ def to_lines(letter: Json) -> Iterator[str]:
     for name in ("name", "reason", "since", "id", "type", "sequence"):
         yield visible(f"{name:9} {letter[name]}")
     if letter["is_waiting"]:
-        yield "waits     submitted again, and not looked at yet"
+        yield "waits     submitted again, not handled yet"
     if (key := letter.get("key", letter.get("key_base64"))) is not None:
         yield visible(f"key       {key}{' (base64)' if 'key_base64' in letter else ''}")
     for each in letter["headers"]:
@@ -70,8 +67,8 @@ NameArgument = Annotated[
 ServiceOption = Annotated[
     str | None, typer.Option(help="Only this service's: decider, projector-driveri or projector-motive.")
 ]
-AccountOption = Annotated[str | None, typer.Option(help="Only those that say that they are of this account.")]
-ReasonOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Only those with this in their reason.")]
+AccountOption = Annotated[str | None, typer.Option(help="Only those of this account, as far as they say.")]
+ReasonOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Only those whose reason contains this.")]
 
 
 @dead_letters.command("list")
@@ -80,8 +77,8 @@ def list_all(
     account: AccountOption = None,
     reason: ReasonOption = None,
     *,
-    after: Annotated[str | None, typer.Option(metavar="NAME", help="Go on behind this one.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="NAME", help="Continue after this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list at most.")] = 50,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -101,7 +98,7 @@ def list_all(
     for letter in found["letters"]:
         _print(to_line(letter))
     if not found["letters"]:
-        print_note(f"none of {found['total']} dead letters is like that" if found["total"] else "no dead letters")
+        print_note(f"none of the {found['total']} dead letters matches" if found["total"] else "no dead letters")
     if found["next"]:
         print_note(f"there are more, of {found['total']} in all: go on with --after {found['next']}")
 
@@ -128,18 +125,19 @@ def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = F
 @dead_letters.command()
 def resubmit(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Its name; or say by options which.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="Its name; or choose by options.", show_default=False)
     ] = None,
     *,
     mended: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What `show --json` printed, mended; else it is as it was.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The mended document from `show --json`."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     service: ServiceOption = None,
     account: AccountOption = None,
     reason: ReasonOption = None,
     wait: Annotated[
-        float, typer.Option(min=0, max=600, metavar="SECONDS", help="How long to wait for what becomes of it.")
+        float, typer.Option(min=0, max=600, metavar="SECONDS", help="How long to wait for the result.")
     ] = 10.0,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -160,17 +158,17 @@ def resubmit(
     if mended is not None and name is None:
         raise typer.BadParameter("--mended needs the NAME of one dead letter")
     if name is None:
-        _tell_of_many(ask(data, lambda services: _resubmit_many(services, wanted, wait)), as_json=as_json)
+        _print_results(ask(data, lambda services: _resubmit_many(services, wanted, wait)), as_json=as_json)
         return
     body = {"name": str(LetterName.parse(name)), "mended": _read(mended) if mended else None}
-    _tell(ask(data, lambda services: _resubmit(services, body, wait)), as_json=as_json)
+    _print_result(ask(data, lambda services: _resubmit(services, body, wait)), as_json=as_json)
 
 
 @dead_letters.command()
 def discard(
     name: NameArgument,
     *,
-    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask; required where there is no terminal.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -203,14 +201,14 @@ async def _list(services: Services, wanted: Wanted, after: str | None, limit: in
 async def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -> Json:
     await services.post("/dead-letters/resubmission", body)
     path, query = "/dead-letters/outcome", {"name": body["name"]}
-    return await _patiently(services, path, query, lambda told: told["became"] == Became.WAITING, wait)
+    return await _wait_for(services, path, query, lambda answer: answer["became"] == Became.WAITING, wait)
 
 
 async def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
     pages = _pages(lambda behind: services.post("/dead-letters/resubmissions", {**wanted, "after": behind}))
     submitted = sum([page["submitted"] async for page in pages])
     path, query = "/dead-letters/count", {"service": wanted["service"]}
-    counts = await _patiently(services, path, query, lambda told: told["waiting"] > 0, wait)
+    counts = await _wait_for(services, path, query, lambda answer: answer["waiting"] > 0, wait)
     return {"submitted": submitted, **counts}
 
 
@@ -223,17 +221,17 @@ async def _pages(ask_behind: Callable[[str | None], Awaitable[Json]], after: str
             return
 
 
-async def _patiently(
+async def _wait_for(
     services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], wait: float
 ) -> Json:
-    """What is told when nothing waits any more, or after so many seconds; at once where no service can be running."""
+    """The answer once nothing waits, or after `wait` seconds; at once where no service can be running."""
     clock = asyncio.get_running_loop().time
     end = clock() + (wait if services.may_run else 0.0)
-    told: Json = await services.get(path, **query)
-    while is_waiting(told) and clock() < end:
+    answer: Json = await services.get(path, **query)
+    while is_waiting(answer) and clock() < end:
         await asyncio.sleep(_LOOK_EVERY)
-        told = await services.get(path, **query)
-    return told
+        answer = await services.get(path, **query)
+    return answer
 
 
 def _shown(name: str, data: Path | None) -> Json:
@@ -247,40 +245,40 @@ def _read(file: Path) -> str:
     except OSError as failure:
         raise CommandRefused(f"{file} cannot be read: {failure.strerror}") from None
     except UnicodeDecodeError:
-        raise CommandRefused(f"{file} is no UTF-8 text") from None
+        raise CommandRefused(f"{file} is not UTF-8 text") from None
 
 
 def _make_sure(letter: Json) -> None:
-    """Ask before a letter is lost. Raises `CommandRefused` where there is nobody to ask, or the answer is no."""
+    """Ask before a letter is lost. Raises `CommandRefused` without a terminal, or if the answer is no."""
     if not sys.stdin.isatty():
-        raise CommandRefused(f"to discard {letter['name']} where nobody can be asked, add --yes")
+        raise CommandRefused(f"there is no terminal to ask on: add --yes to discard {letter['name']}")
     print_note(visible(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
-    print_note("what it says will be lost to its service; `driverlink dead-letters show` prints it")
+    print_note("its service will never get what it says; `driverlink dead-letters show` prints it")
     if not is_confirmed("discard it?"):
         raise CommandRefused("nothing was discarded")
 
 
-def _tell(told: Json, *, as_json: bool) -> None:
+def _print_result(result: Json, *, as_json: bool) -> None:
     """Print what became of a letter. Raises `CommandRefused` where it is kept, or ends with status 1 after JSON."""
-    is_kept = told["became"] == Became.KEPT
+    is_kept = result["became"] == Became.KEPT
     if as_json:
-        print_json(told)
+        print_json(result)
         raise typer.Exit(int(is_kept))
     if is_kept:
-        raise CommandRefused(visible(f"{told['name']} stays: {told['reason']}"))
-    is_waiting = told["became"] == Became.WAITING
-    end = "is submitted again, and waits for its service to run" if is_waiting else "is settled"
-    out.print(f"{told['name']} {end}", markup=False)
+        raise CommandRefused(visible(f"{result['name']} stays: {result['reason']}"))
+    is_waiting = result["became"] == Became.WAITING
+    end = "is submitted again, and waits for its service to run" if is_waiting else "is done"
+    out.print(f"{result['name']} {end}", markup=False)
 
 
-def _tell_of_many(told: Json, *, as_json: bool) -> None:
+def _print_results(result: Json, *, as_json: bool) -> None:
     if as_json:
-        print_json(told)
+        print_json(result)
         return
-    waiting = f", of which {told['waiting']} wait for their service to run" if told["waiting"] else ""
-    out.print(f"{told['submitted']} submitted again; dead letters left: {told['letters']}{waiting}")
+    waiting = f", of which {result['waiting']} wait for their service to run" if result["waiting"] else ""
+    out.print(f"{result['submitted']} submitted again; dead letters left: {result['letters']}{waiting}")
 
 
 def _print(line: str) -> None:
-    """Something that was not written by us, as it is."""
+    """Print text from outside as it is."""
     out.print(line, markup=False, emoji=False)

@@ -63,10 +63,8 @@ ServiceName = StrEnum("ServiceName", [(kind, kind) for kind in (*KINDS, "api")])
 
 
 def serve(
-    service: Annotated[ServiceName, typer.Argument(help="Which service this process is.", show_default=False)],
-    target: Annotated[
-        Target | None, typer.Option(help="With projector: the target that it projects into.", show_default=False)
-    ] = None,
+    service: Annotated[ServiceName, typer.Argument(help="The service to run.", show_default=False)],
+    target: Annotated[Target | None, typer.Option(help="With projector: its target.", show_default=False)] = None,
 ) -> None:
     """Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C.
 
@@ -93,7 +91,7 @@ async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> 
     stop, health = asyncio.Event(), Health(name)
     with _listened(settings) as bound, stopping_on_signals(stop):
         host, port = bound.getsockname()[:2]
-        says = f"{name} runs; it tells how it is at http://{host}:{port}/ready"
+        says = f"{name} runs; its state is at http://{host}:{port}/ready"
         async with listening(health.to_app(), bound):
             try:
                 await run_process(_announced(opening, says), health, stop=stop, patience=settings.patience)
@@ -122,7 +120,7 @@ async def _serve_api(settings: DistributedSettings) -> None:
 
 
 def _abandon(stuck: Stuck) -> NoReturn:
-    """End at once: a thread that hangs would be waited for. To whoever starts us again this is a crash like any."""
+    """End at once: a thread that hangs would be waited for. To what restarts it, this is a crash like any other."""
     err.print(f"driverlink: {stuck}", markup=False)
     sys.stderr.flush()
     os._exit(1)

@@ -127,7 +127,7 @@ def test_standard_input_that_is_no_text_is_told_without_being_shown(
     data: Path, monkeypatch: pytest.MonkeyPatch, errors: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"hush\xff\xfe\n"), "utf-8", errors))
-    with pytest.raises(CommandRefused, match="standard input is no text in UTF-8"):
+    with pytest.raises(CommandRefused, match="standard input is not UTF-8 text"):
         secret_of("api_key", None)
     assert connected(data) == AccountCredentials()
 
@@ -157,7 +157,7 @@ def test_credentials_are_removed_by_name_and_others_stay(data: Path) -> None:
     connect("portal", "--username", "maria", told="hush-app\n")
     connect("motive", told="hush-key\n")
     result = run("accounts", "disconnect", "acme", "portal")
-    assert (result.exit_code, result.output) == (0, "acme is not connected to portal any more\n")
+    assert (result.exit_code, result.output) == (0, "disconnected acme from portal\n")
     assert connected(data) == AccountCredentials(motive=KEY)
     again = run("accounts", "disconnect", "acme", "portal")
     assert (again.exit_code, str(again.exception)) == (1, "acme is not connected to portal")
