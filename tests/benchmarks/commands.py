@@ -10,7 +10,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
-from services.wiring.embedded import DataFolder
+from services.wiring.data_folder import DataFolder
 from tests.benchmarks.findings import Bound, Finding
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.telling import Telling
