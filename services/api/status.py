@@ -41,7 +41,7 @@ class TargetStatus:
 
     `is_scanned`: the roster was read whole, at `scanned_at`, under the account's present terms. `failure` says why it
     cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since `stopped_since`;
-    empty if they are. `is_catching_up`: a reconciliation goes through the drivers. The last one ended at
+    empty if they are. `is_reconciling`: a reconciliation goes through the drivers. The last one ended at
     `reconciled_at`, and the next daily one begins at `reconciliation_due_at`; None where there is none. `unsent` are
     decisions that the projector, and `unheard` answers that the decider has not taken over yet. `kept` are rejected
     deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
@@ -55,7 +55,7 @@ class TargetStatus:
     failing_since: Moment | None
     outage: str
     stopped_since: Moment | None
-    is_catching_up: bool
+    is_reconciling: bool
     reconciled_at: Moment | None
     reconciliation_due_at: Moment | None
     in_sync: int
@@ -207,7 +207,7 @@ def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
         outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
         stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
-        is_catching_up=place in figures.catching_up,
+        is_reconciling=place in figures.catching_up,
         reconciled_at=datetime.fromisoformat(readiness.reconciliation.at) if readiness.reconciliation else None,
         reconciliation_due_at=_due_at(readiness),
         in_sync=states["in_sync"],

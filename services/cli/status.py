@@ -148,7 +148,7 @@ def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
         return f"its roster cannot be read: {target['failure']}"
     if account["is_on"] and target["mode"] != "off" and not target["is_scanned"]:
         return "its roster is not read yet"
-    return "a reconciliation is under way" if target["is_catching_up"] else ""
+    return "a reconciliation is under way" if target["is_reconciling"] else ""
 
 
 def events(

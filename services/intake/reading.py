@@ -168,7 +168,7 @@ class ListReader:
     def _finish(self, reading: ListReading, so_far: _ReadSoFar, *, lines: int) -> None:
         """Store that the list, of so many lines, was read to its end.
 
-        A driver whom it lacks twice in a row is deleted, if this login has shown it before. Raises `SnapshotRefused`
+        A driver that it lacks twice in a row is deleted, if this login has shown it before. Raises `SnapshotRefused`
         when the list showed no driver, lacks too many, or another reading has ended meanwhile.
         """
         _, unit = self._intake.concluding(
@@ -186,7 +186,7 @@ class ListReader:
             raise SnapshotRefused("another reading of this list has ended meanwhile")
 
     def _expected(self, reading: ListReading, refused: Sequence[PortalLine]) -> set[str]:
-        """The drivers whom this login has shown before.
+        """The drivers that this login has shown before.
 
         A refused line may be about any driver who is known by the RefID alone, and one without an id about any driver
         at all, so those are not expected then.

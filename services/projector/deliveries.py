@@ -261,7 +261,7 @@ class DesiredDrivers:
         self._on_changed = on_changed
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Keep the accounts, for their policy generations, and the drivers whom people asked to look up."""
+        """Keep the accounts, for their policy generations, and the drivers that people asked to look up."""
         facts = [event for _, event in events]
         self._on_changed(fact.account for fact in facts)
         unit = keep_accounts(self._store, facts)

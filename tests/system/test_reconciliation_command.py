@@ -55,7 +55,7 @@ async def until(playing: Stage, holds: Callable[[Json], bool]) -> None:
 
 
 def is_in_step(target: Json) -> bool:
-    return target["in_sync"] == 2 and not target["is_catching_up"]
+    return target["in_sync"] == 2 and not target["is_reconciling"]
 
 
 async def reconciliation(data: Path, *arguments: str) -> Json:

@@ -135,13 +135,13 @@ def test_with_another_number_of_partitions_nothing_runs(
 
 
 @pytest.mark.usefixtures("topics")
-def test_where_a_topic_was_made_anew_nobody_goes_on(command: Command, settings: dict[str, str], database: str) -> None:
+def test_a_topic_made_again_stops_the_process(command: Command, settings: dict[str, str], database: str) -> None:
     for preparing in (("database", "migrate"), ("topics", "create")):
         assert command(*preparing, **settings)[0] == 0
     with closing(connect(database, "")) as connection:
         connection.execute("INSERT INTO decider.tracking VALUES (%s, 7)", [f"1/{CHANGES}/1"])
     status, _, err = command("serve", "decider", **settings)
-    lost = f"driverlink: stream 1/{CHANGES}/1 was read up to 7, but ends at 0: its topic was made anew, so set another"
+    lost = f"driverlink: stream 1/{CHANGES}/1 was read up to 7, but ends at 0: its topic was made again, so set another"
     assert (status, err.splitlines()[-1]) == (1, f"{lost} DRIVERLINK_EPOCH")
 
 

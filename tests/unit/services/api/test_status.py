@@ -33,7 +33,7 @@ def test_an_account_in_step_is_counted(fleet: Fleet) -> None:
         failing_since=None,
         outage="",
         stopped_since=None,
-        is_catching_up=False,
+        is_reconciling=False,
         reconciled_at=account.targets[0].reconciled_at,
         reconciliation_due_at=account.targets[0].reconciliation_due_at,
         in_sync=2,
