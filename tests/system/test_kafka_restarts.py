@@ -58,7 +58,7 @@ async def test_a_process_ends_soon_though_kafka_is_away(broker: OwnKafka) -> Non
 
 
 async def test_kafka_that_is_away_is_silent(broker: OwnKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_EXCHANGE", "_PATIENCE"):
+    for name in ("_EXCHANGE", "_TIMEOUT"):
         monkeypatch.setattr(consumer, name, 0.2)
     async with deployed(broker.servers) as deployment, deployment.process() as process, asyncio.timeout(30):
         await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
