@@ -57,7 +57,7 @@ _CLEAR = {
     "services.sandbox.serving:PortBusy",
     "services.sandbox.state:SeedRefused",
     "services.wiring.data_folder:FolderUnusable",
-    "services.wiring.exports:UnreadableExport",
+    "adapters.portal.csv_export:UnreadableExport",
     "services.wiring.settings:WrongSettings",
 }
 """Failures whose message is one line that says what to do; by name, because most commands load only some of them."""

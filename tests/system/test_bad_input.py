@@ -278,7 +278,7 @@ def test_a_dead_letter_is_shown_whole_and_as_it_is(command: Command, letter: str
 def test_a_resubmission_waits_where_no_service_runs(command: Command, letter: str) -> None:
     waits = f"{letter} is submitted again, and waits for its service to run\n"
     assert command("dead-letters", "resubmit", letter) == (0, waits, "")
-    assert "not looked at yet" in command("dead-letters", "list")[1]
+    assert "not handled yet" in command("dead-letters", "list")[1]
     many = json.loads(command("dead-letters", "resubmit", "--reason", "UNKNOWN type", "--json")[1])
     assert many == {"submitted": 1, "letters": 1, "waiting": 1}
     assert "0 submitted again" in command("dead-letters", "resubmit", "--service", "projector-motive")[1]
@@ -310,13 +310,13 @@ def test_dead_letters_that_are_asked_for_wrongly(command: Command, letter: str, 
     again = ("dead-letters", "resubmit", letter, "--mended", str(file))
     assert "cannot be read: No such file" in _one_line(command(*again))
     file.write_bytes(b"\xff")
-    assert "is no UTF-8 text" in _one_line(command(*again))
+    assert "is not UTF-8 text" in _one_line(command(*again))
     for content in ("", "{", "[]", '{"name":"x","id":"y","type":"","sequence":-1}'):
         file.write_text(content, "utf-8")
         assert "what is mended cannot be taken" in _one_line(command(*again))
     file.write_text(json.dumps({**_document(command, letter), "type": "any", "name": f"{letter}1"}), "utf-8")
     assert f"not {letter}" in _one_line(command(*again))
-    assert "not looked at yet" not in command("dead-letters", "list")[1]
+    assert "not handled yet" not in command("dead-letters", "list")[1]
 
 
 def test_a_record_that_nobody_could_read_is_mended_and_taken_over(command: Command, fleet: str, tmp_path: Path) -> None:

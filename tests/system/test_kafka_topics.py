@@ -107,6 +107,6 @@ async def test_a_server_that_nobody_logs_in_to_is_told_without_the_password(kafk
         username="decider",
         password="sesame",
     )
-    with pytest.raises(StreamsMisconfigured, match="nobody logs in there: set DRIVERLINK_KAFKA_SECURITY") as failure:
+    with pytest.raises(StreamsMisconfigured, match="it has no log-in: set DRIVERLINK_KAFKA_SECURITY") as failure:
         await check(access, ["any.v1"], partitions=1)
     assert "sesame" not in str(failure.value)

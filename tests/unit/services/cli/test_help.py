@@ -72,7 +72,9 @@ def test_the_short_option_shows_help_of_every_command(words: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("name", sorted(_CLEAR))
 def test_every_failure_with_a_clear_line_is_there(name: str) -> None:
-    assert issubclass(pkgutil.resolve_name(name), Exception)
+    failure = pkgutil.resolve_name(name)
+    assert issubclass(failure, Exception)
+    assert f"{failure.__module__}:{failure.__name__}" == name
 
 
 def test_the_version_has_the_commit_that_was_written_at_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
