@@ -6,19 +6,20 @@
 
 A roster that cannot be read raises `TargetFailed`, which carries one of them.
 
-reason            class    said of                                      what follows
-credentials       ACCESS   401, 403                                     the account's breaker opens
-not_configured    ACCESS   no credentials; an unknown address or word   the account's breaker opens
-invalid           FINAL    400, 409, 422 and the like                   the link is parked
-taken_elsewhere   FINAL    an e-mail address of another company         the link is parked
-foreign_role      FINAL    a user who is no driver                      the link is parked
-not_restored      FINAL    another integration's external id is lost    the link is parked
-limited           PACED    429                                          the rate is lowered, the call waits
-down              PASSING  nothing was sent, or nothing can have come   the backoff schedule; a run of them opens the
-breaker of it: no connection, a read that failed no_answer         UNKNOWN  a write that was sent, and has no answer
-looked up at once, then the backoff schedule; a run of of any sense: silence, 5xx, another form     them opens the
-breaker not_effective     UNKNOWN  answered well, but the target does not       looked up once, then the backoff
-schedule; a run of show it; a create in test mode them opens the breaker
+reason            class        said of                                      what follows
+credentials       ACCESS       401, 403                                     the account's breaker opens
+not_configured    ACCESS       no credentials; an unknown address or word   the account's breaker opens
+invalid           FINAL        400, 409, 422 and the like                   the link is parked
+taken_elsewhere   FINAL        an e-mail address of another company         the link is parked
+foreign_role      FINAL        a user who is no driver                      the link is parked
+not_restored      FINAL        another integration's external id is lost    the link is parked
+limited           RATE_LIMITED 429                                          the rate is lowered, the call waits
+down              PASSING      nothing was sent, or nothing can have come   backoff; after several the breaker opens
+                               of it: no connection, a read that failed
+no_answer         UNKNOWN      a write that was sent, and has no answer     read back at once, then backoff;
+                               of any sense: silence, 5xx, another form     after several the breaker opens
+not_effective     UNKNOWN      answered well, but the target does not       read back once, then backoff;
+                               show it; a create in test mode               after several the breaker opens
 
 What follows from a call that failed: when it is tried again, in seconds from now, or that it is given up.
 """
@@ -33,6 +34,10 @@ from uuid import UUID, uuid5
 
 from domain.cleaning import LONGEST_WORDS, clean
 from domain.profile import Profile
+
+
+class ClearFailure(Exception):
+    """A failure whose message is one line for people: what happened, and what to do about it."""
 
 
 class Reason(StrEnum):

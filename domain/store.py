@@ -7,6 +7,7 @@ from typing import ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
 from domain.event import Event
+from domain.failures import ClearFailure
 
 Value = str | int | float | bool
 Where = Mapping[str, Value | Collection[Value]]
@@ -145,7 +146,7 @@ class Record:
     key: bytes | None = None
 
 
-class StoreFailed(Exception):
+class StoreFailed(ClearFailure):
     """A store cannot work; the message says what would help.
 
     Nothing of the transaction was stored, unless the connection broke in a commit without positions: then look.

@@ -9,11 +9,12 @@ behind it, and a page without new drivers right behind another one ends the list
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Unpack
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
@@ -35,10 +36,8 @@ from adapters.driveri.wire import (
     words_of,
 )
 from adapters.http.answer import down
-from adapters.http.client import Call, Clock, Sender
+from adapters.http.client import Call, Sender, SenderOptions
 from adapters.http.failures import Intent, refusal
-from adapters.http.rate_limit import RateLimiter
-from adapters.http.retries import Jitter, Pause
 from adapters.http.rows import read_lines
 from adapters.http.token import send_with
 from domain.failures import Reason, Rejected, TargetFailed
@@ -58,27 +57,14 @@ _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
 class DriveriClient:
     """The calls of one tenant. Each raises `TargetFailed` when there is no answer or the credentials are refused."""
 
-    def __init__(
-        self,
-        access: DriveriAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None,
-        rate_limiter: RateLimiter | None,
-        clock: Clock,
-        pause: Pause,
-        jitter: Jitter,
-    ) -> None:
+    def __init__(self, access: DriveriAccess, **options: Unpack[SenderOptions]) -> None:
         self._sender = Sender(
             base_url=access.base_url,
             setting="DRIVERLINK_DRIVERI_URL",
             headers={"Accept-Language": access.language},
-            transport=transport,
-            rate_limiter=rate_limiter,
-            clock=clock,
-            pause=pause,
-            jitter=jitter,
+            **options,
         )
-        self._tokens = DriveriTokens(access, self._sender, clock)
+        self._tokens = DriveriTokens(access, self._sender, options.get("clock", time.time))
         self.has_left_out = False
         self._turns_states = False
         self._tenant = f"/v1/tenants/{_quoted(access.tenant)}"

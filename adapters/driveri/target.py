@@ -5,13 +5,11 @@ or keep both. So the driver is taken out of the others where Driveri has not mov
 """
 
 import asyncio
-import random
 import re
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Final
+from typing import Final, Unpack
 
 import httpx
 
@@ -30,10 +28,9 @@ from adapters.driveri.wire import (
     words_of,
 )
 from adapters.http.answer import MOST_OF_A_ROSTER, ByteBudget
-from adapters.http.client import Clock
+from adapters.http.client import SenderOptions
 from adapters.http.failures import REFUSED, UNKNOWN_OUTCOME, answered, read_back, without_effect
-from adapters.http.rate_limit import RateLimiter
-from adapters.http.retries import Jitter, Pause, outwaiting
+from adapters.http.retries import outwaiting
 from domain.cleaning import folded
 from domain.failures import Reason, Rejected
 from domain.identity import Key
@@ -58,26 +55,10 @@ class DriveriDrivers:
     Source of the API: driveri-python-sdk 1.0.0.
     """
 
-    def __init__(
-        self,
-        access: DriveriAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        rate_limiter: RateLimiter | None = None,
-        clock: Clock = time.time,
-        pause: Pause = asyncio.sleep,
-        jitter: Jitter = random.random,
-    ) -> None:
+    def __init__(self, access: DriveriAccess, **options: Unpack[SenderOptions]) -> None:
         self._access = access
-        self._pause = pause
-        self._client = DriveriClient(
-            access,
-            transport=transport,
-            rate_limiter=rate_limiter,
-            clock=clock,
-            pause=pause,
-            jitter=jitter,
-        )
+        self._pause = options.get("pause", asyncio.sleep)
+        self._client = DriveriClient(access, **options)
         self._reading_codes = asyncio.Lock()
         self._known_codes: StatusCodes | None = None
 

@@ -61,7 +61,7 @@ class DriveriTokens:
 
     async def let_go(self) -> None:
         """Give our token back, so that it does not count against the API key's limit."""
-        await self._shared.read_back()
+        await self._shared.finish()
         token, self._shared.present = self._shared.present, None
         if token is None or token.secret != self._issued:
             return

@@ -1,11 +1,14 @@
 """Sends calls to one vendor: at the account's rate, with short retries, and with bounds on each answer."""
 
+import asyncio
 import logging
+import random
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypedDict
 
 import httpx
 from sniffio import current_async_library_cvar
@@ -56,6 +59,16 @@ class Call:
     may_lack: bool = False
 
 
+class SenderOptions(TypedDict, total=False):
+    """What every client hands on to its `Sender`; what is left out is as it is there."""
+
+    transport: httpx.AsyncBaseTransport | None
+    rate_limiter: RateLimiter | None
+    clock: Clock
+    pause: Pause
+    jitter: Jitter
+
+
 class Sender:
     """Sends calls to one vendor: through the account's rate limiter if there is one, with short retries.
 
@@ -68,12 +81,12 @@ class Sender:
         base_url: str,
         setting: str = "the base address",
         headers: Mapping[str, str],
-        transport: httpx.AsyncBaseTransport | None,
+        transport: httpx.AsyncBaseTransport | None = None,
         rate_limiter: RateLimiter | None = None,
         limits: AnswerLimits = OF_A_TARGET,
-        clock: Clock,
-        pause: Pause,
-        jitter: Jitter,
+        clock: Clock = time.time,
+        pause: Pause = asyncio.sleep,
+        jitter: Jitter = random.random,
     ) -> None:
         self._limits = limits
         self._rate_limiter = rate_limiter or RateLimiter(UNLIMITED, clock=clock, pause=pause)

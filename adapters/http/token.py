@@ -132,7 +132,7 @@ class SharedToken:
             or (self.present is not None and self.present.secret == secret)
         )
 
-    async def read_back(self) -> None:
+    async def finish(self) -> None:
         """Let a renewal that is under way end, however it does."""
         if self._renewal is not None:
             await asyncio.wait([self._renewal])

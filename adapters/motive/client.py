@@ -25,16 +25,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, Unpack
 from urllib.parse import quote
 
 import httpx
 
 from adapters.http.answer import down
-from adapters.http.client import Call, Clock, Sender
+from adapters.http.client import Call, Sender, SenderOptions
 from adapters.http.failures import Intent, RepeatRefused, refusal
-from adapters.http.rate_limit import RateLimiter
-from adapters.http.retries import Jitter, Pause
 from adapters.http.rows import read_lines, read_one
 from adapters.http.token import send_with
 from adapters.motive.oauth import MotiveTokens
@@ -211,29 +209,16 @@ _ANOTHER: Final = down("an answer about another user")
 class MotiveClient:
     """The calls of one company. Each raises `TargetFailed` when there is no answer or the credentials are refused."""
 
-    def __init__(
-        self,
-        access: MotiveAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None,
-        rate_limiter: RateLimiter | None,
-        clock: Clock,
-        pause: Pause,
-        jitter: Jitter,
-    ) -> None:
+    def __init__(self, access: MotiveAccess, **options: Unpack[SenderOptions]) -> None:
         self._sender = Sender(
             base_url=access.base_url,
             setting="DRIVERLINK_MOTIVE_URL",
             headers={"X-Api-Key": access.api_key} if access.grant is None else {},
-            transport=transport,
-            rate_limiter=rate_limiter,
-            clock=clock,
-            pause=pause,
-            jitter=jitter,
+            **options,
         )
         grant = access.grant
         self._state_spelling = LicenceStateSpelling()
-        self._tokens = MotiveTokens(grant, transport=transport, clock=clock, pause=pause) if grant else None
+        self._tokens = MotiveTokens(grant, **options) if grant else None
 
     async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:
         """One page of the list of drivers, deactivated ones included; the first is 1.

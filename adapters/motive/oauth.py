@@ -13,18 +13,18 @@ anything else                 DOWN
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Annotated, Final, ParamSpec, TypeVar
+from typing import Annotated, Final, ParamSpec, TypeVar, Unpack
 
 import httpx
 from pydantic import PositiveFloat
 
 from adapters.http.answer import OF_A_TARGET, down, in_time, redirected
-from adapters.http.client import Clock
+from adapters.http.client import SenderOptions
 from adapters.http.failures import seconds_until
-from adapters.http.retries import Pause
 from adapters.http.rows import IF_LEGIBLE, parsed, parsed_if
 from adapters.http.token import SharedToken, Token, checked, lasting_until, to_token
 from adapters.http.transport import Transport
@@ -47,14 +47,12 @@ T = TypeVar("T")
 class MotiveTokens:
     """The access tokens of one grant."""
 
-    def __init__(
-        self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause
-    ) -> None:
+    def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
         self._grant = grant
-        self._endpoint = TokenEndpoint(grant, transport=transport, clock=clock, pause=pause)
-        self._clock = clock
-        self._pause = pause
-        self._shared = SharedToken(self._obtain, clock)
+        self._endpoint = TokenEndpoint(grant, **options)
+        self._clock = options.get("clock", time.time)
+        self._pause = options.get("pause", asyncio.sleep)
+        self._shared = SharedToken(self._obtain, self._clock)
         self._unstored: tuple[str, RenewableTokens] | None = None
 
     async def current(self) -> Token:
@@ -67,7 +65,7 @@ class MotiveTokens:
 
     async def close(self) -> None:
         """Let a renewal that is under way end, and store what came, so that the refresh token is not spent in vain."""
-        await self._shared.read_back()
+        await self._shared.finish()
         with suppress(TargetFailed):
             await self._store()
         await self._endpoint.close()
@@ -166,13 +164,11 @@ class _Problem(MotiveWire):
 class TokenEndpoint:
     """Renews the access tokens of one grant. It is no part of the API, so the API's rate limit does not count here."""
 
-    def __init__(
-        self, grant: MotiveGrant, *, transport: httpx.AsyncBaseTransport | None, clock: Clock, pause: Pause
-    ) -> None:
+    def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
         self._grant = grant
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport or Transport())
-        self._clock = clock
-        self._pause = pause
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=options.get("transport") or Transport())
+        self._clock = options.get("clock", time.time)
+        self._pause = options.get("pause", asyncio.sleep)
 
     async def renew(self, refresh_token: str) -> RenewableTokens:
         """The tokens that come for a refresh token, which is spent by that. Raises `TargetFailed`."""

@@ -1,19 +1,17 @@
 """Motive as a target: what each call of the port does there, and what its answers mean."""
 
 import asyncio
-import random
 import re
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Unpack
 
 import httpx
 
 from adapters.http.answer import MOST_OF_A_ROSTER, ByteBudget
-from adapters.http.client import Clock
+from adapters.http.client import SenderOptions
 from adapters.http.failures import (
     REFUSED,
     UNKNOWN_OUTCOME,
@@ -22,8 +20,7 @@ from adapters.http.failures import (
     unconfirmed,
     without_effect,
 )
-from adapters.http.rate_limit import RateLimiter
-from adapters.http.retries import Jitter, Pause, outwaiting
+from adapters.http.retries import outwaiting
 from adapters.http.rows import OddLine
 from adapters.motive.client import MotiveClient, everybody, refused
 from adapters.motive.external_ids import (
@@ -55,26 +52,10 @@ class MotiveDrivers:
     writes; the others rely on keys from the roster, and look at the role that the answer shows.
     """
 
-    def __init__(
-        self,
-        access: MotiveAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        rate_limiter: RateLimiter | None = None,
-        clock: Clock = time.time,
-        pause: Pause = asyncio.sleep,
-        jitter: Jitter = random.random,
-    ) -> None:
+    def __init__(self, access: MotiveAccess, **options: Unpack[SenderOptions]) -> None:
         self._access = access
-        self._pause = pause
-        self._client = MotiveClient(
-            access,
-            transport=transport,
-            rate_limiter=rate_limiter,
-            clock=clock,
-            pause=pause,
-            jitter=jitter,
-        )
+        self._pause = options.get("pause", asyncio.sleep)
+        self._client = MotiveClient(access, **options)
         self._external_ids = ExternalIdWriter(self._client, access)
         self._release = IdentifierRelease(self._client, access)
         self._name = WorkingName(CREATE)

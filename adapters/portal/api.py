@@ -6,21 +6,18 @@ All calls share one session. How long it lasts is not documented, about a day to
 
 import asyncio
 import math
-import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, Unpack
 
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from adapters.http.answer import MOST_OF_THE_PORTAL, OF_A_LIST, ByteBudget, down
-from adapters.http.client import Call, Clock, Sender
-from adapters.http.rate_limit import RateLimiter, limited
-from adapters.http.retries import Jitter, Pause
+from adapters.http.client import Call, Sender, SenderOptions
+from adapters.http.rate_limit import limited
 from adapters.http.rows import IF_LEGIBLE, OddLine, UnexpectedForm, are_many, legible, parsed, parsed_if, parsed_python
 from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
@@ -79,21 +76,10 @@ class ListedDrivers:
 class PortalApiDrivers:
     """The drivers of the Portal that one of its users may see: `PortalDrivers`."""
 
-    def __init__(
-        self,
-        access: PortalAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        rate_limiter: RateLimiter | None = None,
-        clock: Clock = time.time,
-        pause: Pause = asyncio.sleep,
-        jitter: Jitter = random.random,
-    ) -> None:
+    def __init__(self, access: PortalAccess, **options: Unpack[SenderOptions]) -> None:
         self._access = access
         self._total = _total()
-        self._client = PortalClient(
-            access, transport=transport, rate_limiter=rate_limiter, clock=clock, pause=pause, jitter=jitter
-        )
+        self._client = PortalClient(access, **options)
 
     @property
     def login(self) -> str:
@@ -164,9 +150,9 @@ class Sessions:
         """The Portal does not know this session any more."""
         self._shared.refuse(session)
 
-    async def read_back(self) -> None:
+    async def finish(self) -> None:
         """Let a login that is under way end, however it does."""
-        await self._shared.read_back()
+        await self._shared.finish()
 
     async def _log_in(self) -> Token:
         stated = {"username": self._access.username, "app_token": self._access.app_token}
@@ -295,26 +281,13 @@ _REFUSED_LIST: Final = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND
 class PortalClient:
     """The calls of one user. Each raises `TargetFailed` when there is no answer or the user is refused."""
 
-    def __init__(
-        self,
-        access: PortalAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None,
-        rate_limiter: RateLimiter | None,
-        clock: Clock,
-        pause: Pause,
-        jitter: Jitter,
-    ) -> None:
+    def __init__(self, access: PortalAccess, **options: Unpack[SenderOptions]) -> None:
         self._sender = Sender(
             base_url=access.base_url,
             setting="DRIVERLINK_PORTAL_URL",
             headers={},
-            transport=transport,
-            rate_limiter=rate_limiter,
             limits=OF_A_LIST,
-            clock=clock,
-            pause=pause,
-            jitter=jitter,
+            **options,
         )
         self._sessions = Sessions(access, self._sender)
         self._has_worked = ""
@@ -339,7 +312,7 @@ class PortalClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._sessions.read_back()
+        await self._sessions.finish()
         await self._sender.close()
 
     async def _ask(self, method: str, params: Mapping[str, str]) -> httpx.Response:

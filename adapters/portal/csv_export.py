@@ -15,6 +15,7 @@ from typing import Final
 
 from adapters.portal.csv_records import SAVE_AS, BrokenCsvRecord, CsvRecord, CsvRecords, content_problem, encoding_of
 from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
+from domain.failures import ClearFailure
 from domain.identity import PortalDriverId
 from domain.profile import FIELDS, StatedProfile
 from domain.time_zones import to_iana
@@ -273,7 +274,7 @@ _FIRST = 20
 """CsvRecords in which the header is looked for."""
 
 
-class UnreadableExport(Exception):
+class UnreadableExport(ClearFailure):
     """The file is no export that could be read; the message says on one line what to do."""
 
     def __init__(self, path: Path, problem: str) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from domain.failures import ClearFailure
 from domain.store import DeadLetter, Resubmission, Store, Unit
 from services.api.installation import Installation, Installed
 from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, parse
@@ -23,7 +24,7 @@ _DEEPEST = 30
 """How far a body may be nested and still be shown as JSON."""
 
 
-class BadName(Exception):
+class BadName(ClearFailure):
     """A text is no name of a dead letter."""
 
     def __init__(self, text: str) -> None:

@@ -39,12 +39,12 @@ _MOST_NAMED = 1000
 class TargetStatus:
     """How an account stands with a target. The counts are of portal drivers, `unmanaged` of target drivers.
 
-    `is_scanned`: the roster was read whole, at `scanned_at`, under the account's present terms. `failure` says why it
-    cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since `stopped_since`;
-    empty if they are. `is_reconciling`: a reconciliation goes through the drivers. The last one ended at
-    `reconciled_at`, and the next daily one begins at `reconciliation_due_at`; None where there is none. `unsent` are
-    decisions that the projector, and `unheard` answers that the decider has not taken over yet. `kept` are rejected
-    deletes; `undecided` the drivers that the Portal wants and that nobody has decided on yet.
+    `is_scanned`: the roster was read whole, at `scanned_at`, under the account's present policy generation. `failure`
+    says why it cannot be read, since `failing_since`; empty if it can. `outage` says why no calls are made, since
+    `stopped_since`; empty if they are. `is_reconciling`: a reconciliation goes through the drivers. The last one ended
+    at `reconciled_at`, and the next daily one begins at `reconciliation_due_at`; None where there is none. `unsent` are
+    decisions that the projector, and `unheard` outcomes that the decider has not consumed yet. `kept` are rejected
+    deletes; `undecided` the drivers that the Portal wants and that are not decided yet.
     """
 
     target: str
@@ -71,10 +71,25 @@ class TargetStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PortalStatus:
+    """When an account's list was read whole last, None if never, and why it cannot be read since then; empty if it can.
+
+    `drivers` are the lines of that list, `refused` those of them that could not be taken over.
+    """
+
+    read_at: Moment | None
+    drivers: int
+    refused: int
+    failure: str
+    failing_since: Moment | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus:
     """How an account stands: `drivers` counts those that the Portal wants in all.
 
-    `waiting` are changes of the Portal that the decider has not taken over yet, of at most `waiting.MOST`.
+    `waiting` are changes of the Portal that the decider has not consumed yet, of at most `waiting.MOST`. `portal` is
+    None where the account is not read by the Portal's API.
     """
 
     account: str
@@ -83,6 +98,7 @@ class AccountStatus:
     drivers: int
     targets: tuple[TargetStatus, ...]
     waiting: int = 0
+    portal: PortalStatus | None = None
 
 
 def status(decider: Store, accounts: Iterable[str] | None = None) -> list[AccountStatus]:
@@ -111,7 +127,7 @@ def with_waiting(found: AccountStatus, waits: Waiting) -> AccountStatus:
 
 
 def unmanaged(decider: Store, account: str, target: Target) -> Iterator[Key]:
-    """The active target drivers that no link has as its key, in the order of their marks."""
+    """The active target drivers that no link has as its key, in the order of their identifiers."""
     found = sorted(unmanaged_identifiers(decider, account, target))
     for start in range(0, len(found), _PAGE):
         where: Where = {"account": account, "target": str(target), "identifier": found[start : start + _PAGE]}
@@ -126,7 +142,7 @@ class _Figures:
     states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
     undecided: Mapping[tuple[str, str], int]
     unmanaged: Mapping[tuple[str, str], int]
-    catching_up: Collection[tuple[str, str]]
+    reconciling: Collection[tuple[str, str]]
 
 
 def _figures(decider: Store, where: Where) -> _Figures:
@@ -143,7 +159,7 @@ def _figures(decider: Store, where: Where) -> _Figures:
             decider, {account: sum(counts.values()) for account, counts in desired_drivers.items()}, states
         ),
         unmanaged=unmanaged_by_place(decider, where),
-        catching_up={(row.account, row.target) for row in decider.select(RunningReconciliation, where)},
+        reconciling={(row.account, row.target) for row in decider.select(RunningReconciliation, where)},
     )
 
 
@@ -207,7 +223,7 @@ def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
         outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
         stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
-        is_reconciling=place in figures.catching_up,
+        is_reconciling=place in figures.reconciling,
         reconciled_at=datetime.fromisoformat(readiness.reconciliation.at) if readiness.reconciliation else None,
         reconciliation_due_at=_due_at(readiness),
         in_sync=states["in_sync"],
@@ -219,20 +235,6 @@ def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
         undecided=figures.undecided.get(place, 0),
         unmanaged=figures.unmanaged.get(place, 0),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortalStatus:
-    """When an account's list was read whole last, None if never, and why it cannot be read since then; empty if it can.
-
-    `drivers` are the lines of that list, `refused` those of them that could not be taken over.
-    """
-
-    read_at: Moment | None
-    drivers: int
-    refused: int
-    failure: str
-    failing_since: Moment | None
 
 
 def portal_statuses(intake: Store, accounts: Collection[str] | None = None) -> Mapping[str, PortalStatus]:
@@ -255,13 +257,6 @@ def _status(row: ReadingRow) -> PortalStatus:
 
 def _moment(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownStatus(AccountStatus):
-    """How an account stands; `portal` is None where it is not read by the Portal's API."""
-
-    portal: PortalStatus | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +286,7 @@ async def show_progress(installation: Installed) -> LeftToDo:
 
 
 @router.get("/status")
-async def show_status(installation: Installed, account: str | None = None) -> list[ShownStatus]:
+async def show_status(installation: Installed, account: str | None = None) -> list[AccountStatus]:
     """Show how an account, or every account, stands with its targets."""
     readers = installation.readers
     name = None if account is None else (await readers.call(account_of, readers.accounts, account)).account
@@ -301,19 +296,7 @@ async def show_status(installation: Installed, account: str | None = None) -> li
     waits = await readers.call(
         waiting, readers.intake, readers.decider, readers.projectors, may_repeat=installation.may_repeat
     )
-    return [_to_shown(with_waiting(each, waits), portals.get(each.account)) for each in found]
-
-
-def _to_shown(found: AccountStatus, portal: PortalStatus | None) -> ShownStatus:
-    return ShownStatus(
-        account=found.account,
-        tier=found.tier,
-        is_on=found.is_on,
-        drivers=found.drivers,
-        targets=found.targets,
-        waiting=found.waiting,
-        portal=portal,
-    )
+    return [replace(with_waiting(each, waits), portal=portals.get(each.account)) for each in found]
 
 
 @router.get("/accounts/{account}/links")

@@ -46,22 +46,6 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 The overview needs no module of these, so it is printed at once.
 """
 
-_CLEAR = {
-    "domain.store:StoreFailed",
-    "services.api.dead_letters:BadName",
-    "services.cli.client:CommandRefused",
-    "services.sandbox.story:NoCast",
-    "services.sandbox.demo:NotADemo",
-    "services.sandbox.demo:SandboxEnded",
-    "services.sandbox.serving:NotAnAddress",
-    "services.sandbox.serving:PortBusy",
-    "services.sandbox.state:SeedRefused",
-    "services.wiring.data_folder:FolderUnusable",
-    "adapters.portal.csv_export:UnreadableExport",
-    "services.wiring.settings:WrongSettings",
-}
-"""Failures whose message is one line that says what to do; by name, because most commands load only some of them."""
-
 _PYDANTIC_PREFIX = "Value error, "
 
 
@@ -170,7 +154,8 @@ def main() -> None:
 
 def _clear(failure: BaseException) -> BaseException | None:
     """The failure that has a clear line, out of those that happened together."""
+    from domain.failures import ClearFailure
+
     if isinstance(failure, BaseExceptionGroup):
         return next((clear for each in failure.exceptions if (clear := _clear(each))), None)
-    names = (f"{kind.__module__}:{kind.__name__}" for kind in type(failure).__mro__)
-    return failure if any(name in _CLEAR for name in names) else None
+    return failure if isinstance(failure, ClearFailure) else None

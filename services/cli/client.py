@@ -17,6 +17,8 @@ import httpx
 import typer
 from rich.prompt import Confirm
 
+from domain.failures import ClearFailure
+from domain.identity import Target
 from services.cli.printing import err
 from services.wiring.data_folder import DataFolder, FolderOwned
 from services.wiring.settings import (
@@ -71,7 +73,7 @@ _ENDED = (
 )
 
 
-class CommandRefused(Exception):
+class CommandRefused(ClearFailure):
     """The services refused what the command asked; the message says why and what to do."""
 
 
@@ -267,6 +269,10 @@ def account_id(text: str | None) -> str | None:
 
 AccountArgument = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="The account's id, in any letter case.", callback=account_id)
+]
+TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
+OneDriverOption = Annotated[
+    str | None, typer.Option("--driver", help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
 ]
 PersonOption = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking, by their Portal user name.")]
 

@@ -6,16 +6,24 @@ from typing import Annotated, Any
 
 import typer
 
-from domain.identity import Target
 from services.cli.accounts import ConnectedTo
-from services.cli.client import AccountArgument, DataOption, JsonOption, PersonOption, Services, account_id, ask
+from services.cli.client import (
+    AccountArgument,
+    DataOption,
+    JsonOption,
+    OneDriverOption,
+    PersonOption,
+    Services,
+    TargetOption,
+    account_id,
+    ask,
+)
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
 issues = typer.Typer(no_args_is_help=True)
 
 Json = dict[str, Any]
 
-TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Only for this reason, as `list` prints it.")]
 
 
@@ -60,9 +68,7 @@ def retry(
     person: PersonOption,
     *,
     target: TargetOption = None,
-    driver: Annotated[
-        str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
-    ] = None,
+    driver: OneDriverOption = None,
     reason: ReasonOption = None,
     every: Annotated[bool, typer.Option("--all", help="For any reason.")] = False,
     data: DataOption = None,

@@ -21,6 +21,7 @@ from services.cli.client import (
     CommandRefused,
     DataOption,
     JsonOption,
+    OneDriverOption,
     PersonOption,
     Services,
     ask,
@@ -47,9 +48,7 @@ def plan(
     account: AccountArgument,
     *,
     target: TargetOption = None,
-    driver: Annotated[
-        str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
-    ] = None,
+    driver: OneDriverOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -14,16 +14,23 @@ from typing import Annotated, Any, Final
 import typer
 from rich.progress import Progress, TaskID
 
-from domain.identity import Target
 from services.api.explanation_text import field_name, listed, named
-from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, PersonOption, Services, ask
+from services.cli.client import (
+    AccountArgument,
+    CommandRefused,
+    DataOption,
+    JsonOption,
+    OneDriverOption,
+    PersonOption,
+    Services,
+    TargetOption,
+    ask,
+)
 from services.cli.printing import moment, out, print_json, print_note, print_table, progress_bar
 
 _INTERRUPTED = 130
 
 Json = dict[str, Any]
-
-TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
 
 
 def reconcile(
@@ -31,9 +38,7 @@ def reconcile(
     person: PersonOption,
     *,
     target: TargetOption = None,
-    driver: Annotated[
-        str | None, typer.Option(help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
-    ] = None,
+    driver: OneDriverOption = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the report, or only request it.")] = True,
     data: DataOption = None,
     as_json: JsonOption = False,

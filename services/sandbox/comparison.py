@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.identity import Target
 from domain.profile import Profile
 from services.sandbox.story import Fleet, desired_id
 
@@ -111,6 +112,19 @@ def untouched(fleet: Fleet, before: TargetsState, now: TargetsState) -> list[tup
     claimed = {user["id"] for user in now.users if _external(user, "gps_portal")}
     others = [user for user in before.users if user["id"] not in claimed or user["role"] != "driver"]
     return [*driveri, *_changed("motive", "id", others, now.users), *_lost_external_ids(before, now)]
+
+
+def in_sync(links: Iterable[Json]) -> list[str]:
+    """The drivers who are in sync with every target."""
+    count = Counter(link["driver"] for link in links if link["state"] == "in_sync")
+    return [driver for driver, targets in count.items() if targets == len(Target)]
+
+
+def unmanaged(fleet: Fleet, shown: TargetsState) -> list[str]:
+    """The DriverIDs of Driveri's active drivers that no portal driver wants."""
+    desired = {desired_id(profile).casefold() for profile in fleet.there.values()}
+    ids = (driver["driverId"] for driver in shown.drivers if driver["status"] == shown.active_status)
+    return [each for each in ids if each.casefold() not in desired]
 
 
 def left_alone(keys: Iterable[str], before: TargetsState, now: TargetsState) -> list[tuple[str, str, str]]:

@@ -19,9 +19,19 @@ from typing import Any
 import httpx
 from rich.progress import Progress
 
-from domain.identity import Target
+from domain.failures import ClearFailure
 from services.api.app import to_app
-from services.sandbox.comparison import Comparison, Json, TargetsState, compare, left_alone, to_shown, untouched
+from services.sandbox.comparison import (
+    Comparison,
+    Json,
+    TargetsState,
+    compare,
+    in_sync,
+    left_alone,
+    to_shown,
+    unmanaged,
+    untouched,
+)
 from services.sandbox.sample import SAMPLE
 from services.sandbox.story import Announcement, Fleet, Scene, desired_id, to_scenes
 from services.wiring.data_folder import DataFolder
@@ -30,7 +40,7 @@ from services.wiring.exports import ExportRow, read_export
 from services.wiring.settings import EmbeddedSettings
 
 
-class SandboxEnded(Exception):
+class SandboxEnded(ClearFailure):
     """The sandboxes did not start; the message is their own."""
 
 
@@ -261,7 +271,7 @@ class Demo:
         await self._stage.turn_on()
         await self._watch("drivers appear in both targets")
         settled = await self._targets.shown()
-        scenes = to_scenes(self._fleet, _settled(await self._stage.links()), _unmanaged(self._fleet, settled))
+        scenes = to_scenes(self._fleet, in_sync(await self._stage.links()), unmanaged(self._fleet, settled))
         former = [
             desired_id(self._fleet.there[driver]) for scene in scenes if scene.is_relink for driver in scene.drivers
         ]
@@ -281,7 +291,7 @@ class Demo:
     async def _import(self, export: Path) -> None:
         rows = read_export(export)
         bar = self._progress.add_task(f"import {export.name}", total=rows.total_bytes, note="")
-        for batch in _batches(row for row in rows if isinstance(row, ExportRow)):
+        for batch in batches((row for row in rows if isinstance(row, ExportRow)), _BATCH):
             await self._stage.take(
                 [{"line": row.line, "driver": row.driver, "profile": row.profile.fields} for row in batch]
             )
@@ -325,21 +335,11 @@ class Demo:
         ]
 
 
-def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
+def batches(rows: Iterable[ExportRow], size: int) -> Iterator[list[ExportRow]]:
+    """The rows, `size` at a time."""
     waiting = iter(rows)
-    while batch := list(islice(waiting, _BATCH)):
+    while batch := list(islice(waiting, size)):
         yield batch
-
-
-def _settled(links: Iterable[Json]) -> list[str]:
-    count = Counter(link["driver"] for link in links if link["state"] == "in_sync")
-    return [driver for driver, targets in count.items() if targets == len(Target)]
-
-
-def _unmanaged(fleet: Fleet, shown: TargetsState) -> list[str]:
-    desired = {desired_id(profile).casefold() for profile in fleet.there.values()}
-    ids = (driver["driverId"] for driver in shown.drivers if driver["status"] == shown.active_status)
-    return [each for each in ids if each.casefold() not in desired]
 
 
 def _waits(links: Iterable[Json]) -> dict[tuple[str, str], str]:
@@ -359,7 +359,7 @@ async def play(data: Path, progress: Progress) -> DemoResult:
         return await Demo(on, targets, progress).play()
 
 
-class NotADemo(Exception):
+class NotADemo(ClearFailure):
     """The folder is there, and was not made by the demonstration."""
 
     def __init__(self, folder: Path) -> None:

@@ -197,6 +197,17 @@ def note_owner(request: Request, owner: str) -> None:
         request.scope[_WRITE].owner = owner
 
 
+def effect_of(before: Seen | None, after: Seen, stored: Mapping[str, object], changed: tuple[str, ...]) -> Effect:
+    """What a write did that left this `stored`, with other values in the `changed` fields."""
+    return Effect(
+        before=before,
+        after=after,
+        created=before is None,
+        changed=changed,
+        fingerprint=fingerprint_of(stored, changed),
+    )
+
+
 def note_effect(request: Request, effect: Effect) -> None:
     """Say what a write did to one driver."""
     request.scope[_WRITE].effects.append(effect)

@@ -13,6 +13,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from domain.failures import ClearFailure
 from services.sandbox import driveri, motive, portal
 from services.sandbox.faults.faulting import Connection, Resettable
 from services.sandbox.state import Now, ids_from, wall_clock
@@ -21,7 +22,7 @@ _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5
 
 
-class PortBusy(Exception):
+class PortBusy(ClearFailure):
     """Something listens on this port already."""
 
     def __init__(self, port: int) -> None:
@@ -29,7 +30,7 @@ class PortBusy(Exception):
         self.port = port
 
 
-class NotAnAddress(ValueError):
+class NotAnAddress(ClearFailure, ValueError):
     """What was given to listen on is not an IP address that this machine has; names are not looked up."""
 
     def __init__(self, host: str) -> None:

@@ -19,6 +19,8 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from domain.failures import ClearFailure
+
 
 class Shelves:
     """For each label the numbers of the rows that carry it, ascending."""
@@ -133,7 +135,7 @@ UNKNOWN = "the sandbox does not know this field"
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
-class SeedRefused(ValueError):
+class SeedRefused(ClearFailure, ValueError):
     """A seed that a sandbox cannot start from; the text says where and why, without repeating its values."""
 
 

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from domain.failures import ClearFailure
 from domain.profile import Profile
 
 MASS_DELETE = 90
 """More deletes than the guard lets through in a fleet of 1,500."""
 
 
-class NoCast(Exception):
+class NoCast(ClearFailure):
     """The fleet lacks the drivers that the story needs."""
 
 

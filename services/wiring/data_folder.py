@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from domain.failures import ClearFailure
 from domain.identity import Target
 
 STORES = ("accounts", "intake", "decider", *(f"projector-{target}" for target in Target))
@@ -16,7 +17,7 @@ _LONGEST_SOCKET_PATH = 100
 """Bytes that a local socket's path may have; systems allow little more."""
 
 
-class FolderUnusable(Exception):
+class FolderUnusable(ClearFailure):
     """The data folder cannot be used; the message says what to do."""
 
 

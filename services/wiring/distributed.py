@@ -15,15 +15,13 @@ from adapters.store.installation import InstallationTables
 from adapters.store.locks import InstanceLock, PostgresLeaderLock
 from adapters.store.postgres import PostgresStore, migrate
 from domain.store import Row, StoreFailed
-from services.accounts.handlers import Accounts
 from services.api.installation import Installation
-from services.intake.handlers import Intake
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
-from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, projectors_of, to_readers
+from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation, to_readers
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
 
 _CREDENTIALS = "credentials"
@@ -59,17 +57,8 @@ class Distributed:
             credentials = self._credentials(opened)
         given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()), BATCH_WINDOW)
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
-        return Installation(
-            accounts=Accounts(stores["accounts"], utc_now),
-            accounts_service=built["accounts"].service,
-            intake=Intake(stores["intake"], utc_now),
-            intake_service=built["intake"].service,
-            decider_service=built["decider"].service,
-            projectors=projectors_of(built),
-            credentials=credentials,
-            connections=given.connections,
-            readers=to_readers(stores),
-            may_repeat=True,
+        return to_installation(
+            stores, built, given, credentials=credentials, readers=to_readers(stores), may_repeat=True
         )
 
     @contextmanager

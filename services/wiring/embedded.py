@@ -12,16 +12,14 @@ from starlette.types import ASGIApp
 
 from adapters.credentials import CredentialsFile
 from adapters.store.sqlite import SqliteStore
-from services.accounts.handlers import Accounts
 from services.api.installation import Installation
-from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
-from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, projectors_of, to_readers
+from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation, to_readers
 from services.wiring.settings import EmbeddedSettings
 
 
@@ -45,15 +43,11 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
     for each in built.values():
         each.service.follow(logs[name] for name in each.service.follows)
     readers = {name: _store(settings.data, spec, is_reader=True) for name, spec in SERVICES.items()}
-    return Installation(
-        accounts=Accounts(stores["accounts"], clock),
-        accounts_service=built["accounts"].service,
-        intake=Intake(stores["intake"], clock),
-        intake_service=built["intake"].service,
-        decider_service=built["decider"].service,
-        projectors=projectors_of(built),
+    return to_installation(
+        stores,
+        built,
+        given,
         credentials=credentials,
-        connections=given.connections,
         readers=to_readers(readers, must_close=True),
         polling=built["intake"].polling,
     )

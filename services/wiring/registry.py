@@ -11,8 +11,10 @@ from functools import cached_property, partial
 from types import MappingProxyType
 
 from domain.identity import Target
+from domain.ports import CredentialsKeeper
 from domain.store import Row, Store
-from services.accounts.handlers import AccountRow
+from services.accounts.handlers import AccountRow, Accounts
+from services.api.installation import Installation
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
@@ -362,6 +364,32 @@ open_dry_run = partial(open_scratch, DECIDER_ROWS)
 def projectors_of(built: Mapping[str, Built]) -> Mapping[Target, ProjectorApp]:
     """The projectors among built services."""
     return {spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)}
+
+
+def to_installation(
+    stores: Mapping[str, Store],
+    built: Mapping[str, Built],
+    given: Dependencies,
+    *,
+    credentials: CredentialsKeeper,
+    readers: Readers,
+    polling: Polling | None = None,
+    may_repeat: bool = False,
+) -> Installation:
+    """Every service on its store, as the API uses them; see `Installation`."""
+    return Installation(
+        accounts=Accounts(stores["accounts"], given.clock),
+        accounts_service=built["accounts"].service,
+        intake=Intake(stores["intake"], given.clock),
+        intake_service=built["intake"].service,
+        decider_service=built["decider"].service,
+        projectors=projectors_of(built),
+        credentials=credentials,
+        connections=given.connections,
+        readers=readers,
+        polling=polling,
+        may_repeat=may_repeat,
+    )
 
 
 def to_readers(stores: Mapping[str, Store], *, must_close: bool = False) -> Readers:

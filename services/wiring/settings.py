@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.failures import ClearFailure
+
 PREFIX = "DRIVERLINK_"
 
 S = TypeVar("S", bound=BaseSettings)
@@ -34,7 +36,7 @@ BaseUrl = Annotated[HttpUrl, AfterValidator(_check_base)]
 """The address below which an API is."""
 
 
-class WrongSettings(Exception):
+class WrongSettings(ClearFailure):
     """A setting is wrong; the message names each one and says what is wrong with it."""
 
 

@@ -2,18 +2,23 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import httpx
 
-from adapters.portal.csv_export import ExportRow
-from domain.identity import Target
 from domain.profile import Profile
-from services.sandbox.comparison import Comparison, Json, TargetsState, compare, left_alone, untouched
-from services.sandbox.demo import ACCOUNT, MASTER_USER, RunningSandboxes, Stage
+from services.sandbox.comparison import (
+    Comparison,
+    Json,
+    TargetsState,
+    compare,
+    in_sync,
+    left_alone,
+    unmanaged,
+    untouched,
+)
+from services.sandbox.demo import ACCOUNT, MASTER_USER, RunningSandboxes, Stage, batches
 from services.sandbox.story import Announcement, Fleet, desired_id, to_scenes
 from tests.support.fleets import PartOfFleet
 
@@ -75,7 +80,7 @@ class FleetStory:
         """The Portal lists everybody, and sync is turned on."""
         self._seeded = await self._part.shown(self._targets)
         await self._stage.open_account()
-        for batch in _batches(self._part.rows):
+        for batch in batches(self._part.rows, _BATCH):
             lines = [{"line": row.line, "driver": row.driver, "profile": row.profile.fields} for row in batch]
             await self._stage.take(lines)
             self._fleet.there.update({str(row.driver): row.profile.onto({}) for row in batch})
@@ -84,8 +89,8 @@ class FleetStory:
     async def play(self) -> None:
         """All scenes, and beside them updates of others. At its begin everybody is in sync, or waits for a person."""
         self._settled = await self._part.shown(self._targets)
-        settled = _in_step(await self._stage.links())
-        scenes = to_scenes(self._fleet, settled, _unmanaged(self._fleet, self._settled))
+        settled = in_sync(await self._stage.links())
+        scenes = to_scenes(self._fleet, settled, unmanaged(self._fleet, self._settled))
         relinked = [driver for scene in scenes if scene.is_relink for driver in scene.drivers]
         self._former = [desired_id(self._fleet.there[driver]) for driver in relinked]
         cast = {driver for scene in scenes for driver in scene.drivers}
@@ -122,23 +127,6 @@ def _updates(drivers: Sequence[str], fields: Profile) -> Iterator[Announcement]:
     for name, text in fields.items():
         for driver in drivers:
             yield Announcement(action="update", driver=driver, profile={name: text})
-
-
-def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
-    waiting = iter(rows)
-    while batch := list(islice(waiting, _BATCH)):
-        yield batch
-
-
-def _in_step(links: Iterable[Json]) -> list[str]:
-    count = Counter(link["driver"] for link in links if link["state"] == "in_sync")
-    return [driver for driver, targets in count.items() if targets == len(Target)]
-
-
-def _unmanaged(fleet: Fleet, shown: TargetsState) -> list[str]:
-    desired = {desired_id(profile).casefold() for profile in fleet.there.values()}
-    ids = (driver["driverId"] for driver in shown.drivers if driver["status"] == shown.active_status)
-    return [each for each in ids if each.casefold() not in desired]
 
 
 async def _done(deed: Awaitable[object]) -> None:

@@ -49,13 +49,16 @@ Json = Any
 
 
 def account_of(call: Call, accounts: Mapping[str, str]) -> str:
-    """Whose call it is; `accounts` are their names by API key. Tenants are called like their accounts."""
+    """Which account makes the call, empty if it does not say; `accounts` are their names by API key."""
     if key := call.header("x-api-key"):
         return accounts[key]
     words = urlsplit(call.target).path.split("/")
     if "tenants" in words:
         return words[words.index("tenants") + 1]
-    client = base64.b64decode(call.header("authorization").removeprefix("Basic ") + "===").decode(errors="replace")
+    scheme, _, credentials = call.header("authorization").partition(" ")
+    if scheme != "Basic":
+        return ""
+    client = base64.b64decode(credentials).decode(errors="replace")
     return client.split(":")[0].removesuffix("-client")
 
 

@@ -102,7 +102,7 @@ class Simulation:
                 return
         raise AssertionError(f"not at rest after {MOST_CALLS} steps")
 
-    def read_back(self) -> None:
+    def settle(self) -> None:
         """Let everything end that is under way, and read the roster until that decides nothing more."""
         if self.decider.mode is not Mode.FULL:
             self.set_mode(Mode.FULL)

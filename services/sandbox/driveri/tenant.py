@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.sandbox.faults.faults import Arrangement, as_it_is
-from services.sandbox.journal import Effect, Seen, fingerprint_of
+from services.sandbox.journal import Effect, Seen, effect_of
 from services.sandbox.state import Lagging, Shelves
 
 MOST_ACTIVE_TOKENS = 2
@@ -272,14 +272,7 @@ def _group(group: Group | None) -> dict[str, str] | None:
 
 def effect_between(before: Driver | None, after: Driver) -> Effect:
     """What a write did, as the journal tells it."""
-    changed = _changed(before, after)
-    return Effect(
-        before=seen(before) if before else None,
-        after=seen(after),
-        created=before is None,
-        changed=changed,
-        fingerprint=fingerprint_of(inspected(after), changed),
-    )
+    return effect_of(seen(before) if before else None, seen(after), inspected(after), _changed(before, after))
 
 
 def seen(driver: Driver) -> Seen:

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.sandbox.journal import Effect, Seen, fingerprint_of
+from services.sandbox.journal import Effect, Seen, effect_of
 from services.sandbox.state import Lagging, Shelves
 
 
@@ -233,14 +233,7 @@ def _plain(user: User) -> dict[str, object]:
 
 def effect_between(before: User | None, after: User) -> Effect:
     """What a write did, as the journal tells it."""
-    changed = changed_between(before, after)
-    return Effect(
-        before=_seen(before) if before else None,
-        after=_seen(after),
-        created=before is None,
-        changed=changed,
-        fingerprint=fingerprint_of(as_stored(after), changed),
-    )
+    return effect_of(_seen(before) if before else None, _seen(after), as_stored(after), changed_between(before, after))
 
 
 def changed_between(before: User | None, after: User) -> tuple[str, ...]:

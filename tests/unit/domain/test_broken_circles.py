@@ -36,7 +36,7 @@ def test_whose_neighbour_is_refused_waits_and_both_end_right_when_that_is_mended
     simulation = _fleet(target, 2)
     stated = _circled(2, {field: SWAPPED})
     _state_all(simulation, [{**stated[0], "last_name": REFUSED_NAME}, stated[1]], range(2))
-    simulation.read_back()
+    simulation.settle()
     assert _shown(simulation, 0, field) == _stated(0)[field]
     parked = simulation.decider.links[BEN].parked
     assert parked is not None
@@ -67,7 +67,7 @@ def test_who_wants_no_value_any_more_is_not_left_with_a_temporary_one(field: str
     simulation.start()
     simulation.finish()
     simulation.restate(BEN, {field: ""})
-    simulation.read_back()
+    simulation.settle()
     assert _temporary(simulation) == []
 
 
@@ -96,8 +96,8 @@ def test_circles_end_right_once_whoever_of_them_was_refused_is_corrected(
         simulation.state(_driver(number), {**stated[number], **changed})
         for step in data.draw(st.lists(st.sampled_from(sorted(TROUBLE)), max_size=4), label="steps"):
             TROUBLE[step](simulation)
-    simulation.read_back()
+    simulation.settle()
     for number in sorted(refused):
         simulation.state(_driver(number), stated[number])
-    simulation.read_back()
+    simulation.settle()
     _assert_agreed(simulation, stated)

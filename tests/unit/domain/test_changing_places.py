@@ -158,7 +158,7 @@ def test_relink_leaves_the_former_driver_untouched() -> None:
     simulation.run()
     _assign(simulation, {ANN: "D-8"})
     simulation.delete(ANN)
-    simulation.read_back()
+    simulation.settle()
     assert former is not None
     assert simulation.target.truth(Key("D-1")) == former
     later = [event for event in simulation.decider.log[said:] if isinstance(event, Decision)]
@@ -174,7 +174,7 @@ def test_a_unmanaged_is_never_written() -> None:
     simulation.scan()
     for driver in (ANN, BEN):
         simulation.state(driver, _profile(driver, f"D-{driver}"))
-    simulation.read_back()
+    simulation.settle()
     assert [simulation.target.truth(unmanaged.key) for unmanaged in unmanaged] == unmanaged
 
 
@@ -256,7 +256,7 @@ def test_a_swap_whose_other_member_is_deleted_leaves_nobody_under_a_temporary_id
     simulation.restate(ANN, {"driveri_driver_id": "D-2"})
     simulation.restate(BEN, {"driveri_driver_id": "D-1"})
     simulation.delete(leaver)
-    simulation.read_back()
+    simulation.settle()
     stays, key = (BEN, "D-1") if leaver == ANN else (ANN, "D-2")
     assert _names(simulation)[key] == stays
     assert not [key for key in _names(simulation) if key.startswith("tmp-")]
@@ -269,9 +269,9 @@ def test_a_driver_deleted_under_a_temporary_id_is_the_same_when_it_is_back() -> 
     simulation.start()
     simulation.finish()
     simulation.delete(BEN)
-    simulation.read_back()
+    simulation.settle()
     simulation.state(BEN, _profile(BEN, "D-9"))
-    simulation.read_back()
+    simulation.settle()
     assert _names(simulation) == {"D-2": "ann", "D-9": "ben"}
     assert len(simulation.target.scan()) == 2
 
@@ -294,6 +294,6 @@ def test_in_motive_a_user_deactivated_by_hand_gives_the_driverid_up() -> None:
     simulation.target.turn_by_hand(1)
     simulation.scan()
     simulation.delete(BEN)
-    simulation.read_back()
+    simulation.settle()
     _assign(simulation, {ANN: "D-2"})
     assert _names(simulation) == {"D-2": "ann"}

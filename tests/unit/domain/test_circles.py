@@ -115,7 +115,7 @@ def test_who_has_a_temporary_value_is_told_to_change_places() -> None:
 def test_two_drivers_who_want_the_same_value_are_no_circle() -> None:
     simulation = _fleet(Target.MOTIVE, 2)
     simulation.restate(_driver(1), {"email": _stated(0)["email"]})
-    simulation.read_back()
+    simulation.settle()
     assert standing(simulation, _driver(1)) is Standing.PARKED
 
 
@@ -127,7 +127,7 @@ def test_whoever_leaves_a_circle_leaves_nobody_with_a_temporary_value(leaver: in
     for step in (simulation.start, simulation.finish, simulation.deliver, simulation.start, simulation.finish)[:steps]:
         step()
     simulation.delete(_driver(leaver))
-    simulation.read_back()
+    simulation.settle()
     user = simulation.target.truth(simulation.decider.links[_driver(1 - leaver)].key)
     assert user is not None
     assert user.profile["email"] == _stated(leaver)["email"]
@@ -159,5 +159,5 @@ def test_any_exchange_of_any_identifiers_ends_right_whatever_happens_meanwhile(
             simulation.state(_driver(number), stated[number])
             for step in data.draw(st.lists(st.sampled_from(sorted(STEPS)), max_size=4), label="steps"):
                 STEPS[step](simulation)
-    simulation.read_back()
+    simulation.settle()
     _assert_agreed(simulation, stated)

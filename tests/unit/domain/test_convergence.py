@@ -69,7 +69,7 @@ def _run(target: Target, drawn: Sequence[Happening]) -> Simulation:
     for happening in drawn:
         happening(simulation)
         _demand_that_no_key_is_linked_twice(simulation.decider)
-    simulation.read_back()
+    simulation.settle()
     _demand_that_a_replay_ends_in_the_same_state(simulation.decider)
     _demand_that_answers_claim_what_could_be_known_before(simulation.decider)
     return simulation

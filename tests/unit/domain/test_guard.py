@@ -111,7 +111,7 @@ def test_no_window_has_more_deletes_without_approval_than_the_limit(days: list[H
     simulation = _fleet(12)
     for happening in days:
         happening(simulation)
-    simulation.read_back()
+    simulation.settle()
     assert _most_in_a_window(_let_through(simulation.decider.log)) <= Guard(staying=12).limit
 
 
@@ -160,6 +160,6 @@ def test_rejected_drivers_stay_and_are_not_held_again() -> None:
         simulation.delete(driver)
     simulation.judge(is_approved=False)
     simulation.wait(hours=25)
-    simulation.read_back()
+    simulation.settle()
     assert simulation.decider.holds == {}
     assert sum(not driver.active for driver in simulation.target.scan()) == 3

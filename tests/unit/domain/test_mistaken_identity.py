@@ -126,7 +126,7 @@ def test_a_new_hire_with_the_e_mail_address_of_a_leaver_does_not_become_the_leav
     simulation.run()
     (before,) = simulation.target.scan()
     hired = _hire(simulation, "p2", ref_id="R-2", email="cab7@fleet.example")
-    simulation.read_back()
+    simulation.settle()
     assert simulation.target.scan() == [before]
     parked = simulation.decider.links[hired].parked
     assert parked is not None
@@ -141,7 +141,7 @@ def test_whoever_comes_first_the_user_goes_to_the_driver_of_its_external_id(firs
     stated = {"p1": {"ref_id": "R-1", "email": "one@fleet.example"}, "p2": {"ref_id": "R-2"}}
     for driver in (first, "p2" if first == "p1" else "p1"):
         simulation.state(PortalDriverId(driver), {"first_name": driver, "last_name": "Doe", **stated[driver]})
-    simulation.read_back()
+    simulation.settle()
     assert simulation.decider.links[PortalDriverId("p1")].key == "1"
     assert [standing(simulation, PortalDriverId(driver)) for driver in ("p1", "p2")] == [Standing.IN_SYNC] * 2
     assert simulation.decider.links[PortalDriverId("p2")].key == "2"

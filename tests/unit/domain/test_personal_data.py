@@ -31,7 +31,7 @@ def test_no_fact_holds_personal_data_outside_its_profile(target: Target, data: s
     simulation.scan()
     for happening in data.draw(happenings(*IN_THE_PORTAL, *ON_THE_WAY, *NEW_TERMS, *BY_HAND[target])):
         happening(simulation)
-    simulation.read_back()
+    simulation.settle()
     facts = [_outside_profile(event) for event in simulation.decider.log]
     assert [text for text in VALUES if any(text in fact for fact in facts)] == []
 

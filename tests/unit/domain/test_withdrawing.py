@@ -72,7 +72,7 @@ def test_a_driver_who_was_replaced_leaves_nothing_behind_whenever_the_answer_com
     for step in each[:steps]:
         step()
     simulation.state(BEN, _profile("Ben"))
-    simulation.read_back()
+    simulation.settle()
     assert standing(simulation, BEN) is Standing.IN_SYNC
     assert [driver.profile["first_name"] for driver in simulation.target.scan() if driver.active] == ["Ben"]
 

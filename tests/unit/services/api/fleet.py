@@ -131,7 +131,7 @@ class Fleet:
             self.state(driver, first_name="Jane", last_name="Doe", ref_id=f"R{driver}", driveri_driver_id=f"D{driver}")
         self.turn_on()
         self.scan()
-        self.read_back()
+        self.settle()
 
     def state(self, driver: str, **profile: str) -> None:
         """The Portal states a driver's whole profile."""
@@ -214,7 +214,7 @@ class Fleet:
             pass
         self.later()
 
-    def read_back(self) -> None:
+    def settle(self) -> None:
         """Calls are made and decided on until nothing is left to do."""
         while pending := [(target, decision) for target in Target for decision in self.pending(target)]:
             for target, decision in pending:

@@ -24,7 +24,7 @@ def begin(fleet: Fleet, driver: ObservedDriver, target: Target = DRIVERI) -> Non
     fleet.state("1", **JANE)
     fleet.turn_on()
     fleet.scan()
-    fleet.read_back()
+    fleet.settle()
 
 
 def test_a_create_is_told_from_the_portal_to_the_answer(fleet: Fleet) -> None:
@@ -138,7 +138,7 @@ def test_a_swap_goes_through_a_temporary_id_and_says_why(fleet: Fleet) -> None:
     fleet.state("1", **{**JANE, "driveri_driver_id": "D2"})
     fleet.state("2", **{**JANE, "ref_id": "R2", "driveri_driver_id": "D1"})
     (stand_in,) = (each.desired_key for each in fleet.pending(DRIVERI))
-    fleet.read_back()
+    fleet.settle()
     assert fleet.facts("driveri", "2")[2:] == [
         f"The DriverID shall change from D2 to the temporary id {stand_in}: "
         "drivers wait for each other's ids in a circle, and this one steps aside.",
@@ -171,7 +171,7 @@ def test_two_writers_at_odds_are_told_with_what_a_person_can_do(fleet: Fleet) ->
     for _ in range(2):
         fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name="Roe"))
         fleet.scan(DRIVERI)
-        fleet.read_back()
+        fleet.settle()
     assert fleet.why("driveri", 6)[0] == "Trigger: reconciliation 3, after scan 3 of Driveri's roster."
     assert fleet.facts("driveri")[5].endswith(
         "Two writers are at odds: last name drifted in the last reconciliation too; somebody else writes to Driveri."
@@ -205,7 +205,7 @@ def test_a_reconciliation_without_drift_ends_that_two_writers_are_at_odds(fleet:
     for last_name in ("Roe", "Roe", "Doe"):
         fleet.targets[DRIVERI].put(shown("D1", first_name="Jane", last_name=last_name))
         fleet.scan(DRIVERI)
-        fleet.read_back()
+        fleet.settle()
     standing = fleet.state_on(DRIVERI)
     assert (standing.sentence, standing.advice) == ("In step: linked to DriverID D1.", "")
 
@@ -216,7 +216,7 @@ def test_a_delete_is_told_with_the_guards_figures(fleet: Fleet) -> None:
     assert fleet.why("driveri", 3)[-2] == (
         "Guard: 0 of at most 3 deletes within 24 hours had gone out, and 0 were held."
     )
-    fleet.read_back()
+    fleet.settle()
     assert fleet.facts("driveri")[2:] == [
         "Driveri shall delete DriverID D1.",
         "Driveri confirmed: the driver is deleted there, and nothing is linked any more.",
@@ -230,7 +230,7 @@ def test_a_delete_is_told_with_the_guards_figures(fleet: Fleet) -> None:
 def test_a_driver_who_comes_back_is_told_as_such(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.delete("1")
-    fleet.read_back()
+    fleet.settle()
     fleet.state("1", **JANE)
     assert fleet.facts("portal")[1:] == [
         "The Portal deleted the driver (stated by export).",
@@ -254,7 +254,7 @@ def test_a_create_that_the_portal_takes_back_is_withdrawn(fleet: Fleet) -> None:
     fleet.turn_on()
     fleet.scan()
     fleet.delete("1")
-    fleet.read_back()
+    fleet.settle()
     assert fleet.facts("driveri")[1:] == [
         "Nothing is there to be deleted on Driveri: what was on its way is withdrawn.",
         "Driveri confirmed: nothing is there, and nothing is linked any more.",
@@ -289,7 +289,7 @@ def test_a_mark_left_out_for_now_is_told(fleet: Fleet) -> None:
     assert "The Driveri DriverID is left out on Motive for now: another driver has it there." in fleet.why(
         "motive", 3, "2"
     )
-    fleet.read_back()
+    fleet.settle()
     assert fleet.state_on(MOTIVE, "2").sentence == (
         "In step: linked to user 2 without its Driveri DriverID, which another driver has there."
     )

@@ -27,7 +27,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, S
     fleet.start("1", "2")
     fleet.state("1", **{**JANE, "driveri_driver_id": "Dx9"})
     fleet.delete("2")
-    fleet.read_back()
+    fleet.settle()
     yield streams_of(fleet)
     fleet.close()
 

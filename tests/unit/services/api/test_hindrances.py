@@ -150,7 +150,7 @@ def test_a_change_that_nobody_has_looked_at_waits_for_its_turn(fleet: Fleet) -> 
 def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.delete("1")
-    fleet.read_back()
+    fleet.settle()
     fleet.turn_off()
     fleet.state("1", **JANE)
     assert fleet.state_on(DRIVERI).sentence == (

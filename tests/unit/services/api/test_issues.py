@@ -43,7 +43,7 @@ def troubled(fleet: Fleet) -> Fleet:
     fleet.state("6", first_name="Jane", ref_id="R6", driveri_driver_id="D6")
     refused = next(each for each in fleet.pending(MOTIVE) if each.driver == "6")
     fleet.answer(MOTIVE, refused, Rejected(reason=Reason.TAKEN_ELSEWHERE, detail="<email> is somebody else's"))
-    fleet.read_back()
+    fleet.settle()
     return fleet
 
 
@@ -95,7 +95,7 @@ def test_issues_are_found_by_account_target_and_reason(
 
 def test_an_issue_is_gone_when_it_is_over(troubled: Fleet) -> None:
     troubled.state("3", first_name="Jane", ref_id="R3")
-    troubled.read_back()
+    troubled.settle()
     assert "3" not in [issue.driver for issue in listed(troubled)]
 
 

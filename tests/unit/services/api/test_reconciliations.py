@@ -33,7 +33,7 @@ def edit_by_hand(fleet: Fleet, key: str, **changed: str) -> None:
 def reconciliation(fleet: Fleet) -> None:
     """Driveri is reconciled, and does what follows."""
     fleet.scan(DRIVERI)
-    fleet.read_back()
+    fleet.settle()
 
 
 def reports(fleet: Fleet, last: int = 10) -> list[ReconciliationReport]:

@@ -59,7 +59,7 @@ def test_parked_drivers_are_counted_by_reason(fleet: Fleet) -> None:
 def test_held_kept_and_ended_drivers_are_counted(fleet: Fleet) -> None:
     fleet.start("1", "2", "3", "4", "5", "6")
     fleet.delete("1", "2", "3", "4")
-    fleet.read_back()
+    fleet.settle()
     assert (on(fleet, DRIVERI).ended, on(fleet, DRIVERI).held) == (3, 1)
     fleet.judge(DRIVERI, DeletesRejected)
     found = on(fleet, DRIVERI)

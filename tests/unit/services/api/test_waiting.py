@@ -29,7 +29,7 @@ def hold(fleet: Fleet) -> None:
     """Of six drivers four are deleted, one more than the guard lets through."""
     fleet.start(*EVERYBODY)
     fleet.delete("2", "3", "4", "1")
-    fleet.read_back()
+    fleet.settle()
 
 
 def test_a_driver_without_ids_is_told_in_the_first_lines_what_to_do(fleet: Fleet) -> None:
@@ -183,7 +183,7 @@ def test_a_held_delete_is_told_with_the_guards_figures_and_how_to_decide(fleet: 
 def test_an_approval_is_told_with_who_gave_it(fleet: Fleet) -> None:
     hold(fleet)
     chosen = fleet.judge(DRIVERI)
-    fleet.read_back()
+    fleet.settle()
     assert fleet.facts("driveri")[-3:] == [
         "jane approved the held delete.",
         "Driveri shall delete DriverID D1.",
@@ -211,7 +211,7 @@ def test_a_kept_driver_whom_the_portal_wants_again_is_in_step(fleet: Fleet) -> N
     hold(fleet)
     fleet.judge(DRIVERI, DeletesRejected)
     fleet.state("1", **JANE)
-    fleet.read_back()
+    fleet.settle()
     assert fleet.state_on(DRIVERI).sentence == "In step: linked to DriverID D1."
 
 
@@ -267,13 +267,13 @@ def test_no_sentence_holds_personal_data(fleet: Fleet) -> None:
         "licence_country": "Utopia",
     }
     begin(fleet, **JANE | personal)
-    fleet.read_back()
+    fleet.settle()
     fleet.targets[DRIVERI].put(ObservedDriver(key=Key("D1"), active=True, profile={"email": "other@fleet.test"}))
     fleet.scan(DRIVERI)
     fleet.state("1", **{name: f"{text}9" for name, text in (JANE | personal).items()})
-    fleet.read_back()
+    fleet.settle()
     fleet.delete("1")
-    fleet.read_back()
+    fleet.settle()
     header, *others = fleet.explain().lines()
     text = "\n".join(others)
     assert header.startswith("Janet9 Doering9: portal driver 1, ")
