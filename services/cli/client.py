@@ -63,6 +63,9 @@ def kafka() -> KafkaSettings:
     return read_settings(lambda: KafkaSettings.model_validate({}), SHAPES)
 
 
+_ANY_HOST = "http://driverlink"
+"""What a request names as its host where none is called."""
+
 _PATIENCE = 600.0
 """Seconds to wait for an answer."""
 
@@ -123,7 +126,12 @@ async def reached(data: Path | None, *, makes_folder: bool = False) -> AsyncIter
     Without a data folder of its own a command reaches the API at `DRIVERLINK_API_URL`, where that is set.
     """
     if data is None and (url := read_settings(ApiSettings, SHAPES).api_url):
-        async with _through_url(url) as services:
+        advice = (
+            f"the API at {url} does not answer: start it by `driverlink serve api` (or `driverlink up` on a data "
+            "folder), or set another DRIVERLINK_API_URL"
+        )
+        at = {"socket": url} if url.startswith("/") else {"url": url}
+        async with _through(advice, **at) as services:
             yield services
         return
     settings = chosen(data)
@@ -147,7 +155,8 @@ async def _reached_folder(settings: EmbeddedSettings, *, makes_folder: bool) -> 
     try:
         folder.__enter__()
     except FolderOwned as owned:
-        async with _through_socket(folder, owned) as services:
+        advice = f"{owned}; or, if it is only just starting or ending, try again"
+        async with _through(advice, socket=str(folder.socket)) as services:
             yield services
         return
     try:
@@ -166,7 +175,7 @@ async def _asked(installation: "Installation", *, may_run: bool = True) -> Async
 
     try:
         transport = httpx.ASGITransport(to_app(installation))
-        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=_ANY_HOST, timeout=_PATIENCE) as client:
             yield Services(client, may_run=may_run)
     finally:
         await installation.connections.close()
@@ -174,37 +183,23 @@ async def _asked(installation: "Installation", *, may_run: bool = True) -> Async
 
 
 @asynccontextmanager
-async def _through_url(url: str) -> AsyncIterator[Services]:
-    """The API at this address, or at this local socket."""
-    is_socket = url.startswith("/")
-    transport = httpx.AsyncHTTPTransport(uds=url) if is_socket else None
-    base_url = "http://driverlink" if is_socket else url
+async def _through(advice: str, *, url: str = _ANY_HOST, socket: str | None = None) -> AsyncIterator[Services]:
+    """The API at this URL, or at this local socket; where it does not answer, the command ends with the advice."""
+    has_answered = False
     try:
         async with httpx.AsyncClient(
-            transport=transport, base_url=base_url, timeout=_PATIENCE, trust_env=False
+            transport=httpx.AsyncHTTPTransport(uds=socket) if socket else None,
+            base_url=url,
+            timeout=_PATIENCE,
+            trust_env=False,
         ) as client:
             services = Services(client)
-            yield services
-    except (httpx.TransportError, httpx.InvalidURL) as failure:
-        if isinstance(failure, httpx.TransportError) and services.has_answered:
-            raise CommandRefused(_ENDED) from None
-        raise CommandRefused(
-            f"the API at {url} does not answer: start it by `driverlink serve api` (or `driverlink up` on a data "
-            "folder), or set another DRIVERLINK_API_URL"
-        ) from None
-
-
-@asynccontextmanager
-async def _through_socket(folder: DataFolder, owned: FolderOwned) -> AsyncIterator[Services]:
-    transport = httpx.AsyncHTTPTransport(uds=str(folder.socket))
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=_PATIENCE) as client:
-            services = Services(client)
-            yield services
-    except httpx.TransportError:
-        if services.has_answered:
-            raise CommandRefused(_ENDED) from None
-        raise CommandRefused(f"{owned}; or, if it is only just starting or ending, try again") from None
+            try:
+                yield services
+            finally:
+                has_answered = services.has_answered
+    except (httpx.TransportError, httpx.InvalidURL):
+        raise CommandRefused(_ENDED if has_answered else advice) from None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from services.cli.client import CommandRefused, _through_socket
+from services.cli.client import CommandRefused, _through
 from services.wiring.data_folder import DataFolder, FolderOwned
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,8 @@ def folder() -> Iterator[DataFolder]:
 
 
 async def ask(folder: DataFolder, times: int) -> None:
-    async with _through_socket(folder, FolderOwned(folder.path, "process 7")) as services:
+    owned = FolderOwned(folder.path, "process 7")
+    async with _through(str(owned), socket=str(folder.socket)) as services:
         for _ in range(times):
             await services.get("/accounts")
 
