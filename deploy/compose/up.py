@@ -1,6 +1,6 @@
 """Starts the compose set-up, waits until it is healthy, and prints its addresses: `python -m deploy.compose.up`.
 
-With sandboxes in the place of the real targets, unless `COMPOSE_FILE` names other files.
+Sandboxes stand in for the real targets, unless `COMPOSE_FILE` names other files.
 """
 
 import json
@@ -21,10 +21,10 @@ _BEHIND = {
     "8102/tcp": ("sandbox of Motive", ""),
     "8103/tcp": ("sandbox of the Portal", ""),
 }
-"""What stands behind a container's port, and where to look at it."""
+"""For each container port: what listens there, and the path to open."""
 
 SANDBOXED = os.pathsep.join(("docker-compose.yml", "docker-compose.sandbox.yml"))
-"""The files that compose reads to put sandboxes in the place of the real targets."""
+"""The compose files that replace the real targets by sandboxes."""
 
 
 def addresses(seen: Iterable[str]) -> list[str]:

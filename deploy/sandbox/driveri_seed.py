@@ -1,4 +1,4 @@
-"""What Driveri has before the first sync: part of the fleet, retyped by somebody, and drivers of its own."""
+"""What Driveri has before the first sync: part of the fleet, retyped by hand, and drivers of its own."""
 
 import random
 from collections import Counter

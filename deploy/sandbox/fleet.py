@@ -1,4 +1,4 @@
-"""The sample's fleet as the Portal has it: people who do not exist, and every oddity that real fleets have."""
+"""The sample fleet as the Portal has it: made-up people, with every oddity that real fleets have."""
 
 import random
 from collections.abc import Iterable, Sequence

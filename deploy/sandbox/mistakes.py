@@ -1,4 +1,4 @@
-"""How somebody who retypes drivers from one system into another gets them wrong."""
+"""The mistakes that people make when they retype drivers from one system into another."""
 
 import random
 from collections.abc import Callable, Sequence

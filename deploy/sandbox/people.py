@@ -1,4 +1,4 @@
-"""People who do not exist: names, addresses, logins and phones."""
+"""Made-up people: names, addresses, logins and phone numbers."""
 
 import json
 import random
