@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from adapters.kafka.cloud_events import asyncapi
+from adapters.kafka.topics import asyncapi
 from domain.account import AccountEvent
 from domain.driver_link import Rationale
 from domain.event import DeciderEvent, Event

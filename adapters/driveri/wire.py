@@ -17,9 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http.answer import down
-from adapters.http.failures import REFUSED
-from adapters.http.rows import IF_LEGIBLE, Lines, UnexpectedForm, legible, parsed, parsed_if, parsed_python
+from adapters.http.failures import REFUSED, down
+from adapters.http.response import IF_LEGIBLE, Lines, UnexpectedForm, legible, parsed, parsed_if, parsed_python
 from domain.cleaning import LONGEST_ID, clean, folded
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key

@@ -29,7 +29,6 @@ from typing import Final, TypeVar
 
 import httpx
 
-from adapters.http.answer import UnboundedAnswer, down, may_be_done, redirected
 from adapters.http.rate_limit import LONGEST_WAIT, limited
 from domain.cleaning import DAY, bounded, seconds
 from domain.failures import (
@@ -62,6 +61,10 @@ _BEFORE: Final = b" \t\r\n" + codecs.BOM_UTF8
 _JSON: Final = (b"{", b"[", b'"', b"null")
 _PASSING: Final = frozenset({502, 503, 504})
 _PERSONAL: Final = re.compile(r"\S*@\S*|\+?\d[\d().\- ]{5,}\d")
+
+
+class UnboundedAnswer(httpx.RequestError):
+    """An answer was given up because of its length or duration; the message says so in words for people."""
 
 
 class Intent(Enum):
@@ -136,6 +139,11 @@ def failure_of_reply(reply: httpx.Response, intent: Intent, now: float, *, may_l
     failing = down if intent is Intent.READ else no_answer
     is_passing = status in _PASSING and _is_short(wait) and intent is not Intent.CREATE
     return FailedTry(failure=failing(f"answered {status}", wait), is_passing=is_passing)
+
+
+def down(detail: str, retry_after: float | None = None) -> Unavailable:
+    """The vendor does not work at the moment."""
+    return Unavailable(reason=Reason.DOWN, detail=detail, retry_after=retry_after)
 
 
 def in_doubt(failure: CallFailure) -> Unavailable:
@@ -241,3 +249,48 @@ async def read_back(reading: Awaitable[T]) -> T:
         return await reading
     except TargetFailed as failed:
         raise TargetFailed(_unread(failed.failure)) from failed
+
+
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_LONGEST: Final = 100
+_SEGMENTS: Final = 3
+"""How much of a foreign path is shown: what follows may name a driver."""
+
+
+def redirected(reply: httpx.Response, url: httpx.URL, call_path: str, setting: str) -> Rejected | None:
+    """The setting to correct, where this answer to a call at `url` is a redirect; None for any other answer."""
+    if reply.status_code not in _MOVED or "Location" not in reply.headers:
+        return None
+    where = _where(url, reply.headers["Location"], call_path)
+    detail = f"answered {reply.status_code}, a redirect to {where}, which is not followed: correct {setting}"
+    return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
+
+
+def may_be_done(reply: httpx.Response, url: httpx.URL) -> bool:
+    """Whether a redirect may answer a write that took effect: "see other", or "found" at the same host."""
+    if reply.status_code == httpx.codes.SEE_OTHER:
+        return True
+    return reply.status_code == httpx.codes.FOUND and _joined(url, reply.headers["Location"]).raw_host == url.raw_host
+
+
+def _where(url: httpx.URL, location: str, call_path: str) -> str:
+    target = _joined(url, location)
+    if not target.raw_host:
+        return "an address that cannot be read"
+    path = target.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+    base = path.removesuffix(call_path) if path.endswith(call_path) else _beginning(path)
+    port = f":{target.port}" if target.port else ""
+    return f"{target.scheme}://{target.raw_host.decode('ascii')[:_LONGEST]}{port}{base[:_LONGEST]}"
+
+
+def _joined(url: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return url.join(location)
+    except (httpx.InvalidURL, ValueError):
+        return httpx.URL()
+
+
+def _beginning(path: str) -> str:
+    segments = path.split("/")
+    shown = "/".join(segments[: _SEGMENTS + 1])
+    return shown if len(segments) <= _SEGMENTS + 1 else f"{shown}/..."

@@ -7,9 +7,8 @@ from typing import Final, Protocol
 
 import httpx
 
-from adapters.http.answer import down
 from adapters.http.client import Call, Clock, Sender
-from adapters.http.failures import RepeatRefused
+from adapters.http.failures import RepeatRefused, down
 from domain.cleaning import DAY, bounded, is_sendable
 from domain.failures import TargetFailed
 

@@ -1,28 +1,27 @@
 """Records as CloudEvents 1.0 in Kafka's binary mode: attributes as headers, the stored JSON as the value.
 
 Specification: CloudEvents 1.0.2, "Kafka Protocol Binding", section 3.2.
-
-Our topics as an AsyncAPI 3.0 document, by FastStream's own specification.
+Kafka accepts header names that are not UTF-8, and its client would stop at the first one for good. It has no setting
+for that, so our reader of fetched records replaces its own.
+Format of the records: Apache Kafka, "Record Batch" and "Record" in the description of its messages.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
-from operator import or_
-from typing import Annotated, Any, Protocol, get_type_hints, is_typeddict
+from itertools import islice
+from typing import Any, Protocol
 from uuid import UUID
 
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import decode_varint
 from eventsourcing.persistence import Mapper, StoredEvent
-from faststream.kafka import KafkaBroker
-from faststream.specification import AsyncAPI
-from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from adapters.events import decoded, to_id, to_stored_event
 from adapters.kafka.connection import StreamsFailed
-from adapters.kafka.header_names import SUBSTITUTE
 from domain.event import Event
 from domain.store import Record
 
@@ -239,79 +238,102 @@ def _is_moment(text: str | None) -> bool:
     return moment.tzinfo is not None
 
 
-_IN_HEADERS = ("originator_id", "originator_version")
-"""Fields of every event that are in `ce_id`, and not in the value."""
+SUBSTITUTE = "\x1a"
+"""Stands for each byte of such a name."""
 
-_HEADERS = {
-    "ce_specversion": {"const": SPECIFICATION},
-    "ce_id": {"type": "string", "description": "The history and the version of the event in it, with a slash between."},
-    "ce_source": {"type": "string", "description": "The service that wrote it: `/driverlink/<service>`."},
-    "ce_type": {"type": "string", "description": "Under which name the event is stored."},
-    "ce_subject": {"type": "string", "description": "The portal driver that it is about; absent where there is none."},
-    "ce_time": {"type": "string", "format": "date-time"},
-    "ce_sequence": {"type": "string", "description": "Its position in the log of its service: a number that rises."},
-    INSTALLATION: {"type": "string", "description": "The id of the installation that wrote it."},
-    "content-type": {"const": JSON},
-}
+_LENGTH = slice(8, 12)
+_FIRST_BYTES = 12
+"""A batch says how long it is, without these bytes."""
 
-_KEY = {
-    "type": "string",
-    "description": "The account, in UTF-8; its partition is by murmur2, as Kafka's clients do it.",
-}
+_ATTRIBUTES = slice(21, 23)
+_CODEC = 0x07
+_RECORDS = 61
+"""Where the records of a batch begin."""
 
 
-class Moment(BaseModel):
-    """A moment as it is stored."""
-
-    model_config = ConfigDict(title="Moment")
-
-    type_: str = Field(alias="_type_", json_schema_extra={"const": "datetime_iso"})
-    data_: str = Field(alias="_data_", json_schema_extra={"format": "date-time"})
+def tolerate_header_names() -> None:
+    """Let consumers read such names from now on."""
+    fetcher.MemoryRecords = TolerantRecords
 
 
-def asyncapi(topics: Mapping[str, type[Event]], *, version: str) -> dict[str, Any]:
-    """The document of these topics, each by what its events have in common; the same for the same code."""
-    broker = KafkaBroker("localhost:9092")
-    publishers = [
-        broker.publisher(topic, title=topic, description=kind.__doc__, schema=_schema(kind))
-        for topic, kind in topics.items()
-    ]
-    made = AsyncAPI(broker, title="Driver Sync", version=version).to_specification().to_jsonable()
-    del publishers, made["servers"]
-    # FastStream puts a colon into names, which AsyncAPI has not among its letters.
-    document: dict[str, Any] = json.loads(json.dumps(made, sort_keys=True).replace(":Message", ".Message"))
-    for channel in document["channels"].values():
-        del channel["servers"]
-    for message in document["components"]["messages"].values():
-        _complete(message)
-    return document
+class TolerantRecords:
+    """What was fetched, batch by batch."""
+
+    def __init__(self, data: bytes) -> None:
+        self._records = MemoryRecords(data)
+        self._data = data
+        self._at = 0
+
+    def size_in_bytes(self) -> int:
+        """How much was fetched."""
+        return int(self._records.size_in_bytes())
+
+    def has_next(self) -> bool:
+        """Whether there is another whole batch."""
+        return bool(self._records.has_next())
+
+    def next_batch(self) -> "_TolerantBatch":
+        """The next batch."""
+        rest = memoryview(self._data)[self._at :]
+        length = _FIRST_BYTES + int.from_bytes(rest[_LENGTH])
+        self._at += length
+        return _TolerantBatch(self._records.next_batch(), rest[:length])
 
 
-def _complete(message: dict[str, Any]) -> None:
-    """Say what FastStream does not know: our headers and our key."""
-    del message["correlationId"]
-    message["headers"] = {
-        "type": "object",
-        "properties": _HEADERS,
-        "required": [name for name in _HEADERS if name != "ce_subject"],
-    }
-    message["bindings"] = {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}}
+class _TolerantBatch:
+    """A batch as the library reads it, as long as it can."""
+
+    def __init__(self, batch: Any, data: memoryview) -> None:  # noqa: ANN401 - the library has no types
+        self._batch = batch
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the library's batch has
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        read = 0
+        try:
+            for record in self._batch:
+                yield record
+                read += 1
+        except UnicodeDecodeError:
+            if int.from_bytes(self._data[_ATTRIBUTES]) & _CODEC:
+                raise
+            yield from islice(DefaultRecordBatch(_mended(self._data)), read, None)
 
 
-def _schema(kind: type[Event]) -> Any:  # noqa: ANN401 - a union of models
-    kinds = [event for event in Event.BY_TOPIC.values() if issubclass(event, kind)]
-    return reduce(or_, map(_to_model, kinds))
+def _mended(data: memoryview) -> bytes:
+    """The same uncompressed batch with readable names."""
+    batch, at = bytearray(data), _RECORDS
+    while at < len(batch):
+        length, at = decode_varint(batch, at)
+        _mend_names(batch, at)
+        at += length
+    return bytes(batch)
 
 
-def _to_model(event: type[Event]) -> type[BaseModel]:
-    hints = get_type_hints(event)
-    properties: dict[str, Any] = {each.name: _plain(hints[each.name]) for each in fields(event)}
-    properties = {name: (hint, ...) for name, hint in {**properties, "at": Moment}.items() if name not in _IN_HEADERS}
-    if form := getattr(event, "class_version", 0):
-        properties["class_version"] = Annotated[int, Field(json_schema_extra={"const": form})], ...
-    return create_model(event.TOPIC, __doc__=event.__doc__, **properties)
+def _mend_names(batch: bytearray, at: int) -> None:
+    """Mend the names in the record whose attributes are here."""
+    for _ in ("attributes", "timestamp", "offset"):
+        _, at = decode_varint(batch, at)
+    for _ in ("key", "value"):
+        at = _behind(batch, at)
+    count, at = decode_varint(batch, at)
+    for _ in range(count):
+        start = at
+        at = _behind(batch, start)
+        _mend_name(batch, decode_varint(batch, start)[1], at)
+        at = _behind(batch, at)
 
 
-def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
-    """The annotation as a model can hold it."""
-    return dict[str, Any] if is_typeddict(hint) else hint
+def _behind(batch: bytearray, at: int) -> int:
+    """The place behind the bytes whose length is here; one below 0 means that there are none."""
+    length, at = decode_varint(batch, at)
+    return int(at + max(length, 0))
+
+
+def _mend_name(batch: bytearray, start: int, end: int) -> None:
+    try:
+        batch[start:end].decode()
+    except UnicodeDecodeError:
+        batch[start:end] = SUBSTITUTE.encode() * (end - start)

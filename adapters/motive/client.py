@@ -30,14 +30,22 @@ from urllib.parse import quote
 
 import httpx
 
-from adapters.http.answer import down
 from adapters.http.client import Call, Sender, SenderOptions
-from adapters.http.failures import Intent, RepeatRefused, refusal
-from adapters.http.rows import read_lines, read_one
+from adapters.http.failures import Intent, RepeatRefused, down, refusal
+from adapters.http.response import read_lines, read_one
 from adapters.http.token import send_with
 from adapters.motive.oauth import MotiveTokens
-from adapters.motive.translate import LicenceStateSpelling, is_refused_for_state
-from adapters.motive.wire import USERS, ExternalId, MotiveAccess, User, UserAnswer, UsersPage, words_of
+from adapters.motive.wire import (
+    USERS,
+    ExternalId,
+    LicenceStateSpelling,
+    MotiveAccess,
+    User,
+    UserAnswer,
+    UsersPage,
+    is_refused_for_state,
+    words_of,
+)
 from domain.failures import Rejected, TargetFailed
 from domain.matching import UnreadableRecords
 from domain.profile import Profile

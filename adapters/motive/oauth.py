@@ -22,12 +22,10 @@ from typing import Annotated, Final, ParamSpec, TypeVar, Unpack
 import httpx
 from pydantic import PositiveFloat
 
-from adapters.http.answer import OF_A_TARGET, down, in_time, redirected
-from adapters.http.client import SenderOptions
-from adapters.http.failures import seconds_until
-from adapters.http.rows import IF_LEGIBLE, parsed, parsed_if
+from adapters.http.client import SenderOptions, Transport
+from adapters.http.failures import down, redirected, seconds_until
+from adapters.http.response import IF_LEGIBLE, OF_A_TARGET, in_time, parsed, parsed_if
 from adapters.http.token import SharedToken, Token, checked, lasting_until, to_token
-from adapters.http.transport import Transport
 from adapters.motive.wire import MotiveGrant, MotiveWire
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target

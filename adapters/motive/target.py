@@ -10,7 +10,6 @@ from typing import Final, Unpack
 
 import httpx
 
-from adapters.http.answer import MOST_OF_A_ROSTER, ByteBudget
 from adapters.http.client import SenderOptions
 from adapters.http.failures import (
     REFUSED,
@@ -20,12 +19,15 @@ from adapters.http.failures import (
     unconfirmed,
     without_effect,
 )
-from adapters.http.retries import outwaiting
-from adapters.http.rows import OddLine
+from adapters.http.rate_limit import outwaiting
+from adapters.http.response import MOST_OF_A_ROSTER, ByteBudget, OddLine
 from adapters.motive.client import MotiveClient, everybody, refused
 from adapters.motive.external_ids import (
     CREATE,
+    MAY_BE_TAKEN,
     ExternalIdsName,
+    ExternalIdWriter,
+    IdentifierRelease,
     WorkingName,
     both_refused,
     have_arrived,
@@ -33,9 +35,18 @@ from adapters.motive.external_ids import (
     new_ids,
     other_than,
 )
-from adapters.motive.translate import ACTIVE, DEACTIVATED, DRIVER, to_driver, to_wire
-from adapters.motive.wire import MotiveAccess, User, shows, user_of, words_of
-from adapters.motive.writing import MAY_BE_TAKEN, ExternalIdWriter, IdentifierRelease
+from adapters.motive.wire import (
+    ACTIVE,
+    DEACTIVATED,
+    DRIVER,
+    MotiveAccess,
+    User,
+    shows,
+    to_driver,
+    to_wire,
+    user_of,
+    words_of,
+)
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key
 from domain.matching import ObservedDriver, UnreadableRecords

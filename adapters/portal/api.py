@@ -15,10 +15,22 @@ from typing import Annotated, Any, Final, TypeVar, Unpack
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from adapters.http.answer import MOST_OF_THE_PORTAL, OF_A_LIST, ByteBudget, down
 from adapters.http.client import Call, Sender, SenderOptions
+from adapters.http.failures import down
 from adapters.http.rate_limit import limited
-from adapters.http.rows import IF_LEGIBLE, OddLine, UnexpectedForm, are_many, legible, parsed, parsed_if, parsed_python
+from adapters.http.response import (
+    IF_LEGIBLE,
+    MOST_OF_THE_PORTAL,
+    OF_A_LIST,
+    ByteBudget,
+    OddLine,
+    UnexpectedForm,
+    are_many,
+    legible,
+    parsed,
+    parsed_if,
+    parsed_python,
+)
 from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable

@@ -13,7 +13,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
-from adapters.store.connecting import channel, connect, failures, lock_id
+from adapters.store.postgres_connection import channel, connect, failures, lock_id
 from domain.store import StoreConflict, StoreFailed
 
 CREATE_OWNERS = "CREATE TABLE IF NOT EXISTS owners (partition BIGINT PRIMARY KEY, generation BIGINT NOT NULL)"

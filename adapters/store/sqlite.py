@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEv
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
 from adapters.store.relational import RelationalStore, Values, write_rows
-from adapters.store.table import Dialect, Shape, SqlStatement, Table, mending, recreate, shape, table_of
+from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, recreate, shape, table_of
 from domain.store import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
 _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)

@@ -11,7 +11,7 @@ from domain.identity import PORTAL, AccountId, Connectable, Target
 from services.accounts.handlers import Asking, accounts_in
 from services.api.installation import Installation, Installed, KnownAccount
 from services.api.schema import ByPerson, Named, RequestBody
-from services.intake.reading import forget
+from services.intake.polling import forget
 
 router = APIRouter(prefix="/accounts", tags=["accounts"])
 

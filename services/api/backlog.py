@@ -15,7 +15,7 @@ from domain.store import Record, Row, Store, Stream
 from services.api.explanation_text import command, moment, named
 from services.decider.read_models import LinkRow, Look, RetryRow, RunningReconciliation
 from services.projector.read_models import AnswerCount, BreakerRow, DueDelivery, LookUp, NewestDecision
-from services.projector.scan_schedule import ScanSchedule
+from services.projector.scans import ScanSchedule
 from services.runtime.consumer import version_of, watermarks
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, log_of
 

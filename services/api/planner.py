@@ -21,8 +21,7 @@ from domain.store import Store
 from domain.targets import SPECS
 from services.decider.dry_run import DryRun, Scratch
 from services.intake.read_models import KnownDriver
-from services.projector.known import unseen
-from services.projector.read_models import RosterRow
+from services.projector.read_models import RosterRow, unseen
 from services.projector.scans import RosterScan, Scanner
 from services.projector.service import ProjectorApp
 from services.runtime.context import Clock

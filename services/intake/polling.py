@@ -1,21 +1,268 @@
-"""Polls the Portal's API: reads the list of each account that has credentials there when it is due."""
+"""Polls the Portal's API: reads the list of each account that has credentials there when it is due.
+
+A list is read whole, and what follows from it is stored a page at a time.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from time import monotonic
 from typing import Final, Protocol
+from zlib import crc32
 
 import structlog
 
-from domain.failures import LONGEST_WAIT, Reason, Rejected, TargetFailed, Unavailable, patience
-from domain.identity import AccountId
-from domain.ports import CredentialsUnreadable, PortalDrivers
-from domain.store import StoreConflict, StoreFailed
-from services.intake.handlers import SnapshotRefused
-from services.intake.reading import ListReader, ListReading
+from domain.failures import (
+    LONGEST_PATIENCE,
+    LONGEST_WAIT,
+    Reason,
+    Rejected,
+    TargetFailed,
+    Unavailable,
+    patience,
+    spread,
+)
+from domain.identity import AccountId, PortalDriverId, account_stream
+from domain.ports import NOBODY, CredentialsUnreadable, PortalDrivers, PortalLine
+from domain.rekeying import IDENTIFYING
+from domain.store import Position, Store, StoreConflict, StoreFailed, Unit, Where
+from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused
+from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
+from services.intake.rekeying import ReKeyings
+from services.intake.statements import Taken
 from services.runtime.confining import own_trouble, unexpected_failure
-from services.runtime.service import LeaderLock, Notifier, Troubles
+from services.runtime.context import Clock
+from services.runtime.service import LeaderLock, Notifier, Service, Troubles
+
+MOST_LINES: Final = 150_000
+"""Lines that a list may have, or twice as many as there are drivers known, where that is more."""
+
+_API = "api"
+_PART = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReading:
+    """One reading of an account's list by a login; of those that overlap, the one that ends first counts.
+
+    `is_first`: the account had no known driver when it began.
+    """
+
+    account: AccountId
+    login: str
+    number: int
+    is_first: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _ReadSoFar:
+    """What the pages of a list have had so far.
+
+    The `ids` on its lines, the `drivers` that it shows, and the lines that are `refused`. It has stated identifiers of
+    the drivers who are `identified`. What it states of others is set `aside` until its end.
+    """
+
+    ids: set[PortalDriverId] = field(default_factory=set)
+    drivers: set[PortalDriverId] = field(default_factory=set)
+    refused: list[PortalLine] = field(default_factory=list)
+    identified: set[PortalDriverId] = field(default_factory=set)
+    aside: list[PortalLine] = field(default_factory=list)
+
+
+class ListReader:
+    """Reads lists, each `every` so many seconds and a bit, which differs between accounts.
+
+    Attributes cost a call for each driver, so of a large fleet each reading gets only those of about `most_asked`
+    drivers, and of those who are new.
+    """
+
+    def __init__(self, service: Service, clock: Clock, *, every: float, most_asked: int) -> None:
+        self.service = service
+        self._store = service.store
+        self._intake = Intake(service.store, clock)
+        self._rekeyings = ReKeyings(service.store, clock)
+        self._clock = clock
+        self._every = every
+        self._most_asked = most_asked
+        self._longest_wait = timedelta(seconds=max(LONGEST_PATIENCE, 2 * every))
+
+    def waiting(self) -> tuple[frozenset[str], Mapping[str, str]]:
+        """The accounts that are not to be read yet, and since when each of the others is to be read.
+
+        A time that is further ahead than any wait is from a clock that was wrong, so it has come.
+        """
+        now = self._clock()
+        moment, latest = now.isoformat(), (now + self._longest_wait).isoformat()
+        rows = self._store.select(ReadingRow)
+        ahead = frozenset(row.account for row in rows if moment < row.next_at <= latest)
+        return ahead, {row.account: row.next_at for row in rows if row.account not in ahead}
+
+    def begin(self, account: AccountId, login: str) -> ListReading:
+        """The next reading of this account."""
+        is_first = not self._store.select(KnownDriver, {"account": account, "is_there": True}, limit=1)
+        number = self._store.position(_position_name(account)) + 1
+        return ListReading(account=account, login=login, number=number, is_first=is_first)
+
+    async def read(self, reading: ListReading, portal: PortalDrivers) -> None:
+        """Read the list and store what follows.
+
+        Raises `TargetFailed` and `SnapshotRefused`: then no driver is missed.
+        """
+        listed, so_far = await portal.list_all(), _ReadSoFar()
+        most = max(MOST_LINES, 2 * await self.service.call(self._known, reading.account))
+        if len(listed) > most:
+            detail = (
+                f"the list has {len(listed)} lines, and no more than {most} are believed: check what the login sees"
+            )
+            raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=detail))
+        parts = max(1, -(-len(listed) // self._most_asked))
+        for page in listed.pages():
+            lines = [line for line in page if line.driver == NOBODY or line.driver not in so_far.ids]
+            new = await self.service.call(self._unknown, reading, {line.driver for line in lines})
+            if portal.has_attributes:
+                part = reading.number % parts
+                named = [line for line in lines if line.driver != NOBODY]
+                asked = [line for line in named if line.driver in new or _part_of(line.driver, parts) == part]
+                stated = {line.driver: line for line in await portal.with_attributes(asked)}
+                lines = [stated.get(line.driver, line) for line in lines]
+            await self._take(reading, [_named(line) if line.driver in new else line for line in lines], so_far)
+        await self.service.call_again(self._judge_rekeyings, reading, so_far)
+        await self.service.call_again(self._finish, reading, so_far, lines=len(listed))
+        self.service.notify()
+
+    async def _take(self, reading: ListReading, lines: Sequence[PortalLine], so_far: _ReadSoFar) -> None:
+        good = [line for line in lines if not line.flaw]
+        so_far.refused += [line for line in lines if line.flaw]
+        so_far.ids |= {line.driver for line in lines}
+        taken = await self.service.call_again(self._store_page, reading, good)
+        so_far.drivers |= taken.shown
+        so_far.aside += taken.set_aside
+        so_far.identified |= {line.driver for line in good if not IDENTIFYING.isdisjoint(line.profile.fields)}
+        self.service.notify()
+
+    def _known(self, account: AccountId) -> int:
+        """How many drivers of this account are known to be in the Portal."""
+        return self._store.count(KnownDriver, {"account": account, "is_there": True}).get((), 0)
+
+    def _unknown(self, reading: ListReading, drivers: Collection[PortalDriverId]) -> set[PortalDriverId]:
+        """Those of these drivers who were not stated yet, or are deleted."""
+        where: Where = {"account": reading.account, "driver": sorted(drivers), "is_there": True}
+        return {*drivers}.difference(row.driver for row in self._store.select(KnownDriver, where))
+
+    def _store_page(self, reading: ListReading, lines: Sequence[PortalLine]) -> Taken:
+        """Store a page of the list in one transaction; drivers who would be re-keyed are set aside until its end."""
+        taken, unit = self._intake.taking(reading.account, lines, source=_API)
+        if aside := _doubtful(reading, taken):
+            taken, unit = self._intake.taking(reading.account, lines, source=_API, aside=aside)
+        where: Where = {"account": reading.account, "driver": sorted(taken.shown), "login": reading.login}
+        shown_before = {row.driver for row in self._store.select(ShownDriver, where)}
+        unit.keep(
+            ShownDriver(account=reading.account, driver=driver, login=reading.login)
+            for driver in sorted(taken.shown.difference(shown_before))
+        )
+        if unit.events or unit.rows:
+            self._store.commit(unit)
+        return taken
+
+    def _judge_rekeyings(self, reading: ListReading, so_far: _ReadSoFar) -> None:
+        """Of those who were set aside, store the ones who may be re-keyed; the others wait for a person."""
+        account = reading.account
+        if not so_far.aside and not self._rekeyings.held(account):
+            return
+        found = self._intake.review(account, so_far.aside, source=_API).differences
+        # A driver known by the RefID alone could not be found without it.
+        unsaid = {each for each in so_far.drivers if each not in so_far.identified and not each.startswith("ref:")}
+        absences = self._intake.absences(account, so_far.drivers)
+        allowed = self._rekeyings.judge_reading(account, found, absences, unsaid=unsaid)
+        for start in range(0, len(so_far.aside), _PART):
+            part = [each for each in so_far.aside[start : start + _PART] if each.driver in allowed]
+            taken, unit = self._intake.taking(account, part, source=_API)
+            self._rekeyings.pass_through(account, taken.differences, unit)
+            if unit.events or unit.rows:
+                self._store.commit(unit)
+
+    def _finish(self, reading: ListReading, so_far: _ReadSoFar, *, lines: int) -> None:
+        """Store that the list, of so many lines, was read to its end.
+
+        A driver that it lacks twice in a row is deleted, if this login has shown it before. Raises `SnapshotRefused`
+        when the list showed no driver, lacks too many, or another reading has ended meanwhile.
+        """
+        _, unit = self._intake.concluding(
+            reading.account,
+            so_far.drivers,
+            source=_API,
+            refused=so_far.refused,
+            allowance=OF_A_READING,
+            expected=self._expected(reading, so_far.refused),
+        )
+        refused, at = len(so_far.refused), self._clock().isoformat()
+        unit.keep([replace(self._next(reading), at=at, drivers=lines, refused=refused)])
+        unit.positions.append(Position(name=_position_name(reading.account), at=reading.number))
+        if not self._store.commit(unit):
+            raise SnapshotRefused("another reading of this list has ended meanwhile")
+
+    def _expected(self, reading: ListReading, refused: Sequence[PortalLine]) -> set[str]:
+        """The drivers that this login has shown before.
+
+        A refused line may be about any driver who is known by the RefID alone, and one without an id about any driver
+        at all, so those are not expected then.
+        """
+        if any(line.driver == NOBODY for line in refused):
+            return set()
+        where = {"account": reading.account, "login": reading.login}
+        shown = {str(driver) for (driver,) in self._store.count(ShownDriver, where, by=["driver"])}
+        return {driver for driver in shown if not (refused and driver.startswith("ref:"))}
+
+    def fail(self, reading: ListReading, failure: str, retry_after: float = 0.0) -> bool:
+        """Store why the list could not be read, or does not count; whether that is new.
+
+        It is not read again for `retry_after` seconds, within bounds.
+        """
+        (row,) = self._store.select(ReadingRow, {"account": reading.account}) or [self._next(reading)]
+        since = row.failing_since if row.failure else self._clock().isoformat()
+        next_at = self._next(reading, retry_after).next_at
+        unit = Unit()
+        unit.keep([replace(row, next_at=next_at, failure=failure, failing_since=since)])
+        self._store.commit(unit)
+        return row.failure != failure
+
+    def _next(self, reading: ListReading, retry_after: float = 0.0) -> ReadingRow:
+        now = self._clock()
+        regular = spread(self._every, account_stream(reading.account), int(now.timestamp()))
+        wait = max(regular, min(retry_after, LONGEST_PATIENCE))
+        return ReadingRow(account=reading.account, next_at=(now + timedelta(seconds=wait)).isoformat())
+
+
+def forget(store: Store, account: AccountId) -> None:
+    """Remove how an account's list was read: the account is not connected to the Portal any more."""
+    unit = Unit()
+    unit.remove(ReadingRow, {"account": account})
+    store.commit(unit)
+
+
+def _doubtful(reading: ListReading, taken: Taken) -> set[PortalDriverId]:
+    """The drivers who would be re-keyed; and those who are new, where most are though the account had known ones."""
+    new = {each.driver for each in taken.differences if each.is_new}
+    is_question = not reading.is_first and len(new) > len(taken.shown) - len(new)
+    return {each.driver for each in taken.differences if each.is_rekeying} | (new if is_question else set())
+
+
+def _position_name(account: AccountId) -> str:
+    return f"readings/{account}"
+
+
+def _named(line: PortalLine) -> PortalLine:
+    """The line of a driver who is not known yet, with a flaw if it lacks a name."""
+    lacking = next((field for field in ("first_name", "last_name") if not line.profile.text(field)), "")
+    return replace(line, flaw=f"its {lacking} is not stated") if lacking and not line.flaw else line
+
+
+def _part_of(driver: PortalDriverId, parts: int) -> int:
+    """The part of a large fleet that this driver is in; each reading gets the attributes of one part."""
+    return crc32(driver.encode()) % parts
+
 
 LOOK: Final = 5.0
 """Seconds between looks for lists that are due; a notification brings the next one forward."""

@@ -1,7 +1,12 @@
-"""One attempt as calls to a target, and the read back that tells whether an earlier attempt took effect."""
+"""An attempt as calls to the target as its account reaches it.
+
+An attempt that was started before is read back first, which tells whether it took effect.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+import structlog
 
 from domain.driver_link import CreateDecided, DeleteDecided, LinkDecided, ReinstateDecided, RenameDecided, UpdateDecided
 from domain.failures import (
@@ -16,12 +21,68 @@ from domain.failures import (
     Unavailable,
     spread,
 )
-from domain.identity import Target, link_stream
+from domain.identity import AccountId, PortalDriverId, Target, link_stream
 from domain.matching import ObservedDriver
 from domain.ports import Answer, Done, Exists, TargetDrivers
+from domain.store import StoreFailed
 from domain.targets import to_change, unreadable
-from services.projector.deliveries import Attempt
 from services.projector.read_models import Delivery
+
+_log = structlog.get_logger()
+
+Connecting = Callable[[AccountId], TargetDrivers | Rejected]
+"""The target as one account reaches it, or why it cannot."""
+
+
+class Connected:
+    """A target as accounts reach it, with the slots that it has for each of them."""
+
+    def __init__(self, connect: Connecting) -> None:
+        self._connect = connect
+        self._reached: dict[AccountId, TargetDrivers] = {}
+
+    def to(self, account: AccountId) -> TargetDrivers | Rejected:
+        """The target as this account reaches it now, or why it cannot. Raises `StoreFailed`."""
+        try:
+            drivers = self._connect(account)
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            _log.exception("account cannot be connected", account=account)
+            detail = f"the account cannot be connected: unexpected {type(failure).__name__}; see the log"
+            drivers = Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
+        if isinstance(drivers, Rejected):
+            self._reached.pop(account, None)
+        else:
+            self._reached[account] = drivers
+        return drivers
+
+    def slots(self, account: AccountId) -> int:
+        """How many calls of this account may be under way; one is enough to learn that it cannot reach the target.
+
+        Only `to` looks its credentials up again.
+        """
+        drivers = self._reached.get(account) or self.to(account)
+        return 1 if isinstance(drivers, Rejected) else drivers.slots()
+
+
+Driver = tuple[AccountId, PortalDriverId]
+"""A link, on the projector's own target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a delivery.
+
+    `was_started`: an attempt was started before and has no outcome, so it is read back first.
+    `is_due`: the calls may be made; otherwise the delivery is only read back.
+    """
+
+    driver: Driver
+    delivery: Delivery
+    was_started: bool = False
+    is_due: bool = True
+
 
 Pause = Callable[[float], Awaitable[None]]
 """Waits for this many seconds."""

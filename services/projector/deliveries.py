@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice, zip_longest
+from typing import Final, TypeVar
 
 from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DeleteDecided, LinkEvent
@@ -17,8 +18,7 @@ from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import Store, Unit
 from services.accounts.handlers import accounts_of, keep_accounts
 from services.projector.breaker import Breakers
-from services.projector.connections import fill_slots
-from services.projector.known import newest_after
+from services.projector.calls import Attempt, Driver
 from services.projector.read_models import (
     AnswerCount,
     Delivery,
@@ -28,9 +28,15 @@ from services.projector.read_models import (
     StartedAttempt,
     drivers_of,
     from_json,
+    newest_after,
     place_of,
 )
 from services.runtime.context import Assignment, Clock
+
+T = TypeVar("T")
+
+RESERVED_SLOTS: Final = 4
+"""Slots for accounts without a call under way, one each: no account's first load delays another account's change."""
 
 MOST_ACCOUNTS = 32
 """Accounts that are served in one round; the next round goes on behind them."""
@@ -42,23 +48,6 @@ _LONGEST_WAIT = timedelta(days=1, hours=3)
 """A delivery that waits for longer was put off by a clock that was ahead: the longest backoff and its spread."""
 
 _WAIT_FOR_POLICY = timedelta(seconds=1)
-
-Driver = tuple[AccountId, PortalDriverId]
-"""A link, on the projector's own target."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try of a delivery.
-
-    `was_started`: an attempt was started before and has no outcome, so it is read back first.
-    `is_due`: the calls may be made; otherwise the delivery is only read back.
-    """
-
-    driver: Driver
-    delivery: Delivery
-    was_started: bool = False
-    is_due: bool = True
 
 
 class Readiness(StrEnum):
@@ -304,3 +293,14 @@ def keep_newest(target: Target, events: Iterable[Event]) -> Unit:
         if isinstance(event, LinkEvent) and event.target == target and (row := newest_after(event)):
             unit.keep([row])
     return unit
+
+
+def fill_slots(waiting: Mapping[AccountId, Sequence[T]], slots: int, busy: Collection[AccountId]) -> list[T]:
+    """What to start in these slots: of each account in turn the first, then the second, and so on.
+
+    `busy` are the accounts that have calls under way.
+    """
+    first = [queue[0] for account, queue in waiting.items() if queue and account not in busy][:slots]
+    rest = [queue[account not in busy :] for account, queue in waiting.items()]
+    others = (each for each in chain.from_iterable(zip_longest(*rest)) if each is not None)
+    return first + [each for _, each in zip(range(slots - len(first) - RESERVED_SLOTS), others, strict=False)]

@@ -13,10 +13,20 @@ from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Done, Exists, Missing
 from domain.store import Store, StoreConflict, StoreFailed, Unit, Where
 from services.projector.breaker import Breakers, EndedCall
-from services.projector.calls import OutcomeUnknown, Result, Withdrawn, failure_of
-from services.projector.deliveries import Attempt
-from services.projector.known import count_after, keys_of, shown_after, unanswered, unseen
-from services.projector.read_models import AnswerCount, DueDelivery, RosterRow, StartedAttempt, drivers_of, place_of
+from services.projector.calls import Attempt, OutcomeUnknown, Result, Withdrawn, failure_of
+from services.projector.read_models import (
+    AnswerCount,
+    DueDelivery,
+    RosterRow,
+    StartedAttempt,
+    count_after,
+    drivers_of,
+    keys_of,
+    place_of,
+    shown_after,
+    unanswered,
+    unseen,
+)
 from services.projector.roster import Freshness
 from services.runtime.confining import own_trouble
 from services.runtime.context import Clock

@@ -26,9 +26,9 @@ from domain.identity import AccountId, Target, scan_stream
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict, StoreFailed
 from services.projector.breaker import Breakers
-from services.projector.connections import Connecting
-from services.projector.lookups import LookUps, look_up
+from services.projector.calls import Connecting
 from services.projector.read_models import LookUp
+from services.projector.roster import LookUps, look_up
 from services.projector.scans import ListNotWhole, RosterScan, RosterWithoutEnd, Scanner, Scans
 from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.context import Clock

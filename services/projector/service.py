@@ -10,12 +10,10 @@ from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import AccountId
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict
-from services.projector.breaker import Breakers
-from services.projector.calls import Caller, OutcomeUnknown, Pause, Result
-from services.projector.connections import Connecting
-from services.projector.deliveries import Attempt, DesiredDrivers, Driver, DueDeliveries
+from services.projector.breaker import Breakers, Probing
+from services.projector.calls import Attempt, Caller, Connecting, Driver, OutcomeUnknown, Pause, Result
+from services.projector.deliveries import DesiredDrivers, DueDeliveries
 from services.projector.outcomes import Outcomes
-from services.projector.probing import Probing
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans
 from services.runtime.context import Assignment

@@ -18,7 +18,7 @@ from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import CredentialsKeeper, CredentialsUnreadable, PortalDrivers, TargetDrivers, TokensKeeper
-from services.projector.connections import Connecting
+from services.projector.calls import Connecting
 from services.runtime.serving import closed
 from services.wiring.settings import PortalSettings, TargetSettings
 

@@ -7,13 +7,11 @@ from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.kafka.connection import KafkaAccess, Mechanism, Security
-from adapters.kafka.consumer import KafkaConsumer
+from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
-from adapters.kafka.subscription import Group, TopicSubscription
 from adapters.kafka.topics import Namespace, check, create, partition_of
-from adapters.store.installation import InstallationTables
 from adapters.store.locks import InstanceLock, PostgresLeaderLock
-from adapters.store.postgres import PostgresStore, migrate
+from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row, StoreFailed
 from services.api.installation import Installation
 from services.runtime.context import Assignment, utc_now

@@ -40,8 +40,9 @@ from services.decider.read_models import (
 from services.decider.reconciliations import reconciliation_after
 from services.decider.rosters import identifiers_reported, keep_outages, keep_scans, row_after
 from services.intake.read_models import to_row
-from services.projector.known import (
+from services.projector.read_models import (
     DriverReport,
+    RosterRow,
     breaker_after,
     count_after,
     keys_of,
@@ -52,7 +53,6 @@ from services.projector.known import (
     unbroken,
     unscanned,
 )
-from services.projector.read_models import RosterRow
 from services.runtime.histories import Fold, History
 
 

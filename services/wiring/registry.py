@@ -20,17 +20,13 @@ from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
 from services.intake import read_models as intake
 from services.intake.handlers import Hourly, Intake
-from services.intake.polling import LOOK, Polling
-from services.intake.reading import ListReader
+from services.intake.polling import LOOK, ListReader, Polling
 from services.projector import read_models as projector
-from services.projector.breaker import Breakers
-from services.projector.calls import Pause
-from services.projector.connections import Connected, Connecting
+from services.projector.breaker import Breakers, Probing
+from services.projector.calls import Connected, Connecting, Pause
 from services.projector.deliveries import DesiredDrivers, DueDeliveries
-from services.projector.lookups import LookUps
 from services.projector.outcomes import Outcomes
-from services.projector.probing import Probing
-from services.projector.roster import Freshness
+from services.projector.roster import Freshness, LookUps
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans
 from services.projector.service import ProjectorApp

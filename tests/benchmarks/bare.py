@@ -10,7 +10,7 @@ import httpx
 from adapters.driveri.wire import to_wire as to_driveri
 from adapters.motive import MotiveAccess
 from adapters.motive.external_ids import new_ids
-from adapters.motive.translate import to_wire as to_motive
+from adapters.motive.wire import to_wire as to_motive
 from domain.identity import AccountId, Target
 from services.projector.service import MOST_CALLS
 from tests.benchmarks.projecting import CHANGED, Desired, profile_of, settled_memory

@@ -6,7 +6,7 @@ from domain.matching import ObservedDriver
 from domain.ports import Done, PortalLine
 from domain.store import Record, Row, Store, Unit, Watermark
 from services.api.installation import Installation
-from services.projector.deliveries import Attempt
+from services.projector.calls import Attempt
 from services.projector.service import ProjectorApp
 from services.runtime.consumer import BATCH
 from services.runtime.context import log_of

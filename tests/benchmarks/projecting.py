@@ -18,7 +18,7 @@ from domain.outcomes import CallAnswered
 from domain.ports import TargetDrivers
 from domain.store import Store
 from services.accounts.handlers import keep_accounts
-from services.projector.connections import Connecting
+from services.projector.calls import Connecting
 from services.projector.deliveries import DesiredDrivers
 from services.projector.read_models import DueDelivery, ScanRow
 from services.projector.service import MOST_CALLS

@@ -8,7 +8,7 @@ from eventsourcing.persistence import StoredEvent, Tracking
 from eventsourcing.postgres import PostgresProcessRecorder
 from psycopg.sql import SQL, Identifier
 
-from adapters.store.connecting import Datastore, connect
+from adapters.store.postgres_connection import Datastore, connect
 from services.runtime.consumer import BATCH
 
 

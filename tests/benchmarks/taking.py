@@ -10,11 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 from adapters.events import new_mapper, to_record
-from adapters.kafka.assignment import KafkaStream
 from adapters.kafka.connection import KafkaAccess
-from adapters.kafka.consumer import KafkaConsumer
+from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import KafkaPublisher
-from adapters.kafka.subscription import Group, TopicSubscription
+from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
 from adapters.store.postgres import PostgresStore
 from domain.event import Event

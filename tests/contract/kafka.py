@@ -11,11 +11,10 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 
 from adapters.events import new_mapper, to_record
-from adapters.kafka.assignment import KafkaStream
 from adapters.kafka.connection import KafkaAccess
-from adapters.kafka.consumer import KafkaConsumer
+from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import KafkaPublisher
-from adapters.kafka.subscription import Group, TopicSubscription
+from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
 from domain.event import Event
 from domain.store import Stream

@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
-from adapters.store.connecting import connect
 from adapters.store.postgres import PostgresStore, migrate
+from adapters.store.postgres_connection import connect
 from domain.event import Event
 from domain.store import Stream, Unit
 from tests.contract.stands import ROWS

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from adapters.store.connecting import connect
 from adapters.store.postgres import PostgresStore
+from adapters.store.postgres_connection import connect
 from domain.store import OF_EVERY_STORE, Misconfigured, StoreConflict, StoreFailed
 from tests.contract.postgres import PostgresStand
 from tests.contract.sqlite import SqliteStand

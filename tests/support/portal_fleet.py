@@ -16,8 +16,8 @@ from domain.identity import AccountId
 from domain.portal import PortalDriverEvent
 from domain.profile import Profile
 from services.intake.handlers import Intake
+from services.intake.polling import ListReader
 from services.intake.read_models import KnownDriver, ReadingRow
-from services.intake.reading import ListReader
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service
 from services.sandbox import portal

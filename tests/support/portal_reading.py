@@ -11,7 +11,7 @@ from domain.failures import CallFailure, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from services.intake.handlers import SnapshotRefused, new_snapshot
-from services.intake.reading import ListReader
+from services.intake.polling import ListReader
 from services.runtime.service import Notifier, Service
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, person

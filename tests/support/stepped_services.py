@@ -19,8 +19,7 @@ from services.accounts.handlers import AccountRow, Accounts
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
-from services.projector.calls import Result
-from services.projector.deliveries import Attempt, Driver
+from services.projector.calls import Attempt, Driver, Result
 from services.projector.scanning import MOST_LOOK_UPS
 from services.projector.service import MOST_CALLS, ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of

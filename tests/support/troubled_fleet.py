@@ -14,8 +14,7 @@ from domain.profile import tidy
 from domain.targets import to_change
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
-from services.projector.calls import Result
-from services.projector.deliveries import Attempt
+from services.projector.calls import Attempt, Result
 from services.projector.read_models import DueDelivery
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.support.target_in_memory import REFUSED_NAME, MotiveInMemory

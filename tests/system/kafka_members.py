@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from adapters.events import new_mapper, to_record
-from adapters.kafka.assignment import KafkaStream
 from adapters.kafka.connection import KafkaAccess
-from adapters.kafka.consumer import KafkaConsumer
+from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
-from adapters.kafka.subscription import Group, TopicSubscription
+from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import Beginnings, Namespace, create
 from domain.event import Event
 from domain.store import Record, StoreFailed

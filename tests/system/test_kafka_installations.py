@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from adapters.kafka.connection import StreamsMisconfigured
-from adapters.kafka.subscription import Group, TopicSubscription
+from adapters.kafka.consumer import Group, TopicSubscription
 from adapters.kafka.topics import Namespace, create, newest, partition_of
 from tests.contract.stands import fact
 from tests.support.servers import Kafka

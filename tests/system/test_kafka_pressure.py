@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from adapters.kafka.assignment import KafkaStream
-from adapters.kafka.buffer import MOST_RECORDS
+from adapters.kafka.streams import MOST_RECORDS, KafkaStream
 from adapters.kafka.topics import partition_of
 from tests.contract.stands import fact
 from tests.support.servers import Kafka

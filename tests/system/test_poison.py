@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from adapters.kafka.header_names import SUBSTITUTE
+from adapters.kafka.cloud_events import SUBSTITUTE
 from adapters.kafka.topics import partition_of
 from domain.driver_link import CreateDecided
 from domain.identity import AccountId, PortalDriverId, Target

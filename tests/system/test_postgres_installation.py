@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.store.installation import InstallationTables
+from adapters.store.postgres import InstallationTables
 from domain.store import Misconfigured
 from tests.contract.lasting import at_once
 

@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
-from adapters.store.connecting import connect
 from adapters.store.locks import PostgresLeaderLock
+from adapters.store.postgres_connection import connect
 from domain.store import StoreFailed
 from tests.contract.postgres import PostgresStand
 from tests.contract.stands import entry, fact, unit

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from adapters.store.connecting import connect
 from adapters.store.postgres import PostgresStore, check, migrate
+from adapters.store.postgres_connection import connect
 from domain.store import DeadLetter, Misconfigured, Row, StoreFailed
 from services.wiring.distributed import SCHEMAS
 from tests.contract.lasting import at_once

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from adapters.store.connecting import connect
 from adapters.store.postgres import POSTGRES, migrate
-from adapters.store.table import SqlStatement, table_of
+from adapters.store.postgres_connection import connect
+from adapters.store.tables import SqlStatement, table_of
 from domain.store import Row
 from services.decider.read_models import ClaimRow, DesiredRow, LinkRow, ObservedRow, RosterIdentifier
 from services.projector.read_models import DueDelivery

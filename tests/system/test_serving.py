@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from adapters.store.connecting import connect
 from adapters.store.locks import InstanceLock
+from adapters.store.postgres_connection import connect
 from services.cli.client import distributed
 from services.intake.handlers import new_snapshot
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, utc_now

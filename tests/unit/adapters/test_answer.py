@@ -12,12 +12,10 @@ from typing import Final
 import httpx
 import pytest
 
-from adapters.http.answer import MEGABYTE, AnswerLimits, UnboundedAnswer, read_whole
-from adapters.http.client import Call, Sender
-from adapters.http.failures import Intent
+from adapters.http.client import Call, Sender, Transport
+from adapters.http.failures import Intent, UnboundedAnswer
 from adapters.http.rate_limit import UNLIMITED, RateLimiter
-from adapters.http.rows import parsed, parsed_if
-from adapters.http.transport import Transport
+from adapters.http.response import MEGABYTE, AnswerLimits, parsed, parsed_if, read_whole
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 

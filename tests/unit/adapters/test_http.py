@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from adapters.http.client import Call, Sender
 from adapters.http.failures import REFUSED, Intent, RepeatRefused, answered, refusal, seconds_until
 from adapters.http.rate_limit import STEPS, UNLIMITED, RateLimiter
-from adapters.http.rows import parsed
+from adapters.http.response import parsed
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.driveri import DriveriDrivers
-from adapters.http.rate_limit import UNLIMITED, RateLimiter
-from adapters.http.retries import LONGEST_STOP, MOST_WAITS
+from adapters.http.rate_limit import LONGEST_WAITED_OUT, MOST_WAITS, UNLIMITED, RateLimiter
 from adapters.motive import MotiveAccess, MotiveDrivers
 from domain.failures import Reason, TargetFailed
 from tests.unit.adapters.driveri import tenant as driveri
@@ -53,7 +52,7 @@ async def keys_of(target: MotiveDrivers | DriveriDrivers) -> list[str]:
     return [seen.key async for page in target.scan() for seen in page]
 
 
-@pytest.mark.parametrize("seconds", [10.0, LONGEST_STOP])
+@pytest.mark.parametrize("seconds", [10.0, LONGEST_WAITED_OUT])
 async def test_a_scan_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: float) -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, *two_pages([limited(seconds)]))
@@ -75,7 +74,7 @@ async def test_a_stop_of_unknown_length_is_outwaited_too() -> None:
     assert await keys_of(of_motive(vendor)) == ["17", "18"]
 
 
-@pytest.mark.parametrize(("seconds", "questions"), [(LONGEST_STOP + 1, 1), (10.0, MOST_WAITS + 1)])
+@pytest.mark.parametrize(("seconds", "questions"), [(LONGEST_WAITED_OUT + 1, 1), (10.0, MOST_WAITS + 1)])
 async def test_a_stop_beyond_reason_fails_the_scan(seconds: float, questions: int) -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, limited(seconds))

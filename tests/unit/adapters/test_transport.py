@@ -6,7 +6,7 @@ from gzip import compress
 import httpx
 import pytest
 
-from adapters.http.transport import KEPT, Transport
+from adapters.http.client import KEPT, Transport
 
 pytestmark = pytest.mark.anyio
 

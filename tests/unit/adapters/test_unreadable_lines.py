@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.driveri.wire import DRIVERS, DriversPage
-from adapters.http.rows import OddLine, UnexpectedForm, read_lines, read_one
+from adapters.http.response import OddLine, UnexpectedForm, read_lines, read_one
 from adapters.motive.wire import USERS, UserAnswer, UsersPage, user_of
 from domain.failures import LONGEST_DETAIL, Reason, Rejected, Unavailable, redacted
 

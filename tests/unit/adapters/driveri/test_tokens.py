@@ -4,7 +4,7 @@ from base64 import b64encode
 import httpx
 import pytest
 
-from adapters.driveri.tokens import USUAL_LIFETIME, DriveriTokens
+from adapters.driveri.client import USUAL_LIFETIME, DriveriTokens
 from adapters.driveri.wire import DriveriAccess
 from adapters.http.client import Sender
 from adapters.http.token import RENEW_AGAIN

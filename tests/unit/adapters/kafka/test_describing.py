@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.kafka.cloud_events import asyncapi
+from adapters.kafka.topics import asyncapi
 from domain.account import AccountEvent
 from domain.event import Event
 from domain.outcomes import ReportEvent

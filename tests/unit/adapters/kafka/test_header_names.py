@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from adapters.kafka.header_names import SUBSTITUTE, TolerantRecords
+from adapters.kafka.cloud_events import SUBSTITUTE, TolerantRecords
 from tests.unit.adapters.kafka.batches import UNREADABLE, Header, batch, checked, unreadable
 
 READABLE: list[Header] = [("ce_id", b"\xff"), ("Zoë", None), ("", b"")]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.kafka.connection import StreamsMisconfigured
-from adapters.kafka.subscription import Group, TopicSubscription
+from adapters.kafka.consumer import Group, TopicSubscription
 from adapters.kafka.topics import Namespace
 from tests.unit.adapters.kafka.messages import FakeMessage, sent_by
 

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from adapters.kafka.buffer import MOST_BYTES, MOST_RECORDS, PartitionBuffer
+from adapters.kafka.streams import MOST_BYTES, MOST_RECORDS, PartitionBuffer
 from tests.unit.adapters.kafka.messages import FakeMessage, message
 
 SOON = 30.0

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import TopicPartition
 
-from adapters.kafka.assignment import FETCH_TIMEOUT, KafkaStream, StreamFetcher
-from adapters.kafka.buffer import MOST_RECORDS
 from adapters.kafka.connection import StreamsFailed
+from adapters.kafka.streams import FETCH_TIMEOUT, MOST_RECORDS, KafkaStream, StreamFetcher
 from tests.unit.adapters.kafka.messages import FakeMessage, message
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from adapters.store.connecting import failures
+from adapters.store.postgres_connection import failures
 from domain.store import Misconfigured, StoreFailed
 
 _URL = "DRIVERLINK_DATABASE_URL"

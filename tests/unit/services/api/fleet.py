@@ -41,8 +41,7 @@ from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, SnapshotDriver
 from services.projector.breaker import Breakers
-from services.projector.calls import Withdrawn
-from services.projector.deliveries import Attempt
+from services.projector.calls import Attempt, Withdrawn
 from services.projector.outcomes import Outcomes
 from services.projector.read_models import StartedAttempt, to_delivery
 from services.projector.roster import Freshness

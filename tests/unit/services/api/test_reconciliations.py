@@ -16,7 +16,7 @@ from services.api.reconciliations import (
     reconciliation_for,
 )
 from services.api.status import status
-from services.intake.reading import ListReader, ListReading, forget
+from services.intake.polling import ListReader, ListReading, forget
 from services.runtime.service import Notifier, Service
 from tests.unit.services.api.fleet import ACME, Fleet
 

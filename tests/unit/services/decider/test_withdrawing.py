@@ -6,7 +6,7 @@ from domain.account import Mode
 from domain.failures import Reason, Unavailable
 from domain.identity import Target
 from services.decider.read_models import ClaimRow
-from services.projector.deliveries import Attempt
+from services.projector.calls import Attempt
 from tests.support.stepped_services import ACME, SteppedServices, person
 
 NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")

@@ -14,15 +14,16 @@ from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import AccountId, PortalDriverId
 from domain.ports import CredentialsUnreadable, PortalLine
 from domain.store import StoreFailed
-from services.intake import reading
+from services.intake import polling
 from services.intake.polling import (
     LONGEST_READING,
     MOST_READINGS,
     SLOW_READING,
+    ListReader,
+    ListReading,
     Polling,
 )
 from services.intake.read_models import ReadingRow
-from services.intake.reading import ListReader, ListReading
 from services.runtime.service import Notifier, Service
 from services.wiring.registry import INTAKE_ROWS
 from tests.support import travelling_time
@@ -321,7 +322,7 @@ def test_lists_without_an_end_give_their_places_back_and_end_with_a_reason(tmp_p
 
 
 def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_LINES", 1)
+    monkeypatch.setattr(polling, "MOST_LINES", 1)
 
     async def scene() -> None:
         async with polled(tmp_path) as stand:

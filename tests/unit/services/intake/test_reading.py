@@ -14,8 +14,8 @@ from domain.portal import PortalDriverEvent
 from domain.ports import NOBODY, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
 from services.intake.handlers import Intake
+from services.intake.polling import ListReader
 from services.intake.read_models import KnownDriver, ReadingRow
-from services.intake.reading import ListReader
 from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
-from services.projector.connections import RESERVED_SLOTS, Connected, fill_slots
+from services.projector.calls import Connected
+from services.projector.deliveries import RESERVED_SLOTS, fill_slots
 from tests.support.target_twin import TargetTwin
 
 LARGE, SMALL, OTHER = AccountId("large"), AccountId("small"), AccountId("other")

@@ -19,7 +19,7 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered
 from domain.store import Unit
-from services.projector.connections import RESERVED_SLOTS
+from services.projector.deliveries import RESERVED_SLOTS
 from services.projector.read_models import DueDelivery, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.conftest import SECOND

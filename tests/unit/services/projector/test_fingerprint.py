@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.projector.known import fingerprint
+from services.projector.read_models import fingerprint
 
 JANE = {"first_name": "Jane", "email": "jane@fleet.test"}
 

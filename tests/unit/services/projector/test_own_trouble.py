@@ -10,7 +10,7 @@ from domain.outcomes import BreakerOpened, CallAnswered, DriverLookedUp, RosterS
 from domain.ports import TargetDrivers
 from domain.store import StoreFailed
 from services.projector.breaker import FAILURES_TO_OPEN
-from services.projector.connections import Connected
+from services.projector.calls import Connected
 from services.projector.read_models import BreakerRow, Probe, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin

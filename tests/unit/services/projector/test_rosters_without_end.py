@@ -13,7 +13,7 @@ from domain.matching import ObservedDriver, UnreadableRecords
 from domain.outcomes import DriverLookedUp, RosterScanFailed
 from domain.profile import Profile
 from services.projector import scans
-from services.projector.probing import LONGEST_PROBE, _failure_of_probe
+from services.projector.breaker import LONGEST_PROBE, _failure_of_probe
 from services.projector.scanning import LONGEST_LOOK_UP, LONGEST_SCAN
 from services.projector.scans import RosterScan
 from tests.support import travelling_time

@@ -7,8 +7,8 @@ from datetime import timedelta
 from domain.driver_link import CreateDecided
 from domain.identity import AccountId, Target
 from domain.store import Unit
-from services.projector.connections import RESERVED_SLOTS
-from services.projector.deliveries import MOST_ACCOUNTS, Driver
+from services.projector.calls import Driver
+from services.projector.deliveries import MOST_ACCOUNTS, RESERVED_SLOTS
 from services.projector.read_models import DueDelivery
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin

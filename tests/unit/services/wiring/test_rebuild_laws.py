@@ -17,8 +17,7 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
-from services.projector.calls import Result
-from services.projector.deliveries import Attempt
+from services.projector.calls import Attempt, Result
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.unit.services.wiring.rebuilt import checked
 

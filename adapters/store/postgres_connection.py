@@ -1,6 +1,6 @@
-"""Connections to PostgreSQL: outwaiting with a lock, not with a silent peer.
+"""Connections to PostgreSQL, and what its failures mean to us.
 
-What the failures of PostgreSQL mean to us, and what helps against them.
+A connection waits for a lock as long as another process may rightly keep it, but not for a peer that has fallen silent.
 """
 
 import os
