@@ -148,29 +148,33 @@ _Stamp = tuple[int, int, int]
 class CredentialsFile:
     """A folder with one file for each account, read again whenever it has changed; of any thread, but of one process.
 
-    So what one account costs does not depend on how many there are. Before there was one file for all of them, with
-    the folder's name and `.json`: it is taken apart when it is found.
+    So what one account costs does not depend on how many there are.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._of_all = folder.with_suffix(".json")
         self._lock = RLock()
         self._known: dict[Path, tuple[_Stamp, dict[str, AccountCredentials]]] = {}
 
     def of(self, account: str) -> AccountCredentials:
         """What an account has; nothing where it has no file. Raises `CredentialsUnreadable`."""
         with self._lock:
-            self._look()
+            self._check_folder()
             return self._read(self._path(account)).get(account, AccountCredentials())
 
     def all(self) -> Mapping[str, AccountCredentials]:
-        """What every account has whose file can be read. Raises `CredentialsUnreadable` when nobody's can be."""
+        """What every account has whose file can be read. Raises `CredentialsUnreadable` when none of them can be."""
         with self._lock:
-            self._look()
+            self._check_folder()
             found: dict[str, AccountCredentials] = {}
             unreadable: list[CredentialsUnreadable] = []
-            for path in self._files():
+            try:
+                paths = sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
+            except FileNotFoundError:
+                return found
+            except OSError as failure:
+                raise self._cannot(self._folder, "read", failure) from None
+            for path in paths:
                 try:
                     found |= self._read(path)
                 except CredentialsUnreadable as failure:
@@ -208,63 +212,51 @@ class CredentialsFile:
         """An account's file: the same in any letter case, as accounts are."""
         return self._folder / f"{quote(account.lower(), safe='')}.json"
 
-    def _files(self) -> list[Path]:
-        try:
-            return sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
-        except FileNotFoundError:
-            return []
-        except OSError as failure:
-            raise self._cannot(self._folder, "read", failure) from None
-
-    def _look(self) -> None:
-        """Check the rights of the folder, and split the single file of former versions. Raises as `of` does."""
+    def _check_folder(self) -> None:
         with suppress(FileNotFoundError):
             if self._folder.stat().st_mode & 0o077:
                 raise CredentialsUnreadable(f"{self._folder.name} can be read by others; run: chmod 700 {self._folder}")
-        for account, credentials in self._read(self._of_all).items():
-            if not self._path(account).exists():
-                self._replace(account, credentials)
-        self._of_all.unlink(missing_ok=True)
 
     def _replace(self, account: str, credentials: AccountCredentials) -> None:
         path = self._path(account)
+        beside = path.with_suffix(".new")
         try:
             if not self._folder.exists():
                 self._folder.mkdir(mode=0o700)
                 _make_last(self._folder.parent)
-            _write(path, {account: credentials})
+            beside.unlink(missing_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps({account: credentials.model_dump(exclude_none=True)}, indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+            _make_last(self._folder)
         except OSError as failure:
             raise self._cannot(path, "written", failure) from None
 
     def _read(self, path: Path) -> dict[str, AccountCredentials]:
         """What is in a file, by the names of accounts."""
         try:
-            return self._current(path)
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            known = self._known.get(path)
+            if status.st_mode & 0o077 == 0 and (known is None or known[0] != stamp):
+                stored = json.loads(path.read_text("utf-8"))
+                found = {str(name): AccountCredentials.model_validate(each) for name, each in stored.items()}
+                known = self._known[path] = stamp, found
         except FileNotFoundError:
             self._known.pop(path, None)
             return {}
         except OSError as failure:
             raise self._cannot(path, "read", failure) from None
-
-    def _current(self, path: Path) -> dict[str, AccountCredentials]:
-        status = path.stat()
-        if status.st_mode & 0o077:
-            raise CredentialsUnreadable(f"{self._name(path)} can be read by others; run: chmod 600 {path}")
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        known = self._known.get(path)
-        if known is None or known[0] != stamp:
-            known = self._known[path] = stamp, self._parse(path)
-        return known[1]
-
-    def _parse(self, path: Path) -> dict[str, AccountCredentials]:
-        try:
-            stored = json.loads(path.read_text("utf-8"))
-            return {str(name): AccountCredentials.model_validate(each) for name, each in stored.items()}
         except (ValueError, AttributeError, RecursionError):
-            whose = "the accounts" if path == self._of_all else "the account"
             raise CredentialsUnreadable(
-                f"{self._name(path)} is damaged: remove it, and connect {whose} again"
+                f"{self._name(path)} is damaged: remove it, and connect the account again"
             ) from None
+        if known is None or status.st_mode & 0o077:
+            raise CredentialsUnreadable(f"{self._name(path)} can be read by others; run: chmod 600 {path}")
+        return known[1]
 
     def _cannot(self, path: Path, what: str, failure: OSError) -> CredentialsUnreadable:
         return CredentialsUnreadable(f"{self._name(path)} cannot be {what}: {failure.strerror}")
@@ -272,19 +264,6 @@ class CredentialsFile:
     def _name(self, path: Path) -> str:
         """As people find it in the data folder."""
         return str(path.relative_to(self._folder.parent))
-
-
-def _write(path: Path, accounts: Mapping[str, AccountCredentials]) -> None:
-    text = json.dumps({name: each.model_dump(exclude_none=True) for name, each in accounts.items()}, indent=1)
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _make_last(path.parent)
 
 
 def _make_last(folder: Path) -> None:
@@ -335,12 +314,17 @@ class CredentialsTable:
     def all(self) -> Mapping[str, AccountCredentials]:
         """What every account has whose credentials can be read.
 
-        Raises `CredentialsUnreadable` when nobody's can be, and `StoreFailed`.
+        Raises `CredentialsUnreadable` when none of them can be, and `StoreFailed`.
         """
-        rows = self._store.select(CredentialsRow)
-        found = {row.account: readable for row in rows if (readable := self._if_readable(row))}
-        if rows and not found:
-            self._decrypted(rows[0])
+        found: dict[str, AccountCredentials] = {}
+        unreadable: list[CredentialsUnreadable] = []
+        for row in self._store.select(CredentialsRow):
+            try:
+                found[row.account] = self._decrypted(row)
+            except CredentialsUnreadable as failure:
+                unreadable.append(failure)
+        if unreadable and not found:
+            raise unreadable[0]
         return found
 
     def keep(self, account: str, target: Connectable, values: Mapping[str, str]) -> None:
@@ -349,7 +333,15 @@ class CredentialsTable:
         Raises `CredentialsUnreadable` when they are not whole.
         """
         self._cipher()
-        self._change(account, lambda: with_stated(self._readable(account), target, values))
+
+        def stated() -> AccountCredentials:
+            try:
+                known = self._stored(account)
+            except CredentialsUnreadable:
+                known = AccountCredentials()
+            return with_stated(known, target, values)
+
+        self._change(account, stated)
 
     def remove(self, account: str, target: Connectable) -> bool:
         """See `CredentialsKeeper.remove`."""
@@ -369,36 +361,22 @@ class CredentialsTable:
 
     def _change(self, account: str, changed: Callable[[], AccountCredentials | None]) -> bool:
         """Store what an account has then; False, with nothing stored, if that is None."""
-        is_stored = False
+        name, is_stored = f"{CredentialsRow.TABLE}/{account}", False
         while not is_stored:
-            position = Position(name=f"{CredentialsRow.TABLE}/{account}", at=self._next(account))
+            position = Position(name=name, at=self._store.position(name) + 1)
             credentials = changed()
             if credentials is None:
                 return False
+            encrypted = self._cipher().encrypt(credentials.model_dump_json().encode()).decode()
             unit = Unit(positions=[position])
-            unit.keep([CredentialsRow(account=account, encrypted=self._encrypted(credentials))])
+            unit.keep([CredentialsRow(account=account, encrypted=encrypted)])
             is_stored = self._store.commit(unit)
         self._read.pop(account, None)
         return True
 
-    def _next(self, account: str) -> int:
-        return self._store.position(f"{CredentialsRow.TABLE}/{account}") + 1
-
-    def _readable(self, account: str) -> AccountCredentials:
-        try:
-            return self._stored(account)
-        except CredentialsUnreadable:
-            return AccountCredentials()
-
     def _stored(self, account: str) -> AccountCredentials:
         rows = self._store.select(CredentialsRow, {"account": account})
         return self._decrypted(rows[0]) if rows else AccountCredentials()
-
-    def _if_readable(self, row: CredentialsRow) -> AccountCredentials | None:
-        try:
-            return self._decrypted(row)
-        except CredentialsUnreadable:
-            return None
 
     def _decrypted(self, row: CredentialsRow) -> AccountCredentials:
         cipher = self._cipher()
@@ -409,9 +387,6 @@ class CredentialsTable:
                 "the credentials were encrypted with another key: set the DRIVERLINK_SECRET_KEY of then, "
                 "or connect the account again"
             ) from None
-
-    def _encrypted(self, credentials: AccountCredentials) -> str:
-        return self._cipher().encrypt(credentials.model_dump_json().encode()).decode()
 
     def _cipher(self) -> Fernet:
         if not self._secret_key:

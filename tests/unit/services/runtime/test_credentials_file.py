@@ -31,12 +31,6 @@ def path(folder: Path) -> Path:
 
 
 @pytest.fixture
-def of_all(tmp_path: Path) -> Path:
-    """The one file in which everybody's credentials were before."""
-    return tmp_path / "credentials.json"
-
-
-@pytest.fixture
 def open_umask() -> Iterator[None]:
     before = os.umask(0)
     yield
@@ -105,46 +99,6 @@ def test_no_name_of_an_account_leads_out_of_the_folder(folder: Path, account: st
     assert [each.name for each in folder.parent.iterdir()] == [folder.name]
     (kept,) = folder.iterdir()
     assert kept.is_file()
-
-
-def test_the_one_file_of_former_days_is_taken_apart(folder: Path, of_all: Path) -> None:
-    write(of_all, json.dumps({"acme": {"motive": MOTIVE}, "bolt": {"driveri": DRIVERI}}))
-    file = CredentialsFile(folder)
-    assert file.all() == {
-        "acme": AccountCredentials(motive=MotiveCredentials(**MOTIVE)),
-        "bolt": AccountCredentials(driveri=DriveriCredentials(**DRIVERI)),
-    }
-    assert not of_all.exists()
-    assert {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()} == {
-        "acme.json": 0o600,
-        "bolt.json": 0o600,
-    }
-
-
-def test_what_was_kept_since_is_newer_than_the_file_of_former_days(folder: Path, of_all: Path) -> None:
-    """As after a kill between two of its accounts, or where somebody has put an old one back."""
-    CredentialsFile(folder).keep("acme", Target.MOTIVE, {"api_key": "hush-newer"})
-    write(of_all, json.dumps({"acme": {"motive": MOTIVE}, "bolt": {"motive": MOTIVE}}))
-    file = CredentialsFile(folder)
-    assert file.of("acme").motive == MotiveCredentials(api_key="hush-newer")
-    assert file.of("bolt").motive == MotiveCredentials(**MOTIVE)
-
-
-@pytest.mark.parametrize("text", ["{", '{"acme": "hush-motive"}'])
-def test_a_damaged_file_of_former_days_is_refused_and_left_as_it_is(folder: Path, of_all: Path, text: str) -> None:
-    write(of_all, text)
-    file = CredentialsFile(folder)
-    for work in (lambda: file.of("acme"), file.all, lambda: file.keep("acme", Target.MOTIVE, MOTIVE)):
-        with pytest.raises(CredentialsUnreadable) as refused:
-            work()
-        assert str(refused.value) == "credentials.json is damaged: remove it, and connect the accounts again"
-    assert of_all.read_text("utf-8") == text
-
-
-def test_a_file_of_former_days_that_others_may_read_is_refused_with_the_remedy(folder: Path, of_all: Path) -> None:
-    write(of_all, json.dumps({"acme": {"motive": MOTIVE}}), 0o644)
-    with pytest.raises(CredentialsUnreadable, match=f"can be read by others; run: chmod 600 {of_all}"):
-        CredentialsFile(folder).of("acme")
 
 
 def test_keeping_again_takes_the_place_of_what_was_kept(folder: Path) -> None:
