@@ -29,7 +29,7 @@ from adapters.driveri.wire import (
 )
 from adapters.http.client import SenderOptions
 from adapters.http.failures import REFUSED, UNKNOWN_OUTCOME, answered, read_back, without_effect
-from adapters.http.rate_limit import outwaiting
+from adapters.http.rate_limit import retrying_limited
 from adapters.http.response import MOST_OF_A_ROSTER, ByteBudget
 from domain.cleaning import folded
 from domain.failures import Reason, Rejected
@@ -64,10 +64,10 @@ class DriveriDrivers:
 
     async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.scan`."""
-        codes = await outwaiting(self._codes, self._pause)()
+        codes = await retrying_limited(self._codes, self._pause)()
         self._client.has_left_out = False
         page = partial(self._client.page, unreadable=unreadable)
-        async with aclosing(everybody(outwaiting(_total().of(page), self._pause), FIRST_PAGE)) as pages:
+        async with aclosing(everybody(retrying_limited(_total().of(page), self._pause), FIRST_PAGE)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 
@@ -82,7 +82,7 @@ class DriveriDrivers:
         """
         if not self._client.has_left_out:
             return keys
-        find = outwaiting(self._look_up, self._pause)
+        find = retrying_limited(self._look_up, self._pause)
         return [key for key in keys if await find(key) is None]
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:

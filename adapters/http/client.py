@@ -155,19 +155,16 @@ class Sender:
         except httpx.RequestError as error:
             return failure_of_error(error, call.intent)
         count(reply)
-        self._adapt_rate(reply, began, limited_before)
-        return (
-            failure_of_redirect(reply, request.url, call.intent, path=call.path, setting=self._setting)
-            or failure_of_reply(reply, call.intent, self._clock(), may_lack=call.may_lack)
-            or reply
-        )
-
-    def _adapt_rate(self, reply: httpx.Response, began: float, limited_before: int) -> None:
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
             asked_for = seconds_until(reply.headers.get("Retry-After"), self._clock())
             self._rate_limiter.lower(delay(limited_before, self._jitter) if asked_for is None else asked_for, began)
         elif not reply.is_server_error:
             self._rate_limiter.rise()
+        return (
+            failure_of_redirect(reply, request.url, call.intent, path=call.path, setting=self._setting)
+            or failure_of_reply(reply, call.intent, self._clock(), may_lack=call.may_lack)
+            or reply
+        )
 
 
 KEPT: Final = 5.0
@@ -214,18 +211,15 @@ class Transport(httpx.AsyncBaseTransport):
             raise
         if _has_surplus(connection):
             await connection.aclose()
-        else:
-            self._put_back(connection)
+            return reply
+        self._idle.append((self._clock(), connection))
+        if self._closing_unused is None or self._closing_unused.done():
+            self._closing_unused = asyncio.create_task(self._close_unused())
         return reply
 
     async def aclose(self) -> None:
         """Close the connections that are unused now; the others are closed a while after their requests."""
         await self._close_idle(float("inf"))
-
-    def _put_back(self, connection: Connection) -> None:
-        self._idle.append((self._clock(), connection))
-        if self._closing_unused is None or self._closing_unused.done():
-            self._closing_unused = asyncio.create_task(self._close_unused())
 
     async def _close_unused(self) -> None:
         """Close what has been unused for a while, until all are closed."""

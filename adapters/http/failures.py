@@ -18,7 +18,6 @@ whatever the refusal says, until its outcome is read back.
 """
 
 import codecs
-import math
 import re
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
@@ -161,17 +160,14 @@ def _is_short(wait: float | None) -> bool:
 
 
 def _is_answer(reply: httpx.Response) -> bool:
+    """Whether the API answers, and not a server in front of it: by a web page, or by text that knows no address."""
     if reply.status_code == httpx.codes.UNAUTHORIZED:
         return True
-    is_refusal = reply.is_client_error and reply.status_code != httpx.codes.REQUEST_TIMEOUT
-    return not _is_of_another(reply) and (reply.is_success or is_refusal)
-
-
-def _is_of_another(reply: httpx.Response) -> bool:
-    """Whether a server in front of the API answers: by a web page, or by other text that knows no address."""
     said = reply.content.lstrip(_BEFORE)
     is_miss = reply.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE)
-    return said.startswith(b"<") or (is_miss and not (not said or said.startswith(_JSON)))
+    if said.startswith(b"<") or (is_miss and said and not said.startswith(_JSON)):
+        return False
+    return reply.is_success or (reply.is_client_error and reply.status_code != httpx.codes.REQUEST_TIMEOUT)
 
 
 def seconds_until(text: str | None, now: float) -> float | None:
@@ -181,16 +177,14 @@ def seconds_until(text: str | None, now: float) -> float | None:
     """
     if text is None:
         return None
-    wait = seconds(text, now)
-    return bounded(_moment(text) - now, least=0.0, most=DAY) if wait is None else wait
-
-
-def _moment(text: str) -> float:
+    if (wait := seconds(text, now)) is not None:
+        return wait
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
-        return math.nan
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return None
+    ends_at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return bounded(ends_at - now, least=0.0, most=DAY)
 
 
 def refusal(reply: httpx.Response, words: str, profile: Profile) -> Rejected:
@@ -254,14 +248,24 @@ async def read_back(reading: Awaitable[T]) -> T:
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST: Final = 100
 _SEGMENTS: Final = 3
-"""How much of a foreign path is shown: what follows may name a driver."""
+"""How much of another address's path is shown: what follows may name a driver."""
 
 
 def redirected(reply: httpx.Response, url: httpx.URL, call_path: str, setting: str) -> Rejected | None:
     """The setting to correct, where this answer to a call at `url` is a redirect; None for any other answer."""
     if reply.status_code not in _MOVED or "Location" not in reply.headers:
         return None
-    where = _where(url, reply.headers["Location"], call_path)
+    target = _joined(url, reply.headers["Location"])
+    where = "an address that cannot be read"
+    if target.raw_host:
+        path = target.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        if path.endswith(call_path):
+            base = path.removesuffix(call_path)
+        else:
+            segments = path.split("/")
+            base = "/".join(segments[: _SEGMENTS + 1]) + ("/..." if len(segments) > _SEGMENTS + 1 else "")
+        port = f":{target.port}" if target.port else ""
+        where = f"{target.scheme}://{target.raw_host.decode('ascii')[:_LONGEST]}{port}{base[:_LONGEST]}"
     detail = f"answered {reply.status_code}, a redirect to {where}, which is not followed: correct {setting}"
     return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
 
@@ -273,24 +277,8 @@ def may_be_done(reply: httpx.Response, url: httpx.URL) -> bool:
     return reply.status_code == httpx.codes.FOUND and _joined(url, reply.headers["Location"]).raw_host == url.raw_host
 
 
-def _where(url: httpx.URL, location: str, call_path: str) -> str:
-    target = _joined(url, location)
-    if not target.raw_host:
-        return "an address that cannot be read"
-    path = target.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-    base = path.removesuffix(call_path) if path.endswith(call_path) else _beginning(path)
-    port = f":{target.port}" if target.port else ""
-    return f"{target.scheme}://{target.raw_host.decode('ascii')[:_LONGEST]}{port}{base[:_LONGEST]}"
-
-
 def _joined(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return url.join(location)
     except (httpx.InvalidURL, ValueError):
         return httpx.URL()
-
-
-def _beginning(path: str) -> str:
-    segments = path.split("/")
-    shown = "/".join(segments[: _SEGMENTS + 1])
-    return shown if len(segments) <= _SEGMENTS + 1 else f"{shown}/..."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, ParamSpec, TypeVar
 
-from domain.failures import CallFailure, Reason, TargetFailed, Unavailable
+from domain.failures import Reason, TargetFailed, Unavailable
 
 LONGEST_WAIT: Final = 2.0
 """The longest stop, in seconds, that a call waits for; what comes during a longer one is the caller's decision."""
@@ -80,7 +80,15 @@ class RateLimiter:
         Raises `TargetFailed` when the target has asked for more than `LONGEST_WAIT`.
         """
         async with self._queue:
-            began = await self._begin()
+            while self._under_way >= int(self._at_once):
+                self._ended.clear()
+                await self._ended.wait()
+            began = await self._wait_until(self._next())
+            while began < self._stopped_until:
+                began = await self._wait_until(self._next())
+            self._level = self._level_at(began) - 1
+            self._filled_at = max(self._filled_at, began)
+            self._under_way += 1
         try:
             yield began
         finally:
@@ -105,18 +113,6 @@ class RateLimiter:
         most = self.limits
         self._rate = min(self._rate + most.calls_per_second / STEPS, most.calls_per_second)
         self._at_once = min(self._at_once + most.calls_at_once / STEPS, float(most.calls_at_once))
-
-    async def _begin(self) -> float:
-        while self._under_way >= int(self._at_once):
-            self._ended.clear()
-            await self._ended.wait()
-        began = await self._wait_until(self._next())
-        while began < self._stopped_until:
-            began = await self._wait_until(self._next())
-        self._level = self._level_at(began) - 1
-        self._filled_at = max(self._filled_at, began)
-        self._under_way += 1
-        return began
 
     async def _wait_until(self, moment: float) -> float:
         """The moment, once it has come; the clock may not show it yet, as pauses need not be exact."""
@@ -176,8 +172,8 @@ def delay(failed: int, jitter: Jitter) -> float:
     return min(FIRST_DELAY * 2.0**failed * (1 + jitter() / 2), LONGEST_WAIT)
 
 
-def outwaiting(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
-    """The same read, repeated when the target accepts calls again, so that a long scan is not lost to a stop.
+def retrying_limited(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
+    """The same read, repeated when a target that has limited it accepts calls again: no stop loses a long scan.
 
     While it waits it takes none of the account's slots.
     """
@@ -187,18 +183,13 @@ def outwaiting(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coro
             try:
                 return await ask(*args, **kwargs)
             except TargetFailed as failed:
-                wait = _stop(failed.failure)
-                if wait is None:
+                failure = failed.failure
+                if not isinstance(failure, Unavailable) or failure.reason is not Reason.LIMITED:
+                    raise
+                wait = _UNSTATED if failure.retry_after is None else failure.retry_after
+                if wait > LONGEST_WAITED_OUT:
                     raise
             await pause(wait)
         return await ask(*args, **kwargs)
 
     return asked
-
-
-def _stop(failure: CallFailure) -> float | None:
-    """How many seconds to wait before the next try; None if there is none."""
-    if not isinstance(failure, Unavailable) or failure.reason is not Reason.LIMITED:
-        return None
-    wait = _UNSTATED if failure.retry_after is None else failure.retry_after
-    return wait if wait <= LONGEST_WAITED_OUT else None

@@ -84,27 +84,17 @@ async def read_whole(reply: httpx.Response, limits: AnswerLimits) -> httpx.Respo
     """The answer, read to its end and unpacked. Raises `UnboundedAnswer`, and other `httpx.RequestError`."""
     if reply.is_closed:
         return reply
-    if _is_plain(reply, limits.most_bytes):
+    stated = reply.headers.get("content-length", "")
+    is_number = stated.isascii() and stated.isdecimal() and len(stated) <= len(str(limits.most_bytes))
+    if is_number and int(stated) <= limits.most_bytes and "content-encoding" not in reply.headers:
+        # More than the stated length is never read.
         await reply.aread()
         return reply
-    parts = [part async for part in _unpacked(reply, limits.most_bytes)]
+    unpacking = _Unpacking(reply.headers.get("content-encoding", "identity").strip().lower(), limits.most_bytes)
+    parts = [unpacking.unpacked(part) async for part in reply.aiter_raw()]
+    parts.append(unpacking.end())
     headers = [(name, value) for name, value in reply.headers.items() if name not in _UNPACKED]
     return httpx.Response(reply.status_code, headers=headers, content=b"".join(parts), extensions={**reply.extensions})
-
-
-def _is_plain(reply: httpx.Response, most: int) -> bool:
-    """Whether it states its length, and is not packed: more than the stated length is never read."""
-    stated = reply.headers.get("content-length", "")
-    is_from_driveri = stated.isascii() and stated.isdecimal() and len(stated) < len(str(most)) + 1
-    return is_from_driveri and int(stated) <= most and "content-encoding" not in reply.headers
-
-
-async def _unpacked(reply: httpx.Response, most: int) -> AsyncIterator[bytes]:
-    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
-    unpacking = _Unpacking(encoding, most)
-    async for part in reply.aiter_raw():
-        yield unpacking.unpacked(part)
-    yield unpacking.end()
 
 
 class _Unpacking:
@@ -113,8 +103,17 @@ class _Unpacking:
     def __init__(self, encoding: str, most: int) -> None:
         self._most = most
         self._taken = self._made = 0
+        self._inflating: zlib._Decompress | None
         self._encoding = encoding
-        self._inflating = self._first()
+        match encoding:
+            case "identity" | "":
+                self._inflating = None
+            case "gzip" | "x-gzip":
+                self._inflating = zlib.decompressobj(_GZIP)
+            case "deflate":
+                self._inflating = zlib.decompressobj(_ZLIB)
+            case _:
+                raise httpx.DecodingError("packed in a way that we did not ask for")
 
     def unpacked(self, part: bytes) -> bytes:
         """What this part becomes. Raises `UnboundedAnswer`, and `httpx.DecodingError` where it cannot be unpacked."""
@@ -125,16 +124,6 @@ class _Unpacking:
     def end(self) -> bytes:
         """What is left."""
         return b"" if self._inflating is None else self._counted(self._inflating.flush())
-
-    def _first(self) -> "zlib._Decompress | None":
-        match self._encoding:
-            case "identity" | "":
-                return None
-            case "gzip" | "x-gzip":
-                return zlib.decompressobj(_GZIP)
-            case "deflate":
-                return zlib.decompressobj(_ZLIB)
-        raise httpx.DecodingError("packed in a way that we did not ask for")
 
     def _inflated(self, part: bytes) -> bytes:
         most = self._most - self._made + 1
@@ -294,10 +283,9 @@ def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Fo
         if not isinstance(rows, list) or not rows:
             raise
         kept, unreadable = _kept(rows, lines)
-        if are_many(len(rows) - len(kept), len(rows)) or _is_most(len(unreadable), len(rows)):
-            raise
+        are_doubtful = are_many(len(rows) - len(kept), len(rows)) or _is_most(len(unreadable), len(rows))
         rows[:] = kept
-        answer = parsed_python(body, form)
+        answer = None if are_doubtful else parsed_python(body, form)
         if answer is None:
             raise
         return Read(answer=answer, unreadable=unreadable)
@@ -356,22 +344,15 @@ def _kept(rows: list[object], lines: Lines) -> tuple[list[object], tuple[Unreada
     adapter, kept, found = TypeAdapter[object](lines.form), [], list[UnreadableRecord]()
     for number, row in enumerate(rows):
         wrong = _odd_fields(row, lines, adapter)
+        is_left_out = not wrong <= lines.optional
         if wrong:
-            found.append(_record(row, number, wrong, lines))
-        if wrong <= lines.optional:
+            place, names = ".".join((*lines.place, str(number))), tuple(sorted(filter(None, wrong)))
+            found.append(UnreadableRecord(place=place, key=_id(row, lines), fields=names, is_left_out=is_left_out))
+        if not is_left_out:
             kept.append(_without(row, wrong, lines))
     for record in found[:_MOST_LOGGED]:
         _log.warning("line_unreadable", at=record.place, fields=list(record.fields), id=record.key)
     return kept, tuple(found)
-
-
-def _record(row: object, number: int, wrong: set[str], lines: Lines) -> UnreadableRecord:
-    return UnreadableRecord(
-        place=".".join((*lines.place, str(number))),
-        key=_id(row, lines),
-        fields=tuple(sorted(filter(None, wrong))),
-        is_left_out=not wrong <= lines.optional,
-    )
 
 
 def _odd_fields(row: object, lines: Lines, adapter: TypeAdapter[object]) -> set[str]:

@@ -19,7 +19,7 @@ from adapters.http.failures import (
     unconfirmed,
     without_effect,
 )
-from adapters.http.rate_limit import outwaiting
+from adapters.http.rate_limit import retrying_limited
 from adapters.http.response import MOST_OF_A_ROSTER, ByteBudget, OddLine
 from adapters.motive.client import MotiveClient, everybody, refused
 from adapters.motive.external_ids import (
@@ -75,7 +75,7 @@ class MotiveDrivers:
         """Every driver once, page by page; see `TargetDrivers.scan`."""
         total = ByteBudget("the roster", MOST_OF_A_ROSTER)
         page = partial(self._client.page, unreadable=unreadable)
-        async with aclosing(everybody(outwaiting(total.of(page), self._pause))) as pages:
+        async with aclosing(everybody(retrying_limited(total.of(page), self._pause))) as pages:
             async for users in pages:
                 yield tuple(to_driver(user, self._access) for user in users if user.role == DRIVER)
 
@@ -86,7 +86,7 @@ class MotiveDrivers:
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those that Motive does not know as drivers: one look for each, because its list can hide a user."""
-        find = outwaiting(self.find, self._pause)
+        find = retrying_limited(self.find, self._pause)
         return [key for key in keys if await self._is_gone(find(key, {}))]
 
     async def _is_gone(self, found: Awaitable[ObservedDriver | None]) -> bool:
