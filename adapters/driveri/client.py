@@ -90,16 +90,13 @@ class DriveriTokens:
         token, self._shared.present = self._shared.present, None
         if token is None or token.secret != self._issued:
             return
-        try:
-            await self._sender.send(_revoking("/v1/auth/token/revoke"), token.headers())
-        except TargetFailed:
-            return  # it expires by itself
+        with suppress(TargetFailed):  # it expires in any case
+            await self._sender.send(Call(method="DELETE", path="/v1/auth/token/revoke"), token.headers())
 
     async def _obtain(self) -> Token:
-        return self._reusable(await self._active()) or await self._new()
-
-    async def _new(self) -> Token:
-        """A token of our own. What is refused as a third one shows that others have come meanwhile."""
+        """A token that is active and lasts, or a new one. One refused as a third shows that others came meanwhile."""
+        if found := self._reusable(await self._active()):
+            return found
         reply = await self._ask()
         if reply.is_success or reply.status_code == httpx.codes.UNAUTHORIZED:
             return self._issue(reply)
@@ -123,7 +120,7 @@ class DriveriTokens:
         longest = max(shown, key=_end, default=None)
         if longest is None or _end(longest) <= self._clock() + WORTH_REUSING:
             return None
-        return self._taken(longest)
+        return self._to_token(longest)
 
     async def _ask(self) -> httpx.Response:
         return await self._sender.send(Call(method="POST", path="/v1/auth/token"), self._basic)
@@ -134,14 +131,14 @@ class DriveriTokens:
         oldest = min(named, key=lambda row: (row.access_token != refused, row.created_on or 0, _end(row)), default=None)
         if oldest is not None:
             path = f"/v1/auth/token/revoke/{quote(oldest.access_token_id or '', safe='')}"
-            await self._sender.send(_revoking(path), self._basic)
+            await self._sender.send(Call(method="DELETE", path=path), self._basic)
 
     def _issue(self, reply: httpx.Response) -> Token:
-        token = self._taken(parsed(_accepted_token(reply), NewToken).data)
+        token = self._to_token(parsed(_accepted_token(reply), NewToken).data)
         self._issued = token.secret
         return token
 
-    def _taken(self, row: TokenRow) -> Token:
+    def _to_token(self, row: TokenRow) -> Token:
         ends_at = self._clock() + USUAL_LIFETIME if row.expires_on is None else _end(row)
         return to_token(row.access_token or "", ends_at, self._clock())
 
@@ -151,12 +148,8 @@ def _end(row: TokenRow) -> float:
     return (bounded(row.expires_on, least=0.0, most=_LAST) or 0.0) / 1000
 
 
-def _revoking(path: str) -> Call:
-    return Call(method="DELETE", path=path)
-
-
 def _accepted_token(reply: httpx.Response) -> httpx.Response:
-    """Whatever a refusal says, it is about the API key, and never about a driver."""
+    """The answer to a call for tokens: whatever its refusal says is about the API key, never about a driver."""
     if reply.is_success:
         return reply
     if reply.status_code == httpx.codes.NOT_FOUND:
@@ -348,8 +341,11 @@ async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[S
         if following is None or is_last:
             return
         shown.update(_ids(rows))
-        ending = _ending(rows, query, following)
-        query = _moved_back(following, len(ending))
+        # Where the next page is the one right behind these rows, it has to begin with the last of them.
+        is_next = _number(following, "offset") == _number(query, "offset") + len(rows)
+        overlap = min(OVERLAP, len(rows) // 2) if is_next else 0
+        ending = _ids(rows[len(rows) - overlap :])
+        query = {**following, "offset": str(_number(following, "offset") - overlap)} if overlap else following
     raise TargetFailed(down("the pages of the roster go round in a circle"))
 
 
@@ -357,29 +353,14 @@ def _following(page: DriversPage, query: Mapping[str, str]) -> Mapping[str, str]
     """The query of the next page; None behind a page without a link that is not full, or without any rows.
 
     Where a page has no links at all, it may be shorter than asked for: then the list ends where its number says so,
-    or with a page that shows nobody new.
+    or with a page that shows no new driver.
     """
     if page.links is not None and page.links.next:
         return next_query(query, page.links.next)
-    end = _offset(query) + len(page.drivers)
+    end = _number(query, "offset") + len(page.drivers)
     is_full = 0 < _number(query, "limit") <= len(page.drivers)
     may_go_on = page.links is None and len(page.drivers) > 0 and (page.total_count is None or end < page.total_count)
     return {**query, "offset": str(end)} if is_full or may_go_on else None
-
-
-def _ending(rows: Sequence[DriverRow], query: Mapping[str, str], following: Mapping[str, str]) -> Sequence[str]:
-    """The drivers that the next page has to begin with; none, if it is not the one right behind these rows."""
-    is_next = _offset(following) == _offset(query) + len(rows)
-    overlap = min(OVERLAP, len(rows) // 2)
-    return _ids(rows[len(rows) - overlap :]) if is_next else ()
-
-
-def _moved_back(query: Mapping[str, str], rows: int) -> Mapping[str, str]:
-    return {**query, "offset": str(_offset(query) - rows)} if rows else query
-
-
-def _offset(query: Mapping[str, str]) -> int:
-    return _number(query, "offset")
 
 
 def _number(query: Mapping[str, str], name: str) -> int:

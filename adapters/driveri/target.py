@@ -131,14 +131,11 @@ class DriveriDrivers:
     async def _create(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=False)
         if reply.is_success:
-            return await self._read_back(key)
+            # A create can report success without having made a driver.
+            found = await read_back(self._look_up(key))
+            return Done(seen=found) if found and found.active else _NOT_CREATED
         holder = await self._look_up(key) if reply.status_code in REFUSED else None
         return refused(reply, profile) if holder is None else Exists(seen=holder)
-
-    async def _read_back(self, key: Key) -> Answer:
-        """A create can report success without having made a driver."""
-        found = await read_back(self._look_up(key))
-        return Done(seen=found) if found and found.active else _NOT_CREATED
 
     async def _update(self, key: Key, profile: Profile, body: Mapping[str, object]) -> Answer:
         if not body:
@@ -159,39 +156,31 @@ class DriveriDrivers:
         holder = await self._look_up(desired_key)
         if holder is None:
             return otherwise
-        if await self._has_become(holder, key, desired_key):
-            return Done(seen=holder)
-        return otherwise if is_unknown or is_same(key, desired_key) else Exists(seen=holder)
-
-    async def _has_become(self, holder: ObservedDriver, key: Key, desired_key: Key) -> bool:
-        """Whether the holder of the desired key is the driver of the old one, renamed by an earlier call."""
+        # The holder of the desired key may be the driver of the old one, renamed by an earlier call.
         if is_same(key, desired_key):
-            return holder.key == desired_key
-        return holder.active and await self._look_up(key) is None
+            return Done(seen=holder) if holder.key == desired_key else otherwise
+        if holder.active and await self._look_up(key) is None:
+            return Done(seen=holder)
+        return otherwise if is_unknown else Exists(seen=holder)
 
     async def _delete(self, key: Key) -> Answer:
         codes = await self._codes()
-        body = {"status": codes.deleted}
-        reply = await self._client.edit(key, body)
-        if reply.is_success:
-            return await self._after_delete(reply, key)
-        found = await self._look_up(key)
-        if found is None:
-            return Missing(key=key)
-        return refused(reply, found.profile) if found.active else Done(seen=found)
-
-    async def _after_delete(self, reply: httpx.Response, key: Key) -> Answer:
-        """A delete can be answered well and leave the driver active, so one look is taken at it."""
-        row = _row_of(key, await read_back(self._client.lookup(key)))
-        found = to_driver(row, await self._codes()) if row else await self._hidden(reply, key)
+        reply = await self._client.edit(key, {"status": codes.deleted})
+        if not reply.is_success:
+            found = await self._look_up(key)
+            if found is None:
+                return Missing(key=key)
+            return refused(reply, found.profile) if found.active else Done(seen=found)
+        # A delete can be answered well and leave the driver active, so one look is taken at it.
+        if row := _row_of(key, await read_back(self._client.lookup(key))):
+            found = to_driver(row, codes)
+        elif is_from_driveri(reply):
+            found = ObservedDriver(key=key, active=False, profile={})
+        else:
+            found = await read_back(self._look_up(key))
         if found is not None and not found.active:
             return Done(seen=found)
         return _STATUS_AS_IT_WAS if is_from_driveri(reply) else UNKNOWN_OUTCOME
-
-    async def _hidden(self, reply: httpx.Response, key: Key) -> ObservedDriver | None:
-        """A driver that a look-up does not show after a delete: as Driveri has said, or as its list shows."""
-        gone = ObservedDriver(key=key, active=False, profile={})
-        return gone if is_from_driveri(reply) else await read_back(self._look_up(key))
 
     async def _edit(self, key: Key, body: Mapping[str, object]) -> httpx.Response:
         """Write these fields; out of another group first, where Driveri keeps the driver in that one."""
@@ -214,19 +203,14 @@ class DriveriDrivers:
         left: list[str] = []
         while len(left) < _MOST_GROUPS:
             names = names_of_other_group(await read_back(self._row(key)), group)
-            name = await self._leave(key, [each for each in names if each not in left])
-            if name is None:
+            for name in [each for each in names if each not in left]:
+                reply = await self._client.edit(key, {"group": {"name": name, "action": "REMOVE"}})
+                if not reply.is_error:
+                    left.append(name)
+                    break
+            else:
                 break
-            left.append(name)
         return left
-
-    async def _leave(self, key: Key, names: Sequence[str]) -> str | None:
-        """Take the driver out of a group by the first of its names that Driveri takes; None if it takes none."""
-        for name in names:
-            reply = await self._client.edit(key, {"group": {"name": name, "action": "REMOVE"}})
-            if not reply.is_error:
-                return name
-        return None
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
         reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
@@ -235,21 +219,15 @@ class DriveriDrivers:
             return refused(reply, profile) if reply.is_error else _NOT_CREATED
         if found.active and not differing(as_shown(profile), found.profile):
             return Done(seen=found)
-        return await self._activate(found, profile)
-
-    async def _activate(self, found: ObservedDriver, profile: Profile) -> Answer:
         codes = await self._codes()
         answer = await self._update(found.key, profile, {"status": codes.active, **to_wire(profile)})
         if not isinstance(answer, Done):
             return answer
-        if not found.active and not await self._is_active(found.key):
+        now = found if found.active else await read_back(self._look_up(found.key))
+        if now is None or not now.active:
             return _STATUS_AS_IT_WAS
         merged = tidy({**found.profile, **answer.seen.profile})
         return Done(seen=ObservedDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
-
-    async def _is_active(self, key: Key) -> bool:
-        found = await read_back(self._look_up(key))
-        return found is not None and found.active
 
     async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
         """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""
@@ -265,12 +243,10 @@ class DriveriDrivers:
 
     async def _row(self, key: Key) -> DriverRow | None:
         codes = await self._codes()
-        return _row_of(key, await self._client.lookup(key)) or await self._deleted_row(key, codes)
-
-    async def _deleted_row(self, key: Key, codes: StatusCodes) -> DriverRow | None:
-        async with aclosing(
-            everybody(_total().of(self._client.page), {**FIRST_PAGE, "state": str(codes.deleted)})
-        ) as pages:
+        if row := _row_of(key, await self._client.lookup(key)):
+            return row
+        deleted = {**FIRST_PAGE, "state": str(codes.deleted)}
+        async with aclosing(everybody(_total().of(self._client.page), deleted)) as pages:
             async for rows in pages:
                 if row := _row_of(key, rows):
                     return row

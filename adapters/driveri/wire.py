@@ -1,10 +1,8 @@
-"""The forms of Driveri's answers, as far as they are used. Source: driveri-python-sdk 1.0.0.
+"""The forms of Driveri's answers, as far as they are used, and how its words for a driver relate to the Portal's.
 
-Between the Portal's words for a driver and Driveri's.
-
-The state of a licence: a code of ISO 3166-2 with its country, as in US-CO, or without it.
-
-Which of them Driveri takes is not public, so a form that it refuses is followed by the other one.
+The state of a licence is a code of ISO 3166-2 with its country, as in US-CO, or without it. Which of them Driveri takes
+is not public, so a form that it refuses is followed by the other one.
+Source: driveri-python-sdk 1.0.0.
 """
 
 from collections.abc import Iterable, Mapping
@@ -145,7 +143,11 @@ def statuses_of(reply: httpx.Response) -> tuple[StatusRow, ...]:
     for place in (("data", "configuration"), ("data",)):
         rows = _below(body, *place, "driverStatus")
         if isinstance(rows, list) and rows:
-            return _status_rows(rows)
+            # One of an odd form hides no others.
+            if found := tuple(status for row in rows if (status := parsed_python(row, StatusRow))):
+                return found
+            detail = f"the configurations list driver statuses of an unknown form: {_names(rows[0], 'the first')}"
+            raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
     where = f"found {_names(body, 'the answer')}, {_names(_below(body, 'data'), 'data')}"
     detail = (
         f"the configurations have no data.configuration.driverStatus, but {where}: "
@@ -153,15 +155,6 @@ def statuses_of(reply: httpx.Response) -> tuple[StatusRow, ...]:
     )
     is_driveri = isinstance(_below(body, "data"), Mapping)
     raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail) if is_driveri else down(detail))
-
-
-def _status_rows(rows: list[object]) -> tuple[StatusRow, ...]:
-    """Those that can be read: one of an odd form hides no others."""
-    found = tuple(status for row in rows if (status := parsed_python(row, StatusRow)))
-    if found:
-        return found
-    detail = f"the configurations list driver statuses of an unknown form: {_names(rows[0], 'the first')}"
-    raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
 
 
 def _below(body: object, *names: str) -> object:
@@ -209,16 +202,14 @@ def active_tokens_of(reply: httpx.Response) -> tuple[TokenRow, ...]:
     Raises `UnexpectedForm` when the frame is another.
     """
     body = legible(reply.content)
-    rows = _list_in(body.get("data")) if isinstance(body, Mapping) else None
+    rows = body.get("data") if isinstance(body, Mapping) else False
+    if isinstance(rows, Mapping):
+        rows = next((part for part in rows.values() if isinstance(part, list)), None)
     if rows is None:
+        return ()
+    if not isinstance(rows, list):
         raise UnexpectedForm(down("an answer of an unexpected form in place of the list of access tokens"))
     return tuple(parsed_python(row, TokenRow) or TokenRow() for row in rows)
-
-
-def _list_in(data: object) -> list[object] | None:
-    if isinstance(data, Mapping):
-        return next((part for part in data.values() if isinstance(part, list)), [])
-    return data if isinstance(data, list) else [] if data is None else None
 
 
 class Written(DriveriWire):

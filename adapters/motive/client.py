@@ -1,11 +1,8 @@
-"""Motive's user and external id calls, each as one function.
+"""Motive's user and external id calls, each as one function. Source: developer.gomotive.com, Users and External Ids.
 
-Source: developer.gomotive.com, Users and External Ids.
-
-Reads the list of users whole, though Motive states no order, and users come and go while it is read.
-
-Between two pages the list may have moved, so that some users are shown twice and others not at all. So the list was
-read whole only once one of these is so:
+The list of users is read whole, though Motive states no order, and users come and go while it is read. Between two
+pages the list may have moved, so that some users are shown twice and others not at all. So the list was read whole only
+once one of these is so:
 
 - as many different users were seen as the pages say that there are, and no page of the reading said fewer than it had
   shown by then; what several readings show counts together, but where the number falls somebody has left, who may have
@@ -15,9 +12,7 @@ read whole only once one of these is so:
 
 Until then the list is read again from its beginning. A reading ends with a page without users, or with only users that
 the same reading showed before; a page that is not full ends it only if as many users were shown as there are said to
-be, so that no page is asked for in vain.
-
-The next pages are asked for while one is looked at, so that Motive works while we do.
+be, so that no page is asked for in vain. The next pages are asked for while one is looked at.
 """
 
 import asyncio
@@ -84,20 +79,15 @@ class _Reading:
     def count(self, page: UsersPage) -> None:
         """Look at the next page."""
         ids = [user.id for user in users_on(page)]
-        self.has_moved |= self._overlaps(ids) or self._says_otherwise(page)
+        # A page that is simply one of the earlier ones once more says nothing.
+        overlaps = ids not in (self._first, self._last) and not self.shown.isdisjoint(ids)
+        # Nor does a number that only counts the users on its page.
+        if page.total and page.total != len(page.users):
+            self._totals.add(page.total)
+        self.has_moved |= overlaps or len(self._totals) > 1
         self.shown.update(ids)
         self.is_refuted |= len(self.shown) > (page.total or 0)
         self._first, self._last = self._first or ids, ids
-
-    def _overlaps(self, ids: Sequence[int]) -> bool:
-        """Whether the page shows users of earlier ones, and is not simply one of them once more."""
-        return ids not in (self._first, self._last) and not self.shown.isdisjoint(ids)
-
-    def _says_otherwise(self, page: UsersPage) -> bool:
-        """Whether the number of users is another one than on earlier pages; one of users on the page says nothing."""
-        if page.total and page.total != len(page.users):
-            self._totals.add(page.total)
-        return len(self._totals) > 1
 
 
 class _Completeness:
@@ -178,7 +168,9 @@ class _End:
 
 
 async def _reading(paging: Paging) -> AsyncGenerator[UsersPage, None]:
-    page, number, coming, end = await _first(paging), 1, deque[asyncio.Task[UsersPage]](), _End()
+    page, number, coming, end = await paging(1), 1, deque[asyncio.Task[UsersPage]](), _End()
+    if not page.users and page.pagination is None:
+        raise TargetFailed(down("an answer of an unexpected form at pagination"))
     try:
         while not end.is_reached_by(page):
             yield page
@@ -192,13 +184,6 @@ async def _reading(paging: Paging) -> AsyncGenerator[UsersPage, None]:
         for asked in coming:
             asked.cancel()
         await asyncio.gather(*coming, return_exceptions=True)
-
-
-async def _first(paging: Paging) -> UsersPage:
-    page = await paging(1)
-    if not page.users and page.pagination is None:
-        raise TargetFailed(down("an answer of an unexpected form at pagination"))
-    return page
 
 
 def _last(page: UsersPage) -> int:

@@ -34,10 +34,11 @@ def new_ids(profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
 def full_set(user: User, profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
     """All external ids as Motive takes them: other integrations' as they are, ours as desired, each in its record."""
     others = [_as_sent(entry.id, entry.external_id, entry.integration_name) for entry in _others(user, access)]
-    ours = [
-        _as_sent(_record_for(external_id, integration, user), external_id, integration)
-        for integration, external_id in desired_ids(profile, access).items()
-    ]
+    ours = []
+    for integration, external_id in desired_ids(profile, access).items():
+        entries = _named((integration,), user)
+        same = [entry for entry in entries if entry.external_id == external_id]
+        ours.append(_as_sent(next((entry.id for entry in same + entries), None), external_id, integration))
     return others + ours
 
 
@@ -80,12 +81,6 @@ def _others(user: User, access: MotiveAccess) -> list[ExternalId]:
 
 def _named(names: Collection[str], user: User) -> list[ExternalId]:
     return [entry for entry in user.external_ids or () if entry.integration_name in names]
-
-
-def _record_for(external_id: str, integration: str, user: User) -> int | None:
-    entries = _named((integration,), user)
-    same = [entry for entry in entries if entry.external_id == external_id]
-    return next((entry.id for entry in same + entries), None)
 
 
 ExternalIdsName = Literal["external_ids", "external_ids_attributes"]
@@ -231,9 +226,6 @@ class ExternalIdWriter:
             return None
         if user_of(reply) is None and not shows(after, body):
             raise TargetFailed(UNKNOWN_OUTCOME)
-        return await self._mended(before, after, profile)
-
-    async def _mended(self, before: User, after: User, profile: Profile) -> User | Rejected | None:
         missing = lost(before, after, self._access)
         surplus = stale(after, profile, self._access) if have_arrived(after, profile, self._access) else []
         if not missing and not surplus:
@@ -248,17 +240,14 @@ class ExternalIdWriter:
 
     async def _mend(self, key: str, missing: Sequence[ExternalId], surplus: Sequence[ExternalId]) -> User | None:
         for entry in missing:
-            await self._restore(key, entry)
+            try:
+                await self._client.add_external_id(key, entry)
+            except TargetFailed:
+                continue  # reading back shows that it is still missing
+            _log.warning("external_id_restored", user=key, integration=entry.integration_name)
         for record in [entry.id for entry in surplus if entry.id is not None]:
             await self._client.remove_external_id(record)
         return await read_back(self._client.user(key))
-
-    async def _restore(self, key: str, entry: ExternalId) -> None:
-        try:
-            await self._client.add_external_id(key, entry)
-        except TargetFailed:
-            return  # reading back shows that it is still missing
-        _log.warning("external_id_restored", user=key, integration=entry.integration_name)
 
     def _judged(self, before: User, after: User, profile: Profile) -> User | Rejected:
         missing = lost(before, after, self._access)
@@ -302,14 +291,15 @@ class IdentifierRelease:
 
         So it is where one gave something up or, if the value is said to be taken, where no other user has it any more.
         """
-        id_holder, email_holder = await self._holders(key, profile)
-        is_id_free = await self._free_driver_id(id_holder)
+        driver_id, email = profile.get("driveri_driver_id"), profile.get("email")
+        integration = self._access.driveri_integration
+        by_id = await self._client.lookup_by_external_id(driver_id, integration) if driver_id else None
+        by_email = await self._client.lookup(email=email) if email else None
+        id_holder, email_holder = (user if user and user.key != key else None for user in (by_id, by_email))
+        dead = await self._client.user(id_holder.key) if id_holder and _is_dead(id_holder) else None
+        is_id_free = dead is not None and await self.take_off_driver_id(dead)
         is_email_free = await self._free_email(email_holder)
         return is_id_free or is_email_free or (is_taken and id_holder is None and email_holder is None)
-
-    async def _free_driver_id(self, holder: User | None) -> bool:
-        user = await self._client.user(holder.key) if holder and _is_dead(holder) else None
-        return user is not None and await self.take_off_driver_id(user)
 
     async def _free_email(self, holder: User | None) -> bool:
         """An address cannot be cleared, so a user who was ours gets one that nobody can have (RFC 2606)."""
@@ -322,18 +312,6 @@ class IdentifierRelease:
                 return False
             raise
         return True
-
-    async def _holders(self, key: Key | None, profile: Profile) -> tuple[User | None, User | None]:
-        """The other user who has the DriverID of this profile, and the one who has its e-mail address."""
-        driver_id, email = profile.get("driveri_driver_id"), profile.get("email")
-        integration = self._access.driveri_integration
-        by_id = await self._client.lookup_by_external_id(driver_id, integration) if driver_id else None
-        by_email = await self._client.lookup(email=email) if email else None
-        return _other_than(key, by_id), _other_than(key, by_email)
-
-
-def _other_than(key: Key | None, holder: User | None) -> User | None:
-    return holder if holder is not None and holder.key != key else None
 
 
 def _is_dead(holder: User) -> bool:

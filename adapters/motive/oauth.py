@@ -1,15 +1,15 @@
 """Access tokens of one grant: one for all callers, renewed in time, and stored before they are used.
 
 A refresh token is good for one use, so whatever comes for it is stored first, and what is used is what is stored.
-Source: developer-docs.gomotive.com, OAuth 2.0; RFC 6749, 6.
-
-Where a grant's access tokens are renewed. Source: RFC 6749, 5 and 6; developer-docs.gomotive.com, OAuth 2.0.
+What an answer to a renewal means:
 
 no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try tells
 429                           LIMITED
 404, a redirect               NOT_CONFIGURED; a redirect is not followed, since the secrets would go along
 other 4xx                     CREDENTIALS
 anything else                 DOWN
+
+Source: RFC 6749, 5 and 6; developer-docs.gomotive.com, OAuth 2.0.
 """
 
 import asyncio
@@ -72,19 +72,17 @@ class MotiveTokens:
         await self._store()
         stored = await self._stored()
         if not self._is_good(stored, lasting=WORTH_REUSING):
-            await self._renew(stored.refresh_token)
+            spent = stored.refresh_token
+            try:
+                self._unstored = spent, await self._endpoint.renew(spent)
+            except TargetFailed as failed:
+                if not isinstance(failed.failure, Rejected) or not await self._has_successor(spent):
+                    raise
+            await self._store()
             stored = await self._stored()
         if not self._is_good(stored):
             raise TargetFailed(down("the account was connected again while its access token was renewed"))
         return to_token(stored.access_token, stored.expires_at, self._clock())
-
-    async def _renew(self, refresh_token: str) -> None:
-        try:
-            self._unstored = refresh_token, await self._endpoint.renew(refresh_token)
-        except TargetFailed as failed:
-            if not isinstance(failed.failure, Rejected) or not await self._has_successor(refresh_token):
-                raise
-        await self._store()
 
     async def _has_successor(self, refresh_token: str) -> bool:
         """Whether somebody else was first with this refresh token, and has stored what came for it."""
@@ -220,13 +218,9 @@ class TokenEndpoint:
             return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{detail}; see {_SETTING}")
         if not reply.is_client_error:
             return down(detail)
-        code = _code(reply)
+        problem = parsed_if(reply, _Problem)
+        code = problem.error if problem else ""
         by = _SAME_GRANT if code == "invalid_client" else _NEW_GRANT
         remedy = f"run `driverlink accounts connect {self._grant.account} motive` {by}"
         why = _ADVICE.get(code, "the grant is refused")
         return Rejected(reason=Reason.CREDENTIALS, detail=f"{detail}: {why}; {remedy}")
-
-
-def _code(reply: httpx.Response) -> str:
-    problem = parsed_if(reply, _Problem)
-    return problem.error if problem else ""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, Unpack
@@ -86,15 +86,12 @@ class MotiveDrivers:
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those that Motive does not know as drivers: one look for each, because its list can hide a user."""
-        find = retrying_limited(self.find, self._pause)
-        return [key for key in keys if await self._is_gone(find(key, {}))]
-
-    async def _is_gone(self, found: Awaitable[ObservedDriver | None]) -> bool:
-        """Whether a look has found no driver; one in a form that cannot be read is there."""
-        try:
-            return await found is None
-        except OddLine:
-            return False
+        find, gone = retrying_limited(self.find, self._pause), list[Key]()
+        for key in keys:
+            with suppress(OddLine):  # one in a form that cannot be read is there
+                if await find(key, {}) is None:
+                    gone.append(key)
+        return gone
 
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
         """Make a user with the role `driver`, and read it back."""
@@ -146,9 +143,21 @@ class MotiveDrivers:
     async def _create(self, profile: Profile) -> Answer:
         name = self._name.name
         reply = await self._client.create(self._new_user(profile, name))
-        if reply.status_code in REFUSED:
-            return await self._refused_create(reply, profile, name)
-        return await self._answered_create(reply, profile, name)
+        if reply.status_code not in REFUSED:
+            return await self._answered_create(reply, profile, name)
+        holder = await self._known(profile)
+        if holder is not None:
+            return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
+        if _TAKEN.search(words_of(reply)):
+            detail = "the e-mail address or the username belongs to a user that this company cannot see"
+            return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
+        if reply.status_code == httpx.codes.CONFLICT or not may_be_of_form(words_of(reply)):
+            return refused(reply, profile)
+        other = other_than(name)
+        again = await self._client.create(self._new_user(profile, other))
+        if again.status_code in REFUSED:
+            return both_refused(refused(reply, profile), other, refused(again, profile))
+        return await self._answered_create(again, profile, other)
 
     def _new_user(self, profile: Profile, name: ExternalIdsName) -> dict[str, object]:
         body = {**to_wire(profile), "role": DRIVER, name: new_ids(profile, self._access)}
@@ -165,50 +174,28 @@ class MotiveDrivers:
         if reply.status_code != httpx.codes.CREATED:
             return without_effect(f"answered {reply.status_code} in place of 201: the key seems to be in test mode")
         try:
-            return await self._settled_create(reply, profile, name)
+            shown = user_of(reply)
+            made = await read_back(self._known(profile) if shown is None else self._client.user(shown.key))
+            if made is None:
+                return without_effect("answered 201, but the user is not there")
+            if have_arrived(made, profile, self._access):
+                self._name.has_worked(name)
+            else:
+                self._name.has_failed(name)
+            return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
         except TargetFailed as failed:
             return unconfirmed(failed)
 
-    async def _settled_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
-        shown = user_of(reply)
-        made = await read_back(self._known(profile) if shown is None else self._client.user(shown.key))
-        if made is None:
-            return without_effect("answered 201, but the user is not there")
-        if have_arrived(made, profile, self._access):
-            self._name.has_worked(name)
-        else:
-            self._name.has_failed(name)
-        return await self._write(made, profile, {}) if made.role == DRIVER else _foreign(made)
-
-    async def _refused_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
-        holder = await self._known(profile)
-        if holder is not None:
-            return Exists(seen=to_driver(holder, self._access)) if holder.role == DRIVER else _foreign(holder)
-        if _TAKEN.search(words_of(reply)):
-            detail = "the e-mail address or the username belongs to a user that this company cannot see"
-            return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
-        if reply.status_code == httpx.codes.CONFLICT or not may_be_of_form(words_of(reply)):
-            return refused(reply, profile)
-        return await self._create_otherwise(reply, profile, other_than(name))
-
-    async def _create_otherwise(self, before: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
-        """A create that was refused, once more with the external ids under the other name."""
-        reply = await self._client.create(self._new_user(profile, name))
-        if reply.status_code in REFUSED:
-            return both_refused(refused(before, profile), name, refused(reply, profile))
-        return await self._answered_create(reply, profile, name)
-
     async def _known(self, profile: Profile) -> User | None:
         """The visible user that a create with this profile makes, or collides with."""
-        return await self._carrier(profile) or await self._namesake(profile)
+        if carrier := await self._carrier(profile):
+            return carrier
+        query = chosen(profile, ["email"]) or self._username(profile)
+        return await self._client.lookup(**query) if query else None
 
     async def _carrier(self, profile: Profile) -> User | None:
         driver = profile.get("portal_driver_id")
         return await self._client.lookup_by_external_id(driver, self._access.portal_integration) if driver else None
-
-    async def _namesake(self, profile: Profile) -> User | None:
-        query = chosen(profile, ["email"]) or self._username(profile)
-        return await self._client.lookup(**query) if query else None
 
     async def _update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         body = to_wire(profile, fields)
@@ -225,16 +212,12 @@ class MotiveDrivers:
         if reply is None:
             return Missing(key=key)
         user = user_of(reply)
-        if user is None or user.key != key:
-            return await self._unconfirmed_put(key, body)
-        return self._done(user, profile) if user.role == DRIVER else _foreign(user)
-
-    async def _unconfirmed_put(self, key: Key, body: Mapping[str, object]) -> Answer:
-        """What became of an update whose answer does not show the user."""
-        user = await read_back(self._driver(key))
-        if not isinstance(user, User):
-            return user
-        return self._done(user) if shows(user, body) else UNKNOWN_OUTCOME
+        if user is not None and user.key == key:
+            return self._done(user, profile) if user.role == DRIVER else _foreign(user)
+        now = await read_back(self._driver(key))
+        if not isinstance(now, User):
+            return now
+        return self._done(now) if shows(now, body) else UNKNOWN_OUTCOME
 
     async def _delete(self, key: Key) -> Answer:
         before = await self._driver(key)

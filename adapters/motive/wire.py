@@ -44,10 +44,6 @@ class ExternalId:
     integration_name: str | None = None
 
 
-def _as_listed(value: object) -> object:
-    return () if value is None else value
-
-
 UserId = Annotated[int, Field(gt=0, lt=2**63)]
 """Motive's number of a user, as far as a store takes it."""
 
@@ -67,7 +63,9 @@ class User:
     drivers_license_number: str | None = None
     drivers_license_state: str | None = None
     time_zone: str | None = None
-    external_ids: Annotated[tuple[ExternalId, ...] | None, BeforeValidator(_as_listed)] = None
+    external_ids: Annotated[
+        tuple[ExternalId, ...] | None, BeforeValidator(lambda value: () if value is None else value)
+    ] = None
 
     @property
     def key(self) -> Key:
@@ -253,7 +251,7 @@ def to_driver(user: User, access: MotiveAccess) -> ObservedDriver:
     )
 
 
-_PAIRS: Final = (
+_PAIRS: Final = (  # IANA's names of time zones and those of Rails, which Motive speaks: ActiveSupport::TimeZone
     ("America/New_York", "Eastern Time (US & Canada)"),
     ("America/Indiana/Indianapolis", "Indiana (East)"),
     ("America/Chicago", "Central Time (US & Canada)"),
@@ -319,7 +317,7 @@ _PAIRS: Final = (
     ("Pacific/Auckland", "Auckland"),
 )
 
-_SAME_TIME: Final = (
+_SAME_TIME: Final = (  # a North American zone without a name in Rails goes by that of the zone with the same time
     ("America/Toronto", "America/New_York"),
     ("America/Montreal", "America/New_York"),
     ("America/Detroit", "America/New_York"),
@@ -378,7 +376,11 @@ def is_refused_for_state(reply: httpx.Response) -> bool:
 
 
 class LicenceStateSpelling:
-    """Which spelling a company takes, as far as it was found out; as it is written until then."""
+    """Which spelling of a licence's state a company takes: its code, its code with the country, or its name.
+
+    That is not public, so a spelling that is refused is followed by the others. Until one has worked, it is sent as it
+    is written.
+    """
 
     def __init__(self) -> None:
         self._place = 0
