@@ -21,7 +21,7 @@ __all__ = ["account", "decoded", "driver_link", "new_mapper", "outcomes", "porta
 
 
 def new_mapper() -> Mapper[UUID]:
-    """A mapper that knows every event of the domain; the modules imported above define them all."""
+    """A mapper that knows every event of the domain, which the modules imported above define."""
     for topic, event in Event.BY_TOPIC.items():
         register_topic(topic, event)
     transcoder = JSONTranscoder()
@@ -38,7 +38,14 @@ def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, st
         event = to_event(mapper, stored)
     except (EventSourcingError, TopicError, LookupError, TypeError, ValueError) as failure:
         return None, f"{stored.topic} cannot be read: {failure}"
-    if wrong := _wrong_fields(event):
+    stored_fields = vars(event)
+    wrong = [
+        name
+        for name, types in _shape(event.TOPIC).items()
+        if name not in stored_fields or not isinstance(stored_fields[name], types)
+    ]
+    if wrong:
+        # The library's mapper takes whatever JSON there is.
         return None, f"{stored.topic} cannot be read: missing or of another type: {', '.join(wrong)}"
     return event, ""
 
@@ -102,14 +109,6 @@ def _check_version(stored: StoredEvent) -> None:
     version = stated.get("class_version", 1) if isinstance(stated, dict) else 1
     if version not in range(1, getattr(Event.BY_TOPIC[stored.topic], "class_version", 1) + 1):
         raise ValueError(f"its version {version!r} is unknown here")
-
-
-def _wrong_fields(event: Event) -> list[str]:
-    """The fields that are missing or of another type: the library's mapper takes whatever JSON there is."""
-    stored = vars(event)
-    return [
-        name for name, types in _shape(event.TOPIC).items() if name not in stored or not isinstance(stored[name], types)
-    ]
 
 
 @cache

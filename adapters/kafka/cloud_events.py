@@ -95,9 +95,19 @@ def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoin
     event = record.event
     if event is None:
         raise StreamsFailed(f"record {record.position} of the log of {service} cannot be relayed: {record.reason}")
-    return Outgoing(
-        key=event.account.encode(), headers=_to_headers(record, event, service, installation), value=record.body
-    )
+    attributes = {
+        "ce_specversion": SPECIFICATION,
+        "ce_id": record.id,
+        "ce_source": f"/driverlink/{service}",
+        "ce_type": record.topic,
+        "ce_subject": getattr(event, "driver", ""),
+        "ce_time": event.at.isoformat(),
+        "ce_sequence": str(record.log_position),
+        INSTALLATION: installation,
+        "content-type": JSON,
+    }
+    headers = tuple((name, value.encode()) for name, value in attributes.items() if value)
+    return Outgoing(key=event.account.encode(), headers=headers, value=record.body)
 
 
 def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
@@ -121,21 +131,6 @@ def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
     )
 
 
-def _to_headers(record: Record, event: Event, service: str, installation: str) -> Headers:
-    attributes = {
-        "ce_specversion": SPECIFICATION,
-        "ce_id": record.id,
-        "ce_source": f"/driverlink/{service}",
-        "ce_type": record.topic,
-        "ce_subject": getattr(event, "driver", ""),
-        "ce_time": event.at.isoformat(),
-        "ce_sequence": str(record.log_position),
-        INSTALLATION: installation,
-        "content-type": JSON,
-    }
-    return tuple((name, value.encode()) for name, value in attributes.items() if value)
-
-
 def _readable(message: ConsumerRecord) -> dict[str, str]:
     """The headers that can be read, whatever is wrong with others."""
     return {name: value.decode() for name, value in message.headers if value is not None and _is_text(value)}
@@ -143,14 +138,21 @@ def _readable(message: ConsumerRecord) -> dict[str, str]:
 
 def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
     _check_headers(message)
-    stored = _to_stored_event(_readable(message), _value(message))
+    if message.value is None:
+        raise _Unreadable("it has no value: a tombstone")
+    if len(message.value) > LARGEST:
+        raise _Unreadable(f"its value has {len(message.value)} bytes, more than {LARGEST}")
+    stored = _to_stored_event(_readable(message), message.value)
     try:
         event, reason = decoded(mapper, stored)
     except RecursionError:
         event, reason = None, f"{stored.topic} cannot be read: it is nested too deeply"
     if event is None:
         raise _Unreadable(reason)
-    _check_event(event, message)
+    if message.key is None or message.key != event.account.encode("utf-8", "surrogatepass"):
+        raise _Unreadable("its key is not the event's account")
+    if not _is_moment(event.at.isoformat()):
+        raise _Unreadable(f"{event.TOPIC} cannot be read: its moment has no offset, or is out of range")
     return event
 
 
@@ -167,16 +169,10 @@ def _check_headers(message: ConsumerRecord) -> None:
             raise _Unreadable(f"the header {name!r} comes more than once")
 
 
-def _value(message: ConsumerRecord) -> bytes:
-    if message.value is None:
-        raise _Unreadable("it has no value: a tombstone")
-    if len(message.value) > LARGEST:
-        raise _Unreadable(f"its value has {len(message.value)} bytes, more than {LARGEST}")
-    return message.value
-
-
 def _to_stored_event(attributes: Mapping[str, str], value: bytes) -> StoredEvent:
-    _check_presence(attributes)
+    for name in _NEEDED:
+        if name not in attributes:
+            raise _Unreadable(f"the header {name!r} is missing")
     _check_attributes(attributes)
     event_id = attributes["ce_id"]
     try:
@@ -188,12 +184,6 @@ def _to_stored_event(attributes: Mapping[str, str], value: bytes) -> StoredEvent
     return stored
 
 
-def _check_presence(attributes: Mapping[str, str]) -> None:
-    for name in _NEEDED:
-        if name not in attributes:
-            raise _Unreadable(f"the header {name!r} is missing")
-
-
 def _check_attributes(attributes: Mapping[str, str]) -> None:
     if attributes["ce_specversion"] != SPECIFICATION:
         raise _Unreadable(f"ce_specversion is {attributes['ce_specversion']!r}, not {SPECIFICATION!r}")
@@ -203,13 +193,6 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
         raise _Unreadable("ce_sequence is no position in a log")
     if not _is_moment(attributes.get("ce_time")):
         raise _Unreadable("ce_time is no moment, or out of range")
-
-
-def _check_event(event: Event, message: ConsumerRecord) -> None:
-    if message.key is None or message.key != event.account.encode("utf-8", "surrogatepass"):
-        raise _Unreadable("its key is not the event's account")
-    if not _is_moment(event.at.isoformat()):
-        raise _Unreadable(f"{event.TOPIC} cannot be read: its moment has no offset, or is out of range")
 
 
 def _is_text(value: bytes) -> bool:
@@ -321,8 +304,11 @@ def _mend_names(batch: bytearray, at: int) -> None:
     count, at = decode_varint(batch, at)
     for _ in range(count):
         start = at
-        at = _behind(batch, start)
-        _mend_name(batch, decode_varint(batch, start)[1], at)
+        at, begin = _behind(batch, start), decode_varint(batch, start)[1]
+        try:
+            batch[begin:at].decode()
+        except UnicodeDecodeError:
+            batch[begin:at] = SUBSTITUTE.encode() * (at - begin)
         at = _behind(batch, at)
 
 
@@ -330,10 +316,3 @@ def _behind(batch: bytearray, at: int) -> int:
     """The place behind the bytes whose length is here; one below 0 means that there are none."""
     length, at = decode_varint(batch, at)
     return int(at + max(length, 0))
-
-
-def _mend_name(batch: bytearray, start: int, end: int) -> None:
-    try:
-        batch[start:end].decode()
-    except UnicodeDecodeError:
-        batch[start:end] = SUBSTITUTE.encode() * (end - start)

@@ -1,15 +1,9 @@
-"""How Kafka is reached, and what its libraries need for that.
-
-What can go wrong with streams over Kafka; no exception of its libraries leaves this package.
+"""How Kafka is reached, and what its failures mean; no exception of its clients leaves this package.
 
 StoreFailed
   StreamsFailed             cannot go on; the message says what would help
     PublishFailed           not everything was acknowledged: go on with a new publisher
     StreamsMisconfigured    a person has to set something up otherwise; it is a `Misconfigured` too
-
-What the failures of Kafka's clients mean to us, and what helps against them.
-
-Clients of Kafka for as long as they are needed; each of their failures becomes a clear one.
 """
 
 import asyncio
@@ -71,7 +65,13 @@ class KafkaAccess:
 
     def to_security(self) -> BaseSecurity:
         """What FastStream asks for. Raises `StreamsMisconfigured` when a file cannot be used."""
-        context = self._to_ssl_context() if self.security in {Security.SSL, Security.SASL_SSL} else None
+        context: ssl.SSLContext | None = None
+        if self.security in {Security.SSL, Security.SASL_SSL}:
+            with _usable("DRIVERLINK_KAFKA_CA_FILE"):
+                context = ssl.create_default_context(cafile=self.ca_file)
+            if self.certificate_file:
+                with _usable("DRIVERLINK_KAFKA_CERTIFICATE_FILE with DRIVERLINK_KAFKA_KEY_FILE"):
+                    context.load_cert_chain(self.certificate_file, self.key_file, password=_no_password)
         if self.security in {Security.PLAINTEXT, Security.SSL}:
             return BaseSecurity(ssl_context=context)
         return _SASL[self.mechanism](username=self.username, password=self.password, ssl_context=context)
@@ -79,14 +79,6 @@ class KafkaAccess:
     def to_options(self) -> dict[str, Any]:
         """What the clients of aiokafka ask for. Raises `StreamsMisconfigured` when a file cannot be used."""
         return {"bootstrap_servers": list(self.servers), **parse_security(self.to_security())}
-
-    def _to_ssl_context(self) -> ssl.SSLContext:
-        with _usable("DRIVERLINK_KAFKA_CA_FILE"):
-            context = ssl.create_default_context(cafile=self.ca_file)
-        if self.certificate_file:
-            with _usable("DRIVERLINK_KAFKA_CERTIFICATE_FILE with DRIVERLINK_KAFKA_KEY_FILE"):
-                context.load_cert_chain(self.certificate_file, self.key_file, password=_no_password)
-        return context
 
 
 @contextmanager
@@ -160,14 +152,20 @@ _REACH = "cannot be reached: see that it runs, and check DRIVERLINK_KAFKA_SERVER
 
 async def explained(failure: Exception, access: KafkaAccess) -> StreamsFailed:
     """What a failure means; where the client only says that no server lets it in, one of them is asked why."""
-    if isinstance(failure, errors.KafkaConnectionError):
-        return meaning(await _reason(failure, access), access)
-    return meaning(failure, access)
+    if not isinstance(failure, errors.KafkaConnectionError):
+        return meaning(failure, access)
+    servers = collect_hosts(list(access.servers), randomize=False)
+    reasons = await asyncio.gather(*(_refusal(access, host, port) for host, port, _ in servers))
+    found = [reason for reason in reasons if reason is not None]
+    # The one that says most; the failure itself where they let us in by now.
+    return meaning(next(filter(_misconfigured, found), found[0] if found else failure), access)
 
 
 def meaning(failure: Exception, access: KafkaAccess) -> StreamsFailed:
     """What a failure means, in one line."""
-    kafka, reason = f"Kafka at {', '.join(access.servers)}", _one_line(failure)
+    text = getattr(failure, "verify_message", "") or str(failure)
+    kafka, reason = f"Kafka at {', '.join(access.servers)}", " ".join(_NUMBER.sub("", text).split())
+    reason = reason or type(failure).__name__
     if advice := _misconfigured(failure):
         return StreamsMisconfigured(f"{kafka}: {advice} ({reason})")
     if isinstance(failure, errors.KafkaConnectionError | OSError):
@@ -176,7 +174,7 @@ def meaning(failure: Exception, access: KafkaAccess) -> StreamsFailed:
 
 
 def silent(access: KafkaAccess, seconds: float) -> StreamsFailed:
-    """What it means that Kafka gave no answer for so long."""
+    """What it means that Kafka did not answer for this many seconds."""
     return StreamsFailed(f"Kafka at {', '.join(access.servers)} {_REACH} (no answer within {seconds:.0f} seconds)")
 
 
@@ -187,14 +185,6 @@ def _misconfigured(failure: Exception) -> str:
     if isinstance(failure, ssl.SSLError) and not isinstance(failure, _PASSING):
         return "it and we differ about TLS: check DRIVERLINK_KAFKA_SECURITY and DRIVERLINK_KAFKA_CERTIFICATE_FILE"
     return ""
-
-
-async def _reason(failure: Exception, access: KafkaAccess) -> Exception:
-    """Why no server lets us in, by the one that says most; the failure itself where they do by now."""
-    servers = collect_hosts(list(access.servers), randomize=False)
-    reasons = await asyncio.gather(*(_refusal(access, host, port) for host, port, _ in servers))
-    found = [reason for reason in reasons if reason is not None]
-    return next(filter(_misconfigured, found), found[0] if found else failure)
 
 
 async def _refusal(access: KafkaAccess, host: str, port: int) -> Exception | None:
@@ -215,11 +205,6 @@ async def _refusal(access: KafkaAccess, host: str, port: int) -> Exception | Non
 async def _close(connection: AIOKafkaConnection) -> None:
     """With TLS both sides take their leave, which goes on behind the library's back."""
     await asyncio.wait({connection.close()}, timeout=_ANSWER)
-
-
-def _one_line(failure: Exception) -> str:
-    text = getattr(failure, "verify_message", "") or str(failure)
-    return " ".join(_NUMBER.sub("", text).split()) or type(failure).__name__
 
 
 _TIMEOUT = 15.0

@@ -20,7 +20,7 @@ from faststream.middlewares import AckPolicy
 
 from adapters.kafka.cloud_events import ConsumerRecord, tolerate_header_names
 from adapters.kafka.connection import KafkaAccess, StreamsFailed, explained
-from adapters.kafka.streams import AssignmentHandler, KafkaStream, RebalanceListener, StreamFetcher
+from adapters.kafka.streams import AssignmentHandler, RebalanceListener, StreamFetcher
 from adapters.kafka.topics import Epochs, Namespace, NoEpochs
 
 Failed = Callable[[BaseException], None]
@@ -110,9 +110,25 @@ def subscribed(
     assignors: Sequence[Any],
 ) -> BatchSubscriber:
     """The broker's subscriber: it hands each batch to `take`, and each change of assignment to the listener."""
+    group, topics = subscription.group, subscription.topics
+    if group is None:
+        places = [(topic, number) for topic in topics for number in range(subscription.partitions)]
+        read: dict[str, Any] = {
+            "partitions": [FastStreamPartition(topic, number, declare=False) for topic, number in places]
+        }
+    else:
+        read = {
+            "group_id": group.name,
+            "group_instance_id": group.member or None,
+            "partition_assignment_strategy": tuple(assignors),
+            "session_timeout_ms": int(group.session_timeout * 1000),
+            "heartbeat_interval_ms": int(group.session_timeout * 1000 / 9),
+            "max_poll_interval_ms": int(group.poll_interval * 1000),
+            "listener": listener,
+        }
     subscriber: BatchSubscriber = broker.subscriber(
-        *_topics(subscription),
-        **_sharing(subscription, listener, assignors),
+        *(topics if group else ()),
+        **read,
         batch=True,
         max_records=_BATCH,
         batch_timeout_ms=_POLL,
@@ -125,28 +141,6 @@ def subscribed(
     )
     subscriber(take)
     return subscriber
-
-
-def _sharing(
-    subscription: TopicSubscription, listener: ConsumerRebalanceListener, assignors: Sequence[Any]
-) -> dict[str, Any]:
-    group = subscription.group
-    if group is None:
-        places = [(topic, number) for topic in subscription.topics for number in range(subscription.partitions)]
-        return {"partitions": [FastStreamPartition(topic, number, declare=False) for topic, number in places]}
-    return {
-        "group_id": group.name,
-        "group_instance_id": group.member or None,
-        "partition_assignment_strategy": tuple(assignors),
-        "session_timeout_ms": int(group.session_timeout * 1000),
-        "heartbeat_interval_ms": int(group.session_timeout * 1000 / 9),
-        "max_poll_interval_ms": int(group.poll_interval * 1000),
-        "listener": listener,
-    }
-
-
-def _topics(subscription: TopicSubscription) -> Sequence[str]:
-    return subscription.topics if subscription.group else ()
 
 
 async def _unparsed(messages: Sequence[ConsumerRecord]) -> KafkaMessage:
@@ -219,7 +213,13 @@ class KafkaConsumer:
         except KafkaError as failure:
             raise await explained(failure, self._access) from failure
         finally:
-            await self._leave(broker)
+            if self._fetcher.streams:
+                await self._exchange()
+            await self._listener.close()
+            with suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(_TIMEOUT):
+                    await broker.stop()
+            await self._committer.end(_GRACE)
 
     async def _read(self, broker: KafkaBroker) -> None:
         await broker.start()
@@ -232,33 +232,18 @@ class KafkaConsumer:
             await self._exchange()
         raise self._failure
 
-    async def _leave(self, broker: KafkaBroker) -> None:
-        if self._fetcher.streams:
-            await self._exchange()
-        await self._listener.close()
-        with suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_TIMEOUT):
-                await broker.stop()
-        await self._committer.end(_GRACE)
-
     async def _exchange(self) -> None:
         """Learn where the streams end, and give a hint of what is stored; nothing depends on either."""
         streams = list(self._fetcher.streams)
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(_TIMEOUT):
-                await self._learn_ends(streams)
-                await self._hint(streams)
-
-    async def _learn_ends(self, streams: Sequence[KafkaStream]) -> None:
-        anywhere = TopicPartition(self._subscription.topics[0], 0)
-        ends = await self._consumer().end_offsets([stream.place for stream in streams] or [anywhere])
-        self._answered_at = self._loop.time()
-        for stream in streams:
-            stream.buffer.ends_at(ends[stream.place])
-
-    async def _hint(self, streams: Sequence[KafkaStream]) -> None:
-        if self._subscription.group and streams:
-            await self._committer.give({stream.place: stream.buffer.start for stream in streams})
+                anywhere = TopicPartition(self._subscription.topics[0], 0)
+                ends = await self._consumer().end_offsets([stream.place for stream in streams] or [anywhere])
+                self._answered_at = self._loop.time()
+                for stream in streams:
+                    stream.buffer.ends_at(ends[stream.place])
+                if self._subscription.group and streams:
+                    await self._committer.give({stream.place: stream.buffer.start for stream in streams})
 
     def _consumer(self) -> AIOKafkaConsumer:
         if self._subscriber is None or self._subscriber.consumer is None:
@@ -273,7 +258,7 @@ class KafkaConsumer:
 
 
 class OffsetCommitter:
-    """Commits offsets, one commit at a time.
+    """Commits offsets for Kafka's own tools, one commit at a time; nothing depends on them.
 
     The library shields the request of a commit: cancelling the commit leaves a request behind whose failure
     is never retrieved. So a commit is not cancelled while it can still be answered; only waiting for it is.

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from adapters.events import again, new_mapper
 from adapters.kafka.cloud_events import ConsumerRecord, to_record
 from adapters.kafka.connection import StreamsMisconfigured
-from adapters.kafka.topics import Beginnings, Epochs, Namespace, start
+from adapters.kafka.topics import Epochs, Namespace, start
 from domain.store import Record, Resubmission
 
 MOST_RECORDS = 2_000
@@ -90,13 +90,20 @@ class PartitionBuffer:
                 return ()
             if not self.start <= after <= self.reached:
                 return None
-            self._forget(after)
+            while self._messages and self._messages[0].offset < after:
+                self._bytes -= _size(self._messages.popleft())
+            self.start = after
             return list(islice(self._messages, limit))
 
     def wait(self, after: int, limit: int, timeout: float) -> Sequence[ConsumerRecord]:
         """The same once it starts there and has `limit` records or all there are, or after `timeout` seconds."""
+
+        def is_over() -> bool:
+            has_enough = len(self._messages) >= limit or self.reached >= self._end
+            return not self._is_open or (self.start == after and has_enough)
+
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_open or self._has(after, limit), timeout)
+            self._changed.wait_for(is_over, timeout)
         return self.take(after, limit) or ()
 
     def close(self) -> None:
@@ -104,14 +111,6 @@ class PartitionBuffer:
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
-
-    def _has(self, after: int, limit: int) -> bool:
-        return self.start == after and (len(self._messages) >= limit or self.reached >= self._end)
-
-    def _forget(self, position: int) -> None:
-        while self._messages and self._messages[0].offset < position:
-            self._bytes -= _size(self._messages.popleft())
-        self.start = position
 
 
 def _size(message: ConsumerRecord) -> int:
@@ -225,9 +224,26 @@ class StreamFetcher:
 
         Raises `StreamsMisconfigured` when a partition starts again from 0, or holds a record of another installation.
         """
-        for (topic, partition), piece in groupby(messages, _PLACE):
-            if stream := self._streams.get(TopicPartition(topic, partition)):
-                await self._put(stream, list(piece))
+        for (topic, partition), of_partition in groupby(messages, _PLACE):
+            stream = self._streams.get(TopicPartition(topic, partition))
+            if stream is None:
+                continue
+            piece, buffer, consumer = list(of_partition), stream.buffer, self._consumer()
+            reached = await consumer.position(stream.place)
+            if reached <= piece[-1].offset:
+                # The stream went back after this piece was fetched, which therefore comes again.
+                continue
+            if reached < buffer.reached:
+                raise StreamsMisconfigured(
+                    f"stream {stream.name} starts again from 0: its topic was made again, "
+                    "so set another DRIVERLINK_EPOCH"
+                )
+            self._namespace.check(piece)
+            end = max(reached, consumer.highwater(stream.place) or 0)
+            buffer.put([message for message in piece if message.offset >= buffer.reached], reached, end)
+            if buffer.is_full:
+                buffer.is_halted = True
+                consumer.pause(stream.place)
         self._arrived()
 
     def go_to(self, stream: KafkaStream, position: int) -> None:
@@ -237,23 +253,6 @@ class StreamFetcher:
     def go_on(self, stream: KafkaStream) -> None:
         """The buffer takes records again; called in any thread."""
         self._loop.call_soon_threadsafe(self._resume, stream)
-
-    async def _put(self, stream: KafkaStream, piece: Sequence[ConsumerRecord]) -> None:
-        buffer, consumer = stream.buffer, self._consumer()
-        reached = await consumer.position(stream.place)
-        if reached <= piece[-1].offset:
-            # The stream went back after this piece was fetched, which therefore comes again.
-            return
-        if reached < buffer.reached:
-            raise StreamsMisconfigured(
-                f"stream {stream.name} starts again from 0: its topic was made again, so set another DRIVERLINK_EPOCH"
-            )
-        self._namespace.check(piece)
-        end = max(reached, consumer.highwater(stream.place) or 0)
-        buffer.put([message for message in piece if message.offset >= buffer.reached], reached, end)
-        if buffer.is_full:
-            buffer.is_halted = True
-            consumer.pause(stream.place)
 
     def _restart(self, stream: KafkaStream, position: int) -> None:
         if self._is_open(stream):
@@ -334,25 +333,25 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """These are ours. No heartbeat is sent before this returns."""
         self._fetcher.hold(assigned)
-        self._streams = [self._to_stream(place) for place in sorted(assigned)]
+        self._streams = [
+            KafkaStream(self._epoch, place, self._fetcher, log=self._namespace.to_log(place.topic))
+            for place in sorted(assigned)
+        ]
         self._handing_over = self._begun(self._handler.assigned(self._streams))
         self._opening = self._begun(self._open(self._streams, self._handing_over))
 
     async def close(self) -> None:
         """Close the streams, and wait until no work on them is under way."""
         async with self._closing:
-            await self._opened()
+            if self._handing_over and self._opening:
+                # The service is waited for; Kafka, which may be away, is not.
+                await asyncio.wait({self._handing_over})
+                self._opening.cancel()
+                await asyncio.wait({self._opening})
             self._fetcher.close()
             names, self._streams = [stream.name for stream in self._streams], []
             if names:
                 await asyncio.wait({self._begun(self._handler.revoked(names))})
-
-    async def _opened(self) -> None:
-        """The service is waited for; Kafka, which may be away, is not."""
-        if self._handing_over and self._opening:
-            await asyncio.wait({self._handing_over})
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
 
     async def _open(self, streams: Sequence[KafkaStream], handing_over: Awaitable[Mapping[str, int]]) -> None:
         positions = await asyncio.shield(handing_over)
@@ -360,26 +359,21 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
         # The ends come first: what is sent later lies behind them, also when its epoch has not begun by then.
         ends = await self._consumer().end_offsets(places)
         beginnings = await self._consumer().beginning_offsets(places)
-        begun = await self._begun_epochs({place.topic for place in places})
-        starts = {
-            each.name: start(
+        topics = {place.topic for place in places}
+        begun = {topic: await asyncio.to_thread(self._epochs.beginnings, topic) for topic in topics}
+        starts: dict[str, int] = {}
+        for each in streams:
+            at = {epoch: offsets.get(each.partition) for epoch, offsets in begun[each.place.topic].items()}
+            starts[each.name] = start(
                 each.name,
                 positions[each.name],
                 beginning=beginnings[each.place],
                 end=ends[each.place],
-                begun=_of_partition(begun[each.place.topic], each.partition),
+                begun={epoch: offset for epoch, offset in at.items() if offset is not None},
             )
-            for each in streams
-        }
         if moved := {name: at for name, at in starts.items() if at != positions[name]}:
             await asyncio.shield(self._handler.begins(moved))
         self._fetcher.open(streams, starts, ends)
-
-    async def _begun_epochs(self, topics: Collection[str]) -> Mapping[str, Beginnings]:
-        return {topic: await asyncio.to_thread(self._epochs.beginnings, topic) for topic in topics}
-
-    def _to_stream(self, place: TopicPartition) -> KafkaStream:
-        return KafkaStream(self._epoch, place, self._fetcher, log=self._namespace.to_log(place.topic))
 
     def _begun(self, work: Awaitable[T]) -> asyncio.Future[T]:
         """The work as a task whose failure is not lost."""
@@ -390,8 +384,3 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
     def _look(self, done: asyncio.Future[Any]) -> None:
         if not done.cancelled() and (failure := done.exception()):
             self._failed(failure)
-
-
-def _of_partition(begun: Beginnings, partition: int) -> Mapping[str, int]:
-    """By epoch, where it began in this partition."""
-    return {epoch: offsets[partition] for epoch, offsets in begun.items() if partition in offsets}

@@ -1,10 +1,7 @@
-"""Our topics: made once by a command, checked at each start.
+"""Our topics: how they are made and checked, which partition an account is in, and what in them is ours.
 
-Which partition an account is in.
-
-What is ours in a Kafka that others use too: our topics and groups by a prefix, our records by a header.
-
-Where an epoch begins in a topic: what is before belongs to former epochs, and is sent once more in this one.
+Others may use the same Kafka: our topics and groups have a prefix, our records a header. What is in a topic before an
+epoch begins belongs to former epochs, and is sent once more in this one.
 """
 
 import asyncio
@@ -47,9 +44,23 @@ async def create(access: KafkaAccess, topics: Collection[str], *, partitions: in
     Records are kept for ever, because a consumer may start from the beginning. They are stored uncompressed,
     whatever a producer does, because not every codec can be read everywhere.
     """
+    configuration = {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "max.message.bytes": str(LARGEST_BATCH),
+        "compression.type": "uncompressed",
+        "min.insync.replicas": "2" if replication > 2 else "1",
+    }
+    new = [NewTopic(name, partitions, replication, topic_configs=configuration) for name in topics]
     async with administering(access) as admin:
-        made = await _create(admin, access, [_to_new_topic(topic, partitions, replication) for topic in topics])
-        while not set(made) <= set(await _found(admin)):  # noqa: ASYNC110 - nobody tells when it is so
+        response = await admin.create_topics(new)
+        errors = {name: (for_code(code), message) for name, code, message in response.topic_errors if code}
+        for name, (error, message) in errors.items():
+            if error is not TopicAlreadyExistsError:
+                raise meaning(error(f"topic {name}: {message}"), access)
+        made = tuple(name for name in topics if name not in errors)
+        while not set(made) <= set(await _found(admin)):  # noqa: ASYNC110 - Kafka does not say when it is so
             await asyncio.sleep(_PAUSE)
     await check(access, topics, partitions=partitions)
     return made
@@ -112,27 +123,6 @@ async def _found(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {each["topic"]: len(each["partitions"]) for each in await admin.describe_topics()}
 
 
-def _to_new_topic(name: str, partitions: int, replication: int) -> NewTopic:
-    configuration = {
-        "cleanup.policy": "delete",
-        "retention.ms": "-1",
-        "retention.bytes": "-1",
-        "max.message.bytes": str(LARGEST_BATCH),
-        "compression.type": "uncompressed",
-        "min.insync.replicas": "2" if replication > 2 else "1",
-    }
-    return NewTopic(name, partitions, replication, topic_configs=configuration)
-
-
-async def _create(admin: AIOKafkaAdminClient, access: KafkaAccess, topics: list[NewTopic]) -> tuple[str, ...]:
-    response = await admin.create_topics(topics)
-    errors = {name: (for_code(code), message) for name, code, message in response.topic_errors if code}
-    for name, (error, message) in errors.items():
-        if error is not TopicAlreadyExistsError:
-            raise meaning(error(f"topic {name}: {message}"), access)
-    return tuple(topic.name for topic in topics if topic.name not in errors)
-
-
 def partition_of(account: str, partitions: int) -> int:
     """The partition of this account in every topic of so many: what Kafka's own clients make of it as a key."""
     return int(murmur2(account.encode()) & 0x7FFFFFFF) % partitions
@@ -168,17 +158,14 @@ class Namespace:
     def check(self, messages: Iterable[ConsumerRecord]) -> None:
         """Raise `StreamsMisconfigured` when one of these records is of another installation."""
         for message in messages if self.installation else ():
-            if self._is_foreign(message):
+            # One without a readable name is a dead letter, or old.
+            named = [value for name, value in message.headers if name == INSTALLATION and value is not None]
+            if len(named) == 1 and named[0] != self.installation.encode():
                 raise StreamsMisconfigured(
                     f"topic {message.topic} holds a record of another installation (partition {message.partition}, "
                     f"offset {message.offset}), and ours is {self.installation}: give one of the two its own "
                     "DRIVERLINK_KAFKA_PREFIX, then the other one another DRIVERLINK_EPOCH"
                 )
-
-    def _is_foreign(self, message: ConsumerRecord) -> bool:
-        """Whether the record names another installation; one without a readable name is a dead letter or old."""
-        named = [value for name, value in message.headers if name == INSTALLATION and value is not None]
-        return len(named) == 1 and named[0] != self.installation.encode()
 
 
 Beginnings = Mapping[str, Mapping[int, int]]
@@ -266,8 +253,9 @@ def asyncapi(topics: Mapping[str, type[Event]], *, version: str) -> dict[str, An
     """The document of these topics, each by what its events have in common; the same for the same code."""
     broker = KafkaBroker("localhost:9092")
     publishers = [
-        broker.publisher(topic, title=topic, description=kind.__doc__, schema=_schema(kind))
+        broker.publisher(topic, title=topic, description=kind.__doc__, schema=reduce(or_, map(_to_model, kinds)))
         for topic, kind in topics.items()
+        if (kinds := [event for event in Event.BY_TOPIC.values() if issubclass(event, kind)])
     ]
     made = AsyncAPI(broker, title="Driver Sync", version=version).to_specification().to_jsonable()
     del publishers, made["servers"]
@@ -276,35 +264,23 @@ def asyncapi(topics: Mapping[str, type[Event]], *, version: str) -> dict[str, An
     for channel in document["channels"].values():
         del channel["servers"]
     for message in document["components"]["messages"].values():
-        _complete(message)
+        # What FastStream does not know: our headers and our key.
+        del message["correlationId"]
+        message["headers"] = {
+            "type": "object",
+            "properties": _HEADERS,
+            "required": [name for name in _HEADERS if name != "ce_subject"],
+        }
+        message["bindings"] = {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}}
     return document
-
-
-def _complete(message: dict[str, Any]) -> None:
-    """Say what FastStream does not know: our headers and our key."""
-    del message["correlationId"]
-    message["headers"] = {
-        "type": "object",
-        "properties": _HEADERS,
-        "required": [name for name in _HEADERS if name != "ce_subject"],
-    }
-    message["bindings"] = {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}}
-
-
-def _schema(kind: type[Event]) -> Any:  # noqa: ANN401 - a union of models
-    kinds = [event for event in Event.BY_TOPIC.values() if issubclass(event, kind)]
-    return reduce(or_, map(_to_model, kinds))
 
 
 def _to_model(event: type[Event]) -> type[BaseModel]:
     hints = get_type_hints(event)
-    properties: dict[str, Any] = {each.name: _plain(hints[each.name]) for each in fields(event)}
+    # A model cannot hold a typed dictionary.
+    plain = {name: dict[str, Any] if is_typeddict(hint) else hint for name, hint in hints.items()}
+    properties: dict[str, Any] = {each.name: plain[each.name] for each in fields(event)}
     properties = {name: (hint, ...) for name, hint in {**properties, "at": Moment}.items() if name not in _IN_HEADERS}
     if form := getattr(event, "class_version", 0):
         properties["class_version"] = Annotated[int, Field(json_schema_extra={"const": form})], ...
     return create_model(event.TOPIC, __doc__=event.__doc__, **properties)
-
-
-def _plain(hint: Any) -> Any:  # noqa: ANN401 - an annotation
-    """The annotation as a model can hold it."""
-    return dict[str, Any] if is_typeddict(hint) else hint

@@ -54,7 +54,7 @@ class PartitionAssignment:
         found = dict(cursor.fetchall())
         lost = sorted(each for each, generation in self._generations.items() if found.get(each) != generation)
         if lost:
-            raise StoreConflict(f"somebody else has taken over the partitions {', '.join(map(str, lost))}")
+            raise StoreConflict(f"another process owns the partitions {', '.join(map(str, lost))}")
 
 
 class InstanceLock:
@@ -117,7 +117,9 @@ class PostgresLeaderLock:
         if self._is_held:
             return True
         with self._connected() as connection:
-            ((self._is_held,),) = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock])
+            ((self._is_held,),) = connection.execute(
+                "SELECT pg_try_advisory_lock(%s)", [lock_id(f"{self._duty}/{self._schema}")]
+            )
         return self._is_held
 
     def wait(self, seconds: float) -> None:
@@ -136,20 +138,14 @@ class PostgresLeaderLock:
             self._connection.close()
             self._connection = None
 
-    @property
-    def _lock(self) -> int:
-        return lock_id(f"{self._duty}/{self._schema}")
-
     @contextmanager
     def _connected(self) -> Iterator[Connection[TupleRow]]:
         try:
             with failures():
-                yield self._connection or self._listening()
+                if self._connection is None:
+                    self._connection = connect(self._url, self._password)
+                    self._connection.execute(SQL("LISTEN {}").format(Identifier(channel(self._schema))))
+                yield self._connection
         except StoreFailed:
             self.close()
             raise
-
-    def _listening(self) -> Connection[TupleRow]:
-        self._connection = connect(self._url, self._password)
-        self._connection.execute(SQL("LISTEN {}").format(Identifier(channel(self._schema))))
-        return self._connection

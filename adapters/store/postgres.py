@@ -23,7 +23,7 @@ from adapters.store.locks import CREATE_OWNERS, PartitionAssignment
 from adapters.store.postgres_connection import MIGRATE, Datastore, channel, connect, failures, lock_id
 from adapters.store.relational import AnswerLost, RelationalStore, Values, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, recreate, shape, table_of
-from domain.store import OF_EVERY_STORE, Misconfigured, Position, Row, Stored, StoreFailed, Unit
+from domain.store import OF_EVERY_STORE, Misconfigured, Row, Stored, StoreFailed, Unit
 
 Schemas = Mapping[str, Sequence[type[Row]]]
 """The schemas with the rows that each keeps, besides those of every store."""
@@ -49,36 +49,32 @@ def migrate(url: str, password: str, schemas: Schemas, *, may_drop: Collection[s
     Raises `StoreFailed` when one is neither, and when the database does not work.
     """
     with closing(connect(url, password)) as connection, failures():
-        _check_encoding(connection)
+        for (encoding,) in connection.execute("SHOW server_encoding"):
+            if encoding != "UTF8":
+                raise StoreFailed(f"the database is encoded in {encoding}: create it with ENCODING 'UTF8'")
         connection.execute("SET statement_timeout = 0")
         connection.execute("SELECT pg_advisory_lock(%s)", [lock_id("migrate")])
         for schema, rows in schemas.items():
             connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
-            _make_tables_of_library(url, password, schema)
+            with closing(Datastore(url, password, schema)) as datastore:
+                PostgresProcessRecorder(datastore, tracking_table_name=TRACKING).create_table()
             with connection.transaction():
                 _make_tables(connection, schema, rows, may_drop)
 
 
 def check(url: str, password: str, schemas: Schemas) -> list[str]:
     """What is missing, or another version's, in a line for each schema. Raises `StoreFailed`."""
+    found: list[str] = []
     with closing(connect(url, password)) as connection, failures():
-        wrong = {schema: _wrong_tables(connection, schema, rows) for schema, rows in schemas.items()}
-    return [
-        f"the schema {schema} lacks tables, or has another version's ({', '.join(tables)}): {MIGRATE}"
-        for schema, tables in wrong.items()
-        if tables
-    ]
-
-
-def _check_encoding(connection: Connection[TupleRow]) -> None:
-    for (encoding,) in connection.execute("SHOW server_encoding"):
-        if encoding != "UTF8":
-            raise StoreFailed(f"the database is encoded in {encoding}: create it with ENCODING 'UTF8'")
-
-
-def _make_tables_of_library(url: str, password: str, schema: str) -> None:
-    with closing(Datastore(url, password, schema)) as datastore:
-        PostgresProcessRecorder(datastore, tracking_table_name=TRACKING).create_table()
+        for schema, rows in schemas.items():
+            shapes = _shapes(connection, schema)
+            wrong = [name for name in _BESIDES if name not in shapes]
+            wrong += [table.row.TABLE for table in _tables(rows) if shapes.get(table.row.TABLE) != shape(table)]
+            if wrong:
+                found.append(
+                    f"the schema {schema} lacks tables, or has another version's ({', '.join(wrong)}): {MIGRATE}"
+                )
+    return found
 
 
 def _make_tables(
@@ -111,12 +107,6 @@ def _make(connection: Connection[TupleRow], table: Table[Any], found: Shape, *, 
     for statement in statements or ():
         connection.execute(statement.encode())
     return statements is not None
-
-
-def _wrong_tables(connection: Connection[TupleRow], schema: str, rows: Sequence[type[Row]]) -> list[str]:
-    shapes = _shapes(connection, schema)
-    missing = [name for name in _BESIDES if name not in shapes]
-    return [*missing, *(table.row.TABLE for table in _tables(rows) if shapes.get(table.row.TABLE) != shape(table))]
 
 
 def _tables(rows: Sequence[type[Row]]) -> list[Table[Any]]:
@@ -172,13 +162,16 @@ class _PostgresRecorder(PostgresProcessRecorder):
         ):
             unit: Unit = kwargs["unit"]
             self._assignment.look(owners)
-            _move(mover, unit.positions)
+            if unit.positions:
+                names, ends = [each.name for each in unit.positions], [each.at for each in unit.positions]
+                mover.execute(_MOVE_POSITIONS, [names, ends], prepare=True)
             write_rows(cursor, unit, POSTGRES)
             self._insert_stored_events(cursor, stored_events)
             _send(connection.pgconn)
             pipeline.sync()
             self._assignment.check(owners)
-            _check_moved(mover, unit.positions)
+            if unit.positions and mover.rowcount != len(unit.positions):
+                raise IntegrityError("a position is stored already")
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:  # noqa: ANN401 - the library's
         if not stored_events:
@@ -276,27 +269,10 @@ def _send(pgconn: PGconn) -> None:
             pgconn.consume_input()
 
 
-def _move(cursor: Cursor[DictRow], positions: Sequence[Position]) -> None:
-    """Move positions forward; how many could be moved tells `_check_moved`."""
-    if positions:
-        names, ends = [each.name for each in positions], [each.at for each in positions]
-        cursor.execute(_MOVE_POSITIONS, [names, ends], prepare=True)
-
-
-def _check_moved(cursor: Cursor[DictRow], positions: Sequence[Position]) -> None:
-    """Raise the library's `IntegrityError` if `_move` found one of them taken over."""
-    if positions and cursor.rowcount != len(positions):
-        raise IntegrityError("a position is taken over already")
-
-
 _TOGETHER = 1000
 """Rows that one statement stores."""
 
 _to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
-
-
-def _one_of(values: list[Any]) -> SqlStatement:
-    return SqlStatement("= ANY(%b)", (values,))
 
 
 def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
@@ -308,33 +284,26 @@ def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> 
 _LEAST = {"TEXT": "''", "BIGINT": str(-(2**63)), "BOOLEAN": "false"}
 
 
-def _guard(column: str, kind: str) -> str:
-    return f"{column} >= {_LEAST[kind]}" if kind in _LEAST else ""
-
-
 def _put(cursor: Cursor[Any], table: Table[Any], rows: Iterable[Stored]) -> None:
     """Send many rows as one JSON text, which takes half the time of a statement for each."""
     values = ", ".join(f"(each->>{place})::{kind}" for place, kind in enumerate(table.types))
     sql = table.upsert(f"SELECT {values} FROM json_array_elements(%s::json) AS each").encode()  # noqa: S608 - our own types
     remaining = iter(rows)
     while some := list(islice(remaining, _TOGETHER)):
-        cursor.execute(sql, [_text(table, some)], prepare=True)
-
-
-def _text(table: Table[Any], rows: list[Stored]) -> str:
-    try:
-        return _to_json(rows)
-    except TypeError as failure:
-        raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
+        try:
+            text = _to_json(some)
+        except TypeError as failure:
+            raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
+        cursor.execute(sql, [text], prepare=True)
 
 
 POSTGRES = Dialect(
     mark="%s",
     text='TEXT COLLATE "C"',
     position="notification_id",
-    one_of=_one_of,
+    one_of=lambda values: SqlStatement("= ANY(%b)", (values,)),
     combinations=_combinations,
-    guard=_guard,
+    guard=lambda column, kind: f"{column} >= {_LEAST[kind]}" if kind in _LEAST else "",
     put=_put,
     from_uuid=lambda id: id,  # noqa: A006 - the event's word
     to_uuid=lambda id: id,  # noqa: A006 - the event's word

@@ -192,13 +192,9 @@ def _meaning(failure: BaseException) -> Exception:
         return ValueError(f"a value cannot be stored, or sought: {name}")
     if code not in _BROKEN:
         return StoreFailed(f"the database does not work: {name}; look at its log")
-    return _broken(failure)
-
-
-def _broken(failure: BaseException) -> StoreFailed:
-    text = str(failure)
     if isinstance(failure, PoolTimeout):
         return StoreFailed(_REACH)
+    text = str(failure)
     if text.startswith("connection failed"):
         return next((kind(advice) for word, kind, advice in _BY_WORD if word in text), StoreFailed(_REACH))
     return AnswerLost(_REACH)

@@ -32,10 +32,6 @@ _ADVICE = (
 )
 
 
-def _one_of(values: list[Any]) -> SqlStatement:
-    return SqlStatement(f"IN ({', '.join('?' for _ in values)})", tuple(values))
-
-
 def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
     # Of values without a type SQLite does not know that an index of the columns has them in the same order.
     typed = ", ".join(f"CAST(column{place} AS {kind})" for place, kind in enumerate(types, 1))
@@ -56,7 +52,7 @@ _DIALECT = Dialect(
     mark="?",
     text="TEXT",
     position="rowid",
-    one_of=_one_of,
+    one_of=lambda values: SqlStatement(f"IN ({', '.join('?' for _ in values)})", tuple(values)),
     combinations=_combinations,
     guard=lambda _column, _kind: "",
     put=_put,
@@ -182,9 +178,5 @@ def _failures() -> Iterator[None]:
     except IntegrityError:
         raise
     except (PersistenceError, sqlite3.Error) as failure:
-        raise StoreFailed(_advice(str(failure))) from failure
-
-
-def _advice(text: str) -> str:
-    advice = (advice for word, advice in _ADVICE if word in text)
-    return next(advice, f"the store does not work: {text}")
+        advice = (advice for word, advice in _ADVICE if word in str(failure))
+        raise StoreFailed(next(advice, f"the store does not work: {failure}")) from failure

@@ -1,6 +1,6 @@
 """Rows as tables: the SQL that every relational store shares, apart from what its dialect says.
 
-Whether a table is as its row says, and what makes it so.
+What is done where a table is not as its row says:
 
 no table, or as the row says           make what is missing of it
 it only lacks columns that may be None add them: they are unknown for the rows that exist
@@ -201,8 +201,10 @@ class Table(Generic[R]):
         """The fields that the values of these columns stand for."""
         if self.conversions.keys().isdisjoint(columns):
             return tuple(values)
-        conversions = (self.conversions.get(column, _as_it_is) for column in columns)
-        return tuple(to_field(value) for to_field, value in zip(conversions, values, strict=True))
+        return tuple(
+            self.conversions[column](value) if column in self.conversions else value
+            for column, value in zip(columns, values, strict=True)
+        )
 
     def _among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]]) -> SqlStatement:
         types = [self.types[self.columns.index(column)] for column in columns]
@@ -221,26 +223,18 @@ def _to_boolean(value: Any) -> bool | None:  # noqa: ANN401 - as the database ha
     return None if value is None else bool(value)
 
 
-def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
-    return value
-
-
 _TABLES: dict[tuple[type[Row], Dialect], Table[Any]] = {}
 
 
 def table_of(row: type[R], dialect: Dialect) -> Table[R]:
     """How this row type is stored: one column for each field."""
-    if (row, dialect) not in _TABLES:
-        _TABLES[row, dialect] = _to_table(row, dialect)
-    return _TABLES[row, dialect]
-
-
-def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
+    if (row, dialect) in _TABLES:
+        return _TABLES[row, dialect]
     hints = get_type_hints(row)
     types = {each.name: _plain(hints[each.name]) for each in fields(row)}
     json_columns = frozenset(name for name, kind in types.items() if kind not in _TYPES)
     boolean_columns = frozenset(name for name, kind in types.items() if kind is bool)
-    return Table(
+    _TABLES[row, dialect] = Table(
         row=row,
         dialect=dialect,
         columns=tuple(types),
@@ -250,6 +244,7 @@ def _to_table(row: type[R], dialect: Dialect) -> Table[R]:
         json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
         values=attrgetter(*types),
     )
+    return _TABLES[row, dialect]
 
 
 def _is_optional(hint: Any) -> bool:  # noqa: ANN401 - an annotation
@@ -271,19 +266,19 @@ def _own_column(key: Sequence[str], index: Sequence[str]) -> str:
 
 
 def _clauses(dialect: Dialect, where: Where) -> list[SqlStatement]:
-    return [_clause(dialect, column, wanted) for column, wanted in where.items()]
+    clauses: list[SqlStatement] = []
+    for column, wanted in where.items():
+        if isinstance(wanted, str | int | float):
+            clauses.append(SqlStatement(f"{column} = {dialect.mark}", (wanted,)))
+        else:
+            one_of = dialect.one_of(list(wanted))
+            clauses.append(SqlStatement(f"{column} {one_of.sql}", one_of.parameters))
+    return clauses
 
 
 def _all_of(clauses: Sequence[SqlStatement]) -> SqlStatement:
     parameters = tuple(parameter for clause in clauses for parameter in clause.parameters)
     return SqlStatement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
-
-
-def _clause(dialect: Dialect, column: str, wanted: Value | Collection[Value]) -> SqlStatement:
-    if isinstance(wanted, str | int | float):
-        return SqlStatement(f"{column} = {dialect.mark}", (wanted,))
-    one_of = dialect.one_of(list(wanted))
-    return SqlStatement(f"{column} {one_of.sql}", one_of.parameters)
 
 
 Shape = Set[str]
@@ -299,7 +294,9 @@ def mending(table: Table[Any], found: Shape, has_rows: Callable[[], bool]) -> li
     """The statements that make the table as its row says, with its indexes; None where a person has to decide."""
     if not found or found == shape(table):
         return table.create()
-    addable = _addable(table)
+    # The columns that may be None, as they are compared, and as they are made.
+    declarations = zip(table.columns, table.declarations(), table.declarations(table.dialect.text), strict=False)
+    addable = {compared: made for name, compared, made in declarations if name in table.optional}
     if found < shape(table) and shape(table) - found <= addable.keys():
         lacking = (addable[each] for each in table.declarations() if each not in found)
         return [*(f"ALTER TABLE {table.row.TABLE} ADD COLUMN {each}" for each in lacking), *table.create()]
@@ -309,10 +306,3 @@ def mending(table: Table[Any], found: Shape, has_rows: Callable[[], bool]) -> li
 def recreate(table: Table[Any]) -> list[str]:
     """The statements that drop the table, and make it as its row says."""
     return [f"DROP TABLE IF EXISTS {table.row.TABLE}", *table.create()]
-
-
-def _addable(table: Table[Any]) -> Mapping[str, str]:
-    """The columns that may be None, as they are compared, and as they are made."""
-    made = table.declarations(table.dialect.text)
-    columns = zip(table.columns, table.declarations(), made, strict=False)
-    return {compared: each for name, compared, each in columns if name in table.optional}
