@@ -65,35 +65,26 @@ _LAST: Final = 1e15
 """Milliseconds since the epoch behind which nobody looks."""
 
 
-class DriveriTokens:
+class DriveriTokens(SharedToken):
     """The access tokens of one API key."""
 
     def __init__(self, access: DriveriAccess, sender: Sender, clock: Clock) -> None:
         pair = b64encode(f"{access.client_id}:{access.client_secret}".encode()).decode()
+        super().__init__(self._obtain_token, clock)
         self._basic = {"Authorization": f"Basic {pair}"}
         self._sender = sender
-        self._clock = clock
-        self._shared = SharedToken(self._obtain, clock)
         self._issued = ""
-
-    async def current(self) -> Token:
-        """See `SharedToken.current`."""
-        return await self._shared.current()
-
-    def refuse(self, token: Token) -> None:
-        """Driveri does not take this token any more."""
-        self._shared.refuse(token)
 
     async def let_go(self) -> None:
         """Give our token back, so that it does not count against the API key's limit."""
-        await self._shared.finish()
-        token, self._shared.present = self._shared.present, None
+        await self.finish()
+        token, self.present = self.present, None
         if token is None or token.secret != self._issued:
             return
         with suppress(TargetFailed):  # it expires in any case
             await self._sender.send(Call(method="DELETE", path="/v1/auth/token/revoke"), token.headers())
 
-    async def _obtain(self) -> Token:
+    async def _obtain_token(self) -> Token:
         """A token that is active and lasts, or a new one. One refused as a third shows that others came meanwhile."""
         if found := self._reusable(await self._active()):
             return found
@@ -103,7 +94,7 @@ class DriveriTokens:
         active = await self._active()
         if found := self._reusable(active):
             return found
-        if len(active) >= MOST_ACTIVE and not self._shared.lasts():
+        if len(active) >= MOST_ACTIVE and not self.lasts():
             await self._revoke_oldest(active)
             reply = await self._ask()
         return self._issue(reply)
@@ -116,7 +107,7 @@ class DriveriTokens:
 
     def _reusable(self, active: tuple[TokenRow, ...]) -> Token | None:
         """The shown token that lasts longest, if it is worth it."""
-        shown = [row for row in active if not self._shared.is_useless(row.access_token or "")]
+        shown = [row for row in active if not self.is_useless(row.access_token or "")]
         longest = max(shown, key=_end, default=None)
         if longest is None or _end(longest) <= self._clock() + WORTH_REUSING:
             return None
@@ -126,7 +117,7 @@ class DriveriTokens:
         return await self._sender.send(Call(method="POST", path="/v1/auth/token"), self._basic)
 
     async def _revoke_oldest(self, active: tuple[TokenRow, ...]) -> None:
-        refused = self._shared.refused
+        refused = self.refused
         named = [row for row in active if row.access_token_id]
         oldest = min(named, key=lambda row: (row.access_token != refused, row.created_on or 0, _end(row)), default=None)
         if oldest is not None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 import httpx
 
@@ -13,16 +13,16 @@ from domain.cleaning import DAY, bounded, is_sendable
 from domain.failures import TargetFailed
 
 LONGEST_MARGIN: Final = 300.0
-"""A token is renewed after nine tenths of the time it had left when we got it, but at most so many seconds early."""
+"""A token is renewed after nine tenths of the time it had left when we got it, but at most this many seconds early."""
 
 UNSTATED_LIFE: Final = 60.0
-"""Seconds for which a token is used of which it is not to be believed when it ends; a refused one is renewed."""
+"""Seconds for which a token is used whose stated end is not believable; a refused one is renewed."""
 
 LONGEST_LIFE: Final = 366 * DAY
 """Seconds for which a token is used at most, whatever is said of it."""
 
 MOST_TOKENS: Final = 3
-"""With how many tokens a call is tried: the second may have been renewed for, and taken away from, others by then."""
+"""With how many tokens a call is tried: the second may have been renewed for others, and revoked again, by then."""
 
 RENEW_AGAIN: Final = 30.0
 """Seconds until the next attempt to renew a token that still lasts."""
@@ -64,19 +64,7 @@ def lasting_until(ends_at: float, now: float) -> float:
     return now + UNSTATED_LIFE if until is None or until == now else until
 
 
-class AccessTokens(Protocol):
-    """The access tokens of one account, as its calls need them."""
-
-    async def current(self) -> Token:
-        """The token to call with. Raises `TargetFailed` when there is none to be had."""
-        ...
-
-    def refuse(self, token: Token) -> None:
-        """The target does not take this token any more."""
-        ...
-
-
-async def send_with(tokens: AccessTokens, sender: Sender, call: Call) -> httpx.Response:
+async def send_with(tokens: "SharedToken", sender: Sender, call: Call) -> httpx.Response:
     """The answer to a call with the current token, or with the next ones if that is refused. Raises `TargetFailed`."""
     for _ in range(MOST_TOKENS):
         token = await tokens.current()
@@ -93,7 +81,7 @@ async def send_with(tokens: AccessTokens, sender: Sender, call: Call) -> httpx.R
 
 
 class SharedToken:
-    """The token that an account calls with now. `obtain` gets another one than the present and the refused one."""
+    """The token that an account calls with now. `obtain` gets one that is neither the present nor the refused one."""
 
     def __init__(self, obtain: Callable[[], Awaitable[Token]], clock: Clock) -> None:
         self._obtain = obtain

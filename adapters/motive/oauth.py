@@ -42,33 +42,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class MotiveTokens:
+class MotiveTokens(SharedToken):
     """The access tokens of one grant."""
 
     def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
+        super().__init__(self._obtain_token, options.get("clock", time.time))
         self._grant = grant
         self._endpoint = TokenEndpoint(grant, **options)
-        self._clock = options.get("clock", time.time)
         self._pause = options.get("pause", asyncio.sleep)
-        self._shared = SharedToken(self._obtain, self._clock)
         self._unstored: tuple[str, RenewableTokens] | None = None
-
-    async def current(self) -> Token:
-        """See `SharedToken.current`."""
-        return await self._shared.current()
-
-    def refuse(self, token: Token) -> None:
-        """Motive does not take this token any more."""
-        self._shared.refuse(token)
 
     async def close(self) -> None:
         """Let a renewal that is under way end, and store what came, so that the refresh token is not spent in vain."""
-        await self._shared.finish()
+        await self.finish()
         with suppress(TargetFailed):
             await self._store()
         await self._endpoint.close()
 
-    async def _obtain(self) -> Token:
+    async def _obtain_token(self) -> Token:
         await self._store()
         stored = await self._stored()
         if not self._is_good(stored, lasting=WORTH_REUSING):
@@ -114,7 +105,7 @@ class MotiveTokens:
             raise TargetFailed(down("access tokens cannot be kept: the credentials' database does not work")) from None
 
     def _is_good(self, tokens: RenewableTokens, lasting: float = 0.0) -> bool:
-        is_useless = self._shared.is_useless(tokens.access_token)
+        is_useless = self.is_useless(tokens.access_token)
         return not is_useless and tokens.expires_at > self._clock() + lasting
 
 

@@ -33,7 +33,7 @@ from adapters.http.response import (
 )
 from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
-from domain.failures import Reason, Rejected, TargetFailed, Unavailable
+from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
@@ -75,14 +75,10 @@ class ListedDrivers:
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
         """See `PortalList.pages`."""
-        if self._are_many_unreadable():
+        if are_many(sum(to_line(row, 0).driver == NOBODY for row in self._rows), len(self._rows)):
             raise TargetFailed(down("many lines of the list have no id that can be read"))
         for start in range(0, len(self._rows), PAGE):
             yield [to_line(row, number) for number, row in enumerate(self._rows[start : start + PAGE], start + 1)]
-
-    def _are_many_unreadable(self) -> bool:
-        """Whether too many lines have no readable id for the list to be believed."""
-        return are_many(sum(to_line(row, 0).driver == NOBODY for row in self._rows), len(self._rows))
 
 
 class PortalApiDrivers:
@@ -112,11 +108,14 @@ class PortalApiDrivers:
         """The same lines with what the attributes of their drivers state: one call for each."""
         asked = [asyncio.create_task(self._with_attributes(line)) for line in lines]
         try:
-            return _believed(await asyncio.gather(*asked))
+            stated = await asyncio.gather(*asked)
         finally:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
+        if are_many(sum(line.flaw == _NO_ATTRIBUTES for line in stated), len(stated)):
+            raise TargetFailed(down("the attributes of many drivers have a form that cannot be read"))
+        return stated
 
     async def close(self) -> None:
         """Close the connections."""
@@ -135,42 +134,8 @@ class PortalApiDrivers:
         return with_attributes(line, legible, self._access.attributes)
 
 
-def _believed(lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
-    """The lines, unless too many attributes are unreadable for the answers to be believed: `TargetFailed`."""
-    if are_many(sum(line.flaw == _NO_ATTRIBUTES for line in lines), len(lines)):
-        raise TargetFailed(down("the attributes of many drivers have a form that cannot be read"))
-    return lines
-
-
 def _total() -> ByteBudget:
     return ByteBudget("the list with all attributes", MOST_OF_THE_PORTAL)
-
-
-class Sessions:
-    """The session of one user."""
-
-    def __init__(self, access: PortalAccess, sender: Sender) -> None:
-        self._access = access
-        self._sender = sender
-        self._shared = SharedToken(self._log_in, lambda: 0.0)
-
-    async def current(self) -> Token:
-        """The session to call with. Raises `TargetFailed` when there is none to be had."""
-        return await self._shared.current()
-
-    def refuse(self, session: Token) -> None:
-        """The Portal does not know this session any more."""
-        self._shared.refuse(session)
-
-    async def finish(self) -> None:
-        """Let a login that is under way end, however it does."""
-        await self._shared.finish()
-
-    async def _log_in(self) -> Token:
-        stated = {"username": self._access.username, "app_token": self._access.app_token}
-        reply = await self._sender.send(Call(path="/v2/userauth/login", params=stated))
-        session = validated(Session, answer_of(reply).data)
-        return Token(secret=checked(session.token), renew_at=math.inf, ends_at=math.inf)
 
 
 REFUSED_ACCESS: Final = frozenset({401, 403})
@@ -243,7 +208,16 @@ def answer_of(reply: httpx.Response) -> PortalAnswer:
     code = code_of(reply)
     if code == httpx.codes.OK:
         return _answer(reply)
-    raise TargetFailed(_failure(code))
+    detail = f"answered {code}"
+    if code in REFUSED_ACCESS:
+        raise TargetFailed(Rejected(reason=Reason.CREDENTIALS, detail=detail))
+    if code == httpx.codes.NOT_FOUND:
+        detail = f"{detail}: nothing is known at this address"
+        raise TargetFailed(Rejected(reason=Reason.NOT_CONFIGURED, detail=detail))
+    if code == httpx.codes.TOO_MANY_REQUESTS:
+        raise TargetFailed(limited(None))
+    is_down = httpx.codes.is_server_error(code)
+    raise TargetFailed(down(detail) if is_down else Rejected(reason=Reason.INVALID, detail=detail))
 
 
 def code_of(reply: httpx.Response) -> int:
@@ -275,17 +249,6 @@ def validated(form: type[Form], data: object) -> Form:
         raise UnexpectedForm(down("data of an unexpected form")) from None
 
 
-def _failure(code: int) -> Rejected | Unavailable:
-    detail = f"answered {code}"
-    if code in REFUSED_ACCESS:
-        return Rejected(reason=Reason.CREDENTIALS, detail=detail)
-    if code == httpx.codes.NOT_FOUND:
-        return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{detail}: nothing is known at this address")
-    if code == httpx.codes.TOO_MANY_REQUESTS:
-        return limited(None)
-    return down(detail) if httpx.codes.is_server_error(code) else Rejected(reason=Reason.INVALID, detail=detail)
-
-
 _LIST: Final = "driver/list"
 _REFUSED_LIST: Final = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND})
 
@@ -301,7 +264,8 @@ class PortalClient:
             limits=OF_A_LIST,
             **options,
         )
-        self._sessions = Sessions(access, self._sender)
+        self._access = access
+        self._session = SharedToken(self._log_in, lambda: 0.0)
         self._has_worked = ""
 
     async def drivers(self) -> list[object]:
@@ -318,43 +282,43 @@ class PortalClient:
             return None
         data = answer_of(reply).data
         try:
-            return tuple(_attribute(row) for row in _listed(data))
+            return tuple(
+                parsed_python(row, AttributeRow)
+                if isinstance(row, Mapping) and {"id", "key"} <= row.keys()
+                else validated(AttributeRow, row)
+                for row in _listed(data)
+            )
         except UnexpectedForm as odd:
             raise OddLine(odd.failure) from None
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._sessions.finish()
+        await self._session.finish()
         await self._sender.close()
 
     async def _ask(self, method: str, params: Mapping[str, str]) -> httpx.Response:
         """The answer in the current session, or in another one if that is over."""
-        session = await self._sessions.current()
+        session = await self._session.current()
         reply = await self._sender.send(_in_session(method, params, session))
         code = code_of(reply)
-        if not self._may_be_over(session, method, code):
+        # How the Portal refuses a session that is over is documented for some calls only. A list needs nothing else, so
+        # a refusal of it in a session that has worked is about the session too.
+        is_list_refused = method == _LIST and code in _REFUSED_LIST and session.secret == self._has_worked
+        if code not in REFUSED_ACCESS and not is_list_refused:
             self._has_worked = session.secret if code == httpx.codes.OK else self._has_worked
             return reply
-        self._sessions.refuse(session)
-        return await self._sender.send(_in_session(method, params, await self._sessions.current()))
+        self._session.refuse(session)
+        return await self._sender.send(_in_session(method, params, await self._session.current()))
 
-    def _may_be_over(self, session: Token, method: str, code: int) -> bool:
-        """Whether an answer may be about the session: what a list that needs nothing else is refused for, too.
-
-        How the Portal refuses a session that is over is documented for some calls only.
-        """
-        is_of_session = method == _LIST and code in _REFUSED_LIST and session.secret == self._has_worked
-        return code in REFUSED_ACCESS or is_of_session
+    async def _log_in(self) -> Token:
+        stated = {"username": self._access.username, "app_token": self._access.app_token}
+        reply = await self._sender.send(Call(path="/v2/userauth/login", params=stated))
+        session = validated(Session, answer_of(reply).data)
+        return Token(secret=checked(session.token), renew_at=math.inf, ends_at=math.inf)
 
 
 def _in_session(method: str, params: Mapping[str, str], session: Token) -> Call:
     return Call(path=f"/v2/{method}", params={**params, "session_token": session.secret})
-
-
-def _attribute(row: object) -> AttributeRow | None:
-    """An attribute; None where it is named, and its value cannot be read."""
-    is_named = isinstance(row, Mapping) and {"id", "key"} <= row.keys()
-    return parsed_python(row, AttributeRow) if is_named else validated(AttributeRow, row)
 
 
 def _listed(data: object) -> list[object]:

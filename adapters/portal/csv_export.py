@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from adapters.portal.csv_records import SAVE_AS, BrokenCsvRecord, CsvRecord, CsvRecords, content_problem, encoding_of
+from adapters.portal.csv_records import SAVE_AS, CsvRecord, CsvRecords, RefusedRow, content_problem, encoding_of
 from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
 from domain.failures import ClearFailure
 from domain.identity import PortalDriverId
@@ -44,6 +44,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """The columns of each field, the usual name first; letter case, blanks, hyphens and underscores are ignored."""
+
+_NAMES: Final = ("first_name", "last_name")
+"""Fields without a column for which no driver can be read."""
 
 _LONGEST_NAME: Final = 200
 _BETWEEN_WORDS: Final = re.compile(r"[\s_\-\u2010-\u2015]+")
@@ -92,30 +95,22 @@ class Header:
 
     def is_again(self, cells: Sequence[str]) -> bool:
         """Whether a record, as wide as this header, is a header too: names of columns stand where people's should."""
-        return all(_field_of(cells[self.places[field]]) for field in ("first_name", "last_name"))
+        return all(_field_of(cells[self.places[field]]) for field in _NAMES)
 
     def problem(self) -> str | None:
         """Why no driver can be read below this header, and what to do; None if they can."""
         if not self.places:
             return f"it has no header row with the names of the columns: {_AGAIN}"
-        if repeated := self._repeated():
-            return f"columns {repeated} of its header say the same: keep one of them"
-        if lacking := self._lacking():
-            return f"it has no column {lacking}: {_AGAIN}"
-        return None
-
-    def _repeated(self) -> str:
-        """The places of columns that mean the same field; others may repeat, since they are not read."""
         fields = [_field_of(name) for name in self.names]
         often = {field for field, count in Counter(fields).items() if field and count > 1}
-        return " and ".join(str(place) for place, field in enumerate(fields, start=1) if field in often)
-
-    def _lacking(self) -> str | None:
-        if "first_name" not in self.places:
-            return "First Name"
-        if "last_name" not in self.places:
-            return "Last Name"
-        return None if {DRIVER_ID, "ref_id"} & set(self.places) else "Driver ID or Reference ID"
+        if often:
+            # Columns that mean no field may repeat, since they are not read.
+            places = " and ".join(str(place) for place, field in enumerate(fields, start=1) if field in often)
+            return f"columns {places} of its header say the same: keep one of them"
+        lacking = [names[0] for field, names in COLUMNS.items() if field in _NAMES and field not in self.places]
+        if not lacking and not {DRIVER_ID, "ref_id"} & set(self.places):
+            lacking = ["Driver ID or Reference ID"]
+        return f"it has no column {lacking[0]}: {_AGAIN}" if lacking else None
 
 
 def to_header(cells: Sequence[str], *, delimiter: str, line: int = 1) -> Header:
@@ -136,7 +131,7 @@ class ExportRow:
     """A driver as one row states it.
 
     `line` is the row's first line in the file, counted from 1.
-    `driver` is the Portal's internal id, None where the file does not tell it.
+    `driver` is the Portal's internal id, None where the file does not have it.
     `profile` says something of each field that has a column. `notes` name the cells that say nothing of use, and why.
     `bytes_read` is how much of the file had been read by then; it is no part of what the row says.
     """
@@ -148,29 +143,13 @@ class ExportRow:
     bytes_read: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedRow:
-    """A row that cannot be used.
-
-    `column` is named as the file spells it, None when the row as a whole is wrong.
-    `driver` and `ref_id` tell whose row it is, as far as that could be read.
-    """
-
-    line: int
-    column: str | None
-    reason: str
-    driver: PortalDriverId | None = None
-    ref_id: str | None = None
-    bytes_read: int = field(default=0, compare=False)
-
-
 _Cells = Mapping[str, str]
 
 _DRIVER = "driver"
 """How the Portal's own id is named among the fields of `domain.cleaning`."""
 
 
-def to_rows(records: Iterable[CsvRecord | BrokenCsvRecord], header: Header) -> Iterator[ExportRow | RefusedRow]:
+def to_rows(records: Iterable[CsvRecord | RefusedRow], header: Header) -> Iterator[ExportRow | RefusedRow]:
     """The drivers of the records below a header, or why they are refused.
 
     Where exports were joined, headers stand among the records. None is a driver; below one whose columns stand in other
@@ -181,19 +160,19 @@ def to_rows(records: Iterable[CsvRecord | BrokenCsvRecord], header: Header) -> I
         if isinstance(record, CsvRecord) and header.is_again(record.cells):
             is_same = to_header(record.cells, delimiter=header.delimiter).places == header.places
             other = None if is_same else record.line
-            yield _refused_whole(record, "is the header once more; take this line out")
+            reason = "is the header once more; take this line out"
+            yield RefusedRow(line=record.line, reason=reason, bytes_read=record.bytes_read)
         elif other is not None:
-            yield _refused_whole(
-                record, f"stands below another header, on line {other}; give each export a file of its own"
-            )
+            reason = f"stands below another header, on line {other}; give each export a file of its own"
+            yield RefusedRow(line=record.line, reason=reason, bytes_read=record.bytes_read)
         else:
             yield to_row(record, header)
 
 
-def to_row(record: CsvRecord | BrokenCsvRecord, header: Header) -> ExportRow | RefusedRow:
+def to_row(record: CsvRecord | RefusedRow, header: Header) -> ExportRow | RefusedRow:
     """The driver of one record, whose cells are as many as the header's, or why it is refused."""
-    if isinstance(record, BrokenCsvRecord):
-        return _refused_whole(record, record.reason)
+    if isinstance(record, RefusedRow):
+        return record
     written = {name: record.cells[place] for name, place in header.places.items()}
     cells = {name: normal_form(_field(name), text) for name, text in written.items()}
     for name, text in written.items():
@@ -201,11 +180,14 @@ def to_row(record: CsvRecord | BrokenCsvRecord, header: Header) -> ExportRow | R
             return _refused(record, written, header.spelled(name), reason)
     if not cells.get(DRIVER_ID) and not cells.get("ref_id"):
         return _refused(record, cells, None, "has neither a Driver ID nor a Reference ID")
-    return _accepted(record, cells, header)
-
-
-def _refused_whole(record: CsvRecord | BrokenCsvRecord, reason: str) -> RefusedRow:
-    return RefusedRow(line=record.line, column=None, reason=reason, bytes_read=record.bytes_read)
+    usable, notes = _usable(cells, header)
+    return ExportRow(
+        line=record.line,
+        driver=PortalDriverId(cells[DRIVER_ID]) if cells.get(DRIVER_ID) else None,
+        profile=StatedProfile(fields={field: usable[field] for field in FIELDS if field in usable}),
+        notes=notes,
+        bytes_read=record.bytes_read,
+    )
 
 
 def _field(name: str) -> str:
@@ -213,7 +195,7 @@ def _field(name: str) -> str:
 
 
 def _flaw(name: str, text: str) -> str | None:
-    """Why the whole row is refused for this cell; a cell that nobody is recognised by is only left out."""
+    """Why the whole row is refused for this cell; a cell by which no driver is recognised is only left out."""
     if name == "time_zone" or (name == "phone" and is_shortened(text)):
         return None
     reason = flaw(_field(name), text)
@@ -228,17 +210,6 @@ def _refused(record: CsvRecord, written: _Cells, column: str | None, reason: str
         reason=reason,
         driver=PortalDriverId(driver) if driver else None,
         ref_id=_sound(written, "ref_id"),
-        bytes_read=record.bytes_read,
-    )
-
-
-def _accepted(record: CsvRecord, cells: _Cells, header: Header) -> ExportRow:
-    usable, notes = _usable(cells, header)
-    return ExportRow(
-        line=record.line,
-        driver=PortalDriverId(cells[DRIVER_ID]) if cells.get(DRIVER_ID) else None,
-        profile=_stated(usable),
-        notes=notes,
         bytes_read=record.bytes_read,
     )
 
@@ -258,10 +229,6 @@ def _usable(cells: _Cells, header: Header) -> tuple[_Cells, tuple[str, ...]]:
     return usable, tuple(notes)
 
 
-def _stated(cells: _Cells) -> StatedProfile:
-    return StatedProfile(fields={field: cells[field] for field in FIELDS if field in cells})
-
-
 def _sound(written: _Cells, name: str) -> str | None:
     text = written.get(name, "")
     return None if flaw(_field(name), text) else normal_form(_field(name), text) or None
@@ -271,7 +238,7 @@ __all__ = ["Export", "ExportRow", "RefusedRow", "UnreadableExport", "read_export
 
 _DELIMITERS = ",;\t|"
 _FIRST = 20
-"""CsvRecords in which the header is looked for."""
+"""Records in which the header is looked for."""
 
 
 class UnreadableExport(ClearFailure):
@@ -286,8 +253,8 @@ class UnreadableExport(ClearFailure):
 class Export(Iterator[ExportRow | RefusedRow]):
     """The rows of one export, good and refused, to be gone through once.
 
-    `total_bytes` is the size of the file; each row tells how much of it was read by then.
-    `header` tells what it can say: of a field that has no column, no row says anything.
+    `total_bytes` is the size of the file; each row says how much of it was read by then.
+    `header` says what is in it: of a field that has no column, no row says anything.
     Raises `UnreadableExport` on the way if the file changes under the reader.
     """
 
@@ -344,15 +311,16 @@ def _header(path: Path, encoding: str) -> Header:
 
     Before it, people and programs write a title, the date, or `sep=;`.
     """
-    found = (header for delimiter in _DELIMITERS for header in _headers_by(path, encoding, delimiter))
+    found: list[Header] = []
+    for delimiter in _DELIMITERS:
+        with path.open(encoding=encoding, newline="") as text:
+            records = islice(CsvRecords(text, delimiter=delimiter), _FIRST)
+            found += [
+                to_header(record.cells, delimiter=delimiter, line=record.line)
+                for record in records
+                if isinstance(record, CsvRecord)
+            ]
     return max(found, key=lambda header: len(header.places), default=to_header((), delimiter=","))
-
-
-def _headers_by(path: Path, encoding: str, delimiter: str) -> Iterator[Header]:
-    with path.open(encoding=encoding, newline="") as text:
-        for record in islice(CsvRecords(text, delimiter=delimiter), _FIRST):
-            if isinstance(record, CsvRecord):
-                yield to_header(record.cells, delimiter=delimiter, line=record.line)
 
 
 def _rows(path: Path, header: Header, encoding: str) -> Iterator[ExportRow | RefusedRow]:

@@ -1,15 +1,17 @@
 """Delimited text as records, read one at a time: one broken quote costs one record and not the file.
 
-Also whether a file can be an export at all, judged by its bytes, and how its text is encoded.
+Whether a file can be an export at all is judged by its bytes, which also show how its text is encoded.
 """
 
 import codecs
 import csv
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO, Final, TextIO
+
+from domain.identity import PortalDriverId
 
 SAVE_AS = "open it in Excel, save it as 'CSV UTF-8' and use that file"
 
@@ -36,19 +38,14 @@ def encoding_of(file: BinaryIO) -> str:
 def content_problem(file: BinaryIO) -> str | None:
     """Why these bytes are no export, and what to do; None if nothing speaks against it.
 
-    Reads the whole file, piece by piece: a wrong encoding shall be known before the first row is used.
+    Reads the whole file, piece by piece: a wrong encoding has to be known before the first row is used.
     """
-    start = file.read(_PIECE)
+    first = file.read(_PIECE)
     file.seek(0)
-    return _signature_problem(start) or _text_problem(file, encoding_of(file))
-
-
-def _signature_problem(start: bytes) -> str | None:
-    found = next((finding for signature, finding in _SIGNATURES.items() if start.startswith(signature)), None)
-    return f"{found}: {SAVE_AS}" if found else None
-
-
-def _text_problem(file: BinaryIO, encoding: str) -> str | None:
+    for signature, finding in _SIGNATURES.items():
+        if first.startswith(signature):
+            return f"{finding}: {SAVE_AS}"
+    encoding = encoding_of(file)
     decoder = codecs.getincrementaldecoder(encoding)()
     line, start = 1, ""
     try:
@@ -93,12 +90,19 @@ class CsvRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenCsvRecord:
-    """A record whose cells cannot be separated; `reason` is for people and holds nothing of the file."""
+class RefusedRow:
+    """A row that cannot be used; `reason` is for people and holds nothing of the file.
+
+    `column` is named as the file spells it, None when the row as a whole is wrong.
+    `driver` and `ref_id` tell whose row it is, as far as that could be read.
+    """
 
     line: int
     reason: str
-    bytes_read: int
+    column: str | None = None
+    driver: PortalDriverId | None = None
+    ref_id: str | None = None
+    bytes_read: int = field(default=0, compare=False)
 
 
 class _TooLong(Exception):
@@ -140,7 +144,7 @@ class _Lines(Iterator[str]):
             first = self._text.readline(LONGEST_RECORD)
 
 
-class CsvRecords(Iterator[CsvRecord | BrokenCsvRecord]):
+class CsvRecords(Iterator[CsvRecord | RefusedRow]):
     """The records of a text, opened with `newline=""`; blank ones are left out.
 
     `width` is the number of cells that each must have; blank ones behind them do not count.
@@ -157,7 +161,7 @@ class CsvRecords(Iterator[CsvRecord | BrokenCsvRecord]):
         """From now on each record must have so many cells."""
         self._width = width
 
-    def __next__(self) -> CsvRecord | BrokenCsvRecord:
+    def __next__(self) -> CsvRecord | RefusedRow:
         while True:
             line = self._lines.begin()
             try:
@@ -167,16 +171,14 @@ class CsvRecords(Iterator[CsvRecord | BrokenCsvRecord]):
                 return self._broken(line, reason)
             except csv.Error:
                 return self._broken(line, "a quote is never closed, or is followed by text")
-            if any(map(str.strip, cells)):
-                return self._filled(line, cells)
+            if not any(map(str.strip, cells)):
+                continue
+            while self._width is not None and len(cells) > self._width and not cells[-1].strip():
+                cells.pop()
+            if self._width not in (None, len(cells)):
+                return self._broken(line, f"{len(cells)} cells where the header has {self._width}")
+            return CsvRecord(line=line, cells=cells, bytes_read=self._text.buffer.tell())
 
-    def _filled(self, line: int, cells: list[str]) -> CsvRecord | BrokenCsvRecord:
-        while self._width is not None and len(cells) > self._width and not cells[-1].strip():
-            cells.pop()
-        if self._width not in (None, len(cells)):
-            return self._broken(line, f"{len(cells)} cells where the header has {self._width}")
-        return CsvRecord(line=line, cells=cells, bytes_read=self._text.buffer.tell())
-
-    def _broken(self, line: int, reason: str) -> BrokenCsvRecord:
+    def _broken(self, line: int, reason: str) -> RefusedRow:
         self._lines.give_back()
-        return BrokenCsvRecord(line=line, reason=reason, bytes_read=self._text.buffer.tell())
+        return RefusedRow(line=line, reason=reason, bytes_read=self._text.buffer.tell())

@@ -1,4 +1,4 @@
-"""CsvRecords are taken from the text as they are asked for: nothing gathers."""
+"""Records are taken from the text as they are asked for: nothing gathers."""
 
 import io
 import itertools
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from adapters.portal.csv_records import LONGEST_RECORD, BrokenCsvRecord, CsvRecord, CsvRecords
+from adapters.portal.csv_records import LONGEST_RECORD, CsvRecord, CsvRecords, RefusedRow
 
 AHEAD = 65_536
 """Bytes that a reader may be ahead of the records it has given."""
@@ -49,7 +49,7 @@ def test_an_endless_file_is_read_only_as_far_as_its_records_are_asked_for() -> N
 def test_a_quote_that_is_never_closed_is_told_after_a_bounded_look_ahead(beginning: bytes) -> None:
     file = LinesOnDemand(itertools.chain([beginning], itertools.repeat(b"2,Bo,Ray\n")))
     records = _records(file)
-    assert isinstance(next(records), BrokenCsvRecord)
+    assert isinstance(next(records), RefusedRow)
     assert file.made <= LONGEST_RECORD + AHEAD
 
 
@@ -57,6 +57,6 @@ def test_an_endless_line_is_skipped_without_being_gathered() -> None:
     file = LinesOnDemand([*itertools.repeat(b"x" * 8_000, 1_000), b"\n", b"2,Bo,Ray\n"])
     records = _records(file)
     broken = next(records)
-    assert isinstance(broken, BrokenCsvRecord)
+    assert isinstance(broken, RefusedRow)
     assert len(broken.reason) < 100
     assert [record.line for record in records] == [2]
