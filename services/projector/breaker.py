@@ -106,6 +106,7 @@ class Breakers:
         self._failing: dict[AccountId, set[str]] = {}
         self._open: frozenset[str] | None = None
         self._probed: frozenset[str] | None = None
+        """The accounts whose breakers are not closed: few, and looked at with every batch of outcomes."""
         self._refused: Mapping[tuple[str, str], RefusedDriver] | None = None
 
     def open_accounts(self) -> frozenset[str]:
@@ -130,7 +131,9 @@ class Breakers:
             self._failing.pop(account, None)
         opening = self._opening(call for call in calls if not call.is_answered)
         self._record_drivers(unit, [call for call in calls if call.is_delivery])
-        touched = (answered & self._probed_accounts()) | opening.keys()
+        if self._probed is None:
+            self._probed = frozenset(row.account for row in self._store.select(Probe))
+        touched = (answered & self._probed) | opening.keys()
         probes = self._probes({"account": sorted(touched)}) if touched else {}
         for account in answered - opening.keys():
             if account in probes and probes[account].state == BreakerState.HALF_OPEN:
@@ -272,12 +275,6 @@ class Breakers:
         known = self._store.select(BreakerRow, {"account": sorted(accounts)}) if accounts else []
         rows = {row.account: row for row in known}
         return [rows.get(account) or unbroken(account) for account in accounts]
-
-    def _probed_accounts(self) -> frozenset[str]:
-        """The accounts whose breakers are not closed: few, and looked at with every batch of outcomes."""
-        if self._probed is None:
-            self._probed = frozenset(row.account for row in self._store.select(Probe))
-        return self._probed
 
     def _forget_probe(self, unit: Unit, account: str) -> None:
         self._probed = None

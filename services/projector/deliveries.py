@@ -1,7 +1,7 @@
 """Deliveries: the newest decision of each link, on its way to the target.
 
 `DesiredDrivers` keeps what the streams bring; `DueDeliveries` picks what is due, fairly between accounts, and stores
-that an attempt starts before anybody makes its calls.
+that an attempt starts before any of its calls is made.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -122,7 +122,12 @@ class DueDeliveries:
 
     def take(self, slots: int, busy: Collection[Driver]) -> list[Attempt]:
         """Start at most `slots` attempts; that they start is stored before they are returned."""
-        unit, now = Unit(), self._corrected_now()
+        unit, now, latest = Unit(), self._clock(), self._latest
+        self._latest = now
+        if latest - now > _CLOCK_STEP:
+            # The clock was ahead, and is right again: what waits by the old time is due.
+            self._make_due(after=now)
+            self._limited = {}
         attempts = [self._start(unit, each, now) for each in self._load(self._choose(slots, busy, now))]
         if unit.rows or unit.removed:
             self._store.commit(unit)
@@ -135,15 +140,6 @@ class DueDeliveries:
         is_newest = loaded.newest is not None and loaded.newest.decision == attempt.delivery.decision
         is_ready = is_newest and attempt.is_due and loaded.readiness(self.target) is Readiness.DUE
         return is_ready and account not in self._breakers.open_accounts()
-
-    def _corrected_now(self) -> datetime:
-        """The present moment; where the clock was ahead and is right again, what waits by the old time is due."""
-        now, latest = self._clock(), self._latest
-        self._latest = now
-        if latest - now > _CLOCK_STEP:
-            self._make_due(after=now)
-            self._limited = {}
-        return now
 
     def _make_due(self, after: datetime) -> None:
         """Make the deliveries that wait until after this moment due now."""
@@ -175,7 +171,13 @@ class DueDeliveries:
         under_way: dict[AccountId, set[PortalDriverId]] = {}
         for account, driver in busy:
             under_way.setdefault(account, set()).add(driver)
-        accounts = sorted(self._due_accounts(now), key=under_way.__contains__)
+        first, moment = self._store.least(DueDelivery, "not_before", by=["account"]), now.isoformat()
+        due = sorted(AccountId(str(name)) for (name,), not_before in first.items() if str(not_before) <= moment)
+        limited = (name for name, until in self._limited.items() if until > moment)
+        stopped = {*self._breakers.open_accounts(), *limited}
+        ours = [name for name in due if self._assignment.has(name) and name not in stopped]
+        # Those behind the last one that was served come first.
+        accounts = sorted(ours, key=lambda name: (name in under_way, name <= self._last_served))
         free = ((account, self._slots(account) - len(under_way.get(account, ()))) for account in accounts)
         chosen = islice(((account, number) for account, number in free if number > 0), MOST_ACCOUNTS)
         waiting = self._waiting({account: min(number, slots) for account, number in chosen}, under_way, now)
@@ -185,19 +187,10 @@ class DueDeliveries:
             self._last_served = [*dict.fromkeys(due.account for due in taken)][-1]
         return taken
 
-    def _due_accounts(self, now: datetime) -> list[AccountId]:
-        """The accounts that we may call for and that have something due, those behind the last one served first."""
-        first, moment = self._store.least(DueDelivery, "not_before", by=["account"]), now.isoformat()
-        due = sorted(AccountId(str(name)) for (name,), not_before in first.items() if str(not_before) <= moment)
-        limited = (name for name, until in self._limited.items() if until > moment)
-        stopped = {*self._breakers.open_accounts(), *limited}
-        ours = [name for name in due if self._assignment.has(name) and name not in stopped]
-        return sorted(ours, key=lambda name: name <= self._last_served)
-
     def _waiting(
         self, most: Mapping[AccountId, int], under_way: Mapping[AccountId, Collection[PortalDriverId]], now: datetime
     ) -> dict[AccountId, list[DueDelivery]]:
-        """Of each of these accounts at most so many deliveries that are due and not under way."""
+        """Of each of these accounts at most this many deliveries that are due and not under way."""
         limits = {str(name): limit + len(under_way.get(name, ())) for name, limit in most.items()}
         waiting: dict[AccountId, list[DueDelivery]] = {name: [] for name in most}
         moment = now.isoformat()

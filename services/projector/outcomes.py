@@ -1,6 +1,6 @@
 """The results of attempts, stored as outcomes with everything that follows from them for this projector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -50,9 +50,13 @@ class Outcomes:
         Raises `StoreConflict` when another process has stored into the same histories, or has got the accounts.
         """
         where = drivers_of(attempt.driver for attempt, _ in results)
-        results = self._open(results, where)
+        started = {place_of(row): row.body["decision"] for row in self._store.select(StartedAttempt, where)}
+        # A commit can have worked without our hearing so: what does not count as started any more is stored already.
+        results = [each for each in results if started.get(each[0].driver) == each[0].delivery.decision]
         counts = {place_of(row): row for row in self._store.select(AnswerCount, where)}
-        tries = self._tries(results)
+        failed = [attempt.driver for attempt, result in results if failure_of(result)]
+        due = self._store.select(DueDelivery, drivers_of(failed)) if failed else []
+        tries = {place_of(row): row.deferred for row in due}
         ended, unit = [], Unit()
         for attempt, result in results:
             (account, driver), failure = attempt.driver, failure_of(result)
@@ -92,19 +96,6 @@ class Outcomes:
             detail = f"the answer of {self._target} cannot be stored ({type(failure).__name__})"
             with own_trouble("answer is given up", account=attempt.driver[0]):
                 self.store([(attempt, Rejected(reason=Reason.INVALID, detail=detail))])
-
-    def _open(self, results: Sequence[tuple[Attempt, Result]], where: Where) -> list[tuple[Attempt, Result]]:
-        """The results of attempts that still count as started: a commit can have worked without our hearing so."""
-        started = {place_of(row): row.body["decision"] for row in self._store.select(StartedAttempt, where)}
-        return [
-            (attempt, result) for attempt, result in results if started.get(attempt.driver) == attempt.delivery.decision
-        ]
-
-    def _tries(self, results: Sequence[tuple[Attempt, Result]]) -> Mapping[tuple[str, str], int]:
-        """How often the deliveries whose attempts failed have failed before."""
-        failed = [attempt.driver for attempt, result in results if failure_of(result)]
-        rows = self._store.select(DueDelivery, drivers_of(failed)) if failed else []
-        return {place_of(row): row.deferred for row in rows}
 
     def _end(self, unit: Unit, attempt: Attempt, result: Result, count: AnswerCount) -> CallAnswered | None:
         """The outcome of an attempt that did not fail; None: what was started had no effect, and is not due."""

@@ -142,7 +142,9 @@ class Scanning:
         async with asyncio.TaskGroup() as group:
             while True:
                 waiter.clear()
-                if self._is_time():
+                wait = self._look_at - self._clock()
+                has_changed = self._has_ended or self._scans.schedule.has_changed
+                if has_changed or not timedelta() < wait <= _LOOK:
                     await self._begin(group)
                 await notified(waiter, _TICK)
                 await asyncio.sleep(_BATCH_WINDOW)
@@ -153,7 +155,10 @@ class Scanning:
         for account in self._failed.keys() & self._breakers.open_accounts():
             del self._failed[AccountId(account)]
         now = self._clock()
-        slots = self._free_slots(now)
+        # Slow scans, and those whose target takes no calls, delay no others.
+        reading = [each for each, scan in self._scanning.items() if abs(now - scan.began) < SLOW_SCAN]
+        free = MOST_SCANS - sum(self._slots(account) > 0 for account in reading)
+        slots = max(0, min(free, MOST_SCANS_IN_HAND - len(self._scanning)))
         begun = [*islice(self._ready(now, has_failed=False), slots)]
         begun += islice(self._ready(now, has_failed=True), slots - len(begun))
         is_full = len(self._scanning) >= MOST_SCANS_IN_HAND
@@ -161,7 +166,9 @@ class Scanning:
         quick = sum(abs(now - each.began) < SLOW_LOOK_UP for each in self._looking_up.values())
         most = min(MOST_LOOK_UPS - quick, MOST_LOOK_UPS_IN_HAND - len(self._looking_up))
         look_ups = self._look_ups.due(self._looking_up, most)
-        self._look_at = self._next_look(now)
+        following = self._scans.schedule.next_moment()
+        waiting = [failed.not_before for failed in self._failed.values() if failed.not_before > now]
+        self._look_at = min([now + _LOOK, *waiting, *([following] if following else [])])
         return begun, look_ups
 
     async def scan(self, scan: RosterScan) -> None:
@@ -208,10 +215,6 @@ class Scanning:
             raise TargetFailed(drivers)
         return drivers
 
-    def _is_time(self) -> bool:
-        wait = self._look_at - self._clock()
-        return self._has_ended or self._scans.schedule.has_changed or not timedelta() < wait <= _LOOK
-
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         scans, look_ups = await self._service.call(self.take)
         now = self._clock()
@@ -222,11 +225,9 @@ class Scanning:
             account = AccountId(row.account)
             self._looking_up[account] = _Running(began=now)
             group.create_task(self._in_slot(self._looking_up, account, self.look_up(row)))
-        if self._is_crowded:
-            self._end_the_slowest(now)
-
-    def _end_the_slowest(self, now: datetime) -> None:
-        """Where slow scans have every slot, end the slowest; it is made again after the others."""
+        if not self._is_crowded:
+            return
+        # Slow scans have every slot: the slowest ends, and is made again after the others.
         slow = [each for each in self._scanning.values() if now - each.began >= SLOW_SCAN and not each.gives_way]
         slowest = min(slow, key=lambda each: each.rate(now), default=None)
         if slowest and slowest.task:
@@ -244,29 +245,15 @@ class Scanning:
             self._has_ended = True
             self._service.notify()
 
-    def _free_slots(self, now: datetime) -> int:
-        """How many scans may begin now: slow ones, and those whose target takes no calls, delay no others."""
-        quick = [account for account, each in self._scanning.items() if abs(now - each.began) < SLOW_SCAN]
-        reading = sum(self._slots(account) > 0 for account in quick)
-        return max(0, min(MOST_SCANS - reading, MOST_SCANS_IN_HAND - len(self._scanning)))
-
     def _ready(self, now: datetime, *, has_failed: bool) -> Iterator[RosterScan]:
         """The due scans that may begin, of accounts whose last one failed or of the others."""
         return (
             scan
             for scan in self._scans.due()
-            if (scan.account in self._failed) is has_failed and self._may_begin(scan, now)
+            if (scan.account in self._failed) is has_failed
+            and scan.account not in self._scanning
+            and not (has_failed and self._failed[scan.account].delays(scan, now))
         )
-
-    def _may_begin(self, scan: RosterScan, now: datetime) -> bool:
-        failed = self._failed.get(scan.account)
-        return scan.account not in self._scanning and not (failed and failed.delays(scan, now))
-
-    def _next_look(self, now: datetime) -> datetime:
-        """When to look again though nothing has changed."""
-        following = self._scans.schedule.next_moment()
-        waiting = [failed.not_before for failed in self._failed.values() if failed.not_before > now]
-        return min([now + _LOOK, *waiting, *([following] if following else [])])
 
     async def _scan(self, scan: RosterScan, running: _Running) -> None:
         try:

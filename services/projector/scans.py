@@ -5,7 +5,7 @@ A driver that the scan does not show is reported as gone only after the target h
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,7 +72,15 @@ class ScanSchedule:
     def due(self) -> Iterator[ScheduledScan]:
         """The scans whose time has come, in order."""
         if self.has_changed:
-            self._look_up()
+            changed, self._changed = self._changed, set()
+            found = self._scheduled(changed)
+            if changed is None:
+                self._in_order, self._by_account = [], {}
+            for account in (changed or set()) & self._by_account.keys():
+                del self._in_order[bisect_left(self._in_order, self._by_account.pop(account))]
+            for scheduled in sorted(found):
+                self._by_account[scheduled.account] = scheduled
+                insort(self._in_order, scheduled)
         now = self._clock()
         return takewhile(lambda scheduled: scheduled.moment <= now, self._in_order)
 
@@ -80,19 +88,6 @@ class ScanSchedule:
         """When the next scan becomes due that is not due yet, as far as was looked up."""
         now = self._clock()
         return next((scheduled.moment for scheduled in self._in_order if scheduled.moment > now), None)
-
-    def _look_up(self) -> None:
-        changed, self._changed = self._changed, set()
-        found = self._scheduled(changed)
-        if changed is None:
-            self._in_order = sorted(found)
-            self._by_account = {scheduled.account: scheduled for scheduled in found}
-            return
-        for account in changed & self._by_account.keys():
-            del self._in_order[bisect_left(self._in_order, self._by_account.pop(account))]
-        for scheduled in found:
-            self._by_account[scheduled.account] = scheduled
-            insort(self._in_order, scheduled)
 
     def _scheduled(self, accounts: Collection[str] | None) -> list[ScheduledScan]:
         """The scans to come of these accounts, or of all, by one query for each table."""
@@ -392,11 +387,14 @@ class Scanner:
     async def _gone(self, scan: RosterScan, drivers: TargetDrivers, seen: Collection[Key]) -> Sequence[Key]:
         """The drivers that are really gone; where they are many, some are looked up before that is believed."""
         lacking, active_known = dict[Key, bool](), 0
-        async for row in self._known(scan):
-            if is_there_before(row, scan.newer):
-                active_known += row.active
-                if row.key not in seen:
-                    lacking[Key(row.key)] = row.active
+        after: str | None = None
+        while rows := await self._service.call(self._scans.known, scan, after):
+            after = rows[-1].key
+            for row in rows:
+                if is_there_before(row, scan.newer):
+                    active_known += row.active
+                    if row.key not in seen:
+                        lacking[Key(row.key)] = row.active
         gone = await drivers.gone([*lacking]) if lacking else []
         active = [key for key in gone if lacking[key]]
         if is_doubtful(shown=len(seen), known=active_known, lacking=len(active)):
@@ -407,13 +405,6 @@ class Scanner:
                 detail = f"the list is not whole: of {len(looked_up)} drivers that it lacks, {there} are there"
                 raise ListNotWhole(Unavailable(reason=Reason.DOWN, detail=detail))
         return gone
-
-    async def _known(self, scan: RosterScan) -> AsyncIterator[RosterRow]:
-        after: str | None = None
-        while rows := await self._service.call(self._scans.known, scan, after):
-            for row in rows:
-                yield row
-            after = rows[-1].key
 
 
 def _check_size(drivers: int, pages: int, most: int) -> None:
