@@ -122,7 +122,7 @@ class Intake:
         return self.taking(account, drivers, source=source)[0]
 
     def judge(self, account: AccountId, reviewed: Reviewed, *, source: str) -> Judgement:
-        """Whether a list that was reviewed from its beginning to its end may be taken over; that is noted, if so.
+        """Whether a list that was reviewed from its beginning to its end may be stored; that is noted, if so.
 
         Raises `SnapshotRefused` as `finish_snapshot` would.
         """
@@ -248,17 +248,13 @@ class Intake:
             raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
 
     def _meant(self, account: AccountId, drivers: Sequence[PortalLine]) -> list[Meant]:
-        by_ref = self._by_ref(account, drivers)
+        refs = sorted({stated.profile.text("ref_id") for stated in drivers} - {""})
+        by_ref: dict[str, list[PortalDriverId]] = {}
+        for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
+            by_ref.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))
         known = self._known(account, [stated.driver for stated in drivers if stated.driver])
         new = {driver for driver, each in known.items() if not each.version}
         return [(stated, candidates(stated, by_ref, new)) for stated in drivers]
-
-    def _by_ref(self, account: AccountId, drivers: Sequence[PortalLine]) -> dict[str, list[PortalDriverId]]:
-        refs = sorted({stated.profile.text("ref_id") for stated in drivers} - {""})
-        found: dict[str, list[PortalDriverId]] = {}
-        for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
-            found.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))
-        return found
 
     def _known(self, account: AccountId, drivers: Iterable[PortalDriverId]) -> dict[PortalDriverId, PortalDriver]:
         known = {driver: PortalDriver(account=account, driver=driver) for driver in drivers}

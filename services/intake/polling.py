@@ -122,24 +122,23 @@ class ListReader:
             lines = [line for line in page if line.driver == NOBODY or line.driver not in so_far.ids]
             new = await self.service.call(self._unknown, reading, {line.driver for line in lines})
             if portal.has_attributes:
+                # Each reading gets the attributes of one part of a large fleet.
                 part = reading.number % parts
                 named = [line for line in lines if line.driver != NOBODY]
-                asked = [line for line in named if line.driver in new or _part_of(line.driver, parts) == part]
+                asked = [line for line in named if line.driver in new or crc32(line.driver.encode()) % parts == part]
                 stated = {line.driver: line for line in await portal.with_attributes(asked)}
                 lines = [stated.get(line.driver, line) for line in lines]
-            await self._take(reading, [_named(line) if line.driver in new else line for line in lines], so_far)
+            lines = [_named(line) if line.driver in new else line for line in lines]
+            good = [line for line in lines if not line.flaw]
+            so_far.refused += [line for line in lines if line.flaw]
+            so_far.ids |= {line.driver for line in lines}
+            taken = await self.service.call_again(self._store_page, reading, good)
+            so_far.drivers |= taken.shown
+            so_far.aside += taken.set_aside
+            so_far.identified |= {line.driver for line in good if not IDENTIFYING.isdisjoint(line.profile.fields)}
+            self.service.notify()
         await self.service.call_again(self._judge_rekeyings, reading, so_far)
         await self.service.call_again(self._finish, reading, so_far, lines=len(listed))
-        self.service.notify()
-
-    async def _take(self, reading: ListReading, lines: Sequence[PortalLine], so_far: _ReadSoFar) -> None:
-        good = [line for line in lines if not line.flaw]
-        so_far.refused += [line for line in lines if line.flaw]
-        so_far.ids |= {line.driver for line in lines}
-        taken = await self.service.call_again(self._store_page, reading, good)
-        so_far.drivers |= taken.shown
-        so_far.aside += taken.set_aside
-        so_far.identified |= {line.driver for line in good if not IDENTIFYING.isdisjoint(line.profile.fields)}
         self.service.notify()
 
     def _known(self, account: AccountId) -> int:
@@ -154,7 +153,11 @@ class ListReader:
     def _store_page(self, reading: ListReading, lines: Sequence[PortalLine]) -> Taken:
         """Store a page of the list in one transaction; drivers who would be re-keyed are set aside until its end."""
         taken, unit = self._intake.taking(reading.account, lines, source=_API)
-        if aside := _doubtful(reading, taken):
+        new = {each.driver for each in taken.differences if each.is_new}
+        # Where most are new though the account had known ones, they may be those under other ids.
+        are_doubtful = not reading.is_first and len(new) > len(taken.shown) - len(new)
+        rekeyed = {each.driver for each in taken.differences if each.is_rekeying}
+        if aside := rekeyed | (new if are_doubtful else set()):
             taken, unit = self._intake.taking(reading.account, lines, source=_API, aside=aside)
         where: Where = {"account": reading.account, "driver": sorted(taken.shown), "login": reading.login}
         shown_before = {row.driver for row in self._store.select(ShownDriver, where)}
@@ -189,31 +192,25 @@ class ListReader:
         A driver that it lacks twice in a row is deleted, if this login has shown it before. Raises `SnapshotRefused`
         when the list showed no driver, lacks too many, or another reading has ended meanwhile.
         """
+        where = {"account": reading.account, "login": reading.login}
+        expected = {str(driver) for (driver,) in self._store.count(ShownDriver, where, by=["driver"])}
+        if so_far.refused:
+            # A refused line may be about any driver who is known by the RefID alone, and one without an id about any.
+            has_unnamed = any(line.driver == NOBODY for line in so_far.refused)
+            expected = {driver for driver in expected if not has_unnamed and not driver.startswith("ref:")}
         _, unit = self._intake.concluding(
             reading.account,
             so_far.drivers,
             source=_API,
             refused=so_far.refused,
             allowance=OF_A_READING,
-            expected=self._expected(reading, so_far.refused),
+            expected=expected,
         )
         refused, at = len(so_far.refused), self._clock().isoformat()
         unit.keep([replace(self._next(reading), at=at, drivers=lines, refused=refused)])
         unit.positions.append(Position(name=_position_name(reading.account), at=reading.number))
         if not self._store.commit(unit):
             raise SnapshotRefused("another reading of this list has ended meanwhile")
-
-    def _expected(self, reading: ListReading, refused: Sequence[PortalLine]) -> set[str]:
-        """The drivers that this login has shown before.
-
-        A refused line may be about any driver who is known by the RefID alone, and one without an id about any driver
-        at all, so those are not expected then.
-        """
-        if any(line.driver == NOBODY for line in refused):
-            return set()
-        where = {"account": reading.account, "login": reading.login}
-        shown = {str(driver) for (driver,) in self._store.count(ShownDriver, where, by=["driver"])}
-        return {driver for driver in shown if not (refused and driver.startswith("ref:"))}
 
     def fail(self, reading: ListReading, failure: str, retry_after: float = 0.0) -> bool:
         """Store why the list could not be read, or does not count; whether that is new.
@@ -242,13 +239,6 @@ def forget(store: Store, account: AccountId) -> None:
     store.commit(unit)
 
 
-def _doubtful(reading: ListReading, taken: Taken) -> set[PortalDriverId]:
-    """The drivers who would be re-keyed; and those who are new, where most are though the account had known ones."""
-    new = {each.driver for each in taken.differences if each.is_new}
-    is_question = not reading.is_first and len(new) > len(taken.shown) - len(new)
-    return {each.driver for each in taken.differences if each.is_rekeying} | (new if is_question else set())
-
-
 def _position_name(account: AccountId) -> str:
     return f"readings/{account}"
 
@@ -257,11 +247,6 @@ def _named(line: PortalLine) -> PortalLine:
     """The line of a driver who is not known yet, with a flaw if it lacks a name."""
     lacking = next((field for field in ("first_name", "last_name") if not line.profile.text(field)), "")
     return replace(line, flaw=f"its {lacking} is not stated") if lacking and not line.flaw else line
-
-
-def _part_of(driver: PortalDriverId, parts: int) -> int:
-    """The part of a large fleet that this driver is in; each reading gets the attributes of one part."""
-    return crc32(driver.encode()) % parts
 
 
 LOOK: Final = 5.0
@@ -333,26 +318,23 @@ class Polling:
         self._not_before: dict[AccountId, float] = {}
 
     async def run(self) -> None:
-        """Work until cancelled; what a reading has taken over by then stays. Raises `StoreFailed`, in a group."""
+        """Work until cancelled; what a reading has stored by then stays. Raises `StoreFailed`, in a group."""
         try:
             async with asyncio.TaskGroup() as group:
-                await self._keep_reading(group)
+                waiter = self._notifier.waiter()
+                while True:
+                    waiter.clear()
+                    for account in await self._service.call(self._due):
+                        self._under_way[account] = self._time()
+                        group.create_task(self._read(account))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._look):
+                            await waiter.wait()
+                    await asyncio.sleep(min(_BATCH_WINDOW, self._look))
         finally:
             await self._portals.close()
             if self._lock:
                 await self._service.call(self._lock.close)
-
-    async def _keep_reading(self, group: asyncio.TaskGroup) -> None:
-        waiter = self._notifier.waiter()
-        while True:
-            waiter.clear()
-            for account in await self._service.call(self._due):
-                self._under_way[account] = self._time()
-                group.create_task(self._read(account))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._look):
-                    await waiter.wait()
-            await asyncio.sleep(min(_BATCH_WINDOW, self._look))
 
     def _due(self) -> Sequence[AccountId]:
         """The accounts to read now, as many as may be read at a time."""
@@ -360,23 +342,20 @@ class Polling:
             if not self._lock.take():
                 return ()
             self._lock.wait(0)
+        now = self._time()
+        self._not_before = {account: moment for account, moment in self._not_before.items() if moment > now}
         try:
-            due = self._due_of(self._portals.accounts())
+            accounts = self._portals.accounts()
+            idle = [each for each in accounts if each not in self._under_way and each not in self._not_before]
+            waiting, since = self._reader.waiting() if idle else (frozenset[str](), dict[str, str]())
+            due = [account for account in idle if account not in waiting or self._portals.has_changed(account)]
         except CredentialsUnreadable as failure:
             self._troubles.met("no list is read", str(failure))
             return ()
         self._troubles.are_over()
-        now = self._time()
+        due.sort(key=lambda account: since.get(account, ""))
         quick = sum(now - began < SLOW_READING for began in self._under_way.values())
         return due[: max(0, min(MOST_READINGS - quick, MOST_READINGS_IN_HAND - len(self._under_way)))]
-
-    def _due_of(self, accounts: Sequence[AccountId]) -> Sequence[AccountId]:
-        now = self._time()
-        self._not_before = {account: moment for account, moment in self._not_before.items() if moment > now}
-        idle = [each for each in accounts if each not in self._under_way and each not in self._not_before]
-        waiting, since = self._reader.waiting() if idle else (frozenset[str](), dict[str, str]())
-        due = [account for account in idle if account not in waiting or self._portals.has_changed(account)]
-        return sorted(due, key=lambda account: since.get(account, ""))
 
     async def _read(self, account: AccountId) -> None:
         self._not_before[account] = self._time() + LONGEST_WAIT
@@ -408,7 +387,11 @@ class Polling:
         if isinstance(portal, Rejected):
             return portal
         try:
-            await self._read_in_time(reading, portal)
+            async with asyncio.timeout(LONGEST_READING):
+                await self._reader.read(reading, portal)
+        except TimeoutError:
+            detail = f"the list was not read within {LONGEST_READING / 60:.0f} minutes"
+            return Unavailable(reason=Reason.DOWN, detail=detail)
         except TargetFailed as failed:
             return failed.failure
         except (SnapshotRefused, StoreConflict) as refused:
@@ -418,14 +401,6 @@ class Polling:
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
             return unexpected_failure(failure)
         return None
-
-    async def _read_in_time(self, reading: ListReading, portal: PortalDrivers) -> None:
-        try:
-            async with asyncio.timeout(LONGEST_READING):
-                await self._reader.read(reading, portal)
-        except TimeoutError:
-            detail = f"the list was not read within {LONGEST_READING / 60:.0f} minutes"
-            raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=detail)) from None
 
     async def _fail(self, reading: ListReading, failure: Rejected | Unavailable | str) -> None:
         words = failure if isinstance(failure, str) else f"{failure.reason}: {failure.detail}"

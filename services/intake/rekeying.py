@@ -1,6 +1,6 @@
 """Which drivers may be re-keyed, and which wait for an approval."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -82,12 +82,15 @@ class ReKeyings:
             return
         judged = self._judged(account, rekeyed)
         fresh = [each for each in rekeyed if each[0] not in judged]
-        guard = self._guard(account, self._known(account)) if fresh else None
-        if guard and guard.holds(len(fresh)):
-            raise ReKeyingHeld(
-                f"the list would re-key {len(fresh)} of {guard.known} drivers, and {guard.limit} may be in a day; "
-                f"import it with `driverlink drivers import FILE --account {account}`, which asks for a person's word"
-            )
+        if fresh:
+            known = self._store.count(KnownDriver, {"account": account, "is_there": True})[()]
+            guard = self._guard(account, known)
+            if guard.holds(len(fresh)):
+                command = f"driverlink drivers import FILE --account {account}"
+                raise ReKeyingHeld(
+                    f"the list would re-key {len(fresh)} of {known} drivers, and {guard.limit} may be in a day; "
+                    f"import it with `{command}`, which asks for a person's word"
+                )
         unit.keep(self._row(account, driver, after, state=PASSED) for driver, after in fresh)
         used = [driver for driver, row in judged.items() if row.state == APPROVED]
         if used:
@@ -114,8 +117,13 @@ class ReKeyings:
             limit=guard.limit,
             absent=absent,
         )
-        if not judgement.is_held and not reviewed.is_dry:
-            self._note(account, fresh if is_held else [*fresh, *newcomers[:instead]], APPROVED if is_held else PASSED)
+        if judgement.is_held or reviewed.is_dry:
+            return judgement
+        unit, state = Unit(), APPROVED if is_held else PASSED
+        noted = fresh if is_held else [*fresh, *newcomers[:instead]]
+        unit.keep(self._row(account, driver, after, state=state) for driver, after in noted)
+        if unit.rows:
+            self._store.commit(unit)
         return judgement
 
     def judge_reading(
@@ -140,7 +148,17 @@ class ReKeyings:
         is_held = self._guard(account, absences.known).holds(len(asked) - new + instead if instead else len(asked))
         held = {each.driver: each for each in asked} if is_held else {}
         passed = [] if is_held else asked[: len(asked) - new + instead]
-        self._store.commit(self._judged_unit(account, held, passed, unsaid))
+        before = {row.driver: row for row in self.held(account)}
+        gone = [driver for driver in before if driver not in held and driver not in unsaid]
+        unit = Unit()
+        if gone:
+            unit.remove(ReKeyingRow, {"account": account, "driver": gone})
+        for driver, each in held.items():
+            row = self._row(account, driver, drivers[driver], state=HELD)
+            at = before[driver].at if driver in before else row.at
+            unit.keep([replace(row, before=dict(each.before), at=at)])
+        unit.keep(self._row(account, each.driver, drivers[each.driver], state=PASSED) for each in passed)
+        self._store.commit(unit)
         return drivers.keys() - held.keys()
 
     def held(self, account: AccountId) -> list[ReKeyingRow]:
@@ -159,34 +177,6 @@ class ReKeyings:
         unit.keep(replace(row, state=APPROVED, at=self._clock().isoformat(), by=by) for row in rows)
         self._store.commit(unit)
         return len(rows)
-
-    def _judged_unit(
-        self,
-        account: AccountId,
-        held: Mapping[PortalDriverId, ListChange],
-        passed: Sequence[ListChange],
-        unsaid: Collection[PortalDriverId],
-    ) -> Unit:
-        before = {row.driver: row for row in self.held(account)}
-        gone = [driver for driver in before if driver not in held and driver not in unsaid]
-        unit = Unit()
-        if gone:
-            unit.remove(ReKeyingRow, {"account": account, "driver": gone})
-        for driver, each in held.items():
-            after = each.after if each.is_rekeying else {}
-            row = self._row(account, driver, after, state=HELD)
-            at = before[driver].at if driver in before else row.at
-            unit.keep([replace(row, before=dict(each.before), at=at)])
-        unit.keep(
-            self._row(account, each.driver, each.after if each.is_rekeying else {}, state=PASSED) for each in passed
-        )
-        return unit
-
-    def _note(self, account: AccountId, drivers: Sequence[tuple[PortalDriverId, Identifiers]], state: str) -> None:
-        unit = Unit()
-        unit.keep(self._row(account, driver, after, state=state) for driver, after in drivers)
-        if unit.rows:
-            self._store.commit(unit)
 
     def _judged(
         self, account: AccountId, rekeyed: Sequence[tuple[PortalDriverId, Identifiers]]
@@ -207,9 +197,6 @@ class ReKeyings:
         since = (self._clock() - WINDOW).isoformat()
         passed = self._store.select(ReKeyingRow, {"account": account, "state": PASSED})
         return ReKeyingGuard(known=known, counted=sum(row.at > since for row in passed))
-
-    def _known(self, account: AccountId) -> int:
-        return self._store.count(KnownDriver, {"account": account, "is_there": True})[()]
 
     def _row(self, account: AccountId, driver: PortalDriverId, after: Identifiers, *, state: str) -> ReKeyingRow:
         at = self._clock().isoformat()

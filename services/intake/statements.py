@@ -100,17 +100,14 @@ def identified(meant: Iterable[Meant], taken: Taken) -> dict[PortalDriverId, Sta
     for stated, drivers in meant:
         if len(drivers) == 1:
             found[drivers[0]] = found.get(drivers[0], NOTHING_STATED).and_also(stated.profile.fields)
-        else:
-            taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=_reason(len(drivers))))
+            continue
+        reason = f"{len(drivers)} drivers have this Reference ID; add a Driver ID column to tell them apart"
+        if not drivers:
+            reason = "there is neither a Driver ID nor a Reference ID"
+        taken.refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=reason))
     return found
 
 
 def shown_by(meant: Iterable[Meant]) -> set[PortalDriverId]:
     """All drivers that the lines can be about: a refused line still shows that its driver is there."""
     return {driver for _, drivers in meant for driver in drivers}
-
-
-def _reason(number: int) -> str:
-    if number == 0:
-        return "there is neither a Driver ID nor a Reference ID"
-    return f"{number} drivers have this Reference ID; add a Driver ID column to tell them apart"
