@@ -60,7 +60,7 @@ class StoredTokens(_CredentialsForm):
 
 
 class MotiveGrantCredentials(_CredentialsForm):
-    """What a Motive company granted to an OAuth application, as somebody stated it, and the newest tokens of it."""
+    """What a Motive company granted to an OAuth application, as a person stated it, and its newest tokens."""
 
     client_id: _Text
     client_secret: _Text = Field(repr=False)
@@ -95,7 +95,7 @@ class AccountCredentials(_CredentialsForm):
 
 
 def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[str, str]) -> AccountCredentials:
-    """What an account has once somebody has stated these values; stating the same again changes nothing.
+    """What an account has once a person has stated these values; stating the same again changes nothing.
 
     Raises `CredentialsUnreadable` when they are not whole.
     """

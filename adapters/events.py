@@ -81,7 +81,7 @@ def again(mapper: Mapper[UUID], resubmission: Resubmission) -> Record:
     try:
         event, reason = decoded(mapper, to_stored_event(resubmission.id, resubmission.topic, body))
     except ValueError:
-        reason = f"{resubmission.id!r} is no id of an event: originator/version"
+        reason = f"{resubmission.id!r} is not the id of an event: originator/version"
     return Record(
         position=resubmission.position,
         log_position=resubmission.log_position,
@@ -97,7 +97,7 @@ def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:
     """The event; raises what the library raises when it cannot be read, as a service's own history always can."""
     event = mapper.to_domain_event(stored)
     if not isinstance(event, Event):
-        raise TypeError(f"{stored.topic} is no event")
+        raise TypeError(f"{stored.topic} is not an event")
     return event
 
 

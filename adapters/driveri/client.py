@@ -58,11 +58,11 @@ _NO_LIST: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN})
 """No token is active, or the API key may not see which are: a new one shows whether it works."""
 
 WORTH_REUSING: Final = 60.0
-"""An active token is taken over if it lasts at least so many seconds more."""
+"""An active token is reused if it lasts at least this many seconds more."""
 
 
 _LAST: Final = 1e15
-"""Milliseconds since the epoch behind which nobody looks."""
+"""Milliseconds since the epoch beyond any believable time."""
 
 
 class DriveriTokens(SharedToken):
@@ -156,7 +156,7 @@ PAGE_SIZE: Final = 200
 
 FIRST_PAGE: Final = MappingProxyType({"offset": "0", "limit": str(PAGE_SIZE), "showAll": "true"})
 _GOODBYE: Final = 2.0
-"""Seconds that Driveri has to take a token back when we end; a token that it does not take expires by itself."""
+"""Seconds that Driveri has to take a token back when we end; a token that it does not take back expires in any case."""
 
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
 

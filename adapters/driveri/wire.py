@@ -117,7 +117,7 @@ class LookupData(DriveriWire):
 
 
 class Lookup(DriveriWire):
-    """The answer to a look-up by id; `data` is empty where nobody is found, but never left out."""
+    """The answer to a look-up by id; `data` is empty where no driver is found, but never left out."""
 
     data: LookupData | None
 
@@ -137,7 +137,7 @@ def statuses_of(reply: httpx.Response) -> tuple[StatusRow, ...]:
     """The meanings of the driver status codes: below `data.configuration`, or right below `data`.
 
     Raises `TargetFailed` with the names that were found in their place: NOT_CONFIGURED where Driveri's own envelope
-    holds something else, since that stays so; DOWN where the answer may be somebody else's, or cut off.
+    holds something else, since that stays so; DOWN where the answer may come from another server, or be cut off.
     """
     body = parsed(reply, _Anything)
     for place in (("data", "configuration"), ("data",)):
@@ -198,7 +198,7 @@ class NewToken(DriveriWire):
 def active_tokens_of(reply: httpx.Response) -> tuple[TokenRow, ...]:
     """The active tokens of an API key: a list, or, as the drivers are, a list below a name that is not public.
 
-    One that is no token in form is there all the same, and counts, though nothing is known of it.
+    An entry that has not the form of a token counts all the same, though nothing is known of it.
     Raises `UnexpectedForm` when the frame is another.
     """
     body = legible(reply.content)

@@ -183,7 +183,7 @@ class ByteBudget:
 _log = structlog.stdlib.get_logger()
 
 FEW: Final = 10
-"""So many odd lines do not speak against a list; more do if they are more than a third."""
+"""Up to this many odd lines do not cast doubt on a list; more do if they are more than a third."""
 
 _MOST_LOGGED: Final = 10
 
@@ -240,7 +240,7 @@ IF_LEGIBLE: Final = WrapValidator(_if_legible)
 
 
 class OddLine(UnexpectedForm):
-    """An answer shows somebody, in a form that cannot be read."""
+    """An answer shows a driver, in a form that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +292,7 @@ def read_lines(reply: httpx.Response, form: type[Form], lines: Lines) -> Read[Fo
 
 
 def are_many(odd: int, lines: int) -> bool:
-    """Whether so many lines are odd that the list itself is to be doubted: all of them, or more than a few."""
+    """Whether enough lines are odd to doubt the list itself: all of them, or more than a few."""
     return 0 < odd == lines or _is_most(odd, lines)
 
 
@@ -319,7 +319,7 @@ def read_one(reply: httpx.Response, form: type[Form], lines: Lines) -> Form:
 
 
 def legible(body: bytes) -> object:
-    """JSON, with U+FFFD for what is no character, so that a text that was cut hides no others; None if it is none."""
+    """JSON, or None. U+FFFD stands for what is not a character, so that a text that was cut hides no others."""
     try:
         return _whole(json.loads(body.decode("utf-8-sig", errors="replace"), strict=False, parse_int=_number))
     except (ValueError, RecursionError):

@@ -160,11 +160,11 @@ def _check_headers(message: ConsumerRecord) -> None:
     counted = Counter(name for name, _ in message.headers)
     for name, value in message.headers:
         if SUBSTITUTE in name:
-            raise _Unreadable("the name of a header is no UTF-8")
+            raise _Unreadable("the name of a header is not UTF-8")
         if value is None:
             raise _Unreadable(f"the header {name!r} has no value")
         if not _is_text(value):
-            raise _Unreadable(f"the header {name!r} is no UTF-8")
+            raise _Unreadable(f"the header {name!r} is not UTF-8")
         if name.startswith("ce_") and counted[name] > 1:
             raise _Unreadable(f"the header {name!r} comes more than once")
 
@@ -178,9 +178,9 @@ def _to_stored_event(attributes: Mapping[str, str], value: bytes) -> StoredEvent
     try:
         stored = to_stored_event(event_id, attributes["ce_type"], value)
     except ValueError:
-        raise _Unreadable("ce_id is no id of an event: originator/version") from None
+        raise _Unreadable("ce_id is not the id of an event: originator/version") from None
     if to_id(stored) != event_id or not 1 <= stored.originator_version <= _MOST:
-        raise _Unreadable("ce_id is no id of an event: originator/version")
+        raise _Unreadable("ce_id is not the id of an event: originator/version")
     return stored
 
 
@@ -190,9 +190,9 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
     if attributes["content-type"].partition(";")[0].strip().lower() != JSON:
         raise _Unreadable(f"content-type is {attributes['content-type']!r}, not {JSON!r}")
     if not _number(attributes["ce_sequence"]):
-        raise _Unreadable("ce_sequence is no position in a log")
+        raise _Unreadable("ce_sequence is not a position in a log")
     if not _is_moment(attributes.get("ce_time")):
-        raise _Unreadable("ce_time is no moment, or out of range")
+        raise _Unreadable("ce_time is not a moment, or is out of range")
 
 
 def _is_text(value: bytes) -> bool:

@@ -67,7 +67,7 @@ async def create(access: KafkaAccess, topics: Collection[str], *, partitions: in
 
 
 async def check(access: KafkaAccess, topics: Collection[str], *, partitions: int) -> None:
-    """Raise `StreamsMisconfigured` unless each topic is there with so many partitions; the message says what helps.
+    """Raise `StreamsMisconfigured` unless each topic is there with this many partitions; the message says what helps.
 
     Raises `StreamsFailed` when Kafka does not answer.
     """
@@ -124,7 +124,7 @@ async def _found(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 
 def partition_of(account: str, partitions: int) -> int:
-    """The partition of this account in every topic of so many: what Kafka's own clients make of it as a key."""
+    """The partition of this account in every topic with this many: as Kafka's own clients place it as a key."""
     return int(murmur2(account.encode()) & 0x7FFFFFFF) % partitions
 
 

@@ -5,7 +5,7 @@ pages the list may have moved, so that some users are shown twice and others not
 once one of these is so:
 
 - as many different users were seen as the pages say that there are, and no page of the reading said fewer than it had
-  shown by then; what several readings show counts together, but where the number falls somebody has left, who may have
+  shown by then; what several readings show counts together, but where the number falls a user has left, who may have
   been counted, so the counting begins again
 - two readings, one after the other, showed the same users, and no page showed users of another one or another number,
   whatever that number is: it may count other users too, or only those on the page, or be missing
@@ -55,7 +55,7 @@ AHEAD: Final = 2
 """How many pages are asked for ahead, as far as there are said to be any."""
 
 MOST_READINGS: Final = 5
-"""A list that was not whole after so many readings does not hold still."""
+"""A list that was not whole after this many readings does not hold still."""
 
 MOST_PAGES: Final = 10_000
 """A reading that needs more pages has no end."""
@@ -187,7 +187,7 @@ async def _reading(paging: Paging) -> AsyncGenerator[UsersPage, None]:
 
 
 def _last(page: UsersPage) -> int:
-    """The number of the last page, as far as this one tells."""
+    """The number of the last page, as far as this one says."""
     return -(-(page.total or 0) // (page.per_page or PAGE_SIZE))
 
 
@@ -226,7 +226,7 @@ class MotiveClient:
         return read.answer
 
     async def user(self, key: str) -> User | None:
-        """One user with the record ids of the external ids; None if nobody has this key."""
+        """One user with the record ids of the external ids; None if no user has this key."""
         user = await self._one(Call(path=_path_of(key)))
         if user is not None and user.key != key:
             raise TargetFailed(_ANOTHER)
@@ -254,7 +254,7 @@ class MotiveClient:
         return await self._write(Call(method="POST", path="/v1/users", intent=Intent.CREATE, body=body))
 
     async def edit(self, key: str, body: Mapping[str, object], profile: Profile) -> httpx.Response | None:
-        """Write these fields of a user; None if nobody has this key. The profile is what a refusal may repeat."""
+        """Write these fields of a user; None if no user has this key. The profile is what a refusal may repeat."""
         reply = await self._write(Call(method="PUT", path=_path_of(key), intent=Intent.WRITE, body=body))
         return None if _is_miss(reply, "user not found") else _accepted(reply, profile)
 

@@ -302,7 +302,7 @@ class IdentifierRelease:
         return is_id_free or is_email_free or (is_taken and id_holder is None and email_holder is None)
 
     async def _free_email(self, holder: User | None) -> bool:
-        """An address cannot be cleared, so a user who was ours gets one that nobody can have (RFC 2606)."""
+        """An address cannot be cleared, so a user who was ours gets one that no person can have (RFC 2606)."""
         if holder is None or not _is_dead(holder) or "portal_driver_id" not in shown_ids(holder, self._access):
             return False
         try:

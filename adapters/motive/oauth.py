@@ -3,7 +3,7 @@
 A refresh token is good for one use, so whatever comes for it is stored first, and what is used is what is stored.
 What an answer to a renewal means:
 
-no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try tells
+no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try shows
 429                           LIMITED
 404, a redirect               NOT_CONFIGURED; a redirect is not followed, since the secrets would go along
 other 4xx                     CREDENTIALS
@@ -33,10 +33,10 @@ from domain.ports import CredentialsUnreadable, RenewableTokens
 from domain.store import StoreFailed
 
 WORTH_REUSING: Final = 60.0
-"""A stored access token is used if it lasts at least so many seconds more."""
+"""A stored access token is used if it lasts at least this many seconds more."""
 
 LOOKS: Final = (0.5, 1.0, 2.0)
-"""Seconds in which somebody who was first with a refresh token stores what came for it."""
+"""Seconds in which another process that was first with a refresh token stores what came for it."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class MotiveTokens(SharedToken):
         return to_token(stored.access_token, stored.expires_at, self._clock())
 
     async def _has_successor(self, refresh_token: str) -> bool:
-        """Whether somebody else was first with this refresh token, and has stored what came for it."""
+        """Whether another process was first with this refresh token, and has stored what came for it."""
         for seconds in LOOKS:
             if (await self._stored()).refresh_token != refresh_token:
                 return True
@@ -149,7 +149,7 @@ class _Problem(MotiveWire):
 
 
 class TokenEndpoint:
-    """Renews the access tokens of one grant. It is no part of the API, so the API's rate limit does not count here."""
+    """Renews the access tokens of one grant. It is not part of the API, so the API's rate limit does not count here."""
 
     def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
         self._grant = grant

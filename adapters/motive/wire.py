@@ -135,7 +135,7 @@ class UsersPage(MotiveWire):
 
 
 class MotiveProblem(MotiveWire):
-    """Why Motive refuses; the answer to a look-up that finds nobody, too."""
+    """Why Motive refuses; the answer to a look-up that finds no user, too."""
 
     error_message: str | None = None
 

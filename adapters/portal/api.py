@@ -275,7 +275,7 @@ class PortalClient:
     async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow | None, ...] | None:
         """The custom attributes of the driver that the Portal finds for this id; None if it finds none.
 
-        One whose value has an odd form is None in its place. Raises `OddLine` for what is no list of attributes.
+        One whose value has an odd form is None in its place. Raises `OddLine` for what is not a list of attributes.
         """
         reply = await self._ask("driver/getattributes", {"driver": driver})
         if code_of(reply) == httpx.codes.NOT_FOUND and is_framed(reply):
@@ -324,7 +324,7 @@ def _in_session(method: str, params: Mapping[str, str], session: Token) -> Call:
 def _listed(data: object) -> list[object]:
     if isinstance(data, list):
         return data
-    raise UnexpectedForm(down("data that are no list"))
+    raise UnexpectedForm(down("data that are not a list"))
 
 
 _FIELDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -335,7 +335,7 @@ _DRIVER: Final = "driver"
 
 
 def to_line(data: object, number: int) -> PortalLine:
-    """The line of one row of the list. What cannot be read in it is its flaw; without an id it names nobody.
+    """The line of one row of the list. What cannot be read in it is its flaw; without an id it names no driver.
 
     `number` is its place in the list, from 1 on.
     """
@@ -358,7 +358,7 @@ def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: 
     """The line with what these attributes state; one that is not there states nothing.
 
     `attributes` are their names by field. The Portal looks for a driver by RefID before it looks by id, so rows may be
-    about somebody else: then nothing is known of this one.
+    about another driver: then nothing is known of this one.
     """
     if any(normal_form(_DRIVER, row.id) != line.driver for row in rows):
         return replace(line, flaw="the Portal answers with the attributes of another driver, whose RefID is this id")
@@ -370,7 +370,7 @@ def with_attributes(line: PortalLine, rows: Sequence[AttributeRow], attributes: 
 
 
 def _useful(stated: Profile) -> dict[str, str]:
-    """What is stated, time zones by their IANA names, without what nobody is recognised by and cannot be used."""
+    """What is stated, time zones by their IANA names, without what is unusable and recognises no driver."""
     useful = {field: text for field, text in stated.items() if not (field == "phone" and is_shortened(text))}
     if zone := normal_form("time_zone", useful.get("time_zone", "")):
         useful["time_zone"] = to_iana(zone) or ""

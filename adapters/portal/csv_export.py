@@ -114,7 +114,7 @@ class Header:
 
 
 def to_header(cells: Sequence[str], *, delimiter: str, line: int = 1) -> Header:
-    """The header that these cells make, whatever their order and spelling; empty ones at its end are no columns."""
+    """The header that these cells make, whatever their order and spelling; empty ones at its end are not columns."""
     names = [clean(cell, _LONGEST_NAME) for cell in cells]
     while names and not names[-1]:
         names.pop()
@@ -133,7 +133,7 @@ class ExportRow:
     `line` is the row's first line in the file, counted from 1.
     `driver` is the Portal's internal id, None where the file does not have it.
     `profile` says something of each field that has a column. `notes` name the cells that say nothing of use, and why.
-    `bytes_read` is how much of the file had been read by then; it is no part of what the row says.
+    `bytes_read` is how much of the file had been read by then; it is not part of what the row says.
     """
 
     line: int
@@ -222,7 +222,7 @@ def _usable(cells: _Cells, header: Header) -> tuple[_Cells, tuple[str, ...]]:
             usable["time_zone"] = known
         else:
             del usable["time_zone"]
-            notes.append(f"{header.spelled('time_zone')} is no time zone that we know; left as it is known")
+            notes.append(f"{header.spelled('time_zone')} is not a time zone that we know; left as it is known")
     if is_shortened(usable.get("phone", "")):
         del usable["phone"]
         notes.append(f"{header.spelled('phone')} was shortened by Excel; left as it is known")
@@ -242,7 +242,7 @@ _FIRST = 20
 
 
 class UnreadableExport(ClearFailure):
-    """The file is no export that could be read; the message says on one line what to do."""
+    """The file is not a readable export; the message says on one line what to do."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -271,7 +271,7 @@ def read_export(path: Path) -> Export:
     """The export in this file, after a look at its header and at the encoding of the whole.
 
     Whether commas, semicolons, tabs or bars separate the cells shows in the header, one of the first lines.
-    Raises `UnreadableExport` before the first row if the file is no export.
+    Raises `UnreadableExport` before the first row if the file is not an export.
     """
     try:
         _check(path, _file_problem(path))
@@ -291,7 +291,7 @@ def _check(path: Path, problem: str | None) -> None:
 
 def _file_problem(path: Path) -> str | None:
     if path.exists() and not path.is_dir() and not path.is_file():
-        return "it is no ordinary file: save the export to a file first"
+        return "it is not an ordinary file: save the export to a file first"
     with path.open("rb") as file:
         return content_problem(file)
 

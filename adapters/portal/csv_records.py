@@ -36,7 +36,7 @@ def encoding_of(file: BinaryIO) -> str:
 
 
 def content_problem(file: BinaryIO) -> str | None:
-    """Why these bytes are no export, and what to do; None if nothing speaks against it.
+    """Why these bytes are not an export, and what to do; None if they may be one.
 
     Reads the whole file, piece by piece: a wrong encoding has to be known before the first row is used.
     """
@@ -158,7 +158,7 @@ class CsvRecords(Iterator[CsvRecord | RefusedRow]):
         self._width = width
 
     def expect(self, width: int) -> None:
-        """From now on each record must have so many cells."""
+        """From now on each record must have this many cells."""
         self._width = width
 
     def __next__(self) -> CsvRecord | RefusedRow:

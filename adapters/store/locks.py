@@ -123,7 +123,7 @@ class PostgresLeaderLock:
         return self._is_held
 
     def wait(self, seconds: float) -> None:
-        """Return when the store has committed events since the last time, or after so many seconds.
+        """Return when the store has committed events since the last time, or after this many seconds.
 
         Raises `StoreFailed` when the connection is lost, and the lock with it.
         """

@@ -199,7 +199,7 @@ class PostgresStore(RelationalStore):
             self._recorder = _PostgresRecorder(self._datastore, self._assignment)
 
     def own(self, partitions: Collection[int]) -> None:
-        """Take these partitions over: from now on nobody else who owned them can commit.
+        """Take these partitions over: from now on no other process that owned them can commit.
 
         Commits that were under way have ended, so whatever they stored can be read. Of the same thread as `commit`.
         Raises `StoreFailed`.
@@ -225,7 +225,7 @@ class PostgresStore(RelationalStore):
         try:
             return self._fetched(sql, parameters)
         except AnswerLost:
-            # Connections end while nobody uses them, and the pool does not see it.
+            # Connections end while they are not used, and the pool does not see it.
             self._datastore.pool.check()
             return self._fetched(sql, parameters)
 

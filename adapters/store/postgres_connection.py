@@ -60,7 +60,7 @@ def connect(url: str, password: str, schema: str = "") -> psycopg.Connection[Tup
 
 
 def channel(schema: str) -> str:
-    """On which channel a store in this schema tells that it has stored events."""
+    """The channel on which a store in this schema announces that it has stored events."""
     return f"driverlink_{schema}"
 
 
@@ -129,7 +129,7 @@ _BY_CODE: Mapping[str, tuple[type[StoreFailed], str]] = {
         "the database's disk is full: free some space and start again; nothing of the last step was stored",
     ),
     "53300": (StoreFailed, _FULL),
-    "55P03": (StoreFailed, "somebody else keeps a lock for too long: see what else works on the database"),
+    "55P03": (StoreFailed, "another session keeps a lock for too long: see what else works on the database"),
     "57014": (StoreFailed, "the database took too long: see what else works on it"),
 }
 """By the codes of PostgreSQL's appendix A: what a person has to set up otherwise, and what may pass."""
@@ -156,7 +156,7 @@ _BY_WORD: Sequence[tuple[str, type[StoreFailed], str]] = (
     ("not support SSL", Misconfigured, f"the database does not speak SSL: let it, or check sslmode in {_URL}"),
     ("SSL", StoreFailed, f"the database and we differ about SSL: check sslmode in {_URL}"),
 )
-"""Of a connection that could not be made there is only the text; where it tells several things, the first counts."""
+"""Of a connection that could not be made there is only the text; where it says several things, the first counts."""
 
 _BROKEN = ("57P01", "57P02", None)
 """How a server ends a connection; without a code, it did not even say so."""
@@ -187,7 +187,7 @@ def _meaning(failure: BaseException) -> Exception:
         kind, advice = _BY_CODE[code]
         return kind(advice)
     if isinstance(failure, errors.DeadlockDetected | errors.SerializationFailure):
-        return StoreConflict("somebody else stored into the same rows at once")
+        return StoreConflict("another process stored into the same rows at once")
     if isinstance(failure, _UNSTORABLE):
         return ValueError(f"a value cannot be stored, or sought: {name}")
     if code not in _BROKEN:

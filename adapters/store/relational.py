@@ -82,7 +82,7 @@ class RelationalStore(ABC):
         self.log = RelationalLog(f"1/{log_name}/0", self._fetch, dialect, self._mapper)
 
     def commit(self, unit: Unit) -> bool:
-        """Store a unit in one transaction; False when one of its positions was taken over already."""
+        """Store a unit in one transaction; False when one of its positions was stored already."""
         stored = [relayable(self._mapper.to_stored_event(event)) for event in unit.events]
         try:
             self._insert(stored, unit)
@@ -91,11 +91,11 @@ class RelationalStore(ABC):
                 return False
             if isinstance(failure, StoreFailed):
                 raise
-            raise StoreConflict("somebody else stored into the same histories first") from failure
+            raise StoreConflict("another process stored into the same histories first") from failure
         return True
 
     def position(self, name: str) -> int:
-        """How far the stream of this name has been taken over."""
+        """How far the stream of this name has been read."""
         sql = f"SELECT MAX(notification_id) FROM tracking WHERE application_name = {self._dialect.mark}"  # noqa: S608 - only a mark
         ((at,),) = self._fetch(sql, [name])
         return at or 0
@@ -163,7 +163,7 @@ class RelationalStore(ABC):
         return found
 
     def first(self, row: type[R], column: str, most: Mapping[str, int], *, order_by: str) -> list[R]:
-        """For each of these values of a column its first rows, at most so many."""
+        """For each of these values of a column its first rows, up to its limit."""
         table, found, remaining = self._table(row), list[R](), iter(most.items())
         while some := dict(islice(remaining, _PARTS)):
             statement = table.first(column, some, order_by)

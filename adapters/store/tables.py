@@ -42,7 +42,7 @@ class Dialect:
     """What one database writes in another way than others.
 
     `mark` stands for a parameter, `text` is the type of text that compares by code points, and `position` the column
-    that tells where an event stands in the log. `one_of` is the condition that a column has one of these values, and
+    that says where an event stands in the log. `one_of` is the condition that a column has one of these values, and
     `combinations` is the query for these values of columns with these types. `guard` is a condition that every value of
     a column of this type meets: an index has it, so that only queries that say it use the index; empty where no such
     care is needed. `put` inserts rows with a cursor, each in the place of one with its key; it raises `ValueError` for
@@ -164,7 +164,7 @@ class Table(Generic[R]):
         return SqlStatement(sql, (*chosen.parameters, *condition.parameters))
 
     def first(self, column: str, most: Mapping[str, int], order_by: str) -> SqlStatement:
-        """For each of these values of a column its first rows, at most so many."""
+        """For each of these values of a column its first rows, up to its limit."""
         parts = [self.select({column: value}, order_by, None, limit) for value, limit in most.items()]
         sql = " UNION ALL ".join(f"SELECT * FROM ({part.sql}) AS part" for part in parts)  # noqa: S608 - as above
         return SqlStatement(sql, tuple(chain.from_iterable(part.parameters for part in parts)))

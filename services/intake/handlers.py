@@ -185,7 +185,7 @@ class Intake:
         Raises `SnapshotRefused` when it showed no driver, or lacks more than it may.
         """
         if not seen:
-            raise SnapshotRefused("the list shows no driver at all; an empty list never deletes anybody")
+            raise SnapshotRefused("the list shows no driver at all; an empty list never deletes a driver")
         seen = {*seen, *shown_by(self._meant(account, refused))}
         taken, unit, absences = Taken(), Unit(), Absences(known=len(joining))
         statement = Statement(at=self._clock(), source=source)

@@ -72,7 +72,7 @@ class _ReadSoFar:
 
 
 class ListReader:
-    """Reads lists, each `every` so many seconds and a bit, which differs between accounts.
+    """Reads lists, each `every` seconds and a bit more, which differs between accounts.
 
     Attributes cost a call for each driver, so of a large fleet each reading gets only those of about `most_asked`
     drivers, and of those who are new.
@@ -187,7 +187,7 @@ class ListReader:
                 self._store.commit(unit)
 
     def _finish(self, reading: ListReading, so_far: _ReadSoFar, *, lines: int) -> None:
-        """Store that the list, of so many lines, was read to its end.
+        """Store that the list, of this many lines, was read to its end.
 
         A driver that it lacks twice in a row is deleted, if this login has shown it before. Raises `SnapshotRefused`
         when the list showed no driver, lacks too many, or another reading has ended meanwhile.

@@ -146,7 +146,7 @@ class Caller:
     async def _repeat(self, attempt: Attempt) -> Result:
         """Carry out what was started before. Where this try fails, the first may still take effect, however late.
 
-        So a refusal of it, or that the driver is missing or somebody else, counts only after another read back.
+        So a refusal of it, or that the driver is missing or another one, counts only after another read back.
         """
         result = await carry_out(attempt.delivery, self.drivers)
         if isinstance(result, Done | Withdrawn):

@@ -31,7 +31,7 @@ from domain.store import Row
 class Delivery:
     """A decision, as far as a target is concerned; `decision` is its version on the link, `fact` its stored name.
 
-    `is_override`: somebody else had written there, so that it matters how the target shows what we write.
+    `is_override`: another writer had changed it there, so it matters how the target shows what we write.
     """
 
     fact: str

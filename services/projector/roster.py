@@ -172,7 +172,7 @@ class LookUps:
         self._reports = RosterReports(store, target, clock)
 
     def due(self, busy: Collection[AccountId], most: int) -> list[LookUp]:
-        """At most so many look-ups: the first of each of our accounts that is not busy and whose breaker is closed."""
+        """Up to this many look-ups: the first of each of our accounts that is not busy and whose breaker is closed."""
         if most <= 0:
             return []
         first: dict[str, LookUp] = {}

@@ -319,7 +319,7 @@ class ScanStore(Protocol):
         ...
 
     def is_nobody_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
-        """Whether all known drivers were shown, as far as that can be told at once."""
+        """Whether all known drivers were shown, as far as that can be known at once."""
         ...
 
     def tell_progress(self, scan: RosterScan, drivers: int) -> None:

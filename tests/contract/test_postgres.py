@@ -104,8 +104,8 @@ def test_a_failure_quotes_nobody(stand: PostgresStand, row: Entry | Tick) -> Non
 @pytest.mark.parametrize(
     ("condition", "kind", "advice"),
     [
-        ("deadlock_detected", StoreConflict, "somebody else stored into the same rows at once"),
-        ("serialization_failure", StoreConflict, "somebody else stored into the same rows at once"),
+        ("deadlock_detected", StoreConflict, "another process stored into the same rows at once"),
+        ("serialization_failure", StoreConflict, "another process stored into the same rows at once"),
         ("disk_full", StoreFailed, "disk is full: free some space"),
         ("read_only_sql_transaction", StoreFailed, "can only be read: connect to the primary"),
         ("insufficient_privilege", Misconfigured, "lacks a right: let it own the schemas"),

@@ -100,9 +100,9 @@ def _padded(message: Message) -> Message:
     return replace(message, value=(message.value or b"").ljust(LARGEST + 1))
 
 
-_NO_EVENT_ID = "ce_id is no id of an event"
-_NO_POSITION = "ce_sequence is no position in a log"
-_NO_MOMENT = "ce_time is no moment, or out of range"
+_NO_EVENT_ID = "ce_id is not the id of an event"
+_NO_POSITION = "ce_sequence is not a position in a log"
+_NO_MOMENT = "ce_time is not a moment, or is out of range"
 _CANNOT = "PortalDriver.DriverCreated cannot be read"
 _OUT_OF_RANGE = "its moment has no offset, or is out of range"
 _FOREIGN_KEY = "its key is not the event's account"
@@ -110,10 +110,10 @@ _FOREIGN_KEY = "its key is not the event's account"
 POISONS: Mapping[str, Poison] = {
     name: Poison(spoiled=spoiled, reason=reason)
     for name, (spoiled, reason) in {
-        "header no UTF-8": (_header("ce_subject", b"\xff\xfe"), "the header 'ce_subject' is no UTF-8"),
-        "id no UTF-8": (_header("ce_id", b"\xff"), "the header 'ce_id' is no UTF-8"),
+        "header no UTF-8": (_header("ce_subject", b"\xff\xfe"), "the header 'ce_subject' is not UTF-8"),
+        "id no UTF-8": (_header("ce_id", b"\xff"), "the header 'ce_id' is not UTF-8"),
         "header without value": (_header("ce_time", None), "the header 'ce_time' has no value"),
-        "name of a header no UTF-8": (_further(UNREADABLE, b"1"), "the name of a header is no UTF-8"),
+        "name of a header no UTF-8": (_further(UNREADABLE, b"1"), "the name of a header is not UTF-8"),
         "header twice": (_further("ce_type", b"x"), "the header 'ce_type' comes more than once"),
         "no headers": (lambda message: replace(message, headers=()), "the header 'ce_specversion' is missing"),
         "no specification": (_lacking("ce_specversion"), "the header 'ce_specversion' is missing"),

@@ -134,7 +134,7 @@ def test_an_empty_snapshot_deletes_nobody(command: Command, fleet: str, tmp_path
     for _ in range(2):
         refused = command("drivers", "import", empty, "--account", fleet, "--complete")
         assert refused[0] != 0
-        assert "an empty list never deletes anybody" in refused[2]
+        assert "an empty list never deletes a driver" in refused[2]
     assert (
         "1 rows: 1 unchanged"
         in command("drivers", "import", _export(tmp_path, _HEADER + "1,R1,Jane,Doe,\n"), "--account", fleet)[1]

@@ -72,4 +72,4 @@ async def test_a_header_whose_name_is_no_utf8_stops_nobody(kafka: Kafka) -> None
         await process.take(21)
     taken = deployment.database.taken
     assert [record.event for record in taken] == [*GOOD[:10], None, *GOOD[10:20]]
-    assert (taken[10].body, taken[10].reason) == (b"0", "the name of a header is no UTF-8")
+    assert (taken[10].body, taken[10].reason) == (b"0", "the name of a header is not UTF-8")

@@ -127,7 +127,7 @@ async def test_no_secret_is_logged_stored_or_told(
     async with asyncio.timeout(60), stage(data, targets) as playing:
         await sync_one(playing)
         secrets = {"hush", b64encode(":".join(CLIENT).encode()).decode(), *await issued(targets, data)}
-        await until_read(playing, "an empty list never deletes anybody")
+        await until_read(playing, "an empty list never deletes a driver")
         await connect(playing, WRONG, WRONG, WRONG)
         await playing.announce(Announcement(action="update", driver="p1", profile={**PROFILE, "last_name": "Roe"}))
         await until_refused(playing)

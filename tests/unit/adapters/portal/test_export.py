@@ -81,7 +81,7 @@ def test_doubled_rows_all_come_in_the_order_of_the_file(rows_of: RowsOf) -> None
 def test_an_unknown_time_zone_costs_the_cell_and_not_the_row(rows_of: RowsOf) -> None:
     rows = rows_of("Reference ID,First Name,Last Name,TIME zone\n7,Ann,Lee,Middle Earth\n")
     profile = said(first_name="Ann", last_name="Lee", ref_id="7")
-    notes = ("TIME zone is no time zone that we know; left as it is known",)
+    notes = ("TIME zone is not a time zone that we know; left as it is known",)
     assert rows == [ExportRow(line=2, driver=None, profile=profile, notes=notes)]
 
 

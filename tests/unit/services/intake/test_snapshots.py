@@ -12,7 +12,7 @@ from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-EMPTY = "the list shows no driver at all; an empty list never deletes anybody"
+EMPTY = "the list shows no driver at all; an empty list never deletes a driver"
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_a_resubmission_moves_no_position(stand: FollowingStand, broken: DeadLet
     [
         ({}, "missing or of another type"),
         ({"topic": "PortalDriver.DriverPraised"}, "unknown type 'PortalDriver.DriverPraised'"),
-        ({"id": "nobody"}, "'nobody' is no id of an event"),
+        ({"id": "nobody"}, "'nobody' is not the id of an event"),
         ({"body": "no base64"}, "cannot be read"),
     ],
 )
