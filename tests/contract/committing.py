@@ -95,7 +95,7 @@ class Committing:
         assert store.commit(Unit(positions=places)) is True
         assert [store.position(place.name) for place in places] == [3, 4, 5]
 
-    def test_one_position_that_was_taken_over_keeps_all_of_them(self, store: Store) -> None:
+    def test_one_position_that_was_stored_before_keeps_all_of_them(self, store: Store) -> None:
         store.commit(unit(at=7))
         before = stored(store)
         late = unit(fact(), rows=[entry("a")], at=7)
@@ -108,7 +108,7 @@ class Committing:
         assert store.position(SOURCE) == 900
 
     @pytest.mark.parametrize("at", [7, 6, 1])
-    def test_a_position_that_was_taken_over_stores_nothing(self, store: Store, at: int) -> None:
+    def test_a_position_that_was_stored_before_stores_nothing(self, store: Store, at: int) -> None:
         store.commit(unit(fact(), rows=[entry("a")], at=7))
         before = stored(store)
         late = unit(fact("418"), rows=[entry("a", size=9), entry("b")], at=at)
@@ -146,7 +146,9 @@ class Committing:
         ],
         ids=["key", "json", "event", "too large", "none", "another type"],
     )
-    def test_a_value_that_cannot_be_stored_is_no_conflict_and_stores_nothing(self, store: Store, wrong: Unit) -> None:
+    def test_a_value_that_cannot_be_stored_is_not_a_conflict_and_stores_nothing(
+        self, store: Store, wrong: Unit
+    ) -> None:
         with pytest.raises(ValueError, match=r".") as failure:
             store.commit(wrong)
         assert not isinstance(failure.value, StoreConflict)

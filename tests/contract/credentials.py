@@ -115,7 +115,7 @@ class CredentialsContract:
             assert again.tokens("acme", Target.MOTIVE) == to_tokens(1)
 
     @pytest.mark.parametrize("changed", [{"refresh_token": "hush-new"}, {"client_secret": "hush-new"}])
-    def test_stating_something_else_begins_anew(self, keeper: Keeper, changed: Mapping[str, str]) -> None:
+    def test_stating_something_else_starts_again(self, keeper: Keeper, changed: Mapping[str, str]) -> None:
         keeper.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1))
         keeper.keep("acme", Target.MOTIVE, {**GRANT, **changed})
         expected = RenewableTokens(refresh_token=changed.get("refresh_token", "hush-0"))

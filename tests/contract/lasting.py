@@ -99,7 +99,7 @@ class Lasting:
 
         assert at_once(write, read) == [True, True]
 
-    def test_a_full_disk_is_told_with_advice_and_nothing_is_stored(self, stand: StoreStand) -> None:
+    def test_a_full_disk_is_reported_with_advice_and_nothing_is_stored(self, stand: StoreStand) -> None:
         store = stand.store
         store.commit(unit(fact(), rows=[Tick(account="acme", name="a")], at=7))
         with stand.full_disk():

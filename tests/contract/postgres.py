@@ -87,7 +87,7 @@ class PostgresStand:
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
-        """Let nobody else read or write this table."""
+        """Let no other session read or write this table."""
         with closing(connect(self._url, "", self.schema)) as connection, connection.transaction():
             connection.execute(f"LOCK TABLE {table}".encode())
             yield
@@ -105,7 +105,7 @@ class PostgresStand:
             yield
 
     def until_waiting(self, number: int, work: Future[Any]) -> None:
-        """Go on when so many wait for locks; or when the work has ended, as it should not."""
+        """Go on when this many wait for locks; or when the work has ended, as it should not."""
         while not work.done() and len(self.waiting()) < number:
             pass
 

@@ -28,7 +28,7 @@ UNREADABLE = {
     "unknown encoding": ("PortalDriver.DriverCreated", _WHOLE + b'"source":{"_type_":"x","_data_":1},"profile":{}}'),
     "no moment": ("PortalDriver.DriverMissed", b'{"at":"soon","account":"acme","driver":"417","source":"export"}'),
 }
-"""Records that nobody can read: their type and body."""
+"""Records that cannot be read: their type and body."""
 
 EVERYTHING = 1_000
 
@@ -54,7 +54,7 @@ class StreamContract:
         stand.put_record(*UNREADABLE["broken"])
         return stand.stream
 
-    def test_its_name_tells_epoch_stream_and_partition(self, stream: Stream) -> None:
+    def test_its_name_says_epoch_stream_and_partition(self, stream: Stream) -> None:
         assert len(stream.name.split("/")) == 3
         assert all(stream.name.split("/"))
 
@@ -78,14 +78,14 @@ class StreamContract:
         found = positions(mixed)
         assert all(before < after for before, after in pairwise([0, *found]))
 
-    def test_a_record_tells_its_event_and_its_place_in_the_log(self, mixed: Stream) -> None:
+    def test_a_record_says_its_event_and_its_place_in_the_log(self, mixed: Stream) -> None:
         readable = [record for record in mixed.read(0, EVERYTHING) if record.event is not None]
         written = [fact(), fact(version=2), fact("418")]
         assert [record.id for record in readable] == [f"{it.originator_id}/{it.originator_version}" for it in written]
         places = [record.log_position for record in readable]
         assert places == sorted({*places} - {0})
 
-    def test_a_resubmission_is_the_record_decoded_anew(self, mixed: Stream) -> None:
+    def test_a_resubmission_is_the_record_decoded_again(self, mixed: Stream) -> None:
         for record in mixed.read(0, EVERYTHING):
             again = mixed.again(
                 Resubmission(
@@ -138,7 +138,7 @@ class StreamContract:
         assert record.reason
 
     @pytest.mark.parametrize("kind", UNREADABLE)
-    def test_a_reason_quotes_nobody(self, stand: StreamStand, kind: str) -> None:
+    def test_a_reason_quotes_no_record(self, stand: StreamStand, kind: str) -> None:
         stand.put_record(*UNREADABLE[kind])
         (record,) = stand.stream.read(0, EVERYTHING)
         assert "Jane" not in record.reason

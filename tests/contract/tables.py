@@ -213,7 +213,7 @@ class Tables:
             ("name", {"size": []}, ["account"], {}),
         ],
     )
-    def test_the_least_value_is_told_by_what_rows_say(
+    def test_the_least_value_follows_from_the_rows(
         self, store: Store, column: str, where: Where, by: list[str], least: Mapping[tuple[object, ...], object]
     ) -> None:
         rows = [*named(a=1, B=10), replace(entry("c", size=-1), is_there=False), entry("d", account="other", size=2)]

@@ -31,7 +31,7 @@ class TestCredentialsTable(CredentialsContract):
 
 
 class Overtaken(CredentialsTable):
-    """A table whose changes somebody else is always just ahead of, once."""
+    """A table whose changes another process is always just ahead of, once."""
 
     def __init__(self, store: Store, other: CredentialsTable) -> None:
         super().__init__(store, SECRET_KEY)
@@ -45,7 +45,7 @@ class Overtaken(CredentialsTable):
         return super()._encrypted(*args)  # type: ignore[arg-type] # whatever it takes
 
 
-def test_whoever_is_overtaken_while_storing_looks_again(store: Store, opening: Opening) -> None:
+def test_a_process_that_is_overtaken_while_storing_looks_again(store: Store, opening: Opening) -> None:
     first = CredentialsTable(store, SECRET_KEY)
     first.keep("acme", Target.MOTIVE, GRANT)
     assert not Overtaken(store, first).replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(2))
@@ -59,7 +59,7 @@ def test_credentials_of_another_target_lose_no_tokens_that_came_meanwhile(store:
     assert opening().tokens("acme", Target.MOTIVE) == to_tokens(1)
 
 
-def test_a_change_counts_at_once_for_whoever_made_it_and_soon_for_others(store: Store) -> None:
+def test_a_change_counts_at_once_for_its_process_and_soon_for_others(store: Store) -> None:
     ours, theirs = CredentialsTable(store, SECRET_KEY), CredentialsTable(store, SECRET_KEY, keeping=0.0)
     known = theirs.of("acme"), ours.of("acme")
     ours.keep("acme", Target.MOTIVE, KEY)
@@ -86,7 +86,7 @@ def test_nothing_that_is_stored_shows_a_secret(opening: Opening, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("key", "told"), [("too short", "32 characters or more"), ("x" * 40, "another key")])
-def test_a_secret_key_that_does_not_fit_is_told_without_being_shown(
+def test_a_secret_key_that_does_not_fit_is_reported_without_being_shown(
     store: Store, opening: Opening, key: str, told: str
 ) -> None:
     opening().keep("acme", Target.MOTIVE, GRANT)
@@ -102,7 +102,7 @@ def test_a_secret_key_that_does_not_fit_is_told_without_being_shown(
     assert opening().tokens("acme", Target.MOTIVE) == RenewableTokens(refresh_token="hush-0")
 
 
-def test_stating_credentials_anew_works_under_another_key_too(store: Store, opening: Opening) -> None:
+def test_stating_credentials_again_works_under_another_key_too(store: Store, opening: Opening) -> None:
     opening().keep("acme", Target.MOTIVE, GRANT)
     table = CredentialsTable(store, "y" * 40)
     table.keep("acme", Target.MOTIVE, KEY)
@@ -120,13 +120,13 @@ def test_accounts_do_not_get_into_each_others_way(store: Store, opening: Opening
         opening().of("bolt")
 
 
-def test_where_nobodys_can_be_read_it_is_told_why(store: Store, opening: Opening) -> None:
+def test_where_no_drivers_can_be_read_the_message_says_why(store: Store, opening: Opening) -> None:
     assert CredentialsTable(store, "").all() == {}
     opening().keep("acme", Target.MOTIVE, KEY)
     with pytest.raises(CredentialsUnreadable, match="another key"):
         CredentialsTable(store, "z" * 40).all()
 
 
-def test_where_no_secret_key_is_set_it_is_told_how_to_set_one(store: Store) -> None:
+def test_where_no_secret_key_is_set_the_message_says_how_to_set_one(store: Store) -> None:
     with pytest.raises(CredentialsUnreadable, match="neither DRIVERLINK_SECRET_KEY nor DRIVERLINK_SECRET_KEY_FILE"):
         CredentialsTable(store, "").keep("acme", Target.MOTIVE, KEY)

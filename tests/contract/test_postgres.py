@@ -48,7 +48,7 @@ def assert_keeps(secret: str, failure: pytest.ExceptionInfo[Exception]) -> None:
     assert secret not in "".join(format_exception(failure.value))
 
 
-def test_nobody_stores_behind_what_is_not_committed_yet(stand: PostgresStand) -> None:
+def test_no_process_stores_behind_what_is_not_committed_yet(stand: PostgresStand) -> None:
     """Otherwise a reader who has passed the one would never see the other, which has the lower position."""
     with closing(stand.another()) as other, ThreadPoolExecutor(2) as threads:
         with stand.held(fact("1").originator_id):
@@ -70,7 +70,7 @@ def test_text_compares_by_code_points_in_whatever_language_the_database_is(stand
     assert collations == [("C",)]
 
 
-def test_nul_is_no_text_of_a_column(stand: PostgresStand) -> None:
+def test_nul_is_not_text_of_a_column(stand: PostgresStand) -> None:
     with pytest.raises(ValueError, match="cannot be stored"):
         stand.store.commit(unit(fact(), rows=[entry("a\0b")], at=7))
     assert (list(stand.store.log.read(0, 100)), stand.store.select(Entry)) == ([], [])
@@ -95,7 +95,7 @@ def test_what_no_column_can_hold_cannot_be_sought(stand: PostgresStand, name: st
     [Tick(account="Jane", name=None), entry("Jane", size=2**70), entry("Jane\0")],  # type: ignore[arg-type]
     ids=["none", "too large", "nul"],
 )
-def test_a_failure_quotes_nobody(stand: PostgresStand, row: Entry | Tick) -> None:
+def test_a_failure_quotes_no_driver(stand: PostgresStand, row: Entry | Tick) -> None:
     with pytest.raises(ValueError, match="cannot be stored") as failure:
         stand.store.commit(unit(rows=[row]))
     assert_keeps("Jane", failure)
@@ -113,7 +113,7 @@ def test_a_failure_quotes_nobody(stand: PostgresStand, row: Entry | Tick) -> Non
         ("internal_error", StoreFailed, "does not work: InternalError_; look at its log"),
     ],
 )
-def test_what_the_server_refuses_is_told_with_advice(
+def test_what_the_server_refuses_is_reported_with_advice(
     stand: PostgresStand, condition: str, kind: type[Exception], advice: str
 ) -> None:
     with stand.refusing(condition), pytest.raises(kind, match=advice) as failure:
@@ -131,7 +131,7 @@ def test_what_the_server_refuses_is_told_with_advice(
         ("postgresql://nobody@[::1]/none?sslmod=require", Misconfigured, "is not like postgresql://user@host:5432"),
     ],
 )
-def test_a_database_that_is_not_there_is_told_without_secrets(url: str, kind: type[Exception], advice: str) -> None:
+def test_a_database_that_is_not_there_is_reported_without_secrets(url: str, kind: type[Exception], advice: str) -> None:
     with pytest.raises(kind, match=advice) as failure:
         PostgresStore(url, SECRET, schema="decider", log_name="any.v1", rows=ROWS)
     assert type(failure.value) is kind
@@ -147,7 +147,7 @@ def test_a_database_that_is_not_there_is_told_without_secrets(url: str, kind: ty
     ],
     ids=["database", "user", "SSL"],
 )
-def test_a_database_that_does_not_let_us_in_is_told_and_not_waited_for(shared: str, path: str, advice: str) -> None:
+def test_a_database_that_does_not_let_us_in_is_reported_and_not_waited_for(shared: str, path: str, advice: str) -> None:
     with pytest.raises(Misconfigured, match=advice):
         connect(urlunsplit(urlsplit(shared)._replace(path=path)), "")
 

@@ -38,20 +38,20 @@ def test_a_store_is_in_the_file_that_was_named_whatever_its_name(stand: SqliteSt
     assert {each.name.removesuffix("-wal").removesuffix("-shm") for each in path.parent.iterdir()} == {path.name}
 
 
-def test_a_damaged_file_is_told_with_advice(path: Path) -> None:
+def test_a_damaged_file_is_reported_with_advice(path: Path) -> None:
     path.write_bytes(b"no database" * 1_000)
     with pytest.raises(StoreFailed, match="a file of the data folder is damaged: put a copy of it in its place"):
         SqliteStand(path)
 
 
-def test_a_file_that_cannot_be_opened_is_told_with_advice(path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported_with_advice(path: Path) -> None:
     with pytest.raises(
         StoreFailed, match="the data folder cannot be opened: check its owner and its rights, and how many files"
     ):
         SqliteStand(path / "none" / "service.sqlite")
 
 
-def test_a_file_that_cannot_be_written_is_told_with_advice(stand: SqliteStand) -> None:
+def test_a_file_that_cannot_be_written_is_reported_with_advice(stand: SqliteStand) -> None:
     with stand.store._datastore.transaction(commit=False) as cursor:
         cursor.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreFailed, match="the data folder cannot be written: check its owner and its rights"):
@@ -96,7 +96,7 @@ def later(path: Path) -> SqliteStore:
     return SqliteStore(path, log_name="contract.v1", rows=[LaterTick])
 
 
-def test_a_file_of_another_version_is_told_in_one_line(stand: SqliteStand, path: Path) -> None:
+def test_a_file_of_another_version_is_reported_in_one_line(stand: SqliteStand, path: Path) -> None:
     stand.store.commit(unit(fact(), rows=[Tick(account="acme", name="a")]))
     stand.close()
     with pytest.raises(
@@ -107,7 +107,7 @@ def test_a_file_of_another_version_is_told_in_one_line(stand: SqliteStand, path:
     assert stand.store.select(Tick) == [Tick(account="acme", name="a")]
 
 
-def test_an_empty_table_of_another_version_is_made_anew(stand: SqliteStand, path: Path) -> None:
+def test_an_empty_table_of_another_version_is_made_again(stand: SqliteStand, path: Path) -> None:
     stand.store.commit(unit(fact()))
     stand.close()
     tick = LaterTick(account="acme", name="a", at="now")

@@ -128,7 +128,7 @@ def test_many_may_migrate_at_once(database: str) -> None:
     assert check(database, "", SCHEMAS) == []
 
 
-def test_an_empty_table_of_another_version_is_made_anew(database: str) -> None:
+def test_an_empty_table_of_another_version_is_made_again(database: str) -> None:
     migrate(database, "", {"hall": [Seat]})
     migrate(database, "", {"hall": [LaterSeat]})
     with closing(opened(database, LaterSeat)) as store:

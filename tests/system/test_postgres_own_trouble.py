@@ -56,9 +56,7 @@ def with_words(failure: Rejected | Unavailable, words: str) -> Rejected | Unavai
     return failure
 
 
-def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
-    fleet: SteppedServices, words: str
-) -> None:
+def test_an_answer_that_cannot_be_stored_sets_only_its_driver_aside(fleet: SteppedServices, words: str) -> None:
     fleet.twins[ACME, DRIVERI].failing["create D1"] = with_words(Rejected(reason=Reason.INVALID, detail="no"), words)
     say(fleet, CreateDecided)
     say(fleet, CreateDecided, "p2", desired_key="D2")

@@ -84,7 +84,7 @@ async def test_at_most_two_tokens_are_active_and_the_one_that_lasts_longest_is_r
     assert len((await session.call(tokens.get_active_access_tokens)).data) == 2
 
 
-async def test_a_token_is_revoked_by_itself_or_by_its_id(official: Official) -> None:
+async def test_a_token_is_revoked_as_a_whole_or_by_its_id(official: Official) -> None:
     session = await official.start()
     tokens = session.client.access_token
     second = (await session.call(tokens.generate_access_token)).data

@@ -63,7 +63,7 @@ async def test_a_session_that_is_over_begins_again_whatever_says_so(tmp_path: Pa
 
 
 @pytest.mark.parametrize("assumptions", CODES, ids=str)
-async def test_a_session_that_ends_in_mid_read_deletes_nobody_and_is_got_over(
+async def test_a_session_that_ends_in_mid_read_deletes_no_driver_and_is_got_over(
     tmp_path: Path, assumptions: Json
 ) -> None:
     everybody = [driver(number, driver_id=f"D{number}") for number in range(1, 31)]
@@ -82,7 +82,7 @@ async def test_a_session_that_ends_in_mid_read_deletes_nobody_and_is_got_over(
 
 
 @pytest.mark.parametrize("assumptions", CODES, ids=str)
-async def test_a_user_who_is_refused_is_told_so_whatever_the_status(tmp_path: Path, assumptions: Json) -> None:
+async def test_a_user_who_is_refused_is_refused_clearly_whatever_the_status(tmp_path: Path, assumptions: Json) -> None:
     async with PortalFleet(tmp_path, FLEET, user(), user("bob"), assumptions=assumptions) as acme:
         await acme.state(FLEET, user("bob"))
         with pytest.raises(TargetFailed) as failed:
@@ -92,7 +92,7 @@ async def test_a_user_who_is_refused_is_told_so_whatever_the_status(tmp_path: Pa
 
 
 @pytest.mark.parametrize("empty", ["list", "null"])
-async def test_an_empty_list_deletes_nobody_in_whatever_form(tmp_path: Path, empty: str) -> None:
+async def test_an_empty_list_deletes_no_driver_in_whatever_form(tmp_path: Path, empty: str) -> None:
     async with PortalFleet(tmp_path, FLEET, assumptions={"empty_list": empty}) as acme:
         await acme.read()
         await acme.state([])
@@ -103,7 +103,7 @@ async def test_an_empty_list_deletes_nobody_in_whatever_form(tmp_path: Path, emp
 
 
 @pytest.mark.parametrize(("named_by", "left_out"), [("ref_id_first", 1), ("id_first", 0), ("id_only", 0)])
-async def test_attributes_of_another_driver_are_never_taken_over(tmp_path: Path, named_by: str, left_out: int) -> None:
+async def test_attributes_of_another_driver_are_never_stored(tmp_path: Path, named_by: str, left_out: int) -> None:
     drivers = [FLEET[0], FLEET[1] | {"ref_id": "1"}, FLEET[2]]
     async with PortalFleet(tmp_path, drivers, assumptions={"driver_named_by": named_by}) as acme:
         await acme.read()

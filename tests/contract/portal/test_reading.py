@@ -77,14 +77,14 @@ async def test_the_name_of_the_attribute_is_a_setting_and_its_letter_case_does_n
         assert (acme.profile(1)["driveri_driver_id"], acme.profile(1)["ref_id"]) == ("D7", "00417")
 
 
-async def test_without_an_attribute_nobody_is_asked_for_any(tmp_path: Path) -> None:
+async def test_without_an_attribute_no_driver_is_asked_for_any(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE]) as acme:
         await acme.fail({"fault": "failing", "path": "/v2/driver/getattributes"})
         await acme.read(acme.login(attributes={}))
         assert "driveri_driver_id" not in acme.profile(1)
 
 
-async def test_attributes_of_somebody_else_whose_ref_id_is_this_id_are_not_believed(tmp_path: Path) -> None:
+async def test_attributes_of_another_driver_whose_ref_id_is_this_id_are_not_believed(tmp_path: Path) -> None:
     """The Portal looks for a driver by RefID before it looks by id."""
     async with PortalFleet(tmp_path, [JANE, BOB | {"ref_id": "1"}, EVE]) as acme:
         await acme.read()
@@ -92,7 +92,7 @@ async def test_attributes_of_somebody_else_whose_ref_id_is_this_id_are_not_belie
         assert (acme.row.drivers, acme.row.refused) == (3, 1)
 
 
-async def test_a_line_that_cannot_be_taken_over_shows_that_its_driver_is_there(tmp_path: Path) -> None:
+async def test_a_line_that_cannot_be_stored_shows_that_its_driver_is_there(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         await acme.read()
         await acme.state([JANE, BOB, EVE | {"email": "no address"}])
@@ -102,7 +102,7 @@ async def test_a_line_that_cannot_be_taken_over_shows_that_its_driver_is_there(t
         assert acme.row.refused == 1
 
 
-async def test_a_driver_whom_two_lists_in_a_row_lack_is_deleted(tmp_path: Path) -> None:
+async def test_a_driver_that_two_lists_in_a_row_lack_is_deleted(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         await acme.read()
         await acme.state([JANE, BOB])
@@ -112,7 +112,7 @@ async def test_a_driver_whom_two_lists_in_a_row_lack_is_deleted(tmp_path: Path) 
         assert acme.told[3:] == ["DriverMissed 3", "DriverDeleted 3"]
 
 
-async def test_a_driver_whom_a_list_shows_again_in_between_is_not_deleted(tmp_path: Path) -> None:
+async def test_a_driver_that_a_list_shows_again_in_between_is_not_deleted(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         for drivers in ([JANE, BOB, EVE], [JANE, BOB], [JANE, BOB, EVE], [JANE, BOB]):
             await acme.state(drivers)
@@ -137,7 +137,7 @@ def first(number: int) -> list[str]:
     return sorted(str(each) for each in range(1, number + 1))
 
 
-async def test_an_empty_list_deletes_nobody(tmp_path: Path) -> None:
+async def test_an_empty_list_deletes_no_driver(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         await acme.read()
         await acme.state([])
@@ -148,7 +148,7 @@ async def test_an_empty_list_deletes_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [4, 9, 40])
-async def test_a_user_who_sees_only_half_from_now_on_deletes_nobody(tmp_path: Path, size: int) -> None:
+async def test_a_user_who_sees_only_half_from_now_on_deletes_no_driver(tmp_path: Path, size: int) -> None:
     everybody = fleet(size)
     async with PortalFleet(tmp_path, everybody) as acme:
         await acme.read()
@@ -160,7 +160,7 @@ async def test_a_user_who_sees_only_half_from_now_on_deletes_nobody(tmp_path: Pa
 
 
 @pytest.mark.parametrize("share", [2, 10])
-async def test_another_user_who_sees_fewer_deletes_nobody(tmp_path: Path, share: int) -> None:
+async def test_another_user_who_sees_fewer_deletes_no_driver(tmp_path: Path, share: int) -> None:
     everybody = fleet(40)
     async with PortalFleet(tmp_path, everybody, user(), user("bob", sees=list(range(40 // share + 1, 41)))) as acme:
         await acme.read()
@@ -169,7 +169,7 @@ async def test_another_user_who_sees_fewer_deletes_nobody(tmp_path: Path, share:
         assert len(acme.told) == 40
 
 
-async def test_whom_only_an_export_has_stated_the_api_does_not_delete(tmp_path: Path) -> None:
+async def test_a_driver_stated_by_an_export_alone_is_not_deleted_by_the_api(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE]) as acme:
         acme.intake.state(ACME, PortalDriverId("ref:00417"), said(first_name="Ann"), source="export")
         for _ in range(3):
@@ -191,7 +191,7 @@ async def test_a_session_that_ends_in_mid_read_begins_again(tmp_path: Path) -> N
         assert len(acme.told) == 30
 
 
-async def test_a_user_who_is_refused_is_told_as_such_and_not_by_name(tmp_path: Path) -> None:
+async def test_a_user_who_is_refused_is_reported_as_such_and_not_by_name(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE]) as acme:
         with pytest.raises(TargetFailed) as failed:
             await acme.read(acme.login("mallory"))
@@ -200,7 +200,7 @@ async def test_a_user_who_is_refused_is_told_as_such_and_not_by_name(tmp_path: P
         assert acme.told == []
 
 
-async def test_of_a_large_fleet_a_share_is_asked_for_attributes_at_each_reading_and_whoever_is_new(
+async def test_of_a_large_fleet_a_share_is_asked_for_attributes_at_each_reading_and_each_new_driver(
     tmp_path: Path,
 ) -> None:
     without_id = [driver(number) for number in range(1, 41)]

@@ -1,4 +1,4 @@
-"""Whatever goes wrong while a list is read: nobody is taken as deleted, and the next good reading goes on."""
+"""Whatever goes wrong while a list is read: no driver is taken as deleted, and the next good reading goes on."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +32,7 @@ FAULTS: Mapping[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_reading_that_fails_decides_nothing_of_whom_it_did_not_see(tmp_path: Path, fault: str) -> None:
+async def test_a_reading_that_fails_decides_nothing_about_unseen_drivers(tmp_path: Path, fault: str) -> None:
     everybody = fleet(40)
     async with PortalFleet(tmp_path, everybody) as acme:
         await acme.read()
@@ -47,7 +47,7 @@ async def test_a_reading_that_fails_decides_nothing_of_whom_it_did_not_see(tmp_p
         assert acme.told[40:] == [f"DriverMissed {number}" for number in (1, 2, 3, 4)]
 
 
-async def test_a_list_that_lost_one_driver_on_its_way_deletes_nobody_when_it_is_whole_again(tmp_path: Path) -> None:
+async def test_a_list_that_lost_one_driver_on_its_way_deletes_no_driver_when_it_is_whole_again(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, fleet(40)) as acme:
         await acme.read()
         await acme.fail({"fault": "reordered", "path": LIST}, {"fault": "shifted", "path": LIST})
@@ -67,7 +67,7 @@ async def test_blips_are_got_over(tmp_path: Path) -> None:
         assert len(acme.told) == 40
 
 
-async def test_a_list_that_is_limited_tells_for_how_long(tmp_path: Path) -> None:
+async def test_a_list_that_is_limited_says_for_how_long(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, fleet(4)) as acme:
         await acme.fail({"fault": "limited", "retry_after": 600})
         with pytest.raises(TargetFailed) as failed:

@@ -42,7 +42,7 @@ class TargetDriversContract:
         seen = (await stand.roster())[:3]
         assert seen == [await stand.find(driver.key) for driver in seen]
 
-    async def test_find_is_none_for_a_key_that_nobody_has(self, stand: TargetStand) -> None:
+    async def test_find_is_none_for_a_key_that_no_driver_has(self, stand: TargetStand) -> None:
         assert await stand.drivers.find(stand.people.unknown, {}) is None
 
     async def test_find_without_a_key_is_none_before_a_create(self, stand: TargetStand) -> None:
@@ -62,7 +62,7 @@ class TargetDriversContract:
         assert stand.is_shown(stand.people.jane, found)
         assert await stand.drivers.find(stand.people.desired_key, stand.people.jane) == created
 
-    async def test_a_create_touches_nobody_else(self, stand: TargetStand) -> None:
+    async def test_a_create_touches_no_other_driver(self, stand: TargetStand) -> None:
         before = await stand.roster()
         created = seen_in(await stand.drivers.create(stand.people.desired_key, stand.people.jane))
         assert [driver for driver in await stand.roster() if driver.key != created.key] == before
@@ -108,7 +108,7 @@ class TargetDriversContract:
         assert await stand.drivers.update(stand.people.bob, stand.people.jane, []) == Done(seen=found)
         assert await stand.effects() == 0
 
-    async def test_calls_about_nobody_are_missing_and_make_nobody(self, stand: TargetStand) -> None:
+    async def test_calls_about_an_unknown_driver_are_missing_and_make_none(self, stand: TargetStand) -> None:
         unknown, jane = stand.people.unknown, stand.people.jane
         missing = Missing(key=unknown)
         assert await stand.drivers.update(unknown, jane, []) == missing
@@ -117,7 +117,7 @@ class TargetDriversContract:
         assert await stand.drivers.delete(unknown) == missing
         assert await stand.effects() == 0
 
-    async def test_a_key_that_nobody_has_is_gone(self, stand: TargetStand) -> None:
+    async def test_a_key_that_no_driver_has_is_gone(self, stand: TargetStand) -> None:
         assert await stand.drivers.gone([]) == []
         assert await stand.drivers.gone([stand.people.unknown]) == [stand.people.unknown]
         assert await stand.effects() == 0
@@ -165,7 +165,7 @@ class DriveriContract(TargetDriversContract):
         assert (await stand.find(Key("B/9"))).profile == desired
         assert await stand.drivers.find(stand.people.bob, {}) is None
 
-    async def test_whom_a_scan_does_not_show_is_gone_without_a_call(self, stand: TargetStand) -> None:
+    async def test_a_driver_that_a_scan_does_not_show_is_gone_without_a_call(self, stand: TargetStand) -> None:
         assert await stand.drivers.gone([stand.people.bob]) == [stand.people.bob]
 
     async def test_a_rename_said_twice_is_done_twice(self, stand: TargetStand) -> None:
@@ -222,6 +222,6 @@ class MotiveContract(TargetDriversContract):
         created = seen_in(await stand.drivers.create(None, desired))
         assert await stand.drivers.create(None, desired) == Exists(seen=created)
 
-    async def test_whoever_is_there_is_not_gone_though_a_list_did_not_show_it(self, stand: TargetStand) -> None:
+    async def test_a_driver_who_is_there_is_not_gone_though_a_list_did_not_show_it(self, stand: TargetStand) -> None:
         asked = [stand.people.bob, stand.people.unknown, stand.people.departed]
         assert await stand.drivers.gone(asked) == [stand.people.unknown]

@@ -17,7 +17,7 @@ from tests.contract.targets.stands import People
 T = TypeVar("T")
 
 REQUESTS: Final = range(1, 13)
-"""Which request of a call is struck; no call makes so many."""
+"""Which request of a call is struck; no call makes that many."""
 
 RENAMED: Final = Key("B/9")
 
@@ -134,7 +134,7 @@ async def is_effective(stand: SandboxStand, one: Try) -> bool:
 
 
 async def assert_right(stand: SandboxStand, one: Try, answered: Answer) -> None:
-    """The answer tells nothing but what is so."""
+    """The answer says nothing but what is true."""
     match answered:
         case Done(seen=seen):
             assert seen.active is one.active
@@ -224,7 +224,7 @@ class UnderFaults:
         assert (await wide.switch_off())[0] > 0
 
     @pytest.mark.parametrize("move", MOVES)
-    async def test_a_find_tells_the_truth_of_a_list_that_moves(self, stand: SandboxStand, move: str) -> None:
+    async def test_a_find_says_the_truth_of_a_list_that_moves(self, stand: SandboxStand, move: str) -> None:
         people = stand.people
         for key in (people.bob, people.departed, people.unknown):
             truth = await stand.drivers.find(key, {})
@@ -233,7 +233,9 @@ class UnderFaults:
             await stand.switch_off()
             assert found == truth or isinstance(found, Unavailable)
 
-    async def test_a_create_that_makes_nobody_is_not_effective_and_can_be_repeated(self, stand: SandboxStand) -> None:
+    async def test_a_create_that_makes_no_driver_is_not_effective_and_can_be_repeated(
+        self, stand: SandboxStand
+    ) -> None:
         before = await stand.state()
         await stand.switch_on({"fault": "creates_nothing"})
         answered = await CREATE.call(stand.drivers, stand.people)
@@ -243,7 +245,7 @@ class UnderFaults:
         assert await stand.state() == before
         assert isinstance(await CREATE.call(stand.drivers, stand.people), Done)
 
-    async def test_there_is_no_room_until_the_time_that_a_limit_names(self, stand: SandboxStand) -> None:
+    async def test_no_slot_is_free_until_the_time_that_a_limit_names(self, stand: SandboxStand) -> None:
         await stand.drivers.probe()
         await stand.switch_on({"fault": "limited", "retry_after": 60, "times": 1})
         answered = await stand.drivers.delete(stand.people.bob)
@@ -254,7 +256,7 @@ class UnderFaults:
         assert isinstance(await stand.drivers.delete(stand.people.bob), Done)
 
     @pytest.mark.parametrize("seed", range(5))
-    async def test_whoever_looks_before_trying_again_gets_through_a_storm_once(
+    async def test_a_caller_who_looks_before_trying_again_gets_through_a_storm_once(
         self, stand: SandboxStand, seed: int
     ) -> None:
         struck = 0

@@ -1,4 +1,4 @@
-"""Each vendor's adapter in front of its sandbox, in a time that passes only while somebody waits."""
+"""Each vendor's adapter in front of its sandbox, in a time that passes only while something waits."""
 
 import ssl
 from abc import abstractmethod

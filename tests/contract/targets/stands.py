@@ -36,7 +36,7 @@ class People:
     """The drivers that the suites are about.
 
     `desired_key` and `jane` are for a driver who is not there yet; `bob` is, and so is `departed`, who is not active.
-    `unknown` is a key that nobody has.
+    `unknown` is a key that no driver has.
     """
 
     target: Target

@@ -248,7 +248,7 @@ async def test_a_rename_that_moves_to_another_group_is_done_in_the_end(other_gro
         assert stand.is_shown(south, await stand.find(Key("B 9")))
 
 
-async def test_a_driver_stays_in_its_group_where_there_is_no_other_one() -> None:
+async def test_a_driver_stays_in_its_group_where_there_is_only_that_one() -> None:
     switches = {"other_group": "refused", "group_unknown": "refused"}
     async with tenant(in_process, seeded=3, assumptions=switches) as stand:
         desired = {**stand.people.jane, "driveri_group": "North"}
@@ -262,7 +262,7 @@ async def test_a_driver_stays_in_its_group_where_there_is_no_other_one() -> None
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_an_email_address_that_another_driver_has_is_refused_in_words_and_makes_nobody(*, again: bool) -> None:
+async def test_an_email_address_that_another_driver_has_is_refused_in_words_and_makes_no_driver(*, again: bool) -> None:
     async with tenant(in_process, seeded=3, assumptions={"emails": "unique"}) as stand:
         if again:
             await stand.drivers.delete(stand.people.bob)
@@ -300,7 +300,7 @@ async def test_a_driver_moves_between_groups_by_the_name_that_writes_take(
             assert (kept["group"], kept["furtherGroups"]) == (group, None)
 
 
-async def test_a_driver_whom_no_call_brings_back_is_said_to_be_deleted_still() -> None:
+async def test_a_driver_that_no_call_brings_back_is_said_to_be_deleted_still() -> None:
     switches = {"reinstated_status": "kept", "status_in_updates": "ignored"}
     async with tenant(in_process, seeded=3, assumptions=switches) as stand:
         answered = await stand.drivers.reinstate(stand.people.departed, stand.people.jane)
@@ -376,7 +376,7 @@ class Day:
         return drivers
 
     def refused(self, driver: str, *, after: int) -> list[str]:
-        """Why what was desired for a driver could not be done, each reason once, behind so many decisions."""
+        """Why what was desired for a driver could not be done, each reason once, after this many decisions."""
         decided = self.services.decided(Target.DRIVERI)[after:]
         found = [event for event in decided if isinstance(event, Refused | Deferred) and event.driver == driver]
         return sorted({f"{event.reason}: {event.detail}" for event in found})
@@ -404,7 +404,7 @@ def day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Day]:
 
 
 def everybody(drivers: list[Json]) -> dict[str, str]:
-    """The active drivers who are no unmanaged drivers, by id; fails if two have the same id."""
+    """The active drivers who are not unmanaged, by id; fails if two have the same id."""
     active = [driver for driver in drivers if driver["status"] == 1 and driver["driverId"] not in UNMANAGED]
     found = {driver["driverId"]: driver["firstName"] for driver in active}
     assert len(found) == len(active)
@@ -446,7 +446,7 @@ def test_a_fleet_lives_through_a_day_and_everybody_is_there_once(day: Day) -> No
     } == UNMANAGED
 
 
-def test_a_group_that_driveri_does_not_have_is_told_and_nobody_else_waits(tmp_path: Path) -> None:
+def test_a_group_that_driveri_does_not_have_is_reported_and_no_other_driver_waits(tmp_path: Path) -> None:
     day = Day(tmp_path, READINGS["group unknown refused"])
     day.state(3, driveri_group="south")
     day.state(4, driveri_group="north")
@@ -459,7 +459,7 @@ def test_a_group_that_driveri_does_not_have_is_told_and_nobody_else_waits(tmp_pa
     day.services.close()
 
 
-def test_ids_that_differ_in_letter_case_only_make_nobody_twice(tmp_path: Path) -> None:
+def test_ids_that_differ_in_letter_case_only_make_no_driver_twice(tmp_path: Path) -> None:
     day = Day(tmp_path, READINGS["ids exact"])
     day.state(1, driveri_driver_id="d1")
     day.state(2, driveri_driver_id="d2")

@@ -23,4 +23,4 @@ async def wide() -> AsyncIterator[Tenant]:
 
 
 class TestDriveriUnderFaults(UnderFaults):
-    """The adapter tells nothing but what is so."""
+    """The adapter says nothing but what is true."""

@@ -1,6 +1,6 @@
 """The product at vendors whose lists and look-ups show a write only some seconds later.
 
-Nobody is made twice, everybody ends in sync, and no account is stopped.
+No driver is made twice, every one ends in sync, and no account is stopped.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ def test_changes_and_deletes_that_are_shown_late_end_in_sync(tmp_path: Path, tar
 
 
 @pytest.mark.parametrize("target", list(Target))
-def test_the_sandbox_shows_a_write_as_late_as_it_is_told_to(tmp_path: Path, target: Target) -> None:
+def test_the_sandbox_shows_a_write_as_late_as_it_is_set_to(tmp_path: Path, target: Target) -> None:
     late = Late(tmp_path, target, 5.0)
     drivers = late.services.twins[ACME, target]
 

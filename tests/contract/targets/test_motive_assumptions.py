@@ -1,6 +1,6 @@
 """The adapter for Motive under every reading of what Motive's texts leave open.
 
-Whatever is so: nobody is lost or doubled, nobody else's external id is lost, and what cannot be done says why.
+Whatever holds: no driver is lost or doubled, no other external id is lost, and what cannot be done says why.
 """
 
 from collections.abc import Mapping
@@ -133,7 +133,7 @@ async def test_a_name_that_stops_working_later_is_followed_by_the_other_one(othe
 
 
 @pytest.mark.parametrize("other", ["ignored", "refused"])
-async def test_external_ids_that_no_name_brings_are_an_issue_and_cost_nobody_anything(other: str) -> None:
+async def test_external_ids_that_no_name_brings_are_an_issue_and_cost_no_driver_anything(other: str) -> None:
     assumptions = {"names_in_updates": "neither", "names_in_creates": "neither", "other_name": other}
     async with company(in_process, seeded=3, assumptions=assumptions) as stand:
         before = await stand.users()
@@ -172,7 +172,7 @@ async def test_a_driver_without_an_email_address_is_made_once(username: str) -> 
         assert len(await stand.users()) == len(before) + 1
 
 
-async def test_an_external_id_that_another_company_holds_is_refused_in_words_and_makes_nobody() -> None:
+async def test_an_external_id_that_another_company_holds_is_refused_in_words_and_makes_no_driver() -> None:
     async with company(in_process, seeded=3, assumptions={"unique_external_ids": "everywhere"}) as stand:
         state = await stand.state()
         entry = {"external_id": MOTIVE_JANE["portal_driver_id"], "integration_name": "gps_portal"}

@@ -1,7 +1,7 @@
 """A fleet lives through a day at Motive, under each reading of what Motive's texts leave open.
 
-Whatever is so: nobody is lost or doubled, the external ids of other integrations survive, and what cannot be done says
-why and stops nobody else.
+No driver is lost or doubled, the external ids of other integrations survive, and what cannot be done says why and stops
+no other driver.
 """
 
 import asyncio

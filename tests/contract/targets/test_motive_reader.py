@@ -1,4 +1,4 @@
-"""The sandbox of Motive, as a reader sees it that nobody wrote for it."""
+"""The sandbox of Motive, as a reader sees it that was not written for it."""
 
 from collections.abc import AsyncIterator
 

@@ -24,7 +24,7 @@ async def wide() -> AsyncIterator[Company]:
 
 
 class TestMotiveUnderFaults(UnderFaults):
-    """The adapter tells nothing but what is so."""
+    """The adapter says nothing but what is true."""
 
 
 @pytest.fixture

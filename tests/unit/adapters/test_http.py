@@ -93,7 +93,7 @@ async def test_a_read_that_is_never_answered_is_down() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 302])
-async def test_a_create_of_which_nobody_knows_what_became_is_not_repeated(status: int) -> None:
+async def test_a_create_with_an_unknown_outcome_is_not_repeated(status: int) -> None:
     vendor = Vendor()
     vendor.on("POST /api/things", answer(status))
     assert await failure_of(vendor, CREATE) == Unavailable(reason=Reason.NO_ANSWER, detail=f"answered {status}")
@@ -107,7 +107,7 @@ async def test_a_create_that_was_never_sent_is_tried_again_at_once() -> None:
 
 
 @pytest.mark.parametrize(("status", "requests"), [(500, 1), (503, 4), (408, 1), (302, 1)])
-async def test_a_write_of_which_nobody_knows_what_became_has_no_answer(status: int, requests: int) -> None:
+async def test_a_write_with_an_unknown_outcome_has_no_answer(status: int, requests: int) -> None:
     vendor = Vendor()
     vendor.on("PUT /api/things", answer(status))
     assert await failure_of(vendor, WRITE) == Unavailable(reason=Reason.NO_ANSWER, detail=f"answered {status}")
@@ -123,7 +123,7 @@ async def test_a_write_that_was_sent_once_stays_in_doubt_whatever_comes_of_its_r
     assert failed.reason is Reason.NO_ANSWER
 
 
-async def test_a_proxy_that_leads_nowhere_is_told_and_nothing_was_sent() -> None:
+async def test_a_proxy_that_leads_nowhere_is_reported_and_nothing_was_sent() -> None:
     vendor = Vendor()
     vendor.on("POST /api/things", failure(httpx.ProxyError))
     detail = "no connection, and none through the environment's proxy"
@@ -176,7 +176,7 @@ async def test_what_is_neither_success_nor_refusal_is_down(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 403, 404])
-async def test_a_web_page_is_no_answer(status: int) -> None:
+async def test_a_web_page_is_not_an_answer(status: int) -> None:
     vendor = Vendor()
     vendor.on("GET /api/things", page(status))
     assert await failure_of(vendor, READ) == Unavailable(reason=Reason.DOWN, detail=f"answered {status}")
@@ -184,7 +184,9 @@ async def test_a_web_page_is_no_answer(status: int) -> None:
 
 @pytest.mark.parametrize("status", [404, 410])
 @pytest.mark.parametrize("said", [b"default backend - 404", b"404 page not found\n", b"\xef\xbb\xbf <!doctype html>"])
-async def test_a_miss_in_other_words_than_an_apis_tells_nothing_of_whom_was_asked_for(status: int, said: bytes) -> None:
+async def test_a_miss_in_other_words_than_an_apis_says_nothing_of_the_driver_asked_for(
+    status: int, said: bytes
+) -> None:
     for call, reason in ((READ, Reason.DOWN), (WRITE, Reason.NO_ANSWER)):
         vendor = Vendor()
         vendor.on(f"{call.method} /api/things", lambda _: httpx.Response(status, content=said))
@@ -221,7 +223,7 @@ async def test_a_limit_without_a_time_is_tried_again_with_growing_delays() -> No
 
 
 @pytest.mark.parametrize("call", [READ, WRITE, CREATE])
-async def test_a_limit_is_outwaited_whatever_the_call_is_for(call: Call) -> None:
+async def test_a_limit_is_waited_out_whatever_the_call_is_for(call: Call) -> None:
     vendor = Vendor()
     vendor.on(f"{call.method} /api/things", *[answer(429, headers={"Retry-After": "2"})] * 10, answer(200))
     assert (await sender(vendor).send(call)).status_code == 200
@@ -354,7 +356,7 @@ def test_an_empty_body_where_one_is_needed_is_down() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_are_told_apart(status: int) -> None:
+def test_refused_credentials_are_distinguished(status: int) -> None:
     expected = Rejected(reason=Reason.CREDENTIALS, detail=f"answered {status}")
     assert refusal(httpx.Response(status), "no", {}) == expected
 

@@ -37,7 +37,7 @@ class Caller:
             self.rate_limiter.lower(refused_for, began)
 
     async def calls(self, number: int, lasts: float = 0.0) -> None:
-        """So many calls that come at the same time."""
+        """This many calls that come at the same time."""
         await asyncio.gather(*(self.call(lasts) for _ in range(number)))
 
     async def rest(self, seconds: float) -> None:
@@ -174,7 +174,7 @@ def test_a_stop_that_comes_while_a_call_waits_counts_for_it_too() -> None:
 
 
 @pytest.mark.parametrize("waits", [0, 3])
-def test_nobody_waits_through_a_long_stop(waits: int) -> None:
+def test_no_call_waits_through_a_long_stop(waits: int) -> None:
     async def story() -> list[object]:
         caller = Caller(RateLimits(calls_per_second=1.0, calls_at_once=2))
         slow = asyncio.create_task(caller.call(lasts=0.1, refused_for=90.0))
@@ -218,7 +218,7 @@ def test_the_room_counts_what_is_under_way() -> None:
     assert travelling_time.run(story()) == [5, 5, 6, 5]
 
 
-def test_a_caller_who_gives_up_takes_nobodys_turn() -> None:
+def test_a_caller_who_gives_up_takes_no_other_callers_turn() -> None:
     async def story() -> Caller:
         caller = Caller(RateLimits(calls_per_second=1.0, calls_at_once=1))
         await caller.call()

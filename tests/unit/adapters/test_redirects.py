@@ -103,7 +103,7 @@ async def test_a_write_that_was_sent_before_the_redirect_stays_unknown() -> None
     assert "correct DRIVERLINK_VENDOR_URL" in failure.detail
 
 
-async def test_a_redirect_that_points_nowhere_is_no_setting() -> None:
+async def test_a_redirect_that_points_nowhere_is_not_a_setting() -> None:
     assert (await failure_of(READ, answer(308))).reason is Reason.DOWN
 
 

@@ -1,4 +1,4 @@
-"""A roster of which one line is odd is read, and nobody counts as gone because of that line."""
+"""A roster of which one line is odd is read, and no driver counts as gone because of that line."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ async def test_a_driver_whose_name_is_an_object_is_shown_without_it() -> None:
 
 
 @pytest.mark.parametrize("odd", [{"driverId": "A2", "status": {}}, {"driverId": "A2", "email": {}}])
-async def test_a_record_of_driveri_that_cannot_be_read_is_told_of_once(odd: dict[str, object]) -> None:
+async def test_a_record_of_driveri_that_cannot_be_read_is_reported_once(odd: dict[str, object]) -> None:
     vendor = driveri.tenant()
     rows = [driveri.row(f"B{number}") for number in range(199)]
     second = [*rows[-4:], {**driveri.row("A2"), **odd}, driveri.row("A3")]
@@ -47,7 +47,7 @@ async def test_a_record_of_driveri_that_cannot_be_read_is_told_of_once(odd: dict
     assert record.fields == tuple(odd.keys() - {"driverId"})
 
 
-async def test_records_of_motive_that_cannot_be_read_are_told_of_with_their_place() -> None:
+async def test_records_of_motive_that_cannot_be_read_are_reported_with_their_place() -> None:
     vendor = motive.company()
     odd = [{**motive.user(number=18), "role": []}, {**motive.user(number=19), "phone": {}}]
     unnamed = {**motive.user(), "id": {"of": "some"}}
@@ -70,7 +70,7 @@ async def test_texts_that_no_store_takes_are_cleaned() -> None:
     assert shown.profile["last_name"] == "Doe[2J"
 
 
-async def test_whom_a_list_with_a_line_that_names_nobody_lacks_is_looked_up() -> None:
+async def test_a_driver_missing_from_a_list_with_a_line_that_names_no_driver_is_looked_up() -> None:
     vendor = driveri.tenant()
     vendor.on(driveri.LIST, driveri.listed(driveri.row("A1"), {**driveri.row("A2"), "driverId": {}}))
     vendor.on(driveri.LOOK, driveri.listed(driveri.row("A2")))

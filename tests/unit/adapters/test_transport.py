@@ -14,7 +14,7 @@ Answering = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 class Scripted(httpx.AsyncBaseTransport):
-    """A connection that answers as it is told."""
+    """A connection that answers as it is set to."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
@@ -52,7 +52,7 @@ class Vendor:
         await asyncio.gather(*asked)
 
     async def let_pass(self, seconds: float) -> None:
-        """Let so many seconds pass, and whatever waited for them go on."""
+        """Let this many seconds pass, and whatever waited for them go on."""
         await asyncio.sleep(0)
         self.now += seconds
         self.later.set()
@@ -115,7 +115,7 @@ async def test_the_connection_of_a_cancelled_request_is_closed_and_used_no_more(
     assert [each.is_closed for each in vendor.connections] == [True, False]
 
 
-async def test_connections_that_nobody_uses_are_closed_by_themselves(vendor: Vendor) -> None:
+async def test_connections_that_are_not_used_are_closed(vendor: Vendor) -> None:
     await vendor.ask_at_once(3)
     await vendor.let_pass(KEPT - 1)
     assert not any(each.is_closed for each in vendor.connections)

@@ -37,7 +37,7 @@ async def test_a_name_with_a_nul_is_shown_without_it() -> None:
         assert found.profile["last_name"] == "Do[2Je"
 
 
-async def test_a_refusal_is_told_without_a_nul_or_an_escape() -> None:
+async def test_a_refusal_is_reported_without_a_nul_or_an_escape() -> None:
     driveri_vendor, motive_vendor = driveri.tenant(), motive.company()
     driveri_vendor.on(driveri.edit("A1"), answer(400, {"error": {"status": 400, "message": f"not{ODD} so"}}))
     motive_vendor.on(motive.EDIT, answer(400, {"error_message": f"not{ODD} so"}))

@@ -1,4 +1,4 @@
-"""One line of an odd form hides nobody else: strictness is for each driver, not for the list."""
+"""One line of an odd form hides no other: strictness is for each driver, not for the list."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_a_field_of_an_odd_form_is_taken_as_not_shown(odd: str, value: object) -
         "odd",
     ],
 )
-def test_a_line_that_names_nobody_is_left_out(row: object) -> None:
+def test_a_line_that_names_no_driver_is_left_out(row: object) -> None:
     read = read_lines(driveri(GOOD, row), DriversPage, DRIVERS)
     assert ([each.driver_id for each in read.answer.drivers], read.left_out) == (["D1"], 1)
 
@@ -111,7 +111,7 @@ def test_unseen_characters_do_not_keep_personal_data_from_being_hidden() -> None
     assert redacted("Ja\u200bne\0 is taken", {"first_name": "Jane"}) == "<first_name> is taken"
 
 
-def test_a_field_of_an_odd_form_is_told_with_its_place_and_whose_it_is() -> None:
+def test_a_field_of_an_odd_form_is_reported_with_its_place_and_whose_it_is() -> None:
     with capture_logs() as logs:
         read_lines(motive(USER, {**USER, "id": 2, "phone": {"mobile": "303-555-0142"}}), UsersPage, USERS)
     told = {"event": "line_unreadable", "log_level": "warning", "at": "users.1", "fields": ["phone"], "id": "2"}

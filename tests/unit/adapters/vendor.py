@@ -1,4 +1,4 @@
-"""A vendor that says what it is told to say, and remembers what it was asked."""
+"""A vendor that says what it is set to say, and remembers what it was asked."""
 
 import json
 from collections.abc import Callable

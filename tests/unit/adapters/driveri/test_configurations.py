@@ -73,7 +73,7 @@ async def test_configurations_of_an_unknown_form_say_what_was_found_and_which_se
         ("hello", "the answer: str, no data"),
     ],
 )
-async def test_what_may_be_somebody_elses_answer_is_told_too_and_may_pass(body: object, found: str) -> None:
+async def test_what_may_be_another_callers_answer_is_reported_too_and_may_pass(body: object, found: str) -> None:
     vendor = tenant()
     vendor.on(CONFIGURATIONS, answer(200, body))
     with pytest.raises(TargetFailed) as raised:
@@ -108,7 +108,7 @@ async def test_configurations_that_are_cut_off_are_a_failure_that_passes(broken:
     assert raised.value.failure.reason is Reason.DOWN
 
 
-async def test_a_key_without_the_scope_for_configurations_is_told_its_name() -> None:
+async def test_a_key_without_the_scope_for_configurations_is_reported_by_name() -> None:
     vendor = tenant()
     vendor.on(CONFIGURATIONS, answer(403, {"error": {"status": 403}}))
     with pytest.raises(TargetFailed) as raised:

@@ -95,7 +95,7 @@ async def test_reinstate_keeps_in_sight_what_it_did_not_write() -> None:
     assert await drivers(vendor).reinstate(A1, {"first_name": "Janet"}) == Done(seen=driver("A1", profile=seen))
 
 
-async def test_reinstate_that_brings_nobody_back_is_not_effective() -> None:
+async def test_reinstate_that_brings_no_driver_back_is_not_effective() -> None:
     vendor = tenant()
     vendor.on(ADD, MESSAGE)
     answered = await drivers(vendor).reinstate(A1, JANE)

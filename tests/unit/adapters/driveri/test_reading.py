@@ -118,7 +118,7 @@ async def test_pages_that_are_not_right_behind_each_other_are_taken_as_they_are(
 
 
 def numbered(request: httpx.Request, number: int, *, total: object, linked: bool) -> httpx.Response:
-    """A page of a list of so many drivers, whose links are always there or never."""
+    """A page of a list of this many drivers, whose links are always there or never."""
     start, limit = int(request.url.params["offset"]), int(request.url.params["limit"])
     rows = [row(f"N{place}") for place in range(start, min(start + limit, number))]
     links = {"next": f"?offset={start + len(rows)}" if linked else None}
@@ -163,7 +163,7 @@ async def test_a_driver_without_a_status_is_read_as_one_who_is_not_deleted() -> 
     assert await scanned(drivers(vendor)) == [page]
 
 
-async def test_a_look_up_without_data_is_no_miss() -> None:
+async def test_a_look_up_without_data_is_not_a_miss() -> None:
     vendor = tenant()
     vendor.on(LOOK, answer(200, {}))
     with pytest.raises(TargetFailed) as raised:
@@ -249,7 +249,7 @@ async def test_find_raises_when_driveri_cannot_tell() -> None:
     assert raised.value.failure == Rejected(reason=Reason.INVALID, detail="answered 422")
 
 
-async def test_find_is_none_for_an_id_that_nobody_has() -> None:
+async def test_find_is_none_for_an_id_that_no_driver_has() -> None:
     assert await drivers(tenant()).find(A1, {}) is None
 
 

@@ -132,7 +132,7 @@ async def test_active_tokens_may_be_listed_below_a_name() -> None:
 
 
 @pytest.mark.parametrize("nothing", [answer(200), answer(404), answer(200, {"data": None}), answer(200, {"data": {}})])
-async def test_no_list_of_tokens_is_no_active_token(nothing: Answer) -> None:
+async def test_a_missing_list_of_tokens_has_no_active_token(nothing: Answer) -> None:
     vendor = vendor_with()
     vendor.on(LIST, nothing)
     assert (await tokens(vendor).current()).secret == "secret-new"
@@ -385,7 +385,7 @@ async def test_a_new_token_whose_end_cannot_be_read_is_used_until_it_is_refused(
 
 
 @pytest.mark.parametrize("frame", ["text", 7, [row("bare")], {"data": "text"}, {"data": 7}])
-async def test_what_is_no_list_of_tokens_is_down(frame: object) -> None:
+async def test_what_is_not_a_list_of_tokens_is_down(frame: object) -> None:
     vendor = vendor_with()
     vendor.on(LIST, answer(200, frame))
     with pytest.raises(TargetFailed) as raised:

@@ -28,7 +28,7 @@ from tests.unit.adapters.vendor import Answer, answer, failure
 pytestmark = pytest.mark.anyio
 
 
-async def test_create_is_read_back_and_invites_nobody() -> None:
+async def test_create_is_read_back_and_invites_no_user() -> None:
     vendor = tenant()
     vendor.on(ADD, MESSAGE)
     vendor.on(LOOK, listed(row("A1")))

@@ -21,7 +21,7 @@ def batch(*records: Sequence[Header]) -> bytes:
 
 
 def unreadable(data: bytes) -> bytes:
-    """The same batch with names that are no UTF-8."""
+    """The same batch with names that are not UTF-8."""
     return checked(data.replace(UNREADABLE.encode(), b"\xff" * len(UNREADABLE)))
 
 

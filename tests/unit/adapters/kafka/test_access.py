@@ -1,4 +1,4 @@
-"""What Kafka's libraries are told of how it is reached."""
+"""What Kafka's libraries get to know of how it is reached."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def test_nothing_is_said_of_security_where_there_is_none() -> None:
 
 
 @pytest.mark.parametrize("mechanism", Mechanism)
-def test_a_user_is_told_by_each_mechanism(mechanism: Mechanism) -> None:
+def test_a_user_is_reported_by_each_mechanism(mechanism: Mechanism) -> None:
     access = KafkaAccess(
         servers=SERVERS, security=Security.SASL_PLAINTEXT, mechanism=mechanism, username="decider", password="sesame"
     )
@@ -73,13 +73,13 @@ def test_our_own_certificate_is_shown(tmp_path: Path) -> None:
     assert access.to_options()["ssl_context"] is not None
 
 
-def test_a_file_of_authorities_that_cannot_be_read_is_told_by_its_setting(tmp_path: Path) -> None:
+def test_a_file_of_authorities_that_cannot_be_read_is_reported_by_its_setting(tmp_path: Path) -> None:
     access = KafkaAccess(servers=SERVERS, security=Security.SSL, ca_file=tmp_path / "none.pem")
     with pytest.raises(StreamsMisconfigured, match=r"^DRIVERLINK_KAFKA_CA_FILE cannot be used: No such file or dir"):
         access.to_options()
 
 
-def test_a_certificate_without_its_key_is_told_by_its_settings(tmp_path: Path) -> None:
+def test_a_certificate_without_its_key_is_reported_by_its_settings(tmp_path: Path) -> None:
     certificate, _ = certified(tmp_path)
     access = KafkaAccess(servers=SERVERS, security=Security.SSL, certificate_file=certificate)
     with pytest.raises(

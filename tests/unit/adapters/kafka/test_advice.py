@@ -25,7 +25,7 @@ ACCESS = KafkaAccess(servers=("one:9092", "other:9092"), username="decider", pas
     ],
     ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "",
 )
-def test_what_a_person_has_to_set_up_is_told_by_its_setting(failure: Exception, says: str) -> None:
+def test_what_a_person_has_to_set_up_is_reported_by_its_setting(failure: Exception, says: str) -> None:
     told = meaning(failure, ACCESS)
     assert isinstance(told, StreamsMisconfigured)
     assert str(told).startswith("Kafka at one:9092, other:9092: ")
@@ -45,7 +45,7 @@ def test_what_a_person_has_to_set_up_is_told_by_its_setting(failure: Exception, 
     ],
     ids=lambda each: type(each).__name__,
 )
-def test_what_may_pass_is_told_in_one_line(failure: Exception) -> None:
+def test_what_may_pass_is_reported_in_one_line(failure: Exception) -> None:
     told = meaning(failure, ACCESS)
     assert type(told) is StreamsFailed
     assert str(told).startswith("Kafka at one:9092, other:9092 ")
@@ -55,6 +55,6 @@ def test_what_may_pass_is_told_in_one_line(failure: Exception) -> None:
 @pytest.mark.parametrize(
     "told", [meaning(ConnectionRefusedError(), ACCESS), silent(ACCESS, 15)], ids=["refused", "mute"]
 )
-def test_who_is_not_reached_is_told_with_the_settings_that_say_where(told: StreamsFailed) -> None:
+def test_who_is_not_reached_is_reported_with_the_settings_that_say_where(told: StreamsFailed) -> None:
     assert "check DRIVERLINK_KAFKA_SERVERS and DRIVERLINK_KAFKA_SECURITY" in str(told)
     assert "sesame" not in str(told)

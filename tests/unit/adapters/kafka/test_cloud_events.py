@@ -139,11 +139,11 @@ def test_key_and_headers_of_what_cannot_be_read_are_kept(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_a_reason_quotes_nobody(kind: str) -> None:
+def test_a_reason_quotes_no_record(kind: str) -> None:
     assert "Jane" not in to_record(MAPPER, POISON[kind][0]).reason
 
 
-def test_what_can_be_read_of_a_bad_record_is_told() -> None:
+def test_what_can_be_read_of_a_bad_record_is_reported() -> None:
     record = to_record(MAPPER, replace(GOOD, value=b"{"))
     assert (record.id, record.topic, record.log_position) == (f"{fact().originator_id}/1", fact().TOPIC, 3)
 

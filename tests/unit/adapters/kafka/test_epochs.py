@@ -55,7 +55,7 @@ def test_records_behind_what_was_read_that_are_gone_are_a_loss_and_are_said() ->
 
 
 @pytest.mark.parametrize("position", [0, 57])
-def test_a_topic_that_ends_before_the_epoch_began_was_made_anew(position: int) -> None:
+def test_a_topic_that_ends_before_the_epoch_began_was_made_again(position: int) -> None:
     with pytest.raises(StreamsMisconfigured, match="was read up to 57, but ends at 3: its topic was made again"):
         started(position, 0, 3, epoch_2=57)
 

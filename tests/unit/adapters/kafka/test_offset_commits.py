@@ -1,4 +1,4 @@
-"""Commits that Kafka answers late or never: what they fail with is nobody's trouble."""
+"""Commits that Kafka answers late or never: what they fail with troubles nothing else."""
 
 import asyncio
 import gc
@@ -56,13 +56,13 @@ async def given(hints: OffsetCommitter, offsets: Mapping[TopicPartition, int]) -
 
 
 class Lost(list[str]):
-    """What failed in the event loop without anybody who looked at it."""
+    """What failed in the event loop without being looked at."""
 
     def take(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.append(f"{context['message']}: {context.get('exception')!r}")
 
     async def found(self) -> list[str]:
-        """After everything under way has gone on, and what nobody holds is gone."""
+        """After everything under way has gone on, and what is not held is gone."""
         for _ in range(5):
             await asyncio.sleep(0)
         gc.collect()
@@ -78,7 +78,7 @@ async def lost() -> AsyncIterator[Lost]:
     loop.set_exception_handler(before)
 
 
-async def test_the_failure_of_a_commit_nobody_waits_for_any_more_is_looked_at(
+async def test_the_failure_of_a_commit_that_is_not_waited_for_any_more_is_looked_at(
     hints: OffsetCommitter, consumer: Consumer, lost: Lost
 ) -> None:
     await given(hints, {PLACE: 5})
@@ -107,13 +107,15 @@ async def test_there_is_one_commit_at_a_time_and_the_next_one_is_newer(
     assert await lost.found() == []
 
 
-async def test_a_commit_that_does_not_end_keeps_nobody_from_leaving(hints: OffsetCommitter, consumer: Consumer) -> None:
+async def test_a_commit_that_does_not_end_keeps_no_process_from_leaving(
+    hints: OffsetCommitter, consumer: Consumer
+) -> None:
     await given(hints, {PLACE: 5})
     await hints.end(0)
     assert len(consumer.answers) == 1
 
 
-async def test_what_is_no_failure_of_kafka_is_raised(hints: OffsetCommitter, consumer: Consumer) -> None:
+async def test_what_is_not_a_failure_of_kafka_is_raised(hints: OffsetCommitter, consumer: Consumer) -> None:
     await given(hints, {PLACE: 5})
     consumer.answers.pop().set_exception(RuntimeError("a mistake"))
     with pytest.raises(RuntimeError, match="a mistake"):

@@ -61,7 +61,7 @@ def test_nothing_is_given_before_it_is_started_nor_after_it_is_closed(buffer: Pa
     assert offsets(buffer, 5) == offsets(buffer, 99) == []
 
 
-def test_offsets_that_do_not_exist_are_no_gap(buffer: PartitionBuffer) -> None:
+def test_offsets_that_do_not_exist_are_not_a_gap(buffer: PartitionBuffer) -> None:
     buffer.put(piece(18, 18), 20, 20)
     assert offsets(buffer, 15) == [18]
     assert offsets(buffer, 19) == []
@@ -73,7 +73,7 @@ def test_it_starts_again_empty(buffer: PartitionBuffer) -> None:
     assert (buffer.start, buffer.reached, offsets(buffer, 2)) == (2, 2, [])
 
 
-def test_the_end_is_what_kafka_told_or_what_arrived_after_that(buffer: PartitionBuffer) -> None:
+def test_the_end_is_what_kafka_said_or_what_arrived_after_that(buffer: PartitionBuffer) -> None:
     assert buffer.end == 20
     buffer.put(piece(15, 24), 25, 20)
     assert buffer.end == 25
@@ -81,7 +81,7 @@ def test_the_end_is_what_kafka_told_or_what_arrived_after_that(buffer: Partition
     assert buffer.end == 40
 
 
-def test_it_is_full_at_so_many_records_and_has_room_when_a_quarter_is_gone() -> None:
+def test_it_is_full_at_this_many_records_and_has_room_when_a_quarter_is_gone() -> None:
     small = [FakeMessage(offset=offset, key=None, value=None, headers=()) for offset in range(MOST_RECORDS)]
     buffer = PartitionBuffer()
     buffer.restart(0, 0)
@@ -97,7 +97,7 @@ def test_it_is_full_at_so_many_records_and_has_room_when_a_quarter_is_gone() -> 
     assert (full, wants) == ([False, True], [False, True])
 
 
-def test_it_is_full_at_so_many_bytes() -> None:
+def test_it_is_full_at_this_many_bytes() -> None:
     buffer = PartitionBuffer()
     buffer.restart(0, 0)
     large = FakeMessage(offset=0, key=b"", value=b" " * MOST_BYTES, headers=(("a", None),))

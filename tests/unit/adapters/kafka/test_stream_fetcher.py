@@ -94,7 +94,7 @@ async def test_an_open_stream_is_fetched_from_its_position() -> None:
     assert (stand.held, stand.notifies) == ([5, 6, 7, 8, 9], 1)
 
 
-async def test_the_end_is_what_the_broker_told() -> None:
+async def test_the_end_is_what_the_broker_said() -> None:
     stand = Stand()
     assert stand.stream.end() == 20
     await stand.take(stand.consumer.fetched(5, 9))
@@ -139,7 +139,7 @@ async def test_offsets_that_do_not_exist_are_passed() -> None:
     assert (stand.held, stand.stream.buffer.reached) == ([7, 8], 12)
 
 
-async def test_a_partition_that_begins_anew_is_a_failure() -> None:
+async def test_a_partition_that_starts_again_is_a_failure() -> None:
     stand = Stand()
     await stand.take(stand.consumer.fetched(5, 9))
     with pytest.raises(StreamsFailed, match=r"stream 1/upstream.v1/0 starts again from 0"):

@@ -76,14 +76,14 @@ async def test_create_in_test_mode_is_not_effective() -> None:
     assert vendor.calls == [ADD]
 
 
-async def test_create_whose_answer_names_nobody_is_settled_by_our_external_id() -> None:
+async def test_create_whose_answer_names_no_user_is_settled_by_our_external_id() -> None:
     vendor = company()
     vendor.on(ADD, answer(201))
     vendor.on(BY_EXTERNAL_ID, one(user(OURS)))
     assert await drivers(vendor).create(None, JANE) == Done(seen=driver())
 
 
-async def test_create_whose_answer_names_nobody_is_settled_by_the_email_address_too() -> None:
+async def test_create_whose_answer_names_no_user_is_settled_by_the_email_address_too() -> None:
     vendor = company()
     vendor.on(ADD, answer(201))
     vendor.on(LOOKUP, one(user(OURS)))
@@ -132,7 +132,7 @@ async def test_create_looks_for_its_own_username_when_there_is_no_email_address(
     assert vendor.queries(LOOKUP) == [{"username": "gps_portal-p-1"}]
 
 
-async def test_create_never_takes_over_a_user_of_another_role() -> None:
+async def test_create_never_adopts_a_user_of_another_role() -> None:
     vendor = company()
     vendor.on(ADD, TAKEN)
     vendor.on(LOOKUP, one(user(role="fleet_user")))

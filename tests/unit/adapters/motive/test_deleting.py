@@ -96,7 +96,7 @@ DESIRED = {**JANE, "driveri_driver_id": "A1"}
 
 
 def _company_with_a_former(*, status: str) -> Vendor:
-    """Somebody else carries the DriverID, and an update that states it is refused until that is gone."""
+    """Another user carries the DriverID, and an update that states it is refused until that is gone."""
     vendor = company()
     former = user({"id": 9, "external_id": "p-2", "integration_name": "gps_portal"}, DRIVERI, status=status, number=18)
     vendor.on(BY_EXTERNAL_ID, one(former))

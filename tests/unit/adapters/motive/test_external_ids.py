@@ -88,7 +88,9 @@ def written(entries: Sequence[dict[str, object]]) -> User:
 
 
 @given(carried_entries, profiles)
-def test_writing_the_full_set_loses_nobody_elses_entry(carried: list[tuple[str, str]], profile: dict[str, str]) -> None:
+def test_writing_the_full_set_loses_no_other_drivers_entry(
+    carried: list[tuple[str, str]], profile: dict[str, str]
+) -> None:
     before = user(*(entry(number, *pair) for number, pair in enumerate(carried)))
     after = written(full_set(before, profile, ACCESS))
     assert lost(before, after, ACCESS) == []

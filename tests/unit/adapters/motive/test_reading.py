@@ -37,7 +37,7 @@ def by_number(
     total_of: Callable[[Sequence[object]], int] | None = None,
     clamped: bool = False,
 ) -> Answer:
-    """The page that is asked for; behind the last one, the last one again where the vendor does so, else nobody."""
+    """The page that is asked for; behind the last one, that one again where the vendor does so, else an empty one."""
 
     def shown(request: httpx.Request) -> httpx.Response:
         number = int(request.url.params["page_no"])
@@ -92,7 +92,7 @@ async def test_a_list_that_moved_between_two_pages_is_read_again_until_everybody
     assert await everybody_scanned(vendor) == ["17", "18", "20", "19"]
 
 
-async def test_whoever_was_counted_before_somebody_left_is_counted_anew() -> None:
+async def test_users_counted_before_one_left_are_counted_again() -> None:
     vendor = company()
     first = listed(user(), user(number=18), total=4, per_page=2)
     shorter = listed(user(number=20), page_no=2, total=3, per_page=2)
@@ -169,7 +169,7 @@ async def test_a_vendor_that_repeats_its_last_page_ends_the_list() -> None:
     assert await everybody_scanned(vendor) == ["17", "18"]
 
 
-async def test_a_list_of_other_roles_only_is_a_list_of_nobody() -> None:
+async def test_a_list_of_other_roles_only_is_a_list_of_no_driver() -> None:
     vendor = company()
     vendor.on(LIST, listed(total=40))
     assert await scanned(drivers(vendor)) == [(), ()]
@@ -241,7 +241,7 @@ async def test_find_reads_the_user_of_the_key() -> None:
 
 
 @pytest.mark.parametrize("nobody", [NOBODY, one(user(role="admin"))])
-async def test_find_is_none_for_whoever_is_no_driver(nobody: Answer) -> None:
+async def test_find_is_none_for_a_user_who_is_not_a_driver(nobody: Answer) -> None:
     vendor = company()
     vendor.on(READ, nobody)
     vendor.on(BY_EXTERNAL_ID, nobody)
@@ -263,7 +263,7 @@ async def test_a_miss_is_recognised_by_its_words(status: int) -> None:
     assert await drivers(vendor).find(None, JANE) is None
 
 
-async def test_a_look_up_that_answers_with_somebody_else_finds_nobody_and_adopts_nobody() -> None:
+async def test_a_look_up_that_answers_with_another_driver_finds_no_driver_and_adopts_no_driver() -> None:
     vendor = company()
     vendor.on(BY_EXTERNAL_ID, one(user({"external_id": "p-2", "integration_name": "gps_portal"})))
     with pytest.raises(TargetFailed) as raised:
@@ -271,7 +271,7 @@ async def test_a_look_up_that_answers_with_somebody_else_finds_nobody_and_adopts
     assert raised.value.failure == Unavailable(reason=Reason.DOWN, detail="an answer about another user")
 
 
-async def test_a_refused_create_never_takes_over_whoever_a_look_up_shows_in_place_of_the_one_asked_for() -> None:
+async def test_a_refused_create_never_adopts_another_user_that_a_look_up_shows() -> None:
     vendor = company()
     vendor.on("POST /v1/users", TAKEN)
     vendor.on("GET /v1/users/lookup", one({**user(), "email": "bob@fleet.test"}))
@@ -297,7 +297,7 @@ async def test_find_raises_when_motive_cannot_tell() -> None:
     assert raised.value.failure == Rejected(reason=Reason.CREDENTIALS, detail="answered 403")
 
 
-async def test_looking_somebody_up_leaves_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_looking_a_driver_up_leaves_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     await drivers(company()).find(None, {"portal_driver_id": "p-1"})
     assert "p-1" not in caplog.text

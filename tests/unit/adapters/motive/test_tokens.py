@@ -36,7 +36,7 @@ class Clock:
 
 
 class Keeper(CredentialsFile):
-    """The credentials' file, which does not work while it is told so, and tells what was going on as it was read."""
+    """The credentials' file, which does not work while it is set so, and records what was going on as it was read."""
 
     failure: Exception | None = None
     before_reading: Iterator[object] = iter(())
@@ -143,7 +143,7 @@ async def test_another_process_goes_on_with_what_is_stored(keeper: Keeper, clock
     assert vendor.calls == [RENEW]
 
 
-async def test_a_token_that_another_process_has_renewed_is_taken_over_when_ours_is_refused(
+async def test_a_token_that_another_process_has_renewed_is_used_when_ours_is_refused(
     keeper: Keeper, clock: Clock
 ) -> None:
     vendor = vendor_with(renewed(1), renewed(2))
@@ -156,7 +156,7 @@ async def test_a_token_that_another_process_has_renewed_is_taken_over_when_ours_
     assert vendor.calls == [RENEW, RENEW]
 
 
-async def test_a_refresh_token_that_somebody_else_was_first_with_is_no_failure(keeper: Keeper, clock: Clock) -> None:
+async def test_a_refresh_token_that_another_process_used_first_is_not_a_failure(keeper: Keeper, clock: Clock) -> None:
     vendor = vendor_with(answer(400, {"error": "invalid_grant"}))
     ours = tokens(vendor, keeper, clock)
     keeper.before_reading = iter(_reading(keeper, at=3))

@@ -44,21 +44,21 @@ async def test_update_believes_an_answer_that_shows_no_external_ids() -> None:
     assert not answered.seen.profile.keys() & {"portal_driver_id", "driveri_driver_id"}
 
 
-async def test_update_whose_answer_shows_nobody_reads_back() -> None:
+async def test_update_whose_answer_shows_no_user_reads_back() -> None:
     vendor = company()
     vendor.on(EDIT, answer(200))
     vendor.on(READ, one(user(OURS)))
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
 
 
-async def test_update_whose_answer_shows_somebody_else_reads_back() -> None:
+async def test_update_whose_answer_shows_another_driver_reads_back() -> None:
     vendor = company()
     vendor.on(EDIT, one(user(OURS) | {"id": 18}))
     vendor.on(READ, one(user(OURS)))
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == Done(seen=driver())
 
 
-async def test_an_answer_about_somebody_else_tells_nothing() -> None:
+async def test_an_answer_about_another_driver_says_nothing() -> None:
     vendor = company()
     vendor.on(READ, one(user(OURS) | {"id": 18}))
     with pytest.raises(TargetFailed) as raised:
@@ -67,7 +67,7 @@ async def test_an_answer_about_somebody_else_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize("fields", [["email"], ["email", "portal_driver_id"]])
-async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_does_not_show_it(fields: list[str]) -> None:
+async def test_update_whose_answer_shows_no_user_is_unknown_if_the_user_does_not_show_it(fields: list[str]) -> None:
     vendor = company()
     vendor.on(EDIT, answer(200))
     vendor.on(READ, one(user() | {"email": "other@fleet.test"}))
@@ -77,7 +77,7 @@ async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_does_not_
 
 
 @pytest.mark.parametrize("status", [400, 409, 422, 451, 503])
-async def test_update_whose_answer_shows_nobody_is_unknown_if_the_user_cannot_be_read(status: int) -> None:
+async def test_update_whose_answer_shows_no_user_is_unknown_if_the_user_cannot_be_read(status: int) -> None:
     vendor = company()
     vendor.on(EDIT, answer(200))
     vendor.on(READ, answer(status))

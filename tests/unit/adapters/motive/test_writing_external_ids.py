@@ -183,7 +183,7 @@ async def test_a_write_that_is_refused_under_both_names_says_both_reasons() -> N
     assert await updated(vendor, PROFILE) == Rejected(reason=Reason.INVALID, detail=detail)
 
 
-async def test_a_refusal_that_has_nothing_to_do_with_the_name_is_told_though_the_other_name_is_ignored() -> None:
+async def test_a_refusal_that_has_nothing_to_do_with_the_name_is_reported_though_the_other_name_is_ignored() -> None:
     vendor = company(shown(PAYROLL))
     vendor.on(EDIT, answer(400, {"error_message": "external_id is too long"}), shown())
     expected = Rejected(reason=Reason.INVALID, detail="answered 400: external_id is too long")

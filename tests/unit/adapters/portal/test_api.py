@@ -86,14 +86,14 @@ async def test_a_line_with_a_flaw_says_which_without_quoting_it(vendor: Vendor, 
 
 
 @pytest.mark.parametrize("row", [{}, {"id": ""}, {"id": None}, {"id": "1\n2"}, {"id": [1]}, 7, None])
-async def test_a_row_that_names_nobody_is_refused_and_hides_nobody_else(vendor: Vendor, row: object) -> None:
+async def test_a_row_that_names_no_driver_is_refused_and_hides_no_other_driver(vendor: Vendor, row: object) -> None:
     good, odd = await lines(vendor, {"id": 1, "firstname": "Jane", "lastname": "Doe"}, row)
     assert (good.driver, good.flaw) == ("1", "")
     assert (odd.driver, odd.flaw) == (NOBODY, "line 2 has no id that can be read")
 
 
 @pytest.mark.parametrize("rows", [[{}], [{"id": []}] * 12 + [{"id": 1, "firstname": "Jane", "lastname": "Doe"}] * 20])
-async def test_a_list_of_which_many_rows_name_nobody_is_not_believed(vendor: Vendor, rows: list[object]) -> None:
+async def test_a_list_of_which_many_rows_name_no_driver_is_not_believed(vendor: Vendor, rows: list[object]) -> None:
     with pytest.raises(TargetFailed) as failed:
         await lines(vendor, *rows)
     assert failed.value.failure.reason is Reason.DOWN
@@ -162,7 +162,7 @@ async def test_a_session_that_is_over_is_followed_by_another(vendor: Vendor, ove
     assert vendor.queries(LIST) == [{"session_token": "session-1"}, {"session_token": "session-2"}]
 
 
-async def test_a_user_without_the_right_is_logged_in_once_more_and_then_told(vendor: Vendor) -> None:
+async def test_a_user_without_the_right_is_logged_in_once_more_and_then_refused(vendor: Vendor) -> None:
     vendor.on(LIST, error(403, 403))
     with pytest.raises(TargetFailed, match="credentials: answered 403"):
         await reached(vendor).list_all()
@@ -172,7 +172,7 @@ async def test_a_user_without_the_right_is_logged_in_once_more_and_then_told(ven
 @pytest.mark.parametrize(
     "login", [framed({}), framed({"token": ""}), framed({"token": "hush\0"}), framed(None), answer(200, {})]
 )
-async def test_a_login_without_a_session_is_no_login(vendor: Vendor, login: Answer) -> None:
+async def test_a_login_without_a_session_is_not_a_login(vendor: Vendor, login: Answer) -> None:
     vendor.on(LOGIN, login)
     with pytest.raises(TargetFailed, match="down"):
         await reached(vendor).list_all()
@@ -197,12 +197,12 @@ async def test_attributes_of_another_driver_are_not_taken_for_this_ones(vendor: 
     assert "another driver" in line.flaw
 
 
-async def test_an_attribute_with_a_flaw_is_told(vendor: Vendor) -> None:
+async def test_an_attribute_with_a_flaw_is_reported(vendor: Vendor) -> None:
     assert (await told(vendor, attribute("4.55E+06"))).flaw.startswith("its driveri_driver_id was shortened")
 
 
 @pytest.mark.parametrize("unknown", [error(404), error(404, 404)])
-async def test_a_driver_whose_attributes_nobody_knows_is_told(vendor: Vendor, unknown: Answer) -> None:
+async def test_a_driver_whose_attributes_are_unknown_is_reported(vendor: Vendor, unknown: Answer) -> None:
     vendor.on(ATTRIBUTES, unknown)
     line = PortalLine(driver=PortalDriverId("1"), profile=said())
     (found,) = await reached(vendor).with_attributes([line])
@@ -239,7 +239,7 @@ async def test_a_phone_that_a_spreadsheet_shortened_says_nothing(vendor: Vendor)
     assert (line.profile, line.flaw) == (said(first_name="Jane", last_name="Doe"), "")
 
 
-def test_a_time_zone_of_an_attribute_is_told_by_its_iana_name_or_not_at_all() -> None:
+def test_a_time_zone_of_an_attribute_is_reported_by_its_iana_name_or_not_at_all() -> None:
     line = PortalLine(driver=PortalDriverId("1"), profile=said(first_name="Jane"))
     for written, stated in (("Arizona", {"time_zone": "America/Phoenix"}), ("Mars", {})):
         rows = [AttributeRow(id="1", key="Zone", value=written)]
@@ -257,7 +257,7 @@ async def test_a_portal_that_is_limited_is_left_alone_for_a_day_at_most(vendor: 
     assert (limited.reason, limited.retry_after) == (Reason.LIMITED, 86_400.0)
 
 
-async def test_a_name_of_eleven_megabytes_is_refused_and_costs_nobody_else_anything(vendor: Vendor) -> None:
+async def test_a_name_of_eleven_megabytes_is_refused_and_costs_no_other_driver_anything(vendor: Vendor) -> None:
     long, good = await lines(
         vendor,
         {"id": 1, "firstname": "J" * 11_000_000, "lastname": "Doe"},

@@ -68,7 +68,7 @@ def test_licences_are_read_in_either_spelling(rows_of: RowsOf) -> None:
     assert profile.items() <= row.profile.fields.items()
 
 
-def test_line_breaks_in_a_column_that_is_passed_over_are_no_ends_of_rows(rows_of: RowsOf) -> None:
+def test_line_breaks_in_a_column_that_is_passed_over_do_not_end_rows(rows_of: RowsOf) -> None:
     rows = rows_of('"Reference\nID",First Name,Last Name,Notes\n7,Ann,Lee,"two\nlines, ""quoted"""\n8,Bo,Ray,\n')
     assert [row.line for row in rows] == [3, 5]
 
@@ -150,7 +150,7 @@ def test_a_broken_quote_costs_its_own_row_only(rows_of: RowsOf, opening: str) ->
     assert [row.line for row in rows[1:] if _is_good(row)] == list(range(3, 3_003))
 
 
-def test_a_broken_quote_on_the_last_line_is_told(rows_of: RowsOf) -> None:
+def test_a_broken_quote_on_the_last_line_is_reported(rows_of: RowsOf) -> None:
     rows = rows_of('Reference ID,First Name,Last Name\n7,Ann,Lee\n8,Bo,"Ray\n')
     assert [type(row) for row in rows] == [ExportRow, RefusedRow]
     assert rows[1].line == 3
@@ -225,7 +225,7 @@ def test_text_with_a_byte_order_mark_is_read_in_its_encoding(rows_of: RowsOf, en
     ]
 
 
-def test_empty_columns_at_the_end_are_no_columns(rows_of: RowsOf) -> None:
+def test_empty_columns_at_the_end_are_not_columns(rows_of: RowsOf) -> None:
     rows = rows_of("Reference ID,First Name,Last Name,,\n7,Ann,Lee,,\n8,Bo,Ray\n9,Cy,Orr,,,,\n10,Di,Poe,,x\n")
     assert [row.line for row in rows if _is_good(row)] == [2, 3, 4]
     assert rows[3] == RefusedRow(line=5, column=None, reason="5 cells where the header has 3")
@@ -239,7 +239,7 @@ def test_a_header_says_what_it_passes_over_and_what_it_lacks(rows_of: RowsOf, tm
     assert not {"Reference ID", "First Name", "Last Name", "Email"} & set(header.missing)
 
 
-def test_a_header_among_the_rows_is_no_driver(rows_of: RowsOf) -> None:
+def test_a_header_among_the_rows_is_not_a_driver(rows_of: RowsOf) -> None:
     header = "Driver ID,Driveri DriverID,First Name,Last Name\n"
     rows = rows_of(f"{header}1,D1,Ada,Lane\n{header}2,D2,Bo,Park\n")
     assert [(row.line, row.driver) for row in rows] == [(2, "1"), (3, None), (4, "2")]

@@ -46,7 +46,7 @@ def test_an_endless_file_is_read_only_as_far_as_its_records_are_asked_for() -> N
 
 
 @pytest.mark.parametrize("beginning", [b'1,"Ann,Lee\n', b'1,Ann,"' + b"x\n" * 1_000])
-def test_a_quote_that_is_never_closed_is_told_after_a_bounded_look_ahead(beginning: bytes) -> None:
+def test_a_quote_that_is_never_closed_is_reported_after_a_bounded_look_ahead(beginning: bytes) -> None:
     file = LinesOnDemand(itertools.chain([beginning], itertools.repeat(b"2,Bo,Ray\n")))
     records = _records(file)
     assert isinstance(next(records), RefusedRow)

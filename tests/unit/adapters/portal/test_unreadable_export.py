@@ -1,4 +1,4 @@
-"""What is no export at all is said in one line, before any row is used."""
+"""What is not an export at all is said in one line, before any row is used."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,7 @@ AGAIN = "export the list again from Admin: Drivers"
         (b"sep=;\nReference ID;First Name\n", f"it has no column Last Name: {AGAIN}"),
     ],
 )
-def test_a_file_that_is_no_export_says_what_to_do(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_a_file_that_is_not_an_export_says_what_to_do(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "drivers.csv"
     path.write_bytes(content)
     with pytest.raises(UnreadableExport) as raised:
@@ -51,7 +51,7 @@ def test_a_file_that_is_no_export_says_what_to_do(tmp_path: Path, content: bytes
     assert str(raised.value) == f"{path}: {problem}"
 
 
-def test_an_encoding_that_breaks_far_below_is_told_before_the_first_row(tmp_path: Path) -> None:
+def test_an_encoding_that_breaks_far_below_is_reported_before_the_first_row(tmp_path: Path) -> None:
     path = tmp_path / "drivers.csv"
     path.write_bytes(b"Reference ID,First Name,Last Name\n" + b"7,Ann,Lee\n" * 20_000 + b"8,Zo\xeb,Lee\n")
     with pytest.raises(UnreadableExport, match="line 20002 is not UTF-8"):
@@ -80,7 +80,7 @@ def test_a_pipe_says_so_and_does_not_wait_for_a_writer(tmp_path: Path) -> None:
         read_export(tmp_path / "pipe")
 
 
-def test_a_file_replaced_under_the_reader_is_told(tmp_path: Path) -> None:
+def test_a_file_replaced_under_the_reader_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "drivers.csv"
     path.write_text("Reference ID,First Name,Last Name\n7,Ann,Lee\n", encoding="utf-8")
     export = read_export(path)
@@ -89,7 +89,7 @@ def test_a_file_replaced_under_the_reader_is_told(tmp_path: Path) -> None:
         list(export)
 
 
-def test_a_file_removed_under_the_reader_is_told(tmp_path: Path) -> None:
+def test_a_file_removed_under_the_reader_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "drivers.csv"
     path.write_text("Reference ID,First Name,Last Name\n7,Ann,Lee\n", encoding="utf-8")
     export = read_export(path)
@@ -98,7 +98,7 @@ def test_a_file_removed_under_the_reader_is_told(tmp_path: Path) -> None:
         list(export)
 
 
-def test_a_header_alone_is_an_export_of_nobody(tmp_path: Path) -> None:
+def test_a_header_alone_is_an_export_of_no_driver(tmp_path: Path) -> None:
     path = tmp_path / "drivers.csv"
     path.write_text("Reference ID,First Name,Last Name\n", encoding="utf-8")
     assert list(read_export(path)) == []

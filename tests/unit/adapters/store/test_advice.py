@@ -28,7 +28,7 @@ def told(text: str) -> Exception:
         ("failed: server does not support SSL, but SSL was required", f"does not speak SSL.* sslmode in {_URL}"),
     ],
 )
-def test_what_a_person_has_to_set_up_is_told_by_its_setting(text: str, says: str) -> None:
+def test_what_a_person_has_to_set_up_is_reported_by_its_setting(text: str, says: str) -> None:
     failure = told(text)
     assert isinstance(failure, Misconfigured)
     with pytest.raises(Misconfigured, match=says):
@@ -48,5 +48,5 @@ def test_what_a_person_has_to_set_up_is_told_by_its_setting(text: str, says: str
         "could not translate host name: Temporary failure in name resolution",
     ],
 )
-def test_what_may_pass_is_no_matter_of_set_up(text: str) -> None:
+def test_what_may_pass_is_not_a_misconfiguration(text: str) -> None:
     assert type(told(text)) is StoreFailed

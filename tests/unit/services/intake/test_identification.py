@@ -61,14 +61,14 @@ def test_a_driver_who_is_gone_makes_no_reference_id_doubtful(stand: IntakeStand)
     assert stand.logged[-1] == "DriverUpdated 417"
 
 
-def test_a_reference_id_that_was_given_up_means_nobody_of_before(stand: IntakeStand) -> None:
+def test_a_reference_id_that_was_given_up_means_no_driver_of_before(stand: IntakeStand) -> None:
     stand.take(line("417", ref="00417"))
     stand.take(line("417", ref="00500"))
     stand.take(line(ref="00417", name="Joan"))
     assert stand.logged[-1] == "DriverCreated ref:00417"
 
 
-def test_a_line_that_names_nobody_is_refused(stand: IntakeStand) -> None:
+def test_a_line_that_names_no_driver_is_refused(stand: IntakeStand) -> None:
     taken = stand.take(
         PortalLine(line=3, driver=NOBODY, profile=said(first_name="Jane")), line(ref=" ", number=4), line("417")
     )

@@ -76,7 +76,7 @@ def _driver(fact: PortalDriverEvent) -> str:
 
 @settings(max_examples=60)
 @given(st.lists(steps, max_size=6), lists)
-def test_a_list_that_was_just_taken_over_adds_nothing(stated: list[Step], last: list[PortalLine]) -> None:
+def test_a_list_that_was_just_stored_adds_nothing(stated: list[Step], last: list[PortalLine]) -> None:
     with TemporaryDirectory() as folder, closing(IntakeStand(Path(folder) / "intake.sqlite")) as stand:
         for step in (*stated, ("list", last, None), ("list", last, None)):
             do(stand, step)

@@ -52,7 +52,7 @@ def test_of_two_lines_for_one_driver_the_last_one_counts(stand: IntakeStand) -> 
     assert stand.known("417").profile == {"first_name": "Joan", "last_name": "Doe"}
 
 
-def test_a_list_is_taken_over_at_once(stand: IntakeStand) -> None:
+def test_a_list_is_stored_at_once(stand: IntakeStand) -> None:
     with pytest.raises(ValueError, match="surrogates"):
         stand.take(line("417"), line("\ud800"))
     assert (stand.logged, stand.everybody()) == ([], {})
@@ -96,7 +96,7 @@ def test_a_deletion_carries_the_last_profile(stand: IntakeStand) -> None:
     assert not stand.known("417").is_there
 
 
-def test_a_driver_whom_the_portal_does_not_have_cannot_be_deleted_or_shown(stand: IntakeStand) -> None:
+def test_a_driver_that_the_portal_does_not_have_cannot_be_deleted_or_shown(stand: IntakeStand) -> None:
     stand.take(line("418"))
     stand.intake.delete(ACCOUNT, PortalDriverId("418"), source="api")
     end = stand.store.log.end()

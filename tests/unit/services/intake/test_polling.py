@@ -174,7 +174,7 @@ def test_each_account_is_read_at_once_and_then_at_its_interval_and_up_to_a_tenth
     travelling_time.run(scene())
 
 
-def test_a_process_that_starts_anew_keeps_to_the_interval(tmp_path: Path) -> None:
+def test_a_process_that_starts_again_keeps_to_the_interval(tmp_path: Path) -> None:
     async def scene() -> None:
         portal = Portal()
         for _ in range(2):
@@ -270,7 +270,7 @@ def test_words_that_cannot_be_stored_are_replaced(tmp_path: Path) -> None:
     travelling_time.run(scene())
 
 
-def test_who_cannot_be_reached_is_told_why(tmp_path: Path) -> None:
+def test_who_cannot_be_reached_learns_why(tmp_path: Path) -> None:
     async def scene() -> None:
         async with polled(tmp_path) as stand:
             stand.portals.found[ACME] = Rejected(reason=Reason.NOT_CONFIGURED, detail="no credentials")
@@ -321,7 +321,7 @@ def test_lists_without_an_end_give_their_places_back_and_end_with_a_reason(tmp_p
     travelling_time.run(scene())
 
 
-def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_of_invented_drivers_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "MOST_LINES", 1)
 
     async def scene() -> None:
@@ -335,7 +335,7 @@ def test_a_list_of_invented_drivers_is_not_taken_over(tmp_path: Path, monkeypatc
     travelling_time.run(scene())
 
 
-def test_a_clock_that_was_a_day_ahead_and_is_right_again_lets_nobody_wait(tmp_path: Path) -> None:
+def test_a_clock_that_was_a_day_ahead_and_is_right_again_lets_no_account_wait(tmp_path: Path) -> None:
     async def scene() -> None:
         async with polled(tmp_path) as stand:
             portal = Portal()

@@ -1,4 +1,4 @@
-"""What intake takes over of a list that the Portal's API shows."""
+"""What intake stores of a list that the Portal's API shows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -119,7 +119,7 @@ async def test_a_name_that_the_list_does_not_state_stays_as_it_is_known(stand: S
     assert stand.row.refused == 0
 
 
-async def test_while_a_line_names_nobody_nobody_is_missing(stand: Stand) -> None:
+async def test_while_a_line_names_no_driver_none_is_missing(stand: Stand) -> None:
     nobody = PortalLine(driver=NOBODY, profile=NOTHING_STATED, flaw="line 1 has no id that can be read")
     await stand.read(j1=JANE, j2=JANE)
     for _ in range(3):
@@ -136,7 +136,7 @@ async def test_a_new_driver_without_a_name_is_refused_and_counts_as_shown(stand:
 
 
 def fleet(size: int = 8, *, key: str = "D", **fields: str) -> dict[str, StatedProfile]:
-    """So many drivers, each with a Driveri DriverID."""
+    """This many drivers, each with a Driveri DriverID."""
     return {
         f"j{each}": said(first_name="Jane", last_name="Doe", driveri_driver_id=f"{key}{each}", **fields)
         for each in range(size)

@@ -47,7 +47,7 @@ def judged(
     return fleet.intake.judge(ACCOUNT, reviewed, source=SOURCE)
 
 
-def test_a_list_that_rekeys_many_is_held_and_nothing_of_it_is_taken_over(fleet: IntakeStand) -> None:
+def test_a_list_that_rekeys_many_is_held_and_nothing_of_it_is_stored(fleet: IntakeStand) -> None:
     end = fleet.store.log.end()
     judgement = judged(fleet, renamed(*FLEET[:4]))
     assert (judgement.is_held, judgement.rekeyed, judgement.known, judgement.limit) == (True, 4, 8, 3)
@@ -105,11 +105,11 @@ def test_a_list_in_which_everybody_is_new_though_others_were_known_is_held(fleet
     assert dict(fleet.take(*dressed).changes) == {"DriverCreated": 8}
 
 
-def test_new_drivers_beside_the_known_ones_are_no_question(fleet: IntakeStand) -> None:
+def test_new_drivers_beside_the_known_ones_are_not_questioned(fleet: IntakeStand) -> None:
     assert not judged(fleet, [*(driver(each) for each in FLEET), *(driver(f"n{each}") for each in FLEET)]).is_held
 
 
-def test_a_first_list_is_no_question(stand: IntakeStand) -> None:
+def test_a_first_list_is_not_questioned(stand: IntakeStand) -> None:
     assert not judged(stand, [driver(each, ref_id=each) for each in FLEET]).is_held
 
 
@@ -121,7 +121,7 @@ def test_a_single_driver_who_is_stated_by_a_person_is_not_held(fleet: IntakeStan
         assert change == "DriverUpdated"
 
 
-def test_a_complete_list_that_lacks_too_many_is_refused_before_anything_is_taken_over(fleet: IntakeStand) -> None:
+def test_a_complete_list_that_lacks_too_many_is_refused_before_anything_is_stored(fleet: IntakeStand) -> None:
     with pytest.raises(SnapshotRefused, match="the list lacks 6 of 8 drivers"):
         judged(fleet, [driver(each) for each in FLEET[:2]], is_complete=True)
     absent = judged(fleet, [driver(each) for each in FLEET[:6]], is_complete=True).absent

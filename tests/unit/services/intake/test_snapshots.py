@@ -61,7 +61,7 @@ def test_any_list_or_statement_that_shows_the_driver_counts_as_seen(fleet: Intak
     assert fleet.known("419").is_there
 
 
-def test_a_list_that_is_no_snapshot_says_nothing_of_who_is_absent(fleet: IntakeStand) -> None:
+def test_a_list_that_is_not_a_snapshot_says_nothing_of_who_is_absent(fleet: IntakeStand) -> None:
     fleet.take_snapshot("s1", JANE, BOB)
     for _ in range(2):
         fleet.take(JANE)
@@ -103,7 +103,7 @@ def test_a_snapshot_of_refused_lines_only_is_refused(fleet: IntakeStand) -> None
     assert news(fleet) == []
 
 
-def test_a_refused_line_that_names_its_driver_is_no_absence(fleet: IntakeStand) -> None:
+def test_a_refused_line_that_names_its_driver_is_not_an_absence(fleet: IntakeStand) -> None:
     for snapshot in ("s1", "s2"):
         fleet.take(JANE, snapshot=snapshot)
         assert fleet.finish(snapshot, line("418"), line(ref="00419")) == {}
@@ -118,7 +118,7 @@ def test_a_refused_line_that_names_its_driver_is_seen(fleet: IntakeStand) -> Non
     assert fleet.known("419").is_there
 
 
-def test_nobody_is_absent_whom_a_doubtful_reference_id_may_mean(fleet: IntakeStand) -> None:
+def test_a_driver_that_a_doubtful_reference_id_may_mean_is_not_absent(fleet: IntakeStand) -> None:
     fleet.take(line("420", ref="00419"))
     for snapshot in ("s1", "s2"):
         fleet.take(JANE, BOB, line(ref="00419"), snapshot=snapshot)
@@ -128,7 +128,7 @@ def test_nobody_is_absent_whom_a_doubtful_reference_id_may_mean(fleet: IntakeSta
     assert {fleet.known("419").missed, fleet.known("420").missed} == {False}
 
 
-def test_a_refused_line_that_names_nobody_we_know_is_no_trouble(fleet: IntakeStand) -> None:
+def test_a_refused_line_that_names_no_known_driver_is_harmless(fleet: IntakeStand) -> None:
     fleet.take(JANE, BOB, EVE, snapshot="s1")
     assert fleet.finish("s1", line("999"), line(ref="999"), line()) == {}
     assert set(fleet.everybody()) == {"417", "418", "419"}
@@ -238,7 +238,7 @@ def test_a_fleet_of_many_pages_is_compared_whole(stand: IntakeStand) -> None:
 
 
 @pytest.mark.parametrize("left", [4, 6])
-def test_a_list_cut_in_half_deletes_nobody_however_often_it_comes(stand: IntakeStand, left: int) -> None:
+def test_a_list_cut_in_half_deletes_no_driver_however_often_it_comes(stand: IntakeStand, left: int) -> None:
     everybody = [line(f"{number:02}") for number in range(12)]
     stand.take_snapshot("s1", *everybody)
     for snapshot in ("s2", "s3", "s4"):
@@ -261,7 +261,7 @@ def test_of_a_small_fleet_as_many_may_be_lacking_as_the_guard_lets_go_in_a_day(s
     assert stand.take_snapshot("s2", *everybody[3:]) == {"DriverMissed": 3}
 
 
-def test_a_person_may_say_that_so_many_have_really_left(stand: IntakeStand) -> None:
+def test_a_person_may_say_that_this_many_have_really_left(stand: IntakeStand) -> None:
     everybody = [line(f"{number:02}") for number in range(12)]
     stand.take_snapshot("s1", *everybody)
     for snapshot, change in (("s2", "DriverMissed"), ("s3", "DriverDeleted")):

@@ -22,7 +22,7 @@ def queue(account: AccountId, size: int) -> dict[AccountId, list[str]]:
     return {account: [f"{account} {each}" for each in range(size)]}
 
 
-def test_everybodys_first_comes_before_anybodys_second() -> None:
+def test_the_first_of_every_account_comes_before_any_second() -> None:
     waiting = queue(LARGE, 9) | queue(SMALL, 1) | queue(OTHER, 2)
     expected = ["large 0", "small 0", "other 0", "large 1", "other 1", "large 2", "large 3"]
     assert fill_slots(waiting, 7 + RESERVED_SLOTS, ()) == expected
@@ -49,7 +49,7 @@ def test_an_account_with_nothing_to_do_takes_no_place() -> None:
 
 
 @given(waiting=queues, places=st.integers(min_value=0, max_value=32), busy=accounts)
-def test_nobody_is_admitted_twice_or_out_of_turn(
+def test_no_delivery_is_admitted_twice_or_out_of_turn(
     waiting: dict[AccountId, list[str]], places: int, busy: frozenset[AccountId]
 ) -> None:
     found = fill_slots(waiting, places, busy)
@@ -60,7 +60,7 @@ def test_nobody_is_admitted_twice_or_out_of_turn(
 
 
 @given(waiting=queues, places=st.integers(min_value=1, max_value=32), busy=accounts)
-def test_nobody_gets_two_more_places_than_another_who_still_waits(
+def test_no_account_gets_two_more_slots_than_another_that_still_waits(
     waiting: dict[AccountId, list[str]], places: int, busy: frozenset[AccountId]
 ) -> None:
     found = fill_slots(waiting, places, busy)

@@ -63,7 +63,7 @@ def until_probed(fleet: SteppedServices, twin: TargetTwin) -> float:
 
 
 def opened(fleet: SteppedServices, twin: TargetTwin, failure: CallFailure = DOWN) -> None:
-    """So many calls have failed that the breaker is open."""
+    """Enough calls have failed that the breaker is open."""
     say_some(fleet, FAILURES_TO_OPEN)
     twin.fail_writes(failure, FAILURES_TO_OPEN)
     fleet.call(DRIVERI)
@@ -166,7 +166,7 @@ def test_everything_that_waited_goes_out_once_it_has_closed(fleet: SteppedServic
     assert fleet.projector_stores[DRIVERI].select(DueDelivery) == []
 
 
-def test_the_ladder_begins_anew_after_an_outage(fleet: SteppedServices, twin: TargetTwin) -> None:
+def test_the_backoff_starts_again_after_an_outage(fleet: SteppedServices, twin: TargetTwin) -> None:
     twin.fail_writes(DOWN, 3)
     say_some(fleet, 1)
     for _ in range(3):

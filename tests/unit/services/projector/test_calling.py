@@ -146,7 +146,7 @@ def test_what_had_no_effect_is_tried_twice_again_at_once_never_without_a_look_up
     assert waiting(fleet) == NOTHING
 
 
-def test_a_call_without_an_answer_keeps_its_step_on_the_ladder_over_a_restart(fleet: SteppedServices) -> None:
+def test_a_call_without_an_answer_keeps_its_step_of_the_backoff_over_a_restart(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     say(fleet, CreateDecided)
     twin.fail_writes(NO_ANSWER, 6)
@@ -232,7 +232,7 @@ def test_a_second_try_that_fails_leaves_open_what_became_of_the_first(
 INVALID = Rejected(reason=Reason.INVALID, detail="answered 404")
 
 
-def test_a_rename_that_took_effect_is_confirmed_whatever_its_repeat_is_told(fleet: SteppedServices) -> None:
+def test_a_rename_that_took_effect_is_confirmed_whatever_its_repeat_is_answered(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     shows(fleet, D1)
     say(fleet, RenameDecided, key="D1", desired_key="D2")
@@ -284,7 +284,7 @@ def test_a_created_driver_that_differs_is_reported_as_there(fleet: SteppedServic
     assert effects(fleet) == []
 
 
-def test_a_rename_that_was_superseded_still_tells_the_link_its_key(fleet: SteppedServices) -> None:
+def test_a_rename_that_was_superseded_still_gives_the_link_its_key(fleet: SteppedServices) -> None:
     shows(fleet, D1)
     say(fleet, RenameDecided, key="D1", desired_key="D2")
     fleet.made(Target.DRIVERI, fleet.start(Target.DRIVERI))
@@ -314,7 +314,7 @@ def test_a_superseded_rename_that_had_no_effect_is_forgotten(fleet: SteppedServi
     again.close()
 
 
-def test_a_started_call_that_nobody_wants_any_more_is_only_looked_up(fleet: SteppedServices) -> None:
+def test_a_started_call_that_is_not_due_any_more_is_only_looked_up(fleet: SteppedServices) -> None:
     say(fleet, CreateDecided)
     fleet.start(Target.DRIVERI)
     fleet.turn_off()
@@ -339,7 +339,7 @@ def test_the_outcome_of_a_started_call_is_reported_even_when_sync_is_off(fleet: 
     again.close()
 
 
-def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet: SteppedServices) -> None:
+def test_a_call_that_fails_goes_through_the_backoff_over_restarts_and_is_given_up(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].fail_writes(DOWN, 6)
     say(fleet, CreateDecided)
     again, waits = fleet, []
@@ -362,7 +362,7 @@ def test_a_call_that_fails_climbs_the_ladder_over_restarts_and_is_given_up(fleet
     again.close()
 
 
-def test_what_was_given_up_with_an_open_end_is_looked_up_before_it_is_tried_anew(fleet: SteppedServices) -> None:
+def test_what_was_given_up_with_an_open_end_is_looked_up_before_it_is_tried_again(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     twin.fail_writes(NO_ANSWER, 3 * (len(BACKOFF_SCHEDULE) + 1))
     say(fleet, CreateDecided)
@@ -378,7 +378,7 @@ def test_what_was_given_up_with_an_open_end_is_looked_up_before_it_is_tried_anew
     assert answered(fleet)[-1] == ("p1", 1, "confirmed")
 
 
-def test_a_later_desired_begins_the_ladder_anew(fleet: SteppedServices) -> None:
+def test_a_later_decision_starts_the_backoff_again(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].fail_writes(DOWN, 1)
     say(fleet, CreateDecided)
     fleet.call(Target.DRIVERI)
@@ -387,7 +387,7 @@ def test_a_later_desired_begins_the_ladder_anew(fleet: SteppedServices) -> None:
     assert answered(fleet) == [("p1", 1, "deferred"), ("p1", 2, "confirmed")]
 
 
-def test_a_limit_is_no_news_and_no_step_of_the_ladder(fleet: SteppedServices) -> None:
+def test_a_limit_is_not_reported_and_no_step_of_the_backoff(fleet: SteppedServices) -> None:
     fleet.twins[ACME, Target.DRIVERI].fail_writes(LIMITED, 1)
     say(fleet, CreateDecided)
     fleet.call(Target.DRIVERI)

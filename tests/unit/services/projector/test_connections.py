@@ -50,7 +50,7 @@ async def test_other_credentials_count_from_the_next_call_on(
     await connections.close()
 
 
-async def test_renewed_tokens_are_no_other_credentials(credentials: CredentialsFile) -> None:
+async def test_renewed_tokens_are_not_other_credentials(credentials: CredentialsFile) -> None:
     connections = Connections(settings(), credentials)
     credentials.keep(ACME, Target.MOTIVE, GRANT)
     before = connections.connect(Target.MOTIVE, ACME)
@@ -60,7 +60,7 @@ async def test_renewed_tokens_are_no_other_credentials(credentials: CredentialsF
     await connections.close()
 
 
-def test_an_account_without_credentials_is_told_how_to_connect_it(credentials: CredentialsFile) -> None:
+def test_an_account_without_credentials_says_how_to_connect_it(credentials: CredentialsFile) -> None:
     told = "no credentials for motive: run `driverlink accounts connect acme motive`"
     rejected = Rejected(reason=Reason.NOT_CONFIGURED, detail=told)
     assert Connections(settings(), credentials).connect(Target.MOTIVE, ACME) == rejected

@@ -97,7 +97,7 @@ def test_what_is_decided_after_a_release_is_carried_out(fleet: SteppedServices) 
     assert effects(fleet) == ["create D2"]
 
 
-def test_the_order_of_a_link_that_ended_by_itself_is_dropped(fleet: SteppedServices) -> None:
+def test_the_order_of_a_link_that_ended_without_a_call_is_dropped(fleet: SteppedServices) -> None:
     shows(fleet, "D1")
     say(fleet, UpdateDecided, key="D1", fields=("first_name",))
     end(fleet)

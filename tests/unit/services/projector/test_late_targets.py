@@ -21,7 +21,7 @@ NOT_SHOWN = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobo
 
 
 class LateTwin(TargetTwin):
-    """Answers a create well, and shows the driver so many seconds later."""
+    """Answers a create well, and shows the driver this many seconds later."""
 
     def __init__(self, fleet: SteppedServices, lag: float) -> None:
         super().__init__(DRIVERI)

@@ -1,4 +1,4 @@
-"""One driver is looked up because somebody asked: what differs is reported, then that it was done, or why not."""
+"""One driver is looked up because a person asked: what differs is reported, then that it was done, or why not."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def test_only_what_differs_is_reported_then_that_it_was_done(scanned: SteppedSer
     assert twin.scans == 1
 
 
-def test_whoever_carries_our_external_id_is_found_without_a_key(scanned: SteppedServices) -> None:
+def test_a_driver_with_our_external_id_is_found_without_a_key(scanned: SteppedServices) -> None:
     twin = scanned.twins[ACME, MOTIVE]
     carrier = replace(shown(7), profile={"first_name": "Jane", "portal_driver_id": "p7"})
     twin.drivers.put(carrier)
@@ -82,7 +82,7 @@ def test_what_fails_unexpectedly_is_a_failure_too(scanned: SteppedServices) -> N
     assert (done.reason, done.detail) == ("down", "unexpected ZeroDivisionError")
 
 
-def test_nobody_is_looked_up_while_the_breaker_is_open(scanned: SteppedServices) -> None:
+def test_no_driver_is_looked_up_while_the_breaker_is_open(scanned: SteppedServices) -> None:
     twin = scanned.twins[ACME, DRIVERI]
     twin.blind = Rejected(reason=Reason.CREDENTIALS, detail="answered 401")
     looked_up(scanned, "p1", "1")
@@ -96,7 +96,7 @@ def test_nobody_is_looked_up_while_the_breaker_is_open(scanned: SteppedServices)
     assert left(scanned) == []
 
 
-def test_nobody_is_looked_up_for_an_account_that_has_turned_sync_off(scanned: SteppedServices) -> None:
+def test_no_driver_is_looked_up_for_an_account_that_has_turned_sync_off(scanned: SteppedServices) -> None:
     request(scanned, DRIVERI, "p1", "1")
     scanned.turn_off()
     scanned.follow(DRIVERI)

@@ -27,9 +27,7 @@ def twin(fleet: SteppedServices) -> TargetTwin:
     return fleet.twins[ACME, DRIVERI]
 
 
-def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
-    fleet: SteppedServices, twin: TargetTwin
-) -> None:
+def test_an_answer_that_cannot_be_stored_sets_only_its_driver_aside(fleet: SteppedServices, twin: TargetTwin) -> None:
     twin.failing["create D1"] = uncleaned(Rejected(reason=Reason.INVALID, detail=UNSTORABLE))
     say(fleet, CreateDecided)
     say(fleet, CreateDecided, "p2", desired_key="D2")
@@ -41,9 +39,7 @@ def test_an_answer_that_cannot_be_stored_sets_its_driver_aside_and_nobody_else(
     assert waiting(fleet)["started"] == 0
 
 
-def test_whom_a_target_shows_with_what_cannot_be_stored_is_set_aside_alone(
-    fleet: SteppedServices, twin: TargetTwin
-) -> None:
+def test_a_driver_shown_with_what_cannot_be_stored_is_set_aside_alone(fleet: SteppedServices, twin: TargetTwin) -> None:
     twin.drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={"first_name": UNSTORABLE}))
     say(fleet, CreateDecided)
     say(fleet, CreateDecided, "p2", desired_key="D2")

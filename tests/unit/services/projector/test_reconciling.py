@@ -34,7 +34,7 @@ def following(fleet: SteppedServices, account: AccountId) -> datetime:
 
 
 class TestDaily:
-    """Scans that nobody asks for."""
+    """Scans that no person asks for."""
 
     def test_a_roster_is_scanned_again_when_its_daily_time_has_come_and_not_before(
         self, scanned: SteppedServices
@@ -88,7 +88,7 @@ class TestDaily:
 
 
 class TestRequested:
-    """Scans that somebody waits for."""
+    """Scans that a person waits for."""
 
     def test_a_requested_reconciliation_is_scanned_once_at_its_target(self, scanned: SteppedServices) -> None:
         request(scanned)
@@ -107,7 +107,7 @@ class TestRequested:
         scans.complete(scan, ())
         assert due(scanned) == [ACME]
 
-    def test_whoever_waits_comes_before_daily_scans(self, scanned: SteppedServices) -> None:
+    def test_requested_scans_come_before_daily_ones(self, scanned: SteppedServices) -> None:
         scanned.wait(hours=25)
         assert len(due(scanned)) == 2
         scanned.ask(lambda person, account: person.reconciliation(account, DRIVERI), SECOND)
@@ -223,7 +223,7 @@ class TestRunning:
         assert {twin.most_at_once for twin in twins} == {1}
         assert SlowScan.most_under_way == MOST_SCANS
 
-    def test_scans_that_outwait_a_stop_hold_up_no_other_accounts(self, tmp_path: Path) -> None:
+    def test_scans_that_wait_out_a_stop_hold_up_no_other_accounts(self, tmp_path: Path) -> None:
         names = [AccountId(f"fleet-{number}") for number in range(MOST_SCANS * 2)]
         with running_fleet(tmp_path, names) as (fleet, twins):
             stopped = twins[:MOST_SCANS]
@@ -292,7 +292,7 @@ class SlowScan(TargetTwin):
 
     async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:  # noqa: ARG002
         self._count(1)
-        while not self.may_end:  # noqa: ASYNC110 - nobody tells
+        while not self.may_end:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
         self._count(-1)
         self.has_ended = True
@@ -308,7 +308,7 @@ class SlowScan(TargetTwin):
 class TestProgress:
     """What others can see of a scan under way."""
 
-    def test_it_is_told_once_a_second_and_is_gone_at_the_end(self, fleet: SteppedServices) -> None:
+    def test_it_is_reported_once_a_second_and_is_gone_at_the_end(self, fleet: SteppedServices) -> None:
         told = list[tuple[int, ...]]()
         twin = fleet.twins[ACME, DRIVERI]
         for number in range(550):
@@ -358,12 +358,12 @@ async def until(
         twin.may_end = False
     running = asyncio.create_task(fleet.projectors[DRIVERI]._scanning.run())
     async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
+        while not is_so():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
         await fleet.projectors[DRIVERI].service.call(then)
         for twin in slow:
             twin.may_end = True
-        while not all(twin.has_ended for twin in slow):  # noqa: ASYNC110 - nobody tells
+        while not all(twin.has_ended for twin in slow):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
     running.cancel()
     with suppress(asyncio.CancelledError):

@@ -84,7 +84,7 @@ def test_a_driver_who_was_gone_and_is_back_is_reported(fleet: SteppedServices, t
     assert scan_again(fleet) == [("ObservedDriverSeen", "D7"), ("RosterScanned", "")]
 
 
-def test_a_scan_that_fails_half_way_reports_nobody_as_gone(fleet: SteppedServices, twin: TargetTwin) -> None:
+def test_a_scan_that_fails_half_way_reports_no_driver_as_gone(fleet: SteppedServices, twin: TargetTwin) -> None:
     fleet.scan(Target.DRIVERI)
     twin.drivers.drop(Key("D249"))
     put(twin, 0, "Roe")
@@ -209,7 +209,7 @@ def test_a_page_that_names_a_driver_in_another_state_is_what_counts_last(
     assert (row.active, row.version) == (False, 2)
 
 
-def test_an_empty_list_is_not_believed_where_somebody_is_there(fleet: SteppedServices, twin: TargetTwin) -> None:
+def test_an_empty_list_is_not_believed_where_a_driver_is_there(fleet: SteppedServices, twin: TargetTwin) -> None:
     fleet.scan(Target.DRIVERI)
     hide(twin, 250)
     assert scan_again(fleet) == [("RosterScanFailed", "")]
@@ -259,7 +259,7 @@ def test_a_list_that_lacks_deleted_drivers_is_believed(fleet: SteppedServices, t
     assert twin.called == []
 
 
-def test_in_motive_nobody_who_is_there_is_gone_whatever_its_list_hides(fleet: SteppedServices) -> None:
+def test_in_motive_no_driver_who_is_there_is_gone_whatever_its_list_hides(fleet: SteppedServices) -> None:
     motive = fleet.twins[ACME, Target.MOTIVE]
     for number in range(60):
         put(motive, number)
@@ -275,7 +275,7 @@ def test_in_motive_nobody_who_is_there_is_gone_whatever_its_list_hides(fleet: St
     assert found == [("ObservedDriverGone", "D50"), ("RosterScanned", "")]
 
 
-def test_a_scan_fails_when_nobody_can_be_looked_up(fleet: SteppedServices, twin: TargetTwin) -> None:
+def test_a_scan_fails_when_no_driver_can_be_looked_up(fleet: SteppedServices, twin: TargetTwin) -> None:
     fleet.scan(Target.DRIVERI)
     hide(twin, 250)
     twin.blind = DOWN
@@ -297,7 +297,7 @@ def test_a_scan_that_finds_everything_in_step_does_not_read_everybody_known(
 
 
 def hide(twin: TargetTwin, drivers: int) -> None:
-    """The list does not show so many, who are there."""
+    """The list does not show this many, who are there."""
     twin.hidden = frozenset(Key(f"D{number}") for number in range(drivers))
 
 
@@ -305,7 +305,7 @@ def known_there(fleet: SteppedServices) -> int:
     return fleet.projector_stores[Target.DRIVERI].count(RosterRow, {"is_there": True})[()]
 
 
-def test_a_scan_tells_of_the_records_that_it_could_not_read(fleet: SteppedServices, twin: TargetTwin) -> None:
+def test_a_scan_reports_the_records_that_it_could_not_read(fleet: SteppedServices, twin: TargetTwin) -> None:
     twin.unreadable = tuple(
         UnreadableRecord(
             place=f"offset 0, {number}", key=f"X{number}", fields=("email", "phone"), is_left_out=number < 1

@@ -128,7 +128,7 @@ def test_rebuilt_rosters_are_as_they_were_kept_wherever_the_clock_jumped(
 
 
 def begin(fleet: SteppedServices) -> RosterScan:
-    """Begin the scan that somebody asks for."""
+    """Begin the scan that a person asks for."""
     request(fleet)
     return next(scan for scan in fleet.projectors[DRIVERI]._scans.due() if scan.account == ACME)
 

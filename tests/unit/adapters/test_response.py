@@ -86,7 +86,7 @@ def test_a_packed_answer_is_unpacked(encoding: str, packed: bytes) -> None:
 @pytest.mark.parametrize(
     ("encoding", "packed"), [("gzip", b"no gzip"), ("deflate", b"\xff" * 9), ("br", b"x"), ("gzip, gzip", b"x")]
 )
-def test_what_cannot_be_unpacked_is_no_answer(encoding: str, packed: bytes) -> None:
+def test_what_cannot_be_unpacked_is_not_an_answer(encoding: str, packed: bytes) -> None:
     with pytest.raises(httpx.DecodingError):
         asyncio.run(read(whole(packed), {"Content-Encoding": encoding}))
 
@@ -177,7 +177,7 @@ def failure_of(connection: Answering, call: Call) -> Unavailable:
     ("intent", "reason"),
     [(Intent.READ, Reason.DOWN), (Intent.WRITE, Reason.NO_ANSWER), (Intent.CREATE, Reason.NO_ANSWER)],
 )
-def test_an_answer_that_is_given_up_is_told_and_a_write_may_have_taken_effect(
+def test_an_answer_that_is_given_up_is_reported_and_a_write_may_have_taken_effect(
     answer: Callable[[], Coroutine[None, None, httpx.Response]], told: str, intent: Intent, reason: Reason
 ) -> None:
     connection = Answering(answer)

@@ -1,4 +1,4 @@
-"""A reading outwaits the stops of its target, within reason, and holds up nobody meanwhile."""
+"""A reading waits out the stops of its target, within reason, and holds up no other call meanwhile."""
 
 from collections.abc import Sequence
 
@@ -62,13 +62,13 @@ async def test_a_scan_goes_on_behind_the_page_that_a_stop_kept_from_it(seconds: 
     assert vendor.clock() == pytest.approx(seconds, abs=0.001)
 
 
-async def test_a_scan_of_driveri_outwaits_a_stop_from_its_first_call_on() -> None:
+async def test_a_scan_of_driveri_waits_out_a_stop_from_its_first_call_on() -> None:
     vendor = driveri.tenant()
     vendor.on(driveri.LIST, limited(60.0), driveri.listed(driveri.row("A1")))
     assert await keys_of(of_driveri(vendor)) == ["A1"]
 
 
-async def test_a_stop_of_unknown_length_is_outwaited_too() -> None:
+async def test_a_stop_of_unknown_length_is_waited_out_too() -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, *two_pages([limited(None)] * 15))
     assert await keys_of(of_motive(vendor)) == ["17", "18"]
@@ -84,7 +84,7 @@ async def test_a_stop_beyond_reason_fails_the_scan(seconds: float, questions: in
     assert len(vendor.requests) == questions
 
 
-async def test_a_failure_that_is_no_stop_fails_the_scan_at_once() -> None:
+async def test_a_failure_that_is_not_a_stop_fails_the_scan_at_once() -> None:
     vendor = motive.company()
     vendor.on(motive.LIST, answer(403))
     with pytest.raises(TargetFailed):
@@ -92,7 +92,7 @@ async def test_a_failure_that_is_no_stop_fails_the_scan_at_once() -> None:
     assert len(vendor.requests) == 1
 
 
-async def test_looking_whether_somebody_is_gone_outwaits_a_stop() -> None:
+async def test_looking_whether_a_driver_is_gone_waits_out_a_stop() -> None:
     vendor = motive.company()
     vendor.on(motive.READ, limited(60.0), motive.NOBODY)
     assert await of_motive(vendor).gone([motive.KEY]) == [motive.KEY]
