@@ -85,27 +85,62 @@ class DriveriDrivers:
         find = retrying_limited(self._look_up, self._pause)
         return [key for key in keys if await find(key) is None]
 
+    @answered
     async def create(self, key: Key | None, profile: Profile) -> Answer:
         """Make a driver of this DriverID, and read it back."""
         if key is None:
             return Rejected(reason=Reason.INVALID, detail="a Driveri driver needs a DriverID")
-        return await answered(self._unless_free(key, lambda: self._create(key, profile)))
+        return await self._unless_free(key, lambda: self._create(key, profile))
 
+    @answered
     async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         """Bring the named fields to the profile: one call. If Driveri has none of them, only look."""
-        return await answered(self._update(key, profile, to_wire(profile, fields)))
+        return await self._update(key, profile, to_wire(profile, fields))
 
+    @answered
     async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
         """Give the driver another DriverID, with the profile: one call, if the id is free."""
-        return await answered(self._unless_free(desired_key, lambda: self._rename(key, desired_key, profile)))
+        return await self._unless_free(desired_key, lambda: self._rename(key, desired_key, profile))
 
+    @answered
     async def delete(self, key: Key) -> Answer:
         """Put the driver into the tenant's deleted status."""
-        return await answered(self._delete(key))
+        codes = await self._codes()
+        reply = await self._client.edit(key, {"status": codes.deleted})
+        if not reply.is_success:
+            found = await self._look_up(key)
+            if found is None:
+                return Missing(key=key)
+            return refused(reply, found.profile) if found.active else Done(seen=found)
+        # A delete can be answered well and leave the driver active, so one look is taken at it.
+        if row := _row_of(key, await read_back(self._client.lookup(key))):
+            found = to_driver(row, codes)
+        elif is_from_driveri(reply):
+            found = ObservedDriver(key=key, active=False, profile={})
+        else:
+            found = await read_back(self._look_up(key))
+        if found is not None and not found.active:
+            return Done(seen=found)
+        return _STATUS_AS_IT_WAS if is_from_driveri(reply) else UNKNOWN_OUTCOME
 
+    @answered
     async def reinstate(self, key: Key, profile: Profile) -> Answer:
         """Bring the driver back, then make sure that it is active and has the profile."""
-        return await answered(self._reinstate(key, profile))
+        reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
+        found = await read_back(self._look_up(key))
+        if found is None:
+            return refused(reply, profile) if reply.is_error else _NOT_CREATED
+        if found.active and not differing(as_shown(profile), found.profile):
+            return Done(seen=found)
+        codes = await self._codes()
+        answer = await self._update(found.key, profile, {"status": codes.active, **to_wire(profile)})
+        if not isinstance(answer, Done):
+            return answer
+        now = found if found.active else await read_back(self._look_up(found.key))
+        if now is None or not now.active:
+            return _STATUS_AS_IT_WAS
+        merged = tidy({**found.profile, **answer.seen.profile})
+        return Done(seen=ObservedDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
 
     async def probe(self) -> None:
         """Read the configurations again; see `TargetDrivers.probe`."""
@@ -163,25 +198,6 @@ class DriveriDrivers:
             return Done(seen=holder)
         return otherwise if is_unknown else Exists(seen=holder)
 
-    async def _delete(self, key: Key) -> Answer:
-        codes = await self._codes()
-        reply = await self._client.edit(key, {"status": codes.deleted})
-        if not reply.is_success:
-            found = await self._look_up(key)
-            if found is None:
-                return Missing(key=key)
-            return refused(reply, found.profile) if found.active else Done(seen=found)
-        # A delete can be answered well and leave the driver active, so one look is taken at it.
-        if row := _row_of(key, await read_back(self._client.lookup(key))):
-            found = to_driver(row, codes)
-        elif is_from_driveri(reply):
-            found = ObservedDriver(key=key, active=False, profile={})
-        else:
-            found = await read_back(self._look_up(key))
-        if found is not None and not found.active:
-            return Done(seen=found)
-        return _STATUS_AS_IT_WAS if is_from_driveri(reply) else UNKNOWN_OUTCOME
-
     async def _edit(self, key: Key, body: Mapping[str, object]) -> httpx.Response:
         """Write these fields; out of another group first, where Driveri keeps the driver in that one."""
         reply = await self._client.edit(key, body)
@@ -211,23 +227,6 @@ class DriveriDrivers:
             else:
                 break
         return left
-
-    async def _reinstate(self, key: Key, profile: Profile) -> Answer:
-        reply = await self._client.add({"driverId": key, **to_wire(profile)}, reinstate=True)
-        found = await read_back(self._look_up(key))
-        if found is None:
-            return refused(reply, profile) if reply.is_error else _NOT_CREATED
-        if found.active and not differing(as_shown(profile), found.profile):
-            return Done(seen=found)
-        codes = await self._codes()
-        answer = await self._update(found.key, profile, {"status": codes.active, **to_wire(profile)})
-        if not isinstance(answer, Done):
-            return answer
-        now = found if found.active else await read_back(self._look_up(found.key))
-        if now is None or not now.active:
-            return _STATUS_AS_IT_WAS
-        merged = tidy({**found.profile, **answer.seen.profile})
-        return Done(seen=ObservedDriver(key=found.key, active=True, profile=merged), is_shown=answer.is_shown)
 
     async def _confirmed(self, reply: httpx.Response, done: Done, body: Mapping[str, object]) -> Answer:
         """`Done` if Driveri says so; where the answer has no form of Driveri's, only if it shows what was written."""

@@ -19,12 +19,13 @@ whatever the refusal says, until its outcome is read back.
 
 import codecs
 import re
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from typing import Final, TypeVar
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
 
 import httpx
 
@@ -43,6 +44,7 @@ from domain.failures import (
 from domain.ports import Answer
 from domain.profile import Profile
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 REFUSED: Final = frozenset({400, 409, 422})
@@ -201,12 +203,17 @@ def refusal(reply: httpx.Response, words: str, profile: Profile) -> Rejected:
     return Rejected(reason=Reason.INVALID, detail=f"answered {status}: {repeated}".rstrip(": "))
 
 
-async def answered(call: Coroutine[object, object, Answer]) -> Answer:
-    """The answer of a call; a failure on the way becomes the value that it carries."""
-    try:
-        return await call
-    except TargetFailed as failed:
-        return failed.failure
+def answered(call: Callable[P, Coroutine[None, None, Answer]]) -> Callable[P, Coroutine[None, None, Answer]]:
+    """The same call; a failure on its way becomes the value that it carries."""
+
+    @wraps(call)
+    async def with_failures(*args: P.args, **kwargs: P.kwargs) -> Answer:
+        try:
+            return await call(*args, **kwargs)
+        except TargetFailed as failed:
+            return failed.failure
+
+    return with_failures
 
 
 UNKNOWN_OUTCOME: Final = no_answer("answered in an unknown form, and what was written is not seen")

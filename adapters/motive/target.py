@@ -93,26 +93,40 @@ class MotiveDrivers:
                     gone.append(key)
         return gone
 
+    @answered
     async def create(self, key: Key | None, profile: Profile) -> Answer:  # noqa: ARG002 # Motive gives the key
         """Make a user with the role `driver`, and read it back."""
-        return await answered(self._with_identifiers_freed(None, profile, lambda: self._create(profile)))
+        return await self._with_identifiers_freed(None, profile, lambda: self._create(profile))
 
+    @answered
     async def update(self, key: Key, profile: Profile, fields: Sequence[str]) -> Answer:
         """Bring the named fields to the profile: one call, if neither of our external ids is among them."""
         written = chosen(profile, fields)
-        return await answered(self._with_identifiers_freed(key, written, lambda: self._update(key, profile, fields)))
+        return await self._with_identifiers_freed(key, written, lambda: self._update(key, profile, fields))
 
     async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:  # noqa: ARG002 # ids are for good
         """Bring the whole profile: a user id cannot be changed, only the external ids can."""
         return await self.update(key, profile, tuple(profile))
 
+    @answered
     async def delete(self, key: Key) -> Answer:
         """Deactivate the driver without its DriverID, which may become another's, and read it back."""
-        return await answered(self._delete(key))
+        before = await self._driver(key)
+        if not isinstance(before, User):
+            return before
+        shown = to_driver(before, self._access)
+        is_taken_off = await self._release.take_off_driver_id(before)
+        if not shown.active and not is_taken_off:
+            return Done(seen=shown)
+        if shown.active and await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
+            return Missing(key=key)
+        after = await read_back(self._client.user(key))
+        return Missing(key=key) if after is None else _if_active(self._done(after), desired=False)
 
+    @answered
     async def reinstate(self, key: Key, profile: Profile) -> Answer:
         """Make the driver active again with this profile, and read it back."""
-        return await answered(self._with_identifiers_freed(key, profile, lambda: self._reinstate(key, profile)))
+        return await self._with_identifiers_freed(key, profile, lambda: self._reinstate(key, profile))
 
     async def probe(self) -> None:
         """Read the shortest page of the list; see `TargetDrivers.probe`."""
@@ -218,19 +232,6 @@ class MotiveDrivers:
         if not isinstance(now, User):
             return now
         return self._done(now) if shows(now, body) else UNKNOWN_OUTCOME
-
-    async def _delete(self, key: Key) -> Answer:
-        before = await self._driver(key)
-        if not isinstance(before, User):
-            return before
-        shown = to_driver(before, self._access)
-        is_taken_off = await self._release.take_off_driver_id(before)
-        if not shown.active and not is_taken_off:
-            return Done(seen=shown)
-        if shown.active and await self._client.edit(key, {"status": DEACTIVATED}, shown.profile) is None:
-            return Missing(key=key)
-        after = await read_back(self._client.user(key))
-        return Missing(key=key) if after is None else _if_active(self._done(after), desired=False)
 
     async def _reinstate(self, key: Key, profile: Profile) -> Answer:
         before = await self._driver(key)

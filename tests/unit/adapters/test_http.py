@@ -388,5 +388,5 @@ async def test_a_failure_on_the_way_becomes_the_answer() -> None:
     async def other_call() -> Answer:
         return Missing(key=Key("A1"))
 
-    assert await answered(call()) == failed
-    assert await answered(other_call()) == Missing(key=Key("A1"))
+    assert await answered(call)() == failed
+    assert await answered(other_call)() == Missing(key=Key("A1"))
