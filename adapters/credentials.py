@@ -367,9 +367,8 @@ class CredentialsTable:
             credentials = changed()
             if credentials is None:
                 return False
-            encrypted = self._cipher().encrypt(credentials.model_dump_json().encode()).decode()
             unit = Unit(positions=[position])
-            unit.keep([CredentialsRow(account=account, encrypted=encrypted)])
+            unit.keep([CredentialsRow(account=account, encrypted=self._encrypted(credentials))])
             is_stored = self._store.commit(unit)
         self._read.pop(account, None)
         return True
@@ -387,6 +386,9 @@ class CredentialsTable:
                 "the credentials were encrypted with another key: set the DRIVERLINK_SECRET_KEY of then, "
                 "or connect the account again"
             ) from None
+
+    def _encrypted(self, credentials: AccountCredentials) -> str:
+        return self._cipher().encrypt(credentials.model_dump_json().encode()).decode()
 
     def _cipher(self) -> Fernet:
         if not self._secret_key:

@@ -17,7 +17,7 @@ be, so that no page is asked for in vain. The next pages are asked for while one
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final, Unpack
@@ -26,22 +26,21 @@ from urllib.parse import quote
 import httpx
 
 from adapters.http.client import Call, Sender, SenderOptions
-from adapters.http.failures import Intent, RepeatRefused, down, refusal
+from adapters.http.failures import REFUSED, Intent, RepeatRefused, down, refusal
 from adapters.http.response import read_lines, read_one
 from adapters.http.token import send_with
 from adapters.motive.oauth import MotiveTokens
 from adapters.motive.wire import (
     USERS,
     ExternalId,
-    LicenceStateSpelling,
     MotiveAccess,
     User,
     UserAnswer,
     UsersPage,
-    is_refused_for_state,
     words_of,
 )
 from domain.failures import Rejected, TargetFailed
+from domain.licence_states import spellings
 from domain.matching import UnreadableRecords
 from domain.profile import Profile
 
@@ -197,6 +196,44 @@ def users_on(page: UsersPage) -> Iterable[User]:
 
 
 _ANOTHER: Final = down("an answer about another user")
+
+
+_STATE: Final = "drivers_license_state"
+
+
+def is_refused_for_state(reply: httpx.Response) -> bool:
+    """Whether Motive refuses a write, and names the state of the licence as the reason."""
+    words = words_of(reply).casefold().replace(" ", "_")
+    return reply.status_code in REFUSED and "license_state" in words
+
+
+class LicenceStateSpelling:
+    """Which spelling of a licence's state a company takes: its code, its code with the country, or its name.
+
+    That is not public, so a spelling that is refused is followed by the others. Until one has worked, it is sent as it
+    is written.
+    """
+
+    def __init__(self) -> None:
+        self._place = 0
+
+    def bodies(self, body: Mapping[str, object]) -> Iterator[tuple[int, Mapping[str, object]]]:
+        """The same body in each spelling that it can have, the one that worked last first, with its place.
+
+        None where it states no licence.
+        """
+        if not body.get(_STATE):
+            return
+        written = spellings(str(body[_STATE]))
+        first = self._place if self._place < len(written) else 0
+        places = {text: place for place, text in reversed([*enumerate(written)])}
+        ordered = sorted(set(places.values()) | {first}, key=lambda place: (place != first, place))
+        for place in ordered:
+            yield place, {**body, _STATE: written[place]}
+
+    def has_worked(self, place: int) -> None:
+        """A write in this spelling was not refused for it."""
+        self._place = place
 
 
 class MotiveClient:

@@ -3,7 +3,7 @@
 Source of the forms: developer.gomotive.com, Users and External Ids.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -12,11 +12,9 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http.failures import REFUSED
 from adapters.http.response import Lines, UnexpectedForm, parsed_if, read_one
 from domain.cleaning import LONGEST_ID, clean
 from domain.identity import Key
-from domain.licence_states import spellings
 from domain.matching import ObservedDriver
 from domain.ports import TokensKeeper
 from domain.profile import FIELDS, Profile, tidy
@@ -364,41 +362,3 @@ def to_rails(iana: str) -> str | None:
 def to_iana(rails: str) -> str:
     """The IANA name of a Rails zone; the same text if it has no counterpart here."""
     return _IANA.get(rails, rails)
-
-
-_STATE: Final = "drivers_license_state"
-
-
-def is_refused_for_state(reply: httpx.Response) -> bool:
-    """Whether Motive refuses a write, and names the state of the licence as the reason."""
-    words = words_of(reply).casefold().replace(" ", "_")
-    return reply.status_code in REFUSED and "license_state" in words
-
-
-class LicenceStateSpelling:
-    """Which spelling of a licence's state a company takes: its code, its code with the country, or its name.
-
-    That is not public, so a spelling that is refused is followed by the others. Until one has worked, it is sent as it
-    is written.
-    """
-
-    def __init__(self) -> None:
-        self._place = 0
-
-    def bodies(self, body: Mapping[str, object]) -> Iterator[tuple[int, Mapping[str, object]]]:
-        """The same body in each spelling that it can have, the one that worked last first, with its place.
-
-        None where it states no licence.
-        """
-        if not body.get(_STATE):
-            return
-        written = spellings(str(body[_STATE]))
-        first = self._place if self._place < len(written) else 0
-        places = {text: place for place, text in reversed([*enumerate(written)])}
-        ordered = sorted(set(places.values()) | {first}, key=lambda place: (place != first, place))
-        for place in ordered:
-            yield place, {**body, _STATE: written[place]}
-
-    def has_worked(self, place: int) -> None:
-        """A write in this spelling was not refused for it."""
-        self._place = place

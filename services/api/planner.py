@@ -76,11 +76,11 @@ class DryRunScan:
         self.drivers += len(page)
         return 0
 
-    def is_nobody_lacking(self, _scan: RosterScan, _as_known: int, _last_event: int) -> bool:
+    def is_none_lacking(self, _scan: RosterScan, _as_known: int, _last_event: int) -> bool:
         """Cannot be told at once."""
         return False
 
-    def tell_progress(self, scan: RosterScan, drivers: int) -> None:
+    def keep_progress(self, scan: RosterScan, drivers: int) -> None:
         """A caller that waits reads `drivers`."""
 
     def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:

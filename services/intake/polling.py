@@ -111,7 +111,8 @@ class ListReader:
         Raises `TargetFailed` and `SnapshotRefused`: then no driver is missed.
         """
         listed, so_far = await portal.list_all(), _ReadSoFar()
-        most = max(MOST_LINES, 2 * await self.service.call(self._known, reading.account))
+        known = await self.service.call(self._store.count, KnownDriver, {"account": reading.account, "is_there": True})
+        most = max(MOST_LINES, 2 * known.get((), 0))
         if len(listed) > most:
             detail = (
                 f"the list has {len(listed)} lines, and no more than {most} are believed: check what the login sees"
@@ -140,10 +141,6 @@ class ListReader:
         await self.service.call_again(self._judge_rekeyings, reading, so_far)
         await self.service.call_again(self._finish, reading, so_far, lines=len(listed))
         self.service.notify()
-
-    def _known(self, account: AccountId) -> int:
-        """How many drivers of this account are known to be in the Portal."""
-        return self._store.count(KnownDriver, {"account": account, "is_there": True}).get((), 0)
 
     def _unknown(self, reading: ListReading, drivers: Collection[PortalDriverId]) -> set[PortalDriverId]:
         """Those of these drivers who were not stated yet, or are deleted."""

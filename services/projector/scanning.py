@@ -142,9 +142,7 @@ class Scanning:
         async with asyncio.TaskGroup() as group:
             while True:
                 waiter.clear()
-                wait = self._look_at - self._clock()
-                has_changed = self._has_ended or self._scans.schedule.has_changed
-                if has_changed or not timedelta() < wait <= _LOOK:
+                if self._is_time():
                     await self._begin(group)
                 await notified(waiter, _TICK)
                 await asyncio.sleep(_BATCH_WINDOW)
@@ -215,6 +213,11 @@ class Scanning:
             raise TargetFailed(drivers)
         return drivers
 
+    def _is_time(self) -> bool:
+        """Whether something may be due: something has changed, or the time of the next look has come."""
+        wait = self._look_at - self._clock()
+        return self._has_ended or self._scans.schedule.has_changed or not timedelta() < wait <= _LOOK
+
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         scans, look_ups = await self._service.call(self.take)
         now = self._clock()
@@ -250,9 +253,9 @@ class Scanning:
         return (
             scan
             for scan in self._scans.due()
-            if (scan.account in self._failed) is has_failed
+            if ((failed := self._failed.get(scan.account)) is not None) is has_failed
             and scan.account not in self._scanning
-            and not (has_failed and self._failed[scan.account].delays(scan, now))
+            and not (failed and failed.delays(scan, now))
         )
 
     async def _scan(self, scan: RosterScan, running: _Running) -> None:

@@ -122,7 +122,7 @@ class ScanSchedule:
 PAGE = 500
 """Drivers whose rows are held at a time."""
 
-MOST_UNREADABLE_TOLD = 20
+MOST_UNREADABLE_REPORTED = 20
 """Records that could not be read that a report describes; of the others it has only the number."""
 
 MOST_DRIVERS: Final = 150_000
@@ -219,12 +219,12 @@ class Scans:
         """The position of what was stored last."""
         return self._store.log.end()
 
-    def is_nobody_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
+    def is_none_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
         """Whether the drivers that were shown as they were known are all, because nothing was stored since."""
         where: Where = {"account": str(scan.account), "is_there": True}
         return self.last_event() == last_event and self._store.count(RosterRow, where) == {(): as_known}
 
-    def tell_progress(self, scan: RosterScan, drivers: int) -> None:
+    def keep_progress(self, scan: RosterScan, drivers: int) -> None:
         """Store how many drivers have been read so far."""
         unit = Unit()
         unit.keep([ScanProgress(account=scan.account, began=scan.began.isoformat(), drivers=drivers)])
@@ -255,7 +255,7 @@ class Scans:
                 "fields": ", ".join(record.fields),
                 "driver": "left out" if record.is_left_out else "shown",
             }
-            for record in islice(unreadable or (), MOST_UNREADABLE_TOLD)
+            for record in islice(unreadable or (), MOST_UNREADABLE_REPORTED)
         ]
         completed = RosterScanned(
             **self._reports.origin(last),
@@ -318,11 +318,11 @@ class ScanStore(Protocol):
         """These drivers are shown; returns how many of them were known as they are."""
         ...
 
-    def is_nobody_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
+    def is_none_lacking(self, scan: RosterScan, as_known: int, last_event: int) -> bool:
         """Whether all known drivers were shown, as far as that can be known at once."""
         ...
 
-    def tell_progress(self, scan: RosterScan, drivers: int) -> None:
+    def keep_progress(self, scan: RosterScan, drivers: int) -> None:
         """Keep how many drivers have been read so far."""
         ...
 
@@ -358,7 +358,7 @@ class Scanner:
         last_event, unreadable = await self._service.call(self._scans.last_event), UnreadableRecords()
         seen, as_known = await self._read(scan, drivers, on_read, unreadable)
         is_in_step = as_known == len(seen) and await self._service.call(
-            self._scans.is_nobody_lacking, scan, as_known, last_event
+            self._scans.is_none_lacking, scan, as_known, last_event
         )
         gone = [] if is_in_step else await self._gone(scan, drivers, seen)
         for start in range(0, len(gone), PAGE):
@@ -371,17 +371,22 @@ class Scanner:
         """Report what every page shows; the keys that were shown, and how many drivers were known as they are."""
         seen: set[Key] = set()
         stored_at, as_known, pages_read = self._clock(), 0, 0
+        advice = "check with the vendor what this account's list shows"
         most = max(MOST_DRIVERS, 10 * await self._service.call(self._scans.expected, scan))
         async with aclosing(_read_ahead(drivers.scan(unreadable))) as pages:
             async for page in pages:
                 seen.update(driver.key for driver in page)
                 on_read(len(seen))
                 pages_read += 1
-                _check_size(len(seen), pages_read, most)
+                if len(seen) > most:
+                    raise RosterWithoutEnd(_down(f"the roster shows more than {most} drivers: {advice}"))
+                if pages_read > MOST_PAGES:
+                    detail = f"the roster has more than {MOST_PAGES} pages, and shows {len(seen)} drivers: {advice}"
+                    raise RosterWithoutEnd(_down(detail))
                 as_known += await self._service.call(self._scans.take_page, scan, page)
                 if (now := self._clock()) - stored_at >= _PROGRESS_AFTER:
                     stored_at = now
-                    await self._service.call(self._scans.tell_progress, scan, len(seen))
+                    await self._service.call(self._scans.keep_progress, scan, len(seen))
         return seen, as_known
 
     async def _gone(self, scan: RosterScan, drivers: TargetDrivers, seen: Collection[Key]) -> Sequence[Key]:
@@ -403,20 +408,12 @@ class Scanner:
             there = sum(driver is not None and driver.key not in seen for driver in found)
             if there:
                 detail = f"the list is not whole: of {len(looked_up)} drivers that it lacks, {there} are there"
-                raise ListNotWhole(Unavailable(reason=Reason.DOWN, detail=detail))
+                raise ListNotWhole(_down(detail))
         return gone
 
 
-def _check_size(drivers: int, pages: int, most: int) -> None:
-    """Raise `RosterWithoutEnd` where there are more than can be."""
-    advice = "check with the vendor what this account's list shows"
-    if drivers > most:
-        detail = f"the roster shows more than {most} drivers: {advice}"
-    elif pages > MOST_PAGES:
-        detail = f"the roster has more than {MOST_PAGES} pages, and shows {drivers} drivers: {advice}"
-    else:
-        return
-    raise RosterWithoutEnd(Unavailable(reason=Reason.DOWN, detail=detail))
+def _down(detail: str) -> Unavailable:
+    return Unavailable(reason=Reason.DOWN, detail=detail)
 
 
 async def _read_ahead(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, None]:

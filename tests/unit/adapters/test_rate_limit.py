@@ -37,7 +37,7 @@ class Caller:
             self.rate_limiter.lower(refused_for, began)
 
     async def calls(self, number: int, lasts: float = 0.0) -> None:
-        """This many calls that come at the same time."""
+        """Make `number` calls at the same time."""
         await asyncio.gather(*(self.call(lasts) for _ in range(number)))
 
     async def rest(self, seconds: float) -> None:

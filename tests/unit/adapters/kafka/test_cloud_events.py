@@ -68,7 +68,10 @@ POISON = {
         changed("ce_time", b"12026-01-05T08:00:00+00:00"),
         "ce_time is not a moment, or is out of range",
     ),
-    "moment before the first": (changed("ce_time", b"0001-01-01T00:00:00+14:00"), "ce_time is no moment, or out of"),
+    "moment before the first": (
+        changed("ce_time", b"0001-01-01T00:00:00+14:00"),
+        "ce_time is not a moment, or is out of",
+    ),
     "id no UUID": (changed("ce_id", b"417/1"), "ce_id is not the id of an event: originator/version"),
     "id without version": (
         changed("ce_id", str(fact().originator_id).encode()),
@@ -79,8 +82,14 @@ POISON = {
         changed("ce_id", f"{fact().originator_id}/{2**63}".encode()),
         "ce_id is not the id of an event",
     ),
-    "endless version": (changed("ce_id", f"{fact().originator_id}/{'9' * 5_000}".encode()), "ce_id is no id of an"),
-    "id spelled otherwise": (changed("ce_id", str(fact().originator_id).upper().encode() + b"/1"), "ce_id is no id of"),
+    "endless version": (
+        changed("ce_id", f"{fact().originator_id}/{'9' * 5_000}".encode()),
+        "ce_id is not the id of an",
+    ),
+    "id spelled otherwise": (
+        changed("ce_id", str(fact().originator_id).upper().encode() + b"/1"),
+        "ce_id is not the id of",
+    ),
     "unknown type": (changed("ce_type", b"PortalDriver.DriverPraised"), "unknown type 'PortalDriver.DriverPraised'"),
     "another event's type": (changed("ce_type", b"Account.SyncTurnedOn"), "Account.SyncTurnedOn cannot be read"),
     "tombstone": (replace(GOOD, value=None), "it has no value: a tombstone"),

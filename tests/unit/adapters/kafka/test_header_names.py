@@ -1,4 +1,4 @@
-"""Records whose header names are no UTF-8, as a broker sends them."""
+"""Records whose header names are not UTF-8, as a broker sends them."""
 
 import gzip
 import struct

@@ -76,7 +76,7 @@ def test_a_path_below_a_file_says_so(tmp_path: Path) -> None:
 
 def test_a_pipe_says_so_and_does_not_wait_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UnreadableExport, match="it is no ordinary file"):
+    with pytest.raises(UnreadableExport, match="it is not an ordinary file"):
         read_export(tmp_path / "pipe")
 
 

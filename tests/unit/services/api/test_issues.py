@@ -12,7 +12,7 @@ from services.api import issues
 from services.api.issues import Issue, IssueFilter, Place, Problem, count_parked, open_issues
 from services.api.schema import to_json
 from services.intake.read_models import ReKeyingRow
-from services.projector.scans import MOST_UNREADABLE_TOLD
+from services.projector.scans import MOST_UNREADABLE_REPORTED
 from tests.unit.services.api.fleet import ACME, JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -203,8 +203,8 @@ def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fl
 
 def test_of_many_records_that_cannot_be_read_some_are_named_and_the_others_counted(fleet: Fleet) -> None:
     fleet.start("1")
-    many = [replace(SHOWN, key=str(number)) for number in range(MOST_UNREADABLE_TOLD + 5)]
+    many = [replace(SHOWN, key=str(number)) for number in range(MOST_UNREADABLE_REPORTED + 5)]
     fleet.scan(MOTIVE, unreadable=many)
     found = listed(fleet)
-    assert len(found) == MOST_UNREADABLE_TOLD + 1
+    assert len(found) == MOST_UNREADABLE_REPORTED + 1
     assert found[-1].detail.startswith("5 more records of the roster cannot be read: ask Motive's support")

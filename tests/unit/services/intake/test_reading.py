@@ -136,7 +136,7 @@ async def test_a_new_driver_without_a_name_is_refused_and_counts_as_shown(stand:
 
 
 def fleet(size: int = 8, *, key: str = "D", **fields: str) -> dict[str, StatedProfile]:
-    """This many drivers, each with a Driveri DriverID."""
+    """`size` drivers, each with a Driveri DriverID."""
     return {
         f"j{each}": said(first_name="Jane", last_name="Doe", driveri_driver_id=f"{key}{each}", **fields)
         for each in range(size)

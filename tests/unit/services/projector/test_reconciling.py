@@ -328,7 +328,7 @@ class TestProgress:
     def test_what_a_kill_left_is_gone_after_the_next_start(self, scanned: SteppedServices) -> None:
         app = scanned.projectors[DRIVERI]
         request(scanned)
-        app._scans.tell_progress(next(app._scans.due()), 100)
+        app._scans.keep_progress(next(app._scans.due()), 100)
         assert len(scanned.projector_stores[DRIVERI].select(ScanProgress)) == 1
         app._scans.reload()
         assert scanned.projector_stores[DRIVERI].select(ScanProgress) == []

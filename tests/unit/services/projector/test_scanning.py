@@ -14,7 +14,7 @@ from domain.outcomes import BreakerOpened, ObservedDriverSeen, RosterScanFailed,
 from domain.store import StoreConflict
 from services.projector.breaker import FAILURES_TO_OPEN
 from services.projector.read_models import RosterRow, ScanRow
-from services.projector.scans import MOST_UNREADABLE_TOLD, RosterScan
+from services.projector.scans import MOST_UNREADABLE_REPORTED, RosterScan
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -291,9 +291,9 @@ def test_a_scan_that_finds_everything_in_step_does_not_read_everybody_known(
     scan = RosterScan(account=ACME, policy_generation=99, request=0, began=fleet.now)
     last_event = scans.last_event()
     assert scans.take_page(scan, twin.drivers.scan()) == 250
-    assert scans.is_nobody_lacking(scan, 250, last_event)
-    assert not scans.is_nobody_lacking(scan, 249, last_event)
-    assert not scans.is_nobody_lacking(scan, 250, last_event - 1)
+    assert scans.is_none_lacking(scan, 250, last_event)
+    assert not scans.is_none_lacking(scan, 249, last_event)
+    assert not scans.is_none_lacking(scan, 250, last_event - 1)
 
 
 def hide(twin: TargetTwin, drivers: int) -> None:
@@ -310,12 +310,12 @@ def test_a_scan_reports_the_records_that_it_could_not_read(fleet: SteppedService
         UnreadableRecord(
             place=f"offset 0, {number}", key=f"X{number}", fields=("email", "phone"), is_left_out=number < 1
         )
-        for number in range(MOST_UNREADABLE_TOLD + 5)
+        for number in range(MOST_UNREADABLE_REPORTED + 5)
     )
     fleet.scan(Target.DRIVERI)
     last = reported(fleet)[-1]
     assert isinstance(last, RosterScanned)
-    assert (last.unreadable, len(last.unreadable_records)) == (MOST_UNREADABLE_TOLD + 5, MOST_UNREADABLE_TOLD)
+    assert (last.unreadable, len(last.unreadable_records)) == (MOST_UNREADABLE_REPORTED + 5, MOST_UNREADABLE_REPORTED)
     assert last.unreadable_records[:2] == [
         {"place": "offset 0, 0", "key": "X0", "fields": "email, phone", "driver": "left out"},
         {"place": "offset 0, 1", "key": "X1", "fields": "email, phone", "driver": "shown"},

@@ -20,7 +20,7 @@ PLACES = 32
 
 
 def desired(fleet: SteppedServices, number: int, account: AccountId = ACME) -> None:
-    """This many drivers of an account are to be created in Driveri."""
+    """`number` drivers of an account are to be created in Driveri."""
     for each in range(number):
         say(fleet, CreateDecided, f"p{each}", account=account, desired_key=f"D{each}", is_followed=False)
     fleet.follow(Target.DRIVERI)
