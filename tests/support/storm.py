@@ -5,12 +5,13 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from services.api.issues import Problem
 from services.sandbox.comparison import Comparison, TargetsState, compare, untouched
 from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, sandboxes
 from services.sandbox.story import Announcement, Fleet
@@ -28,6 +29,9 @@ _STEP: Final = timedelta(minutes=11)
 _CALM_STEP: Final = timedelta(hours=7)
 _CALM_ROUNDS: Final = 8
 """After the storm: so many times it is so much later, until all is quiet; longer than the longest wait in all."""
+
+_ENDED_BY_TIME: Final = (Problem.BREAKER, Problem.ROSTER, Problem.RECORD)
+"""The problems that end at the next probe or scan, once a target answers well again."""
 
 _SECONDS_A_ROUND: Final = 30.0
 _BETWEEN: Final = (0.05, 1.0)
@@ -197,16 +201,17 @@ async def _announce(stage: Stage, tale: _Tale, change: Announcement) -> None:
 
 
 async def calm_down(up: Up, stage: Stage) -> None:
-    """It gets later and later, until nothing is left to be done."""
+    """It gets later and later, until nothing is left to be done, and no account waits for a probe or another scan."""
     for _ in range(_CALM_ROUNDS):
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_SECONDS_A_ROUND):
                 await stage.until_quiet()
-                return
-        except TimeoutError:
-            await up.stop()
-            up.ahead = (up.ahead or timedelta()) + _CALM_STEP
-            await up.start()
+                issues = await stage.get("/issues")
+                if not any(issue["problem"] in _ENDED_BY_TIME for issue in issues["issues"]):
+                    return
+        await up.stop()
+        up.ahead = (up.ahead or timedelta()) + _CALM_STEP
+        await up.start()
     await stage.until_quiet()
 
 
