@@ -45,9 +45,12 @@ def measure_some(servers: Servers, telling: Telling) -> Sequence[Finding]:
 
 
 def pages(target: Target, drivers: int) -> int:
-    """How many pages a scan reads; each of Driveri's begins with the last drivers of the one before."""
+    """How many pages a scan reads: see ADR 0036.
+
+    Each of Driveri's begins with the last drivers of the one before; a full page of Motive's is not the last.
+    """
     if target is Target.MOTIVE:
-        return -(-drivers // MOTIVE_PAGE)
+        return drivers // MOTIVE_PAGE + 1
     return 1 + max(0, -(-(drivers - DRIVERI_PAGE) // (DRIVERI_PAGE - OVERLAP)))
 
 
