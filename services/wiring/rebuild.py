@@ -3,19 +3,24 @@
 Work in hand and dead letters are left alone, because no log can rebuild them. No service runs meanwhile.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from adapters.store.sqlite import SqliteStore
-from domain.store import Store
+from domain.store import Row, Store, Stored
 from services.api.installation import Installation
 from services.runtime.histories import read_histories, reader_of
-from services.wiring.comparison import Difference, first_difference
 from services.wiring.registry import SERVICES, ServiceSpec
 
 _FILES = "rebuild-"
+
+_PRIVATE = frozenset({"profile", "body"})
+"""Columns with personal data, which no message quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,23 @@ class Step:
     service: str
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The first row in which the kept and the rebuilt read model differ; `column` is empty when one has no such row."""
+
+    service: str
+    table: str
+    key: str
+    column: str
+    kept: str
+    rebuilt: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        what = f"column {self.column}" if self.column else "the whole row"
+        return f"{self.service}, {self.table} {self.key}, {what}: kept {self.kept}, rebuilt {self.rebuilt}"
 
 
 def rebuild(
@@ -39,11 +61,15 @@ def rebuild(
         besides = {name: stack.enter_context(_beside(folder, spec)) for name, spec in SERVICES.items()}
         _make(stores, besides, on_step, may_repeat=installation.may_repeat)
         for name, spec in SERVICES.items():
+            store, beside, models = stores[name], besides[name], spec.rebuilding.models
             if is_check:
-                yield name, _compare(spec, stores[name], besides[name])
+                differences = (
+                    first_difference(name, model.row, store.scan(model.row), model.rows(beside, store))
+                    for model in models
+                )
+                yield name, next(filter(None, differences), None)
             else:
-                models = spec.rebuilding.models
-                stores[name].replace({model.row: model.rows(besides[name], stores[name]) for model in models})
+                store.replace({model.row: model.rows(beside, store) for model in models})
                 yield name, None
 
 
@@ -67,14 +93,6 @@ def _make(
             besides[name].commit(unit)
 
 
-def _compare(spec: ServiceSpec, store: Store, beside: Store) -> Difference | None:
-    differences = (
-        first_difference(spec.name, model.row, store.scan(model.row), model.rows(beside, store))
-        for model in spec.rebuilding.models
-    )
-    return next((difference for difference in differences if difference), None)
-
-
 @contextmanager
 def _beside(folder: Path, spec: ServiceSpec) -> Iterator[Store]:
     """An empty store for a service's read models, removed afterwards; so is what a killed rebuild left behind."""
@@ -92,3 +110,48 @@ def _beside(folder: Path, spec: ServiceSpec) -> Iterator[Store]:
 def _remove(path: Path) -> None:
     for each in path.parent.glob(f"{path.name}*"):
         each.unlink()
+
+
+def first_difference(
+    service: str, model: type[Row], kept: Iterable[Stored], rebuilt: Iterable[Stored]
+) -> Difference | None:
+    """The first difference of a read model, as it was kept and as it was rebuilt: both in the order of their keys."""
+    columns = [each.name for each in fields(model)]
+    key = itemgetter(*map(columns.index, model.KEY))
+    mine, other = _first_mismatch(kept, rebuilt, key)
+    row = mine or other
+    if row is None:
+        return None
+    place = key(row)
+    column = ""
+    if mine and other:
+        column = next(name for name, left, right in zip(columns, mine, other, strict=True) if left != right)
+    return Difference(
+        service=service,
+        table=model.TABLE,
+        key="/".join(map(str, place)) if isinstance(place, tuple) else str(place),
+        column=column,
+        kept=_shown(columns, mine, column),
+        rebuilt=_shown(columns, other, column),
+    )
+
+
+def _first_mismatch(
+    kept: Iterable[Stored], rebuilt: Iterable[Stored], key: Callable[[Stored], Any]
+) -> tuple[Stored | None, Stored | None]:
+    """Two rows of one key that differ, or the one that has no counterpart; two times None if all rows are alike."""
+    for mine, other in zip_longest(kept, rebuilt):
+        if mine == other:
+            continue
+        if mine is None or other is None or key(mine) == key(other):
+            return mine, other
+        return (mine, None) if key(mine) < key(other) else (None, other)
+    return None, None
+
+
+def _shown(columns: Sequence[str], row: Stored | None, column: str) -> str:
+    if row is None:
+        return "nothing"
+    if not column:
+        return "a row"
+    return "(personal data)" if column in _PRIVATE else repr(row[columns.index(column)])

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.api.installation import Installation
-from services.wiring.comparison import Difference
 from services.wiring.embedded import open_embedded
-from services.wiring.rebuild import Step, rebuild
+from services.wiring.rebuild import Difference, Step, rebuild
 from services.wiring.settings import EmbeddedSettings
 
 
