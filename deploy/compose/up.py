@@ -62,10 +62,19 @@ def main() -> int:
     return 0
 
 
+def commit() -> str:
+    """The commit that the image is built from, for `driverlink --version`; empty where git cannot tell."""
+    words = ["git", "-C", str(_ROOT), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - fixed words
+    except OSError:
+        return ""
+
+
 def _run(*command: str, is_read: bool = False) -> str:
     """What a command prints, where it is to be read. Raises `CalledProcessError`."""
     output = subprocess.PIPE if is_read else None
-    environment = {**os.environ, "COMPOSE_FILE": files()}
+    environment = {"COMMIT": commit(), **os.environ, "COMPOSE_FILE": files()}
     return subprocess.run(command, cwd=_ROOT, env=environment, stdout=output, text=True, check=True).stdout or ""  # noqa: S603 - ours
 
 

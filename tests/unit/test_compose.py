@@ -129,7 +129,7 @@ def test_roles_can_be_made_again_and_again() -> None:
 def test_what_a_build_needs_of_its_surroundings_is_given_and_does_not_stay() -> None:
     build = SANDBOXED["services"]["database"]["build"]
     assert build["secrets"] == ["pip_config", "build_certificates"]
-    assert set(build["args"]) == {"BASE_IMAGE"}
+    assert set(build["args"]) == {"BASE_IMAGE", "COMMIT"}
     dockerfile = (ROOT / "deploy/image/Dockerfile").read_text("utf-8")
     assert re.findall(r"^ARG (\w+)", dockerfile, flags=re.MULTILINE) == ["BASE_IMAGE", "COMMIT"]
     mounted = "RUN --mount=type=secret,id=pip_config,target=/etc/pip.conf --mount=type=secret,id=build_certificates"
