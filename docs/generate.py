@@ -31,7 +31,7 @@ from services.wiring.settings import (
     PREFIX,
     ApiSettings,
     DistributedSettings,
-    EmbeddedSettings,
+    FolderSettings,
     KafkaSettings,
     PortalSettings,
     TargetSettings,
@@ -54,7 +54,7 @@ _SETTINGS: Mapping[str, type[BaseSettings]] = {
     "Targets, in both shapes": TargetSettings,
     "The Portal's API, in both shapes": PortalSettings,
     "Commands, in both shapes": ApiSettings,
-    "Embedded": EmbeddedSettings,
+    "Embedded": FolderSettings,
     "Kafka, in the distributed shape": KafkaSettings,
     "Distributed": DistributedSettings,
 }

@@ -14,9 +14,10 @@ from domain.profile import FIELDS, Profile, StatedProfile
 from domain.time_zones import to_iana
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import Malformed, Named, RequestBody
-from services.intake.handlers import Intake, UnknownDriver
+from services.intake.handlers import Intake, UnknownDriver, new_snapshot
 from services.intake.rekeying import Reviewed
 from services.intake.statements import RefusedLine, Taken
+from services.runtime.context import utc_now
 
 _COMMAND = "command line"
 
@@ -116,7 +117,10 @@ class ListReview(ListResult):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListJudgement:
-    """Whether a list may be accepted; see `services.intake.rekeying.Judgement`."""
+    """Whether a list may be accepted; see `services.intake.rekeying.Judgement`.
+
+    `snapshot` is a name for it as a full snapshot, if it is one.
+    """
 
     is_held: bool
     digest: str
@@ -126,6 +130,7 @@ class ListJudgement:
     lacking: int
     counted: int
     limit: int
+    snapshot: str
     absent: ListResult
 
 
@@ -171,6 +176,7 @@ async def judge_list(body: JudgeList, known: KnownAccount, installation: Install
         lacking=judgement.lacking,
         counted=judgement.counted,
         limit=judgement.limit,
+        snapshot=new_snapshot(utc_now()),
         absent=_to_result(judgement.absent),
     )
 

@@ -1,11 +1,8 @@
-"""`driverlink accounts` and `driverlink sync`.
-
-`driverlink accounts connect` and `disconnect`: an account's credentials at the Portal and at targets.
-"""
+"""`driverlink accounts` and `driverlink sync`: accounts, their credentials at the Portal and at targets, and opt-in."""
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +14,7 @@ from rich.prompt import Prompt
 from domain.account import Mode, Tier
 from domain.cleaning import is_storable
 from domain.identity import PORTAL, Target
-from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, PersonOption, ask
+from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
 from services.cli.plans import opt_in
 from services.cli.printing import err, out, print_json, print_note, print_table
 
@@ -32,123 +29,6 @@ class ConnectedTo(StrEnum):
     PORTAL = PORTAL
     DRIVERI = Target.DRIVERI
     MOTIVE = Target.MOTIVE
-
-
-_PLAIN: Mapping[ConnectedTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ConnectedTo.PORTAL: (("username",), ()),
-    ConnectedTo.DRIVERI: (("tenant", "client_id"), ()),
-    ConnectedTo.MOTIVE: ((), ("client_id",)),
-}
-"""Options that are not secret: required ones, and optional ones."""
-
-
-def connect(
-    account: AccountArgument,
-    target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
-    *,
-    username: Annotated[str, typer.Option(help="Portal: the user whose access rights it is read with.")] = "",
-    app_token_file: Annotated[Path | None, _secret_file("the token of the Portal's API app")] = None,
-    tenant: Annotated[str, typer.Option(help="Driveri: the tenant's unique name.")] = "",
-    client_id: Annotated[
-        str,
-        typer.Option(help="Driveri: the API key's client id. Motive, for OAuth: the application's client id."),
-    ] = "",
-    client_secret_file: Annotated[Path | None, _secret_file("the client secret")] = None,
-    api_key_file: Annotated[Path | None, _secret_file("Motive's API key")] = None,
-    refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
-    data: DataOption = None,
-) -> None:
-    """Store an account's credentials: for Motive an API key or, with a client id, a refresh token.
-
-    Secrets without a file are prompted for or, without a terminal, read from standard input, one per line.
-
-    Examples:
-        driverlink accounts connect acme driveri --tenant acme-trucking --client-id CLIENT
-        driverlink accounts connect acme motive --api-key-file motive-key.txt
-    """
-    files = {
-        "app_token": app_token_file,
-        "client_secret": client_secret_file,
-        "api_key": api_key_file,
-        "refresh_token": refresh_token_file,
-    }
-    stated = (("username", username), ("tenant", tenant), ("client_id", client_id))
-    plain = {name: value for name, value in stated if value}
-    secrets = _secrets_of(target, has_client_id=bool(client_id))
-    _check_options(target, [*plain, *(f"{name}_file" for name, path in files.items() if path)], secrets)
-    values = plain | {name: secret_of(name, files[name]) for name in secrets}
-    body = {"target": target, "values": values}
-    ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
-    out.print(f"connected {account} to {target}")
-
-
-def disconnect(
-    account: AccountArgument,
-    target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
-    data: DataOption = None,
-) -> None:
-    """Remove an account's credentials: the Portal's API is not read any more, or the target is not called.
-
-    Nothing is undone, and no driver is changed. Refused when there are no credentials.
-
-    Examples:
-        driverlink accounts disconnect acme motive
-    """
-    body = {"target": target}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/credentials/removed", body))
-    if not answer["removed"]:
-        raise CommandRefused(f"{account} is not connected to {target}")
-    out.print(f"disconnected {account} from {target}", markup=False)
-
-
-def _secrets_of(target: ConnectedTo, *, has_client_id: bool) -> tuple[str, ...]:
-    """The secrets that an account's credentials need, in the order of their prompts."""
-    match target:
-        case ConnectedTo.PORTAL:
-            return ("app_token",)
-        case ConnectedTo.DRIVERI:
-            return ("client_secret",)
-        case ConnectedTo.MOTIVE:
-            return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
-
-
-def _check_options(target: ConnectedTo, given: Sequence[str], secrets: Sequence[str]) -> None:
-    needed, optional = _PLAIN[target]
-    if missing := [_option(name) for name in needed if name not in given]:
-        raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
-    fitting = {*needed, *optional, *(f"{name}_file" for name in secrets)}
-    if strange := [_option(name) for name in given if name not in fitting]:
-        raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def secret_of(name: str, path: Path | None) -> str:
-    """One secret: from its file, from a person at the terminal, or the next line of standard input.
-
-    Raises `CommandRefused` where the input is not UTF-8 text.
-    """
-    if path is not None:
-        return _content(path)
-    if sys.stdin.isatty():
-        return _text(lambda: Prompt.ask(name.replace("_", " "), password=True, console=err))
-    return _text(sys.stdin.readline).strip()
-
-
-def _text(read: Callable[[], str]) -> str:
-    with suppress(UnicodeDecodeError):
-        if is_storable(text := read()):
-            return text
-    raise CommandRefused("standard input is not UTF-8 text: give the secret by a file, or type it again")
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise CommandRefused(f"{path} cannot be read as text") from None
 
 
 accounts = typer.Typer(no_args_is_help=True)
@@ -181,8 +61,7 @@ def add(
         "targets": [str(each) for each in target or Target],
         "mode": mode,
     }
-    added = ask(data, lambda services: services.post("/accounts", body), makes_folder=True)
-    _print([added], as_json=as_json)
+    _print([ask(data, lambda services: services.post("/accounts", body))], as_json=as_json)
 
 
 @accounts.command("list")
@@ -261,22 +140,120 @@ def reconcile_at(
         driverlink accounts reconciliation-at acme 02:30 --as maria
         driverlink accounts reconciliation-at acme own --as maria
     """
-    body = {"by": person, "reconcile_at": _time_of_day(at)}
-    _print(
-        [ask(data, lambda services: services.post(f"/accounts/{account}/reconciliation-time", body))], as_json=as_json
-    )
+    if at != _OWN_TIME and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", at):
+        raise typer.BadParameter(f"a time of day is HH:MM in UTC, such as 02:30, or {_OWN_TIME}; not {at!r}")
+    body = {"by": person, "reconcile_at": "" if at == _OWN_TIME else at}
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/reconciliation-time", body))
+    _print([answer], as_json=as_json)
 
 
-def _time_of_day(text: str) -> str:
-    if text == _OWN_TIME:
-        return ""
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
-        raise typer.BadParameter(f"a time of day is HH:MM in UTC, such as 02:30, or {_OWN_TIME}; not {text!r}")
-    return text
+_PLAIN: Mapping[ConnectedTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    ConnectedTo.PORTAL: (("username",), ()),
+    ConnectedTo.DRIVERI: (("tenant", "client_id"), ()),
+    ConnectedTo.MOTIVE: ((), ("client_id",)),
+}
+"""Options that are not secret: required ones, and optional ones."""
 
 
-accounts.command()(connect)
-accounts.command()(disconnect)
+@accounts.command()
+def connect(
+    account: AccountArgument,
+    target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
+    *,
+    username: Annotated[str, typer.Option(help="Portal: the user whose access rights it is read with.")] = "",
+    app_token_file: Annotated[Path | None, _secret_file("the token of the Portal's API app")] = None,
+    tenant: Annotated[str, typer.Option(help="Driveri: the tenant's unique name.")] = "",
+    client_id: Annotated[
+        str,
+        typer.Option(help="Driveri: the API key's client id. Motive, for OAuth: the application's client id."),
+    ] = "",
+    client_secret_file: Annotated[Path | None, _secret_file("the client secret")] = None,
+    api_key_file: Annotated[Path | None, _secret_file("Motive's API key")] = None,
+    refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
+    data: DataOption = None,
+) -> None:
+    """Store an account's credentials: for Motive an API key or, with a client id, a refresh token.
+
+    Secrets without a file are prompted for or, without a terminal, read from standard input, one per line.
+
+    Examples:
+        driverlink accounts connect acme driveri --tenant acme-trucking --client-id CLIENT
+        driverlink accounts connect acme motive --api-key-file motive-key.txt
+    """
+    files = {
+        "app_token": app_token_file,
+        "client_secret": client_secret_file,
+        "api_key": api_key_file,
+        "refresh_token": refresh_token_file,
+    }
+    stated = (("username", username), ("tenant", tenant), ("client_id", client_id))
+    plain = {name: value for name, value in stated if value}
+    secrets = _secrets_of(target, has_client_id=bool(client_id))
+    given = [*plain, *(f"{name}_file" for name, path in files.items() if path)]
+    needed, optional = _PLAIN[target]
+    if missing := [_option(name) for name in needed if name not in given]:
+        raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
+    fitting = {*needed, *optional, *(f"{name}_file" for name in secrets)}
+    if strange := [_option(name) for name in given if name not in fitting]:
+        raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
+    body = {"target": target, "values": plain | {name: secret_of(name, files[name]) for name in secrets}}
+    ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
+    out.print(f"connected {account} to {target}")
+
+
+@accounts.command()
+def disconnect(
+    account: AccountArgument,
+    target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
+    data: DataOption = None,
+) -> None:
+    """Remove an account's credentials: the Portal's API is no longer read, or the target no longer called.
+
+    Nothing is undone, and no driver is changed. Refused when there are no credentials.
+
+    Examples:
+        driverlink accounts disconnect acme motive
+    """
+    body = {"target": target}
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/credentials/removed", body))
+    if not answer["removed"]:
+        raise CommandRefused(f"{account} is not connected to {target}")
+    out.print(f"disconnected {account} from {target}", markup=False)
+
+
+def _secrets_of(target: ConnectedTo, *, has_client_id: bool) -> tuple[str, ...]:
+    """The secrets that an account's credentials need, in the order of their prompts."""
+    match target:
+        case ConnectedTo.PORTAL:
+            return ("app_token",)
+        case ConnectedTo.DRIVERI:
+            return ("client_secret",)
+        case ConnectedTo.MOTIVE:
+            return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def secret_of(name: str, path: Path | None) -> str:
+    """One secret: from its file, from a person at the terminal, or the next line of standard input.
+
+    Raises `CommandRefused` where the input is not UTF-8 text.
+    """
+    if path is not None:
+        try:
+            return path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise CommandRefused(f"{path} cannot be read as text") from None
+    with suppress(UnicodeDecodeError):
+        if sys.stdin.isatty():
+            text = Prompt.ask(name.replace("_", " "), password=True, console=err)
+        else:
+            text = sys.stdin.readline().strip()
+        if is_storable(text):
+            return text
+    raise CommandRefused("standard input is not UTF-8 text: give the secret by a file, or type it again")
 
 
 @sync.command()
@@ -297,7 +274,7 @@ def on(
         driverlink sync on acme --as maria
         driverlink sync on acme --as maria --yes
     """
-    if yes or _is_on(account, data):
+    if yes or ask(data, lambda services: services.get(f"/accounts/{account}"))["sync"] == "on":
         _turn(account, person, data, is_on=True, as_json=as_json)
     elif sys.stdin.isatty():
         applied = ask(data, lambda services: opt_in(services, account, person))
@@ -307,11 +284,6 @@ def on(
             f"driverlink: there is no terminal to ask on; check `driverlink plan {account}`, then repeat with --yes"
         )
         raise typer.Exit(2)
-
-
-def _is_on(account: str, data: Path | None) -> bool:
-    found = ask(data, lambda services: services.get(f"/accounts/{account}"))
-    return bool(found["sync"] == "on")
 
 
 @sync.command()
@@ -341,7 +313,7 @@ def _turn(account: str, person: str, data: DataOption, *, is_on: bool, as_json: 
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/sync", body))], as_json=as_json)
 
 
-def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:
+def _print(found: list[Json], *, as_json: bool) -> None:
     if as_json:
         print_json(found[0])
         return

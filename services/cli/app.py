@@ -41,9 +41,9 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "sandbox": ("sandbox", "Run local sandboxes of the Driveri, Motive and Portal APIs until Ctrl-C."),
     },
 }
-"""By help panel and name: the module of services.cli that has the command, and the line of help in the overview.
+"""By help panel and name: the module of services.cli that has the command, and its line of help in the overview.
 
-The overview needs no module of these, so it is printed at once.
+So the overview is printed without loading any of these modules.
 """
 
 _PYDANTIC_PREFIX = "Value error, "
@@ -70,7 +70,8 @@ class LazyGroup(TyperGroup):
             parent.add_typer(what, name=name, help=help_line)
         else:
             parent.command(name)(what)
-            parent.callback()(_nothing)
+            # A group of one command is a group only if it has a callback.
+            parent.callback()(lambda: None)
         command = get_group(parent).commands[name]
         assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - what typer makes of either
         _unwrap_help(command)
@@ -88,10 +89,6 @@ class LazyGroup(TyperGroup):
         except typer.BadParameter as wrong:
             wrong.message = wrong.message.removeprefix(_PYDANTIC_PREFIX)
             raise
-
-
-def _nothing() -> None:
-    """A group of one command is a group only if it has a callback."""
 
 
 def _unwrap_help(command: TyperCommand | TyperGroup) -> None:

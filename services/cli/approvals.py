@@ -1,10 +1,10 @@
 """`driverlink approvals` and `driverlink rekeyings`: what is held until a person decides."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, PersonOption, ask
+from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
 approvals = typer.Typer(no_args_is_help=True)
@@ -95,7 +95,7 @@ def _judge(account: str, digest: str, person: str, data: DataOption, *, is_appro
         )
 
 
-def _chosen(account: str, digest: str, data: DataOption) -> dict[str, Any]:
+def _chosen(account: str, digest: str, data: DataOption) -> Json:
     for each in _held(account, data):
         if each["digest"] == digest:
             return dict(each)
@@ -104,7 +104,7 @@ def _chosen(account: str, digest: str, data: DataOption) -> dict[str, Any]:
     )
 
 
-def _held(account: str, data: DataOption) -> list[dict[str, Any]]:
+def _held(account: str, data: DataOption) -> list[Json]:
     return list(ask(data, lambda services: services.get(f"/accounts/{account}/approvals")))
 
 

@@ -5,24 +5,14 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from services.api.dead_letters import Became, LetterName
-from services.cli.client import (
-    CommandRefused,
-    DataOption,
-    JsonOption,
-    Services,
-    ask,
-    is_confirmed,
-)
+from services.cli.client import CommandRefused, DataOption, Json, JsonOption, Services, ask, is_confirmed
 from services.cli.printing import moment, out, print_json, print_note, to_json, visible
 
 _LONGEST_REASON = 100
-
-Json = dict[str, Any]
 
 
 def to_line(letter: Json) -> str:
@@ -46,12 +36,9 @@ def to_lines(letter: Json) -> Iterator[str]:
     for each in letter["headers"]:
         yield visible(f"header    {each['name']}: {each.get('value', each.get('value_base64'))}")
     yield "body, in base64:" if "body_base64" in letter else "body:"
-    yield from map(visible, _body(letter).split("\n"))
-
-
-def _body(letter: Json) -> str:
     body = letter.get("body", letter.get("body_base64"))
-    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+    yield from map(visible, text.split("\n"))
 
 
 dead_letters = typer.Typer(no_args_is_help=True)
@@ -145,8 +132,8 @@ def resubmit(
     """Submit a dead letter, or many, to its service again, and print the result.
 
     It is removed when the service has handled it, or when a later record of the same history was handled, which leaves
-    nothing to do. If it still cannot be handled it stays, with the new reason, and the exit status is 1. Where no
-    service runs, it waits until one does.
+    nothing to do. If it still cannot be handled it stays, with the new reason, and the exit status is 1. While its
+    service does not run, it waits for that.
 
     Examples:
         driverlink dead-letters resubmit decider/portal.driver-changes.v1/42 --mended letter.json
@@ -158,10 +145,24 @@ def resubmit(
     if mended is not None and name is None:
         raise typer.BadParameter("--mended needs the NAME of one dead letter")
     if name is None:
-        _print_results(ask(data, lambda services: _resubmit_many(services, wanted, wait)), as_json=as_json)
+        result = ask(data, lambda services: _resubmit_many(services, wanted, wait))
+        if as_json:
+            print_json(result)
+        else:
+            waiting = f", of which {result['waiting']} wait for their service to run" if result["waiting"] else ""
+            out.print(f"{result['submitted']} submitted again; dead letters left: {result['letters']}{waiting}")
         return
-    body = {"name": str(LetterName.parse(name)), "mended": _read(mended) if mended else None}
-    _print_result(ask(data, lambda services: _resubmit(services, body, wait)), as_json=as_json)
+    body = {"name": name, "mended": _read(mended) if mended else None}
+    result = ask(data, lambda services: _resubmit(services, body, wait))
+    is_kept = result["became"] == "kept"
+    if as_json:
+        print_json(result)
+        raise typer.Exit(int(is_kept))
+    if is_kept:
+        raise CommandRefused(visible(f"{result['name']} stays: {result['reason']}"))
+    is_waiting = result["became"] == "waiting"
+    end = "is submitted again, and waits for its service to run" if is_waiting else "is done"
+    out.print(f"{result['name']} {end}", markup=False)
 
 
 @dead_letters.command()
@@ -178,8 +179,13 @@ def discard(
         driverlink dead-letters discard decider/portal.driver-changes.v1/42
     """
     letter = _shown(name, data)
+    if not is_sure and not sys.stdin.isatty():
+        raise CommandRefused(f"there is no terminal to ask on: add --yes to discard {letter['name']}")
     if not is_sure:
-        _make_sure(letter)
+        print_note(visible(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
+        print_note("its service will never get what it says; `driverlink dead-letters show` prints it")
+        if not is_confirmed("discard it?"):
+            raise CommandRefused("nothing was discarded")
     answer = ask(data, lambda services: services.post("/dead-letters/discard", {"name": letter["name"]}))
     if as_json:
         print_json(answer)
@@ -201,7 +207,7 @@ async def _list(services: Services, wanted: Wanted, after: str | None, limit: in
 async def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -> Json:
     await services.post("/dead-letters/resubmission", body)
     path, query = "/dead-letters/outcome", {"name": body["name"]}
-    return await _wait_for(services, path, query, lambda answer: answer["became"] == Became.WAITING, wait)
+    return await _wait_for(services, path, query, lambda answer: bool(answer["became"] == "waiting"), wait)
 
 
 async def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
@@ -224,9 +230,9 @@ async def _pages(ask_behind: Callable[[str | None], Awaitable[Json]], after: str
 async def _wait_for(
     services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], wait: float
 ) -> Json:
-    """The answer once nothing waits, or after `wait` seconds; at once where no service can be running."""
+    """The answer once nothing waits, or after `wait` seconds."""
     clock = asyncio.get_running_loop().time
-    end = clock() + (wait if services.may_run else 0.0)
+    end = clock() + wait
     answer: Json = await services.get(path, **query)
     while is_waiting(answer) and clock() < end:
         await asyncio.sleep(_LOOK_EVERY)
@@ -235,8 +241,7 @@ async def _wait_for(
 
 
 def _shown(name: str, data: Path | None) -> Json:
-    known = str(LetterName.parse(name))
-    return dict(ask(data, lambda services: services.get("/dead-letters/letter", name=known)))
+    return dict(ask(data, lambda services: services.get("/dead-letters/letter", name=name)))
 
 
 def _read(file: Path) -> str:
@@ -246,37 +251,6 @@ def _read(file: Path) -> str:
         raise CommandRefused(f"{file} cannot be read: {failure.strerror}") from None
     except UnicodeDecodeError:
         raise CommandRefused(f"{file} is not UTF-8 text") from None
-
-
-def _make_sure(letter: Json) -> None:
-    """Ask before a letter is lost. Raises `CommandRefused` without a terminal, or if the answer is no."""
-    if not sys.stdin.isatty():
-        raise CommandRefused(f"there is no terminal to ask on: add --yes to discard {letter['name']}")
-    print_note(visible(f"{letter['name']} is a record of the type {letter['type']!r}: {letter['reason']}"))
-    print_note("its service will never get what it says; `driverlink dead-letters show` prints it")
-    if not is_confirmed("discard it?"):
-        raise CommandRefused("nothing was discarded")
-
-
-def _print_result(result: Json, *, as_json: bool) -> None:
-    """Print what became of a letter. Raises `CommandRefused` where it is kept, or ends with status 1 after JSON."""
-    is_kept = result["became"] == Became.KEPT
-    if as_json:
-        print_json(result)
-        raise typer.Exit(int(is_kept))
-    if is_kept:
-        raise CommandRefused(visible(f"{result['name']} stays: {result['reason']}"))
-    is_waiting = result["became"] == Became.WAITING
-    end = "is submitted again, and waits for its service to run" if is_waiting else "is done"
-    out.print(f"{result['name']} {end}", markup=False)
-
-
-def _print_results(result: Json, *, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-        return
-    waiting = f", of which {result['waiting']} wait for their service to run" if result["waiting"] else ""
-    out.print(f"{result['submitted']} submitted again; dead letters left: {result['letters']}{waiting}")
 
 
 def _print(line: str) -> None:

@@ -3,23 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from domain.profile import FIELDS
-from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, Services, account_id, ask
-from services.cli.printing import err, out, print_json, print_table, progress_bar
-from services.intake.handlers import new_snapshot
-from services.runtime.context import utc_now
+from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
+from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.wiring.exports import ExportRow, RefusedRow, read_export
 
 drivers = typer.Typer(no_args_is_help=True)
 
 ExportLine = ExportRow | RefusedRow
-Json = dict[str, Any]
 
 _BATCH = 500
 _MOST_SHOWN = 50
@@ -55,9 +53,19 @@ class Import:
     held: Json | None = None
 
     @property
-    def counts(self) -> bool:
-        """Whether it is a complete list in which every row names its driver."""
-        return self.is_complete and not self.has_unnamed
+    def reviewed(self) -> Json:
+        """What the review of all rows has found, for the services to judge."""
+        rekeyed = {each["driver"]: each["after"] for each in self.differences if each["is_rekeying"]}
+        return {
+            "rekeyed": [{"driver": driver, "after": after} for driver, after in rekeyed.items()],
+            "new": sorted({each["driver"] for each in self.differences if each["is_new"]}),
+            "shown": sorted(self.shown),
+            "refused": self.present,
+            "complete": self.is_complete and not self.has_unnamed,
+            "may_lack_many": self.may_lack_many,
+            "approve": self.approve,
+            "dry_run": self.is_dry,
+        }
 
     def forget_counts(self) -> None:
         """Start counting again: the same rows come once more."""
@@ -79,7 +87,10 @@ class Import:
             },
         }
         if self.is_dry or self.held:
-            summary |= {"dry_run": self.is_dry, "held": self.held, "drivers": list(map(_shown, self.differences))}
+            # The names of fields, but values of identifiers only.
+            names = ("driver", "change", "fields", "before", "after", "is_rekeying")
+            drivers = [{name: each[name] for name in names} for each in self.differences]
+            summary |= {"dry_run": self.is_dry, "held": self.held, "drivers": drivers}
         return summary
 
 
@@ -139,139 +150,101 @@ def import_file(
 
 async def _import(services: Services, file: Path, account: str, done: Import, *, is_quiet: bool) -> None:
     await services.get(f"/accounts/{account}")
-    _find_superseded(file, done, is_quiet=is_quiet)
-    await _each_batch(services, account, file, done, "review" if done.is_dry else "check", None, is_quiet=is_quiet)
-    judged = await _judge(services, account, done)
-    if judged["is_held"]:
-        done.held = {name: value for name, value in judged.items() if name not in ("absent", "is_held")}
-    if done.is_dry:
-        _foresee(done, judged["absent"])
-        return
-    done.forget_counts()
-    if done.held:
-        return
-    snapshot = new_snapshot(utc_now()) if done.is_complete else None
-    await _each_batch(services, account, file, done, "import", snapshot, is_quiet=is_quiet)
-    if snapshot:
-        await _finish(services, account, done, snapshot)
-
-
-def _find_superseded(file: Path, done: Import, *, is_quiet: bool) -> None:
-    """Find the rows that a later row for the same driver replaces, which takes a pass over the whole file."""
-    last: dict[str, int] = {}
-    lines = read_export(file)
-    with progress_bar(is_quiet=is_quiet) as progress:
-        bar = progress.add_task(f"read {file.name}", total=lines.total_bytes, note="")
-        for batch in _batches(lines):
-            for line in batch:
-                if isinstance(line, ExportRow):
-                    whose = line.driver or f"ref:{line.profile.text('ref_id')}"
-                    if whose in last:
-                        done.superseded.add(last[whose])
-                    last[whose] = line.line
-            _advance(progress, bar, batch, lines.total_bytes)
-        progress.update(bar, completed=lines.total_bytes)
-
-
-async def _each_batch(
-    services: Services, account: str, file: Path, done: Import, verb: str, snapshot: str | None, *, is_quiet: bool
-) -> None:
-    """Have the services review or import the rows of the file, in batches."""
-    lines = read_export(file)
-    header = lines.header
+    header = read_export(file).header
     done.header_line, done.ignored_columns, done.missing_columns = header.line, header.ignored, header.missing
     with progress_bar(is_quiet=is_quiet) as progress:
-        bar = progress.add_task(f"{verb} {file.name}", total=lines.total_bytes, note="")
-        for batch in _batches(lines):
-            await _take(services, account, batch, done, snapshot, is_review=verb != "import")
-            _advance(progress, bar, batch, lines.total_bytes)
-        progress.update(bar, completed=lines.total_bytes)
+        _find_superseded(file, done, progress)
+        for batch in _batches(file, "review" if done.is_dry else "check", progress):
+            await _send(services, account, batch, done, is_review=True)
+        snapshot = await _judge(services, account, done)
+        if done.is_dry:
+            return
+        done.forget_counts()
+        if done.held:
+            return
+        for batch in _batches(file, "import", progress):
+            await _send(services, account, batch, done, snapshot=snapshot)
+    if done.is_complete and not done.has_unnamed:
+        body = {"snapshot": snapshot, "refused": done.present, "may_lack_many": done.may_lack_many}
+        missed = await services.post(f"/accounts/{account}/snapshots", body)
+        done.changes.update(missed["changes"])
+        done.snapshot = _absences(missed)
+    elif done.is_complete:
+        done.snapshot = _DOUBTFUL
 
 
-def _advance(progress: Progress, bar: TaskID, batch: list[ExportLine], total: int) -> None:
-    progress.update(bar, completed=min(batch[-1].bytes_read, total))
+async def _judge(services: Services, account: str, done: Import) -> str | None:
+    """Have the review of the whole file judged; answers the name of the full snapshot that it is, if it is one."""
+    judged = await services.post(f"/accounts/{account}/lists/judgement", done.reviewed)
+    absent, snapshot = judged.pop("absent"), str(judged.pop("snapshot"))
+    if judged.pop("is_held"):
+        done.held = judged
+    if done.is_dry and done.is_complete:
+        done.changes.update(absent["changes"])
+        done.differences += absent["differences"]
+        done.snapshot = _DOUBTFUL if done.has_unnamed else _absences(absent)
+    return snapshot if done.is_complete else None
 
 
-def _batches(lines: Iterator[ExportLine]) -> Iterator[list[ExportLine]]:
-    batch: list[ExportLine] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
+def _find_superseded(file: Path, done: Import, progress: Progress) -> None:
+    """Find the rows that a later row for the same driver replaces."""
+    last: dict[str, int] = {}
+    for batch in _batches(file, "read", progress):
+        for line in batch:
+            if isinstance(line, ExportRow):
+                driver = line.driver or f"ref:{line.profile.text('ref_id')}"
+                if driver in last:
+                    done.superseded.add(last[driver])
+                last[driver] = line.line
+
+
+def _batches(file: Path, verb: str, progress: Progress) -> Iterator[list[ExportLine]]:
+    """The lines of the file in batches, with a bar for how far each is done. Raises `UnreadableExport`."""
+    lines = read_export(file)
+    bar = progress.add_task(f"{verb} {file.name}", total=lines.total_bytes, note="")
+    while batch := [*islice(lines, _BATCH)]:
         yield batch
+        progress.update(bar, completed=min(batch[-1].bytes_read, lines.total_bytes))
+    progress.update(bar, completed=lines.total_bytes)
 
 
-async def _take(
-    services: Services, account: str, batch: list[ExportLine], done: Import, snapshot: str | None, *, is_review: bool
+async def _send(
+    services: Services,
+    account: str,
+    batch: list[ExportLine],
+    done: Import,
+    *,
+    snapshot: str | None = None,
+    is_review: bool = False,
 ) -> None:
+    """Have the services import or review a batch, and note what it came to."""
     good = [line for line in batch if isinstance(line, ExportRow) and line.line not in done.superseded]
     lines = [{"line": line.line, "driver": line.driver, "profile": line.profile.fields} for line in good]
     body = {"lines": lines, "snapshot": snapshot, "review": is_review}
-    taken = await services.post(f"/accounts/{account}/lists", body)
+    answer = await services.post(f"/accounts/{account}/lists", body)
     done.rows += len(batch)
-    done.changes.update(taken["changes"])
+    done.changes.update(answer["changes"])
     done.notes += [{"row": line.line, "note": note} for line in good for note in line.notes]
     done.refused += [
-        {"row": line["line"], "column": line["column"], "reason": line["reason"]} for line in taken["refused"]
+        {"row": each["line"], "column": each["column"], "reason": each["reason"]} for each in answer["refused"]
     ]
     if is_review:
-        done.differences += taken["differences"]
-        done.shown.update(taken["shown"])
-    for line in batch:
-        if isinstance(line, RefusedRow):
-            _refuse(done, line)
-
-
-def _refuse(done: Import, line: RefusedRow) -> None:
-    done.refused.append({"row": line.line, "column": line.column or "", "reason": line.reason})
-    profile = {"ref_id": line.ref_id} if line.ref_id else {}
-    if line.driver or profile:
-        done.present.append({"line": line.line, "driver": line.driver, "profile": profile})
-    else:
-        done.has_unnamed = True
-
-
-async def _judge(services: Services, account: str, done: Import) -> Json:
-    """Whether the file may be imported, as its review has found. Raises `CommandRefused` when it is refused."""
-    rekeyed = {each["driver"]: each["after"] for each in done.differences if each["is_rekeying"]}
-    body = {
-        "rekeyed": [{"driver": driver, "after": after} for driver, after in rekeyed.items()],
-        "new": sorted({each["driver"] for each in done.differences if each["is_new"]}),
-        "shown": sorted(done.shown),
-        "refused": done.present,
-        "complete": done.counts,
-        "may_lack_many": done.may_lack_many,
-        "approve": done.approve,
-        "dry_run": done.is_dry,
-    }
-    return dict(await services.post(f"/accounts/{account}/lists/judgement", body))
-
-
-def _foresee(done: Import, absent: Json) -> None:
-    """What would happen to the drivers that a complete list lacks."""
-    if done.is_complete:
-        done.snapshot = _absences(absent) if done.counts else _DOUBTFUL
-        done.changes.update(absent["changes"])
-        done.differences += absent["differences"]
-
-
-async def _finish(services: Services, account: str, done: Import, snapshot: str) -> None:
-    if done.has_unnamed:
-        done.snapshot = _DOUBTFUL
-        return
-    body = {"snapshot": snapshot, "refused": done.present, "may_lack_many": done.may_lack_many}
-    taken = await services.post(f"/accounts/{account}/snapshots", body)
-    done.changes.update(taken["changes"])
-    done.snapshot = _absences(taken)
+        done.differences += answer["differences"]
+        done.shown.update(answer["shown"])
+    for refused in (line for line in batch if isinstance(line, RefusedRow)):
+        done.refused.append({"row": refused.line, "column": refused.column or "", "reason": refused.reason})
+        profile = {"ref_id": refused.ref_id} if refused.ref_id else {}
+        if refused.driver or profile:
+            done.present.append({"line": refused.line, "driver": refused.driver, "profile": profile})
+        else:
+            done.has_unnamed = True
 
 
 _DOUBTFUL = "does not count: a refused row may be any driver"
 
 
-def _absences(taken: Json) -> str:
-    missed, deleted = (taken["changes"].get(name, 0) for name in ("DriverMissed", "DriverDeleted"))
+def _absences(result: Json) -> str:
+    missed, deleted = (result["changes"].get(name, 0) for name in ("DriverMissed", "DriverDeleted"))
     return f"complete: {missed} missed for the first time, {deleted} deleted"
 
 
@@ -289,18 +262,18 @@ def _held_words(held: Json) -> str:
     )
 
 
-def _shown(difference: Json) -> Json:
-    """What changes of a driver: the names of fields, but values of identifiers only."""
-    return {name: difference[name] for name in ("driver", "change", "fields", "before", "after", "is_rekeying")}
-
-
 def _print(done: Import) -> None:
-    _print_columns(done)
+    if done.header_line > 1:
+        print_note(f"the header is in line {done.header_line}; the lines above it are ignored")
+    if done.ignored_columns:
+        print_note(f"ignored columns: {', '.join(done.ignored_columns)}")
+    if done.missing_columns:
+        print_note(f"missing columns, whose fields stay as they are: {', '.join(done.missing_columns)}")
     if done.is_dry or done.held:
         _print_differences(done)
     _print_counts(done)
     for note in done.notes[:_MOST_SHOWN]:
-        err.print(f"row {note['row']}: {note['note']}", markup=False)
+        print_note(f"row {note['row']}: {note['note']}")
     if done.refused:
         rows = [(each["row"], each["column"], each["reason"]) for each in done.refused[:_MOST_SHOWN]]
         print_table(("row", "column", "reason"), rows, title="Refused")
@@ -315,17 +288,7 @@ def _print_counts(done: Import) -> None:
     elif not done.held:
         out.print(summary, markup=False)
     if done.is_dry and done.held:
-        err.print(f"it would be held: {_held_words(done.held)}", markup=False)
-
-
-def _print_columns(done: Import) -> None:
-    if done.header_line > 1:
-        err.print(f"the header is in line {done.header_line}; the lines above it are ignored", markup=False)
-    if done.ignored_columns:
-        err.print(f"ignored columns: {', '.join(done.ignored_columns)}", markup=False)
-    if done.missing_columns:
-        missing = ", ".join(done.missing_columns)
-        err.print(f"missing columns, whose fields stay as they are: {missing}", markup=False)
+        print_note(f"it would be held: {_held_words(done.held)}")
 
 
 def _print_differences(done: Import) -> None:
@@ -333,17 +296,15 @@ def _print_differences(done: Import) -> None:
     differences = sorted(done.differences, key=lambda each: not each["is_rekeying"])
     if done.held and not done.is_dry:
         differences = [each for each in differences if each["is_rekeying"] or each["is_new"]]
-    if differences:
-        rows = [_row(each) for each in differences[:_MOST_SHOWN]]
+    rows = []
+    for each in differences[:_MOST_SHOWN]:
+        before, after, change = each["before"], each["after"], each["change"]
+        names = [name for name in ("driveri_driver_id", "ref_id") if before.get(name) != after.get(name)]
+        identifiers = [f"{name}: {before.get(name, '')} -> {after.get(name, '')}" for name in names]
+        rows.append((each["driver"], _WORDS.get(change, change), ", ".join(each["fields"]), "; ".join(identifiers)))
+    if rows:
         print_table(("driver", "change", "fields", "identifiers"), rows, title="Would change")
     _print_more(len(differences))
-
-
-def _row(each: Json) -> tuple[str, str, str, str]:
-    names = [name for name in ("driveri_driver_id", "ref_id") if each["before"].get(name) != each["after"].get(name)]
-    identifiers = [f"{name}: {each['before'].get(name, '')} -> {each['after'].get(name, '')}" for name in names]
-    change = str(each["change"])
-    return str(each["driver"]), _WORDS.get(change, change), ", ".join(each["fields"]), "; ".join(identifiers)
 
 
 def _print_more(many: int) -> None:
@@ -410,16 +371,12 @@ def delete(
 def _state(
     action: str, account: str, driver: str, fields: list[str] | None, data: DataOption, *, as_json: bool
 ) -> None:
-    body = {"action": action, "driver": driver, "profile": _profile(fields or [])}
+    pairs = [field.partition("=") for field in fields or ()]
+    if wrong := next((name for name, sign, _ in pairs if not sign), None):
+        raise typer.BadParameter(f"--set needs FIELD=TEXT, not {wrong!r}")
+    body = {"action": action, "driver": driver, "profile": {name.strip(): text for name, _, text in pairs}}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/changes", body))
     if as_json:
         print_json(answer)
     else:
         out.print(f"driver {driver} of {account}: {answer['change']}", markup=False)
-
-
-def _profile(fields: list[str]) -> dict[str, str]:
-    pairs = [field.partition("=") for field in fields]
-    if wrong := next((field for field, (_, sign, _) in zip(fields, pairs, strict=True) if not sign), None):
-        raise typer.BadParameter(f"--set needs FIELD=TEXT, not {wrong!r}")
-    return {name.strip(): text for name, _, text in pairs}

@@ -1,8 +1,8 @@
 """`driverlink issues`: open problems, and retries of parked drivers."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from services.cli.accounts import ConnectedTo
 from services.cli.client import (
     AccountArgument,
     DataOption,
+    Json,
     JsonOption,
     OneDriverOption,
     PersonOption,
@@ -22,7 +23,6 @@ from services.cli.printing import moment, out, print_json, print_note, print_tab
 
 issues = typer.Typer(no_args_is_help=True)
 
-Json = dict[str, Any]
 
 ReasonOption = Annotated[str | None, typer.Option(help="Only for this reason, as `list` prints it.")]
 
@@ -49,7 +49,7 @@ def list_all(
         driverlink issues list
         driverlink issues list acme --target motive --reason refused
     """
-    found = ask(data, lambda services: _all(services, {"account": account, "target": target, "reason": reason}))
+    found = ask(data, lambda services: _every_issue(services, account=account, target=target, reason=reason))
     counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))
     if as_json:
         print_json({"issues": found, "counts": counts})
@@ -58,7 +58,7 @@ def list_all(
         print_note("no open issues")
         return
     columns = ("account", "target", "driver", "problem", "reason", "since", "detail")
-    print_table(columns, [_row(issue, columns) for issue in found])
+    print_table(columns, [[{**each, "since": moment(each["since"])}[column] for column in columns] for each in found])
     out.print(f"{len(found)} open: {_listed(counts)}", markup=False)
 
 
@@ -92,12 +92,14 @@ def retry(
     if as_json:
         print_json(answer)
         return
-    out.print(f"retrying {_links(answer['links'])} of {answer['account']}: {_listed(answer['targets'])}", markup=False)
+    links = f"{answer['links']} parked {'link' if answer['links'] == 1 else 'links'}"
+    out.print(f"retrying {links} of {answer['account']}: {_listed(answer['targets'])}", markup=False)
     for name, sentence in answer["left_out"].items():
         print_note(f"not on {name}: {sentence}")
 
 
-async def _all(services: Services, wanted: Mapping[str, str | None]) -> list[Json]:
+async def _every_issue(services: Services, **wanted: str | None) -> list[Json]:
+    """The issues of all pages."""
     found: list[Json] = []
     behind: Mapping[str, list[str]] | None = {}
     while behind is not None:
@@ -105,15 +107,6 @@ async def _all(services: Services, wanted: Mapping[str, str | None]) -> list[Jso
         found += page["issues"]
         behind = page["next"]
     return found
-
-
-def _row(issue: Json, columns: Sequence[str]) -> list[str]:
-    shown = {**issue, "since": moment(issue["since"])}
-    return [shown[column] for column in columns]
-
-
-def _links(count: int) -> str:
-    return f"{count} parked {'link' if count == 1 else 'links'}"
 
 
 def _listed(counts: Mapping[str, int]) -> str:

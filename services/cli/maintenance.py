@@ -1,5 +1,7 @@
-"""`driverlink rebuild`, `database` and `topics`: what an operator does to a deployment beside its services."""
+"""`driverlink rebuild`, `database` and `topics`: what an operator does to the stores and topics themselves."""
 
+import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,43 +11,39 @@ from typing import Annotated
 import typer
 
 from services.api.installation import Installation
-from services.cli.client import (
-    DataOption,
-    JsonOption,
-    Settings,
-    chosen,
-    distributed,
-    kafka,
-    run_async,
-)
+from services.cli.client import JsonOption, OwnedFolderOption
 from services.cli.printing import out, print_json, progress_bar
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
 from services.wiring.embedded import open_embedded
 from services.wiring.rebuild import Step
 from services.wiring.rebuild import rebuild as rebuilding
-from services.wiring.settings import DistributedSettings, EmbeddedSettings
+from services.wiring.settings import (
+    PREFIX,
+    DistributedSettings,
+    EmbeddedSettings,
+    KafkaSettings,
+    read_settings,
+)
 
 
 def rebuild(
     *,
     check: Annotated[bool, typer.Option("--check", help="Only compare, and print the first difference.")] = False,
-    data: DataOption = None,
+    data: OwnedFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild every read model from the log, or check them.
 
     The new models are built beside the old ones; no target is called. Stop every other process of the installation
-    first. Exit status 1: --check found a difference.
+    first. Without --data it works on the database of DRIVERLINK_DATABASE_URL, where that is set. Exit status 1: --check
+    found a difference.
 
     Examples:
         driverlink rebuild --check
         driverlink rebuild
     """
-    with (
-        _alone(chosen(data), may_replace=not check) as (installation, folder),
-        progress_bar(is_quiet=as_json) as progress,
-    ):
+    with _alone(data, may_replace=not check) as (installation, folder), progress_bar(is_quiet=as_json) as progress:
         bars = {service.name: progress.add_task(service.name, total=None, note="") for service in installation.services}
 
         def on_step(step: Step) -> None:
@@ -63,29 +61,22 @@ def rebuild(
 
 
 @contextmanager
-def _alone(settings: Settings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
+def _alone(data: Path | None, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
     """An installation that no other process uses, and a folder for the new read models."""
-    if isinstance(settings, DistributedSettings):
-        with _database_alone(settings) as found:
-            yield found
+    if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
+        shape = Distributed(read_settings(DistributedSettings))
+        with (
+            shape.instance_lock(is_exclusive=True),
+            TemporaryDirectory(prefix="driverlink-") as temporary,
+            closing(shape.installation()) as installation,
+        ):
+            yield installation, Path(temporary)
         return
-    with _folder_alone(settings, may_replace=may_replace) as found:
-        yield found
-
-
-@contextmanager
-def _folder_alone(settings: EmbeddedSettings, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
+    settings = read_settings(EmbeddedSettings, data=data)
     folder = DataFolder(settings.data)
     folder.check_whole()
     with folder, closing(open_embedded(settings, is_rebuilding=may_replace)) as installation:
         yield installation, settings.data
-
-
-@contextmanager
-def _database_alone(settings: DistributedSettings) -> Iterator[tuple[Installation, Path]]:
-    shape = Distributed(settings)
-    with shape.alone(), TemporaryDirectory(prefix="driverlink-") as folder, closing(shape.installation()) as found:
-        yield found, Path(folder)
 
 
 topics = typer.Typer(no_args_is_help=True)
@@ -99,8 +90,8 @@ def create() -> None:
     Examples:
         driverlink topics create
     """
-    made = run_async(create_topics(kafka()))
-    out.print(f"made {', '.join(made)}" if made else "every topic is there", markup=False)
+    made = asyncio.run(create_topics(read_settings(KafkaSettings)))
+    out.print(f"created {', '.join(made)}" if made else "every topic exists", markup=False)
 
 
 @topics.callback()
@@ -125,7 +116,7 @@ def migrate(
         driverlink database migrate
         driverlink database migrate --may-drop decider.links
     """
-    migrate_database(distributed(), may_drop or ())
+    migrate_database(read_settings(DistributedSettings), may_drop or ())
     out.print("the database has every schema and table")
 
 

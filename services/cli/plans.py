@@ -20,6 +20,7 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
+    Json,
     JsonOption,
     OneDriverOption,
     PersonOption,
@@ -96,10 +97,7 @@ def apply(
         outcome.print()
 
 
-Json = dict[str, Any]
 Query = Mapping[str, str | None]
-
-_COLUMNS = ("driver", "key", "desired key", "fields", "reason")
 
 
 class Bar:
@@ -149,7 +147,12 @@ class PlanPrinter:
         room = len(steps) if self._most is None else self._most - self._shown[group]
         if room > 0:
             title = "" if self._shown[group] else f"{group[0]}: {group[1]}"
-            print_table(_COLUMNS, [_row(step) for step in steps[:room]], title=title)
+            columns = ("driver", "key", "desired key", "fields", "reason")
+            rows = [
+                (step["driver"], step["key"], step["desired_key"], ", ".join(step["fields"]), step["reason"])
+                for step in steps[:room]
+            ]
+            print_table(columns, rows, title=title)
             out.print()
         self._shown[group] += len(steps)
 
@@ -161,7 +164,11 @@ class PlanPrinter:
         for line in _sentences(summary):
             out.print(line, markup=False)
         for target, fields in summary["unsaid"].items():
-            print_note(_warning(target, fields))
+            print_note(
+                f"warning: no driver from the Portal has these fields: {field_names(fields)}. {target} matches by "
+                "them, so drivers that exist there already may be created again; import an export with these columns "
+                "first"
+            )
 
 
 async def print_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
@@ -201,18 +208,6 @@ async def followed(
                     yield line
 
 
-def _warning(target: str, fields: list[str]) -> str:
-    """Matching fields that no driver from the Portal has: such drivers may be created twice."""
-    return (
-        f"warning: no driver from the Portal has these fields: {field_names(fields)}. {target} matches by them, "
-        "so drivers that exist there already may be created again; import an export with these columns first"
-    )
-
-
-def _row(step: Json) -> tuple[str, ...]:
-    return step["driver"], step["key"], step["desired_key"], ", ".join(step["fields"]), step["reason"]
-
-
 def _sentences(summary: Json) -> Iterator[str]:
     """The end of a plan for people."""
     for target, counts in summary["counts"].items():
@@ -230,7 +225,7 @@ def _sentences(summary: Json) -> Iterator[str]:
 _MOST_SHOWN = 20
 """Drivers shown for each target and action before the question."""
 
-_LOOK = 0.5
+_LOOK_EVERY = 0.5
 """Seconds between two looks at a reconciliation."""
 
 
@@ -241,7 +236,6 @@ class Applied:
     account: str
     requested: Mapping[str, int]
     found: Mapping[str, Mapping[str, int]]
-    are_running: bool
 
     def to_json(self) -> Json:
         """The same for scripts."""
@@ -257,8 +251,6 @@ class Applied:
         ]
         if self.found:
             print_table(("target", "found", "drivers"), rows)
-        elif not self.are_running:
-            print_note("no service runs on this data folder: the plan is applied once `driverlink up` runs")
 
 
 async def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Applied:
@@ -266,13 +258,17 @@ async def apply_plan(services: Services, account: str, body: Mapping[str, Any], 
     requested: dict[str, int] = {}
     async for line in followed(services, "POST", account, body=body):
         requested = line.get("requested", requested)
-    is_waiting = waits and services.may_run
+    found: dict[str, Mapping[str, int]] = {}
     with bar() as shown:
-        found = {
-            target: await _ended(services, account, target, request, shown)
-            for target, request in (requested.items() if is_waiting else ())
-        }
-    return Applied(account=account, requested=requested, found=found, are_running=services.may_run)
+        for target, request in requested.items() if waits else ():
+            path = f"/accounts/{account}/plan/outcome"
+            while (outcome := await services.get(path, target=target, request=request))["state"] == "waiting":
+                shown.show(f"{outcome['doing']} {target}", outcome["done"], outcome["total"])
+                await asyncio.sleep(_LOOK_EVERY)
+            if outcome["state"] != "done":
+                raise CommandRefused(refusal(account, target, outcome))
+            found[target] = outcome["found"]
+    return Applied(account=account, requested=requested, found=found)
 
 
 async def opt_in(services: Services, account: str, person: str) -> Applied:
@@ -284,34 +280,19 @@ async def opt_in(services: Services, account: str, person: str) -> Applied:
     return await apply_plan(services, account, {"by": person, "plan": summary["digest"]}, waits=True)
 
 
-async def _ended(services: Services, account: str, target: str, request: int, shown: Bar) -> Mapping[str, int]:
-    """What a reconciliation has found, once it has ended."""
-    while True:
-        outcome = await services.get(f"/accounts/{account}/plan/outcome", target=target, request=request)
-        match outcome["state"]:
-            case "done":
-                return dict(outcome["found"])
-            case "refused":
-                raise CommandRefused(_refusal(account, target, outcome))
-            case "void":
-                raise CommandRefused(
-                    f"{account} on {target}: another request came in between, so the plan is void; "
-                    f"look again: `driverlink plan {account}`"
-                )
-            case "stopped":
-                raise CommandRefused(
-                    f"{account} on {target}: {outcome['doing']} "
-                    f"The reconciliation is still requested by this plan, see `driverlink issues list {account}`"
-                )
-        shown.show(f"{outcome['doing']} {target}", outcome["done"], outcome["total"])
-        await asyncio.sleep(_LOOK)
-
-
-def _refusal(account: str, target: str, outcome: Json) -> str:
-    planned, would_be = outcome["plan"], outcome["would_be"] or "unknown"
-    if not planned:
-        return f"{account} on {target}: sync or its mode was turned off meanwhile, so the plan is void"
+def refusal(account: str, target: str, outcome: Json) -> str:
+    """Why a plan was not applied on a target, and what to do."""
+    where = f"{account} on {target}"
+    if outcome["state"] == "void":
+        return f"{where}: another request came in between, so the plan is void; look again: `driverlink plan {account}`"
+    if outcome["state"] == "stopped":
+        return (
+            f"{where}: {outcome['doing']} The reconciliation is still requested by this plan, see "
+            f"`driverlink issues list {account}`"
+        )
+    if not outcome["plan"]:
+        return f"{where}: sync or its mode was turned off meanwhile, so the plan is void"
     return (
-        f"{account} on {target}: the plan has changed ({would_be} instead of {planned}), "
+        f"{where}: the plan has changed ({outcome['would_be'] or 'unknown'} instead of {outcome['plan']}), "
         f"so nothing was done there; look at it again: `driverlink plan {account}`"
     )

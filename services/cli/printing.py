@@ -29,11 +29,7 @@ class VisibleConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401 - as rich has it
         """See `Console.print`."""
-        super().print(*map(_shown, objects), **options)
-
-
-def _shown(what: object) -> object:
-    return _visible_lines(what) if isinstance(what, str) else what
+        super().print(*(_visible_lines(each) if isinstance(each, str) else each for each in objects), **options)
 
 
 def _visible_lines(text: str) -> str:

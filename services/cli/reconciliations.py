@@ -1,11 +1,4 @@
-"""`driverlink reconcile` and `driverlink reconciliations`.
-
-The targets compared with the Portal now, and what that found before.
-
-Waiting for reconciliations that were requested, with a bar that shows how far each has come.
-
-How the reports of reconciliations read.
-"""
+"""`driverlink reconcile` and `driverlink reconciliations`: start and wait for them, print their reports."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,6 +12,7 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
+    Json,
     JsonOption,
     OneDriverOption,
     PersonOption,
@@ -29,8 +23,6 @@ from services.cli.client import (
 from services.cli.printing import moment, out, print_json, print_note, print_table, progress_bar
 
 _INTERRUPTED = 130
-
-Json = dict[str, Any]
 
 
 def reconcile(
@@ -75,16 +67,14 @@ def reconcile(
 async def _reconcile(services: Services, account: str, body: Json, *, waits: bool, is_quiet: bool) -> Json:
     """What was requested and, after waiting, its results."""
     asked = await services.post(f"/accounts/{account}/reconciliations", body)
-    is_awaited = services.may_run and waits
     ended = (
         await wait_for_reconciliations(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
-        if is_awaited
+        if waits
         else []
     )
     return {
         **asked,
-        "may_run": services.may_run,
-        "is_awaited": is_awaited,
+        "is_awaited": waits,
         "reconciliations": [each["report"] for each in ended if each.get("report")],
         "drivers": [each["driver"] for each in ended if each.get("driver")],
         "stopped": {each["target"]: each["trouble"] for each in ended if each["trouble"]},
@@ -95,20 +85,15 @@ def _print_result(result: Json) -> None:
     for name, sentence in result["left_out"].items():
         print_note(f"not on {name}: {sentence}")
     if not result["is_awaited"]:
-        _print_requested(result)
+        targets = " and ".join(each["target"] for each in result["requests"])
+        drivers = f"driver {result['driver']}" if result["driver"] else "all drivers"
+        out.print(f"requested a reconciliation of {drivers} of {result['account']} on {targets}", markup=False)
     if result["reconciliations"]:
         _print_reports(result["reconciliations"])
-        _print_overridden(result["reconciliations"])
+        for line in filter(None, map(overridden, result["reconciliations"])):
+            out.print(line, markup=False)
     if result["drivers"]:
         print_table(DRIVER_COLUMNS, map(driver_row, result["drivers"]))
-
-
-def _print_requested(result: Json) -> None:
-    targets = " and ".join(each["target"] for each in result["requests"])
-    drivers = f"driver {result['driver']}" if result["driver"] else "all drivers"
-    out.print(f"requested a reconciliation of {drivers} of {result['account']} on {targets}", markup=False)
-    if not result["may_run"]:
-        print_note("no service runs: it begins once `driverlink up` runs")
 
 
 def reconciliations(
@@ -190,24 +175,15 @@ def _targets(reports: Sequence[Json]) -> list[str]:
 
 
 def _print_reports(reports: Sequence[Json]) -> None:
+    """Print the reports, and of the newest of each target whether there are two writers."""
     print_table(COLUMNS, map(report_row, reports))
-    for line in filter(None, map(two_writers, _newest(reports))):
+    newest = {report["target"]: report for report in sorted(reports, key=lambda report: report["number"])}
+    for line in filter(None, (two_writers(newest[name]) for name in sorted(newest))):
         out.print(line, markup=False)
-
-
-def _print_overridden(reports: Sequence[Json]) -> None:
-    for line in filter(None, map(overridden, reports)):
-        out.print(line, markup=False)
-
-
-def _newest(reports: Sequence[Json]) -> list[Json]:
-    """The last report of each target."""
-    by_target = {report["target"]: report for report in sorted(reports, key=lambda report: report["number"])}
-    return [by_target[name] for name in sorted(by_target)]
 
 
 _LOOK_EVERY: Final = 0.3
-"""Seconds between looks at how far reconciliations have come."""
+"""Seconds between looks at the progress of reconciliations."""
 
 _OVER = ("done", "stopped")
 _WORDS: Mapping[str, str] = {
@@ -226,10 +202,14 @@ async def wait_for_reconciliations(
 
     Raises `CommandRefused`.
     """
+    path = f"/accounts/{account}/reconciliations/progress"
     with progress_bar(is_quiet=is_quiet) as progress:
         bars = [progress.add_task(_described(each["target"], "waiting"), total=None, note="") for each in requests]
         while True:
-            found = [await _look(services, account, each, driver) for each in requests]
+            found = [
+                await services.get(path, target=each["target"], request=each["request"], driver=driver)
+                for each in requests
+            ]
             for bar, each in zip(bars, found, strict=True):
                 _show(progress, bar, each)
             if all(each["stage"] in _OVER for each in found):
@@ -237,31 +217,23 @@ async def wait_for_reconciliations(
             await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _look(services: Services, account: str, request: Json, driver: str | None) -> Json:
-    path = f"/accounts/{account}/reconciliations/progress"
-    return dict(await services.get(path, target=request["target"], request=request["request"], driver=driver))
-
-
 def _show(progress: Progress, bar: TaskID, found: Json) -> None:
     is_over = found["stage"] in _OVER
+    note = ""
+    if found["done"]:
+        about = "about " if found["stage"] == "reading" else ""
+        note = f"{found['done']} of {about}{found['of']}" if found["of"] else f"{found['done']}"
     progress.update(
         bar,
         description=_described(found["target"], found["stage"]),
         total=1 if is_over else found["of"] or None,
         completed=1 if is_over else found["done"],
-        note=_counted(found),
+        note=note,
     )
 
 
 def _described(target: str, stage: str) -> str:
     return f"{target}: {_WORDS[stage]}"
-
-
-def _counted(found: Json) -> str:
-    if not found["done"]:
-        return ""
-    about = "about " if found["stage"] == "reading" else ""
-    return f"{found['done']} of {about}{found['of']}" if found["of"] else f"{found['done']}"
 
 
 COLUMNS = (

@@ -4,58 +4,54 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from enum import StrEnum
-from functools import partial
 from socket import socket
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from domain.identity import Target
 from services.api.app import to_app
-from services.cli.client import (
-    CommandRefused,
-    DataOption,
-    distributed,
-    embedded,
-    run_async,
-)
+from services.cli.client import CommandRefused, OwnedFolderOption
 from services.cli.printing import err
 from services.runtime.health import Health, Stuck
-from services.runtime.process import Opening, Runnable, run_process
+from services.runtime.process import Runnable, run_process
 from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
-from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed
-from services.wiring.embedded import open_embedded, run
-from services.wiring.registry import KINDS, SERVICES
-from services.wiring.settings import DistributedSettings, EmbeddedSettings
+from services.wiring.embedded import run, serving
+from services.wiring.registry import KINDS, SERVICES, ServiceSpec
+from services.wiring.settings import DistributedSettings, EmbeddedSettings, read_settings
 
 _LOCK_CHECKED_EVERY = 5.0
 """Seconds between two checks that the API still holds the lock that keeps a rebuild away."""
 
 
-def up(data: DataOption = None) -> None:
+def up(
+    data: OwnedFolderOption = None,
+    *,
+    no_services: Annotated[
+        bool, typer.Option("--no-services", help="Only answer commands: nothing is decided, and nothing sent.")
+    ] = False,
+) -> None:
     """Run all services in this process, on a data folder, until Ctrl-C.
 
-    It continues where it stopped.
+    It makes the folder where there is none, and else goes on where it stopped. Other commands reach it through the
+    folder.
 
     Examples:
         driverlink up
         driverlink up --data /var/lib/driverlink
     """
-    run_async(_up(embedded(data)))
+    asyncio.run(_up(read_settings(EmbeddedSettings, data=data), is_idle=no_services))
 
 
-async def _up(settings: EmbeddedSettings) -> None:
+async def _up(settings: EmbeddedSettings, *, is_idle: bool) -> None:
     stop = asyncio.Event()
-    with DataFolder(settings.data) as folder, stopping_on_signals(stop):
-        services = open_embedded(settings)
-        try:
+    with stopping_on_signals(stop):
+        async with serving(settings) as installation:
             err.print(f"driverlink runs on {settings.data}; Ctrl-C ends it", markup=False)
-            await run(services, to_app(services), folder, stop=stop)
-        finally:
-            services.close()
+            await (stop.wait() if is_idle else run(installation, stop=stop))
     err.print("driverlink has ended; everything is stored")
 
 
@@ -77,33 +73,40 @@ def serve(
         driverlink serve projector --target motive
         driverlink serve api
     """
-    if service == "api" and target is None:
-        run_async(_serve_api(distributed()))
-        return
     spec = SERVICES.get(f"{service}-{target}" if target else service)
-    if spec is None:
+    if service == "api" and target is None:
+        asyncio.run(_serve_api(read_settings(DistributedSettings)))
+    elif spec:
+        asyncio.run(_serve(spec, read_settings(DistributedSettings)))
+    else:
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
-    settings = distributed()
-    run_async(_serve(spec.name, settings, partial(Distributed(settings).process, spec)))
 
 
-async def _serve(name: str, settings: DistributedSettings, opening: Opening) -> None:
-    stop, health = asyncio.Event(), Health(name)
+async def _serve(spec: ServiceSpec, settings: DistributedSettings) -> None:
+    stop, health = asyncio.Event(), Health(spec.name)
     with _listened(settings) as bound, stopping_on_signals(stop):
         host, port = bound.getsockname()[:2]
-        says = f"{name} runs; its state is at http://{host}:{port}/ready"
+
+        async def opening() -> Runnable:
+            process = await Distributed(settings).process(spec)
+            err.print(f"{spec.name} runs; its state is at http://{host}:{port}/ready", markup=False)
+            return process
+
         async with listening(health.to_app(), bound):
             try:
-                await run_process(_announced(opening, says), health, stop=stop, patience=settings.patience)
+                await run_process(opening, health, stop=stop, patience=settings.patience)
             except Stuck as stuck:
-                _abandon(stuck)
-    err.print(f"{name} has ended; everything is stored", markup=False)
+                # End at once: a thread that hangs would be waited for. For what restarts it this is an ordinary crash.
+                err.print(f"driverlink: {stuck}", markup=False)
+                sys.stderr.flush()
+                os._exit(1)
+    err.print(f"{spec.name} has ended; everything is stored", markup=False)
 
 
 async def _serve_api(settings: DistributedSettings) -> None:
     """Serve the API over the stores until a signal comes. Raises `StoreFailed` when the database is lost."""
     stop, shape = asyncio.Event(), Distributed(settings)
-    with _listened(settings) as bound, stopping_on_signals(stop), shape.present() as lock:
+    with _listened(settings) as bound, stopping_on_signals(stop), shape.instance_lock(is_exclusive=False) as lock:
         installation = shape.installation()
         try:
             host, port = bound.getsockname()[:2]
@@ -119,30 +122,11 @@ async def _serve_api(settings: DistributedSettings) -> None:
     err.print("api has ended; everything is stored", markup=False)
 
 
-def _abandon(stuck: Stuck) -> NoReturn:
-    """End at once: a thread that hangs would be waited for. To what restarts it, this is a crash like any other."""
-    err.print(f"driverlink: {stuck}", markup=False)
-    sys.stderr.flush()
-    os._exit(1)
-
-
 @contextmanager
 def _listened(settings: DistributedSettings) -> Iterator[socket]:
-    """The socket for /live and /ready. Raises `CommandRefused` when there cannot be one."""
-    with ExitStack() as stack:
-        try:
-            bound = stack.enter_context(tcp_socket(settings.http_host, settings.http_port))
-        except PortUnusable as failure:
-            raise CommandRefused(f"{failure}; set another DRIVERLINK_HTTP_HOST or DRIVERLINK_HTTP_PORT") from None
-        yield bound
-
-
-def _announced(opening: Opening, says: str) -> Opening:
-    """The same, and this is printed when it has succeeded."""
-
-    async def opened() -> Runnable:
-        process = await opening()
-        err.print(says, markup=False)
-        return process
-
-    return opened
+    """The socket for /live and /ready, and for the API. Raises `CommandRefused` when there cannot be one."""
+    try:
+        with tcp_socket(settings.http_host, settings.http_port) as bound:
+            yield bound
+    except PortUnusable as failure:
+        raise CommandRefused(f"{failure}; set another DRIVERLINK_HTTP_HOST or DRIVERLINK_HTTP_PORT") from None

@@ -1,5 +1,6 @@
 """`driverlink sandbox` and `driverlink demo`: the targets and the Portal as local sandboxes."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,13 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from services.cli.client import (
-    CommandRefused,
-    JsonOption,
-    run_async,
-)
+from services.cli.client import CommandRefused, JsonOption
 from services.cli.printing import err, out, print_json, print_table, progress_bar
 from services.sandbox.demo import DemoResult, play
 from services.sandbox.faults.faults import FaultsRefused, faults_of_all
@@ -59,7 +55,7 @@ def sandbox(
     """
     seeds = Seeds() if empty else _seeds(seed or SAMPLE)
     faulty = seeds if faults is None else _with_faults(seeds, faults)
-    run_async(serve_sandboxes(host, driveri_port, motive_port, faulty, _announce, portal_port=portal_port))
+    asyncio.run(serve_sandboxes(host, driveri_port, motive_port, faulty, _announce, portal_port=portal_port))
 
 
 def _announce(running: Sandboxes) -> None:
@@ -112,16 +108,12 @@ def demo(
         driverlink demo --data /tmp/demo-data
     """
     with progress_bar(is_quiet=as_json) as progress:
-        outcome = run_async(_play(data, progress))
+        outcome = asyncio.run(play(data, progress))
     if as_json:
         print_json(outcome.to_json())
     else:
         _print(outcome, data)
     raise typer.Exit(0 if outcome.is_agreed else 1)
-
-
-async def _play(data: Path, progress: Progress) -> DemoResult:
-    return await play(data, progress)
 
 
 def _print(outcome: DemoResult, data: Path) -> None:
@@ -131,7 +123,10 @@ def _print(outcome: DemoResult, data: Path) -> None:
     held = ", ".join(f"{len(each['drivers'])} on {each['target']}" for each in outcome.held)
     out.print(f"\nThe guard held deletes ({held or 'none'}), and the Master User approved exactly those.")
     _print_comparison(outcome, data)
-    out.print(f"\n{outcome.drivers} drivers, {outcome.seconds:.0f} seconds. Ask further, for example:")
+    out.print(f"\n{outcome.drivers} drivers, {outcome.seconds:.0f} seconds. To look further, start in one terminal:")
+    addresses = "DRIVERLINK_DRIVERI_URL=http://127.0.0.1:8101 DRIVERLINK_MOTIVE_URL=http://127.0.0.1:8102"
+    out.print(f"  {addresses} driverlink up --data {data}", markup=False)
+    out.print("and ask in another, for example:")
     example = outcome.decided[0]["driver"] if outcome.decided else ""
     for command in (f"explain sample-fleet {example}", "status", "events --account sample-fleet --type DeleteHeld"):
         out.print(f"  driverlink {command} --data {data}", markup=False)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from domain.identity import Target
-from services.cli.client import AccountArgument, CommandRefused, DataOption, JsonOption, Services, account_id, ask
-from services.cli.printing import err, moment, out, print_json, print_note, print_table
+from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
+from services.cli.printing import moment, out, print_json, print_note, print_table
 
 _PAGE = 500
 _FOLLOW_EVERY = 1.0
@@ -52,6 +52,8 @@ def status(
     if target is not None and state is None:
         raise typer.BadParameter("--target needs --state")
     if state is not None:
+        if account is None:
+            raise typer.BadParameter("--state needs an account")
         _list_state(account, state, target, data, as_json=as_json)
         return
     found, letters = ask(data, lambda services: _fetch_status(services, account))
@@ -61,57 +63,31 @@ def status(
     columns = ("account", "sync", "drivers", "target", "mode", "in sync", "pending", "parked", "held", "kept")
     rows = [_status_row(each, target) for each in found for target in each["targets"]]
     print_table((*columns, "undecided", "unmanaged", "note"), rows)
-    _print_queues(found)
+    for line in filter(None, map(_queued, found)):
+        print_note(line)
     _print_reconciliations([(each["account"], target) for each in found for target in each["targets"]])
-    _print_portal([each for each in found if each["portal"]])
+    _print_portal([(each["account"], each["portal"]) for each in found if each["portal"]])
     if not found:
-        err.print("nothing to show yet: accounts appear here once one was added and the services run")
+        print_note("nothing to show yet: accounts appear here once one was added and the services run")
     if letters:
         print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
 
 
-def _print_reconciliations(places: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """When the targets were compared with the Portal last, and when they will be next, where they are at all."""
-    reconciled = [
-        (account, target["target"], moment(target["reconciled_at"]) or "never", moment(target["reconciliation_due_at"]))
-        for account, target in places
-        if target["reconciled_at"] or target["reconciliation_due_at"]
-    ]
-    if reconciled:
-        print_table(("account", "target", "last reconciliation", "next reconciliation"), reconciled)
-
-
-def _print_portal(accounts: Sequence[Mapping[str, Any]]) -> None:
-    """How the Portal's API is read, where it is."""
-    if accounts:
-        rows = [(each["account"], *_portal_row(each["portal"])) for each in accounts]
-        print_table(("account", "Portal read", "lines", "refused", "note"), rows)
-
-
-def _portal_row(portal: Mapping[str, Any]) -> tuple[object, ...]:
-    failing = f"since {moment(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else ""
-    return (moment(portal["read_at"]) or "never", portal["drivers"], portal["refused"], failing)
-
-
-async def _fetch_status(services: Services, account: str | None) -> tuple[list[dict[str, Any]], int]:
+async def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], int]:
     """The state of the accounts, and the number of dead letters."""
     found = await services.get("/status", account=account)
     return found, (await services.get("/dead-letters/count"))["letters"]
 
 
-def _list_state(account: str | None, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:
-    if account is None:
-        raise typer.BadParameter("--state needs an account")
-    path = f"/accounts/{account}/links"
-    found = ask(data, lambda services: services.get(path, state=state, target=target))
+def _list_state(account: str, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:
+    found = ask(data, lambda services: services.get(f"/accounts/{account}/links", state=state, target=target))
     if as_json:
         print_json(found)
-        return
-    if not found:
+    elif not found:
         print_note(f"no driver of {account} is {state}" + (f" on {target}" if target else ""))
-        return
-    columns = ("target", "driver", "key", "state", "reason", "detail")
-    print_table(columns, [[each[column] for column in columns] for each in found])
+    else:
+        columns = ("target", "driver", "key", "state", "reason", "detail")
+        print_table(columns, [[each[column] for column in columns] for each in found])
 
 
 def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:
@@ -119,12 +95,15 @@ def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[
     parked = ", ".join(f"{count} {reason}" for reason, count in sorted(target["parked"].items()))
     sync = "on" if account["is_on"] else "off"
     start = (account["account"], sync, account["drivers"], target["target"], target["mode"])
-    return (*start, target["in_sync"], target["pending"], parked or 0, *counts, _note(account, target))
-
-
-def _print_queues(accounts: Sequence[Mapping[str, Any]]) -> None:
-    for line in filter(None, map(_queued, accounts)):
-        print_note(line)
+    if target["outage"]:
+        note = f"no calls are made: {target['outage']}"
+    elif target["failure"]:
+        note = f"its roster cannot be read: {target['failure']}"
+    elif account["is_on"] and target["mode"] != "off" and not target["is_scanned"]:
+        note = "its roster is not read yet"
+    else:
+        note = "a reconciliation is under way" if target["is_reconciling"] else ""
+    return (*start, target["in_sync"], target["pending"], parked or 0, *counts, note)
 
 
 def _queued(account: Mapping[str, Any]) -> str:
@@ -141,14 +120,31 @@ def _queued(account: Mapping[str, Any]) -> str:
     return f"{account['account']}: {', '.join(waits)}" if waits else ""
 
 
-def _note(account: Mapping[str, Any], target: Mapping[str, Any]) -> str:
-    if target["outage"]:
-        return f"no calls are made: {target['outage']}"
-    if target["failure"]:
-        return f"its roster cannot be read: {target['failure']}"
-    if account["is_on"] and target["mode"] != "off" and not target["is_scanned"]:
-        return "its roster is not read yet"
-    return "a reconciliation is under way" if target["is_reconciling"] else ""
+def _print_reconciliations(targets: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """When each target was last compared with the Portal, and when it will be next, where it is at all."""
+    reconciled = [
+        (account, target["target"], moment(target["reconciled_at"]) or "never", moment(target["reconciliation_due_at"]))
+        for account, target in targets
+        if target["reconciled_at"] or target["reconciliation_due_at"]
+    ]
+    if reconciled:
+        print_table(("account", "target", "last reconciliation", "next reconciliation"), reconciled)
+
+
+def _print_portal(portals: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """How the Portal's API is read, of each account where it is."""
+    rows = [
+        (
+            account,
+            moment(portal["read_at"]) or "never",
+            portal["drivers"],
+            portal["refused"],
+            f"since {moment(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else "",
+        )
+        for account, portal in portals
+    ]
+    if rows:
+        print_table(("account", "Portal read", "lines", "refused", "note"), rows)
 
 
 def events(
@@ -178,7 +174,7 @@ def events(
         driverlink events --account acme --type DeleteHeld
         driverlink events --driver 200006 --follow
     """
-    query: dict[str, Any] = {
+    query: Json = {
         "account": account,
         "driver": driver,
         "driver_id": driver_id,
@@ -194,45 +190,35 @@ def events(
         is_any = True
         if as_json:
             print_json(event)
-        else:
-            _print_event(event)
+            continue
+        where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
+        rationale = event["data"].get("rationale") or {}
+        why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
+        line = f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}"
+        out.print(line.rstrip(), markup=False)
     if not is_any and driver_id is not None:
         raise CommandRefused(f"no matching event mentions the Driveri DriverID {driver_id}")
     if not is_any:
-        print_note("no event matches" if _is_filtered(query) else "nothing has happened yet")
+        is_filtered = any((account, driver, target, event_type, log, since, until))
+        print_note("no event matches" if is_filtered else "nothing has happened yet")
 
 
-def _is_filtered(query: Mapping[str, Any]) -> bool:
-    return any(query[name] for name in ("account", "driver", "target", "type", "log", "since", "until"))
-
-
-def _events(data: Path | None, query: dict[str, Any], *, is_following: bool) -> Iterator[dict[str, Any]]:
-    while True:
-        page = _page(data, query, is_patient=is_following and "cursor" in query)
-        yield from page["events"]
-        query["cursor"] = page["cursor"]
-        if page["is_end"]:
-            if page["is_over"] or not is_following:
-                return
-            time.sleep(_FOLLOW_EVERY)
-
-
-def _page(data: Path | None, query: dict[str, Any], *, is_patient: bool) -> dict[str, Any]:
-    """The next page; while following, it waits for the services to start again."""
+def _events(data: Path | None, query: Json, *, is_following: bool) -> Iterator[Json]:
+    """Every matching event; while following, it waits for the services to start again."""
     while True:
         try:
-            return dict(ask(data, lambda services: services.get("/events", **query)))
+            page = ask(data, lambda services: services.get("/events", **query))
         except CommandRefused:
-            if not is_patient:
+            if not is_following or "cursor" not in query:
                 raise
-            time.sleep(_FOLLOW_EVERY)
-
-
-def _print_event(event: Mapping[str, Any]) -> None:
-    where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
-    rationale = event["data"].get("rationale") or {}
-    why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
-    out.print(f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}".rstrip(), markup=False)
+        else:
+            yield from page["events"]
+            query["cursor"] = page["cursor"]
+            if page["is_end"] and (page["is_over"] or not is_following):
+                return
+            if not page["is_end"]:
+                continue
+        time.sleep(_FOLLOW_EVERY)
 
 
 def explain(
@@ -254,15 +240,11 @@ def explain(
     if as_json:
         print_json(answer.get("explanation", answer))
     elif "candidates" in answer:
-        _print_candidates(answer["candidates"], driver)
+        print_note(f"{driver} matches several drivers; repeat with one of their ids:")
+        columns = ("driver", "name", "ref_id", "driveri_driver_id")
+        print_table(columns, [[each[column] for column in columns] for each in answer["candidates"]])
     else:
         for line in answer["lines"]:
             out.print(line, markup=False)
     if "candidates" in answer:
         raise typer.Exit(1)
-
-
-def _print_candidates(candidates: list[dict[str, Any]], driver: str) -> None:
-    err.print(f"{driver} matches several drivers; repeat with one of their ids:", markup=False)
-    columns = ("driver", "name", "ref_id", "driveri_driver_id")
-    print_table(columns, [[each[column] for column in columns] for each in candidates])

@@ -83,16 +83,12 @@ def _see_it_out(watched: _Watched) -> None:
         watched.flush()
     if watched.failure is None:
         return
-    _let_go(watched)
+    # The interpreter would try once more at its end to write what is left of the output, and complain.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, watched.fileno())
+    os.close(nowhere)
     if not isinstance(watched.failure, BrokenPipeError):
         from services.cli.printing import err
 
         err.print(f"driverlink: the output cannot be written: {watched.failure.strerror}", markup=False)
     sys.exit(1)
-
-
-def _let_go(watched: _Watched) -> None:
-    """Let what is left of the output go nowhere: the interpreter would try once more at its end, and complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, watched.fileno())
-    os.close(nowhere)

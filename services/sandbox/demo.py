@@ -34,8 +34,7 @@ from services.sandbox.comparison import (
 )
 from services.sandbox.sample import SAMPLE
 from services.sandbox.story import Announcement, Fleet, Scene, desired_id, to_scenes
-from services.wiring.data_folder import DataFolder
-from services.wiring.embedded import open_embedded, run
+from services.wiring.embedded import run, serving
 from services.wiring.exports import ExportRow, read_export
 from services.wiring.settings import EmbeddedSettings
 
@@ -200,18 +199,15 @@ async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
         addresses["portal_url"] = targets.portal
     settings = EmbeddedSettings.model_validate({"data": data, **addresses, **_UNHURRIED})
     stop = asyncio.Event()
-    with DataFolder(data) as folder:
-        services = open_embedded(settings)
-        control = to_app(services)
-        running = asyncio.create_task(run(services, control, folder, stop=stop))
+    async with serving(settings) as installation:
+        running = asyncio.create_task(run(installation, stop=stop))
         try:
-            transport = httpx.ASGITransport(control)
+            transport = httpx.ASGITransport(to_app(installation))
             async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
                 yield Stage(client)
         finally:
             stop.set()
             await running
-            services.close()
 
 
 _BATCH = 100

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,13 +18,6 @@ _LONGEST_SOCKET_PATH = 100
 
 class FolderUnusable(ClearFailure):
     """The data folder cannot be used; the message says what to do."""
-
-
-class FolderOwned(FolderUnusable):
-    """Another process owns the data folder."""
-
-    def __init__(self, folder: Path, owner: str) -> None:
-        super().__init__(f"{folder} is in use by another driverlink process ({owner}): stop that one first")
 
 
 class DataFolder:
@@ -45,54 +37,21 @@ class DataFolder:
         return self.path / f"{name}.sqlite"
 
     def check_whole(self) -> None:
-        """Raise `FolderUnusable` where this is no data folder that is complete, rather than make one by a slip.
-
-        A folder that another process owns passes: that process may be making it.
-        """
-        if not self._is_there():
-            raise FolderUnusable(
-                f"there is no data folder {self.path}: name another with --data, "
-                "or make it by `driverlink accounts add` or `driverlink up`"
-            )
-        missing = [name for name in STORES if not self.file(name).is_file()]
-        if missing and not self._is_owned():
-            raise FolderUnusable(self._said_of(missing))
-
-    def _is_there(self) -> bool:
-        """Whether it is a folder that can be looked into. Raises `FolderUnusable` where there is something else."""
+        """Raise `FolderUnusable` where this is not a complete data folder, rather than make one by a slip."""
         try:
-            next(self.path.iterdir(), None)
+            found = {path.name for path in self.path.iterdir()}
         except (FileNotFoundError, ValueError):
-            return False
-        except NotADirectoryError:
-            raise FolderUnusable(f"the data folder {self.path} cannot be used: it is no folder") from None
+            raise FolderUnusable(f"there is no data folder {self.path}: name another with --data") from None
         except OSError as failure:
-            raise FolderUnusable(f"the data folder {self.path} cannot be used: {failure.strerror}") from None
-        return True
-
-    def _is_owned(self) -> bool:
-        try:
-            lock = os.open(self.path / "owner", os.O_RDWR)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
-
-    def _said_of(self, missing: Sequence[str]) -> str:
+            raise FolderUnusable(f"the data folder {self.path} cannot be used: {_why(failure)}") from None
+        missing = [name for name in STORES if self.file(name).name not in found]
         if len(missing) == len(STORES):
-            return (
-                f"{self.path} is no data folder of driverlink: name another with --data, "
-                "or make it one by `driverlink accounts add` or `driverlink up`"
+            raise FolderUnusable(f"{self.path} is not a data folder of driverlink: name another with --data")
+        if missing:
+            raise FolderUnusable(
+                f"the data folder {self.path} is not complete: {self.file(missing[0]).name} is missing; put back a "
+                "copy of it or, if the folder was only just begun, complete it by `driverlink up`"
             )
-        return (
-            f"the data folder {self.path} is not complete: {self.file(missing[0]).name} is missing; put back a copy "
-            "of it or, if the folder was only just begun, complete it by `driverlink accounts add` or `driverlink up`"
-        )
 
     def __enter__(self) -> "DataFolder":
         if len(os.fsencode(self.socket.absolute())) > _LONGEST_SOCKET_PATH:
@@ -103,8 +62,7 @@ class DataFolder:
             self._own()
         except OSError as failure:
             self._release()
-            why = "it is no folder" if isinstance(failure, FileExistsError) else failure.strerror
-            raise FolderUnusable(f"the data folder {self.path} cannot be used: {why}") from None
+            raise FolderUnusable(f"the data folder {self.path} cannot be used: {_why(failure)}") from None
         return self
 
     def __exit__(
@@ -122,7 +80,9 @@ class DataFolder:
         except BlockingIOError:
             owner = os.read(self._lock, 100).decode("ascii", "replace").strip()
             self._release()
-            raise FolderOwned(self.path, owner or "just starting") from None
+            raise FolderUnusable(
+                f"{self.path} is in use by another driverlink process ({owner or 'just starting'}): stop that one first"
+            ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
         self.socket.unlink(missing_ok=True)
@@ -131,3 +91,7 @@ class DataFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _why(failure: OSError) -> str | None:
+    return "it is not a folder" if isinstance(failure, FileExistsError | NotADirectoryError) else failure.strerror

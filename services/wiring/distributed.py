@@ -24,7 +24,7 @@ from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSe
 
 _CREDENTIALS = "credentials"
 _INSTALLATION = "installation"
-"""The schema that is no service's own."""
+"""The schema that does not belong to a service."""
 
 _BATCH_WINDOW = 0.002
 """Seconds in which records gather for a batch: Kafka gathers them already."""
@@ -37,7 +37,7 @@ SCHEMAS: Mapping[str, tuple[type[Row], ...]] = {
 
 
 class Distributed:
-    """Opens what a process or a command of the distributed deployment needs."""
+    """Opens what a process of the distributed deployment needs."""
 
     def __init__(self, settings: DistributedSettings) -> None:
         self._settings = settings
@@ -47,7 +47,7 @@ class Distributed:
         self._tables = InstallationTables(self._url, self._password, self._schema(_INSTALLATION))
 
     def installation(self) -> Installation:
-        """Every service on its store, as commands use them; none of them consumes anything. Raises `StoreFailed`."""
+        """Every service on its store, for the API or a rebuild; none of them consumes. Raises `StoreFailed`."""
         with _Opening() as opened:
             stores = {name: self._store(spec, opened) for name, spec in SERVICES.items()}
             if self._settings.installation:
@@ -60,17 +60,16 @@ class Distributed:
         )
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While this lasts, nothing else works on any service. Raises `StoreFailed` when something does now."""
-        with closing(self._instance_lock(*SERVICES.values())) as lock:
-            lock.acquire_exclusive()
-            yield
+    def instance_lock(self, *, is_exclusive: bool) -> Iterator[InstanceLock]:
+        """The lock of every service: exclusive for a rebuild, shared for the API.
 
-    @contextmanager
-    def present(self) -> Iterator[InstanceLock]:
-        """While this lasts, nothing can have the services alone. Raises `StoreFailed` when something does now."""
-        with closing(self._instance_lock(*SERVICES.values())) as lock:
-            lock.acquire_shared()
+        Raises `StoreFailed` while another process has it in the other way.
+        """
+        with closing(self._lock_of(*SERVICES.values())) as lock:
+            if is_exclusive:
+                lock.acquire_exclusive()
+            else:
+                lock.acquire_shared()
             yield lock
 
     async def process(self, spec: ServiceSpec) -> Process:
@@ -101,7 +100,7 @@ class Distributed:
             await asyncio.to_thread(used.close)
 
         with _Opening() as opened:
-            lock = opened.enter_context(closing(self._instance_lock(spec)))
+            lock = opened.enter_context(closing(self._lock_of(spec)))
             lock.acquire_shared()
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
@@ -171,7 +170,7 @@ class Distributed:
             epochs=self._tables,
         )
 
-    def _instance_lock(self, *specs: ServiceSpec) -> InstanceLock:
+    def _lock_of(self, *specs: ServiceSpec) -> InstanceLock:
         return InstanceLock(self._url, self._password, [self._schema(spec.schema) for spec in specs])
 
     def _schema(self, name: str) -> str:
@@ -206,7 +205,7 @@ class _Opening(ExitStack):
 
 
 def to_kafka_access(settings: KafkaSettings) -> KafkaAccess:
-    """How Kafka is reached. Raises `WrongSettings` when it is not said where it is."""
+    """How to reach Kafka. Raises `WrongSettings` where its address is not set."""
     if not settings.kafka_servers:
         raise WrongSettings("DRIVERLINK_KAFKA_SERVERS is not set: it says where Kafka is, as host:port")
     return KafkaAccess(
@@ -222,7 +221,7 @@ def to_kafka_access(settings: KafkaSettings) -> KafkaAccess:
 
 
 async def create_topics(settings: KafkaSettings) -> Sequence[str]:
-    """Make the topics that are not there yet; which ones were made. Raises `StoreFailed`."""
+    """Create the topics that are missing; answers which those were. Raises `StoreFailed`."""
     topics = [*map(Namespace(prefix=settings.kafka_prefix).to_name, LOGS)]
     return await create(
         to_kafka_access(settings), topics, partitions=settings.kafka_partitions, replication=settings.kafka_replication
@@ -230,7 +229,7 @@ async def create_topics(settings: KafkaSettings) -> Sequence[str]:
 
 
 def migrate_database(settings: DistributedSettings, may_drop: Sequence[str]) -> None:
-    """Make the schemas and tables that are not there yet; only a read model may be dropped. Raises `StoreFailed`."""
+    """Create the schemas and tables that are missing; only a read model may be dropped. Raises `StoreFailed`."""
     prefix = settings.database_prefix
     named = {f"{prefix}{table.removeprefix(prefix)}" for table in may_drop}
     known = {f"{prefix}{spec.schema}.{row.TABLE}" for spec in SERVICES.values() for row in spec.read_models}

@@ -3,15 +3,15 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
-from starlette.types import ASGIApp
 
 from adapters.credentials import CredentialsFile
 from adapters.store.sqlite import SqliteStore
+from services.api.app import to_app
 from services.api.installation import Installation
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
@@ -67,37 +67,42 @@ def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False, may_repl
 _log = structlog.get_logger()
 
 
-async def run(installation: Installation, control: ASGIApp, folder: DataFolder, *, stop: asyncio.Event) -> None:
-    """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`."""
-    with _bound(folder) as bound:
+@asynccontextmanager
+async def serving(settings: EmbeddedSettings, clock: Clock = utc_now) -> AsyncIterator[Installation]:
+    """An installation on the data folder, whose API answers on the folder's local socket while this lasts.
+
+    Only the user who runs the process can connect to the socket. Raises `FolderUnusable`, `StoreFailed`.
+    """
+    with DataFolder(settings.data) as folder:
+        installation = open_embedded(settings, clock)
+        mask = os.umask(0o177)
         try:
-            async with listening(control, bound), asyncio.TaskGroup() as group:
-                running = [group.create_task(each.run()) for each in _running(installation)]
-                _log.info("services run", folder=str(folder.path))
-                await stop.wait()
-                for task in running:
-                    task.cancel()
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(str(folder.socket))
+                os.umask(mask)
+                bound.listen()
+                async with listening(to_app(installation), bound):
+                    yield installation
         finally:
+            os.umask(mask)
             # Also after a failure: a token that is being renewed has to be stored.
             await installation.connections.close()
+            installation.close()
 
 
-def _running(installation: Installation) -> Iterator[Service | ProjectorApp | Polling]:
-    yield from (installation.accounts_service, installation.intake_service, installation.decider_service)
-    yield from installation.projectors.values()
+async def run(installation: Installation, *, stop: asyncio.Event) -> None:
+    """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`, in a group."""
+    services: list[Service | ProjectorApp | Polling] = [
+        installation.accounts_service,
+        installation.intake_service,
+        installation.decider_service,
+        *installation.projectors.values(),
+    ]
     if installation.polling:
-        yield installation.polling
-
-
-@contextmanager
-def _bound(folder: DataFolder) -> Iterator[socket.socket]:
-    """The local socket, which nobody but the owner of the process can connect to."""
-    mask = os.umask(0o177)
-    try:
-        with socket.socket(socket.AF_UNIX) as bound:
-            bound.bind(str(folder.socket))
-            os.umask(mask)
-            bound.listen()
-            yield bound
-    finally:
-        os.umask(mask)
+        services.append(installation.polling)
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(each.run()) for each in services]
+        _log.info("services run")
+        await stop.wait()
+        for task in running:
+            task.cancel()

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -40,15 +40,20 @@ class WrongSettings(ClearFailure):
     """A setting is wrong; the message names each one and says what is wrong with it."""
 
 
-def read_settings(reading: Callable[[], S], kinds: Iterable[type[BaseSettings]]) -> S:
-    """The settings that this reads from the environment; `kinds` are all kinds of settings that there are.
+def read_settings(kind: type[S], **given: object) -> S:
+    """The settings of this kind: those given, and where None is given as the environment states them.
 
     Raises `WrongSettings`.
     """
-    known = {_variable(name): field.description or "" for kind in kinds for name, field in kind.model_fields.items()}
-    _check_names(set(known))
+    kinds = (ApiSettings, EmbeddedSettings, DistributedSettings)
+    known = {_variable(name): field.description or "" for each in kinds for name, field in each.model_fields.items()}
+    for name in sorted(os.environ):
+        # A name that is nearly one of ours is a slip, and what it was to set would be missed in silence.
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.9)
+        if name.startswith(PREFIX) and name not in known and near:
+            raise WrongSettings(f"{name} is not a setting; did you mean {near[0]}?")
     try:
-        return reading()
+        return kind.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as wrong:
         raise WrongSettings("; ".join(_problem(error, known) for error in wrong.errors())) from None
 
@@ -66,18 +71,18 @@ _PROBLEMS: Mapping[str, Callable[[_Described], str]] = {
     "string_too_short": lambda _: "must not be empty",
     "string_pattern_mismatch": lambda said: f"must match {said['pattern']}",
     "url_scheme": lambda said: f"must begin with {_schemes(str(said['expected_schemes']))}",
-    "url_parsing": lambda said: f"is no URL: {said['error']}",
+    "url_parsing": lambda said: f"is not a URL: {said['error']}",
 }
 """By pydantic's types of errors: what is wrong, in words that go on from the variable's name."""
 
 
 _UNKNOWN = ("missing", "url_parsing")
-"""Errors of those who may not know what a setting is for."""
+"""Errors of people who may not know what a setting is for: its meaning is added."""
 
 
 def _problem(error: Any, known: Mapping[str, str]) -> str:  # noqa: ANN401 - pydantic's own shape
-    told = _PROBLEMS.get(error["type"])
-    problem = told(error.get("ctx", {})) if told else str(error["msg"]).removeprefix("Value error, ")
+    words = _PROBLEMS.get(error["type"])
+    problem = words(error.get("ctx", {})) if words else str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return problem
     variable = _variable(str(error["loc"][0]))
@@ -95,18 +100,27 @@ def _schemes(expected: str) -> str:
     return " or ".join(f"{scheme}://" for scheme in schemes)
 
 
-def _check_names(known: set[str]) -> None:
-    """A name that is nearly one of ours is a slip, and what it was to set would be missed in silence."""
-    for name in sorted(os.environ):
-        near = get_close_matches(name, sorted(known), n=1, cutoff=0.9)
-        if name.startswith(PREFIX) and name not in known and near:
-            raise WrongSettings(f"{name} is no setting; did you mean {near[0]}?")
-
-
-class ApiSettings(BaseSettings):
-    """How commands reach the API where it is not that of a data folder's owner."""
+class FolderSettings(BaseSettings):
+    """One process, one data folder."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    data: Path = Field(
+        default=Path("driverlink-data"),
+        description="The data folder: one SQLite file for each service, the credentials, the local socket.",
+    )
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _check_named(cls, data: object) -> object:
+        """An empty name would be the folder in which the command happens to run."""
+        if data == "":
+            raise ValueError("must name a folder, or not be set")
+        return data
+
+
+class ApiSettings(FolderSettings):
+    """How commands reach the API: at its address, else at the local socket of a data folder."""
 
     api_url: str = Field(
         default="",
@@ -204,8 +218,8 @@ class TargetSettings(BaseSettings):
         return self
 
 
-class ServiceSettings(TargetSettings, PortalSettings, ApiSettings):
-    """What every deployment has to know of the targets, the Portal and the API."""
+class ServiceSettings(TargetSettings, PortalSettings):
+    """What every deployment has to know of the targets and the Portal."""
 
 
 _SERVER = re.compile(r"[^,]+:\d{1,5}")
@@ -215,21 +229,19 @@ SHORTEST_KEY = 32
 
 
 class KafkaSettings(BaseSettings):
-    """Where Kafka is, and how it is spoken to: all that `driverlink topics create` needs."""
+    """Where Kafka is, and how to connect to it: all that `driverlink topics create` needs."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
 
     SECRETS: ClassVar[tuple[str, ...]] = ("kafka_password",)
     """The settings that may be given as the name of a file."""
 
-    kafka_servers: str = Field(
-        default="", description="Kafka's bootstrap servers: `host:port`, with commas between; commands do without."
-    )
+    kafka_servers: str = Field(default="", description="Kafka's bootstrap servers: `host:port`, with commas between.")
     kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
-        default="plaintext", description="How Kafka is spoken to."
+        default="plaintext", description="The protocol to Kafka."
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="How a user shows to Kafka who it is."
+        default="SCRAM-SHA-512", description="How our user authenticates to Kafka."
     )
     kafka_username: str = Field(default="", description="The user at Kafka.")
     kafka_password: SecretStr = Field(default=SecretStr(""), description="The password of Kafka's user.")
@@ -277,10 +289,7 @@ class KafkaSettings(BaseSettings):
 
 
 class DistributedSettings(ServiceSettings, KafkaSettings):
-    """One process for each service, over Kafka and PostgreSQL.
-
-    Commands work on this shape, not on a data folder, where `DRIVERLINK_DATABASE_URL` is set.
-    """
+    """One process for each service, over Kafka and PostgreSQL; commands reach the API that `serve api` serves."""
 
     SECRETS: ClassVar[tuple[str, ...]] = (*KafkaSettings.SECRETS, "database_password", "secret_key")
 
@@ -358,26 +367,11 @@ def _secret(path: Path, name: str) -> str:
     except OSError as failure:
         raise ValueError(f"{variable}: {path} cannot be read: {failure.strerror}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{variable}: {path} is no text in UTF-8") from None
+        raise ValueError(f"{variable}: {path} is not UTF-8 text") from None
     if not secret:
         raise ValueError(f"{variable}: {path} is empty: write the secret into it, or unset it")
     return secret
 
 
-class EmbeddedSettings(ServiceSettings):
-    """One process, one data folder."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
-
-    data: Path = Field(
-        default=Path("driverlink-data"),
-        description="The data folder: one SQLite file for each service, the credentials, the local socket.",
-    )
-
-    @field_validator("data", mode="before")
-    @classmethod
-    def _check_named(cls, data: object) -> object:
-        """An empty name would be the folder in which the command happens to run."""
-        if data == "":
-            raise ValueError("must name a folder, or not be set")
-        return data
+class EmbeddedSettings(ServiceSettings, FolderSettings):
+    """Everything that `driverlink up` has to know."""

@@ -61,12 +61,12 @@ def _environment(data: Path) -> dict[str, str]:
 @contextmanager
 def _running(data: Path) -> Iterator[Path]:
     """A data folder with an account, while its services run."""
-    _run(data, "accounts", "add", "acme", "--master-user", "maria")
     up = subprocess.Popen([*_COMMAND, "up"], env=_environment(data), stderr=subprocess.DEVNULL)
     try:
         end = perf_counter() + _START
         while not DataFolder(data).socket.exists() and up.poll() is None and perf_counter() < end:
             sleep(0.05)
+        _run(data, "accounts", "add", "acme", "--master-user", "maria")
         yield data
     finally:
         up.terminate()

@@ -1,4 +1,4 @@
-"""The distributed shape on servers of a test: its settings, its commands, and its processes, which can be killed."""
+"""The distributed shape on servers of a test: its settings, and its processes, which can be killed."""
 
 import asyncio
 import os

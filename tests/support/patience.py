@@ -1,4 +1,4 @@
-"""A client of the control application in this process, for as long as its database comes back again."""
+"""The API of a distributed installation in this process, and a client that waits until its database comes back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,9 @@ import httpx
 
 from services.api.app import to_app
 from services.api.installation import Installation
+from services.runtime.serving import listening, tcp_socket
 from services.wiring.distributed import Distributed
-from services.wiring.settings import DistributedSettings
+from services.wiring.settings import PREFIX, DistributedSettings
 
 _DONE_ALREADY = (400, 403, 404, 409)
 _STORE_FAILED = 503
@@ -40,7 +41,7 @@ class PatientTransport(httpx.AsyncBaseTransport):
 
 @asynccontextmanager
 async def commanded(settings: DistributedSettings) -> AsyncIterator[tuple[httpx.AsyncClient, Installation]]:
-    """The installation as commands open it in their own process, and a client of its control application."""
+    """The installation as `driverlink serve api` opens it, and a client of its API."""
     installation = Distributed(settings).installation()
     transport = PatientTransport(httpx.ASGITransport(to_app(installation)))
     try:
@@ -49,3 +50,11 @@ async def commanded(settings: DistributedSettings) -> AsyncIterator[tuple[httpx.
     finally:
         await installation.connections.close()
         installation.close()
+
+
+@asynccontextmanager
+async def reached_by_commands(installation: Installation) -> AsyncIterator[dict[str, str]]:
+    """The variables of commands that reach the API of this installation, which is served meanwhile."""
+    with tcp_socket("127.0.0.1", 0) as bound:
+        async with listening(to_app(installation), bound):
+            yield {f"{PREFIX}API_URL": f"http://127.0.0.1:{bound.getsockname()[1]}"}

@@ -1,20 +1,20 @@
-"""Twins of the targets in the place of what a projector reaches by a connection."""
+"""Twins of the targets in the place of what services reach by a connection."""
 
 import pytest
 
 from domain.identity import AccountId, Target
-from services.projector.service import ProjectorApp
+from services.wiring.connections import Connections
 from tests.support.target_twin import TargetTwin
 
 Twins = dict[Target, TargetTwin]
 
 
 def reached_twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
-    """The targets, as every account reaches them from now on."""
+    """The targets, as every account of an installation that is opened from now on reaches them."""
     twins = {target: TargetTwin(target) for target in Target}
 
-    async def reach(app: ProjectorApp, _: AccountId) -> TargetTwin:
-        return twins[app._target]
+    def connect(_: Connections, target: Target, __: AccountId) -> TargetTwin:
+        return twins[target]
 
-    monkeypatch.setattr(ProjectorApp, "reach", reach)
+    monkeypatch.setattr(Connections, "connect", connect)
     return twins

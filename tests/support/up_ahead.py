@@ -7,11 +7,9 @@ import asyncio
 import os
 from datetime import datetime, timedelta
 
-from services.api.app import to_app
 from services.runtime.context import utc_now
 from services.runtime.serving import stopping_on_signals
-from services.wiring.data_folder import DataFolder
-from services.wiring.embedded import open_embedded, run
+from services.wiring.embedded import run, serving
 from services.wiring.settings import EmbeddedSettings
 
 AHEAD = "STORM_SECONDS_AHEAD"
@@ -24,13 +22,10 @@ async def _up() -> None:
     def clock() -> datetime:
         return utc_now() + ahead
 
-    settings, stop = EmbeddedSettings(), asyncio.Event()
-    with DataFolder(settings.data) as folder, stopping_on_signals(stop):
-        services = open_embedded(settings, clock)
-        try:
-            await run(services, to_app(services), folder, stop=stop)
-        finally:
-            services.close()
+    stop = asyncio.Event()
+    with stopping_on_signals(stop):
+        async with serving(EmbeddedSettings(), clock) as installation:
+            await run(installation, stop=stop)
 
 
 if __name__ == "__main__":

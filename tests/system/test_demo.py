@@ -5,12 +5,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.commanding import command
+from tests.support.served_folder import ServedFolder
 
 Json = dict[str, Any]
 Explain = Callable[[str], str]
@@ -30,14 +33,18 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Json]:
     return data, json.loads(run.stdout)
 
 
+@pytest.fixture(scope="module")
+def served(played: tuple[Path, Json]) -> Iterator[ServedFolder]:
+    """The demo's data folder with its API."""
+    folder = ServedFolder(played[0])
+    yield folder
+    folder.stop()
+
+
 @pytest.fixture
-def explain(played: tuple[Path, Json]) -> Explain:
+def explain(served: ServedFolder) -> Explain:
     """`driverlink explain` for a driver of the demo's fleet."""
-
-    def run(driver: str) -> str:
-        return _run("explain", "sample-fleet", driver, "--data", str(played[0])).stdout
-
-    return run
+    return lambda driver: served("explain", "sample-fleet", driver).out
 
 
 def _driver(played: tuple[Path, Json], scene: str, decided: str = "") -> str:
@@ -116,19 +123,21 @@ def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "precious").exists()
 
 
-def test_rebuild_makes_every_read_model_as_the_log_says(played: tuple[Path, Json], tmp_path: Path) -> None:
+def test_rebuild_makes_every_read_model_as_the_log_says(
+    played: tuple[Path, Json], served: ServedFolder, tmp_path: Path
+) -> None:
+    served.stop()
     data = tmp_path / "data"
     shutil.copytree(played[0], data)
-    assert _run("rebuild", "--check", "--data", str(data)).returncode == 0
+    on = {"DRIVERLINK_DATA": str(data)}
+    assert command(on, "rebuild", "--check").status == 0
 
     with closing(sqlite3.connect(data / "decider.sqlite")) as store, store:
         store.execute("UPDATE links SET state = 'pending' WHERE driver = '200015' AND target = 'driveri'")
         store.execute("DELETE FROM claims WHERE driver = '200018'")
-    tampered = _run("rebuild", "--check", "--data", str(data))
-    assert tampered.returncode == 1
-    assert (
-        "decider, links sample-fleet/driveri/200015, column state: kept 'pending', rebuilt 'in_sync'" in tampered.stdout
-    )
+    tampered = command(on, "rebuild", "--check")
+    assert tampered.status == 1
+    assert "decider, links sample-fleet/driveri/200015, column state: kept 'pending', rebuilt 'in_sync'" in tampered.out
 
-    assert _run("rebuild", "--data", str(data)).returncode == 0
-    assert json.loads(_run("rebuild", "--check", "--json", "--data", str(data)).stdout)["differences"] == []
+    assert command(on, "rebuild").status == 0
+    assert command(on, "rebuild", "--check", "--json").document["differences"] == []

@@ -1,14 +1,11 @@
-"""Plans and reconciliations in processes of their own.
+"""Plans and reconciliations by processes of which a projector and a decider are killed meanwhile.
 
-Of which a projector and a decider are killed while they are at it.
-
-The topics have one partition, so one process of each service does the work, and another one stands by to take over.
+The topics have one partition, so one process of each service does the work, and another one stands by.
 """
 
 import asyncio
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +24,9 @@ from services.projector.read_models import LookUp, ScanProgress
 from services.runtime.service import Service
 from services.sandbox.demo import RunningSandboxes, Stage, sandboxes
 from tests.support import exactly_once
-from tests.support.commanding import Ended
+from tests.support.commanding import Ended, command
 from tests.support.distributed import Deployment, Serving, every_service, running, until_ready
-from tests.support.patience import commanded
+from tests.support.patience import commanded, reached_by_commands
 from tests.support.servers import Postgres, needed, own_kafka
 from tests.support.stepped_services import person
 from tests.system.test_portal_api import CREDENTIALS, DRIVERI, MOTIVE, in_sync, seed, until
@@ -45,7 +42,6 @@ RECONCILIATIONS = 3
 """The one that turning sync on begins with, and two on demand."""
 
 SLOW_LIST = {"fault": "latency", "seconds": 5, "methods": ["GET"], "path": "/v1/users", "times": 1}
-_COMMAND = (sys.executable, "-m", "services.cli")
 _SECONDS = 300.0
 _LOOK = 0.05
 
@@ -78,15 +74,21 @@ MOTIVE_KEEPS = Kept(
 
 
 class Scene:
-    """Both sandboxes, the processes, and what was stored; commands are given in processes of their own."""
+    """Both sandboxes, the processes, what was stored, and the variables of commands that reach the API."""
 
     def __init__(
-        self, deployment: Deployment, services: Sequence[Serving], stage: Stage, installation: Installation
+        self,
+        deployment: Deployment,
+        services: Sequence[Serving],
+        stage: Stage,
+        installation: Installation,
+        commands: Mapping[str, str],
     ) -> None:
         self._deployment = deployment
         self._services = services
         self._stage = stage
         self._installation = installation
+        self._commands = commands
 
     async def play(self) -> None:
         """Opt in by a plan; reconciliation what was changed by hand; twice the same field; one driver.
@@ -168,15 +170,7 @@ class Scene:
         return await self._command("apply", "acme", "--plan", plan, "--as", "maria", "--json")
 
     async def _command(self, *words: str) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            *_COMMAND,
-            *words,
-            env=self._deployment.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return Ended(status=await process.wait(), out=out.decode(), err=err.decode())
+        return await asyncio.to_thread(command, self._commands, *words)
 
     async def _working(self, name: str) -> Serving:
         """The process of this service that has the partition."""
@@ -284,9 +278,9 @@ async def _played(kafka: str, database: str, folder: Path) -> None:
         await asyncio.to_thread(deployment.prepare)
         services = every_service(deployment)
         async with commanded(deployment.settings) as (client, installation):
-            async with running(services):
+            async with running(services), reached_by_commands(installation) as commands:
                 await until_ready(services)
-                await Scene(deployment, services, Stage(client), installation).play()
+                await Scene(deployment, services, Stage(client), installation, commands).play()
             _check_histories(installation)
 
 

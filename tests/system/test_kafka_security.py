@@ -119,7 +119,7 @@ def test_our_settings_lead_to_a_kafka_that_asks_for_a_password(
         "kafka_partitions": "2",
     }
     assert command("topics", "create", **settings)[0] == 0
-    assert command("topics", "create")[:2] == (0, "every topic is there\n")
+    assert command("topics", "create")[:2] == (0, "every topic exists\n")
     (tmp_path / "password").write_text("sesame\n")
     status, out, err = command("topics", "create")
     assert (status, out, err.count("\n")) == (1, "", 1)

@@ -27,7 +27,7 @@ from tests.support.distributed import Deployment, every_service, running
 from tests.support.exactly_once import events_of
 from tests.support.fleet_story import FleetStage
 from tests.support.fleets import divided, seed
-from tests.support.patience import commanded
+from tests.support.patience import commanded, reached_by_commands
 from tests.support.poison import POISONS, Message, good, send
 from tests.support.servers import Postgres, needed, own_kafka
 from tests.support.stated import whole
@@ -61,8 +61,11 @@ class Aftermath:
 class Poisoning:
     """An account in the mode observe, its good drivers, the poison among them, and the decider that gets it all."""
 
-    def __init__(self, deployment: Deployment, stage: FleetStage, installation: Installation) -> None:
+    def __init__(
+        self, deployment: Deployment, stage: FleetStage, installation: Installation, commands: Mapping[str, str]
+    ) -> None:
         self._deployment = deployment
+        self._commands = commands
         self._stage = stage
         self._installation = installation
         self._backlog = Backlog(installation, deployment.settings)
@@ -120,7 +123,7 @@ class Poisoning:
         return await self._command("resubmit", document["name"], "--mended", str(file), "--wait", "0")
 
     async def _command(self, *arguments: str) -> Ended:
-        return await asyncio.to_thread(command, self._deployment.variables, "dead-letters", *arguments)
+        return await asyncio.to_thread(command, self._commands, "dead-letters", *arguments)
 
     def _kept(self, names: Mapping[str, str]) -> dict[str, DeadLetter]:
         letters = self._installation.decider_service.store.select(DeadLetter)
@@ -187,8 +190,11 @@ async def _gone_through(kafka: str, database: str, folder: Path) -> Aftermath:
         await seed([part], targets)
         deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder, partitions=2)
         await asyncio.to_thread(deployment.prepare)
-        async with commanded(deployment.settings) as (client, installation):
-            return await Poisoning(deployment, FleetStage(client, part), installation).go_through(folder)
+        async with (
+            commanded(deployment.settings) as (client, installation),
+            reached_by_commands(installation) as commands,
+        ):
+            return await Poisoning(deployment, FleetStage(client, part), installation, commands).go_through(folder)
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,13 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from adapters.store.locks import InstanceLock
 from adapters.store.postgres_connection import connect
-from services.cli.client import distributed
 from services.intake.handlers import new_snapshot
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, utc_now
 from services.wiring import registry
 from services.wiring.distributed import Distributed
 from services.wiring.registry import LOGS
+from services.wiring.settings import DistributedSettings, read_settings
+from tests.support.patience import commanded
 from tests.support.servers import OwnKafka, Postgres, needed
 from tests.support.servers.kafka_program import kafka_of_the_jars
 from tests.support.servers.kafka_settings import Guarded
@@ -148,7 +149,7 @@ def test_a_topic_made_again_stops_the_process(command: Command, settings: dict[s
 @pytest.mark.usefixtures("topics")
 def test_topics_are_made_without_a_database(kafka: OwnKafka, command: Command) -> None:
     status, out, _ = command("topics", "create", kafka_servers=kafka.servers, kafka_partitions="2")
-    assert (status, out) == (0, f"made {', '.join(LOGS)}\n")
+    assert (status, out) == (0, f"created {', '.join(LOGS)}\n")
 
 
 @pytest.mark.usefixtures("topics")
@@ -195,7 +196,7 @@ def test_intake_forgets_what_killed_imports_have_left(
             return [snapshot for (snapshot,) in connection.execute("SELECT snapshot FROM snapshot_drivers")]
 
         async def forget() -> None:
-            process = await Distributed(distributed()).process(registry.SERVICES["intake"])
+            process = await Distributed(read_settings(DistributedSettings)).process(registry.SERVICES["intake"])
             running = asyncio.create_task(process.run(60.0))
             async with asyncio.timeout(30):
                 while len(left()) > 1:  # noqa: ASYNC110 - nobody tells when they are gone
@@ -250,9 +251,21 @@ def takes_partitions_over(settings: dict[str, str], *service: str) -> bool:
 
 def add_account(command: Command, settings: dict[str, str]) -> None:
     """Let there be something to relay."""
-    for preparing in (("database", "migrate"), ("accounts", "add", "acme", "--master-user", "ann")):
-        status, _, err = command(*preparing, **settings)
-        assert status == 0, err
+
+    async def add() -> None:
+        async with commanded(read_settings(DistributedSettings)) as (client, _):
+            body = {"account": "acme", "tier": "pro", "master_user": "ann"}
+            assert (await client.post("/accounts", json=body)).is_success
+
+    status, _, err = command("database", "migrate", **settings)
+    assert status == 0, err
+    asyncio.run(add())
+
+
+async def accounts(settings: dict[str, str]) -> list[str]:
+    """The accounts of an installation."""
+    async with commanded(DistributedSettings.model_validate(settings)) as (client, _):
+        return [each["account"] for each in (await client.get("/accounts")).json()]
 
 
 @pytest.fixture
@@ -303,7 +316,7 @@ def test_with_a_prefix_a_second_installation_works_over_the_same_kafka(
 def test_a_database_of_another_installation_is_not_used(command: Command, settings: dict[str, str]) -> None:
     assert command("database", "migrate", **settings, installation="east")[0] == 0
     assert command("database", "migrate", **settings, installation="")[0] == 0
-    for refused_command in (("database", "migrate"), ("accounts", "list"), ("serve", "accounts")):
+    for refused_command in (("database", "migrate"), ("serve", "api"), ("serve", "accounts")):
         status, out, err = command(*refused_command, **settings, installation="west")
         assert (status, out) == (1, "")
         assert err == (
@@ -318,5 +331,5 @@ def test_two_installations_in_one_database_have_schemas_of_their_own(
     add_account(command, settings)
     west = {**settings, "database_prefix": "west_"}
     assert command("database", "migrate", "--may-drop", "decider.links", **west)[0] == 0
-    assert "acme" not in command("accounts", "list", "--json", **west)[1]
-    assert "acme" in command("accounts", "list", "--json", **{**settings, "database_prefix": ""})[1]
+    assert asyncio.run(accounts(west)) == []
+    assert asyncio.run(accounts({**settings, "database_prefix": ""})) == ["acme"]

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.compose.prepare import FOR_BUILDING, NAMES, prepare
-from deploy.compose.up import addresses
+from deploy.compose.up import addresses, commit
 from services.cli.app import app
 from services.runtime.serving import LONGEST_ENDING
-from services.wiring.settings import DistributedSettings, EmbeddedSettings
+from services.wiring.settings import ApiSettings, DistributedSettings, EmbeddedSettings
 
 ROOT = Path(__file__).parents[2]
 PLAIN = (ROOT / "docker-compose.yml").read_text("utf-8")
@@ -50,7 +50,8 @@ COMMANDS_OF_DRIVERLINK = COMMANDS
 
 
 def test_every_setting_of_the_containers_is_one() -> None:
-    known = {f"DRIVERLINK_{name.upper()}" for name in DistributedSettings.model_fields}
+    kinds = (DistributedSettings, ApiSettings)
+    known = {f"DRIVERLINK_{name.upper()}" for kind in kinds for name in kind.model_fields}
     used = set(re.findall(r"^ +(DRIVERLINK_\w+):", COMPOSE, flags=re.MULTILINE))
     assert used
     assert used <= known
@@ -174,6 +175,11 @@ def test_the_image_is_built_with_the_tools_of_development() -> None:
     )
     assert "hatchling" in {each.split("==")[0] for each in built_with}
     assert built_with <= developed_with
+
+
+def test_the_image_is_told_its_commit() -> None:
+    assert '        COMMIT: "${COMMIT:-}"\n' in SERVICES["database"]
+    assert re.fullmatch("([0-9a-f]{40})?", commit())
 
 
 def test_the_image_is_made_of_files_that_are_let_through() -> None:

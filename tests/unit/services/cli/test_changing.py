@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.services.cli.conftest import Driverlink
+from tests.support.served_folder import ServedFolder
 
 
 @pytest.mark.parametrize("action", ["create", "update"])
@@ -16,12 +16,12 @@ from tests.unit.services.cli.conftest import Driverlink
     ],
 )
 def test_what_cannot_stand_in_a_field_is_refused_and_not_sent(
-    driverlink: Driverlink, action: str, stated: tuple[str, ...], words: str
+    looking: ServedFolder, action: str, stated: tuple[str, ...], words: str
 ) -> None:
-    before = driverlink("events", "--log", "changes", "--json").out
+    before = looking("events", "--log", "changes", "--json").out
     names = ("first_name=Jane", "last_name=Doe")
     said = [each for text in (*names, *stated) for each in ("--set", text)]
-    ended = driverlink("drivers", action, "acme", "--driver", "9" if action == "create" else "1", *said)
+    ended = looking("drivers", action, "acme", "--driver", "9" if action == "create" else "1", *said)
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert words in ended.err
-    assert driverlink("events", "--log", "changes", "--json").out == before
+    assert looking("events", "--log", "changes", "--json").out == before

@@ -18,6 +18,7 @@ from adapters.credentials import (
 from services.cli.accounts import secret_of
 from services.cli.app import LazyGroup, app
 from services.cli.client import CommandRefused
+from tests.support.served_folder import ServedFolder
 
 GRANT = MotiveGrantCredentials(client_id="app", client_secret="hush-app", refresh_token="hush-0")
 KEY = MotiveCredentials(api_key="hush-key")
@@ -26,21 +27,19 @@ TENANT = DriveriCredentials(tenant="acme", client_id="id-1", client_secret="hush
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder with one account, and a working folder with nothing else."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DRIVERLINK_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("DRIVERLINK_DATABASE_URL", raising=False)
-    assert run("accounts", "add", "acme", "--master-user", "maria").exit_code == 0
-    return tmp_path / "data"
+def data(driverlink: ServedFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with the account acme, whose API is served."""
+    driverlink.start()
+    monkeypatch.setenv("DRIVERLINK_DATA", str(driverlink.path))
+    return driverlink.path
 
 
-def run(*arguments: str, told: str = "") -> Result:
-    return CliRunner().invoke(app, arguments, input=told)
+def run(*arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(app, arguments, input=typed)
 
 
-def connect(*arguments: str, told: str = "") -> Result:
-    result = run("--verbose", "accounts", "connect", "acme", *arguments, told=told)
+def connect(*arguments: str, typed: str = "") -> Result:
+    result = run("--verbose", "accounts", "connect", "acme", *arguments, typed=typed)
     assert "hush" not in result.output
     return result
 
@@ -56,24 +55,24 @@ def secret(folder: Path, name: str, value: str) -> str:
 
 
 def test_an_api_key_of_motive_is_read_from_standard_input(data: Path) -> None:
-    assert connect("motive", told="hush-key\n").exit_code == 0
+    assert connect("motive", typed="hush-key\n").exit_code == 0
     assert connected(data).motive == KEY
 
 
 def test_a_client_id_asks_for_the_secrets_of_a_grant_in_their_order(data: Path) -> None:
-    assert connect("motive", "--client-id", "app", told="hush-app\nhush-0\n").exit_code == 0
+    assert connect("motive", "--client-id", "app", typed="hush-app\nhush-0\n").exit_code == 0
     assert connected(data).motive == GRANT
 
 
 def test_a_tenant_of_driveri_is_connected_by_an_api_key(data: Path) -> None:
-    result = connect("driveri", "--tenant", "acme", "--client-id", "id-1", told="hush-driveri\n")
+    result = connect("driveri", "--tenant", "acme", "--client-id", "id-1", typed="hush-driveri\n")
     assert (result.exit_code, connected(data).driveri) == (0, TENANT)
 
 
 def test_the_portal_is_connected_by_a_user_and_the_token_of_an_app(data: Path, tmp_path: Path) -> None:
-    assert connect("portal", "--username", "maria", told="hush-app\n").exit_code == 0
+    assert connect("portal", "--username", "maria", typed="hush-app\n").exit_code == 0
     assert connected(data).portal == PORTAL
-    assert connect("driveri", "--tenant", "acme", "--client-id", "id-1", told="hush-driveri\n").exit_code == 0
+    assert connect("driveri", "--tenant", "acme", "--client-id", "id-1", typed="hush-driveri\n").exit_code == 0
     file = secret(tmp_path, "token", "hush-other")
     assert connect("portal", "--username", "maria", "--app-token-file", file).exit_code == 0
     assert connected(data) == AccountCredentials(
@@ -88,12 +87,12 @@ def test_secrets_may_come_from_files_with_the_rest_from_standard_input(data: Pat
     assert connected(data).motive == GRANT
     assert connect("motive", "--api-key-file", secret(tmp_path, "three", "hush-key")).exit_code == 0
     assert connected(data).motive == KEY
-    assert connect("motive", "--client-id", "app", *files[:2], told="hush-0\n").exit_code == 0
+    assert connect("motive", "--client-id", "app", *files[:2], typed="hush-0\n").exit_code == 0
     assert connected(data).motive == GRANT
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "says"),
     [
         (["driveri", "--client-id", "id-1"], "driveri needs --tenant"),
         (["driveri"], "driveri needs --tenant and --client-id"),
@@ -105,16 +104,16 @@ def test_secrets_may_come_from_files_with_the_rest_from_standard_input(data: Pat
         (["motive", "--client-id", "app", "--api-key-file", "{file}"], "--api-key-file cannot be used here"),
     ],
 )
-def test_options_that_do_not_fit_together_are_told_before_anything_is_read(
-    data: Path, tmp_path: Path, arguments: list[str], told: str
+def test_options_that_do_not_fit_together_are_refused_before_anything_is_read(
+    data: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     file = secret(tmp_path, "secret", "hush")
-    result = connect(*(each.format(file=file) for each in arguments), told="hush-unread\n")
-    assert (result.exit_code, told in result.output) == (2, True)
+    result = connect(*(each.format(file=file) for each in arguments), typed="hush-unread\n")
+    assert (result.exit_code, says in result.output) == (2, True)
     assert connected(data) == AccountCredentials()
 
 
-def test_a_file_that_is_no_text_is_told_without_being_shown(data: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_refused_without_being_shown(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "odd"
     path.write_bytes(b"hush\xff\xfe")
     result = connect("motive", "--api-key-file", str(path))
@@ -123,7 +122,7 @@ def test_a_file_that_is_no_text_is_told_without_being_shown(data: Path, tmp_path
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
-def test_standard_input_that_is_no_text_is_told_without_being_shown(
+def test_standard_input_that_is_no_text_is_refused_without_being_shown(
     data: Path, monkeypatch: pytest.MonkeyPatch, errors: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"hush\xff\xfe\n"), "utf-8", errors))
@@ -132,9 +131,9 @@ def test_standard_input_that_is_no_text_is_told_without_being_shown(
     assert connected(data) == AccountCredentials()
 
 
-@pytest.mark.parametrize("told", ["", "\n", "hush-app\n", "hush-app\n \n"])
-def test_secrets_that_are_missing_connect_nothing(data: Path, told: str) -> None:
-    result = connect("motive", "--client-id", "app", told=told)
+@pytest.mark.parametrize("typed", ["", "\n", "hush-app\n", "hush-app\n \n"])
+def test_secrets_that_are_missing_connect_nothing(data: Path, typed: str) -> None:
+    result = connect("motive", "--client-id", "app", typed=typed)
     assert "refresh_token" in str(result.exception)
     assert connected(data) == AccountCredentials()
 
@@ -154,8 +153,8 @@ def test_no_command_takes_a_secret_as_an_argument() -> None:
 
 
 def test_credentials_are_removed_by_name_and_others_stay(data: Path) -> None:
-    connect("portal", "--username", "maria", told="hush-app\n")
-    connect("motive", told="hush-key\n")
+    connect("portal", "--username", "maria", typed="hush-app\n")
+    connect("motive", typed="hush-key\n")
     result = run("accounts", "disconnect", "acme", "portal")
     assert (result.exit_code, result.output) == (0, "disconnected acme from portal\n")
     assert connected(data) == AccountCredentials(motive=KEY)

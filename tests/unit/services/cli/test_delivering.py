@@ -10,6 +10,7 @@ import pytest
 
 from services.cli.streams import delivered
 from tests.support.commanding import command
+from tests.support.served_folder import ServedFolder
 
 
 @pytest.mark.parametrize("buffering", [-1, 1])
@@ -39,32 +40,31 @@ def test_a_failure_that_is_none_of_the_outputs_stays_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "arguments", "status", "told"),
+    ("variables", "arguments", "status", "says"),
     [
         ({"DRIVERLINK_DATA": ""}, (), 1, "driverlink: DRIVERLINK_DATA must name a folder, or not be set\n"),
         ({}, ("--data", ""), 2, "it must name a folder"),
     ],
 )
 def test_a_folder_without_a_name_is_not_the_present_one(
-    variables: dict[str, str], arguments: tuple[str, ...], status: int, told: str
+    variables: dict[str, str], arguments: tuple[str, ...], status: int, says: str
 ) -> None:
     ended = command(variables, "accounts", "list", *arguments)
-    assert (ended.status, ended.out, told in ended.err) == (status, "", True)
+    assert (ended.status, ended.out, says in ended.err) == (status, "", True)
 
 
-def test_an_argument_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path) -> None:
-    folder = {"DRIVERLINK_DATA": str(tmp_path)}
-    command(folder, "accounts", "add", "acme", "--master-user", "jane")
+def test_an_argument_that_is_not_utf_8_is_refused_in_one_line(driverlink: ServedFolder) -> None:
     for arguments in (("accounts", "show", "\udcff"), ("explain", "acme", "\udcff"), ("issues", "list", "\udcff")):
-        ended = command(folder, *arguments)
-        assert (ended.status, ended.err) == (1, "driverlink: an argument is no text in UTF-8\n")
+        ended = driverlink(*arguments)
+        assert (ended.status, ended.err) == (1, "driverlink: an argument is not UTF-8 text\n")
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_a_command_does_its_work_where_standard_streams_are_closed(tmp_path: Path, closed: str) -> None:
+def test_a_command_does_its_work_where_standard_streams_are_closed(driverlink: ServedFolder, closed: str) -> None:
+    driverlink.start()
     start = "from services.cli.start import main; main()"
-    words = ("accounts", "add", "acme", "--master-user", "jane", "--data", str(tmp_path / "data"), "--json")
+    words = ("accounts", "add", "beta", "--master-user", "jane", "--data", str(driverlink.path), "--json")
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", start, *words]
     ended = run(shell, capture_output=True, timeout=120, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
-    assert command({"DRIVERLINK_DATA": str(tmp_path / "data")}, "accounts", "show", "acme").status == 0
+    assert driverlink("accounts", "show", "beta").status == 0

@@ -63,8 +63,8 @@ def test_every_command_has_examples_of_itself() -> None:
 
 
 def test_every_module_is_loaded_only_when_it_is_used() -> None:
-    told = "import sys; from services.cli.app import app; app(['-h'], standalone_mode=False); print(*sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    program = "import sys; from services.cli.app import app; app(['-h'], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     heavy = {"httpx", "pydantic", "starlette", "structlog", "aiokafka", "psycopg", "services.cli.client"}
     assert heavy & set(shown.rsplit("\n", 2)[-2].split()) == set()
 

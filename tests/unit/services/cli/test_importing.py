@@ -13,7 +13,8 @@ from domain.store import Unit
 from services.intake.read_models import ReKeyingRow
 from services.runtime.context import CHANGES
 from services.wiring.registry import INTAKE_ROWS
-from tests.support.commanding import Ended, command
+from tests.support.commanding import Ended
+from tests.support.served_folder import ServedFolder
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"
 FLEET = range(1, 9)
@@ -24,10 +25,8 @@ class Account:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.run = ServedFolder(folder / "data")
         self.run("accounts", "add", "acme", "--master-user", "maria", "--account-manager", "max")
-
-    def run(self, *arguments: str) -> Ended:
-        return command({"DRIVERLINK_DATA": str(self.folder / "data")}, *arguments)
 
     def take(self, header: str, rows: list[str], *options: str) -> Ended:
         """Import these rows."""
@@ -48,6 +47,7 @@ def acme() -> Iterator[Account]:
         account = Account(Path(folder))
         account.take(HEADER, [f"{each},000{each},DRV-{each},Jane,Doe,555-010{each}" for each in FLEET])
         yield account
+        account.run.stop()
 
 
 def test_a_column_that_is_absent_says_nothing_and_is_named(acme: Account) -> None:

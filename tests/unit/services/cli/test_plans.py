@@ -1,9 +1,11 @@
 """`driverlink plan`, `driverlink apply` and `driverlink sync on`, as a person and as a script see them."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -13,15 +15,36 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from services.cli import plans
 from tests.support.reached_twins import Twins, reached_twins
+from tests.support.served_folder import ServedFolder
 from tests.unit.services.api.api_stand import ApiStand
-from tests.unit.services.cli.conftest import Driverlink
+
+
+@pytest.fixture(scope="module")
+def unsynchronised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty drivers that no target has, sync off, Motive's mode off; maria is the Master User. To be copied."""
+    folder = tmp_path_factory.mktemp("unsynchronised")
+    stand = ApiStand(folder)
+    asyncio.run(_fill(stand))
+    stand.close()
+    return folder
+
+
+async def _fill(stand: ApiStand) -> None:
+    account = {"account": "acme", "tier": "pro", "master_user": "maria", "targets": ["driveri"]}
+    assert (await stand.post("/accounts", account)).is_success
+    names = {"first_name": "Jane", "last_name": "Doe"}
+    lines = [
+        {"line": number, "driver": f"{number:02}", "profile": {**names, "driveri_driver_id": f"D{number}"}}
+        for number in range(30)
+    ]
+    assert (await stand.post("/accounts/acme/lists", {"lines": lines})).is_success
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data folder that nobody owns; its name is short enough for a local socket."""
+    """A data folder that is made by its first use; its name is short enough for a local socket."""
     with TemporaryDirectory(prefix="dl-") as parent:
-        yield Path(parent)
+        yield Path(parent) / "data"
 
 
 @pytest.fixture
@@ -30,18 +53,13 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> Twins:
 
 
 @pytest.fixture
-def fleet(driverlink: Driverlink, twins: Twins) -> Twins:
-    """Thirty drivers that no target has, sync off, Motive's mode off; maria is the Master User."""
-    driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
-    for number in range(30):
-        names = ("--set", "first_name=Jane", "--set", "last_name=Doe")
-        driverlink(
-            "drivers", "create", "acme", "--driver", f"{number:02}", *names, "--set", f"driveri_driver_id=D{number}"
-        )
+def fleet(unsynchronised: Path, folder: Path, twins: Twins) -> Twins:
+    """Thirty drivers in the folder, and the targets that they are not in."""
+    copytree(unsynchronised, folder)
     return twins
 
 
-def digest(driverlink: Driverlink) -> str:
+def digest(driverlink: ServedFolder) -> str:
     return str(driverlink("plan", "acme", "--json").document["digest"])
 
 
@@ -60,7 +78,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, *, answer: bool) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: Driverlink) -> None:
+def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: ServedFolder) -> None:
     ended = driverlink("plan", "acme")
     lines = ended.out.splitlines()
     assert (lines[0].strip(), ended.status, ended.err) == ("driveri: create", 0, "")
@@ -77,37 +95,37 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: Driverlink) -> Non
     ]
 
 
-def test_a_reconciliation_that_had_no_plan_any_more_is_told_as_void() -> None:
-    told = plans._refusal("acme", "motive", {"plan": "", "would_be": ""})
-    assert told == "acme on motive: sync or its mode was turned off meanwhile, so the plan is void"
+def test_a_reconciliation_that_had_no_plan_any_more_is_void() -> None:
+    said = plans.refusal("acme", "motive", {"state": "refused", "plan": "", "would_be": ""})
+    assert said == "acme on motive: sync or its mode was turned off meanwhile, so the plan is void"
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_script_gets_a_plan_as_one_document(driverlink: Driverlink) -> None:
+def test_a_script_gets_a_plan_as_one_document(driverlink: ServedFolder) -> None:
     document = driverlink("plan", "acme", "--json").document
     assert (len(document["steps"]), document["counts"]) == (30, {"driveri": {"create": 30}})
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_of_one_driver_is_for_looking_only(driverlink: Driverlink) -> None:
+def test_a_plan_of_one_driver_is_for_looking_only(driverlink: ServedFolder) -> None:
     ended = driverlink("plan", "acme", "--driver", "D7")
     assert ended.out.splitlines()[-1] == "a plan of one driver cannot be applied"
     assert ended.out.count("nobody on the target") == 1
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_of_one_driver_counts_nobody_else(driverlink: Driverlink) -> None:
+def test_a_plan_of_one_driver_counts_nobody_else(driverlink: ServedFolder) -> None:
     ended = driverlink("plan", "acme", "--driver", "D7")
     assert "driveri: 1 create" in ended.out.splitlines()
 
 
-def test_a_fleet_in_step_has_nothing_to_do(driverlink: Driverlink, twins: Twins) -> None:
+def test_a_fleet_in_step_has_nothing_to_do(driverlink: ServedFolder, twins: Twins) -> None:
     assert twins
     driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
     assert driverlink("plan", "acme").out.startswith("driveri: nothing to do\n")
 
 
-def test_a_roster_that_cannot_be_read_is_one_line(driverlink: Driverlink) -> None:
+def test_a_roster_that_cannot_be_read_is_one_line(driverlink: ServedFolder) -> None:
     driverlink("accounts", "add", "acme", "--master-user", "maria")
     ended = driverlink("plan", "acme")
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
@@ -115,24 +133,23 @@ def test_a_roster_that_cannot_be_read_is_one_line(driverlink: Driverlink) -> Non
 
 
 @pytest.mark.usefixtures("fleet")
-def test_what_cannot_be_a_hash_is_typed_wrongly(driverlink: Driverlink) -> None:
+def test_what_cannot_be_a_hash_is_typed_wrongly(driverlink: ServedFolder) -> None:
     ended = driverlink("apply", "acme", "--plan", "abc", "--as", "maria")
     assert ended.status == 2
     assert "16 digits and letters" in ended.err
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_is_applied_by_its_hash(driverlink: Driverlink, folder: Path) -> None:
-    ended = driverlink("apply", "acme", "--plan", digest(driverlink), "--as", "maria")
-    assert (ended.status, ended.out) == (0, "requested by this plan: acme on driveri\n")
-    assert "once `driverlink up` runs" in ended.err
+def test_a_plan_is_applied_by_its_hash(driverlink: ServedFolder, folder: Path) -> None:
+    ended = driverlink("apply", "acme", "--plan", digest(driverlink), "--as", "maria", "--no-wait")
+    assert (ended.status, ended.out, ended.err) == (0, "requested by this plan: acme on driveri\n", "")
     requested, turned_on = stored(folder)
     assert isinstance(requested, ReconciliationRequested)
     assert isinstance(turned_on, SyncTurnedOn)
 
 
 def test_a_plan_that_is_another_by_now_is_refused_in_one_line(
-    driverlink: Driverlink, folder: Path, fleet: Twins
+    driverlink: ServedFolder, folder: Path, fleet: Twins
 ) -> None:
     seen = digest(driverlink)
     fleet[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={}))
@@ -147,11 +164,14 @@ def test_a_plan_that_is_another_by_now_is_refused_in_one_line(
 
 @pytest.mark.usefixtures("fleet")
 def test_sync_on_shows_the_plan_and_goes_by_it_after_a_yes(
-    driverlink: Driverlink, folder: Path, monkeypatch: pytest.MonkeyPatch
+    driverlink: ServedFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_terminal(monkeypatch, answer=True)
+    driverlink.stop()
+    driverlink.start(works=True)
     ended = driverlink("sync", "on", "acme", "--as", "maria")
     assert ended.status == 0, ended.err
+    assert re.split(r"\s{2,}", ended.out.splitlines()[-1].strip()) == ["driveri", "absent", "30"]
     assert ended.out.count("nobody on the target is this driver") == 20
     assert "and 10 more: driverlink plan acme" in ended.err
     assert "driveri: 30 create" in ended.out
@@ -161,7 +181,7 @@ def test_sync_on_shows_the_plan_and_goes_by_it_after_a_yes(
 
 
 @pytest.mark.usefixtures("fleet")
-def test_sync_stays_off_after_a_no(driverlink: Driverlink, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_stays_off_after_a_no(driverlink: ServedFolder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_terminal(monkeypatch, answer=False)
     ended = driverlink("sync", "on", "acme", "--as", "maria")
     assert (ended.status, ended.err.splitlines()[-1]) == (1, "Sync Drivers stays off")
@@ -169,7 +189,9 @@ def test_sync_stays_off_after_a_no(driverlink: Driverlink, folder: Path, monkeyp
 
 
 @pytest.mark.usefixtures("fleet")
-def test_sync_on_in_a_script_needs_a_yes(driverlink: Driverlink, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_on_in_a_script_needs_a_yes(
+    driverlink: ServedFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     ended = driverlink("sync", "on", "acme", "--as", "maria")
     assert (ended.status, ended.err) == (
@@ -184,7 +206,7 @@ def test_sync_on_in_a_script_needs_a_yes(driverlink: Driverlink, folder: Path, m
 
 @pytest.mark.usefixtures("fleet")
 def test_whoever_may_not_turn_sync_on_is_told_before_the_plan_is_made(
-    driverlink: Driverlink, monkeypatch: pytest.MonkeyPatch
+    driverlink: ServedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_terminal(monkeypatch, answer=True)
     ended = driverlink("sync", "on", "acme", "--as", "eve")
@@ -193,7 +215,7 @@ def test_whoever_may_not_turn_sync_on_is_told_before_the_plan_is_made(
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_warns_where_the_portal_lacks_what_drivers_are_recognised_by(driverlink: Driverlink) -> None:
+def test_a_plan_warns_where_the_portal_lacks_what_drivers_are_recognised_by(driverlink: ServedFolder) -> None:
     driverlink("accounts", "mode", "acme", "motive", "full", "--as", "maria")
     warnings = [line for line in driverlink("plan", "acme").err.splitlines() if line.startswith("warning: ")]
     assert [" motive matches by them" in line and "licence number and licence state" in line for line in warnings] == [

@@ -1,35 +1,152 @@
-"""What a command is told when the process that answers it ends."""
+"""Where a command reaches the API, and what it says where nothing answers."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 
 import pytest
 
-from services.cli.client import CommandRefused, _through
-from services.wiring.data_folder import DataFolder, FolderOwned
+from services.api.app import to_app
+from services.cli.client import CommandRefused, reached
+from services.runtime.serving import listening, tcp_socket
+from services.wiring.embedded import serving
+from services.wiring.settings import EmbeddedSettings
+from tests.support.commanding import Ended, command
+from tests.support.served_folder import ServedFolder
 
-pytestmark = pytest.mark.anyio
+COMMANDS = [
+    ("status",),
+    ("status", "acme", "--state", "parked"),
+    ("events",),
+    ("explain", "acme", "1"),
+    ("accounts", "list"),
+    ("accounts", "add", "beta", "--master-user", "jane"),
+    ("accounts", "disconnect", "acme", "motive"),
+    ("sync", "off", "acme", "--as", "jane"),
+    ("approvals", "list", "acme"),
+    ("rekeyings", "list", "acme"),
+    ("issues", "list"),
+    ("dead-letters", "list"),
+    ("reconcile", "acme", "--as", "jane"),
+    ("reconciliations", "acme"),
+    ("plan", "acme"),
+    ("apply", "acme", "--plan", "3f2a9c1e5b7d8046", "--as", "jane"),
+    ("drivers", "delete", "acme", "--driver", "1"),
+]
+ADD = ("accounts", "add", "beta", "--master-user", "jane")
+
+
+def refused(ended: Ended) -> str:
+    """The one line of a command that could do nothing."""
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1), ended
+    return ended.err.removeprefix("driverlink: ").rstrip("\n")
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_where_nothing_runs_one_line_says_what_to_start_and_nothing_is_opened(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    line = refused(command({"DRIVERLINK_DATA": str(folder)}, *arguments))
+    assert line == (
+        f"nothing runs on the data folder {folder}, or it does not answer: start it by `driverlink up --data {folder}`"
+    )
+    assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("arguments", [("status",), ADD], ids=" ".join)
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    line = refused(command({}, *arguments, "--data", str(tmp_path / "my fleet")))
+    assert line.endswith(f"start it by `driverlink up --data '{tmp_path}/my fleet'`")
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_commands_do_not_open_the_database(arguments: tuple[str, ...]) -> None:
+    line = refused(command({"DRIVERLINK_DATABASE_URL": "postgresql://me@127.0.0.1:1/driverlink"}, *arguments))
+    assert line.startswith("DRIVERLINK_API_URL is not set: commands do not open the database")
+    assert "`driverlink serve api`" in line
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "/nowhere/api.sock"])
+def test_an_api_that_does_not_answer_is_named_with_what_starts_it(url: str) -> None:
+    line = refused(command({"DRIVERLINK_API_URL": url}, "status"))
+    assert line.startswith(f"the API at {url} does not answer: start it by `driverlink serve api`")
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "host:8080", "http:///x"])
+def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> None:
+    assert "DRIVERLINK_API_URL must match" in refused(command({"DRIVERLINK_API_URL": url}, "status"))
+
+
+@contextmanager
+def at_a_port(folder: Path) -> Iterator[str]:
+    """The address of an API over a data folder that the commands do not know."""
+    begun, ending = Event(), Event()
+
+    async def serve(bound: socket.socket) -> None:
+        async with serving(EmbeddedSettings(data=folder)) as installation, listening(to_app(installation), bound):
+            begun.set()
+            await asyncio.to_thread(ending.wait)
+
+    with tcp_socket("127.0.0.1", 0) as bound:
+        thread = Thread(target=lambda: asyncio.run(serve(bound)))
+        thread.start()
+        try:
+            assert begun.wait(60)
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            ending.set()
+            thread.join()
+
+
+@contextmanager
+def at_a_socket(folder: Path) -> Iterator[str]:
+    """The same, at a local socket."""
+    served = ServedFolder(folder)
+    served.start()
+    yield str(folder / "control.sock")
+    served.stop()
+
+
+@pytest.fixture(params=[at_a_port, at_a_socket])
+def api(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[..., Ended]]:
+    """Runs a command that knows nothing but the address of the API."""
+    with ExitStack() as stack:
+        url = stack.enter_context(request.param(folder))
+        yield lambda *arguments: command({"DRIVERLINK_API_URL": url}, *arguments)
+
+
+def test_a_command_reaches_the_api_at_its_address(api: Callable[..., Ended]) -> None:
+    assert api(*ADD).status == 0
+    assert [each["account"] for each in api("accounts", "list", "--json").document] == ["acme", "beta"]
+    assert "account beta exists already" in refused(api(*ADD))
+
+
+def test_a_folder_that_is_named_goes_before_the_address_of_the_api(driverlink: ServedFolder) -> None:
+    driverlink.start()
+    elsewhere = {"DRIVERLINK_API_URL": "http://127.0.0.1:1", "DRIVERLINK_DATABASE_URL": "postgresql://me@127.0.0.1/d"}
+    assert command(elsewhere, "status", "--data", str(driverlink.path)).status == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
+def test_a_socket_of_another_user_is_named(driverlink: ServedFolder) -> None:
+    driverlink.start()
+    (driverlink.path / "control.sock").chmod(0)
+    assert "can be used only by the user who runs `driverlink up`" in refused(driverlink("status"))
+
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
-@pytest.fixture
-def folder() -> Iterator[DataFolder]:
-    with TemporaryDirectory(prefix="dl-") as parent:
-        yield DataFolder(Path(parent))
-
-
-async def ask(folder: DataFolder, times: int) -> None:
-    owned = FolderOwned(folder.path, "process 7")
-    async with _through(str(owned), socket=str(folder.socket)) as services:
-        for _ in range(times):
-            await services.get("/accounts")
-
-
-async def told(folder: DataFolder, *answers: bytes) -> str:
-    """What is said at last to a command that asks as often as somebody answers, and once more."""
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[Path]:
+    """A data folder on which something gives these answers, and then only closes connections."""
     remaining = iter(answers)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,15 +154,30 @@ async def told(folder: DataFolder, *answers: bytes) -> str:
         writer.write(next(remaining, b""))
         writer.close()
 
-    async with await asyncio.start_unix_server(answer, folder.socket):
-        with pytest.raises(CommandRefused) as refused:
-            await ask(folder, len(answers) + 1)
-    return str(refused.value)
+    with TemporaryDirectory(prefix="dl-") as folder:
+        async with await asyncio.start_unix_server(answer, Path(folder) / "control.sock"):
+            yield Path(folder)
 
 
-async def test_services_that_answered_and_answer_no_more_have_ended(folder: DataFolder) -> None:
-    assert "has ended meanwhile; what it has acknowledged stays so" in await told(folder, _ANSWER, _ANSWER)
+async def last_words(*answers: bytes) -> str:
+    """What is said at last to a command that asks as often as something answers, and once more."""
+
+    async def ask(folder: Path) -> None:
+        async with reached(folder) as services:
+            for _ in range(len(answers) + 1):
+                await services.get("/accounts")
+
+    async with answering(*answers) as folder:
+        with pytest.raises(CommandRefused) as failure:
+            await ask(folder)
+    return str(failure.value)
 
 
-async def test_services_that_never_answer_are_named_by_their_process(folder: DataFolder) -> None:
-    assert "in use by another driverlink process (process 7)" in await told(folder)
+@pytest.mark.anyio
+async def test_services_that_answered_and_answer_no_more_have_ended() -> None:
+    assert "has ended meanwhile; what it has acknowledged stays so" in await last_words(_ANSWER, _ANSWER)
+
+
+@pytest.mark.anyio
+async def test_services_that_never_answer_are_named_by_their_folder() -> None:
+    assert (await last_words()).startswith("nothing runs on the data folder /")

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.support.commanding import command
-from tests.unit.services.cli.conftest import Driverlink
+from tests.support.served_folder import ServedFolder
 
 UNKNOWN = {
     "account": (("events", "--account", "acne"), "there is no account acne; did you mean acme?"),
@@ -52,46 +52,46 @@ NOTED = {
 
 @pytest.mark.parametrize(("arguments", "says"), UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_what_is_unknown_is_an_error_that_says_what_may_be_meant(
-    driverlink: Driverlink, arguments: tuple[str, ...], says: str
+    looking: ServedFolder, arguments: tuple[str, ...], says: str
 ) -> None:
-    ended = driverlink(*arguments)
+    ended = looking(*arguments)
     assert (ended.status, ended.out) == (1, "")
     assert says in ended.err
     assert ended.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("arguments", "says"), NOTED.values(), ids=NOTED.keys())
-def test_where_there_is_nothing_that_is_said(driverlink: Driverlink, arguments: tuple[str, ...], says: str) -> None:
-    ended = driverlink(*arguments)
+def test_where_there_is_nothing_that_is_said(looking: ServedFolder, arguments: tuple[str, ...], says: str) -> None:
+    ended = looking(*arguments)
     assert (ended.status, ended.out) == (0, "")
     assert says in ended.err
 
 
 def test_a_folder_without_accounts_says_so() -> None:
     with TemporaryDirectory(prefix="dl-") as parent:
-        settings = {"DRIVERLINK_DATA": str(Path(parent))}
-        command(settings, "accounts", "add", "acme", "--master-user", "jane", "--tier", "standard")
-        assert "no accounts yet" in command(settings, "accounts", "list").err
+        served = ServedFolder(Path(parent) / "data")
+        assert "no accounts yet" in served("accounts", "list").err
+        served.stop()
 
 
 @pytest.mark.parametrize("name", ["Parked", "parked", "DriverLink.Parked", "DRIVERLINK.PARKED", " driverlink.parked "])
-def test_a_type_is_found_by_its_stored_name_and_by_its_last_part(driverlink: Driverlink, name: str) -> None:
-    found = driverlink("events", "--type", name, "--json")
+def test_a_type_is_found_by_its_stored_name_and_by_its_last_part(looking: ServedFolder, name: str) -> None:
+    found = looking("events", "--type", name, "--json")
     assert found.status == 0
     assert found.out.count('"type": "Parked"') == found.out.count("\n") > 0
 
 
 @pytest.mark.parametrize("until", ["2001-01-01", "2026-01-05T08:00:01+00:00"])
-def test_following_ends_where_the_time_that_is_asked_for_is_over(driverlink: Driverlink, until: str) -> None:
-    assert driverlink("events", "-f", "--until", until).status == 0
+def test_following_ends_where_the_time_that_is_asked_for_is_over(looking: ServedFolder, until: str) -> None:
+    assert looking("events", "-f", "--until", until).status == 0
 
 
 @pytest.mark.parametrize("account", ["a/b", "..", "", "acme/plan", "acme?x", "Ł"])
 @pytest.mark.parametrize(
     "words", [("accounts", "show"), ("status",), ("reconciliations",), ("issues", "list")], ids=" ".join
 )
-def test_what_cannot_be_an_account_is_refused(driverlink: Driverlink, words: tuple[str, ...], account: str) -> None:
-    ended = driverlink(*words, account)
+def test_what_cannot_be_an_account_is_refused(words: tuple[str, ...], account: str) -> None:
+    ended = command({}, *words, account)
     assert (ended.status, ended.out) == (2, "")
     assert "an account's id is" in " ".join(ended.err.replace("│", "").split())
 
@@ -111,20 +111,20 @@ def test_what_cannot_be_an_account_is_refused(driverlink: Driverlink, words: tup
     ],
     ids=" ".join,
 )
-def test_an_account_is_found_in_any_letter_case(driverlink: Driverlink, words: tuple[str, ...]) -> None:
+def test_an_account_is_found_in_any_letter_case(driverlink: ServedFolder, words: tuple[str, ...]) -> None:
     ended = driverlink(*words)
     assert ended.status == 0, ended.err
     assert ended.out
     assert "ACME" not in ended.out
 
 
-def test_an_account_whose_id_differs_by_letter_case_is_refused(driverlink: Driverlink) -> None:
+def test_an_account_whose_id_differs_by_letter_case_is_refused(driverlink: ServedFolder) -> None:
     ended = driverlink("accounts", "add", "ACME", "--master-user", "jane")
     assert (ended.status, ended.err.startswith("driverlink: account acme exists already")) == (1, True)
     assert driverlink("accounts", "list").out.count("acme") == 1
 
 
-def test_a_standard_account_without_an_account_manager_is_refused(driverlink: Driverlink) -> None:
+def test_a_standard_account_without_an_account_manager_is_refused(driverlink: ServedFolder) -> None:
     for manager in ((), ("--account-manager", ""), ("--account-manager", "  ")):
         ended = driverlink("accounts", "add", "small", "--master-user", "jane", "--tier", "standard", *manager)
         assert ended.status == 1

@@ -12,6 +12,7 @@ import pytest
 from services.cli import printing
 from services.cli.dead_letters import to_line
 from services.cli.printing import VisibleConsole, print_json, print_note, print_table, progress_bar, visible
+from tests.support.served_folder import ServedFolder
 
 ESCAPES = "\x1b[2J\x1b]0;gone\x07\x9b31m\u202eevil\u200b\r\x00"
 SHOWN = "\\x1b[2J\\x1b]0;gone\\x07\\x9b31m\\u202eevil\\u200b\\r\\x00"
@@ -54,34 +55,52 @@ def test_half_of_a_character_is_json_all_the_same(capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == {"name": "Zo\u00eb \ud800"}
 
 
-def command(encoding: str, folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-    environment = {
-        **os.environ,
-        "PYTHONIOENCODING": encoding,
-        "DRIVERLINK_DATA": str(folder),
-        "PYTHONUTF8": "0",
-        **more,
-    }
-    return subprocess.run(
-        [sys.executable, "-c", "from services.cli.start import main; main()", *arguments],
-        env=environment,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+_ALL = """
+import json, sys
+from services.cli.start import main
+
+statuses = []
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["driverlink", *words]
+    try:
+        main()
+        statuses.append(0)
+    except SystemExit as ended:
+        statuses.append(ended.code)
+print(json.dumps(statuses))
+"""
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "ascii:strict", "cp1252", "utf-8"])
 def test_no_encoding_of_the_output_ends_a_command(encoding: str, tmp_path: Path) -> None:
     user = "\u0141ukasz \U0001f600"
-    folder = tmp_path / "data"
-    added = command(encoding, folder, "accounts", "add", "acme", "--tier", "pro", "--master-user", user)
-    assert (added.returncode, b"Traceback" in added.stderr) == (0, False), added.stderr
-    for arguments in (("accounts", "list"), ("accounts", "show", "acme"), ("events",), ("status",), ("--help",)):
-        told = command(encoding, folder, *arguments, FORCE_COLOR="1")
-        assert (told.returncode, b"Traceback" in told.stderr) == (0, False), told.stderr
-    shown = command(encoding, folder, "accounts", "list", "--json")
-    (account,) = json.loads(shown.stdout.decode(encoding.partition(":")[0]))
-    assert account["master_user"] == user
-    refused = command(encoding, folder, "explain", "acme", user)
-    assert (refused.returncode, b"Traceback" in refused.stderr) == (1, False), refused.stderr
+    commands = [
+        ("accounts", "add", "acme", "--tier", "pro", "--master-user", user),
+        ("accounts", "list"),
+        ("accounts", "show", "acme"),
+        ("events",),
+        ("status",),
+        ("--help",),
+        ("explain", "acme", user),
+        ("accounts", "list", "--json"),
+    ]
+    served = ServedFolder(tmp_path / "data")
+    served.start()
+    variables = {
+        "PYTHONIOENCODING": encoding,
+        "PYTHONUTF8": "0",
+        "FORCE_COLOR": "1",
+        "DRIVERLINK_DATA": str(served.path),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", _ALL, json.dumps(commands)],
+        env={**os.environ, **variables},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    served.stop()
+    *_, document, statuses = ended.stdout.decode(encoding.partition(":")[0]).splitlines()
+    assert json.loads(statuses) == [1 if words[0] == "explain" else 0 for words in commands], ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert [each["master_user"] for each in json.loads(document)] == [user]

@@ -1,7 +1,6 @@
 import pytest
 
-from services.cli.client import distributed
-from services.wiring.settings import WrongSettings
+from services.wiring.settings import DistributedSettings, WrongSettings, read_settings
 
 SECRET_KEY = "hush-" + "0123456789" * 4
 
@@ -13,7 +12,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_never_show_the_secret_key() -> None:
-    settings = distributed()
+    settings = read_settings(DistributedSettings)
     assert "hush" not in f"{settings!r} {settings!s} {settings.model_dump()} {settings.model_dump_json()}"
 
 
@@ -31,5 +30,5 @@ def test_a_setting_that_is_wrong_is_told_without_the_secret_key(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(WrongSettings) as wrong:
-        distributed()
+        read_settings(DistributedSettings)
     assert "hush" not in f"{wrong.value} {wrong.value!r} {wrong.value.__cause__!r}"

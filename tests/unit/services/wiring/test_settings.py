@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.client import distributed, kafka
-from services.wiring.settings import WrongSettings
+from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings, read_settings
 
 GOOD = {"DATABASE_URL": "postgresql://driverlink@db.example:5432/driverlink"}
 KEY = "a secret key that is only good for tests"
@@ -22,7 +21,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
     """What is said of these settings."""
     given(monkeypatch, named)
     with pytest.raises(WrongSettings) as wrong:
-        distributed()
+        read_settings(DistributedSettings)
     return str(wrong.value)
 
 
@@ -30,7 +29,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
     ("named", "says"),
     [
         ({}, "DRIVERLINK_DATABASE_URL is not set (The database, without a password: `postgresql://user@host:5432/"),
-        ({"DATABASE_URL": "db.example"}, "DRIVERLINK_DATABASE_URL is no URL: relative URL without a base (The data"),
+        ({"DATABASE_URL": "db.example"}, "DRIVERLINK_DATABASE_URL is not a URL: relative URL without a base (The data"),
         ({"DATABASE_URL": "mysql://u@h/d"}, "DRIVERLINK_DATABASE_URL must begin with postgres:// or postgresql://"),
         ({"DATABASE_URL": "postgresql+asyncpg://u@h/d"}, "DRIVERLINK_DATABASE_URL must begin with postgres:// or"),
         ({"DATABASE_URL": "postgresql://u:sesame@h/d"}, "DRIVERLINK_DATABASE_URL holds a password: take it out, and"),
@@ -55,7 +54,10 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({**GOOD, "KAFKA_SECURITY": "sasl_ssl", "KAFKA_USERNAME": "u"}, "which needs DRIVERLINK_KAFKA_USERNAME, and"),
         ({**GOOD, "SECRET_KEY": "sesame"}, "DRIVERLINK_SECRET_KEY holds 6 characters: make one of 32 or more, by"),
         ({**GOOD, "SECRET_KEY": KEY, "SECRET_KEY_FILE": "x"}, "_KEY and DRIVERLINK_SECRET_KEY_FILE are both set: keep"),
-        ({**GOOD, "KAFKA_PARTITION": "4"}, "DRIVERLINK_KAFKA_PARTITION is no setting; did you mean DRIVERLINK_KAFKA"),
+        (
+            {**GOOD, "KAFKA_PARTITION": "4"},
+            "DRIVERLINK_KAFKA_PARTITION is not a setting; did you mean DRIVERLINK_KAFKA",
+        ),
     ],
     ids=range(24),
 )
@@ -81,7 +83,7 @@ def test_several_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch
     ("content", "says"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"\xff", "is no text in UTF-8"),
+        (b"\xff", "is not UTF-8 text"),
         (b" \n", "is empty: write the secret into it, or unset it"),
     ],
     ids=["missing", "no text", "empty"],
@@ -105,7 +107,7 @@ def test_a_short_key_in_a_file_is_told_by_the_file_s_variable(monkeypatch: pytes
 def test_secrets_come_from_files_and_are_never_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
     given(monkeypatch, {**GOOD, "SECRET_KEY_FILE": str(tmp_path / "key")})
-    settings = distributed()
+    settings = read_settings(DistributedSettings)
     assert settings.secret_key.get_secret_value() == KEY
     assert KEY not in f"{settings!r} {settings}"
 
@@ -114,5 +116,5 @@ def test_what_is_about_kafka_needs_no_database(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "password").write_text("sesame\n")
     named = {"KAFKA_SERVERS": "kafka:9092", "KAFKA_PASSWORD_FILE": str(tmp_path / "password")}
     given(monkeypatch, named)
-    settings = kafka()
+    settings = read_settings(KafkaSettings)
     assert (settings.kafka_servers, settings.kafka_password.get_secret_value()) == ("kafka:9092", "sesame")
