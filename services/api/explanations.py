@@ -51,7 +51,7 @@ from services.runtime.readers import Readers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetState:
+class DriverState:
     """The state of a driver on a target: `state` is that of its link, or `undecided` when there is none.
 
     `advice` says what a person could do; empty if there is nothing.
@@ -108,7 +108,7 @@ Told = tuple[str, str]
 """A sentence, and what a person could do about it."""
 
 
-def state_on(view: View) -> TargetState:
+def state_on(view: View) -> DriverState:
     """How the driver stands on the target; what keeps the whole account from moving is told first."""
     state = _state(view)
     sentence, advice = _told(view, state)
@@ -117,7 +117,7 @@ def state_on(view: View) -> TargetState:
         sentence, advice = _hindered(hindrance, sentence, state)
     if view.waits and view.readiness.is_known:
         sentence, advice = _waiting(view.waits, sentence, advice, state)
-    return TargetState(target=str(view.link.target), state=state, sentence=sentence, advice=advice)
+    return DriverState(target=str(view.link.target), state=state, sentence=sentence, advice=advice)
 
 
 def _state(view: View) -> str:
@@ -454,7 +454,7 @@ class Explanation:
     is_known: bool
     header: str
     portal: str
-    states: tuple[TargetState, ...]
+    states: tuple[DriverState, ...]
     timeline: tuple[Entry, ...]
 
     def lines(self) -> Iterator[str]:
@@ -517,7 +517,7 @@ def _portal(change: Change) -> str:
     return f"has the driver, as stated last at {moment(change.at)}."
 
 
-def _states(driver_history: DriverHistory, projectors: Mapping[Target, Store]) -> Iterator[TargetState]:
+def _states(driver_history: DriverHistory, projectors: Mapping[Target, Store]) -> Iterator[DriverState]:
     change_waits = waits_of_change(driver_history.last_change, driver_history.taken_over)
     for target, readiness in driver_history.readiness.items():
         past = driver_history.past(target)

@@ -18,7 +18,7 @@ from services.runtime.readers import Readers
 from services.runtime.service import Service
 
 
-class Connected(Protocol):
+class OpenConnections(Protocol):
     """The targets, as far as this process has reached them."""
 
     async def close(self) -> None:
@@ -41,7 +41,7 @@ class Installation:
     decider_service: Service
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
-    connections: Connected
+    connections: OpenConnections
     readers: Readers
     polling: Polling | None = None
     may_repeat: bool = False

@@ -50,7 +50,7 @@ _LONGEST_WAIT = timedelta(days=1, hours=3)
 _WAIT_FOR_POLICY = timedelta(seconds=1)
 
 
-class Readiness(StrEnum):
+class DeliveryState(StrEnum):
     """Whether a delivery may be carried out: void ones never, those ahead once their policy generation is known."""
 
     DUE = "due"
@@ -68,19 +68,19 @@ class _Loaded:
     started: Delivery | None
     answers: int
 
-    def readiness(self, target: Target) -> Readiness:
+    def state(self, target: Target) -> DeliveryState:
         """Whether the newest decision may be carried out under the account's present policy generation and mode."""
         delivery = self.newest
         if delivery is None or delivery.answers < self.answers:
-            return Readiness.VOID
+            return DeliveryState.VOID
         policy_generation = self.account.policy_generation.get(target, 0)
         if delivery.policy_generation != policy_generation:
-            return Readiness.AHEAD if delivery.policy_generation > policy_generation else Readiness.VOID
+            return DeliveryState.AHEAD if delivery.policy_generation > policy_generation else DeliveryState.VOID
         mode = self.account.mode(target)
         # A delete without a key has nothing to delete on the target.
         is_delete = delivery.fact == DeleteDecided.TOPIC and delivery.key is not None
         is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and not is_delete)
-        return Readiness.DUE if is_allowed else Readiness.VOID
+        return DeliveryState.DUE if is_allowed else DeliveryState.VOID
 
 
 class DueDeliveries:
@@ -138,7 +138,7 @@ class DueDeliveries:
         account, driver = attempt.driver
         (loaded,) = self._load([DueDelivery(account=account, driver=driver, not_before="", deferred=0)])
         is_newest = loaded.newest is not None and loaded.newest.decision == attempt.delivery.decision
-        is_ready = is_newest and attempt.is_due and loaded.readiness(self.target) is Readiness.DUE
+        is_ready = is_newest and attempt.is_due and loaded.state(self.target) is DeliveryState.DUE
         return is_ready and account not in self._breakers.open_accounts()
 
     def _make_due(self, after: datetime) -> None:
@@ -152,17 +152,17 @@ class DueDeliveries:
     def _start(self, unit: Unit, loaded: _Loaded, now: datetime) -> Attempt | None:
         place = {"account": loaded.due.account, "driver": loaded.due.driver}
         driver = AccountId(loaded.due.account), PortalDriverId(loaded.due.driver)
-        readiness, newest = loaded.readiness(self.target), loaded.newest
-        if readiness is Readiness.AHEAD:
+        state, newest = loaded.state(self.target), loaded.newest
+        if state is DeliveryState.AHEAD:
             unit.keep([replace(loaded.due, not_before=(now + _WAIT_FOR_POLICY).isoformat())])
-        is_due = newest is not None and readiness is Readiness.DUE
+        is_due = newest is not None and state is DeliveryState.DUE
         if loaded.started:
             is_same = is_due and newest is not None and newest.decision == loaded.started.decision
             return Attempt(driver=driver, delivery=loaded.started, was_started=True, is_due=is_same)
         if newest is not None and is_due:
             unit.keep([StartedAttempt(**place, body=newest.to_json())])
             return Attempt(driver=driver, delivery=newest)
-        if readiness is Readiness.VOID:
+        if state is DeliveryState.VOID:
             unit.remove(DueDelivery, place)
         return None
 

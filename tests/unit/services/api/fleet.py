@@ -35,7 +35,7 @@ from domain.ports import Answer, Done, PortalLine
 from domain.store import Unit
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.approvals import HeldSet, held
-from services.api.explanations import Explanation, TargetState, explain
+from services.api.explanations import DriverState, Explanation, explain
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
@@ -271,7 +271,7 @@ class Fleet:
     def explain(self, driver: str = "1") -> Explanation:
         return explain(ACME, PortalDriverId(driver), accounts=self.accounts, intake=self.intake, decider=self.decider)
 
-    def state_on(self, target: Target, driver: str = "1") -> TargetState:
+    def state_on(self, target: Target, driver: str = "1") -> DriverState:
         return next(each for each in self.explain(driver).states if each.target == target)
 
     def facts(self, where: str, driver: str = "1") -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from domain.identity import PortalDriverId, Target
 from domain.store import Store, Unit, Watermark
 from services.api.backlog import Waiting, waiting
-from services.api.explanations import TargetState, explain
+from services.api.explanations import DriverState, explain
 from services.projector.read_models import NewestDecision, to_delivery
 from tests.support.stated import whole
 from tests.unit.services.api.fleet import ACME, JANE, Fleet
@@ -16,7 +16,7 @@ from tests.unit.services.api.fleet import ACME, JANE, Fleet
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 
 
-def states(fleet: Fleet) -> Mapping[str, TargetState]:
+def states(fleet: Fleet) -> Mapping[str, DriverState]:
     explained = explain(
         ACME,
         PortalDriverId("1"),

@@ -3,7 +3,7 @@
 from domain.account import Mode, Tier
 from domain.failures import Reason, Unavailable
 from domain.identity import PortalDriverId, Target
-from services.api.explanations import TargetState
+from services.api.explanations import DriverState
 from tests.support.stated import whole
 from tests.unit.services.api.fleet import ACME, JANE, Fleet
 
@@ -19,7 +19,7 @@ def test_an_unknown_driver_is_told_to_be_unknown(fleet: Fleet) -> None:
 
 def test_an_account_that_nobody_added_is_told(fleet: Fleet) -> None:
     fleet.state("1", **JANE)
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="undecided",
         sentence="There is no account acme yet: its drivers are kept in mind, nothing is decided.",
@@ -30,7 +30,7 @@ def test_an_account_that_nobody_added_is_told(fleet: Fleet) -> None:
 def test_sync_that_is_off_says_who_can_turn_it_on(fleet: Fleet) -> None:
     fleet.add()
     fleet.state("1", **JANE)
-    assert fleet.state_on(MOTIVE) == TargetState(
+    assert fleet.state_on(MOTIVE) == DriverState(
         target="motive",
         state="undecided",
         sentence="Sync Drivers is off: nothing is decided or sent.",
@@ -77,7 +77,7 @@ def test_a_deleted_driver_who_never_was_there_needs_nothing(fleet: Fleet) -> Non
     fleet.add()
     fleet.state("1", **JANE)
     fleet.delete("1")
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="undecided",
         sentence="Nothing was ever decided for Driveri, and the Portal has deleted the driver.",
@@ -89,7 +89,7 @@ def test_a_target_in_the_mode_off_says_how_to_change_it(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.set_mode(DRIVERI, Mode.OFF)
     fleet.state("2", **JANE)
-    assert fleet.state_on(DRIVERI, "2") == TargetState(
+    assert fleet.state_on(DRIVERI, "2") == DriverState(
         target="driveri",
         state="undecided",
         sentence="The mode for Driveri is off: nothing is decided or sent.",
@@ -101,7 +101,7 @@ def test_a_roster_that_is_still_being_read_is_waited_for(fleet: Fleet) -> None:
     fleet.add()
     fleet.state("1", **JANE)
     fleet.turn_on()
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="undecided",
         sentence="The roster of Driveri is being read: decisions follow as soon as it is complete.",
@@ -114,7 +114,7 @@ def test_a_roster_that_cannot_be_read_is_told_with_the_reason_and_since_when(fle
     fleet.state("1", **JANE)
     fleet.turn_on()
     fleet.fail_scan(DRIVERI, Unavailable(reason=Reason.DOWN, detail="answered 503"))
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="undecided",
         sentence="The roster of Driveri cannot be read since 2026-03-01 08:04:00 UTC (down: answered 503): "
@@ -129,7 +129,7 @@ def test_in_the_mode_observe_it_is_told_that_nothing_is_sent(fleet: Fleet) -> No
     fleet.turn_on()
     fleet.set_mode(DRIVERI, Mode.OBSERVE)
     fleet.scan(DRIVERI)
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="pending",
         sentence="Not linked yet. Decided, but nothing is sent in the mode observe: "
@@ -161,7 +161,7 @@ def test_a_link_that_ended_before_sync_came_back_is_told(fleet: Fleet) -> None:
 def test_an_account_that_was_just_added_waits_for_the_services_to_run(fleet: Fleet) -> None:
     fleet.add_only()
     fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="undecided",
         sentence="The services have not taken account acme over yet: nothing is decided before they run.",
@@ -174,7 +174,7 @@ def test_a_decision_that_waits_for_a_closed_way_is_told_with_the_reason(fleet: F
     fleet.state("2", **JANE)
     fleet.open_breaker(DRIVERI, Reason.CREDENTIALS, "answered 401")
     fleet.state("3", first_name="Jane", ref_id="R3")
-    assert fleet.state_on(DRIVERI, "3") == TargetState(
+    assert fleet.state_on(DRIVERI, "3") == DriverState(
         target="driveri",
         state="pending",
         sentence="Not linked yet. Driveri shall get a new driver, DriverID R3. "
@@ -190,7 +190,7 @@ def test_a_roster_that_waits_for_a_closed_way_is_told_with_the_reason(fleet: Fle
     fleet.state("1", **JANE)
     fleet.turn_on()
     fleet.open_breaker(DRIVERI, Reason.DOWN, "answered 503")
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="undecided",
         sentence="The roster of Driveri is not read yet: nothing is decided. "

@@ -8,7 +8,7 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import MOST_CORRECTIONS
 from domain.ports import Exists, Missing
-from services.api.explanations import TargetState
+from services.api.explanations import DriverState
 from services.api.schema import to_json
 from tests.unit.services.api.fleet import JANE, Fleet
 
@@ -59,7 +59,7 @@ def test_a_driver_who_gets_an_id_is_not_set_aside_any_more(fleet: Fleet) -> None
 def test_a_contested_driver_names_the_one_who_has_claimed_the_id(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.state("1", **{**JANE, "driveri_driver_id": "d2"})
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="parked",
         sentence="Linked to DriverID D1, and set aside since 2026-03-01 08:11:00 UTC: "
@@ -88,7 +88,7 @@ def test_a_refusal_is_told_in_the_targets_words(fleet: Fleet) -> None:
     begin(fleet, **JANE)
     (decision,) = fleet.pending(MOTIVE)
     fleet.answer(MOTIVE, decision, Rejected(reason=Reason.TAKEN_ELSEWHERE, detail="the <email> is somebody else's"))
-    assert fleet.state_on(MOTIVE) == TargetState(
+    assert fleet.state_on(MOTIVE) == DriverState(
         target="motive",
         state="parked",
         sentence="Not linked yet, and set aside since 2026-03-01 08:06:00 UTC: "
@@ -139,7 +139,7 @@ def test_a_call_that_is_put_off_is_told_with_the_reason(fleet: Fleet) -> None:
     begin(fleet, **JANE)
     (decision,) = fleet.pending(DRIVERI)
     fleet.answer(DRIVERI, decision, Unavailable(reason=Reason.DOWN, detail="answered 503"))
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="pending",
         sentence="Not linked yet. Driveri shall get a new driver, DriverID D1. "
@@ -168,7 +168,7 @@ def test_a_reason_of_the_past_for_putting_off_is_not_told_of_a_new_decision(flee
 def test_a_held_delete_is_told_with_the_guards_figures_and_how_to_decide(fleet: Fleet) -> None:
     hold(fleet)
     since = next(entry.at for entry in fleet.explain().timeline if entry.fact.startswith("The guard"))
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="held",
         sentence="The Portal deleted the driver, and the guard holds the delete of DriverID D1 "
@@ -199,7 +199,7 @@ def test_a_rejection_is_told_with_who_stays(fleet: Fleet) -> None:
     hold(fleet)
     fleet.judge(DRIVERI, DeletesRejected)
     assert fleet.facts("driveri")[-1] == "jane rejected the held delete: DriverID D1 stays on Driveri."
-    assert fleet.state_on(DRIVERI) == TargetState(
+    assert fleet.state_on(DRIVERI) == DriverState(
         target="driveri",
         state="kept",
         sentence="The Portal deleted the driver, but jane rejected the delete: DriverID D1 stays on Driveri.",
