@@ -14,8 +14,7 @@ from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, Sto
 from eventsourcing.utils import TopicError, register_topic
 
 from domain import account, driver_link, outcomes, portal, reconciliation
-from domain.event import Event
-from domain.store import Record, Resubmission
+from domain.store import Event, Record, Resubmission
 
 __all__ = ["account", "decoded", "driver_link", "new_mapper", "outcomes", "portal", "reconciliation"]
 

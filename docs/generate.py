@@ -21,10 +21,10 @@ from typer.main import get_group
 from adapters.kafka.topics import asyncapi
 from domain.account import AccountEvent
 from domain.driver_link import Rationale
-from domain.event import DeciderEvent, Event
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
+from domain.store import DeciderEvent, Event
 from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (

@@ -11,8 +11,8 @@ from functools import reduce
 from typing import TypedDict
 from uuid import UUID
 
-from domain.event import Event
 from domain.identity import AccountId, Target, account_stream
+from domain.store import Event
 
 
 class Tier(StrEnum):

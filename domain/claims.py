@@ -22,8 +22,7 @@ from domain.matching import (
     key_identifier,
     temporary_fields,
 )
-from domain.profile import Profile
-from domain.targets import IDENTIFIER_WORDS, SPECS
+from domain.profile import IDENTIFIER_WORDS, SPECS, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

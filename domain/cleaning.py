@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from domain.time_zones import to_iana
+from domain.geography import to_iana
 
 LONGEST_ID: Final = 200
 """Characters of a driver's id, of whatever kind."""

@@ -42,9 +42,8 @@ from domain.matching import (
     temporary_field,
     temporary_values,
 )
-from domain.profile import Profile, chosen
+from domain.profile import SPECS, Profile, chosen, to_change, unreadable
 from domain.situations import Case, Resolution, Trigger, to_case
-from domain.targets import SPECS, to_change, unreadable
 
 
 def decide(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:

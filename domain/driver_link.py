@@ -8,11 +8,11 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from domain.account import Mode
-from domain.event import DeciderEvent, Event
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
 from domain.matching import temporary_fields
 from domain.profile import Profile, chosen
+from domain.store import DeciderEvent, Event
 
 EXISTS = "exists"
 MISSING = "missing"

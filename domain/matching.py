@@ -25,8 +25,7 @@ from dataclasses import dataclass, replace
 
 from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.profile import Profile, chosen
-from domain.targets import SPECS
+from domain.profile import SPECS, Profile, chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,9 @@ from domain.driver_link import (
     in_sequence,
     origin,
 )
-from domain.event import Event
 from domain.identity import Key
-from domain.profile import is_own_form
-from domain.targets import to_change, unreadable
+from domain.profile import is_own_form, to_change, unreadable
+from domain.store import Event
 
 
 class Outcome(StrEnum):

@@ -7,9 +7,9 @@ from functools import reduce
 from typing import TypedDict
 from uuid import UUID
 
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.profile import Profile, StatedProfile
+from domain.store import Event
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,10 +38,10 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.event import DeciderEvent
 from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream
 from domain.profile import Profile
 from domain.situations import Situation
+from domain.store import DeciderEvent
 
 
 class Finding(StrEnum):

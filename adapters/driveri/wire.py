@@ -19,8 +19,8 @@ from adapters.http.failures import REFUSED, down
 from adapters.http.response import IF_LEGIBLE, Lines, UnexpectedForm, legible, parsed, parsed_if, parsed_python
 from domain.cleaning import LONGEST_ID, clean, folded
 from domain.failures import Reason, Rejected, TargetFailed
+from domain.geography import spellings
 from domain.identity import Key
-from domain.licence_states import spellings
 from domain.matching import ObservedDriver
 from domain.profile import FIELDS, Profile, chosen, differing, tidy
 

@@ -22,8 +22,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from adapters.events import decoded, to_id, to_stored_event
 from adapters.kafka.connection import StreamsFailed
-from domain.event import Event
-from domain.store import Record
+from domain.store import Event, Record
 
 
 class ConsumerRecord(Protocol):

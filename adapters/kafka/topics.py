@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from adapters.kafka.cloud_events import INSTALLATION, JSON, SPECIFICATION, ConsumerRecord, tolerate_header_names
 from adapters.kafka.connection import KafkaAccess, StreamsMisconfigured, administering, looking, meaning
-from domain.event import Event
+from domain.store import Event
 
 LARGEST_BATCH = 10 * 1024 * 1024
 """Bytes of the largest batch of records that a topic takes."""

@@ -40,7 +40,7 @@ from adapters.motive.wire import (
     words_of,
 )
 from domain.failures import Rejected, TargetFailed
-from domain.licence_states import spellings
+from domain.geography import spellings
 from domain.matching import UnreadableRecords
 from domain.profile import Profile
 

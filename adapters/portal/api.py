@@ -34,10 +34,10 @@ from adapters.http.response import (
 from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
 from domain.failures import Reason, Rejected, TargetFailed
+from domain.geography import to_iana
 from domain.identity import PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
-from domain.time_zones import to_iana
 
 ATTRIBUTE_FIELDS = ("driveri_driver_id", "ref_id")
 """The fields of a profile that a custom attribute of the Portal can hold."""

@@ -16,9 +16,9 @@ from typing import Final
 from adapters.portal.csv_records import SAVE_AS, CsvRecord, CsvRecords, RefusedRow, content_problem, encoding_of
 from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
 from domain.failures import ClearFailure
+from domain.geography import to_iana
 from domain.identity import PortalDriverId
 from domain.profile import FIELDS, StatedProfile
-from domain.time_zones import to_iana
 
 DRIVER_ID = "portal_driver_id"
 """The cell of the Portal's own internal id, beside the fields of a profile.

@@ -11,9 +11,9 @@ from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.events import again, new_mapper, to_event, to_record
 from adapters.store.tables import Dialect, SqlStatement, Table, table_of
-from domain.event import Event
 from domain.store import (
     LONGEST_EVENT,
+    Event,
     EventTooLong,
     Record,
     Resubmission,

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
-from domain.event import Event
 from domain.identity import AccountId, Target, account_stream
-from domain.store import Row, Store, Unit
+from domain.store import Event, Row, Store, Unit
 from services.runtime.alike import did_you_mean
 from services.runtime.context import Clock
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.driver_link import DeleteHeld
-from domain.guard import digest
+from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import Store
 from services.api.explanation_text import name_of
@@ -72,7 +72,7 @@ def _to_set(account: str, target: Target, deletes: tuple[HeldDelete, ...]) -> He
     return HeldSet(
         account=account,
         target=str(target),
-        digest=digest(target, [(PortalDriverId(each.driver), each.hold) for each in deletes]),
+        digest=digest_of_holds(target, [(PortalDriverId(each.driver), each.hold) for each in deletes]),
         since=min(each.since for each in deletes),
         drivers=deletes,
     )

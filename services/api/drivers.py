@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
+from domain.geography import to_iana
 from domain.identity import AccountId, PortalDriverId
 from domain.ports import NOBODY, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
-from domain.time_zones import to_iana
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import Malformed, Named, RequestBody
 from services.intake.handlers import Intake, UnknownDriver, new_snapshot

@@ -13,9 +13,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
-from domain.event import Event
 from domain.identity import Target
-from domain.store import Record, Stream
+from domain.store import Event, Record, Stream
 from services.accounts.handlers import account_of
 from services.api.installation import Installation, Installed, logs_of
 from services.api.naming import NamedTarget, is_stated, unknown_driver

@@ -54,7 +54,6 @@ from domain.driver_link import (
     UpdateDecided,
     apply,
 )
-from domain.event import Event
 from domain.failures import is_final
 from domain.identity import Target
 from domain.portal import (
@@ -66,9 +65,9 @@ from domain.portal import (
     PortalDriver,
     PortalDriverEvent,
 )
-from domain.profile import Profile
+from domain.profile import SPECS, Profile, TargetSpec
 from domain.situations import Situation
-from domain.targets import SPECS, TargetSpec
+from domain.store import Event
 
 
 def describe_account(event: Event) -> str:

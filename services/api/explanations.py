@@ -20,11 +20,10 @@ from domain.driver_link import (
     LinkEvent,
     Parked,
 )
-from domain.event import Event
 from domain.failures import Reason, is_final
 from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
 from domain.portal import Change, DriverDeleted, PortalDriver, apply, replay
-from domain.store import Store
+from domain.store import Event, Store
 from services.accounts.handlers import accounts_of
 from services.api.backlog import Waits, waits_of_change, waits_of_link
 from services.api.explanation_text import (

@@ -11,14 +11,13 @@ from datetime import datetime
 
 from domain.account import Account, Mode, replay
 from domain.account import Request as AccountRequest
-from domain.event import Event
 from domain.failures import TargetFailed
 from domain.identity import AccountId, Key, PortalDriverId, Target, portal_driver_stream
 from domain.matching import ObservedDriver, UnreadableRecords
 from domain.portal import Change
+from domain.profile import SPECS
 from domain.reconciliation import PlanPart, PlanStep
-from domain.store import Store
-from domain.targets import SPECS
+from domain.store import Event, Store
 from services.decider.dry_run import DryRun, Scratch
 from services.intake.read_models import KnownDriver
 from services.projector.read_models import RosterRow, unseen

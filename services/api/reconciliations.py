@@ -10,11 +10,10 @@ from fastapi import APIRouter
 
 from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DriftFound, DriverLink, Explained
-from domain.event import Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream, scan_stream
 from domain.outcomes import DriverLookedUp
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of, found_by
-from domain.store import Record, Store, Watermark, Where
+from domain.store import Event, Record, Store, Watermark, Where
 from services.api.explanation_text import moment, named
 from services.api.installation import Installation, Installed, KnownAccount
 from services.api.naming import NamedTarget, driver_named, number_named, target_named

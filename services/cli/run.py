@@ -15,8 +15,7 @@ from domain.identity import Target
 from services.api.app import to_app
 from services.cli.client import CommandRefused, OwnedFolderOption
 from services.cli.printing import err
-from services.runtime.health import Health, Stuck
-from services.runtime.process import Runnable, run_process
+from services.runtime.process import Health, Runnable, Stuck, run_process
 from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
 from services.wiring.distributed import Distributed
 from services.wiring.embedded import run, serving

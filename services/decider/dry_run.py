@@ -13,12 +13,11 @@ import structlog
 
 from domain.account import Account, Mode
 from domain.driver_link import LinkEvent
-from domain.event import Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, scan_stream, target_driver_stream
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import ObservedDriverGone, ObservedDriverSeen, ReportEvent, ReportOrigin, RosterScanned
 from domain.reconciliation import Action, PlanPart, PlanStep, PlanTally, step_after
-from domain.store import Row, Store, StoreConflict, StoreFailed, Unit
+from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit
 from services.accounts.handlers import accounts_of, to_row
 from services.decider import reconciliations
 from services.decider.handlers import Decider

@@ -14,7 +14,6 @@ from domain import deciding, outcomes
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode, RetryRequested
 from domain.claims import Batch
 from domain.driver_link import DriverLink, LinkEvent
-from domain.event import Event
 from domain.failures import CLASSES, FailureClass, doubled, spread
 from domain.guard import has_expired
 from domain.identity import AccountId, PortalDriverId, Target
@@ -22,7 +21,7 @@ from domain.matching import DesiredDriver
 from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
 from domain.portal import Change
 from domain.situations import Trigger
-from domain.store import Row, Store, StoreConflict, StoreFailed, Unit, Where
+from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, Where
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
 from services.decider.batch import Decide, Links, decide_batch, looks_at_claimants

@@ -9,11 +9,10 @@ from uuid import UUID
 
 from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DriverLink
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target, reconciliation_stream
 from domain.outcomes import RosterScanned
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of
-from domain.store import Store, Unit, Where
+from domain.store import Event, Store, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.decider.batch import Links
 from services.decider.read_models import DesiredRow, ReconciliationRow, RunningReconciliation

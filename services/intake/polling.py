@@ -24,9 +24,9 @@ from domain.failures import (
     patience,
     spread,
 )
+from domain.guard import IDENTIFYING
 from domain.identity import AccountId, PortalDriverId, account_stream
 from domain.ports import NOBODY, CredentialsUnreadable, PortalDrivers, PortalLine
-from domain.rekeying import IDENTIFYING
 from domain.store import Position, Store, StoreConflict, StoreFailed, Unit, Where
 from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from domain.guard import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest_of_rekeying, replaced
 from domain.identity import AccountId, PortalDriverId
 from domain.ports import PortalLine
-from domain.rekeying import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest, replaced
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, ReKeyingRow
 from services.intake.statements import Absences, ListChange, Taken
@@ -62,7 +62,7 @@ class Judgement:
 
 def digest_of(account: AccountId, rows: Iterable[ReKeyingRow]) -> str:
     """The hash of these held re-keyings."""
-    return digest(account, ((PortalDriverId(row.driver), row.after) for row in rows))
+    return digest_of_rekeying(account, ((PortalDriverId(row.driver), row.after) for row in rows))
 
 
 class ReKeyings:
@@ -107,8 +107,8 @@ class ReKeyings:
         guard = self._guard(account, known)
         is_held = guard.holds(len(fresh) + instead)
         judgement = Judgement(
-            is_held=is_held and reviewed.approve != digest(account, asked),
-            digest=digest(account, asked),
+            is_held=is_held and reviewed.approve != digest_of_rekeying(account, asked),
+            digest=digest_of_rekeying(account, asked),
             rekeyed=len(reviewed.rekeyed),
             replaced=instead,
             known=known,

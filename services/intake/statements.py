@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from domain.guard import Identifiers, identifiers, is_rekeyed
 from domain.identity import PortalDriverId
 from domain.portal import PortalDriver
 from domain.ports import PortalLine
 from domain.profile import FIELDS, NOTHING_STATED, StatedProfile
-from domain.rekeying import Identifiers, identifiers, is_rekeyed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

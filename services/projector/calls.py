@@ -24,8 +24,8 @@ from domain.failures import (
 from domain.identity import AccountId, PortalDriverId, Target, link_stream
 from domain.matching import ObservedDriver
 from domain.ports import Answer, Done, Exists, TargetDrivers
+from domain.profile import to_change, unreadable
 from domain.store import StoreFailed
-from domain.targets import to_change, unreadable
 from services.projector.read_models import Delivery
 
 _log = structlog.get_logger()

@@ -13,9 +13,8 @@ from typing import Final, TypeVar
 
 from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DeleteDecided, LinkEvent
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.store import Store, Unit
+from domain.store import Event, Store, Unit
 from services.accounts.handlers import accounts_of, keep_accounts
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Driver

@@ -12,13 +12,12 @@ from uuid import UUID
 from weakref import WeakSet
 
 from domain.account import Mode
-from domain.event import Event
 from domain.failures import CallFailure, Reason, Rejected
 from domain.identity import AccountId, Key, Target, scan_stream, target_driver_stream
 from domain.matching import ObservedDriver
 from domain.outcomes import DriverLookedUp, ObservedDriverGone, ObservedDriverSeen, ReportOrigin
 from domain.ports import TargetDrivers
-from domain.store import Store, StoreConflict, Unit, Where
+from domain.store import Event, Store, StoreConflict, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.projector.breaker import Breakers, EndedCall
 from services.projector.read_models import (

@@ -1,4 +1,4 @@
-"""A service as a process of its own. It runs until it is stopped or cannot go on.
+"""A service as a process of its own, and whether it is alive and ready. It runs until it is stopped or cannot go on.
 
 A process does not recover from a failure: it ends, and whatever started it starts it again. What it had in memory is
 then a guess, and starting from the store is the way that every kill takes as well.
@@ -6,14 +6,166 @@ then a guess, and starting from the store is the way that every kill takes as we
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Protocol
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from domain.store import Misconfigured, StoreFailed
-from services.runtime.health import EndsNot, Health, Measured, Progress, watch
 from services.runtime.outbox import Relay
 from services.runtime.partitions import Action, Partitions, nothing
 from services.runtime.service import Service
 from services.runtime.serving import LONGEST_ENDING
+
+_EVERY = 5.0
+"""Seconds between looks at the progress."""
+
+_SILENT = 30.0
+"""Seconds after which Kafka, which tells every five, is taken to be silent: longer than a broker's restart takes."""
+
+_ANSWER = 2.0
+"""Seconds after which `/ready` answers even if the progress cannot be measured."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a process has come: records (and pieces of work) done since it began, and how many it is behind.
+
+    `partitions` are those that it holds; `relaying` says whether it is its turn to relay. `silence` is for how many
+    seconds Kafka has not told how far the streams go, so `behind` is as old; None where nothing is followed. `stuck`
+    says that the log of the service does not get out, and for how long.
+    """
+
+    taken: int
+    behind: int
+    sent: int
+    unsent: int
+    relaying: bool
+    partitions: int
+    silence: float | None = None
+    stuck: str | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that this process should be doing."""
+        return self.behind > 0 or (self.relaying and self.unsent > 0)
+
+    @property
+    def done(self) -> int:
+        """Everything that was done."""
+        return self.taken + self.sent
+
+    @property
+    def trouble(self) -> str:
+        """Why the process is not ready, or its figures cannot be relied upon; empty where all is well."""
+        if self.stuck:
+            return f"{self.stuck}: see the log for the reason"
+        if self.silence is None or self.silence < _SILENT:
+            return ""
+        return f"Kafka has not told for {self.silence:.0f} seconds how far the streams go, so behind may be more"
+
+    def to_json(self) -> dict[str, object]:
+        """The figures that there are, for scripts."""
+        figures = {**asdict(self), "silence": None if self.silence is None else round(self.silence)}
+        return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why a process is not ready: the part of the installation, and what is wrong with it in words."""
+
+    part: str
+    why: str
+
+
+class Measured(Protocol):
+    """What can tell its progress."""
+
+    async def progress(self) -> Progress:
+        """How far it has come. Raises `StoreFailed`."""
+        ...
+
+
+class Stuck(StoreFailed):
+    """There is work, and none of it gets done; or an end, and it does not come."""
+
+    part: ClassVar[str] = "process"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"there has been work for {seconds:.0f} seconds, and no progress")
+
+
+class EndsNot(Stuck):
+    """What was told to end does not."""
+
+    def __init__(self, seconds: float) -> None:
+        StoreFailed.__init__(self, f"the process has not come to an end within {seconds:.0f} seconds")
+
+
+async def watch(measured: Measured, patience: float) -> None:
+    """Raise `Stuck` when nothing gets done for so many seconds though there is work, or nobody can tell."""
+    clock = asyncio.get_running_loop().time
+    before, since = -1, clock()
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                now = await measured.progress()
+        except TimeoutError:
+            raise Stuck(patience) from None
+        if now.done != before or not now.is_behind:
+            before, since = now.done, clock()
+        if clock() - since > patience:
+            raise Stuck(patience)
+        await asyncio.sleep(min(_EVERY, patience / 2))
+
+
+class Health:
+    """What `/live` and `/ready` tell: live is whose event loop answers, ready who reaches all that it needs."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._measured: Measured | None = None
+
+    def begins(self, measured: Measured) -> None:
+        """Everything that is needed was reached."""
+        self._measured = measured
+
+    def to_app(self) -> Starlette:
+        """The web application that tells it."""
+        return Starlette(routes=[Route("/live", self._live), Route("/ready", self._ready)])
+
+    async def _live(self, _: Request) -> Response:
+        return JSONResponse({"service": self._name, "live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        trouble, figures = await self._looked()
+        told = {"service": self._name, "ready": trouble is None, **figures}
+        if trouble is None:
+            return JSONResponse(told)
+        return JSONResponse({**told, "part": trouble.part, "trouble": trouble.why}, 503)
+
+    async def _looked(self) -> tuple[Trouble | None, dict[str, object]]:
+        """What is wrong, if anything is, and the figures, if there are any."""
+        if self._measured is None:
+            return Trouble(part=Stuck.part, why="is starting"), {}
+        try:
+            async with asyncio.timeout(_ANSWER):
+                progress = await self._measured.progress()
+        except StoreFailed as failure:
+            return Trouble(part=failure.part, why=str(failure)), {}
+        except TimeoutError:
+            why = f"the database has not answered within {_ANSWER:.0f} seconds, or the service is busy for longer"
+            return Trouble(part=StoreFailed.part, why=why), {}
+        except Exception as failure:  # noqa: BLE001 - who asks gets an answer, whatever happens here
+            _log.warning("progress cannot be measured", failure=type(failure).__name__)
+            return Trouble(part=Stuck.part, why=f"the progress cannot be measured: {type(failure).__name__}"), {}
+        return (Trouble(part="kafka", why=progress.trouble) if progress.trouble else None), progress.to_json()
 
 
 class Member(Protocol):

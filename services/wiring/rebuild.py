@@ -14,7 +14,7 @@ from typing import Any
 from adapters.store.sqlite import SqliteStore
 from domain.store import Row, Store, Stored
 from services.api.installation import Installation
-from services.runtime.histories import read_histories, reader_of
+from services.runtime.consumer import read_histories, reader_of
 from services.wiring.registry import SERVICES, ServiceSpec
 
 _FILES = "rebuild-"

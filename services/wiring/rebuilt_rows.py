@@ -14,7 +14,6 @@ from typing import ClassVar, TypeVar
 
 from domain.claims import Batch, claims_of
 from domain.driver_link import Confirmed, Decision, DeleteDecided, DriverLink, LinkEvent, apply
-from domain.event import Event
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import claims
 from domain.outcomes import (
@@ -28,7 +27,7 @@ from domain.outcomes import (
 )
 from domain.portal import Change, PortalDriver, PortalDriverEvent, replay
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
-from domain.store import Row, Store, Stored, Unit
+from domain.store import Event, Row, Store, Stored, Unit
 from services.accounts.handlers import keep_accounts
 from services.decider import read_models as decider
 from services.decider.read_models import (
@@ -53,7 +52,7 @@ from services.projector.read_models import (
     unbroken,
     unscanned,
 )
-from services.runtime.histories import Fold, History
+from services.runtime.consumer import Fold, History
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,8 @@ from eventsourcing.persistence import StoredEvent
 from adapters.events import to_stored_event
 from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import Decision
-from domain.event import Event
 from domain.identity import AccountId
-from domain.store import Stream, Unit
+from domain.store import Event, Stream, Unit
 from services.decider.handlers import Decider
 from services.runtime.consumer import BATCH, Consumer, Subscription
 from services.runtime.context import DECISIONS, Assignment

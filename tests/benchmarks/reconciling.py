@@ -22,10 +22,9 @@ from adapters.store.postgres import PostgresStore, migrate
 from domain.account import Account, AccountEvent, Mode, Request
 from domain.account import replay as account_after
 from domain.driver_link import Decision
-from domain.event import Event
 from domain.identity import Target, scan_stream
 from domain.outcomes import RosterScanned
-from domain.store import Store
+from domain.store import Event, Store
 from services.accounts.handlers import keep_accounts
 from services.decider.handlers import Decider
 from services.runtime.consumer import BATCH, Handler

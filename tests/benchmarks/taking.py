@@ -16,8 +16,7 @@ from adapters.kafka.producer import KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
 from adapters.store.postgres import PostgresStore
-from domain.event import Event
-from domain.store import Record, Resubmission, Stream
+from domain.store import Event, Record, Resubmission, Stream
 from services.runtime.consumer import BATCH
 
 Step = Callable[[], int]

@@ -16,8 +16,7 @@ from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
-from domain.event import Event
-from domain.store import Stream
+from domain.store import Event, Stream
 
 T = TypeVar("T")
 

@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 
 from adapters.store.postgres import PostgresStore, migrate
 from adapters.store.postgres_connection import connect
-from domain.event import Event
-from domain.store import Stream, Unit
+from domain.store import Event, Stream, Unit
 from tests.contract.stands import ROWS
 
 _GAP = 10

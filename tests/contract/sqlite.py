@@ -6,8 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from adapters.store.sqlite import SqliteStore
-from domain.event import Event
-from domain.store import Stream, Unit
+from domain.store import Event, Stream, Unit
 from tests.contract.stands import ROWS
 
 _MOST_PAGES = 1_073_741_823

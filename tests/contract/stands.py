@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
-from domain.store import DeadLetter, Position, Resubmission, Row, Store, Stream, Unit, Watermark
+from domain.store import DeadLetter, Event, Position, Resubmission, Row, Store, Stream, Unit, Watermark
 
 SOURCE = "1/upstream.v1/0"
 """The stream whose positions the suites keep."""

@@ -12,7 +12,7 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 
 from adapters.events import new_mapper
-from domain.event import Event
+from domain.store import Event
 
 FOLDER = Path(__file__).parent / "events"
 

@@ -35,7 +35,6 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.event import Event
 from domain.identity import (
     AccountId,
     Key,
@@ -62,6 +61,7 @@ from domain.outcomes import (
 )
 from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
+from domain.store import Event
 
 _ACCOUNT = AccountId("acme")
 _DRIVER = PortalDriverId("417")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.events import decoded, new_mapper
-from domain.event import Event
+from domain.store import Event
 from tests.golden.forms import FOLDER, add, files, read, stored, topic_of
 from tests.golden.samples import SAMPLES
 

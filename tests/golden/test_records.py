@@ -6,7 +6,7 @@ import pytest
 
 from adapters.events import new_mapper
 from adapters.kafka.cloud_events import to_record
-from domain.event import Event
+from domain.store import Event
 from tests.golden.samples import SAMPLES
 from tests.golden.wire_forms import FOLDER, LOG_POSITION, add, files, read, sent
 from tests.unit.adapters.kafka.messages import FakeMessage

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adapters.events import new_mapper, to_record
 from adapters.kafka.cloud_events import Outgoing, to_outgoing
-from domain.event import Event
+from domain.store import Event
 from tests.golden.samples import SAMPLES
 
 FOLDER = Path(__file__).parent / "records"

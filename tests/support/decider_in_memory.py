@@ -8,7 +8,7 @@ from domain.account import Mode
 from domain.claims import Batch
 from domain.deciding import decide
 from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
-from domain.guard import WINDOW, Guard, digest
+from domain.guard import WINDOW, Guard, digest_of_holds
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, Roster, key_identifier, to_desired
 from domain.outcomes import CallAnswered, Outcome
@@ -94,7 +94,7 @@ class DeciderInMemory:
 
     def judge(self, holds: Mapping[PortalDriverId, int], at: datetime, *, is_approved: bool) -> None:
         """A person approves or rejects exactly these held deletes."""
-        name = digest(self.target, holds.items())
+        name = digest_of_holds(self.target, holds.items())
         trigger = self._trigger("approval", name, at)
         for driver, hold in holds.items():
             self._carry_out(

@@ -8,10 +8,9 @@ from typing import Any
 import httpx
 
 from domain.driver_link import Confirmed, CreateDecided, Decision, DeleteHeld, DeleteRecalled, LinkEvent, Parked
-from domain.event import Event
 from domain.identity import Target
 from domain.portal import Change
-from domain.store import Stream
+from domain.store import Event, Stream
 
 Json = dict[str, Any]
 

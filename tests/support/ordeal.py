@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.event import Event
 from domain.identity import Target
 from domain.portal import Change
-from domain.store import DeadLetter
+from domain.store import DeadLetter, Event
 from services.api.installation import Installation
 from services.runtime.context import CHANGES
 from services.sandbox.comparison import Comparison

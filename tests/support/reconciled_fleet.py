@@ -6,11 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from domain.driver_link import DriftFound, LinkEvent
-from domain.event import Event
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.profile import tidy
 from domain.reconciliation import ReconciliationCompleted
+from domain.store import Event
 from services.accounts.handlers import Asking
 from tests.support.section_five import Standing
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person

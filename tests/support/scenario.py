@@ -26,14 +26,13 @@ from domain.driver_link import (
     origin,
     replay,
 )
-from domain.event import Event
 from domain.guard import Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, delivery_stream
 from domain.matching import DesiredDriver, ObservedDriver, Roster, to_desired
 from domain.outcomes import CallAnswered, Outcome
-from domain.profile import Profile
+from domain.profile import Profile, unreadable
 from domain.situations import SituationRow, Trigger, to_case
-from domain.targets import unreadable
+from domain.store import Event
 
 ACCOUNT = AccountId("fleet-1")
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)

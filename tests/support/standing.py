@@ -6,8 +6,7 @@ from domain.claims import claims_of
 from domain.driver_link import REFUSED, UNSETTLED, DriverLink
 from domain.identity import PortalDriverId, Target
 from domain.matching import DesiredDriver
-from domain.profile import differing
-from domain.targets import to_change, unreadable
+from domain.profile import differing, to_change, unreadable
 from tests.support.simulation import Simulation
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from adapters.store.sqlite import SqliteStore
 from domain.account import Account, AccountEvent, Mode, Request, Tier
 from domain.driver_link import DriverLink, LinkEvent
-from domain.event import Event
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
 from domain.profile import Profile
-from domain.store import Row, Store
+from domain.store import Event, Row, Store
 from services.accounts.handlers import AccountRow, Accounts
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow

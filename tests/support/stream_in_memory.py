@@ -6,8 +6,7 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 
 from adapters.events import again, new_mapper, to_record
-from domain.event import Event
-from domain.store import Record, Resubmission
+from domain.store import Event, Record, Resubmission
 
 _GAP = 7
 _NOBODY = UUID(int=0)

@@ -9,8 +9,7 @@ from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver, key_identifier
 from domain.ports import Answer, Done, Exists, Missing
-from domain.profile import Profile, chosen
-from domain.targets import to_change, unreadable
+from domain.profile import Profile, chosen, to_change, unreadable
 
 REFUSED_NAME = "Nobody"
 """A last name that no target takes."""

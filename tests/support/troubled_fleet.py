@@ -10,8 +10,7 @@ from domain.driver_link import CreateDecided
 from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, to_desired
-from domain.profile import tidy
-from domain.targets import to_change
+from domain.profile import tidy, to_change
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Attempt, Result

@@ -13,8 +13,7 @@ from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import Beginnings, Namespace, create
-from domain.event import Event
-from domain.store import Record, StoreFailed
+from domain.store import Event, Record, StoreFailed
 
 PARTITIONS = 4
 

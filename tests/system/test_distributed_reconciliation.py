@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 from psycopg import AsyncConnection
 
-from domain.event import Event
 from domain.identity import Target
 from domain.outcomes import DriverLookedUp, RosterScanned
 from domain.reconciliation import ReconciliationCompleted
+from domain.store import Event
 from services.api.installation import Installation
 from services.decider.read_models import RunningReconciliation
 from services.projector.read_models import LookUp, ScanProgress

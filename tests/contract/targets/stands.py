@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.ports import TargetDrivers
-from domain.profile import Profile
-from domain.targets import to_change
+from domain.profile import Profile, to_change
 
 SEEDED = 230
 """More than a page, for either vendor; Bob and Dee are there besides."""

@@ -13,8 +13,7 @@ from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.matching import identifiers
 from domain.ports import Answer, Done, Exists
-from domain.profile import Profile
-from domain.targets import to_change
+from domain.profile import Profile, to_change
 from services.sandbox.motive.company import Assumptions
 from tests.contract.targets.faults import keys, told
 from tests.contract.targets.sandboxes import Company, company, in_process

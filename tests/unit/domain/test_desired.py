@@ -4,7 +4,7 @@ import pytest
 
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver, Roster, claims, identifiers, is_key_identifier, key_identifier
-from domain.targets import SPECS, to_change, to_restate, unreadable
+from domain.profile import SPECS, to_change, to_restate, unreadable
 from tests.support.scenario import DRIVERI, JANE, MOTIVE
 
 WHOLE = {

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from domain.account import Mode
 from domain.driver_link import DeleteApproved, DeleteDecided, LinkEvent, UpdateDecided
-from domain.guard import APPROVAL_LASTS, WINDOW, Guard, digest, has_expired
+from domain.guard import APPROVAL_LASTS, WINDOW, Guard, digest_of_holds, has_expired
 from domain.identity import PortalDriverId, Target
 from tests.support.happenings import Happening, happenings, kind
 from tests.support.simulation import Simulation
@@ -55,11 +55,15 @@ def test_a_release_that_was_not_counted_as_held_changes_nothing() -> None:
 
 
 def test_the_digest_names_exactly_a_set_of_holds() -> None:
-    assert digest(Target.DRIVERI, [(ANN, 3), (BEN, 5)]) == digest(Target.DRIVERI, [(BEN, 5), (ANN, 3)])
-    assert digest(Target.DRIVERI, [(ANN, 3), (BEN, 5)]) != digest(Target.MOTIVE, [(ANN, 3), (BEN, 5)])
+    assert digest_of_holds(Target.DRIVERI, [(ANN, 3), (BEN, 5)]) == digest_of_holds(
+        Target.DRIVERI, [(BEN, 5), (ANN, 3)]
+    )
+    assert digest_of_holds(Target.DRIVERI, [(ANN, 3), (BEN, 5)]) != digest_of_holds(Target.MOTIVE, [(ANN, 3), (BEN, 5)])
     others = [[(ANN, 3)], [(ANN, 4), (BEN, 5)], [(ANN, 3), (BEN, 5), (PortalDriverId("cat"), 1)], []]
-    assert digest(Target.DRIVERI, [(ANN, 3), (BEN, 5)]) not in (digest(Target.DRIVERI, other) for other in others)
-    assert len(digest(Target.DRIVERI, [])) == 16
+    assert digest_of_holds(Target.DRIVERI, [(ANN, 3), (BEN, 5)]) not in (
+        digest_of_holds(Target.DRIVERI, other) for other in others
+    )
+    assert len(digest_of_holds(Target.DRIVERI, [])) == 16
 
 
 def test_an_approval_lasts_for_a_day() -> None:

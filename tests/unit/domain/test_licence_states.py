@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
+from domain.geography import is_same_state, spellings, state_mark
 from domain.identity import Key, Target
-from domain.licence_states import is_same_state, spellings, state_mark
 from domain.matching import identifiers
 from domain.profile import differing
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.event import Event
 from domain.identity import PortalDriverId, Target
 from domain.portal import PortalDriver, Statement, replay
+from domain.store import Event
 from tests.support.decider_in_memory import ACCOUNT
 from tests.support.happenings import BY_HAND, IN_THE_PORTAL, NEW_TERMS, ON_THE_WAY, PERSONAL, happenings
 from tests.support.simulation import BEGIN, Simulation

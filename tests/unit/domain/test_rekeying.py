@@ -2,8 +2,8 @@
 
 import pytest
 
+from domain.guard import ReKeyingGuard, digest_of_rekeying, identifiers, is_rekeyed, replaced
 from domain.identity import AccountId, PortalDriverId
-from domain.rekeying import ReKeyingGuard, digest, identifiers, is_rekeyed, replaced
 
 BOTH = {"driveri_driver_id": "DRV-1", "ref_id": "0001"}
 
@@ -51,6 +51,10 @@ def test_mostly_new_drivers_may_stand_for_those_whom_a_list_lacks(
 def test_a_hash_names_exactly_one_set_of_one_account() -> None:
     jane, bob = (PortalDriverId("1"), {"key": "A"}), (PortalDriverId("2"), {"key": "B"})
     acme, other = AccountId("acme"), AccountId("other")
-    assert digest(acme, [jane, bob]) == digest(acme, [bob, jane])
-    others = [digest(acme, [jane]), digest(other, [jane, bob]), digest(acme, [jane, (bob[0], {"key": "C"})])]
-    assert len({digest(acme, [jane, bob]), *others}) == 4
+    assert digest_of_rekeying(acme, [jane, bob]) == digest_of_rekeying(acme, [bob, jane])
+    others = [
+        digest_of_rekeying(acme, [jane]),
+        digest_of_rekeying(other, [jane, bob]),
+        digest_of_rekeying(acme, [jane, (bob[0], {"key": "C"})]),
+    ]
+    assert len({digest_of_rekeying(acme, [jane, bob]), *others}) == 4

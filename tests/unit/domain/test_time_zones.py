@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain import time_zones
-from domain.time_zones import to_iana
+from domain import geography
+from domain.geography import to_iana
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_what_names_no_zone_is_unknown(written: str) -> None:
 
 
 def test_every_answer_of_the_tables_is_a_zone() -> None:
-    answers = {*time_zones._BY_RAILS_NAME.values(), *time_zones._BY_ALIAS.values()}
+    answers = {*geography._BY_RAILS_NAME.values(), *geography._BY_ALIAS.values()}
     assert {to_iana(answer) for answer in answers} == answers

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from adapters.events import new_mapper, to_record
 from adapters.kafka.cloud_events import to_outgoing
-from domain.event import Event
+from domain.store import Event
 from tests.contract.stands import fact
 
 MAPPER = new_mapper()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adapters.events import to_record as to_logged
 from adapters.kafka.cloud_events import LARGEST, Headers, to_outgoing, to_record
 from adapters.kafka.connection import StreamsFailed
-from domain.event import Event
+from domain.store import Event
 from tests.contract.stands import fact
 from tests.golden.samples import SAMPLES
 from tests.unit.adapters.kafka.messages import MAPPER, FakeMessage, message, with_header, without_header

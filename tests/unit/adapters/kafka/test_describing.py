@@ -9,9 +9,9 @@ import pytest
 
 from adapters.kafka.topics import asyncapi
 from domain.account import AccountEvent
-from domain.event import Event
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
+from domain.store import Event
 from tests.golden.samples import SAMPLES
 from tests.unit.adapters.kafka.messages import message
 

@@ -6,8 +6,8 @@ import pytest
 
 from adapters.store.sqlite import SqliteStore
 from domain.account import Account, AccountAdded, Mode, NotPermitted, Request, Tier, replay
-from domain.event import Event
 from domain.identity import AccountId, Target
+from domain.store import Event
 from services.accounts.handlers import UnknownAccount, accounts_of, keep_accounts
 from tests.unit.services.accounts.accounts_stand import ACCOUNT, MANAGER, MASTER, NOW, ROWS, AccountsStand
 

@@ -9,7 +9,6 @@ from adapters.store.sqlite import SqliteStore
 from domain.account import Account as AccountState
 from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Request, Tier
 from domain.driver_link import Decision, DeleteDecided, DriverLink
-from domain.event import Event
 from domain.failures import CallFailure, Reason
 from domain.identity import (
     AccountId,
@@ -32,7 +31,7 @@ from domain.outcomes import (
     ReportOrigin,
 )
 from domain.ports import Answer, Done, PortalLine
-from domain.store import Unit
+from domain.store import Event, Unit
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.approvals import HeldSet, held
 from services.api.explanations import DriverState, Explanation, explain

@@ -1,7 +1,7 @@
 import pytest
 
 from domain.account import DeletesRejected
-from domain.guard import digest
+from domain.guard import digest_of_holds
 from domain.identity import PortalDriverId, Target
 from services.api.approvals import HeldDelete
 from services.api.schema import to_json
@@ -33,7 +33,7 @@ def test_a_set_names_exactly_what_is_held_and_since_when(holding: Fleet) -> None
     assert (second.driver, motive.target) == ("2", "motive")
     assert second.since < first.since
     assert driveri.since == second.since
-    assert driveri.digest == digest(Target.DRIVERI, [(PortalDriverId("2"), 3), (PortalDriverId("1"), 3)])
+    assert driveri.digest == digest_of_holds(Target.DRIVERI, [(PortalDriverId("2"), 3), (PortalDriverId("1"), 3)])
 
 
 def test_another_hold_makes_another_set(holding: Fleet) -> None:

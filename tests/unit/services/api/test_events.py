@@ -8,9 +8,8 @@ from json import dumps
 
 import pytest
 
-from domain.event import Event
 from domain.identity import Target
-from domain.store import Record, Resubmission, Stream
+from domain.store import Event, Record, Resubmission, Stream
 from services.api import events
 from services.api.events import BadCursor, EventFilter, EventPage, LoggedEvent, read_events
 from services.api.schema import to_json

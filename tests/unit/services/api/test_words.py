@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from domain.driver_link import Confirmed, DriverLink, LinkEvent
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.portal import PortalDriver
+from domain.store import Event
 from services.api import explanation_text
 from services.api.explanation_text import Past, command, field_names, listed, moment
 

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.account import DeletesApproved, DeletesJudged, DeletesRejected, Mode
-from domain.guard import digest
+from domain.guard import digest_of_holds
 from domain.identity import PortalDriverId, Target
 from services.decider.read_models import DeleteRow, LinkRow
 from tests.support.stepped_services import ACME, SteppedServices, person
@@ -34,7 +34,7 @@ def judge(
 ) -> None:
     """Jane says so of exactly these held deletes."""
     pairs: list[list[str | int]] = [[driver, hold] for driver, hold in seen.items()]
-    named = digest(Target.DRIVERI, seen.items())
+    named = digest_of_holds(Target.DRIVERI, seen.items())
     fleet.ask(lambda jane, known: jane.judge(known, verdict, target=Target.DRIVERI, digest=named, holds=pairs))
 
 

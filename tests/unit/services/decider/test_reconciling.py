@@ -7,14 +7,13 @@ import pytest
 
 from domain.account import Account, AccountEvent, Mode, Request
 from domain.driver_link import DriftFound
-from domain.event import Event
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, PortalDriverId, Target, reconciliation_stream, scan_stream
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import DriverLookedUp, ObservedDriverSeen, RosterScanned
 from domain.ports import PortalLine
 from domain.reconciliation import ReconciliationCompleted, ReconciliationEvent, ReconciliationRefused
-from domain.store import Unit
+from domain.store import Event, Unit
 from services.accounts.handlers import AccountRow
 from services.decider import reconciliations
 from services.decider.dry_run import PlanChecks

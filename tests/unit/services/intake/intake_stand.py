@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from adapters.store.sqlite import SqliteStore
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, replay
 from domain.ports import NOBODY, PortalLine
 from domain.profile import StatedProfile
+from domain.store import Event
 from services.intake.handlers import Intake
 from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver
 from services.intake.statements import Taken

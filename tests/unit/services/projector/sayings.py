@@ -3,10 +3,9 @@
 from typing import Any
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked, origin
-from domain.event import Event
 from domain.identity import AccountId, Target
 from domain.outcomes import CallAnswered
-from domain.store import Unit
+from domain.store import Event, Unit
 from services.projector.read_models import DueDelivery, NewestDecision, StartedAttempt
 from tests.support.stepped_services import ACME, SteppedServices, logged
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from domain.event import Event
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
 from domain.outcomes import DriverLookedUp, ObservedDriverGone, ObservedDriverSeen, RosterScanned
+from domain.store import Event
 from services.projector.read_models import LookUp
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment

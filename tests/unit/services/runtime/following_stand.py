@@ -11,10 +11,9 @@ from eventsourcing.persistence import StoredEvent
 
 from adapters.events import new_mapper
 from adapters.store.sqlite import SqliteStore
-from domain.event import Event
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import Change, DriverCreated
-from domain.store import DeadLetter, Resubmission, Row, Unit, Watermark
+from domain.store import DeadLetter, Event, Resubmission, Row, Unit, Watermark
 from services.runtime.consumer import Consumer, Subscription
 from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory

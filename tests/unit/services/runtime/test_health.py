@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.store import StoreFailed
-from services.runtime.health import Health, Progress, Stuck, watch
+from services.runtime.process import Health, Progress, Stuck, watch
 from tests.support.travelling_time import run
 from tests.unit.services.runtime.test_process import progress
 

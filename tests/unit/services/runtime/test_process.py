@@ -6,8 +6,7 @@ from contextlib import suppress
 import pytest
 
 from domain.store import Misconfigured, StoreFailed
-from services.runtime.health import EndsNot, Health, Progress
-from services.runtime.process import run_process
+from services.runtime.process import EndsNot, Health, Progress, run_process
 from tests.support.travelling_time import run
 
 PATIENCE = 60.0

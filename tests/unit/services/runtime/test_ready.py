@@ -12,9 +12,8 @@ import httpx
 from adapters.kafka.connection import StreamsFailed
 from adapters.store.sqlite import SqliteStore
 from domain.store import StoreFailed
-from services.runtime.health import Health, Progress
 from services.runtime.outbox import Publisher, Relay
-from services.runtime.process import Process
+from services.runtime.process import Health, Process, Progress
 from services.runtime.service import Notifier, Service
 from tests.support.travelling_time import run
 from tests.unit.services.runtime.test_health import Told, answer

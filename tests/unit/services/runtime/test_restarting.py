@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from domain.event import Event
-from domain.store import StoreFailed, Unit
-from services.runtime.health import Health
+from domain.store import Event, StoreFailed, Unit
 from services.runtime.outbox import Relay
-from services.runtime.process import Process, run_process
+from services.runtime.process import Health, Process, run_process
 from services.runtime.service import Notifier, Service
 from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.identity import AccountId, Key, Target
-from services.runtime import histories
+from services.runtime import consumer
 from services.wiring import rebuilt_rows
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
@@ -17,7 +17,7 @@ OTHER = AccountId("other")
 def small_pages() -> Iterator[None]:
     """Pages so small that what belongs together is spread over many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(histories, "_PAGE", 3)
+        patch.setattr(consumer, "_PAGE", 3)
         patch.setattr(rebuilt_rows, "_ROWS_PAGE", 3)
         yield
 

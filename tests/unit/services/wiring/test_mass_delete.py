@@ -7,7 +7,7 @@ import pytest
 
 from domain.account import DeletesApproved
 from domain.driver_link import DeleteDecided, DeleteHeld, DeleteRecalled
-from domain.guard import digest
+from domain.guard import digest_of_holds
 from domain.identity import PortalDriverId, Target
 from services.accounts.handlers import Asking
 from services.decider.read_models import LinkRow
@@ -108,5 +108,5 @@ def test_of_a_mass_delete_only_the_limit_goes_and_the_rest_when_a_person_approve
 
 
 def _approving(target: Target, seen: Holds) -> Asking:
-    name = digest(target, [(PortalDriverId(str(driver)), int(hold)) for driver, hold in seen])
+    name = digest_of_holds(target, [(PortalDriverId(str(driver)), int(hold)) for driver, hold in seen])
     return lambda jane, known: jane.judge(known, DeletesApproved, target=target, digest=name, holds=seen)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.event import Event
 from domain.identity import Target
 from domain.outcomes import ObservedDriverSeen
+from domain.store import Event
 from tests.support.reconciled_fleet import PAYROLL, Fate, Hand, Moved, ReconciledFleet
 from tests.support.section_five import LEFT_OUT, Verdict, drifted, unmanaged, verdict
 
