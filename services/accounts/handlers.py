@@ -1,7 +1,4 @@
-"""What people ask of accounts, each as facts with who and when.
-
-The accounts as a table; every service that follows `accounts.v1` keeps it in its own store.
-"""
+"""The accounts: what people ask of them, and the table that every consumer of `accounts.v1` keeps of them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,8 +7,8 @@ from typing import ClassVar
 from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
 from domain.identity import AccountId, Target, account_stream
 from domain.store import Event, Row, Store, Unit
-from services.runtime.alike import did_you_mean
 from services.runtime.context import Clock
+from services.runtime.readers import did_you_mean
 
 Asking = Callable[[Request, Account], tuple[AccountEvent, ...]]
 
@@ -73,7 +70,7 @@ def accounts_in(store: Store) -> list[Account]:
 
 
 def _found(store: Store, account: str) -> Account | None:
-    """The account of this id; where no row has it as it is written, its history tells how it is spelled."""
+    """The account of this id; where no row has it as it is written, its history says how it is spelled."""
     known = accounts_of(store, [account])
     if account in known:
         return known[account]

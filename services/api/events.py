@@ -19,8 +19,8 @@ from services.accounts.handlers import account_of
 from services.api.installation import Installation, Installed, logs_of
 from services.api.naming import NamedTarget, is_stated, unknown_driver
 from services.api.schema import Malformed, Moment
-from services.runtime.alike import did_you_mean
 from services.runtime.context import utc_now
+from services.runtime.readers import did_you_mean
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
 _KEYS = ("key", "desired_key", "left")

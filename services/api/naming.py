@@ -14,8 +14,7 @@ from services.api.schema import Malformed
 from services.decider.read_models import DesiredRow
 from services.intake.handlers import UnknownDriver
 from services.intake.read_models import KnownDriver
-from services.runtime.alike import did_you_mean
-from services.runtime.readers import Readers, pages
+from services.runtime.readers import Readers, did_you_mean, pages
 
 _MOST_NAMED = 3
 _NEIGHBOURS = 200

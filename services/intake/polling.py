@@ -32,9 +32,9 @@ from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
 from services.intake.rekeying import ReKeyings
 from services.intake.statements import Taken
-from services.runtime.confining import own_trouble, unexpected_failure
+from services.runtime.confining import Troubles, own_trouble, unexpected_failure
 from services.runtime.context import Clock
-from services.runtime.service import LeaderLock, Notifier, Service, Troubles
+from services.runtime.service import LeaderLock, Notifier, Service
 
 MOST_LINES: Final = 150_000
 """Lines that a list may have, or twice as many as there are drivers known, where that is more."""

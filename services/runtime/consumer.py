@@ -40,10 +40,6 @@ _AGAIN = "submitted again: "
 _log = structlog.get_logger()
 
 
-class Unreadable(Exception):
-    """A record that was submitted again cannot be decoded; the message says why."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
     """What a service makes of a log that it consumes.
@@ -113,47 +109,67 @@ class Consumer:
     def take_again(self, resubmission: Resubmission) -> None:
         """Handle what a dead letter stands for; if it still cannot be handled, the letter says the new reason."""
         try:
-            self._settle(resubmission, self._mended(resubmission))
+            record = self._streams[resubmission.stream].again(resubmission)
+            if record.event is None:
+                self._blame(resubmission, record.reason)
+            else:
+                unit = self._understood([record], may_be_late=True)
+                unit.remove(DeadLetter, _place(resubmission))
+                self._settle(resubmission, unit)
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever the record does, it must not stop the others
-            self._settle(resubmission, self._blamed(resubmission, failure))
+            self._blame(resubmission, f"{type(failure).__name__}: {failure}")
+
+    def _blame(self, resubmission: Resubmission, reason: str) -> None:
+        """Keep the dead letter, with this reason; with its first one where the record does not even say what it is."""
+        unit, is_known = Unit(), resubmission.id and resubmission.topic
+        for letter in self._store.select(DeadLetter, _place(resubmission)):
+            text = f"{_AGAIN}{reason if is_known else letter.reason.removeprefix(_AGAIN)}"
+            unit.keep([replace(letter, reason=storable(text, LONGEST_REASON), at=self._clock().isoformat())])
+        self._settle(resubmission, unit)
+
+    def _settle(self, resubmission: Resubmission, unit: Unit) -> None:
+        unit.remove(Resubmission, _place(resubmission))
+        self._store.commit(unit)
 
     def _read(self) -> list[Arrived]:
-        """The next records, at most a batch; who could not be read to the end comes last the next time."""
+        """The next records, at most a batch; a stream that could not be read to its end comes last the next time."""
         batch: list[Arrived] = []
         for name, stream in [*self._streams.items()]:
+            if name not in self._at:
+                self._at[name] = self._store.position(name)
             room = BATCH - len(batch)
-            records = stream.read(self._position(name), room) if room else ()
+            records = stream.read(self._at[name], room) if room else ()
             batch += [Arrived(stream=name, record=record) for record in records]
             if records and len(records) == room:
                 self._streams[name] = self._streams.pop(name)
         return batch
 
-    def _position(self, name: str) -> int:
-        if name not in self._at:
-            self._at[name] = self._store.position(name)
-        return self._at[name]
-
     def _consume(self, batch: Sequence[Arrived]) -> None:
-        """Handle and store a batch; where the whole of it cannot be, each record by itself."""
+        """Handle and store a batch; where the whole of it cannot be, each record alone."""
         try:
-            self._commit(self._handled(batch), {each.stream: each.record.position for each in batch})
+            self._commit(self._handled(batch), batch)
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
-            self._consume_singly(batch, failure)
+            if len(batch) > 1:
+                for each in batch:
+                    self._consume([each])
+                return
+            unit = Unit()
+            unit.keep([self._dead_letter(batch[0], f"{type(failure).__name__}: {failure}")])
+            self._commit(unit, batch)
 
     def _handled(self, batch: Sequence[Arrived]) -> Unit:
         letters = [self._dead_letter(each, each.record.reason) for each in batch if each.record.event is None]
         readable = [each.record for each in batch if each.record.event is not None]
-        unit = self._understood(readable, may_be_late=bool(letters) or self._may_be_late())
+        # A record may come behind later ones of its history where there are dead letters, too.
+        may_be_late = self._subscription.may_repeat or bool(letters)
+        may_be_late = may_be_late or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
+        unit = self._understood(readable, may_be_late=may_be_late)
         unit.keep(letters)
         return unit
-
-    def _may_be_late(self) -> bool:
-        """Whether a record may come behind later ones of its history."""
-        return self._subscription.may_repeat or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
 
     def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
         unit = Unit()
@@ -173,21 +189,12 @@ class Consumer:
             if version > known.get(originator, 0):
                 known[originator] = version
                 fresh.append(record)
-        told = {version_of(record)[0] for record in fresh}
-        unit.keep(Watermark(originator=each, version=known[each]) for each in sorted(told))
+        moved = {version_of(record)[0] for record in fresh}
+        unit.keep(Watermark(originator=each, version=known[each]) for each in sorted(moved))
         return fresh
 
-    def _consume_singly(self, batch: Sequence[Arrived], failure: Exception) -> None:
-        if len(batch) > 1:
-            for each in batch:
-                self._consume([each])
-            return
-        (alone,) = batch
-        unit = Unit()
-        unit.keep([self._dead_letter(alone, f"{type(failure).__name__}: {failure}")])
-        self._commit(unit, {alone.stream: alone.record.position})
-
-    def _commit(self, unit: Unit, reached: Mapping[str, int]) -> None:
+    def _commit(self, unit: Unit, batch: Sequence[Arrived]) -> None:
+        reached = {each.stream: each.record.position for each in batch}
         unit.positions = [Position(name=name, at=position) for name, position in sorted(reached.items())]
         if self._store.commit(unit):
             self._at.update(reached)
@@ -198,30 +205,9 @@ class Consumer:
         _log.warning("record became a dead letter", stream=arrived.stream, position=arrived.record.position)
         return to_dead_letter(arrived.stream, arrived.record, reason, self._clock())
 
-    def _mended(self, resubmission: Resubmission) -> Unit:
-        record = self._streams[resubmission.stream].again(resubmission)
-        if record.event is None:
-            raise Unreadable(record.reason)
-        unit = self._understood([record], may_be_late=True)
-        unit.remove(DeadLetter, _place(resubmission))
-        return unit
 
-    def _blamed(self, resubmission: Resubmission, failure: Exception) -> Unit:
-        reason = str(failure) if isinstance(failure, Unreadable) else f"{type(failure).__name__}: {failure}"
-        unit = Unit()
-        unit.keep(
-            replace(
-                letter,
-                reason=storable(_reason_again(letter, resubmission, reason), LONGEST_REASON),
-                at=self._clock().isoformat(),
-            )
-            for letter in self._store.select(DeadLetter, _place(resubmission))
-        )
-        return unit
-
-    def _settle(self, resubmission: Resubmission, unit: Unit) -> None:
-        unit.remove(Resubmission, _place(resubmission))
-        self._store.commit(unit)
+def _place(resubmission: Resubmission) -> dict[str, str | int]:
+    return {"stream": resubmission.stream, "position": resubmission.position}
 
 
 def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> DeadLetter:
@@ -253,16 +239,6 @@ def version_of(record: Record) -> tuple[str, int]:
     return originator, int(version)
 
 
-def _reason_again(letter: DeadLetter, resubmission: Resubmission, reason: str) -> str:
-    """Why a record still cannot be handled; for one that tells not even what it is, as it was said at first."""
-    is_stranger = not (resubmission.id and resubmission.topic)
-    return f"{_AGAIN}{letter.reason.removeprefix(_AGAIN) if is_stranger else reason}"
-
-
-def _place(resubmission: Resubmission) -> dict[str, str | int]:
-    return {"stream": resubmission.stream, "position": resubmission.position}
-
-
 _PAGE = 250
 """Histories that are held at a time."""
 
@@ -272,60 +248,47 @@ History = Sequence[tuple[int, Event]]
 Fold = Callable[[Store, Sequence[History]], Unit]
 """What to store of a page of histories, given the store that is being made."""
 
-Consumed = Callable[[Sequence[Record]], Callable[[Record], bool]]
-"""Given the records of a page, which of them a service has consumed."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryReader:
-    """What one service makes of a log, as far as it has consumed it."""
-
-    beside: Store
-    folds: Sequence[Fold]
-    consumed: Consumed
-
-    def read(self, page: Sequence[Sequence[Record]]) -> None:
-        """Fold a page of histories into the store that is being made."""
-        is_consumed = self.consumed([record for records in page for record in records])
-        histories = [history for records in page if (history := _history(filter(is_consumed, records)))]
-        unit = Unit()
-        for fold in self.folds if histories else ():
-            unit.add(fold(self.beside, histories))
-        self.beside.commit(unit)
-
-
-def _history(records: Iterable[Record]) -> History:
-    return [(record.position, record.event) for record in records if record.event is not None]
-
-
-def reader_of(store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> HistoryReader:
-    """How a service reads a log again, by what its store says of it. Its own log it has whole. Raises `StoreFailed`.
+    """What one service makes of a log from its beginning, as far as it has consumed it; its own log it has whole.
 
     Where records `may_repeat` the stored position counts offsets, and each history's watermark says what was consumed.
     """
-    if store is log:
-        return HistoryReader(beside=beside, folds=folds, consumed=lambda _: lambda _: True)
-    letters = store.select(DeadLetter)
-    dead = frozenset(each.log_position for each in letters if log_of(each.stream) == log_of(log.log.name))
-    consumed = _by_version(store, dead) if may_repeat else _by_position(store.position(log.log.name), dead)
-    return HistoryReader(beside=beside, folds=folds, consumed=consumed)
 
+    def __init__(self, store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> None:
+        """`beside` is the store that is being made. Raises `StoreFailed`."""
+        self._store = store
+        self._beside = beside
+        self._folds = folds
+        self._is_own = store is log
+        self._may_repeat = may_repeat
+        self._end = store.position(log.log.name)
+        letters = store.select(DeadLetter)
+        self._dead = {each.log_position for each in letters if log_of(each.stream) == log_of(log.log.name)}
 
-def _by_position(end: int, dead: frozenset[int]) -> Consumed:
-    return lambda _: lambda record: record.position <= end and record.position not in dead
+    def read(self, page: Sequence[Sequence[Record]]) -> None:
+        """Fold a page of histories into the store that is being made."""
+        records = [record for history in page for record in history]
+        known = watermarks(self._store, records) if self._may_repeat and not self._is_own else {}
+        histories = [
+            [(each.position, each.event) for each in history if each.event and self._has_consumed(each, known)]
+            for history in page
+        ]
+        unit = Unit()
+        if consumed := [history for history in histories if history]:
+            for fold in self._folds:
+                unit.add(fold(self._beside, consumed))
+        self._beside.commit(unit)
 
-
-def _by_version(store: Store, dead: frozenset[int]) -> Consumed:
-    def consumed(page: Sequence[Record]) -> Callable[[Record], bool]:
-        known = watermarks(store, page)
-        return lambda record: record.position not in dead and _is_known(record, known)
-
-    return consumed
-
-
-def _is_known(record: Record, known: Mapping[str, int]) -> bool:
-    originator, version = version_of(record)
-    return version <= known.get(originator, 0)
+    def _has_consumed(self, record: Record, known: Mapping[str, int]) -> bool:
+        if self._is_own:
+            return True
+        if record.position in self._dead:
+            return False
+        if not self._may_repeat:
+            return record.position <= self._end
+        originator, version = version_of(record)
+        return version <= known.get(originator, 0)
 
 
 def read_histories(log: Store, readers: Sequence[HistoryReader]) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""How a service's log gets to Kafka: in order, without a gap, by one of the service's processes at a time."""
+"""How a service's log gets to Kafka: in order, without a gap, by one process of the service at a time."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,11 +7,12 @@ from typing import Final, Protocol
 import structlog
 
 from domain.store import Misconfigured, Position, Record, Store, StoreFailed, Unit
+from services.runtime.confining import Troubles
 from services.runtime.consumer import BATCH
-from services.runtime.service import LeaderLock, Troubles, Worker
+from services.runtime.service import LeaderLock, Worker
 
 REST = 1.0
-"""Seconds after which it is looked whether there is something to send, or whose turn it is, though nothing woke us."""
+"""Seconds after which we look for something to send, or whether we have the leader lock, though nothing woke us."""
 
 STUCK: Final = 30.0
 """Seconds of failures after which a log counts as stuck: longer than a broker's restart takes."""
@@ -37,18 +38,18 @@ def position_name(epoch: str, log: str) -> str:
 
 
 class Relay:
-    """Sends a store's log to its topic whenever it is its turn.
+    """Sends a store's log to its topic while it has the leader lock.
 
     How far it came is stored after the acknowledgement, now and then: what was sent since then is sent again by the
-    next one, so those who follow a topic drop what they have heard.
+    next one, so consumers of a topic drop what they have consumed before.
     """
 
     def __init__(
-        self, store: Store, topic: str, *, epoch: str, turn: LeaderLock, opening: Callable[[], Publisher]
+        self, store: Store, topic: str, *, epoch: str, leader_lock: LeaderLock, opening: Callable[[], Publisher]
     ) -> None:
         self._store = store
         self._topic = topic
-        self._turn = turn
+        self._leader_lock = leader_lock
         self._opening = opening
         self._name = position_name(epoch, topic)
         self._troubles = Troubles(topic=topic)
@@ -61,13 +62,13 @@ class Relay:
         self._failing_since: float | None = None
 
     async def run(self) -> None:
-        """Relay until cancelled; a failure that may pass is told, and after a rest everything starts over.
+        """Relay until cancelled; a failure that may pass is logged, and after a rest everything starts over.
 
         Raises `Misconfigured`.
         """
         while True:
             try:
-                self.is_relaying = await self._worker.call(self._turn.take)
+                self.is_relaying = await self._worker.call(self._leader_lock.take)
                 if self.is_relaying:
                     await self._relay()
             except Misconfigured:
@@ -90,9 +91,9 @@ class Relay:
         return f"{self._topic} has not been relayed for {seconds:.0f} seconds" if seconds >= STUCK else None
 
     def close(self) -> None:
-        """End after the step in hand, and leave the turn to others."""
+        """End after the step in hand, and leave the lock to others."""
         self._worker.close()
-        self._turn.close()
+        self._leader_lock.close()
         self._store.close()
 
     async def _relay(self) -> None:
@@ -105,7 +106,7 @@ class Relay:
         finally:
             self._sent_up_to = None
             await publisher.close()
-            await self._worker.call(self._turn.close)
+            await self._worker.call(self._leader_lock.close)
 
     async def _send(self, publisher: Publisher, position: int) -> int:
         """Send the next records, or wait for some; how far everything is sent, which is stored now and then."""
@@ -115,16 +116,12 @@ class Relay:
             position = records[-1].position
             self.sent += len(records)
         else:
-            await self._worker.call(self._turn.wait, REST)
+            await self._worker.call(self._leader_lock.wait, REST)
         self._sent_up_to = position
-        await self._keep(position)
+        now = asyncio.get_running_loop().time()
+        if position != self._kept and now - self._kept_at >= REST:
+            await self._worker.call(self._store.commit, Unit(positions=[Position(name=self._name, at=position)]))
+            self._kept, self._kept_at = position, now
         self._troubles.are_over()
         self._failing_since = None
         return position
-
-    async def _keep(self, position: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if position == self._kept or now - self._kept_at < REST:
-            return
-        await self._worker.call(self._store.commit, Unit(positions=[Position(name=self._name, at=position)]))
-        self._kept, self._kept_at = position, now

@@ -79,15 +79,18 @@ class Partitions:
             await self._came.wait()
             self._came.clear()
             streams = self._streams
-            while streams is self._streams and not all(map(self._is_current, streams.values())):  # noqa: ASYNC110 - it comes about in the service's thread
+            while streams is self._streams and not self._are_consumed():  # noqa: ASYNC110 - it comes about in the service's thread
                 await asyncio.sleep(_LOOK)
             if streams is self._streams:
-                await self._begin()
+                partitions = _numbers(streams)
+                self._assignment.hold(partitions)
+                _log.info("partitions assigned", service=self._service.name, partitions=sorted(partitions))
+                await self._resume()
 
     async def assigned(self, streams: Sequence[OpenedStream]) -> Mapping[str, int]:
         """Consume these streams, and no others; by stream, the stored position from which it goes on."""
         held, self._streams = self._streams, {stream.name: stream for stream in streams}
-        positions = await self._service.call(self._take_over, held)
+        positions = await self._service.call(self._open, held)
         self._came.set()
         return positions
 
@@ -96,7 +99,7 @@ class Partitions:
         self._streams = {name: stream for name, stream in self._streams.items() if name not in names}
         self._assignment.hold(_numbers(self._streams))
         await self._drain()
-        await self._service.call(self._let_go, names)
+        await self._service.call(self._close, names)
 
     async def begins(self, positions: Mapping[str, int]) -> None:
         """Consume these streams from here, by name: nothing was read of them, and nothing before has to be."""
@@ -106,16 +109,14 @@ class Partitions:
         """There is something to read."""
         self._service.notify()
 
-    async def _begin(self) -> None:
-        partitions = _numbers(self._streams)
-        self._assignment.hold(partitions)
-        _log.info("partitions assigned", service=self._service.name, partitions=sorted(partitions))
-        await self._resume()
+    def _are_consumed(self) -> bool:
+        """Whether all streams are consumed up to where they ended when they were assigned."""
+        return all(
+            each.first_end is not None and self._service.has_reached(each.name, each.first_end)
+            for each in self._streams.values()
+        )
 
-    def _is_current(self, stream: OpenedStream) -> bool:
-        return stream.first_end is not None and self._service.has_reached(stream.name, stream.first_end)
-
-    def _take_over(self, held: Collection[str]) -> Mapping[str, int]:
+    def _open(self, held: Collection[str]) -> Mapping[str, int]:
         self._store.own(_numbers(self._streams) - _numbers(held))
         self._service.leave(set(held) - self._streams.keys())
         self._service.follow((each for name, each in self._streams.items() if name not in held), may_repeat=True)
@@ -128,7 +129,7 @@ class Partitions:
         self._service.leave(positions)
         self._service.follow(streams, may_repeat=True)
 
-    def _let_go(self, names: Collection[str]) -> None:
+    def _close(self, names: Collection[str]) -> None:
         self._service.leave(names)
         self._store.disown(_numbers(names) - _numbers(self._streams))
 

@@ -25,7 +25,10 @@ _EVERY = 5.0
 """Seconds between looks at the progress."""
 
 _SILENT = 30.0
-"""Seconds after which Kafka, which tells every five, is taken to be silent: longer than a broker's restart takes."""
+"""Seconds without news of where the streams end, which comes every five, after which Kafka counts as silent.
+
+Longer than a broker's restart takes.
+"""
 
 _ANSWER = 2.0
 """Seconds after which `/ready` answers even if the progress cannot be measured."""
@@ -37,8 +40,8 @@ _log = structlog.get_logger()
 class Progress:
     """How far a process has come: records (and pieces of work) done since it began, and how many it is behind.
 
-    `partitions` are those that it holds; `relaying` says whether it is its turn to relay. `silence` is for how many
-    seconds Kafka has not told how far the streams go, so `behind` is as old; None where nothing is followed. `stuck`
+    `partitions` are those that it holds; `relaying` says whether it has the leader lock, and relays. `silence` is
+    for how many seconds Kafka has not said where the streams end, so `behind` is as old; None without streams. `stuck`
     says that the log of the service does not get out, and for how long.
     """
 
@@ -68,7 +71,7 @@ class Progress:
             return f"{self.stuck}: see the log for the reason"
         if self.silence is None or self.silence < _SILENT:
             return ""
-        return f"Kafka has not told for {self.silence:.0f} seconds how far the streams go, so behind may be more"
+        return f"Kafka has not said for {self.silence:.0f} seconds where the streams end, so behind may be more"
 
     def to_json(self) -> dict[str, object]:
         """The figures that there are, for scripts."""
@@ -76,16 +79,8 @@ class Progress:
         return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """Why a process is not ready: the part of the installation, and what is wrong with it in words."""
-
-    part: str
-    why: str
-
-
 class Measured(Protocol):
-    """What can tell its progress."""
+    """What has a progress that can be measured."""
 
     async def progress(self) -> Progress:
         """How far it has come. Raises `StoreFailed`."""
@@ -101,15 +96,15 @@ class Stuck(StoreFailed):
         super().__init__(f"there has been work for {seconds:.0f} seconds, and no progress")
 
 
-class EndsNot(Stuck):
-    """What was told to end does not."""
+class StillRunning(Stuck):
+    """A process that has to end does not."""
 
     def __init__(self, seconds: float) -> None:
         StoreFailed.__init__(self, f"the process has not come to an end within {seconds:.0f} seconds")
 
 
 async def watch(measured: Measured, patience: float) -> None:
-    """Raise `Stuck` when nothing gets done for so many seconds though there is work, or nobody can tell."""
+    """Raise `Stuck` when nothing gets done for `patience` seconds though there is work, or none can be measured."""
     clock = asyncio.get_running_loop().time
     before, since = -1, clock()
     while True:
@@ -126,7 +121,7 @@ async def watch(measured: Measured, patience: float) -> None:
 
 
 class Health:
-    """What `/live` and `/ready` tell: live is whose event loop answers, ready who reaches all that it needs."""
+    """What `/live` and `/ready` answer: live if the event loop answers, ready if everything needed is reached."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -137,35 +132,34 @@ class Health:
         self._measured = measured
 
     def to_app(self) -> Starlette:
-        """The web application that tells it."""
+        """The web application that answers."""
         return Starlette(routes=[Route("/live", self._live), Route("/ready", self._ready)])
 
     async def _live(self, _: Request) -> Response:
         return JSONResponse({"service": self._name, "live": True})
 
     async def _ready(self, _: Request) -> Response:
-        trouble, figures = await self._looked()
-        told = {"service": self._name, "ready": trouble is None, **figures}
-        if trouble is None:
-            return JSONResponse(told)
-        return JSONResponse({**told, "part": trouble.part, "trouble": trouble.why}, 503)
+        found = await self._look()
+        is_ready = "trouble" not in found
+        return JSONResponse({"service": self._name, "ready": is_ready, **found}, 200 if is_ready else 503)
 
-    async def _looked(self) -> tuple[Trouble | None, dict[str, object]]:
-        """What is wrong, if anything is, and the figures, if there are any."""
+    async def _look(self) -> dict[str, object]:
+        """The figures, if there are any; where something is wrong the `part` of the installation, and the `trouble`."""
         if self._measured is None:
-            return Trouble(part=Stuck.part, why="is starting"), {}
+            return {"part": Stuck.part, "trouble": "is starting"}
         try:
             async with asyncio.timeout(_ANSWER):
                 progress = await self._measured.progress()
         except StoreFailed as failure:
-            return Trouble(part=failure.part, why=str(failure)), {}
+            return {"part": failure.part, "trouble": str(failure)}
         except TimeoutError:
             why = f"the database has not answered within {_ANSWER:.0f} seconds, or the service is busy for longer"
-            return Trouble(part=StoreFailed.part, why=why), {}
-        except Exception as failure:  # noqa: BLE001 - who asks gets an answer, whatever happens here
+            return {"part": StoreFailed.part, "trouble": why}
+        except Exception as failure:  # noqa: BLE001 - a request gets an answer, whatever happens here
             _log.warning("progress cannot be measured", failure=type(failure).__name__)
-            return Trouble(part=Stuck.part, why=f"the progress cannot be measured: {type(failure).__name__}"), {}
-        return (Trouble(part="kafka", why=progress.trouble) if progress.trouble else None), progress.to_json()
+            return {"part": Stuck.part, "trouble": f"the progress cannot be measured: {type(failure).__name__}"}
+        trouble = {"part": "kafka", "trouble": progress.trouble} if progress.trouble else {}
+        return {**progress.to_json(), **trouble}
 
 
 class Member(Protocol):
@@ -218,9 +212,9 @@ class Process:
         self._failure: StoreFailed | None = None
 
     @property
-    def follows(self) -> Sequence[str]:
-        """The logs that it follows, by name."""
-        return self._service.follows
+    def consumes(self) -> Sequence[str]:
+        """The logs that it consumes, by name."""
+        return self._service.consumes
 
     async def run(self, patience: float) -> None:
         """Work until cancelled. Raises `StoreFailed`, alone or in a group."""
@@ -242,14 +236,15 @@ class Process:
 
     async def close(self) -> None:
         """Close everything."""
-        await self._close()
-        await asyncio.to_thread(self._disconnect)
 
-    def _disconnect(self) -> None:
-        """Close what has connections, which may take long while the database is away."""
-        self._service.close()
-        self._relay.close()
-        self._instance_lock.close()
+        def disconnect() -> None:
+            # This may take long while the database is away.
+            self._service.close()
+            self._relay.close()
+            self._instance_lock.close()
+
+        await self._close()
+        await asyncio.to_thread(disconnect)
 
     async def progress(self) -> Progress:
         """How far this process has come. Raises `StoreFailed`: the one that ended it, once it has failed."""
@@ -284,36 +279,31 @@ Opening = Callable[[], Awaitable[Runnable]]
 async def run_process(opening: Opening, health: Health, *, stop: asyncio.Event, patience: float) -> None:
     """Run a process until `stop` is set, then let its work end.
 
-    Raises `StoreFailed` when it cannot go on: `Stuck` when it made no progress for `patience` seconds, or does not end.
+    Raises `StoreFailed` when it cannot go on: `Stuck` when it made no progress for `patience` seconds, or does not end;
+    of several failures at once `Misconfigured` first.
     """
-    running = asyncio.create_task(_run(opening, health, patience))
+
+    async def run() -> None:
+        process = await opening()
+        health.begins(process)
+        await process.run(patience)
+
+    running = asyncio.create_task(run())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     running.cancel()
     if not (await asyncio.wait((running,), timeout=LONGEST_ENDING))[0]:
-        raise EndsNot(LONGEST_ENDING)
+        raise StillRunning(LONGEST_ENDING)
     try:
         await running
     except asyncio.CancelledError:
         return
     except BaseExceptionGroup as failures:
-        raise _store_failed(failures) from failures
-
-
-async def _run(opening: Opening, health: Health, patience: float) -> None:
-    process = await opening()
-    health.begins(process)
-    await process.run(patience)
-
-
-def _store_failed(failures: BaseExceptionGroup[BaseException]) -> StoreFailed:
-    """What to report of failures at once: `Misconfigured` first. Raises the group when it has another kind in it."""
-    _, rest = failures.split(StoreFailed)
-    if rest is not None:
-        raise failures
-    lasting, _ = failures.split(Misconfigured)
-    return _first(lasting or failures)
+        if failures.split(StoreFailed)[1] is not None:
+            raise
+        lasting, _ = failures.split(Misconfigured)
+        raise _first(lasting or failures) from failures
 
 
 def _first(failure: BaseException) -> StoreFailed:

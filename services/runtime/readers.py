@@ -1,10 +1,9 @@
-"""The stores as people ask them: read in a thread of their own, so that a query keeps no service waiting.
+"""The stores as people ask them: read in a thread of their own, page by page, so that a query delays no service."""
 
-Tables read page by page, so that no question loads a whole fleet.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
 from typing import TypeVar
 
 from domain.identity import Target
@@ -48,9 +47,24 @@ _PAGE = 500
 R = TypeVar("R", bound=Row)
 
 
-def pages(store: Store, row: type[R], where: Where, order_by: str) -> Iterator[list[R]]:
-    """The rows that match, in pages; the column in `order_by` tells them apart. Raises `StoreFailed`."""
-    after: Value | None = None
-    while page := store.select(row, where, order_by=order_by, after=after, limit=_PAGE):
+def pages(
+    store: Store, row: type[R], where: Where, order_by: str, *, after: Value | None = None, limit: int | None = None
+) -> Iterator[list[R]]:
+    """The rows that match, in pages, from behind this value of the column in `order_by`, which distinguishes them.
+
+    Raises `StoreFailed`.
+    """
+    while page := store.select(row, where, order_by=order_by, after=after, limit=limit or _PAGE):
         yield page
         after = getattr(page[-1], order_by)
+
+
+_MOST_COMPARED = 2000
+"""Names that are compared, so that a slip of the pen costs little."""
+
+
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """`; did you mean x or y?`, by the names that are most alike in any letter case; empty if none is."""
+    known = {name.casefold(): name for name in islice(names, _MOST_COMPARED)}
+    alike = [known[each] for each in get_close_matches(text.casefold()[:200], known, 3)]
+    return f"; did you mean {' or '.join(alike)}?" if alike else ""

@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ClassVar, ParamSpec, Protocol, TypeVar
 
-import structlog
-
 from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream
+from services.runtime.confining import Troubles
 from services.runtime.consumer import BATCH, Consumer, Handler, Subscription
 from services.runtime.context import Clock, log_of
 
@@ -20,7 +19,7 @@ T = TypeVar("T")
 
 
 class WorkerClosed(StoreFailed):
-    """No more work is done: the service lets go of everything, after a failure or because it is told to end."""
+    """No more work is done: the service lets go of everything, after a failure or because it has to end."""
 
     part: ClassVar[str] = "process"
 
@@ -78,7 +77,7 @@ class Notifier:
 
 
 async def notified(waiter: asyncio.Event, seconds: float) -> bool:
-    """Wait for a notification, or for so many seconds; whether there was one."""
+    """Wait for a notification, at most for these seconds; whether there was one."""
     with suppress(TimeoutError):
         # Python 3.11's wait_for would miss being cancelled as it is notified.
         async with asyncio.timeout(seconds):
@@ -94,7 +93,7 @@ class LeaderLock(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Return when something was committed, or after so many seconds. Raises `StoreFailed` when it is lost."""
+        """Return when something was committed, or after these seconds. Raises `StoreFailed` when it is lost."""
         ...
 
     def close(self) -> None:
@@ -150,7 +149,7 @@ class Service:
             await asyncio.sleep(self._batch_window)
 
     @property
-    def follows(self) -> tuple[str, ...]:
+    def consumes(self) -> tuple[str, ...]:
         """The logs that this service consumes, by name."""
         return tuple(self._handlers)
 
@@ -235,26 +234,3 @@ def _repeatable(chore: Callable[[], int]) -> Callable[[], int]:
         return done
 
     return step
-
-
-_log = structlog.get_logger()
-
-
-class Troubles:
-    """What was said last of whatever goes on in spite of trouble; `named` tells in each line what that is."""
-
-    def __init__(self, **named: str) -> None:
-        self._named = named
-        self._said = ""
-
-    def met(self, event: str, trouble: str) -> None:
-        """There is this trouble, still or again."""
-        if trouble != self._said:
-            _log.warning(event, trouble=trouble, **self._named)
-        self._said = trouble
-
-    def are_over(self) -> None:
-        """What there was is over."""
-        if self._said:
-            _log.warning("trouble is over", trouble=self._said, **self._named)
-        self._said = ""

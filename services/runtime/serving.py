@@ -1,7 +1,4 @@
-"""Small web applications beside the work of a process, and how it is told to stop.
-
-How a process ends in bounded time, whatever a target or the Portal does meanwhile.
-"""
+"""Web applications beside the work of a process, and its end: in bounded time, whatever a target does meanwhile."""
 
 import asyncio
 import os
@@ -80,13 +77,13 @@ class _Server(uvicorn.Server):
 
 
 CALLS_END: Final = 10.0
-"""Seconds that calls under way have when a process is told to end; then they are abandoned, and count as started."""
+"""Seconds that calls under way have when a process has to end; then they are abandoned, and count as started."""
 
 GOODBYE: Final = 5.0
 """Seconds in which connections are closed, tokens given back, and commands that wait are answered."""
 
 LONGEST_ENDING: Final = 25.0
-"""Seconds after which a process that was told to end is ended by force; nothing is lost by that."""
+"""Seconds after which a process that has to end is ended by force; nothing is lost by that."""
 
 _CANCELLED: Final = 1.0
 """Seconds that something cancelled has to come to its end."""
@@ -102,7 +99,7 @@ async def closed(closings: Iterable[Coroutine[Any, Any, None]], within: float = 
 
 
 async def ended(tasks: Iterable[asyncio.Task[Any]], within: float) -> None:
-    """Wait until these have ended, for so many seconds; cancel those that have not."""
+    """Wait until these have ended, at most for `within` seconds; cancel those that have not."""
     waited = [*tasks]
     if not waited:
         return
@@ -122,7 +119,7 @@ def end_by_force_later() -> None:
 
 def _end_by_force() -> None:
     print(
-        f"driverlink: not at its end {LONGEST_ENDING:.0f} seconds after it was told to; it ends as it is, "
+        f"driverlink: still running {LONGEST_ENDING:.0f} seconds after the signal to end; it ends as it is, "
         "and looks up at its next start what became of the calls under way",
         file=sys.stderr,
         flush=True,

@@ -145,7 +145,7 @@ class Distributed:
             store,
             spec.log,
             epoch=epoch,
-            turn=PostgresLeaderLock(self._url, self._password, self._schema(spec.schema)),
+            leader_lock=PostgresLeaderLock(self._url, self._password, self._schema(spec.schema)),
             opening=lambda: KafkaPublisher(
                 to_kafka_access(self._settings),
                 service=spec.name,

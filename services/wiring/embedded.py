@@ -41,7 +41,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
     built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
-        each.service.follow(logs[name] for name in each.service.follows)
+        each.service.follow(logs[name] for name in each.service.consumes)
     readers = {name: _store(settings.data, spec, is_reader=True) for name, spec in SERVICES.items()}
     return to_installation(
         stores,

@@ -14,7 +14,7 @@ from typing import Any
 from adapters.store.sqlite import SqliteStore
 from domain.store import Row, Store, Stored
 from services.api.installation import Installation
-from services.runtime.consumer import read_histories, reader_of
+from services.runtime.consumer import HistoryReader, read_histories
 from services.wiring.registry import SERVICES, ServiceSpec
 
 _FILES = "rebuild-"
@@ -79,7 +79,7 @@ def _make(
     """Read every log once, and make of it the read models of every service that consumes it."""
     for log in SERVICES.values():
         readers = [
-            reader_of(stores[name], besides[name], stores[log.name], folds, may_repeat=may_repeat)
+            HistoryReader(stores[name], besides[name], stores[log.name], folds, may_repeat=may_repeat)
             for name, spec in SERVICES.items()
             if (folds := spec.rebuilding.folds.get(log.log, ()))
         ]

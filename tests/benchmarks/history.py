@@ -75,7 +75,7 @@ def _done(attempt: Attempt) -> Done:
 def _heard(service: Service, all_services: Iterable[Service]) -> Iterator[Sequence[Row]]:
     """What this service has heard of the logs that it follows."""
     for other in all_services:
-        if log_of(other.store.log.name) in service.follows:
+        if log_of(other.store.log.name) in service.consumes:
             versions: dict[str, int] = {}
             for some in records(other.store):
                 versions.update((originator, int(version)) for originator, version in (r.id.split("/") for r in some))

@@ -74,7 +74,7 @@ class Backlog:
     def _seen(self, service: Service, log: str, known: Ends) -> _Seen:
         store = service.store
         end, relayed = store.log.end(), store.position(f"relay/{self._settings.epoch}/{log}")
-        followed = {place: position for place, position in known.items() if place[0] in service.follows}
+        followed = {place: position for place, position in known.items() if place[0] in service.consumes}
         taken = {place: store.position(f"{self._settings.epoch}/{place[0]}/{place[1]}") for place in followed}
         behind = sum(max(0, followed[place] - taken[place]) for place in followed)
         left = end - relayed + behind + self._in_hand(service.name, store)

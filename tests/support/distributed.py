@@ -34,7 +34,7 @@ _ANSWER = 1.0
 
 _LAST_WORDS = 3000
 
-_OWN_FAULT = ("no progress", "not come to an end", "not at its end")
+_OWN_FAULT = ("no progress", "not come to an end", "still running")
 """What a process says of itself that got stuck."""
 
 

@@ -80,7 +80,7 @@ class SteppedServices:
         stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
         logs = {log_of(store.log.name): store.log for store in stores}
         for service in self.services.values():
-            service.follow(logs[name] for name in service.follows)
+            service.follow(logs[name] for name in service.consumes)
 
     @property
     def services(self) -> Mapping[str, Service]:

@@ -47,7 +47,7 @@ def test_an_account_is_added_once(stand: AccountsStand) -> None:
     assert stand.accounts.show(ACCOUNT).tier is Tier.PRO
 
 
-def test_an_unknown_account_is_told_with_where_to_look(stand: AccountsStand) -> None:
+def test_an_unknown_account_is_reported_with_where_to_look(stand: AccountsStand) -> None:
     stand.add("other")
     works: tuple[Work, ...] = (lambda: stand.accounts.show(ACCOUNT), stand.turn_on, lambda: stand.allow(MANAGER))
     for work in works:
@@ -72,7 +72,7 @@ def test_each_fact_says_who_and_when_and_is_numbered(stand: AccountsStand) -> No
     assert {fact.account for fact in stand.facts} == {ACCOUNT}
 
 
-def test_what_is_so_already_is_no_fact(stand: AccountsStand) -> None:
+def test_what_is_so_already_adds_no_fact(stand: AccountsStand) -> None:
     stand.add()
     stand.turn_off()
     assert stand.told == ["AccountAdded"]
@@ -106,7 +106,7 @@ def test_what_is_shown_is_what_the_log_says(stand: AccountsStand) -> None:
     assert stand.accounts.show(ACCOUNT) == replay(Account(account=ACCOUNT), stand.facts)
 
 
-def test_terms_begin_anew_with_each_change_of_them(stand: AccountsStand) -> None:
+def test_a_policy_generation_begins_with_each_change_of_policy(stand: AccountsStand) -> None:
     live(stand)
     stand.set_mode(Target.DRIVERI, Mode.UPSERT)
     assert stand.accounts.show(ACCOUNT).policy_generation == {Target.DRIVERI: 7, Target.MOTIVE: 6}
@@ -124,7 +124,7 @@ def test_who_follows_the_log_knows_the_same_accounts(stand: AccountsStand, tmp_p
     assert list(known.values()) == stand.accounts.all()
 
 
-def test_who_follows_the_log_passes_over_what_is_no_fact_about_an_account(stand: AccountsStand) -> None:
+def test_a_consumer_of_the_log_passes_over_what_is_not_a_fact_about_an_account(stand: AccountsStand) -> None:
     stranger = Event(originator_id=Account(account=ACCOUNT).id, originator_version=1, at=NOW, account=ACCOUNT)
     assert keep_accounts(stand.store, [stranger]).rows == {}
 

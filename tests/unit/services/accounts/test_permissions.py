@@ -50,6 +50,6 @@ def test_a_standard_account_is_turned_on_only_after_its_manager_has_allowed_it(s
 
 
 @pytest.mark.parametrize("tier", [Tier.PRO, Tier.ENTERPRISE])
-def test_other_tiers_need_nobodys_leave(stand: AccountsStand, tier: Tier) -> None:
+def test_other_tiers_need_no_permission(stand: AccountsStand, tier: Tier) -> None:
     stand.add(tier=tier)
     assert stand.turn_on().is_on

@@ -51,7 +51,7 @@ class UnsteadyStore(SqliteStore):
 
 
 class FollowingStand:
-    """Takes over every fact as heard; fails on the drivers, or versions of theirs, that are in `failing`.
+    """Stores every fact that it consumes; fails on the drivers, or versions of theirs, that are in `failing`.
 
     What it makes of the drivers in `odd`, no store can hold.
     """

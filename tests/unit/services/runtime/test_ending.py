@@ -20,7 +20,7 @@ ENOUGH = 5.0
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_service_that_is_cancelled_as_a_bell_rings_ends(tmp_path: Path, turns: int) -> None:
-    """So many turns of the event loop lie between the ring and the cancelling."""
+    """How many turns of the event loop lie between the notification and the cancelling."""
     notifier, looks, loop = Notifier(), asyncio.Event(), asyncio.get_running_loop()
 
     def look() -> int:

@@ -24,7 +24,7 @@ def test_a_batch_is_handled_and_stored_at_once_with_the_position_behind_it(stand
     assert (stand.heard, stand.position, stand.store.committed) == (["a", "b", "c"], stand.stream.end(), 1)
 
 
-def test_nothing_new_is_no_work(stand: FollowingStand) -> None:
+def test_nothing_new_makes_no_work(stand: FollowingStand) -> None:
     stand.put("a")
     assert [stand.follower.step() for _ in range(3)] == [1, 0, 0]
     assert (stand.handled, stand.store.committed) == ([["a"]], 1)
@@ -44,7 +44,7 @@ def test_a_follower_goes_on_where_the_one_before_it_ended(stand: FollowingStand)
     assert stand.handled == [["a"], ["b"]]
 
 
-def test_lag_is_over_when_everything_is_taken_over(stand: FollowingStand) -> None:
+def test_lag_is_over_when_everything_is_consumed(stand: FollowingStand) -> None:
     assert stand.follower.lag() == 0
     stand.put("a", "b")
     assert stand.follower.lag() > 0
@@ -79,7 +79,7 @@ def test_a_dead_letter_keeps_the_key_byte_for_byte(key: bytes | None, kept: str 
     assert to_dead_letter("1/x.v1/0", record, record.reason, NOW).key == kept
 
 
-def test_a_batch_that_nobody_can_read_is_passed(stand: FollowingStand) -> None:
+def test_a_batch_that_cannot_be_read_is_passed(stand: FollowingStand) -> None:
     for _ in range(2):
         stand.stream.put_record("Portal.Rumour", b"{}")
     stand.run()
@@ -195,7 +195,7 @@ def test_a_store_that_fails_ends_the_step_and_loses_nothing(stand: FollowingStan
     assert (stand.heard, stand.letters) == (["a", "bad", "b"], [])
 
 
-def test_a_store_that_fails_while_a_batch_is_handled_is_no_fault_of_a_record(stand: FollowingStand) -> None:
+def test_a_store_that_fails_while_a_batch_is_handled_is_not_blamed_on_a_record(stand: FollowingStand) -> None:
     stand.failing = {"a": StoreFailed("the disk does not work")}
     stand.put("a")
     with pytest.raises(StoreFailed):

@@ -14,7 +14,7 @@ from tests.unit.services.runtime.test_process import progress
 
 
 class Told:
-    """A process whose progress is told by a function of time, in seconds."""
+    """A process whose progress is a function of time, in seconds."""
 
     def __init__(self, tell: Callable[[float], Progress]) -> None:
         self._tell = tell
@@ -44,7 +44,7 @@ def test_who_is_behind_and_does_nothing_is_stuck_after_patience() -> None:
     assert 60 < found <= 70
 
 
-def test_who_cannot_tell_any_more_is_stuck() -> None:
+def test_a_process_whose_progress_cannot_be_measured_any_more_is_stuck() -> None:
     class Mute:
         async def progress(self) -> Progress:
             await asyncio.sleep(3600)
@@ -104,7 +104,7 @@ def test_who_only_starts_is_live_and_not_ready() -> None:
     )
 
 
-def test_who_runs_is_ready_and_tells_its_progress() -> None:
+def test_a_running_process_is_ready_and_shows_its_progress() -> None:
     health = Health("decider")
     health.begins(Told(lambda _: progress(taken=7, behind=3)))
     assert answer(health, "/ready") == (
@@ -122,7 +122,7 @@ def test_who_runs_is_ready_and_tells_its_progress() -> None:
     )
 
 
-def test_who_cannot_tell_its_progress_is_not_ready() -> None:
+def test_a_process_whose_progress_cannot_be_measured_is_not_ready() -> None:
     def fail(_: float) -> Progress:
         raise StoreFailed("the database cannot be reached")
 
@@ -134,14 +134,14 @@ def test_who_cannot_tell_its_progress_is_not_ready() -> None:
     )
 
 
-def test_where_kafka_is_silent_the_figures_are_told_and_not_relied_upon() -> None:
+def test_where_kafka_is_silent_the_figures_are_shown_and_not_relied_upon() -> None:
     health = Health("decider")
     health.begins(Told(lambda _: replace(progress(taken=7), silence=29.9)))
     assert answer(health, "/ready")[0] == 200
     health.begins(Told(lambda _: replace(progress(taken=7), silence=30.2)))
     status, told = answer(health, "/ready")
     assert (status, told["taken"], told["silence"]) == (503, 7, 30)
-    assert told["trouble"] == "Kafka has not told for 30 seconds how far the streams go, so behind may be more"
+    assert told["trouble"] == "Kafka has not said for 30 seconds where the streams end, so behind may be more"
 
 
 def test_whose_log_does_not_get_out_is_not_ready() -> None:

@@ -21,7 +21,7 @@ NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
 
 class Stand:
-    """A service for accounts named by their partition; what happens is told in order."""
+    """A service for accounts named by their partition; what happens is recorded in order."""
 
     def __init__(self, path: Path) -> None:
         self.told: list[str] = []
@@ -98,7 +98,7 @@ def test_a_partition_is_owned_before_its_work_is_taken_up(stand: Stand) -> None:
     assert stand.held == [3, 5]
 
 
-def test_no_work_begins_before_everything_is_taken_over(stand: Stand) -> None:
+def test_no_work_begins_before_everything_is_consumed(stand: Stand) -> None:
     async def watch() -> list[list[int]]:
         held = []
         looking = asyncio.create_task(stand.partitions.run())
@@ -136,7 +136,7 @@ def test_work_for_a_partition_ends_before_it_is_let_go(stand: Stand) -> None:
     assert (stand.partitions.held, stand.held) == (1, [5])
 
 
-def test_what_is_held_already_is_not_taken_over_again(stand: Stand) -> None:
+def test_what_is_held_already_is_not_opened_again(stand: Stand) -> None:
     stand.assign(3)
     stand.told.clear()
     stand.assign(3, 5)
@@ -159,7 +159,7 @@ def test_a_partition_comes_back_after_it_was_let_go(stand: Stand) -> None:
     assert stand.told == ["own [3]", "resume [3]"]
 
 
-def test_a_stream_of_which_nothing_has_to_be_read_begins_where_it_is_told(stand: Stand) -> None:
+def test_a_stream_of_which_nothing_has_to_be_read_begins_at_the_given_position(stand: Stand) -> None:
     stand.assign(3)
     stand.service.step()
     stand.streams[1].put_record("gone", b"{}")
@@ -179,7 +179,7 @@ def test_a_stream_that_has_gone_by_now_begins_nowhere(stand: Stand) -> None:
     assert not stand.service.has_reached(f"1/{CHANGES}/3", 0)
 
 
-def test_a_partition_that_somebody_else_has_by_now_is_left_to_them(stand: Stand) -> None:
+def test_a_partition_that_another_process_has_by_now_is_left_to_it(stand: Stand) -> None:
     def lost(_: Unit) -> bool:
         raise StoreConflict("somebody else has taken over the partitions 3")
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from domain.store import Misconfigured, StoreFailed
-from services.runtime.process import EndsNot, Health, Progress, run_process
+from services.runtime.process import Health, Progress, StillRunning, run_process
 from tests.support.travelling_time import run
 
 PATIENCE = 60.0
@@ -89,7 +89,7 @@ def test_a_defect_ends_a_process_with_all_that_is_known_of_it() -> None:
 
 
 def test_a_process_that_does_not_end_is_not_waited_for() -> None:
-    with pytest.raises(EndsNot, match="has not come to an end within 25 seconds"):
+    with pytest.raises(StillRunning, match="has not come to an end within 25 seconds"):
         ran(Deaf(1_000), stop_after=10)
 
 

@@ -48,7 +48,7 @@ def no_publisher() -> Publisher:
 
 
 class Stand:
-    """A process with its health, which does what it is told to do, and is asked whether it is ready."""
+    """A process with its health, which does as the test says, and is asked whether it is ready."""
 
     def __init__(self, path: Path) -> None:
         self.others = Others()
@@ -57,7 +57,7 @@ class Stand:
         self.may_close = asyncio.Event()
         self.failure: Exception = DATABASE_AWAY
         store = SqliteStore(path / "x.sqlite", log_name="x.v1", rows=())
-        relay = Relay(store, "x.v1", epoch="1", turn=self.others, opening=no_publisher)
+        relay = Relay(store, "x.v1", epoch="1", leader_lock=self.others, opening=no_publisher)
         service = Service("decider", store=store, clock=lambda: NOW, notifier=Notifier())
         self.process = Process(service, relay, self.others, work=self._work, close=self._close)
 
@@ -140,7 +140,7 @@ def test_a_process_that_is_closed_is_not_ready(tmp_path: Path) -> None:
     asked(tmp_path, script)
 
 
-def test_a_failure_that_nobody_foresaw_is_an_answer_too(tmp_path: Path) -> None:
+def test_an_unforeseen_failure_is_an_answer_too(tmp_path: Path) -> None:
     async def script(stand: Stand) -> None:
         stand.others.failure = ZeroDivisionError("jane@fleet.test")
         status, told = await stand.ready()

@@ -60,7 +60,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def relayed(store: SqliteStore, topic: Topic) -> list[str]:
     """Relay everything; what is said meanwhile."""
-    relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
+    relaying = Relay(store, "x.v1", epoch="1", leader_lock=Mine(), opening=lambda: topic)
     with capture_logs() as logs, pytest.raises(Enough):
         run(relaying.run())
     return [each["event"] for each in logs if each["log_level"] == "warning"]
@@ -84,7 +84,7 @@ def test_without_trouble_nothing_is_said(store: SqliteStore) -> None:
 def test_what_a_person_has_to_set_up_otherwise_ends_the_relay(store: SqliteStore) -> None:
     refused = Misconfigured("it refuses our user: check DRIVERLINK_KAFKA_USERNAME")
     topic = Topic(AWAY, refused)
-    relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
+    relaying = Relay(store, "x.v1", epoch="1", leader_lock=Mine(), opening=lambda: topic)
     with pytest.raises(Misconfigured, match="refuses our user"):
         run(relaying.run())
 
@@ -98,7 +98,7 @@ def test_a_log_that_does_not_get_out_is_stuck_until_it_does(store: SqliteStore) 
             await super().publish(topic, records)
 
     topic = Watching(*[AWAY] * 40)
-    relaying = Relay(store, "x.v1", epoch="1", turn=Mine(), opening=lambda: topic)
+    relaying = Relay(store, "x.v1", epoch="1", leader_lock=Mine(), opening=lambda: topic)
     with pytest.raises(Enough):
         run(relaying.run())
     assert seen[:30] == [None] * 30

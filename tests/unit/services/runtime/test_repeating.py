@@ -42,7 +42,7 @@ def test_what_comes_twice_in_two_batches_is_handled_once(stand: FollowingStand) 
     assert stand.told == [("a", 1), ("a", 2), ("b", 1)]
 
 
-def test_what_was_heard_is_remembered_by_the_next_follower(stand: FollowingStand) -> None:
+def test_what_was_consumed_is_remembered_by_the_next_consumer(stand: FollowingStand) -> None:
     stand.tell(("a", 1))
     stand.run()
     stand.tell(("a", 1), ("a", 2))
@@ -74,7 +74,7 @@ def test_a_batch_of_repeats_only_still_moves_the_position(stand: FollowingStand)
     assert stand.handled == [["a", "b"], []]
 
 
-def test_what_was_heard_moves_in_the_transaction_of_what_follows_from_it(stand: FollowingStand) -> None:
+def test_a_watermark_moves_in_the_transaction_of_what_follows_from_it(stand: FollowingStand) -> None:
     stand.tell(("a", 1))
     stand.store.before = [raising(StoreFailed("the disk is full"))]
     with pytest.raises(StoreFailed):
@@ -85,14 +85,14 @@ def test_what_was_heard_moves_in_the_transaction_of_what_follows_from_it(stand: 
     assert stand.store.committed == 1
 
 
-def test_after_a_conflict_nothing_counts_as_heard(stand: FollowingStand) -> None:
+def test_after_a_conflict_nothing_counts_as_consumed(stand: FollowingStand) -> None:
     stand.tell(("a", 1), ("a", 2))
     stand.store.before = [raising(StoreConflict("version 3 is taken"))]
     stand.run()
     assert stand.told == [("a", 1), ("a", 2)]
 
 
-def test_a_version_that_cannot_be_handled_does_not_count_as_heard(stand: FollowingStand) -> None:
+def test_a_version_that_cannot_be_handled_does_not_count_as_consumed(stand: FollowingStand) -> None:
     stand.failing = {("a", 2): ValueError("no")}
     stand.tell(("a", 1), ("a", 2), ("b", 1))
     stand.run()
@@ -103,7 +103,7 @@ def test_a_version_that_cannot_be_handled_does_not_count_as_heard(stand: Followi
     assert sorted(stand.told) == [("a", 1), ("a", 2), ("b", 1)]
 
 
-def test_a_version_that_cannot_be_read_does_not_count_as_heard(stand: FollowingStand) -> None:
+def test_a_version_that_cannot_be_read_does_not_count_as_consumed(stand: FollowingStand) -> None:
     stand.tell_broken("a", 1)
     stand.run()
     stand.tell(("a", 1))

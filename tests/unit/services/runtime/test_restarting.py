@@ -45,7 +45,7 @@ class Restartable:
         handlers = {"upstream.v1": self._hear}
         service = Service("decider", store=store, clock=lambda: NOW, notifier=Notifier(), handlers=handlers)
         service.follow([self.stream])
-        relay = Relay(UnsteadyStore(self._path), "heard.v1", epoch="1", turn=Others(), opening=no_publisher)
+        relay = Relay(UnsteadyStore(self._path), "heard.v1", epoch="1", leader_lock=Others(), opening=no_publisher)
         return Process(service, relay, Others(), work=service.run)
 
     def _hear(self, events: Sequence[tuple[int, Event]]) -> Unit:

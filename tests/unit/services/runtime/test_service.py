@@ -68,7 +68,7 @@ async def running(work: Service) -> AsyncIterator[asyncio.Task[None]]:
             work.close()
 
 
-async def test_a_service_takes_over_what_its_streams_have_and_tells_others(stand: FollowingStand) -> None:
+async def test_a_service_consumes_what_its_streams_have_and_notifies_others(stand: FollowingStand) -> None:
     notifier = Notifier()
     told, looks = notifier.waiter(), Looks()
     stand.put("a", "b")
@@ -79,7 +79,7 @@ async def test_a_service_takes_over_what_its_streams_have_and_tells_others(stand
         assert stand.heard == ["a", "b"]
 
 
-async def test_a_ring_wakes_a_service_that_rests(stand: FollowingStand) -> None:
+async def test_a_notification_wakes_a_service_that_rests(stand: FollowingStand) -> None:
     notifier, looks = Notifier(), Looks()
     async with running(service(stand, notifier, looks)):
         await looks.next()
@@ -90,7 +90,7 @@ async def test_a_ring_wakes_a_service_that_rests(stand: FollowingStand) -> None:
                 await looks.next()
 
 
-async def test_a_ring_while_a_service_looks_makes_it_look_again(stand: FollowingStand) -> None:
+async def test_a_notification_while_a_service_looks_makes_it_look_again(stand: FollowingStand) -> None:
     notifier = Notifier()
     looks = Looks(on_look=notifier.notify)
     async with running(service(stand, notifier, looks)):
@@ -149,7 +149,7 @@ async def test_work_that_is_called_gives_what_it_gives(stand: FollowingStand) ->
             await work.call(divmod, 7, 0)
 
 
-async def test_work_in_hand_ends_though_nobody_waits_for_it(stand: FollowingStand) -> None:
+async def test_work_in_hand_ends_though_its_caller_was_cancelled(stand: FollowingStand) -> None:
     work = service(stand, Notifier())
     may_end, ended = threading.Event(), threading.Event()
     begun = asyncio.Event()
@@ -186,14 +186,14 @@ async def test_lag_is_that_of_all_streams(stand: FollowingStand) -> None:
         assert work.lag() == 0
 
 
-async def test_a_ring_reaches_everybody_who_waits() -> None:
+async def test_a_notification_reaches_all_who_wait() -> None:
     notifier = Notifier()
     waiters = [notifier.waiter() for _ in range(3)]
     notifier.notify()
     assert [waiter.is_set() for waiter in waiters] == [True, True, True]
 
 
-async def test_a_ring_before_the_waiting_is_not_lost() -> None:
+async def test_a_notification_before_the_waiting_is_not_lost() -> None:
     notifier = Notifier()
     waiter = notifier.waiter()
     notifier.notify()
@@ -201,7 +201,7 @@ async def test_a_ring_before_the_waiting_is_not_lost() -> None:
         await waiter.wait()
 
 
-async def test_a_ring_that_nobody_waits_for_is_no_trouble() -> None:
+async def test_a_notification_for_which_nothing_waits_does_no_harm() -> None:
     notifier = Notifier()
     notifier.notify()
     assert not notifier.waiter().is_set()

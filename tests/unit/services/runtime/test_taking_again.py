@@ -49,7 +49,7 @@ def unhandled(stand: FollowingStand) -> DeadLetter:
     return letter
 
 
-def test_a_mended_record_is_taken_over_and_its_letter_goes(stand: FollowingStand, broken: DeadLetter) -> None:
+def test_a_mended_record_is_handled_and_its_letter_goes(stand: FollowingStand, broken: DeadLetter) -> None:
     before = stand.store.committed
     stand.follower.take_again(stand.submit(broken, body=readable("a", 2)))
     assert sorted(stand.told) == [("a", 1), ("a", 2), ("b", 1)]
@@ -57,9 +57,7 @@ def test_a_mended_record_is_taken_over_and_its_letter_goes(stand: FollowingStand
     assert stand.store.committed == before + 2
 
 
-def test_a_record_is_taken_over_as_it_was_when_it_can_be_handled_by_now(
-    stand: FollowingStand, unhandled: DeadLetter
-) -> None:
+def test_a_record_is_handled_as_it_was_when_it_can_be_by_now(stand: FollowingStand, unhandled: DeadLetter) -> None:
     stand.failing = {}
     stand.follower.take_again(stand.submit(unhandled))
     assert stand.told == [("a", 1), ("a", 2), ("b", 1)]
@@ -101,7 +99,7 @@ def test_what_still_cannot_be_read_stays_as_it_came_with_the_new_reason(
 
 
 @pytest.mark.parametrize("lacking", ["id", "topic"])
-def test_a_stranger_that_tells_not_what_it_is_keeps_the_reason_of_the_first_time(
+def test_a_record_that_does_not_say_what_it_is_keeps_its_first_reason(
     stand: FollowingStand, broken: DeadLetter, lacking: str
 ) -> None:
     told = {"id": broken.id, "topic": broken.topic, lacking: ""}
@@ -140,7 +138,7 @@ def test_a_reason_that_no_store_can_hold_is_kept_nevertheless(stand: FollowingSt
     assert stand.letters[0].reason == "submitted again: ValueError: half a pair \\ud800, and \\x00"
 
 
-def test_what_failed_again_does_not_count_as_heard(stand: FollowingStand, unhandled: DeadLetter) -> None:
+def test_what_failed_again_does_not_count_as_consumed(stand: FollowingStand, unhandled: DeadLetter) -> None:
     stand.follower.take_again(stand.submit(unhandled))
     stand.failing = {}
     stand.follower.take_again(stand.submit(unhandled))
@@ -161,7 +159,9 @@ def test_a_store_that_cannot_commit_leaves_all_as_it_was(
     assert ("a", 2) in stand.told
 
 
-def test_a_conflict_met_by_the_handler_is_no_fault_of_the_record(stand: FollowingStand, unhandled: DeadLetter) -> None:
+def test_a_conflict_met_by_the_handler_is_not_blamed_on_the_record(
+    stand: FollowingStand, unhandled: DeadLetter
+) -> None:
     stand.failing = {("a", 2): StoreConflict("version 3 is taken")}
     submitted = stand.submit(unhandled)
     with pytest.raises(StoreConflict):
@@ -169,7 +169,7 @@ def test_a_conflict_met_by_the_handler_is_no_fault_of_the_record(stand: Followin
     assert (stand.letters, stand.submitted) == ([unhandled], [submitted])
 
 
-def test_an_older_version_than_was_heard_meanwhile_is_dropped_and_its_letter_goes(
+def test_an_older_version_than_was_consumed_meanwhile_is_dropped_and_its_letter_goes(
     stand: FollowingStand, broken: DeadLetter
 ) -> None:
     stand.tell(("a", 3))
@@ -195,7 +195,7 @@ def test_a_version_that_was_overtaken_in_its_own_batch_is_dropped_too(
     assert (stand.letters, stand.told) == ([], [("a", 2), ("b", 1)])
 
 
-def test_a_version_that_another_letter_overtook_is_taken_over(stand: FollowingStand, broken: DeadLetter) -> None:
+def test_a_version_that_another_letter_overtook_is_handled(stand: FollowingStand, broken: DeadLetter) -> None:
     stand.failing = {("a", 3): ValueError("no")}
     stand.tell(("a", 3))
     stand.run()
