@@ -1,7 +1,4 @@
-"""One customer of the Portal, what it has agreed to, and who decided it.
-
-What people may ask of an account, and the facts that follow.
-"""
+"""One customer of the Portal: what it has agreed to, what people may ask of it, and the facts that follow."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -114,7 +111,7 @@ class RetryRequested(AccountEvent, topic="Account.RetryRequested"):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconciliationRequested(AccountEvent, topic="Account.ReconciliationRequested"):
-    """A person wants a reconciliation now: of everybody, or of one driver, who is looked up by these keys.
+    """A person wants a reconciliation now: of all drivers, or of one, who is looked up by these keys.
 
     `plan` is the hash of what the person saw that the reconciliation would do: it does exactly that, or nothing;
     empty where it may do whatever follows.
@@ -173,7 +170,7 @@ class Account:
         roles = {self.account_manager: Role.ACCOUNT_MANAGER, self.master_user: Role.MASTER_USER}
         if not person or person not in roles:
             raise NotPermitted(
-                f"{person or 'nobody'} is neither the Master User nor the account manager of {self.account}"
+                f"{person or 'an unnamed person'} is neither the Master User nor the account manager of {self.account}"
             )
         return roles[person]
 
@@ -204,19 +201,14 @@ def apply(account: Account, event: Event) -> Account:
                 policy_generation={**account.policy_generation, target: event.originator_version},
                 plans={each: plan for each, plan in account.plans.items() if each != target},
             )
-        case ReconciliationRequested() | ReconciliationTimeSet():
-            account = _with_reconciliations(account, event)
+        case ReconciliationTimeSet():
+            account = replace(account, reconcile_at=event.reconcile_at)
+        case ReconciliationRequested() if not event.driver:
+            target = Target(event.target)
+            reconciliations = {**account.reconciliations, target: event.originator_version}
+            plans = {**account.plans, target: event.plan}
+            account = replace(account, reconciliations=reconciliations, plans=plans)
     return replace(account, version=event.originator_version)
-
-
-def _with_reconciliations(account: Account, event: ReconciliationRequested | ReconciliationTimeSet) -> Account:
-    if isinstance(event, ReconciliationTimeSet):
-        return replace(account, reconcile_at=event.reconcile_at)
-    if event.driver:
-        return account
-    target = Target(event.target)
-    reconciliations = {**account.reconciliations, target: event.originator_version}
-    return replace(account, reconciliations=reconciliations, plans={**account.plans, target: event.plan})
 
 
 def replay(start: Account, events: Iterable[Event]) -> Account:
@@ -324,10 +316,7 @@ class Request:
     def reconciliation(
         self, account: Account, target: Target, *, driver: str = "", keys: Sequence[str] = (), plan: str = ""
     ) -> tuple[AccountEvent, ...]:
-        """Reconcile now: everybody on this target, or one driver, looked up by these keys.
-
-        By a plan, if one is named.
-        """
+        """Reconcile all drivers on this target now, or one, looked up by these keys; by a plan, if one is named."""
         role = account.role_of(self.by)
         if account.mode(target) is Mode.OFF:
             raise NotPermitted(
@@ -344,10 +333,11 @@ class Request:
         The requests come first: a consumer that reads that sync is on then knows what each first reconciliation
         has to go by. Turning it on reconciles every target whose mode is not off, so then none of them may lack a plan.
         """
-        if not account.is_on and (unplanned := [each for each in _in_use(account) if each not in plans]):
+        in_use = [target for target in Target if account.modes.get(target, Mode.OFF) is not Mode.OFF]
+        if not account.is_on and (unplanned := [each for each in in_use if each not in plans]):
             raise NotPermitted(
-                f"turning Sync Drivers on for {account.account} reconciles {' and '.join(unplanned)} too, which is no "
-                "part of this plan: make one of all targets, or set that mode to off first (`driverlink accounts mode`)"
+                f"turning Sync Drivers on for {account.account} reconciles {' and '.join(unplanned)} too, which this "
+                "plan leaves out: make one of all targets, or set that mode to off first (`driverlink accounts mode`)"
             )
         facts: tuple[AccountEvent, ...] = ()
         asked = replace(account, is_on=True)
@@ -377,8 +367,3 @@ class Request:
             "by": self.by,
             "role": role,
         }
-
-
-def _in_use(account: Account) -> list[Target]:
-    """The targets with which something is synchronised while sync is on."""
-    return [target for target in Target if account.modes.get(target, Mode.OFF) is not Mode.OFF]

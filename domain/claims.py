@@ -1,15 +1,18 @@
-"""What must hold across the links of one account on one target, as one batch sees it and changes it.
+"""What must hold across the links of one account on one target, as one batch sees it and changes it."""
 
-What a driver with a temporary key or value gets of its own: the desired one if it is free, else the former one.
-
-It is written with nothing else, so that no other field which the target refuses can keep the driver from it.
-"""
-
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from domain.driver_link import Decision, DeleteDecided, DriverLink, LinkDecided, ReinstateDecided
+from domain.driver_link import (
+    Decision,
+    DeleteDecided,
+    DriverLink,
+    LinkDecided,
+    LinkEvent,
+    ReinstateDecided,
+    replay,
+)
 from domain.guard import Guard
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import (
@@ -79,18 +82,23 @@ class Conflict:
 
 
 class Batch:
-    """Who has claimed which identifier, who waits for one, what the roster shows, and how far the guard is.
+    """The links of one account on one target that are decided together, with everything that they are decided by.
 
-    An identifier is claimed by the first driver that desires it, a key always by the driver whose link has it.
-    `dispossessed` are drivers that desired an identifier first and lost it to the one the target confirmed it for.
+    That is who has claimed which identifier, who waits for one, what the roster shows, and how far the guard is. An
+    identifier is claimed by the first driver that desires it, a key always by the driver whose link has it.
     `linked` maps the identifier of each linked key to its portal driver. `wanted` are the portal drivers that the
     Portal has now, among those whose external id a target driver carries.
+
+    Of what was decided it keeps the `events`, the links as they are afterwards, the identifiers that were `freed` or
+    went to another driver, and the `dispossessed`: drivers that desired an identifier first, and lost it to the one
+    that the target confirmed it for.
     """
 
     def __init__(
         self,
         target: Target,
         *,
+        links: Mapping[PortalDriverId, DriverLink] | None = None,
         roster: Roster | None = None,
         claimed: Mapping[str, PortalDriverId] | None = None,
         waiting: Mapping[PortalDriverId, str] | None = None,
@@ -99,6 +107,9 @@ class Batch:
         guard: Guard | None = None,
     ) -> None:
         self.target = target
+        self.links = dict(links or {})
+        self.events: list[LinkEvent] = []
+        self.freed: set[str] = set()
         self.dispossessed: set[PortalDriverId] = set()
         self.wanted = set(wanted)
         self.roster = roster or Roster(target)
@@ -108,9 +119,15 @@ class Batch:
         self._waiting = dict(waiting or {})
         self._linked = dict(linked or {})
 
-    def hear(self, desired: DesiredDriver) -> None:
-        """Know whether the Portal has this driver from here on."""
+    def decide(self, desired: DesiredDriver, decide: "Decide") -> None:
+        """Decide the link of this driver, which changes what the links after it are decided by."""
         (self.wanted.add if desired.is_wanted else self.wanted.discard)(desired.driver)
+        before = self.links[desired.driver]
+        if events := decide(before, self):
+            after = replay(before, events)
+            self.freed |= self.record(before, after, events)
+            self.links[desired.driver] = after
+            self.events.extend(events)
 
     @property
     def moved(self) -> Set[str]:
@@ -142,15 +159,12 @@ class Batch:
         identifier = desired.dispensable_identifier
         shown = self.roster.match([identifier])
         carriers = shown.candidates if shown is not None else ()
-        is_shown = any(carrier != ours and not self._is_dead(carrier) for carrier in carriers)
-        return (
-            desired.without_dispensable_identifier()
-            if is_shown or self.holder(identifier) not in (None, desired.driver)
-            else desired
+        is_shown = any(
+            carrier != ours and (carrier.active or key_identifier(self.target, carrier.key) in self._linked)
+            for carrier in carriers
         )
-
-    def _is_dead(self, shown: ObservedDriver) -> bool:
-        return not shown.active and key_identifier(self.target, shown.key) not in self._linked
+        is_held = self.holder(identifier) not in (None, desired.driver)
+        return desired.without_dispensable_identifier() if is_shown or is_held else desired
 
     def awaited(self, driver: PortalDriverId, identifier: str) -> str:
         """The identifier of this driver that the holder of the given one waits for, directly or through others.
@@ -173,7 +187,7 @@ class Batch:
             return False
         return self.holder(identifier) in (None, link.driver)
 
-    def record(self, before: DriverLink, after: DriverLink, events: Iterable[object]) -> frozenset[str]:
+    def record(self, before: DriverLink, after: DriverLink, events: Iterable[LinkEvent]) -> frozenset[str]:
         """Apply what was decided on a link; returns the identifiers that came free by it, or went to another driver."""
         held, wanted = claims_of(before), claims_of(after)
         freed = frozenset(identifier for identifier in held - wanted if self._claimed.get(identifier) == before.driver)
@@ -181,16 +195,16 @@ class Batch:
             del self._claimed[identifier]
         for identifier in wanted:
             self._claimed.setdefault(identifier, after.driver)
-        self._record_shown(before, after)
+        self._record_confirmed(before, after)
         freed |= self._record_key(before, after)
-        self._record_waiting(after)
-        self._record_hold(before, after)
-        if any(isinstance(event, DeleteDecided) and event.key is not None for event in events):
-            self.guard = self.guard.after_delete(after.driver)
+        self._waiting.pop(after.driver, None)
+        if after.parked and after.parked.waits_for:
+            self._waiting[after.driver] = after.parked.waits_for
+        self.guard = self.guard.after(before, after, events)
         return freed
 
-    def _record_shown(self, before: DriverLink, after: DriverLink) -> None:
-        """What the target has confirmed counts more than what others only desired state: it shows who has a value."""
+    def _record_confirmed(self, before: DriverLink, after: DriverLink) -> None:
+        """What the target has confirmed counts more than what others only desire: it shows who has a value."""
         if after.confirmed is before.confirmed or after.confirmed is None:
             return
         for identifier in claims(after.target, None, after.confirmed):
@@ -199,32 +213,25 @@ class Batch:
                 self._claimed[identifier] = after.driver
 
     def _record_key(self, before: DriverLink, after: DriverLink) -> frozenset[str]:
+        """A key goes to the link that has it; returns its identifier where others may wait for that."""
         if before.key is not None:
             self._linked.pop(key_identifier(self.target, before.key), None)
         if after.key is None:
             return frozenset()
         identifier = key_identifier(self.target, after.key)
-        is_taken_over = self._claimed.get(identifier) != after.driver
-        is_adopted = not SPECS[self.target].is_key_desired and _is_adopted(before, after)
+        is_moved = self._claimed.get(identifier) != after.driver
+        # For a driver who was there before us, links of other portal drivers may wait that matched it too.
+        is_adopted = (
+            before.key != after.key
+            and isinstance(before.pending, LinkDecided | ReinstateDecided)
+            and not SPECS[self.target].is_key_desired
+        )
         self._linked[identifier] = self._claimed[identifier] = after.driver
-        return frozenset({identifier}) if is_taken_over or is_adopted else frozenset()
-
-    def _record_waiting(self, link: DriverLink) -> None:
-        if link.parked and link.parked.waits_for:
-            self._waiting[link.driver] = link.parked.waits_for
-        else:
-            self._waiting.pop(link.driver, None)
-
-    def _record_hold(self, before: DriverLink, after: DriverLink) -> None:
-        if after.held and not before.held:
-            self.guard = self.guard.after_hold()
-        elif before.held and not after.held:
-            self.guard = self.guard.after_release()
+        return frozenset({identifier}) if is_moved or is_adopted else frozenset()
 
 
-def _is_adopted(before: DriverLink, after: DriverLink) -> bool:
-    """Whether a driver who was there before us is linked now, and shows what its portal driver desired states."""
-    return before.key != after.key and isinstance(before.pending, LinkDecided | ReinstateDecided)
+Decide = Callable[[DriverLink, Batch], tuple[LinkEvent, ...]]
+"""How one link is decided: by what the Portal wants, what a person said, or what the target answered."""
 
 
 def claims_of(link: DriverLink) -> frozenset[str]:
@@ -233,8 +240,8 @@ def claims_of(link: DriverLink) -> frozenset[str]:
     What was withdrawn may be on its way, too.
     """
     confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
-    said = link.pending or link.refused
-    return confirmed.union(*map(_desired_by, (*([said] if said else []), *link.withdrawn)))
+    newest = link.pending or link.refused
+    return confirmed.union(*map(_desired_by, (*([newest] if newest else []), *link.withdrawn)))
 
 
 def claimable_by(link: DriverLink) -> frozenset[str]:
@@ -242,19 +249,20 @@ def claimable_by(link: DriverLink) -> frozenset[str]:
     return claims_of(link).union(*map(_desired_by, link.unanswered))
 
 
-def brought_by(link: DriverLink, said: Decision) -> frozenset[str]:
+def brought_by(link: DriverLink, decision: Decision) -> frozenset[str]:
     """The identifiers that a decision gives to the driver of a link, beyond what the target has confirmed."""
     has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
-    brought = _desired_by(said) - has
+    brought = _desired_by(decision) - has
     return frozenset(
         identifier for identifier in brought if SPECS[link.target].is_key_desired or not is_key_identifier(identifier)
     )
 
 
-def _desired_by(said: Decision) -> frozenset[str]:
-    if isinstance(said, DeleteDecided):
+def _desired_by(decision: Decision) -> frozenset[str]:
+    if isinstance(decision, DeleteDecided):
         return frozenset()
-    return claims(Target(said.target), Key(said.desired_key) if said.desired_key else None, said.profile)
+    key = Key(decision.desired_key) if decision.desired_key else None
+    return claims(Target(decision.target), key, decision.profile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,29 +275,22 @@ class OwnValues:
 
 
 def own_values(desired: DesiredDriver, link: DriverLink, batch: Batch) -> OwnValues | None:
-    """What the driver gets; None if it has nothing temporary, or none of its own values is free."""
+    """What a driver gets in place of a temporary key or value: the desired one if it is free, else the former one.
+
+    None if it has nothing temporary, or none of its own values is free.
+    """
     if link.key is None or link.confirmed is None or not link.is_aside:
         return None
-    key = _own_key(desired, link, batch) if link.key == link.temporary_key else link.key
-    fields = dict(_own_fields(desired, link, batch, link.confirmed))
+    key: Key | None = link.key
+    if key == link.temporary_key:
+        wanted = (each for each in (desired.key, link.former_key) if each)
+        key = next((each for each in wanted if batch.is_free(link, key_identifier(link.target, each))), None)
+    fields: dict[str, str] = {}
+    for field in temporary_fields(link.target, link.confirmed, link.temporary_key):
+        for text in filter(None, (desired.profile.get(field), link.former.get(field))):
+            identifier = identifier_in(link.target, {**link.confirmed, field: text}, field)
+            if identifier and field not in fields and batch.is_free(link, identifier):
+                fields[field] = text
     if key is None or (key == link.key and not fields):
         return None
     return OwnValues(key=key, profile={**link.confirmed, **fields}, fields=tuple(sorted(fields)))
-
-
-def _own_key(desired: DesiredDriver, link: DriverLink, batch: Batch) -> Key | None:
-    if desired.key and batch.is_free(link, key_identifier(link.target, desired.key)):
-        return desired.key
-    former = link.former_key
-    return former if former and batch.is_free(link, key_identifier(link.target, former)) else None
-
-
-def _own_fields(
-    desired: DesiredDriver, link: DriverLink, batch: Batch, confirmed: Profile
-) -> Iterator[tuple[str, str]]:
-    for field in temporary_fields(link.target, confirmed, link.temporary_key):
-        for text in (desired.profile.get(field), link.former.get(field)):
-            identifier = identifier_in(link.target, {**confirmed, field: text}, field) if text else ""
-            if text and identifier and batch.is_free(link, identifier):
-                yield field, text
-                break

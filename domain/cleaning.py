@@ -2,13 +2,13 @@
 
 Two things happen to a text, and they are kept apart:
 
-cleaned, silently    NFC; format characters and others that nobody sees are removed (zero-width ones, bidirectional
+cleaned, silently    NFC; format characters and other invisible ones are removed (zero-width ones, bidirectional
                      controls, byte-order marks, soft hyphens); every kind of blank becomes one space, and none stays at
                      either end; of more than `MOST_MARKS` combining marks in a row the rest is removed
-refused, in words    in what somebody states: line breaks, control characters, halves of a character, what is too long,
+refused, in words    in what people state: line breaks, control characters, halves of a character, what is too long,
                      what a spreadsheet made of an id, an e-mail address without its form, an unknown time zone
 
-What a target or a file shows is only ever cleaned (`clean`), and never fails. What somebody states about a driver is
+What a target or a file shows is only ever cleaned (`clean`), and never fails. What people state about a driver is
 looked at by `flaw` first, and then has its `normal_form`. Two texts that look the same are the same afterwards, at
 every door, so what was stored can always be named again.
 """
@@ -68,7 +68,7 @@ DAY: Final = 86_400.0
 """Seconds; nothing from outside may ask for a longer wait."""
 
 EPOCH_FROM: Final = 1_000_000_000.0
-"""A wait of more seconds than this is no wait but a time, in seconds since the epoch."""
+"""A wait of more seconds than this is meant as a time, in seconds since the epoch."""
 
 _EPOCH_MS_FROM: Final = 100_000_000_000.0
 _LAST: Final = datetime(3000, 1, 1, tzinfo=UTC).timestamp()
@@ -83,7 +83,7 @@ _GONE: Final = frozenset({"Cf", "Cc"})
 
 
 def clean(text: str, longest: int = LONGEST_WORDS) -> str:
-    """The text in its normal form on one line, cut at so many characters. Never fails, and is the same again."""
+    """The text in its normal form on one line, cut at `longest` characters. Never fails, and is idempotent."""
     return _settled(_start(text, longest))[:longest].rstrip()
 
 
@@ -104,7 +104,7 @@ def text_of(value: object) -> str | None:
 def storable(text: str, longest: int | None = None) -> str:
     """The text as it is, with an escape for what no store takes: NUL, and halves of a character (lone surrogates).
 
-    Cut at so many characters, if they are given.
+    Cut at `longest` characters, if that is given.
     """
     return text[:longest].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:longest]
 
@@ -125,7 +125,7 @@ def folded(text: str) -> str:
 
 
 def _start(text: str, longest: int) -> str:
-    """As much of a text as counts where so many characters are allowed, so that a huge one costs nothing."""
+    """As much of a text as counts where `longest` characters are allowed, so that a huge one costs nothing."""
     return text if len(text) <= longest * MOST_MARKS else text.strip()[: longest * MOST_MARKS]
 
 
@@ -148,10 +148,10 @@ def _whole(text: str) -> str:
 
 
 def _without_floods(text: str) -> str:
-    kept, identifiers = [], 0
+    kept, marks = [], 0
     for character in text:
-        identifiers = identifiers + 1 if unicodedata.category(character) in _MARKS else 0
-        if identifiers <= MOST_MARKS:
+        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
+        if marks <= MOST_MARKS:
             kept.append(character)
     return text if len(kept) == len(text) else unicodedata.normalize("NFC", "".join(kept))
 
@@ -176,14 +176,14 @@ _DATE: Final = re.compile(
 _ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 
 IDS: Final = ("driver", "ref_id", "driveri_driver_id", "licence_number")
-"""The fields that identify somebody, as they are named in `LONGEST`."""
+"""The fields that identify a person, as they are named in `LONGEST`."""
 
 _NUMBERS: Final = (*IDS, "phone")
 _REQUIRED: Final = ("first_name", "last_name")
 
 
 def normal_form(field: str, text: str) -> str:
-    """What somebody states in this field, as it is stored and compared: cleaned, and cut to the field's length.
+    """What is stated in this field, as it is stored and compared: cleaned, and cut to the field's length.
 
     What a spreadsheet put around it is taken off where that is certain: `="00417"`, and in an id `'00417`.
     """
@@ -192,9 +192,9 @@ def normal_form(field: str, text: str) -> str:
 
 
 def flaw(field: str, text: str) -> str | None:
-    """Why what somebody states cannot stand in this field, without quoting it; None if it can.
+    """The first reason why what is stated cannot stand in this field, without quoting it; None if it can.
 
-    The first flaw is told. A blank e-mail address or time zone is none, a blank name is one.
+    A blank e-mail address or time zone can, a blank name cannot.
     """
     longest = LONGEST.get(field, LONGEST_WORDS)
     start = _start(text, longest).strip()
@@ -215,51 +215,7 @@ def _undressed(field: str, text: str) -> str:
     return _undressed(field, next(filter(None, found.groups()), "")) if found else stated
 
 
-def _has_line_break(text: str) -> bool:
-    return len(text.splitlines()) > 1
-
-
-def _has_control(text: str) -> bool:
-    return not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text)
-
-
-def _has_half(text: str) -> bool:
-    return _whole(text) != text
-
-
-def _is_grouped(text: str) -> bool:
-    return _GROUPED.fullmatch(text) is not None
-
-
-def _is_number(text: str) -> bool:
-    return _NUMBER.fullmatch(text) is not None
-
-
-def _is_date(text: str) -> bool:
-    return _DATE.fullmatch(text) is not None
-
-
-def _is_error(text: str) -> bool:
-    return _ERROR.fullmatch(text) is not None
-
-
-def _is_formula(text: str) -> bool:
-    return text.startswith("=")
-
-
-def _is_no_address(text: str) -> bool:
-    return bool(text) and _ADDRESS.fullmatch(text) is None
-
-
-def _is_no_zone(text: str) -> bool:
-    return bool(text) and to_iana(text) is None
-
-
-def _is_blank(text: str) -> bool:
-    return not text
-
-
-_Flaw = tuple[Callable[[str], bool], tuple[str, ...] | None, str]
+_Flaw = tuple[Callable[[str], object], tuple[str, ...] | None, str]
 """What to look for, the fields in which it matters (None for all), and what it is called."""
 
 LINE_BREAK: Final = "holds a line break"
@@ -269,20 +225,28 @@ _AS_TEXT: Final = "format the column as text and export again"
 _MADE_A_NUMBER: Final = f"was made a number by a spreadsheet, as 4,550 or 417.0; {_AS_TEXT}"
 
 _FLAWS_AS_WRITTEN: Final[tuple[_Flaw, ...]] = (
-    (_has_line_break, None, LINE_BREAK),
-    (_has_control, None, "holds a control character"),
-    (_has_half, None, "holds half of a character; type it again"),
-    (_is_grouped, IDS, _MADE_A_NUMBER),
+    (lambda text: len(text.splitlines()) > 1, None, LINE_BREAK),
+    (
+        lambda text: not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text),
+        None,
+        "holds a control character",
+    ),
+    (lambda text: _whole(text) != text, None, "holds half of a character; type it again"),
+    (_GROUPED.fullmatch, IDS, _MADE_A_NUMBER),
 )
 _FLAWS_CLEANED: Final[tuple[_Flaw, ...]] = (
     (is_shortened, _NUMBERS, f"was shortened by Excel, as in 4.55E+06; {_AS_TEXT}"),
-    (_is_number, IDS, _MADE_A_NUMBER),
-    (_is_date, IDS, f"was made a date by a spreadsheet, as 12-Mar; {_AS_TEXT}"),
-    (_is_error, None, "holds the error of a spreadsheet, as #REF! or #N/A; correct the cell and export again"),
-    (_is_formula, None, "holds a formula; put its value there and export again"),
-    (_is_no_address, ("email",), "is no e-mail address"),
-    (_is_no_zone, ("time_zone",), "is no time zone that we know; give its IANA name, as America/Chicago"),
-    (_is_blank, _REQUIRED, "is blank"),
+    (_NUMBER.fullmatch, IDS, _MADE_A_NUMBER),
+    (_DATE.fullmatch, IDS, f"was made a date by a spreadsheet, as 12-Mar; {_AS_TEXT}"),
+    (_ERROR.fullmatch, None, "holds the error of a spreadsheet, as #REF! or #N/A; correct the cell and export again"),
+    (lambda text: text.startswith("="), None, "holds a formula; put its value there and export again"),
+    (lambda text: text and not _ADDRESS.fullmatch(text), ("email",), "is not an e-mail address"),
+    (
+        lambda text: text and to_iana(text) is None,
+        ("time_zone",),
+        "is not a time zone that we know; give its IANA name, as America/Chicago",
+    ),
+    (lambda text: not text, _REQUIRED, "is blank"),
 )
 
 
@@ -291,14 +255,14 @@ def _first(flaws: tuple[_Flaw, ...], field: str, text: str) -> str | None:
 
 
 def bounded(number: object, *, least: float, most: float) -> float | None:
-    """A number from outside, brought between these two; None if it is no number, as NaN and truth values are not."""
+    """A number from outside, brought between these two; None if it is not a number, as NaN and truth values."""
     if isinstance(number, bool) or not isinstance(number, int | float) or number != number:
         return None
     return float(max(least, min(number, most)))
 
 
 def seconds(text: str, now: float) -> float | None:
-    """A wait that somebody outside asks for, in seconds from 0 to `DAY`; None if the text is no number from 0 on.
+    """A wait that a target asks for, in seconds from 0 to `DAY`; None if the text is not a number from 0 on.
 
     Some send the time of its end instead, in seconds or milliseconds since the epoch, as `now` is in seconds.
     """
@@ -313,7 +277,7 @@ def seconds(text: str, now: float) -> float | None:
 
 
 def moment_of(number: object) -> datetime | None:
-    """A time from outside, in seconds or milliseconds since the epoch, to the year 3000; None if it is no number."""
+    """A time from outside, in seconds or milliseconds since the epoch, to the year 3000; None if it is not a number."""
     since = bounded(number, least=0.0, most=_LAST * 1000)
     if since is None:
         return None

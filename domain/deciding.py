@@ -3,7 +3,7 @@
 A person's decision on a held delete, and another look at a parked link, lead to decisions in the same way.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from domain.account import Mode
@@ -18,7 +18,6 @@ from domain.driver_link import (
     DeleteDecided,
     DeleteHeld,
     DeleteRecalled,
-    DeleteRejected,
     DriftFound,
     DriverLink,
     HoldJudged,
@@ -36,7 +35,6 @@ from domain.driver_link import (
 from domain.identity import Key
 from domain.matching import (
     DesiredDriver,
-    ObservedDriver,
     claims,
     is_key_identifier,
     temporary_field,
@@ -81,18 +79,13 @@ def _park(case: Case) -> tuple[LinkEvent, ...]:
     conflict = case.conflict
     if conflict is None:
         return _parked(case, "unkeyed", "the Portal gives neither a Driveri DriverID nor a RefID")
-    if _resolves_itself(case.link, conflict, case.trigger):
-        return ()
+    link, pending = case.link, case.link.pending
+    if pending is not None and pending.policy_generation == case.trigger.policy_generation:
+        # A call under way may resolve it: by a temporary value, or by an identifier other than the one in conflict.
+        brings_another = _is_sent(pending, case.trigger) and brought_by(link, pending) - {conflict.identifier}
+        if link.is_temporary(pending) or brings_another:
+            return ()
     return _stepped_aside(case, conflict) or _parked(case, "conflict", conflict.detail, conflict)
-
-
-def _resolves_itself(link: DriverLink, conflict: Conflict, trigger: Trigger) -> bool:
-    """Whether a call under way gives the driver a temporary value, or an identifier other than the one in conflict."""
-    pending = link.pending
-    if pending is None or pending.policy_generation != trigger.policy_generation:
-        return False
-    is_bringing = _is_sent(pending, trigger) and brought_by(link, pending) - {conflict.identifier}
-    return link.is_temporary(pending) or bool(is_bringing)
 
 
 def _stepped_aside(case: Case, conflict: Conflict) -> tuple[LinkEvent, ...]:
@@ -116,19 +109,14 @@ def _create(case: Case) -> tuple[LinkEvent, ...]:
 
 def _take(case: Case, fact: type[Decision]) -> tuple[LinkEvent, ...]:
     """Link to the driver that was found, or reinstate it, with the fields that differ and those that cannot be read."""
-    desired, found = case.desired, case.found
-    if _would_leave_a_temporary_id(case):
+    desired, found, linked = case.desired, case.found, case.linked
+    is_aside = linked is not None and linked.active and linked.key == case.link.aside
+    if is_aside and found is not linked and case.trigger.mode is not Mode.UPSERT:
+        # The link would go to another driver, and leave its own behind under a temporary id.
         return _decided(case, DeleteDecided, desired_key=None, profile={}, guard=case.batch.guard.figures())
     differing = to_change(desired.target, desired.profile, found.profile) if found else ()
     fields = sorted({*differing, *unreadable(desired.target, desired.profile)})
     return _decided(case, fact, desired_key=found.key, fields=fields) if found else ()
-
-
-def _would_leave_a_temporary_id(case: Case) -> bool:
-    """Whether the link would go to another driver and leave its own behind under a temporary id."""
-    linked = case.linked
-    is_aside = linked is not None and linked.active and linked.key == case.link.aside
-    return is_aside and case.found is not linked and case.trigger.mode is not Mode.UPSERT
 
 
 def _write(case: Case) -> tuple[LinkEvent, ...]:
@@ -148,31 +136,24 @@ def _write(case: Case) -> tuple[LinkEvent, ...]:
 
 
 def _override(case: Case) -> tuple[LinkEvent, ...]:
-    shown, update = case.linked, _write(case)
-    return in_sequence(case.link, [_drift(case, shown), *update]) if shown and update else ()
-
-
-def _drift(case: Case, shown: ObservedDriver) -> DriftFound:
-    link, fields = case.link, case.drifted
-    return DriftFound(
-        **origin(link, case.trigger.at),
-        fields=list(fields),
-        profile=chosen(shown.profile, fields),
+    """Record what drifted, and bring it back to what the Portal wants."""
+    link, trigger, shown, update = case.link, case.trigger, case.linked, _write(case)
+    if shown is None or not update:
+        return ()
+    # Fields that drifted in the previous reconciliation too: somebody else writes them repeatedly. Only where the
+    # target showed our own value in between; otherwise the target itself may write it so.
+    before = link.drift.fields if link.drift and link.drift.reconciliation == trigger.reconciliation - 1 else ()
+    drift = DriftFound(
+        **origin(link, trigger.at),
+        fields=list(case.drifted),
+        profile=chosen(shown.profile, case.drifted),
         decision=link.confirmed_by,
-        first_seen=shown.seen_at or case.trigger.at.isoformat(),
-        reconciliation=case.trigger.reconciliation,
-        at_odds=_at_odds(link, fields, case.trigger.reconciliation),
+        first_seen=shown.seen_at or trigger.at.isoformat(),
+        reconciliation=trigger.reconciliation,
+        at_odds=[field for field in case.drifted if field in before and field not in link.unseen],
         rationale=case.rationale(),
     )
-
-
-def _at_odds(link: DriverLink, fields: Iterable[str], reconciliation: int) -> list[str]:
-    """The fields that drifted in the previous reconciliation too: somebody else writes them repeatedly.
-
-    Only where the target showed our own value in between; otherwise the target itself may write it so.
-    """
-    before = link.drift.fields if link.drift and link.drift.reconciliation == reconciliation - 1 else ()
-    return [field for field in fields if field in before and field not in link.unseen]
+    return in_sequence(link, [drift, *update])
 
 
 def _withdraw(case: Case) -> tuple[LinkEvent, ...]:
@@ -296,31 +277,32 @@ def _released(case: Case) -> list[LinkEvent]:
     return []
 
 
-def approve(
-    desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger, *, hold: int, by: str, digest: str
+def judge(
+    desired: DesiredDriver,
+    link: DriverLink,
+    batch: Batch,
+    trigger: Trigger,
+    *,
+    verdict: type[HoldJudged],
+    hold: int,
+    by: str,
+    digest: str,
 ) -> tuple[LinkEvent, ...]:
-    """Let the held delete out, past the guard; nothing if another hold is in force by now, or deletes are off."""
-    if not _is_held(link, hold) or desired.is_wanted or trigger.mode is not Mode.FULL:
+    """Carry out a person's decision on the hold of this version, past the guard.
+
+    Nothing if another hold is in force now, or an approved delete is not to be made any more.
+    """
+    if link.held is None or link.held.originator_version != hold:
         return ()
-    approved = _judged(DeleteApproved, link, trigger, hold=hold, by=by, digest=digest)
-    case = to_case(desired, apply(link, approved), batch, trigger)
+    is_approved = verdict is DeleteApproved
+    if is_approved and (desired.is_wanted or trigger.mode is not Mode.FULL):
+        return ()
+    judged = verdict(**origin(link, trigger.at), hold=hold, by=by, digest=digest)
+    if not is_approved:
+        return (judged,)
+    case = to_case(desired, apply(link, judged), batch, trigger)
     decided = _decided(case, DeleteDecided, desired_key=None, profile={}, guard=batch.guard.figures())
-    return in_sequence(link, [approved, *decided])
-
-
-def reject(link: DriverLink, trigger: Trigger, *, hold: int, by: str, digest: str) -> tuple[LinkEvent, ...]:
-    """Let the driver stay on the target; nothing if another hold is in force by now."""
-    return (_judged(DeleteRejected, link, trigger, hold=hold, by=by, digest=digest),) if _is_held(link, hold) else ()
-
-
-def _is_held(link: DriverLink, hold: int) -> bool:
-    return link.held is not None and link.held.originator_version == hold
-
-
-def _judged(
-    verdict: type[HoldJudged], link: DriverLink, trigger: Trigger, *, hold: int, by: str, digest: str
-) -> HoldJudged:
-    return verdict(**origin(link, trigger.at), hold=hold, by=by, digest=digest)
+    return in_sequence(link, [judged, *decided])
 
 
 _BY_TARGET = (REFUSED, UNSETTLED)

@@ -149,8 +149,8 @@ class Confirmed(LinkEvent, topic="DriverLink.Confirmed"):
     """The target shows what was decided in `decision` (a version of this link; 0: seen without a call of ours).
 
     `key` None means that the driver is gone there. `unlike` names the fields that the target showed differently right
-    after the call: its own way of writing them, which is no drift. `unseen` names those that we wrote and have not been
-    shown since.
+    after the call: its own way of writing them, which is not drift. `unseen` names those that we wrote and that it has
+    not shown since.
     """
 
     decision: int
@@ -287,6 +287,11 @@ class DriverLink:
         """Whether a target driver is linked now."""
         return self.key is not None
 
+    @property
+    def is_staying(self) -> bool:
+        """Whether a target driver is linked now, and no delete of it is on its way."""
+        return self.is_live and not isinstance(self.pending, DeleteDecided)
+
     def unanswered_at(self, version: int) -> Decision | None:
         """The unanswered decision of this version."""
         return next((event for event in self.unanswered if event.originator_version == version), None)
@@ -298,21 +303,31 @@ class DriverLink:
 
 def apply(link: DriverLink, event: Event) -> DriverLink:
     """The link after this fact."""
+    version = event.originator_version
     match event:
         case Decision():
             return _decided(link, event)
         case Confirmed() | Refused():
             return _answered(link, event)
-        case Parked() | Released():
-            return _parked(link, event)
-        case DeleteHeld() | HoldJudged() | DeleteRecalled():
-            return _held(link, event)
+        case Parked() | DeleteHeld():
+            return _set_aside(link, event)
+        case Released():
+            return replace(link, version=version, parked=None, refused=None, waits_for="")
+        case HoldJudged() | DeleteRecalled():
+            rejected = link.held if isinstance(event, DeleteRejected) else None
+            return replace(link, version=version, held=None, let_stay=rejected.sequence if rejected else 0)
         case DriftFound() if event.reconciliation:
-            return replace(link, version=event.originator_version, reconciled=event, drift=event)
-    return replace(link, version=event.originator_version)
+            return replace(link, version=version, reconciled=event, drift=event)
+    return replace(link, version=version)
 
 
 def _decided(link: DriverLink, event: Decision) -> DriverLink:
+    steps_aside = isinstance(event, RenameDecided) and event.desired_key == link.temporary_key
+    former = link.former
+    if link.is_temporary(event):
+        # What the driver has of its own, or had before it got temporary values.
+        confirmed = link.confirmed or {}
+        former = {**confirmed, **chosen(former, temporary_fields(link.target, confirmed, link.temporary_key))}
     return replace(
         link,
         version=event.originator_version,
@@ -322,66 +337,35 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         parked=None,
         held=None,
         waits_for=event.waits_for,
-        aside=link.temporary_key if _steps_aside(link, event) else link.aside,
-        former_key=link.key if _steps_aside(link, event) and not link.is_aside else link.former_key,
-        former=_former(link) if link.is_temporary(event) else link.former,
+        aside=link.temporary_key if steps_aside else link.aside,
+        former_key=link.key if steps_aside and not link.is_aside else link.former_key,
+        former=former,
         reconciled=_reconciled(link, event),
     )
 
 
-def _former(link: DriverLink) -> Profile:
-    """What the driver has of its own, or had before it got temporary values."""
-    confirmed = link.confirmed or {}
-    given_up = chosen(link.former, temporary_fields(link.target, confirmed, link.temporary_key))
-    return {**confirmed, **given_up}
-
-
-def _steps_aside(link: DriverLink, event: Decision) -> bool:
-    return isinstance(event, RenameDecided) and event.desired_key == link.temporary_key
+def _set_aside(link: DriverLink, event: Parked | DeleteHeld) -> DriverLink:
+    parked = event if isinstance(event, Parked) else None
+    held = event if isinstance(event, DeleteHeld) else None
+    return replace(
+        link,
+        version=event.originator_version,
+        pending=None,
+        refused=link.refused if parked and parked.reason == REFUSED else None,
+        corrections=0 if parked else link.corrections,
+        parked=parked,
+        held=held,
+        waits_for=parked.waits_for if parked else "",
+        reconciled=_reconciled(link, event),
+    )
 
 
 def _reconciled(link: DriverLink, event: Explained) -> Explained | None:
     return event if event.rationale.get("reconciliation") else link.reconciled
 
 
-def _parked(link: DriverLink, event: Parked | Released) -> DriverLink:
-    if isinstance(event, Released):
-        return replace(link, version=event.originator_version, parked=None, refused=None, waits_for="")
-    return replace(
-        link,
-        version=event.originator_version,
-        pending=None,
-        refused=link.refused if event.reason == REFUSED else None,
-        corrections=0,
-        parked=event,
-        held=None,
-        waits_for=event.waits_for,
-        reconciled=_reconciled(link, event),
-    )
-
-
-def _held(link: DriverLink, event: DeleteHeld | HoldJudged | DeleteRecalled) -> DriverLink:
-    version = event.originator_version
-    match event:
-        case DeleteHeld():
-            return replace(
-                link,
-                version=version,
-                pending=None,
-                refused=None,
-                parked=None,
-                held=event,
-                waits_for="",
-                reconciled=_reconciled(link, event),
-            )
-        case DeleteRejected():
-            return replace(link, version=version, held=None, let_stay=link.held.sequence if link.held else 0)
-        case _:
-            return replace(link, version=version, held=None, let_stay=0)
-
-
 def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
-    answers = link.answers + 1 if event.decision else link.answers
+    answers = link.answers + bool(event.decision)
     if isinstance(event, Refused):
         return replace(
             link,

@@ -11,7 +11,7 @@ credentials       ACCESS       401, 403                                     the 
 not_configured    ACCESS       no credentials; an unknown address or word   the account's breaker opens
 invalid           FINAL        400, 409, 422 and the like                   the link is parked
 taken_elsewhere   FINAL        an e-mail address of another company         the link is parked
-foreign_role      FINAL        a user who is no driver                      the link is parked
+foreign_role      FINAL        a user who is not a driver                   the link is parked
 not_restored      FINAL        another integration's external id is lost    the link is parked
 limited           RATE_LIMITED 429                                          the rate is lowered, the call waits
 down              PASSING      nothing was sent, or nothing can have come   backoff; after several the breaker opens
@@ -20,8 +20,6 @@ no_answer         UNKNOWN      a write that was sent, and has no answer     read
                                of any sense: silence, 5xx, another form     after several the breaker opens
 not_effective     UNKNOWN      answered well, but the target does not       read back once, then backoff;
                                show it; a create in test mode               after several the breaker opens
-
-What follows from a call that failed: when it is tried again, in seconds from now, or that it is given up.
 """
 
 import re
@@ -149,7 +147,7 @@ class TargetFailed(Exception):
 
 
 class ListWithoutEnd(TargetFailed):
-    """A list is longer than any can be, so that reading it again soon would cost much, and help nobody."""
+    """A list is longer than any can be, so that reading it again soon would cost much and not help."""
 
 
 def redacted(text: str, profile: Profile) -> str:
@@ -189,7 +187,7 @@ _SPREAD: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Try again after so many seconds; `tries` have failed by then, as far as they count."""
+    """Try again after `after` seconds; `tries` have failed by then, as far as they count."""
 
     after: float
     tries: int
@@ -203,7 +201,7 @@ class Park:
 
 
 def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: bool = False) -> Retry | Park:
-    """What follows when a link's call fails that has failed so many times before.
+    """What follows when a link's call fails that has failed `tries` times before.
 
     Where the whole account cannot get through, its breaker says when to go on; `is_alone` says that it does get
     through, and access is refused to this link's call only.
@@ -217,25 +215,21 @@ def after_failure(failure: CallFailure, tries: int, link: UUID, *, is_alone: boo
         case FailureClass.RATE_LIMITED:
             return Retry(after=max(_LEAST_PAUSE, patience(failure)), tries=tries)
         case FailureClass.ACCESS | FailureClass.PASSING | FailureClass.UNKNOWN:
-            return _climbed(failure, tries, link)
+            if tries >= len(BACKOFF_SCHEDULE):
+                return Park(detail=f"given up after {MOST_TRIES} tries: {failure.detail}")
+            return Retry(after=max(spread(BACKOFF_SCHEDULE[tries], link, tries), patience(failure)), tries=tries + 1)
     assert_never(failure_class)
-
-
-def _climbed(failure: CallFailure, tries: int, link: UUID) -> Retry | Park:
-    if tries >= len(BACKOFF_SCHEDULE):
-        return Park(detail=f"given up after {MOST_TRIES} tries: {failure.detail}")
-    return Retry(after=max(spread(BACKOFF_SCHEDULE[tries], link, tries), patience(failure)), tries=tries + 1)
 
 
 def patience(failure: CallFailure) -> float:
     """For how long the target asks to be left alone, in seconds: from 0 to a day, whatever it asks for."""
     asked_for = failure.retry_after if isinstance(failure, Unavailable) else None
-    # Written so that what is no number counts as nothing.
+    # Written so that NaN counts as nothing.
     return min(asked_for, LONGEST_PATIENCE) if asked_for and asked_for > 0 else 0.0
 
 
 def doubled(tries: int) -> float:
-    """How long to wait after so many tries have failed before this one, in seconds: twice as long each time."""
+    """How long to wait in seconds, given how many tries failed before this one: twice as long each time."""
     return min(FIRST_WAIT * 2.0 ** min(tries, _MOST_DOUBLINGS), LONGEST_WAIT)
 
 

@@ -39,16 +39,14 @@ _CODES: Final = MappingProxyType(
 )
 
 
-def _by_name() -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    for country, rows in _CODES.items():
-        for row in " ".join(rows.split()).split("|"):
-            code, _, name = row.strip().partition(" ")
-            found[name] = country, code
-    return found
-
-
-_BY_NAME: Final = MappingProxyType(_by_name())
+_BY_NAME: Final = MappingProxyType(
+    {
+        name: (country, code)
+        for country, rows in _CODES.items()
+        for row in " ".join(rows.split()).split("|")
+        for code, _, name in [row.strip().partition(" ")]
+    }
+)
 _BY_CODE: Final = MappingProxyType(
     {code: (country, name) for name, (country, code) in reversed(list(_BY_NAME.items()))}
 )
@@ -90,7 +88,9 @@ def spellings(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> tuple[str, str]:
     """The country, empty where the text does not say it, and the code of the state, or else its name."""
-    words = _words(text)
+    # In small letters without accents and points, the words parted by one blank.
+    bare = "".join(each for each in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(each))
+    words = _SEPARATORS.sub(" ", bare.replace(".", "")).strip()
     if words in _BY_NAME:
         return _BY_NAME[words]
     found = _COUNTRY.fullmatch(words)
@@ -100,12 +100,6 @@ def _parsed(text: str) -> tuple[str, str]:
     if _CODE.fullmatch(state):
         return country, state
     return _BY_NAME[state] if _BY_NAME.get(state, ("",))[0] == country else ("", words)
-
-
-def _words(text: str) -> str:
-    """The text in small letters without accents and points, its words parted by one blank."""
-    bare = "".join(each for each in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(each))
-    return _SEPARATORS.sub(" ", bare.replace(".", "")).strip()
 
 
 _BY_RAILS_NAME: Final = {
@@ -263,19 +257,21 @@ _BY_AREA: Final = {
 }
 
 
-def _all_names() -> dict[str, str]:
-    names = [f"{area}/{place}" if area else place for area, places in _BY_AREA.items() for place in places.split()]
-    ours = _BY_RAILS_NAME | _BY_ALIAS
-    return {name.casefold(): name for name in names} | {name.casefold(): iana for name, iana in ours.items()}
-
-
-_NAMES: Final = MappingProxyType(_all_names())
+_NAMES: Final = MappingProxyType(
+    {
+        **{
+            name.casefold(): name
+            for area, places in _BY_AREA.items()
+            for name in (f"{area}/{place}" if area else place for place in places.split())
+        },
+        **{name.casefold(): iana for name, iana in (_BY_RAILS_NAME | _BY_ALIAS).items()},
+    }
+)
 
 
 def to_iana(name: str) -> str | None:
     """The IANA name for an IANA name, an alias such as `US/Mountain` or a Rails name; None for an unknown zone.
 
-    Letter case is ignored.
-    Rails names are those of North America. Source: ActiveSupport's TimeZone.
+    Letter case is ignored. Rails names are those of North America. Source: ActiveSupport's TimeZone.
     """
     return _NAMES.get(" ".join(name.split()).casefold())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from domain.driver_link import DeleteDecided, DriverLink, LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.profile import Profile
 
@@ -40,19 +41,15 @@ class Guard:
         """Whether this delete may go out; one that was let through in this window already may."""
         return driver in self.deleted or (not self.held and len(self.deleted) < self.limit)
 
-    def after_delete(self, driver: PortalDriverId) -> "Guard":
-        """The guard once this delete is decided."""
-        if driver in self.deleted:
-            return self
-        return replace(self, staying=self.staying - 1, deleted=self.deleted | {driver})
-
-    def after_hold(self) -> "Guard":
-        """The guard once one more delete is held."""
-        return replace(self, held=self.held + 1)
-
-    def after_release(self) -> "Guard":
-        """The guard once one delete fewer is held: a person decided, or the hold was recalled."""
-        return replace(self, held=max(self.held - 1, 0))
+    def after(self, before: DriverLink, now: DriverLink, events: Iterable[LinkEvent]) -> "Guard":
+        """The guard once these facts are decided for a link, which stood so before, and stands so now."""
+        is_deleted = any(isinstance(event, DeleteDecided) and event.key is not None for event in events)
+        return replace(
+            self,
+            staying=self.staying + now.is_staying - before.is_staying,
+            deleted=self.deleted | {now.driver} if is_deleted else self.deleted,
+            held=max(self.held + bool(now.held) - bool(before.held), 0),
+        )
 
     def figures(self) -> dict[str, int]:
         """The numbers that a decision is recorded with."""
@@ -86,12 +83,12 @@ def identifiers(profile: Profile) -> dict[str, str]:
 
 
 def is_rekeyed(before: Identifiers, after: Identifiers) -> bool:
-    """Whether an identifier that was known is another one, or blank; to get a first one is no re-keying."""
+    """Whether an identifier that was known is another one, or blank; to get a first one is not re-keying."""
     return any(after.get(field) != text for field, text in before.items())
 
 
 def replaced(*, new: int, known: int, lacking: int) -> int:
-    """How many known drivers a list may show under other ids: it shows so many new and known ones, and lacks some."""
+    """How many known drivers a list may show under other ids, given how many it shows and how many it lacks."""
     return min(new, lacking) if new > known else 0
 
 
@@ -110,9 +107,9 @@ class ReKeyingGuard:
         """The most in a window."""
         return max(_FEWEST, self.known * _PERCENT // 100)
 
-    def holds(self, many: int) -> bool:
-        """Whether so many more have to wait for a person."""
-        return many > 0 and self.counted + many > self.limit
+    def holds(self, more: int) -> bool:
+        """Whether this number of further drivers has to wait for a person."""
+        return more > 0 and self.counted + more > self.limit
 
 
 def digest_of_rekeying(account: AccountId, drivers: Iterable[tuple[PortalDriverId, Identifiers]]) -> str:

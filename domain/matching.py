@@ -103,8 +103,8 @@ class Roster:
     @property
     def portal_drivers(self) -> frozenset[PortalDriverId]:
         """The portal drivers whose external ids a driver in it carries."""
-        everybody = (driver for found in self._by_identifier.values() for driver in found.values())
-        carried = (driver.profile.get("portal_driver_id") for driver in everybody)
+        drivers = (driver for found in self._by_identifier.values() for driver in found.values())
+        carried = (driver.profile.get("portal_driver_id") for driver in drivers)
         return frozenset(PortalDriverId(each) for each in carried if each)
 
     def shown(self, key: Key | None) -> ObservedDriver | None:
@@ -221,7 +221,7 @@ def identifiers(target: Target, key: Key | None, profile: Profile) -> tuple[str,
 
 
 def dispensable_identifier(target: Target, profile: Profile) -> str:
-    """The identifier that must be unique on the target, though nobody is recognised by it; empty if there is none."""
+    """The identifier that must be unique on the target, but does not identify a driver; empty if there is none."""
     unique = SPECS[target].unique
     return unique.identifier(profile) if unique else ""
 
@@ -257,19 +257,13 @@ def speaks_against(desired: DesiredDriver, shown: ObservedDriver, wanted: Collec
         return ""
     if former in wanted:
         return STILL_THERE
-    same, different = _compared(desired, shown)
-    if "licence" in same:
-        return ""
-    against = next((words for kind, words in _DIFFERENT.items() if kind in different), "")
-    return against or ("" if "ref" in same else UNPROVEN)
-
-
-def _compared(desired: DesiredDriver, shown: ObservedDriver) -> tuple[set[str], set[str]]:
-    """The kinds of identifiers that both have the same, and those that both have and that differ."""
     stated, carried = _by_kind(desired.identifiers), _by_kind(identifiers(desired.target, None, shown.profile))
     both = stated.keys() & carried.keys() & _DIFFERENT.keys()
     same = {kind for kind in both if stated[kind] == carried[kind]}
-    return same, both - same
+    if "licence" in same:
+        return ""
+    against = next((words for kind, words in _DIFFERENT.items() if kind in both - same), "")
+    return against or ("" if "ref" in same else UNPROVEN)
 
 
 def _by_kind(found: Collection[str]) -> dict[str, str]:

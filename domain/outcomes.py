@@ -98,7 +98,7 @@ class ObservedDriverGone(ReportEvent, topic="Report.ObservedDriverGone"):
 class RosterScanned(ReportEvent, topic="Report.RosterScanned"):
     """The whole roster was read, under this policy generation, and after the request of this version of the account.
 
-    `unreadable` counts the records of it that could not be read, or only in part; `unreadable_records` tells of the
+    `unreadable` counts the records of it that could not be read, or only in part; `unreadable_records` has of the
     first of them the `place` in the target's answers, the target's own `key`, the `fields`, and whether the `driver`
     was `shown` without these or `left out`.
     """
@@ -148,7 +148,7 @@ MOST_CORRECTIONS = 5
 """After this many outcomes in a row saying that the target is not as it last said, a person has to look."""
 
 
-def record(link: DriverLink, report: CallAnswered, at: datetime, batch: Batch) -> tuple[LinkEvent, ...]:
+def record(link: DriverLink, batch: Batch, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:
     """The facts that an outcome adds to the link; where the target refused for good, the link is parked, too.
 
     A driver that another link got in the meantime cannot be linked a second time: for this link it exists already.
@@ -188,7 +188,10 @@ def _confirmed(link: DriverLink, report: CallAnswered, at: datetime) -> Confirme
 
 def _shown_otherwise(link: DriverLink, report: CallAnswered, decided: Decision | None) -> tuple[list[str], list[str]]:
     """The fields that the target shows in its own way, and those that it has not shown since we wrote them."""
-    stated, written = (decided.profile, _written(decided)) if decided else (report.profile, frozenset[str]())
+    stated, written = decided.profile if decided else report.profile, set[str]()
+    if decided:
+        # All fields of a decision are written, unless the driver is only linked or updated.
+        written = {*(decided.fields if isinstance(decided, LinkDecided | UpdateDecided) else decided.profile)}
     if not report.is_shown:
         kept = [name for name in link.unlike if stated.get(name) == (link.confirmed or {}).get(name)]
         unseen = {*link.unlike, *link.unseen, *written} & stated.keys() - set(kept) - set(
@@ -198,11 +201,6 @@ def _shown_otherwise(link: DriverLink, report: CallAnswered, decided: Decision |
     differing = to_change(link.target, stated, report.profile)
     own_forms = {name for name in link.unseen if is_own_form(stated.get(name, ""), report.profile.get(name, ""))}
     return [name for name in differing if name in {*link.unlike, *own_forms, *written}], []
-
-
-def _written(decided: Decision) -> frozenset[str]:
-    """The fields that a decision has the target write: all of them, unless the driver is only updated."""
-    return frozenset(decided.fields if isinstance(decided, LinkDecided | UpdateDecided) else decided.profile)
 
 
 def _corrected(link: DriverLink, report: CallAnswered, at: datetime) -> tuple[LinkEvent, ...]:

@@ -45,7 +45,7 @@ class DriverDeleted(Change, topic="PortalDriver.DriverDeleted"):
 
 
 class DriverMissed(PortalDriverEvent, topic="PortalDriver.DriverMissed"):
-    """A complete snapshot lacked the driver. One is no proof of deletion."""
+    """A complete snapshot lacked the driver. One such snapshot does not prove a deletion."""
 
 
 class DriverSeenAgain(PortalDriverEvent, topic="PortalDriver.DriverSeenAgain"):

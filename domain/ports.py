@@ -23,7 +23,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exists:
-    """The desired key is somebody already. Nothing was written."""
+    """The target has a driver with the desired key already. Nothing was written."""
 
     seen: ObservedDriver
 
@@ -57,7 +57,7 @@ class TargetDrivers(Protocol):
         """The driver of this key or, without a key, the one that a create with this profile would have made.
 
         None if there is none.
-        Raises `TargetFailed` when the target cannot tell.
+        Raises `TargetFailed` when the target cannot say.
         """
         ...
 
@@ -65,7 +65,7 @@ class TargetDrivers(Protocol):
         """Which of these, which a scan that has just ended did not show, are really not there.
 
         All of them, where a scan cannot leave anybody out; otherwise each is looked up.
-        Raises `TargetFailed` when the target cannot tell.
+        Raises `TargetFailed` when the target cannot say.
         """
         ...
 
@@ -90,7 +90,7 @@ class TargetDrivers(Protocol):
         ...
 
     async def probe(self) -> None:
-        """Make the cheapest call that the target answers to nobody but this account.
+        """Make the cheapest call that the target answers only to this account.
 
         Raises `TargetFailed` when it cannot be answered.
         """
@@ -121,7 +121,7 @@ class PortalLine:
     flaw: str = ""
 
 
-NOBODY: Final = PortalDriverId("")
+NO_ID: Final = PortalDriverId("")
 """The driver of a line without an id.
 
 In an export the driver is then known by the RefID; in the Portal's own list it may be any, so that no driver counts as
@@ -137,7 +137,7 @@ class PortalList(Protocol):
         ...
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
-        """The lines, some at a time. Raises `TargetFailed` when many of them name nobody."""
+        """The lines, some at a time. Raises `TargetFailed` when many of them have no id."""
         ...
 
 
@@ -151,7 +151,7 @@ class PortalDrivers(Protocol):
 
     @property
     def has_attributes(self) -> bool:
-        """Whether there is more to be read of a driver than the list tells."""
+        """Whether there is more to be read of a driver than the list has."""
         ...
 
     async def list_all(self) -> PortalList:

@@ -43,7 +43,7 @@ def tidy(values: Mapping[str, str | None]) -> dict[str, str]:
 class StatedProfile:
     """What one statement of the Portal says of a driver: of a field that is not in it, it says nothing.
 
-    A blank text says that the field is blank. It is no `Profile`, in which absent and blank are the same.
+    A blank text says that the field is blank. It is not a `Profile`, in which absent and blank are the same.
     """
 
     fields: Profile
@@ -169,7 +169,7 @@ def _licence(profile: Profile) -> str:
 
 EXTERNAL_ID: Final = IdentifierKind(kind="portal", words="external id", fields=("portal_driver_id",))
 REF_ID: Final = IdentifierKind(kind="ref", words="RefID", fields=("ref_id",), temporary="{}")
-# An address that nobody can have: the domain is reserved by RFC 2606.
+# An address that no person can have: the domain is reserved by RFC 2606.
 EMAIL: Final = IdentifierKind(
     kind="email", words="e-mail", fields=("email",), is_personal=True, temporary="{}@driverlink.invalid"
 )
@@ -196,7 +196,7 @@ class TargetSpec:
     or not at all.
 
     Matching: by the key, then by each kind in `matched_by`, the strongest first. A value of the kind `unique` is
-    another that only one driver can have; nobody is recognised by it, and a driver can do without it for a while.
+    another that only one driver can have; drivers are not recognised by it, and can do without it for a while.
     `deleted_keep_identifiers`: a driver that the target keeps as deleted still has its identifiers for itself.
 
     `delete_verb` and `deleted_words` say what happens to a deleted driver there.

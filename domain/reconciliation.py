@@ -1,13 +1,7 @@
-"""The history of the reconciliations of one account on one target: what each found, and what came of it.
+"""Reconciliations: what each found, when the next begins, whether a list is whole, and plans of what one would do.
 
-Whether the drivers that a target's list lacks are gone, or the list is not whole though it was answered well.
-
-What a reconciliation or an opt-in would do, as a value that people read, and that a hash names.
-
-Steps are made of the very facts that were decided in a dry run. The hash is over everything that a person sees of
-them, and over what would be written; never over times, versions or the order in which they came.
-
-When the daily reconciliation of an account on a target begins: told by their names and the date, and by nothing else.
+Steps of a plan are made of the very facts that were decided in a dry run. A plan's hash is over everything that a
+person sees of them, and over what would be written; never over times, versions or the order in which they came.
 """
 
 import json
@@ -17,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID, uuid5
 
 from domain.driver_link import (
@@ -38,10 +32,9 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream
-from domain.profile import Profile
+from domain.identity import AccountId, Key, Target, account_stream, reconciliation_stream
 from domain.situations import Situation
-from domain.store import DeciderEvent
+from domain.store import DeciderEvent, Row
 
 
 class Finding(StrEnum):
@@ -73,7 +66,7 @@ class Finding(StrEnum):
 class ReconciliationEvent(DeciderEvent):
     """A fact about the reconciliations of an account on a target; the version is the number of the reconciliation.
 
-    `request` is the version of the account at which a person requested the reconciliation; 0 for one that nobody did.
+    `request` is the version of the account at which a person requested the reconciliation; 0 if none did.
     """
 
     request: int
@@ -81,11 +74,11 @@ class ReconciliationEvent(DeciderEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconciliationCompleted(ReconciliationEvent, topic="Reconciliation.ReconciliationCompleted"):
-    """Everybody was looked at after a scan of the whole roster.
+    """Every driver was looked at after a scan of the whole roster.
 
     `drivers` counts the target drivers that the scan read, `found` the portal drivers by what was found of them and
     the unmanaged drivers, `drifted` by field the drivers for which it had drifted, and `at_odds` those of them for
-    which it drifted in the last reconciliation too: somebody else writes it there again and again.
+    which it drifted in the last reconciliation too: someone else writes it there repeatedly.
     """
 
     scan: int
@@ -147,16 +140,16 @@ def found_by(fact: Explained) -> Finding:
 
 
 MOST_LACKING: Final = 10
-"""So many active drivers may be lacking in any list that shows somebody."""
+"""The most active drivers that any list which shows one may lack."""
 
 MOST_SAMPLED: Final = 50
-"""So many of those who are lacking are looked up at most."""
+"""The most of the lacking drivers that are looked up."""
 
 
 def is_doubtful(*, shown: int, known: int, lacking: int) -> bool:
-    """Whether a list that shows so many, and lacks so many of the active drivers last known, has to be doubted.
+    """Whether a list may not be whole, by how many active drivers it shows, were known last, and it lacks of those.
 
-    It lacks more than a third of them, or shows nobody at all.
+    It may not if it lacks more than a third of them, or is empty.
     """
     if not shown:
         return lacking > 0
@@ -203,14 +196,15 @@ _ACTIONS: Mapping[type[LinkEvent], Action] = {
     Parked: Action.PARK,
     Released: Action.RELEASE,
     Confirmed: Action.END,
+    DriftFound: Action.UPDATE,
 }
 
 _REASONS: Mapping[str, str] = {
-    Situation.ABSENT: "nobody on the target is this driver",
-    Situation.FOUND: "is on the target already, and nobody's",
+    Situation.ABSENT: "is not on the target yet",
+    Situation.FOUND: "is on the target already, and not linked",
     Situation.DORMANT: "is on the target, but deleted there",
     Situation.MISSING: "was linked, and is gone from the target",
-    Situation.OUTDATED: "the Portal states it otherwise by now",
+    Situation.OUTDATED: "has changed in the Portal",
     Situation.DRIFTED: "somebody else changed it on the target",
     Situation.RENAMED: "has another id in the Portal",
     Situation.REDIRECTED: "has another id in the Portal, which is on the target already",
@@ -220,32 +214,36 @@ _REASONS: Mapping[str, str] = {
 
 _PLAIN: Mapping[Action, str] = {
     Action.HOLD: "the guard lets no more deletes out now, so a person has to decide",
-    Action.RECALL: "nobody has to decide on its delete any more",
+    Action.RECALL: "its delete needs no decision any more",
     Action.RELEASE: "what it was set aside for is over",
     Action.END: "the Portal has deleted the driver, who is gone from the target",
 }
-"""Why, where the action alone tells it."""
+"""Why, where the action alone says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanStep:
-    """What would be done for one portal driver on one target, and why.
+class PlanStep(Row):
+    """What would be done for one portal driver on one target, and why; a dry run stores it.
 
     `key` is how the target names the driver now, `desired_key` how it would; empty for not at all. `written` is the
     profile that would be stated, and `overridden` what the target shows in fields that somebody else changed: both are
-    personal data, of which people see only the names of the `fields`.
+    personal data, of which people see only the names of the `fields`. `action` is an `Action`, as text.
     """
 
-    target: Target
-    driver: PortalDriverId
-    action: Action
+    TABLE: ClassVar[str] = "steps"
+    KEY: ClassVar[tuple[str, ...]] = ("target", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("action", "driver"),)
+
+    target: str
+    driver: str
+    action: str
     situation: str
     key: str
     desired_key: str
-    fields: tuple[str, ...]
+    fields: list[str]
     reason: str
-    written: Profile = field(default_factory=dict, repr=False)
-    overridden: Profile = field(default_factory=dict, repr=False)
+    written: dict[str, str] = field(default_factory=dict, repr=False)
+    overridden: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def seal(self) -> bytes:
@@ -256,63 +254,25 @@ class PlanStep:
 
 
 def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
-    """The step of a driver after one more fact of a dry run: the newest decides, and what drifted stays told."""
-    if isinstance(fact, DriftFound):
-        return _step(fact, Action.UPDATE, overridden=fact.profile, fields=tuple(fact.fields))
-    action = _action(fact)
+    """The step of a driver after one more fact of a dry run: the newest decides, and what drifted stays in it."""
+    decision = fact if isinstance(fact, Decision) else None
+    action = Action.WITHDRAW if decision and decision.is_withdrawal else _ACTIONS.get(type(fact))
     if action is None:
         return step
-    overridden = step.overridden if step else {}
-    if isinstance(fact, Decision):
-        return _decided(fact, action, overridden)
-    return _step(fact, action, overridden=overridden)
-
-
-def _action(fact: LinkEvent) -> Action | None:
-    if isinstance(fact, DeleteDecided) and not fact.key:
-        return Action.WITHDRAW
-    return _ACTIONS.get(type(fact))
-
-
-def _decided(fact: Decision, action: Action, overridden: Profile) -> PlanStep:
-    return _step(
-        fact,
-        action,
-        overridden=overridden,
-        key=fact.key or "",
-        desired_key=fact.desired_key or "",
-        fields=tuple(fact.fields),
-        written=fact.profile,
-    )
-
-
-def _step(
-    fact: LinkEvent,
-    action: Action,
-    *,
-    overridden: Profile,
-    key: str = "",
-    desired_key: str = "",
-    fields: tuple[str, ...] = (),
-    written: Profile | None = None,
-) -> PlanStep:
-    situation = _situation(fact)
+    situation = fact.rationale["situation"] if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
+    drifted = fact.profile if isinstance(fact, DriftFound) else step.overridden if step else {}
     return PlanStep(
-        target=Target(fact.target),
-        driver=PortalDriverId(fact.driver),
-        action=action,
+        target=fact.target,
+        driver=fact.driver,
+        action=str(action),
         situation=situation,
-        key=fact.key if isinstance(fact, DeleteHeld) else key,
-        desired_key=desired_key,
-        fields=fields,
+        key=(fact.key if isinstance(fact, Decision | DeleteHeld) else None) or "",
+        desired_key=(decision.desired_key if decision else None) or "",
+        fields=fact.fields if isinstance(fact, Decision | DriftFound) else [],
         reason=fact.detail if isinstance(fact, Parked) else _PLAIN.get(action) or _REASONS.get(situation, ""),
-        written=written or {},
-        overridden=overridden,
+        written=decision.profile if decision else {},
+        overridden=drifted,
     )
-
-
-def _situation(fact: LinkEvent) -> str:
-    return fact.rationale["situation"] if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +311,7 @@ class PlanTally:
 
     def __init__(self, account: AccountId, target: Target) -> None:
         self._place = account, target
-        self._counts = Counter[Action]()
+        self._counts = Counter[str]()
         self._seals: list[bytes] = []
 
     def add(self, steps: Iterable[PlanStep]) -> None:
@@ -392,14 +352,12 @@ def next_reconciliation(account: AccountId, target: Target, reconcile_at: str, a
 
 
 def _moment(account: AccountId, target: Target, reconcile_at: str, day: date) -> datetime:
-    since_midnight = _time_of_day(reconcile_at) if reconcile_at else _DAY * _part(account_stream(account))
+    since_midnight = _DAY * _part(account_stream(account))
+    if reconcile_at:
+        stated = time.fromisoformat(reconcile_at)
+        since_midnight = timedelta(hours=stated.hour, minutes=stated.minute)
     jitter = min(MOST_JITTER, _DAY - since_midnight) * _part(reconciliation_stream(account, target), day.isoformat())
     return datetime.combine(day, time(tzinfo=UTC)) + since_midnight + jitter
-
-
-def _time_of_day(reconcile_at: str) -> timedelta:
-    stated = time.fromisoformat(reconcile_at)
-    return timedelta(hours=stated.hour, minutes=stated.minute)
 
 
 def _part(whose: UUID, which: str = "") -> float:

@@ -34,7 +34,7 @@ from typing import Any, assert_never
 from domain.account import Mode
 from domain.claims import Batch, Conflict, OwnValues, own_values
 from domain.driver_link import DriverLink, Rationale
-from domain.matching import DesiredDriver, Match, ObservedDriver, former_driver, key_identifier, speaks_against
+from domain.matching import DesiredDriver, ObservedDriver, former_driver, key_identifier, speaks_against
 from domain.profile import is_own_form, to_change, to_restate
 
 
@@ -221,18 +221,6 @@ class Case:
 
     def rationale(self) -> Rationale:
         """Why, as it is stored with what is decided."""
-        rationale: Rationale = {
-            "trigger": self.trigger.kind,
-            "ref": self.trigger.ref,
-            "situation": str(self.row.situation),
-            "mode": str(self.trigger.mode),
-            "evidence": self._evidence(),
-        }
-        if self.trigger.reconciliation:
-            rationale["reconciliation"] = self.trigger.reconciliation
-        return rationale
-
-    def _evidence(self) -> dict[str, Any]:
         evidence: dict[str, Any] = {}
         for name, shown in (("linked", self.linked), ("found", self.found)):
             if shown is not None:
@@ -240,7 +228,16 @@ class Case:
                 evidence[name] = {"key": shown.key, "active": shown.active, **seen}
         if self.conflict:
             evidence["conflict"] = self.conflict.evidence()
-        return evidence
+        rationale: Rationale = {
+            "trigger": self.trigger.kind,
+            "ref": self.trigger.ref,
+            "situation": str(self.row.situation),
+            "mode": str(self.trigger.mode),
+            "evidence": evidence,
+        }
+        if self.trigger.reconciliation:
+            rationale["reconciliation"] = self.trigger.reconciliation
+        return rationale
 
 
 def to_case(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> Case:
@@ -253,13 +250,13 @@ def to_case(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Tri
         conflict = replace(conflict, is_swap=True)
     case = Case(desired=desired, link=link, batch=batch, trigger=trigger, linked=linked, found=found, conflict=conflict)
     portal = PortalState.WANTS if desired.is_wanted else PortalState.DELETED
-    return replace(case, row=row_for(portal, *(_states(case) if desired.is_wanted else _states_of_deleted(case))))
+    return replace(case, row=row_for(portal, *_states(case)))
 
 
 def _matched(
     desired: DesiredDriver, link: DriverLink, linked: ObservedDriver | None, batch: Batch
 ) -> tuple[ObservedDriver | None, Conflict | None]:
-    """Who matches the desired state, and why the driver cannot have them."""
+    """The target driver that matches the desired state, and why our driver cannot have it."""
     if desired.key is None and linked is not None:
         return linked, batch.conflict(desired, linked)
     aside = batch.roster.shown(link.aside)
@@ -272,35 +269,29 @@ def _matched(
         ambiguous = Conflict(identifier=match.identifier, holder=None, candidates=len(match.candidates))
         return None, batch.conflict(desired, None) or ambiguous
     (found,) = match.candidates
-    return found, batch.conflict(desired, found) or _mistaken(desired, match, batch)
-
-
-def _mistaken(desired: DesiredDriver, match: Match, batch: Batch) -> Conflict | None:
-    """Why the only match is not the driver that is meant: it was another portal driver."""
-    (found,) = match.candidates
-    against = speaks_against(desired, found, batch.wanted)
-    if not against:
-        return None
-    return Conflict(
-        identifier=match.identifier,
-        holder=None,
-        candidates=1,
-        former=former_driver(desired, found),
-        against=against,
-        key=key_identifier(desired.target, found.key),
-    )
-
-
-def _link_state(case: Case) -> LinkState:
-    if not case.link.is_live:
-        return LinkState.NONE
-    return LinkState.SAME_KEY if case.desired.key in (None, case.link.key) else LinkState.KEY_CHANGED
+    conflict, against = batch.conflict(desired, found), speaks_against(desired, found, batch.wanted)
+    if conflict is None and against:
+        conflict = Conflict(
+            identifier=match.identifier,
+            holder=None,
+            candidates=1,
+            former=former_driver(desired, found),
+            against=against,
+            key=key_identifier(desired.target, found.key),
+        )
+    return found, conflict
 
 
 def _states(case: Case) -> tuple[LinkState, TargetState]:
-    """Where a driver that the Portal wants stands."""
-    state = _link_state(case)
-    if case.desired.is_unkeyed:
+    """Where the link and the target stand."""
+    desired, link = case.desired, case.link
+    is_same_key = desired.key in (None, link.key)
+    state = (LinkState.SAME_KEY if is_same_key else LinkState.KEY_CHANGED) if link.is_live else LinkState.NONE
+    if not desired.is_wanted and link.is_live:
+        return state, TargetState.THERE if case.is_linked_there else TargetState.GONE
+    if not desired.is_wanted:
+        return state, TargetState.ON_ITS_WAY if link.pending or link.is_given_up else TargetState.NOTHING
+    if desired.is_unkeyed:
         return state, TargetState.BLANK
     if case.conflict:
         return state, TargetState.CLAIMED
@@ -312,15 +303,6 @@ def _states(case: Case) -> tuple[LinkState, TargetState]:
         case LinkState.KEY_CHANGED:
             return state, _shown_key_changed(case)
     assert_never(state)
-
-
-def _states_of_deleted(case: Case) -> tuple[LinkState, TargetState]:
-    """Where a driver that the Portal has deleted stands."""
-    state = _link_state(case)
-    if state is LinkState.NONE:
-        may_be_there = case.link.pending or case.link.is_given_up
-        return state, TargetState.ON_ITS_WAY if may_be_there else TargetState.NOTHING
-    return state, TargetState.THERE if case.is_linked_there else TargetState.GONE
 
 
 def _found(case: Case) -> TargetState:

@@ -108,7 +108,7 @@ class Resubmission(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark(Row):
-    """The latest version of a history that was taken over from a stream in which records may come twice, or late."""
+    """The latest version of a history that was consumed from a stream in which records may come twice, or late."""
 
     TABLE: ClassVar[str] = "watermarks"
     KEY: ClassVar[tuple[str, ...]] = ("originator",)
@@ -123,7 +123,7 @@ OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, Watermark)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """How far a stream has been read: `name` is epoch/stream/partition, `at` the last record taken over."""
+    """How far a stream has been read: `name` is epoch/stream/partition, `at` the last record consumed."""
 
     name: str
     at: int
@@ -150,7 +150,7 @@ class Unit:
         self.removed.append((row, where))
 
     def add(self, other: "Unit") -> None:
-        """Take over what another unit would store, apart from its positions."""
+        """Store also what another unit would, apart from its positions."""
         self.events.extend(other.events)
         self.removed.extend(other.removed)
         self.rows.update(other.rows)
@@ -162,7 +162,7 @@ class Record:
 
     `position` is its place in the stream, `log_position` the one in the log of the service that wrote it; they are the
     same where the stream is that log. `id` is the event's originator and version with a slash between; it and `topic`
-    are empty, and `log_position` is 0, where the record does not tell them. `headers` are what else came with it, and
+    are empty, and `log_position` is 0, where the record does not give them. `headers` are what else came with it, and
     `key` is by what it was put into its partition; None where there is none, as in a log that is read in place.
     """
 
@@ -203,7 +203,7 @@ class EventTooLong(ValueError):
 
 
 class StoreConflict(Exception):
-    """Somebody else stored into the same histories first: load them again, and decide again."""
+    """Another process stored into the same histories first: load them again, and decide again."""
 
 
 class Stream(Protocol):
@@ -215,7 +215,7 @@ class Stream(Protocol):
         ...
 
     def read(self, after: int, limit: int) -> Sequence[Record]:
-        """The records behind this position, at most so many, in order. Raises `StoreFailed`."""
+        """The records behind this position, at most `limit`, in order. Raises `StoreFailed`."""
         ...
 
     def end(self) -> int:
@@ -236,7 +236,7 @@ class Store(Protocol):
         ...
 
     def commit(self, unit: Unit) -> bool:
-        """Store a unit in one transaction; False when one of its positions was taken over already: nothing was stored.
+        """Store a unit in one transaction; False, with nothing stored, when one of its positions is reached already.
 
         Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work, `ValueError` when a
         value cannot be stored (no Unicode, or not of its column's type) or an event is longer than `LONGEST_EVENT`,
@@ -245,7 +245,7 @@ class Store(Protocol):
         ...
 
     def position(self, name: str) -> int:
-        """How far the stream of this name has been taken over; 0 at first."""
+        """How far the stream of this name has been consumed; 0 at first."""
         ...
 
     def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
@@ -285,7 +285,7 @@ class Store(Protocol):
         ...
 
     def first(self, row: type[R], column: str, most: Mapping[str, int], *, order_by: str) -> list[R]:
-        """For each of these values of a column its first rows, at most so many, by one query."""
+        """For each of these values of a column its first rows, at most as many as it says, by one query."""
         ...
 
     def count(

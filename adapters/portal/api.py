@@ -36,7 +36,7 @@ from domain.cleaning import flaw, is_shortened, normal_form, text_of
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.geography import to_iana
 from domain.identity import PortalDriverId
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
 
 ATTRIBUTE_FIELDS = ("driveri_driver_id", "ref_id")
@@ -75,7 +75,7 @@ class ListedDrivers:
 
     def pages(self) -> Iterator[Sequence[PortalLine]]:
         """See `PortalList.pages`."""
-        if are_many(sum(to_line(row, 0).driver == NOBODY for row in self._rows), len(self._rows)):
+        if are_many(sum(to_line(row, 0).driver == NO_ID for row in self._rows), len(self._rows)):
             raise TargetFailed(down("many lines of the list have no id that can be read"))
         for start in range(0, len(self._rows), PAGE):
             yield [to_line(row, number) for number, row in enumerate(self._rows[start : start + PAGE], start + 1)]
@@ -342,7 +342,7 @@ def to_line(data: object, number: int) -> PortalLine:
     row = data if isinstance(data, Mapping) else {}
     driver = text_of(row.get("id")) or ""
     if not normal_form(_DRIVER, driver) or flaw(_DRIVER, driver):
-        return PortalLine(driver=NOBODY, profile=NOTHING_STATED, flaw=f"line {number} has no id that can be read")
+        return PortalLine(driver=NO_ID, profile=NOTHING_STATED, flaw=f"line {number} has no id that can be read")
     texts = {field: text_of(row[name]) for name, field in _FIELDS.items() if name in row}
     written = _useful({field: text for field, text in texts.items() if text is not None})
     stated = {field: normal_form(field, text) for field, text in written.items()}

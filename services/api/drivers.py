@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.geography import to_iana
 from domain.identity import AccountId, PortalDriverId
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import Malformed, Named, RequestBody
@@ -234,7 +234,7 @@ def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
     return [
         PortalLine(
             line=line.line,
-            driver=PortalDriverId(line.driver or NOBODY),
+            driver=PortalDriverId(line.driver or NO_ID),
             profile=StatedProfile(fields=line.profile),
         )
         for line in lines

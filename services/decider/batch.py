@@ -5,13 +5,12 @@ are in it; a chain of drivers who wait for each other takes one more for each of
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from domain.claims import Batch, claimable_by
-from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, apply, replay
+from domain.claims import Batch, Decide, claimable_by
+from domain.driver_link import DeleteDecided, DriverLink, apply
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
@@ -32,9 +31,6 @@ from services.decider.read_models import (
 )
 from services.decider.rosters import RosterChanges
 
-Decide = Callable[[DriverLink, Batch], tuple[LinkEvent, ...]]
-"""How one link is decided: by what the Portal wants, what a person said, or what the target answered."""
-
 Links = dict[PortalDriverId, DriverLink]
 
 PlacedRow = TypeVar("PlacedRow", ClaimRow, DeleteRow, LinkRow, RosterIdentifier, ObservedRow)
@@ -46,12 +42,11 @@ def decide_batch(
     decisions: Iterable[tuple[DesiredDriver, Decide]],
     now: datetime,
     rosters: Mapping[Place, RosterChanges] | None = None,
-) -> dict[Place, Links]:
+) -> dict[Place, Batch]:
     """Decide these in their order, each on its driver's link and the desired state as it stood then.
 
     The unit gets the events, the rows, and the links that have to be looked at again because of them. `rosters` are
-    changes that the unit stores, too. Returns the links of each account and target as they are afterwards. Raises
-    `StoreFailed`.
+    changes that the unit stores, too. Returns what was decided for each account and target. Raises `StoreFailed`.
     """
     by_place: dict[Place, list[tuple[DesiredDriver, Decide]]] = {}
     for desired, decide in decisions:
@@ -62,36 +57,7 @@ def decide_batch(
         for desired, decide in each:
             batches[place].decide(desired, decide)
     _store(store, batches, unit)
-    return {place: batch.links for place, batch in batches.items()}
-
-
-class _LinkBatch:
-    """The links of one account on one target, what they are decided by, and what was decided so far."""
-
-    def __init__(self, place: Place, links: Links, shared: Batch) -> None:
-        self.place = {"account": str(place[0]), "target": str(place[1])}
-        self.links = links
-        self.shared = shared
-        self.events: list[LinkEvent] = []
-        self.freed: set[str] = set()
-
-    def decide(self, desired: DesiredDriver, decide: Decide) -> None:
-        """Decide the link of this driver, which changes what the links after it are decided by."""
-        self.shared.hear(desired)
-        before = self.links[desired.driver]
-        events = decide(before, self.shared)
-        if not events:
-            return
-        after, staying = replay(before, events), self.shared.guard.staying
-        self.freed |= self.shared.record(before, after, events)
-        staying += _is_staying(after) - _is_staying(before)
-        self.shared.guard = replace(self.shared.guard, staying=staying)
-        self.links[desired.driver] = after
-        self.events.extend(events)
-
-
-def _is_staying(link: DriverLink) -> bool:
-    return link.is_live and not isinstance(link.pending, DeleteDecided)
+    return batches
 
 
 def load_links(store: Store, drivers: Iterable[tuple[AccountId, Target, PortalDriverId]]) -> dict[Place, Links]:
@@ -111,7 +77,7 @@ def _load(
     stated: Mapping[Place, list[DesiredDriver]],
     changes: Mapping[Place, RosterChanges],
     now: datetime,
-) -> dict[Place, _LinkBatch]:
+) -> dict[Place, Batch]:
     links = load_links(store, ((*place, desired.driver) for place, each in stated.items() for desired in each))
     identifiers = {place: _identifiers(place[1], each, links[place]) for place, each in stated.items()}
     rosters = _load_rosters(store, identifiers, changes)
@@ -129,18 +95,15 @@ def _load(
         store, [place for place, each in stated.items() if any(not desired.is_wanted for desired in each)], now
     )
     return {
-        place: _LinkBatch(
-            place,
-            links[place],
-            Batch(
-                place[1],
-                roster=rosters[place],
-                claimed=claimed[place],
-                waiting=waiting[place],
-                linked=linked[place],
-                wanted=wanted[place],
-                guard=guards.get(place),
-            ),
+        place: Batch(
+            place[1],
+            links=links[place],
+            roster=rosters[place],
+            claimed=claimed[place],
+            waiting=waiting[place],
+            linked=linked[place],
+            wanted=wanted[place],
+            guard=guards.get(place),
         )
         for place in stated
     }
@@ -279,29 +242,23 @@ def _place(row: PlacedRow) -> Place:
     return AccountId(row.account), Target(row.target)
 
 
-def _store(store: Store, batches: Mapping[Place, _LinkBatch], unit: Unit) -> None:
+def _store(store: Store, batches: Mapping[Place, Batch], unit: Unit) -> None:
     waiting = rows_among(store, LinkRow, "waits_for", {place: batch.freed for place, batch in batches.items()})
-    for place, batch in batches.items():
+    for (account, target), batch in batches.items():
+        place = {"account": str(account), "target": str(target)}
         unit.events.extend(batch.events)
         changed = sorted({PortalDriverId(event.driver) for event in batch.events})
         unit.keep(to_link_row(batch.links[driver]) for driver in changed)
-        _store_claims(batch, unit)
+        holders = {identifier: batch.holder(identifier) for identifier in sorted(batch.moved)}
+        if unclaimed := [identifier for identifier, holder in holders.items() if holder is None]:
+            unit.remove(ClaimRow, {**place, "identifier": unclaimed})
+        unit.keep(
+            ClaimRow(**place, identifier=identifier, driver=holder) for identifier, holder in holders.items() if holder
+        )
         unit.keep(to_delete_row(event) for event in batch.events if isinstance(event, DeleteDecided) and event.key)
-        freed_for = {row.driver for row in waiting[place]} | {str(driver) for driver in batch.shared.dispossessed}
+        freed_for = {row.driver for row in waiting[account, target]} | {str(driver) for driver in batch.dispossessed}
         freed_for |= {str(link.driver) for link in batch.links.values() if link.waits_for in batch.freed}
-        unit.keep(Look(**batch.place, driver=driver) for driver in sorted(freed_for))
-
-
-def _store_claims(batch: _LinkBatch, unit: Unit) -> None:
-    holders = {identifier: batch.shared.holder(identifier) for identifier in sorted(batch.shared.moved)}
-    unclaimed = [identifier for identifier, holder in holders.items() if holder is None]
-    if unclaimed:
-        unit.remove(ClaimRow, {**batch.place, "identifier": unclaimed})
-    unit.keep(
-        ClaimRow(**batch.place, identifier=identifier, driver=holder)
-        for identifier, holder in holders.items()
-        if holder is not None
-    )
+        unit.keep(Look(**place, driver=driver) for driver in sorted(freed_for))
 
 
 def looks_at_claimants(store: Store, rosters: Mapping[Place, RosterChanges]) -> list[Look]:

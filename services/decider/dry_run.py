@@ -5,9 +5,8 @@ A reconciliation with a plan goes through a dry run first, and is refused if it 
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
 
 import structlog
 
@@ -94,8 +93,13 @@ class DryRun:
     def unheard(self, stated: Sequence[KnownDriver]) -> list[str]:
         """Those of these drivers whose last statement by the Portal has not reached the decider yet."""
         where = {"account": str(self._account.account), "driver": [each.driver for each in stated]}
-        desired_drivers = {row.driver: row for row in self._scratch.select(DesiredRow, where)}
-        return [each.driver for each in stated if not _is_heard(each, desired_drivers.get(each.driver))]
+        rows = self._scratch.select(DesiredRow, where)
+        decided_by = {row.driver: (row.is_wanted, row.profile if row.is_wanted else {}) for row in rows}
+        return [
+            each.driver
+            for each in stated
+            if decided_by.get(each.driver) != (each.is_there, each.profile if each.is_there else {})
+        ]
 
     def take_changes(self, changes: Sequence[tuple[int, Event]]) -> None:
         """Let the decider handle changes that it does not know yet; what it decides by them is not in the plan."""
@@ -105,9 +109,12 @@ class DryRun:
         """Store target drivers as a scan shows them now."""
         seen = {key_identifier(self._target, driver.key): driver for driver in page}
         where = {**self._place, "identifier": sorted(seen)}
-        known = {row.identifier: row for row in self._scratch.select(ObservedRow, where)} if seen else {}
+        rows = self._scratch.select(ObservedRow, where) if seen else []
+        known = {row.identifier: (row.key, row.active, row.profile) for row in rows}
         self._report(
-            self._seen(each) for identifier, each in seen.items() if not _is_shown(known.get(identifier), each)
+            ObservedDriverSeen(**self._origin(each.key), key=each.key, active=each.active, profile=dict(each.profile))
+            for identifier, each in seen.items()
+            if known.get(identifier) != (each.key, each.active, dict(each.profile))
         )
 
     def take_gone(self, keys: Iterable[Key]) -> None:
@@ -125,17 +132,35 @@ class DryRun:
 
     def decide(self) -> Iterator[int]:
         """Decide every driver after a complete scan, and store the steps."""
-        begin = self._scratch.log.end()
-        self._report([self._completed()])
+        after = self._scratch.log.end()
+        drivers = sum(self._scratch.count(ObservedRow, self._place).values())
+        policy_generation = self._account.policy_generation.get(self._target, 0)
+        self._report(
+            [RosterScanned(**self._origin(None), policy_generation=policy_generation, drivers=drivers, request=0)]
+        )
         while done := self._decider.look_again() + self._decider.reconcile():
             yield done
-        yield from note_steps(self._scratch, begin)
+        while page := self._scratch.log.read(after, _PAGE):
+            self._store_steps([record.event for record in page if isinstance(record.event, LinkEvent)])
+            after = page[-1].position
+            yield len(page)
+
+    def _store_steps(self, facts: Sequence[LinkEvent]) -> None:
+        rows = self._scratch.select(PlanStep, {"driver": sorted({fact.driver for fact in facts})}) if facts else []
+        steps: dict[str, PlanStep | None] = {row.driver: row for row in rows}
+        for fact in facts:
+            steps[fact.driver] = step_after(steps.get(fact.driver), fact)
+        unit = Unit()
+        unit.keep(filter(None, steps.values()))
+        self._scratch.commit(unit)
 
     def steps(self, driver: str = "") -> Iterator[list[PlanStep]]:
         """The steps in pages, by action and driver, or those of one; then `part` says what they add up to."""
-        for page in steps_in(self._scratch, driver):
-            self._tally.add(page)
-            yield page
+        only = {"driver": driver} if driver else {}
+        for action in Action:
+            for page in pages(self._scratch, PlanStep, {"action": str(action), **only}, "driver"):
+                self._tally.add(page)
+                yield page
 
     def part(self) -> PlanPart:
         """What the steps that were read add up to."""
@@ -150,18 +175,6 @@ class DryRun:
         if numbered:
             self._scratch.commit(self._decider.on_reports(numbered))
 
-    def _seen(self, driver: ObservedDriver) -> ObservedDriverSeen:
-        return ObservedDriverSeen(
-            **self._origin(driver.key), key=driver.key, active=driver.active, profile=dict(driver.profile)
-        )
-
-    def _completed(self) -> RosterScanned:
-        origin = self._origin(None)
-        drivers = sum(self._scratch.count(ObservedRow, self._place).values())
-        return RosterScanned(
-            **origin, policy_generation=self._account.policy_generation.get(self._target, 0), drivers=drivers, request=0
-        )
-
     def _origin(self, key: Key | None) -> ReportOrigin:
         account, target = self._account.account, self._target
         return {
@@ -171,16 +184,6 @@ class DryRun:
             "account": account,
             "target": str(target),
         }
-
-
-def _is_heard(stated: KnownDriver, desired: DesiredRow | None) -> bool:
-    if desired is None or stated.is_there != desired.is_wanted:
-        return False
-    return not stated.is_there or stated.profile == desired.profile
-
-
-def _is_shown(row: ObservedRow | None, seen: ObservedDriver) -> bool:
-    return row is not None and (row.key, row.active, row.profile) == (seen.key, seen.active, dict(seen.profile))
 
 
 _log = structlog.get_logger()
@@ -207,23 +210,22 @@ class PlanChecks:
         """Do the next piece of what there is to check; how much it was."""
         for done in self._pieces:
             return done
-        work = self._next()
-        self._pieces = self._check(work) if work else iter(())
-        return int(work is not None)
-
-    def _next(self) -> RunningReconciliation | None:
-        """The next reconciliation with a plan; one that knows more of its account than we do has to wait."""
         accounts = self._in_hand()
-        in_hand = (
-            self._store.select(RunningReconciliation, {"account": accounts}, order_by="account") if accounts else []
-        )
-        known = accounts_of(self._store, (work.account for work in in_hand if work.plan))
-        planned = (work for work in in_hand if work.plan)
-        return next((work for work in planned if not reconciliations.is_ahead(work, known.get(work.account))), None)
+        where = {"account": accounts}
+        in_hand = self._store.select(RunningReconciliation, where, order_by="account") if accounts else []
+        planned = [work for work in in_hand if work.plan]
+        known = accounts_of(self._store, (work.account for work in planned))
+        for work in planned:
+            # One that knows more of its account than we do has to wait.
+            if not reconciliations.is_ahead(work, known.get(work.account)):
+                self._pieces = self._check(work)
+                return 1
+        self._pieces = iter(())
+        return 0
 
     def _check(self, work: RunningReconciliation) -> Iterator[int]:
-        account = accounts_of(self._store, [work.account])[work.account]
-        if _has_other_policy_generation(work, account):
+        account, target = accounts_of(self._store, [work.account])[work.account], Target(work.target)
+        if account.mode(target) is Mode.OFF or work.policy_generation != account.policy_generation.get(target, 0):
             self._store.commit(reconciliations.dropped(self._store, work, account, self._clock()))
             return
         try:
@@ -264,86 +266,3 @@ class PlanChecks:
         else:
             unit = reconciliations.refused(self._store, work, plan=work.plan, would_be=would_be, now=self._clock())
         self._store.commit(unit)
-
-
-def _has_other_policy_generation(work: RunningReconciliation, account: Account) -> bool:
-    target = Target(work.target)
-    return account.mode(target) is Mode.OFF or work.policy_generation != account.policy_generation.get(target, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRow(Row):
-    """What would be done for one driver on one target, as in `PlanStep`."""
-
-    TABLE: ClassVar[str] = "steps"
-    KEY: ClassVar[tuple[str, ...]] = ("target", "driver")
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("action", "driver"),)
-
-    target: str
-    driver: str
-    action: str
-    situation: str
-    key: str
-    desired_key: str
-    fields: list[str]
-    reason: str
-    written: dict[str, str]
-    overridden: dict[str, str]
-
-
-def note_steps(scratch: Store, after: int) -> Iterator[int]:
-    """Store the steps of what was decided behind this position, page by page; how many events each page had."""
-    while page := scratch.log.read(after, _PAGE):
-        _note(scratch, [record.event for record in page if record.event])
-        after = page[-1].position
-        yield len(page)
-
-
-def _note(scratch: Store, events: Iterable[Event]) -> None:
-    facts = [event for event in events if isinstance(event, LinkEvent)]
-    known = scratch.select(StepRow, {"driver": sorted({fact.driver for fact in facts})}) if facts else []
-    steps: dict[str, PlanStep | None] = {row.driver: to_step(row) for row in known}
-    for fact in facts:
-        steps[fact.driver] = step_after(steps.get(fact.driver), fact)
-    unit = Unit()
-    unit.keep(_to_row(step) for step in steps.values() if step)
-    scratch.commit(unit)
-
-
-def steps_in(scratch: Store, driver: str = "") -> Iterator[list[PlanStep]]:
-    """The steps in pages, by action and driver; those of one driver only where one is named."""
-    only = {"driver": driver} if driver else {}
-    for action in Action:
-        for page in pages(scratch, StepRow, {"action": str(action), **only}, "driver"):
-            yield [to_step(row) for row in page]
-
-
-def to_step(row: StepRow) -> PlanStep:
-    """The step that a row stands for."""
-    return PlanStep(
-        target=Target(row.target),
-        driver=PortalDriverId(row.driver),
-        action=Action(row.action),
-        situation=row.situation,
-        key=row.key,
-        desired_key=row.desired_key,
-        fields=tuple(row.fields),
-        reason=row.reason,
-        written=row.written,
-        overridden=row.overridden,
-    )
-
-
-def _to_row(step: PlanStep) -> StepRow:
-    return StepRow(
-        target=str(step.target),
-        driver=step.driver,
-        action=str(step.action),
-        situation=step.situation,
-        key=step.key,
-        desired_key=step.desired_key,
-        fields=list(step.fields),
-        reason=step.reason,
-        written=dict(step.written),
-        overridden=dict(step.overridden),
-    )

@@ -1,30 +1,27 @@
 """The decider: what it makes of each stream that it consumes, and the work that it has in hand."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import TypeVar
-from uuid import NAMESPACE_OID, uuid5
-
-import structlog
 
 from domain import deciding, outcomes
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode, RetryRequested
-from domain.claims import Batch
-from domain.driver_link import DriverLink, LinkEvent
-from domain.failures import CLASSES, FailureClass, doubled, spread
+from domain.claims import Batch, Decide
+from domain.driver_link import DeleteApproved, DeleteRejected, DriverLink, LinkEvent
+from domain.failures import CLASSES, FailureClass
 from domain.guard import has_expired
-from domain.identity import AccountId, PortalDriverId, Target
+from domain.identity import AccountId, Target
 from domain.matching import DesiredDriver
 from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
 from domain.portal import Change
 from domain.situations import Trigger
-from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, Where
+from domain.store import Event, Row, Store, Unit, Where
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
-from services.decider.batch import Decide, Links, decide_batch, looks_at_claimants
+from services.decider.batch import decide_batch, looks_at_claimants
 from services.decider.read_models import (
     DesiredRow,
     LinkRow,
@@ -37,7 +34,9 @@ from services.decider.read_models import (
     to_desired_row,
 )
 from services.decider.rosters import RosterChanges, keep_outages, keep_scans, roster_changes
+from services.runtime.confining import Backoff
 from services.runtime.context import Assignment, Clock
+from services.runtime.readers import pages
 
 Work = TypeVar("Work", Look, RunningReconciliation, RetryRow)
 
@@ -46,62 +45,6 @@ Rule = Callable[[DesiredDriver, DriverLink, Batch, Trigger], tuple[LinkEvent, ..
 
 LinkDecision = tuple[DesiredDriver, Decide]
 """One thing to decide for one link: the desired state as it stood then, and how the link is decided."""
-
-_log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failed:
-    """Work that failed so many times in a row, and is not done again before a moment."""
-
-    tries: int
-    not_before: datetime
-    wait: timedelta
-
-
-class Backoff:
-    """Work of one account that failed: it is logged, and left alone for a while; all other accounts go on."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._failed: dict[tuple[type[Row], str], _Failed] = {}
-
-    def has_to_wait(self, kind: type[Row], account: str) -> bool:
-        """Whether this work of the account has to wait."""
-        failed, now = self._failed.get((kind, account)), self._clock()
-        # A moment further ahead than the wait is from a clock that was wrong.
-        return failed is not None and now < failed.not_before <= now + failed.wait
-
-    def is_any_left(self, kind: type[Row]) -> bool:
-        """Whether any account's work of this kind is left to be done again."""
-        return any(each is kind for each, _ in self._failed)
-
-    def confine(self, rows: Sequence[Work], work: Callable[[Sequence[Work]], int]) -> int:
-        """Do this work, and where it fails, that of each account alone; how much there was.
-
-        Raises `StoreFailed` and `StoreConflict`.
-        """
-        accounts = sorted({row.account for row in rows})
-        try:
-            done = work(rows)
-        except (StoreConflict, StoreFailed):
-            raise
-        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            if len(accounts) > 1:
-                return sum(self.confine([row for row in rows if row.account == each], work) for each in accounts)
-            self._add(type(rows[0]), accounts[0], failure)
-            return 1
-        for account in accounts:
-            self._failed.pop((type(rows[0]), account), None)
-        return done
-
-    def _add(self, kind: type[Row], account: str, failure: Exception) -> None:
-        former = self._failed.get((kind, account))
-        tries = former.tries if former else 0
-        wait = timedelta(seconds=spread(doubled(tries), uuid5(NAMESPACE_OID, f"{kind.TABLE}/{account}"), tries))
-        self._failed[kind, account] = _Failed(tries=tries + 1, not_before=self._clock() + wait, wait=wait)
-        _log.error("work fails unexpectedly", account=account, work=kind.TABLE, trouble=type(failure).__name__)
-
 
 _PAGE = 500
 
@@ -124,12 +67,12 @@ class Decider:
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Store accounts; carry out what people decided about held deletes."""
-        unit = keep_accounts(self._store, (event for _, event in events))
+        now, facts = self._clock(), [event for _, event in events]
+        unit = keep_accounts(self._store, facts)
         accounts = {row.account: to_account(row) for row in unit.rows.values() if isinstance(row, AccountRow)}
-        unit.keep(retries(event for _, event in events))
-        unit.keep(reconciliations.bound(self._store, (event for _, event in events)))
-        now = self._clock()
-        judged = [event for _, event in events if isinstance(event, DeletesJudged)]
+        unit.keep(retries(facts))
+        unit.keep(reconciliations.bound(self._store, facts))
+        judged = [event for event in facts if isinstance(event, DeletesJudged)]
         self._decide(unit, self._judgements(judged, accounts, now), now)
         return unit
 
@@ -140,7 +83,17 @@ class Decider:
         unit.keep(rows)
         accounts = accounts_of(self._store, (row.account for row in rows))
         ready = self._ready(accounts)
-        self._decide(unit, self._changes(rows, accounts, ready, now), now)
+        decisions = [
+            _by_rule(
+                deciding.decide,
+                desired_of(row, target),
+                _trigger(accounts[row.account], target, now, "change", str(row.sequence)),
+            )
+            for row in rows
+            for target in Target
+            if (AccountId(row.account), target) in ready
+        ]
+        self._decide(unit, decisions, now)
         return unit
 
     def on_reports(self, events: Sequence[tuple[int, Event]]) -> Unit:
@@ -152,16 +105,25 @@ class Decider:
             changes.store(unit, *place)
         unit.add(keep_outages(reports))
         unit.keep(reconciliations.begun(self._store, reports))
-        unit.keep(retries_after_outages(reports))
+        unit.keep(retries(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
         unit.keep(looks_at_claimants(self._store, roster_changes(answers)))
-        looked_up = [event for event in reports if isinstance(event, DriverLookedUp) and not event.reason]
-        self._decide(unit, chain(self._answers(answers, now), self._looked_up(looked_up, now)), now, rosters)
+        looked_up = (
+            self._again(
+                [(AccountId(event.account), Target(event.target), event.driver)],
+                now,
+                "reconciliation",
+                str(event.request),
+            )
+            for event in reports
+            if isinstance(event, DriverLookedUp) and not event.reason
+        )
+        self._decide(unit, chain(self._answers(answers, now), *looked_up), now, rosters)
         return unit
 
     def look_again(self) -> int:
         """Decide links for which something came free; how many."""
-        looks = self._in_hand(Look, _PAGE)
+        looks = self._next_in_hand(Look, _PAGE)
         done = self._backoff.confine(looks, self._look_again) if looks else 0
         self._behind[Look] = looks[-1].account if looks else ""
         return done
@@ -172,52 +134,53 @@ class Decider:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
         self._decide(unit, self._again(places, now, "freed", rule=deciding.look_at_freed), now)
-        return self._commit(unit, len(looks))
+        self._store.commit(unit)
+        return len(looks)
 
     def reconcile(self) -> int:
         """Decide the next page of a running reconciliation, or end it behind the last page; how many drivers.
 
-        The targets alternate, and on each the accounts, so that a large fleet does not hold up the others.
+        The targets alternate, and on each the accounts, so that a large fleet does not hold up the others. One with a
+        plan cannot go on before that is compared, and one that knows more of its account than we do has to wait.
         """
-        work = self._next_reconciliation()
-        return self._backoff.confine([work], self._go_on) if work else 0
+        if self._nothing_waits.get(RunningReconciliation) is self._assignment.held:
+            return 0
+        for target, behind in [*self._went_on.items()]:
+            for works in self._in_hand(RunningReconciliation, behind, _TOGETHER, {"target": str(target), "plan": ""}):
+                known = accounts_of(self._store, (work.account for work in works))
+                going_on = (work for work in works if not reconciliations.is_ahead(work, known.get(work.account)))
+                if work := next(going_on, None):
+                    del self._went_on[target]
+                    self._went_on[target] = work.account
+                    return self._backoff.confine([work], self._go_on)
+        self._next_in_hand(RunningReconciliation, _TOGETHER)  # Remembers whether there is any at all.
+        return 0
 
     def _go_on(self, works: Sequence[RunningReconciliation]) -> int:
         (work,) = works
-        account, now = accounts_of(self._store, [work.account])[work.account], self._clock()
-        if (account.account, Target(work.target)) not in self._ready({work.account: account}):
-            return self._commit(reconciliations.dropped(self._store, work, account, now), 1)
+        account, target, now = (
+            accounts_of(self._store, [work.account])[work.account],
+            Target(work.target),
+            self._clock(),
+        )
+        if (account.account, target) not in self._ready({work.account: account}):
+            self._store.commit(reconciliations.dropped(self._store, work, account, now))
+            return 1
         where = {"account": work.account}
         page = self._store.select(DesiredRow, where, order_by="position", after=work.after, limit=_PAGE)
         if not page:
-            return self._commit(reconciliations.completed(self._store, work, now), 1)
-        return self._commit(self._reconciled(work, page, now), len(page))
-
-    def _next_reconciliation(self) -> RunningReconciliation | None:
-        """The next reconciliation that can go on; where both targets have one, they alternate."""
-        if self._nothing_waits.get(RunningReconciliation) is self._assignment.held:
-            return None
-        for target, behind in [*self._went_on.items()]:
-            if work := reconciliations.next_in_hand(
-                self._store, target, behind, partial(self._may_work, RunningReconciliation)
-            ):
-                del self._went_on[target]
-                self._went_on[target] = work.account
-                return work
-        self._in_hand(RunningReconciliation, _TOGETHER)
-        return None
-
-    def _reconciled(self, work: RunningReconciliation, page: Sequence[DesiredRow], now: datetime) -> Unit:
-        unit, target = Unit(), Target(work.target)
-        places = [(AccountId(row.account), target, row.driver) for row in page]
+            self._store.commit(reconciliations.completed(self._store, work, now))
+            return 1
+        unit, places = Unit(), [(account.account, target, row.driver) for row in page]
         decisions = self._again(places, now, "scan", str(work.scan), work.reconciliation)
-        (links,) = self._decide(unit, decisions, now).values()
-        unit.keep([reconciliations.counted(work, page, links)])
-        return unit
+        (batch,) = self._decide(unit, decisions, now).values()
+        unit.keep([reconciliations.counted(work, page, batch.links)])
+        self._store.commit(unit)
+        return len(page)
 
     def retry(self) -> int:
         """Look again at the next page of parked links that are to be retried; how many."""
-        in_hand = self._in_hand(RetryRow, _TOGETHER)
+        in_hand = self._next_in_hand(RetryRow, _TOGETHER)
         if not in_hand:
             return 0
         self._behind[RetryRow] = in_hand[0].account
@@ -226,9 +189,20 @@ class Decider:
     def _retry(self, works: Sequence[RetryRow]) -> int:
         (work,) = works
         unit, now = Unit(), self._clock()
-        places = next_page(self._store, work, unit)
+        where: dict[str, str | list[str]] = {"account": work.account, "target": work.target, "state": "parked"}
+        if work.driver:
+            where["driver"] = work.driver
+        if work.reasons:
+            where["reason"] = work.reasons
+        page = self._store.select(LinkRow, where, order_by="driver", after=work.after, limit=_PAGE)
+        if page:
+            unit.keep([replace(work, after=page[-1].driver)])
+        else:
+            unit.remove(RetryRow, {column: getattr(work, column) for column in work.KEY})
+        places = [(AccountId(row.account), Target(row.target), row.driver) for row in page]
         self._decide(unit, self._again(places, now, work.trigger, work.ref, rule=deciding.look_again), now)
-        return self._commit(unit, len(places) or 1)
+        self._store.commit(unit)
+        return len(page) or 1
 
     def planned_accounts(self) -> list[str]:
         """The accounts assigned to us that have a running reconciliation with a plan."""
@@ -240,59 +214,54 @@ class Decider:
         self._no_plans = None if planned else held
         return planned
 
-    def _in_hand(self, work: type[Work], limit: int) -> list[Work]:
-        """The next work of this kind for accounts assigned to us, going round by the names of accounts.
+    def _next_in_hand(self, work: type[Work], limit: int) -> list[Work]:
+        """The next page of work of this kind.
 
-        At most so many rows are read, unless accounts assigned elsewhere come first. Only we add such work, so once
-        there is none, there is none until we add some, or until the assignment changes.
+        Only we add such work, so once there is none, there is none until we add some, or until the assignment changes.
         """
         held = self._assignment.held
         if self._nothing_waits.get(work) is held:
             return []
-        for start in dict.fromkeys((self._behind.get(work, ""), "")):
-            for page in self._pages(work, start, limit):
-                if ours := [row for row in page if self._may_work(work, row.account)]:
-                    return ours
-        if not self._backoff.is_any_left(work):
+        found = next(self._in_hand(work, self._behind.get(work, ""), limit), [])
+        if not found and not self._backoff.is_any_left(work):
             self._nothing_waits[work] = held
-        return []
+        return found
 
-    def _may_work(self, work: type[Row], account: str) -> bool:
-        """Whether this work of an account is assigned to us, and may be done now."""
-        return self._assignment.has(account) and not self._backoff.has_to_wait(work, account)
+    def _in_hand(self, work: type[Work], behind: str, limit: int, where: Where | None = None) -> Iterator[list[Work]]:
+        """The work that is assigned to us and may be done now, going round by the names of accounts from behind one.
 
-    def _pages(self, work: type[Work], behind: str, limit: int) -> Iterator[list[Work]]:
-        """The work of accounts behind this one, with each page of accounts behind those of the page before."""
-        while page := self._store.select(work, order_by="account", after=behind, limit=limit):
-            yield page
-            behind = page[-1].account
-
-    def _commit(self, unit: Unit, done: int) -> int:
-        if done:
-            self._store.commit(unit)
-        return done
+        A page is what is ours of at most `limit` rows.
+        """
+        for start in dict.fromkeys((behind, "")):
+            for page in pages(self._store, work, where or {}, "account", after=start, limit=limit):
+                assigned = (row for row in page if self._assignment.has(row.account))
+                if ours := [row for row in assigned if not self._backoff.has_to_wait(work, row.account)]:
+                    yield ours
 
     def _judgements(
-        self, judged: Sequence[DeletesJudged], accounts: Mapping[str, Account], now: datetime
+        self, judged: Iterable[DeletesJudged], accounts: Mapping[str, Account], now: datetime
     ) -> Iterator[LinkDecision]:
         for event in judged:
-            if isinstance(event, DeletesApproved) and has_expired(event.at, now):
+            is_approved = isinstance(event, DeletesApproved)
+            if is_approved and has_expired(event.at, now):
                 continue
             target = Target(event.target)
             trigger = _trigger(accounts[event.account], target, now, "approval", event.digest)
             holds = {str(driver): int(hold) for driver, hold in event.holds}
             for row in self._desired_drivers((event.account, driver) for driver in holds):
                 desired = desired_of(row, target)
-                yield desired, _judge(event, desired, trigger, holds[row.driver])
-
-    def _changes(
-        self, rows: Sequence[DesiredRow], accounts: Mapping[str, Account], ready: set[Place], now: datetime
-    ) -> Iterator[LinkDecision]:
-        for row in rows:
-            for target in Target:
-                if (AccountId(row.account), target) in ready:
-                    trigger = _trigger(accounts[row.account], target, now, "change", str(row.sequence))
-                    yield _by_rule(deciding.decide, desired_of(row, target), trigger)
+                yield (
+                    desired,
+                    partial(
+                        deciding.judge,
+                        desired,
+                        trigger=trigger,
+                        verdict=DeleteApproved if is_approved else DeleteRejected,
+                        hold=holds[row.driver],
+                        by=event.by,
+                        digest=event.digest,
+                    ),
+                )
 
     def _answers(self, answers: Sequence[CallAnswered], now: datetime) -> Iterator[LinkDecision]:
         accounts = accounts_of(self._store, (answer.account for answer in answers))
@@ -302,15 +271,10 @@ class Decider:
         for answer in answers:
             target = Target(answer.target)
             desired = desired_of(desired_drivers[answer.account, answer.driver], target)
-            yield desired, _record(answer, now)
+            yield desired, partial(outcomes.record, report=answer, at=now)
             if (AccountId(answer.account), target) in ready:
                 trigger = _trigger(accounts[answer.account], target, now, "answer", str(answer.decision))
                 yield _by_rule(deciding.decide, desired, trigger)
-
-    def _looked_up(self, reports: Iterable[DriverLookedUp], now: datetime) -> Iterator[LinkDecision]:
-        for report in reports:
-            place = AccountId(report.account), Target(report.target), report.driver
-            yield from self._again([place], now, "reconciliation", str(report.request))
 
     def _again(
         self,
@@ -356,14 +320,14 @@ class Decider:
         decisions: Iterable[LinkDecision],
         now: datetime,
         rosters: Mapping[Place, RosterChanges] | None = None,
-    ) -> Mapping[Place, Links]:
-        """Decide these as one batch, and remember the work that the unit adds; the links as they are afterwards."""
-        links = decide_batch(self._store, unit, decisions, now, rosters)
+    ) -> Mapping[Place, Batch]:
+        """Decide these as one batch, and remember the work that the unit adds."""
+        batches = decide_batch(self._store, unit, decisions, now, rosters)
         for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
             del self._nothing_waits[work]
         if any(isinstance(row, RunningReconciliation) and row.plan for row in unit.rows.values()):
             self._no_plans = None
-        return links
+        return batches
 
 
 def _trigger(account: Account, target: Target, now: datetime, kind: str, ref: str, reconciliation: int = 0) -> Trigger:
@@ -382,73 +346,31 @@ def _by_rule(rule: Rule, desired: DesiredDriver, trigger: Trigger) -> LinkDecisi
     return desired, lambda link, batch: rule(desired, link, batch, trigger)
 
 
-def _judge(event: DeletesJudged, desired: DesiredDriver, trigger: Trigger, hold: int) -> Decide:
-    """What a person said of a held delete."""
-    if isinstance(event, DeletesApproved):
-        return lambda link, batch: deciding.approve(
-            desired, link, batch, trigger, hold=hold, by=event.by, digest=event.digest
-        )
-    return lambda link, _: deciding.reject(link, trigger, hold=hold, by=event.by, digest=event.digest)
-
-
-def _record(answer: CallAnswered, now: datetime) -> Decide:
-    """What the target answered."""
-    return lambda link, batch: outcomes.record(link, answer, now, batch)
-
-
 _NOT_FINAL = [str(reason) for reason, kind in CLASSES.items() if kind is not FailureClass.FINAL]
 """Reasons that are not about the driver, and may be over when the target answers again."""
 
 
 def retries(events: Iterable[Event]) -> Iterator[RetryRow]:
-    """What people request, as work in hand: one piece for each target."""
+    """What people request, for each target, and what was given up while no calls were made, as work in hand."""
     for event in events:
         if isinstance(event, RetryRequested):
             for target in [event.target] if event.target else Target:
-                yield _to_retry(event, target)
-
-
-def retries_after_outages(reports: Iterable[Event]) -> Iterator[RetryRow]:
-    """What was given up while no calls were made, as work in hand."""
-    for report in reports:
-        if isinstance(report, BreakerClosed):
+                yield RetryRow(
+                    account=event.account,
+                    target=str(target),
+                    trigger="retry",
+                    ref=str(event.originator_version),
+                    driver=event.driver,
+                    reasons=[event.reason] if event.reason else [],
+                    after="",
+                )
+        elif isinstance(event, BreakerClosed):
             yield RetryRow(
-                account=report.account,
-                target=report.target,
+                account=event.account,
+                target=event.target,
                 trigger="reached",
                 ref="",
                 driver="",
                 reasons=_NOT_FINAL,
                 after="",
             )
-
-
-def _to_retry(event: RetryRequested, target: str) -> RetryRow:
-    return RetryRow(
-        account=event.account,
-        target=str(target),
-        trigger="retry",
-        ref=str(event.originator_version),
-        driver=event.driver,
-        reasons=[event.reason] if event.reason else [],
-        after="",
-    )
-
-
-def next_page(store: Store, work: RetryRow, unit: Unit) -> list[tuple[AccountId, Target, PortalDriverId]]:
-    """The next links of this work; the unit stores what is left of it. Raises `StoreFailed`."""
-    page = store.select(LinkRow, _parked(work), order_by="driver", after=work.after, limit=_PAGE)
-    if page:
-        unit.keep([replace(work, after=page[-1].driver)])
-    else:
-        unit.remove(RetryRow, {column: getattr(work, column) for column in work.KEY})
-    return [(AccountId(row.account), Target(row.target), PortalDriverId(row.driver)) for row in page]
-
-
-def _parked(work: RetryRow) -> Where:
-    where: dict[str, str | list[str]] = {"account": work.account, "target": work.target, "state": "parked"}
-    if work.driver:
-        where["driver"] = work.driver
-    if work.reasons:
-        where["reason"] = work.reasons
-    return where

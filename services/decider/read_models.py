@@ -197,11 +197,10 @@ class Look(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningReconciliation(Row):
-    """Work in hand: a reconciliation, which looks at all of an account's desired states.
+    """Work in hand: a reconciliation, which looks at all of an account's desired states after a scan.
 
-    From behind a position on, after a scan.
-
-    `reconciliation` is its number, `scan` the version of the scan, which read so many target `drivers` under this
+    `after` is the position of the last one that it has looked at.
+    `reconciliation` is its number, `scan` the version of the scan, which read as many target `drivers` under this
     `policy_generation`, and `request` the version of the account at which a person requested it; 0 if none did.
     Nothing is decided while there is a `plan`: the hash of what it may do, not compared yet with what it would.
     `found`, `drifted` and `at_odds` count as those of `ReconciliationCompleted` do, as far as it has come.
@@ -322,7 +321,9 @@ def to_roster_identifiers(row: ObservedRow) -> Iterable[RosterIdentifier]:
 
 def to_link_row(link: DriverLink) -> LinkRow:
     """The state of a link, as a row."""
-    parked = link.parked
+    parked, states = link.parked, {"parked": link.parked, "held": link.held, "pending": link.pending}
+    at_rest = ("kept" if link.let_stay else "in_sync") if link.is_live else "ended"
+    state = next((name for name, fact in states.items() if fact is not None), at_rest)
     reconciliation = link.reconciled.rationale["reconciliation"] if link.reconciled else 0
     drift = link.drift if link.drift and link.drift.reconciliation == reconciliation else None
     return LinkRow(
@@ -330,7 +331,7 @@ def to_link_row(link: DriverLink) -> LinkRow:
         target=link.target,
         driver=link.driver,
         version=link.version,
-        state=_state(link),
+        state=state,
         key=link.key or "",
         is_live=link.is_live,
         is_deleting=isinstance(link.pending, DeleteDecided),
@@ -355,9 +356,3 @@ def parked_for(link: DriverLink) -> str:
 def to_delete_row(decided: DeleteDecided) -> DeleteRow:
     """A delete, as the guard counts it."""
     return DeleteRow(account=decided.account, target=decided.target, driver=decided.driver, at=decided.at.isoformat())
-
-
-def _state(link: DriverLink) -> str:
-    states = {"parked": link.parked, "held": link.held, "pending": link.pending}
-    at_rest = ("kept" if link.let_stay else "in_sync") if link.is_live else "ended"
-    return next((name for name, fact in states.items() if fact is not None), at_rest)

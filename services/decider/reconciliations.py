@@ -1,25 +1,21 @@
 """Reconciliations: what begins with a complete scan, how it is counted while it goes on, and how it ends."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
 from domain.account import Account, Mode, ReconciliationRequested
-from domain.driver_link import DriverLink
 from domain.identity import AccountId, PortalDriverId, Target, reconciliation_stream
 from domain.outcomes import RosterScanned
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of
-from domain.store import Event, Store, Unit, Where
+from domain.store import Event, Store, Unit
 from services.accounts.handlers import accounts_of
 from services.decider.batch import Links
 from services.decider.read_models import DesiredRow, ReconciliationRow, RunningReconciliation
 from services.decider.rosters import unmanaged_identifiers
-
-_TOGETHER = 10
-"""Reconciliations that are read together, where the next one to go on with is looked for."""
 
 
 class ReconciliationOrigin(TypedDict):
@@ -45,45 +41,32 @@ def begun(store: Store, reports: Iterable[Event]) -> Iterator[RunningReconciliat
     in_hand = {(row.account, row.target): row for row in store.select(RunningReconciliation, where)}
     for scan in scans:
         place = scan.account, scan.target
-        request = _request(scan, last.get(place), in_hand.get(place))
-        if _is_superseded(request, scan, accounts.get(scan.account)):
-            continue
-        begun_now = _begun(scan, request, accounts.get(scan.account), last.get(place))
-        if not _is_by_its_plan(in_hand.get(place), begun_now):
+        begun_now = _begun(scan, accounts.get(scan.account), last.get(place), in_hand.get(place))
+        if begun_now:
             in_hand[place] = begun_now
             yield begun_now
 
 
-def _request(scan: RosterScanned, last: ReconciliationRow | None, running: RunningReconciliation | None) -> int:
-    """The request that this reconciliation is for.
-
-    Of those before the scan the latest, unless a reconciliation was for it already.
-    """
-    latest = max(scan.request, running.request if running else 0)
-    return latest if latest > (last.answered if last else 0) else 0
-
-
-def _is_superseded(request: int, scan: RosterScanned, account: Account | None) -> bool:
-    """Whether there is a later request, so that by which plan this one had to go is not known any more.
-
-    The later one has a scan of its own, with which its reconciliation begins.
-    """
-    return account is not None and 0 < request < account.reconciliations.get(Target(scan.target), 0)
-
-
-def _is_by_its_plan(running: RunningReconciliation | None, begun_now: RunningReconciliation) -> bool:
-    """Whether the reconciliation in hand is for the same request, and what it does was found to be the plan.
-
-    It goes on then: part of the plan is done, so that nothing could be found to be it any more.
-    """
-    if running is None or running.plan or not begun_now.plan:
-        return False
-    return (running.request, running.policy_generation) == (begun_now.request, begun_now.policy_generation)
-
-
 def _begun(
-    scan: RosterScanned, request: int, account: Account | None, last: ReconciliationRow | None
-) -> RunningReconciliation:
+    scan: RosterScanned,
+    account: Account | None,
+    last: ReconciliationRow | None,
+    running: RunningReconciliation | None,
+) -> RunningReconciliation | None:
+    """The reconciliation that begins with a scan; None if another one goes on, or begins later, in its place."""
+    # It is for the latest request before the scan, unless a reconciliation was for that already.
+    request = max(scan.request, running.request if running else 0)
+    request = request if request > (last.answered if last else 0) else 0
+    newest = account.reconciliations.get(Target(scan.target)) if account else None
+    if newest and 0 < request < newest:
+        # By which plan this one had to go is not known any more; the later request has a scan of its own.
+        return None
+    # Another mode since the request has made its plan void.
+    plan = account.plans.get(Target(scan.target), "") if account and request == newest else ""
+    is_same = running and (running.request, running.policy_generation) == (request, scan.policy_generation)
+    if running and plan and is_same and not running.plan:
+        # The one in hand was found to do what this plan says, and part of that is done: it goes on.
+        return None
     return RunningReconciliation(
         account=scan.account,
         target=scan.target,
@@ -92,7 +75,7 @@ def _begun(
         scan=scan.originator_version,
         policy_generation=scan.policy_generation,
         request=request,
-        plan=_plan(account, Target(scan.target), request),
+        plan=plan,
         drivers=scan.drivers,
         found={},
         drifted={},
@@ -100,13 +83,8 @@ def _begun(
     )
 
 
-def _plan(account: Account | None, target: Target, request: int) -> str:
-    """By which plan the reconciliation of a request has to go; another mode since then has made it void."""
-    return account.plans.get(target, "") if account and account.reconciliations.get(target) == request else ""
-
-
 def bound(store: Store, events: Iterable[Event]) -> Iterator[RunningReconciliation]:
-    """The reconciliations that had begun before their request was heard of, each with its plan.
+    """The reconciliations that began before their request was consumed here, each with its plan.
 
     Raises `StoreFailed`.
     """
@@ -115,34 +93,6 @@ def bound(store: Store, events: Iterable[Event]) -> Iterator[RunningReconciliati
             place = {"account": event.account, "target": event.target}
             begun_before = store.select(RunningReconciliation, {**place, "request": event.originator_version})
             yield from (replace(work, plan=event.plan) for work in begun_before)
-
-
-def next_in_hand(
-    store: Store, target: Target, behind: str, is_ours: Callable[[str], bool]
-) -> RunningReconciliation | None:
-    """The next reconciliation on this target that can go on now.
-
-    Of our accounts in the order of their names behind this one.
-
-    One with a plan cannot before that is compared, and one that knows more of its account than we do has to wait. Only
-    as many are read as are looked at. Raises `StoreFailed`.
-    """
-    for start in dict.fromkeys((behind, "")):
-        for page in _pages(store, target, start):
-            ours = [work for work in page if is_ours(work.account)]
-            known = accounts_of(store, (work.account for work in ours))
-            going_on = (work for work in ours if not is_ahead(work, known.get(work.account)))
-            if found := next(going_on, None):
-                return found
-    return None
-
-
-def _pages(store: Store, target: Target, behind: str) -> Iterator[list[RunningReconciliation]]:
-    """The reconciliations on a target that go by no plan, of accounts behind this one, a few at a time."""
-    where: Where = {"target": str(target), "plan": ""}
-    while page := store.select(RunningReconciliation, where, order_by="account", after=behind, limit=_TOGETHER):
-        yield page
-        behind = page[-1].account
 
 
 def is_ahead(work: RunningReconciliation, account: Account | None) -> bool:
@@ -164,16 +114,13 @@ def counted(work: RunningReconciliation, page: Sequence[DesiredRow], links: Link
         found.update([str(finding)] if finding else [])
         if finding is Finding.DRIFTED:
             drifted.update(link.pending.fields if link.pending else [])
-            at_odds.update(_at_odds(link, work.reconciliation))
+            if link.drift and link.drift.reconciliation == work.reconciliation:
+                at_odds.update(link.drift.at_odds)
     return replace(work, after=page[-1].position, found=dict(found), drifted=dict(drifted), at_odds=dict(at_odds))
 
 
-def _at_odds(link: DriverLink, reconciliation: int) -> list[str]:
-    return link.drift.at_odds if link.drift and link.drift.reconciliation == reconciliation else []
-
-
 def completed(store: Store, work: RunningReconciliation, now: datetime) -> Unit:
-    """What is stored when everybody was looked at. Raises `StoreFailed`."""
+    """What is stored when every driver was looked at. Raises `StoreFailed`."""
     unmanaged = len(unmanaged_identifiers(store, work.account, Target(work.target)))
     found = {**work.found, str(Finding.UNMANAGED): unmanaged} if unmanaged else work.found
     fact = ReconciliationCompleted(

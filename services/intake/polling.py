@@ -26,7 +26,7 @@ from domain.failures import (
 )
 from domain.guard import IDENTIFYING
 from domain.identity import AccountId, PortalDriverId, account_stream
-from domain.ports import NOBODY, CredentialsUnreadable, PortalDrivers, PortalLine
+from domain.ports import NO_ID, CredentialsUnreadable, PortalDrivers, PortalLine
 from domain.store import Position, Store, StoreConflict, StoreFailed, Unit, Where
 from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
@@ -120,12 +120,12 @@ class ListReader:
             raise TargetFailed(Unavailable(reason=Reason.DOWN, detail=detail))
         parts = max(1, -(-len(listed) // self._most_asked))
         for page in listed.pages():
-            lines = [line for line in page if line.driver == NOBODY or line.driver not in so_far.ids]
+            lines = [line for line in page if line.driver == NO_ID or line.driver not in so_far.ids]
             new = await self.service.call(self._unknown, reading, {line.driver for line in lines})
             if portal.has_attributes:
                 # Each reading gets the attributes of one part of a large fleet.
                 part = reading.number % parts
-                named = [line for line in lines if line.driver != NOBODY]
+                named = [line for line in lines if line.driver != NO_ID]
                 asked = [line for line in named if line.driver in new or crc32(line.driver.encode()) % parts == part]
                 stated = {line.driver: line for line in await portal.with_attributes(asked)}
                 lines = [stated.get(line.driver, line) for line in lines]
@@ -193,7 +193,7 @@ class ListReader:
         expected = {str(driver) for (driver,) in self._store.count(ShownDriver, where, by=["driver"])}
         if so_far.refused:
             # A refused line may be about any driver who is known by the RefID alone, and one without an id about any.
-            has_unnamed = any(line.driver == NOBODY for line in so_far.refused)
+            has_unnamed = any(line.driver == NO_ID for line in so_far.refused)
             expected = {driver for driver in expected if not has_unnamed and not driver.startswith("ref:")}
         _, unit = self._intake.concluding(
             reading.account,

@@ -9,8 +9,8 @@ from time import time
 from typing import Final
 
 from adapters.store.sqlite import SqliteStore
+from domain.reconciliation import PlanStep
 from domain.store import Row, Store, StoreFailed
-from services.decider.dry_run import StepRow
 from services.runtime.context import DECISIONS
 
 _PREFIX: Final = "driverlink-plan-"
@@ -30,7 +30,7 @@ def open_scratch(rows: Sequence[type[Row]]) -> Iterator[Store]:
                 rmtree(left, ignore_errors=True)
     with _folder() as folder:
         path = Path(folder) / "scratch.sqlite"
-        with closing(SqliteStore(path, log_name=DECISIONS, rows=(*rows, StepRow))) as store:
+        with closing(SqliteStore(path, log_name=DECISIONS, rows=(*rows, PlanStep))) as store:
             yield store
 
 

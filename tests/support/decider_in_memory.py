@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from domain import deciding, outcomes
 from domain.account import Mode
 from domain.claims import Batch
 from domain.deciding import decide
-from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, replay
+from domain.driver_link import DeleteApproved, DeleteDecided, DeleteRejected, DriverLink, LinkEvent, replay
 from domain.guard import WINDOW, Guard, digest_of_holds
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, Roster, key_identifier, to_desired
@@ -79,7 +80,7 @@ class DeciderInMemory:
             seen = ObservedDriver(key=Key(report.key), active=report.active, profile=report.profile)
             self._roster[key_identifier(self.target, seen.key)] = seen
         driver = PortalDriverId(report.driver)
-        self._carry_out(driver, lambda link, batch: outcomes.record(link, report, at, batch), at)
+        self._carry_out(driver, lambda link, batch: outcomes.record(link, batch, report, at), at)
         if report.outcome != Outcome.DEFERRED:
             self._decide(driver, "answer", str(report.decision), at)
         self._look_again(at)
@@ -145,9 +146,8 @@ class DeciderInMemory:
                     self._carry_out(driver, _looking_at_freed(desired, trigger), at)
 
     def _guard(self, at: datetime) -> Guard:
-        staying = [link for link in self.links.values() if link.is_live and not isinstance(link.pending, DeleteDecided)]
         return Guard(
-            staying=len(staying),
+            staying=sum(link.is_staying for link in self.links.values()),
             deleted=frozenset(driver for driver, when in self._deleted.items() if at - when < WINDOW),
             held=len(self.holds),
         )
@@ -162,6 +162,5 @@ def _retrying(desired: DesiredDriver, trigger: Trigger) -> Deciding:
 
 
 def _judging(desired: DesiredDriver, trigger: Trigger, hold: int, name: str, *, is_approved: bool) -> Deciding:
-    if is_approved:
-        return lambda link, batch: deciding.approve(desired, link, batch, trigger, hold=hold, by="ann", digest=name)
-    return lambda link, _: deciding.reject(link, trigger, hold=hold, by="ann", digest=name)
+    verdict = DeleteApproved if is_approved else DeleteRejected
+    return partial(deciding.judge, desired, trigger=trigger, verdict=verdict, hold=hold, by="ann", digest=name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.failures import CallFailure, TargetFailed
 from domain.identity import PortalDriverId
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from services.intake.handlers import SnapshotRefused, new_snapshot
 from services.intake.polling import ListReader
 from services.runtime.service import Notifier, Service
@@ -86,7 +86,7 @@ def export_of(numbers: Iterable[int]) -> str:
 def import_export(services: SteppedServices, path: Path, *, is_complete: bool, may_lack_many: bool = False) -> None:
     """A person imports an export, as `driverlink drivers import` does; one that does not count is given up."""
     rows = [row for row in read_export(path) if isinstance(row, ExportRow)]
-    stated = [PortalLine(line=row.line, driver=row.driver or NOBODY, profile=row.profile) for row in rows]
+    stated = [PortalLine(line=row.line, driver=row.driver or NO_ID, profile=row.profile) for row in rows]
     snapshot = new_snapshot(services.now) if is_complete else None
     services.intake.take_list(ACME, stated, source="export", snapshot=snapshot)
     if snapshot is not None:

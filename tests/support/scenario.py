@@ -144,8 +144,9 @@ class Subject:
         *,
         reason: str = "",
         detail: str = "",
+        is_shown: bool = True,
     ) -> When:
-        """When the target answers a decision."""
+        """When the target answers a decision; `is_shown` is false where the answer does not show the driver."""
         report = CallAnswered(
             originator_id=delivery_stream(ACCOUNT, self.target, self.driver),
             originator_version=1,
@@ -161,8 +162,9 @@ class Subject:
             left=None,
             reason=reason,
             detail=detail,
+            is_shown=is_shown,
         )
-        return lambda link, batch: outcomes.record(link, report, AT, batch)
+        return lambda link, batch: outcomes.record(link, batch, report, AT)
 
     def shown(self, key: str, profile: Profile = JANE, *, active: bool = True) -> ObservedDriver:
         """A target driver that shows what this profile would become there, as far as it can be read."""

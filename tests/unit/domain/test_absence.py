@@ -1,4 +1,4 @@
-"""When a list that lacks somebody is doubted, and who is looked up then."""
+"""When a list that lacks drivers is doubted, and which drivers are looked up then."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ from domain.reconciliation import MOST_SAMPLED, is_doubtful, sample
         (199, 300, 101, True),
     ],
 )
-def test_a_list_that_lacks_more_than_a_third_and_more_than_ten_or_shows_nobody_is_doubted(
+def test_a_list_that_is_empty_or_lacks_more_than_a_third_and_more_than_ten_is_doubted(
     shown: int, known: int, lacking: int, *, expected: bool
 ) -> None:
     assert is_doubtful(shown=shown, known=known, lacking=lacking) is expected

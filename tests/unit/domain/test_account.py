@@ -102,7 +102,7 @@ def test_the_master_user_turns_synchronisation_off() -> None:
 
 @pytest.mark.parametrize("person", ["ann", "eve", ""])
 @pytest.mark.parametrize("turn", [Request.turn_on, Request.turn_off])
-def test_nobody_else_turns_synchronisation_on_or_off(
+def test_only_the_master_user_turns_synchronisation_on_or_off(
     person: str, turn: Callable[[Request, Account], tuple[AccountEvent, ...]]
 ) -> None:
     for account in (_after(PRO), _after(PRO, ON), Account(account=FLEET)):
@@ -120,7 +120,7 @@ def test_a_standard_account_needs_its_account_managers_word_first() -> None:
 
 
 @pytest.mark.parametrize("person", ["max", "eve", ""])
-def test_nobody_but_the_account_manager_allows_it(person: str) -> None:
+def test_only_the_account_manager_allows_it(person: str) -> None:
     for account in (_after(STANDARD), Account(account=FLEET)):
         with pytest.raises(NotPermitted, match="only the account manager of fleet-1"):
             Request(by=person, at=AT).allow(account)
@@ -139,7 +139,7 @@ def test_both_roles_set_the_mode_of_one_target(person: str) -> None:
     assert ask(after) == ()
 
 
-@pytest.mark.parametrize(("person", "named"), [("eve", "eve"), ("", "nobody")])
+@pytest.mark.parametrize(("person", "named"), [("eve", "eve"), ("", "an unnamed person")])
 def test_a_stranger_neither_sets_a_mode_nor_judges_nor_retries(person: str, named: str) -> None:
     asking = Request(by=person, at=AT)
     with pytest.raises(NotPermitted, match=f"{named} is neither the Master User nor the account manager of fleet-1"):
@@ -189,7 +189,7 @@ def test_who_has_both_roles_acts_as_master_user() -> None:
     assert replace(_after(PRO), account_manager="max").role_of("max") is Role.MASTER_USER
 
 
-def test_terms_begin_anew_only_for_the_targets_that_they_are_about() -> None:
+def test_a_policy_generation_begins_only_for_the_targets_that_it_is_about() -> None:
     mode_set = _fact(ModeSet, 3, "max", target="motive", mode="full")
     assert _after(PRO).policy_generation == {}
     assert _after(PRO, ON).policy_generation == {Target.DRIVERI: 2, Target.MOTIVE: 2}
@@ -202,7 +202,7 @@ def test_only_upsert_and_full_write() -> None:
 
 
 @pytest.mark.parametrize("person", ["max", "ann"])
-def test_both_roles_request_a_reconciliation_of_everybody_by_a_plan(person: str) -> None:
+def test_both_roles_request_a_reconciliation_of_all_drivers_by_a_plan(person: str) -> None:
     requested = _fact(ReconciliationRequested, 3, person, target="motive", driver="", keys=[], plan="c0ffee")
     after = _scenario(
         given=[PRO, ON],
@@ -222,7 +222,7 @@ def test_the_last_request_counts_without_a_plan_too() -> None:
     assert (after.reconciliations, after.plans) == ({Target.MOTIVE: 4}, {Target.MOTIVE: ""})
 
 
-def test_a_request_about_one_driver_is_none_for_everybody() -> None:
+def test_a_request_about_one_driver_does_not_reconcile_all() -> None:
     requested = _fact(ReconciliationRequested, 3, "max", target="driveri", driver="417", keys=["D-417"], plan="")
     after = _scenario(
         given=[PRO, ON],

@@ -111,7 +111,7 @@ def test_a_refusal_parks_with_the_targets_reason() -> None:
     DRIVERI.scenario(given=[CREATED], when=when, then=then)
 
 
-def test_a_refusal_of_what_was_superseded_parks_nobody() -> None:
+def test_a_refusal_of_what_was_superseded_does_not_park() -> None:
     refused = DRIVERI.fact(Refused, decision=1, reason="invalid", detail="no")
     when = DRIVERI.answered(1, Outcome.REFUSED, reason="invalid", detail="no")
     DRIVERI.scenario(given=[CREATED, SUPERSEDING], when=when, then=[refused])
@@ -158,7 +158,7 @@ def test_a_driver_that_another_link_has_got_meanwhile_is_not_linked_twice() -> N
     DRIVERI.scenario(given=[CREATED], batch=batch, when=when, then=[refused])
 
 
-def test_a_driver_that_another_only_desired_drivers_for_is_linked_and_claimed() -> None:
+def test_a_driver_that_another_only_desires_is_linked_and_claimed() -> None:
     batch = DRIVERI.batch(SEEN, claimed={"key:d-7": BOB})
     confirmed = DRIVERI.fact(Confirmed, decision=1, key="D-7", profile=OWNED)
     when = DRIVERI.answered(1, Outcome.CONFIRMED, SEEN)
@@ -192,7 +192,7 @@ def test_a_target_that_never_is_as_it_said_parks_for_a_person() -> None:
     DRIVERI.scenario(given=[*given, last], when=when, then=then)
 
 
-def test_after_a_person_has_looked_corrections_are_counted_anew() -> None:
+def test_after_a_person_has_looked_corrections_are_counted_from_zero() -> None:
     unsettled = DRIVERI.fact(Parked, reason=UNSETTLED, detail="", rationale=_rationale_of(1))
     link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, [*_corrected(MOST_CORRECTIONS), unsettled]))
     assert (link.corrections, link.answers) == (0, MOST_CORRECTIONS)

@@ -1,4 +1,4 @@
-"""Circles of which somebody is refused: nobody keeps a temporary value for the sake of an own other field."""
+"""Circles in which a driver is refused: none keeps a temporary value for the sake of another field of its own."""
 
 from collections.abc import Callable, Mapping
 
@@ -83,7 +83,7 @@ TROUBLE: Mapping[str, Callable[[Simulation], None]] = {
 
 @settings(max_examples=100)
 @given(data=st.data(), target=st.sampled_from(Target), many=st.integers(2, 4))
-def test_circles_end_right_once_whoever_of_them_was_refused_is_corrected(
+def test_circles_end_right_once_the_driver_that_was_refused_is_corrected(
     data: st.DataObject, target: Target, many: int
 ) -> None:
     simulation = _fleet(target, many)

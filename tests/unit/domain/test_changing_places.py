@@ -1,4 +1,4 @@
-"""DriverIDs that change hands: chains and swaps end right by themselves, and nobody is touched who is not meant."""
+"""DriverIDs that change hands: chains and swaps end right without a person, and no other driver is touched."""
 
 from collections.abc import Mapping
 
@@ -201,7 +201,7 @@ def test_in_motive_a_rehired_person_with_a_new_portal_id_is_the_same_user_again(
     assert (user.active, user.profile["portal_driver_id"], user.profile["ref_id"]) == (True, "ben", "R-ann")
 
 
-def test_in_motive_a_swap_of_driverids_parks_nobody() -> None:
+def test_in_motive_a_swap_of_driverids_parks_neither() -> None:
     simulation = _fleet(Target.MOTIVE, {ANN: "D-1", BEN: "D-2"})
     _assign(simulation, {ANN: "D-2", BEN: "D-1"})
     assert [event for event in simulation.decider.log if isinstance(event, Parked)] == []
@@ -229,7 +229,7 @@ def test_a_driver_found_under_its_temporary_id_is_linked_again_before_anything_e
     assert linked.desired_key == TEMPORARY
 
 
-def test_nobody_is_made_beside_a_driver_under_its_temporary_id() -> None:
+def test_no_driver_is_created_beside_the_one_under_a_temporary_id() -> None:
     ended = DRIVERI.fact(Confirmed, decision=0, key=None, profile={})
     for active, fact in ((True, LinkDecided), (False, ReinstateDecided)):
         batch = DRIVERI.batch(DRIVERI.shown(TEMPORARY, active=active))
@@ -243,7 +243,7 @@ def test_nobody_is_made_beside_a_driver_under_its_temporary_id() -> None:
 
 
 def test_a_temporary_id_on_its_way_is_waited_for() -> None:
-    """Where its answer is lost the roster may show it before the link knows, and show nobody under the former id."""
+    """Where its answer is lost the roster may show it before the link knows, and show no driver under the former id."""
     given = ASIDE_CAME_WITHOUT_AN_ANSWER[:3]
     batch = DRIVERI.batch(DRIVERI.shown("D-8"), claimed={"key:d-8": BOB}, waiting={BOB: "key:d-7"})
     link = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, given))
@@ -251,7 +251,7 @@ def test_a_temporary_id_on_its_way_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("leaver", [ANN, BEN])
-def test_a_swap_whose_other_member_is_deleted_leaves_nobody_under_a_temporary_id(leaver: PortalDriverId) -> None:
+def test_a_swap_whose_other_member_is_deleted_leaves_no_driver_under_a_temporary_id(leaver: PortalDriverId) -> None:
     simulation = _fleet(Target.DRIVERI, {ANN: "D-1", BEN: "D-2"})
     simulation.restate(ANN, {"driveri_driver_id": "D-2"})
     simulation.restate(BEN, {"driveri_driver_id": "D-1"})
@@ -276,7 +276,7 @@ def test_a_driver_deleted_under_a_temporary_id_is_the_same_when_it_is_back() -> 
     assert len(simulation.target.scan()) == 2
 
 
-def test_in_motive_the_driverid_of_a_leaver_goes_to_whoever_gets_it() -> None:
+def test_in_motive_the_driverid_of_a_leaver_goes_to_the_driver_that_gets_it() -> None:
     simulation = _fleet(Target.MOTIVE, {ANN: "D-1", BEN: "D-2"})
     leaver = simulation.decider.links[BEN].key
     simulation.delete(BEN)

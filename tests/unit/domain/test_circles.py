@@ -1,4 +1,4 @@
-"""Identifiers that change hands in circles: each driver keeps its target driver, and nobody is left with a stopgap."""
+"""Identifiers that change hands in circles: each driver keeps its target driver, and no temporary value."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -35,7 +35,7 @@ def _driver(number: int) -> PortalDriverId:
 
 
 def _fleet(target: Target, many: int, *, once: Sequence[str] = IDENTIFIERS) -> Simulation:
-    """So many drivers, in sync; this Motive refuses whatever of these identifiers somebody else has."""
+    """These many drivers, in sync; this Motive refuses the identifiers of these kinds that another driver has."""
     simulation = Simulation(target)
     if isinstance(simulation.target, MotiveInMemory):
         simulation.target.once = frozenset({"portal_driver_id", *once})
@@ -49,7 +49,7 @@ def _fleet(target: Target, many: int, *, once: Sequence[str] = IDENTIFIERS) -> S
 
 
 def _circled(many: int, moves: Mapping[str, Sequence[int]]) -> list[dict[str, str]]:
-    """Everybody's profile after these permutations of identifiers."""
+    """The drivers' profiles after these permutations of identifiers."""
     return [
         {**_stated(number), **{field: _stated(after[number])[field] for field, after in moves.items()}}
         for number in range(many)
@@ -94,7 +94,7 @@ def test_a_circle_over_different_identifiers_ends_right() -> None:
     _assert_agreed(simulation, [ann, ben])
 
 
-def test_in_a_circle_one_driver_has_a_temporary_value_in_a_domain_that_nobody_has() -> None:
+def test_in_a_circle_one_driver_has_a_temporary_value_in_a_reserved_domain() -> None:
     simulation = _fleet(Target.MOTIVE, 2)
     _state_all(simulation, _circled(2, {"email": [1, 0]}), range(2))
     simulation.run()
@@ -103,7 +103,7 @@ def test_in_a_circle_one_driver_has_a_temporary_value_in_a_domain_that_nobody_ha
     assert [event.driver for event in made_up] == ["p1"]
 
 
-def test_who_has_a_temporary_value_is_told_to_change_places() -> None:
+def test_a_driver_with_a_temporary_value_is_described_as_changing_places() -> None:
     simulation = _fleet(Target.MOTIVE, 2)
     _state_all(simulation, _circled(2, {"email": [1, 0]}), range(2))
     simulation.run()
@@ -121,7 +121,7 @@ def test_two_drivers_who_want_the_same_value_are_no_circle() -> None:
 
 @pytest.mark.parametrize("leaver", [0, 1])
 @pytest.mark.parametrize("steps", range(6))
-def test_whoever_leaves_a_circle_leaves_nobody_with_a_temporary_value(leaver: int, steps: int) -> None:
+def test_a_driver_that_leaves_a_circle_leaves_no_temporary_value(leaver: int, steps: int) -> None:
     simulation = _fleet(Target.MOTIVE, 2, once=("email", "driveri_driver_id"))
     _state_all(simulation, _circled(2, {"email": [1, 0], "ref_id": [1, 0]}), range(2))
     for step in (simulation.start, simulation.finish, simulation.deliver, simulation.start, simulation.finish)[:steps]:

@@ -179,10 +179,10 @@ def test_what_a_spreadsheet_put_around_a_text_is_taken_off_where_that_is_certain
         ("phone", "#####", "holds the error of a spreadsheet"),
         ("ref_id", "=A1&B1", "holds a formula"),
         ("ref_id", "\u200b=A1", "holds a formula"),
-        ("email", "notanemail", "is no e-mail address"),
-        ("email", "ann@fleet@b", "is no e-mail address"),
-        ("email", "Ann <ann@fleet.test>", "is no e-mail address"),
-        ("time_zone", "Mars", "is no time zone that we know"),
+        ("email", "notanemail", "is not an e-mail address"),
+        ("email", "ann@fleet@b", "is not an e-mail address"),
+        ("email", "Ann <ann@fleet.test>", "is not an e-mail address"),
+        ("time_zone", "Mars", "is not a time zone that we know"),
         ("first_name", "", "is blank"),
         ("last_name", "\u200b\u00a0", "is blank"),
     ],
@@ -209,7 +209,7 @@ def test_what_cannot_stand_in_a_field_is_refused_in_words_of_its_own(field: str,
         ("first_name", " " * 5_000 + "Ann"),
     ],
 )
-def test_what_is_only_dressed_or_blank_is_no_flaw(field: str, text: str) -> None:
+def test_what_is_only_quoted_or_blank_is_not_a_flaw(field: str, text: str) -> None:
     assert flaw(field, text) is None
 
 

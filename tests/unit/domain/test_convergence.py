@@ -85,7 +85,7 @@ def test_crossing_calls_and_lost_answers_end_in_step(target: Target, data: st.Da
 
 @TARGETS
 @given(data=st.data())
-def test_a_target_changed_by_hand_and_terms_that_change_end_in_step(target: Target, data: st.DataObject) -> None:
+def test_a_target_changed_by_hand_and_policies_that_change_end_in_sync(target: Target, data: st.DataObject) -> None:
     simulation = _run(target, data.draw(happenings(*CROSSING, *NEW_TERMS, *BY_HAND[target])))
     _demand_that_all_is_true(simulation, is_watched=False)
 

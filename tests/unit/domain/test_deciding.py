@@ -1,4 +1,4 @@
-"""Decisions beyond the table: said once, under which terms, and what counts as a difference."""
+"""Decisions beyond the table: made once, under which policy, and what counts as a difference."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_a_newer_desired_takes_the_place_of_the_one_on_its_way() -> None:
     DRIVERI.scenario(given=[CREATED], when=DRIVERI.wants(JANET), then=[newer])
 
 
-def test_under_new_terms_the_same_decision_is_said_again() -> None:
+def test_under_a_new_policy_the_same_decision_is_made_again() -> None:
     again = DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS, policy_generation=2)
     DRIVERI.scenario(given=[CREATED], when=DRIVERI.wants(policy_generation=2), then=[again])
 
@@ -85,7 +85,7 @@ def test_a_phone_or_email_that_the_portal_spells_otherwise_now_is_a_change() -> 
     DRIVERI.scenario(given=DRIVERI.linked(), batch=DRIVERI.batch(SEEN), when=DRIVERI.wants(spelt), then=[update])
 
 
-def test_a_changed_phone_is_told_from_what_we_last_stated() -> None:
+def test_a_changed_phone_is_known_from_what_we_last_stated() -> None:
     changed = {**JANE, "phone": "303-555-0199"}
     reason = why("OUTDATED", linked=SEEN, found=SEEN)
     update = DRIVERI.said(
@@ -107,7 +107,7 @@ def test_a_whole_licence_is_sent_whole() -> None:
     DRIVERI.scenario(given=[], when=DRIVERI.wants(whole), then=[created])
 
 
-def test_what_the_target_writes_in_its_own_way_is_no_drift() -> None:
+def test_what_the_target_writes_in_its_own_way_is_not_drift() -> None:
     shown = DRIVERI.shown("D-7", {**JANE, "last_name": "DOE"})
     given = DRIVERI.linked(unlike=["last_name"])
     DRIVERI.scenario(given=given, batch=DRIVERI.batch(shown), when=DRIVERI.wants(), then=[])
@@ -136,7 +136,7 @@ def test_what_was_refused_is_not_tried_again_just_so() -> None:
 
 
 @pytest.mark.parametrize(("profile", "policy_generation"), [(JANET, 1), (JANE, 2)])
-def test_another_desired_or_other_terms_release_what_was_refused(
+def test_another_desired_state_or_policy_releases_what_was_refused(
     profile: dict[str, str], policy_generation: int
 ) -> None:
     then = [
@@ -154,7 +154,7 @@ def test_another_desired_or_other_terms_release_what_was_refused(
     DRIVERI.scenario(given=REFUSED_CREATE, when=DRIVERI.wants(profile, policy_generation=policy_generation), then=then)
 
 
-def test_a_driver_who_is_refused_keeps_its_claim_until_it_desired_drivers_something_else() -> None:
+def test_a_refused_driver_keeps_its_claim_until_it_desires_something_else() -> None:
     moved = {**JANE, "driveri_driver_id": "D-8"}
     conflict = {"by": "id", "candidates": 0, "holder": BOB}
     batch = DRIVERI.batch(claimed={"key:d-7": DRIVERI.driver, "key:d-8": BOB})
@@ -221,7 +221,7 @@ def test_a_driver_deleted_while_parked_is_released() -> None:
     DRIVERI.scenario(given=[parked], when=DRIVERI.deleted(), then=[DRIVERI.fact(Released, reason="unkeyed")])
 
 
-def test_a_motive_driver_whom_the_roster_does_not_show_is_looked_for_by_its_marks() -> None:
+def test_a_motive_driver_that_the_roster_lacks_is_looked_for_by_its_identifiers() -> None:
     created = MOTIVE.said(
         CreateDecided,
         why("MISSING"),

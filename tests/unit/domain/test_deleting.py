@@ -1,10 +1,11 @@
 """Deletes go through the guard: what is held, who decides on it, and what the mode lets out."""
 
+from functools import partial
+
 import pytest
 
-from domain import deciding as module
 from domain.account import Mode
-from domain.claims import Batch
+from domain.deciding import judge
 from domain.driver_link import (
     REFUSED,
     Confirmed,
@@ -13,7 +14,7 @@ from domain.driver_link import (
     DeleteHeld,
     DeleteRecalled,
     DeleteRejected,
-    DriverLink,
+    HoldJudged,
     LinkEvent,
     Parked,
     Rationale,
@@ -52,16 +53,18 @@ def _deleted(guard: Rationale, **rest: object) -> LinkEvent:
     return DRIVERI.said(DeleteDecided, guard, key="D-7", desired_key=None, profile={}, answers=1, **rest)
 
 
-def _approves(deciding: Deciding, *, hold: int) -> When:
-    def approve(link: DriverLink, batch: Batch) -> tuple[LinkEvent, ...]:
-        desired, trigger = deciding.desired, deciding.trigger
-        return module.approve(desired, link, batch, trigger, hold=hold, by="ann", digest="c0ffee")
+def _judges(deciding: Deciding, verdict: type[HoldJudged], *, hold: int) -> When:
+    return partial(
+        judge, deciding.desired, trigger=deciding.trigger, verdict=verdict, hold=hold, by="ann", digest="c0ffee"
+    )
 
-    return approve
+
+def _approves(deciding: Deciding, *, hold: int) -> When:
+    return _judges(deciding, DeleteApproved, hold=hold)
 
 
 def _rejects(*, hold: int) -> When:
-    return lambda link, _: module.reject(link, DRIVERI.trigger(), hold=hold, by="ann", digest="c0ffee")
+    return _judges(DRIVERI.deleted(), DeleteRejected, hold=hold)
 
 
 def test_a_delete_beyond_the_limit_is_held() -> None:
@@ -87,7 +90,7 @@ def test_a_delete_on_its_way_stays_decided_when_the_guard_fills_up() -> None:
     DRIVERI.scenario(given=given, batch=DRIVERI.batch(SEEN, guard=FULL), when=DRIVERI.deleted(), then=[])
 
 
-def test_a_delete_that_was_never_sent_goes_through_the_guard_again_under_new_terms() -> None:
+def test_a_delete_that_was_never_sent_goes_through_the_guard_again_under_a_new_policy() -> None:
     given = [*DRIVERI.linked(), _deleted(_guarded(deleted=0, mode=Mode.OBSERVE))]
     batch = DRIVERI.batch(SEEN, guard=FULL)
     DRIVERI.scenario(given=given, batch=batch, when=DRIVERI.deleted(policy_generation=2), then=[HELD])

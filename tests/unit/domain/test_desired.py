@@ -1,4 +1,4 @@
-"""What a portal driver's profile means for each target, and by which marks the two recognise each other."""
+"""What a portal driver's profile means for each target, and by which identifiers the two match."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_the_refid_stands_in_for_a_blank_driverid(ids: dict[str, str], key: str 
     assert (desired.key, desired.is_unkeyed) == (key, key is None)
 
 
-def test_marks_of_personal_data_are_digests_without_regard_to_case() -> None:
+def test_identifiers_of_personal_data_are_digests_without_regard_to_case() -> None:
     upper = {name: text.upper() for name, text in {**PERSON, **LICENCE}.items()}
     found = identifiers(Target.MOTIVE, None, {**PERSON, **LICENCE})
     assert found == identifiers(Target.MOTIVE, None, upper)
@@ -56,12 +56,12 @@ def test_marks_of_personal_data_are_digests_without_regard_to_case() -> None:
     )
 
 
-def test_driveri_keys_are_marked_without_regard_to_case_and_motives_as_they_are() -> None:
+def test_driveri_keys_identify_without_regard_to_case_and_motives_as_they_are() -> None:
     assert key_identifier(Target.DRIVERI, Key("D-7")) == key_identifier(Target.DRIVERI, Key("d-7"))
     assert key_identifier(Target.MOTIVE, Key("501")) == "key:501"
 
 
-def test_claims_are_all_marks_and_the_one_that_yields() -> None:
+def test_claims_are_all_identifiers_and_the_dispensable_one() -> None:
     profile = MOTIVE.desired(JANE).profile
     expected = {*identifiers(Target.MOTIVE, Key("501"), profile), "driverid:d-7"}
     assert claims(Target.MOTIVE, Key("501"), profile) == expected
@@ -100,12 +100,12 @@ def test_what_the_portal_says_now_and_said_before_is_compared_exactly(field: str
         assert to_restate(target, {**PERSON, field: now}, {**PERSON, field: before}) == (field,)
 
 
-def test_only_the_mark_of_a_key_is_a_key_mark() -> None:
+def test_only_the_identifier_of_a_key_is_a_key_identifier() -> None:
     assert is_key_identifier(key_identifier(Target.DRIVERI, Key("D-7")))
     assert not is_key_identifier("ref:key:7")
 
 
-def test_a_roster_has_the_marks_of_all_who_are_in_it() -> None:
+def test_a_roster_has_the_identifiers_of_all_drivers_in_it() -> None:
     seen = [ObservedDriver(key=Key(key), active=True, profile={}) for key in ("D-7", "D-8")]
     assert Roster(Target.DRIVERI, seen).identifiers == {"key:d-7", "key:d-8"}
     assert Roster(Target.DRIVERI).identifiers == frozenset()

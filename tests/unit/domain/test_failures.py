@@ -1,4 +1,4 @@
-"""Failures carry the facts, and nobody's personal data."""
+"""Failures carry the facts, and no personal data."""
 
 import pytest
 

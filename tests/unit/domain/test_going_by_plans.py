@@ -57,7 +57,7 @@ def test_only_the_master_user_goes_by_a_plan_that_turns_sync_on() -> None:
 
 def test_a_plan_of_one_target_does_not_turn_sync_on_for_another() -> None:
     account, of_one = known(is_on=False), {Target.DRIVERI: "d" * 16}
-    with pytest.raises(NotPermitted, match="reconciles motive too, which is no part of this plan"):
+    with pytest.raises(NotPermitted, match="reconciles motive too, which this plan leaves out"):
         JANE.go_by(account, of_one)
     alone = replay(account, JANE.set_mode(account, Target.MOTIVE, Mode.OFF))
     assert [type(fact) for fact in JANE.go_by(alone, of_one)] == [ReconciliationRequested, SyncTurnedOn]

@@ -1,16 +1,27 @@
 """The guard against mass deletion: how many deletes a day go out without a person, whatever happens."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 
 from domain.account import Mode
-from domain.driver_link import DeleteApproved, DeleteDecided, LinkEvent, UpdateDecided
+from domain.driver_link import (
+    Confirmed,
+    DeleteApproved,
+    DeleteDecided,
+    DeleteHeld,
+    LinkEvent,
+    UpdateDecided,
+    in_sequence,
+    replay,
+)
 from domain.guard import APPROVAL_LASTS, WINDOW, Guard, digest_of_holds, has_expired
 from domain.identity import PortalDriverId, Target
 from tests.support.happenings import Happening, happenings, kind
+from tests.support.scenario import DRIVERI, why
 from tests.support.simulation import Simulation
 
 ANN, BEN = PortalDriverId("ann"), PortalDriverId("ben")
@@ -29,29 +40,52 @@ def test_the_limit_is_three_or_a_twentieth_of_the_live_links(live: int, limit: i
     assert Guard(staying=live).limit == limit
 
 
+LIVE = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, DRIVERI.linked()))
+DELETE = DRIVERI.said(DeleteDecided, why("ORPHANED"), key="D-7", desired_key=None, profile={}, answers=1)
+DELETING = replay(LIVE, in_sequence(LIVE, [DELETE]))
+HOLDING = replay(LIVE, in_sequence(LIVE, [DRIVERI.fact(DeleteHeld, key="D-7", rationale=why("ORPHANED"))]))
+
+
+def _after_delete(guard: Guard, driver: PortalDriverId) -> Guard:
+    return guard.after(replace(LIVE, driver=driver), replace(DELETING, driver=driver), [DELETE])
+
+
 def test_the_limit_does_not_move_while_deletes_go_out() -> None:
     guard = Guard(staying=100)
     for driver in _drivers(5):
         assert guard.lets_through(driver)
-        guard = guard.after_delete(driver)
+        guard = _after_delete(guard, driver)
     assert guard.figures() == {"limit": 5, "deleted": 5, "held": 0}
     assert not guard.lets_through(ANN)
 
 
 def test_a_delete_that_was_let_through_is_counted_once() -> None:
-    guard = Guard(staying=10, held=1).after_delete(ANN)
-    assert guard.lets_through(ANN)
-    assert guard.after_delete(ANN) == guard
+    guard = _after_delete(Guard(staying=10, held=1), DELETING.driver)
+    assert guard.lets_through(DELETING.driver)
+    assert guard.after(DELETING, DELETING, [DELETE]) == guard
 
 
 def test_while_one_is_held_all_that_follow_are() -> None:
-    guard = Guard(staying=10).after_hold()
+    guard = Guard(staying=10).after(LIVE, HOLDING, [])
     assert not guard.lets_through(ANN)
-    assert guard.after_release().lets_through(ANN)
+    assert guard.after(HOLDING, LIVE, []).lets_through(ANN)
 
 
 def test_a_release_that_was_not_counted_as_held_changes_nothing() -> None:
-    assert Guard(staying=10).after_release() == Guard(staying=10)
+    assert Guard(staying=10).after(HOLDING, LIVE, []) == Guard(staying=10)
+
+
+def test_the_guard_counts_links_that_begin_and_end() -> None:
+    ended = replay(LIVE, in_sequence(LIVE, [DRIVERI.fact(Confirmed, decision=0, key=None, profile={})]))
+    assert Guard(staying=10).after(DRIVERI.nothing, LIVE, []) == Guard(staying=11)
+    assert Guard(staying=10).after(LIVE, ended, []) == Guard(staying=9)
+    assert Guard(staying=10).after(DELETING, ended, []) == Guard(staying=10)
+
+
+def test_a_withdrawal_is_not_counted_as_a_delete() -> None:
+    withdrawal = DRIVERI.said(DeleteDecided, why("ORPHANED"), desired_key=None, profile={})
+    withdrawn = replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, [withdrawal]))
+    assert Guard(staying=10).after(DRIVERI.nothing, withdrawn, [withdrawal]) == Guard(staying=10)
 
 
 def test_the_digest_names_exactly_a_set_of_holds() -> None:

@@ -17,7 +17,7 @@ STATES = [COLORADO, QUEBEC, NUEVO_LEON, BAVARIA, ["Delaware", "US-DE"], ["N.Y.",
 
 
 def matched(state: str) -> tuple[str, ...]:
-    """The marks by which a driver with this licence is recognised in Motive."""
+    """The identifiers by which a driver with this licence is matched in Motive."""
     return identifiers(Target.MOTIVE, Key("501"), {"licence_number": "L-9971", "licence_state": state})
 
 
@@ -49,7 +49,7 @@ def test_other_states_differ(one: str, other: str) -> None:
     assert not is_same_state(one, other)
 
 
-def test_other_states_have_other_marks() -> None:
+def test_other_states_have_other_identifiers() -> None:
     found = [state_mark(spellings[0]) for spellings in STATES]
     assert len(set(found)) == len(found)
     assert state_mark("BY") != state_mark("DE-BY") != state_mark("FR-BY")
@@ -64,5 +64,5 @@ def test_a_state_that_is_not_known_is_written_as_it_is() -> None:
     assert [spellings(state) for state in ("DE-BY", "Freistaat X", "")] == [("DE-BY",), ("Freistaat X",), ("",)]
 
 
-def test_a_licence_without_a_state_that_can_be_read_is_nobodys_mark() -> None:
+def test_a_licence_without_a_state_that_can_be_read_identifies_no_driver() -> None:
     assert not any(identifier.startswith("licence:") for identifier in matched("-"))

@@ -60,13 +60,13 @@ def test_what_the_portal_does_not_state_is_as_little_known_as_what_the_user_lack
 
 
 @pytest.mark.parametrize(("licence", "ref", "email", "_against"), TABLE)
-def test_a_driver_whom_the_portal_has_keeps_its_user(licence: str, ref: str, email: str, _against: str) -> None:
+def test_a_driver_that_the_portal_has_keeps_its_user(licence: str, ref: str, email: str, _against: str) -> None:
     user = _user(dict((*_SHOWN["licence"][licence], *_SHOWN["ref"][ref], *_SHOWN["email"][email])))
     assert speaks_against(MOTIVE.desired(HIRED), user, [LEAVER]) == STILL_THERE
 
 
 @pytest.mark.parametrize("of", ["jane", "JANE", ""])
-def test_nothing_speaks_against_a_user_of_the_driver_itself_or_of_nobody(of: str) -> None:
+def test_nothing_speaks_against_a_user_of_the_driver_itself_or_without_external_id(of: str) -> None:
     shown = dict((*LICENCE, *OTHER_LICENCE, *OTHER_REF, *EMAIL))
     assert speaks_against(MOTIVE.desired(HIRED), _user(shown, of=of), []) == ""
 
@@ -78,7 +78,7 @@ def test_a_licence_is_the_same_with_other_blanks_hyphens_and_capitals() -> None:
 
 @pytest.mark.parametrize("active", [True, False])
 @pytest.mark.parametrize("identifier", [REF, EMAIL])
-def test_a_user_who_was_somebody_else_is_a_conflict_that_says_whose_it_was(
+def test_a_user_that_was_another_driver_is_a_conflict_that_names_that_driver(
     identifier: tuple[tuple[str, str], ...], *, active: bool
 ) -> None:
     user = _user(dict((*LICENCE, *OTHER_LICENCE, *identifier)), active=active)
@@ -134,7 +134,7 @@ def test_a_new_hire_with_the_e_mail_address_of_a_leaver_does_not_become_the_leav
 
 
 @pytest.mark.parametrize("first", ["p1", "p2"])
-def test_whoever_comes_first_the_user_goes_to_the_driver_of_its_external_id(first: str) -> None:
+def test_in_any_order_the_user_goes_to_the_driver_of_its_external_id(first: str) -> None:
     simulation = Simulation(Target.MOTIVE)
     shown = {"portal_driver_id": "p1", "ref_id": "R-2", "email": "two@fleet.example"}
     simulation.target.put(ObservedDriver(key=Key("1"), active=True, profile=shown))

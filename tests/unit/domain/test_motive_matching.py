@@ -1,4 +1,4 @@
-"""In Motive a driver is recognised by its marks, the strongest first, and never by its name."""
+"""In Motive a driver is matched by its identifiers, the strongest first, and never by its name."""
 
 import pytest
 
@@ -14,7 +14,7 @@ BY_MARK = {
     "e-mail": {"email": "JANE@fleet.example"},
     "licence": {"licence_number": "l-9971", "licence_state": "co"},
 }
-"""What a user shows who answers to one mark only, the strongest mark first."""
+"""What a user shows that matches by one identifier only, the strongest first."""
 
 DRIVERID = "driverid:d-7"
 WITHOUT_DRIVERID = {name: text for name, text in JANE.items() if name != "driveri_driver_id"}
@@ -30,7 +30,7 @@ def _differing(user: ObservedDriver) -> list[str]:
 
 
 @pytest.mark.parametrize("identifier", ["external id", "RefID", "e-mail"])
-def test_a_user_who_answers_to_one_mark_is_adopted(identifier: str) -> None:
+def test_a_user_that_matches_by_one_identifier_is_adopted(identifier: str) -> None:
     user = _user("501", BY_MARK[identifier])
     reason = why("FOUND", found=user)
     linked = MOTIVE.said(LinkDecided, reason, profile=PERSON, desired_key="501", fields=_differing(user))
@@ -45,7 +45,7 @@ def test_a_user_with_the_licence_number_and_state_is_adopted() -> None:
 
 
 @pytest.mark.parametrize("strongest", range(len(BY_MARK) - 1))
-def test_a_stronger_mark_goes_before_all_weaker_ones(strongest: int) -> None:
+def test_a_stronger_identifier_goes_before_all_weaker_ones(strongest: int) -> None:
     batch = MOTIVE.batch(
         *(_user(str(501 + rank), shown) for rank, shown in list(enumerate(BY_MARK.values()))[strongest:])
     )
@@ -54,7 +54,7 @@ def test_a_stronger_mark_goes_before_all_weaker_ones(strongest: int) -> None:
     assert [user.key for user in match.candidates] == [str(501 + strongest)]
 
 
-def test_nobody_is_recognised_by_name() -> None:
+def test_drivers_are_not_matched_by_name() -> None:
     namesake = _user("501", {"first_name": "Jane", "last_name": "Doe", "phone": "303-555-0142"})
     created = MOTIVE.said(
         CreateDecided, why("ABSENT"), profile=PERSON, desired_key=None, fields=sorted(MOTIVE.desired(PERSON).profile)
@@ -62,13 +62,13 @@ def test_nobody_is_recognised_by_name() -> None:
     MOTIVE.scenario(given=[], batch=MOTIVE.batch(namesake), when=MOTIVE.wants(PERSON), then=[created])
 
 
-def test_half_a_licence_is_no_mark() -> None:
+def test_half_a_licence_is_not_an_identifier() -> None:
     assert MOTIVE.desired({"licence_number": "L-9971"}).identifiers == ("portal:jane",)
     assert identifiers(MOTIVE.target, None, {"licence_state": "CO"}) == ()
 
 
 @pytest.mark.parametrize(("identifier", "shown"), BY_MARK.items())
-def test_two_candidates_are_contested_whatever_weaker_marks_say(identifier: str, shown: dict[str, str]) -> None:
+def test_two_candidates_are_a_conflict_whatever_weaker_identifiers_say(identifier: str, shown: dict[str, str]) -> None:
     twins = [_user("501", {**shown, "last_name": "Doe"}), _user("502", shown, active=False)]
     batch = MOTIVE.batch(*twins)
     match = batch.roster.match(MOTIVE.desired(PERSON).identifiers)
@@ -90,7 +90,7 @@ def test_a_deactivated_user_is_reactivated_not_doubled() -> None:
     MOTIVE.scenario(given=[], batch=MOTIVE.batch(former), when=MOTIVE.wants(), then=[back])
 
 
-def test_a_user_whom_another_link_has_is_contested() -> None:
+def test_a_user_that_another_link_has_is_a_conflict() -> None:
     user = _user("501", {"email": "jane@fleet.example"})
     conflict = {"by": "id", "candidates": 0, "holder": BOB}
     parked = MOTIVE.fact(

@@ -41,7 +41,7 @@ def _state(simulation: Simulation, driver: PortalDriverId, text: str) -> None:
 
 
 def _told(log: Sequence[LinkEvent]) -> dict[str, list[dict[str, object]]]:
-    """Each driver's facts without their reasons: the guard's figures there count everybody's deletes."""
+    """Each driver's facts without their reasons: the guard's figures there count the deletes of all."""
     stories = defaultdict(list)
     for event in log:
         stories[event.driver].append({"fact": event.TOPIC, **asdict(event), "rationale": None})

@@ -1,7 +1,7 @@
 """What a reconciliation would do, as a value with a hash."""
 
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -122,7 +122,7 @@ def step_of(*facts: LinkEvent) -> PlanStep | None:
         (ended(), Action.END),
     ],
 )
-def test_every_fact_of_a_reconciliation_is_told_in_a_word_and_with_a_reason(fact: LinkEvent, action: Action) -> None:
+def test_every_fact_of_a_reconciliation_has_an_action_and_a_reason(fact: LinkEvent, action: Action) -> None:
     step = step_of(fact)
     assert step is not None
     assert (step.action, step.driver, step.target) == (action, "1", Target.DRIVERI)
@@ -137,7 +137,7 @@ def test_a_decision_becomes_a_step_with_all_that_it_says() -> None:
         situation="RENAMED",
         key="D1",
         desired_key="D2",
-        fields=("email",),
+        fields=["email"],
         reason="has another id in the Portal",
         written={"email": "jane@fleet.test"},
     )
@@ -146,17 +146,17 @@ def test_a_decision_becomes_a_step_with_all_that_it_says() -> None:
 def test_the_newest_fact_of_a_driver_counts() -> None:
     step = step_of(decided(UpdateDecided), Released(**origin(), reason="conflict"), parked("two have its e-mail"))
     assert step is not None
-    assert (step.action, step.reason, step.fields) == (Action.PARK, "two have its e-mail", ())
+    assert (step.action, step.reason, step.fields) == (Action.PARK, "two have its e-mail", [])
 
 
-def test_an_override_tells_the_fields_that_drifted_and_is_one_step() -> None:
+def test_an_override_names_the_fields_that_drifted_and_is_one_step() -> None:
     step = step_of(drifted(email="eve@fleet.test"), decided(UpdateDecided, "DRIFTED"))
     assert step is not None
-    assert (step.action, step.fields, step.overridden) == (Action.UPDATE, ("email",), {"email": "eve@fleet.test"})
+    assert (step.action, step.fields, step.overridden) == (Action.UPDATE, ["email"], {"email": "eve@fleet.test"})
     assert step_of(drifted(email="x")) == step_of(decided(CreateDecided), drifted(email="x"))
 
 
-def test_a_persons_word_is_no_step_of_a_reconciliation() -> None:
+def test_a_persons_decision_is_not_a_step_of_a_reconciliation() -> None:
     approved = DeleteApproved(**origin(), hold=1, by="ann", digest="0")
     assert step_of(approved) is None
     assert step_of(held(), approved) == step_of(held())
@@ -180,7 +180,7 @@ STEPS = st.builds(
     situation=st.sampled_from(["ABSENT", "FOUND"]),
     key=st.text(max_size=3),
     desired_key=st.text(max_size=3),
-    fields=st.lists(st.sampled_from(["email", "phone"]), unique=True).map(tuple),
+    fields=st.lists(st.sampled_from(["email", "phone"]), unique=True),
     reason=st.text(max_size=3),
     written=st.dictionaries(st.sampled_from(["email", "phone"]), st.text(max_size=3)),
     overridden=st.dictionaries(st.sampled_from(["email", "phone"]), st.text(max_size=3)),
@@ -194,7 +194,7 @@ def test_the_order_of_steps_does_not_matter(steps: list[PlanStep], rng: random.R
     assert to_part(ACME, Target.DRIVERI, mixed) == to_part(ACME, Target.DRIVERI, steps)
 
 
-@given(st.lists(STEPS, min_size=1, max_size=5), STEPS, st.sampled_from(sorted(PlanStep.__dataclass_fields__)))
+@given(st.lists(STEPS, min_size=1, max_size=5), STEPS, st.sampled_from([each.name for each in fields(PlanStep)]))
 def test_any_change_of_a_value_changes_the_hash(steps: list[PlanStep], other: PlanStep, field: str) -> None:
     changed = replace(steps[0], **{field: getattr(other, field)})
     hashes = {to_part(ACME, Target.DRIVERI, each).digest for each in (steps, [changed, *steps[1:]])}

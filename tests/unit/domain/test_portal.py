@@ -86,7 +86,7 @@ def test_a_deletion_keeps_the_last_profile_and_is_said_once() -> None:
 
 
 @pytest.mark.parametrize("when", [STATEMENT.deleted, STATEMENT.absent])
-def test_whom_the_portal_never_had_it_cannot_lack(when: When) -> None:
+def test_a_driver_that_the_portal_never_had_cannot_be_missing(when: When) -> None:
     _scenario(given=[], when=when, then=[])
 
 
@@ -98,7 +98,7 @@ def test_a_rehire_is_created_again_in_the_same_history() -> None:
 MISSED = _note(DriverMissed, 2)
 
 
-def test_one_snapshot_that_lacks_a_driver_is_no_deletion() -> None:
+def test_one_snapshot_that_lacks_a_driver_is_not_a_deletion() -> None:
     after = _scenario(given=[CREATED], when=STATEMENT.absent, then=[MISSED])
     assert after.is_there
 

@@ -37,7 +37,7 @@ def in_reconciliation(number: int, *, is_wanted: bool = True) -> Deciding:
 
 
 def shown(**fields: str) -> ObservedDriver:
-    """The linked driver, with these fields as somebody else wrote them."""
+    """The linked driver, with these fields as another writer left them."""
     return replace(DRIVERI.shown("D-7", {**JANE, **fields}), seen_at=EARLIER)
 
 
@@ -63,7 +63,7 @@ def drift(reconciliation: int, *fields: str, at_odds: Sequence[str] = (), decisi
     )
 
 
-def test_drift_tells_which_decision_expected_otherwise_and_since_when() -> None:
+def test_drift_names_the_decision_that_expected_otherwise_and_since_when() -> None:
     seen = shown(**OTHER_EMAIL)
     update = DRIVERI.said(
         UpdateDecided, rationale("DRIFTED", 3, seen), key="D-7", desired_key="D-7", fields=["email"], answers=1

@@ -23,7 +23,7 @@ BOTH = {"driveri_driver_id": "DRV-1", "ref_id": "0001"}
         ({}, BOTH, False),
     ],
 )
-def test_whoever_loses_or_changes_an_identifier_is_rekeyed(
+def test_a_driver_that_loses_or_changes_an_identifier_is_rekeyed(
     before: dict[str, str], after: dict[str, str], expected: object
 ) -> None:
     assert is_rekeyed(identifiers(before), identifiers(after)) is expected
@@ -42,7 +42,7 @@ def test_three_or_a_twentieth_of_the_drivers_may_be_rekeyed_in_a_day(
 @pytest.mark.parametrize(
     ("new", "known", "lacking", "expected"), [(8, 0, 8, 8), (20, 0, 8, 8), (4, 0, 8, 4), (4, 4, 4, 0), (50, 100, 0, 0)]
 )
-def test_mostly_new_drivers_may_stand_for_those_whom_a_list_lacks(
+def test_mostly_new_drivers_may_stand_for_those_that_a_list_lacks(
     new: int, known: int, lacking: int, expected: int
 ) -> None:
     assert replaced(new=new, known=known, lacking=lacking) == expected

@@ -45,7 +45,7 @@ def test_what_the_target_refused_is_decided_just_so_again(reason: str, parked: s
     DRIVERI.scenario(given=_refused(reason, parked), when=_looked_at_again(), then=then)
 
 
-def test_a_refusal_that_is_over_by_itself_ends_the_parking_and_nothing_else() -> None:
+def test_a_refusal_that_has_passed_ends_the_parking_and_nothing_else() -> None:
     shown = DRIVERI.shown("D-7")
     given = [*_refused("invalid", REFUSED), *_confirmed_by_hand()]
     then = [DRIVERI.fact(Released, reason=REFUSED)]
@@ -57,12 +57,12 @@ def _confirmed_by_hand() -> list[LinkEvent]:
     return [DRIVERI.fact(Confirmed, decision=1, key="D-7", profile=DRIVERI.desired().profile)]
 
 
-def test_a_contested_driver_goes_on_waiting_while_the_mark_is_held() -> None:
+def test_a_driver_in_conflict_goes_on_waiting_while_the_identifier_is_held() -> None:
     batch = DRIVERI.batch(claimed={"key:d-7": BOB})
     DRIVERI.scenario(given=[_in_conflict(BOB)], batch=batch, when=_looked_at_again(), then=[])
 
 
-def test_a_contested_driver_goes_on_when_the_mark_is_free() -> None:
+def test_a_driver_in_conflict_goes_on_when_the_identifier_is_free() -> None:
     then = [
         DRIVERI.fact(Released, reason="conflict"),
         DRIVERI.said(CreateDecided, why("ABSENT"), desired_key="D-7", fields=FIELDS),

@@ -42,7 +42,7 @@ def test_every_reason_has_a_class() -> None:
 
 
 @pytest.mark.parametrize("reason", [*of(FailureClass.PASSING), *of(FailureClass.UNKNOWN)])
-def test_what_passes_climbs_the_ladder_and_is_given_up_after_its_last_step(reason: Reason) -> None:
+def test_what_may_pass_follows_the_backoff_schedule_and_is_given_up_after_its_last_step(reason: Reason) -> None:
     failure: CallFailure = failed(reason)
     steps = [after_failure(failure, tries, LINK) for tries in range(MOST_TRIES)]
     retries = [step for step in steps if isinstance(step, Retry)]
@@ -65,19 +65,19 @@ def test_what_speaks_of_the_account_waits_for_the_breaker_alone(reason: Reason, 
 
 
 @pytest.mark.parametrize("reason", of(FailureClass.ACCESS))
-def test_what_is_refused_to_one_link_only_climbs_the_ladder(reason: Reason) -> None:
+def test_what_is_refused_to_one_link_only_follows_the_backoff_schedule(reason: Reason) -> None:
     failure = Rejected(reason=reason, detail="answered 403")
     steps = [after_failure(failure, tries, LINK, is_alone=True) for tries in range(MOST_TRIES)]
     assert [step.tries for step in steps if isinstance(step, Retry)] == [1, 2, 3, 4, 5]
     assert steps[-1] == Park(detail="given up after 6 tries: answered 403")
 
 
-def test_what_an_answer_proves_little_for_is_asked_as_seldom_as_the_ladder_says() -> None:
+def test_what_an_answer_proves_little_for_is_asked_as_seldom_as_the_backoff_schedule_says() -> None:
     assert [seldom(tries) for tries in range(7)] == [300.0, 1800.0, 2 * HOUR, 6 * HOUR, 24 * HOUR, 24 * HOUR, 24 * HOUR]
 
 
 @pytest.mark.parametrize("tries", [0, len(BACKOFF_SCHEDULE)])
-def test_a_limit_is_no_step(tries: int) -> None:
+def test_a_rate_limit_does_not_count_as_a_try(tries: int) -> None:
     assert after_failure(failed(Reason.LIMITED, 90.0), tries, LINK) == Retry(after=90.0, tries=tries)
 
 
@@ -90,7 +90,7 @@ def test_a_target_that_asks_for_more_patience_than_the_step_gets_it() -> None:
 
 
 @pytest.mark.parametrize("asked_for", [1e12, float("inf")])
-def test_nobody_waits_longer_than_a_day_because_a_target_asks_for_it(asked_for: float) -> None:
+def test_a_target_that_asks_for_more_than_a_day_gets_a_day(asked_for: float) -> None:
     assert after_failure(failed(Reason.LIMITED, asked_for), 0, LINK) == Retry(after=24 * HOUR, tries=0)
 
 

@@ -1,4 +1,4 @@
-"""Every row of section 5's table, told as a scenario: what was, what the Portal wants, what follows."""
+"""Every row of the table of situations as a scenario: what was, what the Portal wants, what follows."""
 
 from collections import defaultdict
 from collections.abc import Callable

@@ -43,7 +43,7 @@ def _decided(simulation: Simulation, driver: PortalDriverId) -> list[type]:
 
 
 @TARGETS
-def test_what_a_started_create_may_make_is_nobody_elses_before_its_answer(target: Target) -> None:
+def test_what_a_started_create_may_make_stays_claimed_before_its_answer(target: Target) -> None:
     simulation = _replaced(_with_a_create(target))
     assert _decided(simulation, BEN) == [Parked]
     simulation.finish()

@@ -8,7 +8,7 @@ import pytest
 from adapters.portal.api import AttributeRow, PortalAccess, PortalApiDrivers, with_attributes
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PortalDriverId
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from tests.support.stated import said
 from tests.unit.adapters.vendor import Answer, Vendor, answer, failure, page
 
@@ -77,7 +77,7 @@ async def test_what_a_row_leaves_out_is_not_stated_and_null_is_blank(vendor: Ven
         ({"id": 1, "firstname": "", "lastname": "Doe"}, "its first_name is blank"),
         ({"id": 1, "firstname": "Jane", "lastname": None}, "its last_name is blank"),
         ({"id": 1, "firstname": "Jane", "lastname": "D\u0007oe"}, "its last_name holds a control character"),
-        ({"id": 1, "firstname": "Jane", "lastname": "Doe", "email": "jane"}, "its email is no e-mail address"),
+        ({"id": 1, "firstname": "Jane", "lastname": "Doe", "email": "jane"}, "its email is not an e-mail address"),
     ],
 )
 async def test_a_line_with_a_flaw_says_which_without_quoting_it(vendor: Vendor, row: object, flaw: str) -> None:
@@ -89,7 +89,7 @@ async def test_a_line_with_a_flaw_says_which_without_quoting_it(vendor: Vendor, 
 async def test_a_row_that_names_no_driver_is_refused_and_hides_no_other_driver(vendor: Vendor, row: object) -> None:
     good, odd = await lines(vendor, {"id": 1, "firstname": "Jane", "lastname": "Doe"}, row)
     assert (good.driver, good.flaw) == ("1", "")
-    assert (odd.driver, odd.flaw) == (NOBODY, "line 2 has no id that can be read")
+    assert (odd.driver, odd.flaw) == (NO_ID, "line 2 has no id that can be read")
 
 
 @pytest.mark.parametrize("rows", [[{}], [{"id": []}] * 12 + [{"id": 1, "firstname": "Jane", "lastname": "Doe"}] * 20])

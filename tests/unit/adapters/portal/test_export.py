@@ -104,7 +104,7 @@ SHORTENED = "was shortened by Excel, as in 4.55E+06; format the column as text a
         ("4.55E+06,7,D1,Ann,Lee,,,,", ("Driver ID", SHORTENED, None, "7")),
         ("17,1E+10,D1,Ann,Lee,,,,", ("Reference ID", SHORTENED, "17", None)),
         ('17,7,"4,55e+06",Ann,Lee,,,,', ("Driveri DriverID", SHORTENED, "17", "7")),
-        ("17,7,D1,Ann,Lee,,,ann at fleet,", ("Email", "is no e-mail address", "17", "7")),
+        ("17,7,D1,Ann,Lee,,,ann at fleet,", ("Email", "is not an e-mail address", "17", "7")),
         ("17,7,D1,An\x07n,Lee,,,,", ("First Name", "holds a control character", "17", "7")),
         ("17,7,D1,An\0n,Lee,,,,", ("First Name", "holds a control character", "17", "7")),
         (f"17,7,D1,Ann,{'e' * 201},,,,", ("Last Name", "is longer than 200 characters", "17", "7")),

@@ -25,8 +25,8 @@ async def stated(stand: ApiStand, action: str, driver: str, **profile: str) -> t
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("email", "notanemail", "email is no e-mail address"),
-        ("time_zone", "Mars", "time_zone is no time zone that we know; give its IANA name, as America/Chicago"),
+        ("email", "notanemail", "email is not an e-mail address"),
+        ("time_zone", "Mars", "time_zone is not a time zone that we know; give its IANA name, as America/Chicago"),
         ("ref_id", "4.55E+06", "ref_id was shortened by Excel"),
         ("ref_id", "#REF!", "ref_id holds the error of a spreadsheet"),
         ("driveri_driver_id", "12-Mar", "driveri_driver_id was made a date by a spreadsheet"),

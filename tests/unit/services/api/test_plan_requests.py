@@ -67,8 +67,8 @@ async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand
     twins[Target.DRIVERI].drivers.put(shown)
     steps, end = await plan(stand, target="driveri")
     assert [(step["action"], step["driver"], step["desired_key"], step["reason"]) for step in steps] == [
-        ("create", "1", "D1", "nobody on the target is this driver"),
-        ("link", "2", "D2", "is on the target already, and nobody's"),
+        ("create", "1", "D1", "is not on the target yet"),
+        ("link", "2", "D2", "is on the target already, and not linked"),
     ]
     assert steps[1]["fields"] == ["first_name"]
     assert end["counts"] == {"driveri": {"create": 1, "link": 1}}

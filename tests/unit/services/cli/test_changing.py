@@ -9,8 +9,8 @@ from tests.support.served_folder import ServedFolder
 @pytest.mark.parametrize(
     ("stated", "words"),
     [
-        (("email=notanemail", "time_zone=Mars"), "email is no e-mail address"),
-        (("email=jane@fleet.test", "time_zone=Mars"), "time_zone is no time zone that we know"),
+        (("email=notanemail", "time_zone=Mars"), "email is not an e-mail address"),
+        (("email=jane@fleet.test", "time_zone=Mars"), "time_zone is not a time zone that we know"),
         (("ref_id==A1",), "ref_id holds a formula"),
         (("last_name=D\x1b[2Joe",), "last_name holds a control character"),
     ],

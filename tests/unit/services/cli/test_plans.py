@@ -86,7 +86,7 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: ServedFolder) -> N
         "00",
         "D0",
         "first_name, last_name",
-        "nobody on the target is this driver",
+        "is not on the target yet",
     ]
     assert lines[-3:] == [
         "driveri: 30 create",
@@ -110,7 +110,7 @@ def test_a_script_gets_a_plan_as_one_document(driverlink: ServedFolder) -> None:
 def test_a_plan_of_one_driver_is_for_looking_only(driverlink: ServedFolder) -> None:
     ended = driverlink("plan", "acme", "--driver", "D7")
     assert ended.out.splitlines()[-1] == "a plan of one driver cannot be applied"
-    assert ended.out.count("nobody on the target") == 1
+    assert ended.out.count("is not on the target yet") == 1
 
 
 @pytest.mark.usefixtures("fleet")
@@ -172,7 +172,7 @@ def test_sync_on_shows_the_plan_and_goes_by_it_after_a_yes(
     ended = driverlink("sync", "on", "acme", "--as", "maria")
     assert ended.status == 0, ended.err
     assert re.split(r"\s{2,}", ended.out.splitlines()[-1].strip()) == ["driveri", "absent", "30"]
-    assert ended.out.count("nobody on the target is this driver") == 20
+    assert ended.out.count("is not on the target yet") == 20
     assert "and 10 more: driverlink plan acme" in ended.err
     assert "driveri: 30 create" in ended.out
     requested, _ = stored(folder)

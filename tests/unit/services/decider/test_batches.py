@@ -154,7 +154,7 @@ def test_the_same_batch_handled_twice_adds_nothing(fleet: SteppedServices) -> No
     assert len(fleet.decided()) == len(Target)
 
 
-def test_a_report_that_cannot_be_handled_stops_nobody(fleet: SteppedServices) -> None:
+def test_a_report_that_cannot_be_handled_stops_no_other(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.state("p1", person(1))
     fleet.decide()

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import Target
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from tests.support.stepped_services import ACME, SteppedServices
 
 HEADER = "Driver ID,Reference ID,Driveri DriverID,First Name,Last Name,Phone"
@@ -15,11 +15,11 @@ SYNCED = [f"{each},000{each},DRV-{each},Jane {each},Doe," for each in EIGHT]
 
 
 def take(fleet: SteppedServices, header: str, rows: Sequence[str]) -> dict[str, int]:
-    """Import these rows of an export, and let everybody work; what became of the rows."""
+    """Import these rows of an export, and let all services work; what became of the rows."""
     file = fleet.folder / "drivers.csv"
     file.write_text("\n".join([header, *rows]), "utf-8")
     stated = [
-        PortalLine(line=row.line, driver=row.driver or NOBODY, profile=row.profile)
+        PortalLine(line=row.line, driver=row.driver or NO_ID, profile=row.profile)
         for row in read_export(file)
         if isinstance(row, ExportRow)
     ]
@@ -38,7 +38,9 @@ def external_ids(fleet: SteppedServices) -> list[str | None]:
     return [user.profile.get("driveri_driver_id") for user in fleet.twins[ACME, Target.MOTIVE].drivers.scan()]
 
 
-def test_without_the_column_of_driver_ids_nobody_is_renamed_and_no_external_id_is_lost(fleet: SteppedServices) -> None:
+def test_without_the_column_of_driver_ids_no_driver_is_renamed_and_no_external_id_is_lost(
+    fleet: SteppedServices,
+) -> None:
     fleet.add()
     take(fleet, HEADER, SYNCED)
     effects = {target: list(fleet.twins[ACME, target].effects) for target in Target}

@@ -121,7 +121,7 @@ def test_a_target_driver_is_linked_once(fleet: SteppedServices, batches: int) ->
 
 def test_who_was_refused_a_value_is_looked_at_again_when_its_holder_gives_it_up(fleet: SteppedServices) -> None:
     start(fleet, 1, 2)
-    # Somebody writes an address into the first user by hand; the second is to get it.
+    # A person writes an address into the first user by hand; the second is to get it.
     fleet.twins[ACME, Target.MOTIVE].drivers.edit_by_hand(0, {"email": "batch@fleet.test"})
     fleet.state("p2", person(2, email="batch@fleet.test"))
     fleet.run()

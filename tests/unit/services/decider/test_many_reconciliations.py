@@ -70,7 +70,7 @@ def store(tmp_path: Path) -> Iterator[CountingStore]:
 
 
 def begin(store: CountingStore, accounts: int) -> Decider:
-    """A reconciliation is in hand on both targets for each of so many accounts without drivers."""
+    """A reconciliation is in hand on both targets for each of this many accounts without drivers."""
     unit = Unit()
     for number in range(accounts):
         name = f"fleet-{number:05}"
@@ -111,7 +111,9 @@ def test_a_step_costs_the_same_however_many_reconciliations_are_in_hand(store: C
     assert (store.queries <= 12, store.rows <= 40) == (True, True), (store.queries, store.rows)
 
 
-def test_reconciliations_that_know_more_of_their_accounts_than_we_do_hold_nobody_up(store: CountingStore) -> None:
+def test_reconciliations_that_know_more_of_their_accounts_than_we_do_do_not_hold_up_others(
+    store: CountingStore,
+) -> None:
     decider = begin(store, 60)
     unit = Unit()
     for number in range(50):
@@ -126,7 +128,7 @@ def test_reconciliations_that_know_more_of_their_accounts_than_we_do_hold_nobody
 
 
 def begin_again(store: CountingStore, accounts: int) -> Decider:
-    """On both targets a link is to be looked at again, and a retry is in hand, for each of so many accounts."""
+    """On both targets a link is to be looked at again, and a retry is in hand, for each of this many accounts."""
     decider = begin(store, accounts)
     unit = Unit()
     for number in range(accounts):

@@ -14,7 +14,9 @@ def test_a_user_is_left_to_the_driver_whose_external_id_it_carries(fleet: Steppe
     assert fleet.link("p1", Target.MOTIVE).key == "8"
 
 
-def test_a_user_of_a_driver_who_has_left_is_not_taken_for_whoever_has_its_e_mail_now(fleet: SteppedServices) -> None:
+def test_a_user_of_a_driver_who_has_left_is_not_taken_for_the_one_who_has_its_e_mail_now(
+    fleet: SteppedServices,
+) -> None:
     fleet.add()
     fleet.state("p1", {**person(1), "email": "cab7@fleet.example"})
     fleet.run()

@@ -83,7 +83,7 @@ def test_a_second_writer_is_still_found_where_two_values_were_seen(fleet: Steppe
     assert [drift.at_odds for drift in _drifts(fleet, target)] == [[], ["last_name"]]
 
 
-def test_what_cannot_be_read_back_accuses_nobody(fleet: SteppedServices) -> None:
+def test_what_cannot_be_read_back_is_not_at_odds(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.state("p1", _stated())
     fleet.run()
@@ -94,7 +94,7 @@ def test_what_cannot_be_read_back_accuses_nobody(fleet: SteppedServices) -> None
     assert fleet.link("p1").unseen == ("last_name",)
 
 
-def test_nobody_is_accused_where_our_own_value_was_not_seen_in_between(fleet: SteppedServices) -> None:
+def test_no_field_is_at_odds_where_our_own_value_was_not_seen_in_between(fleet: SteppedServices) -> None:
     twin = fleet.twins[ACME, Target.DRIVERI]
     twin.drivers.own_way = FORMS["cut"]
     fleet.add()

@@ -79,7 +79,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.mark.parametrize("kind", list(CHORES))
-def test_work_that_fails_is_left_alone_and_everybody_elses_is_done(fleet: Fleet, kind: Kind) -> None:
+def test_work_that_fails_is_left_alone_and_that_of_other_accounts_is_done(fleet: Fleet, kind: Kind) -> None:
     fleet.work(kind)
     assert fleet.left(kind) == {BAD}
     tries = fleet.store.tries
@@ -107,7 +107,7 @@ def test_work_that_failed_is_tried_again_later_each_time(fleet: Fleet, kind: Kin
 
 
 @pytest.mark.parametrize("kind", list(CHORES))
-def test_a_clock_that_was_ahead_holds_nobody_up(fleet: Fleet, kind: Kind) -> None:
+def test_a_clock_that_was_ahead_does_not_hold_up_work(fleet: Fleet, kind: Kind) -> None:
     fleet.now += timedelta(days=400)
     fleet.work(kind)
     fleet.now -= timedelta(days=400)

@@ -50,7 +50,7 @@ def test_nothing_is_decided_after_a_scan_that_failed_half_way(fleet: SteppedServ
     assert fleet.decider_store.count(ScanFailureRow) == {(): 1}
 
 
-def test_a_scan_of_former_terms_makes_nobody_ready(fleet: SteppedServices) -> None:
+def test_a_scan_under_a_former_policy_makes_no_account_ready(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.follow(Target.DRIVERI)
     fleet.scan(Target.DRIVERI)

@@ -34,7 +34,7 @@ def decider(fleet: SteppedServices) -> Decider:
 
 
 def begin(fleet: SteppedServices, drivers: int) -> None:
-    """So many drivers are in sync on Driveri, and Motive is left alone."""
+    """Let these many drivers be in sync on Driveri, and leave Motive alone."""
     fleet.add(is_on=False)
     fleet.set_mode(Target.MOTIVE, Mode.OFF)
     stated = [
@@ -46,7 +46,7 @@ def begin(fleet: SteppedServices, drivers: int) -> None:
 
 
 def write(fleet: SteppedServices, key: str, **fields: str) -> None:
-    """Somebody writes into a driver on Driveri."""
+    """A person writes into a driver on Driveri."""
     drivers = fleet.twins[ACME, DRIVERI].drivers
     known = drivers.shown(Key(key)) or ObservedDriver(key=Key(key), active=True, profile={})
     drivers.put(replace(known, profile={**known.profile, **fields}))
@@ -96,7 +96,7 @@ def next_version(fleet: SteppedServices) -> int:
 
 
 def reconciliation(fleet: SteppedServices) -> None:
-    """Jane requests a reconciliation, and everybody works until all is done."""
+    """Jane requests a reconciliation, and all services work until everything is done."""
     ask(fleet)
     fleet.run()
 
@@ -122,7 +122,7 @@ def in_hand(fleet: SteppedServices) -> list[RunningReconciliation]:
 
 
 @pytest.mark.parametrize("drivers", [1, 20, 600])
-def test_a_reconciliation_that_finds_everybody_in_step_stores_one_fact_whatever_the_fleets_size(
+def test_a_reconciliation_that_finds_all_drivers_in_sync_stores_one_fact_whatever_the_fleets_size(
     fleet: SteppedServices, drivers: int
 ) -> None:
     begin(fleet, drivers)
@@ -135,7 +135,7 @@ def test_a_reconciliation_that_finds_everybody_in_step_stores_one_fact_whatever_
     assert (fact.found, fact.drifted, fact.at_odds) == ({"in_sync": drivers}, {}, {})
 
 
-def test_a_scan_for_new_terms_is_a_reconciliation_too(fleet: SteppedServices) -> None:
+def test_a_scan_under_a_new_policy_is_a_reconciliation_too(fleet: SteppedServices) -> None:
     begin(fleet, 3)
     (fact,) = history_of(fleet)
     assert isinstance(fact, ReconciliationCompleted)
@@ -163,7 +163,7 @@ def test_a_reconciliation_counts_what_it_found(fleet: SteppedServices) -> None:
     assert last(fleet).drivers == 9
 
 
-def test_a_reconciliation_names_the_drivers_of_whom_it_decided_something(fleet: SteppedServices) -> None:
+def test_a_reconciliation_names_the_drivers_for_which_it_decided_something(fleet: SteppedServices) -> None:
     begin(fleet, 3)
     write(fleet, "D1", last_name="Roe")
     reconciliation(fleet)
@@ -187,7 +187,7 @@ def test_two_writers_are_at_odds_only_in_two_successive_reconciliations(fleet: S
     assert at_odds == [(found, {}), (found, found), ({}, {}), (found, {}), (found, found)]
 
 
-def test_drift_tells_since_when_it_was_seen(fleet: SteppedServices) -> None:
+def test_drift_says_since_when_it_was_seen(fleet: SteppedServices) -> None:
     begin(fleet, 2)
     write(fleet, "D1", last_name="Roe")
     reconciliation(fleet)
@@ -212,9 +212,7 @@ def test_a_scan_that_failed_decides_nothing(fleet: SteppedServices) -> None:
     assert logged(fleet.decider_store) == before
 
 
-def test_a_scan_that_comes_while_a_reconciliation_goes_on_starts_it_anew(
-    fleet: SteppedServices, decider: Decider
-) -> None:
+def test_a_scan_that_comes_while_a_reconciliation_goes_on_restarts_it(fleet: SteppedServices, decider: Decider) -> None:
     begin(fleet, 3)
     request = ask(fleet)
     fleet.decide()
@@ -238,7 +236,7 @@ def test_a_request_is_answered_by_one_reconciliation(fleet: SteppedServices) -> 
     assert last(fleet).answered == request
 
 
-def test_one_driver_is_decided_after_being_looked_up_and_nobody_else(fleet: SteppedServices) -> None:
+def test_only_the_driver_that_was_looked_up_is_decided(fleet: SteppedServices) -> None:
     begin(fleet, 3)
     seen = [changed(fleet, "D1"), changed(fleet, "D2")]
     request = ask(fleet, driver="p1")
@@ -361,7 +359,7 @@ def test_a_plan_is_not_judged_by_a_process_that_the_account_has_left(fleet: Step
     assert (in_hand(fleet), last(fleet).is_refused) == ([], True)
 
 
-def test_a_reconciliation_waits_for_its_request_to_be_heard_of_and_then_goes_by_its_plan(
+def test_a_reconciliation_waits_for_its_request_to_be_consumed_and_then_goes_by_its_plan(
     fleet: SteppedServices, decider: Decider
 ) -> None:
     begin(fleet, 2)
@@ -384,7 +382,7 @@ def test_a_request_that_was_overtaken_is_left_to_the_later_ones_scan(fleet: Step
     assert requests_of(fleet) == [0, later]
 
 
-def test_other_terms_end_a_reconciliation_that_nobody_requested_without_a_fact(fleet: SteppedServices) -> None:
+def test_another_policy_ends_a_reconciliation_without_a_request_without_a_fact(fleet: SteppedServices) -> None:
     begin(fleet, 2)
     policy_generation = fleet.accounts.show(ACME).policy_generation[DRIVERI]
     fleet.turn_off()
@@ -394,7 +392,7 @@ def test_other_terms_end_a_reconciliation_that_nobody_requested_without_a_fact(f
     assert requests_of(fleet) == [0]
 
 
-def test_turning_sync_off_tells_whoever_requested_the_reconciliation_that_it_is_over(
+def test_turning_sync_off_shows_the_person_who_requested_the_reconciliation_that_it_is_over(
     fleet: SteppedServices, decider: Decider
 ) -> None:
     begin(fleet, 2)
@@ -408,7 +406,7 @@ def test_turning_sync_off_tells_whoever_requested_the_reconciliation_that_it_is_
     assert in_hand(fleet) == []
 
 
-def test_a_request_under_former_terms_is_answered_by_the_reconciliation_under_the_new_ones(
+def test_a_request_under_a_former_policy_is_answered_by_the_reconciliation_under_the_new_one(
     fleet: SteppedServices,
 ) -> None:
     begin(fleet, 2)
@@ -421,7 +419,7 @@ def test_a_request_under_former_terms_is_answered_by_the_reconciliation_under_th
     assert requests_of(fleet) == [0, request]
 
 
-def test_a_plan_made_under_former_terms_binds_nobody(fleet: SteppedServices) -> None:
+def test_a_plan_made_under_a_former_policy_is_void(fleet: SteppedServices) -> None:
     begin(fleet, 2)
     request = ask(fleet, plan="f00d")
     fleet.set_mode(DRIVERI, Mode.UPSERT)
@@ -430,7 +428,7 @@ def test_a_plan_made_under_former_terms_binds_nobody(fleet: SteppedServices) -> 
     assert (last(fleet).found, last(fleet).is_refused) == ({"in_sync": 2}, False)
 
 
-def test_a_driver_about_to_be_linked_is_no_unmanaged(fleet: SteppedServices) -> None:
+def test_a_driver_about_to_be_linked_is_not_unmanaged(fleet: SteppedServices) -> None:
     write(fleet, "D1", last_name="Roe")
     write(fleet, "S1", last_name="Unmanaged")
     fleet.add(mode=Mode.OBSERVE)

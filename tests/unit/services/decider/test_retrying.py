@@ -46,14 +46,14 @@ def test_a_parked_link_says_in_the_targets_word_why(fleet: SteppedServices) -> N
     assert [row.reason for row in rows] == ["invalid", "taken_elsewhere"]
 
 
-def test_what_was_refused_is_not_tried_again_before_somebody_asks(fleet: SteppedServices) -> None:
+def test_what_was_refused_is_not_tried_again_before_a_person_asks(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     fleet.wait(hours=48)
     fleet.run()
     assert (fleet.states(), effects(fleet)) == ({"p1": "parked"}, [])
 
 
-def test_what_was_refused_goes_on_when_somebody_asks_and_the_problem_is_over(fleet: SteppedServices) -> None:
+def test_what_was_refused_goes_on_when_a_person_asks_and_the_problem_is_over(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     retry(fleet)
     assert fleet.states() == {"p1": "in_sync"}
@@ -144,7 +144,7 @@ def test_many_changes_of_a_parked_driver_become_one_call(fleet: SteppedServices)
     assert shown["D1"]["first_name"] == "Name 9"  # type: ignore[index]
 
 
-def test_a_change_of_what_was_refused_is_tried_by_itself(fleet: SteppedServices) -> None:
+def test_a_change_of_what_was_refused_is_tried_without_a_request(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     fleet.state("p1", person(1, first_name="Janet"))
     fleet.run()
@@ -158,7 +158,7 @@ def test_a_retry_that_comes_twice_tries_once(fleet: SteppedServices) -> None:
     assert effects(fleet) == ["create D1"]
 
 
-def test_a_retry_that_nobody_matches_any_more_ends(fleet: SteppedServices) -> None:
+def test_a_retry_that_matches_no_link_any_more_ends(fleet: SteppedServices) -> None:
     start(fleet, p1=Reason.INVALID)
     retry(fleet, driver="p9")
     assert fleet.decider_store.count(RetryRow) == {(): 0}

@@ -24,7 +24,7 @@ def _started(fleet: SteppedServices, target: Target) -> list[Attempt]:
 
 
 def _replace(fleet: SteppedServices, target: Target) -> None:
-    """Another driver has the identifiers of the first one by now, and everybody knows."""
+    """Another driver has the identifiers of the first one by now, and all services know."""
     fleet.delete("p1")
     fleet.state("p2", {**person(1), "first_name": "Second"})
     fleet.decide()
@@ -36,7 +36,9 @@ def _names(fleet: SteppedServices, target: Target) -> list[str]:
 
 
 @TARGETS
-def test_nobody_adopts_what_a_withdrawn_create_makes_before_its_answer(fleet: SteppedServices, target: Target) -> None:
+def test_no_driver_adopts_what_a_withdrawn_create_makes_before_its_answer(
+    fleet: SteppedServices, target: Target
+) -> None:
     attempts = _started(fleet, target)
     made = fleet.made(target, attempts)
     _replace(fleet, target)

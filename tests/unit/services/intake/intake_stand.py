@@ -7,7 +7,7 @@ from pathlib import Path
 from adapters.store.sqlite import SqliteStore
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, replay
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from domain.profile import StatedProfile
 from domain.store import Event
 from services.intake.handlers import Intake
@@ -82,7 +82,7 @@ class IntakeStand:
 def line(driver: str | None = None, *, ref: str = "", name: str = "Jane", number: int = 1) -> PortalLine:
     """A line of a list."""
     profile = {"first_name": name, "last_name": "Doe", "ref_id": ref}
-    return PortalLine(line=number, driver=PortalDriverId(driver or NOBODY), profile=StatedProfile(fields=profile))
+    return PortalLine(line=number, driver=PortalDriverId(driver or NO_ID), profile=StatedProfile(fields=profile))
 
 
 def replayed(facts: Iterable[Event]) -> dict[str, PortalDriver]:

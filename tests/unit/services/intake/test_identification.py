@@ -3,7 +3,7 @@
 import pytest
 
 from domain.identity import PortalDriverId
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from services.intake.statements import RefusedLine
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
@@ -70,7 +70,7 @@ def test_a_reference_id_that_was_given_up_means_no_driver_of_before(stand: Intak
 
 def test_a_line_that_names_no_driver_is_refused(stand: IntakeStand) -> None:
     taken = stand.take(
-        PortalLine(line=3, driver=NOBODY, profile=said(first_name="Jane")), line(ref=" ", number=4), line("417")
+        PortalLine(line=3, driver=NO_ID, profile=said(first_name="Jane")), line(ref=" ", number=4), line("417")
     )
     reason = "there is neither a Driver ID nor a Reference ID"
     assert taken.refused == [RefusedLine(line=each, column="Reference ID", reason=reason) for each in (3, 4)]

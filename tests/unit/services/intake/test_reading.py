@@ -11,7 +11,7 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriverEvent
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
 from services.intake.handlers import Intake
 from services.intake.polling import ListReader
@@ -120,7 +120,7 @@ async def test_a_name_that_the_list_does_not_state_stays_as_it_is_known(stand: S
 
 
 async def test_while_a_line_names_no_driver_none_is_missing(stand: Stand) -> None:
-    nobody = PortalLine(driver=NOBODY, profile=NOTHING_STATED, flaw="line 1 has no id that can be read")
+    nobody = PortalLine(driver=NO_ID, profile=NOTHING_STATED, flaw="line 1 has no id that can be read")
     await stand.read(j1=JANE, j2=JANE)
     for _ in range(3):
         await stand.read(nobody, nobody, j1=JANE)

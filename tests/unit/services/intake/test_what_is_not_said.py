@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import PortalDriverId
-from domain.ports import NOBODY, PortalLine
+from domain.ports import NO_ID, PortalLine
 from tests.support.stated import whole
 from tests.unit.services.intake.intake_stand import IntakeStand
 
@@ -78,4 +78,4 @@ def _line(driver: str) -> PortalLine:
 
 
 def _to_stated(row: ExportRow) -> PortalLine:
-    return PortalLine(line=row.line, driver=row.driver or NOBODY, profile=row.profile)
+    return PortalLine(line=row.line, driver=row.driver or NO_ID, profile=row.profile)

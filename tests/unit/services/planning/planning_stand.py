@@ -57,7 +57,7 @@ def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehear
 
 
 def planner_of(stepped: SteppedServices, scratch: Scratch = registry.open_dry_run) -> Planner:
-    """Who rehearses for these services."""
+    """The planner of these services."""
     return Planner(
         decider=stepped.decider,
         intake=Service("intake", store=stepped.intake_store, clock=stepped.clock, notifier=Notifier()),

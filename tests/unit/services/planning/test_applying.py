@@ -21,7 +21,7 @@ from tests.unit.services.planning.planning_stand import account_of, decided_behi
 
 @pytest.fixture
 def stepped() -> Iterator[SteppedServices]:
-    """Three drivers who are linked on both targets; somebody has edited one of them in Driveri by hand."""
+    """Three drivers who are linked on both targets; a person has edited one of them in Driveri by hand."""
     with services() as stepped:
         stepped.add()
         for number in range(3):
@@ -148,7 +148,7 @@ def test_an_opt_in_that_would_be_another_one_decides_nothing(stepped: SteppedSer
     assert isinstance(ends(stepped)[-1], ReconciliationRefused)
 
 
-def test_whoever_hears_that_sync_is_on_has_heard_of_the_plan(stepped: SteppedServices) -> None:
+def test_a_consumer_that_reads_that_sync_is_on_has_read_of_the_plan(stepped: SteppedServices) -> None:
     stepped.turn_off()
     go_by(stepped, "0" * 16)
     names = [type(event).__name__ for event in logged(stepped.accounts_store)]
@@ -178,7 +178,7 @@ def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_shown
     assert "(down: no answer)" in request_state.doing
 
 
-def test_a_plan_that_cannot_be_compared_is_refused_and_nobody_else_is_stopped(
+def test_a_plan_that_cannot_be_compared_is_refused_and_no_other_account_is_stopped(
     stepped: SteppedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = go_by(stepped, planned(stepped).part.digest)
@@ -191,7 +191,7 @@ def test_a_plan_that_cannot_be_compared_is_refused_and_nobody_else_is_stopped(
     assert stepped.states()["7"] == "in_sync"
 
 
-def test_a_plan_that_is_half_done_is_done_to_its_end_whoever_scans_meanwhile(
+def test_a_plan_that_is_half_done_is_done_to_its_end_through_another_scan(
     stepped: SteppedServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers, "_PAGE", 1)

@@ -35,7 +35,7 @@ def stepped() -> Iterator[SteppedServices]:
 
 
 def in_sync(stepped: SteppedServices, drivers: int = 3) -> None:
-    """Everybody is linked on both targets."""
+    """All drivers are linked on both targets."""
     stepped.add()
     for number in range(drivers):
         stepped.state(str(number), person(number))
@@ -43,7 +43,7 @@ def in_sync(stepped: SteppedServices, drivers: int = 3) -> None:
 
 
 def put(stepped: SteppedServices, number: int, *, active: bool = True, **changed: str) -> None:
-    """Somebody has put this person into Driveri by hand."""
+    """A person has put this driver into Driveri by hand."""
     profile = person(number, ref_id="", driveri_driver_id="", **changed)
     stepped.twins[ACME, Target.DRIVERI].drivers.put(
         ObservedDriver(key=Key(f"D{number}"), active=active, profile=profile)
@@ -63,7 +63,7 @@ def test_an_opt_in_is_planned_while_sync_is_off(stepped: SteppedServices) -> Non
     assert set(planned(stepped, Target.MOTIVE).shown.values()) == {"create"}
 
 
-def test_changes_that_the_decider_has_not_heard_of_are_planned_too(stepped: SteppedServices) -> None:
+def test_changes_that_the_decider_has_not_consumed_are_planned_too(stepped: SteppedServices) -> None:
     stepped.add(is_on=False)
     stepped.state("1", person(1))
     assert planned(stepped).shown == {"1": "create"}
@@ -88,7 +88,7 @@ def test_what_people_did_by_hand_is_planned_to_be_overridden(stepped: SteppedSer
     plan = planned(stepped)
     assert plan.shown == {"0": "update", "1": "create"}
     (update,) = (step for step in plan.steps if step.driver == "0")
-    assert (update.fields, update.overridden) == (("first_name",), {"first_name": "Eve"})
+    assert (update.fields, update.overridden) == (["first_name"], {"first_name": "Eve"})
 
 
 def test_a_plan_writes_nothing(stepped: SteppedServices) -> None:
@@ -116,7 +116,7 @@ def test_a_roster_that_cannot_be_read_gives_no_plan(stepped: SteppedServices) ->
         planned(stepped)
 
 
-def test_a_rehearsal_is_closed_in_the_thread_that_may_still_be_working_on_it(stepped: SteppedServices) -> None:
+def test_a_dry_run_is_closed_in_the_thread_that_may_still_be_working_on_it(stepped: SteppedServices) -> None:
     in_sync(stepped)
     threads: list[Thread] = []
 

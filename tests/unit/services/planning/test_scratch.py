@@ -1,4 +1,4 @@
-"""Where a plan is rehearsed, and what a killed process left there."""
+"""The scratch store of a dry run, and what a killed process left there."""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def left(folder: Path, name: str, days: float) -> Path:
-    """A folder with a file in it, so many days old."""
+    """A folder with a file in it, this many days old."""
     path = folder / name
     path.mkdir()
     (path / "scratch.sqlite").write_text("")
@@ -27,7 +27,7 @@ def left(folder: Path, name: str, days: float) -> Path:
     return path
 
 
-def test_a_rehearsal_leaves_nothing_behind(folder: Path) -> None:
+def test_a_dry_run_leaves_nothing_behind(folder: Path) -> None:
     with open_dry_run():
         (own,) = folder.iterdir()
         assert own.stat().st_mode & 0o777 == 0o700

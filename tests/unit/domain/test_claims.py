@@ -42,7 +42,7 @@ def test_what_a_superseded_decision_may_still_bring_is_claimable_but_not_claimed
     assert claimable_by(link) == {"key:d-7", "key:d-8"}
 
 
-def test_the_first_who_claims_a_mark_keeps_it_until_it_comes_free() -> None:
+def test_the_first_driver_that_claims_an_identifier_keeps_it_until_it_comes_free() -> None:
     batch = Batch(Target.DRIVERI)
     jane, bob = _link(CREATED), replace(_link(CREATED), driver=BOB)
     assert batch.record(DRIVERI.nothing, jane, ()) == frozenset()
@@ -69,26 +69,26 @@ def test_a_key_that_its_link_has_left_is_linked_nowhere() -> None:
     assert not batch.is_linked_elsewhere(BOB, Key("D-7"))
 
 
-def test_who_waits_for_a_mark_that_comes_back_round_is_in_a_cycle() -> None:
+def test_a_driver_that_waits_for_an_identifier_that_leads_back_to_it_is_in_a_cycle() -> None:
     claimed = {"key:d-1": DRIVERI.driver, "key:d-2": BOB, "key:d-3": CAROL}
     batch = Batch(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-1"})
     assert batch.awaited(DRIVERI.driver, "key:d-2") == "key:d-1"
     assert batch.awaited(PortalDriverId("dave"), "key:d-2") == ""
 
 
-def test_who_waits_outside_a_cycle_of_others_is_in_none() -> None:
+def test_a_driver_that_waits_outside_a_cycle_of_others_is_not_in_it() -> None:
     claimed = {"key:d-2": BOB, "key:d-3": CAROL}
     batch = Batch(Target.DRIVERI, claimed=claimed, waiting={BOB: "key:d-3", CAROL: "key:d-2"})
     assert batch.awaited(DRIVERI.driver, "key:d-2") == ""
 
 
-def test_a_desired_keeps_a_driverid_that_is_its_own() -> None:
+def test_a_driver_keeps_a_driverid_that_is_its_own() -> None:
     own = MOTIVE.shown("501")
     batch = MOTIVE.batch(own, claimed={"driverid:d-7": MOTIVE.driver})
     assert batch.attainable(MOTIVE.desired(), own) == MOTIVE.desired()
 
 
-def test_marks_that_changed_hands_are_told_and_others_are_not() -> None:
+def test_only_identifiers_that_changed_hands_have_moved() -> None:
     batch = Batch(Target.DRIVERI, claimed={"key:d-1": CAROL, "key:d-7": BOB})
     assert batch.moved == frozenset()
     confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))
@@ -96,7 +96,7 @@ def test_marks_that_changed_hands_are_told_and_others_are_not() -> None:
     assert batch.moved == {"key:d-7"}
 
 
-def test_what_the_target_confirms_counts_more_than_what_another_desired_drivers() -> None:
+def test_what_the_target_confirms_counts_more_than_what_another_driver_desires() -> None:
     identifier = MOTIVE.desired().identifiers[-1]
     batch = Batch(Target.MOTIVE, claimed={identifier: BOB})
     before = replay(MOTIVE.nothing, in_sequence(MOTIVE.nothing, MOTIVE.linked(key="7")[:1]))
@@ -109,12 +109,29 @@ def test_what_the_target_confirms_counts_more_than_what_another_desired_drivers(
     assert batch.dispossessed == set(), "only what is confirmed again"
 
 
-def test_whom_the_portal_has_is_known_as_desired_drivers_are_heard() -> None:
-    batch = Batch(Target.MOTIVE)
-    batch.hear(MOTIVE.desired())
+def test_a_batch_knows_of_each_driver_that_it_decides_whether_the_portal_has_it() -> None:
+    batch = Batch(Target.MOTIVE, links={MOTIVE.driver: MOTIVE.nothing})
+    batch.decide(MOTIVE.desired(), lambda _link, _batch: ())
     assert batch.wanted == {MOTIVE.driver}
-    batch.hear(MOTIVE.desired(is_wanted=False))
+    batch.decide(MOTIVE.desired(is_wanted=False), lambda _link, _batch: ())
     assert batch.wanted == set()
+
+
+def test_a_batch_keeps_what_was_decided_and_decides_the_next_link_by_it() -> None:
+    bob = replace(DRIVERI.nothing, driver=BOB)
+    batch = Batch(Target.DRIVERI, links={DRIVERI.driver: _link(CREATED), BOB: bob}, claimed={"key:d-7": DRIVERI.driver})
+    moved = in_sequence(_link(CREATED), [MOVED])
+    batch.decide(DRIVERI.desired(), lambda _link, _batch: moved)
+    assert batch.events == [*moved]
+    assert batch.links == {DRIVERI.driver: _link(CREATED, MOVED), BOB: bob}
+    assert batch.freed == {"key:d-7"}
+
+    def decide_nothing(link: DriverLink, batch: Batch) -> tuple[LinkEvent, ...]:
+        assert (link, batch.holder("key:d-8")) == (bob, DRIVERI.driver)
+        return ()
+
+    batch.decide(replace(DRIVERI.desired(), driver=BOB), decide_nothing)
+    assert batch.events == [*moved]
 
 
 def test_a_roster_names_the_portal_drivers_whose_external_ids_it_carries() -> None:
