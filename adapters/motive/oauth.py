@@ -38,17 +38,59 @@ WORTH_REUSING: Final = 60.0
 LOOKS: Final = (0.5, 1.0, 2.0)
 """Seconds in which another process that was first with a refresh token stores what came for it."""
 
+DELAYS: Final = (0.2, 0.4, 0.8)
+"""Seconds before each further try."""
+
+USUAL_LIFETIME: Final = 3600.0
+"""Seconds for which an access token is used that does not say when it expires."""
+
+_SETTING: Final = "DRIVERLINK_MOTIVE_TOKEN_URL"
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_NEW_GRANT: Final = "with a new refresh token"
+_SAME_GRANT: Final = (
+    "with the application's own client id and client secret; the same refresh token will do, unless it is refused then"
+)
+_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "invalid_grant": "the refresh token was used already, or withdrawn",
+        "invalid_client": "the client id or the client secret is not known",
+        "unauthorized_client": "the application may not renew tokens",
+    }
+)
+"""What the codes mean that are worth repeating; an answer's own words are not repeated."""
+
+
+class _NewTokens(MotiveWire):
+    """What comes for a refresh token, which is spent by then: so no odd field beside the access token counts.
+
+    `expires_in` is in seconds. Without a refresh token the former one stays good.
+    """
+
+    access_token: str
+    refresh_token: Annotated[str | None, IF_LEGIBLE] = None
+    expires_in: Annotated[PositiveFloat | None, IF_LEGIBLE] = None
+
+
+class _Problem(MotiveWire):
+    """Why nothing came, as one of the codes of RFC 6749, 5.2."""
+
+    error: str
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class MotiveTokens(SharedToken):
-    """The access tokens of one grant."""
+    """The access tokens of one grant.
+
+    They are not renewed by the API, so the API's rate limit does not count there.
+    """
 
     def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
         super().__init__(self._obtain_token, options.get("clock", time.time))
         self._grant = grant
-        self._endpoint = TokenEndpoint(grant, **options)
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=options.get("transport") or Transport())
         self._pause = options.get("pause", asyncio.sleep)
         self._unstored: tuple[str, RenewableTokens] | None = None
 
@@ -57,7 +99,7 @@ class MotiveTokens(SharedToken):
         await self.finish()
         with suppress(TargetFailed):
             await self._store()
-        await self._endpoint.close()
+        await self._client.aclose()
 
     async def _obtain_token(self) -> Token:
         await self._store()
@@ -65,7 +107,7 @@ class MotiveTokens(SharedToken):
         if not self._is_good(stored, lasting=WORTH_REUSING):
             spent = stored.refresh_token
             try:
-                self._unstored = spent, await self._endpoint.renew(spent)
+                self._unstored = spent, await self._renewed(spent)
             except TargetFailed as failed:
                 if not isinstance(failed.failure, Rejected) or not await self._has_successor(spent):
                     raise
@@ -108,56 +150,7 @@ class MotiveTokens(SharedToken):
         is_useless = self.is_useless(tokens.access_token)
         return not is_useless and tokens.expires_at > self._clock() + lasting
 
-
-DELAYS: Final = (0.2, 0.4, 0.8)
-"""Seconds before each further try."""
-
-USUAL_LIFETIME: Final = 3600.0
-"""Seconds for which an access token is used that does not say when it expires."""
-
-_SETTING: Final = "DRIVERLINK_MOTIVE_TOKEN_URL"
-_TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
-_NEW_GRANT: Final = "with a new refresh token"
-_SAME_GRANT: Final = (
-    "with the application's own client id and client secret; the same refresh token will do, unless it is refused then"
-)
-_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "invalid_grant": "the refresh token was used already, or withdrawn",
-        "invalid_client": "the client id or the client secret is not known",
-        "unauthorized_client": "the application may not renew tokens",
-    }
-)
-"""What the codes mean that are worth telling; an answer's own words are not repeated."""
-
-
-class _NewTokens(MotiveWire):
-    """What comes for a refresh token, which is spent by then: so no odd field beside the access token counts.
-
-    `expires_in` is in seconds. Without a refresh token the former one stays good.
-    """
-
-    access_token: str
-    refresh_token: Annotated[str | None, IF_LEGIBLE] = None
-    expires_in: Annotated[PositiveFloat | None, IF_LEGIBLE] = None
-
-
-class _Problem(MotiveWire):
-    """Why nothing came, as one of the codes of RFC 6749, 5.2."""
-
-    error: str
-
-
-class TokenEndpoint:
-    """Renews the access tokens of one grant. It is not part of the API, so the API's rate limit does not count here."""
-
-    def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
-        self._grant = grant
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=options.get("transport") or Transport())
-        self._clock = options.get("clock", time.time)
-        self._pause = options.get("pause", asyncio.sleep)
-
-    async def renew(self, refresh_token: str) -> RenewableTokens:
+    async def _renewed(self, refresh_token: str) -> RenewableTokens:
         """The tokens that come for a refresh token, which is spent by that. Raises `TargetFailed`."""
         asked_at = self._clock()
         reply = await self._answer(refresh_token)
@@ -170,33 +163,28 @@ class TokenEndpoint:
             expires_at=lasting_until(asked_at + (new.expires_in or USUAL_LIFETIME), asked_at),
         )
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
     async def _answer(self, refresh_token: str) -> httpx.Response:
-        reply = await self._attempt(refresh_token)
-        for delay in DELAYS:
-            if reply is not None and not reply.is_server_error:
-                return reply
-            await self._pause(delay)
-            reply = await self._attempt(refresh_token)
-        if reply is None:
-            raise TargetFailed(down("no answer from where access tokens are renewed"))
-        return reply
-
-    async def _attempt(self, refresh_token: str) -> httpx.Response | None:
+        """The answer to a renewal, which is tried again after silence and after a server's error."""
         form = {
             "grant_type": "refresh_token",
             "refresh_token": refresh_token,
             "client_id": self._grant.client_id,
             "client_secret": self._grant.client_secret,
         }
-        try:
-            async with in_time(OF_A_TARGET):
-                return await self._client.post(self._grant.token_url, data=form)
-        except httpx.RequestError:
-            return None
+        reply: httpx.Response | None = None
+        for delay in (0.0, *DELAYS):
+            if delay:
+                await self._pause(delay)
+            try:
+                async with in_time(OF_A_TARGET):
+                    reply = await self._client.post(self._grant.token_url, data=form)
+            except httpx.RequestError:
+                reply = None
+            if reply is not None and not reply.is_server_error:
+                return reply
+        if reply is None:
+            raise TargetFailed(down("no answer from where access tokens are renewed"))
+        return reply
 
     def _failure(self, reply: httpx.Response) -> CallFailure:
         if moved := redirected(reply, httpx.URL(self._grant.token_url), "", _SETTING):
