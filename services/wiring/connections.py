@@ -11,9 +11,11 @@ from adapters.credentials import (
     MotiveGrantCredentials,
     PortalCredentials,
 )
-from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 from adapters.http.rate_limit import RateLimiter, RateLimits
-from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess, MotiveGrant
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target

@@ -8,8 +8,8 @@ from time import perf_counter
 import httpx
 
 from adapters.driveri.wire import to_wire as to_driveri
-from adapters.motive import MotiveAccess
 from adapters.motive.external_ids import new_ids
+from adapters.motive.wire import MotiveAccess
 from adapters.motive.wire import to_wire as to_motive
 from domain.identity import AccountId, Target
 from services.projector.service import MOST_CALLS

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 from adapters.http.rate_limit import RateLimiter, RateLimits
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from adapters.store.postgres import PostgresStore, migrate
 from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream

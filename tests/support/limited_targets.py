@@ -9,9 +9,11 @@ from typing import Any, Final
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 from adapters.http.rate_limit import RateLimiter
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
 from services.sandbox import driveri, motive

@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from adapters.credentials import CredentialsFile
-from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess, MotiveGrant
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
 from domain.ports import Done, TargetDrivers

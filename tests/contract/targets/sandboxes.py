@@ -13,8 +13,10 @@ import httpx
 from starlette.types import ASGIApp
 
 from adapters.credentials import CredentialsFile
-from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess, MotiveGrant
 from domain.identity import Target
 from domain.ports import TargetDrivers
 from services.sandbox import driveri, motive

@@ -14,7 +14,8 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 from domain.driver_link import Deferred, Refused
 from domain.failures import Rejected
 from domain.identity import Key, Target

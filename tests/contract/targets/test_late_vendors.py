@@ -12,8 +12,10 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from domain.identity import Key, Target
 from domain.outcomes import BreakerOpened
 from domain.ports import TargetDrivers

@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from domain.driver_link import Deferred, Refused
 from domain.identity import Target
 from services.sandbox import motive

@@ -8,8 +8,9 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.http.client import Call, Sender
 from adapters.http.failures import Intent
-from adapters.motive import MotiveAccess, MotiveDrivers, MotiveGrant
 from adapters.motive.oauth import MotiveTokens
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess, MotiveGrant
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key, Target

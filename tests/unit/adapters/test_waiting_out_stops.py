@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.driveri import DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
 from adapters.http.rate_limit import LONGEST_WAITED_OUT, MOST_WAITS, UNLIMITED, RateLimiter
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from domain.failures import Reason, TargetFailed
 from tests.unit.adapters.driveri import tenant as driveri
 from tests.unit.adapters.motive import company as motive

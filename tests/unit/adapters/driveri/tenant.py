@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 from domain.identity import Key
 from domain.matching import ObservedDriver
 from domain.profile import Profile

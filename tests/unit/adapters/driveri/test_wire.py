@@ -1,8 +1,8 @@
 import pytest
 from pydantic import TypeAdapter
 
-from adapters.driveri import DriveriAccess
 from adapters.driveri.wire import (
+    DriveriAccess,
     DriverRow,
     StatusCodes,
     StatusRow,

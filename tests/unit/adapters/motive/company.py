@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from domain.identity import Key
 from domain.matching import ObservedDriver
 from domain.profile import Profile

@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from adapters.motive import MotiveAccess
 from adapters.motive.external_ids import are_in_step, full_set, lost, new_ids, stale
-from adapters.motive.wire import ExternalId, User, shown_ids
+from adapters.motive.wire import ExternalId, MotiveAccess, User, shown_ids
 
 ACCESS = MotiveAccess(base_url="https://motive.test", api_key="hush")
 PROFILE = {"portal_driver_id": "p-1", "driveri_driver_id": "A1"}

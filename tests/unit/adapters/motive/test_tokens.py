@@ -9,8 +9,8 @@ import pytest
 
 from adapters.credentials import CredentialsFile
 from adapters.http.token import RENEW_AGAIN
-from adapters.motive import MotiveGrant
 from adapters.motive.oauth import DELAYS, LOOKS, MotiveTokens
+from adapters.motive.wire import MotiveGrant
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens

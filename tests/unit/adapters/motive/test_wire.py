@@ -1,8 +1,7 @@
 import pytest
 from pydantic import TypeAdapter
 
-from adapters.motive import MotiveAccess
-from adapters.motive.wire import User, to_driver, to_iana, to_rails, to_wire
+from adapters.motive.wire import MotiveAccess, User, to_driver, to_iana, to_rails, to_wire
 from domain.identity import Key
 from domain.matching import ObservedDriver
 

@@ -3,7 +3,8 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.motive import MotiveAccess, MotiveDrivers
+from adapters.motive.target import MotiveDrivers
+from adapters.motive.wire import MotiveAccess
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key
 from domain.ports import Answer as PortAnswer

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from adapters.credentials import CredentialsFile, MotiveGrantCredentials
-from adapters.motive import MotiveGrant
+from adapters.motive.wire import MotiveGrant
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import RenewableTokens

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.driveri import DriveriAccess, DriveriDrivers
+from adapters.driveri.target import DriveriDrivers
+from adapters.driveri.wire import DriveriAccess
 from domain.failures import Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
