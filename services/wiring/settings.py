@@ -100,10 +100,14 @@ def _schemes(expected: str) -> str:
     return " or ".join(f"{scheme}://" for scheme in schemes)
 
 
-class FolderSettings(BaseSettings):
-    """One process, one data folder."""
+class EnvironmentSettings(BaseSettings):
+    """Settings of our names; what checks a kind is built when it is first read, so that a command begins at once."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", defer_build=True)
+
+
+class FolderSettings(EnvironmentSettings):
+    """One process, one data folder."""
 
     data: Path = Field(
         default=Path("driverlink-data"),
@@ -129,7 +133,7 @@ class ApiSettings(FolderSettings):
     )
 
 
-class PortalSettings(BaseSettings):
+class PortalSettings(EnvironmentSettings):
     """How drivers are read by the Portal's API; accounts without credentials there are not read."""
 
     portal_url: BaseUrl = Field(
@@ -162,7 +166,7 @@ class PortalSettings(BaseSettings):
     )
 
 
-class TargetSettings(BaseSettings):
+class TargetSettings(EnvironmentSettings):
     """Where the targets are, and how they name things."""
 
     driveri_url: BaseUrl = Field(
@@ -228,10 +232,10 @@ SHORTEST_KEY = 32
 """Characters of the shortest secret key."""
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(EnvironmentSettings):
     """Where Kafka is, and how to connect to it: all that `driverlink topics create` needs."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     SECRETS: ClassVar[tuple[str, ...]] = ("kafka_password",)
     """The settings that may be given as the name of a file."""
