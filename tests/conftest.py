@@ -1,11 +1,21 @@
 """Properties run the same way everywhere: derived from their source, without a clock and without a memory."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite("tests.support")
 
+from tests.support.examples import FEW  # noqa: E402 - its asserts are to be rewritten
+
 pytest_plugins = ["tests.support.servers.fixtures"]
 
-settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=80)
-settings.load_profile("steady")
+settings.load_profile(FEW)
+
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there
+
+if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK):
+    # Thousands of small stores are made, and nobody reads their files after a power cut.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))

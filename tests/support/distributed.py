@@ -234,6 +234,15 @@ async def until_ready(servings: Sequence[Serving]) -> None:
             await asyncio.sleep(0.2)
 
 
+async def rolled(servings: Sequence[Serving]) -> None:
+    """End each process in good order, and start it again, one after the other, as a new version is rolled out."""
+    for serving in servings:
+        serving.tell(signal.SIGTERM)
+        assert await asyncio.to_thread(serving.ended) == 0, serving.last_words
+        serving.start()
+        await until_ready([serving])
+
+
 async def until_shared_out(servings: Sequence[Serving], partitions: int) -> None:
     """Wait until the processes of each service hold all partitions together, and each of them some."""
     for service in {tuple(serving.service) for serving in servings}:

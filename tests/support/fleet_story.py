@@ -60,16 +60,17 @@ class FleetStage(Stage):
 
 
 class FleetStory:
-    """One account's way from its first list to the end; what the Portal shows of it is kept in a fleet."""
+    """One account's way from its first list to the end; `announced` are the changes that followed the list."""
 
     def __init__(
         self, part: PartOfFleet, client: httpx.AsyncClient, targets: RunningSandboxes, chance: random.Random
     ) -> None:
         self.account = part.account
         self._part = part
-        self._stage = FleetStage(client, part)
+        self.stage = FleetStage(client, part)
         self._targets = targets
         self._chance = chance
+        self.announced: list[Announcement] = []
         self._fleet = Fleet()
         self._former: list[str] = []
         self._others: list[str] = []
@@ -79,17 +80,17 @@ class FleetStory:
     async def begin(self) -> None:
         """The Portal lists everybody, and sync is turned on."""
         self._seeded = await self._part.shown(self._targets)
-        await self._stage.open_account()
+        await self.stage.open_account()
         for batch in batches(self._part.rows, _BATCH):
             lines = [{"line": row.line, "driver": row.driver, "profile": row.profile.fields} for row in batch]
-            await self._stage.take(lines)
+            await self.stage.take(lines)
             self._fleet.there.update({str(row.driver): row.profile.onto({}) for row in batch})
-        await self._stage.turn_on()
+        await self.stage.turn_on()
 
     async def play(self) -> None:
         """All scenes, and beside them updates of others. At its begin everybody is in sync, or waits for a person."""
         self._settled = await self._part.shown(self._targets)
-        settled = in_sync(await self._stage.links())
+        settled = in_sync(await self.stage.links())
         scenes = to_scenes(self._fleet, settled, unmanaged(self._fleet, self._settled))
         relinked = [driver for scene in scenes if scene.is_relink for driver in scene.drivers]
         self._former = [desired_id(self._fleet.there[driver]) for driver in relinked]
@@ -103,13 +104,13 @@ class FleetStory:
         """The Master User approves all deletes that are held now; the others are changed again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._announce(_updates(self._others, _BESIDE_APPROVALS)))
-            group.create_task(_done(self._stage.approve_all()))
+            group.create_task(_done(self.stage.approve_all()))
 
     async def judged(self) -> tuple[Comparison, Touched]:
         """How the account stands on both targets now, and what of other people's was changed there."""
         assert self._seeded is not None
         assert self._settled is not None
-        now, links = await self._part.shown(self._targets), await self._stage.links()
+        now, links = await self._part.shown(self._targets), await self.stage.links()
         waiting = [link for link in links if link["state"] in _WAITING]
         waits = {(link["target"], link["driver"]): link["detail"] or link["state"] for link in waiting}
         touched = untouched(self._fleet, self._seeded, now) + left_alone(self._former, self._settled, now)
@@ -117,8 +118,9 @@ class FleetStory:
 
     async def _announce(self, changes: Iterable[Announcement]) -> None:
         for change in changes:
-            await self._stage.announce(change)
+            await self.stage.announce(change)
             self._fleet.apply(change)
+            self.announced.append(change)
             await asyncio.sleep(self._chance.uniform(0, _LONGEST_REST))
 
 

@@ -15,7 +15,7 @@ from services.sandbox.comparison import Comparison
 from services.sandbox.demo import RunningSandboxes, sandboxes
 from tests.support.backlog import Backlog
 from tests.support.delivered import Delivered, delivered
-from tests.support.distributed import Deployment, Serving, every_service, running, until_ready
+from tests.support.distributed import Deployment, Serving, every_service, rolled, running, until_ready
 from tests.support.exactly_once import Json, events_of, journal_of
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
@@ -37,9 +37,9 @@ _SESSION = 3.0
 _FROZEN = 5.0
 """Seconds until a service takes a process for gone, and for which one only seems so."""
 
-_KAFKA_GOES, _POSTGRES_GOES = 6, 20
-_DECIDERS_FREEZE = (10, 24, 34)
-"""After which kills a server is killed too, or a decider stands still."""
+_KAFKA_GOES, _POSTGRES_GOES = 1 / 7, 1 / 2
+_DECIDERS_FREEZE = (1 / 4, 4 / 7, 4 / 5)
+"""After which of all kills a server is killed too, or a decider stands still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Aftermath:
 
 
 async def gone_through(kafka: OwnKafka, postgres: OwnPostgres, folder: Path, *, kills: int, number: int) -> Aftermath:
-    """Go through all of it, with so many kills; the number says at which moments."""
+    """Go through all of it, with this many kills; the number says at which moments."""
     chance = random.Random(number)  # noqa: S311 - moments, not secrets
     parts = divided(ACCOUNTS, _DRIVERS)
     async with asyncio.timeout(_SECONDS), sandboxes() as targets:
@@ -70,9 +70,9 @@ async def gone_through(kafka: OwnKafka, postgres: OwnPostgres, folder: Path, *, 
         services = every_service(deployment)
         deciders = [serving for serving in services if serving.service == ("decider",)]
         blows: dict[int, Blow] = {
-            _KAFKA_GOES: lambda: asyncio.to_thread(kafka.restart, hard=True),
-            _POSTGRES_GOES: lambda: asyncio.to_thread(postgres.restart, hard=True),
-            **dict.fromkeys(_DECIDERS_FREEZE, lambda: chance.choice(deciders).freeze(_FROZEN)),
+            round(kills * _KAFKA_GOES): lambda: asyncio.to_thread(kafka.restart, hard=True),
+            round(kills * _POSTGRES_GOES): lambda: asyncio.to_thread(postgres.restart, hard=True),
+            **{round(kills * share): lambda: chance.choice(deciders).freeze(_FROZEN) for share in _DECIDERS_FREEZE},
         }
         killer = Killer(servings=services, chance=chance, besides=blows)
         async with commanded(deployment.settings) as (client, installation):
@@ -109,7 +109,7 @@ class Ordeal:
                 relaying = group.create_task(self._unruly.run())
                 await self._unruly.until_sent()
                 async with running(services):
-                    await self._play(kills)
+                    await self._play(services, kills)
                     await until_ready(services)
                 relaying.cancel()
         finally:
@@ -134,26 +134,26 @@ class Ordeal:
             touched={account: touched for account, (_, touched) in judged.items()},
         )
 
-    async def _play(self, kills: int) -> None:
-        await self._while_killing(kills, self._backlog.until_quiet())
+    async def _play(self, services: Sequence[Serving], kills: int) -> None:
+        """Half of the kills hit the first load, half the scenes; what follows meets processes that end and return."""
+        await _together(self._killer.run(kills // 2), self._backlog.until_quiet())
         await self._backlog.until_quiet()
         self._known_before = len(events_of(self._installation.logs["changes"]))
-        await self._while_killing(kills, self._each(FleetStory.play))
+        await _together(self._killer.run(kills - kills // 2), self._each(FleetStory.play))
         await self._backlog.until_quiet()
-        await self._while_killing(kills, self._each(FleetStory.approve))
+        await until_ready(services)
+        await _together(rolled(services), self._each(FleetStory.approve))
         await self._unruly.until_sent()
         await self._backlog.until_quiet()
 
-    async def _while_killing(self, kills: int, deed: Awaitable[object]) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._killer.run(kills))
-            group.create_task(_done(deed))
-
     async def _each(self, deed: Callable[[FleetStory], Awaitable[object]]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for story in self._stories:
-                group.create_task(_done(deed(story)))
+        await _together(*map(deed, self._stories))
 
 
-async def _done(deed: Awaitable[object]) -> None:
-    await deed
+async def _together(*deeds: Awaitable[object]) -> None:
+    async def done(deed: Awaitable[object]) -> None:
+        await deed
+
+    async with asyncio.TaskGroup() as group:
+        for deed in deeds:
+            group.create_task(done(deed))

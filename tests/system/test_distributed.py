@@ -4,8 +4,7 @@ While it is played every process is ended in good order and started again, as a 
 """
 
 import asyncio
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,11 @@ from rich.progress import Progress
 from services.sandbox.comparison import Json
 from services.sandbox.demo import Demo, DemoResult, RunningSandboxes, Stage, sandboxes
 from tests.support.backlog import Backlog
-from tests.support.distributed import Deployment, Serving, every_service, running, until_shared_out
+from tests.support.distributed import Deployment, every_service, rolled, running, until_shared_out
 from tests.support.patience import commanded
 from tests.support.servers import Postgres, needed, own_kafka
+
+pytestmark = pytest.mark.long
 
 _SECONDS = 500.0
 
@@ -31,16 +32,6 @@ class DistributedStage(Stage):
         await self.backlog.until_quiet()
 
 
-async def _rolled(services: Sequence[Serving]) -> None:
-    """End each process in good order, and start it again, one after the other."""
-    for serving in services:
-        serving.tell(signal.SIGTERM)
-        assert await asyncio.to_thread(serving.ended) == 0, serving.last_words
-        serving.start()
-        while await serving.progress() is None:  # noqa: ASYNC110 - another process tells nobody
-            await asyncio.sleep(0.2)
-
-
 async def _played(deployment: Deployment, targets: RunningSandboxes) -> DemoResult:
     services = every_service(deployment)
     async with commanded(deployment.settings) as (client, installation):
@@ -50,7 +41,7 @@ async def _played(deployment: Deployment, targets: RunningSandboxes) -> DemoResu
             followers = [serving for serving in services if serving.name not in {"accounts", "intake"}]
             await until_shared_out(followers, deployment.partitions)
             async with asyncio.TaskGroup() as group:
-                rolling = group.create_task(_rolled(services))
+                rolling = group.create_task(rolled(services))
                 playing = group.create_task(Demo(stage, targets, Progress(disable=True)).play())
             assert rolling.done()
             return playing.result()

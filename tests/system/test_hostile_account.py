@@ -16,7 +16,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     return asyncio.run(play(tmp_path_factory.mktemp("alone") / "data", 0, alone=None))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 7))])
 def test_a_hostile_account_is_noticed_by_no_other(tmp_path: Path, alone: Findings, seed: int) -> None:
     findings = asyncio.run(play(tmp_path / "data", seed, alone=alone))
 

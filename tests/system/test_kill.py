@@ -1,104 +1,111 @@
-"""kill -9 at any moment loses nothing and repeats no effect."""
+"""kill -9 of `driverlink up` at any moment loses nothing and repeats no effect."""
 
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Awaitable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
-from rich.progress import Progress
+import pytest
 
-from services.sandbox.demo import Demo, DemoResult, RunningSandboxes, Stage, sandboxes
-from services.sandbox.story import MASS_DELETE
+from adapters.store.sqlite import SqliteStore
+from domain.event import Event
+from domain.identity import Target
+from domain.portal import Change
+from services.runtime.context import CHANGES, DECISIONS
+from services.sandbox.comparison import Comparison, Json
+from services.sandbox.demo import sandboxes
+from services.sandbox.story import Announcement
+from tests.support import exactly_once
+from tests.support.fleet_story import FleetStory
+from tests.support.fleets import divided, seed
 from tests.support.processes import Up, outliving_client
 
-KILLS = 30
+SEED = 20261122
+BETWEEN = (0.02, 1.2)
+"""Seconds between two kills."""
 
-Json = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aftermath:
+    """What is there when everything has come to rest."""
+
+    drivers: int
+    announced: Sequence[Announcement]
+    changes: Sequence[Event]
+    decisions: Sequence[Event]
+    journals: dict[Target, list[Json]]
+    comparison: Comparison
+    touched: list[tuple[str, str, str]]
 
 
-async def _play_while_killing(data: Path) -> tuple[DemoResult, int, list[Json], dict[str, list[Json]]]:
+async def _gone_through(data: Path, drivers: int, kills: int) -> Aftermath:
+    """One account's way; a third of the kills hit its first load, the scenes, and the approvals each."""
+    chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
+    (part,) = divided(["fleet-1"], drivers)
     async with sandboxes() as targets:
+        await seed([part], targets)
         up = Up(data, targets)
         await up.start()
         async with outliving_client(up.socket) as client:
-            stage = Stage(client)
-            story = asyncio.create_task(Demo(stage, targets, Progress(disable=True)).play())
-            kills = await _kill_at_random(up, story)
-            outcome = await story
-            events = await stage.events({})
+            story = FleetStory(part, client, targets, chance)
+            for deed in (story.begin, story.play, story.approve):
+                await asyncio.gather(_kill(up, kills // 3, chance), _to_rest(story, deed()))
+            comparison, touched = await story.judged()
         assert await up.stop() == 0
-        return outcome, kills, events, await _journals(targets)
+        return Aftermath(
+            drivers=len(part.rows),
+            announced=story.announced,
+            changes=_logged(data / "intake.sqlite", CHANGES),
+            decisions=_logged(data / "decider.sqlite", DECISIONS),
+            journals={
+                Target.DRIVERI: await exactly_once.journal_of(targets.driveri),
+                Target.MOTIVE: await exactly_once.journal_of(targets.motive),
+            },
+            comparison=comparison,
+            touched=touched,
+        )
 
 
-async def _kill_at_random(up: Up, story: "asyncio.Task[DemoResult]") -> int:
+async def _to_rest(story: FleetStory, deed: Awaitable[object]) -> None:
+    await deed
+    await story.stage.until_quiet()
+
+
+async def _kill(up: Up, kills: int, chance: random.Random) -> None:
     """Kill and start again, at moments that the seed and the machine's own pace make random."""
-    moments = random.Random(20261122)  # noqa: S311 - moments, not secrets
-    for kills in range(KILLS):
-        await asyncio.wait({story}, timeout=moments.uniform(0.02, 1.2))
-        if story.done():
-            return kills
+    for _ in range(kills):
+        await asyncio.sleep(chance.uniform(*BETWEEN))
         await up.kill()
         await up.start()
-    return KILLS
 
 
-async def _journals(targets: RunningSandboxes) -> dict[str, list[Json]]:
-    return {"driveri": await _journal(targets.driveri), "motive": await _journal(targets.motive)}
+def _logged(file: Path, log: str) -> list[Event]:
+    with closing(SqliteStore(file, log_name=log, rows=(), is_reader=True)) as store:
+        return exactly_once.events_of(store.log)
 
 
-async def _journal(address: str) -> list[Json]:
-    entries: list[Json] = []
-    async with httpx.AsyncClient(timeout=30.0) as client:
-        while True:
-            after = entries[-1]["number"] if entries else 0
-            answer = await client.get(f"{address}/sandbox/journal", params={"after": after, "limit": 1000})
-            page = answer.raise_for_status().json()["entries"]
-            if not page:
-                return entries
-            entries += page
+@pytest.mark.parametrize(
+    ("drivers", "kills"), [(125, 9), pytest.param(1_500, 60, marks=pytest.mark.long)], ids=["9 kills", "60 kills"]
+)
+def test_kills_lose_nothing_and_repeat_no_effect(tmp_path: Path, drivers: int, kills: int) -> None:
+    aftermath = asyncio.run(_gone_through(tmp_path / "data", drivers, kills))
 
-
-def test_thirty_kills_lose_nothing_and_repeat_no_effect(tmp_path: Path) -> None:
-    outcome, kills, events, journals = asyncio.run(_play_while_killing(tmp_path / "data"))
-
-    assert kills == KILLS, "the story was over before the last kill"
-    assert outcome.comparison.disagreements == []
-    assert outcome.touched == []
-    _every_change_was_accepted_once(events)
-    _every_change_was_decided_once(events)
-    for target, journal in journals.items():
-        _every_effect_happened_once(journal)
-        assert sum(entry["created"] for entry in journal) == _created(events, target)
-
-
-def _every_change_was_accepted_once(events: list[Json]) -> None:
-    count = Counter(event["type"] for event in events if event["log"] == "changes")
-    rehired = 2
-    assert count == {"DriverCreated": 1500 + rehired, "DriverUpdated": 5, "DriverDeleted": 1 + MASS_DELETE}
-
-
-def _every_change_was_decided_once(events: list[Json]) -> None:
-    decided = Counter(
-        (event["target"], event["driver"], event["type"], str(event["data"]["rationale"]), event["data"]["sequence"])
-        for event in events
-        if event["log"] == "decisions" and "sequence" in event["data"]
-    )
-    assert [each for each, times in decided.items() if times > 1] == []
-
-
-def _every_effect_happened_once(journal: list[Json]) -> None:
-    named = ("driver", "method", "path", "created", "changed", "before", "after", "fingerprint")
-    effects = Counter(
-        tuple(str(entry[name]) for name in named) for entry in journal if entry["created"] or entry["changed"]
-    )
-    assert [each for each, times in effects.items() if times > 1] == []
-
-
-def _created(events: list[Json], target: str) -> int:
-    """The drivers for which a create was decided, and which are there now."""
-    decisions = [event for event in events if event["log"] == "decisions" and event["target"] == target]
-    wanted = {each["driver"] for each in decisions if each["type"] == "CreateDecided"}
-    there = {each["driver"] for each in decisions if each["type"] == "Confirmed"}
-    return len(wanted & there)
+    announced = Counter(change.action for change in aftermath.announced)
+    assert Counter(type(event).__name__ for event in aftermath.changes) == {
+        "DriverCreated": aftermath.drivers + announced["create"],
+        "DriverUpdated": announced["update"],
+        "DriverDeleted": announced["delete"],
+    }
+    decided = exactly_once.answered(aftermath.decisions)
+    assert decided.repeated() == []
+    assert decided.missing(event for event in aftermath.changes[aftermath.drivers :] if isinstance(event, Change)) == []
+    assert exactly_once.said_twice(aftermath.decisions) == []
+    assert exactly_once.out_of_order(aftermath.decisions) == []
+    for target, journal in aftermath.journals.items():
+        assert exactly_once.repeated_effects(journal) == []
+        assert sum(entry["created"] for entry in journal) == exactly_once.created(aftermath.decisions, target) > 0
+    assert aftermath.comparison.disagreements == []
+    assert aftermath.touched == []

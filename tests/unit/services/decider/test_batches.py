@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import Mode
@@ -19,6 +19,7 @@ from services.decider.handlers import Decider
 from services.decider.read_models import ClaimRow, DeleteRow, DesiredRow, LinkRow
 from services.intake.handlers import UnknownDriver
 from services.runtime.context import Assignment
+from tests.support.examples import examples
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
@@ -91,7 +92,7 @@ def tables(store: Store) -> list[object]:
     return [sorted(map(repr, store.select(row))) for row in (DesiredRow, LinkRow, ClaimRow, DeleteRow)]
 
 
-@settings(max_examples=25)
+@examples(10, many=100)
 @given(stated=st.lists(actions, max_size=14), sizes=st.lists(st.integers(1, 4), max_size=8))
 def test_any_split_of_the_same_changes_gives_the_same_decisions(
     in_sync: Path,

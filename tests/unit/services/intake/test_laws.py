@@ -5,13 +5,14 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.identity import PortalDriverId
 from domain.portal import DriverCreated, DriverDeleted, DriverMissed, PortalDriverEvent
 from domain.ports import PortalLine
 from services.intake.handlers import SnapshotRefused, UnknownDriver
+from tests.support.examples import examples
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand, line, replayed
 
 _DRIVERS = ("417", "418", "419")
@@ -48,7 +49,7 @@ def do(stand: IntakeStand, step: Step) -> None:
         pass
 
 
-@settings(max_examples=60)
+@examples(20, many=300)
 @given(st.lists(steps, max_size=8))
 @example([("list", [line("417", ref="1"), line("418", ref="1")], None), ("list", [line(ref="1")], "s1")])
 @example([("list", [line("417")], None), *[("list", [line("418")], "s1"), ("finish", [], "s1")] * 2])
@@ -74,7 +75,7 @@ def _driver(fact: PortalDriverEvent) -> str:
     return fact.driver
 
 
-@settings(max_examples=60)
+@examples(20, many=300)
 @given(st.lists(steps, max_size=6), lists)
 def test_a_list_that_was_just_stored_adds_nothing(stated: list[Step], last: list[PortalLine]) -> None:
     with TemporaryDirectory() as folder, closing(IntakeStand(Path(folder) / "intake.sqlite")) as stand:

@@ -5,12 +5,13 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.identity import PortalDriverId
 from domain.ports import NO_ID, PortalLine
+from tests.support.examples import examples
 from tests.support.stated import whole
 from tests.unit.services.intake.intake_stand import IntakeStand
 
@@ -60,7 +61,7 @@ def _expected(driver: str, columns: Sequence[str], cells: Sequence[str]) -> dict
     return kept | {field: _KEPT.get(field, text) for field, text in said.items() if text}
 
 
-@settings(max_examples=80)
+@examples(20, many=300)
 @given(exports())
 def test_a_column_that_is_absent_says_nothing(export: tuple[Sequence[str], Sequence[Sequence[str]]]) -> None:
     columns, rows = export

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Thread, current_thread
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import Mode
@@ -17,6 +17,7 @@ from domain.reconciliation import PlanStep
 from domain.store import Store
 from services.api.planner import NothingToPlan, RosterUnreadable, planned_targets
 from services.wiring import registry
+from tests.support.examples import examples
 from tests.support.stepped_services import ACME, SteppedServices, person
 from tests.unit.services.planning.planning_stand import (
     account_of,
@@ -199,7 +200,7 @@ def reconciliation(stepped: SteppedServices, *, is_on: bool) -> list[PlanStep]:
     return decided_behind(stepped.decider_store, begin, Target.DRIVERI)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(10, many=100)
 @given(states=STATES, is_on=st.booleans())
 def test_a_plan_equals_what_the_reconciliation_then_decides(states: list[tuple[str, str]], *, is_on: bool) -> None:
     with services() as stepped:

@@ -8,11 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.store import StoreConflict, StoreFailed
 from tests.contract.stands import fact
+from tests.support.examples import examples
 from tests.unit.services.runtime.following_stand import FollowingStand, raising
 
 Told = list[tuple[str, int]]
@@ -131,7 +132,7 @@ def sendings(draw: st.DrawFn) -> list[Told]:
     return [told[start:end] for start, end in zip_longest([0, *cuts], cuts)]
 
 
-@settings(max_examples=40)
+@examples(15, many=300)
 @given(sendings())
 @example([[("a", 1), ("b", 1), ("a", 2)], [("a", 1), ("b", 1), ("a", 2), ("a", 3)], [("a", 3)]])
 def test_however_records_repeat_each_version_is_handled_once_and_in_order(sent: list[Told]) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.store import DeadLetter, StoreConflict, StoreFailed, Unit
 from services.runtime.service import Notifier, Service
 from tests.contract.stands import fact
+from tests.support.examples import examples
 from tests.unit.services.runtime.following_stand import NOW, FollowingStand, Heard, raising, readable
 
 LATER = NOW + timedelta(hours=1)
@@ -288,7 +289,7 @@ drivers = st.sampled_from("abc")
 rounds = st.tuples(st.lists(drivers, max_size=6), st.sets(st.integers(0, 3)))
 
 
-@settings(max_examples=40)
+@examples(15, many=300)
 @given(
     sent=st.lists(rounds, max_size=5),
     troubled=st.sets(st.tuples(drivers, st.integers(1, 6)), max_size=8),

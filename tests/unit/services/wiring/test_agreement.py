@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.identity import Target
+from tests.support.examples import examples
 from tests.support.troubled_fleet import FAULTS, LAST_NAMES, OUTAGES, TroubledFleet
 
 
@@ -78,7 +79,7 @@ def _made(root: Path, number: int) -> Path:
     return folder
 
 
-@settings(max_examples=100)
+@examples(15, many=300)
 @given(happened=happenings)
 def test_when_the_faults_end_both_targets_agree_with_the_portal(
     folders: Iterator[Path], happened: Sequence[Happening]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import DeletesApproved, Mode
@@ -18,6 +18,7 @@ from domain.matching import ObservedDriver
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Attempt, Result
+from tests.support.examples import examples
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.unit.services.wiring.rebuilt import checked
 
@@ -137,7 +138,7 @@ def _made(root: Path, number: int) -> Path:
     return folder
 
 
-@settings(max_examples=25)
+@examples(8, many=100)
 @given(happened=happenings)
 def test_read_models_made_anew_are_as_they_were_kept(folders: Iterator[Path], happened: Sequence[Happening]) -> None:
     folder = next(folders)

@@ -10,12 +10,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.identity import Target
 from domain.outcomes import ObservedDriverSeen
 from domain.store import Event
+from tests.support.examples import examples
 from tests.support.reconciled_fleet import PAYROLL, Fate, Hand, Moved, ReconciledFleet
 from tests.support.section_five import LEFT_OUT, Verdict, drifted, unmanaged, verdict
 
@@ -105,7 +106,7 @@ def check_what_is_found_afterwards(fleet: ReconciledFleet, target: Target) -> No
     assert (report.drifted, report.at_odds) == ({}, {})
 
 
-@settings(max_examples=60)
+@examples(12, many=200)
 @given(drawn=st.lists(fates, min_size=1, max_size=4), has_rival=st.booleans())
 def test_a_reconciliation_decides_what_the_table_says_and_the_next_one_finds_everybody_in_step(
     folders: Iterator[Path], drawn: Sequence[Fate], *, has_rival: bool
