@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 from psycopg import AsyncConnection
@@ -22,16 +21,14 @@ from services.api.installation import Installation
 from services.decider.read_models import RunningReconciliation
 from services.projector.read_models import LookUp, ScanProgress
 from services.runtime.service import Service
-from services.sandbox.demo import RunningSandboxes, Stage, sandboxes
+from services.sandbox.demo import RunningSandboxes, Stage
 from tests.support import exactly_once
+from tests.support.acme import Json, acme_sandboxes, get_state, in_sync, open_account, put_state, until
 from tests.support.commanding import Ended, command
 from tests.support.distributed import Deployment, Serving, every_service, running, until_ready
 from tests.support.patience import commanded, reached_by_commands
 from tests.support.servers import Postgres, needed, own_kafka
 from tests.support.stepped_services import person
-from tests.system.test_portal_api import CREDENTIALS, DRIVERI, MOTIVE, in_sync, seed, until
-
-Json = dict[str, Any]
 
 DRIVERS = range(1, 4)
 CHANGED = {"drifted": 1, "in_sync": 1, "missing": 1, "unmanaged": 1}
@@ -91,10 +88,7 @@ class Scene:
         self._commands = commands
 
     async def play(self) -> None:
-        """Opt in by a plan; reconciliation what was changed by hand; twice the same field; one driver.
-
-        By a plan of before.
-        """
+        """Opt in by a plan; reconcile what people changed; twice the same field; one driver; apply the old plan."""
         await self._open_account()
         plan = await self._opt_in()
         await _change_by_hand(self._deployment.targets, _edit, _delete, _add)
@@ -115,15 +109,7 @@ class Scene:
         await self._refused(plan)
 
     async def _open_account(self) -> None:
-        for address, document in (
-            (self._deployment.targets.driveri, DRIVERI),
-            (self._deployment.targets.motive, MOTIVE),
-        ):
-            await seed(address, document)
-        await self._stage.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "maria"})
-        for target in Target:
-            values = dict(CREDENTIALS[target])
-            await self._stage.post("/accounts/acme/credentials", {"target": target, "values": values})
+        await open_account(self._stage)
         lines = [{"line": each, "driver": f"p{each}", "profile": person(each)} for each in DRIVERS]
         await self._stage.post("/accounts/acme/lists", {"lines": lines})
 
@@ -221,11 +207,10 @@ class Scene:
 async def _change_by_hand(targets: RunningSandboxes, *changes: Callable[[list[Json], Kept], None]) -> None:
     """Let people change the drivers of both targets."""
     for address, kept in ((targets.driveri, DRIVERI_KEEPS), (targets.motive, MOTIVE_KEEPS)):
-        async with httpx.AsyncClient(base_url=address) as client:
-            state = (await client.get("/sandbox/state")).json()
-            for change in changes:
-                change(state[kept.accounts][0][kept.drivers], kept)
-            assert (await client.put("/sandbox/state", json=state)).is_success
+        state = await get_state(address)
+        for change in changes:
+            change(state[kept.accounts][0][kept.drivers], kept)
+        await put_state(address, state)
 
 
 def _edit(drivers: list[Json], kept: Kept) -> None:
@@ -273,7 +258,7 @@ def _stored(service: Service) -> list[Event]:
 
 
 async def _played(kafka: str, database: str, folder: Path) -> None:
-    async with asyncio.timeout(_SECONDS), sandboxes() as targets:
+    async with asyncio.timeout(_SECONDS), acme_sandboxes() as targets:
         deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder, partitions=1)
         await asyncio.to_thread(deployment.prepare)
         services = every_service(deployment)

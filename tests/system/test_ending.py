@@ -10,10 +10,11 @@ from time import monotonic
 import pytest
 
 from services.runtime.serving import CALLS_END, GOODBYE
-from services.sandbox.demo import Stage, sandboxes
+from services.sandbox.demo import Stage
+from tests.support.acme import CREDENTIALS, acme_sandboxes, in_sync, open_account, put_state, turn_on, until
 from tests.support.portal_fleet import driver, to_seed
 from tests.support.processes import Up, outliving_client
-from tests.system.test_portal_api import BOB, DRIVERI, JANE, MOTIVE, in_sync, open_account, seed, until
+from tests.system.test_portal_api import BOB, JANE
 
 ENOUGH = CALLS_END + 2 * GOODBYE
 """Seconds that the documentation promises, for a machine that is busy."""
@@ -62,21 +63,21 @@ def started(data: Path) -> int:
 
 async def play(data: Path, part: bytes) -> None:
     settings = {"portal_read_every": "0.2"}
-    async with sandboxes() as targets, endless(part) as (target, address):
-        for sandbox, document in ((targets.driveri, DRIVERI), (targets.motive, MOTIVE)):
-            await seed(sandbox, document)
-        await seed(targets.portal, to_seed([JANE, BOB]))
+    async with acme_sandboxes(to_seed([JANE, BOB])) as targets, endless(part) as (target, address):
         up = Up(data, targets, portal_url=targets.portal, **settings)
         await up.start()
         async with outliving_client(up.socket) as client:
             playing = Stage(client)
-            await open_account(playing)
+            await open_account(playing, *CREDENTIALS)
+            await turn_on(playing)
             await until(playing, lambda account: in_sync(account, 2))
             assert await up.stop() == 0
 
             stuck = Up(data, targets, portal_url=targets.portal, driveri_url=address, motive_url=address, **settings)
             await stuck.start()
-            await seed(targets.portal, to_seed([driver(1, name="Janet", driver_id="D1", email="jane@fleet.test"), BOB]))
+            await put_state(
+                targets.portal, to_seed([driver(1, name="Janet", driver_id="D1", email="jane@fleet.test"), BOB])
+            )
             await target.is_written_to.wait()
             told_at = monotonic()
             assert await stuck.stop() == 0

@@ -1,22 +1,14 @@
-"""What people do by hand in both targets, over real HTTP.
-
-A reconciliation overrides it or reports it, as the table says.
-"""
+"""People change drivers in both targets; `driverlink reconcile` overrides or reports it, as the table says."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import httpx
-
-from services.sandbox.demo import RunningSandboxes, Stage, sandboxes
+from services.sandbox.demo import RunningSandboxes, Stage
+from tests.support.acme import Json, acme_sandboxes, get_state, in_sync, open_account, put_state, turn_on, until
 from tests.support.commanding import command
 from tests.support.processes import Up, outliving_client
 from tests.support.stepped_services import person
-from tests.system.test_portal_api import CREDENTIALS, DRIVERI, MOTIVE, in_sync, seed, until
-
-Json = dict[str, Any]
 
 DRIVERS = range(1, 6)
 PAYROLL = {"external_id": "77", "integration_name": "payroll"}
@@ -38,7 +30,7 @@ class Scene:
         self._variables = variables
 
     async def play(self) -> None:
-        """Everybody is in sync; people change both targets by hand; a reconciliation; another reconciliation."""
+        """Everybody is in sync; people change both targets, then one field again; a last reconciliation."""
         await self._let_be_in_step()
         await self._change(self._targets.driveri, _change_driveri)
         await self._change(self._targets.motive, _change_motive)
@@ -48,25 +40,37 @@ class Scene:
         await until(self._stage, lambda account: in_sync(account, len(DRIVERS)))
         await self._check_driveri(drivers["S9"])
         await self._check_motive(users["unmanaged driver@fleet.test"])
+        await self._check_what_is_edited_again()
         assert await self._reconciled() == AFTERWARDS
 
     async def _let_be_in_step(self) -> None:
-        for address, document in ((self._targets.driveri, DRIVERI), (self._targets.motive, MOTIVE)):
-            await seed(address, document)
-        await self._stage.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "maria"})
-        for target in OVERRIDDEN:
-            values = dict(CREDENTIALS[target])
-            await self._stage.post("/accounts/acme/credentials", {"target": target, "values": values})
+        await open_account(self._stage)
         lines = [{"line": each, "driver": f"p{each}", "profile": person(each)} for each in DRIVERS]
         await self._stage.post("/accounts/acme/lists", {"lines": lines})
-        await self._stage.post("/accounts/acme/sync", {"by": "maria", "on": True})
+        await turn_on(self._stage)
         await until(self._stage, lambda account: in_sync(account, len(DRIVERS)))
 
     async def _reconciled(self) -> dict[str, dict[str, int]]:
         """What `driverlink reconcile` reports of each target."""
-        words = ("reconcile", "acme", "--as", "maria", "--json")
-        told = await asyncio.to_thread(command, self._variables, *words)
-        return {each["target"]: each["found"] for each in told.document["reconciliations"]}
+        return {each["target"]: each["found"] for each in (await self._reconcile())["reconciliations"]}
+
+    async def _reconcile(self, *options: str) -> Json:
+        words = ("reconcile", "acme", "--as", "maria", *options, "--json")
+        document: Json = (await asyncio.to_thread(command, self._variables, *words)).document
+        return document
+
+    async def _check_what_is_edited_again(self) -> None:
+        """A field that people change again and again is reported as at odds; one driver can be reconciled alone."""
+        await self._change(self._targets.motive, _edit_motive)
+        (report,) = (await self._reconcile("--target", "motive"))["reconciliations"]
+        assert (report["number"], report["by"], report["drivers"]) == (3, "maria", 6)
+        assert report["found"] == {"drifted": 1, "in_sync": 4, "unmanaged": 1}
+        assert (report["drifted"], report["at_odds"]) == ({"last_name": 1}, {"last_name": 1})
+        await until(self._stage, lambda account: in_sync(account, len(DRIVERS)))
+        await self._change(self._targets.motive, _edit_motive)
+        (driver,) = (await self._reconcile("--target", "motive", "--driver", "R1"))["drivers"]
+        assert (driver["driver"], driver["finding"], driver["drifted"]) == ("p1", "drifted", ["last_name"])
+        await until(self._stage, lambda account: in_sync(account, len(DRIVERS)))
 
     async def _check_driveri(self, unmanaged: Json) -> None:
         drivers = await self._drivers()
@@ -84,22 +88,17 @@ class Scene:
         assert named == {("77", "payroll"), ("p4", "gps_portal"), ("D4", "driveri")}
 
     async def _drivers(self) -> dict[str, Json]:
-        state = await self._state(self._targets.driveri)
+        state = await get_state(self._targets.driveri)
         return {each["driverId"]: each for each in state["tenants"][0]["drivers"]}
 
     async def _users(self) -> dict[str, Json]:
-        state = await self._state(self._targets.motive)
+        state = await get_state(self._targets.motive)
         return {each["email"]: each for each in state["companies"][0]["users"]}
 
     async def _change(self, address: str, by_hand: Callable[[Json], None]) -> None:
-        state = await self._state(address)
+        state = await get_state(address)
         by_hand(state)
-        await seed(address, state)
-
-    async def _state(self, address: str) -> Json:
-        async with httpx.AsyncClient() as client:
-            state: Json = (await client.get(f"{address}/sandbox/state")).json()
-        return state
+        await put_state(address, state)
 
 
 def _change_driveri(state: Json) -> None:
@@ -115,12 +114,17 @@ def _change_driveri(state: Json) -> None:
 
 def _change_motive(state: Json) -> None:
     """One is edited, one deactivated, one has lost our external ids to payroll's, and one is added."""
+    _edit_motive(state)
     users = {each["email"]: each for each in state["companies"][0]["users"]}
-    users["p1@fleet.test"]["last_name"] = "By Hand"
     users["p2@fleet.test"]["status"] = "deactivated"
     users["p4@fleet.test"]["external_ids"] = [PAYROLL]
     added = {"first_name": "Some", "last_name": "Body", "email": "unmanaged driver@fleet.test", "role": "driver"}
     state["companies"][0]["users"].append(added)
+
+
+def _edit_motive(state: Json) -> None:
+    users = {each["email"]: each for each in state["companies"][0]["users"]}
+    users["p1@fleet.test"]["last_name"] = "By Hand"
 
 
 def _name(external_id: Json) -> tuple[str, str]:
@@ -128,7 +132,7 @@ def _name(external_id: Json) -> tuple[str, str]:
 
 
 async def _embedded(folder: Path) -> None:
-    async with asyncio.timeout(_SECONDS), sandboxes() as targets:
+    async with asyncio.timeout(_SECONDS), acme_sandboxes() as targets:
         data = folder / "data"
         up = Up(data, targets)
         await up.start()
