@@ -13,7 +13,7 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 	|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check fix bench trace docs up sandbox lock clean
+.PHONY: help demo test test-long approve check fix bench trace docs up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,14 @@ demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri
 	@$(BIN)/driverlink demo
 
 test: $(INSTALLED) ## Run every test
-	@$(BIN)/pytest tests/unit/domain --cov --cov-report=term
+	@$(BIN)/pytest tests/unit/domain --numprocesses 2 --cov --cov-report=term
 	@$(BIN)/pytest --ignore tests/unit/domain --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test-long: $(INSTALLED) ## Run the tests that take many minutes: ten storms of kills and network failures
-	@$(BIN)/pytest -m long
+test-long: $(INSTALLED) ## Run what takes many minutes: storms, many kills, and many examples of each law
+	@$(BIN)/pytest -m "long or hypothesis" --hypothesis-profile many
+
+approve: $(INSTALLED) ## Write the texts that people read again, to be read and committed
+	@$(BIN)/pytest -k approved --approve
 
 check: $(INSTALLED) ## Check format, lint, words, types, import contracts, generated pages, and run every test
 	$(BIN)/ruff format --check .

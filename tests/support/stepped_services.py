@@ -112,15 +112,15 @@ class SteppedServices:
         self.accounts_store.close()
         self.intake_store.close()
 
-    def add(self, account: AccountId = ACME, *, is_on: bool = True, mode: Mode = Mode.FULL) -> None:
-        """The account is known; jane is its Master User."""
+    def add(
+        self, account: AccountId = ACME, *, is_on: bool = True, mode: Mode = Mode.FULL, tier: Tier = Tier.PRO
+    ) -> None:
+        """The account is known; jane is its Master User, bob its account manager."""
         modes = dict.fromkeys(Target, mode)
         self.accounts.add(
             account,
             "operator",
-            lambda person, known: person.add(
-                known, tier=Tier.PRO, master_user="jane", account_manager="bob", modes=modes
-            ),
+            lambda person, known: person.add(known, tier=tier, master_user="jane", account_manager="bob", modes=modes),
         )
         if is_on:
             self.turn_on(account)

@@ -1,17 +1,14 @@
-"""An account with its services on real stores, and its targets in memory."""
+"""The stepped services of one account, as its people see them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from adapters.store.sqlite import SqliteStore
-from domain.account import Account as AccountState
-from domain.account import AccountEvent, DeletesApproved, DeletesJudged, Mode, Request, Tier
+from domain.account import DeletesApproved, DeletesJudged, Mode, Tier
 from domain.driver_link import Decision, DeleteDecided, DriverLink
 from domain.failures import CallFailure, Reason
 from domain.identity import (
-    AccountId,
     Key,
     PortalDriverId,
     Target,
@@ -37,59 +34,42 @@ from services.api.approvals import HeldSet, held
 from services.api.explanations import DriverState, Explanation, explain
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
-from services.intake.handlers import Intake
-from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, SnapshotDriver
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Withdrawn
 from services.projector.outcomes import Outcomes
 from services.projector.read_models import StartedAttempt, to_delivery
 from services.projector.roster import Freshness
 from services.projector.scans import RosterScan, Scans
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, outcomes_of
-from services.runtime.service import Notifier
-from services.wiring import registry
+from services.runtime.context import Assignment
 from tests.support.stated import whole
-from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
+from tests.support.stepped_services import ACME, SteppedServices, both_targets
 
-ACME = AccountId("acme")
 JANE = {"first_name": "Jane", "last_name": "Doe", "ref_id": "R1", "driveri_driver_id": "D1"}
 
 
 class Fleet:
-    """Everything that happens takes a minute."""
+    """The stepped services of one account, whose decisions a test answers itself; everything takes a minute.
+
+    `accounts`, `intake`, `decider` and `reports` are their stores, `targets` the drivers that each target has.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.now = datetime(2026, 3, 1, 8, tzinfo=UTC)
-        self.accounts = SqliteStore(folder / "accounts.sqlite", log_name=ACCOUNTS, rows=(AccountRow,))
-        self.intake = SqliteStore(
-            folder / "intake.sqlite", log_name=CHANGES, rows=(KnownDriver, SnapshotDriver, ReadingRow, ReKeyingRow)
-        )
-        self.decider = SqliteStore(folder / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)
-        self.reports = {
-            target: SqliteStore(folder / f"{target}.sqlite", log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS)
-            for target in Target
-        }
-        self.targets: dict[Target, TargetInMemory] = {
-            Target.DRIVERI: DriveriInMemory(),
-            Target.MOTIVE: MotiveInMemory(),
-        }
-        self.portal = Intake(self.intake, self.clock)
-        self._people = Accounts(self.accounts, self.clock)
-        self._service = registry.build_decider(
-            self.decider, clock=self.clock, notifier=Notifier(), assignment=Assignment()
-        )
-        stores = (self.accounts, self.intake, *self.reports.values())
-        self._service.follow(store.log for store in stores)
+        self._services = services = SteppedServices(folder, both_targets(), now=datetime(2026, 3, 1, 8, tzinfo=UTC))
+        self.accounts, self.intake = services.accounts_store, services.intake_store
+        self.decider, self.reports = services.decider_store, services.projector_stores
+        self.targets = {target: services.twins[ACME, target].drivers for target in Target}
+        self.portal = services.intake
+        self.clock = services.clock
+        self.close = services.close
 
-    def clock(self) -> datetime:
-        return self.now
+    @property
+    def now(self) -> datetime:
+        """The present moment, for every service."""
+        return self._services.now
 
-    def later(self, hours: float = 1 / 60) -> None:
-        self.now += timedelta(hours=hours)
-
-    def close(self) -> None:
-        for store in (self.accounts, self.intake, self.decider, *self.reports.values()):
-            store.close()
+    def later(self) -> None:
+        """A minute passes."""
+        self._services.wait(minutes=1)
 
     def add(self, tier: Tier = Tier.PRO) -> None:
         """The account is known; jane is its Master User, bob its account manager."""
@@ -98,20 +78,16 @@ class Fleet:
 
     def add_only(self, tier: Tier = Tier.PRO) -> None:
         """The account was added, and the decider does not know yet."""
-        modes = dict.fromkeys(Target, Mode.FULL)
-        self._people.add(
-            ACME,
-            "operator",
-            lambda person, known: person.add(known, tier=tier, master_user="jane", account_manager="bob", modes=modes),
-        )
+        self._services.add(is_on=False, tier=tier)
 
-    def ask(self, by: str, asking: Callable[[Request, AccountState], tuple[AccountEvent, ...]]) -> None:
-        self._people.ask(ACME, by, asking)
+    def ask(self, by: str, asking: Asking) -> None:
+        """Somebody asks something of the account."""
+        self._services.accounts.ask(ACME, by, asking)
         self.decide()
 
     def request(self, target: Target) -> int:
         """At which version of the account a reconciliation of everybody was last requested."""
-        return self._people.show(ACME).reconciliations.get(target, 0)
+        return self._services.accounts.show(ACME).reconciliations.get(target, 0)
 
     def turn_on(self) -> None:
         self.ask("jane", lambda person, known: person.turn_on(known))
@@ -207,10 +183,9 @@ class Fleet:
         self._report(target, answered)
 
     def decide(self) -> None:
-        """The decider takes over what there is; no call is made."""
-        while self._service.step():
-            pass
-        self.later()
+        """The decider takes what there is, and no call is made."""
+        self._services.decide()
+        self._services.wait(seconds=59)
 
     def settle(self) -> None:
         """Calls are made and decided on until nothing is left to do."""
@@ -259,8 +234,7 @@ class Fleet:
 
     def link(self, target: Target, driver: str = "1") -> DriverLink:
         """A driver's link as it is now."""
-        places = [(ACME, target, PortalDriverId(driver))]
-        return load_links(self.decider, places)[ACME, target][PortalDriverId(driver)]
+        return self._services.link(driver, target)
 
     def decided(self, target: Target, driver: str = "1") -> Sequence[Event]:
         """Every fact of a driver's link."""
@@ -300,7 +274,7 @@ class Fleet:
         return Breakers(self.reports[target], target, self.clock, Assignment())
 
     def _scan(self, target: Target) -> tuple[Scans, RosterScan]:
-        policy_generation = self._people.show(ACME).policy_generation.get(target, 0)
+        policy_generation = self._services.accounts.show(ACME).policy_generation.get(target, 0)
         scan = RosterScan(
             account=ACME, policy_generation=policy_generation, request=self.request(target), began=self.now
         )
