@@ -11,7 +11,8 @@ from services.api.backlog import Waiting, waiting
 from services.api.explanations import DriverState, explain
 from services.projector.read_models import NewestDecision, to_delivery
 from tests.support.stated import whole
-from tests.unit.services.api.fleet import ACME, JANE, Fleet
+from tests.support.stepped_services import ACME
+from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 

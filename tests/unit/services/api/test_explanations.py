@@ -17,7 +17,8 @@ from services.api.explanation_text import Past, reasons
 from services.api.schema import to_json
 from tests.support.approval import Approve
 from tests.support.stated import whole
-from tests.unit.services.api.fleet import ACME, JANE, Fleet
+from tests.support.stepped_services import ACME
+from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 NO_IDS = {"first_name": "Jane", "last_name": "Doe", "email": "jane@fleet.test"}

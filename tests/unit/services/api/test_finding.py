@@ -4,7 +4,8 @@ from domain.identity import PortalDriverId
 from services.api.naming import Candidate, find_drivers, find_stated
 from services.runtime import readers
 from tests.support.stated import whole
-from tests.unit.services.api.fleet import ACME, JANE, Fleet
+from tests.support.stepped_services import ACME
+from tests.unit.services.api.fleet import JANE, Fleet
 
 JANE_DOE = Candidate(driver="1", name="Jane Doe", ref_id="R1", driveri_driver_id="D1", is_wanted=True)
 

@@ -13,7 +13,8 @@ from services.api.issues import Issue, IssueFilter, Place, Problem, count_parked
 from services.api.schema import to_json
 from services.intake.read_models import ReKeyingRow
 from services.projector.scans import MOST_UNREADABLE_REPORTED
-from tests.unit.services.api.fleet import ACME, JANE, Fleet
+from tests.support.stepped_services import ACME
+from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 ALL = IssueFilter()

@@ -18,7 +18,8 @@ from services.api.reconciliations import (
 from services.api.status import status
 from services.intake.polling import ListReader, ListReading, forget
 from services.runtime.service import Notifier, Service
-from tests.unit.services.api.fleet import ACME, Fleet
+from tests.support.stepped_services import ACME
+from tests.unit.services.api.fleet import Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 

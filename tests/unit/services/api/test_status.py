@@ -9,7 +9,8 @@ from domain.matching import ObservedDriver
 from services.api import status as module
 from services.api.schema import to_json
 from services.api.status import TargetStatus, status, unmanaged
-from tests.unit.services.api.fleet import ACME, JANE, Fleet
+from tests.support.stepped_services import ACME
+from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
 
