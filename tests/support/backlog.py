@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapters.kafka.topics import ends
+from adapters.kafka.topics import Namespace, ends
 from domain.identity import Target
 from domain.store import Resubmission, Row, Store, StoreFailed
 from services.api.installation import Installation
@@ -63,7 +63,9 @@ class Backlog:
         """How every service stands; None while a server is away."""
         settings = self._settings
         try:
-            known = await ends(to_kafka_access(settings), LOGS, partitions=settings.kafka_partitions)
+            names = {Namespace(prefix=settings.kafka_prefix).to_name(log): log for log in LOGS}
+            found = await ends(to_kafka_access(settings), names, partitions=settings.kafka_partitions)
+            known = {(names[topic], number): end for (topic, number), end in found.items()}
             return [
                 await service.call(self._seen, service, log, known)
                 for log, service in zip(LOGS, self._installation.services, strict=True)

@@ -40,7 +40,10 @@ _OWN_FAULT = ("no progress", "not come to an end", "still running")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """Where everything is that the processes need; `session` is in seconds, and logs go to the folder."""
+    """Where everything is that the processes need; `session` is in seconds, and logs go to the folder.
+
+    `prefix` is that of the names of topics and groups, where a Kafka is shared.
+    """
 
     kafka: str
     database: str
@@ -48,6 +51,7 @@ class Deployment:
     folder: Path
     partitions: int = 4
     session: float = 6.0
+    prefix: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -60,6 +64,7 @@ class Deployment:
             "secret_key": "a secret key that is only good for tests",
             "kafka_servers": self.kafka,
             "kafka_partitions": str(self.partitions),
+            "kafka_prefix": self.prefix,
             "kafka_session_timeout": str(self.session),
             "driveri_url": self.targets.driveri,
             "motive_url": self.targets.motive,

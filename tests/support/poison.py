@@ -163,7 +163,8 @@ async def send(settings: DistributedSettings, topic: str, partition: int, messag
     """Send these to a partition, one by one, just as they are; the offset of each."""
     options = {**to_kafka_access(settings).to_options(), "max_request_size": LARGEST_BATCH}
     async with AIOKafkaProducer(**options) as producer:
-        return [await _send(producer, topic, partition, message) for message in messages]
+        name = Namespace(prefix=settings.kafka_prefix).to_name(topic)
+        return [await _send(producer, name, partition, message) for message in messages]
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, partition: int, message: Message) -> int:

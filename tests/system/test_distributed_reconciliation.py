@@ -27,7 +27,7 @@ from tests.support.acme import Json, acme_sandboxes, get_state, in_sync, open_ac
 from tests.support.commanding import Ended, command
 from tests.support.distributed import Deployment, Serving, every_service, running, until_ready
 from tests.support.patience import commanded, reached_by_commands
-from tests.support.servers import Postgres, needed, own_kafka
+from tests.support.servers import Kafka
 from tests.support.stepped_services import person
 
 DRIVERS = range(1, 4)
@@ -259,7 +259,9 @@ def _stored(service: Service) -> list[Event]:
 
 async def _played(kafka: str, database: str, folder: Path) -> None:
     async with asyncio.timeout(_SECONDS), acme_sandboxes() as targets:
-        deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder, partitions=1)
+        deployment = Deployment(
+            kafka=kafka, database=database, targets=targets, folder=folder, partitions=1, prefix="reconciliation."
+        )
         await asyncio.to_thread(deployment.prepare)
         services = every_service(deployment)
         async with commanded(deployment.settings) as (client, installation):
@@ -270,9 +272,6 @@ async def _played(kafka: str, database: str, folder: Path) -> None:
 
 
 def test_a_reconciliation_ends_once_and_repeats_nothing_though_who_is_at_it_is_killed(
-    postgres: Postgres, tmp_path: Path
+    kafka: Kafka, database: str, tmp_path: Path
 ) -> None:
-    database = postgres.database()
-    with needed(own_kafka()) as kafka:
-        asyncio.run(_played(kafka.servers, database, tmp_path))
-    postgres.drop(database)
+    asyncio.run(_played(kafka.servers, database, tmp_path))

@@ -20,16 +20,14 @@ from domain.portal import PortalDriver, Statement
 from domain.store import DeadLetter
 from services.api.installation import Installation
 from services.runtime.context import CHANGES
-from services.sandbox.demo import MASTER_USER, sandboxes
+from services.sandbox.demo import Stage
+from tests.support.acme import acme_sandboxes, open_account, turn_on
 from tests.support.backlog import Backlog
-from tests.support.commanding import Ended, command
 from tests.support.distributed import Deployment, every_service, running
 from tests.support.exactly_once import events_of
-from tests.support.fleet_story import FleetStage
-from tests.support.fleets import divided, seed
-from tests.support.patience import commanded, reached_by_commands
+from tests.support.patience import commanded
 from tests.support.poison import POISONS, Message, good, send
-from tests.support.servers import Postgres, needed, own_kafka
+from tests.support.servers import Kafka, Postgres
 from tests.support.stated import whole
 from tests.unit.adapters.kafka.batches import UNREADABLE
 
@@ -46,14 +44,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aftermath:
-    """What became of it: by kind the letter in the store, and what commands said of it; and who was decided when."""
+    """What became of it: by kind the letter in the store, and what the API showed of it; and who was decided when."""
 
     names: Mapping[str, str]
     kept: Mapping[str, DeadLetter]
-    listed: Json
+    listed: Sequence[str]
     shown: Mapping[str, Json]
-    resubmitted: Mapping[str, Ended]
-    left: Json
+    left: Sequence[str]
     before: Mapping[Target, set[str]]
     after: Mapping[Target, set[str]]
 
@@ -61,17 +58,14 @@ class Aftermath:
 class Poisoning:
     """An account in the mode observe, its good drivers, the poison among them, and the decider that gets it all."""
 
-    def __init__(
-        self, deployment: Deployment, stage: FleetStage, installation: Installation, commands: Mapping[str, str]
-    ) -> None:
+    def __init__(self, deployment: Deployment, stage: Stage, installation: Installation) -> None:
         self._deployment = deployment
-        self._commands = commands
         self._stage = stage
         self._installation = installation
         self._backlog = Backlog(installation, deployment.settings)
         self._partition = partition_of(ACCOUNT, deployment.partitions)
 
-    async def go_through(self, folder: Path) -> Aftermath:
+    async def go_through(self) -> Aftermath:
         """All of it: the poison is delivered, shown, mended and submitted again."""
         services = every_service(self._deployment, each=1)
         decider = next(each for each in services if each.service == ("decider",))
@@ -83,47 +77,49 @@ class Poisoning:
             decider.start()
             await self._backlog.until_quiet()
             before, kept = self._decided(), self._kept(names)
-            listed = await self._command("list", "--json")
-            shown = {kind: (await self._command("show", name, "--json")).document for kind, name in names.items()}
-            resubmitted = {kind: await self._mend(kind, shown[kind], folder) for kind in names}
+            listed = await self._listed()
+            shown = {kind: await self._stage.get("/dead-letters/letter", name=name) for kind, name in names.items()}
+            for kind, name in names.items():
+                submitted = {"name": name, "mended": json.dumps(mended(shown[kind], kind))}
+                await self._stage.post("/dead-letters/resubmission", submitted)
             await self._backlog.until_quiet()
-            left = await self._command("list", "--json")
+            left = await self._listed()
         return Aftermath(
             names=names,
             kept=kept,
-            listed=listed.document,
+            listed=listed,
             shown=shown,
-            resubmitted=resubmitted,
-            left=left.document,
+            left=left,
             before=before,
             after=self._decided(),
         )
 
     async def _open_account(self) -> None:
-        await self._stage.open_account()
+        await open_account(self._stage)
         for target in Target:
-            mode = {"by": MASTER_USER, "target": str(target), "mode": "observe"}
+            mode = {"by": "maria", "target": str(target), "mode": "observe"}
             await self._stage.post(f"/accounts/{ACCOUNT}/mode", mode)
-        await self._stage.turn_on()
+        await turn_on(self._stage)
         await self._backlog.until_quiet()
 
     async def _deliver(self) -> dict[str, str]:
         """Let intake relay the good ones, with the poison among them; the names that its letters will have."""
-        await self._stage.take(_lines(range(_BEFORE)))
+        await self._take(range(_BEFORE))
         await self._backlog.until_relayed()
         spoiled = [sent(kind) for kind in POISONS]
         offsets = await send(self._deployment.settings, CHANGES, self._partition, spoiled)
-        await self._stage.take(_lines(range(_BEFORE, GOOD)))
+        await self._take(range(_BEFORE, GOOD))
         await self._backlog.until_relayed()
         return {kind: f"decider/{self._stream}/{offset + 1}" for kind, offset in zip(POISONS, offsets, strict=True)}
 
-    async def _mend(self, kind: str, document: Json, folder: Path) -> Ended:
-        file = folder / f"{driver(kind)}.json"
-        file.write_text(json.dumps(mended(document, kind)), "utf-8")
-        return await self._command("resubmit", document["name"], "--mended", str(file), "--wait", "0")
+    async def _take(self, numbers: Sequence[int]) -> None:
+        """The Portal lists these drivers."""
+        lines = [{"line": number, "driver": str(number), "profile": profile(number)} for number in numbers]
+        await self._stage.post(f"/accounts/{ACCOUNT}/lists", {"lines": lines})
 
-    async def _command(self, *arguments: str) -> Ended:
-        return await asyncio.to_thread(command, self._commands, "dead-letters", *arguments)
+    async def _listed(self) -> list[str]:
+        """The names of all dead letters."""
+        return [letter["name"] for letter in (await self._stage.get("/dead-letters"))["letters"]]
 
     def _kept(self, names: Mapping[str, str]) -> dict[str, DeadLetter]:
         letters = self._installation.decider_service.store.select(DeadLetter)
@@ -180,28 +176,20 @@ def mended(document: Json, kind: str) -> Json:
     return {**kept, **facts, "body": json.loads(message.value or b"")}
 
 
-def _lines(numbers: Sequence[int]) -> list[Json]:
-    return [{"line": number, "driver": str(number), "profile": profile(number)} for number in numbers]
-
-
 async def _gone_through(kafka: str, database: str, folder: Path) -> Aftermath:
-    (part,) = divided([ACCOUNT], 0)
-    async with asyncio.timeout(_SECONDS), sandboxes() as targets:
-        await seed([part], targets)
-        deployment = Deployment(kafka=kafka, database=database, targets=targets, folder=folder, partitions=2)
+    async with asyncio.timeout(_SECONDS), acme_sandboxes() as targets:
+        deployment = Deployment(
+            kafka=kafka, database=database, targets=targets, folder=folder, partitions=2, prefix="poison."
+        )
         await asyncio.to_thread(deployment.prepare)
-        async with (
-            commanded(deployment.settings) as (client, installation),
-            reached_by_commands(installation) as commands,
-        ):
-            return await Poisoning(deployment, FleetStage(client, part), installation, commands).go_through(folder)
+        async with commanded(deployment.settings) as (client, installation):
+            return await Poisoning(deployment, Stage(client), installation).go_through()
 
 
 @pytest.fixture(scope="module")
-def aftermath(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+def aftermath(kafka: Kafka, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     database = postgres.database()
-    with needed(own_kafka()) as kafka:
-        yield asyncio.run(_gone_through(kafka.servers, database, tmp_path_factory.mktemp("poison")))
+    yield asyncio.run(_gone_through(kafka.servers, database, tmp_path_factory.mktemp("poison")))
     postgres.drop(database)
 
 
@@ -211,8 +199,7 @@ def test_every_good_record_is_decided(aftermath: Aftermath, target: Target) -> N
 
 
 def test_each_poison_and_nothing_else_is_a_dead_letter(aftermath: Aftermath) -> None:
-    assert [letter["name"] for letter in aftermath.listed["letters"]] == list(aftermath.names.values())
-    assert aftermath.listed["total"] == len(POISONS)
+    assert aftermath.listed == list(aftermath.names.values())
 
 
 @pytest.mark.parametrize("kind", POISONS)
@@ -239,12 +226,11 @@ def test_a_dead_letter_is_shown_with_its_reason_and_what_it_says(aftermath: Afte
 
 @pytest.mark.parametrize("kind", POISONS)
 def test_what_is_mended_is_decided(aftermath: Aftermath, kind: str) -> None:
-    assert aftermath.resubmitted[kind].status == 0, aftermath.resubmitted[kind].err
     assert [driver(kind) in aftermath.after[target] for target in Target] == [True, True]
 
 
 def test_no_dead_letter_is_left_when_all_are_mended(aftermath: Aftermath) -> None:
-    assert aftermath.left == {"letters": [], "next": None, "total": 0}
+    assert aftermath.left == []
 
 
 def _body(document: Json) -> bytes:
