@@ -29,6 +29,9 @@ from tests.support.stepped_services import SteppedServices, person
 ACCOUNTS: Final = {AccountId(f"{target}-{number}"): target for target in Target for number in range(10)}
 """The target of each account that opts in with all of its drivers."""
 
+PARTS: Final = 5
+"""In how many lists each account's drivers come, so that no account is decided long before the others."""
+
 LATE: Final = {AccountId(f"late-{target}"): target for target in Target}
 """Accounts with a single driver, who comes amid the first load of all others."""
 
@@ -77,19 +80,18 @@ class LimitedServices(SteppedServices):
         """The present moment: as the loop has it, once there is one."""
         return super().clock() + timedelta(seconds=self._loop.time() if self._loop else 0.0)
 
-    def opt_in(self, account: AccountId, target: Target, drivers: int) -> None:
-        """An account has so many drivers, and wants them at this target only."""
+    def opt_in(self, account: AccountId, target: Target) -> None:
+        """An account wants its drivers at this target only."""
         self.add(account, is_on=False)
         for other in Target:
             self.set_mode(other, Mode.FULL if other is target else Mode.OFF, account)
         self.turn_on(account)
-        self.state_many(account, drivers)
 
-    def state_many(self, account: AccountId, drivers: int) -> None:
-        """The Portal states so many drivers of an account."""
+    def state_many(self, account: AccountId, drivers: range) -> None:
+        """The Portal states these drivers of an account."""
         stated = [
             PortalLine(line=number, driver=PortalDriverId(str(number)), profile=whole(profile_of(account, number)))
-            for number in range(drivers)
+            for number in drivers
         ]
         self.intake.take_list(account, stated, source="api")
 
@@ -109,7 +111,7 @@ class LimitedServices(SteppedServices):
 
     async def _come_late(self, account: AccountId, target: Target) -> None:
         await self.targets.counting[target].until(self.amid)
-        await asyncio.to_thread(self.state_many, account, 1)
+        await asyncio.to_thread(self.state_many, account, range(1))
 
     async def _rest(self) -> None:
         while await self._left():  # noqa: ASYNC110 - nobody tells when everything is done
@@ -146,10 +148,12 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> LimitedServices:
     targets = LimitedTargets([*ACCOUNTS, *LATE], taken=[profile_of(POISONED, POISON)["email"]])
     asyncio.run(targets.switch_on(*STORM))
     services = LimitedServices(tmp_path, targets, request.param)
-    for account, target in ACCOUNTS.items():
-        services.opt_in(account, target, services.of_each)
-    for account, target in LATE.items():
-        services.opt_in(account, target, 0)
+    for account, target in (ACCOUNTS | LATE).items():
+        services.opt_in(account, target)
+    part = services.of_each // PARTS
+    for start in range(0, services.of_each, part):
+        for account in ACCOUNTS:
+            services.state_many(account, range(start, start + part))
     return services
 
 
