@@ -1,4 +1,4 @@
-"""A thousand drivers, or ten thousand, one of them poison, at targets that answer 429 to a third of all calls.
+"""Two thousand drivers, or ten thousand, one of them poison, at targets that answer 429 to a third of all calls.
 
 Everything is real except the network and the time: as soon as everything waits, it is later.
 """
@@ -142,7 +142,7 @@ def profile_of(account: AccountId, number: int) -> Profile:
     return person(number, email=f"p{number}@{account}")
 
 
-@pytest.fixture(params=[50, pytest.param(500, marks=pytest.mark.long)], ids="{} of each account".format)
+@pytest.fixture(params=[100, pytest.param(500, marks=pytest.mark.long)], ids="{} of each account".format)
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> LimitedServices:
     """Everybody has opted in, and a third of all calls will be answered 429."""
     targets = LimitedTargets([*ACCOUNTS, *LATE], taken=[profile_of(POISONED, POISON)["email"]])
