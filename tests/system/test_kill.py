@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from domain.event import Event
 
 from adapters.store.sqlite import SqliteStore
-from domain.event import Event
 from domain.identity import Target
 from domain.portal import Change
 from services.runtime.context import CHANGES, DECISIONS
