@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from adapters.events import new_mapper, to_record
 from adapters.kafka.cloud_events import LARGEST, to_outgoing
-from adapters.kafka.topics import LARGEST_BATCH
+from adapters.kafka.topics import LARGEST_BATCH, Namespace
 from domain.store import Event
 from services.wiring.distributed import to_kafka_access
 from services.wiring.settings import DistributedSettings

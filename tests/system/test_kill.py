@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from domain.event import Event
 
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.portal import Change
+from domain.store import Event
 from services.runtime.context import CHANGES, DECISIONS
 from services.sandbox.comparison import Comparison, Json
 from services.sandbox.demo import sandboxes

@@ -29,6 +29,7 @@ from domain.outcomes import (
 )
 from domain.ports import Answer, Done, PortalLine
 from domain.store import Event, Unit
+from services.accounts.handlers import Asking
 from services.api.approvals import HeldSet, held
 from services.api.explanations import DriverState, Explanation, explain
 from services.decider.batch import load_links
