@@ -253,14 +253,6 @@ class DriveriClient:
         return reply
 
 
-def next_query(query: Mapping[str, str], link: str) -> dict[str, str]:
-    """Our query, moved on to where the link points.
-
-    Only the link's query is taken: whatever host or path it names, the call stays on the configured ones.
-    """
-    return {**query, **dict(parse_qsl(urlsplit(link).query))}
-
-
 def refused(reply: httpx.Response, profile: Profile) -> Rejected:
     """What Driveri's refusal of a call with this profile means."""
     return refusal(reply, words_of(reply), profile)
@@ -347,7 +339,8 @@ def _following(page: DriversPage, query: Mapping[str, str]) -> Mapping[str, str]
     or with a page that shows no new driver.
     """
     if page.links is not None and page.links.next:
-        return next_query(query, page.links.next)
+        # Only the link's query is taken: whatever host or path it names, the call stays on the configured ones.
+        return {**query, **dict(parse_qsl(urlsplit(page.links.next).query))}
     end = _number(query, "offset") + len(page.drivers)
     is_full = 0 < _number(query, "limit") <= len(page.drivers)
     may_go_on = page.links is None and len(page.drivers) > 0 and (page.total_count is None or end < page.total_count)

@@ -202,7 +202,11 @@ class DriveriDrivers:
         """Write these fields; out of another group first, where Driveri keeps the driver in that one."""
         reply = await self._client.edit(key, body)
         group = body.get("group")
-        if not isinstance(group, Mapping) or not may_be_of_group(reply):
+        if not isinstance(group, Mapping):
+            return reply
+        # A write that is done, or refused for the group, can have left the driver in another one.
+        is_refused_for_group = reply.status_code in REFUSED and "group" in words_of(reply).casefold()
+        if not reply.is_success and not is_refused_for_group:
             return reply
         now = Key(str(body.get("driverId", key))) if reply.is_success else key
         left = await self._leave_others(now, str(group["name"]))
@@ -218,8 +222,13 @@ class DriveriDrivers:
         """Take the driver out of every group but this one that Driveri shows; which they were."""
         left: list[str] = []
         while len(left) < _MOST_GROUPS:
-            names = names_of_other_group(await read_back(self._row(key)), group)
-            for name in [each for each in names if each not in left]:
+            row = await read_back(self._row(key))
+            # By which of its names a write names a group is not public.
+            names = [row.group.group_unique_name, row.group.group_name] if row and row.group else []
+            shown = [name for name in dict.fromkeys(names) if name]
+            if folded(group) in map(folded, shown):
+                break
+            for name in [each for each in shown if each not in left]:
                 reply = await self._client.edit(key, {"group": {"name": name, "action": "REMOVE"}})
                 if not reply.is_error:
                     left.append(name)
@@ -270,19 +279,3 @@ def _done(key: Key, profile: Profile) -> Done:
 
 def _total() -> ByteBudget:
     return ByteBudget("the roster", MOST_OF_A_ROSTER)
-
-
-def may_be_of_group(reply: httpx.Response) -> bool:
-    """Whether a write that names a group can have left the driver in another one: done, or refused for the group."""
-    return reply.is_success or (reply.status_code in REFUSED and "group" in words_of(reply).casefold())
-
-
-def names_of_other_group(row: DriverRow | None, desired: str) -> list[str]:
-    """The names of the group that Driveri shows in place of the desired one; none if there is no such group.
-
-    By which of them a write names it is not public.
-    """
-    if row is None or row.group is None:
-        return []
-    names = [name for name in (row.group.group_unique_name, row.group.group_name) if name]
-    return [] if folded(desired) in map(folded, names) else list(dict.fromkeys(names))

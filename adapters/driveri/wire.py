@@ -80,7 +80,7 @@ DRIVERS: Final = Lines(
 
 
 class DriversData(DriveriWire):
-    """The drivers of one page of the list."""
+    """The drivers of one page of the list, or those that a look-up found."""
 
     drivers: tuple[DriverRow, ...] | None = None
 
@@ -110,16 +110,10 @@ class DriversPage(DriveriWire):
         return self
 
 
-class LookupData(DriveriWire):
-    """What a look-up by id found."""
-
-    drivers: tuple[DriverRow, ...] | None = None
-
-
 class Lookup(DriveriWire):
     """The answer to a look-up by id; `data` is empty where no driver is found, but never left out."""
 
-    data: LookupData | None
+    data: DriversData | None
 
 
 class StatusRow(DriveriWire):

@@ -125,7 +125,12 @@ def failure_of_redirect(
     failure = redirected(reply, url, path, setting)
     if failure is None:
         return None
-    is_open = intent is not Intent.READ and may_be_done(reply, url)
+    # "See other", or "found" at the same host, may answer a write that took effect.
+    is_found = reply.status_code == httpx.codes.FOUND
+    may_be_done = reply.status_code == httpx.codes.SEE_OTHER or (
+        is_found and _joined(url, reply.headers["Location"]).raw_host == url.raw_host
+    )
+    is_open = intent is not Intent.READ and may_be_done
     return FailedTry(failure=in_doubt(failure) if is_open else failure, is_passing=False)
 
 
@@ -275,13 +280,6 @@ def redirected(reply: httpx.Response, url: httpx.URL, call_path: str, setting: s
         where = f"{target.scheme}://{target.raw_host.decode('ascii')[:_LONGEST]}{port}{base[:_LONGEST]}"
     detail = f"answered {reply.status_code}, a redirect to {where}, which is not followed: correct {setting}"
     return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
-
-
-def may_be_done(reply: httpx.Response, url: httpx.URL) -> bool:
-    """Whether a redirect may answer a write that took effect: "see other", or "found" at the same host."""
-    if reply.status_code == httpx.codes.SEE_OTHER:
-        return True
-    return reply.status_code == httpx.codes.FOUND and _joined(url, reply.headers["Location"]).raw_host == url.raw_host
 
 
 def _joined(url: httpx.URL, location: str) -> httpx.URL:

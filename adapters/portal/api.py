@@ -236,11 +236,6 @@ def _answer(reply: httpx.Response) -> PortalAnswer:
         return answer
 
 
-def is_framed(reply: httpx.Response) -> bool:
-    """Whether it is the API that speaks, and not something that stands before it."""
-    return parsed_if(reply, PortalAnswer) is not None
-
-
 def validated(form: type[Form], data: object) -> Form:
     """What an answer's data has in this form. Raises `UnexpectedForm` when it has another."""
     try:
@@ -278,7 +273,8 @@ class PortalClient:
         One whose value has an odd form is None in its place. Raises `OddLine` for what is not a list of attributes.
         """
         reply = await self._ask("driver/getattributes", {"driver": driver})
-        if code_of(reply) == httpx.codes.NOT_FOUND and is_framed(reply):
+        # Something that stands before the API answers without its frame.
+        if code_of(reply) == httpx.codes.NOT_FOUND and parsed_if(reply, PortalAnswer) is not None:
             return None
         data = answer_of(reply).data
         try:

@@ -83,7 +83,10 @@ class RelationalStore(ABC):
 
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False when one of its positions was stored already."""
-        stored = [relayable(self._mapper.to_stored_event(event)) for event in unit.events]
+        stored = [self._mapper.to_stored_event(event) for event in unit.events]
+        for each in stored:
+            if len(each.state) > LONGEST_EVENT:
+                raise EventTooLong(each.topic, len(each.state))
         try:
             self._insert(stored, unit)
         except (IntegrityError, AnswerLost) as failure:
@@ -242,13 +245,6 @@ class RelationalStore(ABC):
 
     def _table(self, row: type[R]) -> Table[R]:
         return table_of(row, self._dialect)
-
-
-def relayable(stored: StoredEvent) -> StoredEvent:
-    """The event, if it can be relayed. Raises `EventTooLong`."""
-    if len(stored.state) > LONGEST_EVENT:
-        raise EventTooLong(stored.topic, len(stored.state))
-    return stored
 
 
 def write_rows(cursor: Any, unit: Unit, dialect: Dialect) -> None:  # noqa: ANN401 - any database's

@@ -212,7 +212,7 @@ class Intake:
         """Remove what unfinished snapshots have shown that began long ago, as after a kill; how many snapshots."""
         now = self._clock()
         begun = (str(snapshot) for (snapshot,) in self._store.count(SnapshotDriver, by=["snapshot"]))
-        forgotten = sorted(snapshot for snapshot in begun if is_forgettable(snapshot, now))
+        forgotten = sorted(name for name in begun if (began := _began(name)) is None or now - began > _KEPT)
         if forgotten:
             unit = Unit()
             unit.remove(SnapshotDriver, {"snapshot": forgotten})
@@ -243,7 +243,8 @@ class Intake:
 
     def _check_time(self, snapshot: str | None) -> None:
         """An old snapshot may lose what it has shown, and then the rest of it must not count as the whole."""
-        if snapshot and is_overdue(snapshot, self._clock()):
+        began = _began(snapshot) if snapshot else None
+        if began is not None and self._clock() - began > LONGEST:
             hours = LONGEST // timedelta(hours=1)
             raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
 
@@ -288,17 +289,8 @@ def new_snapshot(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}/{uuid4().hex}"
 
 
-def is_overdue(snapshot: str, now: datetime) -> bool:
-    """Whether it began too long ago to go on; one with another form of name never did."""
-    return (began := _began(snapshot)) is not None and now - began > LONGEST
-
-
-def is_forgettable(snapshot: str, now: datetime) -> bool:
-    """Whether it can be removed: it began long ago, or its name does not say when."""
-    return (began := _began(snapshot)) is None or now - began > _KEPT
-
-
 def _began(snapshot: str) -> datetime | None:
+    """When a complete list began; None if its name does not say so."""
     try:
         return datetime.strptime(snapshot.partition("/")[0], "%Y-%m-%dT%H:%M:%S%z")
     except ValueError:

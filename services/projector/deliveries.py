@@ -255,8 +255,12 @@ class DesiredDrivers:
 
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep the newest decision of each link; a link that is parked or has ended has nothing to deliver."""
-        unit = keep_newest(self._target, (event for _, event in events))
-        positions = {(event.account, event.driver): at for at, event in events if isinstance(event, LinkEvent)}
+        unit, positions = Unit(), dict[tuple[str, str], int]()
+        for at, event in events:
+            if isinstance(event, LinkEvent):
+                positions[event.account, event.driver] = at
+                if event.target == self._target and (row := newest_after(event)):
+                    unit.keep([row])
         newest = [row for row in unit.rows.values() if isinstance(row, NewestDecision) and row.is_open]
         unit.keep(_due_at_once(*place_of(row), positions[place_of(row)]) for row in newest)
         return unit
@@ -276,15 +280,6 @@ class DesiredDrivers:
 def _due_at_once(account: str, driver: str, position: int = 0) -> DueDelivery:
     """A delivery that is due at once: in the order of the log, whatever the clock says."""
     return DueDelivery(account=account, driver=driver, not_before=f"{position:020}", deferred=0)
-
-
-def keep_newest(target: Target, events: Iterable[Event]) -> Unit:
-    """The newest decisions of this target's links after these events."""
-    unit = Unit()
-    for event in events:
-        if isinstance(event, LinkEvent) and event.target == target and (row := newest_after(event)):
-            unit.keep([row])
-    return unit
 
 
 def fill_slots(waiting: Mapping[AccountId, Sequence[T]], slots: int, busy: Collection[AccountId]) -> list[T]:
