@@ -196,7 +196,7 @@ def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]]) -> T:
 
 
 def is_confirmed(question: str) -> bool:
-    """Whether somebody says yes; the end of the input is a no, and Ctrl-C ends the command.
+    """Whether a person says yes; the end of the input is a no, and Ctrl-C ends the command.
 
     An event loop that runs would only cancel its task at the first Ctrl-C, which here can do nothing about it.
     """

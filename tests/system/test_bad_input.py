@@ -73,7 +73,7 @@ def _export(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_target_that_status_would_not_heed_is_refused(command: Commands, fleet: str) -> None:
+def test_a_target_that_status_would_ignore_is_refused(command: Commands, fleet: str) -> None:
     status, out, err = command("status", fleet, "--target", "motive")
     assert (status, out) == (2, "")
     assert "--target needs --state" in err
@@ -134,7 +134,7 @@ def test_bad_rows_do_not_stop_the_good_ones(command: Commands, fleet: str, tmp_p
     assert "First Name" in out
 
 
-def test_an_empty_snapshot_deletes_nobody(command: Commands, fleet: str, tmp_path: Path) -> None:
+def test_an_empty_snapshot_deletes_no_driver(command: Commands, fleet: str, tmp_path: Path) -> None:
     assert command("drivers", "import", _export(tmp_path, _HEADER + "1,R1,Jane,Doe,\n"), "--account", fleet)[0] == 0
     empty = _export(tmp_path, _HEADER)
     for _ in range(2):
@@ -147,7 +147,9 @@ def test_an_empty_snapshot_deletes_nobody(command: Commands, fleet: str, tmp_pat
     )
 
 
-def test_half_an_export_deletes_nobody_unless_a_person_says_so(command: Commands, fleet: str, tmp_path: Path) -> None:
+def test_half_an_export_deletes_no_driver_unless_a_person_confirms_it(
+    command: Commands, fleet: str, tmp_path: Path
+) -> None:
     rows = [f"{number},R{number},Jane,Doe,\n" for number in range(1, 9)]
     whole, half = _HEADER + "".join(rows), _HEADER + "".join(rows[:4])
     assert command("drivers", "import", _export(tmp_path, whole), "--account", fleet, "--complete")[0] == 0
@@ -279,7 +281,7 @@ def test_a_resubmission_waits_for_its_service(command: Commands, letter: str) ->
     assert "0 submitted again" in command("dead-letters", "resubmit", "--service", "projector-motive")[1]
 
 
-def test_a_dead_letter_is_discarded_only_when_somebody_is_sure(
+def test_a_dead_letter_is_discarded_only_after_a_yes(
     command: Commands, letter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "add --yes" in _one_line(command("dead-letters", "discard", letter))
@@ -314,9 +316,7 @@ def test_dead_letters_that_are_asked_for_wrongly(command: Commands, letter: str,
     assert "not handled yet" not in command("dead-letters", "list")[1]
 
 
-def test_a_record_that_nobody_could_read_is_mended_and_taken_over(
-    command: Commands, fleet: str, tmp_path: Path
-) -> None:
+def test_a_record_that_could_not_be_read_is_mended_and_handled(command: Commands, fleet: str, tmp_path: Path) -> None:
     command.served.stop()
     stated = new_mapper().to_stored_event(fact("8"))
     with closing(sqlite3.connect(tmp_path / "data" / "intake.sqlite")) as file, file:

@@ -115,7 +115,7 @@ def test_explain_says_what_a_person_can_do(
     assert advice in first_lines
 
 
-def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_the_demo_did_not_make_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     run = _run("demo", "--data", str(tmp_path))
     assert run.returncode == 1

@@ -173,7 +173,9 @@ def test_two_processes_of_a_service_cannot_have_the_same_name(
     assert (status, err.splitlines()[-1]) == (1, told)
 
 
-def test_a_port_that_is_taken_is_told_with_the_settings_for_another(command: Command, settings: dict[str, str]) -> None:
+def test_a_port_that_is_taken_is_named_with_the_settings_for_another(
+    command: Command, settings: dict[str, str]
+) -> None:
     with closing(create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         told = refused(command, ("decider",), {**settings, "http_port": port})

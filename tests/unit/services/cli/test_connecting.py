@@ -113,7 +113,7 @@ def test_options_that_do_not_fit_together_are_refused_before_anything_is_read(
     assert connected(data) == AccountCredentials()
 
 
-def test_a_file_that_is_no_text_is_refused_without_being_shown(data: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused_without_being_shown(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "odd"
     path.write_bytes(b"hush\xff\xfe")
     result = connect("motive", "--api-key-file", str(path))
@@ -122,7 +122,7 @@ def test_a_file_that_is_no_text_is_refused_without_being_shown(data: Path, tmp_p
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
-def test_standard_input_that_is_no_text_is_refused_without_being_shown(
+def test_standard_input_that_is_not_text_is_refused_without_being_shown(
     data: Path, monkeypatch: pytest.MonkeyPatch, errors: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"hush\xff\xfe\n"), "utf-8", errors))

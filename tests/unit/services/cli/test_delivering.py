@@ -14,7 +14,7 @@ from tests.support.served_folder import ServedFolder
 
 
 @pytest.mark.parametrize("buffering", [-1, 1])
-def test_an_output_that_is_full_is_told_in_one_line(capsys: pytest.CaptureFixture[str], buffering: int) -> None:
+def test_an_output_that_is_full_is_reported_in_one_line(capsys: pytest.CaptureFixture[str], buffering: int) -> None:
     with (
         Path("/dev/full").open("w", buffering) as full,
         redirect_stdout(full),
@@ -26,7 +26,7 @@ def test_an_output_that_is_full_is_told_in_one_line(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "driverlink: the output cannot be written: No space left on device\n"
 
 
-def test_a_reader_who_goes_away_is_told_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_that_closes_the_pipe_gets_no_message(capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as gone, redirect_stdout(gone), pytest.raises(SystemExit) as ended, delivered():

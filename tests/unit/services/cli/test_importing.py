@@ -96,7 +96,7 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(acme: Account) ->
     assert acme.events() == ["DriverCreated"] * 8
 
 
-def test_a_complete_file_that_is_refused_takes_nothing_over(acme: Account) -> None:
+def test_a_complete_file_that_is_refused_changes_nothing(acme: Account) -> None:
     refused = acme.take(HEADER, ["1,0001,DRV-1,Joan,Doe,"], "--complete")
     assert (refused.status, refused.out) == (1, "")
     assert "the list lacks 7 of 8 drivers" in refused.err

@@ -95,9 +95,23 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: ServedFolder) -> N
     ]
 
 
-def test_a_reconciliation_that_had_no_plan_any_more_is_void() -> None:
-    said = plans.refusal("acme", "motive", {"state": "refused", "plan": "", "would_be": ""})
-    assert said == "acme on motive: sync or its mode was turned off meanwhile, so the plan is void"
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ({"state": "refused", "plan": "", "would_be": ""}, "sync or its mode was turned off meanwhile"),
+        (
+            {"state": "refused", "plan": "abc", "would_be": "def"},
+            "the plan has changed (def instead of abc), so nothing",
+        ),
+        ({"state": "void"}, "another request came in between, so the plan is void; look again: `driverlink plan acme`"),
+        (
+            {"state": "stopped", "doing": "No calls are made."},
+            "No calls are made. The reconciliation is still requested",
+        ),
+    ],
+)
+def test_a_plan_that_is_not_applied_says_why(outcome: dict[str, str], says: str) -> None:
+    assert plans.refusal("acme", "motive", outcome).startswith(f"acme on motive: {says}")
 
 
 @pytest.mark.usefixtures("fleet")
@@ -114,7 +128,7 @@ def test_a_plan_of_one_driver_is_for_looking_only(driverlink: ServedFolder) -> N
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_of_one_driver_counts_nobody_else(driverlink: ServedFolder) -> None:
+def test_a_plan_of_one_driver_counts_only_that_driver(driverlink: ServedFolder) -> None:
     ended = driverlink("plan", "acme", "--driver", "D7")
     assert "driveri: 1 create" in ended.out.splitlines()
 
@@ -148,9 +162,7 @@ def test_a_plan_is_applied_by_its_hash(driverlink: ServedFolder, folder: Path) -
     assert isinstance(turned_on, SyncTurnedOn)
 
 
-def test_a_plan_that_is_another_by_now_is_refused_in_one_line(
-    driverlink: ServedFolder, folder: Path, fleet: Twins
-) -> None:
+def test_a_plan_that_has_changed_is_refused_in_one_line(driverlink: ServedFolder, folder: Path, fleet: Twins) -> None:
     seen = digest(driverlink)
     fleet[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={}))
     ended = driverlink("apply", "acme", "--plan", seen, "--as", "maria")
@@ -205,7 +217,7 @@ def test_sync_on_in_a_script_needs_a_yes(
 
 
 @pytest.mark.usefixtures("fleet")
-def test_whoever_may_not_turn_sync_on_is_told_before_the_plan_is_made(
+def test_a_person_who_may_not_turn_sync_on_is_refused_before_the_plan_is_made(
     driverlink: ServedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_terminal(monkeypatch, answer=True)

@@ -62,7 +62,7 @@ def test_a_script_gets_what_was_requested(driverlink: ServedFolder) -> None:
     assert (found["is_awaited"], found["reconciliations"], found["stopped"]) == (False, [], {})
 
 
-def test_who_stops_waiting_is_told_that_the_reconciliation_goes_on(
+def test_ctrl_c_while_waiting_says_that_the_reconciliation_goes_on(
     driverlink: ServedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:

@@ -25,7 +25,7 @@ def test_settings_never_show_the_secret_key() -> None:
         ("DRIVERLINK_SECRET_KEYS", SECRET_KEY),
     ],
 )
-def test_a_setting_that_is_wrong_is_told_without_the_secret_key(
+def test_a_wrong_setting_is_named_without_the_secret_key(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)

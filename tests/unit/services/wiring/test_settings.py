@@ -70,7 +70,7 @@ def test_what_is_wrong_is_named_with_what_would_be_right(
     assert "sesame" not in told
 
 
-def test_several_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told = problem(monkeypatch, {**GOOD, "PATIENCE": "0", "HTTP_PORT": "-1"})
     assert sorted(told.split("; ")) == [
         "DRIVERLINK_HTTP_PORT must be 0 or more",
@@ -88,7 +88,7 @@ def test_several_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch
     ],
     ids=["missing", "no text", "empty"],
 )
-def test_a_file_without_a_secret_is_told_by_its_variable_and_name(
+def test_a_file_without_a_secret_is_named_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: bytes | None, says: str
 ) -> None:
     file = tmp_path / "secret"
@@ -98,7 +98,9 @@ def test_a_file_without_a_secret_is_told_by_its_variable_and_name(
     assert told == f"DRIVERLINK_{name}_FILE: {file} {says}"
 
 
-def test_a_short_key_in_a_file_is_told_by_the_file_s_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_short_key_in_a_file_is_named_by_the_variable_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "key").write_text("sesame\n")
     told = problem(monkeypatch, {**GOOD, "SECRET_KEY_FILE": str(tmp_path / "key")})
     assert told.startswith("DRIVERLINK_SECRET_KEY_FILE holds 6 characters")
