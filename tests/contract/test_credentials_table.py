@@ -85,9 +85,9 @@ def test_nothing_that_is_stored_shows_a_secret(opening: Opening, tmp_path: Path)
     assert not any(secret in stored for secret in (b"hush", SECRET_KEY.encode()))
 
 
-@pytest.mark.parametrize(("key", "told"), [("too short", "32 characters or more"), ("x" * 40, "another key")])
+@pytest.mark.parametrize(("key", "reason"), [("too short", "32 characters or more"), ("x" * 40, "another key")])
 def test_a_secret_key_that_does_not_fit_is_reported_without_being_shown(
-    store: Store, opening: Opening, key: str, told: str
+    store: Store, opening: Opening, key: str, reason: str
 ) -> None:
     opening().keep("acme", Target.MOTIVE, GRANT)
     table = CredentialsTable(store, key)
@@ -96,7 +96,7 @@ def test_a_secret_key_that_does_not_fit_is_reported_without_being_shown(
         lambda: table.tokens("acme", Target.MOTIVE),
         lambda: table.replace_tokens("acme", Target.MOTIVE, "hush-0", to_tokens(1)),
     ):
-        with pytest.raises(CredentialsUnreadable, match=told) as refused:
+        with pytest.raises(CredentialsUnreadable, match=reason) as refused:
             work()
         assert key not in f"{refused.value} {table!r}"
     assert opening().tokens("acme", Target.MOTIVE) == RenewableTokens(refresh_token="hush-0")

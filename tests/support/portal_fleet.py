@@ -152,7 +152,7 @@ class PortalFleet:
         await self.reader.read(reading, login)
 
     @property
-    def told(self) -> list[str]:
+    def changes(self) -> list[str]:
         """Everything in the log, in words: the fact and its driver."""
         events = (record.event for record in self.store.log.read(0, 10_000))
         return [f"{type(event).__name__} {event.driver}" for event in events if isinstance(event, PortalDriverEvent)]

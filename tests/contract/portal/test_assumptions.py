@@ -36,7 +36,7 @@ FLEET = [
 async def test_a_fleet_is_read_changed_and_left_whatever_is_assumed(tmp_path: Path, assumptions: Json) -> None:
     async with PortalFleet(tmp_path, FLEET, assumptions=assumptions) as acme:
         await acme.read()
-        assert sorted(acme.told) == ["DriverCreated 1", "DriverCreated 2", "DriverCreated 3"]
+        assert sorted(acme.changes) == ["DriverCreated 1", "DriverCreated 2", "DriverCreated 3"]
         assert acme.profile(1) == {
             "first_name": "Jane",
             "last_name": "Doe",
@@ -45,11 +45,11 @@ async def test_a_fleet_is_read_changed_and_left_whatever_is_assumed(tmp_path: Pa
             "phone": "555-0101",
         }
         await acme.read()
-        assert len(acme.told) == 3
+        assert len(acme.changes) == 3
         await acme.state([FLEET[0] | {"firstname": "Joan"}, driver(2, name="Bob", driver_id="D9")])
         for _ in range(2):
             await acme.read()
-        assert sorted(acme.told[3:]) == ["DriverDeleted 3", "DriverMissed 3", "DriverUpdated 1", "DriverUpdated 2"]
+        assert sorted(acme.changes[3:]) == ["DriverDeleted 3", "DriverMissed 3", "DriverUpdated 1", "DriverUpdated 2"]
         assert acme.profile(2)["driveri_driver_id"] == "D9"
 
 
@@ -59,7 +59,7 @@ async def test_a_session_that_is_over_begins_again_whatever_says_so(tmp_path: Pa
     async with PortalFleet(tmp_path, FLEET, short, assumptions=assumptions) as acme:
         for _ in range(3):
             await acme.read()
-        assert len(acme.told) == 3
+        assert len(acme.changes) == 3
 
 
 @pytest.mark.parametrize("assumptions", CODES, ids=str)
@@ -75,10 +75,10 @@ async def test_a_session_that_ends_in_mid_read_deletes_no_driver_and_is_got_over
                 await acme.read()
             except TargetFailed:
                 continue
-        assert len(acme.told) == 30
+        assert len(acme.changes) == 30
         await acme.state([each | {"firstname": "Joan"} for each in everybody])
         await acme.read()
-        assert len(acme.told) == 60
+        assert len(acme.changes) == 60
 
 
 @pytest.mark.parametrize("assumptions", CODES, ids=str)
@@ -88,7 +88,7 @@ async def test_a_user_who_is_refused_is_refused_clearly_whatever_the_status(tmp_
         with pytest.raises(TargetFailed) as failed:
             await acme.read()
         assert failed.value.failure.detail == "answered 403"
-        assert acme.told == []
+        assert acme.changes == []
 
 
 @pytest.mark.parametrize("empty", ["list", "null"])
@@ -99,7 +99,7 @@ async def test_an_empty_list_deletes_no_driver_in_whatever_form(tmp_path: Path, 
         for _ in range(3):
             with pytest.raises((SnapshotRefused, TargetFailed)):
                 await acme.read()
-        assert len(acme.told) == 3
+        assert len(acme.changes) == 3
 
 
 @pytest.mark.parametrize(("named_by", "left_out"), [("ref_id_first", 1), ("id_first", 0), ("id_only", 0)])

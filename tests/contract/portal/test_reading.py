@@ -21,7 +21,7 @@ EVE = driver(3, name="Eve")
 async def test_everybody_in_the_list_is_created_with_what_list_and_attributes_state(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, EVE]) as acme:
         await acme.read()
-        assert acme.told == ["DriverCreated 1", "DriverCreated 3"]
+        assert acme.changes == ["DriverCreated 1", "DriverCreated 3"]
         assert acme.profile(1) == {
             "first_name": "Jane",
             "last_name": "Doe",
@@ -46,7 +46,7 @@ async def test_what_has_changed_in_list_or_attributes_is_an_update(tmp_path: Pat
         await acme.read()
         await acme.state([JANE | {"firstname": "Joan"}, driver(2, name="Bob", driver_id="D9"), EVE])
         await acme.read()
-        assert acme.told[3:] == ["DriverUpdated 1", "DriverUpdated 2"]
+        assert acme.changes[3:] == ["DriverUpdated 1", "DriverUpdated 2"]
         assert acme.profile(1)["first_name"] == "Joan"
         assert acme.profile(2)["driveri_driver_id"] == "D9"
 
@@ -88,7 +88,7 @@ async def test_attributes_of_another_driver_whose_ref_id_is_this_id_are_not_beli
     """The Portal looks for a driver by RefID before it looks by id."""
     async with PortalFleet(tmp_path, [JANE, BOB | {"ref_id": "1"}, EVE]) as acme:
         await acme.read()
-        assert acme.told == ["DriverCreated 2", "DriverCreated 3"]
+        assert acme.changes == ["DriverCreated 2", "DriverCreated 3"]
         assert (acme.row.drivers, acme.row.refused) == (3, 1)
 
 
@@ -98,7 +98,7 @@ async def test_a_line_that_cannot_be_stored_shows_that_its_driver_is_there(tmp_p
         await acme.state([JANE, BOB, EVE | {"email": "no address"}])
         for _ in range(3):
             await acme.read()
-        assert len(acme.told) == 3
+        assert len(acme.changes) == 3
         assert acme.row.refused == 1
 
 
@@ -107,9 +107,9 @@ async def test_a_driver_that_two_lists_in_a_row_lack_is_deleted(tmp_path: Path) 
         await acme.read()
         await acme.state([JANE, BOB])
         await acme.read()
-        assert acme.told[3:] == ["DriverMissed 3"]
+        assert acme.changes[3:] == ["DriverMissed 3"]
         await acme.read()
-        assert acme.told[3:] == ["DriverMissed 3", "DriverDeleted 3"]
+        assert acme.changes[3:] == ["DriverMissed 3", "DriverDeleted 3"]
 
 
 async def test_a_driver_that_a_list_shows_again_in_between_is_not_deleted(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_a_driver_that_a_list_shows_again_in_between_is_not_deleted(tmp_pa
         for drivers in ([JANE, BOB, EVE], [JANE, BOB], [JANE, BOB, EVE], [JANE, BOB]):
             await acme.state(drivers)
             await acme.read()
-        assert acme.told[3:] == ["DriverMissed 3", "DriverSeenAgain 3", "DriverMissed 3"]
+        assert acme.changes[3:] == ["DriverMissed 3", "DriverSeenAgain 3", "DriverMissed 3"]
 
 
 async def test_a_fifth_of_a_fleet_can_leave(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_a_fifth_of_a_fleet_can_leave(tmp_path: Path) -> None:
         await acme.state(everybody[10:])
         for _ in range(2):
             await acme.read()
-        assert acme.told[50:] == [
+        assert acme.changes[50:] == [
             f"{fact} {number}" for fact in ("DriverMissed", "DriverDeleted") for number in first(10)
         ]
 
@@ -144,7 +144,7 @@ async def test_an_empty_list_deletes_no_driver(tmp_path: Path) -> None:
         for _ in range(3):
             with pytest.raises(SnapshotRefused, match="no driver at all"):
                 await acme.read()
-        assert len(acme.told) == 3
+        assert len(acme.changes) == 3
 
 
 @pytest.mark.parametrize("size", [4, 9, 40])
@@ -156,7 +156,7 @@ async def test_a_user_who_sees_only_half_from_now_on_deletes_no_driver(tmp_path:
         for _ in range(3):
             with pytest.raises(SnapshotRefused, match=f"lacks {size - size // 2} of {size} drivers"):
                 await acme.read()
-        assert len(acme.told) == size
+        assert len(acme.changes) == size
 
 
 @pytest.mark.parametrize("share", [2, 10])
@@ -166,7 +166,7 @@ async def test_another_user_who_sees_fewer_deletes_no_driver(tmp_path: Path, sha
         await acme.read()
         for _ in range(3):
             await acme.read(acme.login("bob"))
-        assert len(acme.told) == 40
+        assert len(acme.changes) == 40
 
 
 async def test_a_driver_stated_by_an_export_alone_is_not_deleted_by_the_api(tmp_path: Path) -> None:
@@ -174,21 +174,21 @@ async def test_a_driver_stated_by_an_export_alone_is_not_deleted_by_the_api(tmp_
         acme.intake.state(ACME, PortalDriverId("ref:00417"), said(first_name="Ann"), source="export")
         for _ in range(3):
             await acme.read()
-        assert acme.told == ["DriverCreated ref:00417", *(f"DriverCreated {number}" for number in (1, 2, 3))]
+        assert acme.changes == ["DriverCreated ref:00417", *(f"DriverCreated {number}" for number in (1, 2, 3))]
 
 
 async def test_a_session_that_is_over_begins_again(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, [JANE, BOB, EVE], user(session_lifetime=60_000)) as acme:
         for _ in range(3):
             await acme.read()
-        assert len(acme.told) == 3
+        assert len(acme.changes) == 3
 
 
 async def test_a_session_that_ends_in_mid_read_begins_again(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, fleet(30)) as acme:
         await acme.fail({"fault": "expired_token", "path": "/v2/driver/getattributes", "every": 7, "times": 1})
         await acme.read()
-        assert len(acme.told) == 30
+        assert len(acme.changes) == 30
 
 
 async def test_a_user_who_is_refused_is_reported_as_such_and_not_by_name(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_a_user_who_is_refused_is_reported_as_such_and_not_by_name(tmp_pat
             await acme.read(acme.login("mallory"))
         assert failed.value.failure.reason is Reason.CREDENTIALS
         assert failed.value.failure.detail == "answered 403"
-        assert acme.told == []
+        assert acme.changes == []
 
 
 async def test_of_a_large_fleet_a_share_is_asked_for_attributes_at_each_reading_and_each_new_driver(
@@ -206,14 +206,14 @@ async def test_of_a_large_fleet_a_share_is_asked_for_attributes_at_each_reading_
     without_id = [driver(number) for number in range(1, 41)]
     async with PortalFleet(tmp_path, without_id, most_asked=10) as acme:
         await acme.read()
-        assert len(acme.told) == 40
+        assert len(acme.changes) == 40
         await acme.state([driver(number, driver_id=f"E{number}") for number in range(1, 42)])
         updated = []
         for _ in range(5):
-            before = len(acme.told)
+            before = len(acme.changes)
             await acme.read()
-            updated.append(len(acme.told) - before)
-        assert "DriverCreated 41" in acme.told[40 : 40 + updated[0]]
+            updated.append(len(acme.changes) - before)
+        assert "DriverCreated 41" in acme.changes[40 : 40 + updated[0]]
         assert max(updated) < 25
         assert {acme.profile(number)["driveri_driver_id"] for number in range(1, 42)} == {
             f"E{number}" for number in range(1, 42)
@@ -229,7 +229,7 @@ async def test_of_two_readings_that_overlap_only_one_counts(tmp_path: Path) -> N
         await acme.reader.read(one, acme.portal)
         with pytest.raises(SnapshotRefused, match="another reading"):
             await acme.reader.read(two, acme.portal)
-        assert acme.told[3:] == ["DriverMissed 3"]
+        assert acme.changes[3:] == ["DriverMissed 3"]
 
 
 async def test_a_reading_of_a_fleet_in_step_writes_nothing_about_its_drivers(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ async def test_a_reading_that_fails_decides_nothing_about_unseen_drivers(tmp_pat
         for _ in range(3):
             with pytest.raises(TargetFailed):
                 await acme.read(acme.login())
-        assert len(acme.told) == 40
+        assert len(acme.changes) == 40
         await acme.fail()
         await acme.read()
-        assert acme.told[40:] == [f"DriverMissed {number}" for number in (1, 2, 3, 4)]
+        assert acme.changes[40:] == [f"DriverMissed {number}" for number in (1, 2, 3, 4)]
 
 
 async def test_a_list_that_lost_one_driver_on_its_way_deletes_no_driver_when_it_is_whole_again(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_list_that_lost_one_driver_on_its_way_deletes_no_driver_when_it_
         await acme.fail({"fault": "reordered", "path": LIST}, {"fault": "shifted", "path": LIST})
         for _ in range(2):
             await acme.read()
-        assert len(acme.told) == 40
+        assert len(acme.changes) == 40
 
 
 async def test_blips_are_got_over(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_blips_are_got_over(tmp_path: Path) -> None:
             {"fault": "reset_before", "path": ATTRIBUTES, "every": 11},
         )
         await acme.read()
-        assert len(acme.told) == 40
+        assert len(acme.changes) == 40
 
 
 async def test_a_list_that_is_limited_says_for_how_long(tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ async def test_a_driver_twice_in_the_list_is_one(tmp_path: Path) -> None:
         await acme.read()
         await acme.fail({"fault": "reordered", "path": LIST})
         await acme.read()
-        assert len(acme.told) == 4
+        assert len(acme.changes) == 4
 
 
 async def test_nothing_but_an_empty_list_is_an_empty_list(tmp_path: Path) -> None:
     async with PortalFleet(tmp_path, []) as acme:
         with pytest.raises(SnapshotRefused):
             await acme.read()
-        assert acme.told == []
+        assert acme.changes == []

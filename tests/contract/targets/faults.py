@@ -149,7 +149,7 @@ async def assert_right(stand: SandboxStand, one: Try, answered: Answer) -> None:
             pytest.fail(f"{answered} is a wrong fact")
 
 
-async def told(reading: Awaitable[T]) -> T | Unavailable:
+async def answer_or_failure(reading: Awaitable[T]) -> T | Unavailable:
     """What was read, or why it could not be read for now."""
     try:
         return await reading
@@ -201,7 +201,7 @@ class UnderFaults:
             for number in REQUESTS:
                 drivers = stand.reconnected()
                 await stand.switch_on({**BLIPS[fault], "every": number, "times": 1})
-                read = await told(reading(drivers, stand.people))
+                read = await answer_or_failure(reading(drivers, stand.people))
                 assert read == truth or isinstance(read, Unavailable)
                 if await stand.switch_off() == [0]:
                     break
@@ -219,7 +219,7 @@ class UnderFaults:
     ) -> None:
         everybody = await keys(wide.drivers)
         await wide.switch_on(MOVES[move])
-        shown = await told(keys(wide.drivers))
+        shown = await answer_or_failure(keys(wide.drivers))
         assert shown == everybody or isinstance(shown, Unavailable)
         assert (await wide.switch_off())[0] > 0
 
@@ -229,7 +229,7 @@ class UnderFaults:
         for key in (people.bob, people.departed, people.unknown):
             truth = await stand.drivers.find(key, {})
             await stand.switch_on(MOVES[move])
-            found = await told(stand.drivers.find(key, {}))
+            found = await answer_or_failure(stand.drivers.find(key, {}))
             await stand.switch_off()
             assert found == truth or isinstance(found, Unavailable)
 
@@ -276,6 +276,6 @@ class UnderFaults:
             answered = await one.call(stand.drivers, stand.people)
             if not isinstance(answered, Unavailable):
                 return
-            while isinstance(await told(one.find(stand.drivers, stand.people)), Unavailable):
+            while isinstance(await answer_or_failure(one.find(stand.drivers, stand.people)), Unavailable):
                 await stand.time.pause(60)
         pytest.fail("the storm is too strong")

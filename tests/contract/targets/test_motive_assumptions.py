@@ -15,7 +15,7 @@ from domain.matching import identifiers
 from domain.ports import Answer, Done, Exists
 from domain.profile import Profile, to_change
 from services.sandbox.motive.company import Assumptions
-from tests.contract.targets.faults import keys, told
+from tests.contract.targets.faults import answer_or_failure, keys
 from tests.contract.targets.sandboxes import Company, company, in_process
 from tests.contract.targets.stands import MOTIVE_JANE
 
@@ -153,7 +153,7 @@ async def test_a_scan_shows_everybody_whatever_the_pages_say_or_says_why_it_cann
 ) -> None:
     async with company(in_process, assumptions={**assumptions, "longest_page": longest_page}) as stand:
         everybody = sorted(key for key, user in (await stand.users()).items() if user["role"] == "driver")
-        read = await told(keys(stand.drivers))
+        read = await answer_or_failure(keys(stand.drivers))
         if isinstance(read, Unavailable):
             assert assumptions["list_order"] == "shuffled"
             assert "did not hold still" in read.detail

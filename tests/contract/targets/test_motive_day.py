@@ -115,13 +115,13 @@ class Day:
         """How many writes have reached the sandbox."""
         return len(asyncio.run(self._asked("journal"))["entries"])
 
-    def told(self) -> dict[str, str]:
+    def reasons(self) -> dict[str, str]:
         """Everything that was said of what could not be done, by driver."""
-        told: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for event in self.services.decided(Target.MOTIVE):
             if isinstance(event, Refused | Deferred):
-                told[event.driver] = f"{told.get(event.driver, '')} {event.detail}"
-        return told
+                reasons[event.driver] = f"{reasons.get(event.driver, '')} {event.detail}"
+        return reasons
 
     async def _asked(self, about: str) -> Any:  # noqa: ANN401
         async with AsyncClient(transport=ASGITransport(self.app), base_url="http://sandbox.test") as client:
@@ -166,9 +166,9 @@ def test_a_fleet_lives_through_a_day_at_motive_and_everybody_is_there_once(
     assert others_ids(users) == others_ids(before)
     assert len(users) <= len(before) + 4
     assert len(own(users)) <= len(EVERYBODY)
-    told = day.told()
+    reasons = day.reasons()
     for driver, words in impossible.items():
-        assert words in told.get(driver, ""), driver
+        assert words in reasons.get(driver, ""), driver
     if not impossible:
         check_end(day, switch)
 

@@ -170,7 +170,7 @@ def failure_of(connection: Answering, call: Call) -> Unavailable:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "detail"),
     [(never, TOO_SLOW), (dribbled, TOO_SLOW), (endless_answer, TOO_LONG)],
 )
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ def failure_of(connection: Answering, call: Call) -> Unavailable:
     [(Intent.READ, Reason.DOWN), (Intent.WRITE, Reason.NO_ANSWER), (Intent.CREATE, Reason.NO_ANSWER)],
 )
 def test_an_answer_that_is_given_up_is_reported_and_a_write_may_have_taken_effect(
-    answer: Callable[[], Coroutine[None, None, httpx.Response]], told: str, intent: Intent, reason: Reason
+    answer: Callable[[], Coroutine[None, None, httpx.Response]], detail: str, intent: Intent, reason: Reason
 ) -> None:
     connection = Answering(answer)
     failure = failure_of(connection, Call(path="/things", method="PUT", intent=intent))
-    assert failure == Unavailable(reason=reason, detail=told)
+    assert failure == Unavailable(reason=reason, detail=detail)
     assert (connection.asked, connection.is_closed) == (1, True)
 
 

@@ -237,8 +237,8 @@ async def test_what_comes_behind_an_answer_is_never_taken_for_another(
         with suppress(asyncio.IncompleteReadError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 wanted = head.split(b" ", 2)[1][-1:]
-                told = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + wanted
-                writer.write(told + (surplus if wanted == b"1" else b""))
+                sent = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + wanted
+                writer.write(sent + (surplus if wanted == b"1" else b""))
         writer.close()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:

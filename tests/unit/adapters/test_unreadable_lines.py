@@ -114,8 +114,8 @@ def test_unseen_characters_do_not_keep_personal_data_from_being_hidden() -> None
 def test_a_field_of_an_odd_form_is_reported_with_its_place_and_whose_it_is() -> None:
     with capture_logs() as logs:
         read_lines(motive(USER, {**USER, "id": 2, "phone": {"mobile": "303-555-0142"}}), UsersPage, USERS)
-    told = {"event": "line_unreadable", "log_level": "warning", "at": "users.1", "fields": ["phone"], "id": "2"}
-    assert logs == [told]
+    expected = {"event": "line_unreadable", "log_level": "warning", "at": "users.1", "fields": ["phone"], "id": "2"}
+    assert logs == [expected]
 
 
 def test_a_number_of_any_length_hides_no_other_line() -> None:

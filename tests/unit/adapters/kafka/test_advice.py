@@ -26,10 +26,10 @@ ACCESS = KafkaAccess(servers=("one:9092", "other:9092"), username="decider", pas
     ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "",
 )
 def test_what_a_person_has_to_set_up_is_reported_by_its_setting(failure: Exception, says: str) -> None:
-    told = meaning(failure, ACCESS)
-    assert isinstance(told, StreamsMisconfigured)
-    assert str(told).startswith("Kafka at one:9092, other:9092: ")
-    assert says in str(told)
+    meant = meaning(failure, ACCESS)
+    assert isinstance(meant, StreamsMisconfigured)
+    assert str(meant).startswith("Kafka at one:9092, other:9092: ")
+    assert says in str(meant)
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_what_a_person_has_to_set_up_is_reported_by_its_setting(failure: Excepti
     ids=lambda each: type(each).__name__,
 )
 def test_what_may_pass_is_reported_in_one_line(failure: Exception) -> None:
-    told = meaning(failure, ACCESS)
-    assert type(told) is StreamsFailed
-    assert str(told).startswith("Kafka at one:9092, other:9092 ")
-    assert "\n" not in str(told)
+    meant = meaning(failure, ACCESS)
+    assert type(meant) is StreamsFailed
+    assert str(meant).startswith("Kafka at one:9092, other:9092 ")
+    assert "\n" not in str(meant)
 
 
 @pytest.mark.parametrize(
-    "told", [meaning(ConnectionRefusedError(), ACCESS), silent(ACCESS, 15)], ids=["refused", "mute"]
+    "meant", [meaning(ConnectionRefusedError(), ACCESS), silent(ACCESS, 15)], ids=["refused", "mute"]
 )
-def test_who_is_not_reached_is_reported_with_the_settings_that_say_where(told: StreamsFailed) -> None:
-    assert "check DRIVERLINK_KAFKA_SERVERS and DRIVERLINK_KAFKA_SECURITY" in str(told)
-    assert "sesame" not in str(told)
+def test_who_is_not_reached_is_reported_with_the_settings_that_say_where(meant: StreamsFailed) -> None:
+    assert "check DRIVERLINK_KAFKA_SERVERS and DRIVERLINK_KAFKA_SECURITY" in str(meant)
+    assert "sesame" not in str(meant)

@@ -105,10 +105,10 @@ async def test_an_access_token_is_had_for_the_refresh_token_by_a_form(keeper: Ke
 async def test_what_comes_is_stored_before_it_is_used(keeper: Keeper, clock: Clock) -> None:
     ours = tokens(vendor_with(renewed(1)), keeper, clock)
     keeper.failure = StoreFailed("no route to 10.1.2.3")
-    told = Unavailable(
+    expected = Unavailable(
         reason=Reason.DOWN, detail="access tokens cannot be kept: the credentials' database does not work"
     )
-    assert await failed(ours) == told
+    assert await failed(ours) == expected
     assert keeper.tokens("acme", Target.MOTIVE) == RenewableTokens(refresh_token="hush-0")
 
 
@@ -183,8 +183,8 @@ async def test_a_refresh_token_that_is_refused_says_what_to_do(keeper: Keeper, c
 
 async def test_a_wrong_client_secret_costs_no_new_grant(keeper: Keeper, clock: Clock) -> None:
     vendor = vendor_with(answer(401, {"error": "invalid_client"}))
-    told = await failed(tokens(vendor, keeper, clock))
-    assert told.detail == (
+    expected = await failed(tokens(vendor, keeper, clock))
+    assert expected.detail == (
         "no access token: answered 401: the client id or the client secret is not known; "
         "run `driverlink accounts connect acme motive` with the application's own client id and client secret; "
         "the same refresh token will do, unless it is refused then"
@@ -234,7 +234,7 @@ async def test_no_answer_of_any_sense_leaves_no_doubt_about_a_driver(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stated",
     [
         {"access_token": "hush\u00e9"},
         {"access_token": ""},
@@ -244,10 +244,10 @@ async def test_no_answer_of_any_sense_leaves_no_doubt_about_a_driver(
     ids=["not ascii", "blank", "two lines", "nul"],
 )
 async def test_a_token_that_no_call_can_carry_is_down_and_not_stored(
-    keeper: Keeper, clock: Clock, told: dict[str, str]
+    keeper: Keeper, clock: Clock, stated: dict[str, str]
 ) -> None:
     before = keeper.tokens("acme", Target.MOTIVE)
-    found = await failed(tokens(vendor_with(answer(200, told)), keeper, clock))
+    found = await failed(tokens(vendor_with(answer(200, stated)), keeper, clock))
     assert found.reason is Reason.DOWN
     assert "a token came that no call can carry" in found.detail
     assert "hush" not in found.detail
@@ -256,8 +256,8 @@ async def test_a_token_that_no_call_can_carry_is_down_and_not_stored(
 
 async def test_a_limit_says_when_to_come_back(keeper: Keeper, clock: Clock) -> None:
     vendor = vendor_with(answer(429, headers={"Retry-After": "30"}))
-    told = Unavailable(reason=Reason.LIMITED, detail="no access token: answered 429", retry_after=30.0)
-    assert await failed(tokens(vendor, keeper, clock)) == told
+    expected = Unavailable(reason=Reason.LIMITED, detail="no access token: answered 429", retry_after=30.0)
+    assert await failed(tokens(vendor, keeper, clock)) == expected
 
 
 async def test_a_renewal_that_fails_leaves_a_token_in_use_that_still_lasts(keeper: Keeper, clock: Clock) -> None:
@@ -301,8 +301,8 @@ async def test_an_account_that_has_an_api_key_by_now_is_not_called_by_the_former
 ) -> None:
     ours = tokens(vendor_with(renewed(1)), keeper, clock)
     keeper.keep("acme", Target.MOTIVE, {"api_key": "hush-key"})
-    told = Unavailable(reason=Reason.DOWN, detail="the account is not connected by OAuth any more")
-    assert await failed(ours) == told
+    expected = Unavailable(reason=Reason.DOWN, detail="the account is not connected by OAuth any more")
+    assert await failed(ours) == expected
 
 
 async def test_closing_lets_a_renewal_end_and_be_stored(keeper: Keeper, clock: Clock) -> None:

@@ -49,7 +49,7 @@ async def lines(vendor: Vendor, *rows: object) -> list[PortalLine]:
     return [line for page in (await reached(vendor).list_all()).pages() for line in page]
 
 
-async def told(vendor: Vendor, *rows: object, driver: str = "1") -> PortalLine:
+async def attributed(vendor: Vendor, *rows: object, driver: str = "1") -> PortalLine:
     vendor.on(ATTRIBUTES, framed(list(rows)))
     line = PortalLine(driver=PortalDriverId(driver), profile=said(first_name="Jane"))
     (found,) = await reached(vendor).with_attributes([line])
@@ -181,24 +181,24 @@ async def test_a_login_without_a_session_is_not_a_login(vendor: Vendor, login: A
 
 @pytest.mark.parametrize("id", [1, "1"])
 async def test_an_attribute_states_its_field(vendor: Vendor, id: object) -> None:  # noqa: A002 - the row's word
-    line = await told(vendor, attribute("B", key="Hazmat Certified", id=id), attribute(4711, id=id))
+    line = await attributed(vendor, attribute("B", key="Hazmat Certified", id=id), attribute(4711, id=id))
     assert (line.profile, line.flaw) == (said(first_name="Jane", driveri_driver_id="4711"), "")
     assert vendor.queries(ATTRIBUTES) == [{"driver": "1", "session_token": "session-1"}]
 
 
 async def test_an_attribute_that_is_not_there_states_nothing_and_an_empty_one_a_blank(vendor: Vendor) -> None:
-    assert (await told(vendor)).profile == said(first_name="Jane")
-    assert (await told(vendor, attribute(None))).profile == said(first_name="Jane", driveri_driver_id="")
+    assert (await attributed(vendor)).profile == said(first_name="Jane")
+    assert (await attributed(vendor, attribute(None))).profile == said(first_name="Jane", driveri_driver_id="")
 
 
 async def test_attributes_of_another_driver_are_not_taken_for_this_ones(vendor: Vendor) -> None:
-    line = await told(vendor, attribute("D2", id="2"))
+    line = await attributed(vendor, attribute("D2", id="2"))
     assert line.profile == said(first_name="Jane")
     assert "another driver" in line.flaw
 
 
 async def test_an_attribute_with_a_flaw_is_reported(vendor: Vendor) -> None:
-    assert (await told(vendor, attribute("4.55E+06"))).flaw.startswith("its driveri_driver_id was shortened")
+    assert (await attributed(vendor, attribute("4.55E+06"))).flaw.startswith("its driveri_driver_id was shortened")
 
 
 @pytest.mark.parametrize("unknown", [error(404), error(404, 404)])

@@ -9,7 +9,7 @@ from domain.store import Misconfigured, StoreFailed
 _URL = "DRIVERLINK_DATABASE_URL"
 
 
-def told(text: str) -> Exception:
+def meaning_of(text: str) -> Exception:
     """What is said of a connection that failed with this text."""
     with pytest.raises(StoreFailed) as failure, failures():
         raise psycopg.OperationalError(f'connection failed: connection to server at "10.0.0.7", port 5432 {text}')
@@ -29,7 +29,7 @@ def told(text: str) -> Exception:
     ],
 )
 def test_what_a_person_has_to_set_up_is_reported_by_its_setting(text: str, says: str) -> None:
-    failure = told(text)
+    failure = meaning_of(text)
     assert isinstance(failure, Misconfigured)
     with pytest.raises(Misconfigured, match=says):
         raise failure
@@ -49,4 +49,4 @@ def test_what_a_person_has_to_set_up_is_reported_by_its_setting(text: str, says:
     ],
 )
 def test_what_may_pass_is_not_a_misconfiguration(text: str) -> None:
-    assert type(told(text)) is StoreFailed
+    assert type(meaning_of(text)) is StoreFailed

@@ -61,8 +61,8 @@ async def test_renewed_tokens_are_not_other_credentials(credentials: Credentials
 
 
 def test_an_account_without_credentials_says_how_to_connect_it(credentials: CredentialsFile) -> None:
-    told = "no credentials for motive: run `driverlink accounts connect acme motive`"
-    rejected = Rejected(reason=Reason.NOT_CONFIGURED, detail=told)
+    detail = "no credentials for motive: run `driverlink accounts connect acme motive`"
+    rejected = Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
     assert Connections(settings(), credentials).connect(Target.MOTIVE, ACME) == rejected
 
 

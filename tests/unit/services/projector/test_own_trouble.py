@@ -109,8 +109,8 @@ class TestConnecting:
             raise ZeroDivisionError
 
         connected = Connected(connect)
-        told = "the account cannot be connected: unexpected ZeroDivisionError; see the log"
-        assert connected.to(ACME) == Rejected(reason=Reason.NOT_CONFIGURED, detail=told)
+        detail = "the account cannot be connected: unexpected ZeroDivisionError; see the log"
+        assert connected.to(ACME) == Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
         assert connected.slots(ACME) == 1
 
     def test_a_store_that_fails_is_everybodys_trouble(self) -> None:

@@ -309,20 +309,20 @@ class TestProgress:
     """What others can see of a scan under way."""
 
     def test_it_is_reported_once_a_second_and_is_gone_at_the_end(self, fleet: SteppedServices) -> None:
-        told = list[tuple[int, ...]]()
+        progress = list[tuple[int, ...]]()
         twin = fleet.twins[ACME, DRIVERI]
         for number in range(550):
             twin.drivers.put(shown(number))
 
         def look(call: str, _moment: Moment) -> None:
             if call == "scan":
-                told.append(tuple(row.drivers for row in fleet.projector_stores[DRIVERI].select(ScanProgress)))
+                progress.append(tuple(row.drivers for row in fleet.projector_stores[DRIVERI].select(ScanProgress)))
                 fleet.wait(seconds=0.6)
 
         twin.touched = look
         fleet.follow(DRIVERI)
         fleet.scan(DRIVERI)
-        assert told == [(), (), (100,), (100,), (300,), (300,)]
+        assert progress == [(), (), (100,), (100,), (300,), (300,)]
         assert fleet.projector_stores[DRIVERI].select(ScanProgress) == []
 
     def test_what_a_kill_left_is_gone_after_the_next_start(self, scanned: SteppedServices) -> None:

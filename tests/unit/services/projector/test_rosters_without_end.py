@@ -82,8 +82,8 @@ def test_a_roster_of_invented_drivers_ends_with_a_reason(
     twin = Inventing()
     put(fleet, twin)
     asyncio.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
-    told = "the roster shows more than 1000 drivers: check with the vendor what this account's list shows"
-    assert failures(fleet) == [("down", told)]
+    detail = "the roster shows more than 1000 drivers: check with the vendor what this account's list shows"
+    assert failures(fleet) == [("down", detail)]
     assert twin.pages <= 12
     fleet.wait(seconds=200)
     assert ACME not in [scan.account for scan in fleet.projectors[DRIVERI]._scanning.take()[0]]
@@ -124,10 +124,10 @@ def test_pages_without_an_end_end_with_a_reason(fleet: SteppedServices, monkeypa
     monkeypatch.setattr(scans, "MOST_PAGES", 20)
     put(fleet, Inventing(new=0))
     asyncio.run(fleet.projectors[DRIVERI]._scanning.scan(of_acme(fleet)))
-    told = (
+    detail = (
         "the roster has more than 20 pages, and shows 0 drivers: check with the vendor what this account's list shows"
     )
-    assert failures(fleet) == [("down", told)]
+    assert failures(fleet) == [("down", detail)]
 
 
 def test_a_roster_that_is_not_read_for_hours_is_given_up(fleet: SteppedServices) -> None:
