@@ -1,21 +1,20 @@
-"""What a rebuild makes of the histories of a log: the rows of read models, by the functions that make them live too.
+"""The rows of read models that a rebuild makes of the histories of a log, by the functions that make them live too.
 
-Where rows follow from several histories they are collected in tables of their own first, and settled at the end:
-
-- Of the links that ever claimed an identifier the first has it; where there were several, which is rare, their events
-  are applied once more in the order of the log.
-- Of what scans and answers show of a target driver the later counts, so the position of the outcome is kept.
+Where a row follows from several histories, these are collected in a table of their own first. Of the links that ever
+claimed an identifier the first has it: where there were several, which is rare, their events are applied once more in
+the order of the log. Of what scans and answers show of a target driver the later counts, so its position is kept.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
-from typing import ClassVar, TypeVar
+from operator import itemgetter
+from typing import Any, ClassVar, TypeVar
 
 from domain.claims import Batch, claims_of
 from domain.driver_link import Confirmed, Decision, DeleteDecided, DriverLink, LinkEvent, apply
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
-from domain.matching import claims
+from domain.matching import ObservedDriver, claims
 from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
@@ -30,12 +29,7 @@ from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import Event, Row, Store, Stored, Unit
 from services.accounts.handlers import keep_accounts
 from services.decider import read_models as decider
-from services.decider.read_models import (
-    ClaimRow,
-    to_delete_row,
-    to_desired_row,
-    to_link_row,
-)
+from services.decider.read_models import ClaimRow, to_delete_row, to_desired_row, to_link_row, to_roster_row
 from services.decider.reconciliations import reconciliation_after
 from services.decider.rosters import identifiers_reported, keep_outages, keep_scans, row_after
 from services.intake.read_models import to_row
@@ -51,6 +45,7 @@ from services.projector.read_models import (
     unanswered,
     unbroken,
     unscanned,
+    unseen,
 )
 from services.runtime.consumer import Fold, History
 
@@ -89,85 +84,85 @@ class Rebuilding:
     finish: Callable[[Store], Iterator[Unit]] = field(default=lambda _: iter(()))
 
 
+def each(row_of: Callable[[History], Row | None]) -> Fold:
+    """Keep the row that is made of each history; None: it makes no row."""
+
+    def fold(_: Store, histories: Sequence[History]) -> Unit:
+        unit = Unit()
+        unit.keep(row for history in histories if (row := row_of(history)))
+        return unit
+
+    return fold
+
+
 def accounts(beside: Store, histories: Sequence[History]) -> Unit:
     """The accounts, as every service keeps them that consumes them."""
     return keep_accounts(beside, (event for history in histories for _, event in history))
 
 
-def known_drivers(_: Store, histories: Sequence[History]) -> Unit:
-    """What intake knows of the Portal's drivers."""
-    return _kept(row for history in histories for row in _known_driver(history))
-
-
-def _known_driver(history: History) -> Iterator[Row]:
+@each
+def known_drivers(history: History) -> Row:
+    """What intake knows of a driver in the Portal."""
     events = [event for _, event in history if isinstance(event, PortalDriverEvent)]
     start = PortalDriver(account=AccountId(events[0].account), driver=PortalDriverId(events[0].driver))
-    yield to_row(replay(start, events))
+    return to_row(replay(start, events))
 
 
-def desired_drivers(_: Store, histories: Sequence[History]) -> Unit:
-    """What the decider knows of the Portal's desired states: the last change of each driver."""
-    return _kept(row for history in histories for row in _desired_row(history))
-
-
-def _desired_row(history: History) -> Iterator[Row]:
-    last = next(((event, position) for position, event in reversed(history) if isinstance(event, Change)), None)
-    if last:
-        yield to_desired_row(*last)
+@each
+def desired_drivers(history: History) -> Row | None:
+    """The last change of a driver, as the decider keeps it."""
+    return next((to_desired_row(event, at) for at, event in reversed(history) if isinstance(event, Change)), None)
 
 
 def decisions_for(target: Target) -> Fold:
     """The newest decision of each link, as the projector of this target keeps it."""
-    return lambda _, histories: _kept(row for history in histories for row in _decision_row(target, history))
+
+    @each
+    def newest(history: History) -> Row | None:
+        events = (event for _, event in reversed(history) if isinstance(event, LinkEvent) and event.target == target)
+        return next((row for event in events if (row := newest_after(event))), None)
+
+    return newest
 
 
-def _decision_row(target: Target, history: History) -> Iterator[Row]:
-    events = [event for _, event in history if isinstance(event, LinkEvent)]
-    if events and events[0].target == target:
-        newest = next((row for event in reversed(events) if (row := newest_after(event))), None)
-        yield from [newest] if newest else []
+@each
+def deliveries(history: History) -> Row | None:
+    """How often the target answered about a link."""
+    row = None
+    for _, event in history:
+        if isinstance(event, CallAnswered):
+            row = count_after(row or unanswered(event.account, event.driver), event)
+    return row
 
 
-def deliveries(_: Store, histories: Sequence[History]) -> Unit:
-    """How often the target answered about each link."""
-    return _kept(row for history in histories for row in _delivery(history))
+@each
+def scans(history: History) -> Row | None:
+    """The last scan of a roster, as its projector keeps it."""
+    row = None
+    for _, event in history:
+        if isinstance(event, RosterScanned | RosterScanFailed | DriverLookedUp):
+            row = scan_after(row or unscanned(event.account), event)
+    return row
 
 
-def _delivery(history: History) -> Iterator[Row]:
-    answers = [event for _, event in history if isinstance(event, CallAnswered)]
-    if answers:
-        row = unanswered(answers[0].account, answers[0].driver)
-        for answer in answers:
-            row = count_after(row, answer)
-        yield row
+@each
+def breakers(history: History) -> Row | None:
+    """The state of an account's circuit breaker."""
+    row = None
+    for _, event in history:
+        if isinstance(event, BreakerOpened | BreakerClosed):
+            row = breaker_after(row or unbroken(event.account), event)
+    return row
 
 
-def scans(_: Store, histories: Sequence[History]) -> Unit:
-    """The last scan of each roster, as its projector keeps it."""
-    return _kept(row for history in histories for row in _scan(history))
-
-
-def _scan(history: History) -> Iterator[Row]:
-    reports = [event for _, event in history if isinstance(event, RosterScanned | RosterScanFailed | DriverLookedUp)]
-    if reports:
-        row = unscanned(reports[0].account)
-        for report in reports:
-            row = scan_after(row, report)
-        yield row
-
-
-def breakers(_: Store, histories: Sequence[History]) -> Unit:
-    """The state of each account's circuit breaker."""
-    return _kept(row for history in histories for row in _breaker(history))
-
-
-def _breaker(history: History) -> Iterator[Row]:
-    reports = [event for _, event in history if isinstance(event, BreakerOpened | BreakerClosed)]
-    if reports:
-        row = unbroken(reports[0].account)
-        for report in reports:
-            row = breaker_after(row, report)
-        yield row
+@each
+def reconciliations(history: History) -> Row | None:
+    """The last reconciliation of an account on a target."""
+    row = None
+    for _, event in history:
+        if isinstance(event, ReconciliationCompleted | ReconciliationRefused):
+            row = reconciliation_after(row, event)
+    return row
 
 
 def scans_of_decider(_: Store, histories: Sequence[History]) -> Unit:
@@ -176,27 +171,8 @@ def scans_of_decider(_: Store, histories: Sequence[History]) -> Unit:
 
 
 def outages(_: Store, histories: Sequence[History]) -> Unit:
-    """Where no calls are made at present, as the decider keeps it."""
+    """The accounts for which no calls are made at present, as the decider keeps them."""
     return keep_outages(event for history in histories for _, event in history if isinstance(event, ReportEvent))
-
-
-def reconciliations(_: Store, histories: Sequence[History]) -> Unit:
-    """The last reconciliation of each account on each target."""
-    return _kept(row for history in histories for row in _reconciliation(history))
-
-
-def _reconciliation(history: History) -> Iterator[Row]:
-    row = None
-    for _, event in history:
-        if isinstance(event, ReconciliationCompleted | ReconciliationRefused):
-            row = reconciliation_after(row, event)
-    yield from [row] if row else []
-
-
-def _kept(rows: Iterator[Row]) -> Unit:
-    unit = Unit()
-    unit.keep(rows)
-    return unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,37 +190,25 @@ def links(_: Store, histories: Sequence[History]) -> Unit:
     unit = Unit()
     for history in histories:
         events = [event for _, event in history if isinstance(event, LinkEvent)]
-        unit.keep(_rows_of(events) if events else ())
+        unit.keep(_rows_of_link(events) if events else ())
     return unit
 
 
-def _rows_of(events: Sequence[LinkEvent]) -> Iterator[Row]:
+def _rows_of_link(events: Sequence[LinkEvent]) -> Iterator[Row]:
     link, ever = _unlinked(events[0]), set[str]()
     for event in events:
-        ever |= _claimed_by(event, link)
+        match event:
+            case Decision(desired_key=desired_key):
+                ever |= claims(link.target, Key(desired_key) if desired_key else None, event.profile)
+            # What a link confirms it claimed by the decision, except for the key.
+            case Confirmed(key=str() as key) if key != link.key or link.unanswered_at(event.decision) is None:
+                ever |= claims(link.target, Key(key), event.profile)
         link = apply(link, event)
         if isinstance(event, DeleteDecided) and event.key:
             yield to_delete_row(event)
     yield to_link_row(link)
-    held = claims_of(link)
-    for identifier in ever:
-        yield Claimant(
-            account=link.account,
-            target=link.target,
-            identifier=identifier,
-            driver=link.driver,
-            is_held=identifier in held,
-        )
-
-
-def _claimed_by(event: LinkEvent, link: DriverLink) -> frozenset[str]:
-    """What a link may claim by an event; what it confirms was claimed when it was decided, except for the key."""
-    match event:
-        case Decision(desired_key=desired_key):
-            return claims(link.target, Key(desired_key) if desired_key else None, event.profile)
-        case Confirmed(key=str() as key) if key != link.key or link.unanswered_at(event.decision) is None:
-            return claims(link.target, Key(key), event.profile)
-    return frozenset()
+    held, place = claims_of(link), {"account": link.account, "target": link.target, "driver": link.driver}
+    yield from (Claimant(**place, identifier=identifier, is_held=identifier in held) for identifier in ever)
 
 
 def _unlinked(event: LinkEvent) -> DriverLink:
@@ -283,9 +247,9 @@ def _holder(store: Store, identifier: str, claimants: Sequence[Stored]) -> Porta
 
 _ROWS_PAGE = 1000
 
-K = TypeVar("K", bound=Hashable)
+_GONE = ObservedDriver(key=Key(""), active=False, profile={})
+
 R = TypeVar("R", bound=Row)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,32 +273,25 @@ class Observed(decider.ObservedRow):
 
 def shown(beside: Store, histories: Sequence[History]) -> Unit:
     """A projector's roster, as far as these histories show it."""
-    reported = _last(histories, _of_keys)
+    reported: dict[tuple[str, str, bool], tuple[int, DriverReport]] = {}
+    for position, event in _in_order(histories):
+        if isinstance(event, DriverReport):
+            # What a scan reports of a driver has a version, what an answer reports has none: the last of each counts.
+            reported.update(
+                {(event.account, key, isinstance(event, CallAnswered)): (position, event) for key in keys_of(event)}
+            )
     known = _rows_known(beside, Shown, "key", ((account, key) for account, key, _ in reported))
     rows = {(row.account, row.key): row for row in known}
-    for (account, key, _), (position, report) in reported.items():
-        row = rows.get((account, key)) or _not_shown(account, key)
-        rows[account, key] = _shown_after(row, position, report)
+    for (account, key, is_answer), (position, report) in reported.items():
+        row = rows.get((account, key)) or Shown(**_columns(unseen(account, key)), position=0)
+        if position > row.position:
+            row = replace(shown_after(row, report), position=position)
+        elif not is_answer:
+            row = replace(row, version=report.originator_version)
+        rows[account, key] = row
     unit = Unit()
     unit.keep(rows.values())
     return unit
-
-
-def _of_keys(event: Event) -> Iterator[tuple[tuple[str, str, bool], DriverReport]]:
-    """A scan's sightings are numbered, an answer's are not: the last of each counts."""
-    if isinstance(event, DriverReport):
-        for key in keys_of(event):
-            yield (event.account, key, isinstance(event, CallAnswered)), event
-
-
-def _not_shown(account: str, key: str) -> Shown:
-    return Shown(account=account, key=key, version=0, is_there=False, active=False, fingerprint="", position=0)
-
-
-def _shown_after(row: Shown, position: int, report: DriverReport) -> Shown:
-    if position > row.position:
-        return replace(shown_after(row, report), position=position)
-    return row if isinstance(report, CallAnswered) else replace(row, version=report.originator_version)
 
 
 def shown_rows(beside: Store, _: Store) -> Iterator[Stored]:
@@ -344,37 +301,22 @@ def shown_rows(beside: Store, _: Store) -> Iterator[Stored]:
 
 def observed(beside: Store, histories: Sequence[History]) -> Unit:
     """The decider's rosters, as far as these histories show them."""
-    reported = _last(histories, _of_identifiers)
+    reported: dict[tuple[str, str, str], tuple[int, ReportEvent]] = {}
+    for position, event in _in_order(histories):
+        if isinstance(event, ReportEvent):
+            places = ((event.account, event.target, identifier) for identifier in identifiers_reported(event))
+            reported.update(dict.fromkeys(places, (position, event)))
     known = _rows_known(beside, Observed, "identifier", ((account, identifier) for account, _, identifier in reported))
     positions = {(row.account, row.target, row.identifier): row.position for row in known}
     unit = Unit()
-    unit.keep(
-        _observed_after(place, position, row_after(place[2], report))
-        for place, (position, report) in reported.items()
-        if position > positions.get(place, 0)
-    )
+    for place, (position, report) in reported.items():
+        if position > positions.get(place, 0):
+            account, target, identifier = place
+            row = row_after(identifier, report)
+            shown_so = row or to_roster_row(AccountId(account), Target(target), _GONE)
+            columns = {**_columns(shown_so), "identifier": identifier}
+            unit.keep([Observed(**columns, is_there=row is not None, position=position)])
     return unit
-
-
-def _of_identifiers(event: Event) -> Iterator[tuple[tuple[str, str, str], ReportEvent]]:
-    if isinstance(event, ReportEvent):
-        for identifier in identifiers_reported(event):
-            yield (event.account, event.target, identifier), event
-
-
-def _observed_after(place: tuple[str, str, str], position: int, row: decider.ObservedRow | None) -> Observed:
-    account, target, identifier = place
-    return Observed(
-        account=account,
-        target=target,
-        identifier=identifier,
-        key=row.key if row else "",
-        active=row.active if row else False,
-        profile=row.profile if row else {},
-        seen_at=row.seen_at if row else "",
-        is_there=row is not None,
-        position=position,
-    )
 
 
 def observed_rows(beside: Store, _: Store) -> Iterator[Stored]:
@@ -393,17 +335,13 @@ def roster_identifiers(beside: Store) -> Iterator[Unit]:
             after = page[-1].identifier
 
 
-def _last(
-    histories: Iterable[History], reported: Callable[[Event], Iterable[tuple[K, T]]]
-) -> Mapping[K, tuple[int, T]]:
-    """What was last reported of everything, and at which position."""
-    last: dict[K, tuple[int, T]] = {}
-    for history in histories:
-        for position, event in history:
-            for what, each in reported(event):
-                if what not in last or last[what][0] <= position:
-                    last[what] = position, each
-    return last
+def _in_order(histories: Iterable[History]) -> list[tuple[int, Event]]:
+    """The events of these histories in the order of the log, each with its position."""
+    return sorted((found for history in histories for found in history), key=itemgetter(0))
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    return {each.name: getattr(row, each.name) for each in fields(row)}
 
 
 def _rows_known(beside: Store, kind: type[R], column: str, wanted: Iterable[tuple[str, str]]) -> list[R]:
