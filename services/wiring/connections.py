@@ -1,8 +1,8 @@
 """The targets and the Portal as each account reaches them: connected once, and kept while its credentials stay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from adapters.credentials import (
     AccountCredentials,
@@ -37,6 +37,42 @@ class Credentials(CredentialsKeeper, TokensKeeper, Protocol):
         ...
 
 
+class _Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+K = TypeVar("K", bound=Hashable)
+A = TypeVar("A")
+D = TypeVar("D", bound=_Closing)
+
+
+class _Kept(Generic[K, A, D]):
+    """What was connected, with the access that it was connected by; with another access it is connected again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[K, tuple[A, D]] = {}
+        self._left: list[D] = []
+
+    def connected(self, key: K, access: A, connect: Callable[[A], D]) -> D:
+        """What is connected by this access, now or already."""
+        before = self._kept.get(key)
+        if before and before[0] == access:
+            return before[1]
+        if before:
+            self._left.append(before[1])
+        self._kept[key] = access, connect(access)
+        return self._kept[key][1]
+
+    def has_other(self, key: K, access: A | None) -> bool:
+        """Whether it was connected by another access last."""
+        before = self._kept.get(key)
+        return before is not None and before[0] != access
+
+    async def close(self) -> None:
+        """Close every connection, in bounded time."""
+        await closed(drivers.close() for drivers in (*self._left, *(drivers for _, drivers in self._kept.values())))
+
+
 class Connections:
     """The targets as each account reaches them.
 
@@ -46,8 +82,7 @@ class Connections:
     def __init__(self, settings: TargetSettings, credentials: Credentials) -> None:
         self._settings = settings
         self._credentials = credentials
-        self._kept: dict[tuple[AccountId, Target], tuple[DriveriAccess | MotiveAccess, TargetDrivers]] = {}
-        self._left: list[TargetDrivers] = []
+        self._kept: _Kept[tuple[AccountId, Target], DriveriAccess | MotiveAccess, TargetDrivers] = _Kept()
 
     def to(self, target: Target) -> Connecting:
         """How accounts reach this target."""
@@ -62,38 +97,34 @@ class Connections:
         if access is None:
             detail = f"no credentials for {target}: run `driverlink accounts connect {account} {target}`"
             return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
-        kept = self._kept.get((account, target))
-        if kept and kept[0] == access:
-            return kept[1]
-        if kept:
-            self._left.append(kept[1])
-        rate_limiter = RateLimiter(to_limits(self._settings, target))
-        drivers: TargetDrivers = (
-            DriveriDrivers(access, rate_limiter=rate_limiter)
-            if isinstance(access, DriveriAccess)
-            else MotiveDrivers(access, rate_limiter=rate_limiter)
-        )
-        self._kept[account, target] = (access, drivers)
-        return drivers
+        return self._kept.connected((account, target), access, self._drivers)
 
     async def close(self) -> None:
         """Close every connection, in bounded time."""
-        await closed(drivers.close() for drivers in (*self._left, *(drivers for _, drivers in self._kept.values())))
+        await self._kept.close()
 
     def _access(self, target: Target, account: AccountId) -> DriveriAccess | MotiveAccess | None:
         known, settings = self._credentials.of(account), self._settings
-        if target is Target.DRIVERI:
-            return to_driveri_access(settings, known.driveri) if known.driveri else None
-        return to_motive_access(settings, account, known.motive, self._credentials) if known.motive else None
+        match target:
+            case Target.DRIVERI:
+                return to_driveri_access(settings, known.driveri) if known.driveri else None
+            case Target.MOTIVE:
+                return to_motive_access(settings, account, known.motive, self._credentials) if known.motive else None
+
+    def _drivers(self, access: DriveriAccess | MotiveAccess) -> TargetDrivers:
+        settings = self._settings
+        match access:
+            case DriveriAccess():
+                limits = _limits(settings.driveri_calls_per_second, settings.driveri_calls_at_once)
+                return DriveriDrivers(access, rate_limiter=RateLimiter(limits))
+            case MotiveAccess():
+                limits = _limits(settings.motive_calls_per_second, settings.motive_calls_at_once)
+                return MotiveDrivers(access, rate_limiter=RateLimiter(limits))
 
 
-def to_limits(settings: TargetSettings, target: Target) -> RateLimits:
-    """The most that each account asks of this target."""
-    if target is Target.DRIVERI:
-        return RateLimits(
-            calls_per_second=settings.driveri_calls_per_second, calls_at_once=settings.driveri_calls_at_once
-        )
-    return RateLimits(calls_per_second=settings.motive_calls_per_second, calls_at_once=settings.motive_calls_at_once)
+def _limits(calls_per_second: float, calls_at_once: int) -> RateLimits:
+    """The most that each account asks of a vendor."""
+    return RateLimits(calls_per_second=calls_per_second, calls_at_once=calls_at_once)
 
 
 def to_driveri_access(settings: TargetSettings, known: DriveriCredentials) -> DriveriAccess:
@@ -145,8 +176,7 @@ class PortalConnections:
     def __init__(self, settings: PortalSettings, credentials: Credentials) -> None:
         self._settings = settings
         self._credentials = credentials
-        self._kept: dict[AccountId, tuple[PortalAccess, PortalDrivers]] = {}
-        self._left: list[PortalDrivers] = []
+        self._kept: _Kept[AccountId, PortalAccess, PortalDrivers] = _Kept()
 
     def accounts(self) -> Sequence[AccountId]:
         """The accounts that have credentials at the Portal, in order. Raises `CredentialsUnreadable`."""
@@ -154,8 +184,7 @@ class PortalConnections:
 
     def has_changed(self, account: AccountId) -> bool:
         """Whether it was reached with other credentials last."""
-        kept = self._kept.get(account)
-        return kept is not None and kept[0] != self._access(account)
+        return self._kept.has_other(account, self._access(account))
 
     def to(self, account: AccountId) -> PortalDrivers | Rejected:
         """The Portal as this account reaches it, or why it cannot."""
@@ -165,27 +194,18 @@ class PortalConnections:
             return Rejected(reason=Reason.NOT_CONFIGURED, detail=str(failure))
         if access is None:
             return Rejected(reason=Reason.NOT_CONFIGURED, detail="no credentials for the Portal any more")
-        kept = self._kept.get(account)
-        if kept and kept[0] == access:
-            return kept[1]
-        if kept:
-            self._left.append(kept[1])
-        drivers = PortalApiDrivers(access, rate_limiter=RateLimiter(_portal_limits(self._settings)))
-        self._kept[account] = (access, drivers)
-        return drivers
+        limits = _limits(self._settings.portal_calls_per_second, self._settings.portal_calls_at_once)
+        return self._kept.connected(
+            account, access, lambda access: PortalApiDrivers(access, rate_limiter=RateLimiter(limits))
+        )
 
     async def close(self) -> None:
         """Close every connection, in bounded time."""
-        await closed(drivers.close() for drivers in (*self._left, *(drivers for _, drivers in self._kept.values())))
+        await self._kept.close()
 
     def _access(self, account: AccountId) -> PortalAccess | None:
         known = self._credentials.of(account).portal
         return to_portal_access(self._settings, known) if known else None
-
-
-def _portal_limits(settings: PortalSettings) -> RateLimits:
-    """The most that each account asks of the Portal."""
-    return RateLimits(calls_per_second=settings.portal_calls_per_second, calls_at_once=settings.portal_calls_at_once)
 
 
 def to_portal_access(settings: PortalSettings, known: PortalCredentials) -> PortalAccess:
