@@ -45,7 +45,7 @@ class SandboxEnded(ClearFailure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningSandboxes:
-    """Where the sandboxes listen; nobody needs the Portal's who states drivers by command."""
+    """Where the sandboxes listen; the Portal's is not needed where drivers are stated by command."""
 
     driveri: str
     motive: str

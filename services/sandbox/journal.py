@@ -15,7 +15,7 @@ from services.sandbox.faults.faults import fault_of
 from services.sandbox.state import Now
 
 LONGEST_JOURNAL: Final = 10_000
-"""So many entries are kept, the newest; each takes about 600 bytes."""
+"""Entries that are kept, the newest; each takes about 600 bytes."""
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ABOUT_TOKENS = ("/v1/auth/", "/oauth/")
@@ -35,7 +35,7 @@ class Seen:
 class Effect:
     """What one write did to one driver; `changed` names the fields whose stored value is another one now.
 
-    `fingerprint` tells apart what these fields hold now, without saying it; empty where nothing changed.
+    `fingerprint` stands for what these fields hold now, without showing it; empty where nothing changed.
     """
 
     before: Seen | None = None
@@ -49,7 +49,7 @@ NO_EFFECT = Effect()
 
 
 def fingerprint_of(stored: Mapping[str, object], changed: Sequence[str]) -> str:
-    """What tells apart the stored values of the changed fields."""
+    """A digest of the stored values of the changed fields."""
     values = repr([stored.get(name) for name in changed])
     return sha256(values.encode("utf-8", "backslashreplace")).hexdigest()[:16] if changed else ""
 

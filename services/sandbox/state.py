@@ -2,7 +2,7 @@
 
 The time a sandbox goes by; tests bring their own.
 
-Ids that a sandbox gives: each once, so that nobody is ever taken for somebody else.
+Ids that a sandbox gives: each once, so that no driver is ever taken for another.
 
 What a vendor shows whose lists and look-ups lag behind its writes.
 
@@ -110,7 +110,7 @@ Version = TypeVar("Version")
 
 
 class Lagging(Generic[Shown, Version]):
-    """A copy that takes over each write `lag` milliseconds after it was made, in the order of writes."""
+    """A copy that repeats each write `lag` milliseconds after it was made, in the order of writes."""
 
     def __init__(self, shown: Shown, put: Callable[[Shown, Version | None, Version], None], lag: float) -> None:
         self._shown = shown

@@ -66,7 +66,7 @@ def desired_id(profile: Profile) -> str:
 
 
 def to_scenes(fleet: Fleet, settled: Iterable[str], unmanaged: Sequence[str]) -> list[Scene]:
-    """The story, played by drivers who are in sync on both targets and whose ids nobody shares.
+    """The story, played by drivers who are in sync on both targets and whose ids are their own.
 
     Raises `NoCast` when there are too few of them, or no unmanaged driver in Driveri.
     """

@@ -387,7 +387,7 @@ class FaultyDriveri:
         return JSONResponse(body, status_code=status, headers=headers)
 
     def expire_token(self, scope: Scope) -> None:
-        """End the access token of the call; the API turns it away by itself then."""
+        """End the access token of the call, which the API then refuses."""
         try:
             self._state.keys.revoke(authorized_token(Request(scope), self._state))
         except Refused:

@@ -171,7 +171,7 @@ def parsed_seed(document: object) -> DriveriSeed:
 
 
 class DriveriState:
-    """Several tenants in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
+    """Several tenants in one place, seeded from a JSON document; raises `SeedRefused` if that is not valid."""
 
     def __init__(self, document: object, now: Now) -> None:
         self.now = now

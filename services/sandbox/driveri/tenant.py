@@ -271,7 +271,7 @@ def _group(group: Group | None) -> dict[str, str] | None:
 
 
 def effect_between(before: Driver | None, after: Driver) -> Effect:
-    """What a write did, as the journal tells it."""
+    """What a write did, as the journal shows it."""
     return effect_of(seen(before) if before else None, seen(after), inspected(after), _changed(before, after))
 
 

@@ -113,7 +113,7 @@ class _WrittenRow(WrittenDriver):
 
 
 class _WrittenDrivers(_Wire):
-    """The body of a bulk create; each row is looked at by itself."""
+    """The body of a bulk create; each row is checked on its own."""
 
     drivers: list[object] = Field(min_length=1)
     group: WrittenGroup | None = None

@@ -90,7 +90,7 @@ def _without_ignored(tenant: Tenant, written: WrittenUpdate) -> WrittenUpdate:
 
 
 def unknown_driver() -> Refused:
-    """Nobody has this id (or e-mail, or user name)."""
+    """No driver has this id (or e-mail, or user name)."""
     return Refused(404, "DRIVER_NOT_FOUND", "there is no such driver")
 
 

@@ -175,7 +175,7 @@ class FaultyVendor(Protocol):
 
 
 Pause = Callable[[float], Awaitable[None]]
-"""Waits for so many seconds."""
+"""Waits for this number of seconds."""
 
 RecordRefusal = Callable[[Scope, str | None, int | None], None]
 """Writes into the journal that a call about this account was turned away, and the status it got, if any."""

@@ -24,7 +24,7 @@ from services.sandbox.state import first_problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slow:
-    """The call is served after so many seconds, as if it had come only then."""
+    """The call is served after this number of seconds, as if it had come only then."""
 
     seconds: float
 
@@ -111,7 +111,7 @@ class Shifted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatesNothing:
-    """A create is answered as if it had gone well, and nobody is there."""
+    """A create is answered as if it had gone well, and nothing is created."""
 
 
 TurningAway = Limited | WebPage | Failing | Spoilt
@@ -147,7 +147,7 @@ _NEEDED: Final[Mapping[type[Fault], Trait]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One call, as rules look at it. `account` is the tenant or company, None where nobody can tell."""
+    """One call, as rules look at it. `account` is the tenant or company, None where that is unknown."""
 
     method: str
     path: str

@@ -226,12 +226,12 @@ class FaultyMotive:
         return JSONResponse({"error_message": "not now"}, status_code=status, headers=headers)
 
     def expire_token(self, scope: Scope) -> None:
-        """End the access token of the call; the API turns it away by itself then. An API key does not end."""
+        """End the access token of the call, which the API then refuses. An API key does not end."""
         token = Request(scope).headers.get("authorization", "").partition(" ")[2]
         self._state.grants.expire(token.strip(), self._state.now())
 
     def take_tokens(self, scope: Scope) -> None:
-        """Motive limits nobody's tokens."""
+        """Motive does not limit tokens."""
 
 
 def _traits(request: Request) -> set[Trait]:

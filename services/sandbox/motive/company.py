@@ -232,7 +232,7 @@ def _plain(user: User) -> dict[str, object]:
 
 
 def effect_between(before: User | None, after: User) -> Effect:
-    """What a write did, as the journal tells it."""
+    """What a write did, as the journal shows it."""
     return effect_of(_seen(before) if before else None, _seen(after), as_stored(after), changed_between(before, after))
 
 
@@ -373,7 +373,7 @@ def _called(external_id: str, integration_name: str) -> str:
 
 
 class TakenNames:
-    """Which e-mail addresses and user names are taken, in all companies, also in those that nobody here sees."""
+    """Which e-mail addresses and user names are taken, in all companies, also in those that this sandbox hides."""
 
     def __init__(self, elsewhere: Iterable[str] = ()) -> None:
         self._owners = {named(field, name): 0 for name in elsewhere for field in UNIQUE_NAMES}

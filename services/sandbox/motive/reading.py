@@ -219,7 +219,7 @@ def authorized_company(request: Request, state: MotiveState) -> Company:
 
 
 def _refused_with(request: Request, state: MotiveState) -> int:
-    """The status for a key that is no company's: as the first company of the seed has it. Tokens end with 401."""
+    """The status for a key of no company: as the first company of the seed has it. Tokens end with 401."""
     first = next(iter(state.companies.values()), None)
     return 401 if first is None or "authorization" in request.headers else first.assumptions.wrong_key
 

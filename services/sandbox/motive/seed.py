@@ -178,7 +178,7 @@ def _folded(name: str | None) -> str | None:
 
 
 class MotiveState:
-    """Several companies in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
+    """Several companies in one place, seeded from a JSON document; raises `SeedRefused` if that is not valid."""
 
     def __init__(self, document: object, now: Now, first_id: int = 0) -> None:
         self.now = now

@@ -88,7 +88,7 @@ class WrittenUser(BaseModel):
     def _check_fields(self) -> "WrittenUser":
         unknown = sorted((self.model_extra or {}).keys() - WRITABLE_FIELDS)
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no field that can be written, or this sandbox does not model it")
+            raise ValueError(f"{unknown[0]!r} is not a field that can be written, or this sandbox does not model it")
         return self
 
     def stored_values(self) -> dict[str, object]:
@@ -122,7 +122,7 @@ def check_parameters(parameters: Iterable[str], known: Collection[str]) -> None:
     """Raises `Refused` for a parameter of an address that the call does not have."""
     unknown = sorted(set(parameters) - set(known))
     if unknown:
-        raise invalid(f"{unknown[0]!r} is no parameter of this call, or this sandbox does not model it")
+        raise invalid(f"{unknown[0]!r} is not a parameter of this call, or this sandbox does not model it")
 
 
 def written_user(body: bytes) -> WrittenUser:

@@ -160,11 +160,11 @@ class FaultyPortal:
         return refusal(status, "not now", headers)
 
     def expire_token(self, scope: Scope) -> None:
-        """End the session of the call; the API turns it away by itself then."""
+        """End the session of the call, which the API then refuses."""
         self._state.end(Request(scope).query_params.get("session_token", ""))
 
     def take_tokens(self, scope: Scope) -> None:
-        """The Portal limits nobody's sessions."""
+        """The Portal does not limit sessions."""
 
     def _account(self, scope: Scope) -> str | None:
         query = Request(scope).query_params

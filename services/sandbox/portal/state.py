@@ -115,7 +115,7 @@ class Session:
 
 
 class PortalState:
-    """Several accounts in one place, seeded from a JSON document; raises `SeedRefused` if that is no good."""
+    """Several accounts in one place, seeded from a JSON document; raises `SeedRefused` if that is not valid."""
 
     def __init__(self, document: object, now: Now, first_id: int = 0) -> None:
         self.now = now
@@ -210,7 +210,7 @@ class PortalState:
         return Effect(before=Seen(key=str(driver.id), status=_LISTED))
 
     def free_id(self) -> int:
-        """An id that nobody has or ever had."""
+        """An id that no driver has or ever had."""
         return next(self._ids)
 
     def shown(self) -> dict[str, object]:

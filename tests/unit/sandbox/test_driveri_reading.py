@@ -125,7 +125,7 @@ async def test_one_driver_is_found_in_any_letter_case(fleet: AsyncClient, query:
 
 
 @pytest.mark.parametrize("query", ["driverId=Z", "email=z@z.test", "userName=z"])
-async def test_nobody_found_is_404(fleet: AsyncClient, query: str) -> None:
+async def test_no_driver_found_is_404(fleet: AsyncClient, query: str) -> None:
     answer = await fleet.get(f"{TENANT}/driver?{query}")
     assert (answer.status_code, answer.json()["error"]["messageCode"]) == (404, "DRIVER_NOT_FOUND")
 

@@ -94,7 +94,7 @@ async def test_a_reinstated_driver_is_the_same_one_with_the_stated_fields(fleet:
     assert [entry["created"] for entry in await journal(fleet)] == [False]
 
 
-async def test_reinstating_makes_a_driver_nobody_knew_and_refuses_a_live_one(fleet: AsyncClient) -> None:
+async def test_reinstating_makes_an_unknown_driver_and_refuses_a_live_one(fleet: AsyncClient) -> None:
     path = f"{DRIVERS}?reinstateDriver=true"
     assert (await fleet.post(path, json={"driverId": "N1", "firstName": "New"})).status_code == 200
     assert (await fleet.post(path, json={"driverId": "A1", "firstName": "New"})).status_code == 409
@@ -172,11 +172,11 @@ async def test_a_bulk_create_takes_the_good_rows_and_is_silent_about_the_others(
 
 
 @pytest.mark.parametrize("body", [{}, {"drivers": []}, {"drivers": {}}])
-async def test_a_bulk_create_of_nobody_is_refused(fleet: AsyncClient, body: Json) -> None:
+async def test_an_empty_bulk_create_is_refused(fleet: AsyncClient, body: Json) -> None:
     assert (await fleet.post(BULK, json=body)).status_code == 400
 
 
-async def test_the_journal_tells_each_write_and_what_it_did(fleet: AsyncClient, clock: Clock) -> None:
+async def test_the_journal_has_each_write_and_what_it_did(fleet: AsyncClient, clock: Clock) -> None:
     clock.at += 7
     await fleet.put(f"{DRIVERS}/A1", json={"driverId": "A9", "status": 4})
     await fleet.put(f"{DRIVERS}/A1", json={"status": 4})

@@ -25,7 +25,7 @@ async def struck(client: AsyncClient) -> list[int]:
 
 
 async def statuses(client: AsyncClient, times: int, path: str = "/v1/users") -> list[int]:
-    """The statuses of so many reads."""
+    """The statuses of this number of reads."""
     return [(await client.get(path)).status_code for _ in range(times)]
 
 
@@ -58,7 +58,7 @@ async def test_rules_can_be_switched_on_again_as_they_are_shown(company: AsyncCl
     assert (await company.get("/sandbox/faults")).json() == shown | {"struck": [0, 0]}
 
 
-async def test_a_rule_strikes_at_most_so_many_times(company: AsyncClient) -> None:
+async def test_a_rule_strikes_at_most_as_often_as_it_says(company: AsyncClient) -> None:
     await switch_on(company, {"fault": "limited", "times": 2})
     assert await statuses(company, 4) == [429, 429, 200, 200]
 

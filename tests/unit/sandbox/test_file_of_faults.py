@@ -44,7 +44,7 @@ def test_a_bad_file_of_faults_is_refused_in_one_line(tmp_path: Path, text: str, 
     assert f"the file of faults {path} {problem}" in told(path)
 
 
-def test_a_file_of_faults_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_of_faults_is_named(tmp_path: Path) -> None:
     assert "cannot be read" in told(tmp_path / "none.json")
 
 

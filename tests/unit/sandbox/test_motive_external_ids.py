@@ -64,7 +64,7 @@ async def test_a_pair_given_up_can_be_taken(company: AsyncClient) -> None:
     assert found.json()["user"]["id"] == 12
 
 
-async def test_an_external_id_is_added_by_itself(company: AsyncClient) -> None:
+async def test_an_external_id_is_added_alone(company: AsyncClient) -> None:
     holder = {"external_id_holder_id": 12, "external_id_holder_type": "User"}
     answer = await company.post("/v1/external_ids", json=DRIVERI | holder)
     assert (answer.status_code, answer.json()) == (201, {"id": 503, **DRIVERI, **holder})
@@ -99,7 +99,7 @@ async def test_an_external_id_cannot_be_edited_into_one_that_is_taken(company: A
     assert (await company.put("/v1/external_ids/502?external_id=")).status_code == 400
 
 
-async def test_an_external_id_is_removed_by_itself(company: AsyncClient) -> None:
+async def test_an_external_id_is_removed_alone(company: AsyncClient) -> None:
     answer = await company.delete("/v1/external_ids/501")
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     assert await external_ids(company) == [{"id": 502, **OURS}]

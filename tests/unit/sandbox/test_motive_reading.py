@@ -104,7 +104,7 @@ async def test_a_user_is_looked_up_by_each_of_its_names(company: AsyncClient, qu
 
 
 @pytest.mark.parametrize("query", ["email=una@bolt.test", "driver_company_id=7"])
-async def test_a_lookup_of_nobody_is_an_error(company: AsyncClient, query: str) -> None:
+async def test_a_lookup_that_finds_no_user_is_an_error(company: AsyncClient, query: str) -> None:
     answer = await company.get(f"/v1/users/lookup?{query}")
     assert (answer.status_code, answer.json()) == (404, {"error_message": "user not found"})
 

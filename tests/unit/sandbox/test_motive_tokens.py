@@ -72,7 +72,7 @@ async def test_an_access_token_ends_when_its_time_is_over(api: AsyncClient, cloc
 
 
 @pytest.mark.parametrize("token", ["", "unknown", "first"])
-async def test_what_is_no_access_token_opens_nothing(api: AsyncClient, token: str) -> None:
+async def test_what_is_not_an_access_token_opens_nothing(api: AsyncClient, token: str) -> None:
     assert (await users(api, token)).status_code == 401
 
 

@@ -137,11 +137,11 @@ async def test_a_fleet_user_cannot_be_reactivated(company: AsyncClient, body: Js
 
 
 @pytest.mark.parametrize("user_id", [21, 99])
-async def test_a_user_of_somebody_else_or_nobody_cannot_be_updated(company: AsyncClient, user_id: int) -> None:
+async def test_a_user_of_another_company_or_none_cannot_be_updated(company: AsyncClient, user_id: int) -> None:
     assert (await company.put(f"/v1/users/{user_id}", json={"first_name": "X"})).status_code == 404
 
 
-async def test_the_journal_tells_each_write_and_what_it_did(company: AsyncClient, clock: Clock) -> None:
+async def test_the_journal_has_each_write_and_what_it_did(company: AsyncClient, clock: Clock) -> None:
     clock.at += 3
     await company.put("/v1/users/11", json={"status": "deactivated"})
     await company.put("/v1/users/99", json={}, headers={"X-Api-Key": "wrong"})

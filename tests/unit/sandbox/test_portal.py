@@ -82,7 +82,7 @@ async def test_a_user_sees_only_those_whom_there_is_a_right_to_see(api: AsyncCli
 
 
 @pytest.mark.parametrize("query", [{}, {"username": "maria"}, {"username": "maria", "app_token": "hush-bob"}])
-async def test_nobody_is_logged_in_by_wrong_credentials(api: AsyncClient, query: Mapping[str, str]) -> None:
+async def test_wrong_credentials_are_refused(api: AsyncClient, query: Mapping[str, str]) -> None:
     answer = await api.get("/v2/userauth/login", params=query)
     assert (answer.status_code, answer.json()["head"]["status"]) == (403, "ERROR")
 

@@ -106,7 +106,7 @@ async def test_an_address_that_this_machine_does_not_have_is_refused(host: str) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])  # noqa: S104 # where it is told to listen
-async def test_a_sandbox_listens_where_it_is_told(host: str) -> None:
+async def test_a_sandbox_listens_where_it_is_configured(host: str) -> None:
     async with listening(motive.application({}), host=host) as base_url:
         assert URL(base_url).host == host
         reached = "127.0.0.3" if host == "0.0.0.0" else host  # noqa: S104 # any address of this machine
