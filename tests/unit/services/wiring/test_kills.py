@@ -56,7 +56,7 @@ class Killed:
 
 
 class Watched:
-    """A store that tells when something was committed."""
+    """A store that reports when something was committed."""
 
     def __init__(self, store: Store, tell: Callable[[], None]) -> None:
         self._store = store
@@ -152,7 +152,7 @@ def agreed(services: SteppedServices, target: Target) -> list[ObservedDriver]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A run that nobody disturbed."""
+    """An undisturbed run."""
     run = Run(tmp_path_factory.mktemp("run"))
     yield run
     run.services.close()

@@ -1,4 +1,4 @@
-"""A read that is cut, empty, broken off, or made with few rights deletes nobody: neither by the Portal nor by a target.
+"""A read that is cut, empty, broken off, or made with few rights deletes no driver, neither by the Portal nor a target.
 
 Each happens several times, a day after the other, and each time both targets are reconciled.
 """
@@ -26,12 +26,12 @@ Harm = Callable[["Fleet"], None]
 
 
 class PartialTwin(TargetTwin):
-    """A target whose list can lack drivers, though nobody has deleted them."""
+    """A target whose list can lack drivers that were not deleted."""
 
     shows: Callable[[Sequence[ObservedDriver]], Sequence[ObservedDriver]] = staticmethod(lambda everybody: everybody)
 
     async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
-        """The roster as far as it is shown, a page of nobody where that is nobody."""
+        """The roster as far as it is shown, one empty page where nothing is."""
         async for page in super().scan(unreadable):
             yield self.shows(page)
 
@@ -127,7 +127,7 @@ def a_list(portal: PortalTwin) -> Harm:
 
 
 def a_scan(*targets: Target, breaks_off: int | None = None, shows: slice = slice(None)) -> Harm:
-    """These targets break a scan off behind so many pages, or show only some of each page."""
+    """These targets break a scan off after some pages, or show only some of each page."""
 
     def harm(fleet: Fleet) -> None:
         for target in targets:
@@ -173,7 +173,7 @@ def test_a_doubtful_read_of_the_portal_decides_nothing_at_all(fleet: Fleet, harm
 
 
 @pytest.mark.parametrize("harm", FROM_A_TARGET.values(), ids=FROM_A_TARGET.keys())
-def test_a_doubtful_scan_of_a_target_deletes_nobody_and_makes_nobody_twice(fleet: Fleet, harm: Harm) -> None:
+def test_a_doubtful_scan_of_a_target_deletes_no_driver_and_makes_none_twice(fleet: Fleet, harm: Harm) -> None:
     for _ in range(DAYS):
         harm(fleet)
         fleet.reconciliation()

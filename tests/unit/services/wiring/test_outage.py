@@ -33,11 +33,11 @@ RECOVERY = 400.0
 """Seconds in which the next probe must have come, and everything have been delivered."""
 
 LOOPS = 8
-"""Tasks of a projector's process that are no calls, and the test's own."""
+"""Tasks of a projector's process that are not calls, and the test's own."""
 
 
 class Timed(SteppedServices):
-    """The services while a projector runs by itself: their time is that of its event loop."""
+    """The services while a projector runs: their time is that of its event loop."""
 
     loop: asyncio.AbstractEventLoop | None = None
 
@@ -46,7 +46,7 @@ class Timed(SteppedServices):
         return self.now + timedelta(seconds=self.loop.time() if self.loop else 0.0)
 
     def take_over(self) -> None:
-        """The decider takes over what there is."""
+        """The decider consumes what there is."""
         while self.decider.step():
             continue
 

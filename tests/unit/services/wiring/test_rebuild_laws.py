@@ -140,7 +140,7 @@ def _made(root: Path, number: int) -> Path:
 
 @examples(8, many=100)
 @given(happened=happenings)
-def test_read_models_made_anew_are_as_they_were_kept(folders: Iterator[Path], happened: Sequence[Happening]) -> None:
+def test_rebuilt_read_models_are_as_they_were_kept(folders: Iterator[Path], happened: Sequence[Happening]) -> None:
     folder = next(folders)
     day = Day(folder)
     day.services.add()

@@ -49,7 +49,7 @@ def tables(folder: Path) -> dict[tuple[str, str], list[Stored]]:
 
 
 def tampered(folder: Path, service: str, *, rows: tuple[Row, ...] = (), removed: type[Row] | None = None) -> None:
-    """Store rows beside the log, as nobody should."""
+    """Store rows beside the log, which is wrong."""
     with opened(folder) as embedded:
         unit = Unit()
         unit.keep(rows)
