@@ -33,6 +33,15 @@ FIELDS = (
 )
 """What the Portal can state of a driver. `time_zone` is an IANA name; the others are kept as written, trimmed."""
 
+FIELD_WORDS: Mapping[str, str] = {
+    "ref_id": "RefID",
+    "driveri_driver_id": "Driveri DriverID",
+    "portal_driver_id": "our external id",
+    "email": "e-mail",
+    "driveri_group": "Driveri group",
+}
+"""What people call a field, where that is not its name with blanks."""
+
 
 def tidy(values: Mapping[str, str | None]) -> dict[str, str]:
     """The same profile in the order of `FIELDS`: cleaned, without blanks, and nothing that is not in `FIELDS`."""

@@ -2,11 +2,12 @@
 
 Only the process to which a partition was assigned last may write for it: the table `owners` holds the generation of
 each partition, which is how often it was assigned. The instance lock is shared by processes and commands at work, and
-exclusive for a rebuild. The leader lock decides which process relays a store's log, or does another duty.
+exclusive for a rebuild; another lock beside it shows that a process of a service runs. The leader lock decides which
+process relays a store's log, or does another duty.
 """
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from psycopg import Connection
@@ -70,6 +71,12 @@ class InstanceLock:
             if not self._locked("pg_try_advisory_lock_shared", schema):
                 raise StoreFailed(f"a rebuild of {schema} is under way: try again when it has ended")
 
+    def show_running(self) -> None:
+        """Show `running_schemas` that a process of these schemas runs, until the connection ends."""
+        with failures():
+            for schema in self._schemas:
+                self._connection.execute("SELECT pg_try_advisory_lock_shared(%s)", [_running_id(schema)])
+
     def acquire_name(self, name: str) -> None:
         """Be the only one of this name. Raises `StoreFailed` while another process is."""
         for schema in self._schemas:
@@ -95,6 +102,23 @@ class InstanceLock:
         with failures():
             rows = self._connection.execute(f"SELECT {function}(%s)", [lock_id(f"instance/{what}")])
             return any(locked for (locked,) in rows)
+
+
+_HELD = (
+    "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+    "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def running_schemas(url: str, password: str, schemas: Collection[str]) -> frozenset[str]:
+    """Those of these schemas of which a process runs. Raises `StoreFailed`."""
+    with closing(connect(url, password)) as connection, failures():
+        held = {number for (number,) in connection.execute(_HELD)}
+    return frozenset(schema for schema in schemas if _running_id(schema) in held)
+
+
+def _running_id(schema: str) -> int:
+    return lock_id(f"running/{schema}")
 
 
 class PostgresLeaderLock:

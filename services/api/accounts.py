@@ -1,6 +1,5 @@
 """`/accounts`: the accounts, their settings and their credentials."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -10,7 +9,7 @@ from domain.account import Account, Mode, Tier
 from domain.identity import PORTAL, AccountId, Connectable, Target
 from services.accounts.handlers import Asking, accounts_in
 from services.api.installation import Installation, Installed, KnownAccount
-from services.api.schema import ByPerson, Named, RequestBody
+from services.api.schema import ByPerson, Named, RequestBody, ResponseBody
 from services.intake.polling import forget
 
 router = APIRouter(prefix="/accounts", tags=["accounts"])
@@ -65,8 +64,7 @@ class Disconnect(RequestBody):
     target: Connectable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSettings:
+class AccountSettings(ResponseBody):
     """An account as people and scripts see it. `reconcile_at` is HH:MM in UTC; empty: derived from the account's id."""
 
     account: str
@@ -79,8 +77,7 @@ class AccountSettings:
     reconcile_at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectedTarget:
+class ConnectedTarget(ResponseBody):
     """Where an account is connected now."""
 
     account: str
@@ -88,8 +85,7 @@ class ConnectedTarget:
     connected: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisconnectedTarget:
+class DisconnectedTarget(ResponseBody):
     """Where an account is not connected now; `removed` is false where there were no credentials."""
 
     account: str

@@ -19,30 +19,36 @@ from services.api import (
     drivers,
     events,
     explanations,
+    health,
     issues,
     planner,
     plans,
+    progress,
     reconciliations,
     rekeyings,
+    resubmissions,
     status,
 )
-from services.api.installation import Installation, Installed
+from services.api.installation import Installation, ServiceDown
 from services.api.schema import Malformed, Refusal, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 from services.intake.rekeying import ReKeyingHeld
 
 _RESOURCES = (
+    health,
     accounts,
     drivers,
     approvals,
     issues,
     rekeyings,
     plans,
+    progress,
     reconciliations,
     status,
     events,
     explanations,
     dead_letters,
+    resubmissions,
 )
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
@@ -61,6 +67,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     reconciliations.NothingToReconcile: HTTPStatus.CONFLICT,
     CredentialsUnreadable: HTTPStatus.CONFLICT,
     StoreFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServiceDown: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -75,8 +82,6 @@ def to_app(installation: Installation) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.installation = installation
-    app.add_api_route("/live", _is_live, tags=["health"], name="is_live")
-    app.add_api_route("/ready", _is_ready, tags=["health"], name="is_ready")
     for resource in _RESOURCES:
         app.include_router(resource.router)
     for kind in _STATUS:
@@ -84,19 +89,6 @@ def to_app(installation: Installation) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_malformed)
     app.add_exception_handler(HTTPException, _refuse_unknown)
     return app
-
-
-async def _is_live() -> dict[str, bool]:
-    """Answer as long as the process does."""
-    return {"live": True}
-
-
-async def _is_ready(installation: Installed) -> dict[str, bool]:
-    """Answer with 503, and the store that fails, unless every store can be read."""
-    readers = installation.readers
-    for store in (readers.accounts, readers.intake, readers.decider, *readers.projectors.values()):
-        await readers.call(store.log.end)
-    return {"ready": True}
 
 
 async def _refuse(_: Request, refused: Exception) -> JSONResponse:
@@ -107,13 +99,10 @@ async def _refuse(_: Request, refused: Exception) -> JSONResponse:
 async def _refuse_malformed(_: Request, refused: Exception) -> JSONResponse:
     """A body or parameter that its model refuses: named by its field, without where in the request it stands."""
     assert isinstance(refused, RequestValidationError)  # noqa: S101 - registered for nothing else
-    errors = [{**error, "loc": _field(error)} for error in refused.errors()]
+    errors = [
+        {**error, "loc": () if error["type"] == "json_invalid" else error["loc"][1:]} for error in refused.errors()
+    ]
     return JSONResponse({"error": describe_errors(errors)}, HTTPStatus.BAD_REQUEST)
-
-
-def _field(error: dict[str, object]) -> tuple[object, ...]:
-    place = error["loc"]
-    return () if error["type"] == "json_invalid" or not isinstance(place, tuple) else place[1:]
 
 
 async def _refuse_unknown(_: Request, refused: Exception) -> JSONResponse:

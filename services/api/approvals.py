@@ -1,18 +1,16 @@
 """`/accounts/{account}/approvals`: held deletes, as the sets that a person approves or rejects."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from fastapi import APIRouter
 
 from domain.account import DeletesApproved, DeletesRejected, NotPermitted
-from domain.driver_link import DeleteHeld
 from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import Store
 from services.api.explanation_text import name_of
 from services.api.installation import Installed, KnownAccount
-from services.api.schema import ByPerson, Moment
+from services.api.schema import ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
 from services.runtime.readers import pages
@@ -28,8 +26,7 @@ class Judge(ByPerson):
     approve: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldDelete:
+class HeldDelete(ResponseBody):
     """A delete that waits for a person; `hold` is the version of the link at which it was held.
 
     `name` is the driver's, for the person who has to decide. `limit` and `deleted` are the guard's figures then.
@@ -44,8 +41,7 @@ class HeldDelete:
     deleted: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldSet:
+class HeldSet(ResponseBody):
     """Everything that is held for an account on a target; `digest` names exactly this set, `since` is the oldest."""
 
     account: str
@@ -55,7 +51,6 @@ class HeldSet:
     drivers: tuple[HeldDelete, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedSet(HeldSet):
     """A set of held deletes with the verdict on it: `approved` or `rejected`."""
 
@@ -64,18 +59,13 @@ class JudgedSet(HeldSet):
 
 def held(decider: Store, account: str) -> list[HeldSet]:
     """The sets of held deletes of an account, one for each target that has any. Raises `StoreFailed`."""
-    sets = ((target, tuple(_held_on(decider, AccountId(account), target))) for target in Target)
-    return [_to_set(account, target, deletes) for target, deletes in sets if deletes]
-
-
-def _to_set(account: str, target: Target, deletes: tuple[HeldDelete, ...]) -> HeldSet:
-    return HeldSet(
-        account=account,
-        target=str(target),
-        digest=digest_of_holds(target, [(PortalDriverId(each.driver), each.hold) for each in deletes]),
-        since=min(each.since for each in deletes),
-        drivers=deletes,
-    )
+    sets = []
+    for target in Target:
+        if deletes := tuple(_held_on(decider, AccountId(account), target)):
+            hashed = digest_of_holds(target, [(PortalDriverId(each.driver), each.hold) for each in deletes])
+            since = min(each.since for each in deletes)
+            sets.append(HeldSet(account=account, target=str(target), digest=hashed, since=since, drivers=deletes))
+    return sets
 
 
 def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[HeldDelete]:
@@ -85,23 +75,17 @@ def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[Hel
         desired_drivers = decider.select(DesiredRow, {"account": str(account), "driver": [row.driver for row in page]})
         names = {row.driver: name_of(row.profile) for row in desired_drivers}
         links = load_links(decider, ((account, target, driver) for driver in drivers)).get((account, target), {})
-        for driver in drivers:
-            fact = links[driver].held
-            if fact is not None:
-                yield _to_delete(fact, names.get(driver, ""))
-
-
-def _to_delete(fact: DeleteHeld, name: str) -> HeldDelete:
-    guard = fact.rationale.get("guard", {})
-    return HeldDelete(
-        driver=fact.driver,
-        hold=fact.originator_version,
-        key=fact.key,
-        since=fact.at,
-        name=name,
-        limit=guard.get("limit", 0),
-        deleted=guard.get("deleted", 0),
-    )
+        for fact in filter(None, (links[driver].held for driver in drivers)):
+            guard = fact.rationale.get("guard", {})
+            yield HeldDelete(
+                driver=fact.driver,
+                hold=fact.originator_version,
+                key=fact.key,
+                since=fact.at,
+                name=names.get(fact.driver, ""),
+                limit=guard.get("limit", 0),
+                deleted=guard.get("deleted", 0),
+            )
 
 
 @router.get("")
@@ -130,11 +114,4 @@ async def judge_held_deletes(body: Judge, known: KnownAccount, installation: Ins
         lambda person, account: person.judge(account, verdict, target=body.target, digest=body.digest, holds=holds),
     )
     installation.accounts_service.notify()
-    return JudgedSet(
-        account=chosen.account,
-        target=chosen.target,
-        digest=chosen.digest,
-        since=chosen.since,
-        drivers=chosen.drivers,
-        verdict="approved" if body.approve else "rejected",
-    )
+    return JudgedSet(**dict(chosen), verdict="approved" if body.approve else "rejected")

@@ -1,11 +1,10 @@
 """What the Portal states of an account's drivers: lists, and single changes."""
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.geography import to_iana
@@ -13,10 +12,10 @@ from domain.identity import AccountId, PortalDriverId
 from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
 from services.api.installation import Installed, KnownAccount
-from services.api.schema import Malformed, Named, RequestBody
+from services.api.schema import Malformed, Named, RequestBody, ResponseBody
 from services.intake.handlers import Intake, UnknownDriver, new_snapshot
 from services.intake.rekeying import Reviewed
-from services.intake.statements import RefusedLine, Taken
+from services.intake.statements import RefusedLine
 from services.runtime.context import utc_now
 
 _COMMAND = "command line"
@@ -86,8 +85,7 @@ class StateDriver(RequestBody):
     profile: dict[str, str] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedDifference:
+class ListedDifference(ResponseBody):
     """What a list changes of one driver: the change, its fields, and the identifiers before and after."""
 
     driver: str
@@ -99,24 +97,24 @@ class ListedDifference:
     is_rekeying: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListResult:
-    """What became of a list: how many changes of each kind, the refused lines, and the drivers that it changes."""
+class ListResult(ResponseBody):
+    """What became of a list: how many changes of each kind, the refused lines, and the drivers that it changes.
+
+    Of the fields only names and identifiers are shown.
+    """
 
     changes: dict[str, int]
     refused: list[RefusedLine]
     differences: list[ListedDifference]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ListReview(ListResult):
     """What would become of a list; `shown` are the drivers that it may be about."""
 
-    shown: list[str]
+    shown: Annotated[list[str], BeforeValidator(sorted)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListJudgement:
+class ListJudgement(ResponseBody):
     """Whether a list may be accepted; see `services.intake.rekeying.Judgement`.
 
     `snapshot` is a name for it as a full snapshot, if it is one.
@@ -130,12 +128,11 @@ class ListJudgement:
     lacking: int
     counted: int
     limit: int
-    snapshot: str
     absent: ListResult
+    snapshot: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatedChange:
+class StatedChange(ResponseBody):
     """The change that one driver's statement came to."""
 
     account: str
@@ -149,36 +146,30 @@ async def accept_list(body: TakeList, known: KnownAccount, installation: Install
     intake, service, lines = installation.intake, installation.intake_service, _stated(body.lines)
     if body.review:
         reviewed = await service.call(intake.review, known.account, lines, source=body.source)
-        result = _to_result(reviewed)
-        return ListReview(
-            changes=result.changes,
-            refused=result.refused,
-            differences=result.differences,
-            shown=sorted(reviewed.shown),
-        )
+        return ListReview.model_validate(reviewed, from_attributes=True)
     taken = await service.call_again(intake.take_list, known.account, lines, source=body.source, snapshot=body.snapshot)
     service.notify()
-    return _to_result(taken)
+    return ListResult.model_validate(taken, from_attributes=True)
 
 
 @router.post("/lists/judgement")
 async def judge_list(body: JudgeList, known: KnownAccount, installation: Installed) -> ListJudgement:
     """Judge whether a list that was reviewed may be accepted."""
+    reviewed = Reviewed(
+        rekeyed=[(PortalDriverId(each.driver), each.after) for each in body.rekeyed],
+        new=frozenset(map(PortalDriverId, body.new)),
+        shown=frozenset(map(PortalDriverId, body.shown)),
+        refused=_stated(body.refused),
+        is_complete=body.complete,
+        may_lack_many=body.may_lack_many,
+        approve=body.approve,
+        is_dry=body.dry_run,
+    )
     judgement = await installation.intake_service.call_again(
-        installation.intake.judge, known.account, _to_reviewed(body), source=body.source
+        installation.intake.judge, known.account, reviewed, source=body.source
     )
-    return ListJudgement(
-        is_held=judgement.is_held,
-        digest=judgement.digest,
-        rekeyed=judgement.rekeyed,
-        replaced=judgement.replaced,
-        known=judgement.known,
-        lacking=judgement.lacking,
-        counted=judgement.counted,
-        limit=judgement.limit,
-        snapshot=new_snapshot(utc_now()),
-        absent=_to_result(judgement.absent),
-    )
+    judged = ListJudgement.model_validate(judgement, from_attributes=True)
+    return judged.model_copy(update={"snapshot": new_snapshot(utc_now())})
 
 
 @router.post("/snapshots")
@@ -193,7 +184,7 @@ async def finish_snapshot(body: FinishSnapshot, known: KnownAccount, installatio
         may_lack_many=body.may_lack_many,
     )
     installation.intake_service.notify()
-    return _to_result(taken)
+    return ListResult.model_validate(taken, from_attributes=True)
 
 
 @router.post("/changes")
@@ -213,21 +204,17 @@ def _state_driver(intake: Intake, account: AccountId, driver: PortalDriverId, bo
     if reason := flaw("driver", body.driver):
         raise Malformed(f"driver {reason}")
     stated = StatedProfile(fields=_checked(body.profile))
-    before = _known_before(intake, account, driver, is_new=body.action == "create")
+    before: Profile = {}
+    if body.action == "update":
+        before = intake.show(account, driver).profile or {}
+    else:
+        with suppress(UnknownDriver):
+            intake.show(account, driver)
+            raise Malformed(f"the Portal has driver {driver} already; use `driverlink drivers update`")
     after = stated.onto(before)
     if not after.get("first_name") or not after.get("last_name"):
         raise Malformed("a driver needs a first name and a last name")
     return intake.state(account, driver, stated, source=_COMMAND)
-
-
-def _known_before(intake: Intake, account: AccountId, driver: PortalDriverId, *, is_new: bool) -> Profile:
-    """What is known of the driver. Raises `UnknownDriver`, or `Malformed` where the driver should be a new one."""
-    if not is_new:
-        return intake.show(account, driver).profile or {}
-    with suppress(UnknownDriver):
-        intake.show(account, driver)
-        raise Malformed(f"the Portal has driver {driver} already; use `driverlink drivers update`")
-    return {}
 
 
 def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
@@ -242,7 +229,7 @@ def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
 
 
 def _checked(profile: dict[str, str]) -> dict[str, str]:
-    """The fields as they are stored. Raises `Malformed` for the first that cannot stand, by the checks of all doors."""
+    """The fields as they are stored. Raises `Malformed` for the first that is refused, by the checks of all inputs."""
     unknown = sorted(profile.keys() - set(FIELDS))
     if unknown:
         raise Malformed(f"unknown field {clean(unknown[0], LONGEST_ID)}; there are: {', '.join(FIELDS)}")
@@ -252,36 +239,3 @@ def _checked(profile: dict[str, str]) -> dict[str, str]:
     cleaned = {field: normal_form(field, text) for field, text in profile.items()}
     zone = cleaned.get("time_zone")
     return {**cleaned, "time_zone": to_iana(zone) or ""} if zone else cleaned
-
-
-def _to_reviewed(body: JudgeList) -> Reviewed:
-    return Reviewed(
-        rekeyed=[(PortalDriverId(each.driver), each.after) for each in body.rekeyed],
-        new=frozenset(map(PortalDriverId, body.new)),
-        shown=frozenset(map(PortalDriverId, body.shown)),
-        refused=_stated(body.refused),
-        is_complete=body.complete,
-        may_lack_many=body.may_lack_many,
-        approve=body.approve,
-        is_dry=body.dry_run,
-    )
-
-
-def _to_result(taken: Taken) -> ListResult:
-    """What became of a list, without what is in the fields."""
-    return ListResult(
-        changes=dict(taken.changes),
-        refused=taken.refused,
-        differences=[
-            ListedDifference(
-                driver=each.driver,
-                change=each.change,
-                fields=each.fields,
-                before=dict(each.before),
-                after=dict(each.after),
-                is_new=each.is_new,
-                is_rekeying=each.is_rekeying,
-            )
-            for each in taken.differences
-        ],
-    )

@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from heapq import merge
@@ -14,11 +15,12 @@ from fastapi import APIRouter, Query
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
 from domain.identity import Target
+from domain.profile import SPECS
 from domain.store import Event, Record, Stream
 from services.accounts.handlers import account_of
-from services.api.installation import Installation, Installed, logs_of
-from services.api.naming import NamedTarget, is_stated, unknown_driver
-from services.api.schema import Malformed, Moment
+from services.api.installation import Installed
+from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
+from services.api.schema import Malformed, Moment, ResponseBody
 from services.runtime.context import utc_now
 from services.runtime.readers import did_you_mean
 
@@ -26,8 +28,7 @@ _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "ta
 _KEYS = ("key", "desired_key", "left")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedEvent:
+class LoggedEvent(ResponseBody):
     """One record of a log. `data` holds the event's own fields as plain JSON, personal data in `profile` included.
 
     `target` and `driver` are empty where an event has none. A record that cannot be decoded says why in `unreadable`;
@@ -64,22 +65,12 @@ class EventFilter:
 
     def let_through(self, event: LoggedEvent) -> bool:
         """Whether this event is asked for."""
-        return self._is_of_place(event) and self._is_in_time(event) and self._is_about(event)
-
-    def _is_of_place(self, event: LoggedEvent) -> bool:
-        types = {name.casefold() for name in self.types}
-        return (
-            self.account in (None, event.account)
-            and self.target in (None, event.target)
-            and (not types or event.type.casefold() in types)
-        )
-
-    def _is_in_time(self, event: LoggedEvent) -> bool:
-        if event.at is None:
-            return True
-        return (self.since is None or event.at >= self.since) and (self.until is None or event.at <= self.until)
-
-    def _is_about(self, event: LoggedEvent) -> bool:
+        if self.account not in (None, event.account) or self.target not in (None, event.target):
+            return False
+        if self.types and event.type.casefold() not in {name.casefold() for name in self.types}:
+            return False
+        if event.at and not (self.since or event.at) <= event.at <= (self.until or event.at):
+            return False
         if self.driver is not None and self.driver not in _drivers(event):
             return False
         return self.driver_id is None or self.driver_id.casefold() in _driver_ids(event)
@@ -87,9 +78,9 @@ class EventFilter:
 
 def logged(log: str, record: Record) -> LoggedEvent:
     """A record as it is shown; never raises."""
-    if record.event is None:
-        return _unreadable(log, record)
     event = record.event
+    if event is None:
+        return _unreadable(log, record)
     return LoggedEvent(
         log=log,
         position=record.position,
@@ -99,16 +90,18 @@ def logged(log: str, record: Record) -> LoggedEvent:
         target=getattr(event, "target", ""),
         driver=getattr(event, "driver", ""),
         version=event.originator_version,
-        data=_own_fields(event),
+        data={field.name: getattr(event, field.name) for field in fields(event) if field.name not in _HEADER},
     )
 
 
-def _own_fields(event: Event) -> dict[str, Any]:
-    return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _HEADER}
-
-
 def _unreadable(log: str, record: Record) -> LoggedEvent:
-    stored = _made_out(record.body)
+    text = record.body.decode("utf-8", "backslashreplace")
+    stored: dict[str, Any] = {"body": text}
+    with suppress(ValueError, RecursionError):
+        document = loads(text)
+        # What cannot be printed as JSON again is shown as bare text.
+        dumps(document, ensure_ascii=False, allow_nan=False).encode()
+        stored = document if isinstance(document, dict) else stored
     header = {name: value for name in ("account", "target", "driver") if isinstance(value := stored.get(name), str)}
     return LoggedEvent(
         log=log,
@@ -124,17 +117,6 @@ def _unreadable(log: str, record: Record) -> LoggedEvent:
     )
 
 
-def _made_out(body: bytes) -> dict[str, Any]:
-    """The fields of a JSON object that can be printed as JSON again; else the bare text."""
-    text = body.decode("utf-8", "backslashreplace")
-    try:
-        stored = loads(text)
-        dumps(stored, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return {"body": text}
-    return stored if isinstance(stored, dict) else {"body": text}
-
-
 def _drivers(event: LoggedEvent) -> Iterator[str]:
     """The portal drivers that an event is about: its own, or those whose held deletes it judges."""
     yield event.driver
@@ -143,15 +125,16 @@ def _drivers(event: LoggedEvent) -> Iterator[str]:
 
 
 def _driver_ids(event: LoggedEvent) -> set[str]:
-    """The DriverIDs that an event speaks of, in small letters: keys in Driveri, and what the Portal states."""
+    """The DriverIDs that an event mentions, in small letters: keys that are one, and what the Portal states."""
     profile = event.data.get("profile")
     stated = profile.get("driveri_driver_id") if isinstance(profile, dict) else None
-    keys = [event.data.get(name) for name in _KEYS] if event.target == Target.DRIVERI else []
+    are_keys = event.target in list(Target) and "driveri_driver_id" in SPECS[Target(event.target)].key_fields
+    keys = [event.data.get(name) for name in _KEYS] if are_keys else []
     return {text.casefold() for text in (stated, *keys) if isinstance(text, str)}
 
 
 MOST_SCANNED = 2000
-"""Records that one call looks at, so that a rare filter keeps nobody waiting."""
+"""Records that one call looks at, so that a rare filter does not block other requests."""
 
 _PAGE = 200
 _EARLIEST = datetime.fromtimestamp(0, UTC)
@@ -166,9 +149,8 @@ class BadCursor(Exception):
         super().__init__("this cursor is not one of these logs: start without one")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventPage:
-    """Some of what was asked for, oldest first. `cursor` goes on behind it; at the end it waits for what comes."""
+class EventPage(ResponseBody):
+    """Some of the events, oldest first. `cursor` goes on behind them; at the end it waits for what comes."""
 
     events: tuple[LoggedEvent, ...]
     cursor: str
@@ -176,7 +158,7 @@ class EventPage:
 
 
 def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str | None, limit: int) -> EventPage:
-    """The next events of these logs that match, at most so many; there may be none though it is not the end yet.
+    """The next events of these logs that match, at most `limit`; there may be none before the end.
 
     What happened at the same moment comes in the order of the logs.
 
@@ -184,10 +166,15 @@ def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str
     """
     if limit < 1:
         raise ValueError("a page has at least one event")
-    positions = _decoded(cursor, streams) if cursor is not None else _starts(streams, filters.since)
+    positions = (
+        _decoded(cursor, streams)
+        if cursor is not None
+        else {name: _before(stream, filters.since) for name, stream in streams.items()}
+    )
+    logs = [_records(name, stream, positions[name], filters.until) for name, stream in streams.items()]
     found: list[LoggedEvent] = []
     scanned = 0
-    for name, record in islice(_merged(streams, positions, filters.until), MOST_SCANNED):
+    for name, record in islice(merge(*logs, key=lambda each: _moment(each[1])), MOST_SCANNED):
         scanned += 1
         positions[name] = record.position
         event = logged(name, record)
@@ -196,14 +183,8 @@ def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str
         if len(found) == limit:
             break
     is_end = scanned < MOST_SCANNED and len(found) < limit
-    return EventPage(events=tuple(found), cursor=_encoded(positions), is_end=is_end)
-
-
-def _merged(
-    streams: Mapping[str, Stream], positions: Mapping[str, int], until: datetime | None
-) -> Iterator[tuple[str, Record]]:
-    each = [_records(name, stream, positions[name], until) for name, stream in streams.items()]
-    return merge(*each, key=lambda found: _moment(found[1]))
+    goes_on = urlsafe_b64encode(dumps(positions, sort_keys=True).encode()).decode()
+    return EventPage(events=tuple(found), cursor=goes_on, is_end=is_end)
 
 
 def _records(name: str, stream: Stream, after: int, until: datetime | None) -> Iterator[tuple[str, Record]]:
@@ -220,12 +201,10 @@ def _moment(record: Record) -> datetime:
     return record.event.at if record.event else _EARLIEST
 
 
-def _starts(streams: Mapping[str, Stream], since: datetime | None) -> dict[str, int]:
-    return {name: _before(stream, since) if since else 0 for name, stream in streams.items()}
-
-
-def _before(stream: Stream, moment: datetime) -> int:
+def _before(stream: Stream, moment: datetime | None) -> int:
     """The position behind which everything since this moment stands, found by halving."""
+    if moment is None:
+        return 0
     low, high = 0, stream.end()
     while low < high:
         middle = (low + high) // 2
@@ -235,10 +214,6 @@ def _before(stream: Stream, moment: datetime) -> int:
         else:
             high = middle
     return low
-
-
-def _encoded(positions: Mapping[str, int]) -> str:
-    return urlsafe_b64encode(dumps(dict(positions), sort_keys=True).encode()).decode()
 
 
 def _decoded(cursor: str, streams: Mapping[str, Stream]) -> dict[str, int]:
@@ -260,7 +235,6 @@ _UNDER_WAY = timedelta(seconds=10)
 """How long it may take from an event until it is stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FollowedEventPage(EventPage):
     """A page of events; `is_over`: nothing that was asked for can come any more."""
 
@@ -283,7 +257,7 @@ async def list_events(
     limit: str = "200",
 ) -> FollowedEventPage:
     """List what happened, oldest first, in pages."""
-    readers, wanted = installation.readers, _number(limit)
+    readers, most = installation.readers, number_named("limit", limit, _MOST_EVENTS)
     if account is not None:
         account = (await readers.call(account_of, readers.accounts, account)).account
     filters = EventFilter(
@@ -297,52 +271,29 @@ async def list_events(
     )
     if filters.since and filters.until and filters.since > filters.until:
         raise Malformed(f"nothing is since {since} and until {until}: the one is after the other")
-    await _check_driver(installation, filters)
-    known = logs_of(readers)
+    if filters.driver is not None and not await readers.call(is_stated, readers.intake, filters.driver, account):
+        raise await readers.call(unknown_driver, readers.intake, account, filters.driver)
+    known = installation.logs
     if log is not None and log not in known:
         raise Malformed(f"there is no log {log}; there are: {', '.join(known)}")
     streams = {name: stream for name, stream in known.items() if log in (None, name)}
-    page = await readers.call(read_events, streams, filters, cursor, wanted)
-    return FollowedEventPage(
-        events=page.events,
-        cursor=page.cursor,
-        is_end=page.is_end,
-        is_over=page.is_end and filters.until is not None and utc_now() - filters.until >= _UNDER_WAY,
-    )
-
-
-async def _check_driver(installation: Installation, filters: EventFilter) -> None:
-    """Raises `UnknownDriver` where the Portal never stated the driver."""
-    readers, driver, account = installation.readers, filters.driver, filters.account
-    if driver is not None and not await readers.call(is_stated, readers.intake, driver, account):
-        raise await readers.call(unknown_driver, readers.intake, account, driver)
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MOST_EVENTS:
-        raise Malformed(f"limit is a number from 1 to {_MOST_EVENTS}, not {text!r}")
-    return int(text)
+    page = await readers.call(read_events, streams, filters, cursor, most)
+    is_over = page.is_end and filters.until is not None and utc_now() - filters.until >= _UNDER_WAY
+    return FollowedEventPage(**dict(page), is_over=is_over)
 
 
 def _types(text: str) -> Sequence[str]:
     """The events of this name: `Parked`, or as it is stored, `DriverLink.Parked`; in any letter case."""
-    names = _names()
-    found = names.get(text.strip().casefold())
-    if found is None:
-        shown = [*Event.BY_TOPIC, *(kind.__name__ for kind in Event.BY_TOPIC.values())]
-        raise Malformed(
-            f"there is no event of the type {text!r}{did_you_mean(text, shown)}; see docs/reference/events.md"
-        )
-    return found
-
-
-def _names() -> Mapping[str, list[str]]:
-    """The names of every kind of event, in small letters."""
     names: defaultdict[str, list[str]] = defaultdict(list)
     for topic, kind in Event.BY_TOPIC.items():
         for name in {topic, topic.rpartition(".")[2], kind.__name__}:
             names[name.casefold()].append(kind.__name__)
-    return names
+    if (wanted := text.strip().casefold()) not in names:
+        shown = [*Event.BY_TOPIC, *(kind.__name__ for kind in Event.BY_TOPIC.values())]
+        raise Malformed(
+            f"there is no event of the type {text!r}{did_you_mean(text, shown)}; see docs/reference/events.md"
+        )
+    return names[wanted]
 
 
 def _to_moment(text: str | None) -> datetime | None:
@@ -351,5 +302,5 @@ def _to_moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Malformed(f"{text!r} is no date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
+        raise Malformed(f"{text!r} is not a date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

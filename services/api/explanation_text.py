@@ -1,14 +1,6 @@
-"""Each fact of a link in one plain sentence or two, without personal data.
+"""Facts about a driver, a link and an account in a plain sentence or two each, without personal data.
 
-What happened to an account, as far as it concerns its drivers, in one plain sentence each.
-
-What had happened on a link before a fact: without it many a fact cannot be told.
-
-Why something was decided, in words: what made us look, the situation, what the roster showed, mode and guard.
-
-Each fact about a portal driver in one plain sentence, without personal data.
-
-The words in which people are told things: targets, keys, fields, moments, persons.
+`Past` is what had happened on a link before a fact: without it many a fact cannot be described.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +12,6 @@ from typing import TypeVar
 from domain.account import (
     DeletesApproved,
     DeletesJudged,
-    Mode,
     ModeSet,
     ReconciliationRequested,
     RetryRequested,
@@ -65,9 +56,66 @@ from domain.portal import (
     PortalDriver,
     PortalDriverEvent,
 )
-from domain.profile import SPECS, Profile, TargetSpec
+from domain.profile import FIELD_WORDS, SPECS, Profile, TargetSpec
 from domain.situations import Situation
 from domain.store import Event
+
+_SPECS: Mapping[str, TargetSpec] = {str(target): spec for target, spec in SPECS.items()}
+_ROLES: Mapping[str, str] = {Role.MASTER_USER: "Master User", Role.ACCOUNT_MANAGER: "account manager"}
+
+
+def named(target: str) -> str:
+    """A target by its name."""
+    spec = _SPECS.get(target)
+    return spec.name if spec else target
+
+
+def keyed(target: str, key: str) -> str:
+    """A target driver by its key."""
+    spec = _SPECS.get(target)
+    return f"{spec.key_words if spec else 'key'} {key}"
+
+
+def deleted(target: str) -> str:
+    """What a driver is called that the target keeps, but not as an active one."""
+    spec = _SPECS.get(target)
+    return spec.deleted_words if spec else "deleted"
+
+
+def field_name(field: str) -> str:
+    """A field of a profile by its name; never what stands in it."""
+    return FIELD_WORDS.get(field, field.replace("_", " "))
+
+
+def field_names(fields: Iterable[str]) -> str:
+    """Fields of a profile by their names, as one phrase."""
+    return listed(map(field_name, fields))
+
+
+def listed(phrases: Iterable[str]) -> str:
+    """Phrases as one: `a, b and c`."""
+    *others, last = [*phrases] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def moment(at: datetime) -> str:
+    """A moment, to the second, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def person(by: str, role: str) -> str:
+    """Who acted, and as what."""
+    return f"{by} ({_ROLES.get(role, role)})"
+
+
+def name_of(profile: Profile) -> str:
+    """The driver's name, for the account's own people; empty if the Portal gives none."""
+    return " ".join(profile[field] for field in ("first_name", "last_name") if field in profile)
+
+
+def command(name: str, *arguments: str) -> str:
+    """A command of ours, as it is typed."""
+    return f"`{' '.join(('driverlink', name, *arguments))}`"
 
 
 def describe_account(event: Event) -> str:
@@ -81,23 +129,15 @@ def describe_account(event: Event) -> str:
             return f"{person(event.by, event.role)} turned Sync Drivers off."
         case ModeSet():
             return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
-        case RetryRequested() | ReconciliationRequested():
-            return f"{person(event.by, event.role)} asked {_asked(event)}."
+        case ReconciliationRequested():
+            who = f"driver {event.driver}" if event.driver else "everybody"
+            return f"{person(event.by, event.role)} asked for a reconciliation of {who} on {named(event.target)}."
+        case RetryRequested():
+            who = f"driver {event.driver}, where set aside" if event.driver else "who is set aside"
+            why = f" ({event.reason.replace('_', ' ')})" if event.reason else ""
+            where = named(event.target) if event.target else "any target"
+            return f"{person(event.by, event.role)} asked to look again at {who}{why} on {where}."
     return ""
-
-
-def _asked(event: RetryRequested | ReconciliationRequested) -> str:
-    if isinstance(event, RetryRequested):
-        return f"to look again at {_set_aside(event)}"
-    return (
-        f"for a reconciliation of {f'driver {event.driver}' if event.driver else 'everybody'} on {named(event.target)}"
-    )
-
-
-def _set_aside(event: RetryRequested) -> str:
-    who = f"driver {event.driver}, where set aside" if event.driver else "who is set aside"
-    why = f" ({event.reason.replace('_', ' ')})" if event.reason else ""
-    return f"{who}{why} on {named(event.target) if event.target else 'any target'}"
 
 
 def describe_unmet_judgement(event: DeletesJudged) -> str:
@@ -141,14 +181,14 @@ def is_stepping_aside(event: RenameDecided) -> bool:
 
 @singledispatch
 def describe_link(event: LinkEvent, past: Past) -> str:
-    """A fact of a link, told to a person who knows what stands in `past`."""
+    """A fact of a link, for a person who knows what is in `past`."""
     raise TypeError(f"there are no words for {type(event).__name__} at version {past.link.version}")
 
 
 @describe_link.register
 def _created(event: CreateDecided, _: Past) -> str:
     key = f", {_keyed(event, event.desired_key)}" if event.desired_key else ""
-    return f"{named(event.target)} shall get a new driver{key}."
+    return f"{named(event.target)} is to get a new driver{key}."
 
 
 @describe_link.register
@@ -162,7 +202,7 @@ def _linked(event: LinkDecided, _: Past) -> str:
 @describe_link.register
 def _reinstated(event: ReinstateDecided, _: Past) -> str:
     key = _keyed(event, event.desired_key)
-    kept = f"{named(event.target)} has {key} as {deleted(event.target)}: that driver shall be reinstated"
+    kept = f"{named(event.target)} has {key} as {deleted(event.target)}: that driver is to be reinstated"
     if _leaves(event):
         return f"{kept} and linked.{_left_behind(event)}{_brought(event)}"
     return f"{kept}.{_brought(event)}"
@@ -174,12 +214,12 @@ def _renamed(event: RenameDecided, past: Past) -> str:
     former = f"the temporary id {key}" if key in past.temporary else key
     if is_stepping_aside(event):
         return (
-            f"The DriverID shall change from {former} to the temporary id {desired}: "
+            f"The DriverID is to change from {former} to the temporary id {desired}: "
             "drivers wait for each other's ids in a circle, and this one steps aside."
         )
     only = ": only the letter case differs" if key.casefold() == desired.casefold() else ""
     along = f" Along with it: {field_names(event.fields)}." if event.fields else ""
-    return f"The DriverID shall change from {former} to {desired}{only}.{along}"
+    return f"The DriverID is to change from {former} to {desired}{only}.{along}"
 
 
 @describe_link.register
@@ -194,7 +234,7 @@ def _updated(event: UpdateDecided, _: Past) -> str:
         )
     if event.rationale.get("situation") == Situation.DRIFTED:
         return f"The Portal wins: what {name} shows is overridden in {field_names(event.fields)}."
-    return f"{name} shall take over from the Portal: {field_names(event.fields)}."
+    return f"{name} is to be updated from the Portal: {field_names(event.fields)}."
 
 
 @describe_link.register
@@ -202,7 +242,7 @@ def _deleted(event: DeleteDecided, _: Past) -> str:
     name = named(event.target)
     if event.key is None:
         return f"Nothing is there to be deleted on {name}: what was on its way is withdrawn."
-    return f"{name} shall {SPECS[Target(event.target)].delete_verb} {_keyed(event, event.key)}."
+    return f"{name} is to {SPECS[Target(event.target)].delete_verb} {_keyed(event, event.key)}."
 
 
 @describe_link.register
@@ -223,7 +263,7 @@ def _rejected(event: DeleteRejected, past: Past) -> str:
 
 @describe_link.register
 def _recalled(event: DeleteRecalled, _: Past) -> str:
-    return f"The held delete on {named(event.target)} was recalled: nobody has to decide on it any more."
+    return f"The held delete on {named(event.target)} was recalled: no decision is needed any more."
 
 
 @describe_link.register
@@ -250,7 +290,7 @@ def _confirmed(event: Confirmed, past: Past) -> str:
         is_withdrawn = isinstance(said, DeleteDecided) and said.key is None
         what = "nothing is there" if is_withdrawn else f"the driver is {deleted(event.target)} there"
         return f"{name} confirmed: {what}, and nothing is linked any more."
-    own_way = f" It shows {field_names(event.unlike)} in its own way, which is no drift." if event.unlike else ""
+    own_way = f" It shows {field_names(event.unlike)} in its own way, which is not drift." if event.unlike else ""
     return f"{name} confirmed: the driver is there as {_keyed(event, event.key)}.{own_way}"
 
 
@@ -267,7 +307,7 @@ def _refused(event: Refused, _: Past) -> str:
 @describe_link.register
 def _deferred(event: Deferred, _: Past) -> str:
     why = f"{event.reason.replace('_', ' ')}: {event.detail}"
-    return f"{named(event.target)} could not do it yet ({why}). It is tried again by itself."
+    return f"{named(event.target)} could not do it yet ({why}). It is tried again automatically."
 
 
 @describe_link.register
@@ -278,14 +318,16 @@ def _drifted(event: DriftFound, _: Past) -> str:
     drifted = (
         f"{name} shows {fields} otherwise {expected}, since {since}, and the change was not ours: it is overridden."
     )
-    return f"{drifted}{_at_odds(event)}"
-
-
-def _at_odds(event: DriftFound) -> str:
     if not event.at_odds:
-        return ""
-    fields, name = field_names(event.at_odds), named(event.target)
-    return f" Two writers are at odds: {fields} drifted in the last reconciliation too; somebody else writes to {name}."
+        return drifted
+    both = f"{field_names(event.at_odds)} drifted in the last reconciliation too"
+    return f"{drifted} Two writers are at odds: {both}; somebody else writes to {name}."
+
+
+def evidence(rationale: Rationale, name: str) -> Mapping[str, object]:
+    """What the roster or the claims showed under this name; empty if they showed nothing."""
+    seen: Mapping[str, object] = rationale.get("evidence", {}).get(name, {})
+    return seen
 
 
 def _keyed(event: LinkEvent, key: str | None) -> str:
@@ -307,181 +349,22 @@ def _brought(event: Decision) -> str:
     return f" To be brought to the Portal's: {field_names(event.fields)}." if event.fields else ""
 
 
-_CAUSES: Mapping[str, str] = {
-    "change": "change {ref} of the Portal",
-    "scan": "{reconciliation}scan {ref} of {name}'s roster",
-    "reconciliation": "somebody asked for a reconciliation of this driver on {name} (account {ref})",
-    "answer": "{name}'s answer to decision {ref}",
-    "freed": "{freed} came free",
-    "approval": "the approval of the set {ref}{approver}",
-    "retry": "somebody asked to look at it again (account {ref})",
-    "reached": "{name} answers again",
-}
-_SITUATIONS: Mapping[str, str] = {
-    Situation.UNKEYED: "the Portal gives nothing by which {name} could name the driver",
-    Situation.CONFLICT: "somebody else has what the desired state needs, or several drivers on {name} answer to it",
-    Situation.ABSENT: "the Portal wants the driver, nothing is linked, and nobody on {name} matches it",
-    Situation.FOUND: "the Portal wants the driver, nothing is linked, and {name} has one that no link claims",
-    Situation.DORMANT: "the Portal wants the driver, nothing is linked, and {name} has the driver as {deleted}",
-    Situation.MISSING: "the Portal wants the driver, and the linked one is not active on {name} any more",
-    Situation.OUTDATED: "the Portal wants something else than was told to {name} last",
-    Situation.DRIFTED: "{name} shows something else than it confirmed, and we did not do it",
-    Situation.IN_SYNC: "{name} shows what the Portal wants",
-    Situation.RENAMED: "the desired DriverID is another one, and nobody else on {name} has it",
-    Situation.REDIRECTED: "the desired DriverID is another one, and {name} has a driver with it that no link claims",
-    Situation.ORPHANED: "the Portal deleted the driver, and {name} has it still, or is about to",
-    Situation.GONE: "the Portal deleted the driver, and {name} does not have it any more",
-    Situation.UNSEEN: "a list of the Portal lacks the driver, which alone is no proof of anything",
-    Situation.UNMANAGED: "{name} has a driver that no link claims",
-    Situation.UNLINKED: "the Portal deleted the driver, and nothing is linked",
-}
-_MODES: Mapping[str, str] = {
-    Mode.OFF: "nothing is decided or sent",
-    Mode.OBSERVE: "decided and recorded, but nothing is sent",
-    Mode.UPSERT: "everything but deletes is sent",
-    Mode.FULL: "everything is sent",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What a fact was decided on: the reasons stored with it, and what had happened on its link before."""
-
-    event: LinkEvent
-    rationale: Rationale
-    past: Past
-
-    @property
-    def target(self) -> str:
-        """The target by its name."""
-        return named(self.event.target)
-
-
-def evidence(rationale: Rationale, name: str) -> Mapping[str, object]:
-    """What the roster or the claims showed under this name; empty if they showed nothing."""
-    seen: Mapping[str, object] = rationale.get("evidence", {}).get(name, {})
-    return seen
-
-
-def reasons(event: LinkEvent, past: Past) -> tuple[str, ...]:
-    """Why, as a sentence for each ground; empty for facts that need none."""
-    if not isinstance(event, Decision | DeleteHeld | Parked | DriftFound):
-        return ()
-    ground = Ground(event=event, rationale=event.rationale, past=past)
-    told = (reason(ground) for reason in (_trigger, _situation, _roster, _conflict, _left_out, _guard, _mode))
-    return tuple(sentence for sentence in told if sentence)
-
-
-def _trigger(ground: Ground) -> str:
-    trigger, ref = ground.rationale.get("trigger", ""), ground.rationale.get("ref", "").removeprefix("decision ")
-    if not trigger:
-        return ""
-    words = _CAUSES.get(trigger, f"{trigger} {{ref}}").format(
-        name=ground.target,
-        ref=ref,
-        freed=_freed(ground.past),
-        approver=_approver(ground.past),
-        reconciliation=_reconciliation(ground),
-    )
-    return f"Trigger: {words.rstrip()}."
-
-
-def _reconciliation(ground: Ground) -> str:
-    reconciliation = ground.rationale.get("reconciliation")
-    return f"reconciliation {reconciliation}, after " if reconciliation else ""
-
-
-def _freed(past: Past) -> str:
-    parked = past.last(Parked)
-    conflict = evidence(parked.rationale, "conflict") if parked else {}
-    if "holder" not in conflict:
-        return "what it had waited for"
-    return f"the {conflict['by']} that portal driver {conflict['holder']} had claimed"
-
-
-def _approver(past: Past) -> str:
-    approved = past.last(DeleteApproved)
-    return f" by {approved.by}" if approved else ""
-
-
-def _situation(ground: Ground) -> str:
-    situation = ground.rationale.get("situation")
-    if situation is None:
-        return ""
-    words = _SITUATIONS.get(situation, "").format(name=ground.target, deleted=deleted(ground.event.target))
-    return f"Situation {situation}: {words}."
-
-
-def _roster(ground: Ground) -> str:
-    seen = " and ".join(_sightings(ground))
-    return f"The roster showed {seen}." if seen else ""
-
-
-def _sightings(ground: Ground) -> Iterator[str]:
-    linked, found = evidence(ground.rationale, "linked"), evidence(ground.rationale, "found")
-    if linked:
-        yield f"the linked driver, {_sighting(ground, linked)}"
-    if found and found != linked:
-        yield f"the desired driver, {_sighting(ground, found)}"
-
-
-def _sighting(ground: Ground, shown: Mapping[str, object]) -> str:
-    target = ground.event.target
-    seen = f" (seen at {moment(datetime.fromisoformat(str(shown['seen'])))})" if "seen" in shown else ""
-    return f"{keyed(target, str(shown['key']))}, as {'active' if shown['active'] else deleted(target)}{seen}"
-
-
-def _conflict(ground: Ground) -> str:
-    conflict = evidence(ground.rationale, "conflict")
-    if "swap" in conflict:
-        return f"It changes places with portal driver {conflict['holder']}, who has its {conflict['by']} still."
-    if "holder" in conflict:
-        return f"Portal driver {conflict['holder']} has claimed its {conflict['by']}."
-    if "former" in conflict:
-        return (
-            f"The {ground.target} driver with its {conflict['by']} was portal driver {conflict['former']}, "
-            f"and {conflict['against']}."
-        )
-    return f"{conflict['candidates']} drivers on {ground.target} have its {conflict['by']}." if conflict else ""
-
-
-def _left_out(ground: Ground) -> str:
-    if isinstance(ground.event, Decision) and ground.event.waits_for:
-        return f"The Driveri DriverID is left out on {ground.target} for now: another driver has it there."
-    return ""
-
-
-def _guard(ground: Ground) -> str:
-    guard = ground.rationale.get("guard")
-    if not guard:
-        return ""
-    return (
-        f"Guard: {guard['deleted']} of at most {guard['limit']} deletes within 24 hours had gone out, "
-        f"and {guard['held']} were held."
-    )
-
-
-def _mode(ground: Ground) -> str:
-    mode = ground.rationale.get("mode")
-    return f"Mode {mode}: {_MODES.get(mode, '')}." if mode else ""
-
-
 _IDS = ("ref_id", "driveri_driver_id")
-"""The fields whose values are told: they identify, and are no personal data."""
+"""The fields whose values are shown: they identify, and are not personal data."""
 
 
 def describe_portal(event: Event, before: PortalDriver) -> str:
-    """A fact about a portal driver, told to a person who knows what was known before."""
+    """A fact about a portal driver, for a person who knows what was known before."""
     match event:
         case DriverCreated():
             return f"The Portal has {'the driver again' if before.version else 'a new driver'}{_way(event)}."
         case DriverUpdated():
-            return f"The Portal changed {_changes(before.profile or {}, event.profile)}{_way(event)}."
+            return f"The Portal changed {listed(_changes(before.profile or {}, event.profile))}{_way(event)}."
         case DriverDeleted():
             missed = ", which a complete list had lacked before" if before.missed else ""
             return f"The Portal deleted the driver{missed}{_way(event)}."
         case DriverMissed():
-            return f"A complete list lacked the driver{_way(event)}; one alone is no proof that it was deleted."
+            return f"A complete list lacked the driver{_way(event)}; one alone does not prove that it was deleted."
         case DriverSeenAgain():
             return f"The driver is in the Portal's list again{_way(event)}."
     raise TypeError(f"there are no words for {type(event).__name__}")
@@ -491,78 +374,8 @@ def _way(event: PortalDriverEvent) -> str:
     return f" (stated by {event.source})"
 
 
-def _changes(before: Profile, after: Profile) -> str:
-    fields = dict.fromkeys((*before, *after))
-    return listed(_told_changes((field, before.get(field, ""), after.get(field, "")) for field in fields))
-
-
-def _told_changes(fields: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    for name, before, after in fields:
-        if before != after:
-            values = f" from {before or 'nothing'} to {after or 'nothing'}" if name in _IDS else ""
+def _changes(before: Profile, after: Profile) -> Iterator[str]:
+    for name in dict.fromkeys((*before, *after)):
+        if before.get(name, "") != after.get(name, ""):
+            values = f" from {before.get(name) or 'nothing'} to {after.get(name) or 'nothing'}" if name in _IDS else ""
             yield f"{field_name(name)}{values}"
-
-
-_SPECS: Mapping[str, TargetSpec] = {str(target): spec for target, spec in SPECS.items()}
-_FIELDS: Mapping[str, str] = {
-    "ref_id": "RefID",
-    "driveri_driver_id": "Driveri DriverID",
-    "portal_driver_id": "our external id",
-    "email": "e-mail",
-    "driveri_group": "Driveri group",
-}
-_ROLES: Mapping[str, str] = {Role.MASTER_USER: "Master User", Role.ACCOUNT_MANAGER: "account manager"}
-
-
-def named(target: str) -> str:
-    """A target by its name."""
-    spec = _SPECS.get(target)
-    return spec.name if spec else target
-
-
-def keyed(target: str, key: str) -> str:
-    """A target driver by its key."""
-    spec = _SPECS.get(target)
-    return f"{spec.key_words if spec else 'key'} {key}"
-
-
-def deleted(target: str) -> str:
-    """What a driver is called that the target keeps, but not as an active one."""
-    spec = _SPECS.get(target)
-    return spec.deleted_words if spec else "deleted"
-
-
-def field_name(field: str) -> str:
-    """A field of a profile by its name; never what stands in it."""
-    return _FIELDS.get(field, field.replace("_", " "))
-
-
-def field_names(fields: Iterable[str]) -> str:
-    """Fields of a profile by their names, as one phrase."""
-    return listed(map(field_name, fields))
-
-
-def listed(phrases: Iterable[str]) -> str:
-    """Phrases as one: `a, b and c`."""
-    *others, last = [*phrases] or [""]
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def moment(at: datetime) -> str:
-    """A moment, to the second, in UTC."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def person(by: str, role: str) -> str:
-    """Who acted, and as what."""
-    return f"{by} ({_ROLES.get(role, role)})"
-
-
-def name_of(profile: Profile) -> str:
-    """The driver's name, for the account's own people; empty if the Portal gives none."""
-    return " ".join(profile[field] for field in ("first_name", "last_name") if field in profile)
-
-
-def command(name: str, *arguments: str) -> str:
-    """A command of ours, as it is typed."""
-    return f"`{' '.join(('driverlink', name, *arguments))}`"

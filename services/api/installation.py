@@ -1,84 +1,173 @@
 """Everything that the API needs of an installation, in either deployment, and how a route gets hold of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
 from domain.account import Account
+from domain.failures import ClearFailure
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
-from domain.store import Stream
+from domain.store import Row, Stream
 from services.accounts.handlers import Accounts, account_of
+from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
 from services.runtime.readers import Readers
 from services.runtime.service import Service
 
+PATIENCE = 10.0
+"""Seconds in which a service may be restarted before what waits for it gives up."""
+
+_LOOK_EVERY = 1.0
+"""Seconds for which a look at what runs is good."""
+
 
 class OpenConnections(Protocol):
     """The targets, as far as this process has reached them."""
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         ...
+
+
+class Registered(Protocol):
+    """What the API uses of a service's entry in the registry; see `services.wiring.registry.ServiceSpec`."""
+
+    @property
+    def name(self) -> str:
+        """Its name among all services, such as `projector-motive`."""
+        ...
+
+    @property
+    def target(self) -> Target | None:
+        """The target that it works on; None: it works on all, or on none."""
+        ...
+
+    @property
+    def log(self) -> str:
+        """The name of its log."""
+        ...
+
+    @property
+    def log_title(self) -> str:
+        """What people call its log."""
+        ...
+
+    @property
+    def consumes(self) -> tuple[str, ...]:
+        """The logs that it consumes."""
+        ...
+
+    @property
+    def to_do(self) -> tuple[type[Row], ...]:
+        """The tables in which each row is something that it has still to do."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """How it is run as a process of its own."""
+        ...
+
+
+class ServiceDown(ClearFailure):
+    """A service that a request needs does not run; the message says which one, and how to start it."""
+
+
+class RunningServices:
+    """Which services run, as `look` finds them by name; `clock` counts seconds. Used from one thread."""
+
+    def __init__(
+        self,
+        registry: Collection[Registered],
+        look: Callable[[], Collection[str]],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._registry = registry
+        self._look = look
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._down_since: dict[str, float] = {}
+
+    def down(self, *names: str, seconds: float = 0.0) -> list[str]:
+        """A line for each of these services, or of all, that does not run, and has not for so long.
+
+        Raises `StoreFailed`.
+        """
+        now = self._clock()
+        if now - self._looked_at >= _LOOK_EVERY:
+            running = self._look()
+            self._down_since = {
+                each.name: self._down_since.get(each.name, now) for each in self._registry if each.name not in running
+            }
+            self._looked_at = now
+        return [
+            f"{each.name} is not running: start it by `{each.command}`"
+            for each in self._registry
+            if (not names or each.name in names) and now - self._down_since.get(each.name, now + 1) >= seconds
+        ]
+
+    def check(self, *names: str) -> None:
+        """Raise `ServiceDown` where one of these services does not run, after some patience with a restart."""
+        if lines := self.down(*names, seconds=PATIENCE):
+            raise ServiceDown("; ".join(lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """Every service on its store, and the accounts' credentials.
 
-    `readers` are the stores as queries read them. `polling` reads the Portal's API, where this process does.
-    `may_repeat`: the services consume each other's streams through Kafka, so a record may come twice, or late.
+    `registry` describes the services, which `services` are in the same order; `readers` are their stores as queries
+    read them. `polling` reads the Portal's API, where this process does. `may_repeat`: the services consume each
+    other's streams through Kafka, so a record may come twice, or late.
     """
 
+    registry: Collection[Registered]
+    services: tuple[Service, ...]
+    running: RunningServices
     accounts: Accounts
-    accounts_service: Service
     intake: Intake
-    intake_service: Service
-    decider_service: Service
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
     connections: OpenConnections
     readers: Readers
+    open_dry_run: Scratch
     polling: Polling | None = None
     may_repeat: bool = False
 
+    def service(self, name: str) -> Service:
+        """The service of this name."""
+        return next(service for service in self.services if service.name == name)
+
     @property
-    def services(self) -> tuple[Service, ...]:
-        """Every service, in the order of the way of a change."""
-        projectors = (app.service for app in self.projectors.values())
-        return (self.accounts_service, self.intake_service, self.decider_service, *projectors)
+    def accounts_service(self) -> Service:
+        """The service that stores what people request of accounts."""
+        return self.service("accounts")
+
+    @property
+    def intake_service(self) -> Service:
+        """The service that stores what the Portal states."""
+        return self.service("intake")
+
+    @property
+    def decider_service(self) -> Service:
+        """The service that decides."""
+        return self.service("decider")
 
     @property
     def logs(self) -> dict[str, Stream]:
-        """Every log, as its service has it, by the name that people know it by."""
-        reports = {f"outcomes-{target}": app.service.store.log for target, app in self.projectors.items()}
-        return {
-            "accounts": self.accounts_service.store.log,
-            "changes": self.intake_service.store.log,
-            "decisions": self.decider_service.store.log,
-            **reports,
-        }
+        """Every log as queries read it, by the name that people know it by."""
+        return {each.log_title: self.readers.stores[each.name].log for each in self.registry}
 
     def close(self) -> None:
-        """Let the work in hand end, and let go of the stores."""
+        """End after the work in hand, and close the stores."""
         self.readers.close()
         for service in reversed(self.services):
             service.close()
-
-
-def logs_of(readers: Readers) -> dict[str, Stream]:
-    """Every log as people ask for it, by the name that they know it by."""
-    reports = {f"outcomes-{target}": store.log for target, store in readers.projectors.items()}
-    return {
-        "accounts": readers.accounts.log,
-        "changes": readers.intake.log,
-        "decisions": readers.decider.log,
-        **reports,
-    }
 
 
 async def _installation_of(request: Request) -> Installation:

@@ -5,7 +5,7 @@ Issues are read from what the decider stores anyway, so a problem that is over i
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
@@ -20,8 +20,8 @@ from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, named
 from services.api.installation import Installed, KnownAccount
 from services.api.naming import NamedConnectable, driver_named
-from services.api.readiness import Hindrance, readiness_of
-from services.api.schema import ByPerson, Malformed, Moment, Named
+from services.api.readiness import readiness_of
+from services.api.schema import ByPerson, Malformed, Moment, Named, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import (
     LinkRow,
@@ -55,8 +55,8 @@ _OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, ScanFailureRow, UnreadableRo
 class Problem(StrEnum):
     """What is wrong.
 
-    No calls are made to a target, its roster, a record of it or the Portal's list cannot be read, somebody else keeps
-    writing there, or one driver is set aside.
+    No calls are made to a target; its roster, a record of it or the Portal's list cannot be read; another writer keeps
+    writing there; or one driver is set aside.
     """
 
     BREAKER = "breaker"
@@ -67,8 +67,7 @@ class Problem(StrEnum):
     PARKED = "parked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issue:
+class Issue(ResponseBody):
     """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal.
 
     A record that cannot be read has a `place` in the target's answers, and the target's own id as its `key`, if that
@@ -102,7 +101,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueFilter:
-    """Which issues are asked for; what is None is not asked about."""
+    """Which issues are wanted; None: any."""
 
     account: str | None = None
     target: Connectable | None = None
@@ -124,7 +123,7 @@ class IssueFilter:
 def open_issues(decider: Store, intake: Store, wanted: IssueFilter, behind: Place | None, limit: int) -> list[Issue]:
     """The next of these issues: by account, target and driver. Raises `StoreFailed`.
 
-    There are at most so many, but that all of an account on one target that name no driver come together.
+    At most `limit`, except that those of an account on one target that name no driver come together.
     """
     found: list[Issue] = []
     for account, target in _places(decider, intake, wanted):
@@ -145,153 +144,92 @@ def _places(decider: Store, intake: Store, wanted: IssueFilter) -> list[tuple[st
     counts = [decider.count(LinkRow, wanted.parked, by=["account", "target"])]
     counts += [decider.count(row, wanted.where, by=["account", "target"]) for row in _OF_AN_ACCOUNT]
     places = {(str(account), str(target)) for each in counts for account, target in each}
-    return sorted(places | _unread_portals(intake, wanted))
-
-
-def _unread_portals(intake: Store, wanted: IssueFilter) -> set[tuple[str, str]]:
-    if wanted.target not in (None, PORTAL):
-        return set()
-    where = {} if wanted.account is None else {"account": wanted.account}
-    counts = intake.count(ReadingRow, where, by=["account", "failure"])
-    held = intake.count(ReKeyingRow, {**where, "state": HELD}, by=["account"])
-    return {(str(account), PORTAL) for account, failure in counts if failure} | {
-        (str(account), PORTAL) for (account,) in held
-    }
+    if wanted.target in (None, PORTAL):
+        where = {} if wanted.account is None else {"account": wanted.account}
+        failures = intake.count(ReadingRow, where, by=["account", "failure"])
+        held = intake.count(ReKeyingRow, {**where, "state": HELD}, by=["account"])
+        at_portal = {account for account, failure in failures if failure} | {account for (account,) in held}
+        places |= {(str(account), PORTAL) for account in at_portal}
+    return sorted(places)
 
 
 def _of_account(decider: Store, intake: Store, place: Place, wanted: IssueFilter) -> Iterator[Issue]:
     """What concerns the whole account."""
-    if place.target == PORTAL:
-        found = [_to_unread(row) for row in intake.select(ReadingRow, {"account": place.account}) if row.failure]
-        found += _held_rekeyings(intake, place)
-    else:
-        found = [*_hindrances(decider, place), *_unreadable(decider, place), *_at_odds(decider, place)]
+    found = _of_portal(intake, place) if place.target == PORTAL else _of_target(decider, place)
     yield from (issue for issue in found if wanted.reason in (None, issue.reason))
 
 
-def _hindrances(decider: Store, place: Place) -> list[Issue]:
-    """Why nothing is sent or decided: while the breaker is open, it is why the roster is not read, too."""
+def _of_portal(intake: Store, place: Place) -> Iterator[Issue]:
+    for row in intake.select(ReadingRow, {"account": place.account}):
+        if row.failure:
+            reason, _, detail = row.failure.partition(": ")
+            if reason not in list(Reason):
+                reason, detail = _NOT_BELIEVED, row.failure
+            yield _of_place(place, Problem.PORTAL, reason, row.failing_since, detail)
+    where: Where = {"account": place.account, "state": HELD}
+    if drivers := intake.count(ReKeyingRow, where)[()]:
+        (first,) = intake.least(ReKeyingRow, "at", where, by=["account"]).values()
+        detail = (
+            f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
+            f"`driverlink rekeyings list {place.account}`"
+        )
+        yield _of_place(place, Problem.PORTAL, _REKEYING, str(first), detail)
+
+
+def _of_target(decider: Store, place: Place) -> Iterator[Issue]:
     where = {"account": place.account, "target": place.target}
-    outages = [_to_outage(row) for row in decider.select(OutageRow, where)]
-    return outages or [_to_failure(row) for row in decider.select(ScanFailureRow, where)]
+    outages = decider.select(OutageRow, where)
+    for outage in outages:
+        yield _of_place(place, Problem.BREAKER, outage.reason, outage.at, outage.detail)
+    # While the breaker is open, that is why the roster is not read.
+    for scan in decider.select(ScanFailureRow, where) if not outages else ():
+        reason, _, detail = scan.failure.partition(": ")
+        yield _of_place(place, Problem.ROSTER, reason, scan.at, detail)
+    for row in decider.select(UnreadableRow, where):
+        yield from _of_unreadable(row, place)
+    for reconciled in decider.select(ReconciliationRow, where):
+        if reconciled.at_odds:
+            fields = (f"{field_name(field)} of {drivers}" for field, drivers in sorted(reconciled.at_odds.items()))
+            yield _of_place(place, Problem.AT_ODDS, _AT_ODDS, reconciled.at, ", ".join(fields))
 
 
-def _unreadable(decider: Store, place: Place) -> list[Issue]:
-    where = {"account": place.account, "target": place.target}
-    return [issue for row in decider.select(UnreadableRow, where) for issue in _to_unreadable(row)]
-
-
-def _to_unreadable(row: UnreadableRow) -> Iterator[Issue]:
-    """One issue for each record that was told of, and one for all others."""
+def _of_unreadable(row: UnreadableRow, place: Place) -> Iterator[Issue]:
+    """One issue for each record that was reported, and one for all others."""
     name = named(row.target)
-    issue = Issue(
-        account=row.account,
-        target=row.target,
-        problem=Problem.RECORD,
-        driver="",
-        reason=_UNREADABLE,
-        since=datetime.fromisoformat(row.at),
-        detail="",
-    )
     for record in row.records:
-        yield replace(issue, detail=_unreadable_detail(record, name), key=record["key"], place=record["place"])
+        whose = f"the record of {record['key']}" if record["key"] else "a record without an id that can be read"
+        follows = (
+            "these fields count as not shown"
+            if record["driver"] == "shown"
+            else "the driver counts neither as seen nor as gone"
+        )
+        detail = (
+            f"{whose} ({record['place']}) has an unknown form in {record['fields'] or 'all of it'}: {follows}; "
+            f"enter it again in {name} or ask {name}'s support; the next scan that can read it ends this"
+        )
+        issue = _of_place(place, Problem.RECORD, _UNREADABLE, row.at, detail)
+        yield issue.model_copy(update={"key": record["key"], "place": record["place"]})
     others = row.total - len(row.records)
     if others > 0:
         detail = f"{others} more records of the roster cannot be read: ask {name}'s support what the list shows"
-        yield replace(issue, detail=detail)
+        yield _of_place(place, Problem.RECORD, _UNREADABLE, row.at, detail)
 
 
-def _unreadable_detail(record: Mapping[str, str], name: str) -> str:
-    whose = f"the record of {record['key']}" if record["key"] else "a record without an id that can be read"
-    fields = record["fields"] or "all of it"
-    if record["driver"] == "shown":
-        follows = "these fields count as not shown"
-    else:
-        follows = "the driver counts neither as seen nor as gone"
-    where = f"({record['place']})"
-    return (
-        f"{whose} {where} has an unknown form in {fields}: {follows}; "
-        f"enter it again in {name} or ask {name}'s support; the next scan that can read it ends this"
-    )
-
-
-def _at_odds(decider: Store, place: Place) -> list[Issue]:
-    where = {"account": place.account, "target": place.target}
-    return [_to_at_odds(row) for row in decider.select(ReconciliationRow, where) if row.at_odds]
-
-
-def _to_at_odds(row: ReconciliationRow) -> Issue:
+def _of_place(place: Place, problem: Problem, reason: str, since: str, detail: str) -> Issue:
+    """An issue of the whole account there."""
     return Issue(
-        account=row.account,
-        target=row.target,
-        problem=Problem.AT_ODDS,
-        driver="",
-        reason=_AT_ODDS,
-        since=datetime.fromisoformat(row.at),
-        detail=", ".join(f"{field_name(field)} of {drivers}" for field, drivers in sorted(row.at_odds.items())),
-    )
-
-
-def _to_unread(row: ReadingRow) -> Issue:
-    reason, _, detail = row.failure.partition(": ")
-    is_typed = reason in list(Reason)
-    return Issue(
-        account=row.account,
-        target=PORTAL,
-        problem=Problem.PORTAL,
-        driver="",
-        reason=reason if is_typed else _NOT_BELIEVED,
-        since=datetime.fromisoformat(row.failing_since),
-        detail=detail if is_typed else row.failure,
-    )
-
-
-def _held_rekeyings(intake: Store, place: Place) -> list[Issue]:
-    where: Where = {"account": place.account, "state": HELD}
-    drivers = intake.count(ReKeyingRow, where)[()]
-    if not drivers:
-        return []
-    (first,) = intake.least(ReKeyingRow, "at", where, by=["account"]).values()
-    issue = Issue(
         account=place.account,
-        target=PORTAL,
-        problem=Problem.PORTAL,
-        driver="",
-        reason=_REKEYING,
-        since=datetime.fromisoformat(str(first)),
-        detail=f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
-        f"`driverlink rekeyings list {place.account}`",
-    )
-    return [issue]
-
-
-def _to_outage(row: OutageRow) -> Issue:
-    return Issue(
-        account=row.account,
-        target=row.target,
-        problem=Problem.BREAKER,
-        driver="",
-        reason=row.reason,
-        since=datetime.fromisoformat(row.at),
-        detail=row.detail,
-    )
-
-
-def _to_failure(row: ScanFailureRow) -> Issue:
-    reason, _, detail = row.failure.partition(": ")
-    return Issue(
-        account=row.account,
-        target=row.target,
-        problem=Problem.ROSTER,
+        target=place.target,
+        problem=problem,
         driver="",
         reason=reason,
-        since=datetime.fromisoformat(row.at),
+        since=datetime.fromisoformat(since),
         detail=detail,
     )
 
 
 def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) -> Iterator[Issue]:
-    """The next drivers who are set aside; since when, only their histories say."""
+    """The next drivers who are set aside; only their histories say since when."""
     if behind.target == PORTAL:
         return
     where = {**wanted.parked, "account": behind.account, "target": behind.target}
@@ -314,7 +252,7 @@ def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) 
 
 
 def count_parked(decider: Store, wanted: IssueFilter, driver: str) -> Mapping[Target, int]:
-    """How many of these links are parked on each target, of this driver or of anybody. Raises `StoreFailed`."""
+    """How many of these links are parked on each target, of this driver or of all. Raises `StoreFailed`."""
     where = {**wanted.parked, "driver": driver} if driver else wanted.parked
     counts = decider.count(LinkRow, where, by=["target"])
     return {Target(str(target)): links for (target,), links in sorted(counts.items())}
@@ -322,9 +260,6 @@ def count_parked(decider: Store, wanted: IssueFilter, driver: str) -> Mapping[Ta
 
 _PAGE = 500
 """Issues in one response, so that a long list does not block other requests."""
-
-Counts = Mapping[Target, int]
-Hindrances = Mapping[Target, Hindrance]
 
 
 class NothingToRetry(Exception):
@@ -342,16 +277,14 @@ class RequestRetry(ByPerson):
     reason: Named | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuePage:
+class IssuePage(ResponseBody):
     """Some of the issues; `next` is the `after` of the next page, None at the end."""
 
     issues: list[Issue]
     next: dict[str, list[str]] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedRetry:
+class RequestedRetry(ResponseBody):
     """How many links are retried, in all and by target; `left_out` says why nothing is decided on the others."""
 
     account: str
@@ -372,8 +305,11 @@ async def list_issues(
     readers = installation.readers
     if account is not None:
         account = (await readers.call(account_of, readers.accounts, account)).account
+    if after and len(after) != len(Place.__slots__):
+        raise Malformed("after names an account, a target and a driver")
     wanted = IssueFilter(account=account, target=target, reason=_known_reason(reason))
-    found = await readers.call(open_issues, readers.decider, readers.intake, wanted, _behind(after), _PAGE)
+    behind = Place(*after) if after else None
+    found = await readers.call(open_issues, readers.decider, readers.intake, wanted, behind, _PAGE)
     last = found[-1] if len(found) >= _PAGE else None
     return IssuePage(issues=found, next={"after": [last.account, last.target, last.driver]} if last else None)
 
@@ -385,8 +321,13 @@ async def retry_parked(body: RequestRetry, known: KnownAccount, installation: In
     wanted = IssueFilter(account=name, target=body.target, reason=_known_reason(body.reason))
     known.role_of(body.by)
     driver = await driver_named(readers, name, body.driver) if body.driver else ""
-    counts, hindrances = await readers.call(_matching, readers.decider, wanted, driver)
-    _check(name, counts, hindrances)
+    counts = await readers.call(count_parked, readers.decider, wanted, driver)
+    if not counts:
+        raise NothingToRetry(f"nothing of {name} is set aside like that; see `driverlink issues list {name}`")
+    readiness = await readers.call(readiness_of, readers.decider, name)
+    hindrances = {target: hindrance for target in counts if (hindrance := readiness[target].hindrance())}
+    if len(hindrances) == len(counts):
+        raise NothingToRetry(str(next(iter(hindrances.values()))))
     await installation.accounts_service.call_again(
         installation.accounts.ask,
         name,
@@ -399,31 +340,7 @@ async def retry_parked(body: RequestRetry, known: KnownAccount, installation: In
     return RequestedRetry(account=name, links=sum(retried.values()), targets=retried, left_out=left_out)
 
 
-def _matching(decider: Store, wanted: IssueFilter, driver: str) -> tuple[Counts, Hindrances]:
-    """How many links match on each target, and on which of these nothing is decided now."""
-    counts, readiness = count_parked(decider, wanted, driver), readiness_of(decider, wanted.account or "")
-    hindrances = {target: readiness[target].hindrance() for target in counts}
-    return counts, {target: hindrance for target, hindrance in hindrances.items() if hindrance}
-
-
 def _known_reason(reason: str | None) -> str | None:
     if reason is not None and reason not in REASONS:
         raise Malformed(f"there is no reason {reason!r}; there are: {', '.join(REASONS)}")
     return reason
-
-
-def _behind(after: list[str] | None) -> Place | None:
-    if not after:
-        return None
-    if len(after) != len(Place.__slots__):
-        raise Malformed("after names an account, a target and a driver")
-    return Place(*after)
-
-
-def _check(name: str, counts: Counts, hindrances: Hindrances) -> None:
-    """Raise `NothingToRetry` unless some link can be decided again now."""
-    if not counts:
-        raise NothingToRetry(f"nothing of {name} is set aside like that; see `driverlink issues list {name}`")
-    if hindrances.keys() == counts.keys():
-        hindrance = next(iter(hindrances.values()))
-        raise NothingToRetry(f"{hindrance.sentence} {hindrance.advice}".rstrip())

@@ -1,7 +1,6 @@
 """Which driver, target or number a request names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -10,7 +9,7 @@ from domain.cleaning import LONGEST, clean, folded
 from domain.identity import PORTAL, Connectable, PortalDriverId, Target
 from domain.store import Store
 from services.api.explanation_text import name_of
-from services.api.schema import Malformed
+from services.api.schema import Malformed, ResponseBody
 from services.decider.read_models import DesiredRow
 from services.intake.handlers import UnknownDriver
 from services.intake.read_models import KnownDriver
@@ -21,8 +20,7 @@ _NEIGHBOURS = 200
 """Drivers that are looked at for one who may have been meant."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(ResponseBody):
     """A portal driver that a text may name; `is_wanted` is false when the Portal has deleted the driver."""
 
     driver: str
@@ -35,7 +33,7 @@ class Candidate:
 def find_drivers(decider: Store, account: str, text: str) -> list[Candidate]:
     """The driver with exactly this portal driver id; else all with this RefID or Driveri DriverID, in any letter case.
 
-    Deleted drivers are found by what the Portal stated of them last. Empty if nobody answers. Raises `StoreFailed`.
+    Deleted drivers are found by what the Portal stated of them last. Empty if none matches. Raises `StoreFailed`.
     """
     return _find(decider, DesiredRow, account, clean(text, LONGEST["driver"]))
 
@@ -56,7 +54,7 @@ def is_stated(intake: Store, driver: str, account: str | None = None) -> bool:
 
 
 def likely_drivers(intake: Store, account: str, text: str) -> str:
-    """Who may have been meant by an unknown portal driver id: `; did you mean 7?`, or empty. Raises `StoreFailed`.
+    """The drivers that an unknown portal driver id may mean: `; did you mean 7?`, or empty. Raises `StoreFailed`.
 
     Those with this RefID or Driveri DriverID; else those whose ids are alike, of the first ones and the next in order.
     """
@@ -71,7 +69,7 @@ def likely_drivers(intake: Store, account: str, text: str) -> str:
 
 
 def unknown_driver(intake: Store, account: str | None, driver: str) -> UnknownDriver:
-    """That the Portal never stated this driver, and who may have been meant. Raises `StoreFailed`."""
+    """That the Portal never stated this driver, and which ones may be meant. Raises `StoreFailed`."""
     if account is None:
         return UnknownDriver(f"the Portal never stated a driver {driver} in any account")
     alike = likely_drivers(intake, account, driver)
@@ -82,12 +80,10 @@ def _find(store: Store, kind: type[DesiredRow] | type[KnownDriver], account: str
     exact = store.select(kind, {"account": account, "driver": typed})
     if exact:
         return [_to_candidate(exact[0])]
-    found = (row for page in pages(store, kind, {"account": account}, "driver") for row in page)
-    return [_to_candidate(row) for row in found if folded(typed) in _ids(row)] if typed else []
-
-
-def _ids(row: DesiredRow | KnownDriver) -> set[str]:
-    return {folded(row.profile.get(field, "")) for field in ("ref_id", "driveri_driver_id")}
+    rows = (row for page in pages(store, kind, {"account": account}, "driver") for row in page)
+    ids = ("ref_id", "driveri_driver_id")
+    found = (row for row in rows if folded(typed) in {folded(row.profile.get(field, "")) for field in ids})
+    return [_to_candidate(row) for row in found] if typed else []
 
 
 def _to_candidate(row: DesiredRow | KnownDriver) -> Candidate:

@@ -6,7 +6,7 @@ Nothing is written to a log or a store but the scratch one, and a target is only
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from domain.account import Account, Mode, replay
@@ -18,6 +18,7 @@ from domain.portal import Change
 from domain.profile import SPECS
 from domain.reconciliation import PlanPart, PlanStep
 from domain.store import Event, Store
+from services.api.schema import ResponseBody
 from services.decider.dry_run import DryRun, Scratch
 from services.intake.read_models import KnownDriver
 from services.projector.read_models import RosterRow, unseen
@@ -29,58 +30,33 @@ from services.runtime.service import Service
 _PAGE = 500
 
 
-async def _take_changes(intake: Service, account: AccountId, dry_run: DryRun, decider: Service) -> None:
-    """Let the dry run consume the changes that the decider has still to consume, page by page. Raises `StoreFailed`."""
-    after = ""
-    while page := await intake.call(_known_drivers, intake.store, account, after):
-        after = page[-1].driver
-        unheard = await decider.call(dry_run.unheard, page)
-        if unheard:
-            changes = await intake.call(_changes, intake.store, account, unheard)
-            await decider.call(dry_run.take_changes, changes)
-
-
-def _known_drivers(intake: Store, account: AccountId, after: str) -> list[KnownDriver]:
-    return intake.select(KnownDriver, {"account": str(account)}, order_by="driver", after=after, limit=_PAGE)
-
-
-def _changes(intake: Store, account: AccountId, drivers: Sequence[str]) -> list[tuple[int, Event]]:
-    """The last change of each of these drivers, with its position in the log, in the order of the log."""
-    ids = [portal_driver_stream(account, PortalDriverId(driver)) for driver in drivers]
-    found: list[tuple[int, Event]] = []
-    for records in intake.records(ids).values():
-        changes = [(record.log_position, record.event) for record in records if isinstance(record.event, Change)]
-        found += changes[-1:]
-    return sorted(found, key=lambda change: change[0])
-
-
 class DryRunScan:
-    """What the scanner notes down; `drivers` is how many it has read."""
+    """What the scanner reports goes into a dry run; `drivers` is how many it has read."""
 
     def __init__(self, dry_run: DryRun) -> None:
         self.drivers = 0
         self._dry_run = dry_run
 
     def expected(self, _: RosterScan) -> int:
-        """Nobody has been decided about here."""
+        """The number of drivers is not known."""
         return 0
 
     def last_event(self) -> int:
-        """Nobody else notes anything down here."""
+        """Only this scan stores anything."""
         return 0
 
     def take_page(self, _: RosterScan, page: Sequence[ObservedDriver]) -> int:
-        """These are shown; none counts as known, so that everybody who is lacking is looked for."""
+        """Store these drivers; none counts as known, so that all that are lacking are looked for."""
         self._dry_run.take_seen(page)
         self.drivers += len(page)
         return 0
 
     def is_none_lacking(self, _scan: RosterScan, _as_known: int, _last_event: int) -> bool:
-        """Cannot be told at once."""
+        """Never known at once."""
         return False
 
     def keep_progress(self, scan: RosterScan, drivers: int) -> None:
-        """A caller that waits reads `drivers`."""
+        """A caller reads `drivers` in place of stored progress."""
 
     def known(self, scan: RosterScan, after: str | None) -> Sequence[RosterRow]:
         """A page of the drivers that the decider knows, behind this key."""
@@ -90,7 +66,7 @@ class DryRunScan:
         ]
 
     def take_gone(self, _: RosterScan, keys: Sequence[Key]) -> None:
-        """These are there no more."""
+        """Store that these drivers are gone."""
         self._dry_run.take_gone(keys)
 
     def complete(self, scan: RosterScan, seen: Collection[Key], unreadable: UnreadableRecords) -> None:
@@ -98,7 +74,7 @@ class DryRunScan:
 
 
 _TICK = 0.2
-"""Seconds between two words of how far a scan is."""
+"""Seconds between two reports of how far a scan is."""
 
 
 class NothingToPlan(Exception):
@@ -106,11 +82,10 @@ class NothingToPlan(Exception):
 
 
 class RosterUnreadable(Exception):
-    """A target's drivers cannot be read, so nobody knows what a reconciliation would do; the message says why."""
+    """A target's drivers cannot be read, so there is no plan; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DryRunProgress:
+class DryRunProgress(ResponseBody):
     """How far a dry run is with what it does now; a total of 0 is not known."""
 
     target: str
@@ -119,8 +94,8 @@ class DryRunProgress:
     total: int
 
 
-Told = DryRunProgress | Sequence[PlanStep] | PlanPart
-"""What a dry run tells as it goes along: how far it is, then the steps in pages, then what they come to."""
+Reported = DryRunProgress | Sequence[PlanStep] | PlanPart
+"""What a dry run reports as it goes along: how far it is, then the steps in pages, then what they add up to."""
 
 
 def with_sync_on(account: Account, now: datetime) -> Account:
@@ -148,7 +123,7 @@ def planned_targets(account: Account, target: Target | None) -> list[Target]:
 
 
 class Planner:
-    """Rehearses one target of one account after the other, a bounded piece at a time in the threads of the services."""
+    """Makes dry runs, a bounded piece at a time in the threads of the services."""
 
     def __init__(
         self,
@@ -165,10 +140,8 @@ class Planner:
         self._scratch = scratch
         self._clock = clock
 
-    async def run_dry(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Told, None]:
-        """What a reconciliation of this account, with sync on, would do on this target.
-
-        Or for one driver there.
+    async def run_dry(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Reported, None]:
+        """What a reconciliation of this account, with sync on, would do on this target, or for one driver there.
 
         Raises `RosterUnreadable` and `StoreFailed`.
         """
@@ -177,7 +150,7 @@ class Planner:
             dry_run = DryRun(scratch, account, target, now)
             async for done in self._pieces(dry_run.copy(self._decider.store)):
                 yield DryRunProgress(target=target, doing="copying", done=done, total=0)
-            await _take_changes(self._intake, account.account, dry_run, self._decider)
+            await self._take_changes(account.account, dry_run)
             async with aclosing(self._scan(account, target, dry_run, now)) as scan:
                 async for done in scan:
                     yield DryRunProgress(target=target, doing="reading", done=done, total=0)
@@ -191,12 +164,23 @@ class Planner:
                 yield page
             yield dry_run.part()
 
+    async def _take_changes(self, account: AccountId, dry_run: DryRun) -> None:
+        """Let the dry run consume the changes that the decider has still to consume, page by page."""
+        intake, after = self._intake, ""
+        while page := await intake.call(
+            intake.store.select, KnownDriver, {"account": account}, order_by="driver", after=after, limit=_PAGE
+        ):
+            after = page[-1].driver
+            if unheard := await self._decider.call(dry_run.unheard, page):
+                changes = await intake.call(_changes, intake.store, account, unheard)
+                await self._decider.call(dry_run.take_changes, changes)
+
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Store]:
         """An empty store for one dry run.
 
-        A piece that was begun goes on when nobody waits for it any more, so the store is closed in the same thread
-        behind it: SQLite's module breaks the whole process off where another thread closes what is being used.
+        A piece of work goes on after its caller has left, so the store is closed behind it in the same thread:
+        SQLite's module ends the whole process where another thread closes what is being used.
         """
         with_scratch = ExitStack()
         try:
@@ -236,30 +220,27 @@ class Planner:
         await Scanner(self._decider, notes, self._clock).scan(scan, drivers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
-    """The fields that are said of any of these drivers, and the last of them; empty at the end."""
-
-    said: frozenset[str]
-    last: str
+def _changes(intake: Store, account: AccountId, drivers: Sequence[str]) -> list[tuple[int, Event]]:
+    """The last change of each of these drivers, with its position in the log, in the order of the log."""
+    ids = [portal_driver_stream(account, PortalDriverId(driver)) for driver in drivers]
+    found: list[tuple[int, Event]] = []
+    for records in intake.records(ids).values():
+        changes = [(record.log_position, record.event) for record in records if isinstance(record.event, Change)]
+        found += changes[-1:]
+    return sorted(found, key=lambda change: change[0])
 
 
 async def unsaid(intake: Service, account: AccountId, targets: Iterable[Target]) -> Mapping[Target, Sequence[str]]:
-    """By target, the fields that drivers are recognised by there and that nobody has; nothing where nobody is known."""
+    """By target, the fields that drivers are matched by there and that no driver has; nothing where none is known."""
     wanted = {target: SPECS[target].recognised_by for target in targets}
     missing = {field for fields in wanted.values() for field in fields}
-    page = await intake.call(_page, intake.store, account, "")
-    if not page.last:
-        return {}
-    while page.last and missing:
-        missing -= page.said
-        page = await intake.call(_page, intake.store, account, page.last)
+    after, where = "", dict[str, str | bool](account=account, is_there=True)
+    while rows := await intake.call(
+        intake.store.select, KnownDriver, where, order_by="driver", after=after, limit=_PAGE
+    ):
+        after = rows[-1].driver
+        missing -= {field for row in rows for field, text in row.profile.items() if text}
+        if not missing:
+            break
     lacking = {target: [field for field in fields if field in missing] for target, fields in wanted.items()}
-    return {target: fields for target, fields in lacking.items() if fields}
-
-
-def _page(store: Store, account: AccountId, after: str) -> _Page:
-    where: dict[str, str | bool] = {"account": account, "is_there": True}
-    rows = store.select(KnownDriver, where, order_by="driver", after=after, limit=_PAGE)
-    said = frozenset(field for row in rows for field, text in row.profile.items() if text)
-    return _Page(said=said, last=rows[-1].driver if rows else "")
+    return {target: fields for target, fields in lacking.items() if fields and after}

@@ -15,17 +15,20 @@ from services.decider.read_models import OutageRow, ReconciliationRow, RosterSca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hindrance:
-    """Why nothing is decided or sent, and what a person could do about it; empty if only waiting helps."""
+    """Why nothing goes on, and what a person could do about it; empty if only waiting helps."""
 
     sentence: str
     advice: str
 
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.advice}".rstrip()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """How far an account has come with a target: its terms, the scans and reconciliations, and whether calls are made.
+    """How far an account has come with a target: its policy, scans and reconciliations, and whether calls are made.
 
-    `is_known`: the decider has taken the account over; `is_added`: somebody has added it.
+    `is_known`: the decider knows the account; `is_added`: the account was added.
     """
 
     target: Target
@@ -39,19 +42,27 @@ class Readiness:
 
     @property
     def is_scanned(self) -> bool:
-        """Whether the roster was read whole under the account's present terms."""
+        """Whether the roster was read whole under the account's present policy generation."""
         return self.scan is not None and self.scan.policy_generation == self.account.policy_generation.get(self.target)
 
     def hindrance(self) -> Hindrance | None:
         """What keeps decisions from being made; None when they are made."""
-        if not self.is_known or not self.account.is_on:
-            return self._off()
         name = named(self.target)
+        if not self.is_known or not self.account.is_on:
+            return self._off() if self.is_known else self._unknown()
         if self.account.mode(self.target) is Mode.OFF:
             full = command("accounts mode", self.account.account, self.target, "full", "--as PERSON")
             advice = f"Say how far it may go: {full}."
             return Hindrance(sentence=f"The mode for {name} is off: nothing is decided or sent.", advice=advice)
-        return None if self.is_scanned else self._unread()
+        if self.is_scanned:
+            return None
+        if stoppage := self.stoppage():
+            sentence = f"The roster of {name} is not read yet: nothing is decided. {stoppage.sentence}"
+            return Hindrance(sentence=sentence, advice=stoppage.advice)
+        if unread := self.unread(": nothing is decided. It is tried again automatically."):
+            return unread
+        sentence = f"The roster of {name} is being read: decisions follow as soon as it is complete."
+        return Hindrance(sentence=sentence, advice="")
 
     def stoppage(self) -> Hindrance | None:
         """What keeps calls from being made, whatever is decided; None when they are made."""
@@ -61,14 +72,20 @@ class Readiness:
         failure = f"{self.outage.reason}: {self.outage.detail}"
         sentence = (
             f"No calls are made to {named(self.target)} since {since} ({failure}): what is decided waits. "
-            "Whether it answers is tried again by itself."
+            "Whether it answers is tried again automatically."
         )
+        return Hindrance(sentence=sentence, advice=advice_on(failure, self.account.account, self.target))
+
+    def unread(self, consequence: str) -> Hindrance | None:
+        """That the roster cannot be read, and what follows from it; None when it can be."""
+        if self.failure is None:
+            return None
+        since, failure = moment(datetime.fromisoformat(self.failure.at)), self.failure.failure
+        sentence = f"The roster of {named(self.target)} cannot be read since {since} ({failure}){consequence}"
         return Hindrance(sentence=sentence, advice=advice_on(failure, self.account.account, self.target))
 
     def _off(self) -> Hindrance:
         account = self.account
-        if not self.is_known:
-            return self._unknown()
         turn_on = command("sync on", account.account, "--as PERSON")
         advice = f"The Master User, {account.master_user}, can turn it on: {turn_on}."
         if account.tier is Tier.STANDARD and not account.is_allowed:
@@ -80,25 +97,17 @@ class Readiness:
     def _unknown(self) -> Hindrance:
         account = self.account.account
         if self.is_added:
-            sentence = f"The services have not taken account {account} over yet: nothing is decided before they run."
+            sentence = f"The services do not know account {account} yet: nothing is decided before they run."
             return Hindrance(sentence=sentence, advice=f"See that they run: {command('up')}, or {command('serve')}.")
         sentence = f"There is no account {account} yet: its drivers are kept in mind, nothing is decided."
         return Hindrance(sentence=sentence, advice=f"Add the account: {command('accounts add', account)}.")
 
-    def _unread(self) -> Hindrance:
-        name = named(self.target)
-        if stoppage := self.stoppage():
-            sentence = f"The roster of {name} is not read yet: nothing is decided. {stoppage.sentence}"
-            return Hindrance(sentence=sentence, advice=stoppage.advice)
-        if self.failure is None:
-            sentence = f"The roster of {name} is being read: decisions follow as soon as it is complete."
-            return Hindrance(sentence=sentence, advice="")
-        since = moment(datetime.fromisoformat(self.failure.at))
-        sentence = (
-            f"The roster of {name} cannot be read since {since} ({self.failure.failure}): nothing is decided. "
-            "It is tried again by itself."
-        )
-        return Hindrance(sentence=sentence, advice=advice_on(self.failure.failure, self.account.account, self.target))
+
+def hindrance_of_reconciliation(readiness: Readiness) -> Hindrance | None:
+    """Why a reconciliation would come to nothing now: nothing is synchronised there, or no calls are made."""
+    if readiness.account.mode(readiness.target) is Mode.OFF:
+        return readiness.hindrance()
+    return readiness.stoppage()
 
 
 def advice_on(failure: str, account: str, target: str) -> str:

@@ -1,11 +1,9 @@
 """`/accounts/{account}/rekeyings`: the drivers to which the Portal's API would give other identifiers."""
 
-from dataclasses import dataclass
-
 from fastapi import APIRouter
 
 from services.api.installation import Installed, KnownAccount
-from services.api.schema import ByPerson
+from services.api.schema import ByPerson, ResponseBody
 from services.intake.rekeying import ReKeyings, digest_of
 from services.runtime.context import utc_now
 
@@ -18,8 +16,7 @@ class ApproveReKeyings(ByPerson):
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldReKeying:
+class HeldReKeying(ResponseBody):
     """A driver whose identifiers stay as they are until a person approves the others."""
 
     driver: str
@@ -28,16 +25,14 @@ class HeldReKeying:
     since: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldReKeyings:
+class HeldReKeyings(ResponseBody):
     """All re-keyings that are held; `digest` names exactly this set, and is empty where there are none."""
 
     digest: str
     drivers: list[HeldReKeying]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovedReKeyings:
+class ApprovedReKeyings(ResponseBody):
     """How many re-keyings were approved with this digest."""
 
     account: str

@@ -22,7 +22,13 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
 
-class Refusal(BaseModel):
+class ResponseBody(BaseModel):
+    """The JSON object of a response, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class Refusal(ResponseBody):
     """Why a request was refused, in one line."""
 
     error: str
@@ -62,13 +68,12 @@ def parse(text: str | bytes, kind: type[B]) -> B:
 
 def describe_errors(errors: Iterable[Mapping[str, Any]]) -> str:
     """The errors of pydantic in one line: the field first, without pydantic's own words."""
-    return "; ".join(_describe_error(each) for each in errors)
-
-
-def _describe_error(error: Mapping[str, Any]) -> str:
-    field = ".".join(str(part) for part in error["loc"]) or "body"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{field.replace('_', ' ')}: {message[:1].lower()}{message[1:]}"
+    lines = []
+    for error in errors:
+        field = ".".join(str(part) for part in error["loc"]) or "body"
+        message = str(error["msg"]).removeprefix("Value error, ")
+        lines.append(f"{field.replace('_', ' ')}: {message[:1].lower()}{message[1:]}")
+    return "; ".join(lines)
 
 
 def to_json(value: object) -> Any:  # noqa: ANN401 - JSON

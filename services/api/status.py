@@ -1,8 +1,8 @@
 """`/status`, `/progress` and `/accounts/{account}/links`: how accounts stand with their targets, and what waits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from fastapi import APIRouter
@@ -12,17 +12,12 @@ from domain.identity import Key, Target
 from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
 from services.accounts.handlers import AccountRow, account_of, to_account
-from services.api.backlog import LeftToDo, Waiting, left_to_do, waiting
-from services.api.installation import Installed, KnownAccount, logs_of
+from services.api.backlog import LeftToDo, left_to_do, waiting
+from services.api.installation import Installed, KnownAccount
 from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
-from services.api.schema import Moment
-from services.decider.read_models import (
-    DesiredRow,
-    LinkRow,
-    ObservedRow,
-    RunningReconciliation,
-)
+from services.api.schema import Moment, ResponseBody
+from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, RunningReconciliation
 from services.decider.rosters import unmanaged_by_place, unmanaged_identifiers
 from services.intake.read_models import ReadingRow
 from services.runtime.context import utc_now
@@ -35,8 +30,7 @@ _MOST_NAMED = 1000
 """Accounts that one query names; where there are more, all are read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetStatus:
+class TargetStatus(ResponseBody):
     """How an account stands with a target. The counts are of portal drivers, `unmanaged` of target drivers.
 
     `is_scanned`: the roster was read whole, at `scanned_at`, under the account's present policy generation. `failure`
@@ -70,11 +64,10 @@ class TargetStatus:
     unheard: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortalStatus:
+class PortalStatus(ResponseBody):
     """When an account's list was read whole last, None if never, and why it cannot be read since then; empty if it can.
 
-    `drivers` are the lines of that list, `refused` those of them that could not be taken over.
+    `drivers` are the lines of that list, `refused` those of them that could not be accepted.
     """
 
     read_at: Moment | None
@@ -84,11 +77,10 @@ class PortalStatus:
     failing_since: Moment | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountStatus:
+class AccountStatus(ResponseBody):
     """How an account stands: `drivers` counts those that the Portal wants in all.
 
-    `waiting` are changes of the Portal that the decider has not consumed yet, of at most `waiting.MOST`. `portal` is
+    `waiting` are changes of the Portal that the decider has not consumed yet, of at most `backlog.MOST`. `portal` is
     None where the account is not read by the Portal's API.
     """
 
@@ -104,34 +96,32 @@ class AccountStatus:
 def status(decider: Store, accounts: Iterable[str] | None = None) -> list[AccountStatus]:
     """How these accounts stand, or all that are known, in the order of ids; unknown ones are left out.
 
-    By a number of queries that no number of accounts changes. Raises `StoreFailed`.
+    The number of queries does not grow with the accounts. Raises `StoreFailed`.
     """
     where: Where = {} if accounts is None else {"account": sorted(set(accounts))}
     rows = decider.select(AccountRow, where, order_by="account")
     figures = _figures(decider, where)
     readiness = readiness_of_all(decider, map(to_account, rows), where)
-    return [_account_status(row, readiness(row.account), figures) for row in rows]
-
-
-def with_waiting(found: AccountStatus, waits: Waiting) -> AccountStatus:
-    """How an account stands, with what waits for it between the services."""
-    targets = tuple(
-        replace(
-            each,
-            unsent=waits.decisions.get((found.account, each.target), 0),
-            unheard=waits.outcomes.get((found.account, each.target), 0),
+    return [
+        AccountStatus(
+            account=row.account,
+            tier=row.tier,
+            is_on=row.is_on,
+            drivers=figures.wanted.get(row.account, 0),
+            targets=tuple(_target_status(each, figures) for each in readiness(row.account).values()),
         )
-        for each in found.targets
-    )
-    return replace(found, waiting=waits.changes.get(found.account, 0), targets=targets)
+        for row in rows
+    ]
 
 
-def unmanaged(decider: Store, account: str, target: Target) -> Iterator[Key]:
+def unmanaged(decider: Store, account: str, target: Target) -> list[Key]:
     """The active target drivers that no link has as its key, in the order of their identifiers."""
     found = sorted(unmanaged_identifiers(decider, account, target))
+    keys: list[Key] = []
     for start in range(0, len(found), _PAGE):
         where: Where = {"account": account, "target": str(target), "identifier": found[start : start + _PAGE]}
-        yield from (Key(row.key) for row in decider.select(ObservedRow, where, order_by="identifier"))
+        keys += (Key(row.key) for row in decider.select(ObservedRow, where, order_by="identifier"))
+    return keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +156,7 @@ def _figures(decider: Store, where: Where) -> _Figures:
 def _undecided(
     decider: Store, desired_drivers: Mapping[str, int], states: Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
 ) -> Counter[tuple[str, str]]:
-    """The wanted drivers without a link. Every link has a desired state, so that mostly the numbers alone tell."""
+    """The wanted drivers without a link. Every link has a desired state, so mostly the numbers alone show them."""
     links = {place: sum(counts.values()) for place, counts in states.items()}
     places = {
         (account, str(target))
@@ -189,43 +179,29 @@ def _undecided(
     )
 
 
-def _account_status(row: AccountRow, readiness: Mapping[Target, Readiness], figures: _Figures) -> AccountStatus:
-    return AccountStatus(
-        account=row.account,
-        tier=row.tier,
-        is_on=row.is_on,
-        drivers=figures.wanted.get(row.account, 0),
-        targets=tuple(_target_status(readiness[target], figures) for target in Target),
-    )
-
-
-def _due_at(readiness: Readiness) -> datetime | None:
-    """When the next daily reconciliation begins: there is none before the first scan under the present terms."""
-    account, scan = readiness.account, readiness.scan
-    if scan is None or not readiness.is_scanned or account.mode(readiness.target) is Mode.OFF:
-        return None
-    return next_reconciliation(account.account, readiness.target, account.reconcile_at, datetime.fromisoformat(scan.at))
-
-
 def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:
-    account, target = readiness.account, readiness.target
+    account, target, scan = readiness.account, readiness.target, readiness.scan
     place = (str(account.account), str(target))
     counts = figures.states.get(place, {})
     states: Counter[str] = Counter()
     for (state, _), links in counts.items():
         states[state] += links
+    due_at = None
+    if scan and readiness.is_scanned and account.mode(target) is not Mode.OFF:
+        # A daily reconciliation follows the first scan under the present policy generation.
+        due_at = next_reconciliation(account.account, target, account.reconcile_at, datetime.fromisoformat(scan.at))
     return TargetStatus(
         target=str(target),
         mode=str(account.modes.get(target, "off")),
         is_scanned=readiness.is_scanned,
-        scanned_at=datetime.fromisoformat(readiness.scan.at) if readiness.scan else None,
+        scanned_at=datetime.fromisoformat(scan.at) if scan else None,
         failure=readiness.failure.failure if readiness.failure else "",
         failing_since=datetime.fromisoformat(readiness.failure.at) if readiness.failure else None,
         outage=f"{readiness.outage.reason}: {readiness.outage.detail}" if readiness.outage else "",
         stopped_since=datetime.fromisoformat(readiness.outage.at) if readiness.outage else None,
         is_reconciling=place in figures.reconciling,
         reconciled_at=datetime.fromisoformat(readiness.reconciliation.at) if readiness.reconciliation else None,
-        reconciliation_due_at=_due_at(readiness),
+        reconciliation_due_at=due_at,
         in_sync=states["in_sync"],
         pending=states["pending"],
         parked={reason: links for (state, reason), links in counts.items() if state == "parked"},
@@ -242,25 +218,23 @@ def portal_statuses(intake: Store, accounts: Collection[str] | None = None) -> M
     if accounts is not None and not accounts:
         return {}
     where: Where = {} if accounts is None else {"account": sorted(accounts)}
-    return {row.account: _status(row) for row in intake.select(ReadingRow, where)}
-
-
-def _status(row: ReadingRow) -> PortalStatus:
-    return PortalStatus(
-        read_at=_moment(row.at),
-        drivers=row.drivers,
-        refused=row.refused,
-        failure=row.failure,
-        failing_since=_moment(row.failing_since),
-    )
+    return {
+        row.account: PortalStatus(
+            read_at=_moment(row.at),
+            drivers=row.drivers,
+            refused=row.refused,
+            failure=row.failure,
+            failing_since=_moment(row.failing_since),
+        )
+        for row in intake.select(ReadingRow, where)
+    }
 
 
 def _moment(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmanagedDriver:
+class UnmanagedDriver(ResponseBody):
     """A target driver that no link claims, in the shape of a link."""
 
     target: str
@@ -276,12 +250,7 @@ async def show_progress(installation: Installed) -> LeftToDo:
     """Show how much the services have left to do."""
     readers = installation.readers
     return await readers.call(
-        left_to_do,
-        logs_of(readers).values(),
-        readers.decider,
-        readers.projectors,
-        in_place=not installation.may_repeat,
-        clock=utc_now,
+        left_to_do, installation.registry, readers.stores, in_place=not installation.may_repeat, clock=utc_now
     )
 
 
@@ -289,14 +258,30 @@ async def show_progress(installation: Installed) -> LeftToDo:
 async def show_status(installation: Installed, account: str | None = None) -> list[AccountStatus]:
     """Show how an account, or every account, stands with its targets."""
     readers = installation.readers
-    name = None if account is None else (await readers.call(account_of, readers.accounts, account)).account
-    accounts = None if name is None else [name]
+    accounts = None if account is None else [(await readers.call(account_of, readers.accounts, account)).account]
     found = await readers.call(status, readers.decider, accounts)
     portals = await readers.call(portal_statuses, readers.intake, accounts)
     waits = await readers.call(
         waiting, readers.intake, readers.decider, readers.projectors, may_repeat=installation.may_repeat
     )
-    return [replace(with_waiting(each, waits), portal=portals.get(each.account)) for each in found]
+    return [
+        each.model_copy(
+            update={
+                "waiting": waits.changes.get(each.account, 0),
+                "portal": portals.get(each.account),
+                "targets": tuple(
+                    target.model_copy(
+                        update={
+                            "unsent": waits.decisions.get((each.account, target.target), 0),
+                            "unheard": waits.outcomes.get((each.account, target.target), 0),
+                        }
+                    )
+                    for target in each.targets
+                ),
+            }
+        )
+        for each in found
+    ]
 
 
 @router.get("/accounts/{account}/links")
@@ -306,15 +291,11 @@ async def list_links(
     """List the links of an account, or the unmanaged drivers of its targets."""
     readers = installation.readers
     if state == "unmanaged":
-        return await readers.call(_unmanaged_drivers, readers.decider, known.account, [target] if target else [*Target])
+        return [
+            UnmanagedDriver(target=str(each), key=key)
+            for each in ([target] if target else [*Target])
+            for key in await readers.call(unmanaged, readers.decider, known.account, each)
+        ]
     wanted = {"target": target and str(target), "state": state}
     where = {column: value for column, value in wanted.items() if value is not None}
     return await readers.call(readers.decider.select, LinkRow, {"account": known.account, **where})
-
-
-def _unmanaged_drivers(decider: Store, account: str, targets: Iterable[Target]) -> list[UnmanagedDriver]:
-    return [
-        UnmanagedDriver(target=str(target), key=key)
-        for target in targets
-        for key in unmanaged(decider, account, target)
-    ]

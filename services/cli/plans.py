@@ -228,6 +228,13 @@ _MOST_SHOWN = 20
 _LOOK_EVERY = 0.5
 """Seconds between two looks at a reconciliation."""
 
+_DOING = {
+    "waiting": "reading the roster",
+    "reading": "reading the roster",
+    "comparing": "comparing with the plan",
+    "deciding": "deciding",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
@@ -259,15 +266,19 @@ async def apply_plan(services: Services, account: str, body: Mapping[str, Any], 
     async for line in followed(services, "POST", account, body=body):
         requested = line.get("requested", requested)
     found: dict[str, Mapping[str, int]] = {}
+    path = f"/accounts/{account}/reconciliations/progress"
     with bar() as shown:
         for target, request in requested.items() if waits else ():
-            path = f"/accounts/{account}/plan/outcome"
-            while (outcome := await services.get(path, target=target, request=request))["state"] == "waiting":
-                shown.show(f"{outcome['doing']} {target}", outcome["done"], outcome["total"])
+            while True:
+                progress = await services.get(path, target=target, request=request, by_plan="true")
+                if progress["stage"] not in _DOING:
+                    break
+                shown.show(f"{_DOING[progress['stage']]} {target}", progress["done"], progress["of"])
                 await asyncio.sleep(_LOOK_EVERY)
-            if outcome["state"] != "done":
-                raise CommandRefused(refusal(account, target, outcome))
-            found[target] = outcome["found"]
+            report = progress["report"]
+            if report is None or report["request"] != request or report["is_refused"]:
+                raise CommandRefused(refusal(account, target, request, progress))
+            found[target] = report["found"]
     return Applied(account=account, requested=requested, found=found)
 
 
@@ -280,19 +291,19 @@ async def opt_in(services: Services, account: str, person: str) -> Applied:
     return await apply_plan(services, account, {"by": person, "plan": summary["digest"]}, waits=True)
 
 
-def refusal(account: str, target: str, outcome: Json) -> str:
+def refusal(account: str, target: str, request: int, progress: Json) -> str:
     """Why a plan was not applied on a target, and what to do."""
-    where = f"{account} on {target}"
-    if outcome["state"] == "void":
-        return f"{where}: another request came in between, so the plan is void; look again: `driverlink plan {account}`"
-    if outcome["state"] == "stopped":
+    where, report = f"{account} on {target}", progress["report"]
+    if progress["stage"] == "stopped":
         return (
-            f"{where}: {outcome['doing']} The reconciliation is still requested by this plan, see "
+            f"{where}: {progress['trouble']} The reconciliation is still requested by this plan, see "
             f"`driverlink issues list {account}`"
         )
-    if not outcome["plan"]:
+    if report is None or report["request"] != request:
+        return f"{where}: another request came in between, so the plan is void; look again: `driverlink plan {account}`"
+    if not report["plan"]:
         return f"{where}: sync or its mode was turned off meanwhile, so the plan is void"
     return (
-        f"{where}: the plan has changed ({outcome['would_be'] or 'unknown'} instead of {outcome['plan']}), "
+        f"{where}: the plan has changed ({report['would_be'] or 'unknown'} instead of {report['plan']}), "
         f"so nothing was done there; look at it again: `driverlink plan {account}`"
     )

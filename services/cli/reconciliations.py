@@ -189,6 +189,7 @@ _OVER = ("done", "stopped")
 _WORDS: Mapping[str, str] = {
     "waiting": "waiting",
     "reading": "reading",
+    "comparing": "comparing with its plan",
     "deciding": "deciding",
     "done": "done",
     "stopped": "cannot go on",

@@ -56,7 +56,7 @@ def status(
             raise typer.BadParameter("--state needs an account")
         _list_state(account, state, target, data, as_json=as_json)
         return
-    found, letters = ask(data, lambda services: _fetch_status(services, account))
+    found, notes = ask(data, lambda services: _fetch_status(services, account))
     if as_json:
         print_json(found)
         return
@@ -69,14 +69,16 @@ def status(
     _print_portal([(each["account"], each["portal"]) for each in found if each["portal"]])
     if not found:
         print_note("nothing to show yet: accounts appear here once one was added and the services run")
-    if letters:
-        print_note(f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`")
+    for note in notes:
+        print_note(note)
 
 
-async def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], int]:
-    """The state of the accounts, and the number of dead letters."""
+async def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], list[str]]:
+    """The state of the accounts, and a line for dead letters and for each service that does not run."""
     found = await services.get("/status", account=account)
-    return found, (await services.get("/dead-letters/count"))["letters"]
+    letters = (await services.get("/dead-letters/count"))["letters"]
+    dead = f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`"
+    return found, [*([dead] if letters else []), *(await services.get("/ready"))["down"]]
 
 
 def _list_state(account: str, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:

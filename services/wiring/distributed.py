@@ -1,7 +1,7 @@
 """The distributed deployment: each service a process on its own schema of the database, and each log on its topic."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from adapters.kafka.connection import KafkaAccess, Mechanism, Security
 from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.topics import Namespace, check, create, partition_of
-from adapters.store.locks import InstanceLock, PostgresLeaderLock
+from adapters.store.locks import InstanceLock, PostgresLeaderLock, running_schemas
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row, StoreFailed
 from services.api.installation import Installation
@@ -18,8 +18,9 @@ from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
+from services.runtime.readers import Readers
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
-from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation, to_readers
+from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
 
 _CREDENTIALS = "credentials"
@@ -56,7 +57,13 @@ class Distributed:
         given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()), BATCH_WINDOW)
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
         return to_installation(
-            stores, built, given, credentials=credentials, readers=to_readers(stores), may_repeat=True
+            stores,
+            built,
+            given,
+            credentials=credentials,
+            readers=Readers(stores=stores),
+            running=self._running,
+            may_repeat=True,
         )
 
     @contextmanager
@@ -86,6 +93,11 @@ class Distributed:
             stack.pop_all()
         return process
 
+    def _running(self) -> Collection[str]:
+        """The services of which a process runs. Raises `StoreFailed`."""
+        by_schema = {self._schema(spec.schema): name for name, spec in SERVICES.items()}
+        return [by_schema[schema] for schema in running_schemas(self._url, self._password, by_schema)]
+
     def _open(self, spec: ServiceSpec) -> Process:
         used = ExitStack()
 
@@ -102,6 +114,7 @@ class Distributed:
         with _Opening() as opened:
             lock = opened.enter_context(closing(self._lock_of(spec)))
             lock.acquire_shared()
+            lock.show_running()
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
             store = self._store(spec, opened)

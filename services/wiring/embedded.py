@@ -16,10 +16,11 @@ from services.api.installation import Installation
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, Clock, log_of, utc_now
+from services.runtime.readers import Readers
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
-from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation, to_readers
+from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import EmbeddedSettings
 
 
@@ -48,7 +49,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
         built,
         given,
         credentials=credentials,
-        readers=to_readers(readers, must_close=True),
+        readers=Readers(stores=readers, must_close=True),
         polling=built["intake"].polling,
     )
 

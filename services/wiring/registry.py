@@ -1,11 +1,11 @@
 """The registry of services: each with its log, what it consumes, its tables, and how it is built and rebuilt.
 
-Both deployments, the schemas of the database, the topics of Kafka, the choices of `driverlink serve` and the rebuild
-follow from `SERVICES`.
+Both deployments, the schemas of the database, the topics of Kafka, the choices of `driverlink serve`, the rebuild, and
+what the API says of services and of what they have left to do follow from `SERVICES`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store
 from services.accounts.handlers import AccountRow, Accounts
-from services.api.installation import Installation
+from services.api.installation import Installation, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
@@ -98,22 +98,30 @@ class Built:
 class ServiceSpec:
     """A service: everything that differs between services.
 
-    `kind` is what `driverlink serve` calls it; there is one of a kind, or one for each target. `work` are the tables
-    of work in hand, which no log can rebuild.
+    `kind` is what `driverlink serve` calls it; there is one of a kind, or one for each target. `log_title` is what
+    people call its log. `work` are the tables of work in hand, which no log can rebuild; `to_do` are those of them in
+    which each row is something that the service has still to do.
     """
 
     kind: str
     log: str
+    log_title: str
     build: Callable[[Store, Dependencies], Built]
     rebuilding: Rebuilding
     consumes: tuple[str, ...] = ()
     work: tuple[type[Row], ...] = ()
+    to_do: tuple[type[Row], ...] = ()
     target: Target | None = None
 
     @property
     def name(self) -> str:
         """Its name among all services, such as `projector-motive`."""
         return f"{self.kind}-{self.target}" if self.target else self.kind
+
+    @property
+    def command(self) -> str:
+        """How it is run as a process of its own."""
+        return f"driverlink serve {self.kind}" + (f" --target {self.target}" if self.target else "")
 
     @property
     def schema(self) -> str:
@@ -159,6 +167,17 @@ def build_intake(store: Store, given: Dependencies) -> Built:
     return Built(service=service, run=run, polling=polling)
 
 
+def _decider(store: Store, given: Dependencies) -> Built:
+    service = build_decider(
+        store,
+        clock=given.clock,
+        notifier=given.notifier,
+        assignment=given.assignment,
+        batch_window=given.batch_window,
+    )
+    return Built(service=service, run=service.run)
+
+
 def build_decider(
     store: Store, *, clock: Clock, notifier: Notifier, assignment: Assignment, batch_window: float = BATCH_WINDOW
 ) -> Service:
@@ -180,17 +199,6 @@ def build_decider(
         chores=chores,
         batch_window=batch_window,
     )
-
-
-def _decider(store: Store, given: Dependencies) -> Built:
-    service = build_decider(
-        store,
-        clock=given.clock,
-        notifier=given.notifier,
-        assignment=given.assignment,
-        batch_window=given.batch_window,
-    )
-    return Built(service=service, run=service.run)
 
 
 def build_projector(
@@ -261,12 +269,14 @@ _OBSERVED = (rebuilt.observed, rebuilt.scans_of_decider, rebuilt.outages)
 _ACCOUNTS = ServiceSpec(
     kind="accounts",
     log=ACCOUNTS,
+    log_title="accounts",
     build=build_accounts,
     rebuilding=Rebuilding(models=(ReadModel(AccountRow),), folds={ACCOUNTS: (rebuilt.accounts,)}),
 )
 _INTAKE = ServiceSpec(
     kind="intake",
     log=CHANGES,
+    log_title="changes",
     build=build_intake,
     rebuilding=Rebuilding(models=(ReadModel(intake.KnownDriver),), folds={CHANGES: (rebuilt.known_drivers,)}),
     work=(intake.SnapshotDriver, intake.ShownDriver, intake.ReadingRow, intake.ReKeyingRow),
@@ -274,6 +284,7 @@ _INTAKE = ServiceSpec(
 _DECIDER = ServiceSpec(
     kind="decider",
     log=DECISIONS,
+    log_title="decisions",
     consumes=(ACCOUNTS, CHANGES, *OUTCOMES),
     build=_decider,
     rebuilding=Rebuilding(
@@ -300,6 +311,7 @@ _DECIDER = ServiceSpec(
         finish=rebuilt.roster_identifiers,
     ),
     work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
+    to_do=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
 )
 
 
@@ -309,6 +321,7 @@ def _projector_of(target: Target) -> ServiceSpec:
         kind="projector",
         target=target,
         log=log,
+        log_title=f"outcomes-{target}",
         consumes=(ACCOUNTS, DECISIONS),
         build=_projector(target),
         rebuilding=Rebuilding(
@@ -334,6 +347,7 @@ def _projector_of(target: Target) -> ServiceSpec:
             projector.ScanProgress,
             projector.LookUp,
         ),
+        to_do=(projector.DueDelivery, projector.LookUp),
     )
 
 
@@ -350,16 +364,11 @@ KINDS = tuple(dict.fromkeys(spec.kind for spec in SERVICES.values()))
 
 INTAKE_ROWS = _INTAKE.rows
 DECIDER_ROWS = _DECIDER.rows
-PROJECTOR_ROWS = SERVICES[f"projector-{Target.DRIVERI}"].rows
+PROJECTOR_ROWS = next(spec.rows for spec in SERVICES.values() if spec.target)
 """The tables of one service."""
 
 open_dry_run = partial(open_scratch, DECIDER_ROWS)
 """An empty store in which a reconciliation can be rehearsed."""
-
-
-def projectors_of(built: Mapping[str, Built]) -> Mapping[Target, ProjectorApp]:
-    """The projectors among built services."""
-    return {spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)}
 
 
 def to_installation(
@@ -369,31 +378,24 @@ def to_installation(
     *,
     credentials: CredentialsKeeper,
     readers: Readers,
+    running: Callable[[], Collection[str]] = lambda: SERVICES,
     polling: Polling | None = None,
     may_repeat: bool = False,
 ) -> Installation:
-    """Every service on its store, as the API uses them; see `Installation`."""
+    """Every service on its store, as the API uses them; `running` finds those that run. See `Installation`."""
     return Installation(
+        registry=SERVICES.values(),
+        services=tuple(built[name].service for name in SERVICES),
+        running=RunningServices(SERVICES.values(), running),
         accounts=Accounts(stores["accounts"], given.clock),
-        accounts_service=built["accounts"].service,
         intake=Intake(stores["intake"], given.clock),
-        intake_service=built["intake"].service,
-        decider_service=built["decider"].service,
-        projectors=projectors_of(built),
+        projectors={
+            spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)
+        },
         credentials=credentials,
         connections=given.connections,
         readers=readers,
+        open_dry_run=open_dry_run,
         polling=polling,
         may_repeat=may_repeat,
-    )
-
-
-def to_readers(stores: Mapping[str, Store], *, must_close: bool = False) -> Readers:
-    """These stores, by service, as queries read them."""
-    return Readers(
-        accounts=stores["accounts"],
-        intake=stores["intake"],
-        decider=stores["decider"],
-        projectors={spec.target: stores[name] for name, spec in SERVICES.items() if spec.target},
-        must_close=must_close,
     )

@@ -297,7 +297,7 @@ def test_a_dead_letter_is_discarded_only_after_a_yes(
 
 
 def test_dead_letters_that_are_asked_for_wrongly(command: Commands, letter: str, tmp_path: Path) -> None:
-    assert "is no name of a dead letter" in _one_line(command("dead-letters", "show", "seven"))
+    assert "is not the name of a dead letter" in _one_line(command("dead-letters", "show", "seven"))
     assert "is not UTF-8 text" in _one_line(command("dead-letters", "show", "\udcff"))
     assert "there is no dead letter" in _one_line(command("dead-letters", "show", f"{letter}1"))
     assert "there is no service 'gossip'" in _one_line(command("dead-letters", "list", "--service", "gossip"))

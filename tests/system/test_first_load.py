@@ -21,6 +21,7 @@ from domain.profile import Profile
 from domain.store import Store
 from services.api.backlog import left_to_do
 from services.decider.read_models import LinkRow
+from services.wiring.registry import SERVICES
 from tests.support import travelling_time
 from tests.support.limited_targets import LimitedTargets
 from tests.support.stated import whole
@@ -121,9 +122,8 @@ class LimitedServices(SteppedServices):
         stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
         left = await self.decider.call(
             left_to_do,
-            [store.log for store in stores],
-            self.decider_store,
-            self.projector_stores,
+            SERVICES.values(),
+            dict(zip(SERVICES, stores, strict=True)),
             in_place=True,
             clock=self.clock,
         )

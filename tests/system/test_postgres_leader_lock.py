@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from adapters.store.locks import PostgresLeaderLock
+from adapters.store.locks import InstanceLock, PostgresLeaderLock, running_schemas
 from adapters.store.postgres_connection import connect
 from domain.store import StoreFailed
 from tests.contract.postgres import PostgresStand
@@ -130,3 +130,15 @@ def test_the_turn_can_be_taken_again_after_the_server_was_away(own_postgres: Own
             turn.take()
         own_postgres.start()
         assert turn.take() is True
+
+
+def test_a_process_of_a_service_is_seen_until_its_connection_ends(database: str) -> None:
+    with closing(InstanceLock(database, "", ["decider"])) as first, closing(InstanceLock(database, "", ["decider"])):
+        assert running_schemas(database, "", ["decider", "intake"]) == frozenset()
+        first.acquire_shared()
+        assert running_schemas(database, "", ["decider", "intake"]) == frozenset()
+        first.show_running()
+        assert running_schemas(database, "", ["decider", "intake"]) == {"decider"}
+    deadline = monotonic() + LONG
+    while running_schemas(database, "", ["decider"]):
+        assert monotonic() < deadline

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from adapters.store.locks import InstanceLock
 from tests.support.commanding import command
 
 START = "from services.cli.start import main; main()"
@@ -45,3 +47,13 @@ def test_commands_need_nothing_but_the_address_of_the_api(address: str) -> None:
     on = {"DRIVERLINK_API_URL": address}
     assert command(on, "accounts", "add", "acme", "--master-user", "jane").status == 0
     assert [each["account"] for each in command(on, "accounts", "list", "--json").document] == ["acme"]
+
+
+def test_status_names_each_service_that_does_not_run(address: str, database: str) -> None:
+    on = {"DRIVERLINK_API_URL": address}
+    with closing(InstanceLock(database, "", ["accounts", "intake", "projector_motive"])) as running:
+        running.show_running()
+        told = command(on, "status").err
+    assert "decider is not running: start it by `driverlink serve decider`" in told
+    assert "projector-driveri is not running: start it by `driverlink serve projector --target driveri`" in told
+    assert all(f"{name} is not running" not in told for name in ("accounts", "intake", "projector-motive"))

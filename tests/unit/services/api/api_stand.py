@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from domain.identity import AccountId, Target, scan_stream
 from domain.outcomes import RosterScanned
 from domain.store import DeadLetter, Resubmission, Store, Unit
 from services.api.app import to_app
+from services.api.installation import RunningServices
 from services.runtime.service import Service
 from services.wiring.embedded import open_embedded
 from services.wiring.settings import EmbeddedSettings
@@ -46,6 +48,10 @@ class ApiStand:
         async with self._client() as client:
             return await client.post(path, json=body)
 
+    def look_at(self, running: RunningServices) -> None:
+        """Let these be the services that run."""
+        self._app.state.installation = replace(self._installation, running=running)
+
     def keep(self, *letters: DeadLetter, service: str = "decider") -> None:
         """Let a service have met these records."""
         unit = Unit()
@@ -57,7 +63,7 @@ class ApiStand:
         return self.stores[service].select(DeadLetter, order_by="position")
 
     def submitted(self, service: str = "decider") -> list[Resubmission]:
-        """What waits to be taken over again by a service."""
+        """What waits to be consumed again by a service."""
         return self.stores[service].select(Resubmission, order_by="position")
 
     def step(self) -> int:

@@ -31,7 +31,8 @@ from domain.ports import Answer, Done, PortalLine
 from domain.store import Event, Unit
 from services.accounts.handlers import Asking
 from services.api.approvals import HeldSet, held
-from services.api.explanations import DriverState, Explanation, explain
+from services.api.driver_states import DriverState
+from services.api.explanations import Explanation, explain
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.projector.breaker import Breakers
@@ -248,7 +249,7 @@ class Fleet:
         return next(each for each in self.explain(driver).states if each.target == target)
 
     def facts(self, where: str, driver: str = "1") -> list[str]:
-        """What the timeline tells of this place."""
+        """What the timeline shows of this place."""
         return [entry.fact for entry in self.explain(driver).timeline if entry.where == where]
 
     def why(self, where: str, version: int, driver: str = "1") -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What waits between the services is told, and nothing is called in sync while something does."""
+"""What waits between the services is shown, and nothing is called in sync while something does."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,8 @@ import pytest
 from domain.identity import PortalDriverId, Target
 from domain.store import Store, Unit, Watermark
 from services.api.backlog import Waiting, waiting
-from services.api.explanations import DriverState, explain
+from services.api.driver_states import DriverState
+from services.api.explanations import explain
 from services.projector.read_models import NewestDecision, to_delivery
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME
@@ -48,19 +49,19 @@ def test_a_driver_whose_change_waits_undecided_is_not_called_in_step(fleet: Flee
     fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")
     told = states(fleet)[target]
     assert told.sentence.startswith("A change that the Portal stated at 2026-03-01 ")
-    assert "waits undecided: the decider has not taken it over. As it stood before: In step" in told.sentence
+    assert "waits undecided: the decider has not consumed it yet. As it stood before: In step" in told.sentence
     assert "see that the decider runs and can reach Kafka" in told.advice
     fleet.decide()
     assert "waits undecided" not in states(fleet)[target].sentence
 
 
-def test_a_delete_that_waits_undecided_is_told(fleet: Fleet) -> None:
+def test_a_delete_that_waits_undecided_is_shown(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.portal.delete(ACME, PortalDriverId("1"), source="export")
     assert "waits undecided" in states(fleet)[DRIVERI].sentence
 
 
-def test_a_first_change_that_waits_undecided_is_told(fleet: Fleet) -> None:
+def test_a_first_change_that_waits_undecided_is_shown(fleet: Fleet) -> None:
     fleet.start()
     fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
     assert "waits undecided" in states(fleet)[DRIVERI].sentence
@@ -69,10 +70,10 @@ def test_a_first_change_that_waits_undecided_is_told(fleet: Fleet) -> None:
 def test_a_decision_waits_until_the_projector_has_taken_it_over(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.state("1", **{**JANE, "phone": "+1 555 0100"})
-    assert "waits: Motive's projector has not taken it over." in states(fleet)[MOTIVE].sentence
+    assert "waits: Motive's projector has not consumed it yet." in states(fleet)[MOTIVE].sentence
     take_over(fleet.reports[MOTIVE], fleet, MOTIVE)
     assert "On its way" in states(fleet)[MOTIVE].sentence
-    assert "has not taken it over" not in states(fleet)[MOTIVE].sentence
+    assert "has not consumed it yet" not in states(fleet)[MOTIVE].sentence
 
 
 def test_an_answer_waits_until_the_decider_has_taken_it_over(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_an_answer_waits_until_the_decider_has_taken_it_over(fleet: Fleet, monke
     assert not waits(fleet).outcomes
 
 
-def test_nobody_waits_where_all_is_taken_over(fleet: Fleet) -> None:
+def test_nothing_waits_where_all_is_consumed(fleet: Fleet) -> None:
     fleet.start("1")
     assert all(each.sentence.startswith("In step") for each in states(fleet).values())
     assert not waits(fleet).changes
@@ -114,8 +115,8 @@ def test_where_streams_repeat_what_was_heard_of_each_history_counts(fleet: Fleet
     assert waits(fleet, may_repeat=True).changes == {ACME: 1}
 
 
-def test_an_unfinished_account_is_told_first(fleet: Fleet) -> None:
+def test_an_unfinished_account_comes_first(fleet: Fleet) -> None:
     fleet.add_only()
     fleet.portal.state(ACME, PortalDriverId("1"), whole(JANE), source="export")
-    assert "have not taken account acme over yet" in states(fleet)[DRIVERI].sentence
+    assert "do not know account acme yet" in states(fleet)[DRIVERI].sentence
     assert replace(waits(fleet), changes={}).decisions == {}

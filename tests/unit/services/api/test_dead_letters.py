@@ -155,7 +155,7 @@ async def test_a_body_that_an_object_would_not_keep_whole_is_shown_as_text(stand
     assert (await stand.get("/dead-letters/letter", name=name(1))).json()["body"] == text
 
 
-async def test_a_body_that_is_no_text_is_shown_in_base64(stand: ApiStand) -> None:
+async def test_a_body_that_is_not_text_is_shown_in_base64(stand: ApiStand) -> None:
     stand.keep(letter(1, b"\xff\0"))
     shown = (await stand.get("/dead-letters/letter", name=name(1))).json()
     assert (shown["body_base64"], "body" in shown) == ("/wA=", False)
@@ -188,7 +188,7 @@ BAD_NAMES = (
 
 
 @pytest.mark.parametrize("bad", BAD_NAMES, ids=range(len(BAD_NAMES)))
-async def test_what_is_no_name_is_said_to_be_none(stand: ApiStand, bad: str) -> None:
+async def test_what_is_not_a_name_is_refused(stand: ApiStand, bad: str) -> None:
     answers = [
         await stand.get("/dead-letters/letter", name=bad),
         await stand.get("/dead-letters/outcome", name=bad),

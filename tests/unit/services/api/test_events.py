@@ -148,7 +148,7 @@ def test_filters_let_through_what_is_asked_for(
     assert told(read(streams, filters)) == expected
 
 
-def test_a_driveri_driver_id_is_no_key_in_motive(streams: Mapping[str, Stream]) -> None:
+def test_a_driveri_driver_id_is_not_a_key_in_motive(streams: Mapping[str, Stream]) -> None:
     assert read(streams, EventFilter(driver_id="1")) == []
 
 

@@ -1,7 +1,6 @@
 """What `driverlink explain` says, story by story, as approved in `tests/golden/approved/explain/`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -13,7 +12,8 @@ from domain.matching import ObservedDriver
 from domain.outcomes import MOST_CORRECTIONS
 from domain.ports import Done, Exists, Missing
 from domain.situations import Situation
-from services.api.explanation_text import Past, reasons
+from services.api.explanation_reasons import reasons
+from services.api.explanation_text import Past
 from services.api.schema import to_json
 from tests.support.approval import Approve
 from tests.support.stated import whole
@@ -602,7 +602,7 @@ def test_an_explanation_can_be_sent_as_json(fleet: Fleet) -> None:
         "advice": "",
     }
     assert sent["timeline"][0]["at"] == "2026-03-01T08:01:00+00:00"
-    assert to_json(replace(explanation, timeline=()))["timeline"] == []
+    assert to_json(explanation.model_copy(update={"timeline": ()}))["timeline"] == []
 
 
 @pytest.mark.parametrize("situation", Situation)

@@ -44,7 +44,7 @@ def test_a_deleted_driver_is_found_by_what_was_stated_last(fleet: Fleet) -> None
 
 
 @pytest.mark.parametrize("text", ["", " ", "Jane"])
-def test_nobody_is_found_by_nothing_or_by_name(fleet: Fleet, text: str) -> None:
+def test_no_driver_is_found_by_an_empty_text_or_a_name(fleet: Fleet, text: str) -> None:
     fleet.state("1", first_name="Jane", last_name="Doe")
     assert find_drivers(fleet.decider, ACME, text) == []
 

@@ -1,4 +1,4 @@
-"""What is wrong now, as commands ask for it, and drivers who shall be looked at again."""
+"""Open issues as commands ask for them, and retries of parked links."""
 
 import pytest
 

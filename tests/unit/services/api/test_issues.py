@@ -54,7 +54,7 @@ def test_where_everybody_is_in_step_nothing_is_open(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_whoever_is_set_aside_is_listed_by_target_and_driver(troubled: Fleet, limit: int) -> None:
+def test_drivers_who_are_set_aside_are_listed_by_target_and_driver(troubled: Fleet, limit: int) -> None:
     assert told(listed(troubled, ALL, limit)) == [
         ("driveri", "3", "unkeyed"),
         ("driveri", "4", "conflict"),

@@ -61,7 +61,7 @@ def asked(stand: ApiStand) -> list[object]:
     return [each for each in events if isinstance(each, ReconciliationRequested | SyncTurnedOn)]
 
 
-async def test_a_plan_is_told_by_target_action_and_driver_with_its_reasons(stand: ApiStand, twins: Twins) -> None:
+async def test_a_plan_is_ordered_by_target_action_and_driver_with_its_reasons(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     shown = ObservedDriver(key=Key("D2"), active=True, profile={"first_name": "Eve", "last_name": "Doe"})
     twins[Target.DRIVERI].drivers.put(shown)
@@ -98,7 +98,7 @@ async def test_a_target_whose_mode_is_off_is_left_out(stand: ApiStand) -> None:
     assert (list(end["counts"]), end["left_out"]) == (["driveri"], ["motive"])
 
 
-async def test_a_roster_that_cannot_be_read_is_told_in_the_answer(stand: ApiStand, twins: Twins) -> None:
+async def test_a_roster_that_cannot_be_read_is_reported_in_the_response(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     twins[Target.MOTIVE].breaks_off = (0, Unavailable(reason=Reason.DOWN, detail="it answers 503"))
     assert told(await stand.get("/accounts/acme/plan", target="motive")) == [
@@ -106,7 +106,7 @@ async def test_a_roster_that_cannot_be_read_is_told_in_the_answer(stand: ApiStan
     ]
 
 
-async def test_an_account_that_cannot_be_reached_is_told_in_the_answer(
+async def test_an_account_that_cannot_be_reached_is_reported_in_the_response(
     stand: ApiStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def reach(_: ProjectorApp, account: AccountId) -> TargetTwin:
@@ -228,12 +228,16 @@ async def test_what_came_of_a_request_can_be_asked(stand: ApiStand) -> None:
     _, end = await plan(stand)
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": end["digest"]}))
     request = str(line["requested"]["motive"])
-    answer = await stand.get("/accounts/acme/plan/outcome", target="motive", request=request)
-    assert (answer.json()["state"], answer.json()["doing"]) == ("waiting", "reading the roster")
-    assert (await stand.get("/accounts/acme/plan/outcome", target="motive")).status_code == 400
+    path = "/accounts/acme/reconciliations/progress"
+    answer = await stand.get(path, target="motive", request=request, by_plan="true")
+    assert answer.json()["stage"] == "waiting"
+    await stand.set_mode("acme", Target.MOTIVE, Mode.UPSERT)
+    answer = await stand.get(path, target="motive", request=request, by_plan="true")
+    assert answer.json()["stage"] == "void"
+    assert (await stand.get(path, target="motive", by_plan="true")).status_code == 400
 
 
-async def test_a_plan_names_the_fields_by_which_nobody_can_be_recognised(stand: ApiStand) -> None:
+async def test_a_plan_names_the_matching_fields_that_no_driver_has(stand: ApiStand) -> None:
     await add(stand)
     _, summary = await plan(stand)
     assert summary["unsaid"] == {"motive": ["ref_id", "email", "licence_number", "licence_state"]}

@@ -1,4 +1,4 @@
-"""What `driverlink status` tells of the Portal's API."""
+"""What `driverlink status` shows of the Portal's API."""
 
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ WELL = ReadingRow(account="acme", next_at="", at=NINE.isoformat(), drivers=12, r
 NEVER = ReadingRow(account="bolt", next_at="", failure="down: answered 500", failing_since=TEN.isoformat())
 
 
-def test_it_tells_when_each_list_was_read_and_why_it_cannot_be(tmp_path: Path) -> None:
+def test_it_shows_when_each_list_was_read_and_why_it_cannot_be(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "intake.sqlite", log_name=CHANGES, rows=INTAKE_ROWS)) as store:
         unit = Unit()
         unit.keep([WELL, NEVER])

@@ -1,4 +1,4 @@
-"""What is left to do is told from the stores alone, and costs the same however many accounts there are."""
+"""What is left to do is counted in the stores, and costs the same however many accounts there are."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from domain.identity import Target
 from services.api.backlog import LeftToDo, left_to_do
+from services.wiring.registry import SERVICES
 from tests.support.stepped_services import SteppedServices, both_targets, person
 
 
@@ -19,11 +20,10 @@ def fleet(tmp_path: Path) -> Iterator[SteppedServices]:
 
 def told(fleet: SteppedServices, *, in_place: bool = True) -> LeftToDo:
     stores = (fleet.accounts_store, fleet.intake_store, fleet.decider_store, *fleet.projector_stores.values())
-    logs = [store.log for store in stores]
-    return left_to_do(logs, fleet.decider_store, fleet.projector_stores, in_place=in_place, clock=fleet.clock)
+    return left_to_do(SERVICES.values(), dict(zip(SERVICES, stores, strict=True)), in_place=in_place, clock=fleet.clock)
 
 
-def test_what_nobody_has_taken_over_is_left(fleet: SteppedServices) -> None:
+def test_what_is_not_consumed_yet_is_left(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.state("p1", person(1))
     left = told(fleet)

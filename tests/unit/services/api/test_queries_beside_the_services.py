@@ -30,7 +30,7 @@ QUESTIONS = [
     "/accounts/acme/reconciliations",
     "/accounts/acme/reconciliations/drivers?target=motive",
     "/accounts/acme/reconciliations/progress?target=motive&request=1",
-    "/accounts/acme/plan/outcome?target=motive&request=1",
+    "/accounts/acme/reconciliations/progress?target=motive&request=1&by_plan=true",
     "/dead-letters",
     "/dead-letters/count",
 ]

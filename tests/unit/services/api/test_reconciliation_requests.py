@@ -106,7 +106,7 @@ async def test_a_reconciliation_that_names_nothing_is_refused(
     assert asked(stand) == []
 
 
-async def test_while_sync_is_off_there_is_no_reconciliation_though_the_decider_has_not_heard_of_it(
+async def test_while_sync_is_off_a_reconciliation_is_refused_before_the_decider_knows(
     stand: ApiStand,
 ) -> None:
     await stand.set_some_aside()
@@ -115,7 +115,7 @@ async def test_while_sync_is_off_there_is_no_reconciliation_though_the_decider_h
     assert (answer.status_code, answer.json()["error"], asked(stand)) == (409, OFF, [])
 
 
-async def test_while_no_calls_are_made_there_is_no_reconciliation(stand: ApiStand) -> None:
+async def test_while_no_calls_are_made_a_reconciliation_is_refused(stand: ApiStand) -> None:
     await stand.set_some_aside()
     report(stand, BreakerOpened, 1, reason="credentials", detail="answered 401")
     decide(stand)
@@ -143,7 +143,7 @@ async def test_a_reconciliation_is_followed_from_its_scan_to_its_report(stand: A
     assert (await progress(stand, 9))["stage"] == "reading"
 
 
-async def test_a_roster_that_cannot_be_read_is_told_to_whoever_waits(stand: ApiStand) -> None:
+async def test_a_roster_that_cannot_be_read_is_reported_to_who_waits(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri")
     report(stand, RosterScanFailed, policy_generation=2, reason="down", detail="answered 503")
@@ -152,11 +152,11 @@ async def test_a_roster_that_cannot_be_read_is_told_to_whoever_waits(stand: ApiS
     assert (stopped["stage"], stopped["trouble"]) == (
         "stopped",
         "The roster of Driveri cannot be read since 2026-01-05 08:00:00 UTC (down: answered 503). "
-        "It is tried again by itself, and the reconciliation goes on as soon as it can be.",
+        "It is tried again automatically, and the reconciliation goes on as soon as it can be.",
     )
 
 
-async def test_sync_that_is_turned_off_is_told_to_whoever_waits(stand: ApiStand) -> None:
+async def test_sync_that_is_turned_off_is_reported_to_who_waits(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri")
     await stand.post("/accounts/acme/sync", {"by": "jane", "on": False})
@@ -178,7 +178,7 @@ async def test_one_driver_is_followed_until_the_decider_has_looked(stand: ApiSta
     assert (done["stage"], done["driver"]["finding"], done["driver"]["driver"]) == ("done", "absent", "3")
 
 
-async def test_a_driver_who_cannot_be_looked_up_is_told_with_the_reason(stand: ApiStand) -> None:
+async def test_a_driver_who_cannot_be_looked_up_is_shown_with_the_reason(stand: ApiStand) -> None:
     await stand.set_some_aside()
     await requested(stand, target="driveri", driver="3")
     report(stand, DriverLookedUp, driver="3", request=3, reason="credentials", detail="answered 401")

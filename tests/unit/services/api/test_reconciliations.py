@@ -1,4 +1,4 @@
-"""What reconciliations have found is told from their histories, and of the last one by driver."""
+"""What reconciliations have found is read from their histories, and of the last one by driver."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def drifting(fleet: Fleet) -> Fleet:
     return fleet
 
 
-def test_a_reconciliation_that_nobody_requested_is_told_with_its_counts(drifting: Fleet) -> None:
+def test_a_daily_reconciliation_is_shown_with_its_counts(drifting: Fleet) -> None:
     newest, first = reports(drifting)
     assert newest == ReconciliationReport(
         account="acme",
@@ -80,7 +80,7 @@ def test_a_reconciliation_that_nobody_requested_is_told_with_its_counts(drifting
     assert [report.number for report in reports(drifting, 1)] == [2]
 
 
-def test_a_requested_reconciliation_is_told_with_who_requested_it(fleet: Fleet) -> None:
+def test_a_requested_reconciliation_is_shown_with_who_requested_it(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.ask("bob", lambda person, known: person.reconciliation(known, DRIVERI))
     request = fleet.request(DRIVERI)
@@ -92,7 +92,7 @@ def test_a_requested_reconciliation_is_told_with_who_requested_it(fleet: Fleet) 
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])
-def test_whoever_was_not_in_step_is_named_with_what_was_found(drifting: Fleet, limit: int) -> None:
+def test_drivers_who_were_not_in_sync_are_named_with_what_was_found(drifting: Fleet, limit: int) -> None:
     told = [(each.driver, each.key, each.finding, [*each.drifted], each.reason) for each in found(drifting, limit)]
     assert told == [
         ("1", "D1", "drifted", ["first_name"], ""),
@@ -101,7 +101,7 @@ def test_whoever_was_not_in_step_is_named_with_what_was_found(drifting: Fleet, l
     ]
 
 
-def test_before_the_first_reconciliation_nobody_is_named(fleet: Fleet) -> None:
+def test_before_the_first_reconciliation_no_driver_is_named(fleet: Fleet) -> None:
     fleet.add()
     fleet.state("1", first_name="Jane", ref_id="R1")
     assert (found(fleet), reports(fleet)) == ([], [])
@@ -123,7 +123,7 @@ def test_a_field_that_drifts_in_two_reconciliations_in_a_row_is_at_odds_until_it
     assert open_issues(drifting.decider, drifting.intake, IssueFilter(reason="at_odds"), None, 100) == []
 
 
-def test_the_status_tells_when_the_last_reconciliation_was_and_when_the_next_is_due(fleet: Fleet) -> None:
+def test_the_status_shows_when_the_last_reconciliation_was_and_when_the_next_is_due(fleet: Fleet) -> None:
     fleet.start("1")
     fleet.ask("jane", lambda person, known: person.set_reconciliation_time(known, "02:30"))
     (target, _) = status(fleet.decider)[0].targets

@@ -1,4 +1,4 @@
-"""Dead letters that are submitted again: exactly what the service will take over, and what becomes of it."""
+"""Dead letters that are submitted again: exactly what the service will consume, and what becomes of it."""
 
 import json
 from base64 import b64decode, b64encode
@@ -44,7 +44,7 @@ async def test_a_letter_is_submitted_as_it_was_and_nothing_else_changes(stand: A
     assert (stand.submitted(), stand.letters(), stand.decider.log.end()) == ([AS_IT_WAS], before, 0)
 
 
-async def test_a_record_that_tells_no_sequence_gets_its_position(stand: ApiStand) -> None:
+async def test_a_record_without_a_sequence_gets_its_position(stand: ApiStand) -> None:
     stand.keep(letter(7, log_position=0))
     await stand.post("/dead-letters/resubmission", {"name": name(7)})
     assert [each.log_position for each in stand.submitted()] == [7]
@@ -53,7 +53,7 @@ async def test_a_record_that_tells_no_sequence_gets_its_position(stand: ApiStand
 
 
 @pytest.mark.parametrize("body", [GOOD.state, b"", b"{", b' {"a": 1}', b'{"a":1,"a":2}', b"\xff\0", b" \n", b"{}"])
-async def test_a_document_that_nobody_changed_stands_for_the_same_record(stand: ApiStand, body: bytes) -> None:
+async def test_an_unchanged_document_stands_for_the_same_record(stand: ApiStand, body: bytes) -> None:
     stand.keep(letter(7, body, log_position=5))
     assert await mend(stand, await shown(stand)) == ""
     (submitted,) = stand.submitted()
@@ -121,7 +121,7 @@ async def test_a_document_that_cannot_be_taken_is_refused_in_one_line_and_nothin
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "null", '{"name":', "[" * 10_000])
-async def test_what_is_no_document_is_refused(stand: ApiStand, text: str) -> None:
+async def test_what_is_not_a_document_is_refused(stand: ApiStand, text: str) -> None:
     stand.keep(letter(7))
     answer = await stand.post("/dead-letters/resubmission", {"name": name(7), "mended": text})
     assert (answer.status_code, stand.submitted()) == (400, [])
@@ -137,7 +137,7 @@ async def test_a_document_needs_everything_that_makes_a_record(stand: ApiStand, 
     assert stand.submitted() == []
 
 
-async def test_a_letter_that_is_taken_over_is_settled(stand: ApiStand) -> None:
+async def test_a_letter_that_is_consumed_is_settled(stand: ApiStand) -> None:
     stand.keep(letter(7))
     assert await outcome(stand) == ("kept", "LookupError: no such thing")
     await stand.post("/dead-letters/resubmission", {"name": name(7)})

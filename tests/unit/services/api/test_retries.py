@@ -23,11 +23,11 @@ def retry(fleet: Fleet, target: Target | None = None, driver: str = "", reason: 
     fleet.ask("bob", lambda person, known: person.retry(known, target=target, driver=driver, reason=reason))
 
 
-def test_a_decision_of_a_retry_tells_where_it_was_asked_for(refused: Fleet) -> None:
+def test_a_decision_of_a_retry_shows_where_it_was_requested(refused: Fleet) -> None:
     retry(refused)
     assert refused.facts("motive", "2")[-2:] == [
         "No longer set aside as refused.",
-        "Motive shall get a new driver.",
+        "Motive is to get a new driver.",
     ]
     assert refused.why("motive", 5, "2")[0] == "Trigger: somebody asked to look at it again (account 3)."
 
@@ -46,18 +46,18 @@ def test_a_decision_of_a_retry_tells_where_it_was_asked_for(refused: Fleet) -> N
         ),
     ],
 )
-def test_a_retry_is_told_to_those_whom_it_met(refused: Fleet, asked: dict[str, str], told: str) -> None:
+def test_a_retry_is_shown_for_the_drivers_that_it_concerned(refused: Fleet, asked: dict[str, str], told: str) -> None:
     retry(refused, **asked)  # type: ignore[arg-type]
     assert refused.facts("account", "2")[-1] == told
     assert told not in refused.facts("account", "1")
 
 
-def test_a_retry_for_one_driver_is_told_although_nothing_came_of_it(refused: Fleet) -> None:
+def test_a_retry_for_one_driver_is_shown_although_it_had_no_effect(refused: Fleet) -> None:
     retry(refused, driver="1")
     assert refused.facts("account", "1")[-1].startswith("bob (account manager) asked to look again at driver 1")
 
 
-def test_what_was_given_up_is_no_matter_of_the_portal(refused: Fleet) -> None:
+def test_what_was_given_up_is_not_blamed_on_the_portal(refused: Fleet) -> None:
     retry(refused)
     (decision,) = refused.pending(MOTIVE)
     refused.give_up(MOTIVE, decision, Reason.DOWN)

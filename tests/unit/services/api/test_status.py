@@ -117,7 +117,7 @@ def test_unmanaged_are_the_active_drivers_whom_no_link_has(
     assert [each.unmanaged for each in status(fleet.decider)[0].targets] == [2, 0]
 
 
-def test_a_linked_driver_whose_id_is_shown_in_other_letters_is_no_unmanaged(fleet: Fleet) -> None:
+def test_a_linked_driver_whose_id_is_shown_in_other_letters_is_not_unmanaged(fleet: Fleet) -> None:
     fleet.start("1")
     known = fleet.targets[DRIVERI].shown(Key("D1"))
     assert known is not None

@@ -1,4 +1,4 @@
-"""Whatever can be stored can be told."""
+"""Every event that can be stored has words."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
@@ -41,14 +41,14 @@ def test_phrases_are_joined_as_people_write_them(phrases: list[str], phrase: str
     assert listed(phrases) == phrase
 
 
-def test_fields_are_told_by_name() -> None:
+def test_fields_are_named_in_words() -> None:
     assert field_names(["licence_number", "ref_id", "email"]) == "licence number, RefID and e-mail"
 
 
-def test_moments_are_told_in_utc() -> None:
+def test_moments_are_in_utc() -> None:
     at = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert moment(at) == "2026-02-28 23:30:00 UTC"
 
 
-def test_commands_are_told_as_they_are_typed() -> None:
+def test_commands_are_written_as_they_are_typed() -> None:
     assert command("approvals list", "acme") == "`driverlink approvals list acme`"

@@ -96,22 +96,26 @@ def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: ServedFolder) -> N
 
 
 @pytest.mark.parametrize(
-    ("outcome", "says"),
+    ("progress", "says"),
     [
-        ({"state": "refused", "plan": "", "would_be": ""}, "sync or its mode was turned off meanwhile"),
+        ({"stage": "done", "report": {"request": 7, "plan": "", "would_be": ""}}, "sync or its mode was turned off"),
         (
-            {"state": "refused", "plan": "abc", "would_be": "def"},
+            {"stage": "done", "report": {"request": 7, "plan": "abc", "would_be": "def"}},
             "the plan has changed (def instead of abc), so nothing",
         ),
-        ({"state": "void"}, "another request came in between, so the plan is void; look again: `driverlink plan acme`"),
         (
-            {"state": "stopped", "doing": "No calls are made."},
+            {"stage": "done", "report": {"request": 8, "plan": "", "would_be": ""}},
+            "another request came in between, so the plan is void; look again: `driverlink plan acme`",
+        ),
+        ({"stage": "void", "report": None}, "another request came in between, so the plan is void"),
+        (
+            {"stage": "stopped", "trouble": "No calls are made.", "report": None},
             "No calls are made. The reconciliation is still requested",
         ),
     ],
 )
-def test_a_plan_that_is_not_applied_says_why(outcome: dict[str, str], says: str) -> None:
-    assert plans.refusal("acme", "motive", outcome).startswith(f"acme on motive: {says}")
+def test_a_plan_that_is_not_applied_says_why(progress: dict[str, object], says: str) -> None:
+    assert plans.refusal("acme", "motive", 7, progress).startswith(f"acme on motive: {says}")
 
 
 @pytest.mark.usefixtures("fleet")

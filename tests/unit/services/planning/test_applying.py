@@ -12,7 +12,8 @@ from domain.identity import Key, Target, reconciliation_stream
 from domain.matching import ObservedDriver
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import Unit
-from services.api.plans import PlanOutcome, RequestedPlan, outcome_of
+from services.api.progress import ReconciliationProgress, Requested, Stage, reconciliation_progress
+from services.api.reconciliations import ReconciliationReport, reconciliation_for
 from services.decider import handlers
 from services.decider.read_models import OutageRow
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
@@ -66,10 +67,19 @@ def ends(stepped: SteppedServices) -> list[ReconciliationCompleted | Reconciliat
     ]
 
 
-def outcome(stepped: SteppedServices, request: int) -> PlanOutcome:
+def progress(stepped: SteppedServices, request: int) -> ReconciliationProgress:
     plan = account_of(stepped).plans.get(Target.DRIVERI, "")
-    wanted = RequestedPlan(account=ACME, target=Target.DRIVERI, request=request, plan=plan)
-    return outcome_of(stepped.decider_store, stepped.projector_stores[Target.DRIVERI], wanted)
+    requested = Requested(account=ACME, target=Target.DRIVERI, request=request, plan=plan)
+    return reconciliation_progress(stepped.decider_store, stepped.projector_stores[Target.DRIVERI], requested)
+
+
+def report(stepped: SteppedServices, request: int) -> ReconciliationReport:
+    """What came of the request, once it is done."""
+    assert progress(stepped, request).stage is Stage.DONE
+    found = reconciliation_for(stepped.decider_store, stepped.accounts_store, ACME, Target.DRIVERI, request)
+    assert found is not None
+    assert found.request == request
+    return found
 
 
 def test_a_reconciliation_by_its_plan_does_exactly_that(stepped: SteppedServices) -> None:
@@ -80,7 +90,8 @@ def test_a_reconciliation_by_its_plan_does_exactly_that(stepped: SteppedServices
     assert plan.shown == {"0": "update"}
     last = ends(stepped)[-1]
     assert isinstance(last, ReconciliationCompleted)
-    assert (last.request, outcome(stepped, request)) == (request, PlanOutcome(state="done", found=last.found))
+    assert (last.request, report(stepped, request).found) == (request, last.found)
+    assert not report(stepped, request).is_refused
 
 
 def edit_another(stepped: SteppedServices) -> None:
@@ -111,8 +122,8 @@ def test_a_reconciliation_is_refused_once_its_plan_would_be_another(stepped: Ste
     assert isinstance(last, ReconciliationRefused)
     assert (last.request, last.plan) == (request, plan.part.digest)
     assert last.would_be == planned(stepped).part.digest
-    expected = PlanOutcome(state="refused", plan=last.plan, would_be=last.would_be)
-    assert outcome(stepped, request) == expected
+    refused = report(stepped, request)
+    assert (refused.is_refused, refused.plan, refused.would_be) == (True, last.plan, last.would_be)
 
 
 def test_the_plan_of_what_a_refused_reconciliation_left_can_be_gone_by(stepped: SteppedServices) -> None:
@@ -122,7 +133,7 @@ def test_the_plan_of_what_a_refused_reconciliation_left_can_be_gone_by(stepped: 
     request = go_by(stepped, plan.part.digest)
     begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
-    assert outcome(stepped, request).state == "done"
+    assert not report(stepped, request).is_refused
 
 
 def test_an_opt_in_goes_by_its_plan(stepped: SteppedServices) -> None:
@@ -148,7 +159,7 @@ def test_an_opt_in_that_would_be_another_one_decides_nothing(stepped: SteppedSer
     assert isinstance(ends(stepped)[-1], ReconciliationRefused)
 
 
-def test_a_consumer_that_reads_that_sync_is_on_has_read_of_the_plan(stepped: SteppedServices) -> None:
+def test_the_plan_is_stored_before_sync_is_turned_on(stepped: SteppedServices) -> None:
     stepped.turn_off()
     go_by(stepped, "0" * 16)
     names = [type(event).__name__ for event in logged(stepped.accounts_store)]
@@ -157,9 +168,9 @@ def test_a_consumer_that_reads_that_sync_is_on_has_read_of_the_plan(stepped: Ste
 
 def test_a_plan_is_void_once_the_mode_is_another(stepped: SteppedServices) -> None:
     request = go_by(stepped, planned(stepped).part.digest)
-    assert outcome(stepped, request) == PlanOutcome(state="waiting", doing="reading the roster")
+    assert progress(stepped, request).stage is Stage.WAITING
     stepped.set_mode(Target.DRIVERI, Mode.UPSERT)
-    assert outcome(stepped, request) == PlanOutcome(state="void")
+    assert progress(stepped, request).stage is Stage.VOID
 
 
 def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_shown_as_stopped(
@@ -170,12 +181,12 @@ def test_a_reconciliation_by_a_plan_whose_target_is_not_called_any_more_is_shown
     unit = Unit()
     unit.keep([outage])
     stepped.decider_store.commit(unit)
-    assert outcome(stepped, request).state == "waiting"
+    assert progress(stepped, request).stage is Stage.WAITING
     stepped.decide()
-    request_state = outcome(stepped, request)
-    assert request_state.state == "stopped"
-    assert request_state.doing.startswith("No calls are made to Driveri since ")
-    assert "(down: no answer)" in request_state.doing
+    stopped = progress(stepped, request)
+    assert stopped.stage is Stage.STOPPED
+    assert stopped.trouble.startswith("No calls are made to Driveri since ")
+    assert "(down: no answer)" in stopped.trouble
 
 
 def test_a_plan_that_cannot_be_compared_is_refused_and_no_other_account_is_stopped(
@@ -185,7 +196,7 @@ def test_a_plan_that_cannot_be_compared_is_refused_and_no_other_account_is_stopp
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     begin = reconciliation(stepped)
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == []
-    assert (outcome(stepped, request).state, outcome(stepped, request).would_be) == ("refused", "")
+    assert (report(stepped, request).is_refused, report(stepped, request).would_be) == (True, "")
     stepped.state("7", person(7))
     stepped.run()
     assert stepped.states()["7"] == "in_sync"
@@ -208,7 +219,7 @@ def test_a_plan_that_is_half_done_is_done_to_its_end_through_another_scan(
     stepped.scan(Target.DRIVERI)
     stepped.decide()
     assert decided_behind(stepped.decider_store, begin, Target.DRIVERI) == plan.steps
-    assert outcome(stepped, request).state == "done"
+    assert not report(stepped, request).is_refused
 
 
 def test_other_reconciliations_go_on_while_a_plan_is_compared(stepped: SteppedServices) -> None:
