@@ -15,7 +15,7 @@ from domain.account import Mode, Tier
 from domain.cleaning import is_storable
 from domain.identity import PORTAL, Target
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
-from services.cli.plans import opt_in
+from services.cli.plans import opt_in, print_applied
 from services.cli.printing import err, out, print_json, print_note, print_table
 
 
@@ -277,8 +277,7 @@ def on(
     if yes or ask(data, lambda services: services.get(f"/accounts/{account}"))["sync"] == "on":
         _turn(account, person, data, is_on=True, as_json=as_json)
     elif sys.stdin.isatty():
-        applied = ask(data, lambda services: opt_in(services, account, person))
-        applied.print()
+        print_applied(ask(data, lambda services: opt_in(services, account, person)))
     else:
         print_note(
             f"driverlink: there is no terminal to ask on; check `driverlink plan {account}`, then repeat with --yes"

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -90,11 +89,8 @@ def apply(
         driverlink apply acme --plan 3f2a9c1e5b7d8046 --as maria
     """
     body: dict[str, Any] = {"by": person, "plan": digest, "target": target}
-    outcome = ask(data, lambda services: apply_plan(services, account, body, waits=wait))
-    if as_json:
-        print_json(outcome.to_json())
-    else:
-        outcome.print()
+    applied = ask(data, lambda services: apply_plan(services, account, body, waits=wait))
+    (print_json if as_json else print_applied)(applied)
 
 
 Query = Mapping[str, str | None]
@@ -236,32 +232,23 @@ _DOING = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What was requested (by target, the version of the request) and, after waiting, what the reconciliations found."""
-
-    account: str
-    requested: Mapping[str, int]
-    found: Mapping[str, Mapping[str, int]]
-
-    def to_json(self) -> Json:
-        """The same for scripts."""
-        return {"account": self.account, "requested": dict(self.requested), "found": dict(self.found)}
-
-    def print(self) -> None:
-        """The same for people."""
-        out.print(f"requested by this plan: {self.account} on {', '.join(self.requested)}", markup=False)
-        rows = [
-            (target, what.replace("_", " "), many)
-            for target, found in self.found.items()
-            for what, many in found.items()
-        ]
-        if self.found:
-            print_table(("target", "found", "drivers"), rows)
+def print_applied(applied: Json) -> None:
+    """Print what was requested and, after waiting, what the reconciliations found."""
+    out.print(f"requested by this plan: {applied['account']} on {', '.join(applied['requested'])}", markup=False)
+    rows = [
+        (target, what.replace("_", " "), many)
+        for target, found in applied["found"].items()
+        for what, many in found.items()
+    ]
+    if applied["found"]:
+        print_table(("target", "found", "drivers"), rows)
 
 
-async def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Applied:
-    """Request what a plan says; with `waits`, wait for its end. Raises `CommandRefused`."""
+async def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Json:
+    """Request what a plan says; with `waits`, wait for its end. Raises `CommandRefused`.
+
+    Answers `account`, `requested` (by target, the version of the request) and `found` (by target, what was found).
+    """
     requested: dict[str, int] = {}
     async for line in followed(services, "POST", account, body=body):
         requested = line.get("requested", requested)
@@ -279,10 +266,10 @@ async def apply_plan(services: Services, account: str, body: Mapping[str, Any], 
             if report is None or report["request"] != request or report["is_refused"]:
                 raise CommandRefused(refusal(account, target, request, progress))
             found[target] = report["found"]
-    return Applied(account=account, requested=requested, found=found)
+    return {"account": account, "requested": requested, "found": found}
 
 
-async def opt_in(services: Services, account: str, person: str) -> Applied:
+async def opt_in(services: Services, account: str, person: str) -> Json:
     """Show what turning sync on would do, ask, and apply it. Raises `CommandRefused`; `typer.Exit` after a no."""
     summary = await print_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
     if not is_confirmed("Turn Sync Drivers on, and apply exactly this plan?"):
