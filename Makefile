@@ -12,6 +12,9 @@ COMPILE = UV_PYTHON_DOWNLOADS=never $(UV) pip compile --quiet --universal --pyth
 NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 
+# Every process would compile the project again; what is compiled lies beside it and is ignored by git.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long approve check fix bench trace docs up sandbox lock clean
 

@@ -18,10 +18,10 @@ from tests.benchmarks.reconciliation import pages
 from tests.benchmarks.reconciling import Deciding, Scanning
 from tests.benchmarks.rosters import ACCOUNT, showing
 
-DRIVERS = 1990
+DRIVERS = 490
 """The last page is not full: behind a full one there may be another, whatever the target says."""
 
-PAGES = {Target.DRIVERI: 11, Target.MOTIVE: 20}
+PAGES = {Target.DRIVERI: 3, Target.MOTIVE: 5}
 """Driveri shows 200 drivers on a page, of which all but the first begin with 5 of the one before; Motive shows 100."""
 
 

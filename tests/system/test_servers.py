@@ -22,7 +22,9 @@ from tests.support.servers.finding import KAFKA, POSTGRES
 TOPIC = "kept"
 GIVEN = [POSTGRES, KAFKA]
 
-HARD = pytest.mark.parametrize("hard", [False, True], ids=["gracefully", "killed"])
+HARD = pytest.mark.parametrize(
+    "hard", [pytest.param(False, marks=pytest.mark.long), True], ids=["gracefully", "killed"]
+)
 
 
 def _query(url: str, statement: LiteralString) -> list[Any]:
@@ -143,7 +145,9 @@ def _given(process: "subprocess.Popen[str]") -> dict[str, str]:
     return dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL], ids=["interrupted", "killed"]
+)
 def test_nothing_outlives_the_process_that_started_it(folder: Path, number: signal.Signals) -> None:
     """Neither a server nor a file, even if there was no chance to tidy up."""
     with _serving(folder) as process:

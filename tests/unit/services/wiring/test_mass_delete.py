@@ -1,4 +1,4 @@
-"""Two whole lists lack 200 of 1,000 drivers: the guard lets as many go as it may, and a person has the rest."""
+"""Two whole lists lack 40 of 200 drivers: the guard lets as many go as it may, and a person has the rest."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +14,16 @@ from services.decider.read_models import LinkRow
 from tests.support.portal_reading import export_of, import_export
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
-FLEET, STAYING = range(1000), range(800)
+FLEET, STAYING = range(200), range(160)
 LACKING = {f"p{number}" for number in FLEET} - {f"p{number}" for number in STAYING}
-LIMIT = 50
+LIMIT = 10
 """5 % of the fleet."""
 
 Holds = list[list[str | int]]
 
 
 class Leaving:
-    """The services, when two whole lists in a row have lacked those 200, and everybody is at rest.
+    """The services, when two whole lists in a row have lacked those 40, and everybody is at rest.
 
     The deletes are decided as the lists come, or by the reconciliation that follows when Sync Drivers is turned on
     again.
@@ -72,7 +72,7 @@ class Leaving:
 
 @pytest.fixture(params=[False, True], ids=["as the lists come", "by a reconciliation"])
 def leaving(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Leaving]:
-    """A fleet that 200 drivers seem to leave."""
+    """A fleet that 40 drivers seem to leave."""
     made = Leaving(tmp_path, is_reconciled=request.param)
     yield made
     made.services.close()
