@@ -12,7 +12,7 @@ from typing import Final
 
 from domain.cleaning import LONGEST, clean
 from domain.geography import is_same_state, state_mark
-from domain.identity import Target
+from domain.identity import PORTAL, Target
 
 Profile = Mapping[str, str]
 """All that is known of a driver: a field that is not in it is blank."""
@@ -194,6 +194,14 @@ DRIVER_ID: Final = IdentifierKind(kind="driverid", words="DriverID", fields=("dr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsForm:
+    """One way of connecting an account: what is stated in the open, and the secrets in the order of their prompts."""
+
+    plain: tuple[str, ...] = ()
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """What is particular to one target.
 
@@ -208,7 +216,8 @@ class TargetSpec:
     another that only one driver can have; drivers are not recognised by it, and can do without it for a while.
     `deleted_keep_identifiers`: a driver that the target keeps as deleted still has its identifiers for itself.
 
-    `delete_verb` and `deleted_words` say what happens to a deleted driver there.
+    `delete_verb` and `deleted_words` say what happens to a deleted driver there. `credentials` are the ways of
+    connecting an account.
     """
 
     name: str
@@ -223,6 +232,7 @@ class TargetSpec:
     deleted_keep_identifiers: bool
     delete_verb: str
     deleted_words: str
+    credentials: tuple[CredentialsForm, ...]
 
     @property
     def is_key_desired(self) -> bool:
@@ -259,6 +269,7 @@ SPECS: Final[Mapping[Target, TargetSpec]] = {
         deleted_keep_identifiers=True,
         delete_verb="delete",
         deleted_words="deleted",
+        credentials=(CredentialsForm(plain=("tenant", "client_id"), secrets=("client_secret",)),),
     ),
     Target.MOTIVE: TargetSpec(
         name="Motive",
@@ -283,8 +294,18 @@ SPECS: Final[Mapping[Target, TargetSpec]] = {
         deleted_keep_identifiers=False,
         delete_verb="deactivate",
         deleted_words="deactivated",
+        credentials=(
+            CredentialsForm(secrets=("api_key",)),
+            CredentialsForm(plain=("client_id",), secrets=("client_secret", "refresh_token")),
+        ),
     ),
 }
+
+CREDENTIALS: Final[Mapping[str, tuple[CredentialsForm, ...]]] = {
+    PORTAL: (CredentialsForm(plain=("username",), secrets=("app_token",)),),
+    **{target: spec.credentials for target, spec in SPECS.items()},
+}
+"""The ways of connecting an account, to the Portal and to each target."""
 
 IDENTIFIER_WORDS: Final[Mapping[str, str]] = {
     "key": "id",

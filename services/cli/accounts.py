@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,8 @@ from rich.prompt import Prompt
 
 from domain.account import Mode, Tier
 from domain.cleaning import is_storable
-from domain.identity import PORTAL, Target
+from domain.identity import Target
+from domain.profile import CREDENTIALS
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
 from services.cli.plans import opt_in, print_applied
 from services.cli.printing import err, out, print_json, print_note, print_table
@@ -23,12 +23,7 @@ def _secret_file(what: str) -> Any:  # noqa: ANN401 - typer's own
     return typer.Option(exists=True, dir_okay=False, help=f"A file with {what}; by default it is prompted for.")
 
 
-class ConnectedTo(StrEnum):
-    """What an account can have credentials at."""
-
-    PORTAL = PORTAL
-    DRIVERI = Target.DRIVERI
-    MOTIVE = Target.MOTIVE
+ConnectedTo = StrEnum("ConnectedTo", [(each.upper(), each) for each in CREDENTIALS])  # type: ignore[misc]  # from the specs
 
 
 accounts = typer.Typer(no_args_is_help=True)
@@ -147,14 +142,6 @@ def reconcile_at(
     _print([answer], as_json=as_json)
 
 
-_PLAIN: Mapping[ConnectedTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ConnectedTo.PORTAL: (("username",), ()),
-    ConnectedTo.DRIVERI: (("tenant", "client_id"), ()),
-    ConnectedTo.MOTIVE: ((), ("client_id",)),
-}
-"""Options that are not secret: required ones, and optional ones."""
-
-
 @accounts.command()
 def connect(
     account: AccountArgument,
@@ -188,15 +175,15 @@ def connect(
     }
     stated = (("username", username), ("tenant", tenant), ("client_id", client_id))
     plain = {name: value for name, value in stated if value}
-    secrets = _secrets_of(target, has_client_id=bool(client_id))
     given = [*plain, *(f"{name}_file" for name, path in files.items() if path)]
-    needed, optional = _PLAIN[target]
-    if missing := [_option(name) for name in needed if name not in given]:
+    # Of several ways it is the one whose options are given, else the first.
+    form = max(CREDENTIALS[target.value], key=lambda form: len(plain.keys() & set(form.plain)))
+    if missing := [_option(name) for name in form.plain if name not in given]:
         raise typer.BadParameter(f"{target} needs {' and '.join(missing)}")
-    fitting = {*needed, *optional, *(f"{name}_file" for name in secrets)}
+    fitting = {*form.plain, *(f"{name}_file" for name in form.secrets)}
     if strange := [_option(name) for name in given if name not in fitting]:
         raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
-    body = {"target": target, "values": plain | {name: secret_of(name, files[name]) for name in secrets}}
+    body = {"target": target, "values": plain | {name: secret_of(name, files[name]) for name in form.secrets}}
     ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
     out.print(f"connected {account} to {target}")
 
@@ -219,17 +206,6 @@ def disconnect(
     if not answer["removed"]:
         raise CommandRefused(f"{account} is not connected to {target}")
     out.print(f"disconnected {account} from {target}", markup=False)
-
-
-def _secrets_of(target: ConnectedTo, *, has_client_id: bool) -> tuple[str, ...]:
-    """The secrets that an account's credentials need, in the order of their prompts."""
-    match target:
-        case ConnectedTo.PORTAL:
-            return ("app_token",)
-        case ConnectedTo.DRIVERI:
-            return ("client_secret",)
-        case ConnectedTo.MOTIVE:
-            return ("client_secret", "refresh_token") if has_client_id else ("api_key",)
 
 
 def _option(name: str) -> str:

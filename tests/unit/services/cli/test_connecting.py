@@ -14,7 +14,11 @@ from adapters.credentials import (
     MotiveCredentials,
     MotiveGrantCredentials,
     PortalCredentials,
+    with_stated,
 )
+from domain.identity import Connectable
+from domain.ports import CredentialsUnreadable
+from domain.profile import CREDENTIALS, CredentialsForm
 from services.cli.accounts import secret_of
 from services.cli.app import LazyGroup, app
 from services.cli.client import CommandRefused
@@ -52,6 +56,19 @@ def secret(folder: Path, name: str, value: str) -> str:
     path = folder / name
     path.write_text(f"{value}\n", "utf-8")
     return str(path)
+
+
+@pytest.mark.parametrize(
+    ("target", "form"), [(target, form) for target, forms in CREDENTIALS.items() for form in forms]
+)
+def test_credentials_are_stored_when_their_form_is_whole_and_never_before(
+    target: Connectable, form: CredentialsForm
+) -> None:
+    whole = dict.fromkeys((*form.plain, *form.secrets), "hush")
+    assert getattr(with_stated(AccountCredentials(), target, whole), target) is not None
+    for name in whole:
+        with pytest.raises(CredentialsUnreadable):
+            with_stated(AccountCredentials(), target, {**whole, name: ""})
 
 
 def test_an_api_key_of_motive_is_read_from_standard_input(data: Path) -> None:
