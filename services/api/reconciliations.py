@@ -101,7 +101,7 @@ def reconciliation_for(
 
 
 def found_drivers(decider: Store, account: AccountId, target: Target, *, behind: str, limit: int) -> list[FoundDriver]:
-    """The next drivers, at most `limit`, for whom the last reconciliation decided something, or who are not in sync.
+    """The next drivers, at most `limit`, that the last reconciliation decided about or that are not in sync.
 
     Raises `StoreFailed`.
     """
@@ -138,7 +138,7 @@ def looked_up(decider: Store, account: AccountId, target: Target, driver: Portal
 
 
 def _finding(link: DriverLink) -> Finding:
-    """How a driver stands for whom a reconciliation decided nothing."""
+    """How a driver stands that a reconciliation did not decide about."""
     return finding_of(link, is_wanted=True) or Finding.ENDED
 
 
