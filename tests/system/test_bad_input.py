@@ -186,7 +186,7 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fleet")
 def test_wrong_filters_are_named(command: Commands) -> None:
-    assert "no date or time" in _one_line(command("events", "--since", "yesterday"))
+    assert "is not a date or time" in _one_line(command("events", "--since", "yesterday"))
     assert "there is no log gossip" in _one_line(command("events", "--log", "gossip"))
 
 
