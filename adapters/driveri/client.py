@@ -66,7 +66,10 @@ _LAST: Final = 1e15
 
 
 class DriveriTokens(SharedToken):
-    """The access tokens of one API key."""
+    """The access tokens of one API key, which has at most two.
+
+    No call for a token leaves the outcome of a driver's call in doubt, so all of them may be repeated.
+    """
 
     def __init__(self, access: DriveriAccess, sender: Sender, clock: Clock) -> None:
         pair = b64encode(f"{access.client_id}:{access.client_secret}".encode()).decode()

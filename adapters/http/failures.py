@@ -135,7 +135,7 @@ def failure_of_redirect(
 
 
 def failure_of_reply(reply: httpx.Response, intent: Intent, now: float, *, may_lack: bool) -> FailedTry | None:
-    """What an answer means that does not settle the call; None where it does."""
+    """What an answer means that leaves the call open; None for one that ends it."""
     status = reply.status_code
     wait = seconds_until(reply.headers.get("Retry-After"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:
@@ -264,7 +264,11 @@ _SEGMENTS: Final = 3
 
 
 def redirected(reply: httpx.Response, url: httpx.URL, call_path: str, setting: str) -> Rejected | None:
-    """The setting to correct, where this answer to a call at `url` is a redirect; None for any other answer."""
+    """The setting to correct, where this answer to a call at `url` is a redirect; None for any other answer.
+
+    A redirect is never followed: it would carry credentials to an address that no setting names. The failure shows host
+    and path, without the part of the path that the call itself added. Source of the statuses: RFC 9110, 15.4.
+    """
     if reply.status_code not in _MOVED or "Location" not in reply.headers:
         return None
     target = _joined(url, reply.headers["Location"])

@@ -298,7 +298,7 @@ def _put(cursor: Cursor[Any], table: Table[Any], rows: Iterable[Stored]) -> None
 
 
 POSTGRES = Dialect(
-    mark="%s",
+    placeholder="%s",
     text='TEXT COLLATE "C"',
     position="notification_id",
     one_of=lambda values: SqlStatement("= ANY(%b)", (values,)),

@@ -1,4 +1,4 @@
-"""What all stores in relational databases have in common; how a statement gets there is each adapter's own."""
+"""What the stores in relational databases have in common; how a statement gets there is left to each of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,8 +58,8 @@ class RelationalLog:
 
     def read(self, after: int, limit: int) -> Sequence[Record]:
         """The records behind this position, in order."""
-        position, mark = self._dialect.position, self._dialect.mark
-        rest = f"WHERE {position} > {mark} ORDER BY {position} LIMIT {mark}"
+        position, placeholder = self._dialect.position, self._dialect.placeholder
+        rest = f"WHERE {position} > {placeholder} ORDER BY {position} LIMIT {placeholder}"
         found = self._fetch(select_events(self._dialect, rest), [after, limit])
         return [to_record(self._mapper, *placed(values, self._dialect.to_uuid(values[1]))) for values in found]
 
@@ -99,7 +99,7 @@ class RelationalStore(ABC):
 
     def position(self, name: str) -> int:
         """How far the stream of this name has been read."""
-        sql = f"SELECT MAX(notification_id) FROM tracking WHERE application_name = {self._dialect.mark}"  # noqa: S608 - only a mark
+        sql = f"SELECT MAX(notification_id) FROM tracking WHERE application_name = {self._dialect.placeholder}"  # noqa: S608 - only a placeholder
         ((at,),) = self._fetch(sql, [name])
         return at or 0
 
@@ -111,18 +111,22 @@ class RelationalStore(ABC):
     def events(self, ids: Collection[UUID]) -> Iterator[Event]:
         """The events of these histories, one history after the other and each in order, a page at a time."""
         wanted = {self._dialect.from_uuid(each): each for each in sorted(ids)}
-        mark, behind = self._dialect.mark, ""
+        placeholder, behind = self._dialect.placeholder, ""
         last: Values = ()
         while wanted:
             one_of = self._dialect.one_of([*wanted])
-            rest = f"WHERE originator_id {one_of.sql} {behind}ORDER BY originator_id, originator_version LIMIT {mark}"
+            order = f"ORDER BY originator_id, originator_version LIMIT {placeholder}"
+            rest = f"WHERE originator_id {one_of.sql} {behind}{order}"
             page = self._fetch(select_events(self._dialect, rest), [*one_of.parameters, *last, _SCAN])
             for values in page:
                 _, stored = placed(values, wanted[values[1]])
                 yield to_event(self._mapper, stored)
             if len(page) < _SCAN:
                 return
-            behind, last = f"AND (originator_id, originator_version) > ({mark}, {mark}) ", tuple(page[-1][1:3])
+            behind, last = (
+                f"AND (originator_id, originator_version) > ({placeholder}, {placeholder}) ",
+                tuple(page[-1][1:3]),
+            )
             wanted = {stored_id: each for stored_id, each in wanted.items() if each >= wanted[last[0]]}
 
     def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
@@ -135,9 +139,9 @@ class RelationalStore(ABC):
 
     def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
         """The ids of the histories behind this one, in the order of ids."""
-        mark = self._dialect.mark
-        behind = f"WHERE originator_id > {mark} " if after else ""
-        sql = f"SELECT DISTINCT originator_id FROM stored_events {behind}ORDER BY originator_id LIMIT {mark}"  # noqa: S608 - only marks
+        placeholder = self._dialect.placeholder
+        behind = f"WHERE originator_id > {placeholder} " if after else ""
+        sql = f"SELECT DISTINCT originator_id FROM stored_events {behind}ORDER BY originator_id LIMIT {placeholder}"  # noqa: S608 - only placeholders
         parameters = [self._dialect.from_uuid(after), limit] if after else [limit]
         return [self._dialect.to_uuid(each) for (each,) in self._fetch(sql, parameters)]
 

@@ -49,7 +49,7 @@ def _put(cursor: SQLiteCursor, table: Table[Any], rows: Iterable[Stored]) -> Non
 
 
 _DIALECT = Dialect(
-    mark="?",
+    placeholder="?",
     text="TEXT",
     position="rowid",
     one_of=lambda values: SqlStatement(f"IN ({', '.join('?' for _ in values)})", tuple(values)),

@@ -41,15 +41,15 @@ class SqlStatement:
 class Dialect:
     """What one database writes in another way than others.
 
-    `mark` stands for a parameter, `text` is the type of text that compares by code points, and `position` the column
-    that says where an event stands in the log. `one_of` is the condition that a column has one of these values, and
-    `combinations` is the query for these values of columns with these types. `guard` is a condition that every value of
-    a column of this type meets: an index has it, so that only queries that say it use the index; empty where no such
-    care is needed. `put` inserts rows with a cursor, each in the place of one with its key; it raises `ValueError` for
-    what does not fit. `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
+    `placeholder` stands for a parameter, `text` is the type of text that compares by code points, and `position` the
+    column that says where an event stands in the log. `one_of` is the condition that a column has one of these values,
+    and `combinations` is the query for these values of columns with these types. `guard` is a condition that every
+    value of a column of this type meets: an index has it, so that only queries that say it use the index; empty where
+    no such care is needed. `put` inserts rows with a cursor, each in the place of one with its key; it raises
+    `ValueError` for what does not fit. `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
     """
 
-    mark: str
+    placeholder: str
     text: str
     position: str
     one_of: Callable[[list[Any]], SqlStatement]
@@ -141,14 +141,14 @@ class Table(Generic[R]):
         """The rows that match."""
         clauses = self._conditions(where, [order_by])
         if after is not None:
-            clauses.append(SqlStatement(f"{order_by} > {self.dialect.mark}", (after,)))
+            clauses.append(SqlStatement(f"{order_by} > {self.dialect.placeholder}", (after,)))
         condition = _all_of(clauses)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         if order_by:
             sql += f" ORDER BY {order_by}"
         if limit is None:
             return SqlStatement(sql, condition.parameters)
-        return SqlStatement(f"{sql} LIMIT {self.dialect.mark}", (*condition.parameters, limit))
+        return SqlStatement(f"{sql} LIMIT {self.dialect.placeholder}", (*condition.parameters, limit))
 
     def among(self, columns: Sequence[str], values: Collection[tuple[Any, ...]], where: Where) -> SqlStatement:
         """The rows that match, and whose values in these columns are one of several combinations.
@@ -173,7 +173,7 @@ class Table(Generic[R]):
         """The rows behind this one, in the order of keys."""
         key = ", ".join(self.row.KEY)
         values = () if behind is None else tuple(behind[self.columns.index(column)] for column in self.row.KEY)
-        condition = f" WHERE ({key}) > ({', '.join(self.dialect.mark for _ in values)})" if values else ""
+        condition = f" WHERE ({key}) > ({', '.join(self.dialect.placeholder for _ in values)})" if values else ""
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
         return SqlStatement(sql, values)
 
@@ -269,7 +269,7 @@ def _clauses(dialect: Dialect, where: Where) -> list[SqlStatement]:
     clauses: list[SqlStatement] = []
     for column, wanted in where.items():
         if isinstance(wanted, str | int | float):
-            clauses.append(SqlStatement(f"{column} = {dialect.mark}", (wanted,)))
+            clauses.append(SqlStatement(f"{column} = {dialect.placeholder}", (wanted,)))
         else:
             one_of = dialect.one_of(list(wanted))
             clauses.append(SqlStatement(f"{column} {one_of.sql}", one_of.parameters))

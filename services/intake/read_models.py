@@ -1,4 +1,4 @@
-"""What intake knows of the Portal's drivers."""
+"""The rows of intake: what it knows of the Portal's drivers, and of the lists that it reads."""
 
 from dataclasses import dataclass
 from typing import ClassVar
