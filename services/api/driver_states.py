@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.account import Mode
-from domain.driver_link import REFUSED, UNSETTLED, Decision, Deferred, DeleteHeld, DeleteRejected, DriverLink, Parked
+from domain.driver_link import REFUSED, UNSETTLED, Decision, Deferred, DeleteRejected, DriverLink, Parked
 from domain.failures import Reason, is_final
 from domain.portal import PortalDriver
 from services.api.explanation_text import Past, command, describe_link, evidence, field_names, keyed, moment, named
@@ -103,9 +103,19 @@ def state_on(view: View) -> DriverState:
 def _of_link(view: View, state: str) -> _Described:
     link = view.link
     if link.parked:
-        return _of_parked(view, link.parked)
+        verb = "refused" if is_final(link.refusal) else "did not do"
+        refused = f"{view.name} {verb} it: " if link.parked.reason == REFUSED else ""
+        since, detail = moment(link.parked.at), link.parked.detail
+        sentence = f"{view.whereabouts}, and set aside since {since}: {refused}{detail}."
+        return sentence, _advice_on_parked(view, link.parked)
     if link.held:
-        return _of_held(view, link.held)
+        guard = link.held.rationale.get("guard", {})
+        sentence = (
+            f"The Portal deleted the driver, and the guard holds the delete of {view.key} since "
+            f"{moment(link.held.at)}: {guard.get('deleted')} of at most {guard.get('limit')} deletes within 24 hours "
+            "had gone out."
+        )
+        return sentence, f"Approve or reject it: {command('approvals list', view.account)}."
     return _of_pending(view, link.pending) if link.pending else (_at_rest(view, state), "")
 
 
@@ -143,20 +153,6 @@ def _of_pending(view: View, decided: Decision) -> _Described:
         advice = advice_on(deferred.reason, view.account, target)
         return f"{view.whereabouts}. {sentence} {describe_link(deferred, view.past)}", advice
     return f"{view.whereabouts}. On its way: {sentence}", ""
-
-
-def _of_held(view: View, held: DeleteHeld) -> _Described:
-    guard = held.rationale.get("guard", {})
-    figures = f"{guard.get('deleted')} of at most {guard.get('limit')} deletes within 24 hours had gone out"
-    sentence = f"The Portal deleted the driver, and the guard holds the delete of {view.key} since {moment(held.at)}"
-    return f"{sentence}: {figures}.", f"Approve or reject it: {command('approvals list', view.account)}."
-
-
-def _of_parked(view: View, parked: Parked) -> _Described:
-    verb = "refused" if is_final(view.link.refusal) else "did not do"
-    refused = f"{view.name} {verb} it: " if parked.reason == REFUSED else ""
-    sentence = f"{view.whereabouts}, and set aside since {moment(parked.at)}: {refused}{parked.detail}."
-    return sentence, _advice_on_parked(view, parked)
 
 
 def _advice_on_parked(view: View, parked: Parked) -> str:

@@ -118,14 +118,19 @@ class DriverHistory:
         """The driver's link with a target before anything was decided."""
         return Past(link=DriverLink(account=self.account, target=target, driver=self.driver))
 
-    def states(self, projectors: Mapping[Target, Store]) -> Iterator[DriverState]:
-        """The state on each target; what waits for a projector is looked up in its store. Raises `StoreFailed`."""
+    def states(self, projectors: Mapping[Target, Store], down: Sequence[str]) -> Iterator[DriverState]:
+        """The state on each target; what waits for a projector is looked up in its store. Raises `StoreFailed`.
+
+        `down` has a line for each service that does not run, which is what helps where something waits.
+        """
         known = replay(self.unstated, self.of_portal)
         change_waits = waits_of_change(self.last_change, self.consumed)
         for target, readiness in self.readiness.items():
             past, waits = reduce(Past.after, self.of_links[target], self.start(target)), change_waits
             if waits is None and target in projectors:
                 waits = waits_of_link(past.link, projectors[target])
+            if waits and down:
+                waits = replace(waits, advice=f"{'; '.join(down)}.")
             yield state_on(View(driver=known, past=past, readiness=readiness, waits=waits))
 
     def entries(self) -> Iterator[Entry]:
@@ -209,10 +214,12 @@ def explain(
     intake: Store,
     decider: Store,
     projectors: Mapping[Target, Store] | None = None,
+    down: Sequence[str] = (),
 ) -> Explanation:
     """Explain a portal driver, by the histories in these stores. Raises `StoreFailed`.
 
     Without the projectors' stores nothing is said of decisions and answers that wait between them and the decider.
+    `down` has a line for each service that does not run.
     """
     history = load(account, driver, accounts=accounts, intake=intake, decider=decider)
     change = history.last_change
@@ -229,7 +236,7 @@ def explain(
         is_known=True,
         header=f"{name_of(change.profile) or 'Without a name'}: portal driver {driver}, {stated}",
         portal=f"deleted the driver at {at}." if is_deleted else f"has the driver, as stated last at {at}.",
-        states=tuple(history.states(projectors or {})),
+        states=tuple(history.states(projectors or {}, down)),
         timeline=tuple(timeline),
     )
 
@@ -268,6 +275,7 @@ async def explain_driver(
         intake=readers.intake,
         decider=readers.decider,
         projectors=readers.projectors,
+        down=await readers.call(installation.running.down),
     )
     if not explanation.is_known:
         raise await readers.call(unknown_driver, readers.intake, known.account, driver)

@@ -132,7 +132,8 @@ def open_issues(decider: Store, intake: Store, wanted: IssueFilter, behind: Plac
         if (start.account, start.target) != (account, target):
             continue
         if start != behind:
-            found += _of_account(decider, intake, first, wanted)
+            of_account = _of_portal(intake, first) if target == PORTAL else _of_target(decider, first)
+            found += (issue for issue in of_account if wanted.reason in (None, issue.reason))
         found += _of_drivers(decider, start, wanted, limit - len(found))
         if len(found) >= limit:
             break
@@ -151,12 +152,6 @@ def _places(decider: Store, intake: Store, wanted: IssueFilter) -> list[tuple[st
         at_portal = {account for account, failure in failures if failure} | {account for (account,) in held}
         places |= {(str(account), PORTAL) for account in at_portal}
     return sorted(places)
-
-
-def _of_account(decider: Store, intake: Store, place: Place, wanted: IssueFilter) -> Iterator[Issue]:
-    """What concerns the whole account."""
-    found = _of_portal(intake, place) if place.target == PORTAL else _of_target(decider, place)
-    yield from (issue for issue in found if wanted.reason in (None, issue.reason))
 
 
 def _of_portal(intake: Store, place: Place) -> Iterator[Issue]:

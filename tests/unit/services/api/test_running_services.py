@@ -109,6 +109,17 @@ async def test_a_reconciliation_that_is_being_decided_needs_only_the_decider(sta
         assert (await progress(stand))["stage"] == "deciding"
 
 
+async def test_an_explanation_of_what_waits_names_the_service_that_does_not_run(stand: ApiStand) -> None:
+    await stand.set_some_aside()
+    profile = {"first_name": "Joan"}
+    await stand.post("/accounts/acme/changes", {"action": "update", "driver": "1", "profile": profile})
+    processes = Processes()
+    processes.end("decider")
+    stand.look_at(processes.seen())
+    explained = (await stand.get("/accounts/acme/explanation", driver="1")).json()["explanation"]
+    assert explained["states"][1]["advice"] == f"{DECIDER_IS_DOWN}."
+
+
 async def test_a_dead_letter_that_waits_for_a_service_that_does_not_run_is_answered_with_503(stand: ApiStand) -> None:
     stand.keep(letter(7))
     await stand.post("/dead-letters/resubmission", {"name": name(7)})
