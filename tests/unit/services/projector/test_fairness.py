@@ -1,4 +1,4 @@
-"""How the places for calls are shared out between accounts."""
+"""How the slots for calls are shared between accounts."""
 
 from collections import Counter
 from dataclasses import replace
