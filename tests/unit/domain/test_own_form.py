@@ -90,6 +90,14 @@ def test_the_own_form_of_a_value_that_was_written_since_is_unseen() -> None:
     DRIVERI.scenario(given=given, when=when, then=[_confirmed(3, unseen=["last_name"], last_name="Roe")])
 
 
+def test_a_known_own_form_is_unseen_after_an_answer_to_an_unknown_decision_that_shows_nothing() -> None:
+    given = [CREATED, _confirmed(unlike=["last_name"])]
+    seen = _shown(last_name="Roe")
+    when = DRIVERI.answered(9, Outcome.CONFIRMED, seen, is_shown=False)
+    then = [DRIVERI.fact(Confirmed, decision=9, key="D-7", profile=dict(seen.profile), unseen=["last_name"])]
+    DRIVERI.scenario(given=given, when=when, then=then)
+
+
 @pytest.mark.parametrize(("last_name", "unlike"), [("DOE", ["last_name"]), ("Other", []), ("Doe", [])])
 def test_an_answer_that_shows_what_was_unseen_knows_its_own_form_and_leaves_other_values_to_be_mended(
     last_name: str, unlike: list[str]
