@@ -10,7 +10,8 @@ from domain.store import Event, Row, Store, Unit
 from services.runtime.context import Clock
 from services.runtime.readers import did_you_mean
 
-Asking = Callable[[Request, Account], tuple[AccountEvent, ...]]
+AccountChange = Callable[[Request, Account], tuple[AccountEvent, ...]]
+"""What a person asks of an account, by one of the methods of `Request`."""
 
 
 class UnknownAccount(Exception):
@@ -35,15 +36,15 @@ class Accounts:
         """Every account, in the order of ids."""
         return accounts_in(self._store)
 
-    def add(self, account: AccountId, by: str, asking: Asking) -> Account:
+    def add(self, account: AccountId, by: str, change: AccountChange) -> Account:
         """Make a new account known; raises `NotPermitted` when it is known already, in whatever letter case."""
         known = _found(self._store, account) or Account(account=account)
-        return self._store_facts(known, asking(Request(by=by, at=self._clock()), known))
+        return self._store_facts(known, change(Request(by=by, at=self._clock()), known))
 
-    def ask(self, account: str, by: str, asking: Asking) -> Account:
+    def ask(self, account: str, by: str, change: AccountChange) -> Account:
         """Do what a person asks of an account; raises `UnknownAccount` and `NotPermitted`."""
         known = self.show(account)
-        return self._store_facts(known, asking(Request(by=by, at=self._clock()), known))
+        return self._store_facts(known, change(Request(by=by, at=self._clock()), known))
 
     def _store_facts(self, account: Account, facts: tuple[AccountEvent, ...]) -> Account:
         for fact in facts:

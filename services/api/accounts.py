@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from domain.account import Account, Mode, Tier
 from domain.identity import PORTAL, AccountId, Connectable, Target
-from services.accounts.handlers import Asking, accounts_in
+from services.accounts.handlers import AccountChange, accounts_in
 from services.api.installation import Installation, Installed, KnownAccount
 from services.api.schema import ByPerson, Named, RequestBody, ResponseBody
 from services.intake.polling import forget
@@ -178,7 +178,7 @@ async def disconnect_target(body: Disconnect, known: KnownAccount, installation:
     return DisconnectedTarget(account=known.account, target=body.target, removed=removed)
 
 
-async def _change(installation: Installation, account: str, by: str, request: Asking) -> AccountSettings:
+async def _change(installation: Installation, account: str, by: str, request: AccountChange) -> AccountSettings:
     """Do what this person requests of the account, and wake who waits for it."""
     changed = await installation.accounts_service.call_again(installation.accounts.ask, account, by, request)
     installation.accounts_service.notify()

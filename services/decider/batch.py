@@ -266,11 +266,11 @@ def looks_at_claimants(store: Store, rosters: Mapping[Place, RosterChanges]) -> 
 
     The target may have refused such an identifier to its claimant so far.
     """
-    before = rows_among(store, RosterIdentifier, "driver", {place: each.news.keys() for place, each in rosters.items()})
+    before = rows_among(store, RosterIdentifier, "driver", {place: each.rows.keys() for place, each in rosters.items()})
     now = {
         (place, row.identifier, own.identifier)
         for place, each in rosters.items()
-        for row in each.news.values()
+        for row in each.rows.values()
         if row
         for own in to_roster_identifiers(row)
     }

@@ -1,7 +1,7 @@
 """What the targets' reports say of rosters, scans and outages, and which target drivers are unmanaged."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver, key_identifier
@@ -35,32 +35,28 @@ class RosterChanges:
     """What the batch in hand has learnt of one roster, before it is stored."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, ObservedRow | None] = {}
-
-    @property
-    def news(self) -> Mapping[str, ObservedRow | None]:
-        """What is known now of each target driver that was reported, by the identifier of its key; None: it is gone."""
-        return self._rows
+        self.rows: dict[str, ObservedRow | None] = {}
+        """What is known now of each reported target driver, by the identifier of its key; None: it is gone."""
 
     def take(self, report: ReportEvent) -> None:
         """Add what a report says of the roster."""
-        self._rows.update((identifier, row_after(identifier, report)) for identifier in identifiers_reported(report))
+        self.rows.update((identifier, row_after(identifier, report)) for identifier in identifiers_reported(report))
 
     def over(self, stored: Iterable[ObservedRow]) -> list[ObservedRow]:
         """The stored rows, with the changes in their place."""
-        current = [row for row in stored if row.identifier not in self._rows]
-        return [*current, *(row for row in self._rows.values() if row)]
+        current = [row for row in stored if row.identifier not in self.rows]
+        return [*current, *(row for row in self.rows.values() if row)]
 
     def store(self, unit: Unit, account: AccountId, target: Target) -> None:
         """Put the changes into the unit."""
-        if not self._rows:
+        if not self.rows:
             return
         place = {"account": str(account), "target": str(target)}
-        unit.remove(RosterIdentifier, {**place, "driver": list(self._rows)})
+        unit.remove(RosterIdentifier, {**place, "driver": list(self.rows)})
         unit.remove(
-            ObservedRow, {**place, "identifier": [identifier for identifier, row in self._rows.items() if row is None]}
+            ObservedRow, {**place, "identifier": [identifier for identifier, row in self.rows.items() if row is None]}
         )
-        for row in self._rows.values():
+        for row in self.rows.values():
             if row:
                 unit.keep([row, *to_roster_identifiers(row)])
 

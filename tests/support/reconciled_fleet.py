@@ -11,7 +11,7 @@ from domain.matching import ObservedDriver
 from domain.profile import tidy
 from domain.reconciliation import ReconciliationCompleted
 from domain.store import Event
-from services.accounts.handlers import Asking
+from services.accounts.handlers import AccountChange
 from tests.support.section_five import Standing
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
 
@@ -236,5 +236,5 @@ def _key_by_hand(target: Target, number: int) -> Key:
     return Key(f"H{number}" if target is Target.DRIVERI else str(_BY_HAND + number))
 
 
-def _reconciling(target: Target) -> Asking:
+def _reconciling(target: Target) -> AccountChange:
     return lambda jane, known: jane.reconciliation(known, target)

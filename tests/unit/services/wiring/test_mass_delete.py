@@ -9,7 +9,7 @@ from domain.account import DeletesApproved
 from domain.driver_link import DeleteDecided, DeleteHeld, DeleteRecalled
 from domain.guard import digest_of_holds
 from domain.identity import PortalDriverId, Target
-from services.accounts.handlers import Asking
+from services.accounts.handlers import AccountChange
 from services.decider.read_models import LinkRow
 from tests.support.portal_reading import export_of, import_export
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
@@ -107,6 +107,6 @@ def test_of_a_mass_delete_only_the_limit_goes_and_the_rest_when_a_person_approve
         assert [driver for driver, _ in leaving.held(target)] == [latecomer]
 
 
-def _approving(target: Target, seen: Holds) -> Asking:
+def _approving(target: Target, seen: Holds) -> AccountChange:
     name = digest_of_holds(target, [(PortalDriverId(str(driver)), int(hold)) for driver, hold in seen])
     return lambda jane, known: jane.judge(known, DeletesApproved, target=target, digest=name, holds=seen)

@@ -12,7 +12,7 @@ from domain.driver_link import DeleteDecided, DeleteHeld, LinkEvent
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Target
 from domain.matching import ObservedDriver, UnreadableRecords
-from services.accounts.handlers import Asking
+from services.accounts.handlers import AccountChange
 from tests.support.portal_reading import PortalTwin, export_of, import_export, read_api
 from tests.support.stepped_services import ACME, SteppedServices, person
 from tests.support.target_twin import TargetTwin
@@ -107,7 +107,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made.services.close()
 
 
-def _reconciling(target: Target) -> Asking:
+def _reconciling(target: Target) -> AccountChange:
     return lambda jane, known: jane.reconciliation(known, target)
 
 
