@@ -29,7 +29,7 @@ from domain.outcomes import (
 )
 from domain.ports import Answer, Done, PortalLine
 from domain.store import Event, Unit
-from services.accounts.handlers import Asking
+from services.accounts.handlers import AccountChange
 from services.api.approvals import HeldSet, held
 from services.api.driver_states import DriverState
 from services.api.explanations import Explanation, explain
@@ -81,7 +81,7 @@ class Fleet:
         """The account was added, and the decider does not know yet."""
         self._services.add(is_on=False, tier=tier)
 
-    def ask(self, by: str, asking: Asking) -> None:
+    def ask(self, by: str, asking: AccountChange) -> None:
         """Somebody asks something of the account."""
         self._services.accounts.ask(ACME, by, asking)
         self.decide()
