@@ -64,7 +64,7 @@ def is_same_state(text: str, other: str) -> bool:
     return state == other_state != "" and ("" in (country, other_country) or country == other_country)
 
 
-def state_mark(text: str) -> str:
+def canonical_state(text: str) -> str:
     """The same text for every spelling of a state, and for no other state.
 
     A code of the United States, Canada or Mexico says its country, so that is left out; any other country stays.

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from domain.cleaning import LONGEST, clean
-from domain.geography import is_same_state, state_mark
+from domain.geography import canonical_state, is_same_state
 from domain.identity import PORTAL, Target
 
 Profile = Mapping[str, str]
@@ -171,7 +171,7 @@ class IdentifierKind:
 
 def _licence(profile: Profile) -> str:
     """Number and state, in whichever spelling; spaces and hyphens in a number do not make another licence."""
-    number, state = profile.get("licence_number", ""), state_mark(profile.get("licence_state", ""))
+    number, state = profile.get("licence_number", ""), canonical_state(profile.get("licence_state", ""))
     bare = "".join(filter(str.isalnum, number)) or number
     return f"{bare}/{state}" if number and state else ""
 

@@ -1,10 +1,11 @@
-"""One state of a licence has many spellings; two states have none in common."""
+"""Time zones and the states of licences: each has many spellings, and no two have one in common."""
 
 from itertools import combinations
 
 import pytest
 
-from domain.geography import is_same_state, spellings, state_mark
+from domain import geography
+from domain.geography import canonical_state, is_same_state, spellings, to_iana
 from domain.identity import Key, Target
 from domain.matching import identifiers
 from domain.profile import differing
@@ -50,9 +51,9 @@ def test_other_states_differ(one: str, other: str) -> None:
 
 
 def test_other_states_have_other_identifiers() -> None:
-    found = [state_mark(spellings[0]) for spellings in STATES]
+    found = [canonical_state(spellings[0]) for spellings in STATES]
     assert len(set(found)) == len(found)
-    assert state_mark("BY") != state_mark("DE-BY") != state_mark("FR-BY")
+    assert canonical_state("BY") != canonical_state("DE-BY") != canonical_state("FR-BY")
 
 
 @pytest.mark.parametrize("state", COLORADO)
@@ -66,3 +67,32 @@ def test_a_state_that_is_not_known_is_written_as_it_is() -> None:
 
 def test_a_licence_without_a_state_that_can_be_read_identifies_no_driver() -> None:
     assert not any(identifier.startswith("licence:") for identifier in matched("-"))
+
+
+@pytest.mark.parametrize(
+    ("written", "iana"),
+    [
+        ("America/Denver", "America/Denver"),
+        ("america/DENVER", "America/Denver"),
+        ("Europe/Madrid", "Europe/Madrid"),
+        ("US/Mountain", "America/Denver"),
+        ("Canada/Atlantic", "America/Halifax"),
+        ("MST7MDT", "America/Denver"),
+        ("Mountain Time (US & Canada)", "America/Denver"),
+        ("mountain time  (us & canada)", "America/Denver"),
+        ("Arizona", "America/Phoenix"),
+        ("Newfoundland", "America/St_Johns"),
+    ],
+)
+def test_iana_names_aliases_and_rails_names_become_iana_names(written: str, iana: str) -> None:
+    assert to_iana(written) == iana
+
+
+@pytest.mark.parametrize("written", ["Middle Earth", "MDT", "localtime", "-07:00", ""])
+def test_what_names_no_zone_is_unknown(written: str) -> None:
+    assert to_iana(written) is None
+
+
+def test_every_answer_of_the_tables_is_a_zone() -> None:
+    answers = {*geography._BY_RAILS_NAME.values(), *geography._BY_ALIAS.values()}
+    assert {to_iana(answer) for answer in answers} == answers
