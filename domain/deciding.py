@@ -140,17 +140,18 @@ def _override(case: Case) -> tuple[LinkEvent, ...]:
     link, trigger, shown, update = case.link, case.trigger, case.linked, _write(case)
     if shown is None or not update:
         return ()
-    # Fields that drifted in the previous reconciliation too: somebody else writes them repeatedly. Only where the
+    drifted = case.drifted
+    # At odds is what drifted in the previous reconciliation too: another system writes it repeatedly. Only where the
     # target showed our own value in between; otherwise the target itself may write it so.
     before = link.drift.fields if link.drift and link.drift.reconciliation == trigger.reconciliation - 1 else ()
     drift = DriftFound(
         **origin(link, trigger.at),
-        fields=list(case.drifted),
-        profile=chosen(shown.profile, case.drifted),
+        fields=list(drifted),
+        profile=chosen(shown.profile, drifted),
         decision=link.confirmed_by,
         first_seen=shown.seen_at or trigger.at.isoformat(),
         reconciliation=trigger.reconciliation,
-        at_odds=[field for field in case.drifted if field in before and field not in link.unseen],
+        at_odds=[field for field in drifted if field in before and field not in link.unseen],
         rationale=case.rationale(),
     )
     return in_sequence(link, [drift, *update])

@@ -139,10 +139,10 @@ class Consumer:
         for name, stream in [*self._streams.items()]:
             if name not in self._at:
                 self._at[name] = self._store.position(name)
-            room = BATCH - len(batch)
-            records = stream.read(self._at[name], room) if room else ()
+            left = BATCH - len(batch)
+            records = stream.read(self._at[name], left) if left else ()
             batch += [Arrived(stream=name, record=record) for record in records]
-            if records and len(records) == room:
+            if records and len(records) == left:
                 self._streams[name] = self._streams.pop(name)
         return batch
 
