@@ -128,7 +128,7 @@ def _at_rest(view: View, state: str) -> str:
             return f"Nothing was ever decided for {view.name}, and the Portal has deleted the driver."
         case "in_sync" if is_there:
             left_out = " without its Driveri DriverID, which another driver has there" if view.link.waits_for else ""
-            return f"In step: linked to {view.key}{left_out}."
+            return f"In sync: linked to {view.key}{left_out}."
         case "in_sync":
             return f"Still linked to {view.key}, though the Portal deleted the driver."
         case "kept":

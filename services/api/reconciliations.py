@@ -24,7 +24,7 @@ from services.decider.read_models import (
     parked_for,
 )
 
-_NOT_IN_STEP = ("pending", "parked", "held", "kept")
+_NOT_IN_SYNC = ("pending", "parked", "held", "kept")
 
 
 class ReconciliationReport(ResponseBody):
@@ -109,7 +109,7 @@ def found_drivers(decider: Store, account: AccountId, target: Target, *, behind:
     reconciliation = next((row.version for row in decider.select(ReconciliationRow, place)), 0)
     if not reconciliation:
         return []
-    groups: list[Where] = [{**place, "state": _NOT_IN_STEP}, {**place, "reconciliation": reconciliation}]
+    groups: list[Where] = [{**place, "state": _NOT_IN_SYNC}, {**place, "reconciliation": reconciliation}]
     selected = [decider.select(LinkRow, each, order_by="driver", after=behind, limit=limit) for each in groups]
     rows = {row.driver: row for group in selected for row in group}
     page = [rows[driver] for driver in sorted(rows)[:limit]]

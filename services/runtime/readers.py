@@ -21,7 +21,7 @@ class Readers:
 
     stores: Mapping[str, Store]
     must_close: bool = False
-    _worker: Worker = field(default_factory=lambda: Worker("asking"))
+    _worker: Worker = field(default_factory=lambda: Worker("queries"))
 
     @property
     def accounts(self) -> Store:

@@ -44,12 +44,12 @@ def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", list(Target))
-def test_a_driver_whose_change_waits_undecided_is_not_called_in_step(fleet: Fleet, target: Target) -> None:
+def test_a_driver_whose_change_waits_undecided_is_not_called_in_sync(fleet: Fleet, target: Target) -> None:
     fleet.start("1")
     fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")
     told = states(fleet)[target]
     assert told.sentence.startswith("A change that the Portal stated at 2026-03-01 ")
-    assert "waits undecided: the decider has not consumed it yet. As it stood before: In step" in told.sentence
+    assert "waits undecided: the decider has not consumed it yet. As it stood before: In sync" in told.sentence
     assert "see that the decider runs and can reach Kafka" in told.advice
     fleet.decide()
     assert "waits undecided" not in states(fleet)[target].sentence
@@ -86,13 +86,13 @@ def test_an_answer_waits_until_the_decider_has_taken_it_over(fleet: Fleet, monke
     assert states(fleet)[MOTIVE].sentence.startswith("Motive has answered, and the answer waits")
     assert waits(fleet).outcomes == {(ACME, "motive"): 1}
     fleet.decide()
-    assert states(fleet)[MOTIVE].sentence.startswith("In step")
+    assert states(fleet)[MOTIVE].sentence.startswith("In sync")
     assert not waits(fleet).outcomes
 
 
 def test_nothing_waits_where_all_is_consumed(fleet: Fleet) -> None:
     fleet.start("1")
-    assert all(each.sentence.startswith("In step") for each in states(fleet).values())
+    assert all(each.sentence.startswith("In sync") for each in states(fleet).values())
     assert not waits(fleet).changes
 
 

@@ -598,7 +598,7 @@ def test_an_explanation_can_be_sent_as_json(fleet: Fleet) -> None:
     assert sent["states"][0] == {
         "target": "driveri",
         "state": "in_sync",
-        "sentence": "In step: linked to DriverID D1.",
+        "sentence": "In sync: linked to DriverID D1.",
         "advice": "",
     }
     assert sent["timeline"][0]["at"] == "2026-03-01T08:01:00+00:00"

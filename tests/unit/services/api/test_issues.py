@@ -48,7 +48,7 @@ def troubled(fleet: Fleet) -> Fleet:
     return fleet
 
 
-def test_where_everybody_is_in_step_nothing_is_open(fleet: Fleet) -> None:
+def test_where_everybody_is_in_sync_nothing_is_open(fleet: Fleet) -> None:
     fleet.start("1", "2")
     assert listed(fleet) == []
 

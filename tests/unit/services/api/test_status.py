@@ -20,7 +20,7 @@ def on(fleet: Fleet, target: Target) -> TargetStatus:
     return next(each for each in account.targets if each.target == target)
 
 
-def test_an_account_in_step_is_counted(fleet: Fleet) -> None:
+def test_an_account_in_sync_is_counted(fleet: Fleet) -> None:
     fleet.start("1", "2")
     (account,) = status(fleet.decider)
     assert (account.account, account.tier, account.is_on, account.drivers) == ("acme", "pro", True, 2)
