@@ -20,7 +20,7 @@ from services.projector.service import ProjectorApp
 from services.runtime.readers import Readers
 from services.runtime.service import Service
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds in which a service may be restarted before what waits for it gives up."""
 
 _LOOK_EVERY = 1.0

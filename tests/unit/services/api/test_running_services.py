@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 
 from domain.identity import AccountId, Target
-from services.api.installation import RunningServices, ServiceDown
+from services.api.installation import PATIENCE, RunningServices, ServiceDown
 from services.wiring.registry import SERVICES
 from tests.unit.services.api.api_stand import ApiStand, Json, letter, name
 
@@ -52,12 +52,12 @@ def test_a_service_that_is_restarted_in_time_is_not_given_up() -> None:
     seen = processes.seen()
     processes.end("decider")
     seen.check("decider")
-    processes.now, processes.running = 9.0, EVERY
+    processes.now, processes.running = PATIENCE - 1.0, EVERY
     seen.check("decider")
-    processes.now = 12.0
+    processes.now = PATIENCE + 2.0
     processes.end("decider")
     seen.check("decider")
-    processes.now = 22.0
+    processes.now = 2 * PATIENCE + 2.0
     with pytest.raises(ServiceDown, match="decider is not running"):
         seen.check("decider")
     seen.check("accounts", "intake")
@@ -88,7 +88,7 @@ async def test_a_reconciliation_that_waits_for_a_service_that_does_not_run_is_st
     processes.end("decider", "projector-motive")
     stand.look_at(processes.seen())
     assert (await progress(stand))["stage"] == "waiting"
-    processes.now = 11.0
+    processes.now = PATIENCE + 1.0
     stopped = await progress(stand)
     assert (stopped["stage"], stopped["trouble"]) == (
         "stopped",
@@ -105,7 +105,7 @@ async def test_a_reconciliation_that_is_being_decided_needs_only_the_decider(sta
     processes = Processes()
     processes.end("accounts", "projector-driveri")
     stand.look_at(processes.seen())
-    for processes.now in (0.0, 11.0):
+    for processes.now in (0.0, PATIENCE + 1.0):
         assert (await progress(stand))["stage"] == "deciding"
 
 
@@ -127,7 +127,7 @@ async def test_a_dead_letter_that_waits_for_a_service_that_does_not_run_is_answe
     processes.end("decider")
     stand.look_at(processes.seen())
     assert (await stand.get("/dead-letters/outcome", name=name(7))).json()["became"] == "waiting"
-    processes.now = 11.0
+    processes.now = PATIENCE + 1.0
     answer = await stand.get("/dead-letters/outcome", name=name(7))
     assert (answer.status_code, answer.json()) == (503, {"error": DECIDER_IS_DOWN})
 
