@@ -19,7 +19,7 @@ from services.sandbox.comparison import (
     untouched,
 )
 from services.sandbox.demo import ACCOUNT, MASTER_USER, RunningSandboxes, Stage, batches
-from services.sandbox.story import Announcement, Fleet, desired_id, to_scenes
+from services.sandbox.story import MASS_DELETE, Announcement, Fleet, desired_id, to_scenes
 from tests.support.fleets import PartOfFleet
 
 _BATCH = 30
@@ -91,7 +91,8 @@ class FleetStory:
         """All scenes, and beside them updates of others. At its begin everybody is in sync, or waits for a person."""
         self._settled = await self._part.shown(self._targets)
         settled = in_sync(await self.stage.links())
-        scenes = to_scenes(self._fleet, settled, unmanaged(self._fleet, self._settled))
+        deletes = min(MASS_DELETE, len(self._fleet.there) // 4)
+        scenes = to_scenes(self._fleet, settled, unmanaged(self._fleet, self._settled), deletes=deletes)
         relinked = [driver for scene in scenes if scene.is_relink for driver in scene.drivers]
         self._former = [desired_id(self._fleet.there[driver]) for driver in relinked]
         cast = {driver for scene in scenes for driver in scene.drivers}

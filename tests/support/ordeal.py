@@ -27,9 +27,6 @@ from tests.support.unruly_relay import UnrulyRelay
 ACCOUNTS = ("fleet-1", "fleet-2", "fleet-3", "fleet-7")
 """Accounts of four different partitions out of four."""
 
-_DRIVERS = 125
-"""Of each account: as many as the demo's story needs, and some more."""
-
 _SECONDS = 500.0
 """Seconds after which something must be stuck."""
 
@@ -57,10 +54,12 @@ class Aftermath:
     touched: dict[str, list[tuple[str, str, str]]]
 
 
-async def gone_through(kafka: OwnKafka, postgres: OwnPostgres, folder: Path, *, kills: int, number: int) -> Aftermath:
-    """Go through all of it, with this many kills; the number says at which moments."""
+async def gone_through(
+    kafka: OwnKafka, postgres: OwnPostgres, folder: Path, *, drivers: int, kills: int, number: int
+) -> Aftermath:
+    """Go through all of it, with this many drivers of each account, and kills; the number says at which moments."""
     chance = random.Random(number)  # noqa: S311 - moments, not secrets
-    parts = divided(ACCOUNTS, _DRIVERS)
+    parts = divided(ACCOUNTS, drivers)
     async with asyncio.timeout(_SECONDS), sandboxes() as targets:
         await seed(parts, targets)
         deployment = Deployment(

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -20,40 +21,51 @@ SEED = 20261201
 PROCESSES = 8
 
 
-@pytest.fixture(scope="module", params=[16, pytest.param(48, marks=pytest.mark.long)], ids="{} kills".format)
-def kills(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """The drivers of each account, and the kills."""
+
+    drivers: int
+    kills: int
+
+
+SIZES = {"16 kills": Size(drivers=50, kills=16), "48 kills": Size(drivers=125, kills=48)}
+
+
+@pytest.fixture(scope="module", params=["16 kills", pytest.param("48 kills", marks=pytest.mark.long)])
+def size(request: pytest.FixtureRequest) -> Size:
+    return SIZES[request.param]
 
 
 @pytest.fixture(scope="module")
-def aftermath(kills: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+def aftermath(size: Size, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     with needed(own_kafka()) as kafka, needed(own_postgres()) as postgres:
         sys.stdout.write(f"moments and victims are drawn from the seed {SEED}\n")
         folder = tmp_path_factory.mktemp("ordeal")
-        yield asyncio.run(gone_through(kafka, postgres, folder, kills=kills, number=SEED))
+        yield asyncio.run(gone_through(kafka, postgres, folder, drivers=size.drivers, kills=size.kills, number=SEED))
 
 
-def test_every_process_was_killed_and_relays_too(aftermath: Aftermath, kills: int) -> None:
+def test_every_process_was_killed_and_relays_too(aftermath: Aftermath, size: Size) -> None:
     killed = Counter(kill.name for kill in aftermath.kills)
-    assert killed.total() == kills
+    assert killed.total() == size.kills
     assert len(killed) == PROCESSES
-    assert min(killed.values()) >= kills // (3 * PROCESSES)
-    assert sum(kill.relayed for kill in aftermath.kills) >= kills // 8
+    assert min(killed.values()) >= size.kills // (3 * PROCESSES)
+    assert sum(kill.relayed for kill in aftermath.kills) >= size.kills // 8
 
 
-def test_every_change_came_twice_and_many_out_of_order(aftermath: Aftermath) -> None:
+def test_every_change_came_twice_and_many_out_of_order(aftermath: Aftermath, size: Size) -> None:
     assert {record.id for record in aftermath.delivered} == {
         f"{event.originator_id}/{event.originator_version}" for event in aftermath.changes
     }
     assert not_twice(aftermath.delivered) == []
-    assert overtaken(aftermath.delivered) > 100
+    assert overtaken(aftermath.delivered) > size.drivers
     assert {record.partition for record in aftermath.delivered} == {0, 1, 2, 3}
 
 
-def test_every_change_is_decided_exactly_once(aftermath: Aftermath) -> None:
+def test_every_change_is_decided_exactly_once(aftermath: Aftermath, size: Size) -> None:
     decided = exactly_once.answered(aftermath.decisions)
     assert decided.repeated() == []
-    assert len(aftermath.later) > 400
+    assert len(aftermath.later) > 3 * size.drivers
     assert decided.missing(aftermath.later) == []
     assert exactly_once.said_twice(aftermath.decisions) == []
     assert aftermath.dead_letters == 0
@@ -70,8 +82,8 @@ def test_every_effect_happens_once(aftermath: Aftermath, target: Target) -> None
     assert sum(entry["created"] for entry in journal) == exactly_once.created(aftermath.decisions, target) > 0
 
 
-def test_both_targets_agree_with_the_portal(aftermath: Aftermath) -> None:
+def test_both_targets_agree_with_the_portal(aftermath: Aftermath, size: Size) -> None:
     assert {account: each.disagreements for account, each in aftermath.comparisons.items() if each.disagreements} == {}
     for each in aftermath.comparisons.values():
-        assert min(each.agreeing.values()) > 100
+        assert min(each.agreeing.values()) > size.drivers / 2
     assert [touched for touched in aftermath.touched.values() if touched] == []

@@ -34,7 +34,7 @@ def broker(server: OwnKafka) -> OwnKafka:
     return server
 
 
-@pytest.mark.parametrize("hard", [False, True], ids=["in good order", "killed"])
+@pytest.mark.parametrize("hard", [pytest.param(False, marks=pytest.mark.long), True], ids=["in good order", "killed"])
 async def test_a_process_and_a_publisher_outlive_a_restart(broker: OwnKafka, *, hard: bool) -> None:
     events = [fact(str(number)) for number in range(40)]
     async with deployed(broker.servers) as deployment, deployment.process() as process:

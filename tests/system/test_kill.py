@@ -88,7 +88,7 @@ def _logged(file: Path, log: str) -> list[Event]:
 
 
 @pytest.mark.parametrize(
-    ("drivers", "kills"), [(125, 9), pytest.param(1_500, 60, marks=pytest.mark.long)], ids=["9 kills", "60 kills"]
+    ("drivers", "kills"), [(50, 9), pytest.param(1_500, 60, marks=pytest.mark.long)], ids=["9 kills", "60 kills"]
 )
 def test_kills_lose_nothing_and_repeat_no_effect(tmp_path: Path, drivers: int, kills: int) -> None:
     aftermath = asyncio.run(_gone_through(tmp_path / "data", drivers, kills))

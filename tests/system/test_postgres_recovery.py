@@ -139,7 +139,7 @@ def test_who_has_to_wait_for_too_long_is_told(stand: PostgresStand, limit: str, 
         assert store.commit(ticking) is True
 
 
-@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("hard", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_store_works_on_when_its_server_is_back(own_postgres: OwnPostgres, *, hard: bool) -> None:
     with closing(PostgresStand(f"{own_postgres.url}?connect_timeout=2")) as stand:
         stand.store.own([3])

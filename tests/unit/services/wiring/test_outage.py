@@ -22,8 +22,8 @@ from tests.support.stepped_services import ACME, SteppedServices, both_targets, 
 from tests.support.target_twin import TargetTwin
 
 DRIVERI = Target.DRIVERI
-DRIVERS, CHANGED = 60, 48
-MINUTES, CHANGES = 60, 10
+DRIVERS, CHANGED = 30, 24
+MINUTES, CHANGES = 60, 4
 """For how long the target is down, and how many drivers change in each minute of it."""
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="no connection")
