@@ -65,17 +65,19 @@ def desired_id(profile: Profile) -> str:
     return profile.get("driveri_driver_id") or profile.get("ref_id", "")
 
 
-def to_scenes(fleet: Fleet, settled: Iterable[str], unmanaged: Sequence[str]) -> list[Scene]:
+def to_scenes(
+    fleet: Fleet, settled: Iterable[str], unmanaged: Sequence[str], *, deletes: int = MASS_DELETE
+) -> list[Scene]:
     """The story, played by drivers who are in sync on both targets and whose ids are their own.
 
-    Raises `NoCast` when there are too few of them, or no unmanaged driver in Driveri.
+    `deletes` is how many drivers leave at once. Raises `NoCast` when there are too few of them, or no unmanaged driver in Driveri.
     """
     cast = _cast(fleet.there, set(settled))
-    if len(cast) < MASS_DELETE + 6 or not unmanaged:
+    if len(cast) < deletes + 6 or not unmanaged:
         raise NoCast("the fleet has too few drivers in sync, or no unmanaged driver in Driveri, for the story")
     updated, renamed, relinked, one, other, leaver, *many = cast
     ids = {driver: fleet.there[driver]["driveri_driver_id"] for driver in (one, other)}
-    masses = many[:MASS_DELETE]
+    masses = many[:deletes]
     return [
         Scene(title="an update", changes=(_update(updated, phone="602-555-0188", last_name="Quintero-Vance"),)),
         Scene(title="a new DriverID", changes=(_update(renamed, driveri_driver_id="NEW-7001"),)),
