@@ -70,7 +70,8 @@ def to_scenes(
 ) -> list[Scene]:
     """The story, played by drivers who are in sync on both targets and whose ids are their own.
 
-    `deletes` is how many drivers leave at once. Raises `NoCast` when there are too few of them, or no unmanaged driver in Driveri.
+    `deletes` is how many drivers leave at once. Raises `NoCast` when there are too few drivers, or no unmanaged one in
+    Driveri.
     """
     cast = _cast(fleet.there, set(settled))
     if len(cast) < deletes + 6 or not unmanaged:
