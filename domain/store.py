@@ -318,3 +318,18 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of the file or the connections."""
         ...
+
+
+_PAGE = 500
+
+
+def pages(
+    store: Store, row: type[R], where: Where, order_by: str, *, after: Value | None = None, limit: int | None = None
+) -> Iterator[list[R]]:
+    """The rows that match, in pages, from behind this value of the column in `order_by`, which distinguishes them.
+
+    Raises `StoreFailed`.
+    """
+    while page := store.select(row, where, order_by=order_by, after=after, limit=limit or _PAGE):
+        yield page
+        after = getattr(page[-1], order_by)

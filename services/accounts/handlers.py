@@ -2,16 +2,28 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from typing import ClassVar
 
 from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
 from domain.identity import AccountId, Target, account_stream
 from domain.store import Event, Row, Store, Unit
 from services.runtime.context import Clock
-from services.runtime.readers import did_you_mean
 
 AccountChange = Callable[[Request, Account], tuple[AccountEvent, ...]]
 """What a person asks of an account, by one of the methods of `Request`."""
+
+
+_MOST_COMPARED = 2000
+"""Names that are compared, so that a slip of the pen costs little."""
+
+
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """`; did you mean x or y?`, by the names that are most alike in any letter case; empty if none is."""
+    known = {name.casefold(): name for name in islice(names, _MOST_COMPARED)}
+    alike = [known[each] for each in get_close_matches(text.casefold()[:200], known, 3)]
+    return f"; did you mean {' or '.join(alike)}?" if alike else ""
 
 
 class UnknownAccount(Exception):

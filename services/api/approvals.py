@@ -7,13 +7,12 @@ from fastapi import APIRouter
 from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.store import Store
+from domain.store import Store, pages
 from services.api.explanation_text import name_of
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
-from services.runtime.readers import pages
 
 router = APIRouter(prefix="/accounts/{account}/approvals", tags=["approvals"])
 

@@ -17,12 +17,11 @@ from domain.cleaning import LONGEST, LONGEST_ID, clean
 from domain.identity import Target
 from domain.profile import SPECS
 from domain.store import Event, Record, Stream
-from services.accounts.handlers import account_of
+from services.accounts.handlers import account_of, did_you_mean
 from services.api.installation import Installed
 from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
 from services.api.schema import Malformed, Moment, ResponseBody
 from services.runtime.context import utc_now
-from services.runtime.readers import did_you_mean
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
 _KEYS = ("key", "desired_key", "left")

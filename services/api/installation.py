@@ -1,7 +1,7 @@
 """Everything that the API needs of an installation, in either deployment, and how a route gets hold of it."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Annotated, Protocol, cast
 
@@ -11,14 +11,13 @@ from domain.account import Account
 from domain.failures import ClearFailure
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
-from domain.store import Row, Stream
+from domain.store import Row, Store, Stream
 from services.accounts.handlers import Accounts, account_of
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
-from services.runtime.readers import Readers
-from services.runtime.service import Service
+from services.runtime.service import P, Service, T, Worker
 
 PATIENCE = 20.0
 """Seconds in which a service may be restarted before what waits for it gives up."""
@@ -33,6 +32,49 @@ class OpenConnections(Protocol):
     async def close(self) -> None:
         """Close every connection."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readers:
+    """Every service's store, by the service's name, only to be read.
+
+    Where the services run in the same process these are stores of their own on the same files, with connections of
+    their own; one thread reads all of them. `must_close` says that they are: else the services close theirs.
+    """
+
+    stores: Mapping[str, Store]
+    must_close: bool = False
+    _worker: Worker = field(default_factory=lambda: Worker("queries"))
+
+    @property
+    def accounts(self) -> Store:
+        """The store of the accounts."""
+        return self.stores["accounts"]
+
+    @property
+    def intake(self) -> Store:
+        """The store of intake."""
+        return self.stores["intake"]
+
+    @property
+    def decider(self) -> Store:
+        """The store of the decider."""
+        return self.stores["decider"]
+
+    @property
+    def projectors(self) -> Mapping[Target, Store]:
+        """The store of each target's projector."""
+        return {target: self.stores[f"projector-{target}"] for target in Target}
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read something, after whatever is being read now. Raises what that does, and `WorkerClosed` after `close`."""
+        return await self._worker.call(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """End after what is being read."""
+        self._worker.close()
+        for store in self.stores.values() if self.must_close else ():
+            store.close()
 
 
 class Registered(Protocol):

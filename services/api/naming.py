@@ -7,13 +7,14 @@ from pydantic import BeforeValidator
 
 from domain.cleaning import LONGEST, clean, folded
 from domain.identity import PORTAL, Connectable, PortalDriverId, Target
-from domain.store import Store
+from domain.store import Store, pages
+from services.accounts.handlers import did_you_mean
 from services.api.explanation_text import name_of
+from services.api.installation import Readers
 from services.api.schema import Malformed, ResponseBody
 from services.decider.read_models import DesiredRow
 from services.intake.handlers import UnknownDriver
 from services.intake.read_models import KnownDriver
-from services.runtime.readers import Readers, did_you_mean, pages
 
 _MOST_NAMED = 3
 _NEIGHBOURS = 200

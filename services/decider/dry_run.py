@@ -16,7 +16,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream,
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import ObservedDriverGone, ObservedDriverSeen, ReportEvent, ReportOrigin, RosterScanned
 from domain.reconciliation import Action, PlanPart, PlanStep, PlanTally, step_after
-from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit
+from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, pages
 from services.accounts.handlers import accounts_of, to_row
 from services.decider import reconciliations
 from services.decider.handlers import Decider
@@ -33,7 +33,6 @@ from services.decider.read_models import (
 )
 from services.intake.read_models import KnownDriver
 from services.runtime.context import Assignment, Clock
-from services.runtime.readers import pages
 
 Scratch = Callable[[], AbstractContextManager[Store]]
 """An empty store for one dry run, deleted afterwards."""

@@ -18,7 +18,7 @@ from domain.matching import DesiredDriver
 from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
 from domain.portal import Change
 from domain.situations import Trigger
-from domain.store import Event, Row, Store, Unit, Where
+from domain.store import Event, Row, Store, Unit, Where, pages
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
 from services.decider.batch import decide_batch, looks_at_claimants
@@ -36,7 +36,6 @@ from services.decider.read_models import (
 from services.decider.rosters import RosterChanges, keep_outages, keep_scans, roster_changes
 from services.runtime.confining import Backoff
 from services.runtime.context import Assignment, Clock
-from services.runtime.readers import pages
 
 Work = TypeVar("Work", Look, RunningReconciliation, RetryRow)
 

@@ -13,12 +13,11 @@ from adapters.kafka.topics import Namespace, check, create, partition_of
 from adapters.store.locks import InstanceLock, PostgresLeaderLock, running_schemas
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row, StoreFailed
-from services.api.installation import Installation
+from services.api.installation import Installation, Readers
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
-from services.runtime.readers import Readers
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings

@@ -12,11 +12,10 @@ import structlog
 from adapters.credentials import CredentialsFile
 from adapters.store.sqlite import SqliteStore
 from services.api.app import to_app
-from services.api.installation import Installation
+from services.api.installation import Installation, Readers
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, Clock, log_of, utc_now
-from services.runtime.readers import Readers
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder

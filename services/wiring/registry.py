@@ -14,7 +14,7 @@ from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store
 from services.accounts.handlers import AccountRow, Accounts
-from services.api.installation import Installation, RunningServices
+from services.api.installation import Installation, Readers, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
@@ -32,7 +32,6 @@ from services.projector.scans import Scans
 from services.projector.service import ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
 from services.runtime.partitions import Action, nothing
-from services.runtime.readers import Readers
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier, Service
 from services.wiring import rebuilt_rows as rebuilt
 from services.wiring.connections import Connections, Credentials, PortalConnections

@@ -1,10 +1,15 @@
-"""A unit is what one transaction stores."""
+"""A unit is what one transaction stores, and rows are read in pages."""
 
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
+from adapters.store.sqlite import SqliteStore
 from domain.driver_link import DeleteRecalled
-from domain.store import EventTooLong, Position, Row, Unit
+from domain.store import EventTooLong, Position, Row, Unit, Watermark, pages
 from tests.support.scenario import DRIVERI
 
 
@@ -41,3 +46,15 @@ def test_a_unit_takes_over_another_apart_from_its_positions() -> None:
 
 def test_an_event_that_is_too_long_says_of_what_kind_and_how_long_it_is() -> None:
     assert str(EventTooLong("DriverLink.Parked", 1_000_000)).startswith("DriverLink.Parked of 1000000 bytes is longer")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, None])
+def test_pages_have_each_row_once_in_order_from_behind_a_value(tmp_path: Path, limit: int | None) -> None:
+    with closing(SqliteStore(tmp_path / "rows.sqlite", log_name="x.v1", rows=[])) as store:
+        watermarks = [Watermark(originator=name, version=1) for name in "abcd"]
+        unit = Unit()
+        unit.keep([*watermarks, Watermark(originator="e", version=2)])
+        store.commit(unit)
+        found = [*pages(store, Watermark, {"version": 1}, "originator", after="a", limit=limit)]
+    assert [row for page in found for row in page] == watermarks[1:]
+    assert max(map(len, found)) == (limit or 3)

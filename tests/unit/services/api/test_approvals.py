@@ -1,11 +1,11 @@
 import pytest
 
+from domain import store as module
 from domain.account import DeletesRejected
 from domain.guard import digest_of_holds
 from domain.identity import PortalDriverId, Target
 from services.api.approvals import HeldDelete
 from services.api.schema import to_json
-from services.runtime import readers
 from tests.unit.services.api.fleet import JANE, Fleet
 
 EVERYBODY = [str(number) for number in range(1, 7)]
@@ -14,7 +14,7 @@ EVERYBODY = [str(number) for number in range(1, 7)]
 @pytest.fixture(params=[1, 500])
 def holding(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Fleet:
     """Three deletes went out in the Portal's order, and two are held."""
-    monkeypatch.setattr(readers, "_PAGE", request.param)
+    monkeypatch.setattr(module, "_PAGE", request.param)
     fleet.start(*EVERYBODY)
     fleet.delete("3", "4", "5", "2")
     fleet.delete("1")

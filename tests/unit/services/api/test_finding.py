@@ -1,8 +1,8 @@
 import pytest
 
+from domain import store as module
 from domain.identity import PortalDriverId
 from services.api.naming import Candidate, find_drivers, find_stated
-from services.runtime import readers
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME
 from tests.unit.services.api.fleet import JANE, Fleet
@@ -29,7 +29,7 @@ def test_a_portal_driver_id_is_found_exactly_only(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("page", [1, 500])
 def test_everybody_with_an_id_is_a_candidate(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
-    monkeypatch.setattr(readers, "_PAGE", page)
+    monkeypatch.setattr(module, "_PAGE", page)
     fleet.state("1", **JANE)
     fleet.state("2", first_name="Bob", ref_id="d1")
     fleet.state("3", first_name="Eve")
