@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
@@ -31,6 +30,7 @@ from services.wiring.settings import (
     PREFIX,
     ApiSettings,
     DistributedSettings,
+    EnvironmentSettings,
     FolderSettings,
     KafkaSettings,
     PortalSettings,
@@ -50,7 +50,7 @@ _LOGS: Final[Mapping[type[Event], str]] = {
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 
 
-_SETTINGS: Mapping[str, type[BaseSettings]] = {
+_SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "Targets, in both shapes": TargetSettings,
     "The Portal's API, in both shapes": PortalSettings,
     "Commands, in both shapes": ApiSettings,

@@ -46,6 +46,9 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 So the overview is printed without loading any of these modules.
 """
 
+_LOGGED = ("up", "serve", "database", "topics", "rebuild", "demo", "sandbox")
+"""The commands that run services or open stores; the others ask the API, and have nothing to log."""
+
 _PYDANTIC_PREFIX = "Value error, "
 
 
@@ -120,15 +123,17 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of
 
 @app.callback()
 def _all_commands(
+    context: typer.Context,
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log progress to standard error.")] = False,
     version: Annotated[  # noqa: ARG001 - its callback has done the work
         bool, typer.Option("--version", help="Print the version and the commit.", callback=_print_version)
     ] = False,
 ) -> None:
-    from services.cli.logs import configure_logging
+    if context.invoked_subcommand in _LOGGED:
+        from services.cli.logs import configure_logging
 
-    configure_logging(is_verbose=verbose)
+        configure_logging(is_verbose=verbose)
 
 
 def main() -> None:

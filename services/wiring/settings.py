@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     HttpUrl,
     PostgresDsn,
@@ -17,13 +19,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.failures import ClearFailure
 
 PREFIX = "DRIVERLINK_"
 
-S = TypeVar("S", bound=BaseSettings)
+S = TypeVar("S", bound="EnvironmentSettings")
 
 
 def _check_base(url: HttpUrl) -> HttpUrl:
@@ -47,13 +48,13 @@ def read_settings(kind: type[S], **given: object) -> S:
     """
     kinds = (ApiSettings, EmbeddedSettings, DistributedSettings)
     known = {_variable(name): field.description or "" for each in kinds for name, field in each.model_fields.items()}
-    for name in sorted(os.environ):
+    for name in sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known):
         # A name that is nearly one of ours is a slip, and what it was to set would be missed in silence.
-        near = get_close_matches(name, sorted(known), n=1, cutoff=0.9)
-        if name.startswith(PREFIX) and name not in known and near:
+        if near := get_close_matches(name, sorted(known), n=1, cutoff=0.9):
             raise WrongSettings(f"{name} is not a setting; did you mean {near[0]}?")
+    stated = {name: text for name in kind.model_fields if (text := os.environ.get(_variable(name))) is not None}
     try:
-        return kind.model_validate({name: value for name, value in given.items() if value is not None})
+        return kind.model_validate({**stated, **{name: value for name, value in given.items() if value is not None}})
     except ValidationError as wrong:
         raise WrongSettings("; ".join(_problem(error, known) for error in wrong.errors())) from None
 
@@ -100,10 +101,10 @@ def _schemes(expected: str) -> str:
     return " or ".join(f"{scheme}://" for scheme in schemes)
 
 
-class EnvironmentSettings(BaseSettings):
-    """Settings of our names; what checks a kind is built when it is first read, so that a command begins at once."""
+class EnvironmentSettings(BaseModel):
+    """Settings that `read_settings` reads; the checks of a kind are built when it is first read, as commands start."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", defer_build=True)
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 class FolderSettings(EnvironmentSettings):
@@ -235,7 +236,7 @@ SHORTEST_KEY = 32
 class KafkaSettings(EnvironmentSettings):
     """Where Kafka is, and how to connect to it: all that `driverlink topics create` needs."""
 
-    model_config = SettingsConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     SECRETS: ClassVar[tuple[str, ...]] = ("kafka_password",)
     """The settings that may be given as the name of a file."""

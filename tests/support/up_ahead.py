@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from services.runtime.context import utc_now
 from services.runtime.serving import stopping_on_signals
 from services.wiring.embedded import run, serving
-from services.wiring.settings import EmbeddedSettings
+from services.wiring.settings import EmbeddedSettings, read_settings
 
 AHEAD = "STORM_SECONDS_AHEAD"
 """The environment variable that says by how many seconds."""
@@ -24,7 +24,7 @@ async def _up() -> None:
 
     stop = asyncio.Event()
     with stopping_on_signals(stop):
-        async with serving(EmbeddedSettings(), clock) as installation:
+        async with serving(read_settings(EmbeddedSettings), clock) as installation:
             await run(installation, stop=stop)
 
 
