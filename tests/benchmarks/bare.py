@@ -17,7 +17,7 @@ from tests.benchmarks.projecting import CHANGED, Desired, profile_of, settled_me
 from tests.benchmarks.standing_in import credentials
 
 _ONE = httpx.Limits(max_connections=1, keepalive_expiry=1.0)
-"""Between turns the sandbox closes connections, which nobody must use then."""
+"""Between turns the sandbox closes connections, which must not be used then."""
 
 
 class Bare(ABC):

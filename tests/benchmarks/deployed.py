@@ -72,7 +72,7 @@ class Deployed:
         asked.accounts.ask(fleet.account, MASTER_USER, lambda person, known: person.turn_on(known))
 
     def until(self, state: str, links: int, done: Done) -> None:
-        """Wait until so many links are in this state."""
+        """Wait until this many links are in this state."""
         store, found = self.installation.decider_service.store, 0
         while found < links:
             found = store.count(LinkRow, {"state": state}).get((), 0)

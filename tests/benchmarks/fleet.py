@@ -36,7 +36,7 @@ def profile(number: int, *, edition: int = 1) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """One account with Sync Drivers on for both targets, and so many drivers, numbered from `first` on."""
+    """One account with Sync Drivers on for both targets, and this many drivers, numbered from `first` on."""
 
     account: AccountId
     drivers: int
@@ -60,7 +60,7 @@ class Fleet:
 
     @property
     def scans(self) -> tuple[RosterScanned, ...]:
-        """That both rosters were scanned, and nobody was there."""
+        """That both rosters were scanned, and were empty."""
         policy_generation = self.account_events[-1].originator_version
         return tuple(self._scan(target, policy_generation) for target in Target)
 

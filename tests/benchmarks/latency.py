@@ -28,7 +28,7 @@ PROFILED_RATE = 20
 """The same while the processes are profiled, which makes them slow."""
 
 WARMING, SECONDS = 2, 8
-"""For so many seconds requests do not count yet, and then they do."""
+"""For this many seconds requests do not count yet, and then they do."""
 
 ACCOUNTS = 10
 

@@ -32,7 +32,7 @@ _Function = tuple[str, int, str]
 
 @dataclass(slots=True)
 class _Used:
-    """What a function used: how often it was called, and the seconds that it took by itself and with its callees."""
+    """What a function used: how often it was called, and the seconds that it took alone and with its callees."""
 
     calls: int = 0
     alone: float = 0.0

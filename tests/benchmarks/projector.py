@@ -95,7 +95,7 @@ async def _lap(target: Target, kind: str, projecting: Projecting, bare: Bare) ->
 
 
 async def _sandbox(stack: AsyncExitStack, target: Target) -> str:
-    """The address of a sandbox that knows nobody but the accounts."""
+    """The address of a sandbox with the accounts and no drivers."""
     running = await stack.enter_async_context(sandboxes())
     url = {Target.DRIVERI: running.driveri, Target.MOTIVE: running.motive}[target]
     known = [credentials(target, fleet.account) for fleet in fleets(target)]

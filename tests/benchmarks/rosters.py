@@ -38,7 +38,7 @@ def _user(number: int) -> dict[str, object]:
 
 @contextmanager
 def showing(target: Target, drivers: int) -> Iterator[str]:
-    """While this lasts, so many drivers are shown by a process of its own; the address."""
+    """While this lasts, this many drivers are shown by a process of its own; the address."""
     command = [sys.executable, "-m", "tests.benchmarks.rosters", str(target), str(drivers)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

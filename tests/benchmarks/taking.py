@@ -20,7 +20,7 @@ from domain.store import Event, Record, Resubmission, Stream
 from services.runtime.consumer import BATCH
 
 Step = Callable[[], int]
-"""Takes over what there is, at most a batch; how many records that were."""
+"""Takes what there is, at most a batch; how many records."""
 
 Following = Callable[[Stream], Step]
 """What a service does with a stream that it is given."""
@@ -67,7 +67,7 @@ class Topic:
         self._records = len(records)
 
     async def taken_over(self, store: PostgresStore, following: Following) -> float:
-        """The seconds from when the partition is ours until all of it is taken over."""
+        """The seconds from when the partition is ours until all of it is taken."""
         taking = _Taking(store, following, self._records)
         subscription = TopicSubscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
         member = asyncio.create_task(KafkaConsumer(self._access, subscription, taking).run())
@@ -116,7 +116,7 @@ class _Taking:
         self._arrived.set()
 
     def give_up(self) -> None:
-        """Take over no more."""
+        """Stop."""
         self._is_over = True
         self._arrived.set()
 

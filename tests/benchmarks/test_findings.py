@@ -20,7 +20,7 @@ def test_a_budget_is_met_on_the_right_side_only(measured: float, bound: Bound, i
     assert finding(measured, 12.0, bound).is_met is is_met
 
 
-def test_one_missed_budget_is_told_to_scripts() -> None:
+def test_one_missed_budget_is_visible_to_scripts() -> None:
     met, missed = finding(13.0, 12.0, Bound.AT_LEAST), finding(11.0, 12.0, Bound.AT_LEAST)
     assert to_json([met])["met"] is True
     told = to_json([met, missed])

@@ -53,7 +53,7 @@ class Backlog:
     async def until_relayed(self) -> None:
         """Wait until every log is in its topic."""
         for log, service in zip(LOGS, self._installation.services, strict=True):
-            while await service.call(self._unsent, service, log):  # noqa: ASYNC110 - another process tells nobody
+            while await service.call(self._unsent, service, log):  # noqa: ASYNC110 - another process gives no event
                 await asyncio.sleep(_LOOK)
 
     def _unsent(self, service: Service, log: str) -> int:

@@ -174,7 +174,7 @@ def _started(service: Sequence[str], environment: Mapping[str, str], log: IO[byt
 
 
 def every_service(deployment: Deployment, *, each: int = 2) -> list[Serving]:
-    """A process that relays accounts, one for intake, and so many of the decider and of each projector.
+    """A process that relays accounts, one for intake, and this many of the decider and of each projector.
 
     The first of several has a lasting name, the others have none.
     """
@@ -235,7 +235,7 @@ def check(servings: Sequence[Serving]) -> None:
 async def until_ready(servings: Sequence[Serving]) -> None:
     """Wait until each process is ready; one that has only just begun would not end in good order."""
     for serving in servings:
-        while await serving.progress() is None:  # noqa: ASYNC110 - others tell nobody
+        while await serving.progress() is None:  # noqa: ASYNC110 - another process gives no event
             await asyncio.sleep(0.2)
 
 
@@ -252,7 +252,7 @@ async def until_shared_out(servings: Sequence[Serving], partitions: int) -> None
     """Wait until the processes of each service hold all partitions together, and each of them some."""
     for service in {tuple(serving.service) for serving in servings}:
         group = [serving for serving in servings if tuple(serving.service) == service]
-        while not _is_shared_out([await serving.progress() for serving in group], partitions):  # noqa: ASYNC110 - others tell nobody
+        while not _is_shared_out([await serving.progress() for serving in group], partitions):  # noqa: ASYNC110 - another process gives no event
             await asyncio.sleep(0.2)
 
 

@@ -56,10 +56,7 @@ class PartOfFleet:
 
 
 def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
-    """So many of the sample's drivers for each account, with those of them that the targets have.
-
-    And unmanaged drivers.
-    """
+    """This many of the sample's drivers for each account, with those that the targets have, and unmanaged drivers."""
     rows = _rows()
     homes = _homes(rows, accounts, size)
     tenant, company = _seed("driveri")["tenants"][0], _seed("motive")["companies"][0]
@@ -77,7 +74,7 @@ def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
 
 
 async def seed(parts: Sequence[PartOfFleet], targets: RunningSandboxes) -> None:
-    """Let the sandboxes hold these accounts, and nobody else."""
+    """Let the sandboxes hold these accounts, and nothing else."""
     async with httpx.AsyncClient(timeout=30.0) as client:
         driveri = {"tenants": [part.tenant for part in parts]}
         motive = {"companies": [part.company for part in parts]}
@@ -136,7 +133,7 @@ def _name(kind: str, text: str) -> str:
 def _shared(
     entries: Sequence[Json], homes: Homes, accounts: Sequence[str], names_of: Callable[[Json], list[str]]
 ) -> dict[str, list[Json]]:
-    """Each entry where its driver is; in turn, where it is nobody's."""
+    """Each entry where its driver is; in turn, where no driver is meant."""
     turns: Iterator[str] = cycle(accounts)
     shares: dict[str, list[Json]] = {account: [] for account in accounts}
     for entry in entries:

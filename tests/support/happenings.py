@@ -56,7 +56,7 @@ class Happening:
 
 
 class Choices(Protocol):
-    """So many values to choose from."""
+    """Values to choose from."""
 
     def __len__(self) -> int: ...
 
@@ -151,6 +151,6 @@ BY_HAND: Mapping[Target, Sequence[Kind]] = {
 
 @st.composite
 def happenings(draw: st.DrawFn, *kinds: Kind, fewest: int = 20) -> list[Happening]:
-    """Up to twice so many happenings of these kinds; a kind that is named twice is drawn twice as often."""
+    """Up to twice as many happenings of these kinds; a kind that is named twice is drawn twice as often."""
     numbers = draw(st.lists(_NUMBERS, min_size=fewest, max_size=2 * fewest))
     return [kinds[number % len(kinds)].happening(number // len(kinds)) for number in numbers]

@@ -33,7 +33,7 @@ _SECONDS: Final = 240.0
 """After so long something must be stuck."""
 
 _MOST_BYTES: Final = 2_000_000_000
-"""Of address space: a process that takes more ends by itself before the machine suffers."""
+"""Of address space: a process that takes more ends before the machine suffers."""
 
 _COLUMNS: Final[Mapping[str, str]] = {
     "ref_id": "Reference ID",
@@ -139,7 +139,7 @@ class Victim:
             self.known = now
 
     async def disagreements(self, targets: RunningSandboxes) -> list[tuple[str, str, str]]:
-        """Where the targets do not show what the Portal has said, and nobody was told why."""
+        """Where the targets do not show what the Portal has said, and no link says why."""
         links = await self.stage.links()
         waits = {
             (link["target"], link["driver"]): link["detail"] or link["state"]

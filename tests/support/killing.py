@@ -14,7 +14,7 @@ _AWAY = (0.05, 3.0)
 """Seconds for which a killed process stays away."""
 
 _AT_RELAYS = 3
-"""Of so many kills one is meant for a process that tells that it relays just now."""
+"""One kill of this many is meant for a process that is relaying."""
 
 Blow = Callable[[], Awaitable[None]]
 
@@ -38,7 +38,7 @@ class Killer:
     turns: list[Serving] = field(default_factory=list)
 
     async def run(self, times: int) -> None:
-        """Kill so many times more; afterwards every process is started, and every blow is over."""
+        """Kill this many times more; afterwards every process is started, and every blow is over."""
         wanted = len(self.kills) + times
         async with asyncio.TaskGroup() as recovering:
             while len(self.kills) < wanted:

@@ -41,7 +41,7 @@ class Counting:
         return self.answers.total() - self.refused
 
     async def until(self, made: int) -> None:
-        """Wait until so many drivers have been created."""
+        """Wait until this many drivers have been created."""
         await self._awaited.setdefault(made, asyncio.Event()).wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

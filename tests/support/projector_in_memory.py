@@ -47,7 +47,7 @@ class ProjectorInMemory:
         self._deliveries: dict[PortalDriverId, Delivery] = {}
 
     def follow(self, event: LinkEvent) -> None:
-        """Take over what was decided: only the newest decision of a link stands, and none once it is set aside."""
+        """Take what was decided: only the newest decision of a link stands, and none once it is set aside."""
         delivery = self._deliveries.setdefault(PortalDriverId(event.driver), Delivery())
         if isinstance(event, Decision):
             delivery.standing = event

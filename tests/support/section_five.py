@@ -67,7 +67,7 @@ class Standing:
 
     @property
     def desired(self) -> dict[str, str]:
-        """What the target shall show in the fields that are compared."""
+        """What the target has to show in the fields that are compared."""
         stated = {**(self.states or {}), "portal_driver_id": self.driver}
         if self.is_rival:
             del stated["driveri_driver_id"]
@@ -97,7 +97,7 @@ def verdict(standing: Standing, held: Iterable[ObservedDriver], *, is_guard_open
 
 
 def unmanaged(standings: Iterable[Standing], held: Collection[ObservedDriver]) -> set[str]:
-    """The keys of the active target drivers that nobody is linked to, nor about to be."""
+    """The keys of the active target drivers that no link has, or is about to have."""
     claimed = set[str]()
     for standing in standings:
         found = _candidates(standing, {str(each.key): each for each in held}) if standing.states else []

@@ -90,7 +90,7 @@ class Simulation:
         self.now += timedelta(hours=hours)
 
     def run(self) -> None:
-        """Let every call be made and every answer be taken over, until nothing is left to do."""
+        """Let every call be made and every outcome be recorded, until nothing is left to do."""
         for _ in range(MOST_CALLS):
             if self.projector.reports:
                 self.deliver()

@@ -151,7 +151,7 @@ class SteppedServices:
             self.intake.delete(account, PortalDriverId(driver), source="api")
 
     def decide(self) -> int:
-        """The decider takes over what there is, and does its chores; how much there was."""
+        """The decider takes what there is, and does its chores; how much there was."""
         done = 0
         while step := self.decider.step():
             done += step
@@ -159,7 +159,7 @@ class SteppedServices:
         return done
 
     def follow(self, target: Target) -> int:
-        """A projector takes over what there is; how much there was."""
+        """A projector takes what there is; how much there was."""
         done = 0
         while step := self.projectors[target].service.step():
             done += step
@@ -190,7 +190,7 @@ class SteppedServices:
         return attempts
 
     def made(self, target: Target, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
-        """The target has answered these calls, and nobody has stored it yet."""
+        """The target has answered these calls, and no answer is stored yet."""
         return asyncio.run(_made(self.projectors[target], attempts))
 
     def answer(self, target: Target, results: Sequence[tuple[Attempt, Result]]) -> None:

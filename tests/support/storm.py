@@ -28,7 +28,7 @@ _STEP: Final = timedelta(minutes=11)
 
 _CALM_STEP: Final = timedelta(hours=7)
 _CALM_ROUNDS: Final = 8
-"""After the storm: so many times it is so much later, until all is quiet; longer than the longest wait in all."""
+"""After the storm: this many times it is this much later, until all is quiet; longer than the longest wait in all."""
 
 _ENDED_BY_TIME: Final = (Problem.BREAKER, Problem.ROSTER, Problem.RECORD)
 """The problems that end at the next probe or scan, once a target answers well again."""
@@ -136,7 +136,7 @@ class _Tale:
 
 @dataclass(slots=True, kw_only=True)
 class Storm:
-    """One account over `driverlink up`, a proxy before each sandbox, so many kills and changes."""
+    """One account over `driverlink up`, a proxy before each sandbox, this many kills and changes."""
 
     seed: int
     kills: int

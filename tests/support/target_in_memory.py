@@ -229,7 +229,7 @@ class MotiveInMemory(TargetInMemory):
         self.once = frozenset({"email", "portal_driver_id", "driveri_driver_id"})
 
     def add_by_hand(self, key: Key, profile: Profile) -> None:  # noqa: ARG002 - Motive gives the key
-        """Somebody makes a driver, if nobody else has what must be unique."""
+        """Somebody makes a driver, if no other driver has what must be unique."""
         if not self._refuses(None, profile, profile):
             self.put(ObservedDriver(key=self._next_key(), active=True, profile=profile))
 
@@ -260,7 +260,7 @@ class MotiveInMemory(TargetInMemory):
         return Done(seen=self._seen(made.key))
 
     def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
-        raise AssertionError(f"nobody renames {key} to {desired_key} in Motive: {sorted(profile)}")
+        raise AssertionError(f"{key} cannot be renamed to {desired_key} in Motive: {sorted(profile)}")
 
     def _reinstate(self, key: Key, profile: Profile) -> Answer:
         fields = sorted({*profile, "driveri_driver_id"})

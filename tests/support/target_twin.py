@@ -24,7 +24,7 @@ class TargetTwin:
     told of every call before it takes effect and after; what it raises, the caller meets. `breaks_off` is after how
     many pages a scan fails, and how; `places` is the room that the target says it has, `scans` how often its
     roster was read, `unreadable` which records of it cannot be read, `hidden` the drivers that its list does not
-    show though they are there, and `blind` why nobody can be looked up; `down` is why no call at all
+    show though they are there, and `blind` why no driver can be looked up; `down` is why no call at all
     is answered, and whether it takes effect all the same; `failing` is how the writes of these names fail each time.
     """
 
@@ -50,7 +50,7 @@ class TargetTwin:
         self._faults.append((moment, failure))
 
     def fail_writes(self, failure: CallFailure, times: int, moment: Moment = "before") -> None:
-        """So many more of the next calls that write fail so; looking somebody up works."""
+        """This many more of the next calls that write fail so; looking somebody up works."""
         self._write_faults.extend([(moment, failure)] * times)
 
     def mend(self) -> None:

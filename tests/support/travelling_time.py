@@ -1,4 +1,4 @@
-"""An event loop in which nobody waits: where nothing is to be done, it is later at once."""
+"""An event loop without waiting: as soon as nothing is ready, time passes at once."""
 
 import asyncio
 import selectors

@@ -85,7 +85,7 @@ class TroubledFleet:
             self.gone.add(number)
 
     def decide(self) -> None:
-        """The decider takes over what there is."""
+        """The decider takes what there is."""
         self.services.decide()
 
     def work(self, target: Target) -> None:
@@ -123,7 +123,7 @@ class TroubledFleet:
         self.kill()
 
     def fail(self, target: Target, fault: Fault, times: int) -> None:
-        """So many of the next writes fail."""
+        """This many of the next writes fail."""
         self._twin(target).fail_writes(fault[1], times, fault[0])
 
     def go_down(self, target: Target, outage: Fault) -> None:

@@ -47,7 +47,7 @@ class UnrulyRelay:
 
     async def until_sent(self) -> None:
         """Wait until it has sent all that there is."""
-        while self._position < await self._worker.call(self._store.log.end):  # noqa: ASYNC110 - another process tells nobody
+        while self._position < await self._worker.call(self._store.log.end):  # noqa: ASYNC110 - a store gives no event
             await asyncio.sleep(_PAUSE)
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class Process:
             raise self.trouble
 
     async def read(self) -> int:
-        """Take over what has arrived; how much it was."""
+        """Take what has arrived; how much it was."""
         count = 0
         for name, stream in self.streams.items():
             records = await asyncio.to_thread(stream.read, self.database.positions[name], 500)
@@ -113,7 +113,7 @@ class Process:
         return count
 
     async def take(self, count: int) -> None:
-        """Take over until the service has so many records."""
+        """Take records until the service has this many."""
         while len(self.database.taken) < count:
             if not await self.read():
                 await self._next_notification()

@@ -115,7 +115,7 @@ def test_the_standard_tier_needs_its_account_manager(command: Commands) -> None:
         ("PK\x03\x04 and so on", "drivers.csv"),
     ],
 )
-def test_a_file_that_is_no_export(command: Commands, fleet: str, tmp_path: Path, content: str, says: str) -> None:
+def test_a_file_that_is_not_an_export(command: Commands, fleet: str, tmp_path: Path, content: str, says: str) -> None:
     assert says in _one_line(command("drivers", "import", _export(tmp_path, content), "--account", fleet))
 
 

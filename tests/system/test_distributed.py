@@ -27,7 +27,7 @@ class DistributedStage(Stage):
 
     backlog: Backlog
 
-    async def until_quiet(self, on_look: Callable[[Json], None] = lambda _: None) -> None:  # noqa: ARG002 - nobody looks
+    async def until_quiet(self, on_look: Callable[[Json], None] = lambda _: None) -> None:  # noqa: ARG002 - there is no progress bar
         """Wait until nothing is left to be done."""
         await self.backlog.until_quiet()
 
@@ -68,7 +68,7 @@ def test_both_targets_agree_with_the_portal(outcome: DemoResult) -> None:
     assert len(outcome.comparison.waiting) == 27
 
 
-def test_nobody_elses_drivers_are_touched(outcome: DemoResult) -> None:
+def test_other_drivers_are_left_alone(outcome: DemoResult) -> None:
     assert outcome.touched == []
 
 

@@ -182,13 +182,13 @@ class Scene:
     async def _until_struck(self) -> None:
         """Wait until Motive's list is being read."""
         async with httpx.AsyncClient(base_url=self._deployment.targets.motive) as client:
-            while (await client.get("/sandbox/faults")).json()["struck"] != [1]:  # noqa: ASYNC110 - another process tells nobody
+            while (await client.get("/sandbox/faults")).json()["struck"] != [1]:  # noqa: ASYNC110 - another process gives no event
                 await asyncio.sleep(_LOOK)
 
     async def _until_decided(self) -> None:
         """Wait until every driver is decided on Driveri, and the reconciliation has not ended."""
         decider = self._installation.decider_service
-        while not any(sum(work.found.values()) == len(DRIVERS) for work in await decider.call(self._in_hand)):  # noqa: ASYNC110 - another process tells nobody
+        while not any(sum(work.found.values()) == len(DRIVERS) for work in await decider.call(self._in_hand)):  # noqa: ASYNC110 - another process gives no event
             await asyncio.sleep(_LOOK)
 
     def _in_hand(self) -> Sequence[RunningReconciliation]:

@@ -54,7 +54,7 @@ CALLS_EACH: Final = 2
 """The fewest calls that create a driver: what was created is read back."""
 
 BATCH_WINDOW: Final = 3.0
-"""Seconds: where nobody waits, what comes meanwhile must be waited for, to be taken over together."""
+"""Seconds; as time does not pass while anything works, changes gather only while a batch waits for them."""
 
 
 class LimitedServices(SteppedServices):
@@ -115,7 +115,7 @@ class LimitedServices(SteppedServices):
         await asyncio.to_thread(self.state_many, account, range(1))
 
     async def _rest(self) -> None:
-        while await self._left():  # noqa: ASYNC110 - nobody tells when everything is done
+        while await self._left():  # noqa: ASYNC110 - there is no event when everything is done
             await asyncio.sleep(5.0)
 
     async def _left(self) -> int:

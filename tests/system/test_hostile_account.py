@@ -1,4 +1,4 @@
-"""Whatever one account's exports and targets say, no process ends, nothing unsaid changes, and nobody else notices."""
+"""Whatever one account's exports and targets say, no process ends, nothing unstated changes, and no other account notices."""
 
 import asyncio
 from pathlib import Path

@@ -20,7 +20,7 @@ def anyio_backend() -> str:
 
 
 class Trouble(Exception):
-    """Something that nobody has thought of."""
+    """An unforeseen failure."""
 
 
 async def test_a_group_that_refuses_us_ends_the_process(kafka: Kafka) -> None:
@@ -48,7 +48,7 @@ async def test_a_fault_while_records_arrive_ends_the_process_instead_of_losing_t
             await process.running
 
 
-async def test_kafka_is_not_silent_as_long_as_it_tells_where_the_streams_end(
+async def test_kafka_is_not_silent_as_long_as_it_answers_where_the_streams_end(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "_EXCHANGE", 0.1)
@@ -56,5 +56,5 @@ async def test_kafka_is_not_silent_as_long_as_it_tells_where_the_streams_end(
         await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
         for _ in range(2):
             before = process.member.silence
-            while process.member.silence >= before:  # noqa: ASYNC110 - it tells nobody
+            while process.member.silence >= before:  # noqa: ASYNC110 - silence has no event
                 await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ async def end_of(deployment: Deployment) -> int:
     return sum(ends.values())
 
 
-async def test_a_record_of_another_installation_is_neither_taken_over_nor_passed(kafka: Kafka) -> None:
+async def test_a_record_of_another_installation_is_neither_handled_nor_skipped(kafka: Kafka) -> None:
     async with deployed(kafka.servers) as deployment:
         logged = [deployment.logged(event) for event in EVENTS]
         async with deployment.publisher_of("1", "theirs") as theirs:
@@ -63,7 +63,7 @@ async def test_who_meets_no_records_but_its_own_goes_on_sending(kafka: Kafka) ->
         assert await end_of(deployment) == 2 * len(EVENTS)
 
 
-async def test_in_another_epoch_what_somebody_else_has_left_in_our_topics_is_passed(kafka: Kafka) -> None:
+async def test_in_another_epoch_the_records_of_another_installation_are_skipped(kafka: Kafka) -> None:
     async with deployed(kafka.servers) as deployment:
         topic, logged = deployment.topics[0], [deployment.logged(event) for event in EVENTS]
         async with deployment.publisher_of("1", "ours") as ours:

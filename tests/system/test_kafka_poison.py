@@ -63,7 +63,7 @@ async def test_every_kind_of_poison_comes_with_its_reason_and_hides_no_good_reco
     assert [record.body for record in bad] == [poison.value or b"" for poison, _ in POISON.values()]
 
 
-async def test_a_header_whose_name_is_no_utf8_stops_nobody(kafka: Kafka) -> None:
+async def test_a_header_whose_name_is_not_utf8_stops_no_record(kafka: Kafka) -> None:
     partition = partition_of("acme", PARTITIONS)
     async with deployed(kafka.servers, topics=1) as deployment, deployment.process() as process:
         await deployment.publish(deployment.topics[0], GOOD[:10])

@@ -29,7 +29,7 @@ def has_reached(stream: KafkaStream, position: int) -> bool:
     return stream.buffer.reached == position
 
 
-async def test_a_stream_that_nobody_reads_fills_up_to_a_bound_and_holds_up_no_other(kafka: Kafka) -> None:
+async def test_an_unread_stream_fills_up_to_a_bound_and_delays_no_other_stream(kafka: Kafka) -> None:
     async with deployed(kafka.servers, topics=1) as deployment, deployment.process() as process:
         await deployment.publish(deployment.topics[0], MANY)
         unread = process.streams[f"1/{deployment.topics[0]}/{partition_of('acme', PARTITIONS)}"]

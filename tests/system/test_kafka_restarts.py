@@ -64,7 +64,7 @@ async def test_kafka_that_is_away_is_silent(broker: OwnKafka, monkeypatch: pytes
         await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
         await asyncio.to_thread(broker.stop)
         before, at = process.member.silence, asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() - at < 1:  # noqa: ASYNC110 - it tells nobody
+        while asyncio.get_running_loop().time() - at < 1:  # noqa: ASYNC110 - silence has no event
             await asyncio.sleep(0.1)
         assert process.member.silence >= before + 1
 

@@ -37,7 +37,7 @@ async def committed(deployment: Deployment, *, to: int | None = None) -> int | N
 
 
 @pytest.mark.parametrize("told", [0, 3, 10], ids=["nothing", "less", "more"])
-async def test_a_process_goes_on_from_what_is_stored_though_kafka_was_told_otherwise(kafka: Kafka, told: int) -> None:
+async def test_a_process_resumes_from_what_is_stored_whatever_offset_kafka_has(kafka: Kafka, told: int) -> None:
     async with deployed(kafka.servers) as deployment:
         await deployment.publish(deployment.topics[0], EVENTS)
         await committed(deployment, to=told)
@@ -47,7 +47,7 @@ async def test_a_process_goes_on_from_what_is_stored_though_kafka_was_told_other
         assert [record.event for record in deployment.database.taken] == EVENTS[6:]
 
 
-async def test_what_is_stored_is_told_to_kafka_at_the_end(kafka: Kafka) -> None:
+async def test_the_stored_positions_are_committed_to_kafka_at_the_end(kafka: Kafka) -> None:
     async with deployed(kafka.servers) as deployment:
         await deployment.publish(deployment.topics[0], EVENTS)
         async with deployment.process() as process:
@@ -76,7 +76,7 @@ async def test_a_record_that_is_relayed_twice_comes_twice_with_the_same_id(kafka
         assert [record.log_position for record in taken] == [*range(1, 11), *range(6, 11)]
 
 
-async def test_a_topic_that_was_made_anew_is_refused(kafka: Kafka) -> None:
+async def test_a_topic_that_was_created_again_is_refused(kafka: Kafka) -> None:
     async with deployed(kafka.servers) as deployment:
         deployment.database.positions[stream_of(deployment)] = 3
         process = deployment.started()

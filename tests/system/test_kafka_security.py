@@ -93,7 +93,7 @@ _REFUSALS: dict[str, tuple[str, Callable[[KafkaAccess, SecureKafka], KafkaAccess
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("case", _REFUSALS)
-async def test_who_is_not_let_in_is_told_in_one_line_what_to_set(
+async def test_a_refused_client_gets_one_line_that_names_the_setting(
     kafka: SecureKafka, accesses: dict[str, KafkaAccess], case: str
 ) -> None:
     way, changed, says = _REFUSALS[case]

@@ -70,7 +70,7 @@ async def test_a_topic_with_other_partitions_is_not_made_over(access: KafkaAcces
     await check(access, [topic], partitions=3)
 
 
-async def test_a_topic_that_cannot_be_made_is_told_with_the_reason(access: KafkaAccess) -> None:
+async def test_a_topic_that_cannot_be_created_is_reported_with_the_reason(access: KafkaAccess) -> None:
     (topic,) = names(1)
     with pytest.raises(StreamsMisconfigured, match=rf"DRIVERLINK_KAFKA_REPLICATION.*topic {topic}: .*factor of 9"):
         await create(access, [topic], partitions=1, replication=9)
@@ -92,7 +92,7 @@ async def test_the_ends_are_the_positions_of_the_last_records(kafka: Kafka) -> N
         assert found == {**empty, (first, partition_of("acme", PARTITIONS)): 2}
 
 
-async def test_a_server_that_is_not_there_is_told_with_the_setting_that_names_it() -> None:
+async def test_an_unreachable_server_is_reported_with_the_setting_that_names_it() -> None:
     access = KafkaAccess(servers=("127.0.0.1:1",))
     message = r"Kafka at 127\.0\.0\.1:1 cannot be reached: .*DRIVERLINK_KAFKA_SERVERS.*Connect call failed"
     with pytest.raises(StreamsFailed, match=message) as failure:
@@ -100,7 +100,7 @@ async def test_a_server_that_is_not_there_is_told_with_the_setting_that_names_it
     assert not isinstance(failure.value, Misconfigured)
 
 
-async def test_a_server_that_nobody_logs_in_to_is_told_without_the_password(kafka: Kafka) -> None:
+async def test_a_failed_login_is_reported_without_the_password(kafka: Kafka) -> None:
     access = KafkaAccess(
         servers=tuple(kafka.servers.split(",")),
         security=Security.SASL_PLAINTEXT,

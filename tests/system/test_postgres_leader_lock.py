@@ -37,7 +37,7 @@ def turn(database: str) -> Iterator[Callable[..., PostgresLeaderLock]]:
 
 
 def until_taken(turn: PostgresLeaderLock) -> None:
-    """Go on when it is our turn, which it is as soon as the server knows that it is nobody's."""
+    """Go on when the lock is ours, which is as soon as the server has released it."""
     deadline = monotonic() + LONG
     while not turn.take():
         assert monotonic() < deadline
@@ -70,7 +70,7 @@ def test_looking_whether_the_turn_is_lost_takes_no_time(turn: Callable[..., Post
     assert looking.take() is True
 
 
-def test_the_turn_of_a_process_that_was_killed_is_taken_over(
+def test_the_leader_lock_of_a_killed_process_goes_to_another_one(
     turn: Callable[..., PostgresLeaderLock], database: str
 ) -> None:
     command = [sys.executable, "-c", _HOLDER, database]
@@ -98,7 +98,7 @@ def test_waiting_ends_after_the_time_given(turn: Callable[..., PostgresLeaderLoc
     assert waiting.take() is True
 
 
-def test_what_is_no_fact_wakes_nobody(database: str) -> None:
+def test_a_commit_without_events_wakes_no_process(database: str) -> None:
     with closing(PostgresStand(database)) as stand, closing(PostgresLeaderLock(database, "", stand.schema)) as turn:
         turn.take()
         stand.store.commit(unit(rows=[entry("a")], at=7))

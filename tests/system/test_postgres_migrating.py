@@ -95,14 +95,14 @@ def test_every_service_finds_what_it_needs(database: str) -> None:
         PostgresStore(database, "", schema=schema, log_name="any.v1", rows=rows).close()
 
 
-def test_what_is_missing_is_told_for_each_schema(filled: str) -> None:
+def test_missing_tables_are_named_for_each_schema(filled: str) -> None:
     (line,) = check(filled, "", {"hall": [Seat], "garden": [Seat]})
     assert line.startswith("the schema garden lacks tables")
     assert line.endswith("run `driverlink database migrate`")
 
 
 @pytest.mark.parametrize("row", [LaterSeat, NamedSeat, NotedSeat])
-def test_another_version_of_a_table_is_told(filled: str, row: type[Row]) -> None:
+def test_a_table_of_another_version_is_named(filled: str, row: type[Row]) -> None:
     (line,) = check(filled, "", {"hall": [row]})
     assert "the schema hall lacks tables, or has another version's (seats)" in line
 
@@ -136,7 +136,7 @@ def test_an_empty_table_of_another_version_is_made_again(database: str) -> None:
 
 
 @pytest.mark.parametrize("row", [LaterSeat, NamedSeat])
-def test_a_table_of_another_version_is_left_alone_while_somebody_is_in_it(filled: str, row: type[Row]) -> None:
+def test_a_table_of_another_version_is_left_alone_while_it_has_rows(filled: str, row: type[Row]) -> None:
     with pytest.raises(StoreFailed, match=r"not empty: hall\.seats"):
         migrate(filled, "", {"hall": [row]}, may_drop=["garden.seats", "hall.dead_letters"])
     assert kept(filled) == ([fact()], [ANN])
@@ -160,7 +160,7 @@ def test_dead_letters_of_the_version_before_are_kept_when_it_is_migrated(filled:
         assert store.select(DeadLetter) == [replace(letter, key=None) for letter in letters]
 
 
-def test_a_table_that_may_be_dropped_is_made_anew(filled: str) -> None:
+def test_a_table_that_may_be_dropped_is_created_again(filled: str) -> None:
     migrate(filled, "", {"hall": [LaterSeat]}, may_drop=["hall.seats"])
     with closing(opened(filled, LaterSeat)) as store:
         assert store.select(LaterSeat) == []

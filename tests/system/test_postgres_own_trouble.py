@@ -51,7 +51,7 @@ def fleet(database: str, tmp_path: Path) -> Iterator[SteppedServices]:
 
 
 def with_words(failure: Rejected | Unavailable, words: str) -> Rejected | Unavailable:
-    """The same failure in such words, as if nobody had cleaned them."""
+    """The same failure in such words, as if they had not been cleaned."""
     object.__setattr__(failure, "detail", words)
     return failure
 

@@ -130,7 +130,9 @@ def test_a_unit_whose_connection_ended_is_not_stored(stand: PostgresStand) -> No
 @pytest.mark.parametrize(
     ("limit", "advice"), [("lock_timeout", "keeps a lock for too long"), ("statement_timeout", "took too long")]
 )
-def test_who_has_to_wait_for_too_long_is_told(stand: PostgresStand, limit: str, advice: str) -> None:
+def test_a_lock_or_statement_that_takes_too_long_fails_with_advice(
+    stand: PostgresStand, limit: str, advice: str
+) -> None:
     ticking = unit(fact(), rows=[Tick(account="acme", name="a")], at=7)
     with closing(stand.another(f"?options=-c%20{limit}%3D500ms")) as store:
         with stand.locked(Tick.TABLE), pytest.raises(StoreFailed, match=advice):

@@ -120,7 +120,7 @@ def stored(data: Path) -> bytes:
     return b"".join(path.read_bytes() for path in files)
 
 
-async def test_no_secret_is_logged_stored_or_told(
+async def test_no_secret_is_logged_stored_or_shown(
     tmp_path: Path, targets: RunningSandboxes, logged: Callable[[], str]
 ) -> None:
     data = tmp_path / "data"

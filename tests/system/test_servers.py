@@ -75,7 +75,7 @@ def test_a_database_is_empty_and_its_own(postgres: Postgres) -> None:
     assert (_query(one, tables), _query(other, tables)) == ([(1,)], [(0,)])
 
 
-def test_a_dropped_database_is_gone_whoever_is_connected(postgres: Postgres) -> None:
+def test_a_dropped_database_is_gone_although_a_client_is_connected(postgres: Postgres) -> None:
     url = postgres.database()
     with psycopg.connect(url):
         postgres.drop(url)
@@ -92,7 +92,7 @@ def test_postgres_keeps_what_was_committed(own_postgres: OwnPostgres, *, hard: b
     assert _query(url, "SELECT * FROM kept") == [(1,)]
 
 
-def test_a_stopped_postgres_answers_nobody_until_it_is_started(own_postgres: OwnPostgres) -> None:
+def test_a_stopped_postgres_does_not_answer_until_it_is_started(own_postgres: OwnPostgres) -> None:
     own_postgres.stop()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(own_postgres.url)

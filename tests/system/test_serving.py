@@ -90,7 +90,7 @@ async def _delete_topics(servers: str) -> None:
     try:
         if found := [topic for topic in await admin.list_topics() if not topic.startswith("__")]:
             await admin.delete_topics(found)
-        while set(await admin.list_topics()) & set(LOGS):  # noqa: ASYNC110 - nobody tells when they are gone
+        while set(await admin.list_topics()) & set(LOGS):  # noqa: ASYNC110 - Kafka gives no event
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
@@ -199,7 +199,7 @@ def test_intake_forgets_what_killed_imports_have_left(
             process = await Distributed(read_settings(DistributedSettings)).process(registry.SERVICES["intake"])
             running = asyncio.create_task(process.run(60.0))
             async with asyncio.timeout(30):
-                while len(left()) > 1:  # noqa: ASYNC110 - nobody tells when they are gone
+                while len(left()) > 1:  # noqa: ASYNC110 - Kafka gives no event
                     await asyncio.sleep(0.05)
             running.cancel()
             await asyncio.wait({running})
@@ -226,7 +226,7 @@ async def _relayed(servers: str, topic: str) -> None:
     """Wait until the topic has a record."""
     places = [TopicPartition(topic, number) for number in range(2)]
     async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
-        while not any((await consumer.end_offsets(places)).values()):  # noqa: ASYNC110 - nobody tells when it is there
+        while not any((await consumer.end_offsets(places)).values()):  # noqa: ASYNC110 - Kafka gives no event
             await asyncio.sleep(0.05)
 
 

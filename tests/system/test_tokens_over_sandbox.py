@@ -138,7 +138,7 @@ async def active(tenant: Watched) -> list[str]:
 
 
 async def hours(clock: Clock, count: int, step: int = 60) -> AsyncIterator[int]:
-    """Every minute of so many hours."""
+    """Every minute of this many hours."""
     for minute in range(0, count * HOUR, step):
         clock.now = START + minute
         yield minute

@@ -116,7 +116,7 @@ def test_half_of_a_thing_never_gets_into_the_cache(cache: Path) -> None:
     assert [path.name for path in cache.iterdir()] == ["jars.lock"]
 
 
-def test_what_a_killed_run_left_half_made_is_made_anew(cache: Path) -> None:
+def test_what_a_killed_run_left_half_made_is_made_again(cache: Path) -> None:
     (cache / "making-jars").mkdir(parents=True)
     (cache / "making-jars" / "jars").write_text("half")
     assert cached("jars", _make).read_text() == "made"

@@ -2,7 +2,7 @@
 
 Each switch of `services/sandbox/driveri/tenant.py` is set to its other values. The adapter keeps its contract,
 apart from the few promises that a reading makes void; and a fleet that lives through a day of changes ends with
-everybody there once, under the desired id, and nobody else touched.
+everybody there once, under the desired id, and no other driver touched.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ _BELOW_THE_PORTS_OF_CLIENTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens.
+    """A port of 127.0.0.1 that is free.
 
     It lies outside the range from which connections take their own ports, so that none of them has it when a server
     comes back to it after a restart.

@@ -13,7 +13,7 @@ from tests.support.servers.engines import Unavailable
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """What has that name in the user's cache; where it is missing, `make` is told a path at which to make it.
 
-    It takes its name only when it is complete, so nobody ever sees half of it; of several runs that miss it at once,
+    It takes its name only when it is complete, so half of it is never seen; of several runs that miss it at once,
     one makes it and the others wait. Raises Unavailable, and whatever `make` raises.
     """
     folder = _folder()

@@ -58,7 +58,7 @@ class ContainerEngine:
             container.stop(timeout=_SECONDS_TO_END)
 
     def ended(self) -> str | None:
-        """The last lines of a container that ended by itself."""
+        """The last lines of a container that has ended unasked."""
         container = self._container.get_wrapped_container()
         container.reload()
         if container.status in {"created", "running", "restarting"}:
@@ -109,7 +109,7 @@ def _container(image: str) -> DockerContainer:
 
 
 def _answers(daemon: str) -> bool:
-    """Asks by hand: Docker's own client leaves a socket open where nobody answers."""
+    """Asks by hand: Docker's own client leaves a socket open where no daemon answers."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_SECONDS_TO_ANSWER)
         try:

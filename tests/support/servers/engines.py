@@ -25,14 +25,14 @@ class Engine(Protocol):
         """End the server as it likes to be ended, or `hard`: with SIGKILL, in the middle of whatever it does."""
 
     def ended(self) -> str | None:
-        """The last that a server said which ended by itself; None while it runs."""
+        """The last lines of a server that has ended unasked; None while it runs."""
 
     def close(self) -> None:
         """End the server for good, and remove all that it left."""
 
 
 class OwnServer(ABC):
-    """A server that nobody else uses, so that it may be stopped and started at will."""
+    """A server for one test alone, so that it may be stopped and started at will."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

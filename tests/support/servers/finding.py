@@ -54,7 +54,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 def _answering(server: Server, setting: str) -> Server:
     if not server.answers():
-        raise Unavailable(f"nobody answers at what {setting} says")
+        raise Unavailable(f"no server answers at the address in {setting}")
     return server
 
 

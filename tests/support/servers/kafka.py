@@ -30,7 +30,7 @@ class Kafka:
 
 
 class OwnKafka(Kafka, OwnServer):
-    """A Kafka that nobody else uses: it can be stopped, killed and started again."""
+    """A Kafka for one test alone: it can be stopped, killed and started again."""
 
     def __init__(self, servers: str, engine: Engine) -> None:
         Kafka.__init__(self, servers)

@@ -1,7 +1,7 @@
 """Tidies up after servers, whichever way their owner came to its end: `python keeper.py FOLDER`.
 
 Each line on the standard input names a process: `+PID SIGNAL` when it has started, `-PID` when it has ended.
-The end of the input means that nobody needs the servers any more: those that are left get their signal, and after a
+The end of the input means that the servers are not needed any more: those that are left get their signal, and after a
 while SIGKILL; then the folder is removed. It is a script on its own, so that it starts at once.
 """
 

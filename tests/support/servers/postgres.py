@@ -49,7 +49,7 @@ class Postgres:
 
 
 class OwnPostgres(Postgres, OwnServer):
-    """A PostgreSQL that nobody else uses: it can be stopped, killed and started again."""
+    """A PostgreSQL for one test alone: it can be stopped, killed and started again."""
 
     def __init__(self, url: str, engine: Engine) -> None:
         Postgres.__init__(self, url)

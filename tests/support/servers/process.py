@@ -19,7 +19,7 @@ _LAST_WORDS = 1500
 class Program:
     """How a server is run: its command, its user (None: ours), and the signals that end it.
 
-    `leave` lets it tidy up, `abandon` is for data that nobody wants any more.
+    `leave` lets it tidy up, `abandon` is for data that is not needed any more.
     """
 
     command: Sequence[str]
@@ -54,7 +54,7 @@ class ProcessEngine:
             self._end(self._program.leave)
 
     def ended(self) -> str | None:
-        """The end of the log of a process that ended by itself."""
+        """The end of the log of a process that has ended unasked."""
         if self._process is None or self._process.poll() is None:
             return None
         return self._log.read_text(errors="replace")[-_LAST_WORDS:]

@@ -1,4 +1,4 @@
-"""A Kafka that lets nobody in who does not show who they are: by a password, with TLS or without, or by a certificate.
+"""A Kafka that asks every client who they are: by a password, with TLS or without, or by a certificate.
 
 It runs on this machine's Java only: a broker in a container has no files of ours.
 """

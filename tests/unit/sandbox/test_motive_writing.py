@@ -114,7 +114,7 @@ async def test_hours_of_service_settings_really_change(company: AsyncClient) -> 
     assert (await journal(company))[0]["changed"] == ["cycle", "exception_short_haul"]
 
 
-async def test_a_freed_email_can_be_taken_by_somebody_else(company: AsyncClient) -> None:
+async def test_a_freed_email_can_be_given_to_another_user(company: AsyncClient) -> None:
     taken = {"email": "ann@acme.test"}
     assert (await company.put("/v1/users/12", json=taken)).status_code == 400
     await company.put("/v1/users/11", json={"email": "ann2@acme.test"})
