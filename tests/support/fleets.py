@@ -56,7 +56,7 @@ class PartOfFleet:
 
 
 def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
-    """This many of the sample's drivers for each account, with those that the targets have, and unmanaged drivers."""
+    """As many of the sample's drivers for each account, with those that the targets have, and unmanaged drivers."""
     rows = _rows()
     homes = _homes(rows, accounts, size)
     tenant, company = _seed("driveri")["tenants"][0], _seed("motive")["companies"][0]

@@ -37,7 +37,7 @@ def driver(number: int, *, name: str = "Jane", driver_id: str | None = None, **f
 
 
 def fleet(size: int) -> list[Json]:
-    """This many drivers, each with a Driveri DriverID."""
+    """As many drivers, each with a Driveri DriverID."""
     return [driver(number, driver_id=f"D{number}") for number in range(1, size + 1)]
 
 

@@ -50,7 +50,7 @@ class TargetTwin:
         self._faults.append((moment, failure))
 
     def fail_writes(self, failure: CallFailure, times: int, moment: Moment = "before") -> None:
-        """This many more of the next calls that write fail so; looking somebody up works."""
+        """Several of the next calls that write fail so; looking somebody up works."""
         self._write_faults.extend([(moment, failure)] * times)
 
     def mend(self) -> None:

@@ -123,7 +123,7 @@ class TroubledFleet:
         self.kill()
 
     def fail(self, target: Target, fault: Fault, times: int) -> None:
-        """This many of the next writes fail."""
+        """Several of the next writes fail."""
         self._twin(target).fail_writes(fault[1], times, fault[0])
 
     def go_down(self, target: Target, outage: Fault) -> None:

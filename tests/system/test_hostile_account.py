@@ -1,4 +1,4 @@
-"""Whatever one account's exports and targets say, no process ends, nothing unstated changes, and no other account notices."""
+"""Whatever one account's exports and targets say, no process ends, nothing unstated changes, and others do not notice."""
 
 import asyncio
 from pathlib import Path

@@ -43,7 +43,7 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 def fill(connection: Connection, kind: type[Row], rows: int, *, has_statistics: bool) -> None:
-    """This many rows of one account on one target, each with texts and numbers of its own."""
+    """As many rows of one account on one target, each with texts and numbers of its own."""
     table = table_of(kind, POSTGRES)
     connection.execute(f"ALTER TABLE {kind.TABLE} SET (autovacuum_enabled = off)".encode())
     columns = zip(table.columns, table.types, strict=True)
