@@ -50,7 +50,7 @@ class TargetTwin:
         self._faults.append((moment, failure))
 
     def fail_writes(self, failure: CallFailure, times: int, moment: Moment = "before") -> None:
-        """Several of the next calls that write fail so; looking somebody up works."""
+        """Several of the next calls that write fail so; look-ups work."""
         self._write_faults.extend([(moment, failure)] * times)
 
     def mend(self) -> None:

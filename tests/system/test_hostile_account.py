@@ -1,4 +1,4 @@
-"""Whatever one account's exports and targets say, no process ends, nothing unstated changes, and others do not notice."""
+"""Whatever one account's exports and targets say, no process ends, nothing unsaid changes, and others notice nothing."""
 
 import asyncio
 from pathlib import Path
