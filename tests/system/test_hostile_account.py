@@ -1,4 +1,4 @@
-"""Whatever one account's exports and targets say, no process ends, nothing unsaid changes, and others notice nothing."""
+"""Whatever one account's exports and targets say, no process ends, no unstated value changes, and others go on."""
 
 import asyncio
 from pathlib import Path
