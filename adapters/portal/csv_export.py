@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from adapters.portal.csv_records import SAVE_AS, CsvRecord, CsvRecords, RefusedRow, content_problem, encoding_of
+from adapters.portal.csv_syntax import SAVE_AS, CsvRecord, CsvRecords, RefusedRow, content_problem, encoding_of
 from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
 from domain.failures import ClearFailure
 from domain.geography import to_iana

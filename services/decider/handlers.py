@@ -34,8 +34,8 @@ from services.decider.read_models import (
     to_desired_row,
 )
 from services.decider.rosters import RosterChanges, keep_outages, keep_scans, roster_changes
-from services.runtime.confining import Backoff
 from services.runtime.context import Assignment, Clock
+from services.runtime.isolation import Backoff
 
 Work = TypeVar("Work", Look, RunningReconciliation, RetryRow)
 

@@ -32,8 +32,8 @@ from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
 from services.intake.rekeying import ReKeyings
 from services.intake.statements import Taken
-from services.runtime.confining import Troubles, own_trouble, unexpected_failure
 from services.runtime.context import Clock
+from services.runtime.isolation import Troubles, own_trouble, unexpected_failure
 from services.runtime.service import LeaderLock, Notifier, Service
 
 MOST_LINES: Final = 150_000

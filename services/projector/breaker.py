@@ -53,8 +53,8 @@ from services.projector.read_models import (
     place_of,
     unbroken,
 )
-from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.context import Assignment, Clock
+from services.runtime.isolation import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.service import Service
 
 FAILURES_TO_OPEN: Final = 5

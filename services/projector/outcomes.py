@@ -28,8 +28,8 @@ from services.projector.read_models import (
     unseen,
 )
 from services.projector.roster import Freshness
-from services.runtime.confining import own_trouble
 from services.runtime.context import Clock
+from services.runtime.isolation import own_trouble
 
 _log = structlog.get_logger()
 

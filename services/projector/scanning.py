@@ -30,8 +30,8 @@ from services.projector.calls import Connecting
 from services.projector.read_models import LookUp
 from services.projector.roster import LookUps, look_up
 from services.projector.scans import ListNotWhole, RosterScan, RosterWithoutEnd, Scanner, Scans
-from services.runtime.confining import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.context import Clock
+from services.runtime.isolation import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.service import Notifier, Service, notified
 
 MOST_SCANS: Final = 4

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 import structlog
 
 from domain.store import Misconfigured, Position, Record, Store, StoreFailed, Unit
-from services.runtime.confining import Troubles
 from services.runtime.consumer import BATCH
+from services.runtime.isolation import Troubles
 from services.runtime.service import LeaderLock, Worker
 
 REST = 1.0

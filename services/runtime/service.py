@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import ClassVar, ParamSpec, Protocol, TypeVar
 
 from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream
-from services.runtime.confining import Troubles
 from services.runtime.consumer import BATCH, Consumer, Handler, Subscription
 from services.runtime.context import Clock, log_of
+from services.runtime.isolation import Troubles
 
 P = ParamSpec("P")
 T = TypeVar("T")

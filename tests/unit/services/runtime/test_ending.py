@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.runtime.service import Notifier, Service
-from tests.unit.services.runtime.following_stand import NOW, FollowingStand
+from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand
 
 pytestmark = pytest.mark.anyio
 

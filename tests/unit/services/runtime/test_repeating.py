@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.store import StoreConflict, StoreFailed
 from tests.contract.stands import fact
 from tests.support.examples import examples
-from tests.unit.services.runtime.following_stand import FollowingStand, raising
+from tests.unit.services.runtime.consumer_stand import FollowingStand, raising
 
 Told = list[tuple[str, int]]
 

@@ -13,7 +13,7 @@ from services.runtime.service import Notifier, Service
 from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory
 from tests.support.travelling_time import run
-from tests.unit.services.runtime.following_stand import NOW, Heard, UnsteadyStore
+from tests.unit.services.runtime.consumer_stand import NOW, Heard, UnsteadyStore
 from tests.unit.services.runtime.test_ready import Others, no_publisher
 
 

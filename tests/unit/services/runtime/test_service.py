@@ -8,7 +8,7 @@ import pytest
 
 from domain.store import StoreConflict, StoreFailed
 from services.runtime.service import Notifier, Service, WorkerClosed
-from tests.unit.services.runtime.following_stand import NOW, FollowingStand, raising
+from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, raising
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from adapters.portal.csv_records import LONGEST_RECORD, CsvRecord, CsvRecords, RefusedRow
+from adapters.portal.csv_syntax import LONGEST_RECORD, CsvRecord, CsvRecords, RefusedRow
 
 AHEAD = 65_536
 """Bytes that a reader may be ahead of the records it has given."""

@@ -8,7 +8,7 @@ import pytest
 
 from domain.store import DeadLetter, Position, Record, StoreConflict, StoreFailed, Unit
 from services.runtime.consumer import BATCH, to_dead_letter
-from tests.unit.services.runtime.following_stand import NOW, FollowingStand, created, raising
+from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, created, raising
 
 
 @pytest.fixture

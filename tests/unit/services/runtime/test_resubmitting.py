@@ -16,7 +16,7 @@ from domain.store import DeadLetter, StoreConflict, StoreFailed, Unit
 from services.runtime.service import Notifier, Service
 from tests.contract.stands import fact
 from tests.support.examples import examples
-from tests.unit.services.runtime.following_stand import NOW, FollowingStand, Heard, raising, readable
+from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Heard, raising, readable
 
 LATER = NOW + timedelta(hours=1)
 

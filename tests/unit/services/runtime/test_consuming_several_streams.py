@@ -9,7 +9,7 @@ import pytest
 from domain.store import Position, StoreConflict, Unit
 from services.runtime.consumer import BATCH
 from tests.support.stream_in_memory import StreamInMemory
-from tests.unit.services.runtime.following_stand import FollowingStand, created, raising
+from tests.unit.services.runtime.consumer_stand import FollowingStand, created, raising
 
 
 @pytest.fixture
