@@ -20,9 +20,9 @@ from adapters.http.response import IF_LEGIBLE, Lines, UnexpectedForm, legible, p
 from domain.cleaning import LONGEST_ID, clean, folded
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.geography import spellings
-from domain.identity import Key
+from domain.identity import Key, Target
 from domain.matching import ObservedDriver
-from domain.profile import FIELDS, Profile, chosen, differing, tidy
+from domain.profile import FIELDS, SPECS, Profile, chosen, differing, tidy
 
 CONFIG: Final = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True, cache_strings="none")
 """What is not named in a form is ignored. Hardly any text comes twice."""
@@ -275,7 +275,7 @@ _LICENCE: Final = MappingProxyType(
     {"licence_number": "licenceNumber", "licence_state": "licenseState", "licence_country": "licenseCountry"}
 )
 _GROUP: Final = "driveri_group"
-_UNREADABLE: Final = frozenset({"phone"})
+_UNREADABLE: Final = SPECS[Target.DRIVERI].unreadable
 _SEEN_APART: Final = frozenset({"driverId", "status"})
 
 

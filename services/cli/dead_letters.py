@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from domain.identity import Target
 from services.cli.client import CommandRefused, DataOption, Json, JsonOption, Services, ask, is_confirmed
 from services.cli.printing import moment, out, print_json, print_note, to_json, visible
 
@@ -52,7 +53,8 @@ NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="Its name, as `list` prints it: SERVICE/STREAM/POSITION.")
 ]
 ServiceOption = Annotated[
-    str | None, typer.Option(help="Only this service's: decider, projector-driveri or projector-motive.")
+    str | None,
+    typer.Option(help=f"Only this service's: decider, {', '.join(f'projector-{target}' for target in Target)}."),
 ]
 AccountOption = Annotated[str | None, typer.Option(help="Only those of this account, as far as they say.")]
 ReasonOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Only those whose reason contains this.")]

@@ -159,7 +159,8 @@ def events(
         typer.Option("--type", help="Such as CreateDecided or DriverLink.CreateDecided; repeat it for more."),
     ] = None,
     log: Annotated[
-        str | None, typer.Option(help="accounts, changes, decisions, outcomes-driveri, outcomes-motive.")
+        str | None,
+        typer.Option(help=f"accounts, changes, decisions, {', '.join(f'outcomes-{each}' for each in Target)}."),
     ] = None,
     since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this date or time; with -f it ends then.")] = None,

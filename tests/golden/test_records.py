@@ -25,7 +25,7 @@ def received(path: Path) -> FakeMessage:
 
 @pytest.mark.parametrize("topic", sorted(Event.BY_TOPIC))
 def test_every_kind_of_event_has_a_golden_record(topic: str) -> None:
-    assert files(topic), "run `python -m tests.golden.wire_forms`"
+    assert files(topic), "run `python -m tests.golden`"
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)

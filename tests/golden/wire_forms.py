@@ -2,18 +2,16 @@
 
 An event's first form is in `<topic>.json`; a form that it was given later is in `<topic>.2.json`, and so on. Files are
 added, never edited: topics out there hold these bytes, others read them, and the present code has to as well.
-`python -m tests.golden.wire_forms` adds those that are missing.
+`python -m tests.golden` adds those that are missing.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.events import new_mapper, to_record
 from adapters.kafka.cloud_events import Outgoing, to_outgoing
 from domain.store import Event
-from tests.golden.samples import SAMPLES
 
 FOLDER = Path(__file__).parent / "records"
 
@@ -62,9 +60,3 @@ def add(event: Event, folder: Path = FOLDER) -> Path | None:
 def _number(path: Path) -> int:
     _, _, number = path.stem.partition(".")[2].partition(".")
     return int(number or 1)
-
-
-if __name__ == "__main__":
-    for sample in SAMPLES.values():
-        if added := add(sample):
-            sys.stdout.write(f"added {added.name}\n")

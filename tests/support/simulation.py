@@ -11,7 +11,7 @@ from domain.profile import Profile, tidy
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
 from tests.support.projector_in_memory import ProjectorInMemory
 from tests.support.stated import whole
-from tests.support.target_in_memory import DriveriInMemory, MotiveInMemory, TargetInMemory
+from tests.support.target_in_memory import IN_MEMORY, TargetInMemory
 
 BEGIN = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 MOST_SCANS = 8
@@ -25,7 +25,7 @@ class Simulation:
     """Everything that happens to one account on one target, in the order in which it happens."""
 
     def __init__(self, target: Target, *, mode: Mode = Mode.FULL) -> None:
-        self.target: TargetInMemory = DriveriInMemory() if target is Target.DRIVERI else MotiveInMemory()
+        self.target: TargetInMemory = IN_MEMORY[target]()
         self.decider = DeciderInMemory(target)
         self.projector = ProjectorInMemory(self.target)
         self.portal: dict[PortalDriverId, PortalDriver] = {}

@@ -300,3 +300,7 @@ class MotiveInMemory(TargetInMemory):
 
     def _as_updated(self, key: Key, profile: Profile, fields: Sequence[str]) -> ObservedDriver:  # noqa: ARG002 - read back
         return self._seen(key)
+
+
+IN_MEMORY: Mapping[Target, type[TargetInMemory]] = {each.target: each for each in (DriveriInMemory, MotiveInMemory)}
+"""The stand-in of each target."""

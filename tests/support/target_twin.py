@@ -8,8 +8,8 @@ from domain.failures import CallFailure, TargetFailed
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver, UnreadableRecord, UnreadableRecords
 from domain.ports import Answer
-from domain.profile import Profile
-from tests.support.target_in_memory import REFUSED, DriveriInMemory, MotiveInMemory, TargetInMemory
+from domain.profile import SPECS, Profile
+from tests.support.target_in_memory import IN_MEMORY, REFUSED, MotiveInMemory, TargetInMemory
 
 Moment = Literal["before", "after"]
 """When something happens to a call: before it takes effect, or after that and before its answer arrives."""
@@ -29,7 +29,7 @@ class TargetTwin:
     """
 
     def __init__(self, target: Target, *, page: int = 100) -> None:
-        self.drivers: TargetInMemory = DriveriInMemory() if target is Target.DRIVERI else MotiveInMemory()
+        self.drivers: TargetInMemory = IN_MEMORY[target]()
         self.called: list[str] = []
         self.effects: list[str] = []
         self.touched: Callable[[str, Moment], None] = lambda _call, _moment: None
@@ -87,8 +87,8 @@ class TargetTwin:
         return self.drivers.shown(key)
 
     async def gone(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """All of them in Driveri; in Motive each is looked up."""
-        if self.drivers.target is Target.DRIVERI:
+        """All of them where the Portal decides their keys, as in Driveri; elsewhere each is looked up."""
+        if SPECS[self.drivers.target].is_key_desired:
             return keys
         return [key for key in keys if await self.find(key, {}) is None]
 
@@ -104,7 +104,7 @@ class TargetTwin:
         return self._call(_named("update", key), lambda: self.drivers._update(key, profile, fields))
 
     async def rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
-        """Give the driver the desired key and the profile; in Motive a DriverID is only a field."""
+        """Give the driver the desired key and the profile; where the target assigns keys a DriverID is only a field."""
         return self._call(_named("rename", key), lambda: self._rename(key, desired_key, profile))
 
     async def delete(self, key: Key) -> Answer:
@@ -131,9 +131,10 @@ class TargetTwin:
         """Nothing is held open."""
 
     def _rename(self, key: Key, desired_key: Key, profile: Profile) -> Answer:
-        if self.drivers.target is Target.MOTIVE:
-            return self.drivers._update(key, profile, sorted({*profile, "driveri_driver_id"}))
-        return self.drivers._rename(key, desired_key, profile)
+        spec = SPECS[self.drivers.target]
+        if spec.is_key_desired:
+            return self.drivers._rename(key, desired_key, profile)
+        return self.drivers._update(key, profile, sorted({*profile, *spec.removable}))
 
     def _call(self, name: str, effect: Callable[[], Answer]) -> Answer:
         self.touched(name, "before")

@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 import pytest
 
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
-from domain.identity import Key, Target
+from domain.identity import Key
 from domain.matching import ObservedDriver
 from domain.ports import Answer, Done, Exists, TargetDrivers
-from domain.profile import Profile
+from domain.profile import SPECS, Profile, chosen
 from tests.contract.targets.sandboxes import Json, SandboxStand
 from tests.contract.targets.stands import People
 
@@ -74,12 +74,13 @@ class Try:
 
 
 def _renamed(people: People) -> Profile:
-    ids = {"portal_driver_id": "p-bob", "driveri_driver_id": RENAMED} if people.target is Target.MOTIVE else {}
-    return {"first_name": "Bob", "last_name": "Ray", "email": "bob@fleet.test", **ids}
+    ids = {"portal_driver_id": "p-bob", "driveri_driver_id": RENAMED}
+    profile = {"first_name": "Bob", "last_name": "Ray", "email": "bob@fleet.test", **ids}
+    return chosen(profile, SPECS[people.target].owned)
 
 
 def _renamed_key(people: People) -> Key:
-    return people.bob if people.target is Target.MOTIVE else RENAMED
+    return RENAMED if SPECS[people.target].is_key_desired else people.bob
 
 
 TRIES: Final[Mapping[str, Try]] = {
@@ -183,7 +184,7 @@ async def strike(stand: SandboxStand, one: Try, rule: Json) -> bool:
 
 @pytest.mark.anyio
 class UnderFaults:
-    """Inherit it, and give fixtures `stand`, with few drivers, and `wide`, with more than a page of them."""
+    """Inherit it, and give a fixture `stand`, with few drivers."""
 
     @pytest.mark.parametrize("fault", BLIPS)
     async def test_a_call_is_right_or_unavailable_and_right_when_it_is_repeated(
@@ -205,33 +206,6 @@ class UnderFaults:
                 assert read == truth or isinstance(read, Unavailable)
                 if await stand.switch_off() == [0]:
                     break
-
-    @pytest.mark.parametrize("move", MOVES)
-    async def test_a_scan_of_a_list_that_moves_once_shows_everybody(self, wide: SandboxStand, move: str) -> None:
-        everybody = await keys(wide.drivers)
-        await wide.switch_on({**MOVES[move], "times": 1})
-        assert await keys(wide.drivers) == everybody
-        assert await wide.switch_off() == [1]
-
-    @pytest.mark.parametrize("move", MOVES)
-    async def test_a_scan_of_a_list_that_always_moves_shows_everybody_or_fails(
-        self, wide: SandboxStand, move: str
-    ) -> None:
-        everybody = await keys(wide.drivers)
-        await wide.switch_on(MOVES[move])
-        shown = await answer_or_failure(keys(wide.drivers))
-        assert shown == everybody or isinstance(shown, Unavailable)
-        assert (await wide.switch_off())[0] > 0
-
-    @pytest.mark.parametrize("move", MOVES)
-    async def test_a_find_says_the_truth_of_a_list_that_moves(self, stand: SandboxStand, move: str) -> None:
-        people = stand.people
-        for key in (people.bob, people.departed, people.unknown):
-            truth = await stand.drivers.find(key, {})
-            await stand.switch_on(MOVES[move])
-            found = await answer_or_failure(stand.drivers.find(key, {}))
-            await stand.switch_off()
-            assert found == truth or isinstance(found, Unavailable)
 
     async def test_a_create_that_makes_no_driver_is_not_effective_and_can_be_repeated(
         self, stand: SandboxStand
@@ -279,3 +253,38 @@ class UnderFaults:
             while isinstance(await answer_or_failure(one.find(stand.drivers, stand.people)), Unavailable):
                 await stand.time.pause(60)
         pytest.fail("the storm is too strong")
+
+
+@pytest.mark.anyio
+class ListMoves:
+    """Inherit it too where drivers have places in a list, and give a fixture `wide`, with more than a page of them.
+
+    A list that goes on behind a driver, not behind a place, cannot move so.
+    """
+
+    @pytest.mark.parametrize("move", MOVES)
+    async def test_a_scan_of_a_list_that_moves_once_shows_everybody(self, wide: SandboxStand, move: str) -> None:
+        everybody = await keys(wide.drivers)
+        await wide.switch_on({**MOVES[move], "times": 1})
+        assert await keys(wide.drivers) == everybody
+        assert await wide.switch_off() == [1]
+
+    @pytest.mark.parametrize("move", MOVES)
+    async def test_a_scan_of_a_list_that_always_moves_shows_everybody_or_fails(
+        self, wide: SandboxStand, move: str
+    ) -> None:
+        everybody = await keys(wide.drivers)
+        await wide.switch_on(MOVES[move])
+        shown = await answer_or_failure(keys(wide.drivers))
+        assert shown == everybody or isinstance(shown, Unavailable)
+        assert (await wide.switch_off())[0] > 0
+
+    @pytest.mark.parametrize("move", MOVES)
+    async def test_a_find_says_the_truth_of_a_list_that_moves(self, stand: SandboxStand, move: str) -> None:
+        people = stand.people
+        for key in (people.bob, people.departed, people.unknown):
+            truth = await stand.drivers.find(key, {})
+            await stand.switch_on(MOVES[move])
+            found = await answer_or_failure(stand.drivers.find(key, {}))
+            await stand.switch_off()
+            assert found == truth or isinstance(found, Unavailable)

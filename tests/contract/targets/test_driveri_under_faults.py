@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.targets.faults import UnderFaults
+from tests.contract.targets.faults import ListMoves, UnderFaults
 from tests.contract.targets.sandboxes import Tenant, in_process, over_http, tenant
 
 
@@ -22,5 +22,5 @@ async def wide() -> AsyncIterator[Tenant]:
         yield stand
 
 
-class TestDriveriUnderFaults(UnderFaults):
+class TestDriveriUnderFaults(UnderFaults, ListMoves):
     """The adapter says nothing but what is true."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.targets.faults import REQUESTS, TRIES, UnderFaults, strike
+from tests.contract.targets.faults import REQUESTS, TRIES, ListMoves, UnderFaults, strike
 from tests.contract.targets.sandboxes import Company, GrantedCompany, company, granted_company, in_process, over_http
 
 
@@ -23,7 +23,7 @@ async def wide() -> AsyncIterator[Company]:
         yield stand
 
 
-class TestMotiveUnderFaults(UnderFaults):
+class TestMotiveUnderFaults(UnderFaults, ListMoves):
     """The adapter says nothing but what is true."""
 
 
