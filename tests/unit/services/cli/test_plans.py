@@ -14,6 +14,7 @@ from domain.account import ReconciliationRequested, SyncTurnedOn
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from services.cli import plans
+from tests.support.approval import Approve
 from tests.support.reached_twins import Twins, reached_twins
 from tests.support.served_folder import ServedFolder
 from tests.unit.services.api.api_stand import ApiStand
@@ -78,21 +79,11 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, *, answer: bool) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_plan_is_a_table_with_counts_and_a_hash(driverlink: ServedFolder) -> None:
+def test_a_plan_is_as_approved(driverlink: ServedFolder, approve: Approve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     ended = driverlink("plan", "acme")
-    lines = ended.out.splitlines()
-    assert (lines[0].strip(), ended.status, ended.err) == ("driveri: create", 0, "")
-    assert re.split(r"\s{2,}", lines[2].strip()) == [
-        "00",
-        "D0",
-        "first_name, last_name",
-        "is not on the target yet",
-    ]
-    assert lines[-3:] == [
-        "driveri: 30 create",
-        "motive: left out, its mode is off",
-        f"plan {digest(driverlink)}",
-    ]
+    approve("commands/plan", f"$ driverlink plan acme\n{ended.out}")
+    assert (ended.status, ended.err) == (0, "")
 
 
 @pytest.mark.parametrize(
