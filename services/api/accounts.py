@@ -9,7 +9,7 @@ from domain.account import Account, Mode, Tier
 from domain.identity import PORTAL, AccountId, Connectable, Target
 from services.accounts.handlers import AccountChange, accounts_in
 from services.api.installation import Installation, Installed, KnownAccount
-from services.api.schema import ByPerson, Named, RequestBody, ResponseBody
+from services.api.schema import ByPerson, Named, NamedOrBlank, RequestBody, ResponseBody
 from services.intake.polling import forget
 
 router = APIRouter(prefix="/accounts", tags=["accounts"])
@@ -21,7 +21,7 @@ class AddAccount(RequestBody):
     account: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     tier: Tier
     master_user: Named
-    account_manager: str = Field(default="", max_length=200)
+    account_manager: NamedOrBlank = ""
     targets: tuple[Target, ...] = tuple(Target)
     mode: Mode = Mode.FULL
 

@@ -29,6 +29,7 @@ from services.api import (
     resubmissions,
     status,
 )
+from services.api.edge import Edge
 from services.api.installation import Installation, ServiceDown
 from services.api.schema import Malformed, Refusal, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
@@ -81,6 +82,7 @@ def to_app(installation: Installation) -> FastAPI:
         responses={"default": {"model": Refusal, "description": "Refused; the line says why, and what to do."}},
         generate_unique_id_function=lambda route: route.name,
     )
+    app.add_middleware(Edge)
     app.state.installation = installation
     for resource in _RESOURCES:
         app.include_router(resource.router)

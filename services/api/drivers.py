@@ -1,5 +1,6 @@
 """What the Portal states of an account's drivers: lists, and single changes."""
 
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from domain.identity import AccountId, PortalDriverId
 from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
 from services.api.installation import Installed, KnownAccount
-from services.api.schema import Malformed, Named, RequestBody, ResponseBody
+from services.api.schema import Malformed, Named, RequestBody, ResponseBody, Storable
 from services.intake.handlers import Intake, UnknownDriver, new_snapshot
 from services.intake.rekeying import Reviewed
 from services.intake.statements import RefusedLine
@@ -47,16 +48,16 @@ class TakeList(RequestBody):
 class ReKeyed(RequestBody):
     """A driver that a list would re-key, and the identifiers that it would have."""
 
-    driver: str
-    after: dict[str, str]
+    driver: Named
+    after: dict[Storable, Storable]
 
 
 class JudgeList(RequestBody):
     """What the review of all parts of a list has found; see `services.intake.rekeying.Reviewed`."""
 
     rekeyed: tuple[ReKeyed, ...] = ()
-    new: tuple[str, ...] = ()
-    shown: tuple[str, ...] = ()
+    new: tuple[Named, ...] = ()
+    shown: tuple[Named, ...] = ()
     refused: tuple[StatedLine, ...] = ()
     complete: bool = False
     may_lack_many: bool = False
@@ -218,6 +219,8 @@ def _state_driver(intake: Intake, account: AccountId, driver: PortalDriverId, bo
 
 
 def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
+    """The lines of a list. Raises `Malformed` for a field that there is not."""
+    _check_known({field for line in lines for field in line.profile})
     return [
         PortalLine(
             line=line.line,
@@ -230,12 +233,15 @@ def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
 
 def _checked(profile: dict[str, str]) -> dict[str, str]:
     """The fields as they are stored. Raises `Malformed` for the first that is refused, by the checks of all inputs."""
-    unknown = sorted(profile.keys() - set(FIELDS))
-    if unknown:
-        raise Malformed(f"unknown field {clean(unknown[0], LONGEST_ID)}; there are: {', '.join(FIELDS)}")
+    _check_known(profile.keys())
     flaws = ((field, flaw(field, profile[field])) for field in FIELDS if field in profile)
     if found := next(((field, reason) for field, reason in flaws if reason), None):
         raise Malformed(" ".join(found))
     cleaned = {field: normal_form(field, text) for field, text in profile.items()}
     zone = cleaned.get("time_zone")
     return {**cleaned, "time_zone": to_iana(zone) or ""} if zone else cleaned
+
+
+def _check_known(fields: AbstractSet[str]) -> None:
+    if unknown := sorted(fields - set(FIELDS)):
+        raise Malformed(f"unknown field {clean(unknown[0], LONGEST_ID)}; there are: {', '.join(FIELDS)}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
-from domain.cleaning import LONGEST, clean, storable
+from domain.cleaning import LONGEST, clean, is_storable, storable
 
 LARGEST_INTEGER = 2**63 - 1
 """The largest number that every store can hold."""
@@ -45,6 +45,19 @@ def _named(text: str) -> str:
 Named = Annotated[str, AfterValidator(_named), Field(max_length=LONGEST["driver"])]
 """The name of a person or a thing, in the normal form in which such names are stored."""
 
+NamedOrBlank = Annotated[str, AfterValidator(lambda text: _named(text) if text else text), Field(max_length=200)]
+"""The same, where there may be nobody."""
+
+
+def _check_storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+Storable = Annotated[str, AfterValidator(_check_storable)]
+"""A text that every store takes."""
+
 Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str)]
 """A point in time, written in ISO 8601 with its offset from UTC."""
 
@@ -72,7 +85,8 @@ def describe_errors(errors: Iterable[Mapping[str, Any]]) -> str:
     for error in errors:
         field = ".".join(str(part) for part in error["loc"]) or "body"
         message = str(error["msg"]).removeprefix("Value error, ")
-        lines.append(f"{field.replace('_', ' ')}: {message[:1].lower()}{message[1:]}")
+        is_word = message[1:2].islower()
+        lines.append(f"{field.replace('_', ' ')}: {message[:1].lower() if is_word else message[:1]}{message[1:]}")
     return "; ".join(lines)
 
 

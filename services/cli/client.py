@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from errno import EACCES
 from pathlib import Path
 from shlex import quote
@@ -18,7 +18,8 @@ from rich.prompt import Confirm
 
 from domain.failures import ClearFailure
 from domain.identity import Target
-from services.cli.printing import err
+from services.api.header import API_HEADER
+from services.cli.printing import err, print_note
 from services.wiring.data_folder import DataFolder
 from services.wiring.settings import PREFIX, ApiSettings, read_settings
 
@@ -27,8 +28,11 @@ Json = dict[str, Any]
 _ANY_HOST = "http://driverlink"
 """What a request to a local socket names as its host."""
 
-_PATIENCE = 600.0
-"""Seconds to wait for an answer."""
+_PATIENCE = httpx.Timeout(600.0, connect=10.0)
+"""Seconds to wait for an answer, and for a connection."""
+
+_SILENCE = 10.0
+"""Seconds without an answer after which a person is told that the command still waits."""
 
 _ENDED = (
     "the process that runs the services has ended meanwhile; what it has acknowledged stays so, and goes on when it is "
@@ -43,20 +47,23 @@ class CommandRefused(ClearFailure):
 class Services:
     """The services, as a command asks them."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, where: str) -> None:
         self._client = client
+        self._where = where
         self.has_answered = False
 
     async def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
         """What is there. Raises `CommandRefused`."""
         given = {name: value for name, value in query.items() if value is not None}
-        with _encodable():
-            return self._answer(await self._client.get(path, params=given))
+        with _encodable(), _noting_silence():
+            response = await self._client.get(path, params=given)
+        return self._answer(response)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         """Ask for something to be done. Raises `CommandRefused`."""
-        with _encodable():
-            return self._answer(await self._client.post(path, json=body))
+        with _encodable(), _noting_silence():
+            response = await self._client.post(path, json=body)
+        return self._answer(response)
 
     async def lines(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
@@ -64,8 +71,11 @@ class Services:
         """A long answer, line by line. Raises `CommandRefused`."""
         given = {name: value for name, value in query.items() if value is not None}
         with _encodable():
-            async with self._client.stream(method, path, json=body, params=given) as response:
-                self.has_answered = True
+            request = self._client.build_request(method, path, json=body, params=given)
+            with _noting_silence():
+                response = await self._client.send(request, stream=True)
+            async with aclosing(response):
+                self._check_whose(response)
                 if not response.is_success:
                     await response.aread()
                     self._answer(response)
@@ -76,13 +86,33 @@ class Services:
                     yield line
 
     def _answer(self, response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-        self.has_answered = True
+        self._check_whose(response)
         if response.is_success:
             return response.json()
         try:
             raise CommandRefused(str(response.json()["error"]))
         except (ValueError, KeyError, TypeError):
             raise CommandRefused(f"the services answered {response.status_code}; see their log") from None
+
+    def _check_whose(self, response: httpx.Response) -> None:
+        if API_HEADER not in response.headers:
+            raise CommandRefused(
+                f"what answers at {self._where} ({response.status_code}) is not the API of this version of Driver "
+                f"Sync: restart what runs the services, or set {PREFIX}API_URL to the address that `driverlink serve "
+                "api` prints"
+            )
+        self.has_answered = True
+
+
+@contextmanager
+def _noting_silence() -> Iterator[None]:
+    """Tell a person who waits that nothing has answered yet."""
+    words = "the services have not answered yet; Ctrl-C ends the command, and not what they do"
+    noting = asyncio.get_running_loop().call_later(_SILENCE, print_note, words)
+    try:
+        yield
+    finally:
+        noting.cancel()
 
 
 @contextmanager
@@ -102,10 +132,12 @@ async def reached(data: Path | None) -> AsyncIterator[Services]:
     """
     settings = read_settings(ApiSettings, data=data)
     folder, url = settings.data, settings.api_url
+    # What is printed of an address is without a password.
+    shown = re.sub(r"//[^/]*@", "//", url)
     if data is None and url:
         socket = url if url.startswith("/") else None
         advice = (
-            f"the API at {url} does not answer: start it by `driverlink serve api` (or `driverlink up` on a data "
+            f"the API at {shown} does not answer: start it by `driverlink serve api` (or `driverlink up` on a data "
             f"folder), or set another {PREFIX}API_URL"
         )
     elif data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
@@ -127,9 +159,9 @@ async def reached(data: Path | None) -> AsyncIterator[Services]:
             timeout=_PATIENCE,
             trust_env=False,
         ) as client:
-            services = Services(client)
+            services = Services(client, socket or shown)
             yield services
-    except (httpx.TransportError, httpx.InvalidURL) as failure:
+    except (httpx.RequestError, httpx.InvalidURL) as failure:
         if services and services.has_answered:
             raise CommandRefused(_ENDED) from None
         if os.strerror(EACCES) in str(failure):

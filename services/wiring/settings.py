@@ -15,6 +15,7 @@ from pydantic import (
     HttpUrl,
     PostgresDsn,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -35,6 +36,10 @@ def _check_base(url: HttpUrl) -> HttpUrl:
 
 BaseUrl = Annotated[HttpUrl, AfterValidator(_check_base)]
 """The address below which an API is."""
+
+
+Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""What something is called elsewhere."""
 
 
 class WrongSettings(ClearFailure):
@@ -173,11 +178,11 @@ class TargetSettings(EnvironmentSettings):
     driveri_url: BaseUrl = Field(
         default=HttpUrl("https://api.netradyne.com/driveri"), description="The base address of Driveri's API."
     )
-    driveri_active_status: str = Field(
-        default="Active", min_length=1, description="What Driveri's configurations call a driver in service."
+    driveri_active_status: Term = Field(
+        default="Active", description="What Driveri's configurations call a driver in service."
     )
-    driveri_deleted_status: str = Field(
-        default="Deleted", min_length=1, description="What Driveri's configurations call a deleted driver."
+    driveri_deleted_status: Term = Field(
+        default="Deleted", description="What Driveri's configurations call a deleted driver."
     )
     driveri_calls_per_second: float = Field(
         default=10.0,
@@ -207,11 +212,11 @@ class TargetSettings(EnvironmentSettings):
         le=100,
         description="The same for Motive, of which clients are known that stay at two calls under way.",
     )
-    motive_portal_integration: str = Field(
-        default="gps_portal", min_length=1, description="The integration name under which Motive keeps the Portal's id."
+    motive_portal_integration: Term = Field(
+        default="gps_portal", description="The integration name under which Motive keeps the Portal's id."
     )
-    motive_driveri_integration: str = Field(
-        default="driveri", min_length=1, description="The integration name under which Motive keeps the DriverID."
+    motive_driveri_integration: Term = Field(
+        default="driveri", description="The integration name under which Motive keeps the DriverID."
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The API over an installation that is stepped by hand, and dead letters in its stores."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +47,11 @@ class ApiStand:
         """What the application answers when something is to be done."""
         async with self._client() as client:
             return await client.post(path, json=body)
+
+    async def send(self, path: str, content: bytes | AsyncIterator[bytes]) -> httpx.Response:
+        """What the application answers to these bytes as JSON."""
+        async with self._client() as client:
+            return await client.post(path, content=content, headers={"content-type": "application/json"})
 
     def look_at(self, running: RunningServices) -> None:
         """Let these be the services that run."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -79,6 +79,11 @@ def test_an_api_that_does_not_answer_is_named_with_what_starts_it(url: str) -> N
     assert line.startswith(f"the API at {url} does not answer: start it by `driverlink serve api`")
 
 
+def test_the_password_in_an_address_is_not_printed() -> None:
+    line = refused(command({"DRIVERLINK_API_URL": "http://me:geheim@127.0.0.1:1"}, "status"))
+    assert line.startswith("the API at http://127.0.0.1:1 does not answer")
+
+
 @pytest.mark.parametrize("url", ["ftp://host", "host:8080", "http:///x"])
 def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> None:
     assert "DRIVERLINK_API_URL must match" in refused(command({"DRIVERLINK_API_URL": url}, "status"))
@@ -141,7 +146,7 @@ def test_a_socket_of_another_user_is_named(driverlink: ServedFolder) -> None:
     assert "can be used only by the user who runs `driverlink up`" in refused(driverlink("status"))
 
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+_ANSWER = b"HTTP/1.1 200 OK\r\nDriverlink-Api: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 @asynccontextmanager
@@ -181,3 +186,67 @@ async def test_services_that_answered_and_answer_no_more_have_ended() -> None:
 @pytest.mark.anyio
 async def test_services_that_never_answer_are_named_by_their_folder() -> None:
     assert (await last_words()).startswith("nothing runs on the data folder /")
+
+
+_OTHERS = {
+    "a page": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+    "another API": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "the health of a service": b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nNot Found",
+    "nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@contextmanager
+def another_server(answer: bytes) -> Iterator[str]:
+    """The address of a server that answers every request so."""
+    with tcp_socket("127.0.0.1", 0) as bound:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = bound.accept()
+                    with connection:
+                        connection.recv(65_536)
+                        connection.sendall(answer)
+
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            bound.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("answer", _OTHERS.values(), ids=_OTHERS)
+@pytest.mark.parametrize("arguments", [("accounts", "list"), ("plan", "acme"), ADD], ids=" ".join)
+def test_a_server_that_is_not_the_api_is_named(arguments: tuple[str, ...], answer: bytes) -> None:
+    with another_server(answer) as url:
+        line = refused(command({"DRIVERLINK_API_URL": url}, *arguments))
+    assert line.startswith(f"what answers at {url} (")
+    assert "is not the API of this version of Driver Sync" in line
+
+
+def test_an_answer_that_cannot_be_decoded_is_one_line() -> None:
+    with another_server(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx") as url:
+        assert refused(command({"DRIVERLINK_API_URL": url}, "status")).startswith(f"the API at {url} does not answer")
+
+
+@pytest.mark.anyio
+async def test_a_person_who_waits_long_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("services.cli.client._SILENCE", 0.02)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.2)
+        writer.write(_ANSWER)
+        writer.close()
+
+    with TemporaryDirectory(prefix="dl-") as folder:
+        server = await asyncio.start_unix_server(answer, Path(folder) / "control.sock")
+        async with server, reached(Path(folder)) as services:
+            assert await services.get("/accounts") == {}
+    assert "have not answered yet" in capsys.readouterr().err

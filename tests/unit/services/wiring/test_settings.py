@@ -49,6 +49,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({**GOOD, "MOTIVE_URL": "https://motive/?"}, "DRIVERLINK_MOTIVE_URL must be an address without a user name"),
         ({**GOOD, "MOTIVE_URL": "ftp://motive"}, "DRIVERLINK_MOTIVE_URL must begin with http:// or https://"),
         ({**GOOD, "DRIVERI_ACTIVE_STATUS": ""}, "DRIVERLINK_DRIVERI_ACTIVE_STATUS must not be empty"),
+        ({**GOOD, "MOTIVE_PORTAL_INTEGRATION": " "}, "DRIVERLINK_MOTIVE_PORTAL_INTEGRATION must not be empty"),
         ({**GOOD, "KAFKA_SERVERS": "kafka"}, "DRIVERLINK_KAFKA_SERVERS must be host:port, with commas between sev"),
         ({**GOOD, "KAFKA_SECURITY": "tls"}, "DRIVERLINK_KAFKA_SECURITY must be 'plaintext', 'ssl', 'sasl_plaintext'"),
         ({**GOOD, "KAFKA_SECURITY": "sasl_ssl", "KAFKA_USERNAME": "u"}, "which needs DRIVERLINK_KAFKA_USERNAME, and"),
@@ -59,7 +60,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
             "DRIVERLINK_KAFKA_PARTITION is not a setting; did you mean DRIVERLINK_KAFKA",
         ),
     ],
-    ids=range(24),
+    ids=range(25),
 )
 def test_what_is_wrong_is_named_with_what_would_be_right(
     monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str], says: str
