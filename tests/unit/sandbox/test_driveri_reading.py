@@ -81,7 +81,7 @@ async def test_a_list_keeps_to_what_was_asked_for(fleet: AsyncClient, parameters
     assert await listed(fleet, **parameters) == expected
 
 
-async def test_consuming_next_links_reads_everybody_once(fleet: AsyncClient) -> None:
+async def test_following_next_links_reads_everybody_once(fleet: AsyncClient) -> None:
     seen: list[str] = []
     page: str | None = f"{TENANT}/drivers?showAll=true&limit=3"
     while page:

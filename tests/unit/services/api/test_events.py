@@ -89,7 +89,7 @@ def test_a_rare_filter_looks_at_a_bounded_number_of_records(
     assert len(found) == sum(stream.end() for stream in streams.values()) // 5 + 1
 
 
-def test_consuming_shows_each_event_once(fleet: Fleet) -> None:
+def test_following_shows_each_event_once(fleet: Fleet) -> None:
     fleet.state("1", **JANE)
     streams = streams_of(fleet)
     *_, last = pages(streams)

@@ -82,7 +82,7 @@ def test_a_type_is_found_by_its_stored_name_and_by_its_last_part(looking: Served
 
 
 @pytest.mark.parametrize("until", ["2001-01-01", "2026-01-05T08:00:01+00:00"])
-def test_consuming_ends_where_the_time_that_is_asked_for_is_over(looking: ServedFolder, until: str) -> None:
+def test_following_ends_where_the_time_that_is_asked_for_is_over(looking: ServedFolder, until: str) -> None:
     assert looking("events", "-f", "--until", until).status == 0
 
 
