@@ -1,6 +1,6 @@
 """`/accounts/{account}/plan`: what a reconciliation would do, and the request to do exactly that."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -9,11 +9,11 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from domain.account import Account, Mode, NotPermitted
+from domain.account import Account, AccountEvent, Mode, NotPermitted
 from domain.account import Request as Person
 from domain.identity import PortalDriverId, Target
 from domain.reconciliation import Plan, PlanPart
-from domain.store import StoreConflict, StoreFailed
+from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
 from services.api.installation import Installation, Installed, KnownAccount
 from services.api.naming import NamedTarget, find_stated, only_one
@@ -27,6 +27,7 @@ from services.api.planner import (
     with_sync_on,
 )
 from services.api.schema import ByPerson, ResponseBody
+from services.decider.read_models import ReconciliationRow
 from services.runtime.context import utc_now
 
 _log = structlog.get_logger()
@@ -171,11 +172,36 @@ async def _apply_lines(
             f"look at it again: `driverlink plan {account.account}`"
         )
     plans = {part.target: part.digest for part in parts}
-    after = await installation.accounts_service.call_again(
-        installation.accounts.ask, account.account, body.by, lambda person, known: person.go_by(known, plans)
-    )
+    if applied := await installation.readers.call(_being_applied, installation.readers.decider, account, plans):
+        raise PlanChanged(
+            f"the plan {body.plan} of {account.account} is being applied already on {' and '.join(applied)}; "
+            f"see `driverlink status {account.account}`"
+        )
+
+    def go_by(person: Person, now: Account) -> tuple[AccountEvent, ...]:
+        if now.reconciliations != account.reconciliations:
+            raise PlanChanged(
+                f"another reconciliation of {account.account} was requested meanwhile, so nothing was done; "
+                f"look at the plan again: `driverlink plan {account.account}`"
+            )
+        return person.go_by(now, plans)
+
+    after = await installation.accounts_service.call_again(installation.accounts.ask, account.account, body.by, go_by)
     installation.accounts_service.notify()
     yield PlanLine(requested={str(part.target): after.reconciliations[part.target] for part in parts})
+
+
+def _being_applied(decider: Store, account: Account, plans: Mapping[Target, str]) -> list[Target]:
+    """The targets on which a reconciliation by the same plan was requested and has not ended. Raises `StoreFailed`.
+
+    Another request would take the place of that one, which its person waits for.
+    """
+    answered = {row.target: row.answered for row in decider.select(ReconciliationRow, {"account": account.account})}
+    return [
+        target
+        for target, plan in plans.items()
+        if account.plans.get(target) == plan and answered.get(str(target), 0) < account.reconciliations[target]
+    ]
 
 
 async def _dry_runs(

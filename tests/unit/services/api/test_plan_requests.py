@@ -1,5 +1,6 @@
 """Plans as commands ask for them, and people who want one done."""
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
@@ -250,3 +251,25 @@ async def test_where_no_driver_is_known_nothing_is_missed(stand: ApiStand) -> No
     people = {"master_user": "jane", "account_manager": "bob"}
     await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
     assert (await plan(stand))[1]["unsaid"] == {}
+
+
+async def test_two_who_apply_the_same_plan_at_once_apply_it_once(stand: ApiStand) -> None:
+    await add(stand)
+    _, end = await plan(stand)
+    body = {"by": "jane", "plan": end["digest"]}
+    answers = await asyncio.gather(*(stand.post("/accounts/acme/plan", body) for _ in range(2)))
+    lines = sorted((told(answer)[-1] for answer in answers), key=str)
+    assert [[*line] for line in lines] == [["error"], ["requested"]]
+    assert "another reconciliation of acme was requested meanwhile" in lines[0]["error"]
+    assert [type(each) for each in asked(stand)] == [ReconciliationRequested, ReconciliationRequested, SyncTurnedOn]
+
+
+async def test_a_plan_that_is_being_applied_is_not_requested_again(stand: ApiStand) -> None:
+    await add(stand)
+    _, end = await plan(stand)
+    body = {"by": "jane", "plan": end["digest"]}
+    await stand.post("/accounts/acme/plan", body)
+    before = asked(stand)
+    (line,) = told(await stand.post("/accounts/acme/plan", body))
+    assert line["error"].startswith(f"the plan {end['digest']} of acme is being applied already on driveri and motive")
+    assert asked(stand) == before
