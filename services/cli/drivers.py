@@ -379,4 +379,4 @@ def _state(
     if as_json:
         print_json(answer)
     else:
-        out.print(f"driver {driver} of {account}: {answer['change']}", markup=False)
+        out.print(f"driver {answer['driver']} of {answer['account']}: {answer['change']}", markup=False)

@@ -25,3 +25,9 @@ def test_what_cannot_stand_in_a_field_is_refused_and_not_sent(
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert words in ended.err
     assert looking("events", "--log", "changes", "--json").out == before
+
+
+def test_a_driver_is_named_as_it_is_stored(driverlink: ServedFolder) -> None:
+    names = ("--set", "first_name=Jane", "--set", "last_name=Doe")
+    ended = driverlink("drivers", "create", "ACME", "--driver", '="00419"', *names)
+    assert ended.out == "driver 00419 of acme: DriverCreated\n"
