@@ -39,6 +39,11 @@ _ENDED = (
     "started again"
 )
 
+_SILENT = (
+    "the services have not answered for so long that the command gives up; what it asked for may be done all the same: "
+    "see `driverlink status`"
+)
+
 
 class CommandRefused(ClearFailure):
     """The services refused what the command asked; the message says why and what to do."""
@@ -131,7 +136,7 @@ async def reached(data: Path | None) -> AsyncIterator[Services]:
     A data folder that is named goes before `DRIVERLINK_API_URL`, and that before `DRIVERLINK_DATA`.
     """
     settings = read_settings(ApiSettings, data=data)
-    folder, url = settings.data, settings.api_url
+    folder, url, data_folder = settings.data, settings.api_url, None
     # What is printed of an address is without a password.
     shown = re.sub(r"//[^/]*@", "//", url)
     if data is None and url:
@@ -146,7 +151,8 @@ async def reached(data: Path | None) -> AsyncIterator[Services]:
             "API that `driverlink serve api` serves; set it to the address that this prints"
         )
     else:
-        socket = str(DataFolder(folder).socket)
+        data_folder = DataFolder(folder)
+        socket = str(data_folder.socket)
         advice = (
             f"nothing runs on the data folder {folder}, or it does not answer: start it by "
             f"`driverlink up --data {quote(str(folder))}`"
@@ -161,11 +167,15 @@ async def reached(data: Path | None) -> AsyncIterator[Services]:
         ) as client:
             services = Services(client, socket or shown)
             yield services
+    except httpx.ReadTimeout:
+        raise CommandRefused(_SILENT) from None
     except (httpx.RequestError, httpx.InvalidURL) as failure:
         if services and services.has_answered:
             raise CommandRefused(_ENDED) from None
         if os.strerror(EACCES) in str(failure):
             raise CommandRefused(f"{socket} can be used only by the user who runs `driverlink up`") from None
+        if data_folder is not None and data_folder.is_foreign():
+            raise CommandRefused(f"{folder} is not a data folder of driverlink: name another with --data") from None
         raise CommandRefused(advice) from None
 
 

@@ -36,6 +36,14 @@ class DataFolder:
         """The file of one of `STORES`."""
         return self.path / f"{name}.sqlite"
 
+    def is_foreign(self) -> bool:
+        """Whether there is a folder that holds other things, and nothing of ours."""
+        try:
+            found = {path.name for path in self.path.iterdir()}
+        except (OSError, ValueError):
+            return False
+        return bool(found) and not found & {"owner", self.socket.name, *(self.file(name).name for name in STORES)}
+
     def check_whole(self) -> None:
         """Raise `FolderUnusable` where this is not a complete data folder, rather than make one by a slip."""
         try:

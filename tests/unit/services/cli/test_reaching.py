@@ -250,3 +250,31 @@ async def test_a_person_who_waits_long_is_told(
         async with server, reached(Path(folder)) as services:
             assert await services.get("/accounts") == {}
     assert "have not answered yet" in capsys.readouterr().err
+
+
+@pytest.mark.anyio
+async def test_services_that_are_silent_for_very_long_are_not_said_to_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.cli.client._PATIENCE", 0.05)
+    has_closed = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        has_closed.set()
+
+    with TemporaryDirectory(prefix="dl-") as folder:
+        server = await asyncio.start_unix_server(answer, Path(folder) / "control.sock")
+        async with server:
+            with pytest.raises(CommandRefused, match="may be done all the same"):
+                async with reached(Path(folder)) as services:
+                    await services.get("/accounts")
+            await has_closed.wait()
+
+
+def test_a_folder_of_something_else_is_not_taken_for_a_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").touch()
+    line = refused(command({}, "status", "--data", str(tmp_path)))
+    assert line == f"{tmp_path} is not a data folder of driverlink: name another with --data"
