@@ -30,6 +30,7 @@ from services.api import (
     status,
 )
 from services.api.edge import Edge
+from services.api.header import API_HEADER
 from services.api.installation import Installation, ServiceDown
 from services.api.schema import Malformed, Refusal, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
@@ -90,7 +91,14 @@ def to_app(installation: Installation) -> FastAPI:
         app.add_exception_handler(kind, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_malformed)
     app.add_exception_handler(HTTPException, _refuse_unknown)
+    app.add_exception_handler(Exception, _fail)
     return app
+
+
+async def _fail(_: Request, __: Exception) -> JSONResponse:
+    """Whose response it is, is said here: what nothing foresaw is answered outside `Edge`, and then logged."""
+    error = "the services failed unexpectedly; see their log"
+    return JSONResponse({"error": error}, HTTPStatus.INTERNAL_SERVER_ERROR, headers={API_HEADER: "1"})
 
 
 async def _refuse(_: Request, refused: Exception) -> JSONResponse:

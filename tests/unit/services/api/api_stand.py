@@ -127,7 +127,8 @@ class ApiStand:
         self._installation.close()
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://driverlink")
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://driverlink")
 
 
 def letter(position: int = 1, body: bytes = GOOD.state, **said: str | int | list[list[str]]) -> DeadLetter:

@@ -1,9 +1,12 @@
 """What any client may send to the API: too much, in the wrong form, or about nothing that there is."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from domain.store import Unit
+from services.accounts.handlers import AccountRow
 from services.api import edge
 from services.api.header import API_HEADER
 from tests.unit.services.api.api_stand import ApiStand, Json
@@ -36,6 +39,16 @@ async def test_a_body_that_is_too_large_is_refused(
 @pytest.mark.parametrize("path", ["/accounts", "/nowhere", "/accounts/nobody", "/accounts/"])
 async def test_every_response_says_whose_it_is(stand: ApiStand, path: str) -> None:
     assert (await stand.get(path)).headers[API_HEADER] == "1"
+
+
+async def test_what_nothing_foresaw_is_one_line_and_says_whose_it_is(stand: ApiStand) -> None:
+    store = stand.stores["accounts"]
+    unit = Unit()
+    unit.keep(replace(row, tier="a tier of another version") for row in store.select(AccountRow))
+    store.commit(unit)
+    answer = await stand.get("/accounts")
+    assert (answer.status_code, answer.headers[API_HEADER]) == (500, "1")
+    assert answer.json() == {"error": "the services failed unexpectedly; see their log"}
 
 
 async def test_a_body_that_is_no_json_is_said_to_be_none(stand: ApiStand) -> None:
