@@ -121,14 +121,20 @@ class ServiceDown(ClearFailure):
 
 
 class RunningServices:
-    """Which services run, as `look` finds them by name; `clock` counts seconds. Used from one thread."""
+    """Which services run, as `look` finds them by name; `clock` counts seconds. Used from one thread.
+
+    `command` starts every service; by default each has its own.
+    """
 
     def __init__(
         self,
         registry: Collection[Registered],
         look: Callable[[], Collection[str]],
         clock: Callable[[], float] = monotonic,
+        *,
+        command: str | None = None,
     ) -> None:
+        self._command = command
         self._registry = registry
         self._look = look
         self._clock = clock
@@ -148,7 +154,7 @@ class RunningServices:
             }
             self._looked_at = now
         return [
-            f"{each.name} is not running: start it by `{each.command}`"
+            f"{each.name} is not running: start it by `{self._command or each.command}`"
             for each in self._registry
             if (not names or each.name in names) and now - self._down_since.get(each.name, now + 1) >= seconds
         ]

@@ -48,7 +48,7 @@ def up(
 async def _up(settings: EmbeddedSettings, *, is_idle: bool) -> None:
     stop = asyncio.Event()
     with stopping_on_signals(stop):
-        async with serving(settings) as installation:
+        async with serving(settings, is_idle=is_idle) as installation:
             err.print(f"driverlink runs on {settings.data}; Ctrl-C ends it", markup=False)
             await (stop.wait() if is_idle else run(installation, stop=stop))
     err.print("driverlink has ended; everything is stored")

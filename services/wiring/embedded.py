@@ -23,10 +23,12 @@ from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_ins
 from services.wiring.settings import EmbeddedSettings
 
 
-def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebuilding: bool = False) -> Installation:
+def open_embedded(
+    settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebuilding: bool = False, is_idle: bool = False
+) -> Installation:
     """Every service on its file in the data folder, which the caller owns. Raises `StoreFailed`.
 
-    A rebuild may open read models of another version, and has to replace them.
+    A rebuild may open read models of another version, and has to replace them. `is_idle`: no service will be run.
     """
     credentials = CredentialsFile(settings.data / "credentials")
     given = Dependencies(
@@ -49,6 +51,8 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebu
         given,
         credentials=credentials,
         readers=Readers(stores=readers, must_close=True),
+        running=lambda: () if is_idle else SERVICES,
+        command="driverlink up",
         polling=built["intake"].polling,
     )
 
@@ -68,13 +72,16 @@ _log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def serving(settings: EmbeddedSettings, clock: Clock = utc_now) -> AsyncIterator[Installation]:
+async def serving(
+    settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle: bool = False
+) -> AsyncIterator[Installation]:
     """An installation on the data folder, whose API answers on the folder's local socket while this lasts.
 
-    Only the user who runs the process can connect to the socket. Raises `FolderUnusable`, `StoreFailed`.
+    Only the user who runs the process can connect to the socket. `is_idle`: no service will be run.
+    Raises `FolderUnusable`, `StoreFailed`.
     """
     with DataFolder(settings.data) as folder:
-        installation = open_embedded(settings, clock)
+        installation = open_embedded(settings, clock, is_idle=is_idle)
         mask = os.umask(0o177)
         try:
             with socket.socket(socket.AF_UNIX) as bound:

@@ -378,14 +378,18 @@ def to_installation(
     credentials: CredentialsKeeper,
     readers: Readers,
     running: Callable[[], Collection[str]] = lambda: SERVICES,
+    command: str | None = None,
     polling: Polling | None = None,
     may_repeat: bool = False,
 ) -> Installation:
-    """Every service on its store, as the API uses them; `running` finds those that run. See `Installation`."""
+    """Every service on its store, as the API uses them; see `Installation`.
+
+    `running` finds the services that run; `command` starts the others, by default each by its own.
+    """
     return Installation(
         registry=SERVICES.values(),
         services=tuple(built[name].service for name in SERVICES),
-        running=RunningServices(SERVICES.values(), running),
+        running=RunningServices(SERVICES.values(), running, command=command),
         accounts=Accounts(stores["accounts"], given.clock),
         intake=Intake(stores["intake"], given.clock),
         projectors={

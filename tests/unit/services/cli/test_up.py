@@ -36,4 +36,5 @@ def test_without_services_commands_are_answered_and_nothing_is_decided() -> None
             (account,) = command(on, "accounts", "list", "--json").document
             assert account["sync"] == "on"
             assert command(on, "status", "--json").document == []
+            assert "decider is not running: start it by `driverlink up`\n" in command(on, "status").err
         assert all(DataFolder(folder).file(name).is_file() for name in STORES)
