@@ -33,7 +33,7 @@ class UnknownLetter(Exception):
     """There is no dead letter of this name."""
 
     def __init__(self, name: "LetterName") -> None:
-        super().__init__(f"there is no dead letter {name}: consumed or discarded, or never there")
+        super().__init__(f"there is no dead letter {name} (any more); see `driverlink dead-letters list`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,6 +227,10 @@ def secret_of(name: str, path: Path | None) -> str:
             text = Prompt.ask(name.replace("_", " "), password=True, console=err)
         else:
             text = sys.stdin.readline().strip()
+        if not text:
+            raise CommandRefused(
+                f"no {name.replace('_', ' ')} was given: name its file by {_option(name)}-file, or type it"
+            )
         if is_storable(text):
             return text
     raise CommandRefused("standard input is not UTF-8 text: give the secret by a file, or type it again")

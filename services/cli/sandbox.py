@@ -130,6 +130,7 @@ def _print(outcome: DemoResult, data: Path) -> None:
     example = outcome.decided[0]["driver"] if outcome.decided else ""
     for command in (f"explain sample-fleet {example}", "status", "events --account sample-fleet --type DeleteHeld"):
         out.print(f"  driverlink {command} --data {data}", markup=False)
+    out.print("The stand-ins have ended with the demo, so a plan or a reconciliation cannot read them.")
 
 
 def _without_repeats(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

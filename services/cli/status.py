@@ -31,7 +31,10 @@ class State(StrEnum):
 
 def status(
     account: Annotated[
-        str | None, typer.Argument(help="Only this account; by default all.", show_default=False, callback=account_id)
+        str | None,
+        typer.Argument(
+            metavar="ACCOUNT", help="Only this account; by default all.", show_default=False, callback=account_id
+        ),
     ] = None,
     data: DataOption = None,
     *,
@@ -111,12 +114,12 @@ def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[
 def _queued(account: Mapping[str, Any]) -> str:
     """What waits between the services for an account; empty if nothing does."""
     targets = account["targets"]
-    parts = [(account["waiting"], "undecided for the decider", "change")]
-    parts += [(each["unsent"], f"for {each['target']}'s projector", "decision") for each in targets]
-    parts += [(each["unheard"], f"of {each['target']} for the decider", "answer") for each in targets]
+    parts = [(account["waiting"], "change", "", "the decider")]
+    parts += [(each["unsent"], "decision", "", f"{each['target']}'s projector") for each in targets]
+    parts += [(each["unheard"], "answer", f" of {each['target']}", "the decider") for each in targets]
     waits = [
-        f"{count} {what} waits {where}" if count == 1 else f"{count} {what}s wait {where}"
-        for count, where, what in parts
+        f"{count} {what}{whose} waits for {awaited}" if count == 1 else f"{count} {what}s{whose} wait for {awaited}"
+        for count, what, whose, awaited in parts
         if count
     ]
     return f"{account['account']}: {', '.join(waits)}" if waits else ""

@@ -26,7 +26,9 @@ class PortBusy(ClearFailure):
     """Something listens on this port already."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(f"port {port} is busy")
+        super().__init__(
+            f"port {port} is busy: end what listens on it, or choose another port by an option (see --help)"
+        )
         self.port = port
 
 

@@ -82,7 +82,7 @@ _PROBLEMS: Mapping[str, Callable[[_Described], str]] = {
 """By pydantic's types of errors: what is wrong, in words that go on from the variable's name."""
 
 
-_UNKNOWN = ("missing", "url_parsing")
+_UNKNOWN = ("missing", "url_parsing", "string_pattern_mismatch")
 """Errors of people who may not know what a setting is for: its meaning is added."""
 
 

@@ -95,7 +95,7 @@ async def test_a_cancelled_serve_lets_go_of_its_ports() -> None:
 async def test_a_busy_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(PortBusy, match=f"port {port} is busy"):
+        with pytest.raises(PortBusy, match=f"port {port} is busy: end what listens on it, or choose another"):
             await serve("127.0.0.1", 0, port, Seeds(), unheard)
 
 

@@ -86,7 +86,9 @@ def test_the_password_in_an_address_is_not_printed() -> None:
 
 @pytest.mark.parametrize("url", ["ftp://host", "host:8080", "http:///x"])
 def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> None:
-    assert "DRIVERLINK_API_URL must match" in refused(command({"DRIVERLINK_API_URL": url}, "status"))
+    line = refused(command({"DRIVERLINK_API_URL": url}, "status"))
+    assert "DRIVERLINK_API_URL must match" in line
+    assert line.endswith("(Where commands reach the API: `http://host:port`, or the path of a local socket)")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def problem(monkeypatch: pytest.MonkeyPatch, named: Mapping[str, str]) -> str:
         ({**GOOD, "PORTAL_CALLS_PER_SECOND": "-1"}, "DRIVERLINK_PORTAL_CALLS_PER_SECOND must be 0.01 or more"),
         ({**GOOD, "HTTP_PORT": "http"}, "DRIVERLINK_HTTP_PORT must be a whole number"),
         ({**GOOD, "HTTP_PORT": "65536"}, "DRIVERLINK_HTTP_PORT must be 65535 or less"),
-        ({**GOOD, "EPOCH": "a b"}, "DRIVERLINK_EPOCH must match ^[A-Za-z0-9_-]{1,20}$"),
+        ({**GOOD, "EPOCH": "a b"}, "DRIVERLINK_EPOCH must match ^[A-Za-z0-9_-]{1,20}$ (Another one when"),
         (
             {**GOOD, "DRIVERI_URL": "https://u:sesame@driveri"},
             "DRIVERLINK_DRIVERI_URL must be an address without a user",
