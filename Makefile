@@ -76,7 +76,7 @@ clean: ## Remove the virtual environment and what the demo made
 $(INSTALLED): requirements-dev.txt pyproject.toml
 	$(NEED_PYTHON)
 	@$(PYTHON) -m venv $(VENV)
-	@echo "installing the pinned dependencies ..."
+	@echo "installing the pinned dependencies, which takes a minute or two ..."
 	@$(BIN)/pip $(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@$(BIN)/pip $(PIP_INSTALL) --no-index --no-build-isolation --editable .
 	@$(BIN)/pip check --disable-pip-version-check || { echo "make clean, and try again" >&2; exit 1; }
