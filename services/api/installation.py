@@ -149,8 +149,10 @@ class RunningServices:
         now = self._clock()
         if now - self._looked_at >= _LOOK_EVERY:
             running = self._look()
+            # If the last look was long ago, a service that is down now may have run in between.
+            before = self._down_since if now - self._looked_at <= PATIENCE else {}
             self._down_since = {
-                each.name: self._down_since.get(each.name, now) for each in self._registry if each.name not in running
+                each.name: before.get(each.name, now) for each in self._registry if each.name not in running
             }
             self._looked_at = now
         return [

@@ -53,9 +53,9 @@ def read_settings(kind: type[S], **given: object) -> S:
     """
     kinds = (ApiSettings, EmbeddedSettings, DistributedSettings)
     known = {_variable(name): field.description or "" for each in kinds for name, field in each.model_fields.items()}
-    for name in sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known):
+    for name in sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name not in known):
         # A name that is nearly one of ours is a slip, and what it was to set would be missed in silence.
-        if near := get_close_matches(name, sorted(known), n=1, cutoff=0.9):
+        if near := get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.9):
             raise WrongSettings(f"{name} is not a setting; did you mean {near[0]}?")
     stated = {name: text for name in kind.model_fields if (text := os.environ.get(_variable(name))) is not None}
     try:

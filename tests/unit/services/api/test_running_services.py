@@ -63,6 +63,18 @@ def test_a_service_that_is_restarted_in_time_is_not_given_up() -> None:
     seen.check("accounts", "intake")
 
 
+def test_a_service_that_was_down_at_a_look_long_ago_may_be_restarted_again() -> None:
+    processes = Processes()
+    seen = processes.seen()
+    processes.end("decider")
+    seen.check("decider")
+    processes.now = 3600.0
+    seen.check("decider")
+    processes.now += PATIENCE
+    with pytest.raises(ServiceDown, match="decider is not running"):
+        seen.check("decider")
+
+
 def test_a_look_is_good_for_a_second() -> None:
     processes = Processes()
     seen = processes.seen()

@@ -71,6 +71,11 @@ def test_what_is_wrong_is_named_with_what_would_be_right(
     assert "sesame" not in told
 
 
+def test_a_variable_in_small_letters_is_named_as_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("driverlink_patience", "5")
+    assert problem(monkeypatch, GOOD) == "driverlink_patience is not a setting; did you mean DRIVERLINK_PATIENCE?"
+
+
 def test_several_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told = problem(monkeypatch, {**GOOD, "PATIENCE": "0", "HTTP_PORT": "-1"})
     assert sorted(told.split("; ")) == [
