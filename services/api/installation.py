@@ -150,7 +150,7 @@ class RunningServices:
         if now - self._looked_at >= _LOOK_EVERY:
             running = self._look()
             # If the last look was long ago, a service that is down now may have run in between.
-            before = self._down_since if now - self._looked_at <= PATIENCE else {}
+            before = self._down_since if now - self._looked_at <= 2 * PATIENCE else {}
             self._down_since = {
                 each.name: before.get(each.name, now) for each in self._registry if each.name not in running
             }
