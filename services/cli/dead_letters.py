@@ -100,8 +100,8 @@ def show(name: NameArgument, data: DataOption = None, *, as_json: JsonOption = F
     body that is not a JSON object is shown as text, and bytes that are not text are in body_base64.
 
     Examples:
-        driverlink dead-letters show decider/portal.driver-changes.v1/42
-        driverlink dead-letters show decider/portal.driver-changes.v1/42 --json > letter.json
+        driverlink dead-letters show decider/1/portal.driver-changes.v1/0/42
+        driverlink dead-letters show decider/1/portal.driver-changes.v1/0/42 --json > letter.json
     """
     letter = _shown(name, data)
     if as_json:
@@ -138,7 +138,7 @@ def resubmit(
     service does not run, it waits for that.
 
     Examples:
-        driverlink dead-letters resubmit decider/portal.driver-changes.v1/42 --mended letter.json
+        driverlink dead-letters resubmit decider/1/portal.driver-changes.v1/0/42 --mended letter.json
         driverlink dead-letters resubmit --service decider --reason "unknown field"
     """
     wanted = {"service": service, "account": account, "reason": reason}
@@ -178,7 +178,7 @@ def discard(
     """Discard a dead letter for good: its service never gets what it says.
 
     Examples:
-        driverlink dead-letters discard decider/portal.driver-changes.v1/42
+        driverlink dead-letters discard decider/1/portal.driver-changes.v1/0/42
     """
     letter = _shown(name, data)
     if not is_sure and not sys.stdin.isatty():

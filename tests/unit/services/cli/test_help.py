@@ -1,6 +1,8 @@
 """What `driverlink` says of itself: overview, help of each command, version, completion."""
 
+import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,8 @@ import pytest
 from typer.main import get_command
 
 from domain.failures import ClearFailure
-from services.cli import version
+from services.api.dead_letters import LetterName
+from services.cli import dead_letters, version
 from services.cli.app import _COMMANDS, LazyGroup, app
 from services.cli.version import version_line
 from tests.support.commanding import command
@@ -101,3 +104,10 @@ def test_bash_completes_commands_and_options() -> None:
 
     assert completed("driverlink recon") == ["reconcile", "reconciliations"]
     assert "--target" in completed("driverlink reconcile --t")
+
+
+def test_the_dead_letters_of_the_examples_have_names_that_can_be_read() -> None:
+    source = inspect.getsource(dead_letters)
+    names = re.findall(r"dead-letters (?:show|resubmit|discard) (\S+/\S+)", source)
+    assert names
+    assert [str(LetterName.parse(name)) for name in names] == names
