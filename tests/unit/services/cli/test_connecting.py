@@ -155,10 +155,18 @@ def test_standard_input_that_is_not_text_is_refused_without_being_shown(
     assert connected(data) == AccountCredentials()
 
 
-@pytest.mark.parametrize("typed", ["", "\n", "hush-app\n", "hush-app\n \n"])
-def test_secrets_that_are_missing_connect_nothing(data: Path, typed: str) -> None:
+@pytest.mark.parametrize(
+    ("typed", "missing"),
+    [
+        ("", "client secret"),
+        ("\n", "client secret"),
+        ("hush-app\n", "refresh token"),
+        ("hush-app\n \n", "refresh token"),
+    ],
+)
+def test_secrets_that_are_missing_connect_nothing(data: Path, typed: str, missing: str) -> None:
     result = connect("motive", "--client-id", "app", typed=typed)
-    assert " was given: name its file by --" in str(result.exception)
+    assert str(result.exception).startswith(f"no {missing} was given: name its file by --")
     assert connected(data) == AccountCredentials()
 
 
