@@ -93,7 +93,6 @@ class OutlivingTransport(httpx.AsyncBaseTransport):
     """Asks again until there is an answer. What a lost answer had done already, the next one may refuse to do twice."""
 
     def __init__(self, socket: Path) -> None:
-        self._socket = socket
         self._transport = httpx.AsyncHTTPTransport(uds=str(socket))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -106,7 +105,7 @@ class OutlivingTransport(httpx.AsyncBaseTransport):
                 await response.aread()
             except httpx.TransportError:
                 lost = True
-                await self._reconnect()
+                await asyncio.sleep(0.05)
                 continue
             if lost and request.method == "POST" and response.status_code in _DONE_ALREADY:
                 return httpx.Response(200, json={}, request=request)
@@ -115,11 +114,6 @@ class OutlivingTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Let go of the connection."""
         await self._transport.aclose()
-
-    async def _reconnect(self) -> None:
-        await self._transport.aclose()
-        self._transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
