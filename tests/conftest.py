@@ -17,5 +17,5 @@ settings.load_profile(FEW)
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there
 
 if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK):
-    # Thousands of small stores are made, and nobody reads their files after a power cut.
+    # Thousands of small stores are made, and their files need not survive a power cut.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))

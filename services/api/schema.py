@@ -46,7 +46,7 @@ Named = Annotated[str, AfterValidator(_named), Field(max_length=LONGEST["driver"
 """The name of a person or a thing, in the normal form in which such names are stored."""
 
 NamedOrBlank = Annotated[str, AfterValidator(lambda text: _named(text) if text else text), Field(max_length=200)]
-"""The same, where there may be nobody."""
+"""A `Named` that may be blank."""
 
 
 def _check_storable(text: str) -> str:

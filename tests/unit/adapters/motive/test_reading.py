@@ -240,11 +240,11 @@ async def test_find_reads_the_user_of_the_key() -> None:
     assert await drivers(vendor).find(KEY, {}) == driver()
 
 
-@pytest.mark.parametrize("nobody", [NOBODY, one(user(role="admin"))])
-async def test_find_is_none_for_a_user_who_is_not_a_driver(nobody: Answer) -> None:
+@pytest.mark.parametrize("not_a_driver", [NOBODY, one(user(role="admin"))])
+async def test_find_is_none_for_a_user_who_is_not_a_driver(not_a_driver: Answer) -> None:
     vendor = company()
-    vendor.on(READ, nobody)
-    vendor.on(BY_EXTERNAL_ID, nobody)
+    vendor.on(READ, not_a_driver)
+    vendor.on(BY_EXTERNAL_ID, not_a_driver)
     assert await drivers(vendor).find(KEY, {}) is None
     assert await drivers(vendor).find(None, JANE) is None
 

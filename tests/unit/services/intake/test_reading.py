@@ -120,10 +120,10 @@ async def test_a_name_that_the_list_does_not_state_stays_as_it_is_known(stand: S
 
 
 async def test_while_a_line_names_no_driver_none_is_missing(stand: Stand) -> None:
-    nobody = PortalLine(driver=NO_ID, profile=NOTHING_STATED, flaw="line 1 has no id that can be read")
+    without_id = PortalLine(driver=NO_ID, profile=NOTHING_STATED, flaw="line 1 has no id that can be read")
     await stand.read(j1=JANE, j2=JANE)
     for _ in range(3):
-        await stand.read(nobody, nobody, j1=JANE)
+        await stand.read(without_id, without_id, j1=JANE)
     assert stand.logged == ["DriverCreated j1", "DriverCreated j2"]
     assert stand.row.refused == 2
     await stand.read(j1=JANE)
