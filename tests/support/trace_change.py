@@ -26,8 +26,8 @@ from services.sandbox.sample import SAMPLE
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("domain", "adapters", "services")
-SECONDS_IDLE = 5.0
-"""For how long the services are watched while nothing changes; longer than their longest wait."""
+SECONDS_IDLE = 7.0
+"""For how long the services are watched while nothing changes; longer than they wait between any two looks."""
 
 
 class Recorder:
