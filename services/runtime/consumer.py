@@ -31,6 +31,14 @@ BATCH = 500
 Handler = Callable[[Sequence[tuple[int, Event]]], Unit]
 """What a service makes of the events of a batch, each with its position in the log it is from: the unit to store."""
 
+OnStored = Callable[[Unit], None]
+"""Learns, in the service's thread, of each unit of a batch that was stored. It must not raise."""
+
+
+def ignore(_: Unit) -> None:
+    """Nothing follows."""
+
+
 LONGEST_REASON = 2000
 LONGEST_NAME = 500
 """Characters that are kept of why a record could not be handled, and of its id and type; its bytes are kept whole."""
@@ -66,10 +74,11 @@ class Consumer:
     A batch has records of all streams that have any, so that many partitions cost no more than one.
     """
 
-    def __init__(self, subscription: Subscription, store: Store, clock: Clock) -> None:
+    def __init__(self, subscription: Subscription, store: Store, clock: Clock, *, on_stored: OnStored = ignore) -> None:
         self._subscription = subscription
         self._store = store
         self._clock = clock
+        self._on_stored = on_stored
         self._streams: dict[str, Stream] = {}
         self._at: dict[str, int] = {}
 
@@ -132,6 +141,7 @@ class Consumer:
     def _settle(self, resubmission: Resubmission, unit: Unit) -> None:
         unit.remove(Resubmission, _place(resubmission))
         self._store.commit(unit)
+        self._on_stored(unit)
 
     def _read(self) -> list[Arrived]:
         """The next records, at most a batch; a stream that could not be read to its end comes last the next time."""
@@ -198,6 +208,7 @@ class Consumer:
         unit.positions = [Position(name=name, at=position) for name, position in sorted(reached.items())]
         if self._store.commit(unit):
             self._at.update(reached)
+            self._on_stored(unit)
         else:
             self._at.clear()
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import ClassVar, ParamSpec, Protocol, TypeVar
 
 from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream
-from services.runtime.consumer import BATCH, Consumer, Handler, Subscription
+from services.runtime.consumer import BATCH, Consumer, Handler, OnStored, Subscription, ignore
 from services.runtime.context import Clock, log_of
 from services.runtime.isolation import Troubles
 
@@ -105,7 +105,8 @@ class Service:
     """One store, the streams that it consumes, and its chores, all in one thread of their own.
 
     `handlers` say what is made of each log that is consumed, by its name; the streams may come and go. A chore does a
-    bounded piece of work that waits in the store, and says how much it did. `rest` and `batch_window` are in seconds.
+    bounded piece of work that waits in the store, and says how much it did. `on_stored` learns of what was stored of
+    each batch, right after its commit. `rest` and `batch_window` are in seconds.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Service:
         notifier: Notifier,
         handlers: Mapping[str, Handler] | None = None,
         chores: Sequence[Callable[[], int]] = (),
+        on_stored: OnStored = ignore,
         rest: float = REST,
         batch_window: float = BATCH_WINDOW,
     ) -> None:
@@ -127,6 +129,7 @@ class Service:
         self._consumers: dict[str, Consumer] = {}
         self._handlers = dict(handlers or {})
         self._chores = [*map(_repeatable, chores)]
+        self._on_stored = on_stored
         self._submissions = _repeatable(self._take_again)
         self._rest = rest
         self._batch_window = batch_window
@@ -159,7 +162,7 @@ class Service:
             log = log_of(stream.name)
             if log not in self._consumers:
                 subscription = Subscription(handler=self._handlers[log], may_repeat=may_repeat)
-                self._consumers[log] = Consumer(subscription, self.store, self._clock)
+                self._consumers[log] = Consumer(subscription, self.store, self._clock, on_stored=self._on_stored)
             self._consumers[log].follow(stream)
         self._consumers = {log: self._consumers[log] for log in self._handlers if log in self._consumers}
 

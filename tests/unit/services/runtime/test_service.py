@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from domain.store import StoreConflict, StoreFailed
+from domain.store import Position, StoreConflict, StoreFailed, Unit
 from services.runtime.service import Notifier, Service, WorkerClosed
-from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, raising
+from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Heard, raising
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,13 @@ def stand(tmp_path: Path) -> Iterator[FollowingStand]:
         yield stand
 
 
-def service(stand: FollowingStand, notifier: Notifier, *chores: Callable[[], int], rest: float = NEVER) -> Service:
+def service(
+    stand: FollowingStand,
+    notifier: Notifier,
+    *chores: Callable[[], int],
+    rest: float = NEVER,
+    on_stored: Callable[[Unit], None] = lambda _: None,
+) -> Service:
     made = Service(
         "ears",
         store=stand.store,
@@ -48,6 +54,7 @@ def service(stand: FollowingStand, notifier: Notifier, *chores: Callable[[], int
         notifier=notifier,
         handlers={"upstream.v1": stand.handle},
         chores=chores,
+        on_stored=on_stored,
         rest=rest,
         batch_window=0.0,
     )
@@ -217,6 +224,51 @@ async def test_a_chore_that_fails_unexpectedly_ends_nothing(stand: FollowingStan
 def test_a_chore_whose_store_fails_ends_the_service(stand: FollowingStand) -> None:
     with pytest.raises(StoreFailed):
         service(stand, Notifier(), failing(StoreFailed("the disk is full"))).step()
+
+
+def told_of(stand: FollowingStand) -> list[tuple[list[str], bool]]:
+    """Of each unit that a service says was stored: its drivers, and whether they are there by then."""
+    told: list[tuple[list[str], bool]] = []
+
+    def on_stored(unit: Unit) -> None:
+        drivers = [row.driver for row in unit.rows.values() if isinstance(row, Heard)]
+        told.append((drivers, set(drivers) <= set(stand.heard)))
+
+    work = service(stand, Notifier(), on_stored=on_stored)
+    while work.step():
+        pass
+    return told
+
+
+def test_what_was_stored_is_said_right_after_its_commit(stand: FollowingStand) -> None:
+    stand.put("a", "b")
+    assert told_of(stand) == [(["a", "b"], True)]
+
+
+def test_of_a_batch_with_a_bad_record_each_unit_that_was_stored_is_said(stand: FollowingStand) -> None:
+    stand.failing = {"bad": ValueError("no")}
+    stand.put("a", "bad", "b")
+    assert told_of(stand) == [(["a"], True), ([], True), (["b"], True)]
+
+
+def test_a_record_that_was_submitted_again_is_said_too(stand: FollowingStand) -> None:
+    stand.failing = {"bad": ValueError("no")}
+    stand.put("bad")
+    stand.run()
+    stand.failing = {}
+    stand.submit(stand.letters[0])
+    assert told_of(stand) == [(["bad"], True)]
+
+
+def test_what_was_not_stored_is_not_said(stand: FollowingStand) -> None:
+    last = stand.put("a")[-1]
+    rival = Unit(positions=[Position(name=stand.stream.name, at=last)])
+
+    def overtake() -> None:
+        stand.store.commit(rival)
+
+    stand.store.before = [raising(StoreConflict("version 3 is taken")), overtake]
+    assert told_of(stand) == []
 
 
 def failing(failure: Exception) -> Callable[[], int]:
