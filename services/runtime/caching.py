@@ -89,7 +89,7 @@ class CachingStore:
         wanted = known.combinations(asked) if known and not order_by and after is None and limit is None else None
         if known is None or wanted is None:
             return self._store.select(row, where, order_by=order_by, after=after, limit=limit)
-        return self._found(row, known, wanted, asked)
+        return self._found(row, known, wanted, _rest(asked, known.columns))
 
     def among(
         self, row: type[R], columns: Sequence[str], values: Collection[Values], where: Where | None = None
@@ -113,9 +113,8 @@ class CachingStore:
             for values, rows in asked.items():
                 found[values] = tuple(rows)
                 known.put(values, tuple(rows))
-        rest = _rest(where, known.columns)
         rows_found: Iterator[Any] = (each for rows in found.values() for each in rows or ())
-        return [each for each in rows_found if _matches(each, rest)] if rest else [*rows_found]
+        return [each for each in rows_found if _matches(each, where)] if where else [*rows_found]
 
     def _read(self, row: type[R], columns: Sequence[str], missing: Sequence[Values]) -> list[R]:
         if len(missing) == 1:
