@@ -204,7 +204,7 @@ def _batches(file: Path, verb: str, progress: Progress) -> Iterator[list[ExportL
     bar = progress.add_task(f"{verb} {file.name}", total=lines.total_bytes, note="")
     while batch := [*islice(lines, _BATCH)]:
         yield batch
-        progress.update(bar, completed=min(batch[-1].bytes_read, lines.total_bytes))
+        progress.update(bar, completed=min(lines.bytes_read, lines.total_bytes))
     progress.update(bar, completed=lines.total_bytes)
 
 

@@ -292,7 +292,7 @@ class Demo:
                 [{"line": row.line, "driver": row.driver, "profile": row.profile.fields} for row in batch]
             )
             self._fleet.there.update({str(row.driver): row.profile.onto({}) for row in batch})
-            self._progress.update(bar, completed=batch[-1].bytes_read)
+            self._progress.update(bar, completed=rows.bytes_read)
         self._progress.update(bar, completed=rows.total_bytes)
 
     async def _watch(self, title: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from adapters.portal.csv_syntax import LONGEST_RECORD, CsvRecord, CsvRecords, RefusedRow
+from adapters.portal.csv_export import LONGEST_RECORD, CsvRecord, Header, RefusedRow, read_records
 
 AHEAD = 65_536
 """Bytes that a reader may be ahead of the records it has given."""
@@ -32,8 +32,9 @@ class LinesOnDemand(io.RawIOBase):
         return len(line)
 
 
-def _records(file: LinesOnDemand) -> CsvRecords:
-    return CsvRecords(io.TextIOWrapper(io.BufferedReader(file), encoding="utf-8", newline=""), delimiter=",", width=3)
+def _records(file: LinesOnDemand) -> Iterator[CsvRecord | RefusedRow]:
+    text = io.TextIOWrapper(io.BufferedReader(file), encoding="utf-8", newline="")
+    return read_records(text, delimiter=",", header=Header(delimiter=",", names=("ID", "First", "Last"), places={}))
 
 
 def test_an_endless_file_is_read_only_as_far_as_its_records_are_asked_for() -> None:
