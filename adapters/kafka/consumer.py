@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -28,8 +29,8 @@ Failed = Callable[[BaseException], None]
 _BATCH = 500
 """Records that are handed over at once."""
 
-_POLL = 20
-"""Milliseconds between looks whether something was fetched."""
+_POLL = 1_000
+"""Milliseconds for which something fetched is waited for at once."""
 
 _ANSWER = 100
 """Milliseconds after which a broker answers that there is nothing new; a resumed partition is fetched after that."""
@@ -130,8 +131,6 @@ def subscribed(
         *(topics if group else ()),
         **read,
         batch=True,
-        max_records=_BATCH,
-        batch_timeout_ms=_POLL,
         fetch_max_wait_ms=_ANSWER,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.MANUAL,
@@ -139,8 +138,20 @@ def subscribed(
         decoder=_undecoded,
         no_reply=True,
     )
+    subscriber.__class__ = _EagerSubscriber
     subscriber(take)
     return subscriber
+
+
+class _EagerSubscriber(BatchSubscriber):
+    """FastStream's subscriber, without the rest that it takes after each wait in vain."""
+
+    __slots__ = ()
+
+    async def get_msg(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        """What was fetched, as soon as there is something."""
+        fetched = await consumer.getmany(timeout_ms=_POLL, max_records=_BATCH)
+        return tuple(chain.from_iterable(fetched.values()))
 
 
 async def _unparsed(messages: Sequence[ConsumerRecord]) -> KafkaMessage:

@@ -14,9 +14,6 @@ from adapters.kafka.connection import KafkaAccess, PublishFailed, explained
 from adapters.kafka.topics import LARGEST_BATCH, Epochs, Namespace, newest
 from domain.store import Misconfigured, Record
 
-_LINGER = 5
-"""Milliseconds in which records gather for one request."""
-
 _BATCH = 256 * 1024
 """Bytes of records that go to one partition at once."""
 
@@ -79,7 +76,6 @@ class KafkaPublisher:
                 **self._access.to_options(),
                 enable_idempotence=True,
                 acks="all",
-                linger_ms=_LINGER,
                 max_batch_size=_BATCH,
                 max_request_size=LARGEST_BATCH,
                 request_timeout_ms=_TIMEOUT,

@@ -102,21 +102,27 @@ class Relay:
         try:
             position = await self._worker.call(self._store.position, self._name)
             while True:
-                position = await self._send(publisher, position)
+                records = await self._worker.call(self._next, position)
+                position = await self._send(publisher, records, position)
         finally:
             self._sent_up_to = None
             await publisher.close()
             await self._worker.call(self._leader_lock.close)
 
-    async def _send(self, publisher: Publisher, position: int) -> int:
-        """Send the next records, or wait for some; how far everything is sent, which is stored now and then."""
-        records = await self._worker.call(self._store.log.read, position, BATCH)
+    def _next(self, position: int) -> Sequence[Record]:
+        """The records behind this position, which are waited for a while; none where none have come."""
+        records = self._store.log.read(position, BATCH)
+        if not records:
+            self._leader_lock.wait(REST)
+            records = self._store.log.read(position, BATCH)
+        return records
+
+    async def _send(self, publisher: Publisher, records: Sequence[Record], position: int) -> int:
+        """Send these records; how far everything is sent, which is stored now and then."""
         if records:
             await publisher.publish(self._topic, records)
             position = records[-1].position
             self.sent += len(records)
-        else:
-            await self._worker.call(self._leader_lock.wait, REST)
         self._sent_up_to = position
         now = asyncio.get_running_loop().time()
         if position != self._kept and now - self._kept_at >= REST:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ClassVar, ParamSpec, Protocol, TypeVar
 
-from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream
+from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream, Unit
 from services.runtime.consumer import BATCH, Consumer, Handler, OnStored, Subscription, ignore
 from services.runtime.context import Clock, log_of
 from services.runtime.isolation import Troubles
@@ -55,7 +55,7 @@ _MOST_AGAIN = 4
 """Times that a command is done again because another process stored first."""
 
 BATCH_WINDOW = 0.02
-"""Seconds between a notification and the look: what comes meanwhile goes into the same batch."""
+"""Seconds in which the projector gathers outcomes."""
 
 
 class Notifier:
@@ -106,7 +106,9 @@ class Service:
 
     `handlers` say what is made of each log that is consumed, by its name; the streams may come and go. A chore does a
     bounded piece of work that waits in the store, and says how much it did. `on_stored` learns of what was stored of
-    each batch, right after its commit. `rest` and `batch_window` are in seconds.
+    each batch, right after its commit. `rest` is in seconds.
+
+    Nothing waits for a clock: a notification wakes the service, and what comes while it works is the next batch.
     """
 
     def __init__(
@@ -120,7 +122,6 @@ class Service:
         chores: Sequence[Callable[[], int]] = (),
         on_stored: OnStored = ignore,
         rest: float = REST,
-        batch_window: float = BATCH_WINDOW,
     ) -> None:
         self.name = name
         self.store = store
@@ -132,13 +133,14 @@ class Service:
         self._on_stored = on_stored
         self._submissions = _repeatable(self._take_again)
         self._rest = rest
-        self._batch_window = batch_window
         self._worker = Worker(name)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.taken = 0
 
     async def run(self) -> None:
         """Work until cancelled. Raises `StoreFailed` when the store cannot work."""
-        waiter, clock = self._notifier.waiter(), asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        waiter, clock = self._notifier.waiter(), self._loop.time
         rested_at = clock() - self._rest
         while True:
             waiter.clear()
@@ -149,7 +151,6 @@ class Service:
                 self._notifier.notify()
             else:
                 await notified(waiter, self._rest)
-            await asyncio.sleep(self._batch_window)
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -204,6 +205,12 @@ class Service:
     def notify(self) -> None:
         """Notify that there is something new."""
         self._notifier.notify()
+
+    def _stored(self, unit: Unit) -> None:
+        """Wake those who read our log at once, and not only when everything else is done."""
+        if unit.events and self._loop:
+            self._loop.call_soon_threadsafe(self._notifier.notify)
+        self._on_stored(unit)
 
     def _take_again(self) -> int:
         """Handle the dead letters of the consumed streams that were submitted again."""

@@ -167,19 +167,11 @@ def build_intake(store: Store, given: Dependencies) -> Built:
 
 
 def _decider(store: Store, given: Dependencies) -> Built:
-    service = build_decider(
-        store,
-        clock=given.clock,
-        notifier=given.notifier,
-        assignment=given.assignment,
-        batch_window=given.batch_window,
-    )
+    service = build_decider(store, clock=given.clock, notifier=given.notifier, assignment=given.assignment)
     return Built(service=service, run=service.run)
 
 
-def build_decider(
-    store: Store, *, clock: Clock, notifier: Notifier, assignment: Assignment, batch_window: float = BATCH_WINDOW
-) -> Service:
+def build_decider(store: Store, *, clock: Clock, notifier: Notifier, assignment: Assignment) -> Service:
     """The decider on its store, for the accounts of its assignment."""
     deciding = Decider(store, clock, assignment)
     handlers = {
@@ -196,7 +188,6 @@ def build_decider(
         notifier=notifier,
         handlers=handlers,
         chores=chores,
-        batch_window=batch_window,
     )
 
 
@@ -217,9 +208,7 @@ def build_projector(
     scans = Scans(store, target, clock, assignment, breakers, freshness)
     desired_drivers = DesiredDrivers(store, target, clock, assignment, scans.schedule.look_up_again)
     handlers = {ACCOUNTS: desired_drivers.on_accounts, DECISIONS: desired_drivers.on_decisions}
-    service = Service(
-        f"projector-{target}", store=store, clock=clock, notifier=notifier, handlers=handlers, batch_window=batch_window
-    )
+    service = Service(f"projector-{target}", store=store, clock=clock, notifier=notifier, handlers=handlers)
     return ProjectorApp(
         service,
         desired_drivers=desired_drivers,

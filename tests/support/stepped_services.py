@@ -62,7 +62,7 @@ class SteppedServices:
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
         self.decider = registry.build_decider(
-            self.decider_store, clock=self.clock, notifier=notifier, assignment=Assignment(), batch_window=batch_window
+            self.decider_store, clock=self.clock, notifier=notifier, assignment=Assignment()
         )
         self.projectors = {
             target: registry.build_projector(

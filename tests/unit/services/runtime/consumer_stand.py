@@ -53,7 +53,7 @@ class UnsteadyStore(SqliteStore):
 class FollowingStand:
     """Stores every fact that it consumes; fails on the drivers, or versions of theirs, that are in `failing`.
 
-    What it makes of the drivers in `odd`, no store can hold.
+    What it makes of the drivers in `odd`, no store can hold. Where it `makes_facts`, it stores those too.
     """
 
     def __init__(self, path: Path, *, may_repeat: bool = False) -> None:
@@ -62,6 +62,7 @@ class FollowingStand:
         self.store = UnsteadyStore(path)
         self.failing: dict[str | tuple[str, int], Exception] = {}
         self.odd: set[str] = set()
+        self.makes_facts = False
         self.handled: list[list[str]] = []
         self.taken: list[tuple[str, int]] = []
         self.now = NOW
@@ -98,6 +99,7 @@ class FollowingStand:
             self._fail(event)
             name = "\ud800" if event.driver in self.odd else event.driver
             unit.keep([Heard(position=position, driver=name, version=event.originator_version)])
+        unit.events += [event for _, event in facts if self.makes_facts]
         self.taken += [(event.driver, event.originator_version) for _, event in facts]
         return unit
 

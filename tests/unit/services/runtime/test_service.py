@@ -56,7 +56,6 @@ def service(
         chores=chores,
         on_stored=on_stored,
         rest=rest,
-        batch_window=0.0,
     )
     made.follow([stand.stream])
     return made
@@ -84,6 +83,17 @@ async def test_a_service_consumes_what_its_streams_have_and_notifies_others(stan
         await looks.next()
         assert not task.done()
         assert stand.heard == ["a", "b"]
+
+
+async def test_a_fact_that_is_stored_wakes_others_before_the_chores_are_done(stand: FollowingStand) -> None:
+    notifier, may_end = Notifier(), threading.Event()
+    told = notifier.waiter()
+    stand.put("a")
+    stand.makes_facts = True
+    async with running(service(stand, notifier, lambda: may_end.wait(20) and 0)):
+        await told.wait()
+        assert stand.heard == ["a"]
+        may_end.set()
 
 
 async def test_a_notification_wakes_a_service_that_rests(stand: FollowingStand) -> None:
