@@ -6,13 +6,16 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
 from services.api import (
+    API_HEADER,
     accounts,
     approvals,
     dead_letters,
@@ -29,12 +32,15 @@ from services.api import (
     resubmissions,
     status,
 )
-from services.api.edge import Edge
-from services.api.header import API_HEADER
 from services.api.installation import Installation, ServiceDown
 from services.api.schema import Malformed, Refusal, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 from services.intake.rekeying import ReKeyingHeld
+
+LARGEST_BODY = 64 * 2**20
+"""Bytes of the largest body that is read; the review of a list of 100,000 drivers has a quarter of them."""
+
+_TOO_LARGE = f"a request has at most {LARGEST_BODY // 2**20} MB: send it in parts"
 
 _RESOURCES = (
     health,
@@ -71,6 +77,43 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     StoreFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceDown: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+
+class Edge:
+    """What every request passes first: one that is too large is refused before it is read.
+
+    Every response gets the header that says whose it is.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        size = 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > LARGEST_BODY:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+            return message
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[API_HEADER] = "1"
+            await send(message)
+
+        stated = Headers(scope=scope).get("content-length", "")
+        if stated.isdecimal() and int(stated) > LARGEST_BODY:
+            refusal = JSONResponse({"error": _TOO_LARGE}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            await refusal(scope, receive, named)
+        else:
+            await self._app(scope, bounded, named)
 
 
 def to_app(installation: Installation) -> FastAPI:

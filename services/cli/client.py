@@ -18,7 +18,7 @@ from rich.prompt import Confirm
 
 from domain.failures import ClearFailure
 from domain.identity import Target
-from services.api.header import API_HEADER
+from services.api import API_HEADER
 from services.cli.printing import err, print_note
 from services.wiring.data_folder import DataFolder
 from services.wiring.settings import PREFIX, ApiSettings, read_settings

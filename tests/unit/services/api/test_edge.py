@@ -7,8 +7,7 @@ import pytest
 
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
-from services.api import edge
-from services.api.header import API_HEADER
+from services.api import API_HEADER, app
 from tests.unit.services.api.api_stand import ApiStand, Json
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +29,7 @@ async def in_chunks() -> AsyncIterator[bytes]:
 async def test_a_body_that_is_too_large_is_refused(
     stand: ApiStand, monkeypatch: pytest.MonkeyPatch, *, is_declared: bool
 ) -> None:
-    monkeypatch.setattr(edge, "LARGEST_BODY", 1000)
+    monkeypatch.setattr(app, "LARGEST_BODY", 1000)
     answer = await stand.send("/accounts", b" " * 2000 if is_declared else in_chunks())
     assert (answer.status_code, list(answer.json())) == (413, ["error"])
     assert (await stand.send("/accounts", b" " * 1000)).status_code == 400
