@@ -163,7 +163,7 @@ class Service:
             log = log_of(stream.name)
             if log not in self._consumers:
                 subscription = Subscription(handler=self._handlers[log], may_repeat=may_repeat)
-                self._consumers[log] = Consumer(subscription, self.store, self._clock, on_stored=self._on_stored)
+                self._consumers[log] = Consumer(subscription, self.store, self._clock, on_stored=self._stored)
             self._consumers[log].follow(stream)
         self._consumers = {log: self._consumers[log] for log in self._handlers if log in self._consumers}
 
