@@ -43,6 +43,23 @@ class DeciderEvent(Event):
 Value = str | int | float | bool
 Where = Mapping[str, Value | Collection[Value]]
 
+
+class _Filled(Collection[Value]):
+    """Every value but the empty one: no empty text, and no 0."""
+
+    def __contains__(self, value: object) -> bool:
+        return bool(value)
+
+    def __iter__(self) -> Iterator[Value]:
+        raise TypeError("the values that are not empty cannot be counted up")
+
+    def __len__(self) -> int:
+        raise TypeError("the values that are not empty cannot be counted up")
+
+
+FILLED: Final[Collection[Value]] = _Filled()
+"""What a column has to be one of that is not empty."""
+
 Stored = tuple[Value | None, ...]
 """A row as the values of its columns, in the order of its fields; JSON is text, the same for equal values."""
 
@@ -52,12 +69,16 @@ class Row:
     """One row of a table: a read model, or work to be done. Its fields are the columns.
 
     Columns hold text, numbers, booleans, or plain JSON (a dict or list). `KEY` names the columns that identify a row,
-    `INDEXES` further groups of columns that are searched by.
+    `INDEXES` further groups of columns that are searched by. An index with a column of `SPARSE`, which is empty in most
+    rows, has only the rows in which it is filled; queries use it that ask for `FILLED` in this column, or order by it.
+    `WORK` are the columns of a read model that hold work in hand: no log says what is in them.
     """
 
     TABLE: ClassVar[str]
     KEY: ClassVar[tuple[str, ...]]
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    SPARSE: ClassVar[frozenset[str]] = frozenset()
+    WORK: ClassVar[tuple[str, ...]] = ()
 
 
 R = TypeVar("R", bound=Row)
@@ -285,7 +306,10 @@ class Store(Protocol):
         ...
 
     def first(self, row: type[R], column: str, most: Mapping[str, int], *, order_by: str) -> list[R]:
-        """For each of these values of a column its first rows, at most as many as it says, by one query."""
+        """For each of these values of a column its first rows, at most as many as it says, by one query.
+
+        Rows in which the column in `order_by` is empty, and sparse, are not among them.
+        """
         ...
 
     def count(

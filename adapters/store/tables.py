@@ -17,7 +17,7 @@ from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from domain.store import Row, Stored, Value, Where
+from domain.store import FILLED, Row, Stored, Value, Where
 
 R = TypeVar("R", bound=Row)
 
@@ -25,6 +25,9 @@ _to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=F
 
 _NO_LIMIT = 2**62
 """More rows than there are: a limit keeps what is within from being planned together with what is around it."""
+
+_EMPTY = {"TEXT": "''", "BIGINT": "0"}
+"""What is empty of each type."""
 
 _TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"}
 
@@ -90,6 +93,8 @@ class Table(Generic[R]):
     def _index(self, columns: Sequence[str]) -> list[str]:
         """The statements that make an index; one that is guarded takes the place of the one without a guard."""
         name, on = f"{self.row.TABLE}_{'_'.join(columns)}", f"ON {self.row.TABLE} ({', '.join(columns)})"
+        if filled := [self._filled(column) for column in columns if column in self.row.SPARSE]:
+            return [f"CREATE INDEX IF NOT EXISTS {name} {on} WHERE {' AND '.join(filled)}"]
         guards = self._guards(columns)
         if not guards:
             return [f"CREATE INDEX IF NOT EXISTS {name} {on}"]
@@ -102,14 +107,23 @@ class Table(Generic[R]):
         An index that begins as the key does would else tempt a planner that knows nothing of the values yet: it reads
         all that begin so, for each of thousands of keys.
         """
-        own = dict.fromkeys(_own_column(self.row.KEY, columns) for columns in self.row.INDEXES)
+        whole = (columns for columns in self.row.INDEXES if self.row.SPARSE.isdisjoint(columns))
+        own = dict.fromkeys(_own_column(self.row.KEY, columns) for columns in whole)
         kinds = dict(zip(self.columns, self.types, strict=True))
         guards = (self.dialect.guard(column, kinds[column]) for column in own if column and column in asked)
         return [guard for guard in guards if guard]
 
+    def _filled(self, column: str) -> str:
+        """The condition that a column is filled, in the same words in queries and in indexes."""
+        return f"{column} <> {_EMPTY[self.types[self.columns.index(column)]]}"
+
     def _conditions(self, where: Where, asked: Collection[str] = ()) -> list[SqlStatement]:
-        guards = self._guards({*where, *asked})
-        return [*_clauses(self.dialect, where), *map(SqlStatement, guards)]
+        return [*self._stated(where), *map(SqlStatement, self._guards({*where, *asked}))]
+
+    def _stated(self, where: Where) -> list[SqlStatement]:
+        filled = [SqlStatement(self._filled(column)) for column, wanted in where.items() if wanted is FILLED]
+        others = {column: wanted for column, wanted in where.items() if wanted is not FILLED}
+        return [*filled, *_clauses(self.dialect, others)]
 
     def upsert(self, source: str) -> str:
         """Insert the rows of this source, or put them in the place of those with their keys."""
@@ -159,13 +173,14 @@ class Table(Generic[R]):
         found = f"SELECT {names} FROM {self.row.TABLE} WHERE {chosen.sql}"  # noqa: S608 - as above
         if not where:
             return SqlStatement(found, chosen.parameters)
-        condition = _all_of(_clauses(self.dialect, where))
+        condition = _all_of(self._stated(where))
         sql = f"SELECT {names} FROM ({found} LIMIT {_NO_LIMIT}) AS found{condition.sql}"  # noqa: S608 - as above
         return SqlStatement(sql, (*chosen.parameters, *condition.parameters))
 
     def first(self, column: str, most: Mapping[str, int], order_by: str) -> SqlStatement:
         """For each of these values of a column its first rows, up to its limit."""
-        parts = [self.select({column: value}, order_by, None, limit) for value, limit in most.items()]
+        filled: Where = {order_by: FILLED} if order_by in self.row.SPARSE else {}
+        parts = [self.select({column: value, **filled}, order_by, None, limit) for value, limit in most.items()]
         sql = " UNION ALL ".join(f"SELECT * FROM ({part.sql}) AS part" for part in parts)  # noqa: S608 - as above
         return SqlStatement(sql, tuple(chain.from_iterable(part.parameters for part in parts)))
 

@@ -46,7 +46,22 @@ class Tick(Row):
     name: str
 
 
-ROWS: tuple[type[Row], ...] = (Entry, Tick)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore(Row):
+    """A row that is searched by columns that are empty in most rows."""
+
+    TABLE: ClassVar[str] = "contract_chores"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "name")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "due"), ("begun",))
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "begun"})
+
+    account: str
+    name: str
+    due: str = ""
+    begun: int = 0
+
+
+ROWS: tuple[type[Row], ...] = (Entry, Tick, Chore)
 """The tables that the store on a stand has to have."""
 
 

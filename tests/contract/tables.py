@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.store import Store, Value, Where
-from tests.contract.stands import Entry, StoreStand, Tick, entry, unit
+from domain.store import FILLED, Store, Value, Where
+from tests.contract.stands import Chore, Entry, StoreStand, Tick, entry, unit
 
 ODD_TEXTS = (
     "",
@@ -221,3 +221,40 @@ class Tables:
         found = store.least(Entry, column, where, by=by)
         assert found == least
         assert sorted(map(repr, found)) == sorted(map(repr, least))
+
+    @pytest.fixture
+    def chores(self, store: Store) -> Store:
+        """Two chores of acme and one of another account are due, and one has begun."""
+        due = {"a": "3", "b": "1", "c": ""}
+        rows = [Chore(account="acme", name=name, due=moment) for name, moment in due.items()]
+        others = [Chore(account="other", name="d", due="2"), Chore(account="other", name="e", begun=7)]
+        store.commit(unit(rows=[*rows, *others]))
+        return store
+
+    @pytest.mark.parametrize(
+        ("where", "names"),
+        [
+            ({"due": FILLED}, "abd"),
+            ({"account": "acme", "due": FILLED}, "ab"),
+            ({"begun": FILLED}, "e"),
+            ({"begun": FILLED, "due": FILLED}, ""),
+        ],
+    )
+    def test_rows_are_found_by_what_is_filled_in_them(self, chores: Store, where: Where, names: str) -> None:
+        assert [row.name for row in chores.select(Chore, where, order_by="name")] == list(names)
+        assert {row.name for row in chores.among(Chore, ("name",), [(each,) for each in "abcde"], where)} == set(names)
+        assert chores.count(Chore, where) == {(): len(names)}
+        gone = unit()
+        gone.remove(Chore, where)
+        chores.commit(gone)
+        assert {row.name for row in chores.select(Chore)} == set("abcde") - set(names)
+
+    def test_the_first_rows_by_a_sparse_column_are_those_in_which_it_is_filled(self, chores: Store) -> None:
+        found = chores.first(Chore, "account", {"acme": 5, "other": 5}, order_by="due")
+        assert [row.name for row in found if row.account == "acme"] == ["b", "a"]
+        assert [row.name for row in found if row.account == "other"] == ["d"]
+
+    def test_the_least_filled_value_follows_from_the_rows(self, chores: Store) -> None:
+        least = chores.least(Chore, "due", {"due": FILLED}, by=["account"])
+        assert least == {("acme",): "1", ("other",): "2"}
+        assert [row.name for row in chores.select(Chore, {"due": FILLED}, order_by="due", after="1")] == ["d", "a"]
