@@ -1,14 +1,16 @@
-"""The Portal's drivers, and the changes that it announces."""
+"""The Portal's drivers, the changes that it announces, and the drivers that the lines of its lists are about."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import TypedDict
+from typing import Self, TypedDict
 from uuid import UUID
 
+from domain.guard import Identifiers, identifiers, is_rekeyed
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
-from domain.profile import Profile, StatedProfile
+from domain.ports import PortalLine
+from domain.profile import FIELDS, NOTHING_STATED, Profile, StatedProfile
 from domain.store import Event
 
 
@@ -142,3 +144,78 @@ class Statement:
             "driver": known.driver,
             "source": self.source,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListChange:
+    """What a list changes of one driver: the name of the change, its fields, and the identifiers before and after."""
+
+    driver: PortalDriverId
+    change: str
+    fields: tuple[str, ...]
+    before: Identifiers
+    after: Identifiers
+    is_new: bool
+
+    @classmethod
+    def between(cls, known: PortalDriver, after: PortalDriver, change: str) -> Self:
+        """How a driver who was known so differs afterwards."""
+        old, new = known.profile or {}, after.profile or {}
+        return cls(
+            driver=known.driver,
+            change=change,
+            fields=tuple(field for field in FIELDS if old.get(field) != new.get(field)),
+            before=identifiers(old),
+            after=identifiers(new),
+            is_new=not known.version,
+        )
+
+    @property
+    def is_rekeying(self) -> bool:
+        """Whether targets would know the driver by other identifiers."""
+        return is_rekeyed(self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLine:
+    """A line whose driver cannot be stored."""
+
+    line: int
+    column: str
+    reason: str
+
+
+Meant = tuple[PortalLine, list[PortalDriverId]]
+"""A line, and the drivers that it can be about: one as a rule; several who share a RefID, or none."""
+
+
+def candidates(
+    stated: PortalLine, by_ref: Mapping[str, list[PortalDriverId]], new: Collection[PortalDriverId]
+) -> list[PortalDriverId]:
+    """The drivers that a line can be about: the one with its id; one known by the RefID alone keeps that identity."""
+    ref = stated.profile.text("ref_id")
+    by_ref_alone = PortalDriverId(f"ref:{ref}")
+    found = by_ref.get(ref, [])
+    if stated.driver:
+        return [by_ref_alone if stated.driver in new and by_ref_alone in found else stated.driver]
+    return found or ([by_ref_alone] if ref else [])
+
+
+def identified(meant: Iterable[Meant]) -> tuple[dict[PortalDriverId, StatedProfile], list[RefusedLine]]:
+    """What is stated of each driver that a line is about, where the last one counts, and the lines that are refused."""
+    found: dict[PortalDriverId, StatedProfile] = {}
+    refused: list[RefusedLine] = []
+    for stated, drivers in meant:
+        if len(drivers) == 1:
+            found[drivers[0]] = found.get(drivers[0], NOTHING_STATED).and_also(stated.profile.fields)
+            continue
+        reason = f"{len(drivers)} drivers have this Reference ID; add a Driver ID column to tell them apart"
+        if not drivers:
+            reason = "there is neither a Driver ID nor a Reference ID"
+        refused.append(RefusedLine(line=stated.line, column="Reference ID", reason=reason))
+    return found, refused
+
+
+def shown_by(meant: Iterable[Meant]) -> set[PortalDriverId]:
+    """All drivers that the lines can be about: a refused line still shows that its driver is there."""
+    return {driver for _, drivers in meant for driver in drivers}

@@ -2,6 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -10,13 +11,13 @@ from pydantic import BeforeValidator, Field
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
 from domain.geography import to_iana
 from domain.identity import AccountId, PortalDriverId
+from domain.portal import RefusedLine
 from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import Malformed, Named, RequestBody, ResponseBody, Storable
 from services.intake.handlers import Intake, UnknownDriver, new_snapshot
 from services.intake.rekeying import Reviewed
-from services.intake.statements import RefusedLine
 from services.runtime.context import utc_now
 
 _COMMAND = "command line"
@@ -130,7 +131,7 @@ class ListJudgement(ResponseBody):
     counted: int
     limit: int
     absent: ListResult
-    snapshot: str = ""
+    snapshot: str
 
 
 class StatedChange(ResponseBody):
@@ -166,11 +167,14 @@ async def judge_list(body: JudgeList, known: KnownAccount, installation: Install
         approve=body.approve,
         is_dry=body.dry_run,
     )
-    judgement = await installation.intake_service.call_again(
+    judgement, absent = await installation.intake_service.call_again(
         installation.intake.judge, known.account, reviewed, source=body.source
     )
-    judged = ListJudgement.model_validate(judgement, from_attributes=True)
-    return judged.model_copy(update={"snapshot": new_snapshot(utc_now())})
+    return ListJudgement(
+        **asdict(judgement),
+        absent=ListResult.model_validate(absent, from_attributes=True),
+        snapshot=new_snapshot(utc_now()),
+    )
 
 
 @router.post("/snapshots")

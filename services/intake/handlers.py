@@ -4,28 +4,31 @@ A list may be cut, filtered, or read with few rights: one that lacks too many dr
 complete list says when it began, so that what is left of an unfinished one can be removed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 from domain.identity import AccountId, PortalDriverId
-from domain.portal import PortalDriver, PortalDriverEvent, Statement, replay
+from domain.portal import (
+    ListChange,
+    Meant,
+    PortalDriver,
+    PortalDriverEvent,
+    RefusedLine,
+    Statement,
+    candidates,
+    identified,
+    replay,
+    shown_by,
+)
 from domain.ports import PortalLine
 from domain.profile import NOTHING_STATED, StatedProfile
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, SnapshotDriver, to_portal_driver, to_row
-from services.intake.rekeying import Judgement, ReKeyings, Reviewed
-from services.intake.statements import (
-    Absences,
-    ListChange,
-    Meant,
-    Taken,
-    candidates,
-    identified,
-    shown_by,
-)
+from services.intake.rekeying import Absences, Judgement, ReKeyings, Reviewed
 from services.runtime.context import Clock
 
 _SHARE: Final = 1 / 3
@@ -54,6 +57,20 @@ UNLIMITED: Final = Allowance(share=1.0, always=0)
 
 
 _PAGE = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """What follows from a list: how many of each change, the lines that were refused, the drivers that it shows.
+
+    `differences` has the drivers that change; `set_aside` is what the list states of those that were left out.
+    """
+
+    changes: Counter[str] = field(default_factory=Counter)
+    refused: list[RefusedLine] = field(default_factory=list)
+    shown: set[PortalDriverId] = field(default_factory=set)
+    differences: list[ListChange] = field(default_factory=list)
+    set_aside: list[PortalLine] = field(default_factory=list)
 
 
 class SnapshotRefused(Exception):
@@ -100,8 +117,8 @@ class Intake:
     ) -> tuple[Taken, Unit]:
         """What follows from a part of a list, and what to store for it; the statements about some are set aside."""
         meant = self._meant(account, drivers)
-        taken = Taken(shown=shown_by(meant))
-        stated = identified(meant, taken)
+        stated, refused = identified(meant)
+        taken = Taken(shown=shown_by(meant), refused=refused)
         known = self._known(account, stated)
         statement = Statement(at=self._clock(), source=source)
         unit = Unit()
@@ -121,9 +138,10 @@ class Intake:
         """What would follow from a part of a list; nothing is stored."""
         return self.taking(account, drivers, source=source)[0]
 
-    def judge(self, account: AccountId, reviewed: Reviewed, *, source: str) -> Judgement:
+    def judge(self, account: AccountId, reviewed: Reviewed, *, source: str) -> tuple[Judgement, Taken]:
         """Whether a list that was reviewed from its beginning to its end may be stored; that is noted, if so.
 
+        And what would follow for the drivers that a complete one lacks.
         Raises `SnapshotRefused` as `finish_snapshot` would.
         """
         absent = Taken()
@@ -136,7 +154,7 @@ class Intake:
                 allowance=UNLIMITED if reviewed.may_lack_many else OF_AN_EXPORT,
                 joining=reviewed.new,
             )
-        return self._rekeyings.judge(account, reviewed, self.absences(account, reviewed.shown), absent=absent)
+        return self._rekeyings.judge(account, reviewed, self.absences(account, reviewed.shown)), absent
 
     def absences(self, account: AccountId, shown: Collection[PortalDriverId]) -> Absences:
         """How many drivers are known, and how many of them are not among those that a list has shown."""

@@ -1,15 +1,15 @@
 """Which drivers may be re-keyed, and which wait for an approval."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from domain.guard import APPROVAL_LASTS, WINDOW, Identifiers, ReKeyingGuard, digest_of_rekeying, replaced
 from domain.identity import AccountId, PortalDriverId
+from domain.portal import ListChange
 from domain.ports import PortalLine
 from domain.store import Store, Unit
 from services.intake.read_models import KnownDriver, ReKeyingRow
-from services.intake.statements import Absences, ListChange, Taken
 from services.runtime.context import Clock
 
 PASSED: Final = "passed"
@@ -21,6 +21,19 @@ _CHUNK = 500
 
 class ReKeyingHeld(Exception):
     """More drivers would be re-keyed than allowed without an approval; the message says what to do."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Absences:
+    """How many drivers a list should have shown, and how many of those it lacks."""
+
+    known: int = 0
+    lacking: int = 0
+
+    def count(self, *, is_shown: bool) -> None:
+        """One more driver who is known."""
+        self.known += 1
+        self.lacking += not is_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +59,6 @@ class Judgement:
     """Whether a list may be stored.
 
     It would re-key `rekeyed` drivers, and show new ones in the place of `replaced` known ones. `digest` names them.
-    `absent` is what would follow for the drivers that a complete list lacks.
     """
 
     is_held: bool
@@ -57,7 +69,6 @@ class Judgement:
     lacking: int
     counted: int
     limit: int
-    absent: Taken = field(default_factory=Taken)
 
 
 def digest_of(account: AccountId, rows: Iterable[ReKeyingRow]) -> str:
@@ -96,7 +107,7 @@ class ReKeyings:
         if used:
             unit.remove(ReKeyingRow, {"account": account, "driver": used})
 
-    def judge(self, account: AccountId, reviewed: Reviewed, absences: Absences, *, absent: Taken) -> Judgement:
+    def judge(self, account: AccountId, reviewed: Reviewed, absences: Absences) -> Judgement:
         """Whether a list may be stored; if so, and it is going to be, the re-keyings are stored."""
         judged = self._judged(account, reviewed.rekeyed)
         fresh = [each for each in reviewed.rekeyed if each[0] not in judged]
@@ -115,7 +126,6 @@ class ReKeyings:
             lacking=lacking,
             counted=guard.counted,
             limit=guard.limit,
-            absent=absent,
         )
         if judgement.is_held or reviewed.is_dry:
             return judgement

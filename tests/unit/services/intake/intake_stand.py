@@ -10,9 +10,8 @@ from domain.portal import PortalDriver, PortalDriverEvent, replay
 from domain.ports import NO_ID, PortalLine
 from domain.profile import StatedProfile
 from domain.store import Event
-from services.intake.handlers import Intake
+from services.intake.handlers import Intake, Taken
 from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver
-from services.intake.statements import Taken
 
 ACCOUNT = AccountId("acme")
 SOURCE = "export"

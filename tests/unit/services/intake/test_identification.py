@@ -3,8 +3,8 @@
 import pytest
 
 from domain.identity import PortalDriverId
+from domain.portal import RefusedLine
 from domain.ports import NO_ID, PortalLine
-from services.intake.statements import RefusedLine
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, IntakeStand, line
 

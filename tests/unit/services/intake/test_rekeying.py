@@ -7,9 +7,8 @@ import pytest
 
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
-from services.intake.handlers import SnapshotRefused
+from services.intake.handlers import SnapshotRefused, Taken
 from services.intake.rekeying import Judgement, ReKeyingHeld, Reviewed
-from services.intake.statements import Taken
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand
 
@@ -32,10 +31,15 @@ def renamed(*names: str, to: str = "NEW") -> list[PortalLine]:
     return [driver(each, driveri_driver_id=f"{to}-{each}") for each in names]
 
 
-def judged(
-    fleet: IntakeStand, lines: Sequence[PortalLine], approve: str | None = None, *, is_complete: bool = False
-) -> Judgement:
+def judged(fleet: IntakeStand, lines: Sequence[PortalLine], approve: str | None = None) -> Judgement:
     """What is said of a list, as an import asks for it."""
+    return judged_with_absent(fleet, lines, approve)[0]
+
+
+def judged_with_absent(
+    fleet: IntakeStand, lines: Sequence[PortalLine], approve: str | None = None, *, is_complete: bool = False
+) -> tuple[Judgement, Taken]:
+    """The same, and what would follow for the drivers that it lacks."""
     taken: Taken = fleet.intake.review(ACCOUNT, lines, source=SOURCE)
     reviewed = Reviewed(
         rekeyed=[(each.driver, each.after) for each in taken.differences if each.is_rekeying],
@@ -123,6 +127,6 @@ def test_a_single_driver_who_is_stated_by_a_person_is_not_held(fleet: IntakeStan
 
 def test_a_complete_list_that_lacks_too_many_is_refused_before_anything_is_stored(fleet: IntakeStand) -> None:
     with pytest.raises(SnapshotRefused, match="the list lacks 6 of 8 drivers"):
-        judged(fleet, [driver(each) for each in FLEET[:2]], is_complete=True)
-    absent = judged(fleet, [driver(each) for each in FLEET[:6]], is_complete=True).absent
+        judged_with_absent(fleet, [driver(each) for each in FLEET[:2]], is_complete=True)
+    _, absent = judged_with_absent(fleet, [driver(each) for each in FLEET[:6]], is_complete=True)
     assert dict(absent.changes) == {"DriverMissed": 2}
