@@ -82,6 +82,7 @@ class Row:
 
 
 R = TypeVar("R", bound=Row)
+S = TypeVar("S")
 
 
 _KEYS: dict[type[Row], Callable[[Row], object]] = {}
@@ -152,9 +153,13 @@ class Position:
 
 @dataclass(slots=True)
 class Unit:
-    """What one transaction stores: all of it, or nothing."""
+    """What one transaction stores: all of it, or nothing.
+
+    `states` are what histories come to with its events, for a store that keeps such states in memory.
+    """
 
     events: list[Event] = field(default_factory=list)
+    states: dict[UUID, object] = field(default_factory=dict)
     rows: dict[tuple[type[Row], object], Row] = field(default_factory=dict)
     removed: list[tuple[type[Row], Where]] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
@@ -173,6 +178,7 @@ class Unit:
     def add(self, other: "Unit") -> None:
         """Store also what another unit would, apart from its positions."""
         self.events.extend(other.events)
+        self.states.update(other.states)
         self.removed.extend(other.removed)
         self.rows.update(other.rows)
 
@@ -273,10 +279,10 @@ class Store(Protocol):
         """The events of each of these histories, in order, by one query; an unknown id has none."""
         ...
 
-    def events(self, ids: Collection[UUID]) -> Iterator[Event]:
-        """The events of these histories, one history after the other and each in order.
+    def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
+        """What each of these histories comes to, given what it is before its first event.
 
-        Only a page of them is in memory at a time, however long the histories are.
+        Only a page of events is in memory at a time, however long the histories are.
         """
         ...
 

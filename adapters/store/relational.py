@@ -27,6 +27,7 @@ from domain.store import (
 )
 
 R = TypeVar("R", bound=Row)
+S = TypeVar("S")
 
 Values = tuple[Any, ...]
 
@@ -108,7 +109,14 @@ class RelationalStore(ABC):
         stored = self._histories(ids)
         return {each: [to_event(self._mapper, event) for _, event in events] for each, events in stored.items()}
 
-    def events(self, ids: Collection[UUID]) -> Iterator[Event]:
+    def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
+        """What each of these histories comes to, given what it is before its first event."""
+        states = dict(start)
+        for event in self._events(start):
+            states[event.originator_id] = apply(states[event.originator_id], event)
+        return states
+
+    def _events(self, ids: Collection[UUID]) -> Iterator[Event]:
         """The events of these histories, one history after the other and each in order, a page at a time."""
         wanted = {self._dialect.from_uuid(each): each for each in sorted(ids)}
         placeholder, behind = self._dialect.placeholder, ""

@@ -63,12 +63,13 @@ def decide_batch(
 def load_links(store: Store, drivers: Iterable[tuple[AccountId, Target, PortalDriverId]]) -> dict[Place, Links]:
     """The links of these drivers on these targets, by one query, and never all of their histories in memory."""
     wanted = {link_stream(*each): each for each in dict.fromkeys(drivers)}
+    start = {
+        history: DriverLink(account=account, target=target, driver=driver)
+        for history, (account, target, driver) in wanted.items()
+    }
     found: dict[Place, Links] = defaultdict(dict)
-    for account, target, driver in wanted.values():
-        found[account, target][driver] = DriverLink(account=account, target=target, driver=driver)
-    for event in store.events(list(wanted)):
-        account, target, driver = wanted[event.originator_id]
-        found[account, target][driver] = apply(found[account, target][driver], event)
+    for link in store.folded(start, apply).values():
+        found[link.account, link.target][link.driver] = link
     return found
 
 
@@ -249,6 +250,7 @@ def _store(store: Store, batches: Mapping[Place, Batch], unit: Unit) -> None:
         unit.events.extend(batch.events)
         changed = sorted({PortalDriverId(event.driver) for event in batch.events})
         unit.keep(to_link_row(batch.links[driver]) for driver in changed)
+        unit.states.update((batch.links[driver].id, batch.links[driver]) for driver in changed)
         holders = {identifier: batch.holder(identifier) for identifier in sorted(batch.moved)}
         if unclaimed := [identifier for identifier, holder in holders.items() if holder is None]:
             unit.remove(ClaimRow, {**place, "identifier": unclaimed})

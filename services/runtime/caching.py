@@ -1,4 +1,4 @@
-"""A store whose rows are kept in memory as far as they were asked for, or stored, by this process.
+"""A store of which rows and folded histories are kept in memory, as far as this process asked for them or stored them.
 
 Used from one thread. It is right exactly as long as no other process can store rows for the accounts that are asked
 about: a commit of a process that has lost its partitions is refused, and then everything is forgotten. So what it
@@ -6,7 +6,7 @@ answers is certain only once the commit that follows from it has worked; no call
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -16,11 +16,15 @@ from domain.store import Event, Record, Row, Store, Stored, Stream, Unit, Value,
 from services.runtime.partitions import OwnedStore
 
 R = TypeVar("R", bound=Row)
+S = TypeVar("S")
 
 Values = tuple[Value, ...]
 
 MOST: Final = 20_000
 """Lookups that are remembered of each row type; the one that was asked for longest ago is forgotten first."""
+
+MOST_STATES: Final = 10_000
+"""Folded histories that are remembered, likewise."""
 
 _MOST_COMBINATIONS: Final = 5_000
 """Combinations of values that one condition may stand for; beyond that the store is asked."""
@@ -30,13 +34,23 @@ class CachingStore:
     """A store that answers from memory what it knows, and stores as the one that it is in front of.
 
     Rows of `kinds` are known by their whole key, rows of `groups` by their key without its last column: all of them
-    that have the same values there. That there is none is known, too. Everything else is asked of the store.
+    that have the same values there. That there is none is known, too. What a history was folded to is known until it
+    has another event, and beyond where the unit says what it comes to then; one history is always folded in the same
+    way. Everything else is asked of the store.
     """
 
     def __init__(
-        self, store: Store, kinds: Collection[type[Row]], groups: Collection[type[Row]] = (), *, most: int = MOST
+        self,
+        store: Store,
+        kinds: Collection[type[Row]],
+        groups: Collection[type[Row]] = (),
+        *,
+        most: int = MOST,
+        most_states: int = MOST_STATES,
     ) -> None:
         self._store = store
+        self._most_states = most_states
+        self._states: OrderedDict[UUID, Any] = OrderedDict()
         self._known = {
             **{kind: _Known(kind, kind.KEY, most) for kind in kinds},
             **{kind: _Known(kind, kind.KEY[:-1], most) for kind in groups},
@@ -47,6 +61,7 @@ class CachingStore:
     def forget(self) -> None:
         """Know nothing: another process may have stored since."""
         self.generation += 1
+        self._states.clear()
         for known in self._known.values():
             known.entries.clear()
 
@@ -68,6 +83,9 @@ class CachingStore:
         return is_stored
 
     def _take(self, unit: Unit) -> None:
+        for event in unit.events:
+            self._states.pop(event.originator_id, None)
+        self._remember(unit.states)
         for kind, where in unit.removed:
             if known := self._known.get(kind):
                 known.remove(where)
@@ -129,9 +147,20 @@ class CachingStore:
         """The events of each of these histories, in order."""
         return self._store.histories(ids)
 
-    def events(self, ids: Collection[UUID]) -> Iterator[Event]:
-        """The events of these histories, one history after the other and each in order."""
-        return self._store.events(ids)
+    def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
+        """What each of these histories comes to; those that are not known are asked for together."""
+        found: dict[UUID, S] = {id: self._states[id] for id in start if id in self._states}  # noqa: A001 - the event's word
+        if unknown := {id: state for id, state in start.items() if id not in found}:  # noqa: A001 - the same
+            found.update(self._store.folded(unknown, apply))
+        self._remember(found)
+        return found
+
+    def _remember(self, states: Mapping[UUID, object]) -> None:
+        for id, state in states.items():  # noqa: A001 - the event's word
+            self._states[id] = state
+            self._states.move_to_end(id)
+        while len(self._states) > self._most_states:
+            self._states.popitem(last=False)
 
     def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
         """The ids of the histories behind this one, in the order of ids."""
@@ -174,10 +203,8 @@ class CachingStore:
 class OwnedCachingStore(CachingStore):
     """The same for a store of several processes: with each change of the partitions it begins from nothing."""
 
-    def __init__(
-        self, store: OwnedStore, kinds: Collection[type[Row]], groups: Collection[type[Row]] = (), *, most: int = MOST
-    ) -> None:
-        super().__init__(store, kinds, groups, most=most)
+    def __init__(self, store: OwnedStore, kinds: Collection[type[Row]], groups: Collection[type[Row]] = ()) -> None:
+        super().__init__(store, kinds, groups)
         self._owned = store
 
     def own(self, partitions: Collection[int]) -> None:

@@ -116,7 +116,7 @@ class Distributed:
             lock.show_running()
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
-            store = self._store(spec, opened)
+            store = spec.caching_owned(self._store(spec, opened))
             assignment = Assignment(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
             given = self._dependencies(credentials, leader_lock, assignment, _BATCH_WINDOW)
             built = spec.build(store, given)

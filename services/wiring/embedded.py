@@ -40,7 +40,7 @@ def open_embedded(
         notifier=Notifier(),
     )
     stores = {name: _store(settings.data, spec, may_replace=is_rebuilding) for name, spec in SERVICES.items()}
-    built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
+    built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
         each.service.follow(logs[name] for name in each.service.consumes)

@@ -30,8 +30,9 @@ from services.projector.roster import Freshness, LookUps
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans
 from services.projector.service import ProjectorApp
+from services.runtime.caching import CachingStore, OwnedCachingStore
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
-from services.runtime.partitions import Action, nothing
+from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier, Service
 from services.wiring import rebuilt_rows as rebuilt
 from services.wiring.connections import Connections, Credentials, PortalConnections
@@ -98,8 +99,9 @@ class ServiceSpec:
     """A service: everything that differs between services.
 
     `kind` is what `driverlink serve` calls it; there is one of a kind, or one for each target. `log_title` is what
-    people call its log. `work` are the tables of work in hand, which no log can rebuild; `to_do` are those of them in
-    which each row is something that the service has still to do.
+    people call its log. It keeps rows of `cached` and `cached_groups` in memory, as `CachingStore` says. `work` are the
+    tables of work in hand, which no log can rebuild; `to_do` are those of them in which each row is something that the
+    service has still to do.
     """
 
     kind: str
@@ -108,6 +110,8 @@ class ServiceSpec:
     build: Callable[[Store, Dependencies], Built]
     rebuilding: Rebuilding
     consumes: tuple[str, ...] = ()
+    cached: tuple[type[Row], ...] = ()
+    cached_groups: tuple[type[Row], ...] = ()
     work: tuple[type[Row], ...] = ()
     to_do: tuple[type[Row], ...] = ()
     target: Target | None = None
@@ -126,6 +130,14 @@ class ServiceSpec:
     def schema(self) -> str:
         """The name of its schema in the database, without the installation's prefix."""
         return self.name.replace("-", "_")
+
+    def caching(self, store: Store) -> CachingStore:
+        """Its store as it uses it, where no other process stores."""
+        return CachingStore(store, self.cached, self.cached_groups)
+
+    def caching_owned(self, store: OwnedStore) -> OwnedCachingStore:
+        """Its store as it uses it, where other processes store what they own."""
+        return OwnedCachingStore(store, self.cached, self.cached_groups)
 
     @property
     def read_models(self) -> tuple[type[Row], ...]:
@@ -298,6 +310,8 @@ _DECIDER = ServiceSpec(
         },
         finish=rebuilt.roster_identifiers,
     ),
+    cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
+    cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
     work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
     to_do=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
 )

@@ -64,7 +64,8 @@ class Laps:
         self._url = servers.database()
         self._kafka = servers.kafka
         migrate(self._url, "", {_SCHEMA: registry.DECIDER_ROWS})
-        self._store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=registry.DECIDER_ROWS)
+        store = PostgresStore(self._url, "", schema=_SCHEMA, log_name=DECISIONS, rows=registry.DECIDER_ROWS)
+        self._store = registry.SERVICES[_SCHEMA].caching_owned(store)
         self._decider = Decider(self._store, _now, Assignment())
 
     async def run(self, number: int) -> Sequence[Lap]:

@@ -15,9 +15,9 @@ from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
-from adapters.store.postgres import PostgresStore
 from domain.store import Event, Record, Resubmission, Stream
 from services.runtime.consumer import BATCH
+from services.runtime.partitions import OwnedStore
 
 Step = Callable[[], int]
 """Takes what there is, at most a batch; how many records."""
@@ -66,7 +66,7 @@ class Topic:
         await publisher.close()
         self._records = len(records)
 
-    async def taken_over(self, store: PostgresStore, following: Following) -> float:
+    async def taken_over(self, store: OwnedStore, following: Following) -> float:
         """The seconds from when the partition is ours until all of it is taken."""
         taking = _Taking(store, following, self._records)
         subscription = TopicSubscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
@@ -87,7 +87,7 @@ class Topic:
 class _Taking:
     """What a process does with its partition: it takes the partition over, then its records, in a thread."""
 
-    def __init__(self, store: PostgresStore, following: Following, records: int) -> None:
+    def __init__(self, store: OwnedStore, following: Following, records: int) -> None:
         self.seconds: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._store = store
         self._following = following

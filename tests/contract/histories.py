@@ -4,11 +4,18 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from domain.store import Store
+from domain.store import Event, Store
 from tests.contract.stands import StoreStand, fact, unit
 from tests.golden.samples import SAMPLES
 
 _UNKNOWN = UUID("0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11")
+
+Told = tuple[Event, ...]
+
+
+def appended(told: Told, event: Event) -> Told:
+    """A history folded into itself."""
+    return (*told, event)
 
 
 class Histories:
@@ -27,22 +34,35 @@ class Histories:
             second: [fact("418"), fact("418", 2)],
         }
 
-    def test_events_come_one_history_after_the_other(self, store: Store) -> None:
+    def test_histories_are_folded_each_from_its_own_start(self, store: Store) -> None:
         store.commit(unit(fact(), fact("418"), fact(version=2)))
         store.commit(unit(fact("418", 2), fact(version=3)))
-        ids = [fact().originator_id, fact("418").originator_id]
-        expected = [event for _, events in sorted(store.histories(ids).items()) for event in events]
-        assert [*store.events([*ids, _UNKNOWN, ids[0]])] == expected
-        assert [*store.events([])] == []
+        first, second = fact().originator_id, fact("418").originator_id
+        start: dict[UUID, Told] = {second: (fact("419"),), _UNKNOWN: (fact("420"),), first: ()}
+        for _ in range(2):
+            assert store.folded(start, appended) == {
+                first: (fact(), fact(version=2), fact(version=3)),
+                second: (fact("419"), fact("418"), fact("418", 2)),
+                _UNKNOWN: (fact("420"),),
+            }
+        assert store.folded({}, appended) == {}
+
+    def test_a_history_is_folded_anew_with_what_was_stored_since(self, store: Store) -> None:
+        store.commit(unit(fact()))
+        start: dict[UUID, Told] = {fact().originator_id: ()}
+        store.folded(start, appended)
+        store.commit(unit(fact(version=2)))
+        assert store.folded(start, appended) == {fact().originator_id: (fact(), fact(version=2))}
 
     @pytest.mark.parametrize("others", [0, 2])
     def test_a_history_longer_than_a_page_comes_whole(self, store: Store, others: int) -> None:
         long = [fact(version=version) for version in range(1, 2_101)]
         store.commit(unit(*long, *(fact(str(number)) for number in range(others))))
         ids = {event.originator_id for event in long} | {fact(str(number)).originator_id for number in range(others)}
-        found = [*store.events(list(ids))]
-        assert [event for event in found if event.originator_id == fact().originator_id] == long
-        assert len(found) == len(long) + others
+        found = store.folded(dict.fromkeys(ids, 0), lambda count, _: count + 1)
+        assert found == {**dict.fromkeys(ids, 1), fact().originator_id: len(long)}
+        versions = store.folded({fact().originator_id: 0}, lambda last, event: last + (event == long[last]))
+        assert versions == {fact().originator_id: len(long)}
 
     def test_versions_may_leave_gaps(self, store: Store) -> None:
         store.commit(unit(fact(), fact(version=2), fact(version=11)))

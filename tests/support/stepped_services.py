@@ -55,7 +55,9 @@ class SteppedServices:
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
         self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
-        self.decider_store = open_store("decider", DECISIONS, registry.DECIDER_ROWS)
+        self.decider_store = registry.SERVICES["decider"].caching(
+            open_store("decider", DECISIONS, registry.DECIDER_ROWS)
+        )
         self.projector_stores = {
             target: open_store(f"projector-{target}", outcomes_of(target), registry.PROJECTOR_ROWS) for target in Target
         }

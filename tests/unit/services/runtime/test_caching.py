@@ -1,22 +1,24 @@
 """What a service keeps in memory of its store: the same answers, by fewer queries."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.store.sqlite import SqliteStore
-from domain.store import Row, Store, StoreConflict, StoreFailed, Unit, Value, Where
+from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, Value, Where
 from services.runtime.caching import CachingStore, OwnedCachingStore
 from tests.contract.stands import Entry, Tick, entry, fact, unit
 from tests.support.examples import examples
 
 R = TypeVar("R", bound=Row)
+S = TypeVar("S")
 
 
 class AskedStore(SqliteStore):
@@ -49,6 +51,10 @@ class AskedStore(SqliteStore):
     ) -> list[R]:
         self.asked += 1
         return super().among(row, columns, values, where)
+
+    def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
+        self.asked += 1
+        return super().folded(start, apply)
 
     def commit(self, unit: Unit) -> bool:
         if self.failing:
@@ -255,6 +261,55 @@ def test_everything_is_forgotten_when_partitions_cannot_be_owned(behind: AskedSt
     with pytest.raises(StoreFailed):
         store.own([13])
     assert store.generation == 1
+
+
+def versions(store: Store, *drivers: str) -> dict[str, int]:
+    """The last version of the history of each of these drivers."""
+    ids = {fact(each).originator_id: each for each in drivers}
+    states = store.folded(dict.fromkeys(ids, 0), lambda _, event: event.originator_version)
+    return {ids[each]: version for each, version in states.items()}
+
+
+def test_a_history_is_folded_once(behind: AskedStore, store: CachingStore) -> None:
+    behind.commit(unit(fact("a"), fact("b"), fact("b", 2)))
+    assert versions(store, "a") == {"a": 1}
+    assert versions(store, "b", "a", "c") == {"a": 1, "b": 2, "c": 0}
+    assert versions(store, "b", "c") == {"b": 2, "c": 0}
+    assert behind.asked == 2
+
+
+def test_what_a_unit_says_of_a_history_is_known(behind: AskedStore, store: CachingStore) -> None:
+    versions(store, "a")
+    made = unit(fact("a"), fact("b"))
+    made.states = {fact("a").originator_id: 1, fact("b").originator_id: 1}
+    store.commit(made)
+    assert (versions(store, "a", "b"), behind.asked) == ({"a": 1, "b": 1}, 1)
+
+
+def test_a_history_with_another_event_is_folded_again(behind: AskedStore, store: CachingStore) -> None:
+    versions(store, "a")
+    store.commit(unit(fact("a")))
+    assert (versions(store, "a"), behind.asked) == ({"a": 1}, 2)
+
+
+def test_histories_are_forgotten_with_everything_else(behind: AskedStore, store: CachingStore) -> None:
+    versions(store, "a")
+    made = unit(fact("b"), at=7)
+    made.states = {fact("b").originator_id: 1}
+    behind.commit(unit(fact("a"), at=7))
+    assert store.commit(made) is False
+    assert versions(store, "a", "b") == {"a": 1, "b": 0}
+
+
+def test_only_so_many_histories_are_remembered(behind: AskedStore) -> None:
+    store = CachingStore(behind, kinds=[], most_states=2)
+    versions(store, "a", "b")
+    versions(store, "c", "a")
+    assert behind.asked == 2
+    versions(store, "a", "c")
+    assert behind.asked == 2
+    versions(store, "b")
+    assert behind.asked == 3
 
 
 NAMES = st.sampled_from("abc")
