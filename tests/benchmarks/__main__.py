@@ -1,6 +1,5 @@
 """Measures, prints a table, writes the same as JSON, and ends with status 1 when a budget is missed."""
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -9,60 +8,56 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import commands, decider, latency, memory, projector, rebuild, reconciliation, soak
+from tests.benchmarks import commands, decider, embedded, first_load, latency, projector, rebuild, scan, steady
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
-from tests.benchmarks.telling import Telling, bars, print_findings, print_profile
+from tests.benchmarks.telling import Telling, bars, print_findings, print_profile, write_json
 from tests.support.servers import Unavailable
 
 
 class Row(StrEnum):
     """A part of the table."""
 
-    COMMANDS = "commands"
+    LATENCY = "latency"
+    EMBEDDED = "embedded"
+    STEADY = "steady"
     DECIDER = "decider"
     PROJECTOR = "projector"
     REBUILD = "rebuild"
-    LATENCY = "latency"
-    RECONCILIATION = "reconciliation"
-    MEMORY = "memory"
-    LARGE_RECONCILIATION = "large-reconciliation"
-    SOAK = "soak"
+    SCAN = "scan"
+    FIRST_LOAD = "first-load"
+    COMMANDS = "commands"
 
 
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
-    Row.COMMANDS: commands.measure,
+    Row.LATENCY: latency.measure,
+    Row.EMBEDDED: embedded.measure,
+    Row.STEADY: steady.measure,
     Row.DECIDER: decider.measure,
     Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
-    Row.LATENCY: latency.measure,
-    Row.RECONCILIATION: reconciliation.measure_some,
-    Row.MEMORY: memory.measure,
-    Row.LARGE_RECONCILIATION: reconciliation.measure,
-    Row.SOAK: soak.measure,
+    Row.SCAN: scan.measure,
+    Row.FIRST_LOAD: first_load.measure,
+    Row.COMMANDS: commands.measure,
 }
 _PROFILED: Mapping[Row, Callable[[Servers, Telling], Mapping[str, str]]] = {
+    Row.LATENCY: latency.profiles,
     Row.DECIDER: decider.profiles,
     Row.PROJECTOR: projector.profiles,
     Row.REBUILD: rebuild.profiles,
-    Row.LATENCY: latency.profiles,
 }
-_USUAL = (Row.COMMANDS, Row.DECIDER, Row.PROJECTOR, Row.REBUILD, Row.LATENCY, Row.RECONCILIATION)
 
 
 def main(
     *,
     only: Annotated[list[Row] | None, typer.Option("--only", help="Only this row; may come again.")] = None,
-    with_all: Annotated[bool, typer.Option("--all", help="The rows too that take minutes.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Tell where the time goes, and measure nothing.")] = False,
     path: Annotated[Path, typer.Option("--json", help="The file for the findings.")] = Path("build/bench.json"),
 ) -> None:
     """Measure the budgets of the design on a real Kafka and PostgreSQL. Exit status 1: one of them is missed."""
-    if only and with_all:
-        raise typer.BadParameter("give either --only or --all")
     if profile and (without := [row for row in only or () if row not in _PROFILED]):
         raise typer.BadParameter(f"no profile is made of {', '.join(without)}")
-    rows = only or (tuple(Row) if with_all else _USUAL)
+    rows = only or tuple(Row)
     try:
         status = _profile(rows) if profile else _measure(rows, path)
     except Unavailable as reason:
@@ -71,11 +66,12 @@ def main(
 
 
 def _measure(rows: Iterable[Row], path: Path) -> int:
+    findings: list[Finding] = []
     with servers() as ours, bars() as telling:
-        findings = [finding for row in rows for finding in _MEASURED[row](ours, telling)]
+        for row in rows:
+            findings += _MEASURED[row](ours, telling)
+            write_json(path, to_json(findings))
     print_findings(findings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(to_json(findings), indent=1) + "\n", "utf-8")
     return 0 if all(each.is_met for each in findings) else 1
 
 

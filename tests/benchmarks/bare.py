@@ -14,7 +14,7 @@ from adapters.motive.wire import to_wire as to_motive
 from domain.identity import AccountId, Target
 from services.projector.service import MOST_CALLS
 from tests.benchmarks.projecting import CHANGED, Desired, profile_of, settled_memory
-from tests.benchmarks.standing_in import credentials
+from tests.benchmarks.stand_in import credentials
 
 _ONE = httpx.Limits(max_connections=1, keepalive_expiry=1.0)
 """Between turns the sandbox closes connections, which must not be used then."""

@@ -2,46 +2,41 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter, sleep
+from time import perf_counter
 
-from services.wiring.data_folder import DataFolder
-from tests.benchmarks.findings import Bound, Finding
+from tests.benchmarks import budgets
+from tests.benchmarks.budgets import Budget
+from tests.benchmarks.embedded import COMMAND, running_up
+from tests.benchmarks.findings import Finding
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.telling import Telling
 
 TIMES = 9
 """Each command runs so often, and the median counts; the first run, which fills caches, does not."""
 
-HELP, ANSWER = 0.25, 0.5
-"""Seconds."""
-
-_COMMAND = (sys.executable, "-m", "services.cli")
-_START = 60.0
-"""Seconds within which the installation must answer."""
-
 
 def measure(_: Servers, telling: Telling) -> Sequence[Finding]:
     """`driverlink --help`, and `driverlink status` on a data folder whose services run."""
     done = telling("commands", 2)
     with TemporaryDirectory(prefix="dl-") as parent:
-        overview = _finding("commands: driverlink --help", HELP, Path(parent), "--help")
+        data = Path(parent) / "data"
+        overview = _finding("commands: driverlink --help", budgets.HELP, data, "--help")
         done(1)
-        with _running(Path(parent) / "data") as data:
-            answer = _finding("commands: driverlink status, services running", ANSWER, data, "status")
+        with running_up(data):
+            _run(data, "accounts", "add", "acme", "--master-user", "maria")
+            answer = _finding("commands: driverlink status, services running", budgets.COMMAND, data, "status")
         done(2)
     return overview, answer
 
 
-def _finding(what: str, budget: float, data: Path, *arguments: str) -> Finding:
+def _finding(what: str, budget: Budget, data: Path, *arguments: str) -> Finding:
     seconds = [_seconds(data, *arguments) for _ in range(TIMES + 1)][1:]
-    behind = {"s, quickest": min(seconds), "s, slowest": max(seconds)}
-    return Finding(what=what, measured=median(seconds), budget=budget, bound=Bound.UNDER, unit="s", behind=behind)
+    behind = {f"s, quickest {what}": min(seconds), f"s, slowest {what}": max(seconds)}
+    return Finding(what=what, ours=median(seconds), unit="s", budget=budget, behind=behind)
 
 
 def _seconds(data: Path, *arguments: str) -> float:
@@ -51,23 +46,5 @@ def _seconds(data: Path, *arguments: str) -> float:
 
 
 def _run(data: Path, *arguments: str) -> None:
-    subprocess.run([*_COMMAND, *arguments], env=_environment(data), stdout=subprocess.DEVNULL, check=True)
-
-
-def _environment(data: Path) -> dict[str, str]:
-    return {**os.environ, "DRIVERLINK_DATA": str(data)}
-
-
-@contextmanager
-def _running(data: Path) -> Iterator[Path]:
-    """A data folder with an account, while its services run."""
-    up = subprocess.Popen([*_COMMAND, "up"], env=_environment(data), stderr=subprocess.DEVNULL)
-    try:
-        end = perf_counter() + _START
-        while not DataFolder(data).socket.exists() and up.poll() is None and perf_counter() < end:
-            sleep(0.05)
-        _run(data, "accounts", "add", "acme", "--master-user", "maria")
-        yield data
-    finally:
-        up.terminate()
-        up.wait()
+    environment = {**os.environ, "DRIVERLINK_DATA": str(data)}
+    subprocess.run([*COMMAND, *arguments], env=environment, stdout=subprocess.DEVNULL, check=True)

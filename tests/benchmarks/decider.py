@@ -1,8 +1,8 @@
 """The decider on PostgreSQL: changes from Kafka to stored decisions, beside what the library and the database can do.
 
 One account, Sync Drivers on for both targets, a change for each driver: that all of them are created, as after an
-import; then, when the targets have them, that all of them are updated. In each lap the same is done to some of the
-drivers one change a commit, and the decisions of the others are stored once more by the library alone.
+import; then, when the targets have them, that all of them are updated. In each lap the same decisions are stored once
+more by the library alone.
 """
 
 import asyncio
@@ -21,25 +21,21 @@ from domain.driver_link import Decision
 from domain.identity import AccountId
 from domain.store import Event, Stream, Unit
 from services.decider.handlers import Decider
-from services.runtime.consumer import BATCH, Consumer, Subscription
+from services.runtime.consumer import BATCH
 from services.runtime.context import DECISIONS, Assignment
 from services.runtime.service import Notifier, Service
 from services.wiring import registry
-from tests.benchmarks.findings import Bound, Finding
+from tests.benchmarks.budgets import DECIDER
+from tests.benchmarks.findings import Finding
 from tests.benchmarks.fleet import AT, Fleet, confirmed
 from tests.benchmarks.profiling import profiled
 from tests.benchmarks.raw import raw_seconds
 from tests.benchmarks.servers import Servers
-from tests.benchmarks.taking import Following, Sipped, Step, Topic
+from tests.benchmarks.taking import Step, Topic
 from tests.benchmarks.telling import Telling
 
 LAPS = 3
 DRIVERS = 3_000
-SINGLE = 200
-"""Drivers of a lap whose changes are decided one at a time."""
-
-TO_SINGLE = 12.0
-TO_RAW = 0.5
 
 _SCHEMA = "decider"
 _EDITIONS = {"creates": 1, "updates": 2}
@@ -53,7 +49,6 @@ class Lap:
     kind: str
     changes: float
     decisions: float
-    single: float
     raw: float
 
 
@@ -84,7 +79,7 @@ class Laps:
         for kind, edition in _EDITIONS.items():
             before = self._store.log.end()
             with profiled() as profiler:
-                asyncio.run(self._seconds([*fleet.changes(edition)], self._in_batches))
+                asyncio.run(self._seconds([*fleet.changes(edition)]))
             profiles[f"decider, {kind}"] = profiler.text()
             self._confirm(before)
         return profiles
@@ -94,21 +89,19 @@ class Laps:
         self._store.close()
 
     async def _lap(self, name: str, kind: str, changes: Sequence[Event]) -> Lap:
-        single = await self._seconds(changes[:SINGLE], self._one_by_one)
         before = self._store.log.end()
-        batched = await self._seconds(changes[SINGLE:], self._in_batches)
+        batched = await self._seconds(changes)
         decided = self._stored_behind(before)
         raw = await asyncio.to_thread(raw_seconds, self._url, f"raw_{name}", decided)
         return Lap(
             kind=kind,
-            changes=(len(changes) - SINGLE) / batched,
+            changes=len(changes) / batched,
             decisions=len(decided) / batched,
-            single=SINGLE / single,
             raw=len(decided) / raw,
         )
 
     def _opted_in(self, number: int) -> Fleet:
-        fleet = Fleet(account=AccountId(f"lap-{number}"), drivers=DRIVERS + SINGLE)
+        fleet = Fleet(account=AccountId(f"lap-{number}"), drivers=DRIVERS)
         self._take(self._decider.on_accounts, fleet.account_events)
         self._take(self._decider.on_reports, fleet.scans)
         while self._decider.reconcile():
@@ -124,15 +117,10 @@ class Laps:
     def _take(self, handler: Callable[[Sequence[tuple[int, Event]]], Unit], events: Sequence[Event]) -> None:
         self._store.commit(handler([*enumerate(events, 1)]))
 
-    async def _seconds(self, changes: Sequence[Event], following: Following) -> float:
+    async def _seconds(self, changes: Sequence[Event]) -> float:
         topic = Topic(self._kafka)
         await topic.fill(changes)
-        return await topic.taken_over(self._store, following)
-
-    def _one_by_one(self, stream: Stream) -> Step:
-        follower = Consumer(Subscription(handler=self._decider.on_changes, may_repeat=True), self._store, _now)
-        follower.follow(Sipped(stream))
-        return follower.step
+        return await topic.taken_over(self._store, self._in_batches)
 
     def _in_batches(self, stream: Stream) -> Step:
         service = Service(
@@ -158,9 +146,7 @@ def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
         for number in range(LAPS):
             laps += asyncio.run(running.run(number))
             done(number + 1)
-    return [
-        finding for kind in _EDITIONS for finding in _to_findings(kind, [each for each in laps if each.kind == kind])
-    ]
+    return [_to_finding(kind, [each for each in laps if each.kind == kind]) for kind in _EDITIONS]
 
 
 def profiles(servers: Servers, _: Telling) -> Mapping[str, str]:
@@ -169,23 +155,15 @@ def profiles(servers: Servers, _: Telling) -> Mapping[str, str]:
         return running.profiles(LAPS)
 
 
-def _to_findings(kind: str, laps: Sequence[Lap]) -> Iterator[Finding]:
-    figures = {
-        f"{kind} a second": median(lap.changes for lap in laps),
-        "decisions a second": median(lap.decisions for lap in laps),
-        f"{kind} a second, one at a time": median(lap.single for lap in laps),
-        "decisions a second, stored by the library alone": median(lap.raw for lap in laps),
-    }
-    to_single, to_raw = (
-        median(lap.changes / lap.single for lap in laps),
-        median(lap.decisions / lap.raw for lap in laps),
+def _to_finding(kind: str, laps: Sequence[Lap]) -> Finding:
+    return Finding(
+        what=f"decider, {kind}: to the raw insert",
+        ours=median(lap.decisions for lap in laps),
+        unit="decisions a second",
+        budget=DECIDER,
+        beside=median(lap.raw for lap in laps),
+        behind={f"{kind} a second": median(lap.changes for lap in laps)},
     )
-    yield _finding(f"decider, {kind}: to one change a commit", to_single, TO_SINGLE, figures)
-    yield _finding(f"decider, {kind}: to the raw insert", to_raw, TO_RAW, figures)
-
-
-def _finding(what: str, measured: float, budget: float, figures: Mapping[str, float]) -> Finding:
-    return Finding(what=what, measured=measured, budget=budget, bound=Bound.AT_LEAST, unit="times", behind=figures)
 
 
 def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:

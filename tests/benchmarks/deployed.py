@@ -1,17 +1,18 @@
 """The whole distributed shape, with every service a process, and stand-ins of both targets."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import sleep
+from uuid import uuid4
 
-from domain.account import Mode
+import psycopg
+from psycopg.sql import SQL, Identifier
+
 from domain.identity import Target
 from domain.ports import PortalLine
 from services.api.installation import Installation
@@ -20,20 +21,18 @@ from services.runtime.consumer import BATCH
 from services.wiring.distributed import Distributed
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by
 from tests.benchmarks.fleet import profile as stated
+from tests.benchmarks.processes import peak_of, seconds_of
 from tests.benchmarks.profiling import BEGIN
-from tests.benchmarks.servers import Servers
-from tests.benchmarks.standing_in import StandIns, credentials, standing_in
+from tests.benchmarks.servers import PARTITIONS, Servers
+from tests.benchmarks.stand_in import Targets, credentials
 from tests.benchmarks.telling import Done
 from tests.support.distributed import Deployment, Serving, check, every_service, started, until_shared_out
 from tests.support.stated import whole
-
-PARTITIONS = 12
 
 PROFILE = ".profile"
 """How the names of files end that tell where a process's time went."""
 
 _PAUSE = 0.25
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,16 +51,20 @@ class ProfiledServing(Serving):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What there is while it runs: the services' processes, their stores as commands reach them, and the targets."""
+    """What there is while it runs: the services' processes, and their stores as commands reach them."""
 
     servings: Sequence[Serving]
     installation: Installation
-    stand_ins: StandIns
 
-    def opt_in(self, fleet: Fleet, mode: Mode = Mode.FULL) -> None:
-        """Let an account be connected, and turn Sync Drivers on; its drivers are stated before that."""
+    def opt_in(self, fleet: Fleet) -> None:
+        """Let an account be known, its drivers stated, and Sync Drivers turned on."""
+        self.state(fleet)
+        self.turn_on(fleet)
+
+    def state(self, fleet: Fleet) -> None:
+        """Make an account known, connect it to both targets, and state its drivers."""
         asked = self.installation
-        asked.accounts.add(fleet.account, "operator", partial(added_by, mode=mode))
+        asked.accounts.add(fleet.account, "operator", added_by)
         for target in Target:
             asked.credentials.keep(fleet.account, target, credentials(target, fleet.account))
         lines = [
@@ -69,7 +72,15 @@ class Deployed:
         ]
         for start in range(0, len(lines), BATCH):
             asked.intake.take_list(fleet.account, lines[start : start + BATCH], source="api")
-        asked.accounts.ask(fleet.account, MASTER_USER, lambda person, known: person.turn_on(known))
+
+    def turn_on(self, fleet: Fleet) -> None:
+        """Let the Master User turn Sync Drivers on."""
+        self.installation.accounts.ask(fleet.account, MASTER_USER, lambda person, known: person.turn_on(known))
+
+    def commit(self, fleet: Fleet, number: int, edition: int) -> None:
+        """Commit one change at intake."""
+        profile = whole(stated(number, edition=edition))
+        self.installation.intake.state(fleet.account, fleet.driver(number), profile, source="api")
 
     def until(self, state: str, links: int, done: Done) -> None:
         """Wait until this many links are in this state."""
@@ -88,47 +99,52 @@ class Deployed:
 
     def seconds(self) -> dict[str, float]:
         """The processor time that each process has used."""
-        return {each.name: _seconds(each.process.pid) for each in self.servings if each.process}
+        return {each.name: seconds_of(each.process.pid) for each in self.servings if each.process}
 
     def peaks(self) -> dict[str, float]:
         """The most memory that each process has had, in megabytes."""
-        return {each.name: _peak(each.process.pid) for each in self.servings if each.process}
+        return {each.name: peak_of(each.process.pid) for each in self.servings if each.process}
 
 
 @contextmanager
 def deployed(
-    servers: Servers, accounts: Sequence[str], folder: Path, *, is_profiled: bool = False
+    servers: Servers, targets: Targets, folder: Path, *, has_statistics: bool = True, is_profiled: bool = False
 ) -> Iterator[Deployed]:
-    """While this lasts, everything runs and holds its partitions, with a tenant and a company for each account.
+    """While this lasts, everything runs and holds its partitions, on a database and topics of its own.
 
     What the processes say is in the folder, and where their time went when they have ended, if they are profiled.
     """
-    with standing_in(accounts) as (targets, stand_ins):
-        deployment = Deployment(
-            kafka=servers.kafka, database=servers.database(), targets=targets, folder=folder, partitions=PARTITIONS
-        )
-        deployment.prepare()
-        every = every_service(deployment, each=1)
-        servings = [_profiled(each) for each in every] if is_profiled else every
-        with closing(Distributed(deployment.settings).installation()) as installation, started(servings):
-            followers = [each for each in servings if each.name not in ("accounts", "intake")]
-            asyncio.run(until_shared_out(followers, PARTITIONS))
-            yield Deployed(servings=servings, installation=installation, stand_ins=stand_ins)
+    deployment = Deployment(
+        kafka=servers.kafka,
+        database=servers.database(),
+        targets=targets.running,
+        folder=folder,
+        partitions=PARTITIONS,
+        prefix=f"bench-{uuid4().hex[:8]}.",
+    )
+    deployment.prepare()
+    if not has_statistics:
+        without_statistics(deployment.database)
+    every = every_service(deployment, each=1)
+    servings = [_profiled(each) for each in every] if is_profiled else every
+    with closing(Distributed(deployment.settings).installation()) as installation, started(servings):
+        followers = [each for each in servings if each.name not in ("accounts", "intake")]
+        asyncio.run(until_shared_out(followers, PARTITIONS))
+        yield Deployed(servings=servings, installation=installation)
+
+
+def without_statistics(url: str) -> None:
+    """Let no table of this database be analysed by the server itself."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        for schema, table in tables:
+            off = SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(Identifier(schema, table))
+            connection.execute(off)
 
 
 def _profiled(serving: Serving) -> ProfiledServing:
     return ProfiledServing(
         service=serving.service, name=serving.name, deployment=serving.deployment, member=serving.member
     )
-
-
-def _seconds(process: int) -> float:
-    """Source: proc(5), /proc/pid/stat, fields 14 and 15."""
-    fields = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _peak(process: int) -> float:
-    """Source: proc(5), /proc/pid/status, VmHWM in kilobytes."""
-    lines = Path(f"/proc/{process}/status").read_text("utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

@@ -2,41 +2,45 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-
-class Bound(StrEnum):
-    """On which side of its budget a figure has to be."""
-
-    AT_LEAST = "at least"
-    UNDER = "under"
+from tests.benchmarks.budgets import Budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One figure with its budget, both in `unit`; `behind` are the figures that explain it, by what they are."""
+    """One figure of ours in its unit, what stands beside it, if anything, and the budget for the one by the other.
+
+    `behind` are the figures that explain it, by what they are.
+    """
 
     what: str
-    measured: float
-    budget: float
-    bound: Bound
+    ours: float
     unit: str
+    budget: Budget
+    beside: float | None = None
     behind: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> float:
+        """What the budget is about."""
+        return self.ours if self.beside is None else self.ours / self.beside
 
     @property
     def is_met(self) -> bool:
         """Whether the budget is met."""
-        return self.measured >= self.budget if self.bound is Bound.AT_LEAST else self.measured < self.budget
+        return self.budget.is_met(self.measured)
 
     def to_json(self) -> dict[str, Any]:
         """The finding for scripts."""
         return {
             "what": self.what,
-            "measured": self.measured,
-            "budget": self.budget,
-            "bound": str(self.bound),
+            "ours": self.ours,
+            "beside": self.beside,
             "unit": self.unit,
+            "measured": self.measured,
+            "budget": self.budget.limit,
+            "bound": str(self.budget.bound),
             "met": self.is_met,
             "behind": dict(self.behind),
         }

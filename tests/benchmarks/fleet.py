@@ -34,6 +34,32 @@ def profile(number: int, *, edition: int = 1) -> dict[str, str]:
     }
 
 
+def number_of(driver: str) -> int:
+    """The number of a driver, from what the Portal or Driveri calls it."""
+    return int(driver.rpartition("-")[2].removeprefix("D"))
+
+
+def edition_of(last_name: str) -> int:
+    """The edition that states this last name."""
+    return int(last_name.rpartition(" ")[2])
+
+
+def driver_of(account: str, number: int) -> PortalDriverId:
+    """What the Portal calls the driver of this number."""
+    return PortalDriverId(f"{account}-{number}")
+
+
+def first_of(account: str) -> int:
+    """The number of an account's first driver, which is part of its name."""
+    return int(account.rpartition("-")[2])
+
+
+def many_fleets(accounts: int, drivers: int) -> "list[Fleet]":
+    """Accounts with as many drivers each, each called after the number of its first driver."""
+    firsts = range(1, accounts * drivers + 1, drivers)
+    return [Fleet(account=AccountId(f"fleet-{first}"), drivers=drivers, first=first) for first in firsts]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """One account with Sync Drivers on for both targets, and this many drivers, numbered from `first` on."""
@@ -49,7 +75,7 @@ class Fleet:
 
     def driver(self, number: int) -> PortalDriverId:
         """The driver of this number."""
-        return PortalDriverId(f"{self.account}-{number}")
+        return driver_of(self.account, number)
 
     @property
     def account_events(self) -> tuple[AccountEvent, ...]:

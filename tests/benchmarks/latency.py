@@ -1,144 +1,104 @@
-"""From a change committed at intake to the HTTP request sent, over Kafka and PostgreSQL, with every service a process.
+"""From a change committed at intake to the request at a target, beside a bare pipeline, over Kafka and PostgreSQL.
 
-Ten accounts on both targets, all of whose drivers are linked; each change updates another one of them. One client
-commits the changes at a steady rate, one in a transaction; each is a request to each target, and all requests count.
+Ten accounts on both targets, all of whose drivers are linked. Both pipelines run all the time, each with targets of its
+own, and are measured in turns, so that neither finds a warmer machine than the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
-from statistics import quantiles
 from tempfile import TemporaryDirectory
-from time import monotonic, perf_counter, sleep
+from time import sleep
 
-from domain.identity import AccountId, Target
-from services.intake.handlers import Intake
+from domain.identity import Target
+from tests.benchmarks.bare_pipeline import bare_pipeline
+from tests.benchmarks.budgets import LATENCY, PROCESSOR_TIME
 from tests.benchmarks.deployed import PROFILE, Deployed, deployed
-from tests.benchmarks.findings import Bound, Finding
-from tests.benchmarks.fleet import Fleet, profile
+from tests.benchmarks.findings import Finding
+from tests.benchmarks.fleet import many_fleets
+from tests.benchmarks.load import ACCOUNTS, DRIVERS, Load, Pipeline, Run
 from tests.benchmarks.servers import Servers
-from tests.benchmarks.telling import Done, Telling
-from tests.support.stated import whole
+from tests.benchmarks.stand_in import standing_in
+from tests.benchmarks.telling import Telling
 
-RATE = 100
-"""Changes a second."""
+SECONDS = {10: 12.0, 50: 8.0, 100: 8.0}
+"""How long each run counts, by changes a second."""
+
+TURNS = ("bare", "ours", "ours", "bare")
 
 PROFILED_RATE = 20
-"""The same while the processes are profiled, which makes them slow."""
+"""Changes a second while the processes are profiled, which makes them slow."""
 
-WARMING, SECONDS = 2, 8
-"""For this many seconds requests do not count yet, and then they do."""
-
-ACCOUNTS = 10
-
-MEDIAN = 60.0
-MOST = 250.0
-"""Milliseconds, for half and for 99 of 100 requests."""
-
-_PATIENCE = 120.0
-_PAUSE = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """When each change was committed and requested, by the last name that it states, and the processor time used."""
-
-    committed: Mapping[str, float]
-    requested: Mapping[Target, Mapping[str, float]]
-    used: Mapping[str, float]
-
-    @property
-    def rate(self) -> float:
-        """Changes committed in a second."""
-        moments = [*self.committed.values()]
-        return (len(moments) - 1) / (moments[-1] - moments[0])
-
-    @property
-    def latencies(self) -> Mapping[Target, Sequence[float]]:
-        """Milliseconds, for all requests that count, by target."""
-        counted = [*self.committed.items()][RATE * WARMING :]
-        return {
-            target: [(moments[name] - at) * 1000 for name, at in counted] for target, moments in self.requested.items()
-        }
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What explains the findings."""
-        medians = {f"median of {target}, ms": quantiles(each, n=2)[0] for target, each in self.latencies.items()}
-        most = {f"99th percentile of {target}, ms": _most(each) for target, each in self.latencies.items()}
-        used = {
-            f"ms of processor time a change, {name}": 1000 * each / len(self.committed)
-            for name, each in self.used.items()
-        }
-        return {"changes a second": self.rate, **medians, **most, **used}
+_IDLE = 3.0
 
 
 def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
-    """The median and the 99th percentile."""
-    with TemporaryDirectory(prefix="driverlink-") as folder:
-        run = _run(servers, Path(folder), telling, RATE)
-    latencies = [*chain.from_iterable(run.latencies.values())]
-    return [
-        _finding("latency: median", quantiles(latencies, n=2)[0], MEDIAN, run.figures),
-        _finding("latency: 99th percentile", _most(latencies), MOST, run.figures),
-    ]
+    """Median, 99th percentile and processor time at each rate."""
+    with both(servers, telling) as (loads, idle):
+        done, runs = telling("latency", len(TURNS) * len(SECONDS)), dict[int, list[tuple[str, Run]]]()
+        for rate, seconds in SECONDS.items():
+            for turn in TURNS:
+                runs.setdefault(rate, []).append((turn, loads[turn].run(rate, seconds)))
+                done(sum(map(len, runs.values())))
+    return [finding for rate, made in runs.items() for finding in _to_findings(rate, made, idle)]
 
 
 def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
     """Where the time of each process goes while the changes come."""
     with TemporaryDirectory(prefix="driverlink-") as folder:
-        _run(servers, Path(folder), telling, PROFILED_RATE, is_profiled=True)
+        with ours(servers, telling, Path(folder), is_profiled=True) as (running, load):
+            running.profile()
+            load.run(PROFILED_RATE, SECONDS[10])
         files = sorted(Path(folder).glob(f"*{PROFILE}"))
         return {f"latency, {file.stem}": file.read_text("utf-8") for file in files}
 
 
-def _run(servers: Servers, folder: Path, telling: Telling, rate: int, *, is_profiled: bool = False) -> Run:
-    drivers = rate * (WARMING + SECONDS) // ACCOUNTS
-    numbers = range(0, drivers * ACCOUNTS, drivers)
-    fleets = [Fleet(account=AccountId(f"fleet-{first}"), drivers=drivers, first=first) for first in numbers]
-    with deployed(servers, [fleet.account for fleet in fleets], folder, is_profiled=is_profiled) as running:
+@contextmanager
+def both(servers: Servers, telling: Telling) -> Iterator[tuple[Mapping[str, Load], Mapping[str, float]]]:
+    """While this lasts, both pipelines run; and what the processes of each use when there is nothing to do.
+
+    In milliseconds of processor time a second.
+    """
+    fleets = many_fleets(ACCOUNTS, DRIVERS)
+    with (
+        TemporaryDirectory(prefix="driverlink-") as folder,
+        ours(servers, telling, Path(folder)) as (running, load),
+        standing_in(DRIVERS) as targets,
+        bare_pipeline(servers, targets) as bare,
+    ):
+        pipelines: Mapping[str, Pipeline] = {"ours": running, "bare": bare}
+        before = {name: sum(pipeline.seconds().values()) for name, pipeline in pipelines.items()}
+        sleep(_IDLE)
+        idle = {
+            f"{name}: ms of processor time a second, idle": 1000 * (sum(each.seconds().values()) - before[name]) / _IDLE
+            for name, each in pipelines.items()
+        }
+        yield {"ours": load, "bare": Load(bare, targets, fleets)}, idle
+
+
+@contextmanager
+def ours(
+    servers: Servers, telling: Telling, folder: Path, *, is_profiled: bool = False
+) -> Iterator[tuple[Deployed, Load]]:
+    """While this lasts, the services run, and all drivers are linked."""
+    fleets, links = many_fleets(ACCOUNTS, DRIVERS), ACCOUNTS * DRIVERS * len(Target)
+    with standing_in(DRIVERS) as targets, deployed(servers, targets, folder, is_profiled=is_profiled) as running:
         for fleet in fleets:
             running.opt_in(fleet)
-        links = drivers * ACCOUNTS * len(Target)
-        running.until("in_sync", links, telling("latency: linking", links))
-        running.profile()
-        return _updated(running, [*_turns(fleets)], rate, telling("latency: updating", links))
+        running.until("in_sync", links, telling("linking", links))
+        yield running, Load(running, targets, fleets)
 
 
-def _updated(running: Deployed, changes: Sequence[tuple[Fleet, int]], rate: int, done: Done) -> Run:
-    before, requested = running.seconds(), running.stand_ins.moments
-    committed = _committed(running.installation.intake, changes, rate)
-    deadline = monotonic() + _PATIENCE
-    while any(committed.keys() - moments.keys() for moments in requested.values()):
-        done(sum(len(committed.keys() & moments.keys()) for moments in requested.values()))
-        if monotonic() > deadline:
-            raise AssertionError(f"after {_PATIENCE:.0f} seconds some requests have not been sent")
-        sleep(_PAUSE)
-    used = {name: seconds - before[name] for name, seconds in running.seconds().items()}
-    return Run(committed=committed, requested=requested, used=used)
-
-
-def _committed(intake: Intake, changes: Sequence[tuple[Fleet, int]], rate: int) -> dict[str, float]:
-    moments: dict[str, float] = {}
-    began = perf_counter()
-    for at, (fleet, number) in enumerate(changes):
-        sleep(max(0.0, began + at / rate - perf_counter()))
-        stated = profile(number, edition=2)
-        intake.state(fleet.account, fleet.driver(number), whole(stated), source="api")
-        moments[stated["last_name"]] = perf_counter()
-    return moments
-
-
-def _turns(fleets: Sequence[Fleet]) -> Iterator[tuple[Fleet, int]]:
-    """Every driver once, account after account in turn."""
-    each_of = ([(fleet, number) for number in fleet.numbers] for fleet in fleets)
-    return chain.from_iterable(zip(*each_of, strict=True))
-
-
-def _most(latencies: Sequence[float]) -> float:
-    return quantiles(latencies, n=100)[98]
-
-
-def _finding(what: str, measured: float, budget: float, figures: Mapping[str, float]) -> Finding:
-    return Finding(what=what, measured=measured, budget=budget, bound=Bound.UNDER, unit="ms", behind=figures)
+def _to_findings(rate: int, made: Sequence[tuple[str, Run]], idle: Mapping[str, float]) -> Iterator[Finding]:
+    own, bare = (reduce(Run.with_another, [run for turn, run in made if turn == name]) for name in ("ours", "bare"))
+    what, behind = f"latency at {rate}/s", {**own.figures("ours"), **bare.figures("bare"), **idle}
+    yield Finding(what=f"{what}: median", ours=own.median, unit="ms", budget=LATENCY, beside=bare.median, behind=behind)
+    yield Finding(what=f"{what}: 99th percentile", ours=own.tail, unit="ms", budget=LATENCY, beside=bare.tail)
+    yield Finding(
+        what=f"{what}: processor time a change",
+        ours=own.processor_time,
+        unit="ms",
+        budget=PROCESSOR_TIME[rate],
+        beside=bare.processor_time,
+    )

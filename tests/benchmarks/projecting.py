@@ -29,7 +29,7 @@ from services.runtime.service import Notifier
 from services.wiring import registry
 from tests.benchmarks.fleet import AT, Fleet, profile
 from tests.benchmarks.servers import Servers
-from tests.benchmarks.standing_in import credentials
+from tests.benchmarks.stand_in import credentials
 
 ACCOUNTS = 16
 DRIVERS = 125

@@ -1,9 +1,7 @@
-"""One half of a reconciliation in a process of its own.
+"""Both halves of a reconciliation: a projector scans a roster that it knows already, a decider goes through links.
 
-`python -m tests.benchmarks.reconciling PART TARGET URL DRIVERS DATABASE`.
-
-The projector scans a roster that it knows already; the decider goes through links that are in sync. What each comes to
-is written to standard output as JSON.
+`python -m tests.benchmarks.reconciling TARGET URL DRIVERS DATABASE` is the scan in a process of its own; what it comes
+to is written to standard output as JSON.
 """
 
 import asyncio
@@ -28,7 +26,7 @@ from domain.store import Event, Store
 from services.accounts.handlers import keep_accounts
 from services.decider.handlers import Decider
 from services.runtime.consumer import BATCH, Handler
-from services.runtime.context import DECISIONS, Assignment, outcomes_of
+from services.runtime.context import Assignment, outcomes_of
 from services.wiring import registry
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
 from tests.benchmarks.projecting import Counting, run_until, to_drivers
@@ -170,17 +168,14 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(part: str, target: Target, url: str, drivers: int, database: str) -> Reconciled:
-    """One half of a reconciliation, on PostgreSQL."""
-    fleet, log = Fleet(account=ACCOUNT, drivers=drivers), {"projector": outcomes_of(target), "decider": DECISIONS}[part]
-    rows = {"projector": registry.PROJECTOR_ROWS, "decider": registry.DECIDER_ROWS}[part]
-    migrate(database, "", {part: rows})
-    with closing(PostgresStore(database, "", schema=part, log_name=log, rows=rows)) as store:
-        if part == "projector":
-            return asyncio.run(Scanning(store, target, url, fleet).reconciliation())
-        return Deciding(store, target, fleet).reconciliation()
+def main(target: Target, url: str, drivers: int, database: str) -> Reconciled:
+    """The scan of a projector on PostgreSQL."""
+    fleet, rows = Fleet(account=ACCOUNT, drivers=drivers), registry.PROJECTOR_ROWS
+    migrate(database, "", {"projector": rows})
+    with closing(PostgresStore(database, "", schema="projector", log_name=outcomes_of(target), rows=rows)) as store:
+        return asyncio.run(Scanning(store, target, url, fleet).reconciliation())
 
 
 if __name__ == "__main__":
-    _part, _target, _url, _drivers, _database = sys.argv[1:]
-    sys.stdout.write(json.dumps(asdict(main(_part, Target(_target), _url, int(_drivers), _database))) + "\n")
+    _target, _url, _drivers, _database = sys.argv[1:]
+    sys.stdout.write(json.dumps(asdict(main(Target(_target), _url, int(_drivers), _database))) + "\n")

@@ -19,7 +19,7 @@ from domain.identity import AccountId, Target
 from services.sandbox import driveri, motive
 from services.sandbox.serving import listening
 from tests.benchmarks.fleet import Fleet, profile
-from tests.benchmarks.standing_in import credentials
+from tests.benchmarks.stand_in import credentials
 
 ACCOUNT = AccountId("large")
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from tests.support.servers import Postgres, own_kafka, shared_postgres
 
+PARTITIONS = 12
+"""Of every topic."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:

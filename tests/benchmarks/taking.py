@@ -15,7 +15,7 @@ from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
-from domain.store import Event, Record, Resubmission, Stream
+from domain.store import Event, Stream
 from services.runtime.consumer import BATCH
 from services.runtime.partitions import OwnedStore
 
@@ -26,26 +26,6 @@ Following = Callable[[Stream], Step]
 """What a service does with a stream that it is given."""
 
 _PATIENCE = 120.0
-
-
-class Sipped:
-    """A stream that gives one record at a time, however many it is asked for."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.name = stream.name
-        self._stream = stream
-
-    def read(self, after: int, limit: int) -> Sequence[Record]:  # noqa: ARG002 - the contract's
-        """The next record."""
-        return self._stream.read(after, 1)
-
-    def end(self) -> int:
-        """The position of the last record."""
-        return self._stream.end()
-
-    def again(self, resubmission: Resubmission) -> Record:
-        """The record that a resubmission stands for."""
-        return self._stream.again(resubmission)
 
 
 class Topic:

@@ -1,7 +1,9 @@
 """How findings look, and what is seen meanwhile."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -40,15 +42,23 @@ def bars() -> Iterator[Telling]:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """The table, and below it the figures behind it."""
-    table = Table("what", "measured", "budget", "met", header_style="bold")
+    table = Table("what", "ours", "beside", "by", "budget", "met", header_style="bold")
     for each in findings:
-        budget = f"{each.bound} {_shown(each.budget)} {each.unit}"
-        table.add_row(each.what, f"{_shown(each.measured)} {each.unit}", budget, "yes" if each.is_met else "[red]no")
+        beside, by = ("", "") if each.beside is None else (_shown(each.beside), _shown(each.measured))
+        budget = f"{each.budget.bound} {_shown(each.budget.limit)} {each.budget.unit}"
+        met = "yes" if each.is_met else "[red]no"
+        table.add_row(each.what, f"{_shown(each.ours)} {each.unit}", beside, by, budget, met)
     out.print(table)
     for group, figures in _groups(findings).items():
         out.print(f"\n{group}", style="bold")
         for name, figure in figures.items():
             out.print(f"  {_shown(figure):>10}  {name}", markup=False)
+
+
+def write_json(path: Path, content: object) -> None:
+    """The same for scripts, in a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def print_profile(what: str, text: str) -> None:
@@ -57,9 +67,12 @@ def print_profile(what: str, text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
 
-def _groups(findings: Sequence[Finding]) -> dict[str, Mapping[str, float]]:
-    """The figures by what they explain: findings of one measurement have the same ones, which are shown once."""
-    return {each.what.partition(":")[0]: each.behind for each in findings if each.behind}
+def _groups(findings: Sequence[Finding]) -> Mapping[str, Mapping[str, float]]:
+    """The figures by what they explain: those of one measurement together."""
+    groups: dict[str, dict[str, float]] = {}
+    for each in findings:
+        groups.setdefault(each.what.partition(":")[0], {}).update(each.behind)
+    return {name: figures for name, figures in groups.items() if figures}
 
 
 def _shown(figure: float) -> str:

@@ -1,10 +1,11 @@
 import pytest
 
-from tests.benchmarks.findings import Bound, Finding, to_json
+from tests.benchmarks.budgets import Bound, Budget
+from tests.benchmarks.findings import Finding, to_json
 
 
-def finding(measured: float, budget: float, bound: Bound) -> Finding:
-    return Finding(what="decider", measured=measured, budget=budget, bound=bound, unit="times")
+def finding(ours: float, bound: Bound, beside: float | None = None) -> Finding:
+    return Finding(what="decider", ours=ours, unit="decisions a second", budget=Budget(bound, 12.0), beside=beside)
 
 
 @pytest.mark.parametrize(
@@ -12,16 +13,23 @@ def finding(measured: float, budget: float, bound: Bound) -> Finding:
     [
         (12.0, Bound.AT_LEAST, True),
         (11.9, Bound.AT_LEAST, False),
+        (12.0, Bound.AT_MOST, True),
+        (12.1, Bound.AT_MOST, False),
         (11.9, Bound.UNDER, True),
         (12.0, Bound.UNDER, False),
     ],
 )
 def test_a_budget_is_met_on_the_right_side_only(measured: float, bound: Bound, is_met: bool) -> None:  # noqa: FBT001 - what is told apart
-    assert finding(measured, 12.0, bound).is_met is is_met
+    assert finding(measured, bound).is_met is is_met
+
+
+def test_a_budget_is_about_the_ratio_to_what_stands_beside() -> None:
+    assert finding(240.0, Bound.AT_LEAST, beside=20.0).is_met
+    assert not finding(240.0, Bound.AT_LEAST, beside=21.0).is_met
 
 
 def test_one_missed_budget_is_visible_to_scripts() -> None:
-    met, missed = finding(13.0, 12.0, Bound.AT_LEAST), finding(11.0, 12.0, Bound.AT_LEAST)
+    met, missed = finding(13.0, Bound.AT_LEAST), finding(11.0, Bound.AT_LEAST)
     assert to_json([met])["met"] is True
     told = to_json([met, missed])
     assert told["met"] is False

@@ -14,9 +14,9 @@ from domain.identity import Target
 from services.runtime.context import DECISIONS, outcomes_of
 from services.wiring import registry
 from tests.benchmarks.fleet import Fleet
-from tests.benchmarks.reconciliation import pages
 from tests.benchmarks.reconciling import Deciding, Scanning
 from tests.benchmarks.rosters import ACCOUNT, showing
+from tests.benchmarks.scan import pages
 
 DRIVERS = 490
 """The last page is not full: behind a full one there may be another, whatever the target says."""
