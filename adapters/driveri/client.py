@@ -41,8 +41,8 @@ from adapters.driveri.wire import (
 )
 from adapters.http.client import Call, Clock, Sender, SenderOptions
 from adapters.http.failures import Intent, down, refusal
+from adapters.http.oauth import SharedToken, Token, send_with, to_token
 from adapters.http.response import parsed, read_lines
-from adapters.http.token import SharedToken, Token, send_with, to_token
 from domain.cleaning import bounded
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.matching import UnreadableRecords

@@ -27,9 +27,8 @@ import httpx
 
 from adapters.http.client import Call, Sender, SenderOptions
 from adapters.http.failures import REFUSED, Intent, RepeatRefused, down, refusal
+from adapters.http.oauth import GrantTokens, send_with
 from adapters.http.response import read_lines, read_one
-from adapters.http.token import send_with
-from adapters.motive.oauth import MotiveTokens
 from adapters.motive.wire import (
     USERS,
     ExternalId,
@@ -248,7 +247,7 @@ class MotiveClient:
         )
         grant = access.grant
         self._state_spelling = LicenceStateSpelling()
-        self._tokens = MotiveTokens(grant, **options) if grant else None
+        self._tokens = GrantTokens(grant, **options) if grant else None
 
     async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:
         """One page of the list of drivers, deactivated ones included; the first is 1.

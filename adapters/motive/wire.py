@@ -12,11 +12,11 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as wire_dataclass
 
+from adapters.http.oauth import Grant
 from adapters.http.response import Lines, UnexpectedForm, parsed_if, read_one
 from domain.cleaning import LONGEST_ID, clean
 from domain.identity import Key
 from domain.matching import ObservedDriver
-from domain.ports import TokensKeeper
 from domain.profile import FIELDS, Profile, tidy
 
 CONFIG: Final = ConfigDict(coerce_numbers_to_str=True, cache_strings="none")
@@ -158,21 +158,6 @@ def words_of(reply: httpx.Response) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MotiveGrant:
-    """What a company granted to an OAuth application, as an account stated it.
-
-    `refresh_token` is the one that was stated; the newest tokens that came of it are with the keeper.
-    """
-
-    account: str
-    token_url: str
-    client_id: str
-    client_secret: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    keeper: TokensKeeper = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MotiveAccess:
     """How to reach one company in Motive: by an API key, or by a grant.
 
@@ -182,7 +167,7 @@ class MotiveAccess:
 
     base_url: str
     api_key: str = field(default="", repr=False)
-    grant: MotiveGrant | None = None
+    grant: Grant | None = None
     portal_integration: str = "gps_portal"
     driveri_integration: str = "driveri"
 

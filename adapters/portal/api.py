@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from adapters.http.client import Call, Sender, SenderOptions
 from adapters.http.failures import down
+from adapters.http.oauth import SharedToken, Token, checked
 from adapters.http.rate_limit import limited
 from adapters.http.response import (
     IF_LEGIBLE,
@@ -31,7 +32,6 @@ from adapters.http.response import (
     parsed_if,
     parsed_python,
 )
-from adapters.http.token import SharedToken, Token, checked
 from domain.cleaning import flaw, is_shortened, normal_form, text_of
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.geography import to_iana

@@ -13,9 +13,10 @@ from adapters.credentials import (
 )
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
+from adapters.http.oauth import Grant
 from adapters.http.rate_limit import RateLimiter, RateLimits
 from adapters.motive.target import MotiveDrivers
-from adapters.motive.wire import MotiveAccess, MotiveGrant
+from adapters.motive.wire import MotiveAccess
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
@@ -157,11 +158,12 @@ def to_motive_access(
 
 def to_motive_grant(
     settings: TargetSettings, account: AccountId, known: MotiveGrantCredentials, keeper: TokensKeeper
-) -> MotiveGrant:
+) -> Grant:
     """What an account's company granted, and where access tokens come for it."""
     token_url = settings.motive_token_url or f"{str(settings.motive_url).rstrip('/')}/oauth/token"
-    return MotiveGrant(
+    return Grant(
         account=account,
+        target=Target.MOTIVE,
         token_url=str(token_url),
         client_id=known.client_id,
         client_secret=known.client_secret,

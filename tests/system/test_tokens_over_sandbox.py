@@ -10,8 +10,9 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
+from adapters.http.oauth import Grant
 from adapters.motive.target import MotiveDrivers
-from adapters.motive.wire import MotiveAccess, MotiveGrant
+from adapters.motive.wire import MotiveAccess
 from domain.failures import Reason, Rejected
 from domain.identity import Key, Target
 from domain.ports import Done, TargetDrivers
@@ -117,7 +118,13 @@ def to_driveri(tenant: Watched, clock: Clock) -> DriveriDrivers:
 
 
 def to_motive(company: Watched, clock: Clock, keeper: CredentialsFile) -> MotiveDrivers:
-    grant = MotiveGrant(account="acme", token_url="http://motive.test/oauth/token", keeper=keeper, **GRANT)
+    grant = Grant(
+        target=Target.MOTIVE,
+        account="acme",
+        token_url="http://motive.test/oauth/token",
+        keeper=keeper,
+        **GRANT,
+    )
     access = MotiveAccess(base_url="http://motive.test", grant=grant)
     return MotiveDrivers(access, transport=company, clock=clock, pause=pause, jitter=lambda: 0.0)
 

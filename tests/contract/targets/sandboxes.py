@@ -15,8 +15,9 @@ from starlette.types import ASGIApp
 from adapters.credentials import CredentialsFile
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
+from adapters.http.oauth import Grant
 from adapters.motive.target import MotiveDrivers
-from adapters.motive.wire import MotiveAccess, MotiveGrant
+from adapters.motive.wire import MotiveAccess
 from domain.identity import Target
 from domain.ports import TargetDrivers
 from services.sandbox import driveri, motive
@@ -209,7 +210,13 @@ class GrantedCompany(Company):
     def reconnected(self) -> MotiveDrivers:
         """The same drivers by an adapter that knows nothing yet but what is stored."""
         token_url = f"{self.way.base_url}/oauth/token"
-        grant = MotiveGrant(account="acme", token_url=token_url, keeper=self._keeper, **GRANT)
+        grant = Grant(
+            target=Target.MOTIVE,
+            account="acme",
+            token_url=token_url,
+            keeper=self._keeper,
+            **GRANT,
+        )
         return self._opened(MotiveAccess(base_url=self.way.base_url, grant=grant))
 
     async def seed_again(self) -> None:

@@ -8,9 +8,9 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.http.client import Call, Sender
 from adapters.http.failures import Intent
-from adapters.motive.oauth import MotiveTokens
+from adapters.http.oauth import Grant, GrantTokens
 from adapters.motive.target import MotiveDrivers
-from adapters.motive.wire import MotiveAccess, MotiveGrant
+from adapters.motive.wire import MotiveAccess
 from adapters.portal.api import PortalAccess, PortalApiDrivers
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key, Target
@@ -154,8 +154,14 @@ async def test_an_address_for_renewing_tokens_that_has_moved_gets_no_secret(tmp_
     keeper = CredentialsFile(tmp_path / "credentials")
     keeper.keep("acme", Target.MOTIVE, stated)
     vendor = _everywhere(to("https://other.test/oauth/token?client_secret=hush-app", 307))
-    grant = MotiveGrant(account="acme", token_url="https://vendor.test/oauth/token", keeper=keeper, **stated)
-    tokens = MotiveTokens(grant, transport=vendor.transport, clock=vendor.clock, pause=vendor.pause)
+    grant = Grant(
+        target=Target.MOTIVE,
+        account="acme",
+        token_url="https://vendor.test/oauth/token",
+        keeper=keeper,
+        **stated,
+    )
+    tokens = GrantTokens(grant, transport=vendor.transport, clock=vendor.clock, pause=vendor.pause)
     with pytest.raises(TargetFailed) as raised:
         await tokens.current()
     detail = (

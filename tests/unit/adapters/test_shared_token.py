@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from adapters.http.token import LONGEST_LIFE, LONGEST_MARGIN, UNSTATED_LIFE, to_token
+from adapters.http.oauth import LONGEST_LIFE, LONGEST_MARGIN, UNSTATED_LIFE, to_token
 
 NOW = 1_767_268_800.0
 

@@ -7,7 +7,7 @@ import pytest
 from adapters.driveri.client import USUAL_LIFETIME, DriveriTokens
 from adapters.driveri.wire import DriveriAccess
 from adapters.http.client import Sender
-from adapters.http.token import RENEW_AGAIN
+from adapters.http.oauth import RENEW_AGAIN
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from tests.unit.adapters.vendor import Answer, Vendor, answer, failure
 

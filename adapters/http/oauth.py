@@ -1,7 +1,7 @@
-"""Access tokens of one grant: one for all callers, renewed in time, and stored before they are used.
+"""Access tokens: one for all callers of an account, renewed in time by one of them, and used for as long as it lasts.
 
-A refresh token is good for one use, so whatever comes for it is stored first, and what is used is what is stored.
-What an answer to a renewal means:
+Those of an OAuth grant are stored before they are used: a refresh token is good for one use, so whatever comes for it
+is stored first, and what is used is what is stored. What an answer to a renewal means:
 
 no connection, silence, 5xx   tried again, then DOWN; the refresh token may be spent, and only the next try shows
 429                           LIMITED
@@ -9,28 +9,154 @@ no connection, silence, 5xx   tried again, then DOWN; the refresh token may be s
 other 4xx                     CREDENTIALS
 anything else                 DOWN
 
-Source: RFC 6749, 5 and 6; developer-docs.gomotive.com, OAuth 2.0.
+Source: RFC 6749, 5 and 6.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Final, ParamSpec, TypeVar, Unpack
 
 import httpx
-from pydantic import PositiveFloat
+from pydantic import BaseModel, ConfigDict, PositiveFloat
 
-from adapters.http.client import SenderOptions, Transport
-from adapters.http.failures import down, redirected, seconds_until
+from adapters.http.client import Call, Clock, Sender, SenderOptions, Transport
+from adapters.http.failures import RepeatRefused, down, redirected, seconds_until
 from adapters.http.response import IF_LEGIBLE, OF_A_TARGET, in_time, parsed, parsed_if
-from adapters.http.token import SharedToken, Token, checked, lasting_until, to_token
-from adapters.motive.wire import MotiveGrant, MotiveWire
+from domain.cleaning import DAY, bounded, is_sendable
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
-from domain.ports import CredentialsUnreadable, RenewableTokens
+from domain.ports import CredentialsUnreadable, RenewableTokens, TokensKeeper
 from domain.store import StoreFailed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LONGEST_MARGIN: Final = 300.0
+"""A token is renewed after nine tenths of the time it had left when we got it, but at most this many seconds early."""
+
+UNSTATED_LIFE: Final = 60.0
+"""Seconds for which a token is used whose stated end is not believable; a refused one is renewed."""
+
+LONGEST_LIFE: Final = 366 * DAY
+"""Seconds for which a token is used at most, whatever is said of it."""
+
+MOST_TOKENS: Final = 3
+"""With how many tokens a call is tried: the second may have been renewed for others, and revoked again, by then."""
+
+RENEW_AGAIN: Final = 30.0
+"""Seconds until the next attempt to renew a token that still lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token. `renew_at` and `ends_at` are in seconds since the epoch."""
+
+    secret: str = field(repr=False)
+    renew_at: float
+    ends_at: float
+
+    def headers(self) -> dict[str, str]:
+        """What a call carries."""
+        return {"Authorization": f"Bearer {self.secret}"}
+
+
+def checked(secret: str) -> str:
+    """The token that came. Raises `TargetFailed` where no header can carry it: no call could be sent with it."""
+    if is_sendable(secret):
+        return secret
+    raise TargetFailed(down("a token came that no call can carry: it is blank, too long, or not plain ASCII"))
+
+
+def to_token(secret: str, ends_at: float, now: float) -> Token:
+    """A token that we got now, and that ends then; both in seconds since the epoch.
+
+    One that is said to have ended is used for a minute: clocks differ, and each call would renew it else.
+    Raises `TargetFailed` where no call can carry it.
+    """
+    ends_at = lasting_until(ends_at, now)
+    return Token(secret=checked(secret), renew_at=ends_at - min(LONGEST_MARGIN, (ends_at - now) / 10), ends_at=ends_at)
+
+
+def lasting_until(ends_at: float, now: float) -> float:
+    """When a token ends that is said to end then, as far as that is to be believed; in seconds since the epoch."""
+    until = bounded(ends_at, least=now, most=now + LONGEST_LIFE)
+    return now + UNSTATED_LIFE if until is None or until == now else until
+
+
+async def send_with(tokens: "SharedToken", sender: Sender, call: Call) -> httpx.Response:
+    """The answer to a call with the current token, or with the next ones if that is refused. Raises `TargetFailed`."""
+    for _ in range(MOST_TOKENS):
+        token = await tokens.current()
+        try:
+            reply = await sender.send(call, token.headers())
+        except RepeatRefused as refused:
+            if refused.reply.status_code == httpx.codes.UNAUTHORIZED:
+                tokens.refuse(token)
+            raise
+        if reply.status_code != httpx.codes.UNAUTHORIZED:
+            break
+        tokens.refuse(token)
+    return reply
+
+
+class SharedToken:
+    """The token that an account calls with now. `obtain` gets one that is neither the present nor the refused one."""
+
+    def __init__(self, obtain: Callable[[], Awaitable[Token]], clock: Clock) -> None:
+        self._obtain = obtain
+        self._clock = clock
+        self._renewal: asyncio.Task[Token] | None = None
+        self.present: Token | None = None
+        self.refused = ""
+
+    async def current(self) -> Token:
+        """The token to call with; callers who need a new one at the same time share one renewal.
+
+        Raises `TargetFailed` when there is none to be had.
+        """
+        if self.present is not None and self._clock() < self.present.renew_at:
+            return self.present
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew())
+        return await asyncio.shield(self._renewal)
+
+    def refuse(self, token: Token) -> None:
+        """The target does not take this token any more; of one that was renewed meanwhile, that is known."""
+        if self.present is not None and self.present.secret == token.secret:
+            self.refused = token.secret
+            self.present = None
+
+    def lasts(self) -> bool:
+        """Whether there is a token that has not ended yet."""
+        return self.present is not None and self._clock() < self.present.ends_at
+
+    def is_useless(self, secret: str) -> bool:
+        """Whether no call can carry a token, it was refused, or is the one that has to be renewed."""
+        return (
+            not is_sendable(secret)
+            or secret == self.refused
+            or (self.present is not None and self.present.secret == secret)
+        )
+
+    async def finish(self) -> None:
+        """Let a renewal that is under way end, however it does."""
+        if self._renewal is not None:
+            await asyncio.wait([self._renewal])
+
+    async def _renew(self) -> Token:
+        try:
+            self.present = await self._obtain()
+        except TargetFailed:
+            if self.present is None or not self.lasts():
+                raise
+            again = min(self._clock() + RENEW_AGAIN, self.present.ends_at)
+            self.present = replace(self.present, renew_at=again)
+        return self.present
+
 
 WORTH_REUSING: Final = 60.0
 """A stored access token is used if it lasts at least this many seconds more."""
@@ -44,7 +170,6 @@ DELAYS: Final = (0.2, 0.4, 0.8)
 USUAL_LIFETIME: Final = 3600.0
 """Seconds for which an access token is used that does not say when it expires."""
 
-_SETTING: Final = "DRIVERLINK_MOTIVE_TOKEN_URL"
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _NEW_GRANT: Final = "with a new refresh token"
 _SAME_GRANT: Final = (
@@ -60,7 +185,32 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 """What the codes mean that are worth repeating; an answer's own words are not repeated."""
 
 
-class _NewTokens(MotiveWire):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What an account's company granted to an OAuth application at a target, as the account stated it.
+
+    `refresh_token` is the one that was stated; the newest tokens that came of it are with the keeper.
+    """
+
+    account: str
+    target: Target
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    keeper: TokensKeeper = field(repr=False, compare=False)
+
+    @property
+    def setting(self) -> str:
+        """The setting that holds the address of the tokens."""
+        return f"DRIVERLINK_{self.target.upper()}_TOKEN_URL"
+
+
+class _OAuthForm(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
+
+
+class _NewTokens(_OAuthForm):
     """What comes for a refresh token, which is spent by then: so no odd field beside the access token counts.
 
     `expires_in` is in seconds. Without a refresh token the former one stays good.
@@ -71,23 +221,19 @@ class _NewTokens(MotiveWire):
     expires_in: Annotated[PositiveFloat | None, IF_LEGIBLE] = None
 
 
-class _Problem(MotiveWire):
+class _Problem(_OAuthForm):
     """Why nothing came, as one of the codes of RFC 6749, 5.2."""
 
     error: str
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class MotiveTokens(SharedToken):
+class GrantTokens(SharedToken):
     """The access tokens of one grant.
 
     They are not renewed by the API, so the API's rate limit does not count there.
     """
 
-    def __init__(self, grant: MotiveGrant, **options: Unpack[SenderOptions]) -> None:
+    def __init__(self, grant: Grant, **options: Unpack[SenderOptions]) -> None:
         super().__init__(self._obtain_token, options.get("clock", time.time))
         self._grant = grant
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=options.get("transport") or Transport())
@@ -129,11 +275,11 @@ class MotiveTokens(SharedToken):
         """Store what came and is not stored yet, unless by now there is something newer."""
         if self._unstored is not None:
             spent, tokens = self._unstored
-            await self._kept(self._grant.keeper.replace_tokens, self._grant.account, Target.MOTIVE, spent, tokens)
+            await self._kept(self._grant.keeper.replace_tokens, self._grant.account, self._grant.target, spent, tokens)
             self._unstored = None
 
     async def _stored(self) -> RenewableTokens:
-        tokens = await self._kept(self._grant.keeper.tokens, self._grant.account, Target.MOTIVE)
+        tokens = await self._kept(self._grant.keeper.tokens, self._grant.account, self._grant.target)
         if tokens is None:
             raise TargetFailed(down("the account is not connected by OAuth any more"))
         return tokens
@@ -187,19 +333,19 @@ class MotiveTokens(SharedToken):
         return reply
 
     def _failure(self, reply: httpx.Response) -> CallFailure:
-        if moved := redirected(reply, httpx.URL(self._grant.token_url), "", _SETTING):
+        if moved := redirected(reply, httpx.URL(self._grant.token_url), "", self._grant.setting):
             return Rejected(reason=moved.reason, detail=f"no access token: {moved.detail}")
         detail = f"no access token: answered {reply.status_code}"
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
             wait = seconds_until(reply.headers.get("Retry-After"), self._clock())
             return Unavailable(reason=Reason.LIMITED, detail=detail, retry_after=wait)
         if reply.status_code == httpx.codes.NOT_FOUND:
-            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{detail}; see {_SETTING}")
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=f"{detail}; see {self._grant.setting}")
         if not reply.is_client_error:
             return down(detail)
         problem = parsed_if(reply, _Problem)
         code = problem.error if problem else ""
         by = _SAME_GRANT if code == "invalid_client" else _NEW_GRANT
-        remedy = f"run `driverlink accounts connect {self._grant.account} motive` {by}"
+        remedy = f"run `driverlink accounts connect {self._grant.account} {self._grant.target}` {by}"
         why = _ADVICE.get(code, "the grant is refused")
         return Rejected(reason=Reason.CREDENTIALS, detail=f"{detail}: {why}; {remedy}")

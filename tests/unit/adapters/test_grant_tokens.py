@@ -8,9 +8,7 @@ import httpx
 import pytest
 
 from adapters.credentials import CredentialsFile
-from adapters.http.token import RENEW_AGAIN
-from adapters.motive.oauth import DELAYS, LOOKS, MotiveTokens
-from adapters.motive.wire import MotiveGrant
+from adapters.http.oauth import DELAYS, LOOKS, RENEW_AGAIN, Grant, GrantTokens
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
@@ -78,16 +76,22 @@ def vendor_with(*answers: Answer) -> Vendor:
     return vendor
 
 
-def tokens(vendor: Vendor, keeper: Keeper, clock: Clock) -> MotiveTokens:
-    grant = MotiveGrant(account="acme", token_url="https://motive.test/oauth/token", keeper=keeper, **STATED)
-    return MotiveTokens(grant, transport=vendor.transport, clock=clock, pause=vendor.pause)
+def tokens(vendor: Vendor, keeper: Keeper, clock: Clock) -> GrantTokens:
+    grant = Grant(
+        target=Target.MOTIVE,
+        account="acme",
+        token_url="https://motive.test/oauth/token",
+        keeper=keeper,
+        **STATED,
+    )
+    return GrantTokens(grant, transport=vendor.transport, clock=clock, pause=vendor.pause)
 
 
 def sent(vendor: Vendor) -> list[dict[str, list[str]]]:
     return [parse_qs(request.content.decode()) for request in vendor.requests]
 
 
-async def failed(tokens: MotiveTokens) -> Rejected | Unavailable:
+async def failed(tokens: GrantTokens) -> Rejected | Unavailable:
     with pytest.raises(TargetFailed) as raised:
         await tokens.current()
     assert "hush" not in f"{raised.value} {raised.value!r}"
@@ -340,7 +344,13 @@ async def test_closing_is_not_kept_from_ending_by_a_keeper_that_does_not_work(ke
 
 
 def test_tokens_never_show_their_secrets(keeper: Keeper) -> None:
-    grant = MotiveGrant(account="acme", token_url="https://motive.test/oauth/token", keeper=keeper, **STATED)
+    grant = Grant(
+        target=Target.MOTIVE,
+        account="acme",
+        token_url="https://motive.test/oauth/token",
+        keeper=keeper,
+        **STATED,
+    )
     assert "hush" not in f"{grant!r} {to_tokens(1)!r}"
 
 
