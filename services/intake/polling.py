@@ -203,29 +203,29 @@ class ListReader:
             expected=expected,
         )
         refused, at = len(so_far.refused), self._clock().isoformat()
-        unit.keep([replace(self._next(reading), at=at, drivers=lines, refused=refused)])
+        unit.keep([replace(self._next(reading.account), at=at, drivers=lines, refused=refused)])
         unit.positions.append(Position(name=_position_name(reading.account), at=reading.number))
         if not self._store.commit(unit):
             raise SnapshotRefused("another reading of this list has ended meanwhile")
 
-    def fail(self, reading: ListReading, failure: str, retry_after: float = 0.0) -> bool:
+    def fail(self, account: AccountId, failure: str, retry_after: float = 0.0) -> bool:
         """Store why the list could not be read, or does not count; whether that is new.
 
         It is not read again for `retry_after` seconds, within bounds.
         """
-        (row,) = self._store.select(ReadingRow, {"account": reading.account}) or [self._next(reading)]
+        (row,) = self._store.select(ReadingRow, {"account": account}) or [self._next(account)]
         since = row.failing_since if row.failure else self._clock().isoformat()
-        next_at = self._next(reading, retry_after).next_at
+        next_at = self._next(account, retry_after).next_at
         unit = Unit()
         unit.keep([replace(row, next_at=next_at, failure=failure, failing_since=since)])
         self._store.commit(unit)
         return row.failure != failure
 
-    def _next(self, reading: ListReading, retry_after: float = 0.0) -> ReadingRow:
+    def _next(self, account: AccountId, retry_after: float = 0.0) -> ReadingRow:
         now = self._clock()
-        regular = spread(self._every, account_stream(reading.account), int(now.timestamp()))
+        regular = spread(self._every, account_stream(account), int(now.timestamp()))
         wait = max(regular, min(retry_after, LONGEST_PATIENCE))
-        return ReadingRow(account=reading.account, next_at=(now + timedelta(seconds=wait)).isoformat())
+        return ReadingRow(account=account, next_at=(now + timedelta(seconds=wait)).isoformat())
 
 
 def forget(store: Store, account: AccountId) -> None:
@@ -357,32 +357,19 @@ class Polling:
         self._not_before[account] = self._time() + LONGEST_WAIT
         try:
             with own_trouble("reading is given up", account=account):
-                portal = await self._reach(account)
-                login = "" if isinstance(portal, Rejected) else portal.login
-                reading = await self._service.call(self._reader.begin, account, login)
-                if (failure := await self._attempt(reading, portal)) is not None:
-                    await self._fail(reading, failure)
+                if (failure := await self._attempt(account)) is not None:
+                    await self._fail(account, failure)
                 del self._not_before[account]
         finally:
             self._under_way.pop(account, None)
 
-    async def _reach(self, account: AccountId) -> PortalDrivers | Rejected:
+    async def _attempt(self, account: AccountId) -> Rejected | Unavailable | str | None:
+        """Read the account's list; why it could not be read, or does not count. Raises `StoreFailed`."""
         try:
-            return await self._service.call(self._portals.to, account)
-        except StoreFailed:
-            raise
-        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("account cannot be connected", account=account)
-            detail = f"the account cannot be connected: unexpected {type(failure).__name__}; see the log"
-            return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
-
-    async def _attempt(
-        self, reading: ListReading, portal: PortalDrivers | Rejected
-    ) -> Rejected | Unavailable | str | None:
-        """Why the list could not be read, or does not count."""
-        if isinstance(portal, Rejected):
-            return portal
-        try:
+            portal = await self._service.call(self._portals.to, account)
+            if isinstance(portal, Rejected):
+                return portal
+            reading = await self._service.call(self._reader.begin, account, portal.login)
             async with asyncio.timeout(LONGEST_READING):
                 await self._reader.read(reading, portal)
         except TimeoutError:
@@ -398,16 +385,16 @@ class Polling:
             return unexpected_failure(failure)
         return None
 
-    async def _fail(self, reading: ListReading, failure: Rejected | Unavailable | str) -> None:
+    async def _fail(self, account: AccountId, failure: Rejected | Unavailable | str) -> None:
         words = failure if isinstance(failure, str) else f"{failure.reason}: {failure.detail}"
         wait = 0.0 if isinstance(failure, str) else patience(failure)
         try:
-            is_news = await self._service.call(self._reader.fail, reading, words, wait)
+            is_news = await self._service.call(self._reader.fail, account, words, wait)
         except StoreFailed:
             raise
         except Exception as unexpected:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("failure cannot be stored", account=reading.account)
+            _log.exception("failure cannot be stored", account=account)
             words = f"{Reason.DOWN}: {unexpected_failure(unexpected).detail}"
-            is_news = await self._service.call(self._reader.fail, reading, words, wait)
+            is_news = await self._service.call(self._reader.fail, account, words, wait)
         if is_news:
-            _log.warning("list cannot be read", account=reading.account, trouble=words)
+            _log.warning("list cannot be read", account=account, trouble=words)

@@ -16,7 +16,7 @@ from services.api.reconciliations import (
     reconciliation_for,
 )
 from services.api.status import status
-from services.intake.polling import ListReader, ListReading, forget
+from services.intake.polling import ListReader, forget
 from services.runtime.service import Notifier, Service
 from tests.support.stepped_services import ACME
 from tests.unit.services.api.fleet import Fleet
@@ -148,7 +148,7 @@ def test_a_portal_that_cannot_be_read_is_an_issue_until_it_is_disconnected(
     fleet.start("1")
     service = Service("intake", store=fleet.intake, clock=fleet.clock, notifier=Notifier())
     reader = ListReader(service, fleet.clock, every=300.0, most_asked=1000)
-    reader.fail(ListReading(account=ACME, login="maria", number=1), failure)
+    reader.fail(ACME, failure)
     (issue,) = open_issues(fleet.decider, fleet.intake, IssueFilter(account=ACME), None, 100)
     assert (issue.target, issue.problem, issue.reason, issue.detail) == ("portal", Problem.PORTAL, reason, detail)
     assert open_issues(fleet.decider, fleet.intake, IssueFilter(target="portal", reason=reason), None, 100) == [issue]

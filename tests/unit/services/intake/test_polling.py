@@ -20,7 +20,6 @@ from services.intake.polling import (
     MOST_READINGS,
     SLOW_READING,
     ListReader,
-    ListReading,
     Polling,
 )
 from services.intake.read_models import ReadingRow
@@ -248,10 +247,10 @@ def test_a_failure_of_what_handles_failures_stays_with_its_account(
             owner = stand.portals if step == "to" else stand.polling._reader
             working = getattr(owner, step)
 
-            def breaking(first: ListReading | AccountId, *rest: object) -> object:
-                if ACME in (first, getattr(first, "account", "")):
+            def breaking(account: AccountId, *rest: object) -> object:
+                if account == ACME:
                     raise OverflowError
-                return working(first, *rest)
+                return working(account, *rest)
 
             monkeypatch.setattr(type(owner), step, lambda _, *given: breaking(*given))
             await asyncio.sleep(900)
