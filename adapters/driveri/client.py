@@ -34,12 +34,12 @@ from adapters.driveri.wire import (
     StatusRow,
     TokenRow,
     active_tokens_of,
-    in_other_form,
+    in_both_forms,
     is_refused_for_state,
     statuses_of,
     words_of,
 )
-from adapters.http.client import Call, Clock, Sender, SenderOptions
+from adapters.http.client import Call, Clock, Sender, SenderOptions, Spellings
 from adapters.http.failures import Intent, down, refusal
 from adapters.http.oauth import SharedToken, Token, send_with, to_token
 from adapters.http.response import parsed, read_lines
@@ -176,7 +176,7 @@ class DriveriClient:
         )
         self._tokens = DriveriTokens(access, self._sender, options.get("clock", time.time))
         self.has_left_out = False
-        self._turns_states = False
+        self._states = Spellings(in_both_forms, is_refused=is_refused_for_state)
         self._tenant = f"/v1/tenants/{_quoted(access.tenant)}"
 
     async def statuses(self) -> tuple[StatusRow, ...]:
@@ -231,20 +231,7 @@ class DriveriClient:
         await self._sender.close()
 
     async def _write(self, call: Call) -> httpx.Response:
-        """The answer to a write; with the state of a licence in the other form where Driveri refuses the first."""
-        turned = in_other_form(call.body or {})
-        if turned is None:
-            return await self._send(call, UPDATE_DRIVERS)
-        forms = [call, replace(call, body=turned)]
-        first, second = reversed(forms) if self._turns_states else forms
-        reply = await self._send(first, UPDATE_DRIVERS)
-        if not is_refused_for_state(reply):
-            return reply
-        again = await self._send(second, UPDATE_DRIVERS)
-        if is_refused_for_state(again):
-            return reply
-        self._turns_states = not self._turns_states
-        return again
+        return await self._states.write(lambda call: self._send(call, UPDATE_DRIVERS), call)
 
     async def _send(self, call: Call, scope: str) -> httpx.Response:
         reply = await send_with(self._tokens, self._sender, call)

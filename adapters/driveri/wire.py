@@ -366,13 +366,13 @@ def is_refused_for_state(reply: httpx.Response) -> bool:
     return reply.status_code in REFUSED and _STATE.casefold() in words_of(reply).casefold()
 
 
-def in_other_form(body: Mapping[str, object]) -> dict[str, object] | None:
-    """The same body with the state in the other form; None where it states none, or no country of two letters."""
+def in_both_forms(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The body as it is and, where it states a state and a country of two letters, with the state in the other form."""
     state, country = str(body.get(_STATE) or ""), str(body.get("licenseCountry") or "")
     if not state or len(country) != len("US"):
-        return None
+        return [body]
     prefix = f"{country.upper()}-"
     is_with_country = state.upper().startswith(prefix)
     known = spellings(state)
     code = known[1] if len(known) > 1 else state[len(prefix) :] if is_with_country else state
-    return {**body, _STATE: code if is_with_country else f"{prefix}{code}"}
+    return [body, {**body, _STATE: code if is_with_country else f"{prefix}{code}"}]

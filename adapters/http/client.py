@@ -9,8 +9,8 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from ssl import SSLContext
@@ -33,6 +33,9 @@ from adapters.http.failures import (
 from adapters.http.rate_limit import RETRIES, UNLIMITED, Jitter, Pause, RateLimiter, delay
 from adapters.http.response import OF_A_TARGET, AnswerLimits, count, in_time, read_whole
 from domain.failures import Reason, TargetFailed, Unavailable
+
+Body = Mapping[str, object]
+"""What a request states, as JSON."""
 
 Clock = Callable[[], float]
 """The time of day, in seconds since the epoch."""
@@ -60,7 +63,7 @@ class Call:
     method: str = "GET"
     intent: Intent = Intent.READ
     params: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, object] | None = None
+    body: Body | None = None
     may_lack: bool = False
 
 
@@ -165,6 +168,33 @@ class Sender:
             or failure_of_reply(reply, call.intent, self._clock(), may_lack=call.may_lack)
             or reply
         )
+
+
+class Spellings:
+    """How a vendor spells a value, where that is not public: a write that is refused for it is sent again in another.
+
+    `of` gives a body in every spelling, in the same order for every body; the one that has worked is tried first.
+    """
+
+    def __init__(self, of: Callable[[Body], Sequence[Body]], *, is_refused: Callable[[httpx.Response], bool]) -> None:
+        self._of = of
+        self._is_refused = is_refused
+        self._worked = 0
+
+    async def write(self, send: Callable[[Call], Awaitable[httpx.Response]], call: Call) -> httpx.Response:
+        """The answer to the first spelling that is not refused for it, or else the first refusal."""
+        bodies, tried = self._of(call.body or {}), list[Body]()
+        refusals: list[httpx.Response] = []
+        for place in sorted(range(len(bodies)), key=lambda place: (place != self._worked, place)):
+            if bodies[place] in tried:
+                continue
+            reply = await send(replace(call, body=bodies[place]))
+            if not self._is_refused(reply):
+                self._worked = place if len(bodies) > 1 else self._worked
+                return reply
+            tried.append(bodies[place])
+            refusals.append(reply)
+        return refusals[0]
 
 
 KEPT: Final = 5.0

@@ -17,7 +17,7 @@ be, so that no page is asked for in vain. The next pages are asked for while one
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final, Unpack
@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 import httpx
 
-from adapters.http.client import Call, Sender, SenderOptions
+from adapters.http.client import Call, Sender, SenderOptions, Spellings
 from adapters.http.failures import REFUSED, Intent, RepeatRefused, down, refusal
 from adapters.http.oauth import GrantTokens, send_with
 from adapters.http.response import read_lines, read_one
@@ -206,33 +206,10 @@ def is_refused_for_state(reply: httpx.Response) -> bool:
     return reply.status_code in REFUSED and "license_state" in words
 
 
-class LicenceStateSpelling:
-    """Which spelling of a licence's state a company takes: its code, its code with the country, or its name.
-
-    That is not public, so a spelling that is refused is followed by the others. Until one has worked, it is sent as it
-    is written.
-    """
-
-    def __init__(self) -> None:
-        self._place = 0
-
-    def bodies(self, body: Mapping[str, object]) -> Iterator[tuple[int, Mapping[str, object]]]:
-        """The same body in each spelling that it can have, the one that worked last first, with its place.
-
-        None where it states no licence.
-        """
-        if not body.get(_STATE):
-            return
-        written = spellings(str(body[_STATE]))
-        first = self._place if self._place < len(written) else 0
-        places = {text: place for place, text in reversed([*enumerate(written)])}
-        ordered = sorted(set(places.values()) | {first}, key=lambda place: (place != first, place))
-        for place in ordered:
-            yield place, {**body, _STATE: written[place]}
-
-    def has_worked(self, place: int) -> None:
-        """A write in this spelling was not refused for it."""
-        self._place = place
+def in_each_spelling(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The body with the state of a licence as it is written, and by its code, with the country too, and its name."""
+    state = str(body.get(_STATE) or "")
+    return [{**body, _STATE: written} for written in spellings(state)] if state else [body]
 
 
 class MotiveClient:
@@ -246,7 +223,7 @@ class MotiveClient:
             **options,
         )
         grant = access.grant
-        self._state_spelling = LicenceStateSpelling()
+        self._states = Spellings(in_each_spelling, is_refused=is_refused_for_state)
         self._tokens = GrantTokens(grant, **options) if grant else None
 
     async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:
@@ -326,15 +303,7 @@ class MotiveClient:
         return None if _is_miss(reply, "not found") else read_one(_accepted(reply), UserAnswer, USERS).user
 
     async def _write(self, call: Call) -> httpx.Response:
-        """The answer to a write; with the state of a licence in another spelling where Motive refuses one."""
-        refused: httpx.Response | None = None
-        for place, body in self._state_spelling.bodies(call.body or {}):
-            reply = await self._send(replace(call, body=body))
-            if not is_refused_for_state(reply):
-                self._state_spelling.has_worked(place)
-                return reply
-            refused = refused or reply
-        return refused or await self._send(call)
+        return await self._states.write(self._send, call)
 
     async def _send(self, call: Call) -> httpx.Response:
         reply = await (send_with(self._tokens, self._sender, call) if self._tokens else self._sender.send(call))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.driveri.wire import in_other_form
+from adapters.driveri.wire import in_both_forms
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from adapters.driveri.wire import in_other_form
 )
 def test_a_state_is_stated_by_its_code_in_the_other_form(state: str, country: str, other: str) -> None:
     body = {"licenseState": state, "licenseCountry": country}
-    assert in_other_form(body) == {**body, "licenseState": other}
+    assert in_both_forms(body) == [body, {**body, "licenseState": other}]
