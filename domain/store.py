@@ -139,7 +139,29 @@ class Watermark(Row):
     version: int
 
 
-OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, Watermark)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadModelVersion(Row):
+    """The version in which the table of a read model was made."""
+
+    TABLE: ClassVar[str] = "read_models"
+    KEY: ClassVar[tuple[str, ...]] = ("name",)
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigratedTables(Row):
+    """A numbered script that has migrated the tables of this store, so that it is not run again."""
+
+    TABLE: ClassVar[str] = "migrations"
+    KEY: ClassVar[tuple[str, ...]] = ("number",)
+
+    number: int
+    name: str
+
+
+OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, Watermark, ReadModelVersion, MigratedTables)
 """The tables that every store has, whatever its service keeps besides."""
 
 
@@ -338,11 +360,35 @@ class Store(Protocol):
         """All rows as they are stored, in the order of their keys, a page at a time. Raises `StoreFailed`."""
         ...
 
-    def replace(self, tables: Mapping[type[Row], Iterable[Stored]]) -> None:
-        """Put these rows in the place of all that these tables hold, in one transaction; they may come from a scan.
+    def begin_beside(self, rows: Collection[type[Row]]) -> None:
+        """Make an empty table beside the table of each of these, without its indexes. Raises `StoreFailed`."""
+        ...
 
-        Raises `StoreFailed`; then everything is as it was.
+    def put_beside(self, row: type[Row], rows: Mapping[tuple[Value, ...], Row | None], *, is_first: bool) -> None:
+        """Put these rows, by their keys, into the table beside; None: remove it. `is_first`: that table is empty.
+
+        Raises `StoreFailed`.
         """
+        ...
+
+    def among_beside(self, row: type[R], keys: Collection[tuple[Value, ...]]) -> list[R]:
+        """The rows of these keys in the table beside. Raises `StoreFailed`."""
+        ...
+
+    def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows of the table beside, as `scan` gives them. Raises `StoreFailed`."""
+        ...
+
+    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
+        """Let the tables beside take the place of these tables, as of this version each, in one transaction.
+
+        Columns of `WORK` stay as they are in the old table, where it has them. Raises `StoreFailed`; then everything is
+        as it was.
+        """
+        ...
+
+    def drop_beside(self, rows: Collection[type[Row]]) -> None:
+        """Remove the tables beside. Raises `StoreFailed`."""
         ...
 
     def close(self) -> None:

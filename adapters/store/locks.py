@@ -104,6 +104,24 @@ class InstanceLock:
             return any(locked for (locked,) in rows)
 
 
+class UpgradeLock:
+    """An advisory lock of an installation, which one process at a time has while it brings tables to its version."""
+
+    def __init__(self, url: str, password: str, prefix: str) -> None:
+        self._prefix = prefix
+        self._connection: Connection[TupleRow] = connect(url, password)
+
+    def acquire(self) -> None:
+        """Wait until no other process has it, however long that takes. Raises `StoreFailed`."""
+        with failures():
+            self._connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+            self._connection.execute("SELECT pg_advisory_lock(%s)", [lock_id(f"upgrade/{self._prefix}")])
+
+    def close(self) -> None:
+        """Let the next one have it."""
+        self._connection.close()
+
+
 _HELD = (
     "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
     "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

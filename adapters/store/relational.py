@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,11 +11,12 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.events import again, new_mapper, to_event, to_record
-from adapters.store.tables import Dialect, SqlStatement, Table, table_of
+from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, table_of
 from domain.store import (
     LONGEST_EVENT,
     Event,
     EventTooLong,
+    ReadModelVersion,
     Record,
     Resubmission,
     Row,
@@ -211,13 +213,51 @@ class RelationalStore(ABC):
             yield from page
             page = self._page(table, page[-1]) if len(page) == _SCAN else []
 
-    def replace(self, tables: Mapping[type[Row], Iterable[Stored]]) -> None:
-        """Put these rows in the place of all that these tables hold, in one transaction."""
+    def begin_beside(self, rows: Collection[type[Row]]) -> None:
+        """Make an empty table beside the table of each of these, without its indexes."""
         with self._transaction() as cursor:
-            for kind, rows in tables.items():
-                table = self._table(kind)
-                self._empty(cursor, table)
-                self._dialect.put(cursor, table, rows)
+            for row in rows:
+                for statement in recreate(self._table(beside(row))):
+                    cursor.execute(statement)
+
+    def put_beside(self, row: type[Row], rows: Mapping[tuple[Value, ...], Row | None], *, is_first: bool) -> None:
+        """Put these rows into the table beside; None: remove it."""
+        table = self._table(beside(row))
+        kept: Iterable[Any] = (each for each in rows.values() if each is not None)
+        with self._transaction() as cursor:
+            if is_first:
+                self._dialect.load(cursor, table, map(table.parameters, kept))
+                return
+            removed = iter([key for key, each in rows.items() if each is None])
+            while some := list(islice(removed, _COMBINATIONS)):
+                statement = table.delete_among(row.KEY, some)
+                cursor.execute(statement.sql, statement.parameters)
+            self._dialect.put(cursor, table, map(table.parameters, kept))
+
+    def among_beside(self, row: type[R], keys: Collection[tuple[Value, ...]]) -> list[R]:
+        """The rows of these keys in the table beside."""
+        found: list[Any] = self.among(beside(row), row.KEY, keys)
+        return [row(**{each.name: getattr(made, each.name) for each in fields(row)}) for made in found]
+
+    def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows of the table beside, as they are stored."""
+        return self.scan(beside(row))
+
+    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
+        """Let the tables beside take the place of these tables, in one transaction."""
+        stored = [ReadModelVersion(name=row.TABLE, version=version) for row, version in versions.items()]
+        table = self._table(ReadModelVersion)
+        with self._transaction() as cursor:
+            for row in versions:
+                for statement in self._taking_place(self._table(row), self._shape(cursor, row.TABLE)):
+                    cursor.execute(statement)
+            self._dialect.put(cursor, table, map(table.parameters, stored))
+
+    def drop_beside(self, rows: Collection[type[Row]]) -> None:
+        """Remove the tables beside."""
+        with self._transaction() as cursor:
+            for row in rows:
+                cursor.execute(f"DROP TABLE IF EXISTS {beside(row).TABLE}")
 
     @abstractmethod
     def close(self) -> None:
@@ -235,11 +275,15 @@ class RelationalStore(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Any]:
-        """A transaction in which this store may write, as its cursor; raises what `replace` raises."""
+        """A transaction in which this store may write, as its cursor; raises `StoreFailed`."""
 
-    def _empty(self, cursor: Any, table: Table[Any]) -> None:  # noqa: ANN401 - any database's
-        """Remove all rows of a table."""
-        cursor.execute(table.delete({}).sql)
+    @abstractmethod
+    def _shape(self, cursor: Any, name: str) -> Shape:  # noqa: ANN401 - any database's
+        """What the table of this name declares."""
+
+    def _taking_place(self, table: Table[Any], found: Shape) -> list[str]:
+        """The statements that put the table beside in the place of this one."""
+        return table.take_place(found)
 
     def _histories(self, ids: Collection[UUID]) -> dict[UUID, list[tuple[int, StoredEvent]]]:
         found: dict[UUID, list[tuple[int, StoredEvent]]] = {each: [] for each in ids}

@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEv
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
 from adapters.store.relational import RelationalStore, Values, write_rows
-from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, recreate, shape, table_of
+from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, table_of
 from domain.store import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
 _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)
@@ -41,9 +41,21 @@ def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> 
 
 
 def _put(cursor: SQLiteCursor, table: Table[Any], rows: Iterable[Stored]) -> None:
-    source = f"VALUES ({', '.join('?' for _ in table.columns)})"
+    _write(cursor, table, table.upsert(_values(table)), rows)
+
+
+def _load(cursor: SQLiteCursor, table: Table[Any], rows: Iterable[Stored]) -> None:
+    sql = f"INSERT INTO {table.row.TABLE} ({', '.join(table.columns)}) {_values(table)}"
+    _write(cursor, table, sql, rows)
+
+
+def _values(table: Table[Any]) -> str:
+    return f"VALUES ({', '.join('?' for _ in table.columns)})"
+
+
+def _write(cursor: SQLiteCursor, table: Table[Any], sql: str, rows: Iterable[Stored]) -> None:
     try:
-        cursor.executemany(table.upsert(source), rows)
+        cursor.executemany(sql, rows)
     except _UNSTORABLE as failure:
         raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
 
@@ -56,6 +68,7 @@ _DIALECT = Dialect(
     combinations=_combinations,
     guard=lambda _column, _kind: "",
     put=_put,
+    load=_load,
     from_uuid=lambda id: id.hex,  # noqa: A006 - the event's word
     to_uuid=UUID,
 )
@@ -89,12 +102,10 @@ class SqliteStore(RelationalStore):
         rows: Sequence[type[Row]],
         is_reader: bool = False,
         read_models: Collection[type[Row]] = (),
-        may_replace: bool = False,
     ) -> None:
         """One that `is_reader` makes nothing, and cannot commit: it is for queries beside the service itself.
 
-        Where the table of one of the `read_models` is another version's, the advice is to rebuild; where this store
-        `may_replace` it, it is left until `replace` makes it as its row says.
+        The table of one of the `read_models` may be another version's: it is left until `end_beside` replaces it.
         """
         super().__init__(_DIALECT, log_name)
         with _failures():
@@ -107,8 +118,11 @@ class SqliteStore(RelationalStore):
             self._recorder.create_table()
         with self._transaction() as cursor:
             for row in (*rows, *OF_EVERY_STORE):
-                if not _make(cursor, table_of(row, _DIALECT)) and not (may_replace and row in read_models):
-                    raise StoreFailed(_advice_on(row, path, is_read_model=row in read_models))
+                if not _make(cursor, table_of(row, _DIALECT)) and row not in read_models:
+                    raise StoreFailed(
+                        f"the table {row.TABLE} in {path.name} is another version's, which no script here migrates: "
+                        "start the version that wrote it"
+                    )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -125,28 +139,13 @@ class SqliteStore(RelationalStore):
             cursor.execute(sql, parameters)
             return [tuple(values) for values in cursor.fetchall()]
 
-    def _empty(self, cursor: SQLiteCursor, table: Table[Any]) -> None:
-        """Remove all rows; a table of another version is made as its row says."""
-        if _shape(cursor, table.row.TABLE) == shape(table):
-            super()._empty(cursor, table)
-            return
-        for statement in recreate(table):
-            cursor.execute(statement)
+    def _shape(self, cursor: SQLiteCursor, name: str) -> Shape:
+        return _shape(cursor, name)
 
     @contextmanager
     def _transaction(self) -> Iterator[SQLiteCursor]:
         with _failures(), self._datastore.transaction(commit=True) as cursor:
             yield cursor
-
-
-def _advice_on(row: type[Row], path: Path, *, is_read_model: bool) -> str:
-    """What is said of a table that is another version's and holds something."""
-    helps = (
-        "`driverlink rebuild` makes it again from the logs"
-        if is_read_model
-        else "go back to the version that wrote it, which can end its work in hand, or begin with a new data folder"
-    )
-    return f"the table {row.TABLE} in {path.name} is another version's: {helps}"
 
 
 def _make(cursor: SQLiteCursor, table: Table[Any]) -> bool:

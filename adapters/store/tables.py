@@ -5,7 +5,8 @@ What is done where a table is not as its row says:
 no table, or as the row says           make what is missing of it
 it only lacks columns that may be None add them: they are unknown for the rows that exist
 of another version, without rows       make it again
-of another version, with rows          what belongs into its columns is unknown: a person decides
+of another version, a read model       leave it: a rebuild makes it beside, and puts it in its place
+another, of another version, with rows what belongs into its columns is unknown: a numbered script has to migrate it
 """
 
 import json
@@ -32,6 +33,10 @@ _EMPTY = {"TEXT": "''", "BIGINT": "0"}
 _TYPES = {str: "TEXT", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE PRECISION"}
 
 
+Shape = Set[str]
+"""What a table declares, its columns with their types and its key; empty where there is no table."""
+
+
 @dataclass(frozen=True, slots=True)
 class SqlStatement:
     """SQL and its parameters."""
@@ -48,8 +53,9 @@ class Dialect:
     column that says where an event stands in the log. `one_of` is the condition that a column has one of these values,
     and `combinations` is the query for these values of columns with these types. `guard` is a condition that every
     value of a column of this type meets: an index has it, so that only queries that say it use the index; empty where
-    no such care is needed. `put` inserts rows with a cursor, each in the place of one with its key; it raises
-    `ValueError` for what does not fit. `from_uuid` and `to_uuid` lead to an id as the database has it, and back.
+    no such care is needed. `put` inserts rows with a cursor, each in the place of one with its key, and
+    `load` does so where there are none yet; they raise `ValueError` for what does not fit. `from_uuid` and `to_uuid`
+    lead to an id as the database has it, and back.
     """
 
     placeholder: str
@@ -59,6 +65,7 @@ class Dialect:
     combinations: Callable[[Sequence[str], Collection[tuple[Any, ...]]], SqlStatement]
     guard: Callable[[str, str], str]
     put: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
+    load: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
     from_uuid: Callable[[UUID], Any]
     to_uuid: Callable[[Any], UUID]
 
@@ -88,7 +95,26 @@ class Table(Generic[R]):
         """The statements that make the table and its indexes where they are not there yet."""
         name = self.row.TABLE
         table = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(self.declarations(self.dialect.text))})"
-        return [table, *chain.from_iterable(self._index(columns) for columns in self.row.INDEXES)]
+        return [table, *self.indexes()]
+
+    def indexes(self) -> list[str]:
+        """The statements that make the indexes where they are not there yet."""
+        return [*chain.from_iterable(self._index(columns) for columns in self.row.INDEXES)]
+
+    def take_place(self, found: Shape) -> list[str]:
+        """The statements that put the table beside in the place of this one, which is `found` so, with its indexes."""
+        name, key = self.row.TABLE, self.row.KEY
+        declared = dict(zip(self.columns, self.declarations(), strict=False))
+        statements = [f"DROP TABLE IF EXISTS {name}", f"ALTER TABLE {name}{_BESIDE} RENAME TO {name}", *self.indexes()]
+        if kept := [column for column in self.row.WORK if declared[column] in found]:
+            columns, old = ", ".join(kept), f"{name} AS kept"
+            same = " AND ".join(f"kept.{column} = {name}{_BESIDE}.{column}" for column in key)
+            row = f"SELECT {', '.join(f'kept.{column}' for column in kept)} FROM {old} WHERE {same}"  # noqa: S608 - our own names
+            statements.insert(
+                0,
+                f"UPDATE {name}{_BESIDE} SET ({columns}) = ({row}) WHERE EXISTS (SELECT 1 FROM {old} WHERE {same})",  # noqa: S608 - as above
+            )
+        return statements
 
     def _index(self, columns: Sequence[str]) -> list[str]:
         """The statements that make an index; one that is guarded takes the place of the one without a guard."""
@@ -238,6 +264,20 @@ def _to_boolean(value: Any) -> bool | None:  # noqa: ANN401 - as the database ha
     return None if value is None else bool(value)
 
 
+_BESIDE = "_beside"
+
+
+_BESIDES: dict[type[Row], type[Row]] = {}
+
+
+def beside(row: type[Row]) -> type[Row]:
+    """The rows of the table in which a rebuild makes what is to take the place of these."""
+    if row not in _BESIDES:
+        changed = {"__slots__": (), "TABLE": f"{row.TABLE}{_BESIDE}", "INDEXES": ()}
+        _BESIDES[row] = type(row.__name__, (row,), changed)
+    return _BESIDES[row]
+
+
 _TABLES: dict[tuple[type[Row], Dialect], Table[Any]] = {}
 
 
@@ -296,17 +336,13 @@ def _all_of(clauses: Sequence[SqlStatement]) -> SqlStatement:
     return SqlStatement(f" WHERE {' AND '.join(clause.sql for clause in clauses)}" if clauses else "", parameters)
 
 
-Shape = Set[str]
-"""What a table declares, its columns with their types and its key; empty where there is no table."""
-
-
 def shape(table: Table[Any]) -> Shape:
     """What the table declares when it is as its row says."""
     return {*table.declarations()}
 
 
 def mending(table: Table[Any], found: Shape, has_rows: Callable[[], bool]) -> list[str] | None:
-    """The statements that make the table as its row says, with its indexes; None where a person has to decide."""
+    """The statements that make the table as its row says, with its indexes; None where they cannot."""
     if not found or found == shape(table):
         return table.create()
     # The columns that may be None, as they are compared, and as they are made.

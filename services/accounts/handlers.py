@@ -9,7 +9,8 @@ from typing import ClassVar
 from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
 from domain.identity import AccountId, Target, account_stream
 from domain.store import Event, Row, Store, Unit
-from services.runtime.context import Clock
+from services.runtime.context import ACCOUNTS, Clock
+from services.runtime.read_models import Events, ReadModel, Rows, projected
 
 AccountChange = Callable[[Request, Account], tuple[AccountEvent, ...]]
 """What a person asks of an account, by one of the methods of `Request`."""
@@ -158,11 +159,22 @@ def accounts_of(store: Store, ids: Iterable[str]) -> dict[str, Account]:
 
 def keep_accounts(store: Store, events: Iterable[Event]) -> Unit:
     """The rows of the accounts after these facts."""
-    facts = [event for event in events if isinstance(event, AccountEvent)]
-    accounts = accounts_of(store, (fact.account for fact in facts))
+    return projected(store, project_accounts, [(0, event) for event in events])
+
+
+def project_accounts(events: Events, rows: Rows) -> None:
+    """The accounts after these facts, as every service keeps them that consumes them."""
+    facts = [event for _, event in events if isinstance(event, AccountEvent)]
+    rows.load(AccountRow, ((fact.account,) for fact in facts))
+    accounts: dict[str, Account] = {}
     for fact in facts:
-        known = accounts.get(fact.account) or Account(account=AccountId(fact.account))
-        accounts[fact.account] = apply(known, fact)
-    unit = Unit()
-    unit.keep(to_row(account) for account in accounts.values())
-    return unit
+        if fact.account not in accounts:
+            row = rows.get(AccountRow, fact.account)
+            accounts[fact.account] = to_account(row) if row else Account(account=AccountId(fact.account))
+        accounts[fact.account] = apply(accounts[fact.account], fact)
+    for account in accounts.values():
+        rows.put(to_row(account))
+
+
+READ_MODELS = (ReadModel(tables=(AccountRow,), projections=lambda _: {ACCOUNTS: project_accounts}),)
+"""What a service keeps of the accounts, be it their own or another one."""

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ from services.cli.printing import out, print_json, progress_bar
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
 from services.wiring.embedded import open_embedded
-from services.wiring.rebuild import Step
+from services.wiring.rebuild import Difference, Step, differences
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import (
     PREFIX,
@@ -43,16 +42,21 @@ def rebuild(
         driverlink rebuild --check
         driverlink rebuild
     """
-    with _alone(data, may_replace=not check) as (installation, folder), progress_bar(is_quiet=as_json) as progress:
-        bars = {service.name: progress.add_task(service.name, total=None, note="") for service in installation.services}
+    with _alone(data) as installation, progress_bar(is_quiet=as_json) as progress:
+        stores = {service.name: service.store for service in installation.services}
+        bars = {name: progress.add_task(name, total=None, note="") for name in stores}
 
         def on_step(step: Step) -> None:
             progress.update(bars[step.service], completed=step.done, total=max(step.total, 1))
 
-        found = dict(rebuilding(installation, folder, is_check=check, on_step=on_step))
+        found: dict[str, Difference | None] = {}
+        if check:
+            found = differences(stores, may_repeat=installation.may_repeat, on_step=on_step)
+        else:
+            rebuilding(stores, may_repeat=installation.may_repeat, on_step=on_step)
     differing = [difference for difference in found.values() if difference]
     if as_json:
-        print_json({"checked" if check else "rebuilt": list(found), "differences": [str(each) for each in differing]})
+        print_json({"checked" if check else "rebuilt": list(stores), "differences": [str(each) for each in differing]})
     for difference in () if as_json else differing:
         out.print(f"differs: {difference}", markup=False)
     if not as_json and not differing:
@@ -61,22 +65,19 @@ def rebuild(
 
 
 @contextmanager
-def _alone(data: Path | None, *, may_replace: bool) -> Iterator[tuple[Installation, Path]]:
-    """An installation that no other process uses, and a folder for the new read models."""
+def _alone(data: Path | None) -> Iterator[Installation]:
+    """An installation that no other process uses."""
     if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         shape = Distributed(read_settings(DistributedSettings))
-        with (
-            shape.instance_lock(is_exclusive=True),
-            TemporaryDirectory(prefix="driverlink-") as temporary,
-            closing(shape.installation()) as installation,
-        ):
-            yield installation, Path(temporary)
+        shape.upgrade()
+        with shape.instance_lock(is_exclusive=True), closing(shape.installation()) as installation:
+            yield installation
         return
     settings = read_settings(EmbeddedSettings, data=data)
     folder = DataFolder(settings.data)
     folder.check_whole()
-    with folder, closing(open_embedded(settings, is_rebuilding=may_replace)) as installation:
-        yield installation, settings.data
+    with folder, closing(open_embedded(settings)) as installation:
+        yield installation
 
 
 topics = typer.Typer(no_args_is_help=True)
@@ -100,24 +101,18 @@ def _topics() -> None:
 
 
 @database.command("migrate")
-def migrate(
-    may_drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--may-drop",
-            metavar="SCHEMA.TABLE",
-            help="A read model of another version to drop and create empty; `driverlink rebuild` fills it.",
-        ),
-    ] = None,
-) -> None:
-    """Create missing schemas and tables; existing ones are not changed.
+def migrate() -> None:
+    """Create missing schemas and tables, and migrate those that hold work in hand.
+
+    Read models of another version are left as they are: the first process to start makes them again.
 
     Examples:
         driverlink database migrate
-        driverlink database migrate --may-drop decider.links
     """
-    migrate_database(read_settings(DistributedSettings), may_drop or ())
+    stale = migrate_database(read_settings(DistributedSettings))
     out.print("the database has every schema and table")
+    if stale:
+        out.print(f"made again by the first process to start: {', '.join(stale)}", markup=False)
 
 
 @database.callback()

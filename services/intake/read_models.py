@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from domain.identity import AccountId, PortalDriverId
-from domain.portal import PortalDriver
+from domain.portal import PortalDriver, PortalDriverEvent, apply
 from domain.store import Row
+from services.runtime.context import CHANGES
+from services.runtime.read_models import Events, ReadModel, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +115,23 @@ def to_row(known: PortalDriver) -> KnownDriver:
         ref_id=profile.get("ref_id", ""),
         profile=profile,
     )
+
+
+def project_known_drivers(events: Events, rows: Rows) -> None:
+    """What is known of the Portal's drivers after these changes."""
+    facts = [event for _, event in events if isinstance(event, PortalDriverEvent)]
+    rows.load(KnownDriver, ((fact.account, fact.driver) for fact in facts))
+    known: dict[tuple[str, str], PortalDriver] = {}
+    for fact in facts:
+        place = fact.account, fact.driver
+        if place not in known:
+            row = rows.get(KnownDriver, *place)
+            start = PortalDriver(account=AccountId(fact.account), driver=PortalDriverId(fact.driver))
+            known[place] = to_portal_driver(row) if row else start
+        known[place] = apply(known[place], fact)
+    for driver in known.values():
+        rows.put(to_row(driver))
+
+
+READ_MODELS = (ReadModel(tables=(KnownDriver,), projections=lambda _: {CHANGES: project_known_drivers}),)
+"""What intake keeps of its own log."""

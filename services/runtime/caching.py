@@ -188,12 +188,32 @@ class CachingStore:
         """All rows as they are stored, in the order of their keys."""
         return self._store.scan(row)
 
-    def replace(self, tables: Mapping[type[Row], Iterable[Stored]]) -> None:
-        """Put these rows in the place of all that these tables hold."""
+    def begin_beside(self, rows: Collection[type[Row]]) -> None:
+        """Make an empty table beside the table of each of these."""
+        self._store.begin_beside(rows)
+
+    def put_beside(self, row: type[Row], rows: Mapping[Values, Row | None], *, is_first: bool) -> None:
+        """Put these rows into the table beside."""
+        self._store.put_beside(row, rows, is_first=is_first)
+
+    def among_beside(self, row: type[R], keys: Collection[Values]) -> list[R]:
+        """The rows of these keys in the table beside."""
+        return self._store.among_beside(row, keys)
+
+    def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows of the table beside."""
+        return self._store.scan_beside(row)
+
+    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
+        """Let the tables beside take the place of these tables."""
         try:
-            self._store.replace(tables)
+            self._store.end_beside(versions)
         finally:
             self.forget()
+
+    def drop_beside(self, rows: Collection[type[Row]]) -> None:
+        """Remove the tables beside."""
+        self._store.drop_beside(rows)
 
     def close(self) -> None:
         """Let go of the store."""

@@ -10,9 +10,9 @@ from adapters.kafka.connection import KafkaAccess, Mechanism, Security
 from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.topics import Namespace, check, create, partition_of
-from adapters.store.locks import InstanceLock, PostgresLeaderLock, running_schemas
+from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, running_schemas
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
-from domain.store import Row, StoreFailed
+from domain.store import Row
 from services.api.installation import Installation, Readers
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
@@ -21,6 +21,7 @@ from services.runtime.process import Process
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
+from services.wiring.upgrade import stale_models, upgrade
 
 _CREDENTIALS = "credentials"
 _INSTALLATION = "installation"
@@ -71,12 +72,47 @@ class Distributed:
 
         Raises `StoreFailed` while another process has it in the other way.
         """
+        if not is_exclusive:
+            self.upgrade()
         with closing(self._lock_of(*SERVICES.values())) as lock:
             if is_exclusive:
                 lock.acquire_exclusive()
             else:
                 lock.acquire_shared()
             yield lock
+
+    @contextmanager
+    def _stores(self) -> Iterator[Mapping[str, PostgresStore]]:
+        """Every service's store, whatever version its read models are of."""
+        with ExitStack() as opened:
+            yield {name: self._store(spec, opened, rows=spec.work) for name, spec in SERVICES.items()}
+
+    def stale_tables(self) -> Sequence[str]:
+        """The tables of read models that are of another version, as schema.table. Raises `StoreFailed`."""
+        with self._stores() as stores:
+            if not any(store.log.end() for store in stores.values()):
+                return ()
+            models = stale_models(stores)
+        return [
+            f"{self._schema(SERVICES[name].schema)}.{row.TABLE}"
+            for name, own in models.items()
+            for model in own
+            for row in model.tables
+        ]
+
+    def upgrade(self) -> None:
+        """Make read models of another version again; while another process does so, wait until it has.
+
+        Raises `StoreFailed`, also where processes or commands work on their schemas already: those of the version
+        before.
+        """
+        with closing(UpgradeLock(self._url, self._password, self._settings.database_prefix)) as lock:
+            lock.acquire()
+            with self._stores() as stores:
+                if models := stale_models(stores):
+                    with closing(self._lock_of(*(SERVICES[name] for name in models))) as alone:
+                        alone.acquire_exclusive()
+                        upgrade(stores, may_repeat=True)
 
     async def process(self, spec: ServiceSpec) -> Process:
         """A process of a service, once its topics and those that it consumes are found as expected.
@@ -110,6 +146,7 @@ class Distributed:
             await given.close()
             await asyncio.to_thread(used.close)
 
+        self.upgrade()
         with _Opening() as opened:
             lock = opened.enter_context(closing(self._lock_of(spec)))
             lock.acquire_shared()
@@ -189,9 +226,14 @@ class Distributed:
         """The schema of this name in the database."""
         return f"{self._settings.database_prefix}{name}"
 
-    def _store(self, spec: ServiceSpec, opened: ExitStack) -> PostgresStore:
+    def _store(self, spec: ServiceSpec, opened: ExitStack, rows: Sequence[type[Row]] | None = None) -> PostgresStore:
+        """The store of a service; its tables are checked, or only those of these rows."""
         store = PostgresStore(
-            self._url, self._password, schema=self._schema(spec.schema), log_name=spec.log, rows=spec.rows
+            self._url,
+            self._password,
+            schema=self._schema(spec.schema),
+            log_name=spec.log,
+            rows=spec.rows if rows is None else rows,
         )
         return opened.enter_context(closing(store))
 
@@ -240,13 +282,15 @@ async def create_topics(settings: KafkaSettings) -> Sequence[str]:
     )
 
 
-def migrate_database(settings: DistributedSettings, may_drop: Sequence[str]) -> None:
-    """Create the schemas and tables that are missing; only a read model may be dropped. Raises `StoreFailed`."""
+def migrate_database(settings: DistributedSettings) -> Sequence[str]:
+    """Create the schemas and tables that are missing, and migrate those that hold work in hand.
+
+    Answers which tables of read models are of another version, as schema.table: the first process to start makes them
+    again. Raises `StoreFailed`.
+    """
     prefix = settings.database_prefix
-    named = {f"{prefix}{table.removeprefix(prefix)}" for table in may_drop}
-    known = {f"{prefix}{spec.schema}.{row.TABLE}" for spec in SERVICES.values() for row in spec.read_models}
-    if refused := sorted(named - known):
-        raise StoreFailed(f"{refused[0]} is not a read model, so nothing can rebuild it")
     url, password = str(settings.database_url), settings.database_password.get_secret_value()
     InstallationTables(url, password, f"{prefix}{_INSTALLATION}").make(settings.installation)
-    migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}, may_drop=named)
+    read_models = {f"{prefix}{spec.schema}": spec.tables for spec in SERVICES.values()}
+    migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}, read_models=read_models)
+    return Distributed(settings).stale_tables()

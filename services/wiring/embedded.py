@@ -21,14 +21,13 @@ from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
 from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import EmbeddedSettings
+from services.wiring.upgrade import upgrade
 
 
-def open_embedded(
-    settings: EmbeddedSettings, clock: Clock = utc_now, *, is_rebuilding: bool = False, is_idle: bool = False
-) -> Installation:
+def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle: bool = False) -> Installation:
     """Every service on its file in the data folder, which the caller owns. Raises `StoreFailed`.
 
-    A rebuild may open read models of another version, and has to replace them. `is_idle`: no service will be run.
+    Read models of another version are made again first. `is_idle`: no service will be run.
     """
     credentials = CredentialsFile(settings.data / "credentials")
     given = Dependencies(
@@ -39,7 +38,8 @@ def open_embedded(
         clock=clock,
         notifier=Notifier(),
     )
-    stores = {name: _store(settings.data, spec, may_replace=is_rebuilding) for name, spec in SERVICES.items()}
+    stores = {name: _store(settings.data, spec) for name, spec in SERVICES.items()}
+    upgrade(stores, may_repeat=False)
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
@@ -57,14 +57,13 @@ def open_embedded(
     )
 
 
-def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False, may_replace: bool = False) -> SqliteStore:
+def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False) -> SqliteStore:
     return SqliteStore(
         DataFolder(folder).file(spec.name),
         log_name=spec.log,
         rows=() if is_reader else spec.rows,
         is_reader=is_reader,
-        read_models=frozenset(spec.read_models),
-        may_replace=may_replace,
+        read_models=frozenset(spec.tables),
     )
 
 

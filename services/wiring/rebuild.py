@@ -1,23 +1,26 @@
-"""`driverlink rebuild`: read models rebuilt from the logs beside the old ones, then compared or put in their place.
+"""Read models made again from the logs, beside the old ones; then these are compared, or take their place.
 
-Work in hand and dead letters are left alone, because no log can rebuild them. No service runs meanwhile.
+Each log is read once, in its order, for all services that make something of it. Work in hand and dead letters are left
+alone, because no log can say what they are. No service runs meanwhile.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
-from adapters.store.sqlite import SqliteStore
-from domain.store import Row, Store, Stored
-from services.api.installation import Installation
-from services.runtime.consumer import HistoryReader, read_histories
-from services.wiring.registry import SERVICES, ServiceSpec
+from domain.store import DeadLetter, Record, Row, Store, Stored
+from services.runtime.consumer import version_of, watermarks
+from services.runtime.context import log_of
+from services.runtime.read_models import Events, Project, ReadModel, RowsBeside
+from services.wiring.registry import SERVICES
 
-_FILES = "rebuild-"
+_PAGE = 4000
+"""Events that are read, and brought to every read model, at a time."""
+
+Models = Mapping[str, Sequence[ReadModel]]
+"""Read models, by the service that keeps them."""
 
 _PRIVATE = frozenset({"profile", "body"})
 """Columns with personal data, which no message quotes."""
@@ -49,74 +52,121 @@ class Difference:
         return f"{self.service}, {self.table} {self.key}, {what}: kept {self.kept}, rebuilt {self.rebuilt}"
 
 
+ALL: Models = {name: spec.read_models for name, spec in SERVICES.items()}
+"""Every read model there is."""
+
+
 def rebuild(
-    installation: Installation, folder: Path, *, is_check: bool, on_step: Callable[[Step], None]
-) -> Iterator[tuple[str, Difference | None]]:
-    """Rebuild each service's read models in a folder, then compare them in a check, else put them in place.
-
-    Raises `StoreFailed`.
-    """
-    stores = {service.name: service.store for service in installation.services}
-    with ExitStack() as stack:
-        besides = {name: stack.enter_context(_beside(folder, spec)) for name, spec in SERVICES.items()}
-        _make(stores, besides, on_step, may_repeat=installation.may_repeat)
-        for name, spec in SERVICES.items():
-            store, beside, models = stores[name], besides[name], spec.rebuilding.models
-            if is_check:
-                differences = (
-                    first_difference(name, model.row, store.scan(model.row), model.rows(beside, store))
-                    for model in models
-                )
-                yield name, next(filter(None, differences), None)
-            else:
-                store.replace({model.row: model.rows(beside, store) for model in models})
-                yield name, None
-
-
-def _make(
-    stores: Mapping[str, Store], besides: Mapping[str, Store], on_step: Callable[[Step], None], *, may_repeat: bool
+    stores: Mapping[str, Store],
+    models: Models = ALL,
+    *,
+    may_repeat: bool,
+    on_step: Callable[[Step], None] = lambda _: None,
 ) -> None:
-    """Read every log once, and make of it the read models of every service that consumes it."""
-    for log in SERVICES.values():
+    """Make these read models again, and put those of each service in their place. Raises `StoreFailed`."""
+    _make(stores, models, on_step, may_repeat=may_repeat)
+    for name, own in models.items():
+        stores[name].end_beside({row: model.version_of(row) for model in own for row in model.tables})
+
+
+def differences(
+    stores: Mapping[str, Store], *, may_repeat: bool, on_step: Callable[[Step], None] = lambda _: None
+) -> dict[str, Difference | None]:
+    """By service the first difference between its read models and what the logs make of them. Raises `StoreFailed`."""
+    _make(stores, ALL, on_step, may_repeat=may_repeat)
+    found: dict[str, Difference | None] = {}
+    for name, own in ALL.items():
+        store, rows = stores[name], [row for model in own for row in model.tables]
+        different = (first_difference(name, row, store.scan(row), store.scan_beside(row)) for row in rows)
+        found[name] = next(filter(None, different), None)
+        store.drop_beside(rows)
+    return found
+
+
+def _make(stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], *, may_repeat: bool) -> None:
+    """Make these read models beside the old ones."""
+    made = {name: _Beside(stores[name], own) for name, own in models.items() if own}
+    for spec in SERVICES.values():
+        log, done = stores[spec.name].log, 0
         readers = [
-            HistoryReader(stores[name], besides[name], stores[log.name], folds, may_repeat=may_repeat)
-            for name, spec in SERVICES.items()
-            if (folds := spec.rebuilding.folds.get(log.log, ()))
+            _Reader(each, stores[spec.name], projects, may_repeat=may_repeat)
+            for each in made.values()
+            if (projects := each.projects.get(spec.log))
         ]
-        done, total = 0, stores[log.name].log.end()
-        for records in read_histories(stores[log.name], readers):
-            done += records
-            on_step(Step(service=log.name, done=done, total=total))
-        on_step(Step(service=log.name, done=total, total=total))
-    for name, spec in SERVICES.items():
-        for unit in spec.rebuilding.finish(besides[name]):
-            besides[name].commit(unit)
+        total = log.end() if readers else 0
+        while readers and (page := log.read(done, _PAGE)):
+            for reader in readers:
+                reader.read(page)
+            done = page[-1].position
+            on_step(Step(service=spec.name, done=done, total=total))
+        on_step(Step(service=spec.name, done=total, total=total))
+    for each in made.values():
+        each.rows.store_all()
 
 
-@contextmanager
-def _beside(folder: Path, spec: ServiceSpec) -> Iterator[Store]:
-    """An empty store for a service's read models, removed afterwards; so is what a killed rebuild left behind."""
-    path = folder / f"{_FILES}{spec.name}.sqlite"
-    _remove(path)
-    tables: Sequence[type] = [model.table for model in spec.rebuilding.models]
-    beside = SqliteStore(path, log_name="rebuild", rows=tables)
-    try:
-        yield beside
-    finally:
-        beside.close()
-        _remove(path)
+class _Beside:
+    """The read models of one service while they are made, and by log what makes them."""
+
+    def __init__(self, store: Store, models: Sequence[ReadModel]) -> None:
+        self.store = store
+        self.rows = RowsBeside(store, [row for model in models for row in model.tables])
+        self.projects: dict[str, list[Project]] = {}
+        for model in models:
+            for log, project in model.projections(store).items():
+                self.projects.setdefault(log, []).append(project)
 
 
-def _remove(path: Path) -> None:
-    for each in path.parent.glob(f"{path.name}*"):
-        each.unlink()
+class _Reader:
+    """What one service makes of a log from its beginning, as far as it has consumed it; its own log it has whole.
+
+    Where records `may_repeat` the stored position counts offsets, and each history's watermark says what was consumed.
+    """
+
+    def __init__(self, made: _Beside, log: Store, projects: Sequence[Project], *, may_repeat: bool) -> None:
+        self._made = made
+        self._projects = projects
+        self._is_own = made.store is log
+        self._may_repeat = may_repeat
+        self._end = made.store.position(log.log.name)
+        letters = made.store.select(DeadLetter)
+        self._dead = {each.log_position for each in letters if log_of(each.stream) == log_of(log.log.name)}
+
+    def read(self, page: Sequence[Record]) -> None:
+        """Bring the read models to what they are after these records."""
+        if events := self._consumed(page):
+            for project in self._projects:
+                project(events, self._made.rows)
+            self._made.rows.store_some()
+
+    def _consumed(self, page: Sequence[Record]) -> Events:
+        if self._is_own:
+            return [(each.position, each.event) for each in page if each.event is not None]
+        known = watermarks(self._made.store, page) if self._may_repeat else {}
+        return [
+            (each.position, each.event)
+            for each in page
+            if each.event is not None and each.position not in self._dead and self._has_consumed(each, known)
+        ]
+
+    def _has_consumed(self, record: Record, known: Mapping[str, int]) -> bool:
+        if not self._may_repeat:
+            return record.position <= self._end
+        originator, version = version_of(record)
+        return version <= known.get(originator, 0)
 
 
 def first_difference(
     service: str, model: type[Row], kept: Iterable[Stored], rebuilt: Iterable[Stored]
 ) -> Difference | None:
-    """The first difference of a read model, as it was kept and as it was rebuilt: both in the order of their keys."""
-    columns = [each.name for each in fields(model)]
+    """The first difference of a read model, as it was kept and as it was made again: both in the order of their keys.
+
+    Columns that hold work in hand are not compared: no log says what is in them.
+    """
+    every = [each.name for each in fields(model)]
+    columns = [name for name in every if name not in model.WORK]
+    if model.WORK:
+        known = itemgetter(*map(every.index, columns))
+        kept, rebuilt = map(known, kept), map(known, rebuilt)
     key = itemgetter(*map(columns.index, model.KEY))
     mine, other = _first_mismatch(kept, rebuilt, key)
     row = mine or other

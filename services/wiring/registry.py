@@ -13,11 +13,13 @@ from types import MappingProxyType
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store
+from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.installation import Installation, Readers, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
+from services.decider.projections import READ_MODELS as DECIDER_MODELS
 from services.intake import read_models as intake
 from services.intake.handlers import Hourly, Intake
 from services.intake.polling import LOOK, ListReader, Polling
@@ -26,6 +28,7 @@ from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
 from services.projector.deliveries import DesiredDrivers, DueDeliveries
 from services.projector.outcomes import Outcomes
+from services.projector.projections import read_models_of
 from services.projector.roster import Freshness, LookUps
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans
@@ -33,10 +36,9 @@ from services.projector.service import ProjectorApp
 from services.runtime.caching import CachingStore, OwnedCachingStore
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
 from services.runtime.partitions import Action, OwnedStore, nothing
+from services.runtime.read_models import ReadModel
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier, Service
-from services.wiring import rebuilt_rows as rebuilt
 from services.wiring.connections import Connections, Credentials, PortalConnections
-from services.wiring.rebuilt_rows import ReadModel, Rebuilding
 from services.wiring.scratch import open_scratch
 from services.wiring.settings import ServiceSettings
 
@@ -108,7 +110,7 @@ class ServiceSpec:
     log: str
     log_title: str
     build: Callable[[Store, Dependencies], Built]
-    rebuilding: Rebuilding
+    read_models: tuple[ReadModel, ...]
     consumes: tuple[str, ...] = ()
     cached: tuple[type[Row], ...] = ()
     cached_groups: tuple[type[Row], ...] = ()
@@ -140,14 +142,14 @@ class ServiceSpec:
         return OwnedCachingStore(store, self.cached, self.cached_groups)
 
     @property
-    def read_models(self) -> tuple[type[Row], ...]:
-        """The tables that a rebuild makes."""
-        return tuple(model.row for model in self.rebuilding.models)
+    def tables(self) -> tuple[type[Row], ...]:
+        """The tables of its read models."""
+        return tuple(row for model in self.read_models for row in model.tables)
 
     @property
     def rows(self) -> tuple[type[Row], ...]:
         """Every table of its own."""
-        return (*self.read_models, *self.work)
+        return (*self.tables, *self.work)
 
 
 def build_accounts(store: Store, given: Dependencies) -> Built:
@@ -264,21 +266,19 @@ def _projector(target: Target) -> Callable[[Store, Dependencies], Built]:
     return build
 
 
-_OBSERVED = (rebuilt.observed, rebuilt.scans_of_decider, rebuilt.outages)
-
 _ACCOUNTS = ServiceSpec(
     kind="accounts",
     log=ACCOUNTS,
     log_title="accounts",
     build=build_accounts,
-    rebuilding=Rebuilding(models=(ReadModel(AccountRow),), folds={ACCOUNTS: (rebuilt.accounts,)}),
+    read_models=ACCOUNT_MODELS,
 )
 _INTAKE = ServiceSpec(
     kind="intake",
     log=CHANGES,
     log_title="changes",
     build=build_intake,
-    rebuilding=Rebuilding(models=(ReadModel(intake.KnownDriver),), folds={CHANGES: (rebuilt.known_drivers,)}),
+    read_models=intake.READ_MODELS,
     work=(intake.SnapshotDriver, intake.ShownDriver, intake.ReadingRow, intake.ReKeyingRow),
 )
 _DECIDER = ServiceSpec(
@@ -287,29 +287,7 @@ _DECIDER = ServiceSpec(
     log_title="decisions",
     consumes=(ACCOUNTS, CHANGES, *OUTCOMES),
     build=_decider,
-    rebuilding=Rebuilding(
-        models=(
-            ReadModel(AccountRow),
-            ReadModel(decider.DesiredRow),
-            ReadModel(decider.ObservedRow, collected=rebuilt.Observed, settled=rebuilt.observed_rows),
-            ReadModel(decider.RosterIdentifier),
-            ReadModel(decider.RosterScanRow),
-            ReadModel(decider.ScanFailureRow),
-            ReadModel(decider.UnreadableRow),
-            ReadModel(decider.OutageRow),
-            ReadModel(decider.LinkRow),
-            ReadModel(decider.ClaimRow, collected=rebuilt.Claimant, settled=rebuilt.claim_rows),
-            ReadModel(decider.DeleteRow),
-            ReadModel(decider.ReconciliationRow),
-        ),
-        folds={
-            ACCOUNTS: (rebuilt.accounts,),
-            CHANGES: (rebuilt.desired_drivers,),
-            DECISIONS: (rebuilt.links, rebuilt.reconciliations),
-            **dict.fromkeys(OUTCOMES, _OBSERVED),
-        },
-        finish=rebuilt.roster_identifiers,
-    ),
+    read_models=DECIDER_MODELS,
     cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
     cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
     work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
@@ -326,21 +304,7 @@ def _projector_of(target: Target) -> ServiceSpec:
         log_title=f"outcomes-{target}",
         consumes=(ACCOUNTS, DECISIONS),
         build=_projector(target),
-        rebuilding=Rebuilding(
-            models=(
-                ReadModel(AccountRow),
-                ReadModel(projector.NewestDecision),
-                ReadModel(projector.AnswerCount),
-                ReadModel(projector.RosterRow, collected=rebuilt.Shown, settled=rebuilt.shown_rows),
-                ReadModel(projector.ScanRow),
-                ReadModel(projector.BreakerRow),
-            ),
-            folds={
-                ACCOUNTS: (rebuilt.accounts,),
-                DECISIONS: (rebuilt.decisions_for(target),),
-                log: (rebuilt.deliveries, rebuilt.scans, rebuilt.breakers, rebuilt.shown),
-            },
-        ),
+        read_models=read_models_of(target),
         work=(
             projector.DueDelivery,
             projector.StartedAttempt,

@@ -39,8 +39,8 @@ def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
     with _shapes(servers.database(), telling) as shapes:
         done = telling("rebuild", len(shapes))
         findings = []
-        for number, (name, (installation, folder)) in enumerate(shapes.items(), 1):
-            findings.append(_finding(name, installation, folder))
+        for number, (name, (installation, _)) in enumerate(shapes.items(), 1):
+            findings.append(_finding(name, installation))
             done(number)
     return findings
 
@@ -49,9 +49,9 @@ def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
     """Where the time goes."""
     found = {}
     with _shapes(servers.database(), telling) as shapes:
-        for name, (installation, folder) in shapes.items():
+        for name, (installation, _) in shapes.items():
             with profiled() as profiler:
-                _rebuild(installation, folder)
+                _rebuild(installation)
             found[f"rebuild, {name}"] = profiler.text()
     return found
 
@@ -62,7 +62,7 @@ def _shapes(url: str, telling: Telling) -> Iterator[Mapping[str, tuple[Installat
     with TemporaryDirectory(prefix="driverlink-") as temporary:
         folder = Path(temporary)
         deployment = Deployment(kafka="", database=url, targets=_NOWHERE, folder=folder)
-        migrate_database(deployment.settings, ())
+        migrate_database(deployment.settings)
         embedded, distributed = open_embedded(EmbeddedSettings(data=folder)), Distributed(deployment.settings)
         with closing(embedded), closing(distributed.installation()) as other:
             fleet = Fleet(account=AccountId("busy"), drivers=DRIVERS)
@@ -71,9 +71,9 @@ def _shapes(url: str, telling: Telling) -> Iterator[Mapping[str, tuple[Installat
             yield {"SQLite": (embedded, folder), "PostgreSQL": (other, folder)}
 
 
-def _finding(name: str, installation: Installation, folder: Path) -> Finding:
+def _finding(name: str, installation: Installation) -> Finding:
     reading, events = _timed(lambda: _read(installation))
-    rebuilding, _ = _timed(lambda: _rebuild(installation, folder))
+    rebuilding, _ = _timed(lambda: _rebuild(installation))
     return Finding(
         what=f"rebuild, {name}: to reading the log",
         ours=events / rebuilding,
@@ -88,12 +88,13 @@ def _read(installation: Installation) -> int:
     return sum(len(some) for service in installation.services for some in records(service.store))
 
 
-def _rebuild(installation: Installation, folder: Path) -> int:
-    made = dict(rebuild(installation, folder, is_check=False, on_step=lambda _: None))
+def _rebuild(installation: Installation) -> int:
+    stores = {service.name: service.store for service in installation.services}
+    rebuild(stores, may_repeat=installation.may_repeat)
     links = installation.decider_service.store.count(LinkRow, {"state": "in_sync"})
     if links != {(): DRIVERS * 2}:
         raise AssertionError(f"rebuilt {links} links in sync, of {DRIVERS} drivers on two targets")
-    return len(made)
+    return len(stores)
 
 
 def _timed(work: Callable[[], int]) -> tuple[float, int]:

@@ -8,7 +8,19 @@ from typing import ClassVar, Protocol
 
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
-from domain.store import DeadLetter, Event, Position, Resubmission, Row, Store, Stream, Unit, Watermark
+from domain.store import (
+    DeadLetter,
+    Event,
+    MigratedTables,
+    Position,
+    ReadModelVersion,
+    Resubmission,
+    Row,
+    Store,
+    Stream,
+    Unit,
+    Watermark,
+)
 
 SOURCE = "1/upstream.v1/0"
 """The stream whose positions the suites keep."""
@@ -80,6 +92,8 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
     ),
     Resubmission(stream=SOURCE, position=7, log_position=3, id="?", topic="?", body="/w=="),
     Watermark(originator="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11", version=2),
+    ReadModelVersion(name="seats", version="1"),
+    MigratedTables(number=1, name="seats"),
 )
 """A row of each table that a store has whatever its service keeps."""
 

@@ -5,6 +5,7 @@ import pytest
 
 from adapters.credentials import CredentialsRow, CredentialsTable
 from adapters.store.postgres import PostgresStore, migrate
+from domain.store import Unit
 from tests.contract.credentials import CredentialsContract, Opening
 from tests.support.servers import Postgres
 
@@ -26,7 +27,9 @@ def opening(url: str) -> Iterator[Opening]:
     with ExitStack() as opened:
         first = _store(url)
         opened.enter_context(closing(first))
-        first.replace({CredentialsRow: ()})
+        nothing = Unit()
+        nothing.remove(CredentialsRow, {})
+        first.commit(nothing)
         yield lambda: CredentialsTable(opened.enter_context(closing(_store(url))), "0123456789" * 4)
 
 

@@ -1,8 +1,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
 from traceback import format_exception
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,7 +10,6 @@ from adapters.store.postgres import PostgresStore
 from adapters.store.postgres_connection import connect
 from domain.store import OF_EVERY_STORE, Misconfigured, StoreConflict, StoreFailed
 from tests.contract.postgres import PostgresStand
-from tests.contract.sqlite import SqliteStand
 from tests.contract.stands import ROWS, SOURCE, Entry, Tick, entry, fact, renamed, unit
 from tests.contract.store import StoreContract
 from tests.contract.streaming import StreamContract
@@ -168,17 +165,3 @@ def test_stores_in_other_schemas_of_a_database_keep_to_themselves(stand: Postgre
             [],
             0,
         )
-
-
-def test_rows_of_other_stores_can_be_put_in_their_place(stand: PostgresStand, tmp_path: Path) -> None:
-    rows = [
-        replace(entry("b", first_name="Zoë"), is_seen=True, weight=1e300, note="?"),
-        replace(entry("A", size=-(2**63)), is_there=False),
-    ]
-    with closing(SqliteStand(tmp_path / "beside.sqlite")) as beside:
-        beside.store.commit(unit(rows=rows))
-        stand.store.replace({Entry: beside.store.scan(Entry)})
-        assert [*stand.store.scan(Entry)] == [*beside.store.scan(Entry)]
-        assert stand.store.select(Entry, order_by="name") == beside.store.select(Entry, order_by="name") == rows[::-1]
-        beside.store.replace({Entry: stand.store.scan(Entry)})
-        assert beside.store.select(Entry, order_by="name") == rows[::-1]

@@ -25,6 +25,7 @@ from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, l
 from services.runtime.service import BATCH_WINDOW, Notifier, Service
 from services.wiring import registry
 from services.wiring.registry import INTAKE_ROWS
+from services.wiring.upgrade import upgrade
 from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
 
@@ -61,6 +62,15 @@ class SteppedServices:
         self.projector_stores = {
             target: open_store(f"projector-{target}", outcomes_of(target), registry.PROJECTOR_ROWS) for target in Target
         }
+        upgrade(
+            {
+                "accounts": self.accounts_store,
+                "intake": self.intake_store,
+                "decider": self.decider_store,
+                **{f"projector-{target}": store for target, store in self.projector_stores.items()},
+            },
+            may_repeat=False,
+        )
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
         self.decider = registry.build_decider(

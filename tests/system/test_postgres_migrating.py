@@ -10,7 +10,7 @@ import pytest
 
 from adapters.store.postgres import PostgresStore, check, migrate
 from adapters.store.postgres_connection import connect
-from domain.store import DeadLetter, Misconfigured, Row, StoreFailed
+from domain.store import DeadLetter, Misconfigured, ReadModelVersion, Row, StoreFailed
 from services.wiring.distributed import SCHEMAS
 from tests.contract.lasting import at_once
 from tests.contract.stands import ROWS_OF_EVERY_STORE, fact, unit
@@ -137,8 +137,8 @@ def test_an_empty_table_of_another_version_is_made_again(database: str) -> None:
 
 @pytest.mark.parametrize("row", [LaterSeat, NamedSeat])
 def test_a_table_of_another_version_is_left_alone_while_it_has_rows(filled: str, row: type[Row]) -> None:
-    with pytest.raises(StoreFailed, match=r"not empty: hall\.seats"):
-        migrate(filled, "", {"hall": [row]}, may_drop=["garden.seats", "hall.dead_letters"])
+    with pytest.raises(StoreFailed, match=r"no script here: hall\.seats"):
+        migrate(filled, "", {"hall": [row]}, read_models={"hall": [DeadLetter], "garden": [row]})
     assert kept(filled) == ([fact()], [ANN])
 
 
@@ -160,17 +160,21 @@ def test_dead_letters_of_the_version_before_are_kept_when_it_is_migrated(filled:
         assert store.select(DeadLetter) == [replace(letter, key=None) for letter in letters]
 
 
-def test_a_table_that_may_be_dropped_is_created_again(filled: str) -> None:
-    migrate(filled, "", {"hall": [LaterSeat]}, may_drop=["hall.seats"])
-    with closing(opened(filled, LaterSeat)) as store:
-        assert store.select(LaterSeat) == []
-        assert [store.select(type(row)) for row in ROWS_OF_EVERY_STORE] == [[row] for row in ROWS_OF_EVERY_STORE]
-        assert [record.event for record in store.log.read(0, 100)] == [fact()]
-
-
-def test_a_table_that_is_as_it_should_be_is_not_dropped(filled: str) -> None:
-    migrate(filled, "", {"hall": [Seat]}, may_drop=["hall.seats"])
+def test_a_read_model_of_another_version_is_left_until_it_is_made_again(filled: str) -> None:
+    for _ in range(2):
+        migrate(filled, "", {"hall": [LaterSeat]}, read_models={"hall": [LaterSeat]})
     assert kept(filled) == ([fact()], [ANN])
+    late = LaterSeat(number=1, name="ann", since="1999")
+    with closing(opened(filled)) as store:
+        store.begin_beside([LaterSeat])
+        store.put_beside(LaterSeat, {(1,): late}, is_first=True)
+        assert store.select(Seat) == [ANN]
+        store.end_beside({LaterSeat: "2"})
+    with closing(opened(filled, LaterSeat)) as store:
+        assert store.select(LaterSeat, {"name": "ann"}) == [late]
+        assert store.select(ReadModelVersion, {"name": "seats"}) == [ReadModelVersion(name="seats", version="2")]
+        assert [record.event for record in store.log.read(0, 100)] == [fact()]
+    assert {"seats_pkey", "seats_name_since"} <= indexes(filled)
 
 
 def test_a_new_index_is_added_to_a_filled_table(filled: str) -> None:

@@ -50,7 +50,7 @@ def test_who_lost_a_partition_replaces_nothing(first: PostgresStore, second: Pos
     first.commit(unit(rows=[entry("a")]))
     second.own([3])
     with pytest.raises(StoreConflict, match=r"partitions 3$"):
-        first.replace({Entry: []})
+        first.begin_beside([Entry])
     assert second.select(Entry) == [entry("a")]
 
 
@@ -58,7 +58,8 @@ def test_who_took_a_partition_over_stores(first: PostgresStore, second: Postgres
     first.own([3, 5])
     second.own([5, 5, 3])
     assert second.commit(unit(fact(), rows=[entry("a")], at=7)) is True
-    second.replace({Entry: []})
+    second.begin_beside([Entry])
+    second.end_beside({Entry: "2"})
     assert second.select(Entry) == []
 
 

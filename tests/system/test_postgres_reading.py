@@ -89,7 +89,7 @@ async def test_one_process_reads_and_when_it_ends_another_one_goes_on(database: 
     sandbox = Counted(portal.application(to_seed(fleet(3))))
     async with asyncio.timeout(60), listening(sandbox) as address:
         settings = to_settings(database, address)
-        migrate_database(settings, [])
+        migrate_database(settings)
         services = Distributed(settings).installation()
         services.credentials.keep("acme", "portal", {"username": "maria", "app_token": "hush-maria"})
         services.close()

@@ -330,6 +330,6 @@ def test_two_installations_in_one_database_have_schemas_of_their_own(
 ) -> None:
     add_account(command, settings)
     west = {**settings, "database_prefix": "west_"}
-    assert command("database", "migrate", "--may-drop", "decider.links", **west)[0] == 0
+    assert command("database", "migrate", **west)[0] == 0
     assert asyncio.run(accounts(west)) == []
     assert asyncio.run(accounts({**settings, "database_prefix": ""})) == ["acme"]

@@ -240,7 +240,8 @@ def test_everything_is_forgotten_when_the_store_fails(
 
 def test_everything_is_forgotten_when_tables_are_replaced(store: CachingStore) -> None:
     store.commit(unit(rows=[entry("a")]))
-    store.replace({Entry: []})
+    store.begin_beside([Entry])
+    store.end_beside({Entry: "2"})
     assert (store.select(Entry, by_key("a")), store.generation) == ([], 1)
 
 

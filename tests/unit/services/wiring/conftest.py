@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from domain.identity import AccountId, Key, Target
-from services.runtime import consumer
-from services.wiring import rebuilt_rows
+from services.decider import projections
+from services.runtime import read_models
+from services.wiring import rebuild
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 
 OTHER = AccountId("other")
@@ -17,8 +18,9 @@ OTHER = AccountId("other")
 def small_pages() -> Iterator[None]:
     """Pages so small that what belongs together is spread over many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(consumer, "_PAGE", 3)
-        patch.setattr(rebuilt_rows, "_ROWS_PAGE", 3)
+        patch.setattr(rebuild, "_PAGE", 3)
+        patch.setattr(read_models, "MOST_ROWS", 30)
+        patch.setattr(projections, "MOST_LINKS", 3)
         yield
 
 

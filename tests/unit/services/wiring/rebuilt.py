@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.api.installation import Installation
 from services.wiring.embedded import open_embedded
-from services.wiring.rebuild import Difference, Step, rebuild
+from services.wiring.rebuild import Difference, Step, differences, rebuild
 from services.wiring.settings import EmbeddedSettings
 
 
@@ -23,7 +23,11 @@ def put_in_place(folder: Path) -> None:
 def run(folder: Path, *, is_check: bool, steps: list[Step] | None = None) -> dict[str, Difference | None]:
     seen = [] if steps is None else steps
     with opened(folder) as embedded:
-        return dict(rebuild(embedded, folder, is_check=is_check, on_step=seen.append))
+        stores = {service.name: service.store for service in embedded.services}
+        if is_check:
+            return differences(stores, may_repeat=False, on_step=seen.append)
+        rebuild(stores, may_repeat=False, on_step=seen.append)
+        return {}
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Rebuilt read models equal the stored ones: a replay equals what happened."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -43,7 +45,7 @@ def tables(folder: Path) -> dict[tuple[str, str], list[Stored]]:
     """Every row of every service."""
     with opened(folder) as embedded:
         stores = {service.name: service.store for service in embedded.services}
-        models = {(name, row) for name, spec in registry.SERVICES.items() for row in spec.read_models}
+        models = {(name, row) for name, spec in registry.SERVICES.items() for row in spec.tables}
         models |= {(service, row) for service, rows in WORK.items() for row in rows}
         return {(service, row.TABLE): list(stores[service].scan(row)) for service, row in models}
 
@@ -78,7 +80,7 @@ def test_read_models_put_in_place_are_as_they_were(folder: Path) -> None:
 
 def test_every_table_is_a_read_model_or_work() -> None:
     for name, spec in registry.SERVICES.items():
-        assert {*spec.read_models, *WORK.get(name, (DeadLetter,))} == {*spec.rows, DeadLetter}
+        assert {*spec.tables, *WORK.get(name, (DeadLetter,))} == {*spec.rows, DeadLetter}
 
 
 def test_lost_read_models_come_back(folder: Path) -> None:
@@ -87,7 +89,10 @@ def test_lost_read_models_come_back(folder: Path) -> None:
     assert before["decider", "reconciliations"]
     with opened(folder) as embedded:
         for service in embedded.services:
-            service.store.replace(dict.fromkeys(registry.SERVICES[service.name].read_models, ()))
+            unit = Unit()
+            for row in registry.SERVICES[service.name].tables:
+                unit.remove(row, {})
+            service.store.commit(unit)
     put_in_place(folder)
     assert tables(folder) == before
 
@@ -202,12 +207,17 @@ def test_dead_letters_have_no_part_in_read_models(folder: Path) -> None:
     assert checked(folder) == []
 
 
-def test_the_store_beside_is_gone_afterwards_and_so_are_leftovers(folder: Path) -> None:
-    (folder / "rebuild-decider.sqlite").write_bytes(b"killed" * 1_000)
-    (folder / "rebuild-decider.sqlite-wal").write_bytes(b"killed")
+def test_the_tables_beside_are_gone_afterwards_and_so_are_leftovers(folder: Path) -> None:
+    with opened(folder) as embedded:
+        store = embedded.decider_service.store
+        store.begin_beside([decider.LinkRow])
+        row = min(store.select(decider.LinkRow), key=attrgetter(*decider.LinkRow.KEY))
+        store.put_beside(decider.LinkRow, {(row.account, row.target, row.driver): row}, is_first=True)
     assert checked(folder) == []
     put_in_place(folder)
-    assert list(folder.glob("rebuild*")) == []
+    for path in folder.glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%beside%'").fetchall() == []
 
 
 def test_the_steps_of_every_log_lead_to_its_end(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Makes the installations of an earlier version that the tests of upgrades start from; run in a work tree of that one.
 
     git worktree add --detach ../earlier 69357e9
-    PYTHONPATH=../earlier python tests/upgrade/make_fixtures.py tests/upgrade/at_69357e9
+    PYTHONPATH=../earlier python tests/upgrade/at_69357e9/make.py tests/upgrade/at_69357e9
 
 What is done here is done with that version's own services, one step at a time, and it ends as a killed process leaves
 it: whatever a link can be, and whatever work can be in hand, is there. The people are made up.
@@ -39,7 +39,7 @@ from services.wiring.registry import SERVICES
 from tests.support.servers import own_postgres
 from tests.support.stepped_services import SteppedServices, both_targets, person
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "upgrade"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from resting import at_rest, held, links_of, to_hold  # noqa: E402 - beside this script, not in that version
 
 A, B = AccountId("fleet-1"), AccountId("fleet-2")

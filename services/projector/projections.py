@@ -1,0 +1,89 @@
+"""What a projector's read models are after the events of each log: the rows that its handlers store live."""
+
+from domain.driver_link import LinkEvent
+from domain.identity import Target
+from domain.outcomes import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    DriverLookedUp,
+    RosterScanFailed,
+    RosterScanned,
+)
+from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
+from services.projector.read_models import (
+    AnswerCount,
+    BreakerRow,
+    DriverReport,
+    NewestDecision,
+    RosterRow,
+    ScanRow,
+    breaker_after,
+    count_after,
+    keys_of,
+    newest_after,
+    scan_after,
+    shown_after,
+    unanswered,
+    unbroken,
+    unscanned,
+    unseen,
+)
+from services.runtime.context import DECISIONS, outcomes_of
+from services.runtime.read_models import Events, Project, ReadModel, Rows
+
+
+def _decisions_for(target: Target) -> Project:
+    def project(events: Events, rows: Rows) -> None:
+        """The newest decision of each link."""
+        for _, event in events:
+            if isinstance(event, LinkEvent) and event.target == target and (row := newest_after(event)):
+                rows.put(row)
+
+    return project
+
+
+def _project_answers(events: Events, rows: Rows) -> None:
+    """How often the target answered about each link."""
+    answers = [event for _, event in events if isinstance(event, CallAnswered)]
+    rows.load(AnswerCount, ((answer.account, answer.driver) for answer in answers))
+    for answer in answers:
+        known = rows.get(AnswerCount, answer.account, answer.driver)
+        rows.put(count_after(known or unanswered(answer.account, answer.driver), answer))
+
+
+def _project_roster(events: Events, rows: Rows) -> None:
+    """The target drivers as we last saw them."""
+    reports = [event for _, event in events if isinstance(event, DriverReport)]
+    rows.load(RosterRow, ((report.account, key) for report in reports for key in keys_of(report)))
+    for report in reports:
+        for key in keys_of(report):
+            known = rows.get(RosterRow, report.account, key) or unseen(report.account, key)
+            rows.put(shown_after(known, report))
+
+
+def _project_scans(events: Events, rows: Rows) -> None:
+    """The last scan of each roster."""
+    for _, event in events:
+        if isinstance(event, RosterScanned | RosterScanFailed | DriverLookedUp):
+            rows.put(scan_after(rows.get(ScanRow, event.account) or unscanned(event.account), event))
+
+
+def _project_breakers(events: Events, rows: Rows) -> None:
+    """The circuit breaker of each account."""
+    for _, event in events:
+        if isinstance(event, BreakerOpened | BreakerClosed):
+            rows.put(breaker_after(rows.get(BreakerRow, event.account) or unbroken(event.account), event))
+
+
+def read_models_of(target: Target) -> tuple[ReadModel, ...]:
+    """What the projector of this target keeps of the logs."""
+    outcomes = outcomes_of(target)
+    return (
+        *ACCOUNT_MODELS,
+        ReadModel(tables=(NewestDecision,), projections=lambda _: {DECISIONS: _decisions_for(target)}),
+        ReadModel(tables=(AnswerCount,), projections=lambda _: {outcomes: _project_answers}),
+        ReadModel(tables=(RosterRow,), projections=lambda _: {outcomes: _project_roster}),
+        ReadModel(tables=(ScanRow,), projections=lambda _: {outcomes: _project_scans}),
+        ReadModel(tables=(BreakerRow,), projections=lambda _: {outcomes: _project_breakers}),
+    )

@@ -1,0 +1,175 @@
+"""Read models: tables that follow from logs alone. One function keeps them live, and makes them from the logs again.
+
+A service declares its read models, each with a version. Whatever is stored under another version is made again, from
+the logs and beside the old tables, before the service consumes anything.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Final, TypeVar
+
+from domain.store import Event, ReadModelVersion, Row, Store, Unit, Value
+
+R = TypeVar("R", bound=Row)
+
+Key = tuple[Value, ...]
+
+Events = Sequence[tuple[int, Event]]
+"""Events of one log in its order, each with its position there."""
+
+Project = Callable[[Events, "Rows"], None]
+"""Brings rows to what they are after these events. It must not depend on how events are divided into batches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadModel:
+    """Tables that are made together, and what makes them: by the name of each log, a function of its events.
+
+    `version` goes up whenever the same events make other rows than before; that columns are others is seen without it.
+    `projections` begin with no rows, given the store of the service, which no other process writes meanwhile.
+    """
+
+    tables: tuple[type[Row], ...]
+    projections: Callable[[Store], Mapping[str, Project]]
+    version: int = 1
+
+    def version_of(self, row: type[Row]) -> str:
+        """What is stored as the version of one of the tables: its columns are part of it."""
+        columns = ", ".join(f"{each.name} {getattr(each.type, '__name__', each.type)}" for each in fields(row))
+        return f"{self.version}: {columns}; by {', '.join(row.KEY)}"
+
+
+def stale(store: Store, models: Iterable[ReadModel]) -> list[ReadModel]:
+    """The read models that this store does not hold in their version. Raises `StoreFailed`."""
+    stored = {row.name: row.version for row in store.select(ReadModelVersion)}
+    return [model for model in models if any(stored.get(row.TABLE) != model.version_of(row) for row in model.tables)]
+
+
+class Rows:
+    """The rows that a projection works on, by their keys; what it changes is stored together.
+
+    `read` finds rows of a table by their keys. What was read or changed stays in memory; while there is nothing else,
+    they are `is_whole`.
+    """
+
+    is_whole = False
+
+    def __init__(self, read: Callable[[type[Any], Collection[Key]], Iterable[Row]]) -> None:
+        self._read = read
+        self._known: dict[type[Row], dict[Key, Row | None]] = {}
+        self._changed: dict[type[Row], dict[Key, None]] = {}
+
+    def load(self, kind: type[Row], keys: Iterable[Key]) -> None:
+        """Read the rows of these keys that are not in memory, by one query."""
+        known = self._known.setdefault(kind, {})
+        if missing := dict.fromkeys(key for key in keys if key not in known):
+            known.update(missing)
+            key_of = _key_of(kind)
+            for row in self._read(kind, missing):
+                known[key_of(row)] = row
+
+    def get(self, kind: type[R], *key: Value) -> R | None:
+        """The row of this key, if there is one."""
+        known: dict[Key, Any] = self._known.setdefault(kind, {})
+        if key not in known:
+            self.load(kind, [key])
+        found: R | None = known[key]
+        return found
+
+    def put(self, row: Row) -> None:
+        """Keep this row, in the place of the one with its key."""
+        kind = type(row)
+        self._change(kind, _key_of(kind)(row), row)
+
+    def remove(self, kind: type[Row], *key: Value) -> None:
+        """Keep no row of this key."""
+        self._change(kind, key, None)
+
+    def take(self, unit: Unit) -> None:
+        """Change what this unit would: it removes rows by their whole keys only."""
+        for kind, where in unit.removed:
+            key: Any = (where[column] for column in kind.KEY)
+            self.remove(kind, *key)
+        for row in unit.rows.values():
+            self.put(row)
+
+    def _change(self, kind: type[Row], key: Key, row: Row | None) -> None:
+        self._known.setdefault(kind, {})[key] = row
+        self._changed.setdefault(kind, {})[key] = None
+
+    def changes(self) -> Iterator[tuple[type[Row], Mapping[Key, Row | None]]]:
+        """By table the rows that were changed since the last time, by their keys; None: it is there no more."""
+        for kind, keys in self._changed.items():
+            known = self._known[kind]
+            yield kind, {key: known[key] for key in keys}
+        self._changed.clear()
+
+    def __len__(self) -> int:
+        """How many rows are in memory."""
+        return sum(map(len, self._known.values()))
+
+    def forget(self) -> None:
+        """Keep nothing in memory; changes have to be stored before."""
+        self._known.clear()
+
+
+_KEYS: dict[type[Row], Callable[[Row], Key]] = {}
+
+
+def _key_of(kind: type[Row]) -> Callable[[Row], Key]:
+    if kind not in _KEYS:
+        get: Callable[[Row], Any] = attrgetter(*kind.KEY)
+        _KEYS[kind] = (lambda row: (get(row),)) if len(kind.KEY) == 1 else get
+    return _KEYS[kind]
+
+
+def projected(store: Store, project: Project, events: Events) -> Unit:
+    """What follows live from these events for the rows of a store."""
+    rows = Rows(lambda kind, keys: store.among(kind, kind.KEY, keys))
+    project(events, rows)
+    return to_unit(rows)
+
+
+def to_unit(rows: Rows) -> Unit:
+    """The changes of these rows, to be stored."""
+    unit = Unit()
+    for kind, changed in rows.changes():
+        for key, row in changed.items():
+            if row is None:
+                unit.remove(kind, dict(zip(kind.KEY, key, strict=True)))
+            else:
+                unit.keep([row])
+    return unit
+
+
+MOST_ROWS: Final = 60_000
+"""Rows of one service that a rebuild holds in memory; beyond that what it has made so far is stored."""
+
+
+class RowsBeside(Rows):
+    """The rows of read models that are made beside the old ones: stored when there are many, and at the end."""
+
+    def __init__(self, store: Store, tables: Collection[type[Row]]) -> None:
+        """Begins with empty tables. Raises `StoreFailed`."""
+        super().__init__(self._found)
+        self.is_whole = True
+        self._store = store
+        self._filled: set[type[Row]] = set()
+        store.begin_beside(tables)
+
+    def _found(self, kind: type[Any], keys: Collection[Key]) -> Iterable[Row]:
+        return self._store.among_beside(kind, keys) if kind in self._filled else ()
+
+    def store_some(self) -> None:
+        """Store what was made where that has become much. Raises `StoreFailed`."""
+        if len(self) > MOST_ROWS:
+            self.store_all()
+
+    def store_all(self) -> None:
+        """Store what was made. Raises `StoreFailed`."""
+        for kind, changed in self.changes():
+            self._store.put_beside(kind, changed, is_first=kind not in self._filled)
+            self._filled.add(kind)
+        self.is_whole = False
+        self.forget()
