@@ -97,6 +97,7 @@ class Links:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: OrderedDict[UUID, DriverLink] = OrderedDict()
+        self._held: dict[UUID, frozenset[str]] = {}
         self._end = 0
         self._has_forgotten = False
 
@@ -110,7 +111,7 @@ class Links:
         for fact in facts:
             before = self._known[fact.originator_id]
             after = apply(before, fact)
-            claim(before, after, rows)
+            self._claim(before, after, rows)
             self._known[fact.originator_id] = after
             changed[fact.originator_id] = None
             if isinstance(fact, DeleteDecided) and fact.key:
@@ -119,9 +120,26 @@ class Links:
             self._known.move_to_end(each)
             rows.put(to_link_row(self._known[each]))
         while len(self._known) > MOST_LINKS:
-            self._known.popitem(last=False)
+            self._held.pop(self._known.popitem(last=False)[0], None)
             self._has_forgotten = True
         self._end = events[-1][0] if events else self._end
+
+    def _claim(self, before: DriverLink, after: DriverLink, rows: Rows) -> None:
+        """Bring who has claimed which identifier to what it is after a change of a link, as `Batch.record` does."""
+        if _has_same_claims(before, after):
+            return
+        claimed, id = _Claims(rows, after), after.id  # noqa: A001 - the event's word
+        held, wanted = self._held[id] if id in self._held else claims_of(before), claims_of(after)
+        self._held[id] = wanted
+        for identifier in held - wanted:
+            claimed.release(identifier)
+        for identifier in wanted:
+            claimed.keep(identifier)
+        if after.confirmed is not before.confirmed and after.confirmed is not None:
+            for identifier in claims(after.target, None, after.confirmed):
+                claimed.give(identifier)
+        if after.key is not None:
+            claimed.give(key_identifier(after.target, after.key))
 
     def _claims_of(self, facts: Iterable[LinkEvent]) -> Iterator[tuple[str, str, str]]:
         """The claims that these facts may change."""
@@ -146,24 +164,6 @@ class Links:
                         self._known[originator] = apply(self._known[originator], record.event)
 
 
-def claim(before: DriverLink, after: DriverLink, rows: Rows) -> None:
-    """Bring who has claimed which identifier to what it is after a change of a link, as `Batch.record` does."""
-    if _has_same_claims(before, after):
-        return
-    claims_now = _Claims(rows, after)
-    held, wanted = claims_of(before), claims_of(after)
-    for identifier in held - wanted:
-        if claims_now.holder(identifier) == after.driver:
-            claims_now.remove(identifier)
-    for identifier in wanted:
-        claims_now.keep(identifier)
-    if after.confirmed is not before.confirmed and after.confirmed is not None:
-        for identifier in claims(after.target, None, after.confirmed):
-            claims_now.give(identifier)
-    if after.key is not None:
-        claims_now.give(key_identifier(after.target, after.key))
-
-
 class _Claims:
     """Who has claimed which identifier, of the account and target of a link, as rows."""
 
@@ -186,8 +186,10 @@ class _Claims:
                 ClaimRow(account=self._account, target=self._target, identifier=identifier, driver=self._driver)
             )
 
-    def remove(self, identifier: str) -> None:
-        self._rows.remove(ClaimRow, self._account, self._target, identifier)
+    def release(self, identifier: str) -> None:
+        """Give it to nobody, where the driver of the link has it."""
+        if self.holder(identifier) == self._driver:
+            self._rows.remove(ClaimRow, self._account, self._target, identifier)
 
 
 def _has_same_claims(before: DriverLink, after: DriverLink) -> bool:

@@ -4,7 +4,7 @@ What follows from a batch is one transaction, and a bad record stops nothing els
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from domain.store import (
     Unit,
     Watermark,
 )
-from services.runtime.context import Clock, log_of
+from services.runtime.context import Clock
 
 BATCH = 500
 
@@ -248,66 +248,3 @@ def version_of(record: Record) -> tuple[str, int]:
     """The history that a decoded record is of, and its version there."""
     originator, _, version = record.id.partition("/")
     return originator, int(version)
-
-
-_PAGE = 250
-"""Histories that are held at a time."""
-
-History = Sequence[tuple[int, Event]]
-"""The events of one thing in order, each with its position in the log; never empty."""
-
-Fold = Callable[[Store, Sequence[History]], Unit]
-"""What to store of a page of histories, given the store that is being made."""
-
-
-class HistoryReader:
-    """What one service makes of a log from its beginning, as far as it has consumed it; its own log it has whole.
-
-    Where records `may_repeat` the stored position counts offsets, and each history's watermark says what was consumed.
-    """
-
-    def __init__(self, store: Store, beside: Store, log: Store, folds: Sequence[Fold], *, may_repeat: bool) -> None:
-        """`beside` is the store that is being made. Raises `StoreFailed`."""
-        self._store = store
-        self._beside = beside
-        self._folds = folds
-        self._is_own = store is log
-        self._may_repeat = may_repeat
-        self._end = store.position(log.log.name)
-        letters = store.select(DeadLetter)
-        self._dead = {each.log_position for each in letters if log_of(each.stream) == log_of(log.log.name)}
-
-    def read(self, page: Sequence[Sequence[Record]]) -> None:
-        """Fold a page of histories into the store that is being made."""
-        records = [record for history in page for record in history]
-        known = watermarks(self._store, records) if self._may_repeat and not self._is_own else {}
-        histories = [
-            [(each.position, each.event) for each in history if each.event and self._has_consumed(each, known)]
-            for history in page
-        ]
-        unit = Unit()
-        if consumed := [history for history in histories if history]:
-            for fold in self._folds:
-                unit.add(fold(self._beside, consumed))
-        self._beside.commit(unit)
-
-    def _has_consumed(self, record: Record, known: Mapping[str, int]) -> bool:
-        if self._is_own:
-            return True
-        if record.position in self._dead:
-            return False
-        if not self._may_repeat:
-            return record.position <= self._end
-        originator, version = version_of(record)
-        return version <= known.get(originator, 0)
-
-
-def read_histories(log: Store, readers: Sequence[HistoryReader]) -> Iterator[int]:
-    """Let all readers read every history; after each page how many records there were. Raises `StoreFailed`."""
-    after = None
-    while ids := log.ids(after, _PAGE):
-        page = [*log.records(ids).values()]
-        for each in readers:
-            each.read(page)
-        yield sum(map(len, page))
-        after = ids[-1]

@@ -66,6 +66,7 @@ class Chore(Row):
     KEY: ClassVar[tuple[str, ...]] = ("account", "name")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "due"), ("begun",))
     SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "begun"})
+    WORK: ClassVar[tuple[str, ...]] = ("due",)
 
     account: str
     name: str

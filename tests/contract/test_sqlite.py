@@ -100,7 +100,7 @@ def test_a_file_of_another_version_is_reported_in_one_line(stand: SqliteStand, p
     stand.store.commit(unit(fact(), rows=[Tick(account="acme", name="a")]))
     stand.close()
     with pytest.raises(
-        StoreFailed, match=r"^the table contract_ticks in service.*sqlite is another version's: go back"
+        StoreFailed, match=r"^the table contract_ticks in service.*sqlite is another version's, which no script"
     ):
         later(path)
     stand.reopen()
