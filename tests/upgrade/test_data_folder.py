@@ -1,0 +1,94 @@
+"""The data folder of an earlier version opens, upgrades by itself, and ends where that version would have."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.store import Store, Stored
+from services.api.installation import Installation
+from services.sandbox.demo import sandboxes
+from services.wiring.embedded import open_embedded
+from services.wiring.registry import SERVICES
+from services.wiring.settings import EmbeddedSettings
+from services.wiring.upgrade import stale_models
+from tests.support import exactly_once
+from tests.support.processes import Up, outliving_client
+from tests.unit.services.wiring.rebuilt import checked
+from tests.upgrade.fixtures import ACCOUNT, TARGETS, unpack
+from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    unpack(tmp_path / "data")
+    return tmp_path / "data"
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Mapping[str, Store]]:
+    with closing(open_embedded(EmbeddedSettings(data=folder))) as installation:
+        yield stores_of(installation)
+
+
+def stores_of(installation: Installation) -> dict[str, Store]:
+    return {service.name: service.store for service in installation.services}
+
+
+def rows(stores: Mapping[str, Store]) -> dict[tuple[str, str], list[Stored]]:
+    """Every row of every table."""
+    return {(name, row.TABLE): list(stores[name].scan(row)) for name, spec in SERVICES.items() for row in spec.rows}
+
+
+async def come_to_rest(folder: Path) -> tuple[dict[str, Any], list[Any]]:
+    """What the installation comes to, and the effects that a target had twice."""
+    async with sandboxes() as targets:
+        await to_hold(targets, TARGETS)
+        up = Up(folder, targets)
+        await up.start()
+        try:
+            async with outliving_client(up.socket) as client:
+                await at_rest(client)
+                links = {account: await links_of(client, account) for account in ACCOUNTS}
+        finally:
+            status = await up.stop()
+        assert status == 0
+        journals = [await exactly_once.journal_of(each) for each in (targets.driveri, targets.motive)]
+        twice = [effect for journal in journals for effect in exactly_once.repeated_effects(journal)]
+        return {"links": links, **await held(targets)}, twice
+
+
+def test_it_ends_where_the_earlier_version_would_have(folder: Path) -> None:
+    come_to, twice = asyncio.run(come_to_rest(folder))
+    assert come_to == ACCOUNT
+    assert twice == []
+
+
+def test_a_second_start_makes_nothing_again(folder: Path) -> None:
+    with opened(folder) as stores:
+        first = rows(stores)
+        assert first["decider", "links"]
+        assert stale_models(stores) == {}
+    with opened(folder) as stores:
+        assert stale_models(stores) == {}
+        assert rows(stores) == first
+
+
+@pytest.mark.parametrize("moment", [1, 4, 9, 17, 24, 26])
+def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(folder: Path, tmp_path: Path, moment: int) -> None:
+    unpack(tmp_path / "other")
+    with opened(tmp_path / "other") as stores:
+        expected = rows(stores)
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.upgrade.killed_upgrade", folder, str(moment)], check=False, capture_output=True
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    with opened(folder) as stores:
+        assert rows(stores) == expected
+    assert checked(folder) == []
