@@ -103,26 +103,94 @@ def _parsed(text: str) -> tuple[str, str]:
 
 
 _BY_RAILS_NAME: Final = {
-    "Hawaii": "Pacific/Honolulu",
-    "Alaska": "America/Juneau",
-    "Pacific Time (US & Canada)": "America/Los_Angeles",
-    "Tijuana": "America/Tijuana",
-    "Mountain Time (US & Canada)": "America/Denver",
-    "Arizona": "America/Phoenix",
-    "Chihuahua": "America/Chihuahua",
-    "Mazatlan": "America/Mazatlan",
-    "Central Time (US & Canada)": "America/Chicago",
-    "Saskatchewan": "America/Regina",
-    "Guadalajara": "America/Mexico_City",
-    "Mexico City": "America/Mexico_City",
-    "Monterrey": "America/Monterrey",
-    "Central America": "America/Guatemala",
     "Eastern Time (US & Canada)": "America/New_York",
     "Indiana (East)": "America/Indiana/Indianapolis",
+    "Central Time (US & Canada)": "America/Chicago",
+    "Saskatchewan": "America/Regina",
+    "Mountain Time (US & Canada)": "America/Denver",
+    "Arizona": "America/Phoenix",
+    "Pacific Time (US & Canada)": "America/Los_Angeles",
+    "Alaska": "America/Juneau",
+    "Hawaii": "Pacific/Honolulu",
+    "American Samoa": "Pacific/Pago_Pago",
+    "Guam": "Pacific/Guam",
     "Atlantic Time (Canada)": "America/Halifax",
     "Newfoundland": "America/St_Johns",
     "Puerto Rico": "America/Puerto_Rico",
+    "Mexico City": "America/Mexico_City",
+    "Monterrey": "America/Monterrey",
+    "Chihuahua": "America/Chihuahua",
+    "Mazatlan": "America/Mazatlan",
+    "Tijuana": "America/Tijuana",
+    "Central America": "America/Guatemala",
+    "Bogota": "America/Bogota",
+    "Lima": "America/Lima",
+    "Caracas": "America/Caracas",
+    "La Paz": "America/La_Paz",
+    "Santiago": "America/Santiago",
+    "Brasilia": "America/Sao_Paulo",
+    "Buenos Aires": "America/Argentina/Buenos_Aires",
+    "Montevideo": "America/Montevideo",
+    "Georgetown": "America/Guyana",
+    "UTC": "Etc/UTC",
+    "London": "Europe/London",
+    "Dublin": "Europe/Dublin",
+    "Lisbon": "Europe/Lisbon",
+    "Madrid": "Europe/Madrid",
+    "Paris": "Europe/Paris",
+    "Brussels": "Europe/Brussels",
+    "Amsterdam": "Europe/Amsterdam",
+    "Berlin": "Europe/Berlin",
+    "Rome": "Europe/Rome",
+    "Vienna": "Europe/Vienna",
+    "Prague": "Europe/Prague",
+    "Warsaw": "Europe/Warsaw",
+    "Budapest": "Europe/Budapest",
+    "Copenhagen": "Europe/Copenhagen",
+    "Stockholm": "Europe/Stockholm",
+    "Athens": "Europe/Athens",
+    "Bucharest": "Europe/Bucharest",
+    "Helsinki": "Europe/Helsinki",
+    "Istanbul": "Europe/Istanbul",
+    "Pretoria": "Africa/Johannesburg",
+    "Abu Dhabi": "Asia/Dubai",
+    "Karachi": "Asia/Karachi",
+    "New Delhi": "Asia/Kolkata",
+    "Singapore": "Asia/Singapore",
+    "Hong Kong": "Asia/Hong_Kong",
+    "Tokyo": "Asia/Tokyo",
+    "Seoul": "Asia/Seoul",
+    "Perth": "Australia/Perth",
+    "Adelaide": "Australia/Adelaide",
+    "Brisbane": "Australia/Brisbane",
+    "Sydney": "Australia/Sydney",
+    "Melbourne": "Australia/Melbourne",
+    "Auckland": "Pacific/Auckland",
+    "Guadalajara": "America/Mexico_City",
+    "Quito": "America/Lima",
+    "Edinburgh": "Europe/London",
+    "Muscat": "Asia/Dubai",
+    "Mumbai": "Asia/Kolkata",
+    "Wellington": "Pacific/Auckland",
 }
+"""Where several names stand for one zone, the first is its own. Source: ActiveSupport's TimeZone."""
+
+_SAME_TIME: Final = {
+    "America/Toronto": "America/New_York",
+    "America/Montreal": "America/New_York",
+    "America/Detroit": "America/New_York",
+    "America/Kentucky/Louisville": "America/New_York",
+    "America/Winnipeg": "America/Chicago",
+    "America/Menominee": "America/Chicago",
+    "America/Indiana/Knox": "America/Chicago",
+    "America/North_Dakota/Center": "America/Chicago",
+    "America/Edmonton": "America/Denver",
+    "America/Boise": "America/Denver",
+    "America/Vancouver": "America/Los_Angeles",
+    "America/Moncton": "America/Halifax",
+    "America/Anchorage": "America/Juneau",
+}
+"""North American zones without a name in Rails, which go by that of a zone with the same time."""
 
 _BY_ALIAS: Final = {
     "US/Alaska": "America/Anchorage",
@@ -269,9 +337,18 @@ _NAMES: Final = MappingProxyType(
 )
 
 
+_RAILS_NAMES: Final = MappingProxyType({iana: name for name, iana in reversed(_BY_RAILS_NAME.items())})
+
+
 def to_iana(name: str) -> str | None:
     """The IANA name for an IANA name, an alias such as `US/Mountain` or a Rails name; None for an unknown zone.
 
-    Letter case is ignored. Rails names are those of North America. Source: ActiveSupport's TimeZone.
+    Letter case is ignored.
     """
     return _NAMES.get(" ".join(name.split()).casefold())
+
+
+def to_rails(name: str) -> str | None:
+    """The Rails name of a zone, by whatever name it is stated; None if Rails has none for it."""
+    iana = to_iana(name) or ""
+    return _RAILS_NAMES.get(_SAME_TIME.get(iana, iana))

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from domain import geography
-from domain.geography import canonical_state, is_same_state, spellings, to_iana
+from domain.geography import canonical_state, is_same_state, spellings, to_iana, to_rails
 from domain.identity import Key, Target
 from domain.matching import identifiers
 from domain.profile import differing
@@ -93,6 +93,47 @@ def test_what_names_no_zone_is_unknown(written: str) -> None:
     assert to_iana(written) is None
 
 
+def test_every_rails_name_stands_for_one_zone_and_that_zone_has_one_of_its_names() -> None:
+    for name, iana in geography._BY_RAILS_NAME.items():
+        assert to_iana(name) == iana
+        assert to_iana(to_rails(iana) or "") == iana
+
+
+def test_a_zone_that_rails_does_not_have_has_no_rails_name() -> None:
+    assert [to_rails(zone) for zone in ("Antarctica/Troll", "Middle Earth")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("iana", "rails"),
+    [
+        ("America/New_York", "Eastern Time (US & Canada)"),
+        ("America/Chicago", "Central Time (US & Canada)"),
+        ("America/Los_Angeles", "Pacific Time (US & Canada)"),
+        ("America/Phoenix", "Arizona"),
+        ("America/Juneau", "Alaska"),
+        ("Pacific/Honolulu", "Hawaii"),
+        ("America/St_Johns", "Newfoundland"),
+        ("Etc/UTC", "UTC"),
+    ],
+)
+def test_a_time_zone_goes_there_and_back(iana: str, rails: str) -> None:
+    assert to_rails(iana) == rails
+    assert to_iana(rails) == iana
+
+
+@pytest.mark.parametrize(
+    ("iana", "shown"),
+    [
+        ("America/Toronto", "America/New_York"),
+        ("America/Vancouver", "America/Los_Angeles"),
+        ("America/Anchorage", "America/Juneau"),
+        ("US/Alaska", "America/Juneau"),
+    ],
+)
+def test_a_zone_without_a_name_goes_by_the_one_that_keeps_the_same_time(iana: str, shown: str) -> None:
+    assert to_iana(to_rails(iana) or "") == shown
+
+
 def test_every_answer_of_the_tables_is_a_zone() -> None:
-    answers = {*geography._BY_RAILS_NAME.values(), *geography._BY_ALIAS.values()}
+    answers = {*geography._BY_RAILS_NAME.values(), *geography._BY_ALIAS.values(), *geography._SAME_TIME}
     assert {to_iana(answer) for answer in answers} == answers

@@ -1,7 +1,6 @@
-import pytest
 from pydantic import TypeAdapter
 
-from adapters.motive.wire import MotiveAccess, User, to_driver, to_iana, to_rails, to_wire
+from adapters.motive.wire import MotiveAccess, User, to_driver, to_wire
 from domain.identity import Key
 from domain.matching import ObservedDriver
 
@@ -65,33 +64,9 @@ def test_a_bare_driver_reads_back_as_an_empty_profile() -> None:
     assert to_driver(user, ACCESS) == ObservedDriver(key=Key("17"), active=False, profile={})
 
 
-@pytest.mark.parametrize(
-    ("iana", "rails"),
-    [
-        ("America/New_York", "Eastern Time (US & Canada)"),
-        ("America/Chicago", "Central Time (US & Canada)"),
-        ("America/Los_Angeles", "Pacific Time (US & Canada)"),
-        ("America/Phoenix", "Arizona"),
-        ("America/Anchorage", "Alaska"),
-        ("Pacific/Honolulu", "Hawaii"),
-        ("America/St_Johns", "Newfoundland"),
-        ("Etc/UTC", "UTC"),
-    ],
-)
-def test_a_time_zone_goes_there_and_back(iana: str, rails: str) -> None:
-    assert to_rails(iana) == rails
-    assert to_iana(rails) == iana
-
-
-@pytest.mark.parametrize(
-    ("iana", "shown"), [("America/Toronto", "America/New_York"), ("America/Vancouver", "America/Los_Angeles")]
-)
-def test_a_zone_without_a_name_goes_by_the_one_that_keeps_the_same_time(iana: str, shown: str) -> None:
-    assert to_iana(to_rails(iana) or "") == shown
-
-
 def test_a_rails_zone_without_a_counterpart_is_shown_as_it_is() -> None:
-    assert to_iana("Kathmandu") == "Kathmandu"
+    user = TypeAdapter(User).validate_python({"id": 17, "role": "driver", "time_zone": "Nuku'alofa"})
+    assert to_driver(user, ACCESS).profile == {"time_zone": "Nuku'alofa"}
 
 
 def test_access_never_shows_its_secret() -> None:
