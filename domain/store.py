@@ -360,6 +360,10 @@ class Store(Protocol):
         """All rows as they are stored, in the order of their keys, a page at a time. Raises `StoreFailed`."""
         ...
 
+    def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
+        """Those of these whose tables have other columns, or another key. Raises `StoreFailed`."""
+        ...
+
     def begin_beside(self, rows: Collection[type[Row]]) -> None:
         """Make an empty table beside the table of each of these, without its indexes. Raises `StoreFailed`."""
         ...

@@ -11,7 +11,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.events import again, new_mapper, to_event, to_record
-from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, table_of
+from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, shape, table_of
 from domain.store import (
     LONGEST_EVENT,
     Event,
@@ -212,6 +212,11 @@ class RelationalStore(ABC):
         while page:
             yield from page
             page = self._page(table, page[-1]) if len(page) == _SCAN else []
+
+    def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
+        """Those of these whose tables have other columns, or another key."""
+        with self._transaction() as cursor:
+            return [row for row in rows if self._shape(cursor, row.TABLE) != shape(self._table(row))]
 
     def begin_beside(self, rows: Collection[type[Row]]) -> None:
         """Make an empty table beside the table of each of these, without its indexes."""

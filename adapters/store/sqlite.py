@@ -60,7 +60,7 @@ def _write(cursor: SQLiteCursor, table: Table[Any], sql: str, rows: Iterable[Sto
         raise ValueError(f"a row of {table.row.TABLE} cannot be stored: {failure}") from failure
 
 
-_DIALECT = Dialect(
+SQLITE = Dialect(
     placeholder="?",
     text="TEXT",
     position="rowid",
@@ -87,7 +87,7 @@ class _SqliteRecorder(SQLiteProcessRecorder):
         returning = super()._insert_events(c, stored_events)
         for position in unit.positions:
             self._insert_tracking(c, Tracking(position.name, position.at))
-        write_rows(c, unit, _DIALECT)
+        write_rows(c, unit, SQLITE)
         return returning
 
 
@@ -107,18 +107,18 @@ class SqliteStore(RelationalStore):
 
         The table of one of the `read_models` may be another version's: it is left until `end_beside` replaces it.
         """
-        super().__init__(_DIALECT, log_name)
-        with _failures():
+        super().__init__(SQLITE, log_name)
+        with sqlite_failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
             self._recorder = _SqliteRecorder(self._datastore)
         self._is_reader = is_reader
         if is_reader:
             return
-        with _failures():
+        with sqlite_failures():
             self._recorder.create_table()
         with self._transaction() as cursor:
             for row in (*rows, *OF_EVERY_STORE):
-                if not _make(cursor, table_of(row, _DIALECT)) and row not in read_models:
+                if not _make(cursor, table_of(row, SQLITE)) and row not in read_models:
                     raise StoreFailed(
                         f"the table {row.TABLE} in {path.name} is another version's, which no script here migrates: "
                         "start the version that wrote it"
@@ -131,11 +131,11 @@ class SqliteStore(RelationalStore):
     def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
         if self._is_reader:
             raise StoreFailed("this store is only read")
-        with _failures():
+        with sqlite_failures():
             self._recorder.insert_events(stored, unit=unit)
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
-        with _failures(), self._datastore.transaction(commit=False) as cursor:
+        with sqlite_failures(), self._datastore.transaction(commit=False) as cursor:
             cursor.execute(sql, parameters)
             return [tuple(values) for values in cursor.fetchall()]
 
@@ -144,7 +144,7 @@ class SqliteStore(RelationalStore):
 
     @contextmanager
     def _transaction(self) -> Iterator[SQLiteCursor]:
-        with _failures(), self._datastore.transaction(commit=True) as cursor:
+        with sqlite_failures(), self._datastore.transaction(commit=True) as cursor:
             yield cursor
 
 
@@ -170,7 +170,7 @@ def _shape(cursor: SQLiteCursor, name: str) -> Shape:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def sqlite_failures() -> Iterator[None]:
     """Turn the library's failures into ours; a conflict stays one."""
     try:
         yield

@@ -188,6 +188,10 @@ class CachingStore:
         """All rows as they are stored, in the order of their keys."""
         return self._store.scan(row)
 
+    def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
+        """Those of these whose tables have other columns, or another key."""
+        return self._store.unlike(rows)
+
     def begin_beside(self, rows: Collection[type[Row]]) -> None:
         """Make an empty table beside the table of each of these."""
         self._store.begin_beside(rows)

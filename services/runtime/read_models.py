@@ -40,9 +40,11 @@ class ReadModel:
         return f"{self.version}: {columns}; by {', '.join(row.KEY)}"
 
 
-def stale(store: Store, models: Iterable[ReadModel]) -> list[ReadModel]:
+def stale(store: Store, models: Sequence[ReadModel]) -> list[ReadModel]:
     """The read models that this store does not hold in their version. Raises `StoreFailed`."""
     stored = {row.name: row.version for row in store.select(ReadModelVersion)}
+    for row in store.unlike([row for model in models for row in model.tables]):
+        stored.pop(row.TABLE, None)
     return [model for model in models if any(stored.get(row.TABLE) != model.version_of(row) for row in model.tables)]
 
 

@@ -11,6 +11,7 @@ from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.topics import Namespace, check, create, partition_of
 from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, running_schemas
+from adapters.store.migrating import in_postgres
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row
 from services.api.installation import Installation, Readers
@@ -19,6 +20,7 @@ from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
 from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
+from services.wiring.migrations import migrate as migrate_tables
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
 from services.wiring.upgrade import stale_models, upgrade
@@ -291,6 +293,12 @@ def migrate_database(settings: DistributedSettings) -> Sequence[str]:
     prefix = settings.database_prefix
     url, password = str(settings.database_url), settings.database_password.get_secret_value()
     InstallationTables(url, password, f"{prefix}{_INSTALLATION}").make(settings.installation)
+    with ExitStack() as opened:
+        old = {
+            name: opened.enter_context(in_postgres(url, password, f"{prefix}{spec.schema}"))
+            for name, spec in SERVICES.items()
+        }
+        migrate_tables(old, lambda account: partition_of(account, settings.kafka_partitions))
     read_models = {f"{prefix}{spec.schema}": spec.tables for spec in SERVICES.values()}
     migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}, read_models=read_models)
     return Distributed(settings).stale_tables()

@@ -4,12 +4,13 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
 
 from adapters.credentials import CredentialsFile
+from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
 from services.api.app import to_app
 from services.api.installation import Installation, Readers
@@ -19,6 +20,7 @@ from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
+from services.wiring.migrations import migrate
 from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import EmbeddedSettings
 from services.wiring.upgrade import upgrade
@@ -38,6 +40,9 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         clock=clock,
         notifier=Notifier(),
     )
+    with ExitStack() as opened:
+        files = {name: DataFolder(settings.data).file(name) for name in SERVICES}
+        migrate({name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None)
     stores = {name: _store(settings.data, spec) for name, spec in SERVICES.items()}
     upgrade(stores, may_repeat=False)
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}

@@ -52,6 +52,7 @@ class Deployment:
     partitions: int = 4
     session: float = 6.0
     prefix: str = ""
+    epoch: str = "1"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -65,6 +66,7 @@ class Deployment:
             "kafka_servers": self.kafka,
             "kafka_partitions": str(self.partitions),
             "kafka_prefix": self.prefix,
+            "epoch": self.epoch,
             "kafka_session_timeout": str(self.session),
             "driveri_url": self.targets.driveri,
             "motive_url": self.targets.motive,

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from services.sandbox.demo import RunningSandboxes
+from tests.upgrade.fixtures import ACCOUNT
 
 Json = dict[str, Any]
 
@@ -70,3 +71,19 @@ async def at_rest(client: httpx.AsyncClient) -> None:
         pending = [driver for each in links.values() for driver, state in each.items() if state.startswith("pending")]
         quiet = quiet + 1 if links == before and not pending else 0
         before = links
+
+
+def unlike(come_to: Json) -> list[str]:
+    """What is otherwise than the earlier version would have left it."""
+    return [
+        f"{kind} of {account}: {entry}"
+        for kind, accounts in ACCOUNT.items()
+        for account, entries in accounts.items()
+        for entry in _differing(entries, come_to[kind][account])
+    ]
+
+
+def _differing(expected: list[Json] | Json, found: list[Json] | Json) -> list[str]:
+    """The entries of two lists, or dictionaries, that only one of them has."""
+    one, other = ([*map(str, each.items() if isinstance(each, dict) else each)] for each in (expected, found))
+    return [*(f"not {entry}" for entry in one if entry not in other), *(entry for entry in other if entry not in one)]

@@ -1,0 +1,82 @@
+"""The database of an earlier version upgrades when its first process starts, and ends as a data folder does."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from domain.store import Stored
+from services.sandbox.demo import RunningSandboxes, sandboxes
+from services.wiring.distributed import Distributed, migrate_database
+from services.wiring.registry import SERVICES
+from tests.support import exactly_once
+from tests.support.backlog import Backlog
+from tests.support.distributed import Deployment, every_service, running, until_ready
+from tests.support.patience import commanded
+from tests.support.servers import Kafka
+from tests.upgrade.fixtures import TARGETS, load
+from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike
+
+_NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
+
+
+@pytest.fixture
+def earlier(database: str) -> str:
+    """The database of the earlier version."""
+    load(database)
+    return database
+
+
+def deployment(database: str, folder: Path, targets: RunningSandboxes, kafka: str = "") -> Deployment:
+    """Its topics are lost, so it has another epoch."""
+    prefix = f"upgrade-{uuid4().hex[:8]}."
+    return Deployment(kafka=kafka, database=database, targets=targets, folder=folder, prefix=prefix, epoch="2")
+
+
+async def come_to_rest(database: str, kafka: str, folder: Path) -> tuple[dict[str, Any], list[Any]]:
+    """What the installation comes to, and the effects that a target had twice."""
+    async with sandboxes() as targets:
+        await to_hold(targets, TARGETS)
+        shape = deployment(database, folder, targets, kafka)
+        await asyncio.to_thread(shape.prepare)
+        services = every_service(shape, each=1)
+        async with running(services):
+            await until_ready(services)
+            async with commanded(shape.settings) as (client, installation):
+                await Backlog(installation, shape.settings).until_quiet()
+                await at_rest(client)
+                links = {account: await links_of(client, account) for account in ACCOUNTS}
+        journals = [await exactly_once.journal_of(each) for each in (targets.driveri, targets.motive)]
+        twice = [effect for journal in journals for effect in exactly_once.repeated_effects(journal)]
+        return {"links": links, **await held(targets)}, twice
+
+
+def rows(shape: Distributed) -> dict[tuple[str, str], list[Stored]]:
+    """Every row of every table."""
+    installation = shape.installation()
+    try:
+        stores = {service.name: service.store for service in installation.services}
+        return {(name, row.TABLE): list(stores[name].scan(row)) for name, spec in SERVICES.items() for row in spec.rows}
+    finally:
+        installation.close()
+
+
+def test_it_ends_where_the_earlier_version_would_have(earlier: str, kafka: Kafka, tmp_path: Path) -> None:
+    come_to, twice = asyncio.run(come_to_rest(earlier, kafka.servers, tmp_path))
+    assert unlike(come_to) == []
+    assert twice == []
+
+
+def test_a_migration_names_what_the_first_process_makes_again(earlier: str, tmp_path: Path) -> None:
+    settings = deployment(earlier, tmp_path, _NOWHERE).settings
+    stale = migrate_database(settings)
+    assert {"accounts.accounts", "decider.links", "projector_motive.roster"} <= {*stale}
+    shape = Distributed(settings)
+    shape.upgrade()
+    assert migrate_database(settings) == []
+    first = rows(shape)
+    assert first["decider", "links"]
+    shape.upgrade()
+    assert rows(shape) == first
