@@ -171,25 +171,27 @@ class _Claims:
         self._rows = rows
         self._account, self._target, self._driver = str(link.account), str(link.target), str(link.driver)
 
-    def holder(self, identifier: str) -> str | None:
-        row = self._rows.get(ClaimRow, self._account, self._target, identifier)
-        return row.driver if row else None
-
     def keep(self, identifier: str) -> None:
         """Give it to the driver of the link, unless another one has it."""
-        if self.holder(identifier) is None:
-            self.give(identifier)
+        if self._row(identifier) is None:
+            self._put(identifier)
 
     def give(self, identifier: str) -> None:
-        if self.holder(identifier) != self._driver:
-            self._rows.put(
-                ClaimRow(account=self._account, target=self._target, identifier=identifier, driver=self._driver)
-            )
+        row = self._row(identifier)
+        if row is None or row.driver != self._driver:
+            self._put(identifier)
 
     def release(self, identifier: str) -> None:
         """Give it to nobody, where the driver of the link has it."""
-        if self.holder(identifier) == self._driver:
+        row = self._row(identifier)
+        if row is not None and row.driver == self._driver:
             self._rows.remove(ClaimRow, self._account, self._target, identifier)
+
+    def _row(self, identifier: str) -> ClaimRow | None:
+        return self._rows.get(ClaimRow, self._account, self._target, identifier)
+
+    def _put(self, identifier: str) -> None:
+        self._rows.put(ClaimRow(account=self._account, target=self._target, identifier=identifier, driver=self._driver))
 
 
 def _has_same_claims(before: DriverLink, after: DriverLink) -> bool:

@@ -4,6 +4,7 @@ A service declares its read models, each with a version. Whatever is stored unde
 the logs and beside the old tables, before the service consumes anything.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -59,12 +60,14 @@ class Rows:
 
     def __init__(self, read: Callable[[type[Any], Collection[Key]], Iterable[Row]]) -> None:
         self._read = read
-        self._known: dict[type[Row], dict[Key, Row | None]] = {}
-        self._changed: dict[type[Row], dict[Key, None]] = {}
+        self._known: dict[type[Row], dict[Key, Row | None]] = defaultdict(dict)
+        self._changed: dict[type[Row], set[Key]] = defaultdict(set)
 
     def load(self, kind: type[Row], keys: Iterable[Key]) -> None:
         """Read the rows of these keys that are not in memory, by one query."""
-        known = self._known.setdefault(kind, {})
+        if self.is_whole:
+            return
+        known = self._known[kind]
         if missing := dict.fromkeys(key for key in keys if key not in known):
             known.update(missing)
             key_of = _key_of(kind)
@@ -73,16 +76,17 @@ class Rows:
 
     def get(self, kind: type[R], *key: Value) -> R | None:
         """The row of this key, if there is one."""
-        known: dict[Key, Any] = self._known.setdefault(kind, {})
-        if key not in known:
+        known: dict[Key, Any] = self._known[kind]
+        if key not in known and not self.is_whole:
             self.load(kind, [key])
-        found: R | None = known[key]
+        found: R | None = known.get(key)
         return found
 
     def put(self, row: Row) -> None:
         """Keep this row, in the place of the one with its key."""
         kind = type(row)
-        self._change(kind, _key_of(kind)(row), row)
+        key_of = _KEYS.get(kind) or _key_of(kind)
+        self._change(kind, key_of(row), row)
 
     def remove(self, kind: type[Row], *key: Value) -> None:
         """Keep no row of this key."""
@@ -97,14 +101,18 @@ class Rows:
             self.put(row)
 
     def _change(self, kind: type[Row], key: Key, row: Row | None) -> None:
-        self._known.setdefault(kind, {})[key] = row
-        self._changed.setdefault(kind, {})[key] = None
+        self._known[kind][key] = row
+        if not self.is_whole:
+            self._changed[kind].add(key)
 
     def changes(self) -> Iterator[tuple[type[Row], Mapping[Key, Row | None]]]:
         """By table the rows that were changed since the last time, by their keys; None: it is there no more."""
+        if self.is_whole:
+            yield from self._known.items()
+            return
         for kind, keys in self._changed.items():
             known = self._known[kind]
-            yield kind, {key: known[key] for key in keys}
+            yield kind, {key: known[key] for key in sorted(keys)}
         self._changed.clear()
 
     def __len__(self) -> int:

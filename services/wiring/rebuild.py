@@ -4,7 +4,9 @@ Each log is read once, in its order, for all services that make something of it.
 alone, because no log can say what they are. No service runs meanwhile.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from operator import itemgetter
@@ -85,6 +87,25 @@ def differences(
 
 def _make(stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], *, may_repeat: bool) -> None:
     """Make these read models beside the old ones."""
+    with _without_collector():
+        _read_logs(stores, models, on_step, may_repeat=may_repeat)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Let Python look for no cycles meanwhile: there are none in rows, but it would look at each of them often."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _read_logs(
+    stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], *, may_repeat: bool
+) -> None:
     made = {name: _Beside(stores[name], own) for name, own in models.items() if own}
     for spec in SERVICES.values():
         log, done = stores[spec.name].log, 0
