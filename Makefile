@@ -16,10 +16,10 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long approve check fix bench trace docs up sandbox lock clean
+.PHONY: help demo test test-long approve check fix bench bench-scale trace docs up sandbox lock clean
 
 help: ## Print these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri and Motive
 	@$(BIN)/driverlink demo
@@ -53,6 +53,9 @@ docs: $(INSTALLED) ## Write the generated reference pages
 
 bench: $(INSTALLED) ## Measure against the budgets, on a real Kafka and PostgreSQL
 	@$(BIN)/python -m tests.benchmarks
+
+bench-scale: $(INSTALLED) ## Measure large installations for hours, and go on where it was (SCALE="--accounts 100 --large 2000")
+	@$(BIN)/python -m tests.benchmarks.scale $(SCALE)
 
 trace: $(INSTALLED) ## List the modules that one changed driver passes on its way to the targets and back
 	@$(BIN)/python -m tests.support.trace_change

@@ -1,22 +1,26 @@
 """The whole distributed shape, with every service a process, and stand-ins of both targets."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import sleep
+from time import perf_counter, sleep
 from uuid import uuid4
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from domain.account import Request
 from domain.identity import Target
 from domain.ports import PortalLine
+from services.accounts.handlers import AccountRow
 from services.api.installation import Installation
-from services.decider.read_models import LinkRow
+from services.decider.read_models import LinkRow, ReconciliationRow
 from services.runtime.consumer import BATCH
 from services.wiring.distributed import Distributed
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by
@@ -26,7 +30,7 @@ from tests.benchmarks.profiling import BEGIN
 from tests.benchmarks.servers import PARTITIONS, Servers
 from tests.benchmarks.stand_in import Targets, credentials
 from tests.benchmarks.telling import Done
-from tests.support.distributed import Deployment, Serving, check, every_service, started, until_shared_out
+from tests.support.distributed import Deployment, Serving, check, every_service, started, until_ready, until_shared_out
 from tests.support.stated import whole
 
 PROFILE = ".profile"
@@ -64,7 +68,8 @@ class Deployed:
     def state(self, fleet: Fleet) -> None:
         """Make an account known, connect it to both targets, and state its drivers."""
         asked = self.installation
-        asked.accounts.add(fleet.account, "operator", added_by)
+        if not asked.accounts_service.store.count(AccountRow, {"account": fleet.account}).get(()):
+            asked.accounts.add(fleet.account, "operator", added_by)
         for target in Target:
             asked.credentials.keep(fleet.account, target, credentials(target, fleet.account))
         lines = [
@@ -72,6 +77,35 @@ class Deployed:
         ]
         for start in range(0, len(lines), BATCH):
             asked.intake.take_list(fleet.account, lines[start : start + BATCH], source="api")
+
+    def reconcile(self, fleet: Fleet) -> None:
+        """Let the Master User request a reconciliation of everybody, on both targets."""
+        for target in Target:
+            asking = partial(Request.reconciliation, target=target)
+            self.installation.accounts.ask(fleet.account, MASTER_USER, asking)
+
+    def until_reconciled(self, reconciliations: int, done: Done) -> None:
+        """Wait until as many accounts on a target have been reconciled at a person's request."""
+        store, found = self.installation.decider_service.store, 0
+        while found < reconciliations:
+            answered = store.count(ReconciliationRow, by=["answered"])
+            found = sum(rows for (request,), rows in answered.items() if request)
+            done(found)
+            check(self.servings)
+            sleep(_PAUSE)
+
+    def restart(self) -> float:
+        """End all processes in good order and start them again; the seconds until they hold their partitions."""
+        for each in self.servings:
+            each.tell(signal.SIGTERM)
+        for each in self.servings:
+            each.ended()
+        began = perf_counter()
+        for each in self.servings:
+            each.start()
+        asyncio.run(until_ready(self.servings))
+        asyncio.run(until_shared_out(consuming(self.servings), PARTITIONS))
+        return perf_counter() - began
 
     def turn_on(self, fleet: Fleet) -> None:
         """Let the Master User turn Sync Drivers on."""
@@ -108,19 +142,27 @@ class Deployed:
 
 @contextmanager
 def deployed(
-    servers: Servers, targets: Targets, folder: Path, *, has_statistics: bool = True, is_profiled: bool = False
+    servers: Servers,
+    targets: Targets,
+    folder: Path,
+    *,
+    database: str = "",
+    name: str = "",
+    has_statistics: bool = True,
+    is_profiled: bool = False,
 ) -> Iterator[Deployed]:
     """While this lasts, everything runs and holds its partitions, on a database and topics of its own.
 
+    They are new, unless the database is given, and the name under which the topics were made before.
     What the processes say is in the folder, and where their time went when they have ended, if they are profiled.
     """
     deployment = Deployment(
         kafka=servers.kafka,
-        database=servers.database(),
+        database=database or servers.database(),
         targets=targets.running,
         folder=folder,
         partitions=PARTITIONS,
-        prefix=f"bench-{uuid4().hex[:8]}.",
+        prefix=f"{name or f'bench-{uuid4().hex[:8]}'}.",
     )
     deployment.prepare()
     if not has_statistics:
@@ -128,9 +170,13 @@ def deployed(
     every = every_service(deployment, each=1)
     servings = [_profiled(each) for each in every] if is_profiled else every
     with closing(Distributed(deployment.settings).installation()) as installation, started(servings):
-        followers = [each for each in servings if each.name not in ("accounts", "intake")]
-        asyncio.run(until_shared_out(followers, PARTITIONS))
+        asyncio.run(until_shared_out(consuming(servings), PARTITIONS))
         yield Deployed(servings=servings, installation=installation)
+
+
+def consuming(servings: Sequence[Serving]) -> Sequence[Serving]:
+    """Those that consume streams."""
+    return [each for each in servings if each.name not in ("accounts", "intake")]
 
 
 def without_statistics(url: str) -> None:

@@ -109,12 +109,18 @@ class Load:
     """
 
     def __init__(
-        self, pipeline: Pipeline, targets: Targets, fleets: Sequence[Fleet], commits: Commits | None = None
+        self,
+        pipeline: Pipeline,
+        targets: Targets,
+        fleets: Sequence[Fleet],
+        *,
+        commits: Commits | None = None,
+        first_edition: int = 2,
     ) -> None:
         self._pipeline = pipeline
         self._targets = targets
         self._commits = commits
-        self._changes = _turns(fleets)
+        self._changes = _turns(fleets, first_edition)
 
     def run(self, rate: float, seconds: float) -> Run:
         """Commit at this rate for so long, after some warming, and wait for all requests. Raises `AssertionError`."""
@@ -212,8 +218,8 @@ def _backlog(committed: Sequence[_Committed], arrived: Mapping[Target, _Arrivals
     ]
 
 
-def _turns(fleets: Sequence[Fleet]) -> Iterator[tuple[Fleet, int, int]]:
+def _turns(fleets: Sequence[Fleet], first_edition: int) -> Iterator[tuple[Fleet, int, int]]:
     """Every driver in turn, account after account, and then everybody again with the next edition."""
-    for edition in count(2):
+    for edition in count(first_edition):
         for numbers in zip(*(fleet.numbers for fleet in fleets), strict=True):
             yield from ((fleet, number, edition) for fleet, number in zip(fleets, numbers, strict=True))

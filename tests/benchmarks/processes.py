@@ -34,3 +34,9 @@ def peak_of(process: int) -> float:
     """The most memory that a process has had, in megabytes. Source: proc(5), /proc/pid/status, VmHWM in kilobytes."""
     lines = Path(f"/proc/{process}/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def seconds_of_machine() -> float:
+    """The processor time that all processes of this machine have used. Source: proc(5), /proc/stat."""
+    user, nice, system, *_ = map(int, Path("/proc/stat").read_text("utf-8").splitlines()[0].split()[1:])
+    return (user + nice + system) / _TICKS

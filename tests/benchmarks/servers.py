@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.support.servers import Postgres, own_kafka, shared_postgres
+from tests.support.servers import Postgres, shared_kafka, shared_postgres
 
 PARTITIONS = 12
 """Of every topic."""
@@ -12,7 +12,7 @@ PARTITIONS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """A Kafka of our own, because the product's topics have names that never change, and a PostgreSQL."""
+    """A Kafka and a PostgreSQL, which may have other users: every deployment has topics and a database of its own."""
 
     kafka: str
     postgres: Postgres
@@ -25,5 +25,5 @@ class Servers:
 @contextmanager
 def servers() -> Iterator[Servers]:
     """While this lasts, both run. Raises Unavailable."""
-    with shared_postgres() as postgres, own_kafka() as kafka:
+    with shared_postgres() as postgres, shared_kafka() as kafka:
         yield Servers(kafka=kafka.servers, postgres=postgres)
