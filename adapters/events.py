@@ -3,18 +3,21 @@
 import json
 from base64 import b64decode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
 
+import msgspec
 from eventsourcing.domain import EventSourcingError
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.utils import TopicError, register_topic
 
 from domain import account, driver_link, outcomes, portal, reconciliation
-from domain.store import Event, Record, Resubmission
+from domain.store import DeciderEvent, Event, Record, Resubmission
 
 __all__ = ["account", "decoded", "driver_link", "new_mapper", "outcomes", "portal", "reconciliation"]
 
@@ -23,9 +26,77 @@ def new_mapper() -> Mapper[UUID]:
     """A mapper that knows every event of the domain, which the modules imported above define."""
     for topic, event in Event.BY_TOPIC.items():
         register_topic(topic, event)
-    transcoder = JSONTranscoder()
+    transcoder = _Transcoder()
     transcoder.register(DatetimeAsISO())
     return Mapper(transcoder)
+
+
+_MARKED = ("_type_", "_data_")
+_MARK = b'"_type_"'
+_ESCAPED = b"\\u005"
+"""How an underscore would be written that hides a mark."""
+
+
+class _Transcoder(JSONTranscoder):
+    """The library's form, read and written by msgspec where only the moment of the event is marked with a type.
+
+    Whatever else there is goes the library's way, which also says what is wrong with it.
+    """
+
+    def encode(self, obj: Any) -> bytes:  # noqa: ANN401 - the library's signature
+        """The bytes of an event's state."""
+        if isinstance(obj, dict) and isinstance(moment := obj.get("at"), datetime):
+            with suppress(TypeError, ValueError, msgspec.MsgspecError):
+                return msgspec.json.encode({**obj, "at": {"_type_": DatetimeAsISO.name, "_data_": moment.isoformat()}})
+        return super().encode(obj)
+
+    def decode(self, data: bytes) -> Any:  # noqa: ANN401 - the library's signature
+        """The state of an event."""
+        if data.count(_MARK) == 1 and _ESCAPED not in data:
+            with suppress(ValueError, RecursionError, msgspec.MsgspecError):
+                state = msgspec.json.decode(data)
+                if type(state) is dict and (moment := _moment(state.get("at"))):
+                    return state | {"at": moment}
+        return super().decode(data)
+
+
+def _moment(marked: object) -> datetime | None:
+    if isinstance(marked, dict) and len(marked) == len(_MARKED) and marked.get("_type_") == DatetimeAsISO.name:
+        return datetime.fromisoformat(marked["_data_"]) if isinstance(marked.get("_data_"), str) else None
+    return None
+
+
+class _Moment(msgspec.Struct):
+    text: str = msgspec.field(name="_data_")
+
+
+class Envelope(msgspec.Struct):
+    """What the stored bytes of an event say of it to those who do not read it."""
+
+    account: str
+    at: _Moment
+    driver: str = ""
+    target: str = ""
+
+
+_ENVELOPES = msgspec.json.Decoder(Envelope)
+
+
+def envelope_of(body: bytes) -> Envelope | None:
+    """The envelope of a stored event; None where the bytes are those of no event."""
+    try:
+        return _ENVELOPES.decode(body)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+
+
+def target_of(topic: str, body: bytes) -> str:
+    """The target that a fact of the decider concerns; empty for every other record."""
+    kind = Event.BY_TOPIC.get(topic)
+    if kind is None or not issubclass(kind, DeciderEvent):
+        return ""
+    envelope = envelope_of(body)
+    return envelope.target if envelope else ""
 
 
 def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, str]:
@@ -50,16 +121,15 @@ def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, st
 
 
 def to_record(mapper: Mapper[UUID], position: int, stored: StoredEvent) -> Record:
-    """The record of a log at this position, decoded or not."""
-    event, reason = decoded(mapper, stored)
+    """The record of a log at this position."""
     return Record(
         position=position,
         log_position=position,
         id=to_id(stored),
         topic=stored.topic,
         body=stored.state,
-        event=event,
-        reason=reason,
+        decode=partial(decoded, mapper, stored),
+        target=target_of(stored.topic, stored.state),
     )
 
 
@@ -75,20 +145,24 @@ def to_stored_event(id: str, topic: str, body: bytes) -> StoredEvent:  # noqa: A
 
 
 def again(mapper: Mapper[UUID], resubmission: Resubmission) -> Record:
-    """The record that a resubmission stands for, decoded or not."""
-    body, event = b64decode(resubmission.body), None
-    try:
-        event, reason = decoded(mapper, to_stored_event(resubmission.id, resubmission.topic, body))
-    except ValueError:
-        reason = f"{resubmission.id!r} is not the id of an event: originator/version"
+    """The record that a resubmission stands for."""
+    body = b64decode(resubmission.body)
+
+    def decode() -> tuple[Event | None, str]:
+        try:
+            stored = to_stored_event(resubmission.id, resubmission.topic, body)
+        except ValueError:
+            return None, f"{resubmission.id!r} is not the id of an event: originator/version"
+        return decoded(mapper, stored)
+
     return Record(
         position=resubmission.position,
         log_position=resubmission.log_position,
         id=resubmission.id,
         topic=resubmission.topic,
         body=body,
-        event=event,
-        reason=reason,
+        decode=decode,
+        target=target_of(resubmission.topic, body),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from operator import attrgetter
 from typing import ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
@@ -93,6 +94,7 @@ class DeadLetter(Row):
     """A record that could not be handled, as it came, its place and the reason, so that it stops no other record.
 
     `headers`, `body` and `key` are what a `Record` calls so, with every byte kept: base64, as in RFC 4648.
+    `overtaken_by` is the last version of its history that was consumed behind it; None where none was.
     """
 
     TABLE: ClassVar[str] = "dead_letters"
@@ -108,6 +110,7 @@ class DeadLetter(Row):
     reason: str
     at: str
     key: str | None = None
+    overtaken_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +129,6 @@ class Resubmission(Row):
     id: str
     topic: str
     body: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watermark(Row):
-    """The latest version of a history that was consumed from a stream in which records may come twice, or late."""
-
-    TABLE: ClassVar[str] = "watermarks"
-    KEY: ClassVar[tuple[str, ...]] = ("originator",)
-
-    originator: str
-    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +153,13 @@ class MigratedTables(Row):
     name: str
 
 
-OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, Watermark, ReadModelVersion, MigratedTables)
+OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, ReadModelVersion, MigratedTables)
 """The tables that every store has, whatever its service keeps besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """How far a stream has been read: `name` is epoch/stream/partition, `at` the last record consumed."""
+    """How far something has come, and never goes back, such as what was consumed of a log or read of a topic."""
 
     name: str
     at: int
@@ -205,14 +197,16 @@ class Unit:
         self.rows.update(other.rows)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """One record of a stream. `event` is None when it could not be decoded, and `reason` says why.
+    """One record of a stream, as it came: what it says is read when it is asked for.
 
     `position` is its place in the stream, `log_position` the one in the log of the service that wrote it; they are the
     same where the stream is that log. `id` is the event's originator and version with a slash between; it and `topic`
-    are empty, and `log_position` is 0, where the record does not give them. `headers` are what else came with it, and
-    `key` is by what it was put into its partition; None where there is none, as in a log that is read in place.
+    are empty, and `log_position` is 0, where the record does not give them. `target` is the only one that it concerns;
+    empty where it may concern each of them. `headers` are what else came with it, and `key` is by what it was put into
+    its partition; None where there is none, as in a log that is read in place. `decode` gives the event, or None and
+    why it cannot be read.
     """
 
     position: int
@@ -220,10 +214,24 @@ class Record:
     id: str
     topic: str
     body: bytes
-    event: Event | None
-    reason: str = ""
+    decode: Callable[[], tuple[Event | None, str]] = field(compare=False, repr=False)
+    target: str = ""
     headers: tuple[tuple[str, bytes], ...] = ()
     key: bytes | None = None
+
+    @cached_property
+    def _decoded(self) -> tuple[Event | None, str]:
+        return self.decode()
+
+    @property
+    def event(self) -> Event | None:
+        """The event; None when it cannot be read."""
+        return self._decoded[0]
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be read; empty when it can."""
+        return self._decoded[1]
 
 
 class StoreFailed(ClearFailure):
@@ -260,7 +268,7 @@ class Stream(Protocol):
 
     @property
     def name(self) -> str:
-        """Under which positions in it are kept: epoch/stream/partition."""
+        """Under which positions in it are kept: log/partition where it is the log itself, else epoch/log/partition."""
         ...
 
     def read(self, after: int, limit: int) -> Sequence[Record]:
@@ -294,7 +302,7 @@ class Store(Protocol):
         ...
 
     def position(self, name: str) -> int:
-        """How far the stream of this name has been consumed; 0 at first."""
+        """How far the stream, or the log's partition, of this name has been consumed; 0 at first."""
         ...
 
     def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:

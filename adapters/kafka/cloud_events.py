@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
@@ -20,7 +21,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from adapters.events import decoded, to_id, to_stored_event
+from adapters.events import decoded, envelope_of, to_id, to_stored_event
 from adapters.kafka.connection import StreamsFailed
 from domain.store import Event, Record
 
@@ -67,7 +68,13 @@ JSON = "application/json"
 INSTALLATION = "ce_installation"
 """The header that says which installation wrote a record."""
 
-_NEEDED = ("ce_specversion", "ce_id", "ce_type", "ce_sequence", "content-type")
+TARGET = "ce_target"
+"""The header that names the only target that a record concerns; absent where it may concern each of them."""
+
+_SEQUENCE = "ce_sequence"
+
+_NEEDED = ("ce_specversion", "ce_id", "ce_type", _SEQUENCE, "content-type")
+_ATTRIBUTES_OF_RECORDS = frozenset({"ce_id", "ce_type", _SEQUENCE, TARGET})
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of the largest value that is decoded."""
@@ -90,49 +97,55 @@ class Outgoing:
 
 
 def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoing:
-    """A record of this service's own log as it is sent. Raises `StreamsFailed` when it cannot be read."""
-    event = record.event
-    if event is None:
+    """A record of this service's own log as it is sent, without reading the event.
+
+    Raises `StreamsFailed` when this version does not know it.
+    """
+    envelope = envelope_of(record.body)
+    if envelope is None or record.topic not in Event.BY_TOPIC:
         raise StreamsFailed(f"record {record.position} of the log of {service} cannot be relayed: {record.reason}")
     attributes = {
         "ce_specversion": SPECIFICATION,
         "ce_id": record.id,
         "ce_source": f"/driverlink/{service}",
         "ce_type": record.topic,
-        "ce_subject": getattr(event, "driver", ""),
-        "ce_time": event.at.isoformat(),
-        "ce_sequence": str(record.log_position),
+        "ce_subject": envelope.driver,
+        "ce_time": envelope.at.text,
+        _SEQUENCE: str(record.log_position),
+        TARGET: record.target,
         INSTALLATION: installation,
         "content-type": JSON,
     }
     headers = tuple((name, value.encode()) for name, value in attributes.items() if value)
-    return Outgoing(key=event.account.encode(), headers=headers, value=record.body)
+    return Outgoing(key=envelope.account.encode(), headers=headers, value=record.body)
 
 
 def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
-    """The record that a message stands for, decoded or not; nothing is raised, whatever it holds."""
-    event, reason = None, ""
-    try:
-        event = _to_event(mapper, message)
-    except _Unreadable as failure:
-        reason = str(failure)
-    attributes = _readable(message)
+    """The record that a message stands for; nothing is raised, whatever it holds, not even when it is read."""
+    attributes = {name: _text(value) for name, value in message.headers if name in _ATTRIBUTES_OF_RECORDS}
     return Record(
         position=message.offset + 1,
-        log_position=_number(attributes.get("ce_sequence", "")),
+        log_position=_number(attributes.get(_SEQUENCE, "")),
         id=attributes.get("ce_id", ""),
         topic=attributes.get("ce_type", ""),
         body=message.value or b"",
-        event=event,
-        reason=reason,
+        decode=partial(_decoded, mapper, message),
+        target=attributes.get(TARGET, ""),
         headers=tuple((name, value or b"") for name, value in message.headers),
         key=message.key,
     )
 
 
-def _readable(message: ConsumerRecord) -> dict[str, str]:
-    """The headers that can be read, whatever is wrong with others."""
-    return {name: value.decode() for name, value in message.headers if value is not None and _is_text(value)}
+def _decoded(mapper: Mapper[UUID], message: ConsumerRecord) -> tuple[Event | None, str]:
+    try:
+        return _to_event(mapper, message), ""
+    except _Unreadable as failure:
+        return None, str(failure)
+
+
+def _text(value: bytes | None) -> str:
+    """The text of a header; empty where it cannot be read."""
+    return value.decode() if value is not None and _is_text(value) else ""
 
 
 def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
@@ -141,7 +154,8 @@ def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
         raise _Unreadable("it has no value: a tombstone")
     if len(message.value) > LARGEST:
         raise _Unreadable(f"its value has {len(message.value)} bytes, more than {LARGEST}")
-    stored = _to_stored_event(_readable(message), message.value)
+    attributes = {name: _text(value) for name, value in message.headers}
+    stored = _to_stored_event(attributes, message.value)
     try:
         event, reason = decoded(mapper, stored)
     except RecursionError:

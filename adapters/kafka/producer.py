@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -11,7 +11,7 @@ from aiokafka.structs import RecordMetadata
 
 from adapters.kafka.cloud_events import Outgoing, to_outgoing
 from adapters.kafka.connection import KafkaAccess, PublishFailed, explained
-from adapters.kafka.topics import LARGEST_BATCH, Epochs, Namespace, newest
+from adapters.kafka.topics import LARGEST_BATCH, Epochs, Namespace, newest, partition_of
 from domain.store import Misconfigured, Record
 
 _BATCH = 256 * 1024
@@ -50,14 +50,22 @@ class KafkaPublisher:
     async def publish(self, topic: str, records: Sequence[Record]) -> None:
         """Send these records in order, and wait until every one is acknowledged.
 
-        Raises `PublishFailed` when one was not; any of them may be there all the same. Raises `StreamsFailed` when a
+        Of each partition a batch is sent only when the one before it was acknowledged, so that no record ever comes
+        before one in front of it, whatever fails. Raises `PublishFailed` when one was not acknowledged; any of the last
+        batches may be there all the same. Raises `StreamsFailed` when a
         record cannot be sent by this version, and `StreamsMisconfigured` when we are not let in, or another
         installation writes to the topic.
         """
         outgoing = [to_outgoing(record, self._service, self._namespace.installation) for record in records]
         topic = self._namespace.to_name(topic)
         try:
-            await self._send(await self._connected(topic), topic, outgoing)
+            producer = await self._connected(topic)
+            partitions = len(await producer.partitions_for(topic))
+            remaining = dict[int, list[Outgoing]]()
+            for each in outgoing:
+                remaining.setdefault(partition_of(each.key.decode(), partitions), []).append(each)
+            while remaining:
+                remaining = await self._send(producer, topic, remaining)
         except KafkaError as failure:
             meant = await explained(failure, self._access)
             if isinstance(meant, Misconfigured):
@@ -98,14 +106,23 @@ class KafkaPublisher:
         if beginning.is_new:
             await asyncio.to_thread(beginning.epochs.begin, beginning.epoch, topic, ends)
 
-    async def _send(self, producer: AIOKafkaProducer, topic: str, outgoing: Iterable[Outgoing]) -> None:
+    async def _send(
+        self, producer: AIOKafkaProducer, topic: str, remaining: Mapping[int, Sequence[Outgoing]]
+    ) -> dict[int, list[Outgoing]]:
+        """Send one batch to each of these partitions; what is left for the next ones."""
         sent: list[Future[RecordMetadata]] = []
+        left: dict[int, list[Outgoing]] = {}
         try:
-            for each in outgoing:
-                sending = producer.send(topic, each.value, key=each.key, headers=list(each.headers))
-                sent.append(await sending)
+            for partition, outgoing in remaining.items():
+                batch = producer.create_batch()
+                records = iter(outgoing)
+                for each in records:
+                    if not batch.append(timestamp=None, key=each.key, value=each.value, headers=list(each.headers)):
+                        left[partition] = [each, *records]
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
         finally:
             answers = await asyncio.gather(*sent, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
+        return left

@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from typing import Annotated, Any, Protocol, get_type_hints, is_typeddict
 
@@ -21,7 +21,7 @@ from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from adapters.kafka.cloud_events import INSTALLATION, JSON, SPECIFICATION, ConsumerRecord, tolerate_header_names
+from adapters.kafka.cloud_events import INSTALLATION, JSON, SPECIFICATION, TARGET, ConsumerRecord, tolerate_header_names
 from adapters.kafka.connection import KafkaAccess, StreamsMisconfigured, administering, looking, meaning
 from domain.store import Event
 
@@ -123,6 +123,7 @@ async def _found(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {each["topic"]: len(each["partitions"]) for each in await admin.describe_topics()}
 
 
+@lru_cache(maxsize=50_000)
 def partition_of(account: str, partitions: int) -> int:
     """The partition of this account in every topic with this many: as Kafka's own clients place it as a key."""
     return int(murmur2(account.encode()) & 0x7FFFFFFF) % partitions
@@ -229,7 +230,15 @@ _HEADERS = {
     "ce_type": {"type": "string", "description": "Under which name the event is stored."},
     "ce_subject": {"type": "string", "description": "The portal driver that it is about; absent where there is none."},
     "ce_time": {"type": "string", "format": "date-time"},
-    "ce_sequence": {"type": "string", "description": "Its position in the log of its service: a number that rises."},
+    "ce_sequence": {
+        "type": "string",
+        "description": "Its position in the log of its service: a number that rises within a partition. "
+        "What comes with one that is not above the last one was sent before.",
+    },
+    TARGET: {
+        "type": "string",
+        "description": "The only target that it concerns; absent where it may concern each of them.",
+    },
     INSTALLATION: {"type": "string", "description": "The id of the installation that wrote it."},
     "content-type": {"const": JSON},
 }
@@ -269,7 +278,7 @@ def asyncapi(topics: Mapping[str, type[Event]], *, version: str) -> dict[str, An
         message["headers"] = {
             "type": "object",
             "properties": _HEADERS,
-            "required": [name for name in _HEADERS if name != "ce_subject"],
+            "required": [name for name in _HEADERS if name not in {"ce_subject", TARGET}],
         }
         message["bindings"] = {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}}
     return document

@@ -82,7 +82,7 @@ class RelationalStore(ABC):
     def __init__(self, dialect: Dialect, log_name: str) -> None:
         self._dialect = dialect
         self._mapper = new_mapper()
-        self.log = RelationalLog(f"1/{log_name}/0", self._fetch, dialect, self._mapper)
+        self.log = RelationalLog(f"{log_name}/0", self._fetch, dialect, self._mapper)
 
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False when one of its positions was stored already."""

@@ -19,8 +19,8 @@ from services.api.schema import ResponseBody
 from services.decider.read_models import LinkRow
 from services.projector.read_models import AnswerCount, BreakerRow, NewestDecision
 from services.projector.scans import ScanSchedule
-from services.runtime.consumer import version_of, watermarks
-from services.runtime.context import Assignment, Clock
+from services.runtime.consumer import Consumed, PartitionOf
+from services.runtime.context import Assignment, Clock, log_of
 
 MOST = 500
 """Records of one log that are counted; what waits before them is not."""
@@ -35,17 +35,19 @@ class Waiting:
     outcomes: Mapping[tuple[str, str], int]
 
 
-def waiting(intake: Store, decider: Store, projectors: Mapping[Target, Store], *, may_repeat: bool) -> Waiting:
+def waiting(
+    intake: Store, decider: Store, projectors: Mapping[Target, Store], *, partition_of: PartitionOf | None
+) -> Waiting:
     """What waits; the number of queries does not grow with accounts or drivers. Raises `StoreFailed`.
 
-    `may_repeat` says that the services consume streams in which records may come twice, or late.
+    `partition_of` is the partition of an account in every stream; None where logs are read in place.
     """
-    changes = [each.event for each in _unconsumed(decider, intake.log, may_repeat=may_repeat)]
+    changes = [each.event for each in _unconsumed(decider, intake.log, partition_of)]
     decided: Counter[tuple[str, str]] = Counter()
     answered: Counter[tuple[str, str]] = Counter()
     for target, projector in projectors.items():
-        decisions = [each.event for each in _unconsumed(projector, decider.log, may_repeat=may_repeat)]
-        answers = [each.event for each in _unconsumed(decider, projector.log, may_repeat=may_repeat)]
+        decisions = [each.event for each in _unconsumed(projector, decider.log, partition_of)]
+        answers = [each.event for each in _unconsumed(decider, projector.log, partition_of)]
         decided.update(
             (fact.account, fact.target) for fact in decisions if isinstance(fact, Decision) and fact.target == target
         )
@@ -57,14 +59,10 @@ def waiting(intake: Store, decider: Store, projectors: Mapping[Target, Store], *
     )
 
 
-def _unconsumed(reader: Store, log: Stream, *, may_repeat: bool) -> Sequence[Record]:
+def _unconsumed(reader: Store, log: Stream, partition_of: PartitionOf | None) -> Sequence[Record]:
     """The last records of a log that its consumer has not consumed yet."""
-    start = max(log.end() - MOST, 0)
-    if not may_repeat:
-        return log.read(max(start, reader.position(log.name)), MOST)
-    records = [record for record in log.read(start, MOST) if record.event]
-    heard = watermarks(reader, records)
-    return [record for record in records if version_of(record)[1] > heard.get(version_of(record)[0], 0)]
+    consumed = Consumed(reader, log_of(log.name), partition_of)
+    return [record for record in log.read(max(log.end() - MOST, 0), MOST) if not consumed.has(record)]
 
 
 def waits_of_change(change: Change | None, consumed: int) -> Hindrance | None:

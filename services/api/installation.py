@@ -17,6 +17,7 @@ from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
+from services.runtime.consumer import PartitionOf
 from services.runtime.service import P, Service, T, Worker
 
 PATIENCE = 20.0
@@ -172,8 +173,8 @@ class Installation:
     """Every service on its store, and the accounts' credentials.
 
     `registry` describes the services, which `services` are in the same order; `readers` are their stores as queries
-    read them. `polling` reads the Portal's API, where this process does. `may_repeat`: the services consume each
-    other's streams through Kafka, so a record may come twice, or late.
+    read them. `polling` reads the Portal's API, where this process does. `partition_of` is the partition of an account
+    in every stream; None where the services consume each other's logs in place.
     """
 
     registry: Collection[Registered]
@@ -187,7 +188,7 @@ class Installation:
     readers: Readers
     open_dry_run: Scratch
     polling: Polling | None = None
-    may_repeat: bool = False
+    partition_of: PartitionOf | None = None
 
     def service(self, name: str) -> Service:
         """The service of this name."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from domain.identity import AccountId, PortalDriverId, Target, scan_stream
 from domain.outcomes import DriverLookedUp
-from domain.store import Record, Store, Watermark, Where
+from domain.store import Store, Where
 from services.api.explanation_text import named
 from services.api.installation import PATIENCE, Installation, Installed, KnownAccount, RunningServices
 from services.api.naming import number_named, target_named
@@ -16,6 +16,8 @@ from services.api.reconciliations import FoundDriver, ReconciliationReport, look
 from services.api.schema import LARGEST_INTEGER, ResponseBody
 from services.decider.read_models import DesiredRow, ReconciliationRow, RosterScanRow, RunningReconciliation
 from services.projector.read_models import LookUp, ScanProgress
+from services.runtime.consumer import Consumed, PartitionOf
+from services.runtime.context import log_of
 
 
 class Stage(StrEnum):
@@ -107,7 +109,7 @@ def _progress(installation: Installation, asked: Requested) -> ReconciliationPro
     if asked.driver is None:
         progress = reconciliation_progress(decider, projector, asked)
     else:
-        progress = look_up_progress(decider, projector, asked, may_repeat=installation.may_repeat)
+        progress = look_up_progress(decider, projector, asked, partition_of=installation.partition_of)
     if progress.stage is Stage.DONE and asked.driver is None:
         report = reconciliation_for(decider, readers.accounts, asked.account, asked.target, asked.request)
         return progress.model_copy(update={"report": report})
@@ -155,7 +157,9 @@ def reconciliation_progress(decider: Store, projector: Store, asked: Requested) 
     return asked.at(Stage.READING, done=scanning[0].drivers, of=expected)
 
 
-def look_up_progress(decider: Store, projector: Store, asked: Requested, *, may_repeat: bool) -> ReconciliationProgress:
+def look_up_progress(
+    decider: Store, projector: Store, asked: Requested, *, partition_of: PartitionOf | None
+) -> ReconciliationProgress:
     """How far the reconciliation of one driver has come. Raises `StoreFailed`."""
     history = scan_stream(asked.account, asked.target)
     for record in projector.records([history]).get(history, ()):
@@ -166,7 +170,7 @@ def look_up_progress(decider: Store, projector: Store, asked: Requested, *, may_
                 sentence = f"Driver {asked.driver} cannot be looked up in {named(asked.target)} ({failure})."
                 advice = advice_on(failure, asked.account, asked.target)
                 return asked.at(Stage.STOPPED, trouble=Hindrance(sentence=sentence, advice=advice))
-            is_decided = _has_consumed(decider, record, projector.log.name, may_repeat=may_repeat)
+            is_decided = Consumed(decider, log_of(projector.log.name), partition_of).has(record)
             return asked.at(Stage.DONE if is_decided else Stage.DECIDING)
     if hindrance := _stopped(decider, asked):
         return asked.at(Stage.STOPPED, trouble=hindrance)
@@ -181,11 +185,3 @@ def _stopped(decider: Store, asked: Requested) -> Hindrance | None:
         return None
     again = ". It is tried again automatically, and the reconciliation goes on as soon as it can be."
     return hindrance_of_reconciliation(readiness) or readiness.unread(again)
-
-
-def _has_consumed(decider: Store, record: Record, stream: str, *, may_repeat: bool) -> bool:
-    """Whether the decider has consumed this report: by its history where streams may repeat, else by its place."""
-    if not may_repeat:
-        return decider.position(stream) >= record.position
-    originator, _, version = record.id.partition("/")
-    return any(row.version >= int(version) for row in decider.select(Watermark, {"originator": originator}))

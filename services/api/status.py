@@ -250,7 +250,7 @@ async def show_progress(installation: Installed) -> LeftToDo:
     """Show how much the services have left to do."""
     readers = installation.readers
     return await readers.call(
-        left_to_do, installation.registry, readers.stores, in_place=not installation.may_repeat, clock=utc_now
+        left_to_do, installation.registry, readers.stores, in_place=installation.partition_of is None, clock=utc_now
     )
 
 
@@ -262,7 +262,7 @@ async def show_status(installation: Installed, account: str | None = None) -> li
     found = await readers.call(status, readers.decider, accounts)
     portals = await readers.call(portal_statuses, readers.intake, accounts)
     waits = await readers.call(
-        waiting, readers.intake, readers.decider, readers.projectors, may_repeat=installation.may_repeat
+        waiting, readers.intake, readers.decider, readers.projectors, partition_of=installation.partition_of
     )
     return [
         each.model_copy(

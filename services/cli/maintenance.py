@@ -51,9 +51,9 @@ def rebuild(
 
         found: dict[str, Difference | None] = {}
         if check:
-            found = differences(stores, may_repeat=installation.may_repeat, on_step=on_step)
+            found = differences(stores, partition_of=installation.partition_of, on_step=on_step)
         else:
-            rebuilding(stores, may_repeat=installation.may_repeat, on_step=on_step)
+            rebuilding(stores, partition_of=installation.partition_of, on_step=on_step)
     differing = [difference for difference in found.values() if difference]
     if as_json:
         print_json({"checked" if check else "rebuilt": list(stores), "differences": [str(each) for each in differing]})

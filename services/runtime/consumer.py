@@ -4,7 +4,7 @@ What follows from a batch is one transaction, and a bad record stops nothing els
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,9 +22,8 @@ from domain.store import (
     StoreFailed,
     Stream,
     Unit,
-    Watermark,
 )
-from services.runtime.context import Clock
+from services.runtime.context import Clock, position_of
 
 BATCH = 500
 
@@ -50,14 +49,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """What a service makes of a log that it consumes.
-
-    Where records may come twice, or late, of each history only what is above the watermark is handled. So
-    it is in every stream that has dead letters: each of them may be submitted again when it has been overtaken.
-    """
+    """What a service makes of a log that it consumes, of records for one `target` only where it names one."""
 
     handler: Handler
-    may_repeat: bool = False
+    target: str = ""
+
+    def wants(self, record: Record) -> bool:
+        """Whether a record is for this service, as far as it says without being read."""
+        return not self.target or record.target in {"", self.target}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,10 @@ class Arrived:
 class Consumer:
     """Consumes the streams of one log into a store: what follows from a batch commits with the positions behind it.
 
-    A batch has records of all streams that have any, so that many partitions cost no more than one.
+    A batch has records of all streams that have any, so that many partitions cost no more than one. Two positions are
+    kept of a stream: the place in it from which it is read on, and the watermark, which is the position in the log of
+    the last record that was handled. Whatever comes at or below the watermark came before. They are one where a log is
+    read in place.
     """
 
     def __init__(self, subscription: Subscription, store: Store, clock: Clock, *, on_stored: OnStored = ignore) -> None:
@@ -81,6 +83,9 @@ class Consumer:
         self._on_stored = on_stored
         self._streams: dict[str, Stream] = {}
         self._at: dict[str, int] = {}
+        self._watermarks: dict[str, int] = {}
+        self._unsettled: dict[str, int] = {}
+        self._letters: dict[str, set[tuple[str, str]]] | None = None
 
     @property
     def streams(self) -> Sequence[str]:
@@ -90,11 +95,12 @@ class Consumer:
     def follow(self, stream: Stream) -> None:
         """Consume this stream too."""
         self._streams[stream.name] = stream
+        self._letters = None
 
     def leave(self, name: str) -> None:
         """Stop consuming the stream of this name."""
         self._streams.pop(name, None)
-        self._at.pop(name, None)
+        self._forget([name])
 
     def step(self) -> int:
         """Consume the next batch; how many records it had. Raises `StoreFailed`."""
@@ -103,32 +109,56 @@ class Consumer:
             if batch:
                 self._consume(batch)
         except StoreConflict:
-            self._at.clear()
+            self._forget([*self._at])
             _log.info("batch is decided again", streams=sorted({each.stream for each in batch}))
         return len(batch)
+
+    def settle(self) -> None:
+        """Store the positions behind records from which nothing followed. Raises `StoreFailed`."""
+        if self._unsettled:
+            try:
+                self._commit(Unit(), {}, {})
+            except StoreConflict:
+                self._forget([*self._at])
 
     def has_reached(self, stream: str, position: int) -> bool:
         """Whether everything up to this position of a stream is known to be consumed."""
         return stream in self._at and self._at[stream] >= position
 
     def lag(self) -> int:
-        """How far the store is behind the streams; 0 when everything is consumed."""
-        return sum(stream.end() - self._store.position(name) for name, stream in self._streams.items())
+        """How far we are behind the streams; 0 when everything is consumed."""
+        reached = (self._at[name] if name in self._at else self._store.position(name) for name in self._streams)
+        return sum(stream.end() - at for stream, at in zip(self._streams.values(), reached, strict=True))
 
     def take_again(self, resubmission: Resubmission) -> None:
-        """Handle what a dead letter stands for; if it still cannot be handled, the letter says the new reason."""
+        """Handle what a dead letter of our streams stands for, of whatever epoch it is.
+
+        If it still cannot be handled, the letter says the new reason.
+        """
+        streams = {position_of(name): stream for name, stream in self._streams.items()}
         try:
-            record = self._streams[resubmission.stream].again(resubmission)
+            record = streams[position_of(resubmission.stream)].again(resubmission)
             if record.event is None:
                 self._blame(resubmission, record.reason)
             else:
-                unit = self._understood([record], may_be_late=True)
+                unit = Unit() if self._is_overtaken(resubmission) else self._understood([record])
+                unit.rows.pop((DeadLetter, (resubmission.stream, resubmission.position)), None)
                 unit.remove(DeadLetter, _place(resubmission))
                 self._settle(resubmission, unit)
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever the record does, it must not stop the others
             self._blame(resubmission, f"{type(failure).__name__}: {failure}")
+
+    def _is_overtaken(self, resubmission: Resubmission) -> bool:
+        """Whether a later version of the same history was consumed since; only the letter itself knows it."""
+        history, version = version_of(resubmission.id)
+        return any(
+            letter.overtaken_by is not None
+            and letter.id.partition("/")[0] == history
+            and version <= letter.overtaken_by
+            for letter in self._store.select(DeadLetter, _place(resubmission))
+        )
 
     def _blame(self, resubmission: Resubmission, reason: str) -> None:
         """Keep the dead letter, with this reason; with its first one where the record does not even say what it is."""
@@ -148,7 +178,7 @@ class Consumer:
         batch: list[Arrived] = []
         for name, stream in [*self._streams.items()]:
             if name not in self._at:
-                self._at[name] = self._store.position(name)
+                self._recall(name)
             left = BATCH - len(batch)
             records = stream.read(self._at[name], left) if left else ()
             batch += [Arrived(stream=name, record=record) for record in records]
@@ -156,10 +186,40 @@ class Consumer:
                 self._streams[name] = self._streams.pop(name)
         return batch
 
+    def _recall(self, name: str) -> None:
+        """Learn from the store how far a stream was consumed, and which of its records could not be handled."""
+        self._at[name] = self._store.position(name)
+        self._watermarks[position_of(name)] = self._store.position(position_of(name))
+
+    def _letters_of(self, histories: Collection[str]) -> list[DeadLetter]:
+        """The dead letters of these histories."""
+        if self._letters is None:
+            self._letters = {}
+            for stream, id in self._store.count(DeadLetter, by=["stream", "id"]):  # noqa: A001 - the letter's word
+                self._note(str(stream), str(id))
+        places = set[tuple[str, str]]().union(*(self._letters.get(each, ()) for each in histories))
+        if not places:
+            return []
+        where = {"stream": sorted({stream for stream, _ in places}), "id": sorted({each for _, each in places})}
+        return self._store.select(DeadLetter, where)
+
+    def _note(self, stream: str, id: str) -> None:  # noqa: A002 - the letter's word
+        """Remember that there is such a dead letter, so that later versions of its history are noted in it."""
+        if self._letters is not None:
+            self._letters.setdefault(id.partition("/")[0], set()).add((stream, id))
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._at.pop(name, None)
+            self._unsettled.pop(name, None)
+            self._unsettled.pop(position_of(name), None)
+
     def _consume(self, batch: Sequence[Arrived]) -> None:
         """Handle and store a batch; where the whole of it cannot be, each record alone."""
+        reached = {each.stream: each.record.position for each in batch}
+        fresh, watermarks = self._fresh(batch)
         try:
-            self._commit(self._handled(batch), batch)
+            self._commit(self._handled(fresh), watermarks, reached)
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
@@ -169,52 +229,78 @@ class Consumer:
                 return
             unit = Unit()
             unit.keep([self._dead_letter(batch[0], f"{type(failure).__name__}: {failure}")])
-            self._commit(unit, batch)
+            self._commit(unit, {}, reached)
 
-    def _handled(self, batch: Sequence[Arrived]) -> Unit:
-        letters = [self._dead_letter(each, each.record.reason) for each in batch if each.record.event is None]
-        readable = [each.record for each in batch if each.record.event is not None]
-        # A record may come behind later ones of its history where there are dead letters, too.
-        may_be_late = self._subscription.may_repeat or bool(letters)
-        may_be_late = may_be_late or any(self._store.count(DeadLetter, {"stream": self.streams}).values())
-        unit = self._understood(readable, may_be_late=may_be_late)
-        unit.keep(letters)
+    def _fresh(self, batch: Sequence[Arrived]) -> tuple[list[Arrived], dict[str, int]]:
+        """The records that are for us and above the watermark, and what the watermarks are behind them.
+
+        What cannot be read does not move a watermark: its place in the log may be anything.
+        """
+        fresh, watermarks = list[Arrived](), dict[str, int]()
+        for each in batch:
+            part, at = position_of(each.stream), each.record.log_position
+            if 0 < at <= watermarks.get(part, self._watermarks[part]):
+                continue
+            is_wanted = self._subscription.wants(each.record)
+            if is_wanted:
+                fresh.append(each)
+            if not is_wanted or each.record.event is not None:
+                watermarks[part] = at
+        return fresh, watermarks
+
+    def _handled(self, fresh: Sequence[Arrived]) -> Unit:
+        readable = [each.record for each in fresh if each.record.event is not None]
+        unit = self._understood(readable)
+        latest = dict(version_of(record.id) for record in readable)
+        for each in fresh:
+            if each.record.event is None:
+                letter = self._dead_letter(each, each.record.reason)
+                unit.keep([_overtaken(letter, latest.get(letter.id.partition("/")[0], 0))])
         return unit
 
-    def _understood(self, records: Sequence[Record], *, may_be_late: bool) -> Unit:
-        unit = Unit()
-        if may_be_late:
-            records = self._above_watermark(records, unit)
+    def _understood(self, records: Sequence[Record]) -> Unit:
+        """What follows from readable records; the letters that they overtake say so."""
+        if not records:
+            return Unit()
+        unit, latest = Unit(), dict(version_of(record.id) for record in records)
+        for letter in self._letters_of(latest.keys()):
+            noted = _overtaken(letter, latest[letter.id.partition("/")[0]])
+            if noted is not letter:
+                unit.keep([noted])
         unit.add(
             self._subscription.handler([(record.log_position, record.event) for record in records if record.event])
         )
         return unit
 
-    def _above_watermark(self, records: Sequence[Record], unit: Unit) -> list[Record]:
-        """The records above the watermark of their history; the watermarks move in the same unit."""
-        known = watermarks(self._store, records)
-        fresh: list[Record] = []
-        for record in records:
-            originator, version = version_of(record)
-            if version > known.get(originator, 0):
-                known[originator] = version
-                fresh.append(record)
-        moved = {version_of(record)[0] for record in fresh}
-        unit.keep(Watermark(originator=each, version=known[each]) for each in sorted(moved))
-        return fresh
-
-    def _commit(self, unit: Unit, batch: Sequence[Arrived]) -> None:
-        reached = {each.stream: each.record.position for each in batch}
-        unit.positions = [Position(name=name, at=position) for name, position in sorted(reached.items())]
-        if self._store.commit(unit):
-            self._at.update(reached)
+    def _commit(self, unit: Unit, watermarks: Mapping[str, int], reached: Mapping[str, int]) -> None:
+        """Store a unit with the positions; where there is nothing else, they wait for the next unit, or `settle`."""
+        positions = {**self._unsettled, **watermarks, **reached}
+        has_more = bool(unit.events or unit.rows or unit.removed)
+        is_stored = has_more or not (watermarks or reached)
+        if is_stored:
+            unit.positions = [Position(name=name, at=position) for name, position in sorted(positions.items())]
+            if not self._store.commit(unit):
+                self._forget([*self._at])
+                return
+        self._unsettled = {} if is_stored else positions
+        self._at.update(reached)
+        self._watermarks.update(watermarks)
+        for row in unit.rows.values():
+            if isinstance(row, DeadLetter):
+                self._note(row.stream, row.id)
+        if has_more:
             self._on_stored(unit)
-        else:
-            self._at.clear()
 
     def _dead_letter(self, arrived: Arrived, reason: str) -> DeadLetter:
         _log.warning("record became a dead letter", stream=arrived.stream, position=arrived.record.position)
         return to_dead_letter(arrived.stream, arrived.record, reason, self._clock())
+
+
+def _overtaken(letter: DeadLetter, version: int) -> DeadLetter:
+    """The letter, which says so if this version of its history is a later one than its own."""
+    own = letter.id.partition("/")[2]
+    is_later = own.isdecimal() and version > max(int(own), letter.overtaken_by or 0)
+    return replace(letter, overtaken_by=version) if is_later else letter
 
 
 def _place(resubmission: Resubmission) -> dict[str, str | int]:
@@ -237,14 +323,35 @@ def to_dead_letter(stream: str, record: Record, reason: str, at: datetime) -> De
     )
 
 
-def watermarks(store: Store, records: Iterable[Record]) -> dict[str, int]:
-    """The watermark of each history of these records, by one query: the last version that was consumed."""
-    originators = sorted({version_of(record)[0] for record in records})
-    rows = store.select(Watermark, {"originator": originators}) if originators else []
-    return {row.originator: row.version for row in rows}
-
-
-def version_of(record: Record) -> tuple[str, int]:
-    """The history that a decoded record is of, and its version there."""
-    originator, _, version = record.id.partition("/")
+def version_of(id: str) -> tuple[str, int]:  # noqa: A002 - the record's word
+    """The history that the event of this id is of, and its version there. Raises `ValueError`."""
+    originator, _, version = id.partition("/")
     return originator, int(version)
+
+
+PartitionOf = Callable[[str], int]
+"""The partition of an account."""
+
+
+class Consumed:
+    """What a service has consumed of a log, by the positions in its store; without Kafka a log is one partition.
+
+    A record that became a dead letter counts as consumed.
+    """
+
+    def __init__(self, store: Store, log: str, partition_of: PartitionOf | None) -> None:
+        self._store = store
+        self._log = log
+        self._partition_of = partition_of
+        self._up_to: dict[int, int] = {}
+
+    def has(self, record: Record) -> bool:
+        """Whether a record of the log was consumed. Raises `StoreFailed`."""
+        partition = 0
+        if self._partition_of:
+            if record.event is None:
+                return False
+            partition = self._partition_of(record.event.account)
+        if partition not in self._up_to:
+            self._up_to[partition] = self._store.position(f"{self._log}/{partition}")
+        return record.log_position <= self._up_to[partition]

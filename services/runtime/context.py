@@ -27,8 +27,13 @@ OUTCOMES = tuple(map(outcomes_of, Target))
 
 
 def log_of(stream: str) -> str:
-    """The log of a stream, which is named epoch/log/partition."""
-    return stream.split("/")[1]
+    """The log of a stream, which is named epoch/log/partition, or log/partition where it is read in place."""
+    return stream.split("/")[-2]
+
+
+def position_of(stream: str) -> str:
+    """Under which name is kept how far a stream's part of its log was consumed: log/partition, in any epoch."""
+    return "/".join(stream.split("/")[-2:])
 
 
 class Assignment:

@@ -119,7 +119,7 @@ class Partitions:
     def _open(self, held: Collection[str]) -> Mapping[str, int]:
         self._store.own(_numbers(self._streams) - _numbers(held))
         self._service.leave(set(held) - self._streams.keys())
-        self._service.follow((each for name, each in self._streams.items() if name not in held), may_repeat=True)
+        self._service.follow(each for name, each in self._streams.items() if name not in held)
         return {name: self._store.position(name) for name in self._streams}
 
     def _begin_at(self, positions: Mapping[str, int]) -> None:
@@ -127,7 +127,7 @@ class Partitions:
             self._store.commit(Unit(positions=[Position(name=name, at=at) for name, at in positions.items()]))
         streams = [self._streams[name] for name in positions if name in self._streams]
         self._service.leave(positions)
-        self._service.follow(streams, may_repeat=True)
+        self._service.follow(streams)
 
     def _close(self, names: Collection[str]) -> None:
         self._service.leave(names)

@@ -11,7 +11,7 @@ from typing import ClassVar, ParamSpec, Protocol, TypeVar
 
 from domain.store import Resubmission, Store, StoreConflict, StoreFailed, Stream, Unit
 from services.runtime.consumer import BATCH, Consumer, Handler, OnStored, Subscription, ignore
-from services.runtime.context import Clock, log_of
+from services.runtime.context import Clock, log_of, position_of
 from services.runtime.isolation import Troubles
 
 P = ParamSpec("P")
@@ -105,7 +105,8 @@ class Service:
     """One store, the streams that it consumes, and its chores, all in one thread of their own.
 
     `handlers` say what is made of each log that is consumed, by its name; the streams may come and go. A chore does a
-    bounded piece of work that waits in the store, and says how much it did. `on_stored` learns of what was stored of
+    bounded piece of work that waits in the store, and says how much it did. Of records for one `target` only those for
+    this one are handled, where one is named. `on_stored` learns of what was stored of
     each batch, right after its commit. `rest` is in seconds.
 
     Nothing waits for a clock: a notification wakes the service, and what comes while it works is the next batch.
@@ -120,6 +121,7 @@ class Service:
         notifier: Notifier,
         handlers: Mapping[str, Handler] | None = None,
         chores: Sequence[Callable[[], int]] = (),
+        target: str = "",
         on_stored: OnStored = ignore,
         rest: float = REST,
     ) -> None:
@@ -128,7 +130,9 @@ class Service:
         self._notifier = notifier
         self._clock = clock
         self._consumers: dict[str, Consumer] = {}
-        self._handlers = dict(handlers or {})
+        self._subscriptions = {
+            log: Subscription(handler=handler, target=target) for log, handler in (handlers or {}).items()
+        }
         self._chores = [*map(_repeatable, chores)]
         self._on_stored = on_stored
         self._submissions = _repeatable(self._take_again)
@@ -146,7 +150,7 @@ class Service:
             waiter.clear()
             if clock() - rested_at >= self._rest:
                 rested_at = clock()
-                await self.call(self._submissions)
+                await self.call(self._catch_up)
             if await self.call(self._hurry):
                 self._notifier.notify()
             else:
@@ -155,17 +159,18 @@ class Service:
     @property
     def consumes(self) -> tuple[str, ...]:
         """The logs that this service consumes, by name."""
-        return tuple(self._handlers)
+        return tuple(self._subscriptions)
 
-    def follow(self, streams: Iterable[Stream], *, may_repeat: bool = False) -> None:
+    def follow(self, streams: Iterable[Stream]) -> None:
         """Consume these streams too; their logs are consumed in the order in which the service names them."""
         for stream in streams:
             log = log_of(stream.name)
             if log not in self._consumers:
-                subscription = Subscription(handler=self._handlers[log], may_repeat=may_repeat)
-                self._consumers[log] = Consumer(subscription, self.store, self._clock, on_stored=self._stored)
+                self._consumers[log] = Consumer(
+                    self._subscriptions[log], self.store, self._clock, on_stored=self._stored
+                )
             self._consumers[log].follow(stream)
-        self._consumers = {log: self._consumers[log] for log in self._handlers if log in self._consumers}
+        self._consumers = {log: self._consumers[log] for log in self._subscriptions if log in self._consumers}
 
     def leave(self, names: Iterable[str]) -> None:
         """Stop consuming the streams of these names."""
@@ -180,7 +185,13 @@ class Service:
 
     def step(self) -> int:
         """Consume what the streams have and what was submitted again, and do the chores; how much there was."""
-        return self._hurry() + self._submissions()
+        return self._hurry() + self._catch_up()
+
+    def _catch_up(self) -> int:
+        """What need not be done at once: positions are stored, and what was submitted again is handled."""
+        for consumer in self._consumers.values():
+            consumer.settle()
+        return self._submissions()
 
     def _hurry(self) -> int:
         done = sum(consumer.step() for consumer in self._consumers.values()) + sum(chore() for chore in self._chores)
@@ -213,10 +224,11 @@ class Service:
         self._on_stored(unit)
 
     def _take_again(self) -> int:
-        """Handle the dead letters of the consumed streams that were submitted again."""
-        followed = [name for consumer in self._consumers.values() for name in consumer.streams]
-        where = {"stream": followed}
-        rows = self.store.select(Resubmission, where, order_by="position", limit=BATCH) if followed else []
+        """Handle the dead letters of the consumed streams that were submitted again, also those of former epochs."""
+        consumed = {position_of(name) for consumer in self._consumers.values() for name in consumer.streams}
+        submitted = [str(stream) for (stream,) in self.store.count(Resubmission, by=["stream"])]
+        where = {"stream": [stream for stream in submitted if position_of(stream) in consumed]}
+        rows = self.store.select(Resubmission, where, order_by="position", limit=BATCH) if where["stream"] else []
         for row in rows:
             self._consumers[log_of(row.stream)].take_again(row)
         return len(rows)

@@ -65,7 +65,7 @@ class Distributed:
             credentials=credentials,
             readers=Readers(stores=stores),
             running=self._running,
-            may_repeat=True,
+            partition_of=self._partition_of,
         )
 
     @contextmanager
@@ -114,7 +114,7 @@ class Distributed:
                 if models := stale_models(stores):
                     with closing(self._lock_of(*(SERVICES[name] for name in models))) as alone:
                         alone.acquire_exclusive()
-                        upgrade(stores, may_repeat=True)
+                        upgrade(stores, self._partition_of)
 
     async def process(self, spec: ServiceSpec) -> Process:
         """A process of a service, once its topics and those that it consumes are found as expected.
@@ -129,6 +129,9 @@ class Distributed:
             await check(access, topics, partitions=self._settings.kafka_partitions)
             stack.pop_all()
         return process
+
+    def _partition_of(self, account: str) -> int:
+        return partition_of(account, self._settings.kafka_partitions)
 
     def _running(self) -> Collection[str]:
         """The services of which a process runs. Raises `StoreFailed`."""
@@ -156,7 +159,7 @@ class Distributed:
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
             store = spec.caching_owned(self._store(spec, opened))
-            assignment = Assignment(lambda account: partition_of(account, self._settings.kafka_partitions), held=())
+            assignment = Assignment(self._partition_of, held=())
             given = self._dependencies(credentials, leader_lock, assignment, _BATCH_WINDOW)
             built = spec.build(store, given)
             partitions = Partitions(built.service, store, assignment, resume=built.resume, drain=built.drain)

@@ -44,7 +44,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         files = {name: DataFolder(settings.data).file(name) for name in SERVICES}
         migrate({name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None)
     stores = {name: _store(settings.data, spec) for name, spec in SERVICES.items()}
-    upgrade(stores, may_repeat=False)
+    upgrade(stores, partition_of=None)
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():

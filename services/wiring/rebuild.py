@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from domain.store import DeadLetter, Record, Row, Store, Stored
-from services.runtime.consumer import version_of, watermarks
+from services.runtime.consumer import Consumed, PartitionOf
 from services.runtime.context import log_of
 from services.runtime.read_models import Events, Project, ReadModel, RowsBeside
 from services.wiring.registry import SERVICES
@@ -62,20 +62,20 @@ def rebuild(
     stores: Mapping[str, Store],
     models: Models = ALL,
     *,
-    may_repeat: bool,
+    partition_of: PartitionOf | None,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> None:
     """Make these read models again, and put those of each service in their place. Raises `StoreFailed`."""
-    _make(stores, models, on_step, may_repeat=may_repeat)
+    _make(stores, models, on_step, partition_of)
     for name, own in models.items():
         stores[name].end_beside({row: model.version_of(row) for model in own for row in model.tables})
 
 
 def differences(
-    stores: Mapping[str, Store], *, may_repeat: bool, on_step: Callable[[Step], None] = lambda _: None
+    stores: Mapping[str, Store], *, partition_of: PartitionOf | None, on_step: Callable[[Step], None] = lambda _: None
 ) -> dict[str, Difference | None]:
     """By service the first difference between its read models and what the logs make of them. Raises `StoreFailed`."""
-    _make(stores, ALL, on_step, may_repeat=may_repeat)
+    _make(stores, ALL, on_step, partition_of)
     found: dict[str, Difference | None] = {}
     for name, own in ALL.items():
         store, rows = stores[name], [row for model in own for row in model.tables]
@@ -85,10 +85,12 @@ def differences(
     return found
 
 
-def _make(stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], *, may_repeat: bool) -> None:
+def _make(
+    stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
+) -> None:
     """Make these read models beside the old ones."""
     with _without_collector():
-        _read_logs(stores, models, on_step, may_repeat=may_repeat)
+        _read_logs(stores, models, on_step, partition_of)
 
 
 @contextmanager
@@ -104,13 +106,13 @@ def _without_collector() -> Iterator[None]:
 
 
 def _read_logs(
-    stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], *, may_repeat: bool
+    stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
 ) -> None:
     made = {name: _Beside(stores[name], own) for name, own in models.items() if own}
     for spec in SERVICES.values():
         log, done = stores[spec.name].log, 0
         readers = [
-            _Reader(each, stores[spec.name], projects, may_repeat=may_repeat)
+            _Reader(each, stores[spec.name], projects, partition_of)
             for each in made.values()
             if (projects := each.projects.get(spec.log))
         ]
@@ -138,42 +140,34 @@ class _Beside:
 
 
 class _Reader:
-    """What one service makes of a log from its beginning, as far as it has consumed it; its own log it has whole.
+    """What one service makes of a log from its beginning, as far as it has consumed it; its own log it has whole."""
 
-    Where records `may_repeat` the stored position counts offsets, and each history's watermark says what was consumed.
-    """
-
-    def __init__(self, made: _Beside, log: Store, projects: Sequence[Project], *, may_repeat: bool) -> None:
+    def __init__(
+        self, made: _Beside, log: Store, projects: Sequence[Project], partition_of: PartitionOf | None
+    ) -> None:
         self._made = made
         self._projects = projects
         self._is_own = made.store is log
-        self._may_repeat = may_repeat
-        self._end = made.store.position(log.log.name)
-        letters = made.store.select(DeadLetter)
-        self._dead = {each.log_position for each in letters if log_of(each.stream) == log_of(log.log.name)}
+        name = log_of(log.log.name)
+        self._consumed = Consumed(made.store, name, partition_of)
+        self._dead = {each.log_position for each in made.store.select(DeadLetter) if log_of(each.stream) == name}
 
     def read(self, page: Sequence[Record]) -> None:
         """Bring the read models to what they are after these records."""
-        if events := self._consumed(page):
+        if events := self._events(page):
             for project in self._projects:
                 project(events, self._made.rows)
             self._made.rows.store_some()
 
-    def _consumed(self, page: Sequence[Record]) -> Events:
-        if self._is_own:
-            return [(each.position, each.event) for each in page if each.event is not None]
-        known = watermarks(self._made.store, page) if self._may_repeat else {}
+    def _events(self, page: Sequence[Record]) -> Events:
         return [
             (each.position, each.event)
             for each in page
-            if each.event is not None and each.position not in self._dead and self._has_consumed(each, known)
+            if each.event is not None and (self._is_own or self._has_handled(each))
         ]
 
-    def _has_consumed(self, record: Record, known: Mapping[str, int]) -> bool:
-        if not self._may_repeat:
-            return record.position <= self._end
-        originator, version = version_of(record)
-        return version <= known.get(originator, 0)
+    def _has_handled(self, record: Record) -> bool:
+        return record.position not in self._dead and self._consumed.has(record)
 
 
 def first_difference(

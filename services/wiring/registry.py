@@ -34,6 +34,7 @@ from services.projector.scanning import Scanning
 from services.projector.scans import Scans
 from services.projector.service import ProjectorApp
 from services.runtime.caching import CachingStore, OwnedCachingStore
+from services.runtime.consumer import PartitionOf
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
 from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.read_models import ReadModel
@@ -222,7 +223,9 @@ def build_projector(
     scans = Scans(store, target, clock, assignment, breakers, freshness)
     desired_drivers = DesiredDrivers(store, target, clock, assignment, scans.schedule.look_up_again)
     handlers = {ACCOUNTS: desired_drivers.on_accounts, DECISIONS: desired_drivers.on_decisions}
-    service = Service(f"projector-{target}", store=store, clock=clock, notifier=notifier, handlers=handlers)
+    service = Service(
+        f"projector-{target}", target=str(target), store=store, clock=clock, notifier=notifier, handlers=handlers
+    )
     return ProjectorApp(
         service,
         desired_drivers=desired_drivers,
@@ -347,7 +350,7 @@ def to_installation(
     running: Callable[[], Collection[str]] = lambda: SERVICES,
     command: str | None = None,
     polling: Polling | None = None,
-    may_repeat: bool = False,
+    partition_of: PartitionOf | None = None,
 ) -> Installation:
     """Every service on its store, as the API uses them; see `Installation`.
 
@@ -367,5 +370,5 @@ def to_installation(
         readers=readers,
         open_dry_run=open_dry_run,
         polling=polling,
-        may_repeat=may_repeat,
+        partition_of=partition_of,
     )

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from domain.store import ReadModelVersion, Store, Unit
+from services.runtime.consumer import PartitionOf
 from services.runtime.read_models import ReadModel, stale
 from services.wiring.rebuild import Models, Step, rebuild
 from services.wiring.registry import SERVICES
@@ -23,7 +24,7 @@ def stale_models(stores: Mapping[str, Store]) -> Models:
     return {name: models for name, models in found.items() if models}
 
 
-def upgrade(stores: Mapping[str, Store], *, may_repeat: bool) -> Models:
+def upgrade(stores: Mapping[str, Store], partition_of: PartitionOf | None) -> Models:
     """Bring every read model to this version; which were made again. Raises `StoreFailed`.
 
     No process works on these stores meanwhile. After a kill it begins again: until the new tables take their place,
@@ -38,7 +39,7 @@ def upgrade(stores: Mapping[str, Store], *, may_repeat: bool) -> Models:
         return {}
     tables = {name: ", ".join(row.TABLE for model in own for row in model.tables) for name, own in models.items()}
     _log.info("read models of another version are made again", **tables)
-    rebuild(stores, models, may_repeat=may_repeat, on_step=_Progress().on_step)
+    rebuild(stores, models, partition_of=partition_of, on_step=_Progress().on_step)
     _log.info("read models were made again", services=", ".join(models))
     return models
 

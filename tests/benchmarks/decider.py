@@ -131,7 +131,7 @@ class Laps:
             handlers={stream.name.split("/")[1]: self._decider.on_changes},
             chores=[self._decider.look_again, self._decider.reconcile],
         )
-        service.follow([stream], may_repeat=True)
+        service.follow([stream])
         return service.step
 
     def _stored_behind(self, position: int) -> list[StoredEvent]:

@@ -1,16 +1,15 @@
 """The logs of a busy fleet: written by the services themselves, with targets that do at once whatever is decided."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from domain.matching import ObservedDriver
 from domain.ports import Done, PortalLine
-from domain.store import Record, Row, Store, Unit, Watermark
+from domain.store import Position, Record, Store, Unit
 from services.api.installation import Installation
 from services.projector.calls import Attempt
 from services.projector.service import ProjectorApp
 from services.runtime.consumer import BATCH
 from services.runtime.context import log_of
-from services.runtime.service import Service
 from tests.benchmarks.fleet import MASTER_USER, Fleet, added_by, key_of, profile
 from tests.benchmarks.telling import Done as TellingDone
 from tests.support.stated import whole
@@ -42,14 +41,19 @@ def records(store: Store) -> Iterator[Sequence[Record]]:
 
 
 def copy(here: Installation, there: Installation) -> None:
-    """Let the services there have the same logs, and have heard all that these have; their read models stay empty."""
+    """Let the services there have the same logs, and have consumed all of them; their read models stay empty."""
+    partitions = {0}
     for service, other in zip(here.services, there.services, strict=True):
         for some in records(service.store):
-            other.store.commit(Unit(events=[record.event for record in some if record.event]))
-        for heard in _heard(service, here.services):
-            unit = Unit()
-            unit.keep(heard)
-            other.store.commit(unit)
+            events = [record.event for record in some if record.event]
+            other.store.commit(Unit(events=events))
+            if there.partition_of:
+                partitions |= {there.partition_of(event.account) for event in events}
+    for service in there.services:
+        for other in there.services:
+            if (log := log_of(other.store.log.name)) in service.consumes and (end := other.store.log.end()):
+                positions = [Position(name=f"{log}/{each}", at=end) for each in partitions]
+                service.store.commit(Unit(positions=positions))
 
 
 def _step(installation: Installation) -> int:
@@ -70,13 +74,3 @@ def _project(app: ProjectorApp) -> int:
 def _done(attempt: Attempt) -> Done:
     delivery, (_, driver) = attempt.delivery, attempt.driver
     return Done(seen=ObservedDriver(key=delivery.desired_key or key_of(driver), active=True, profile=delivery.profile))
-
-
-def _heard(service: Service, all_services: Iterable[Service]) -> Iterator[Sequence[Row]]:
-    """What this service has heard of the logs that it follows."""
-    for other in all_services:
-        if log_of(other.store.log.name) in service.consumes:
-            versions: dict[str, int] = {}
-            for some in records(other.store):
-                versions.update((originator, int(version)) for originator, version in (r.id.split("/") for r in some))
-            yield [Watermark(originator=each, version=version) for each, version in versions.items()]

@@ -90,7 +90,7 @@ def _read(installation: Installation) -> int:
 
 def _rebuild(installation: Installation) -> int:
     stores = {service.name: service.store for service in installation.services}
-    rebuild(stores, may_repeat=installation.may_repeat)
+    rebuild(stores, partition_of=installation.partition_of)
     links = installation.decider_service.store.count(LinkRow, {"state": "in_sync"})
     if links != {(): DRIVERS * 2}:
         raise AssertionError(f"rebuilt {links} links in sync, of {DRIVERS} drivers on two targets")

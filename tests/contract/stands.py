@@ -19,7 +19,6 @@ from domain.store import (
     Store,
     Stream,
     Unit,
-    Watermark,
 )
 
 SOURCE = "1/upstream.v1/0"
@@ -90,9 +89,9 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
         reason="unknown type '?'",
         at="2026-01-05T08:00:00+00:00",
         key="/w==",
+        overtaken_by=3,
     ),
     Resubmission(stream=SOURCE, position=7, log_position=3, id="?", topic="?", body="/w=="),
-    Watermark(originator="0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11", version=2),
     ReadModelVersion(name="seats", version="1"),
     MigratedTables(number=1, name="seats"),
 )

@@ -69,7 +69,7 @@ class SteppedServices:
                 "decider": self.decider_store,
                 **{f"projector-{target}": store for target, store in self.projector_stores.items()},
             },
-            may_repeat=False,
+            partition_of=None,
         )
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)

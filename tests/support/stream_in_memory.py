@@ -1,6 +1,7 @@
 """A stream without a broker or a database; its positions have gaps, as theirs can have."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -46,6 +47,15 @@ class StreamInMemory:
     def put_record(self, topic: str, body: bytes) -> None:
         """Append a record as it is, readable or not."""
         self._append(StoredEvent(originator_id=_NOBODY, originator_version=1, topic=topic, state=body))
+
+    def send(self, log_position: int, event: Event) -> None:
+        """Append a fact from this place of its service's log, as a relay does, whatever came before."""
+        record = to_record(self._mapper, self.end() + self._gap, self._mapper.to_stored_event(event))
+        self._records.append(replace(record, log_position=log_position))
+
+    def name_target(self, target: str) -> None:
+        """Say that the last record concerns this target only."""
+        self._records[-1] = replace(self._records[-1], target=target)
 
     def _append(self, stored: StoredEvent) -> None:
         self._records.append(to_record(self._mapper, self.end() + self._gap, stored))

@@ -1,29 +1,32 @@
-"""Another relay of intake's log, of the worst kind that there may be: it sends everything once more, out of order."""
+"""Another relay of intake's log, of the worst kind that there may be: it keeps forgetting how far it came."""
 
 import asyncio
 import random
-from collections.abc import Sequence
 
 from adapters.kafka.producer import KafkaPublisher
 from adapters.store.postgres import PostgresStore
-from domain.store import Record, StoreFailed
-from services.runtime.consumer import BATCH, version_of
+from domain.store import StoreFailed
+from services.runtime.consumer import BATCH
 from services.runtime.context import CHANGES
 from services.runtime.service import Worker
 from services.wiring.distributed import SCHEMAS, to_kafka_access
 from services.wiring.settings import DistributedSettings
 
 _LONGEST_REST = 1.0
-"""Seconds in which changes gather that are sent in another order, at most."""
+"""Seconds between two pieces that it sends, at most."""
+
+_FORGETS = 0.3
+"""How often it goes back."""
 
 _PAUSE = 0.2
 """Seconds until it is tried again, or looked at again."""
 
 
 class UnrulyRelay:
-    """Sends what intake's own relay sends too, with the drivers in another order, each driver's changes in theirs.
+    """Sends what intake's own relay sends too, at the same time, piece by piece, again and again.
 
-    It waits for no turn: while no process of intake runs, what it sends out of order comes first.
+    It waits for no turn, and goes back to any place that it had passed, as relays do that were ended, or were silent
+    for long: whatever is behind a place comes once more, old and new among each other.
     """
 
     def __init__(self, settings: DistributedSettings, chance: random.Random) -> None:
@@ -33,6 +36,7 @@ class UnrulyRelay:
         self._chance = chance
         self._worker = Worker("unruly-relay")
         self._position = 0
+        self._sent = 0
 
     async def run(self) -> None:
         """Work until cancelled, whatever is away meanwhile."""
@@ -47,7 +51,7 @@ class UnrulyRelay:
 
     async def until_sent(self) -> None:
         """Wait until it has sent all that there is."""
-        while self._position < await self._worker.call(self._store.log.end):  # noqa: ASYNC110 - a store gives no event
+        while self._sent < await self._worker.call(self._store.log.end):  # noqa: ASYNC110 - a store gives no event
             await asyncio.sleep(_PAUSE)
 
     def close(self) -> None:
@@ -59,14 +63,10 @@ class UnrulyRelay:
         while True:
             records = await self._worker.call(self._store.log.read, self._position, BATCH)
             if records:
-                await publisher.publish(CHANGES, shuffled(records, self._chance))
-                self._position = records[-1].position
+                piece = records[: self._chance.randint(1, len(records))]
+                await publisher.publish(CHANGES, piece)
+                self._position = piece[-1].position
+                self._sent = max(self._sent, self._position)
+            if self._chance.random() < _FORGETS:
+                self._position = self._chance.randint(0, self._position)
             await asyncio.sleep(self._chance.uniform(0, _LONGEST_REST))
-
-
-def shuffled(records: Sequence[Record], chance: random.Random) -> list[Record]:
-    """These records with the drivers in another order, and each driver's own records in theirs."""
-    drivers = [version_of(record)[0] for record in records]
-    chance.shuffle(drivers)
-    left = {driver: iter([each for each in records if version_of(each)[0] == driver]) for driver in set(drivers)}
-    return [next(left[driver]) for driver in drivers]

@@ -1,7 +1,7 @@
 """A unit is what one transaction stores, and rows are read in pages."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ import pytest
 
 from adapters.store.sqlite import SqliteStore
 from domain.driver_link import DeleteRecalled
-from domain.store import EventTooLong, Position, Row, Unit, Watermark, pages
+from domain.store import EventTooLong, Position, Resubmission, Row, Unit, pages
 from tests.support.scenario import DRIVERI
 
 
@@ -51,10 +51,11 @@ def test_an_event_that_is_too_long_says_of_what_kind_and_how_long_it_is() -> Non
 @pytest.mark.parametrize("limit", [1, 2, 3, None])
 def test_pages_have_each_row_once_in_order_from_behind_a_value(tmp_path: Path, limit: int | None) -> None:
     with closing(SqliteStore(tmp_path / "rows.sqlite", log_name="x.v1", rows=[])) as store:
-        watermarks = [Watermark(originator=name, version=1) for name in "abcd"]
+        mended = Resubmission(stream="1/x.v1/0", position=1, log_position=1, id="", topic="", body="")
+        rows = [replace(mended, position=number) for number in range(1, 5)]
         unit = Unit()
-        unit.keep([*watermarks, Watermark(originator="e", version=2)])
+        unit.keep([*rows, replace(mended, stream="1/x.v1/1", position=5)])
         store.commit(unit)
-        found = [*pages(store, Watermark, {"version": 1}, "originator", after="a", limit=limit)]
-    assert [row for page in found for row in page] == watermarks[1:]
+        found = [*pages(store, Resubmission, {"stream": "1/x.v1/0"}, "position", after=1, limit=limit)]
+    assert [row for page in found for row in page] == rows[1:]
     assert max(map(len, found)) == (limit or 3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adapters.events import to_record as to_logged
 from adapters.kafka.cloud_events import LARGEST, Headers, to_outgoing, to_record
 from adapters.kafka.connection import StreamsFailed
-from domain.store import Event
+from domain.store import DeciderEvent, Event
 from tests.contract.stands import fact
 from tests.golden.samples import SAMPLES
 from tests.unit.adapters.kafka.messages import MAPPER, FakeMessage, message, with_header, without_header
@@ -183,6 +183,20 @@ def test_an_event_without_a_driver_has_no_subject() -> None:
     headers = dict(message(SAMPLES["Account.SyncTurnedOn"]).headers)
     assert "ce_subject" not in headers
     assert dict(message(fact()).headers)["ce_subject"] == b"417"
+
+
+def test_only_what_the_decider_says_of_one_target_names_it() -> None:
+    decision = SAMPLES["DriverLink.CreateDecided"]
+    assert isinstance(decision, DeciderEvent)
+    assert to_record(MAPPER, message(decision)).target == decision.target
+    named = [topic for topic, event in SAMPLES.items() if "ce_target" in dict(message(event).headers)]
+    assert named == [topic for topic, event in SAMPLES.items() if isinstance(event, DeciderEvent)]
+
+
+@pytest.mark.parametrize("value", [None, b"\xff"])
+def test_a_target_that_cannot_be_read_is_none(value: bytes | None) -> None:
+    decision = message(SAMPLES["DriverLink.CreateDecided"])
+    assert to_record(MAPPER, replace(decision, headers=with_header(decision, "ce_target", value))).target == ""
 
 
 def test_a_log_that_cannot_be_read_is_not_relayed() -> None:

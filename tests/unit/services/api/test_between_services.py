@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from domain.identity import PortalDriverId, Target
-from domain.store import Store, Unit, Watermark
+from domain.store import Position, Store, Unit
 from services.api.backlog import Waiting, waiting
 from services.api.driver_states import DriverState
 from services.api.explanations import explain
 from services.projector.read_models import NewestDecision, to_delivery
+from services.runtime.consumer import PartitionOf
+from services.runtime.context import CHANGES
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME
 from tests.unit.services.api.fleet import JANE, Fleet
@@ -30,8 +32,8 @@ def states(fleet: Fleet) -> Mapping[str, DriverState]:
     return {each.target: each for each in explained.states}
 
 
-def waits(fleet: Fleet, *, may_repeat: bool = False) -> Waiting:
-    return waiting(fleet.intake, fleet.decider, fleet.reports, may_repeat=may_repeat)
+def waits(fleet: Fleet, partition_of: PartitionOf | None = None) -> Waiting:
+    return waiting(fleet.intake, fleet.decider, fleet.reports, partition_of=partition_of)
 
 
 def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
@@ -103,16 +105,13 @@ def test_changes_that_wait_are_counted_by_account(fleet: Fleet) -> None:
     assert waits(fleet).changes == {ACME: 2}
 
 
-def test_where_streams_repeat_what_was_heard_of_each_history_counts(fleet: Fleet) -> None:
+def test_where_a_log_has_partitions_the_position_in_that_of_the_account_counts(fleet: Fleet) -> None:
     fleet.start("1")
-    heard = Unit()
-    for record in fleet.intake.log.read(0, 100):
-        originator, _, version = record.id.partition("/")
-        heard.keep([Watermark(originator=originator, version=int(version))])
-    fleet.decider.commit(heard)
-    assert not waits(fleet, may_repeat=True).changes
+    consumed = [Position(name=f"{CHANGES}/3", at=fleet.intake.log.end()), Position(name=f"{CHANGES}/4", at=10_000)]
+    fleet.decider.commit(Unit(positions=consumed))
+    assert not waits(fleet, lambda _: 3).changes
     fleet.portal.state(ACME, PortalDriverId("1"), whole({**JANE, "phone": "+1 555 0100"}), source="export")
-    assert waits(fleet, may_repeat=True).changes == {ACME: 1}
+    assert waits(fleet, lambda _: 3).changes == {ACME: 1}
 
 
 def test_an_unfinished_account_comes_first(fleet: Fleet) -> None:

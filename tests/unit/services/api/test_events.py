@@ -225,8 +225,7 @@ def unreadable(position: int, body: bytes) -> Record:
         id="",
         topic="Link.Strange",
         body=body,
-        event=None,
-        reason="unknown type 'Link.Strange'",
+        decode=lambda: (None, "unknown type 'Link.Strange'"),
     )
 
 
@@ -283,4 +282,6 @@ def test_since_a_moment_a_log_whose_clock_was_set_back_is_read_whole(streams: Ma
 
 def at_minute(event: Event, minute: int, position: int) -> Record:
     later = replace(event, at=event.at + timedelta(minutes=minute))
-    return Record(position=position, log_position=position, id="", topic=event.TOPIC, body=b"", event=later)
+    return Record(
+        position=position, log_position=position, id="", topic=event.TOPIC, body=b"", decode=lambda: (later, "")
+    )

@@ -13,7 +13,7 @@ from adapters.events import new_mapper
 from adapters.store.sqlite import SqliteStore
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import Change, DriverCreated
-from domain.store import DeadLetter, Event, Resubmission, Row, Unit, Watermark
+from domain.store import DeadLetter, Event, Resubmission, Row, Unit
 from services.runtime.consumer import Consumer, Subscription
 from tests.contract.stands import fact
 from tests.support.stream_in_memory import StreamInMemory
@@ -56,9 +56,9 @@ class FollowingStand:
     What it makes of the drivers in `odd`, no store can hold. Where it `makes_facts`, it stores those too.
     """
 
-    def __init__(self, path: Path, *, may_repeat: bool = False) -> None:
-        self.stream = StreamInMemory()
-        self._may_repeat = may_repeat
+    def __init__(self, path: Path, *, is_in_place: bool = False, target: str = "") -> None:
+        self._target = target
+        self.stream = StreamInMemory("upstream.v1/0" if is_in_place else "1/upstream.v1/0")
         self.store = UnsteadyStore(path)
         self.failing: dict[str | tuple[str, int], Exception] = {}
         self.odd: set[str] = set()
@@ -70,9 +70,7 @@ class FollowingStand:
 
     def new_follower(self) -> Consumer:
         """A follower that has just started."""
-        follower = Consumer(
-            Subscription(handler=self.handle, may_repeat=self._may_repeat), self.store, lambda: self.now
-        )
+        follower = Consumer(Subscription(handler=self.handle, target=self._target), self.store, lambda: self.now)
         follower.follow(self.stream)
         return follower
 
@@ -128,9 +126,9 @@ class FollowingStand:
         return [(row.driver, row.version) for row in self.store.select(Heard, order_by="position")]
 
     @property
-    def watermarks(self) -> dict[str, int]:
-        """The last version of each history that was taken over, as far as it is kept."""
-        return {row.originator: row.version for row in self.store.select(Watermark)}
+    def watermark(self) -> int:
+        """The place in the log up to which everything was taken over."""
+        return self.store.position("upstream.v1/0")
 
     @property
     def letters(self) -> list[DeadLetter]:
@@ -151,6 +149,7 @@ class FollowingStand:
         """Follow until nothing is left."""
         while self.follower.step():
             pass
+        self.follower.settle()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -75,7 +75,7 @@ def test_an_unreadable_record_becomes_a_dead_letter_and_the_others_are_handled(s
 
 @pytest.mark.parametrize(("key", "kept"), [(b"\xff", "/w=="), (b"", ""), (None, None)])
 def test_a_dead_letter_keeps_the_key_byte_for_byte(key: bytes | None, kept: str | None) -> None:
-    record = Record(position=7, log_position=0, id="", topic="", body=b"", event=None, reason="no", key=key)
+    record = Record(position=7, log_position=0, id="", topic="", body=b"", decode=lambda: (None, "no"), key=key)
     assert to_dead_letter("1/x.v1/0", record, record.reason, NOW).key == kept
 
 

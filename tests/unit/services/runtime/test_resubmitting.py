@@ -21,9 +21,9 @@ from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Hear
 LATER = NOW + timedelta(hours=1)
 
 
-@pytest.fixture(params=[False, True], ids=["in order", "may repeat"])
+@pytest.fixture(params=[False, True], ids=["topic", "in place"])
 def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FollowingStand]:
-    with closing(FollowingStand(tmp_path / "follower.sqlite", may_repeat=request.param)) as stand:
+    with closing(FollowingStand(tmp_path / "follower.sqlite", is_in_place=request.param)) as stand:
         yield stand
 
 
@@ -56,6 +56,25 @@ def test_a_mended_record_is_handled_and_its_letter_goes(stand: FollowingStand, b
     assert sorted(stand.told) == [("a", 1), ("a", 2), ("b", 1)]
     assert (stand.letters, stand.submitted) == ([], [])
     assert stand.store.committed == before + 2
+
+
+def test_a_letter_whose_own_version_was_wrong_goes_too(stand: FollowingStand, broken: DeadLetter) -> None:
+    unit = Unit()
+    unit.keep([replace(broken, id=broken.id.partition("/")[0] + "/0")])
+    stand.store.commit(unit)
+    stand.follower = stand.new_follower()
+    stand.follower.take_again(stand.submit(broken, body=readable("a", 2)))
+    assert (stand.letters, ("a", 2) in stand.told) == ([], True)
+
+
+def test_a_letter_of_a_former_epoch_is_handled(stand: FollowingStand, broken: DeadLetter) -> None:
+    stand.stream.name = "7/upstream.v1/0"
+    stand.follower = stand.new_follower()
+    stand.tell(("a", 3))
+    stand.run()
+    assert [letter.overtaken_by for letter in stand.letters] == [3]
+    stand.follower.take_again(stand.submit(broken, body=readable("a", 2)))
+    assert (stand.letters, ("a", 2) in stand.told) == ([], False)
 
 
 def test_a_record_is_handled_as_it_was_when_it_can_be_by_now(stand: FollowingStand, unhandled: DeadLetter) -> None:
@@ -293,15 +312,15 @@ rounds = st.tuples(st.lists(drivers, max_size=6), st.sets(st.integers(0, 3)))
 @given(
     sent=st.lists(rounds, max_size=5),
     troubled=st.sets(st.tuples(drivers, st.integers(1, 6)), max_size=8),
-    may_repeat=st.booleans(),
+    is_in_place=st.booleans(),
 )
-@example(sent=[(["a", "a"], set()), (["a"], {0})], troubled={("a", 1), ("a", 2)}, may_repeat=False)
+@example(sent=[(["a", "a"], set()), (["a"], {0})], troubled={("a", 1), ("a", 2)}, is_in_place=False)
 def test_whenever_letters_are_submitted_no_history_ever_goes_back(
-    *, sent: list[tuple[list[str], set[int]]], troubled: set[tuple[str, int]], may_repeat: bool
+    *, sent: list[tuple[list[str], set[int]]], troubled: set[tuple[str, int]], is_in_place: bool
 ) -> None:
     with (
         TemporaryDirectory() as folder,
-        closing(FollowingStand(Path(folder) / "follower.sqlite", may_repeat=may_repeat)) as stand,
+        closing(FollowingStand(Path(folder) / "follower.sqlite", is_in_place=is_in_place)) as stand,
     ):
         troubles = Troubles(stand, troubled)
         for told, mended in sent:

@@ -25,8 +25,8 @@ def run(folder: Path, *, is_check: bool, steps: list[Step] | None = None) -> dic
     with opened(folder) as embedded:
         stores = {service.name: service.store for service in embedded.services}
         if is_check:
-            return differences(stores, may_repeat=False, on_step=seen.append)
-        rebuild(stores, may_repeat=False, on_step=seen.append)
+            return differences(stores, partition_of=None, on_step=seen.append)
+        rebuild(stores, partition_of=None, on_step=seen.append)
         return {}
 
 
