@@ -85,7 +85,7 @@ class DriversData(DriveriWire):
     drivers: tuple[DriverRow, ...] | None = None
 
 
-class Links(DriveriWire):
+class PageLinks(DriveriWire):
     """Where a list goes on; blank at its end."""
 
     next: str | None = None
@@ -95,7 +95,7 @@ class DriversPage(DriveriWire):
     """One page of the list; without drivers only where the list says that it has none at all."""
 
     data: DriversData | None
-    links: Links | None = None
+    links: PageLinks | None = None
     total_count: Annotated[int | None, BeforeValidator(_as_number)] = None
 
     @property

@@ -23,7 +23,7 @@ from netradyne_sdk.models import (
     TenantConfigurationV2,
 )
 
-from adapters.driveri.wire import DriveriProblem, DriverRow, GroupRow, Links, StatusRow, TokenRow, to_wire
+from adapters.driveri.wire import DriveriProblem, DriverRow, GroupRow, PageLinks, StatusRow, TokenRow, to_wire
 from domain.profile import FIELDS
 from tests.contract.official_client.conftest import Official, Session
 from tests.contract.official_client.forms import declared_fields, misfits
@@ -251,7 +251,7 @@ async def test_every_answer_has_the_form_of_its_model(official: Official) -> Non
     [
         (DriverRow, Drivers),
         (GroupRow, Drivers.__dataclass_fields__ and declared_fields(Drivers)["group"].__args__[0]),
-        (Links, PagedLinks),
+        (PageLinks, PagedLinks),
         (StatusRow, declared_fields(TenantConfiguration)["driverStatus"].__args__[0].__args__[0]),
         (TokenRow, AccessTokenResult),
         (DriveriProblem, ErrorResponse),
