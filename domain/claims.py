@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.driver_link import (
-    Decision,
-    DeleteDecided,
     DriverLink,
     LinkDecided,
     LinkEvent,
@@ -21,7 +19,6 @@ from domain.matching import (
     Roster,
     claims,
     identifier_in,
-    is_key_identifier,
     key_identifier,
     temporary_fields,
 )
@@ -189,12 +186,12 @@ class Batch:
 
     def record(self, before: DriverLink, after: DriverLink, events: Iterable[LinkEvent]) -> frozenset[str]:
         """Apply what was decided on a link; returns the identifiers that came free by it, or went to another driver."""
-        held, wanted = claims_of(before), claims_of(after)
-        freed = frozenset(identifier for identifier in held - wanted if self._claimed.get(identifier) == before.driver)
+        gone, claimed = before.claims - after.claims, self._claimed
+        freed = frozenset(identifier for identifier in gone if claimed.get(identifier) == before.driver)
         for identifier in freed:
-            del self._claimed[identifier]
-        for identifier in wanted:
-            self._claimed.setdefault(identifier, after.driver)
+            del claimed[identifier]
+        for identifier in after.claims:
+            claimed.setdefault(identifier, after.driver)
         self._record_confirmed(before, after)
         freed |= self._record_key(before, after)
         self._waiting.pop(after.driver, None)
@@ -232,37 +229,6 @@ class Batch:
 
 Decide = Callable[[DriverLink, Batch], tuple[LinkEvent, ...]]
 """How one link is decided: by what the Portal wants, what a person said, or what the target answered."""
-
-
-def claims_of(link: DriverLink) -> frozenset[str]:
-    """Every identifier that a link has for its portal driver: what the target confirmed, and what is on its way.
-
-    What was withdrawn may be on its way, too.
-    """
-    confirmed = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
-    newest = link.pending or link.refused
-    return confirmed.union(*map(_desired_by, (*([newest] if newest else []), *link.withdrawn)))
-
-
-def claimable_by(link: DriverLink) -> frozenset[str]:
-    """Every identifier that a link has, or will have once an outcome is recorded: what a batch must load for it."""
-    return claims_of(link).union(*map(_desired_by, link.unanswered))
-
-
-def brought_by(link: DriverLink, decision: Decision) -> frozenset[str]:
-    """The identifiers that a decision gives to the driver of a link, beyond what the target has confirmed."""
-    has = claims(link.target, link.key, link.confirmed) if link.confirmed is not None else frozenset()
-    brought = _desired_by(decision) - has
-    return frozenset(
-        identifier for identifier in brought if SPECS[link.target].is_key_desired or not is_key_identifier(identifier)
-    )
-
-
-def _desired_by(decision: Decision) -> frozenset[str]:
-    if isinstance(decision, DeleteDecided):
-        return frozenset()
-    key = Key(decision.desired_key) if decision.desired_key else None
-    return claims(Target(decision.target), key, decision.profile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

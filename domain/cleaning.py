@@ -121,7 +121,10 @@ def is_sendable(token: str) -> bool:
 
 def folded(text: str) -> str:
     """The text as it is compared without regard to letter case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", _settled(text)).casefold())
+    settled = _settled(text)
+    if settled.isascii():
+        return settled.casefold()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", settled).casefold())
 
 
 def _start(text: str, longest: int) -> str:

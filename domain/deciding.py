@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from domain.account import Mode
-from domain.claims import Batch, Conflict, brought_by
+from domain.claims import Batch, Conflict
 from domain.driver_link import (
     REFUSED,
     UNSETTLED,
@@ -67,7 +67,7 @@ def _awaits_outcome(desired: DesiredDriver, link: DriverLink, trigger: Trigger) 
     if not link.is_live and (link.pending.is_withdrawal or not desired.is_wanted):
         return desired.is_wanted
     wanted = claims(desired.target, desired.key, desired.profile) if desired.is_wanted else frozenset()
-    return bool(brought_by(link, link.pending) - wanted)
+    return bool(link.brought_by(link.pending) - wanted)
 
 
 def _is_sent(decided: Decision, trigger: Trigger) -> bool:
@@ -82,7 +82,7 @@ def _park(case: Case) -> tuple[LinkEvent, ...]:
     link, pending = case.link, case.link.pending
     if pending is not None and pending.policy_generation == case.trigger.policy_generation:
         # A call under way may resolve it: by a temporary value, or by an identifier other than the one in conflict.
-        brings_another = _is_sent(pending, case.trigger) and brought_by(link, pending) - {conflict.identifier}
+        brings_another = _is_sent(pending, case.trigger) and link.brought_by(pending) - {conflict.identifier}
         if link.is_temporary(pending) or brings_another:
             return ()
     return _stepped_aside(case, conflict) or _parked(case, "conflict", conflict.detail, conflict)

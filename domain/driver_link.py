@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, TypedDict
 from uuid import UUID
 
 from domain.account import Mode
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
-from domain.matching import temporary_fields
-from domain.profile import Profile, chosen
+from domain.matching import claims, is_key_identifier, temporary_fields
+from domain.profile import SPECS, Profile, chosen
 from domain.store import DeciderEvent, Event
 
 EXISTS = "exists"
@@ -61,6 +61,13 @@ class Decision(LinkEvent):
     policy_generation: int
     waits_for: str
     rationale: Rationale
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """The identifiers that it gives to its driver."""
+        if isinstance(self, DeleteDecided):
+            return frozenset()
+        return claims(Target(self.target), Key(self.desired_key) if self.desired_key else None, self.profile)
 
     @property
     def is_withdrawal(self) -> bool:
@@ -206,7 +213,7 @@ Explained = Decision | DeleteHeld | Parked | DriftFound
 """The facts that say because of what."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DriverLink:
     """One portal driver on one target, after some of its history.
 
@@ -245,15 +252,40 @@ class DriverLink:
     reconciled: Explained | None = None
     drift: DriftFound | None = None
 
-    @property
+    @cached_property
     def id(self) -> UUID:
         """The id of this link's history."""
         return link_stream(self.account, self.target, self.driver)
 
-    @property
+    @cached_property
     def temporary_key(self) -> Key:
         """The key that the driver has while others of a circle move."""
         return Key(temporary_id(self.account, self.target, self.driver))
+
+    @cached_property
+    def claims(self) -> frozenset[str]:
+        """Every identifier that it has for its portal driver: what the target confirmed, and what is on its way.
+
+        What was withdrawn may be on its way, too.
+        """
+        newest = self.pending or self.refused
+        on_their_way = (*([newest] if newest else []), *self.withdrawn)
+        return self.confirmed_claims.union(*(decided.claims for decided in on_their_way))
+
+    @property
+    def claimable(self) -> frozenset[str]:
+        """Every identifier that it has, or will have once an outcome is recorded: what a batch must load for it."""
+        return self.claims.union(*(decided.claims for decided in self.unanswered))
+
+    @property
+    def confirmed_claims(self) -> frozenset[str]:
+        """The identifiers that the target has confirmed."""
+        return claims(self.target, self.key, self.confirmed) if self.confirmed is not None else frozenset()
+
+    def brought_by(self, decision: Decision) -> frozenset[str]:
+        """The identifiers that a decision gives to the driver, beyond what the target has confirmed."""
+        brought, is_key_desired = decision.claims - self.confirmed_claims, SPECS[self.target].is_key_desired
+        return frozenset(each for each in brought if is_key_desired or not is_key_identifier(each))
 
     def is_temporary(self, decided: Decision) -> bool:
         """Whether a decision gives the driver a temporary key or value."""
@@ -301,6 +333,14 @@ class DriverLink:
         return self.pending if self.pending is not None and self.pending.originator_version == version else None
 
 
+def _after(link: DriverLink, **changed: object) -> DriverLink:
+    """The link with these fields changed; `dataclasses.replace` would take ten times as long for as many fields."""
+    after = object.__new__(DriverLink)
+    vars(after).update(vars(link), **changed)
+    vars(after).pop("claims", None)
+    return after
+
+
 def apply(link: DriverLink, event: Event) -> DriverLink:
     """The link after this fact."""
     version = event.originator_version
@@ -312,13 +352,13 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
         case Parked() | DeleteHeld():
             return _set_aside(link, event)
         case Released():
-            return replace(link, version=version, parked=None, refused=None, waits_for="")
+            return _after(link, version=version, parked=None, refused=None, waits_for="")
         case HoldJudged() | DeleteRecalled():
             rejected = link.held if isinstance(event, DeleteRejected) else None
-            return replace(link, version=version, held=None, let_stay=rejected.sequence if rejected else 0)
+            return _after(link, version=version, held=None, let_stay=rejected.sequence if rejected else 0)
         case DriftFound() if event.reconciliation:
-            return replace(link, version=version, reconciled=event, drift=event)
-    return replace(link, version=version)
+            return _after(link, version=version, reconciled=event, drift=event)
+    return _after(link, version=version)
 
 
 def _decided(link: DriverLink, event: Decision) -> DriverLink:
@@ -328,7 +368,7 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         # What the driver has of its own, or had before it got temporary values.
         confirmed = link.confirmed or {}
         former = {**confirmed, **chosen(former, temporary_fields(link.target, confirmed, link.temporary_key))}
-    return replace(
+    return _after(
         link,
         version=event.originator_version,
         pending=event,
@@ -347,7 +387,7 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
 def _set_aside(link: DriverLink, event: Parked | DeleteHeld) -> DriverLink:
     parked = event if isinstance(event, Parked) else None
     held = event if isinstance(event, DeleteHeld) else None
-    return replace(
+    return _after(
         link,
         version=event.originator_version,
         pending=None,
@@ -367,7 +407,7 @@ def _reconciled(link: DriverLink, event: Explained) -> Explained | None:
 def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
     answers = link.answers + bool(event.decision)
     if isinstance(event, Refused):
-        return replace(
+        return _after(
             link,
             version=event.originator_version,
             answers=answers,
@@ -377,7 +417,7 @@ def _answered(link: DriverLink, event: Confirmed | Refused) -> DriverLink:
             refusal=event.reason,
             corrections=link.corrections + 1 if event.is_correction else 0,
         )
-    return replace(
+    return _after(
         link,
         version=event.originator_version,
         key=Key(event.key) if event.key else None,

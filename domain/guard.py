@@ -44,6 +44,8 @@ class Guard:
     def after(self, before: DriverLink, now: DriverLink, events: Iterable[LinkEvent]) -> "Guard":
         """The guard once these facts are decided for a link, which stood so before, and stands so now."""
         is_deleted = any(isinstance(event, DeleteDecided) and event.key is not None for event in events)
+        if (before.is_staying, before.held, False) == (now.is_staying, now.held, is_deleted):
+            return self
         return replace(
             self,
             staying=self.staying + now.is_staying - before.is_staying,

@@ -14,7 +14,9 @@ _NAMESPACE = UUID("5d7c1f2e-6f0c-5b9e-8a53-0f6e1c9d4b11")
 
 
 class Target(StrEnum):
-    """A system that must mirror the Portal."""
+    """A system that must mirror the Portal; found by its name, too, wherever one is looked up."""
+
+    __hash__ = str.__hash__
 
     DRIVERI = "driveri"
     MOTIVE = "motive"
@@ -26,7 +28,7 @@ Connectable = Target | Literal["portal"]
 """What an account has credentials at: a target, or the Portal itself."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _stream_id(*parts: str) -> UUID:
     return uuid5(_NAMESPACE, "\x1f".join(parts))
 

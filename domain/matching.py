@@ -22,6 +22,7 @@ passed on to the next person, so it alone proves nothing. A name is never compar
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
@@ -204,6 +205,8 @@ def temporary_values(target: Target, temporary: str) -> dict[str, str]:
 
 def temporary_fields(target: Target, profile: Profile, temporary: str) -> tuple[str, ...]:
     """The fields of the profile that hold a temporary value."""
+    if not any(temporary in profile.get(kind.field, "") for kind in SPECS[target].matched_by if kind.temporary):
+        return ()
     values = temporary_values(target, temporary)
     return tuple(field for field, text in values.items() if profile.get(field) == text)
 
@@ -216,8 +219,7 @@ def identifier_in(target: Target, profile: Profile, field: str) -> str:
 
 def identifiers(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
     """The identifiers by which a driver with this key and profile is recognised, the strongest first."""
-    carried = (kind.identifier(profile) for kind in SPECS[target].matched_by)
-    return (*((key_identifier(target, key),) if key else ()), *filter(None, carried))
+    return _identifiers(target, key, *map(profile.get, _IDENTIFYING[target])).recognised_by
 
 
 def dispensable_identifier(target: Target, profile: Profile) -> str:
@@ -228,8 +230,34 @@ def dispensable_identifier(target: Target, profile: Profile) -> str:
 
 def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
     """Every identifier that one portal driver has for itself while a target shows, or is to show, this."""
-    found = (*identifiers(target, key, profile), dispensable_identifier(target, profile))
-    return frozenset(filter(None, found))
+    return _identifiers(target, key, *map(profile.get, _IDENTIFYING[target])).claimed
+
+
+_IDENTIFYING: Mapping[Target, tuple[str, ...]] = {
+    target: tuple(
+        dict.fromkeys(field for kind in (*spec.matched_by, spec.unique) if kind is not None for field in kind.fields)
+    )
+    for target, spec in SPECS.items()
+}
+"""The fields of a profile that identifiers come from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identifiers:
+    """What `identifiers` and `claims` say of a key and a profile."""
+
+    recognised_by: tuple[str, ...]
+    claimed: frozenset[str]
+
+
+@lru_cache(maxsize=8192)
+def _identifiers(target: Target, key: Key | None, *texts: str | None) -> _Identifiers:
+    """Worked out once for the same texts, which one decision after another asks about."""
+    spec, profile = SPECS[target], {field: text or "" for field, text in zip(_IDENTIFYING[target], texts, strict=True)}
+    carried = filter(None, (kind.identifier(profile) for kind in spec.matched_by))
+    recognised_by = (*((key_identifier(target, key),) if key else ()), *carried)
+    unique = spec.unique.identifier(profile) if spec.unique else ""
+    return _Identifiers(recognised_by=recognised_by, claimed=frozenset((*recognised_by, *([unique] if unique else []))))
 
 
 STILL_THERE = "the Portal still has that driver"

@@ -323,7 +323,8 @@ def to_change(target: Target, desired: Profile, shown: Profile) -> tuple[str, ..
 
 def to_restate(target: Target, desired: Profile, stated: Profile) -> tuple[str, ...]:
     """The sorted names of the fields that we last stated otherwise, even if only by letter case."""
-    surplus = SPECS[target].removable & (stated.keys() - desired.keys())
+    removable = SPECS[target].removable
+    surplus = removable & (stated.keys() - desired.keys()) if removable else ()
     return tuple(sorted({*changed(desired, stated), *surplus}))
 
 

@@ -29,6 +29,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, assert_never
 
 from domain.account import Mode
@@ -174,9 +175,9 @@ class Trigger:
     reconciliation: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
-    """What one decision depends on, and the row of the table that this leads to.
+    """What one decision depends on, and the row of the table that this leads to; each thing is worked out once.
 
     `linked` is what the target shows at the link's key, `found` who matches the desired state there, and `conflict` why
     the driver cannot have that.
@@ -189,26 +190,31 @@ class Case:
     linked: ObservedDriver | None
     found: ObservedDriver | None
     conflict: Conflict | None
-    row: SituationRow = _NOTHING_TO_DO
+
+    @cached_property
+    def row(self) -> SituationRow:
+        """The row of the table."""
+        portal = PortalState.WANTS if self.desired.is_wanted else PortalState.DELETED
+        return row_for(portal, *_states(self))
 
     @property
     def is_linked_there(self) -> bool:
         """Whether the target shows the linked driver as an active one."""
         return self.linked is not None and self.linked.active
 
-    @property
+    @cached_property
     def own(self) -> OwnValues | None:
         """What the driver gets of its own in place of a temporary key or value."""
         return own_values(self.desired, self.link, self.batch)
 
-    @property
+    @cached_property
     def restated(self) -> frozenset[str]:
         """The fields that we last stated otherwise: to the target's knowledge, or in a decision on its way."""
         target, desired, pending = self.desired.target, self.desired.profile, self.link.pending
         on_its_way = to_restate(target, desired, pending.profile) if pending else ()
         return frozenset((*to_restate(target, desired, self.link.confirmed or {}), *on_its_way))
 
-    @property
+    @cached_property
     def drifted(self) -> tuple[str, ...]:
         """The fields that the target shows otherwise than desired, less those that it always shows in its own way.
 
@@ -248,9 +254,7 @@ def to_case(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Tri
         desired = batch.attainable(desired, found)
     if conflict is not None and conflict.holder is not None and link.is_aside:
         conflict = replace(conflict, is_swap=True)
-    case = Case(desired=desired, link=link, batch=batch, trigger=trigger, linked=linked, found=found, conflict=conflict)
-    portal = PortalState.WANTS if desired.is_wanted else PortalState.DELETED
-    return replace(case, row=row_for(portal, *_states(case)))
+    return Case(desired=desired, link=link, batch=batch, trigger=trigger, linked=linked, found=found, conflict=conflict)
 
 
 def _matched(

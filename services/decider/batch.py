@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from domain.claims import Batch, Decide, claimable_by
+from domain.claims import Batch, Decide
 from domain.driver_link import DeleteDecided, DriverLink, apply
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
@@ -85,7 +85,7 @@ def _load(
     claimed = _load_claims(
         store,
         {
-            place: each.union(rosters[place].identifiers, *map(claimable_by, links[place].values()))
+            place: each.union(rosters[place].identifiers, *(link.claimable for link in links[place].values()))
             for place, each in identifiers.items()
         },
     )

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 from uuid import UUID
 
-from domain.claims import claimable_by, claims_of
 from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, apply
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.matching import claims, key_identifier
@@ -97,7 +96,6 @@ class Links:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: OrderedDict[UUID, DriverLink] = OrderedDict()
-        self._held: dict[UUID, frozenset[str]] = {}
         self._end = 0
         self._has_forgotten = False
 
@@ -120,7 +118,7 @@ class Links:
             self._known.move_to_end(each)
             rows.put(to_link_row(self._known[each]))
         while len(self._known) > MOST_LINKS:
-            self._held.pop(self._known.popitem(last=False)[0], None)
+            self._known.popitem(last=False)
             self._has_forgotten = True
         self._end = events[-1][0] if events else self._end
 
@@ -128,12 +126,10 @@ class Links:
         """Bring who has claimed which identifier to what it is after a change of a link, as `Batch.record` does."""
         if _has_same_claims(before, after):
             return
-        claimed, id = _Claims(rows, after), after.id  # noqa: A001 - the event's word
-        held, wanted = self._held[id] if id in self._held else claims_of(before), claims_of(after)
-        self._held[id] = wanted
-        for identifier in held - wanted:
+        claimed = _Claims(rows, after)
+        for identifier in before.claims - after.claims:
             claimed.release(identifier)
-        for identifier in wanted:
+        for identifier in after.claims:
             claimed.keep(identifier)
         if after.confirmed is not before.confirmed and after.confirmed is not None:
             for identifier in claims(after.target, None, after.confirmed):
@@ -146,7 +142,7 @@ class Links:
         for fact in facts:
             link = self._known[fact.originator_id]
             after = apply(link, fact)
-            identifiers = claimable_by(link) | claimable_by(after)
+            identifiers = link.claimable | after.claimable
             yield from ((fact.account, fact.target, identifier) for identifier in identifiers)
 
     def _recall(self, facts: Iterable[LinkEvent]) -> None:

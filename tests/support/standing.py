@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 
-from domain.claims import claims_of
 from domain.driver_link import REFUSED, UNSETTLED, DriverLink
 from domain.identity import PortalDriverId, Target
 from domain.matching import DesiredDriver
@@ -55,7 +54,7 @@ def _is_in_conflict(simulation: Simulation, link: DriverLink) -> bool:
     assert link.parked is not None
     identifier, holder = link.parked.waits_for, PortalDriverId(link.parked.holder)
     if holder:
-        return holder != link.driver and identifier in claims_of(simulation.decider.links[holder])
+        return holder != link.driver and identifier in simulation.decider.links[holder].claims
     match = simulation.decider.batch.roster.match([identifier])
     return match is not None and len(match.candidates) > 1
 

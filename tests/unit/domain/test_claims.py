@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from domain.account import Mode
-from domain.claims import Batch, claimable_by, claims_of
+from domain.claims import Batch
 from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, in_sequence, replay
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import ObservedDriver, Roster
@@ -18,28 +18,28 @@ def _link(*facts: LinkEvent) -> DriverLink:
 
 
 def test_a_link_claims_what_is_on_its_way_and_what_is_confirmed() -> None:
-    assert claims_of(_link()) == frozenset()
-    assert claims_of(_link(CREATED)) == {"key:d-7"}
-    assert claims_of(_link(*DRIVERI.linked())) == {"key:d-7"}
-    assert claims_of(_link(*DRIVERI.linked(), MOVED)) == {"key:d-7", "key:d-8"}
+    assert _link().claims == frozenset()
+    assert _link(CREATED).claims == {"key:d-7"}
+    assert _link(*DRIVERI.linked()).claims == {"key:d-7"}
+    assert _link(*DRIVERI.linked(), MOVED).claims == {"key:d-7", "key:d-8"}
 
 
 def test_what_is_withdrawn_is_claimed_until_the_answer() -> None:
     withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED"), desired_key=None, profile={})
     ended = DRIVERI.fact(Confirmed, decision=2, key=None, profile={})
-    assert claims_of(_link(CREATED, withdrawn)) == claimable_by(_link(CREATED, withdrawn)) == {"key:d-7"}
-    assert claims_of(_link(CREATED, withdrawn, ended)) == frozenset()
+    assert _link(CREATED, withdrawn).claims == _link(CREATED, withdrawn).claimable == {"key:d-7"}
+    assert _link(CREATED, withdrawn, ended).claims == frozenset()
 
 
 def test_what_is_withdrawn_where_nothing_is_sent_is_not_claimed() -> None:
     withdrawn = DRIVERI.said(DeleteDecided, why("ORPHANED", mode=Mode.OBSERVE), desired_key=None, profile={})
-    assert claims_of(_link(CREATED, withdrawn)) == frozenset()
+    assert _link(CREATED, withdrawn).claims == frozenset()
 
 
 def test_what_a_superseded_decision_may_still_bring_is_claimable_but_not_claimed() -> None:
     link = _link(CREATED, MOVED)
-    assert claims_of(link) == {"key:d-8"}
-    assert claimable_by(link) == {"key:d-7", "key:d-8"}
+    assert link.claims == {"key:d-8"}
+    assert link.claimable == {"key:d-7", "key:d-8"}
 
 
 def test_the_first_driver_that_claims_an_identifier_keeps_it_until_it_comes_free() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.claims import claimable_by, claims_of
 from domain.driver_link import Confirmed, DriverLink, apply, replay
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import ObservedDriver, key_identifier
@@ -56,7 +55,7 @@ def _demand_that_answers_claim_what_could_be_known_before(decider: DeciderInMemo
         after = links[event.driver] = apply(before, event)
         if isinstance(event, Confirmed) and before.unanswered_at(event.decision):
             keys = {key_identifier(after.target, after.key)} if after.key else set()
-            assert claims_of(after) <= claimable_by(before) | keys
+            assert after.claims <= before.claimable | keys
 
 
 def _demand_that_all_is_true(simulation: Simulation, *, is_watched: bool = True) -> None:

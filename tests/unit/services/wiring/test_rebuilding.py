@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from domain.claims import claims_of
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.store import DeadLetter, Row, Stored, Unit, Where
@@ -245,7 +244,7 @@ def test_a_mark_that_two_have_claimed_is_whose_it_was_last(tmp_path: Path) -> No
     services.state("p2", person(2, email="p1@fleet.test"))
     services.decide()
     (email,) = (
-        identifier for identifier in claims_of(services.link("p1", Target.MOTIVE)) if identifier.startswith("email:")
+        identifier for identifier in services.link("p1", Target.MOTIVE).claims if identifier.startswith("email:")
     )
     assert [row.driver for row in services.decider_store.select(decider.ClaimRow, {"identifier": email})] == ["p1"]
     services.answer(Target.MOTIVE, late)
