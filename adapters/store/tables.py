@@ -195,8 +195,9 @@ class Table(Generic[R]):
 
         They are found by the combinations alone; what else they have to match is looked at behind that.
         """
-        chosen, names = self._among(columns, values), ", ".join(self.columns)
-        found = f"SELECT {names} FROM {self.row.TABLE} WHERE {chosen.sql}"  # noqa: S608 - as above
+        sparse = [SqlStatement(self._filled(column)) for column in columns if column in self.row.SPARSE]
+        chosen, names = _all_of([self._among(columns, values), *sparse]), ", ".join(self.columns)
+        found = f"SELECT {names} FROM {self.row.TABLE}{chosen.sql}"  # noqa: S608 - as above
         if not where:
             return SqlStatement(found, chosen.parameters)
         condition = _all_of(self._stated(where))

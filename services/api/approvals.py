@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.store import Store, pages
+from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
 from services.api.installation import Installed, KnownAccount
 from services.api.schema import ByPerson, Moment, ResponseBody
@@ -68,7 +68,7 @@ def held(decider: Store, account: str) -> list[HeldSet]:
 
 
 def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[HeldDelete]:
-    where = {"account": str(account), "target": str(target), "state": "held"}
+    where: Where = {"account": str(account), "target": str(target), "hold": FILLED}
     for page in pages(decider, LinkRow, where, "driver"):
         drivers = [PortalDriverId(row.driver) for row in page]
         desired_drivers = decider.select(DesiredRow, {"account": str(account), "driver": [row.driver for row in page]})

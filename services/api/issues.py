@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query
 from domain.driver_link import UNSETTLED
 from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
-from domain.store import Row, Store, Where
+from domain.store import FILLED, Row, Store, Where
 from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, named
 from services.api.installation import Installed, KnownAccount
@@ -114,10 +114,9 @@ class IssueFilter:
         return {column: value for column, value in places.items() if value is not None}
 
     @property
-    def parked(self) -> dict[str, str]:
+    def parked(self) -> Where:
         """Which links those of them concern that are about one driver."""
-        reason = {} if self.reason is None else {"reason": self.reason}
-        return {**self.where, "state": "parked", **reason}
+        return {**self.where, "reason": FILLED if self.reason is None else self.reason}
 
 
 def open_issues(decider: Store, intake: Store, wanted: IssueFilter, behind: Place | None, limit: int) -> list[Issue]:

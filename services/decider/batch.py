@@ -7,14 +7,13 @@ are in it; a chain of drivers who wait for each other takes one more for each of
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import TypeVar
 
 from domain.claims import Batch, Decide
 from domain.driver_link import DeleteDecided, DriverLink, apply
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
-from domain.store import Store, Unit, Where
+from domain.store import FILLED, Store, Unit, Where
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -24,16 +23,14 @@ from services.decider.read_models import (
     ObservedRow,
     Place,
     RosterIdentifier,
+    rows_among,
     to_delete_row,
     to_link_row,
     to_observed_driver,
-    to_roster_identifiers,
 )
 from services.decider.rosters import RosterChanges
 
 Links = dict[PortalDriverId, DriverLink]
-
-PlacedRow = TypeVar("PlacedRow", ClaimRow, DeleteRow, LinkRow, RosterIdentifier, ObservedRow)
 
 
 def decide_batch(
@@ -166,7 +163,7 @@ def _load_waiting(
         unknown = {place: set(each.values()) - known[place] for place, each in claimed.items()}
         if not any(unknown.values()):
             return waiting
-        rows = rows_among(store, LinkRow, "driver", unknown, {"state": "parked"})
+        rows = rows_among(store, LinkRow, "driver", unknown, {"reason": FILLED})
         for place, drivers in unknown.items():
             known[place] |= drivers
             waiting[place] |= {PortalDriverId(row.driver): row.waits_for for row in rows[place] if row.waits_for}
@@ -210,9 +207,9 @@ def _load_guards(store: Store, places: Collection[Place], now: datetime) -> dict
     by = ("account", "target")
     deleted: dict[Place, set[PortalDriverId]] = defaultdict(set)
     for row in store.select(DeleteRow, where, order_by="at", after=(now - WINDOW).isoformat()):
-        deleted[_place(row)].add(PortalDriverId(row.driver))
+        deleted[AccountId(row.account), Target(row.target)].add(PortalDriverId(row.driver))
     live = store.count(LinkRow, {**where, "is_live": True, "is_deleting": False}, by=by)
-    held = store.count(LinkRow, {**where, "state": "held"}, by=by)
+    held = store.count(LinkRow, {**where, "hold": FILLED}, by=by)
     return {
         (account, target): Guard(
             staying=live.get((account, str(target)), 0),
@@ -221,26 +218,6 @@ def _load_guards(store: Store, places: Collection[Place], now: datetime) -> dict
         )
         for account, target in places
     }
-
-
-def rows_among(
-    store: Store,
-    kind: type[PlacedRow],
-    column: str,
-    wanted: Mapping[Place, Collection[str]],
-    where: Where | None = None,
-) -> dict[Place, list[PlacedRow]]:
-    """The rows of each place that have one of its wanted values in this column, by one query."""
-    found: dict[Place, list[PlacedRow]] = defaultdict(list)
-    values = [(name, target, value) for (name, target), each in sorted(wanted.items()) for value in sorted(each)]
-    if values:
-        for row in store.among(kind, ("account", "target", column), values, where):
-            found[_place(row)].append(row)
-    return found
-
-
-def _place(row: PlacedRow) -> Place:
-    return AccountId(row.account), Target(row.target)
 
 
 def _store(store: Store, batches: Mapping[Place, Batch], unit: Unit) -> None:
@@ -261,27 +238,3 @@ def _store(store: Store, batches: Mapping[Place, Batch], unit: Unit) -> None:
         freed_for = {row.driver for row in waiting[account, target]} | {str(driver) for driver in batch.dispossessed}
         freed_for |= {str(link.driver) for link in batch.links.values() if link.waits_for in batch.freed}
         unit.keep(Look(**place, driver=driver) for driver in sorted(freed_for))
-
-
-def looks_at_claimants(store: Store, rosters: Mapping[Place, RosterChanges]) -> list[Look]:
-    """Looks at the claimants of identifiers that target drivers have given up by these changes, which are not stored.
-
-    The target may have refused such an identifier to its claimant so far.
-    """
-    before = rows_among(store, RosterIdentifier, "driver", {place: each.rows.keys() for place, each in rosters.items()})
-    now = {
-        (place, row.identifier, own.identifier)
-        for place, each in rosters.items()
-        for row in each.rows.values()
-        if row
-        for own in to_roster_identifiers(row)
-    }
-    given_up = {
-        place: {row.identifier for row in rows if (place, row.driver, row.identifier) not in now}
-        for place, rows in before.items()
-    }
-    return [
-        Look(account=row.account, target=row.target, driver=row.driver)
-        for rows in rows_among(store, ClaimRow, "identifier", given_up).values()
-        for row in rows
-    ]

@@ -1,6 +1,6 @@
 """The decider: what it makes of each stream that it consumes, and the work that it has in hand."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,10 +18,10 @@ from domain.matching import DesiredDriver
 from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
 from domain.portal import Change
 from domain.situations import Trigger
-from domain.store import Event, Row, Store, Unit, Where, pages
+from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
-from services.decider.batch import decide_batch, looks_at_claimants
+from services.decider.batch import decide_batch
 from services.decider.read_models import (
     DesiredRow,
     LinkRow,
@@ -33,7 +33,7 @@ from services.decider.read_models import (
     desired_of,
     to_desired_row,
 )
-from services.decider.rosters import RosterChanges, keep_outages, keep_scans, roster_changes
+from services.decider.rosters import RosterChanges, keep_outages, keep_scans, looks_at_claimants, roster_changes
 from services.runtime.context import Assignment, Clock
 from services.runtime.isolation import Backoff
 
@@ -99,14 +99,14 @@ class Decider:
         """Store what the targets showed; record each answer on its link, and decide again."""
         now = self._clock()
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
-        unit, rosters = keep_scans(reports), roster_changes(reports)
+        unit, rosters = keep_scans(reports), roster_changes(self._store, reports)
         for place, changes in rosters.items():
             changes.store(unit, *place)
         unit.add(keep_outages(reports))
         unit.keep(reconciliations.begun(self._store, reports))
         unit.keep(retries(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
-        unit.keep(looks_at_claimants(self._store, roster_changes(answers)))
+        unit.keep(looks_at_claimants(self._store, roster_changes(self._store, answers)))
         looked_up = (
             self._again(
                 [(AccountId(event.account), Target(event.target), event.driver)],
@@ -188,11 +188,13 @@ class Decider:
     def _retry(self, works: Sequence[RetryRow]) -> int:
         (work,) = works
         unit, now = Unit(), self._clock()
-        where: dict[str, str | list[str]] = {"account": work.account, "target": work.target, "state": "parked"}
+        where: dict[str, str | Collection[Value]] = {
+            "account": work.account,
+            "target": work.target,
+            "reason": work.reasons or FILLED,
+        }
         if work.driver:
             where["driver"] = work.driver
-        if work.reasons:
-            where["reason"] = work.reasons
         page = self._store.select(LinkRow, where, order_by="driver", after=work.after, limit=_PAGE)
         if page:
             unit.keep([replace(work, after=page[-1].driver)])

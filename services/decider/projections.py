@@ -81,7 +81,7 @@ def _identify(before: ObservedRow | None, after: ObservedRow | None, rows: Rows)
     kept = {row.identifier: row for row in to_roster_identifiers(after)} if after else {}
     for row in to_roster_identifiers(before) if before else ():
         if row.identifier not in kept:
-            rows.remove(RosterIdentifier, row.identifier, row.account, row.target, row.driver)
+            rows.remove(RosterIdentifier, row.account, row.target, row.identifier, row.driver)
     for row in kept.values():
         rows.put(row)
 

@@ -1,8 +1,9 @@
 """What the decider knows: the Portal's desired states, the targets' rosters, and the state of every link."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar, cast
 
 from domain.driver_link import REFUSED, DeleteDecided, DriverLink
 from domain.identity import AccountId, Key, PortalDriverId, Target
@@ -10,7 +11,7 @@ from domain.matching import DesiredDriver, ObservedDriver, claims, key_identifie
 from domain.portal import Change, DriverDeleted
 from domain.profile import tidy
 from domain.reconciliation import found_by
-from domain.store import Row
+from domain.store import Row, Store, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +48,10 @@ class ObservedRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterIdentifier(Row):
-    """One identifier that a target driver has.
-
-    The key and the index begin with different columns, so that the planner of a database cannot take one for the other.
-    """
+    """One identifier that a target driver has, whom the identifier of its key names."""
 
     TABLE: ClassVar[str] = "roster_identifiers"
-    KEY: ClassVar[tuple[str, ...]] = ("identifier", "account", "target", "driver")
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("driver", "account", "target"),)
+    KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier", "driver")
 
     account: str
     target: str
@@ -124,7 +121,9 @@ class OutageRow(Row):
 class LinkRow(Row):
     """The state of a link now: `state` is one of in_sync, pending, parked, held, kept, ended.
 
-    `reason` says why it is parked: in our own word, or in the target's where that refused it for good.
+    Only a parked link has a `reason`: in our own word, or in the target's where that refused it for good. Only a held
+    one has a `hold`, the version at which it was held. In the most rows these are empty, and no index has a column that
+    changes with every call, so that a database can write a row where it stands.
     `reconciliation` is the number of the last reconciliation that decided something for it (0: none did), `finding`
     what that found; `drifted` the fields that had drifted then, and `at_odds` those of them that had in the
     reconciliation before too.
@@ -133,10 +132,11 @@ class LinkRow(Row):
     TABLE: ClassVar[str] = "links"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "driver")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (
-        ("account", "target", "state", "reason"),
+        ("account", "target", "driver", "reason"),
+        ("account", "target", "driver", "hold"),
         ("account", "target", "waits_for"),
-        ("account", "target", "key"),
     )
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"reason", "waits_for", "hold"})
 
     account: str
     target: str
@@ -270,6 +270,23 @@ class RetryRow(Row):
 Place = tuple[AccountId, Target]
 """An account on a target: its links are decided in one batch."""
 
+PlacedRow = TypeVar("PlacedRow", ClaimRow, LinkRow, RosterIdentifier, ObservedRow)
+
+
+def rows_among(
+    store: Store,
+    kind: type[PlacedRow],
+    column: str,
+    wanted: Mapping[Place, Collection[str]],
+    where: Where | None = None,
+) -> dict[Place, list[PlacedRow]]:
+    """The rows of each place that have one of its wanted values in this column, by one query."""
+    values = [(name, target, value) for (name, target), each in sorted(wanted.items()) for value in sorted(each)]
+    found: dict[Place, list[PlacedRow]] = defaultdict(list)
+    for row in store.among(kind, ("account", "target", column), values, where) if values else ():
+        found[AccountId(row.account), cast("Target", row.target)].append(row)
+    return found
+
 
 def to_desired_row(change: Change, position: int) -> DesiredRow:
     """What the Portal states by a change."""
@@ -350,7 +367,7 @@ def parked_for(link: DriverLink) -> str:
     """Why a link is parked: in our own word, or in the target's where that refused it for good; empty if it is not."""
     if link.parked is None:
         return ""
-    return link.refusal if link.parked.reason == REFUSED else link.parked.reason
+    return (link.refusal if link.parked.reason == REFUSED else "") or link.parked.reason
 
 
 def to_delete_row(decided: DeleteDecided) -> DeleteRow:

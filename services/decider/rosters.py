@@ -1,7 +1,8 @@
 """What the targets' reports say of rosters, scans and outages, and which target drivers are unmanaged."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver, key_identifier
@@ -19,6 +20,7 @@ from domain.store import Store, Unit, Where
 from services.decider.read_models import (
     ClaimRow,
     LinkRow,
+    Look,
     ObservedRow,
     OutageRow,
     Place,
@@ -26,6 +28,7 @@ from services.decider.read_models import (
     RosterScanRow,
     ScanFailureRow,
     UnreadableRow,
+    rows_among,
     to_roster_identifiers,
     to_roster_row,
 )
@@ -37,6 +40,8 @@ class RosterChanges:
     def __init__(self) -> None:
         self.rows: dict[str, ObservedRow | None] = {}
         """What is known now of each reported target driver, by the identifier of its key; None: it is gone."""
+        self.before: Sequence[ObservedRow] = ()
+        """What was known of them before, as far as anything was."""
 
     def take(self, report: ReportEvent) -> None:
         """Add what a report says of the roster."""
@@ -47,27 +52,53 @@ class RosterChanges:
         current = [row for row in stored if row.identifier not in self.rows]
         return [*current, *(row for row in self.rows.values() if row)]
 
+    @property
+    def given_up(self) -> set[RosterIdentifier]:
+        """The identifiers that target drivers had before, and have no longer."""
+        return _all_identifiers(self.before) - _all_identifiers(self.rows.values())
+
     def store(self, unit: Unit, account: AccountId, target: Target) -> None:
-        """Put the changes into the unit."""
-        if not self.rows:
-            return
+        """Put the changes into the unit: only rows that change."""
         place = {"account": str(account), "target": str(target)}
-        unit.remove(RosterIdentifier, {**place, "driver": list(self.rows)})
-        unit.remove(
-            ObservedRow, {**place, "identifier": [identifier for identifier, row in self.rows.items() if row is None]}
-        )
-        for row in self.rows.values():
-            if row:
-                unit.keep([row, *to_roster_identifiers(row)])
+        for gone in sorted(row.identifier for row in self.before if self.rows[row.identifier] is None):
+            unit.remove(ObservedRow, {**place, "identifier": gone})
+        for each in _in_order(self.given_up):
+            unit.remove(RosterIdentifier, {**place, "identifier": each.identifier, "driver": each.driver})
+        unit.keep(filter(None, self.rows.values()))
+        unit.keep(_in_order(_all_identifiers(self.rows.values()) - _all_identifiers(self.before)))
 
 
-def roster_changes(reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]:
-    """What these reports say of each roster; every account and target in them has an entry."""
+def _all_identifiers(rows: Iterable[ObservedRow | None]) -> set[RosterIdentifier]:
+    return {each for row in rows if row for each in to_roster_identifiers(row)}
+
+
+def _in_order(identifiers: Iterable[RosterIdentifier]) -> list[RosterIdentifier]:
+    return sorted(identifiers, key=attrgetter("driver", "identifier"))
+
+
+def roster_changes(store: Store, reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]:
+    """What these reports change in each roster; every account and target in them has an entry. Raises `StoreFailed`."""
     changes: dict[Place, RosterChanges] = {}
     for report in reports:
         place = AccountId(report.account), Target(report.target)
         changes.setdefault(place, RosterChanges()).take(report)
+    before = rows_among(store, ObservedRow, "identifier", {place: each.rows.keys() for place, each in changes.items()})
+    for place, each in changes.items():
+        each.before = before[place]
     return changes
+
+
+def looks_at_claimants(store: Store, rosters: Mapping[Place, RosterChanges]) -> list[Look]:
+    """Looks at the claimants of identifiers that target drivers give up by these changes, which are not stored yet.
+
+    The target may have refused such an identifier to its claimant so far. Raises `StoreFailed`.
+    """
+    given_up = {place: {row.identifier for row in each.given_up} for place, each in rosters.items()}
+    return [
+        Look(account=row.account, target=row.target, driver=row.driver)
+        for rows in rows_among(store, ClaimRow, "identifier", given_up).values()
+        for row in rows
+    ]
 
 
 def keep_scans(reports: Iterable[ReportEvent]) -> Unit:

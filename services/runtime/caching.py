@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from domain.store import Event, Record, Row, Store, Stored, Stream, Unit, Value, Where
+from domain.store import FILLED, Event, Record, Row, Store, Stored, Stream, Unit, Value, Where
 from services.runtime.partitions import OwnedStore
 
 R = TypeVar("R", bound=Row)
@@ -291,7 +291,7 @@ class _Known:
 
     def combinations(self, where: Where) -> list[Values] | None:
         """The values of the lookups that a condition stands for; None where it does not name them, or too many."""
-        wanted = [_one_of(where[column]) for column in self.columns if column in where]
+        wanted = [_one_of(where[column]) for column in self.columns if where.get(column, FILLED) is not FILLED]
         total = 1
         for each in wanted:
             total *= len(each)
