@@ -48,7 +48,7 @@ class ObservedRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterIdentifier(Row):
-    """One identifier that a target driver has, whom the identifier of its key names."""
+    """One identifier that a target driver has; `driver` is the identifier of its key."""
 
     TABLE: ClassVar[str] = "roster_identifiers"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier", "driver")
