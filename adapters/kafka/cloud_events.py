@@ -6,7 +6,6 @@ for that, so our reader of fetched records replaces its own.
 Format of the records: Apache Kafka, "Record Batch" and "Record" in the description of its messages.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -145,16 +144,18 @@ def _decoded(mapper: Mapper[UUID], message: ConsumerRecord) -> tuple[Event | Non
 
 def _text(value: bytes | None) -> str:
     """The text of a header; empty where it cannot be read."""
-    return value.decode() if value is not None and _is_text(value) else ""
+    try:
+        return value.decode() if value else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
-    _check_headers(message)
+    attributes = _attributes(message)
     if message.value is None:
         raise _Unreadable("it has no value: a tombstone")
     if len(message.value) > LARGEST:
         raise _Unreadable(f"its value has {len(message.value)} bytes, more than {LARGEST}")
-    attributes = {name: _text(value) for name, value in message.headers}
     stored = _to_stored_event(attributes, message.value)
     try:
         event, reason = decoded(mapper, stored)
@@ -164,22 +165,26 @@ def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
         raise _Unreadable(reason)
     if message.key is None or message.key != event.account.encode("utf-8", "surrogatepass"):
         raise _Unreadable("its key is not the event's account")
-    if not _is_moment(event.at.isoformat()):
+    if not _is_in_range(event.at):
         raise _Unreadable(f"{event.TOPIC} cannot be read: its moment has no offset, or is out of range")
     return event
 
 
-def _check_headers(message: ConsumerRecord) -> None:
-    counted = Counter(name for name, _ in message.headers)
+def _attributes(message: ConsumerRecord) -> dict[str, str]:
+    """The headers, all of which can be read."""
+    found: dict[str, str] = {}
     for name, value in message.headers:
         if SUBSTITUTE in name:
             raise _Unreadable("the name of a header is not UTF-8")
         if value is None:
             raise _Unreadable(f"the header {name!r} has no value")
-        if not _is_text(value):
-            raise _Unreadable(f"the header {name!r} is not UTF-8")
-        if name.startswith("ce_") and counted[name] > 1:
+        if name in found and name.startswith("ce_"):
             raise _Unreadable(f"the header {name!r} comes more than once")
+        try:
+            found[name] = value.decode()
+        except UnicodeDecodeError:
+            raise _Unreadable(f"the header {name!r} is not UTF-8") from None
+    return found
 
 
 def _to_stored_event(attributes: Mapping[str, str], value: bytes) -> StoredEvent:
@@ -208,14 +213,6 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
         raise _Unreadable("ce_time is not a moment, or is out of range")
 
 
-def _is_text(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _number(text: str) -> int:
     """The positive number of this text, written as we write them; else 0."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) < len(str(_MOST)) + 1 else 0
@@ -227,7 +224,16 @@ def _is_moment(text: str | None) -> bool:
     if text is None:
         return True
     try:
-        moment = datetime.fromisoformat(text)
+        return _is_in_range(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _is_in_range(moment: datetime) -> bool:
+    """Whether a moment has an offset, and is one in UTC too."""
+    if moment.tzinfo is UTC:
+        return True
+    try:
         moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return False

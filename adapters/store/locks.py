@@ -46,6 +46,12 @@ class PartitionAssignment:
         for partition in partitions:
             self._generations.pop(partition, None)
 
+    @property
+    def owned(self) -> tuple[list[int], list[int]]:
+        """The partitions that are owned, and their generations."""
+        ordered = sorted(self._generations.items())
+        return [partition for partition, _ in ordered], [generation for _, generation in ordered]
+
     def look(self, cursor: Any) -> None:  # noqa: ANN401 - of any row type
         """Ask for the generations of all that is owned, and keep them as they are until the transaction ends."""
         cursor.execute(_LOOK, [sorted(self._generations)], prepare=True)

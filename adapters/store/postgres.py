@@ -5,7 +5,7 @@ Its schemas and tables are made by `migrate`, and checked before they are used.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
+import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresProcessRecorder
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, errors
 from psycopg.pq.abc import PGconn
 from psycopg.rows import DictRow, TupleRow, tuple_row
 from psycopg.sql import SQL, Identifier
@@ -24,7 +25,7 @@ from adapters.store.locks import CREATE_OWNERS, PartitionAssignment
 from adapters.store.postgres_connection import MIGRATE, Datastore, channel, connect, failures, lock_id
 from adapters.store.relational import AnswerLost, RelationalStore, Values, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, mending, shape, table_of
-from domain.store import OF_EVERY_STORE, Misconfigured, Row, Stored, StoreFailed, Unit
+from domain.store import OF_EVERY_STORE, Misconfigured, Row, StoreConflict, Stored, StoreFailed, Unit
 
 Schemas = Mapping[str, Sequence[type[Row]]]
 """The schemas with the rows that each keeps, besides those of every store."""
@@ -123,16 +124,24 @@ def _shapes(connection: Connection[TupleRow], schema: str) -> dict[str, set[str]
 
 
 _INSERT_EVENTS = (
-    "INSERT INTO stored_events (originator_id, originator_version, topic, state) "
-    "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
+    "WITH stored AS (INSERT INTO stored_events (originator_id, originator_version, topic, state) "
+    "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])) SELECT pg_notify(%b, '')"
 )
 
-_MOVE_POSITIONS = (
-    f"INSERT INTO {TRACKING} AS known (application_name, notification_id) "  # noqa: S608 - our own name
+_HOLD = (
+    "WITH held AS (SELECT 1 FROM owners JOIN unnest(%b::bigint[], %b::bigint[]) AS own (part, since) "
+    "ON partition = part AND generation = since ORDER BY partition FOR SHARE OF owners), "
+    "moved AS (INSERT INTO tracking AS known (application_name, notification_id) "
     "SELECT * FROM unnest(%b::text[], %b::bigint[]) "
     "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id "
-    "WHERE known.notification_id < excluded.notification_id"
+    "WHERE known.notification_id < excluded.notification_id RETURNING 1) "
+    "SELECT 1 / ((SELECT count(*) FROM held) = %b)::int, ln(((SELECT count(*) FROM moved) = %b)::int)"
 )
+"""Keeps what is owned as it is until the transaction ends, and moves positions.
+
+It fails with a division by zero where not everything is owned any more, and with a logarithm of zero where a position
+is stored already; so a commit needs no answer before its end.
+"""
 
 _FRESH: Final = 1.0
 """Seconds for which a connection that has answered counts as working."""
@@ -154,34 +163,44 @@ class _PostgresRecorder(PostgresProcessRecorder):
         self._assignment = assignment
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:  # noqa: ANN401 - the library's
-        with (
-            self.datastore.get_connection() as connection,
-            connection.pipeline() as pipeline,
-            connection.transaction(),
-            connection.cursor(row_factory=tuple_row) as owners,
-            connection.cursor() as mover,
-            connection.cursor() as cursor,
-        ):
-            unit: Unit = kwargs["unit"]
-            self._assignment.look(owners)
-            if unit.positions:
-                names, ends = [each.name for each in unit.positions], [each.at for each in unit.positions]
-                mover.execute(_MOVE_POSITIONS, [names, ends], prepare=True)
-            write_rows(cursor, unit, POSTGRES)
-            self._insert_stored_events(cursor, stored_events)
-            _send(connection.pgconn)
-            pipeline.sync()
-            self._assignment.check(owners)
-            if unit.positions and mover.rowcount != len(unit.positions):
-                raise IntegrityError("a position is stored already")
+        with self.datastore.get_connection() as connection:
+            try:
+                with connection.pipeline():
+                    self._send_unit(connection, kwargs["unit"], stored_events)
+            except errors.DivisionByZero:
+                connection.rollback()
+                with connection.cursor(row_factory=tuple_row) as cursor:
+                    self._assignment.look(cursor)
+                    self._assignment.check(cursor)
+                raise StoreConflict("another process owned the partitions meanwhile") from None
+            except errors.InvalidArgumentForLogarithm:
+                connection.rollback()
+                raise IntegrityError("a position is stored already") from None
+            except BaseException:
+                with suppress(psycopg.Error):
+                    connection.rollback()
+                raise
+
+    def _send_unit(self, connection: Connection[DictRow], unit: Unit, stored_events: Sequence[StoredEvent]) -> None:
+        """Send a whole transaction at once."""
+        cursor = connection.cursor()
+        cursor.execute("BEGIN", prepare=False)
+        partitions, generations = self._assignment.owned
+        if partitions or unit.positions:
+            names, ends = [each.name for each in unit.positions], [each.at for each in unit.positions]
+            counts = [len(partitions), len(names)]
+            cursor.execute(_HOLD, [partitions, generations, names, ends, *counts], prepare=True)
+        write_rows(cursor, unit, POSTGRES)
+        self._insert_stored_events(cursor, stored_events)
+        cursor.execute("COMMIT", prepare=False)
+        _send(connection.pgconn)
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:  # noqa: ANN401 - the library's
         if not stored_events:
             return
         self._lock_table(curs)
-        self._notify_channel(curs)
         columns = zip(*((e.originator_id, e.originator_version, e.topic, e.state) for e in stored_events), strict=True)
-        curs.execute(_INSERT_EVENTS, [list(column) for column in columns], prepare=True)
+        curs.execute(_INSERT_EVENTS, [*(list(column) for column in columns), self.channel_name], prepare=True)
 
 
 class PostgresStore(RelationalStore):
