@@ -9,7 +9,7 @@ import pytest
 
 from adapters.store.sqlite import SqliteStore
 from domain.driver_link import DeleteRecalled
-from domain.store import EventTooLong, Position, Resubmission, Row, Unit, pages
+from domain.store import FILLED, Event, EventTooLong, Position, Record, Resubmission, Row, Unit, pages
 from tests.support.scenario import DRIVERI
 
 
@@ -46,6 +46,26 @@ def test_a_unit_takes_over_another_apart_from_its_positions() -> None:
 
 def test_an_event_that_is_too_long_says_of_what_kind_and_how_long_it_is() -> None:
     assert str(EventTooLong("DriverLink.Parked", 1_000_000)).startswith("DriverLink.Parked of 1000000 bytes is longer")
+
+
+def test_every_value_but_the_empty_ones_counts_as_filled_and_they_cannot_be_counted_up() -> None:
+    assert [value for value in ("", "ann", 0, 1, False, True) if value in FILLED] == ["ann", 1, True]
+    with pytest.raises(TypeError, match="counted up"):
+        iter(FILLED)
+    with pytest.raises(TypeError, match="counted up"):
+        len(FILLED)
+
+
+def test_a_record_is_decoded_once_and_only_when_somebody_asks() -> None:
+    event, asked = DRIVERI.fact(DeleteRecalled), list[int]()
+
+    def decode() -> tuple[Event | None, str]:
+        asked.append(1)
+        return event, ""
+
+    record = Record(position=1, log_position=1, id="", topic="", body=b"", decode=decode)
+    assert not asked
+    assert (record.event, record.reason, record.event, len(asked)) == (event, "", event, 1)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, None])
