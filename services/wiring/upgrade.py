@@ -38,9 +38,9 @@ def upgrade(stores: Mapping[str, Store], partition_of: PartitionOf | None) -> Mo
             _mark(stores[name], own)
         return {}
     tables = {name: ", ".join(row.TABLE for model in own for row in model.tables) for name, own in models.items()}
-    _log.info("read models of another version are made again", **tables)
+    _log.warning("read models of another version are made again", **tables)
     rebuild(stores, models, partition_of=partition_of, on_step=_Progress().on_step)
-    _log.info("read models were made again", services=", ".join(models))
+    _log.warning("read models were made again", services=", ".join(models))
     return models
 
 
@@ -63,4 +63,4 @@ class _Progress:
         """A page of a log was read."""
         if monotonic() - self._said_at >= _BETWEEN:
             self._said_at = monotonic()
-            _log.info("read models are made again", log=step.service, done=step.done, total=step.total)
+            _log.warning("read models are made again", log=step.service, done=step.done, total=step.total)

@@ -1,4 +1,4 @@
-"""A process that opens a data folder, and kills itself as it begins to write for the n-th time while it upgrades."""
+"""A process that upgrades a data folder, or a database, and kills itself as it begins to write for the n-th time."""
 
 import os
 import signal
@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
+from adapters.store.postgres import PostgresStore
+from adapters.store.relational import RelationalStore
 from adapters.store.sqlite import SqliteStore
+from services.wiring.distributed import Distributed
 from services.wiring.embedded import open_embedded
-from services.wiring.settings import EmbeddedSettings
+from services.wiring.settings import DistributedSettings, EmbeddedSettings, read_settings
 
 P = ParamSpec("P")
 
@@ -18,7 +21,8 @@ _WRITES = ("begin_beside", "put_beside", "end_beside")
 
 def main() -> None:
     """Count the writes of all stores."""
-    left = int(sys.argv[2])
+    left, is_folder = int(sys.argv[1]), len(sys.argv) > 2
+    kind: type[RelationalStore] = SqliteStore if is_folder else PostgresStore
 
     def counted(write: Callable[P, None]) -> Callable[P, None]:
         def counting(*arguments: P.args, **named: P.kwargs) -> None:
@@ -31,8 +35,11 @@ def main() -> None:
         return counting
 
     for name in _WRITES:
-        setattr(SqliteStore, name, counted(getattr(SqliteStore, name)))
-    open_embedded(EmbeddedSettings(data=Path(sys.argv[1])))
+        setattr(kind, name, counted(getattr(kind, name)))
+    if is_folder:
+        open_embedded(EmbeddedSettings(data=Path(sys.argv[2])))
+    else:
+        Distributed(read_settings(DistributedSettings)).upgrade()
 
 
 if __name__ == "__main__":

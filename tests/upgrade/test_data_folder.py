@@ -86,7 +86,7 @@ def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(folder: Path, tmp_p
     with opened(tmp_path / "other") as stores:
         expected = rows(stores)
     run = subprocess.run(
-        [sys.executable, "-m", "tests.upgrade.killed_upgrade", folder, str(moment)], check=False, capture_output=True
+        [sys.executable, "-m", "tests.upgrade.killed_upgrade", str(moment), folder], check=False, capture_output=True
     )
     assert run.returncode == -signal.SIGKILL, run.stderr
     with opened(folder) as stores:

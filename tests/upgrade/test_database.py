@@ -1,15 +1,22 @@
 """The database of an earlier version upgrades when its first process starts, and ends as a data folder does."""
 
+import signal
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from domain.store import Stored
+from adapters.store.locks import InstanceLock
+from domain.store import Stored, StoreFailed
 from services.sandbox.demo import RunningSandboxes
 from services.wiring.distributed import Distributed, migrate_database
 from services.wiring.registry import SERVICES
+from tests.contract.lasting import at_once
 from tests.support.distributed import Deployment
+from tests.support.servers import Postgres
 from tests.upgrade.fixtures import load
 
 _NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
@@ -49,3 +56,43 @@ def test_a_migration_names_what_the_first_process_makes_again(earlier: str, tmp_
     assert first["decider", "links"]
     shape.upgrade()
     assert rows(shape) == first
+
+
+def test_of_two_that_start_one_upgrades_and_the_other_waits(earlier: str, tmp_path: Path) -> None:
+    settings = deployment(earlier, tmp_path, _NOWHERE).settings
+    assert migrate_database(settings)
+    at_once(*[Distributed(settings).upgrade] * 2)
+    assert migrate_database(settings) == []
+
+
+def test_processes_of_the_earlier_version_have_to_end_first(earlier: str, tmp_path: Path) -> None:
+    settings = deployment(earlier, tmp_path, _NOWHERE).settings
+    stale = migrate_database(settings)
+    with closing(InstanceLock(earlier, "", ["decider"])) as lock:
+        lock.acquire_shared()
+        with pytest.raises(StoreFailed, match="processes or commands work on decider: end them first"):
+            Distributed(settings).upgrade()
+    assert migrate_database(settings) == stale
+
+
+@pytest.mark.parametrize("moment", [2, 13, 25])
+def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(
+    earlier: str, postgres: Postgres, tmp_path: Path, moment: int
+) -> None:
+    shape = deployment(earlier, tmp_path, _NOWHERE)
+    migrate_database(shape.settings)
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.upgrade.killed_upgrade", str(moment)],
+        env=shape.environment,
+        check=False,
+        capture_output=True,
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    Distributed(shape.settings).upgrade()
+    other = postgres.database()
+    load(other)
+    expected = Distributed(deployment(other, tmp_path, _NOWHERE).settings)
+    migrate_database(deployment(other, tmp_path, _NOWHERE).settings)
+    expected.upgrade()
+    assert rows(Distributed(shape.settings)) == rows(expected)
+    postgres.drop(other)
