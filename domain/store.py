@@ -132,6 +132,23 @@ class Resubmission(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MendedRecord(Row):
+    """What was handled in place of a record of a log that could not be: another body, of the same event.
+
+    The log still has the former one, so that whoever makes rows from it again needs this. `body` is base64.
+    """
+
+    TABLE: ClassVar[str] = "mended_records"
+    KEY: ClassVar[tuple[str, ...]] = ("log", "log_position")
+
+    log: str
+    log_position: int
+    id: str
+    topic: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadModelVersion(Row):
     """The version in which the table of a read model was made."""
 
@@ -153,7 +170,7 @@ class MigratedTables(Row):
     name: str
 
 
-OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, ReadModelVersion, MigratedTables)
+OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, MendedRecord, ReadModelVersion, MigratedTables)
 """The tables that every store has, whatever its service keeps besides."""
 
 

@@ -4,7 +4,7 @@ What follows from a batch is one transaction, and a bad record stops nothing els
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from domain.cleaning import storable
 from domain.store import (
     DeadLetter,
     Event,
+    MendedRecord,
     Position,
     Record,
     Resubmission,
@@ -23,7 +24,7 @@ from domain.store import (
     Stream,
     Unit,
 )
-from services.runtime.context import Clock, position_of
+from services.runtime.context import Clock, log_of, position_of
 
 BATCH = 500
 
@@ -141,7 +142,10 @@ class Consumer:
             if record.event is None:
                 self._blame(resubmission, record.reason)
             else:
-                unit = Unit() if self._is_overtaken(resubmission) else self._understood([record])
+                unit = Unit()
+                if not self._is_overtaken(resubmission):
+                    unit = self._understood([record])
+                    unit.keep(self._mended(resubmission))
                 unit.rows.pop((DeadLetter, (resubmission.stream, resubmission.position)), None)
                 unit.remove(DeadLetter, _place(resubmission))
                 self._settle(resubmission, unit)
@@ -149,6 +153,18 @@ class Consumer:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever the record does, it must not stop the others
             self._blame(resubmission, f"{type(failure).__name__}: {failure}")
+
+    def _mended(self, resubmission: Resubmission) -> Iterator[MendedRecord]:
+        """What was handled instead of the record, if it is otherwise than it came."""
+        for letter in self._store.select(DeadLetter, _place(resubmission)):
+            if (letter.id, letter.topic, letter.body) != (resubmission.id, resubmission.topic, resubmission.body):
+                yield MendedRecord(
+                    log=log_of(resubmission.stream),
+                    log_position=resubmission.log_position,
+                    id=resubmission.id,
+                    topic=resubmission.topic,
+                    body=resubmission.body,
+                )
 
     def _is_overtaken(self, resubmission: Resubmission) -> bool:
         """Whether a later version of the same history was consumed since; only the letter itself knows it."""
@@ -301,6 +317,14 @@ def _overtaken(letter: DeadLetter, version: int) -> DeadLetter:
     own = letter.id.partition("/")[2]
     is_later = own.isdecimal() and version > max(int(own), letter.overtaken_by or 0)
     return replace(letter, overtaken_by=version) if is_later else letter
+
+
+def to_resubmission(mended: MendedRecord) -> Resubmission:
+    """What was handled in place of a record, to be decoded once more."""
+    at = mended.log_position
+    return Resubmission(
+        stream=mended.log, position=at, log_position=at, id=mended.id, topic=mended.topic, body=mended.body
+    )
 
 
 def _place(resubmission: Resubmission) -> dict[str, str | int]:

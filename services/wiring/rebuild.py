@@ -12,13 +12,13 @@ from itertools import zip_longest
 from operator import itemgetter
 from typing import Any
 
-from domain.store import DeadLetter, Record, Row, Store, Stored
-from services.runtime.consumer import Consumed, PartitionOf
+from domain.store import DeadLetter, MendedRecord, Record, Row, Store, Stored
+from services.runtime.consumer import Consumed, PartitionOf, to_resubmission
 from services.runtime.context import log_of
 from services.runtime.read_models import Events, Project, ReadModel, RowsBeside
 from services.wiring.registry import SERVICES
 
-_PAGE = 4000
+_PAGE = 10_000
 """Events that are read, and brought to every read model, at a time."""
 
 Models = Mapping[str, Sequence[ReadModel]]
@@ -151,6 +151,10 @@ class _Reader:
         name = log_of(log.log.name)
         self._consumed = Consumed(made.store, name, partition_of)
         self._dead = {each.log_position for each in made.store.select(DeadLetter) if log_of(each.stream) == name}
+        self._mended = {
+            each.log_position: log.log.again(to_resubmission(each))
+            for each in made.store.select(MendedRecord, {"log": name})
+        }
 
     def read(self, page: Sequence[Record]) -> None:
         """Bring the read models to what they are after these records."""
@@ -160,14 +164,16 @@ class _Reader:
             self._made.rows.store_some()
 
     def _events(self, page: Sequence[Record]) -> Events:
+        if self._mended:
+            page = [self._mended.get(each.position, each) for each in page]
         return [
-            (each.position, each.event)
+            (each.log_position, each.event)
             for each in page
             if each.event is not None and (self._is_own or self._has_handled(each))
         ]
 
     def _has_handled(self, record: Record) -> bool:
-        return record.position not in self._dead and self._consumed.has(record)
+        return record.log_position not in self._dead and self._consumed.has(record)
 
 
 def first_difference(

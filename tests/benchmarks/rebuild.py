@@ -85,7 +85,8 @@ def _finding(name: str, installation: Installation) -> Finding:
 
 
 def _read(installation: Installation) -> int:
-    return sum(len(some) for service in installation.services for some in records(service.store))
+    every = (record for service in installation.services for some in records(service.store) for record in some)
+    return sum(record.event is not None for record in every)
 
 
 def _rebuild(installation: Installation) -> int:

@@ -11,6 +11,7 @@ from domain.portal import DriverCreated, DriverUpdated
 from domain.store import (
     DeadLetter,
     Event,
+    MendedRecord,
     MigratedTables,
     Position,
     ReadModelVersion,
@@ -92,6 +93,7 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
         overtaken_by=3,
     ),
     Resubmission(stream=SOURCE, position=7, log_position=3, id="?", topic="?", body="/w=="),
+    MendedRecord(log="upstream.v1", log_position=3, id="?", topic="?", body="/w=="),
     ReadModelVersion(name="seats", version="1"),
     MigratedTables(number=1, name="seats"),
 )

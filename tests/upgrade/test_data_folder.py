@@ -68,6 +68,7 @@ def test_it_ends_where_the_earlier_version_would_have(folder: Path) -> None:
     come_to, twice = asyncio.run(come_to_rest(folder))
     assert unlike(come_to) == []
     assert twice == []
+    assert checked(folder) == []
 
 
 def test_a_second_start_makes_nothing_again(folder: Path) -> None:

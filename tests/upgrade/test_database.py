@@ -1,23 +1,29 @@
 """The database of an earlier version upgrades when its first process starts, and ends as a data folder does."""
 
+import asyncio
 import signal
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from adapters.store.locks import InstanceLock
 from domain.store import Stored, StoreFailed
-from services.sandbox.demo import RunningSandboxes
+from services.sandbox.demo import RunningSandboxes, sandboxes
 from services.wiring.distributed import Distributed, migrate_database
 from services.wiring.registry import SERVICES
 from tests.contract.lasting import at_once
-from tests.support.distributed import Deployment
-from tests.support.servers import Postgres
-from tests.upgrade.fixtures import load
+from tests.support import exactly_once
+from tests.support.backlog import Backlog
+from tests.support.distributed import Deployment, every_service, running, until_ready
+from tests.support.patience import commanded
+from tests.support.servers import Kafka, Postgres
+from tests.upgrade.fixtures import TARGETS, load
+from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike
 
 _NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
 
@@ -35,6 +41,24 @@ def deployment(database: str, folder: Path, targets: RunningSandboxes, kafka: st
     return Deployment(kafka=kafka, database=database, targets=targets, folder=folder, prefix=prefix, epoch="2")
 
 
+async def come_to_rest(database: str, kafka: str, folder: Path) -> tuple[dict[str, Any], list[Any]]:
+    """What the installation comes to, and the effects that a target had twice."""
+    async with sandboxes() as targets:
+        await to_hold(targets, TARGETS)
+        shape = deployment(database, folder, targets, kafka)
+        await asyncio.to_thread(shape.prepare)
+        services = every_service(shape, each=1)
+        async with running(services):
+            await until_ready(services)
+            async with commanded(shape.settings) as (client, installation):
+                await Backlog(installation, shape.settings).until_quiet()
+                await at_rest(client)
+                links = {account: await links_of(client, account) for account in ACCOUNTS}
+        journals = [await exactly_once.journal_of(each) for each in (targets.driveri, targets.motive)]
+        twice = [effect for journal in journals for effect in exactly_once.repeated_effects(journal)]
+        return {"links": links, **await held(targets)}, twice
+
+
 def rows(shape: Distributed) -> dict[tuple[str, str], list[Stored]]:
     """Every row of every table."""
     installation = shape.installation()
@@ -43,6 +67,12 @@ def rows(shape: Distributed) -> dict[tuple[str, str], list[Stored]]:
         return {(name, row.TABLE): list(stores[name].scan(row)) for name, spec in SERVICES.items() for row in spec.rows}
     finally:
         installation.close()
+
+
+def test_it_ends_where_the_earlier_version_would_have(earlier: str, kafka: Kafka, tmp_path: Path) -> None:
+    come_to, twice = asyncio.run(come_to_rest(earlier, kafka.servers, tmp_path))
+    assert unlike(come_to) == []
+    assert twice == []
 
 
 def test_a_migration_names_what_the_first_process_makes_again(earlier: str, tmp_path: Path) -> None:

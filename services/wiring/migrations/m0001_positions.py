@@ -15,8 +15,9 @@ def migrate(found: Migration) -> None:
     if "tracking" not in found.tables.columns():
         return
     positions = _read_in_place(found) if found.partition_of is None else _by_watermarks(found, found.partition_of)
-    for name, at in positions:
+    for name, at in [*positions]:
         found.tables.execute("INSERT INTO tracking (application_name, notification_id) VALUES (?, ?)", (name, at))
+    found.tables.execute("DROP TABLE IF EXISTS watermarks")
 
 
 def _read_in_place(found: Migration) -> Iterator[tuple[str, int]]:
