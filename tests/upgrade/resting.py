@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 
 from services.sandbox.demo import RunningSandboxes
-from tests.upgrade.fixtures import ACCOUNT
 
 Json = dict[str, Any]
 
@@ -73,11 +72,11 @@ async def at_rest(client: httpx.AsyncClient) -> None:
         before = links
 
 
-def unlike(come_to: Json) -> list[str]:
+def unlike(expected: Json, come_to: Json) -> list[str]:
     """What is otherwise than the earlier version would have left it."""
     return [
         f"{kind} of {account}: {entry}"
-        for kind, accounts in ACCOUNT.items()
+        for kind, accounts in expected.items()
         for account, entries in accounts.items()
         for entry in _differing(entries, come_to[kind][account])
     ]

@@ -21,7 +21,7 @@ from services.wiring.upgrade import stale_models
 from tests.support import exactly_once
 from tests.support.processes import Up, outliving_client
 from tests.unit.services.wiring.rebuilt import checked
-from tests.upgrade.fixtures import TARGETS, unpack
+from tests.upgrade.fixtures import ACCOUNT, TARGETS, unpack
 from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike
 
 
@@ -66,7 +66,7 @@ async def come_to_rest(folder: Path) -> tuple[dict[str, Any], list[Any]]:
 
 def test_it_ends_where_the_earlier_version_would_have(folder: Path) -> None:
     come_to, twice = asyncio.run(come_to_rest(folder))
-    assert unlike(come_to) == []
+    assert unlike(ACCOUNT, come_to) == []
     assert twice == []
     assert checked(folder) == []
 

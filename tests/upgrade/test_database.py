@@ -22,7 +22,7 @@ from tests.support.backlog import Backlog
 from tests.support.distributed import Deployment, every_service, running, until_ready
 from tests.support.patience import commanded
 from tests.support.servers import Kafka, Postgres
-from tests.upgrade.fixtures import TARGETS, load
+from tests.upgrade.fixtures import ACCOUNT, TARGETS, load
 from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike
 
 _NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
@@ -71,7 +71,7 @@ def rows(shape: Distributed) -> dict[tuple[str, str], list[Stored]]:
 
 def test_it_ends_where_the_earlier_version_would_have(earlier: str, kafka: Kafka, tmp_path: Path) -> None:
     come_to, twice = asyncio.run(come_to_rest(earlier, kafka.servers, tmp_path))
-    assert unlike(come_to) == []
+    assert unlike(ACCOUNT, come_to) == []
     assert twice == []
 
 
