@@ -135,7 +135,7 @@ class Resubmission(Row):
 class MendedRecord(Row):
     """What was handled in place of a record of a log that could not be: another body, of the same event.
 
-    The log still has the former one, so that whoever makes rows from it again needs this. `body` is base64.
+    The log still has the former one, so a rebuild needs this. `body` is base64.
     """
 
     TABLE: ClassVar[str] = "mended_records"
