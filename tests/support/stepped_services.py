@@ -52,6 +52,7 @@ class SteppedServices:
         self.now = now
         self.twins = twins
         self.folder = folder
+        self._wrapping = wrapping
         notifier = Notifier()
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
@@ -110,7 +111,7 @@ class SteppedServices:
     def reopened(self) -> "SteppedServices":
         """The same, after the process was killed and started again; the twins know nothing of it."""
         self.close()
-        again = SteppedServices(self.folder, self.twins, now=self.now)
+        again = SteppedServices(self.folder, self.twins, wrapping=self._wrapping, now=self.now)
         for app in again.projectors.values():
             app._desired_drivers.resume()
             app._probing.reload()

@@ -18,11 +18,14 @@ class Postgres:
 
     def database(self) -> str:
         """The URL of a new, empty database; it is dropped by `drop`, or at the latest with everything at the end."""
-        name = f"test_{secrets.token_hex(8)}"
-        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
-        self._made.append(url)
-        return url
+        return self._created("template1")
+
+    def copy(self, url: str) -> str:
+        """The URL of a new database with all that this one has; whatever is connected to this one is disconnected."""
+        name = urlsplit(url).path.removeprefix("/")
+        disconnect = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = {}"
+        self._execute(sql.SQL(disconnect).format(sql.Literal(name)))
+        return self._created(name)
 
     def drop(self, url: str) -> None:
         """Drop a database that `database` has made, also from under those who are connected to it."""
@@ -42,6 +45,13 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
+
+    def _created(self, template: str) -> str:
+        name = f"test_{secrets.token_hex(8)}"
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        url = urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+        self._made.append(url)
+        return url
 
     def _execute(self, statement: sql.SQL | sql.Composed) -> None:
         with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
