@@ -22,6 +22,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from msgspec.json import decode, encode
 
 from adapters.driveri.wire import to_wire as to_driveri
 from adapters.kafka.connection import KafkaAccess
@@ -76,7 +77,7 @@ class BarePipeline:
         stated = profile(number, edition=edition)
         change = {"kind": "change", "account": fleet.account, "number": number, "profile": stated}
         with self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.execute(_insert("intake"), ([fleet.account], [json.dumps(change).encode()]), prepare=True)
+            cursor.execute(_insert("intake"), ([fleet.account], [encode(change)]), prepare=True)
             cursor.execute("SELECT pg_notify('intake', '')", prepare=True)
 
     def seconds(self) -> dict[str, float]:
@@ -133,7 +134,7 @@ class Log:
 
     async def store(self, facts: Sequence[Addressed]) -> None:
         """Commit these facts."""
-        keys, states = [key for key, _ in facts], [json.dumps(state).encode() for _, state in facts]
+        keys, states = [key for key, _ in facts], [encode(state) for _, state in facts]
         async with self._connection.transaction():
             await self._connection.execute(_insert(self._name).encode(), (keys, states), prepare=True)
             await self._connection.execute(f"SELECT pg_notify('{self._name}', '')".encode(), prepare=True)
@@ -182,7 +183,7 @@ async def _consumed(settings: Settings, group: str, *names: str) -> AsyncIterato
     yield []
     while True:
         found = await consumer.getmany(timeout_ms=1000, max_records=_MOST)
-        yield [json.loads(message.value) for messages in found.values() for message in messages]
+        yield [decode(message.value) for messages in found.values() for message in messages]
 
 
 async def _decide(settings: Settings, log: Log, ready: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ them in the busiest hours, and each account is reconciled once a day at an hour 
 
 import json
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -54,7 +55,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What is to be carried, and by what: the drivers, the changes of each in a day, the processors of a cell."""
+    """What is to be carried, and by what: the drivers, the changes of each in a day, and what a cell may have."""
 
     drivers: int
     usual: int
@@ -62,6 +63,8 @@ class World:
 
     changes: float
     processors: float
+    most: int
+    """The drivers of a cell, at most: a larger one was never measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +77,19 @@ class Cell:
 
 
 def costs_of(measured: Json) -> Costs:
-    """The costs of an installation, from what was measured of it."""
+    """The costs of an installation, from what was measured of it: beyond what the machine uses when it is idle."""
     drivers, steps = measured["accounts"] * measured["drivers"], measured["steps"]
-    rate = max(steps["changes"]["by rate"].values(), key=lambda each: each["rate"])
+    idle = steps["idle"]["machine"]
+    change = max(steps["changes"]["by rate"].values(), key=lambda each: each["rate"])
+
+    def beyond_idle(step: Json, seconds: float) -> float:
+        return float(max(step["machine"] - idle * seconds, sum(step["used"].values())))
+
     return Costs(
-        change=rate["machine"],
-        reconciled=steps["reconciliation"]["machine"] / drivers,
-        loaded=steps["first load"]["machine"] / drivers,
-        idle=steps["idle"]["machine"],
+        change=beyond_idle(change, 1 / change["rate"]),
+        reconciled=beyond_idle(steps["reconciliation"], steps["reconciliation"]["seconds"]) / drivers,
+        loaded=beyond_idle(steps["first load"], steps["first load"]["seconds"]) / drivers,
+        idle=idle,
         stored=sum(each["all"] for each in steps["sizes"]["bytes"].values()) / drivers,
         memory=sum(steps["changes"]["peaks"].values()),
     )
@@ -125,18 +133,18 @@ def fewest(sizes: Sequence[int], world: World, costs: Costs) -> list[Cell]:
     if costs.idle >= MOST_BUSY * world.processors:
         raise ValueError("a cell is too busy when it has nothing to do")
     low, high = 0, 1
-    while not _is_within(spread(sizes, world, costs, high)):
+    while not _is_within(spread(sizes, world, costs, high), world):
         low, high = high, 2 * high
         if high > len(sizes):
             raise ValueError("an account alone is too much for a cell")
     while high > max(low + 1, low * _CLOSE_ENOUGH):
         middle = (low + high) // 2
-        low, high = (low, middle) if _is_within(spread(sizes, world, costs, middle)) else (middle, high)
+        low, high = (low, middle) if _is_within(spread(sizes, world, costs, middle), world) else (middle, high)
     return spread(sizes, world, costs, high)
 
 
-def _is_within(cells: Sequence[Cell]) -> bool:
-    return max(max(cell.busy) for cell in cells) <= MOST_BUSY
+def _is_within(cells: Sequence[Cell], world: World) -> bool:
+    return all(max(cell.busy) <= MOST_BUSY and cell.drivers <= world.most for cell in cells)
 
 
 def figures(cells: Sequence[Cell], world: World, costs: Costs) -> Mapping[str, float]:
@@ -169,11 +177,16 @@ def main(
     usual: Annotated[int, typer.Option("--usual", help="Half of the accounts have no more drivers.")] = 40,
     changes: Annotated[float, typer.Option("--changes", help="Changes of each driver in a day.")] = 0.1,
     processors: Annotated[float, typer.Option("--processors", help="Of a cell, for all that runs in it.")] = 2.0,
+    most: Annotated[int, typer.Option("--most", help="The drivers of a cell, at most.")] = 1_000_000,
 ) -> None:
     """Simulate how many cells carry so many drivers, and what they do in a day."""
     measured = json.loads(path.read_text("utf-8"))["installations"]["wide"]
-    costs, world = costs_of(measured), World(drivers=drivers, usual=usual, changes=changes, processors=processors)
-    cells = fewest(fleets(world), world, costs)
+    costs = costs_of(measured)
+    world = World(drivers=drivers, usual=usual, changes=changes, processors=processors, most=most)
+    try:
+        cells = fewest(fleets(world), world, costs)
+    except ValueError as reason:
+        sys.exit(f"{reason}: was {path} measured on a quiet machine?")
     table = Table("simulated", "", header_style="bold")
     for name, figure in figures(cells, world, costs).items():
         table.add_row(name, f"{figure:,.0f}" if figure >= 10 else f"{figure:.2g}")

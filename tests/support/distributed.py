@@ -251,10 +251,14 @@ async def rolled(servings: Sequence[Serving]) -> None:
 
 
 async def until_shared_out(servings: Sequence[Serving], partitions: int) -> None:
-    """Wait until the processes of each service hold all partitions together, and each of them some."""
+    """Wait until the processes of each service hold all partitions together, and each of them some.
+
+    Fails with the last words of those that have ended by themselves.
+    """
     for service in {tuple(serving.service) for serving in servings}:
         group = [serving for serving in servings if tuple(serving.service) == service]
-        while not _is_shared_out([await serving.progress() for serving in group], partitions):  # noqa: ASYNC110 - another process gives no event
+        while not _is_shared_out([await serving.progress() for serving in group], partitions):
+            check(group)
             await asyncio.sleep(0.2)
 
 
