@@ -116,9 +116,13 @@ def _tables(rows: Sequence[type[Row]]) -> list[Table[Any]]:
     return [table_of(row, POSTGRES) for row in (*rows, *OF_EVERY_STORE)]
 
 
-def _shapes(connection: Connection[TupleRow], schema: str) -> dict[str, set[str]]:
+def _shapes(connection: Connection[TupleRow], schema: str) -> Mapping[str, Shape]:
+    return _by_table(connection.execute(_SHAPES, {"schema": schema}))
+
+
+def _by_table(declarations: Iterable[TupleRow]) -> dict[str, set[str]]:
     shapes: dict[str, set[str]] = {}
-    for name, declaration in connection.execute(_SHAPES, {"schema": schema}):
+    for name, declaration in declarations:
         shapes.setdefault(name, set()).add(declaration)
     return shapes
 
@@ -262,11 +266,10 @@ class PostgresStore(RelationalStore):
         self._answered_at = monotonic()
         return found
 
-    def _shape(self, cursor: Cursor[TupleRow], name: str) -> Shape:
+    def _shapes(self, cursor: Cursor[TupleRow]) -> Mapping[str, Shape]:
         cursor.execute("SELECT current_schema()")
         ((schema,),) = cursor.fetchall()
-        cursor.execute(_SHAPES, {"schema": schema})
-        return {declaration for table, declaration in cursor.fetchall() if table == name}
+        return _by_table(cursor.execute(_SHAPES, {"schema": schema}))
 
     def _taking_place(self, table: Table[Any], found: Shape) -> list[str]:
         """The index of the key gets the name that it has where the table was made as such."""

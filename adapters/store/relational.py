@@ -216,7 +216,8 @@ class RelationalStore(ABC):
     def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
         """Those of these whose tables have other columns, or another key."""
         with self._transaction() as cursor:
-            return [row for row in rows if self._shape(cursor, row.TABLE) != shape(self._table(row))]
+            found = self._shapes(cursor)
+        return [row for row in rows if found.get(row.TABLE) != shape(self._table(row))]
 
     def begin_beside(self, rows: Collection[type[Row]]) -> None:
         """Make an empty table beside the table of each of these, without its indexes."""
@@ -253,8 +254,9 @@ class RelationalStore(ABC):
         stored = [ReadModelVersion(name=row.TABLE, version=version) for row, version in versions.items()]
         table = self._table(ReadModelVersion)
         with self._transaction() as cursor:
+            found = self._shapes(cursor)
             for row in versions:
-                for statement in self._taking_place(self._table(row), self._shape(cursor, row.TABLE)):
+                for statement in self._taking_place(self._table(row), found.get(row.TABLE, frozenset())):
                     cursor.execute(statement)
             self._dialect.put(cursor, table, map(table.parameters, stored))
 
@@ -283,8 +285,8 @@ class RelationalStore(ABC):
         """A transaction in which this store may write, as its cursor; raises `StoreFailed`."""
 
     @abstractmethod
-    def _shape(self, cursor: Any, name: str) -> Shape:  # noqa: ANN401 - any database's
-        """What the table of this name declares."""
+    def _shapes(self, cursor: Any) -> Mapping[str, Shape]:  # noqa: ANN401 - any database's
+        """What every table declares, by its name."""
 
     def _taking_place(self, table: Table[Any], found: Shape) -> list[str]:
         """The statements that put the table beside in the place of this one."""

@@ -1,7 +1,7 @@
 """A store in one SQLite file, by the recorders of the eventsourcing library."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -139,8 +139,9 @@ class SqliteStore(RelationalStore):
             cursor.execute(sql, parameters)
             return [tuple(values) for values in cursor.fetchall()]
 
-    def _shape(self, cursor: SQLiteCursor, name: str) -> Shape:
-        return _shape(cursor, name)
+    def _shapes(self, cursor: SQLiteCursor) -> Mapping[str, Shape]:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {name: _shape(cursor, name) for (name,) in cursor.fetchall()}
 
     @contextmanager
     def _transaction(self) -> Iterator[SQLiteCursor]:
