@@ -84,6 +84,8 @@ _GONE: Final = frozenset({"Cf", "Cc"})
 
 def clean(text: str, longest: int = LONGEST_WORDS) -> str:
     """The text in its normal form on one line, cut at `longest` characters. Never fails, and is idempotent."""
+    if len(text) <= longest and text.isascii() and text.isprintable() and "  " not in text and text.strip() == text:
+        return text  # Nearly every text is clean already, and each change has a dozen of them.
     return _settled(_start(text, longest))[:longest].rstrip()
 
 

@@ -76,9 +76,20 @@ class Decider:
         return unit
 
     def on_changes(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Keep what the Portal wants, whether sync is on or off; decide each change where it is."""
+        """Keep what the Portal wants, whether sync is on or off; decide each change where it is.
+
+        Nothing follows from a change whose sequence is not above the last one of its driver.
+        """
         unit, now = Unit(), self._clock()
-        rows = [to_desired_row(event, position) for position, event in events if isinstance(event, Change)]
+        changes = [(position, event) for position, event in events if isinstance(event, Change)]
+        known = self._desired_drivers((change.account, change.driver) for _, change in changes)
+        last = {(row.account, row.driver): row.sequence for row in known}
+        rows: list[DesiredRow] = []
+        for position, change in changes:
+            driver = change.account, change.driver
+            if change.sequence > last.get(driver, 0):
+                last[driver] = change.sequence
+                rows.append(to_desired_row(change, position))
         unit.keep(rows)
         accounts = accounts_of(self._store, (row.account for row in rows))
         ready = self._ready(accounts)

@@ -155,6 +155,23 @@ def test_the_same_batch_handled_twice_adds_nothing(fleet: SteppedServices) -> No
     assert len(fleet.decided()) == len(Target)
 
 
+def test_a_change_that_comes_again_or_late_adds_nothing(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.run()
+    for last_name in ("Doe", "Roe", "Poe"):
+        fleet.state("p1", person(1, last_name=last_name))
+    store, decider = fleet.decider_store, Decider(fleet.decider_store, fleet.clock, Assignment())
+    stated = [(record.position, record.event) for record in fleet.intake_store.log.read(0, 10) if record.event]
+    store.commit(decider.on_changes([stated[0], stated[0], stated[2], stated[1]]))
+    before = tables(store), fleet.decided()
+    unit = decider.on_changes(stated)
+    assert (unit.events, unit.rows, unit.removed) == ([], {}, [])
+    assert (tables(store), fleet.decided()) == before
+    (desired,) = store.select(DesiredRow)
+    assert (desired.sequence, desired.profile["last_name"], desired.position) == (3, "Poe", stated[2][0])
+    assert [getattr(event, "sequence", 0) for event in fleet.decided(Target.DRIVERI)] == [1, 3]
+
+
 def test_a_report_that_cannot_be_handled_stops_no_other(fleet: SteppedServices) -> None:
     fleet.add()
     fleet.state("p1", person(1))
