@@ -291,7 +291,7 @@ class DriverLink:
         """Whether a decision gives the driver a temporary key or value."""
         return decided.desired_key == self.temporary_key or self._has_temporary_value(decided.profile)
 
-    @property
+    @cached_property
     def is_aside(self) -> bool:
         """Whether the driver has a temporary key or value now, because it changes places with others."""
         return self.key == self.temporary_key or self._has_temporary_value(self.confirmed or {})
@@ -337,7 +337,8 @@ def _after(link: DriverLink, **changed: object) -> DriverLink:
     """The link with these fields changed; `dataclasses.replace` would take ten times as long for as many fields."""
     after = object.__new__(DriverLink)
     vars(after).update(vars(link), **changed)
-    vars(after).pop("claims", None)
+    for of_former in ("claims", "is_aside"):
+        vars(after).pop(of_former, None)
     return after
 
 

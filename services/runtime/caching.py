@@ -116,9 +116,10 @@ class CachingStore:
         known = self._known.get(row)
         if known is None or sorted(columns) != sorted(known.columns):
             return self._store.among(row, columns, values, where)
-        places = [columns.index(column) for column in known.columns]
-        wanted = (tuple(each[place] for place in places) for each in values)
-        return self._found(row, known, wanted, where or {})
+        if tuple(columns) != known.columns:
+            places = [columns.index(column) for column in known.columns]
+            values = [tuple(each[place] for place in places) for each in values]
+        return self._found(row, known, values, where or {})
 
     def _found(self, row: type[R], known: "_Known", wanted: Iterable[Values], where: Where) -> list[R]:
         """The rows of these lookups that match; what is not known yet is asked for by one query."""
@@ -131,8 +132,8 @@ class CachingStore:
             for values, rows in asked.items():
                 found[values] = tuple(rows)
                 known.put(values, tuple(rows))
-        rows_found: Iterator[Any] = (each for rows in found.values() for each in rows or ())
-        return [each for each in rows_found if _matches(each, where)] if where else [*rows_found]
+        rows_found: list[Any] = [each for rows in found.values() if rows for each in rows]
+        return [each for each in rows_found if _matches(each, where)] if where else rows_found
 
     def _read(self, row: type[R], columns: Sequence[str], missing: Sequence[Values]) -> list[R]:
         if len(missing) == 1:
@@ -253,10 +254,9 @@ class _Known:
         self._is_whole_key = self.columns == kind.KEY
         self._key_of = attrgetter(*kind.KEY)
         self._most = most
-
-    def values_of(self, row: Row) -> Values:
+        get: Callable[[Row], Any] = attrgetter(*columns)
+        self.values_of: Callable[[Row], Values] = get if len(columns) > 1 else lambda row: (get(row),)
         """What a row is looked up by."""
-        return tuple(getattr(row, column) for column in self.columns)
 
     def get(self, values: Values) -> tuple[Row, ...] | None:
         """The rows of these values; None where that is not known."""
