@@ -53,6 +53,16 @@ def overtaken(records: Sequence[Delivered]) -> int:
     return count
 
 
+def behind(records: Sequence[Delivered]) -> int:
+    """How many records came behind a later one of the same log and partition, whether for the first time or again."""
+    latest: Counter[int] = Counter()
+    count = 0
+    for record in records:
+        count += record.log_position < latest[record.partition]
+        latest[record.partition] = max(latest[record.partition], record.log_position)
+    return count
+
+
 async def _read(consumer: AIOKafkaConsumer, place: TopicPartition) -> list[Delivered]:
     end = (await consumer.end_offsets([place]))[place]
     found: list[Delivered] = []

@@ -101,7 +101,7 @@ class Ordeal:
         self._known_before = 0
 
     async def go(self, services: Sequence[Serving], kills: int) -> None:
-        """All of it. Every driver that the Portal lists comes out of order first: intake's own relay runs only then."""
+        """All of it. The unruly relay sends what the Portal lists first; intake's own relay runs only then."""
         await self._each(FleetStory.begin)
         try:
             async with asyncio.TaskGroup() as group:
