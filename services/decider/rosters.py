@@ -165,8 +165,7 @@ _PAGE = 500
 def unmanaged_identifiers(store: Store, account: str, target: Target) -> set[str]:
     """The identifiers of the active target drivers that no link has as its key, or is about to have.
 
-    Only the columns needed are read, from their indexes: whole rows of a large fleet would take seconds. Raises
-    `StoreFailed`.
+    Only the columns needed are read: whole rows of a large fleet would take seconds. Raises `StoreFailed`.
     """
     place = {"account": account, "target": str(target)}
     linked = {key_identifier(target, Key(str(key))) for (key,) in store.count(LinkRow, place, by=["key"])}
