@@ -18,7 +18,8 @@ from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver
 from domain.store import DeadLetter, Store, Unit
 from services.intake.handlers import UnknownDriver
-from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
+from services.runtime.context import Clock
+from tests.support.stepped_services import ACME, BEGIN, SteppedServices, both_targets, person
 from tests.support.target_twin import Moment, TargetTwin
 
 Twins = dict[tuple[AccountId, Target], TargetTwin]
@@ -82,7 +83,9 @@ class Run:
         self.twins = with_a_driver()
         for twin in self.twins.values():
             twin.touched = self._touched
+        self._clock: Clock = lambda: BEGIN
         self.services = SteppedServices(folder(root / "live"), self.twins, wrapping=self._watched)
+        self._clock = self.services.clock
         for self._phase, phase in enumerate(PHASES):
             phase(self.services)
             rest(self.services)
@@ -101,7 +104,7 @@ class Run:
         for place, twin in self.twins.items():
             twins[place].drivers = deepcopy(twin.drivers)
             twins[place].effects = list(twin.effects)
-        self.moments.append(Killed(folder=copy, twins=twins, now=self.services.now, phase=self._phase))
+        self.moments.append(Killed(folder=copy, twins=twins, now=self._clock(), phase=self._phase))
 
 
 def folder(path: Path) -> Path:
