@@ -103,6 +103,10 @@ class TargetDrivers(Protocol):
         """
         ...
 
+    def free_in(self, calls: int) -> float:
+        """Seconds until so many calls may be under way, if none of those under way ends; infinite where one has to."""
+        ...
+
     def close(self) -> Coroutine[Any, Any, None]:
         """Let go of connections and tokens."""
         ...

@@ -223,6 +223,10 @@ class DriveriClient:
         """How many calls may be under way now; see `RateLimiter.slots`."""
         return self._sender.slots()
 
+    def free_in(self, calls: int) -> float:
+        """In how many seconds so many calls may be under way; see `RateLimiter.free_in`."""
+        return self._sender.free_in(calls)
+
     async def close(self) -> None:
         """Give our token back and close the connections."""
         with suppress(TimeoutError):

@@ -136,6 +136,10 @@ class Sender:
         """How many calls may be under way now; see `RateLimiter.slots`."""
         return self._rate_limiter.slots()
 
+    def free_in(self, calls: int) -> float:
+        """In how many seconds so many calls may be under way; see `RateLimiter.free_in`."""
+        return self._rate_limiter.free_in(calls)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.aclose()

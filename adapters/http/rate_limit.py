@@ -7,6 +7,7 @@ Calls go out in the order in which they came, those of scans among the others.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -72,6 +73,15 @@ class RateLimiter:
         if now < self._stopped_until:
             return 0
         return min(int(self._at_once), self._under_way + int(self._level_at(now)))
+
+    def free_in(self, calls: int) -> float:
+        """Seconds until so many calls may be under way, if none of those under way ends; infinite where one has to."""
+        lacking = calls - self._under_way
+        if calls > int(self._at_once) or lacking > self._size:
+            return math.inf
+        now = self._clock()
+        soonest = max(now, self._stopped_until)
+        return soonest - now + max(0.0, lacking - self._level_at(soonest)) / self._rate
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:

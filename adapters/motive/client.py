@@ -292,6 +292,10 @@ class MotiveClient:
         """How many calls may be under way now; see `RateLimiter.slots`."""
         return self._sender.slots()
 
+    def free_in(self, calls: int) -> float:
+        """In how many seconds so many calls may be under way; see `RateLimiter.free_in`."""
+        return self._sender.free_in(calls)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._tokens is not None:

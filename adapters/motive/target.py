@@ -136,6 +136,10 @@ class MotiveDrivers:
         """How many calls may be under way now; see `TargetDrivers.slots`."""
         return self._client.slots()
 
+    def free_in(self, calls: int) -> float:
+        """In how many seconds so many calls may be under way; see `TargetDrivers.free_in`."""
+        return self._client.free_in(calls)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()

@@ -17,7 +17,7 @@ from services.api.installation import Registered
 from services.api.readiness import Hindrance
 from services.api.schema import ResponseBody
 from services.decider.read_models import LinkRow
-from services.projector.read_models import AnswerCount, BreakerRow, NewestDecision
+from services.projector.read_models import BreakerRow, DeliveryRow
 from services.projector.scans import ScanSchedule
 from services.runtime.consumer import Consumed, PartitionOf
 from services.runtime.context import Assignment, Clock, log_of
@@ -78,13 +78,14 @@ def waits_of_change(change: Change | None, consumed: int) -> Hindrance | None:
 def waits_of_link(link: DriverLink, projector: Store) -> Hindrance | None:
     """That a decision for a link waits for the projector, or an outcome for the decider. Raises `StoreFailed`."""
     place, name = {"account": str(link.account), "driver": str(link.driver)}, named(link.target)
-    if any(row.answers > link.answers for row in projector.select(AnswerCount, place)):
+    rows = projector.select(DeliveryRow, place)
+    if any(row.answers > link.answers for row in rows):
         sentence = f"{name} has answered, and the answer waits: the decider has not consumed it yet."
         return Hindrance(sentence=sentence, advice=_advice("the decider"))
     if link.pending is None:
         return None
     decided = link.pending.originator_version
-    if any(row.body["decision"] >= decided for row in projector.select(NewestDecision, place)):
+    if any(row.version >= decided for row in rows):
         return None
     sentence = f"A decision of {moment(link.pending.at)} waits: {name}'s projector has not consumed it yet."
     return Hindrance(sentence=sentence, advice=_advice(f"{name}'s projector"))
@@ -121,7 +122,7 @@ def left_to_do(
         store, delivers = stores[each.name], each.target is not None
         consumed = (logs[name] for name in each.consumes if in_place)
         left[delivers] += sum(log.end() - store.position(log.name) for log in consumed)
-        left[delivers] += sum(sum(store.count(row).values()) for row in each.to_do)
+        left[delivers] += sum(store.count(row, where).get((), 0) for row, where in each.to_do.items())
         if each.target:
             # The rosters that have to be read now, of accounts for which calls are made.
             stopped = {row.account for row in store.select(BreakerRow, {"is_open": True})}

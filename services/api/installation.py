@@ -11,7 +11,7 @@ from domain.account import Account
 from domain.failures import ClearFailure
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
-from domain.store import Row, Store, Stream
+from domain.store import Row, Store, Stream, Where
 from services.accounts.handlers import Accounts, account_of
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
@@ -107,8 +107,8 @@ class Registered(Protocol):
         ...
 
     @property
-    def to_do(self) -> tuple[type[Row], ...]:
-        """The tables in which each row is something that it has still to do."""
+    def to_do(self) -> Mapping[type[Row], Where]:
+        """What it has still to do: each of the rows that these conditions find."""
         ...
 
     @property

@@ -10,11 +10,10 @@ again after a probe was answered: from then on it fails alone, and the breaker s
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
@@ -41,34 +40,28 @@ from domain.failures import (
 from domain.identity import AccountId, Target, breaker_stream
 from domain.outcomes import BreakerClosed, BreakerOpened, ReportOrigin
 from domain.ports import TargetDrivers
-from domain.store import Store, StoreConflict, Unit
+from domain.store import FILLED, Store, StoreConflict, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.projector.calls import Connecting
 from services.projector.read_models import (
+    FIRST_OF_ALL,
+    LAST_AT_ONCE,
     BreakerRow,
-    DueDelivery,
-    Probe,
-    RefusedDriver,
+    BreakerState,
+    DeliveryRow,
     breaker_after,
-    place_of,
-    unbroken,
 )
 from services.runtime.context import Assignment, Clock
 from services.runtime.isolation import own_trouble, stored_anyhow, unexpected_failure
 from services.runtime.service import Service
 
+MOST_REFUSED: Final = 1000
+"""Drivers of an account that are remembered as refused; of those beyond, each refusal opens the breaker again."""
+
 FAILURES_TO_OPEN: Final = 5
 """Drivers, or scans, without an answer that open a breaker, if no call of the account is answered between them."""
 
 _log = structlog.get_logger()
-
-
-class BreakerState(StrEnum):
-    """The state of an account's breaker."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half-open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +87,8 @@ class EndedCall:
 class Breakers:
     """The breakers of one target's accounts.
 
-    Rows say which are not closed. The failures that may open the others are only kept in memory: a process that starts
-    counts from nothing. What is read often is kept in memory as it is stored.
+    The rows of those that ever opened are kept in memory as they are stored. The failures that may open a breaker are
+    only kept in memory: a process that starts counts from nothing.
     """
 
     def __init__(self, store: Store, target: Target, clock: Clock, assignment: Assignment) -> None:
@@ -104,53 +97,60 @@ class Breakers:
         self._clock = clock
         self._assignment = assignment
         self._failing: dict[AccountId, set[str]] = {}
-        self._open: frozenset[str] | None = None
-        self._probed: frozenset[str] | None = None
-        """The accounts whose breakers are not closed: few, and looked at with every batch of outcomes."""
-        self._refused: Mapping[tuple[str, str], RefusedDriver] | None = None
+        self._known: dict[str, BreakerRow] | None = None
+        self._open: frozenset[str] = frozenset()
 
     def open_accounts(self) -> frozenset[str]:
         """The accounts for which no call is made."""
-        if self._open is None:
-            self._open = frozenset(row.account for row in self._store.select(BreakerRow, {"is_open": True}))
+        self._rows()
         return self._open
+
+    @property
+    def is_any_open(self) -> bool:
+        """Whether any breaker is open, or may be: this may be asked in every thread."""
+        return self._known is None or bool(self._open)
 
     def reload(self) -> None:
         """Forget what is kept in memory: another process may have stored something else."""
-        self._open = self._probed = self._refused = None
+        self._known = None
 
     def is_alone(self, account: AccountId, driver: str, failure: CallFailure) -> bool:
         """Whether access is refused to this driver's call only: it was before, and a probe was answered since."""
-        is_closed = CLASSES[failure.reason] is FailureClass.ACCESS and account not in self.open_accounts()
-        return is_closed and (account, driver) in self._refused_drivers()
+        row = self._row(account)
+        return CLASSES[failure.reason] is FailureClass.ACCESS and not row.is_open and driver in row.refused
+
+    def commit(self, unit: Unit) -> None:
+        """Store a unit in which something was recorded. Raises what `Store.commit` raises."""
+        try:
+            self._store.commit(unit)
+        except BaseException:
+            self.reload()
+            raise
 
     def record(self, unit: Unit, calls: Sequence[EndedCall]) -> None:
-        """Put into the unit what follows from how these calls ended."""
+        """Put into the unit what follows from how these calls ended; it is known at once, and has to be committed."""
         answered = {call.account for call in calls if call.is_answered}
         for account in answered:
             self._failing.pop(account, None)
         opening = self._opening(call for call in calls if not call.is_answered)
-        self._record_drivers(unit, [call for call in calls if call.is_delivery])
-        if self._probed is None:
-            self._probed = frozenset(row.account for row in self._store.select(Probe))
-        touched = (answered & self._probed) | opening.keys()
-        probes = self._probes({"account": sorted(touched)}) if touched else {}
-        for account in answered - opening.keys():
-            if account in probes and probes[account].state == BreakerState.HALF_OPEN:
-                self._forget_probe(unit, account)
-        for row in self._rows(opening):
-            self._open_for(unit, row, opening[AccountId(row.account)], probes.get(row.account))
+        for account in dict.fromkeys(call.account for call in calls):
+            before = row = self._row(account)
+            for call in calls:
+                if call.account == account and call.is_delivery:
+                    row = self._with_driver(row, call)
+            if account in opening:
+                row = self._opened(unit, row, opening[account])
+            elif account in answered and row.state is BreakerState.HALF_OPEN:
+                row = _without_probe(row)
+            if row != before:
+                self._keep(unit, row)
 
-    def open_with_probes(self) -> list[tuple[BreakerRow, Probe]]:
-        """The open breakers of our accounts, each with its next probe; not of accounts whose mode is off now."""
-        probes = self._probes({"state": str(BreakerState.OPEN)})
-        accounts = accounts_of(self._store, probes)
-        names = [
-            AccountId(name)
-            for name in sorted(probes.keys() & accounts.keys())
-            if self._assignment.has(name) and accounts[name].mode(self._target) is not Mode.OFF
-        ]
-        return [(row, probes[row.account]) for row in self._rows(names) if row.is_open]
+    def open_rows(self) -> list[BreakerRow]:
+        """The open breakers of our accounts, in order; not of accounts whose mode is off now."""
+        ours = sorted(filter(self._assignment.has, self.open_accounts()))
+        accounts = accounts_of(self._store, ours)
+        wanted = (name for name in ours if name in accounts and accounts[name].mode(self._target) is not Mode.OFF)
+        return [self._row(name) for name in wanted]
 
     def record_probe(
         self, account: AccountId, failure: CallFailure | None, *, has_other_credentials: bool = False
@@ -161,16 +161,14 @@ class Breakers:
         """
         if not self._assignment.has(account):
             raise StoreConflict(f"account {account} is another process's now")
-        (row,), probe = self._rows([account]), self._probes({"account": account}).get(account)
-        unit = Unit()
+        row, unit = self._row(account), Unit()
         if failure is None and row.is_open:
-            self._close(unit, row, probe, is_mended=has_other_credentials and row.reason in OF_CREDENTIALS)
-        elif failure is not None and row.is_open and probe:
-            next_probe = replace(probe, tries=probe.tries + 1)
-            unit.keep([self._put_off(next_probe, Reason(row.reason), patience(failure))])
-            if _is_worse(row, failure):
-                self._report(unit, self._report(unit, row, None), failure)
-        self._store.commit(unit)
+            self._close(unit, row, is_mended=has_other_credentials and row.reason in OF_CREDENTIALS)
+        elif failure is not None and row.is_open:
+            is_worse = _is_worse(row, failure)
+            row = self._put_off(replace(row, tries=row.tries + 1), Reason(row.reason), patience(failure))
+            self._keep(unit, self._report(unit, self._report(unit, row, None), failure) if is_worse else row)
+        self.commit(unit)
         return failure is None
 
     def _opening(self, failed: Iterable[EndedCall]) -> Mapping[AccountId, CallFailure]:
@@ -189,65 +187,56 @@ class Breakers:
                     opening.setdefault(call.account, call.failure)
         return opening
 
-    def _record_drivers(self, unit: Unit, calls: Sequence[EndedCall]) -> None:
-        """Remember the drivers whose calls are refused as if for the whole account, until one of them is answered."""
-        known, has_changed = self._refused_drivers(), False
-        for call in calls:
-            before = known.get((call.account, call.subject))
-            if call.failure is not None and call.is_refused:
-                is_alone = self.is_alone(call.account, call.subject, call.failure)
-                if before is None or is_alone > before.is_alone:
-                    unit.keep([RefusedDriver(account=call.account, driver=call.subject, is_alone=is_alone)])
-                    has_changed = True
-            elif call.is_answered and before is not None:
-                unit.remove(RefusedDriver, {"account": call.account, "driver": call.subject})
-                has_changed = True
-        if has_changed:
-            self._refused = None
+    def _with_driver(self, row: BreakerRow, call: EndedCall) -> BreakerRow:
+        """Remember a driver whose call is refused as if for the whole account, until one of its calls is answered."""
+        if call.failure is not None and call.is_refused:
+            is_alone = self.is_alone(call.account, call.subject, call.failure)
+            if call.subject in row.refused or len(row.refused) < MOST_REFUSED:
+                is_alone |= row.refused.get(call.subject, False)
+                return replace(row, refused={**row.refused, call.subject: is_alone})
+        elif call.is_answered and call.subject in row.refused:
+            return replace(row, refused={name: each for name, each in row.refused.items() if name != call.subject})
+        return row
 
-    def _open_for(self, unit: Unit, row: BreakerRow, failure: CallFailure, probe: Probe | None) -> None:
+    def _opened(self, unit: Unit, row: BreakerRow, failure: CallFailure) -> BreakerRow:
+        """The row of a breaker that has to be open because of this failure."""
         if row.is_open and not _is_worse(row, failure):
-            return
-        if row.is_open:
+            return row
+        state = row.state
+        if state is BreakerState.OPEN:
             row = self._report(unit, row, None)
-        self._report(unit, row, failure)
-        if probe is None:
-            probe = Probe(account=row.account, state=str(BreakerState.OPEN), not_before="", tries=0, relapses=0)
-        elif probe.state == BreakerState.HALF_OPEN:
-            probe = replace(probe, tries=probe.tries + 1, relapses=probe.relapses + 1)
-        unit.keep([self._put_off(probe, failure.reason)])
+        row = self._report(unit, row, failure)
+        if state is BreakerState.HALF_OPEN:
+            row = replace(row, tries=row.tries + 1, relapses=row.relapses + 1)
+        return self._put_off(row, failure.reason)
 
-    def _close(self, unit: Unit, row: BreakerRow, probe: Probe | None, *, is_mended: bool) -> None:
+    def _close(self, unit: Unit, row: BreakerRow, *, is_mended: bool) -> None:
         """Close the breaker if the account's access `is_mended` by other credentials; else it is half-open."""
-        self._report(unit, row, None)
+        row = self._report(unit, row, None)
+        alone = {driver for driver, is_alone in row.refused.items() if is_alone}
         if is_mended:
-            self._forget_probe(unit, row.account)
-            unit.remove(RefusedDriver, {"account": row.account})
-            self._refused = None
+            self._keep(unit, replace(_without_probe(row), refused={}))
             self._make_due(unit, row.account, but=())
             return
-        if probe:
-            unit.keep([replace(probe, state=str(BreakerState.HALF_OPEN))])
+        self._keep(unit, replace(row, probe_at=row.probe_at or self._clock().isoformat()))
         # After a relapse the backoff schedule goes on: a probe alone proves little then.
-        if not probe or not probe.relapses:
-            refused = self._refused_drivers().values()
-            self._make_due(unit, row.account, but={each.driver for each in refused if each.is_alone})
+        if not row.relapses:
+            self._make_due(unit, row.account, but=alone)
 
     def _make_due(self, unit: Unit, account: str, *, but: Collection[str]) -> None:
         """Make the deliveries on the backoff schedule due now, before those that were never tried.
 
         What was started for them may have taken effect by now.
         """
-        waiting = self._store.select(DueDelivery, {"account": account, "deferred": list(range(1, MOST_TRIES))})
-        unit.keep(replace(due, not_before="", deferred=0) for due in waiting if due.driver not in but)
+        where: Where = {"account": account, "due": FILLED, "tries": list(range(1, MOST_TRIES))}
+        waiting = self._store.select(DeliveryRow, where, order_by="due", after=LAST_AT_ONCE)
+        unit.keep(replace(row, due=FIRST_OF_ALL, tries=0) for row in waiting if row.driver not in but)
 
-    def _put_off(self, probe: Probe, reason: Reason, least: float = 0.0) -> Probe:
+    def _put_off(self, row: BreakerRow, reason: Reason, least: float = 0.0) -> BreakerRow:
         """The next probe of an open breaker. Where calls take no effect, a probe proves little, so it comes late."""
-        pause = seldom(probe.tries) if reason is Reason.NOT_EFFECTIVE else doubled(probe.tries)
-        seconds = spread(max(pause, min(least, LONGEST_WAIT)), self._stream(probe.account), probe.tries)
-        not_before = (self._clock() + timedelta(seconds=seconds)).isoformat()
-        self._probed = None
-        return replace(probe, state=str(BreakerState.OPEN), not_before=not_before)
+        pause = seldom(row.tries) if reason is Reason.NOT_EFFECTIVE else doubled(row.tries)
+        seconds = spread(max(pause, min(least, LONGEST_WAIT)), self._stream(row.account), row.tries)
+        return replace(row, probe_at=(self._clock() + timedelta(seconds=seconds)).isoformat())
 
     def _report(self, unit: Unit, row: BreakerRow, failure: CallFailure | None) -> BreakerRow:
         """Report that a breaker opens because of a failure, or closes; its row after that."""
@@ -264,39 +253,37 @@ class Breakers:
         else:
             report = BreakerOpened(**origin, reason=str(failure.reason), detail=failure.detail)
             _log.warning("breaker opened", account=row.account, target=str(self._target), reason=report.reason)
-        after = breaker_after(row, report)
         unit.events.append(report)
-        unit.keep([after])
-        self._open = None
         self._failing.pop(AccountId(row.account), None)
-        return after
+        return breaker_after(row, report)
 
-    def _rows(self, accounts: Collection[AccountId]) -> list[BreakerRow]:
-        known = self._store.select(BreakerRow, {"account": sorted(accounts)}) if accounts else []
-        rows = {row.account: row for row in known}
-        return [rows.get(account) or unbroken(account) for account in accounts]
+    def _keep(self, unit: Unit, row: BreakerRow) -> None:
+        unit.keep([row])
+        self._rows()[row.account] = row
+        self._open = self._open | {row.account} if row.is_open else self._open - {row.account}
 
-    def _forget_probe(self, unit: Unit, account: str) -> None:
-        self._probed = None
-        unit.remove(Probe, {"account": account})
+    def _rows(self) -> dict[str, BreakerRow]:
+        if self._known is None:
+            self._known = {row.account: row for row in self._store.select(BreakerRow)}
+            self._open = frozenset(row.account for row in self._known.values() if row.is_open)
+        return self._known
 
-    def _probes(self, where: Mapping[str, str | list[AccountId]]) -> dict[str, Probe]:
-        return {probe.account: probe for probe in self._store.select(Probe, where)}
-
-    def _refused_drivers(self) -> Mapping[tuple[str, str], RefusedDriver]:
-        if self._refused is None:
-            self._refused = {place_of(row): row for row in self._store.select(RefusedDriver)}
-        return self._refused
+    def _row(self, account: str) -> BreakerRow:
+        return self._rows().get(account) or BreakerRow(account=account)
 
     def _stream(self, account: str) -> UUID:
         return breaker_stream(AccountId(account), self._target)
 
 
-def is_probe_due(row: BreakerRow, probe: Probe, now: datetime) -> bool:
+def is_probe_due(row: BreakerRow, now: datetime) -> bool:
     """Whether an open breaker's probe is due, even where a clock that was ahead put it off for longer than ever."""
-    pause = seldom(probe.tries) if row.reason == Reason.NOT_EFFECTIVE else LONGEST_WAIT
+    pause = seldom(row.tries) if row.reason == Reason.NOT_EFFECTIVE else LONGEST_WAIT
     latest = now + timedelta(seconds=1.2 * max(pause, LONGEST_WAIT))
-    return not now.isoformat() < probe.not_before <= latest.isoformat()
+    return not now.isoformat() < row.probe_at <= latest.isoformat()
+
+
+def _without_probe(row: BreakerRow) -> BreakerRow:
+    return replace(row, probe_at="", tries=0, relapses=0)
 
 
 def _is_worse(row: BreakerRow, failure: CallFailure) -> bool:
@@ -318,8 +305,17 @@ LONGEST_PROBE = 30.0
 class Probing:
     """Probes the targets of open breakers: when it is time, or as soon as the account has other credentials."""
 
-    def __init__(self, service: Service, breakers: Breakers, connect: Connecting, clock: Clock) -> None:
+    def __init__(
+        self,
+        service: Service,
+        breakers: Breakers,
+        connect: Connecting,
+        clock: Clock,
+        on_closed: Callable[[AccountId], None],
+    ) -> None:
+        """`on_closed` learns, in the service's thread, for which account calls are made again."""
         self._service = service
+        self._on_closed = on_closed
         self._breakers = breakers
         self._connect = connect
         self._clock = clock
@@ -336,6 +332,8 @@ class Probing:
                     self._under_way.add(account)
                     group.create_task(self._probe_safely(account))
                 await asyncio.sleep(_TICK)
+                while not self._breakers.is_any_open:  # noqa: ASYNC110 - a breaker opens in the service's thread
+                    await asyncio.sleep(_TICK)
 
     def reload(self) -> None:
         """Probe each open account once at once: its credentials may have changed while this process was away."""
@@ -344,12 +342,12 @@ class Probing:
     def due(self) -> Sequence[AccountId]:
         """The accounts to probe for now."""
         now = self._clock()
-        open_now = {AccountId(row.account): (row, probe) for row, probe in self._breakers.open_with_probes()}
+        open_now = {AccountId(row.account): row for row in self._breakers.open_rows()}
         self._last_reached = {account: last for account, last in self._last_reached.items() if account in open_now}
         return [
             account
-            for account, (row, probe) in open_now.items()
-            if account not in self._under_way and (self._has_changed(account, row) or is_probe_due(row, probe, now))
+            for account, row in open_now.items()
+            if account not in self._under_way and (self._has_changed(account, row) or is_probe_due(row, now))
         ]
 
     async def probe(self, account: AccountId) -> bool:
@@ -360,10 +358,14 @@ class Probing:
         self._found_open.discard(account)
         failure = drivers if isinstance(drivers, Rejected) else await _failure_of_probe(drivers, account)
 
+        def record(failure: CallFailure | None) -> bool:
+            is_closed = self._breakers.record_probe(account, failure, has_other_credentials=has_other_credentials)
+            if is_closed:
+                self._on_closed(account)
+            return is_closed
+
         async def store(failure: CallFailure | None) -> bool:
-            return await self._service.call(
-                self._breakers.record_probe, account, failure, has_other_credentials=has_other_credentials
-            )
+            return await self._service.call(record, failure)
 
         with suppress(StoreConflict):
             is_closed = await (store(None) if failure is None else stored_anyhow(store, failure))

@@ -5,6 +5,7 @@ An attempt that was started before is read back first, which tells whether it to
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 
@@ -21,12 +22,12 @@ from domain.failures import (
     Unavailable,
     spread,
 )
-from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.identity import AccountId, Target, link_stream
 from domain.matching import ObservedDriver
 from domain.ports import Answer, Done, Exists, TargetDrivers
 from domain.profile import to_change, unreadable
 from domain.store import StoreFailed
-from services.projector.read_models import Delivery
+from services.projector.read_models import Delivery, Driver
 
 _log = structlog.get_logger()
 
@@ -65,9 +66,10 @@ class Connected:
         drivers = self._reached.get(account) or self.to(account)
         return 1 if isinstance(drivers, Rejected) else drivers.slots()
 
-
-Driver = tuple[AccountId, PortalDriverId]
-"""A link, on the projector's own target."""
+    def free_in(self, account: AccountId, calls: int) -> float:
+        """Seconds until so many calls of this account may be under way, if none ends; infinite where one has to."""
+        drivers = self._reached.get(account)
+        return drivers.free_in(calls) if drivers else inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

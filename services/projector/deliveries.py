@@ -1,52 +1,53 @@
 """Deliveries: the newest decision of each link, on its way to the target.
 
-`DesiredDrivers` keeps what the streams bring; `DueDeliveries` picks what is due, fairly between accounts, and stores
-that an attempt starts before any of its calls is made.
+That a call starts is stored before the call is made: in the transaction that takes its decision over where a slot is
+free and nothing older of the account waits, else together with the outcomes of the calls that gave their slots back.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import chain, islice, zip_longest
-from typing import Final, TypeVar
+from itertools import chain
+from math import inf
+from typing import Final
+
+import structlog
 
 from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DeleteDecided, LinkEvent
-from domain.identity import AccountId, PortalDriverId, Target
-from domain.store import Event, Store, Unit
+from domain.failures import Reason, Rejected
+from domain.identity import AccountId, Target
+from domain.ports import TargetDrivers
+from domain.store import FILLED, Event, Store, StoreConflict, StoreFailed, Unit
 from services.accounts.handlers import accounts_of, keep_accounts
 from services.projector.breaker import Breakers
-from services.projector.calls import Attempt, Driver
-from services.projector.read_models import (
-    AnswerCount,
-    Delivery,
-    DueDelivery,
-    LookUp,
-    NewestDecision,
-    StartedAttempt,
-    drivers_of,
-    from_json,
-    newest_after,
-    place_of,
-)
+from services.projector.calls import Attempt, Connected, Result
+from services.projector.outcomes import Outcomes
+from services.projector.read_models import FIRST_OF_ALL, DeliveryRow, Driver, LookUp, at_once, decided
+from services.projector.turns import RESERVED_SLOTS, Turns, fill_slots
 from services.runtime.context import Assignment, Clock
+from services.runtime.isolation import own_trouble
 
-T = TypeVar("T")
-
-RESERVED_SLOTS: Final = 4
-"""Slots for accounts without a call under way, one each: no account's first load delays another account's change."""
+MOST_CALLS = 256
+"""Calls under way at a time, over all accounts."""
 
 MOST_ACCOUNTS = 32
 """Accounts that are served in one round; the next round goes on behind them."""
 
-_CLOCK_STEP = timedelta(seconds=30)
+_CLOCK_STEP: Final = timedelta(seconds=30)
 """A clock that goes back by more than this was wrong before, and is right now."""
 
-_LONGEST_WAIT = timedelta(days=1, hours=3)
+_LONGEST_WAIT: Final = timedelta(days=1, hours=3)
 """A delivery that waits for longer was put off by a clock that was ahead: the longest backoff and its spread."""
 
-_WAIT_FOR_POLICY = timedelta(seconds=1)
+_WAIT_FOR_POLICY: Final = timedelta(seconds=1)
+
+Begin = Callable[[Sequence[tuple[Attempt, TargetDrivers | Rejected]]], None]
+"""Makes the calls of attempts whose start is stored, each with the target as its account reaches it."""
+
+_log = structlog.get_logger()
 
 
 class DeliveryState(StrEnum):
@@ -57,36 +58,26 @@ class DeliveryState(StrEnum):
     AHEAD = "ahead"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
-    """A due delivery with everything that is stored about its link."""
-
-    due: DueDelivery
-    account: Account
-    newest: Delivery | None
-    started: Delivery | None
-    answers: int
-
-    def state(self, target: Target) -> DeliveryState:
-        """Whether the newest decision may be carried out under the account's present policy generation and mode."""
-        delivery = self.newest
-        if delivery is None or delivery.answers < self.answers:
-            return DeliveryState.VOID
-        policy_generation = self.account.policy_generation.get(target, 0)
-        if delivery.policy_generation != policy_generation:
-            return DeliveryState.AHEAD if delivery.policy_generation > policy_generation else DeliveryState.VOID
-        mode = self.account.mode(target)
-        # A delete without a key has nothing to delete on the target.
-        is_delete = delivery.fact == DeleteDecided.TOPIC and delivery.key is not None
-        is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and not is_delete)
-        return DeliveryState.DUE if is_allowed else DeliveryState.VOID
+def state_of(row: DeliveryRow, account: Account, target: Target) -> DeliveryState:
+    """Whether a link's newest decision may be carried out under the account's present policy generation and mode."""
+    delivery = row.newest
+    if delivery is None or delivery.answers < row.answers:
+        return DeliveryState.VOID
+    policy_generation = account.policy_generation.get(target, 0)
+    if delivery.policy_generation != policy_generation:
+        return DeliveryState.AHEAD if delivery.policy_generation > policy_generation else DeliveryState.VOID
+    mode = account.mode(target)
+    # A delete without a key has nothing to delete on the target.
+    is_delete = delivery.fact == DeleteDecided.TOPIC and delivery.key is not None
+    is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and not is_delete)
+    return DeliveryState.DUE if is_allowed else DeliveryState.VOID
 
 
-class DueDeliveries:
-    """Starts attempts for the deliveries that are due.
+class Deliveries:
+    """Keeps accounts and decisions, starts what is due, and stores the outcomes; all in the service's thread.
 
-    `slots` is how many calls of an account may be under way. `is_held_up`: the last time, more was due than was taken,
-    so there is something to take as soon as a call ends.
+    `store` may answer from memory, `database` never does. `on_changed` learns which accounts have changed. No attempt
+    is started before `begin_by` has said who makes its calls.
     """
 
     def __init__(
@@ -95,151 +86,45 @@ class DueDeliveries:
         target: Target,
         clock: Clock,
         assignment: Assignment,
-        slots: Callable[[AccountId], int],
+        *,
+        database: Store,
+        connected: Connected,
         breakers: Breakers,
-    ) -> None:
-        self._store = store
-        self.target = target
-        self._clock = clock
-        self._assignment = assignment
-        self._slots = slots
-        self._breakers = breakers
-        self._last_served = ""
-        self._latest = clock()
-        self._limited: Mapping[str, str] = {}
-        self.is_held_up = False
-
-    def reload(self) -> None:
-        """Keep to the rate limits that a target set before we began: until when an account's calls have to wait.
-
-        Only a delivery that was refused by a rate limit waits without having failed.
-        """
-        self._make_due(after=self._clock() + _LONGEST_WAIT)
-        now = self._clock().isoformat()
-        waiting = self._store.select(DueDelivery, {"deferred": 0}, order_by="not_before", after=now)
-        self._limited = {due.account: due.not_before for due in waiting}
-
-    def take(self, slots: int, busy: Collection[Driver]) -> list[Attempt]:
-        """Start at most `slots` attempts; that they start is stored before they are returned."""
-        unit, now, latest = Unit(), self._clock(), self._latest
-        self._latest = now
-        if latest - now > _CLOCK_STEP:
-            # The clock was ahead, and is right again: what waits by the old time is due.
-            self._make_due(after=now)
-            self._limited = {}
-        attempts = [self._start(unit, each, now) for each in self._load(self._choose(slots, busy, now))]
-        if unit.rows or unit.removed:
-            self._store.commit(unit)
-        return [attempt for attempt in attempts if attempt]
-
-    def is_due(self, attempt: Attempt) -> bool:
-        """Whether the calls of an attempt may still be made: its decision is the newest, and is allowed."""
-        account, driver = attempt.driver
-        (loaded,) = self._load([DueDelivery(account=account, driver=driver, not_before="", deferred=0)])
-        is_newest = loaded.newest is not None and loaded.newest.decision == attempt.delivery.decision
-        is_ready = is_newest and attempt.is_due and loaded.state(self.target) is DeliveryState.DUE
-        return is_ready and account not in self._breakers.open_accounts()
-
-    def _make_due(self, after: datetime) -> None:
-        """Make the deliveries that wait until after this moment due now."""
-        now, unit = self._clock().isoformat(), Unit()
-        waiting = self._store.select(DueDelivery, order_by="not_before", after=after.isoformat())
-        unit.keep(replace(due, not_before=now) for due in waiting if self._assignment.has(due.account))
-        if unit.rows:
-            self._store.commit(unit)
-
-    def _start(self, unit: Unit, loaded: _Loaded, now: datetime) -> Attempt | None:
-        place = {"account": loaded.due.account, "driver": loaded.due.driver}
-        driver = AccountId(loaded.due.account), PortalDriverId(loaded.due.driver)
-        state, newest = loaded.state(self.target), loaded.newest
-        if state is DeliveryState.AHEAD:
-            unit.keep([replace(loaded.due, not_before=(now + _WAIT_FOR_POLICY).isoformat())])
-        is_due = newest is not None and state is DeliveryState.DUE
-        if loaded.started:
-            is_same = is_due and newest is not None and newest.decision == loaded.started.decision
-            return Attempt(driver=driver, delivery=loaded.started, was_started=True, is_due=is_same)
-        if newest is not None and is_due:
-            unit.keep([StartedAttempt(**place, body=newest.to_json())])
-            return Attempt(driver=driver, delivery=newest)
-        if state is DeliveryState.VOID:
-            unit.remove(DueDelivery, place)
-        return None
-
-    def _choose(self, slots: int, busy: Collection[Driver], now: datetime) -> list[DueDelivery]:
-        """The deliveries to start now, in turn between accounts, those without a call under way first."""
-        under_way: dict[AccountId, set[PortalDriverId]] = {}
-        for account, driver in busy:
-            under_way.setdefault(account, set()).add(driver)
-        first, moment = self._store.least(DueDelivery, "not_before", by=["account"]), now.isoformat()
-        due = sorted(AccountId(str(name)) for (name,), not_before in first.items() if str(not_before) <= moment)
-        limited = (name for name, until in self._limited.items() if until > moment)
-        stopped = {*self._breakers.open_accounts(), *limited}
-        ours = [name for name in due if self._assignment.has(name) and name not in stopped]
-        # Those behind the last one that was served come first.
-        accounts = sorted(ours, key=lambda name: (name in under_way, name <= self._last_served))
-        free = ((account, self._slots(account) - len(under_way.get(account, ()))) for account in accounts)
-        chosen = islice(((account, number) for account, number in free if number > 0), MOST_ACCOUNTS)
-        waiting = self._waiting({account: min(number, slots) for account, number in chosen}, under_way, now)
-        taken = fill_slots(waiting, slots, under_way)
-        self.is_held_up = len(waiting) < len(accounts) or len(taken) < sum(map(len, waiting.values()))
-        if taken:
-            self._last_served = [*dict.fromkeys(due.account for due in taken)][-1]
-        return taken
-
-    def _waiting(
-        self, most: Mapping[AccountId, int], under_way: Mapping[AccountId, Collection[PortalDriverId]], now: datetime
-    ) -> dict[AccountId, list[DueDelivery]]:
-        """Of each of these accounts at most this many deliveries that are due and not under way."""
-        limits = {str(name): limit + len(under_way.get(name, ())) for name, limit in most.items()}
-        waiting: dict[AccountId, list[DueDelivery]] = {name: [] for name in most}
-        moment = now.isoformat()
-        for due in self._store.first(DueDelivery, "account", limits, order_by="not_before"):
-            name = AccountId(due.account)
-            if due.driver not in under_way.get(name, ()) and due.not_before <= moment:
-                waiting[name].append(due)
-        return {name: found[: most[name]] for name, found in waiting.items()}
-
-    def _load(self, deliveries: Sequence[DueDelivery]) -> list[_Loaded]:
-        """What is stored about the links of these deliveries, by one query for each table."""
-        if not deliveries:
-            return []
-        accounts = accounts_of(self._store, (due.account for due in deliveries))
-        where = drivers_of(map(place_of, deliveries))
-        rows = self._store.select(NewestDecision, where)
-        newest = {place_of(row): from_json(row.body) for row in rows if row.is_open}
-        started = {place_of(row): from_json(row.body) for row in self._store.select(StartedAttempt, where)}
-        answers = {place_of(row): row.answers for row in self._store.select(AnswerCount, where)}
-        return [
-            _Loaded(
-                due=due,
-                account=accounts.get(due.account) or Account(account=AccountId(due.account)),
-                newest=newest.get(place_of(due)),
-                started=started.get(place_of(due)),
-                answers=answers.get(place_of(due), 0),
-            )
-            for due in deliveries
-        ]
-
-
-class DesiredDrivers:
-    """Keeps accounts and decisions: of each link only the newest decision counts.
-
-    `on_changed` learns which accounts have changed.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        target: Target,
-        clock: Clock,
-        assignment: Assignment,
+        outcomes: Outcomes,
         on_changed: Callable[[Iterable[str]], None] = lambda _: None,
+        most_calls: int = MOST_CALLS,
     ) -> None:
+        self.target = target
+        self.under_way: set[Driver] = set()
+        self.most_calls = most_calls
         self._store = store
-        self._target = target
+        self._database = database
         self._clock = clock
         self._assignment = assignment
+        self._connected = connected
+        self._breakers = breakers
+        self._outcomes = outcomes
         self._on_changed = on_changed
+        self._begin: Begin | None = None
+        self._wake: Callable[[], None] = lambda: None
+        self._turns = Turns()
+        self._marked: list[tuple[DeliveryRow, Attempt]] = []
+        self._limited: Mapping[str, str] = {}
+        self._resumed_for: frozenset[int] | None = None
+        self._latest = clock()
+        self._free_in = inf
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether more is due than was started, as far as is known."""
+        return bool(self._turns.ready(self._now()))
+
+    def begin_by(self, begin: Begin | None, wake: Callable[[], None] = lambda: None) -> None:
+        """Start attempts from now on, and let `begin` make their calls; None: start no more.
+
+        `wake` is called when there is more to start than could be begun at once.
+        """
+        self._begin, self._wake = begin, wake
 
     def on_accounts(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep the accounts, for their policy generations, and the drivers that people asked to look up."""
@@ -249,45 +134,259 @@ class DesiredDrivers:
         unit.keep(
             LookUp(account=fact.account, driver=fact.driver, request=fact.originator_version, keys=fact.keys)
             for fact in facts
-            if isinstance(fact, ReconciliationRequested) and fact.driver and fact.target == self._target
+            if isinstance(fact, ReconciliationRequested) and fact.driver and fact.target == self.target
         )
         return unit
 
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
-        """Keep the newest decision of each link; a link that is parked or has ended has nothing to deliver."""
-        unit, positions = Unit(), dict[tuple[str, str], int]()
-        for at, event in events:
-            if isinstance(event, LinkEvent):
-                positions[event.account, event.driver] = at
-                if event.target == self._target and (row := newest_after(event)):
-                    unit.keep([row])
-        newest = [row for row in unit.rows.values() if isinstance(row, NewestDecision) and row.is_open]
-        unit.keep(_due_at_once(*place_of(row), positions[place_of(row)]) for row in newest)
+        """Keep the newest decision of each link, and that its call starts, as far as slots are free."""
+        facts = [(at, event) for at, event in events if isinstance(event, LinkEvent) and event.target == self.target]
+        known = self._store.among(DeliveryRow, DeliveryRow.KEY, {(fact.account, fact.driver) for _, fact in facts})
+        before = {row.place: row for row in known}
+        rows, changed = dict(before), dict[Driver, DeliveryRow]()
+        for at, fact in facts:
+            row = DeliveryRow(account=fact.account, driver=fact.driver)
+            row = rows.get(row.place) or row
+            after = decided(row, fact)
+            if after is not row:
+                rows[row.place] = changed[row.place] = self._due_after(after, at)
+        unit = Unit()
+        unit.keep(changed.values())
+        self._start_at_once(unit, changed.values())
         return unit
 
-    def resume(self) -> None:
-        """Make sure that every attempt of our accounts that was started is read back.
+    def on_stored(self, unit: Unit) -> None:
+        """Begin the calls whose start was stored with a batch, and see to what else became due."""
+        if self._settle(unit):
+            self._wake()
 
-        Those on the backoff schedule are read back when it is time.
+    def turn(self, results: Sequence[tuple[Attempt, Result]]) -> float:
+        """Store these results, and that what is due next starts, in one transaction.
+
+        Returns in how many seconds something can be started though no call ends, infinite where nothing can.
+        A result that cannot be stored parks its own driver. Raises `StoreConflict`, when accounts have gone to another
+        process, and `StoreFailed`.
         """
-        unit = Unit()
-        started = [row for row in self._store.select(StartedAttempt) if self._assignment.has(row.account)]
-        known = {place_of(due) for due in self._store.select(DueDelivery, drivers_of(map(place_of, started)))}
-        unit.keep(_due_at_once(row.account, row.driver) for row in started if place_of(row) not in known)
-        self._store.commit(unit)
+        self._check_clock()
+        if self._resumed_for != self._assignment.held:
+            self.resume()
+        self._store_safely(results)
+        now = self._clock()
+        moments = [*self._limited.values(), self._turns.next_moment()]
+        waits = [(datetime.fromisoformat(each) - now).total_seconds() for each in moments if each > now.isoformat()]
+        return min([self._free_in, *waits])
 
+    def abandon(self, drivers: Collection[Driver]) -> None:
+        """These calls were cancelled: they count as started, and are read back when they are resumed."""
+        self.under_way.difference_update(drivers)
 
-def _due_at_once(account: str, driver: str, position: int = 0) -> DueDelivery:
-    """A delivery that is due at once: in the order of the log, whatever the clock says."""
-    return DueDelivery(account=account, driver=driver, not_before=f"{position:020}", deferred=0)
+    def look_again(self, account: AccountId) -> None:
+        """Something of this account may be due that was not."""
+        self._turns.add(account, FIRST_OF_ALL, self._now())
+        self._wake()
 
+    def resume(self) -> None:
+        """Learn what is due for our accounts, and what was started for them and has to be read back.
 
-def fill_slots(waiting: Mapping[AccountId, Sequence[T]], slots: int, busy: Collection[AccountId]) -> list[T]:
-    """What to start in these slots: of each account in turn the first, then the second, and so on.
+        What is on the backoff schedule is read back when it is time.
+        """
+        held, now, unit = self._assignment.held, self._now(), Unit()
+        for row in self._database.select(DeliveryRow, {"started": FILLED}):
+            if not row.due and row.place not in self.under_way and self._assignment.has(row.account):
+                unit.keep([replace(row, due=FIRST_OF_ALL)])
+        if unit.rows:
+            self._store.commit(unit)
+        self._make_due(after=self._clock() + _LONGEST_WAIT)
+        # Only a delivery that was refused by a rate limit waits without having failed.
+        unfailed = self._database.select(DeliveryRow, {"due": FILLED, "tries": 0}, order_by="due", after=now)
+        self._limited = {row.account: row.due for row in unfailed}
+        self._turns = Turns()
+        for (name,), due in self._database.least(DeliveryRow, "due", {"due": FILLED}, by=["account"]).items():
+            if self._assignment.has(str(name)):
+                self._turns.add(AccountId(str(name)), str(due), now)
+        self._resumed_for = held
 
-    `busy` are the accounts that have calls under way.
-    """
-    first = [queue[0] for account, queue in waiting.items() if queue and account not in busy][:slots]
-    rest = [queue[account not in busy :] for account, queue in waiting.items()]
-    others = (each for each in chain.from_iterable(zip_longest(*rest)) if each is not None)
-    return first + [each for _, each in zip(range(slots - len(first) - RESERVED_SLOTS), others, strict=False)]
+    def is_due(self, attempt: Attempt) -> bool:
+        """Whether the calls of an attempt may be made again: its decision is the newest, and is allowed.
+
+        What is known in memory may be out of date: the store itself says that the account is ours, and what is due.
+        """
+        account, driver = attempt.driver
+        if not self._assignment.has(account):
+            return False
+        try:
+            self._database.commit(Unit())
+        except StoreConflict:
+            return False
+        rows = self._database.select(DeliveryRow, {"account": str(account), "driver": str(driver)})
+        known = accounts_of(self._database, [account]).get(account) or Account(account=account)
+        is_newest = any(row.newest and row.newest.decision == attempt.delivery.decision for row in rows)
+        is_ready = is_newest and attempt.is_due and state_of(rows[0], known, self.target) is DeliveryState.DUE
+        return is_ready and account not in self._breakers.open_accounts()
+
+    def _due_after(self, row: DeliveryRow, at: int) -> DeliveryRow:
+        """A link that has another decision, or none, since this position: when that is due."""
+        if row.place in self.under_way or not (row.body or row.started):
+            return replace(row, due="")
+        return replace(row, due=at_once(at), tries=0) if row.body else row
+
+    def _start_at_once(self, unit: Unit, rows: Iterable[DeliveryRow]) -> None:
+        """Put into the unit that the calls of these links start, of accounts for which nothing older waits."""
+        self._marked.clear()
+        if self._begin is None or self._resumed_for != self._assignment.held:
+            return
+        slots, busy = self.most_calls - len(self.under_way), Counter(account for account, _ in self.under_way)
+        are_others_ready = bool(self._turns.ready(self._now()))
+        waiting: dict[AccountId, list[DeliveryRow]] = {}
+        for row in rows:
+            if row.due:
+                waiting.setdefault(row.place[0], []).append(row)
+        for account, queue in waiting.items():
+            is_last = self._turns.is_ready(account) or (are_others_ready and account in busy)
+            waiting[account] = [] if is_last else queue[: max(0, self._room(account, busy[account]))]
+        self._start(unit, fill_slots(waiting, slots, busy))
+
+    def _store_safely(self, results: Sequence[tuple[Attempt, Result]]) -> None:
+        """Store results and starts; where that fails unexpectedly, each result alone, and its reason at last."""
+        try:
+            self._commit(results)
+        except (StoreConflict, StoreFailed):
+            raise
+        except Exception as failure:
+            if not results:
+                raise
+            if len(results) > 1:
+                for result in results:
+                    self._store_safely([result])
+                return
+            ((attempt, _),) = results
+            _log.error("answer cannot be stored", account=attempt.driver[0], trouble=type(failure).__name__)
+            detail = f"the answer of {self.target} cannot be stored ({type(failure).__name__})"
+            with own_trouble("answer is given up", account=attempt.driver[0]):
+                self._commit([(attempt, Rejected(reason=Reason.INVALID, detail=detail))])
+            self.under_way.discard(attempt.driver)
+
+    def _commit(self, results: Sequence[tuple[Attempt, Result]]) -> None:
+        unit, ended = Unit(), {attempt.driver for attempt, _ in results}
+        self._marked.clear()
+        try:
+            self._outcomes.add(unit, results)
+            if self._begin is not None and self._resumed_for is not None:
+                self._start(unit, self._choose(self.under_way - ended))
+            if unit.rows or unit.events:
+                self._breakers.commit(unit)
+        except BaseException:
+            # What was taken out of the turns is still due.
+            self._resumed_for = None
+            raise
+        self.under_way -= ended
+        self._settle(unit)
+
+    def _settle(self, unit: Unit) -> bool:
+        """Begin the calls whose start is stored now; whether anything is due that was not started."""
+        begun = [attempt for row, attempt in self._marked if unit.rows.get((DeliveryRow, row.place)) is row]
+        self._marked.clear()
+        now, due = self._now(), [row for row in unit.rows.values() if isinstance(row, DeliveryRow) and row.due]
+        for row in due:
+            self._turns.add(AccountId(row.account), row.due, now)
+        if begun and self._begin:
+            self.under_way.update(attempt.driver for attempt in begun)
+            reached = {account: self._connected.to(account) for account in {attempt.driver[0] for attempt in begun}}
+            self._begin([(attempt, reached[attempt.driver[0]]) for attempt in begun])
+        return bool(due)
+
+    def _start(self, unit: Unit, rows: Sequence[DeliveryRow]) -> None:
+        """Put into the unit that the calls of these links start, or that they may not be made."""
+        accounts, now = accounts_of(self._store, (row.account for row in rows)), self._clock()
+        for row in rows:
+            account = accounts.get(row.account) or Account(account=AccountId(row.account))
+            after, attempt = self._started(row, account, now)
+            unit.keep([after])
+            if attempt:
+                self._marked.append((after, attempt))
+
+    def _started(self, row: DeliveryRow, account: Account, now: datetime) -> tuple[DeliveryRow, Attempt | None]:
+        state, newest, started = state_of(row, account, self.target), row.newest, row.started_delivery
+        is_due = newest is not None and state is DeliveryState.DUE
+        if started:
+            is_same = is_due and newest is not None and newest.decision == started.decision
+            attempt = Attempt(driver=row.place, delivery=started, was_started=True, is_due=is_same)
+            return replace(row, due=""), attempt
+        if newest is not None and is_due:
+            row = replace(row, due="", started=newest.decision, started_body={})
+            return row, Attempt(driver=row.place, delivery=newest)
+        if state is DeliveryState.AHEAD:
+            return replace(row, due=(now + _WAIT_FOR_POLICY).isoformat()), None
+        return replace(row, due="", tries=0), None
+
+    def _choose(self, under_way: Collection[Driver]) -> list[DeliveryRow]:
+        """The deliveries to start now, in turn between accounts, those without a call under way first."""
+        now, slots, busy = self._now(), self.most_calls - len(under_way), Counter(account for account, _ in under_way)
+        self._free_in = inf
+        room = self._rooms(slots, busy)
+        if not room:
+            return []
+        due: dict[AccountId, list[DeliveryRow]] = {account: [] for account in room}
+        later: dict[AccountId, str] = {}
+        # One more of each, to know when the next one is due.
+        most = {str(account): free + busy[account] + 1 for account, free in room.items()}
+        for row in self._database.first(DeliveryRow, "account", most, order_by="due"):
+            account = AccountId(row.account)
+            if row.due > now:
+                later.setdefault(account, row.due)
+            elif row.place not in self.under_way:
+                due[account].append(row)
+        chosen = fill_slots({account: rows[: room[account]] for account, rows in due.items()}, slots, busy)
+        started = Counter(row.place[0] for row in chosen)
+        for account, rows in due.items():
+            if len(rows) == started[account]:
+                self._turns.rests(account, later.get(account, ""))
+            elif started[account]:
+                self._turns.served(account)
+                wait = self._connected.free_in(account, busy[account] + started[account] + 1)
+                # 0: the account has slots left, so only the end of another call lets it go on.
+                self._free_in = min(self._free_in, wait or inf)
+        return chosen
+
+    def _rooms(self, slots: int, busy: Mapping[AccountId, int]) -> dict[AccountId, int]:
+        """The accounts that have their turn now, each with how many of its calls may be started."""
+        ready = self._turns.ready(self._now())
+        # The reserved slots are for accounts without a call under way.
+        others = (account for account in ready if account in busy and slots > RESERVED_SLOTS)
+        room: dict[AccountId, int] = {}
+        for account in chain((account for account in ready if account not in busy), others):
+            if slots <= 0 or len(room) == MOST_ACCOUNTS:
+                break
+            if (free := self._room(account, busy.get(account, 0))) > 0:
+                room[account] = min(free, slots)
+        return room
+
+    def _room(self, account: AccountId, busy: int) -> int:
+        """How many more calls of an account may be started, of which so many are under way."""
+        is_limited = self._limited.get(account, "") > self._now()
+        if is_limited or account in self._breakers.open_accounts() or not self._assignment.has(account):
+            return 0
+        free = self._connected.slots(account) - busy
+        if free <= 0:
+            self._free_in = min(self._free_in, self._connected.free_in(account, busy + 1))
+        return free
+
+    def _check_clock(self) -> None:
+        """Where the clock was ahead, and is right again, what waits by the old time is due."""
+        now, latest = self._clock(), self._latest
+        self._latest = now
+        if latest - now > _CLOCK_STEP:
+            self._make_due(after=now)
+            self._limited = {}
+
+    def _make_due(self, after: datetime) -> None:
+        """Make the deliveries that wait until after this moment due now."""
+        now, unit = self._now(), Unit()
+        waiting = self._database.select(DeliveryRow, {"due": FILLED}, order_by="due", after=after.isoformat())
+        unit.keep(replace(row, due=now) for row in waiting if self._assignment.has(row.account))
+        if unit.rows:
+            self._store.commit(unit)
+            self._settle(unit)
+
+    def _now(self) -> str:
+        return self._clock().isoformat()

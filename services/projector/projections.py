@@ -12,20 +12,17 @@ from domain.outcomes import (
 )
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.projector.read_models import (
-    AnswerCount,
     BreakerRow,
+    DeliveryRow,
     DriverReport,
-    NewestDecision,
     RosterRow,
     ScanRow,
     breaker_after,
-    count_after,
+    decided,
     keys_of,
-    newest_after,
+    reported,
     scan_after,
     shown_after,
-    unanswered,
-    unbroken,
     unscanned,
     unseen,
 )
@@ -35,10 +32,15 @@ from services.runtime.read_models import Events, Project, ReadModel, Rows
 
 def _decisions_for(target: Target) -> Project:
     def project(events: Events, rows: Rows) -> None:
-        """The newest decision of each link."""
-        for _, event in events:
-            if isinstance(event, LinkEvent) and event.target == target and (row := newest_after(event)):
-                rows.put(row)
+        """What there is to deliver for each link."""
+        facts = [event for _, event in events if isinstance(event, LinkEvent) and event.target == target]
+        rows.load(DeliveryRow, ((fact.account, fact.driver) for fact in facts))
+        for fact in facts:
+            known = rows.get(DeliveryRow, fact.account, fact.driver)
+            before = known or DeliveryRow(account=fact.account, driver=fact.driver)
+            after = decided(before, fact)
+            if after is not before:
+                rows.put(after)
 
     return project
 
@@ -46,10 +48,10 @@ def _decisions_for(target: Target) -> Project:
 def _project_answers(events: Events, rows: Rows) -> None:
     """How often the target answered about each link."""
     answers = [event for _, event in events if isinstance(event, CallAnswered)]
-    rows.load(AnswerCount, ((answer.account, answer.driver) for answer in answers))
+    rows.load(DeliveryRow, ((answer.account, answer.driver) for answer in answers))
     for answer in answers:
-        known = rows.get(AnswerCount, answer.account, answer.driver)
-        rows.put(count_after(known or unanswered(answer.account, answer.driver), answer))
+        known = rows.get(DeliveryRow, answer.account, answer.driver)
+        rows.put(reported(known or DeliveryRow(account=answer.account, driver=answer.driver), answer))
 
 
 def _project_roster(events: Events, rows: Rows) -> None:
@@ -73,7 +75,7 @@ def _project_breakers(events: Events, rows: Rows) -> None:
     """The circuit breaker of each account."""
     for _, event in events:
         if isinstance(event, BreakerOpened | BreakerClosed):
-            rows.put(breaker_after(rows.get(BreakerRow, event.account) or unbroken(event.account), event))
+            rows.put(breaker_after(rows.get(BreakerRow, event.account) or BreakerRow(account=event.account), event))
 
 
 def read_models_of(target: Target) -> tuple[ReadModel, ...]:
@@ -81,8 +83,10 @@ def read_models_of(target: Target) -> tuple[ReadModel, ...]:
     outcomes = outcomes_of(target)
     return (
         *ACCOUNT_MODELS,
-        ReadModel(tables=(NewestDecision,), projections=lambda _: {DECISIONS: _decisions_for(target)}),
-        ReadModel(tables=(AnswerCount,), projections=lambda _: {outcomes: _project_answers}),
+        ReadModel(
+            tables=(DeliveryRow,),
+            projections=lambda _: {DECISIONS: _decisions_for(target), outcomes: _project_answers},
+        ),
         ReadModel(tables=(RosterRow,), projections=lambda _: {outcomes: _project_roster}),
         ReadModel(tables=(ScanRow,), projections=lambda _: {outcomes: _project_scans}),
         ReadModel(tables=(BreakerRow,), projections=lambda _: {outcomes: _project_breakers}),

@@ -1,16 +1,17 @@
-"""What a projector knows: the newest decision of each link, its outcomes, the target's roster, scans and breakers.
+"""What a projector knows: each link's delivery, the target's roster, scans and breakers.
 
 The rows, and what they are after each report: live and rebuilt rows are made by the same functions.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from hashlib import blake2b
 from json import JSONEncoder
-from typing import Any, ClassVar, TypeVar, assert_never
+from typing import Any, ClassVar, Final, TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
-from domain.identity import Key
+from domain.identity import AccountId, Key, PortalDriverId
 from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
@@ -25,6 +26,9 @@ from domain.outcomes import (
 from domain.profile import Profile
 from domain.situations import Situation
 from domain.store import Row
+
+Driver = tuple[AccountId, PortalDriverId]
+"""A link, on the projector's own target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,30 +74,62 @@ def from_json(stored: dict[str, Any]) -> Delivery:
     return Delivery(**{**stored, "fields": tuple(stored["fields"])})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewestDecision(Row):
-    """The newest decision of a link: the one that counts."""
+FIRST_OF_ALL: Final = "0"
+"""When a delivery is due that comes before all others of its account."""
 
-    TABLE: ClassVar[str] = "newest_decisions"
+LAST_AT_ONCE: Final = "1"
+"""Behind every delivery that is due at once, and before all that wait for a moment."""
+
+
+def at_once(position: int) -> str:
+    """When a delivery is due at once: in the order of the log, whatever the clock says."""
+    return f"{position:020}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow(Row):
+    """What a projector knows of one link, and what it has to do for it.
+
+    From the logs: `body` is the newest decision, empty where there is nothing to deliver, and `version` that of the
+    fact which says so. `reports` counts what was reported of the link, `answers` the reports that ended a delivery.
+
+    Work in hand: from when the newest decision is `due`: a moment (ISO 8601), or by `at_once`; empty while nothing is
+    to be started. `tries` of it have failed, its step on the backoff schedule. `started` is the decision of a call that
+    was started and has no outcome, so that it is not known whether it took effect; 0 where there is none. It is in
+    `started_body`, unless it is the newest one.
+    """
+
+    TABLE: ClassVar[str] = "deliveries"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "due"), ("started",))
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "started"})
+    WORK: ClassVar[tuple[str, ...]] = ("due", "tries", "started", "started_body")
 
     account: str
     driver: str
-    is_open: bool
-    body: dict[str, Any]
+    version: int = 0
+    body: dict[str, Any] = field(default_factory=dict)
+    reports: int = 0
+    answers: int = 0
+    due: str = ""
+    tries: int = 0
+    started: int = 0
+    started_body: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def place(self) -> Driver:
+        """The link."""
+        return AccountId(self.account), PortalDriverId(self.driver)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerCount(Row):
-    """How often a target answered about a link: `version` counts all reports, `answers` those that ended one."""
+    @property
+    def newest(self) -> Delivery | None:
+        """The newest decision, if there is anything to deliver."""
+        return from_json(self.body) if self.body else None
 
-    TABLE: ClassVar[str] = "answer_counts"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
-
-    account: str
-    driver: str
-    version: int
-    answers: int
+    @property
+    def started_delivery(self) -> Delivery | None:
+        """The decision of the call that was started, if there is one."""
+        return from_json(self.started_body or self.body) if self.started else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,94 +200,44 @@ class LookUp(Row):
     keys: list[str]
 
 
+class BreakerState(StrEnum):
+    """The state of an account's breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRow(Row):
-    """Whether calls are made for an account: none while the breaker is open, and why; `version` counts its reports."""
+    """The breaker of an account: no calls are made while it `is_open`, and why; `version` counts its reports.
+
+    Work in hand: its target is probed not before `probe_at` (ISO 8601), which stays after the breaker has closed until
+    a call has succeeded: till then `relapses` count how often it opened again, and `tries` how often it did, or a
+    probe failed. `refused` are drivers whose calls were refused as if for the whole account, and have not succeeded
+    since; true where that was again after a probe had been answered, so this driver is the trouble.
+    """
 
     TABLE: ClassVar[str] = "breakers"
     KEY: ClassVar[tuple[str, ...]] = ("account",)
+    WORK: ClassVar[tuple[str, ...]] = ("probe_at", "tries", "relapses", "refused")
 
     account: str
-    version: int
-    is_open: bool
-    reason: str
-    detail: str
+    version: int = 0
+    is_open: bool = False
+    reason: str = ""
+    detail: str = ""
+    probe_at: str = ""
+    tries: int = 0
+    relapses: int = 0
+    refused: dict[str, bool] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueDelivery(Row):
-    """Work in hand: a link whose newest decision has to be delivered, not before a moment (ISO 8601).
-
-    A delivery that is due at once has its position in the log there, which sorts before any moment; empty comes first.
-
-    `deferred` is how many tries of it have failed: its step on the backoff schedule.
-    """
-
-    TABLE: ClassVar[str] = "due_deliveries"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "not_before"),)
-
-    account: str
-    driver: str
-    not_before: str
-    deferred: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartedAttempt(Row):
-    """Work in hand: a call that was started; until its outcome is stored it is not known whether it took effect."""
-
-    TABLE: ClassVar[str] = "started_attempts"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
-
-    account: str
-    driver: str
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe(Row):
-    """Work in hand: an open breaker whose target has to be asked whether it answers again, not before a moment.
-
-    It stays after the breaker has closed until a call has succeeded: till then `relapses` count how often the breaker
-    opened again, and `tries` how often it did, or a probe failed.
-    """
-
-    TABLE: ClassVar[str] = "probes"
-    KEY: ClassVar[tuple[str, ...]] = ("account",)
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("state", "not_before"),)
-
-    account: str
-    state: str
-    not_before: str
-    tries: int
-    relapses: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedDriver(Row):
-    """Work in hand: a driver whose call was refused as if for the whole account, and has not succeeded since.
-
-    `is_alone`: it was refused again after a probe had been answered, so this driver is the trouble.
-    """
-
-    TABLE: ClassVar[str] = "refused_drivers"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
-
-    account: str
-    driver: str
-    is_alone: bool
-
-
-def place_of(row: NewestDecision | AnswerCount | DueDelivery | StartedAttempt | RefusedDriver) -> tuple[str, str]:
-    """The account and the driver that a row is about."""
-    return row.account, row.driver
-
-
-def drivers_of(places: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """What to ask for to get the rows of all these accounts and drivers at once; others may be among them."""
-    wanted = set(places)
-    return {"account": sorted({account for account, _ in wanted}), "driver": sorted({driver for _, driver in wanted})}
+    @property
+    def state(self) -> BreakerState:
+        """Half-open between the closing by a probe and the first call that is answered."""
+        if self.is_open:
+            return BreakerState.OPEN
+        return BreakerState.HALF_OPEN if self.probe_at else BreakerState.CLOSED
 
 
 _to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
@@ -262,30 +248,32 @@ DriverReport = CallAnswered | ObservedDriverSeen | ObservedDriverGone
 """A report about a target driver."""
 
 
-def newest_after(event: LinkEvent) -> NewestDecision | None:
-    """The newest decision of a link after this event; None: the same as before.
+def body_after(event: LinkEvent) -> dict[str, Any] | None:
+    """The newest decision of a link after this event, empty where there is nothing to deliver; None: as before.
 
     A link that is parked, held, or ended without a call has nothing to deliver.
     """
     if isinstance(event, Decision):
-        return NewestDecision(
-            account=event.account, driver=event.driver, is_open=True, body=to_delivery(event).to_json()
-        )
+        return to_delivery(event).to_json()
     has_ended = isinstance(event, Confirmed) and not event.decision
-    if has_ended or isinstance(event, Parked | DeleteHeld):
-        return NewestDecision(account=event.account, driver=event.driver, is_open=False, body={})
-    return None
+    return {} if has_ended or isinstance(event, Parked | DeleteHeld) else None
 
 
-def unanswered(account: str, driver: str) -> AnswerCount:
-    """A link about which nothing was reported yet."""
-    return AnswerCount(account=account, driver=driver, version=0, answers=0)
+def decided(known: DeliveryRow, event: LinkEvent) -> DeliveryRow:
+    """A link's row after this event; the same one where it says nothing new of what to deliver."""
+    body = body_after(event) if event.originator_version > known.version else None
+    if body is None:
+        return known
+    started_body = known.started_body or (known.body if known.started else {})
+    return replace(known, version=event.originator_version, body=body, started_body=started_body)
 
 
-def count_after(known: AnswerCount, report: CallAnswered) -> AnswerCount:
-    """A link's count of answers after this outcome; a deferred one is not counted."""
+def reported(known: DeliveryRow, report: CallAnswered) -> DeliveryRow:
+    """A link's row after this outcome, if it is new; a deferred one does not count as an answer."""
+    if report.originator_version <= known.reports:
+        return known
     is_settled = report.outcome != Outcome.DEFERRED
-    return replace(known, version=report.originator_version, answers=known.answers + is_settled)
+    return replace(known, reports=report.originator_version, answers=known.answers + is_settled)
 
 
 def unseen(account: str, key: str) -> RosterRow:
@@ -342,11 +330,6 @@ def scan_after(known: ScanRow, report: RosterScanned | RosterScanFailed | Driver
         case DriverLookedUp():
             return known
     assert_never(report)
-
-
-def unbroken(account: str) -> BreakerRow:
-    """An account whose breaker never opened."""
-    return BreakerRow(account=account, version=0, is_open=False, reason="", detail="")
 
 
 def breaker_after(known: BreakerRow, report: BreakerOpened | BreakerClosed) -> BreakerRow:

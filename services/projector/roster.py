@@ -220,7 +220,7 @@ class LookUps:
         unit.keep([scan_after(last, done)])
         unit.remove(LookUp, {"account": row.account, "driver": row.driver, "request": row.request})
         self._freshness.note(unit.events)
-        self._store.commit(unit)
+        self._breakers.commit(unit)
 
 
 async def look_up(row: LookUp, drivers: TargetDrivers) -> Found:

@@ -22,7 +22,7 @@ from domain.reconciliation import is_doubtful, next_reconciliation, sample
 from domain.store import Store, StoreConflict, Unit, Where
 from services.accounts.handlers import AccountRow, to_account
 from services.projector.breaker import Breakers, EndedCall
-from services.projector.read_models import NewestDecision, RosterRow, ScanProgress, ScanRow, scan_after, unscanned
+from services.projector.read_models import DeliveryRow, RosterRow, ScanProgress, ScanRow, scan_after, unscanned
 from services.projector.roster import Freshness, Newer, RosterReports, is_there_before
 from services.runtime.context import Assignment, Clock
 from services.runtime.service import Service
@@ -213,7 +213,7 @@ class Scans:
 
     def expected(self, scan: RosterScan) -> int:
         """How many drivers we know in the Portal: those about which anything was ever decided."""
-        return self._store.count(NewestDecision, {"account": str(scan.account)}).get((), 0)
+        return self._store.count(DeliveryRow, {"account": str(scan.account)}).get((), 0)
 
     def last_event(self) -> int:
         """The position of what was stored last."""
@@ -300,7 +300,7 @@ class Scans:
         if not self._assignment.has(scan.account):
             raise StoreConflict(f"account {scan.account} is another process's now")
         self._freshness.note(unit.events, by=scan.newer)
-        self._store.commit(unit)
+        self._breakers.commit(unit)
 
 
 class ScanStore(Protocol):

@@ -58,6 +58,11 @@ class CachingStore:
         self.generation = 0
         """How often everything was forgotten: what else was derived from this store is void with each time."""
 
+    @property
+    def behind(self) -> Store:
+        """The store itself: what may not be answered from memory is asked of it."""
+        return self._store
+
     def forget(self) -> None:
         """Know nothing: another process may have stored since."""
         self.generation += 1

@@ -54,9 +54,6 @@ REST = 1.0
 _MOST_AGAIN = 4
 """Times that a command is done again because another process stored first."""
 
-BATCH_WINDOW = 0.02
-"""Seconds in which the projector gathers outcomes."""
-
 
 class Notifier:
     """Wakes what waits for something new in a log; a notification is never lost."""

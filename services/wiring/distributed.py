@@ -19,7 +19,7 @@ from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
-from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier
+from services.runtime.service import LeaderLock, Notifier
 from services.wiring.migrations import migrate as migrate_tables
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
@@ -28,9 +28,6 @@ from services.wiring.upgrade import stale_models, upgrade
 _CREDENTIALS = "credentials"
 _INSTALLATION = "installation"
 """The schema that does not belong to a service."""
-
-_BATCH_WINDOW = 0.002
-"""Seconds in which records gather for a batch: Kafka gathers them already."""
 
 SCHEMAS: Mapping[str, tuple[type[Row], ...]] = {
     **{spec.schema: spec.rows for spec in SERVICES.values()},
@@ -56,7 +53,7 @@ class Distributed:
             if self._settings.installation:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
-        given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()), BATCH_WINDOW)
+        given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()))
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
         return to_installation(
             stores,
@@ -160,7 +157,7 @@ class Distributed:
                 lock.acquire_name(self._settings.member)
             store = spec.caching_owned(self._store(spec, opened))
             assignment = Assignment(self._partition_of, held=())
-            given = self._dependencies(credentials, leader_lock, assignment, _BATCH_WINDOW)
+            given = self._dependencies(credentials, leader_lock, assignment)
             built = spec.build(store, given)
             partitions = Partitions(built.service, store, assignment, resume=built.resume, drain=built.drain)
             return Process(
@@ -178,7 +175,6 @@ class Distributed:
         credentials: Callable[[], CredentialsTable],
         leader_lock: Callable[[], LeaderLock | None],
         assignment: Assignment,
-        batch_window: float,
     ) -> Dependencies:
         return Dependencies(
             self._settings,
@@ -187,7 +183,6 @@ class Distributed:
             assignment=assignment,
             clock=utc_now,
             notifier=Notifier(),
-            batch_window=batch_window,
         )
 
     def _relay(self, spec: ServiceSpec, opened: ExitStack) -> Relay:

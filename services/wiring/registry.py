@@ -6,13 +6,13 @@ what the API says of services and of what they have left to do follow from `SERV
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import MappingProxyType
 
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
-from domain.store import Row, Store
+from domain.store import FILLED, Row, Store, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.installation import Installation, Readers, RunningServices
@@ -26,7 +26,7 @@ from services.intake.polling import LOOK, ListReader, Polling
 from services.projector import read_models as projector
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
-from services.projector.deliveries import DesiredDrivers, DueDeliveries
+from services.projector.deliveries import Deliveries
 from services.projector.outcomes import Outcomes
 from services.projector.projections import read_models_of
 from services.projector.roster import Freshness, LookUps
@@ -38,7 +38,7 @@ from services.runtime.consumer import PartitionOf
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
 from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.read_models import ReadModel
-from services.runtime.service import BATCH_WINDOW, LeaderLock, Notifier, Service
+from services.runtime.service import LeaderLock, Notifier, Service
 from services.wiring.connections import Connections, Credentials, PortalConnections
 from services.wiring.scratch import open_scratch
 from services.wiring.settings import ServiceSettings
@@ -56,14 +56,12 @@ class Dependencies:
         assignment: Assignment,
         clock: Clock,
         notifier: Notifier,
-        batch_window: float = BATCH_WINDOW,
     ) -> None:
         self.settings = settings
         self.leader_lock = leader_lock
         self.assignment = assignment
         self.clock = clock
         self.notifier = notifier
-        self.batch_window = batch_window
         self._open_credentials = credentials
 
     @cached_property
@@ -103,8 +101,8 @@ class ServiceSpec:
 
     `kind` is what `driverlink serve` calls it; there is one of a kind, or one for each target. `log_title` is what
     people call its log. It keeps rows of `cached` and `cached_groups` in memory, as `CachingStore` says. `work` are the
-    tables of work in hand, which no log can rebuild; `to_do` are those of them in which each row is something that the
-    service has still to do.
+    tables of work in hand, which no log can rebuild; the rows that `to_do` finds by its conditions are each something
+    that the service has still to do.
     """
 
     kind: str
@@ -116,7 +114,7 @@ class ServiceSpec:
     cached: tuple[type[Row], ...] = ()
     cached_groups: tuple[type[Row], ...] = ()
     work: tuple[type[Row], ...] = ()
-    to_do: tuple[type[Row], ...] = ()
+    to_do: Mapping[type[Row], Where] = field(default_factory=dict)
     target: Target | None = None
 
     @property
@@ -214,23 +212,35 @@ def build_projector(
     clock: Clock,
     notifier: Notifier,
     assignment: Assignment,
-    batch_window: float = BATCH_WINDOW,
     pause: Pause = asyncio.sleep,
 ) -> ProjectorApp:
     """The projector of this target on its store, for the accounts of its assignment."""
     connected, breakers = Connected(connect), Breakers(store, target, clock, assignment)
     freshness = Freshness()
     scans = Scans(store, target, clock, assignment, breakers, freshness)
-    desired_drivers = DesiredDrivers(store, target, clock, assignment, scans.schedule.look_up_again)
-    handlers = {ACCOUNTS: desired_drivers.on_accounts, DECISIONS: desired_drivers.on_decisions}
+    deliveries = Deliveries(
+        store,
+        target,
+        clock,
+        assignment,
+        database=store.behind if isinstance(store, CachingStore) else store,
+        connected=connected,
+        breakers=breakers,
+        outcomes=Outcomes(store, target, clock, breakers, freshness),
+        on_changed=scans.schedule.look_up_again,
+    )
     service = Service(
-        f"projector-{target}", target=str(target), store=store, clock=clock, notifier=notifier, handlers=handlers
+        f"projector-{target}",
+        target=str(target),
+        store=store,
+        clock=clock,
+        notifier=notifier,
+        handlers={ACCOUNTS: deliveries.on_accounts, DECISIONS: deliveries.on_decisions},
+        on_stored=deliveries.on_stored,
     )
     return ProjectorApp(
         service,
-        desired_drivers=desired_drivers,
-        due_deliveries=DueDeliveries(store, target, clock, assignment, connected.slots, breakers),
-        outcomes=Outcomes(store, target, clock, breakers, freshness),
+        deliveries=deliveries,
         scans=scans,
         scanning=Scanning(
             service,
@@ -244,11 +254,8 @@ def build_projector(
             notifier=notifier,
         ),
         breakers=breakers,
-        probing=Probing(service, breakers, connected.to, clock),
-        connect=connected.to,
-        notifier=notifier,
+        probing=Probing(service, breakers, connected.to, clock, on_closed=deliveries.look_again),
         assignment=assignment,
-        batch_window=batch_window,
         pause=pause,
     )
 
@@ -262,7 +269,6 @@ def _projector(target: Target) -> Callable[[Store, Dependencies], Built]:
             clock=given.clock,
             notifier=given.notifier,
             assignment=given.assignment,
-            batch_window=given.batch_window,
         )
         return Built(service=app.service, run=app.run, resume=app.resume, drain=app.drain, projector=app)
 
@@ -294,7 +300,7 @@ _DECIDER = ServiceSpec(
     cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
     cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
     work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
-    to_do=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
+    to_do={decider.Look: {}, decider.RunningReconciliation: {}, decider.RetryRow: {}},
 )
 
 
@@ -308,15 +314,9 @@ def _projector_of(target: Target) -> ServiceSpec:
         consumes=(ACCOUNTS, DECISIONS),
         build=_projector(target),
         read_models=read_models_of(target),
-        work=(
-            projector.DueDelivery,
-            projector.StartedAttempt,
-            projector.Probe,
-            projector.RefusedDriver,
-            projector.ScanProgress,
-            projector.LookUp,
-        ),
-        to_do=(projector.DueDelivery, projector.LookUp),
+        cached=(AccountRow, projector.DeliveryRow, projector.RosterRow),
+        work=(projector.ScanProgress, projector.LookUp),
+        to_do={projector.DeliveryRow: {"due": FILLED}, projector.LookUp: {}},
     )
 
 

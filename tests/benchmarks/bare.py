@@ -12,7 +12,7 @@ from adapters.motive.external_ids import new_ids
 from adapters.motive.wire import MotiveAccess
 from adapters.motive.wire import to_wire as to_motive
 from domain.identity import AccountId, Target
-from services.projector.service import MOST_CALLS
+from services.projector.deliveries import MOST_CALLS
 from tests.benchmarks.projecting import CHANGED, Desired, profile_of, settled_memory
 from tests.benchmarks.stand_in import credentials
 

@@ -66,9 +66,13 @@ def _project(app: ProjectorApp) -> int:
     for scan in [*app._scans.due()]:
         app._scans.complete(scan, set())
         done += 1
-    if attempts := app._due_deliveries.take(BATCH, ()):
-        app._outcomes.store([(attempt, _done(attempt)) for attempt in attempts])
-    return done + len(attempts)
+    deliveries, begun = app._deliveries, list[Attempt]()
+    deliveries.most_calls = BATCH
+    deliveries.begin_by(lambda calls: begun.extend(attempt for attempt, _ in calls))
+    deliveries.turn([])
+    deliveries.begin_by(None)
+    deliveries.turn([(attempt, _done(attempt)) for attempt in begun])
+    return done + len(begun)
 
 
 def _done(attempt: Attempt) -> Done:

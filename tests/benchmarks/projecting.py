@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -18,12 +18,11 @@ from domain.driver_link import CreateDecided, Decision, UpdateDecided
 from domain.identity import AccountId, Target, link_stream
 from domain.outcomes import CallAnswered
 from domain.ports import TargetDrivers
-from domain.store import Store
+from domain.store import FILLED, Store, Unit
 from services.accounts.handlers import keep_accounts
 from services.projector.calls import Connecting
-from services.projector.deliveries import DesiredDrivers
-from services.projector.read_models import DueDelivery, ScanRow
-from services.projector.service import MOST_CALLS
+from services.projector.deliveries import MOST_CALLS
+from services.projector.read_models import DeliveryRow, ScanRow, at_once, decided
 from services.runtime.context import Assignment, outcomes_of, utc_now
 from services.runtime.service import Notifier
 from services.wiring import registry
@@ -39,9 +38,6 @@ PARTS = 2
 """The parts in which they are desired, so that the bare calls can be measured between them."""
 
 UNLIMITED = RateLimits(calls_per_second=1_000_000.0, calls_at_once=MOST_CALLS // ACCOUNTS)
-BATCH_WINDOW = 0.002
-"""Seconds, as in the distributed shape."""
-
 CHANGED = ("first_name", "last_name")
 
 
@@ -84,7 +80,6 @@ class Projecting:
         self._store = PostgresStore(
             database, "", schema=schema, log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS
         )
-        self._desired_drivers = DesiredDrivers(self._store, target, utc_now, Assignment())
         self._rate_limiters: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
         for fleet in fleets(target):
@@ -108,6 +103,10 @@ class Projecting:
         keys = dict(self._keys())
         return await self._seconds([self._update(each, keys) for each in desired])
 
+    def _in_hand(self) -> int:
+        """How many deliveries are due or under way."""
+        return sum(self._store.count(DeliveryRow, {column: FILLED})[()] for column in ("due", "started"))
+
     def _keys(self) -> Iterator[tuple[str, str]]:
         """The key of each driver who was created, by e-mail address."""
         for record in self._store.log.read(0, self._store.log.end()):
@@ -121,9 +120,15 @@ class Projecting:
         self._store.close()
 
     async def _seconds(self, decisions: Sequence[Decision]) -> float:
-        self._store.commit(self._desired_drivers.on_decisions([*enumerate(decisions, 1)]))
+        unit = Unit()
+        places = [(decision.account, decision.driver) for decision in decisions]
+        known = {row.place: row for row in self._store.among(DeliveryRow, DeliveryRow.KEY, places)}
+        for at, decision in enumerate(decisions, 1):
+            new = DeliveryRow(account=decision.account, driver=decision.driver)
+            unit.keep([replace(decided(known.get(new.place, new), decision), due=at_once(at))])
+        self._store.commit(unit)
         with settled_memory():
-            return await self._run_until(lambda: self._store.count(DueDelivery) == {(): 0})
+            return await self._run_until(lambda: not self._in_hand())
 
     async def _run_until(self, is_done: Callable[[], bool]) -> float:
         """Run the projector; the seconds until then."""
@@ -185,7 +190,6 @@ async def run_until(is_done: Callable[[], bool], store: Store, target: Target, c
         clock=utc_now,
         notifier=notifier,
         assignment=Assignment(),
-        batch_window=BATCH_WINDOW,
     )
     notified = notifier.waiter()
     began, running = perf_counter(), asyncio.create_task(app.run())

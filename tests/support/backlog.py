@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from adapters.kafka.topics import Namespace, ends
 from domain.identity import Target
-from domain.store import Resubmission, Row, Store, StoreFailed
+from domain.store import FILLED, Resubmission, Row, Store, StoreFailed
 from services.api.installation import Installation
 from services.decider.read_models import Look, RunningReconciliation
 from services.projector.breaker import Breakers
-from services.projector.read_models import DueDelivery, LookUp, StartedAttempt
+from services.projector.read_models import DeliveryRow, LookUp
 from services.projector.roster import Freshness
 from services.projector.scans import Scans
 from services.runtime.context import Assignment, utc_now
@@ -88,13 +88,18 @@ class Backlog:
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
-                due = _counted(store, DueDelivery, StartedAttempt, LookUp) + _scans_due(store, target)
+                due = _counted(store, LookUp) + _in_work(store) + _scans_due(store, target)
         return due
 
 
 def _scans_due(store: Store, target: Target) -> int:
     breakers = Breakers(store, target, utc_now, Assignment())
     return sum(1 for _ in Scans(store, target, utc_now, Assignment(), breakers, Freshness()).due())
+
+
+def _in_work(store: Store) -> int:
+    """The deliveries that are due, and the calls that were started."""
+    return sum(store.count(DeliveryRow, {column: FILLED})[()] for column in ("due", "started"))
 
 
 def _counted(store: Store, *kinds: type[Row]) -> int:

@@ -18,11 +18,13 @@ from services.accounts.handlers import AccountRow, Accounts
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
-from services.projector.calls import Attempt, Driver, Result
+from services.projector.calls import Attempt, Result
+from services.projector.deliveries import MOST_CALLS
+from services.projector.read_models import Driver
 from services.projector.scanning import MOST_LOOK_UPS
-from services.projector.service import MOST_CALLS, ProjectorApp
+from services.projector.service import ProjectorApp
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of
-from services.runtime.service import BATCH_WINDOW, Notifier, Service
+from services.runtime.service import Notifier, Service
 from services.wiring import registry
 from services.wiring.registry import INTAKE_ROWS
 from services.wiring.upgrade import upgrade
@@ -38,7 +40,10 @@ Wrapping = Callable[[str, Store], Store]
 
 
 class SteppedServices:
-    """Time passes by a second with every step. `twins` are the targets of each account; others cannot be reached."""
+    """Time passes by a second with every step. `twins` are the targets of each account; others cannot be reached.
+
+    Calls are started by `start`, and with `starts_at_once` also as their decisions are taken over.
+    """
 
     def __init__(
         self,
@@ -47,12 +52,14 @@ class SteppedServices:
         *,
         wrapping: Wrapping = lambda _, store: store,
         now: datetime = BEGIN,
-        batch_window: float = BATCH_WINDOW,
+        starts_at_once: bool = False,
     ) -> None:
         self.now = now
         self.twins = twins
         self.folder = folder
         self._wrapping = wrapping
+        self._starts_at_once = starts_at_once
+        self._begun: dict[Target, list[Attempt]] = {target: [] for target in Target}
         notifier = Notifier()
         open_store = partial(_open, folder, wrapping)
         self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
@@ -61,7 +68,10 @@ class SteppedServices:
             open_store("decider", DECISIONS, registry.DECIDER_ROWS)
         )
         self.projector_stores = {
-            target: open_store(f"projector-{target}", outcomes_of(target), registry.PROJECTOR_ROWS) for target in Target
+            target: registry.SERVICES[f"projector-{target}"].caching(
+                open_store(f"projector-{target}", outcomes_of(target), registry.PROJECTOR_ROWS)
+            )
+            for target in Target
         }
         upgrade(
             {
@@ -86,7 +96,6 @@ class SteppedServices:
                 notifier=notifier,
                 assignment=Assignment(),
                 pause=self._pause,
-                batch_window=batch_window,
             )
             for target, store in self.projector_stores.items()
         }
@@ -113,9 +122,8 @@ class SteppedServices:
         self.close()
         again = SteppedServices(self.folder, self.twins, wrapping=self._wrapping, now=self.now)
         for app in again.projectors.values():
-            app._desired_drivers.resume()
+            app._deliveries.resume()
             app._probing.reload()
-            app._due_deliveries.reload()
         return again
 
     def close(self) -> None:
@@ -173,9 +181,13 @@ class SteppedServices:
 
     def follow(self, target: Target) -> int:
         """A projector takes what there is; how much there was."""
-        done = 0
+        deliveries, done = self.projectors[target]._deliveries, 0
+        if self._starts_at_once:
+            deliveries.begin_by(lambda calls: self._begun[target].extend(attempt for attempt, _ in calls))
         while step := self.projectors[target].service.step():
             done += step
+        if self._starts_at_once:
+            deliveries.begin_by(None)
         return done
 
     def scan(self, target: Target) -> int:
@@ -198,9 +210,15 @@ class SteppedServices:
 
     def start(self, target: Target, room: int = MOST_CALLS, *busy: Driver) -> list[Attempt]:
         """A projector starts the calls that are due."""
-        attempts = self.projectors[target]._due_deliveries.take(room, busy)
+        deliveries, begun = self.projectors[target]._deliveries, list[Attempt]()
+        started = {attempt.driver for attempt in self._begun[target]}
+        deliveries.under_way, deliveries.most_calls = {*busy, *started}, room + len(busy)
+        deliveries.begin_by(lambda calls: begun.extend(attempt for attempt, _ in calls))
+        deliveries.turn([])
+        deliveries.begin_by(None)
         self.wait(seconds=1)
-        return attempts
+        begun, self._begun[target] = self._begun[target] + begun, []
+        return begun
 
     def made(self, target: Target, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
         """The target has answered these calls, and no answer is stored yet."""
@@ -209,7 +227,7 @@ class SteppedServices:
     def answer(self, target: Target, results: Sequence[tuple[Attempt, Result]]) -> None:
         """A projector stores these answers."""
         if results:
-            self.projectors[target]._outcomes.store_safely(results)
+            self.projectors[target]._deliveries.turn(results)
 
     def probe(self, target: Target) -> int:
         """A projector asks for the accounts whose breakers are open, where it is time; how many it closed."""
@@ -277,7 +295,7 @@ def logged(store: Store) -> list[Event]:
 
 
 async def _made(app: ProjectorApp, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
-    return [await app._make_safely(attempt, app._connect(attempt.driver[0])) for attempt in attempts]
+    return [await app._make_safely(attempt, app._deliveries._connected.to(attempt.driver[0])) for attempt in attempts]
 
 
 def _open(folder: Path, wrapping: Wrapping, name: str, log: str, rows: tuple[type[Row], ...]) -> Store:

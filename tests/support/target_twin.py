@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
+from math import inf
 from typing import Literal
 
 from domain.failures import CallFailure, TargetFailed
@@ -126,6 +127,10 @@ class TargetTwin:
     def slots(self) -> int:
         """How many calls may be under way now."""
         return self.places
+
+    def free_in(self, calls: int) -> float:
+        """In how many seconds so many calls may be under way: a twin's room changes only by hand."""
+        return 0.0 if calls <= self.places else inf
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -11,10 +11,11 @@ from domain.failures import CallFailure, Reason, Rejected, Unavailable
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, to_desired
 from domain.profile import tidy, to_change
+from domain.store import FILLED
 from services.decider.read_models import LinkRow
 from services.intake.handlers import UnknownDriver
 from services.projector.calls import Attempt, Result
-from services.projector.read_models import DueDelivery
+from services.projector.read_models import DeliveryRow
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.support.target_in_memory import REFUSED_NAME, MotiveInMemory
 from tests.support.target_twin import Moment, TargetTwin
@@ -211,7 +212,7 @@ class TroubledFleet:
 
     def _is_at_rest(self) -> bool:
         states = {state for target in Target for state in self.services.states(target).values()}
-        tasks = (store.count(DueDelivery)[()] for store in self.services.projector_stores.values())
+        tasks = (store.count(DeliveryRow, {"due": FILLED})[()] for store in self.services.projector_stores.values())
         return states <= {"in_sync", "ended"} and not any(tasks)
 
     def _approve_and_retry(self) -> None:

@@ -56,7 +56,7 @@ async def endless(part: bytes) -> AsyncIterator[tuple[Endless, str]]:
 
 def started(data: Path) -> int:
     with closing(sqlite3.connect(data / "projector-motive.sqlite")) as file:
-        return int(file.execute("SELECT COUNT(*) FROM started_attempts").fetchone()[0])
+        return int(file.execute("SELECT COUNT(*) FROM deliveries WHERE started <> 0").fetchone()[0])
 
 
 async def play(data: Path, part: bytes) -> None:

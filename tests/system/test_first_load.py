@@ -53,9 +53,6 @@ LIMITS: Final = RateLimits(calls_per_second=10_000.0, calls_at_once=32)
 CALLS_EACH: Final = 2
 """The fewest calls that create a driver: what was created is read back."""
 
-BATCH_WINDOW: Final = 3.0
-"""Seconds; as time does not pass while anything works, changes gather only while a batch waits for them."""
-
 
 class LimitedServices(SteppedServices):
     """Every service running at once, in a loop's own time, in front of both sandboxes."""
@@ -64,7 +61,7 @@ class LimitedServices(SteppedServices):
         self.of_each = of_each
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reached: dict[AccountId, TargetDrivers] = {}
-        super().__init__(folder, {}, batch_window=BATCH_WINDOW)
+        super().__init__(folder, {})
         self.targets = targets
 
     @property

@@ -11,8 +11,8 @@ from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import DriverLookedUp, RosterScanFailed
-from domain.store import Store
-from services.projector.read_models import StartedAttempt
+from domain.store import FILLED, Store
+from services.projector.read_models import DeliveryRow
 from services.runtime.context import outcomes_of
 from services.wiring.registry import PROJECTOR_ROWS
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
@@ -73,7 +73,7 @@ def test_whom_a_target_shows_so_is_set_aside_alone(fleet: SteppedServices, words
     say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(DRIVERI)
     assert ("p2", 1, "confirmed") in answered(fleet)
-    assert not fleet.projector_stores[DRIVERI].select(StartedAttempt)
+    assert not fleet.projector_stores[DRIVERI].select(DeliveryRow, {"started": FILLED})
 
 
 def test_a_scan_that_fails_in_such_words_is_reported_as_failed(fleet: SteppedServices, words: str) -> None:

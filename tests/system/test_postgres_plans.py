@@ -13,20 +13,20 @@ from psycopg.rows import TupleRow
 from adapters.store.postgres import POSTGRES, migrate
 from adapters.store.postgres_connection import connect
 from adapters.store.tables import SqlStatement, table_of
-from domain.store import Row
+from domain.store import FILLED, Row
 from services.decider.read_models import ClaimRow, DesiredRow, LinkRow, ObservedRow, RosterIdentifier
-from services.projector.read_models import DueDelivery
+from services.projector.read_models import DeliveryRow
 
 SCHEMA = "plans"
 MOST_ASKED = 2000
-ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterIdentifier, ObservedRow, DesiredRow, DueDelivery)
+ROWS: tuple[type[Row], ...] = (ClaimRow, LinkRow, RosterIdentifier, ObservedRow, DesiredRow, DeliveryRow)
 KEYS: Mapping[type[Row], Sequence[str]] = {
     RosterIdentifier: ("account", "target", "identifier"),
     ObservedRow: ("account", "target", "identifier"),
     ClaimRow: ("account", "target", "identifier"),
     LinkRow: ("account", "target", "driver"),
     DesiredRow: ("account", "driver"),
-    DueDelivery: ("account", "driver"),
+    DeliveryRow: ("account", "driver"),
 }
 MADE = {"account": "'acme'", "target": "'driveri'", "state": "'parked'", "TEXT": "'x' || each", "BIGINT": "each"}
 PLANS = ("force_custom_plan", "force_generic_plan", "auto")
@@ -158,6 +158,27 @@ def test_the_indexes_of_before_are_gone_where_guarded_ones_take_their_place(conn
         b"SELECT indexname FROM pg_indexes WHERE tablename = 'desired_drivers' ORDER BY 1"
     ).fetchall()
     assert found == [("desired_drivers_account_position_asked",), ("desired_drivers_pkey",)]
+
+
+@pytest.mark.parametrize("has_statistics", [False, True], ids=["no statistics", "statistics"])
+def test_the_first_deliveries_that_are_due_are_found_among_those_alone(
+    connection: Connection, *, has_statistics: bool
+) -> None:
+    """Of ten accounts with a thousand links each, ten of which are due."""
+    fill(connection, DeliveryRow, 20_000, has_statistics=False)
+    connection.execute(b"UPDATE deliveries SET account = 'a' || version % 20")
+    connection.execute(b"UPDATE deliveries SET due = '' WHERE version % 2000 >= 200")
+    if has_statistics:
+        connection.execute(b"ANALYZE deliveries")
+    table = table_of(DeliveryRow, POSTGRES)
+    for plan in PLANS:
+        found, returned = looked_at(
+            connection, table.first("account", {"a1": 3, "a2": 50}, "due"), plan, table.row.TABLE
+        )
+        assert (returned, found <= 2 * returned) == (53, True), plan
+        statement = table.select({"due": FILLED}, "due", "", None)
+        found, returned = looked_at(connection, statement, plan, table.row.TABLE)
+        assert (returned, found <= 2 * returned) == (2000, True), plan
 
 
 def test_the_next_desired_drivers_of_an_account_are_found_by_their_positions(connection: Connection) -> None:

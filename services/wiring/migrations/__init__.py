@@ -7,11 +7,14 @@ A script looks at what is there and leaves alone what it does not know: a new st
 from collections.abc import Mapping, Sequence
 
 from adapters.store.migrating import OldTables
-from services.wiring.migrations import m0001_positions
+from services.wiring.migrations import m0001_positions, m0002_deliveries
 from services.wiring.migrations.script import Migration, PartitionOf, Script
 from services.wiring.registry import SERVICES
 
-SCRIPTS: Sequence[tuple[int, str, Script]] = ((1, "positions are those of logs", m0001_positions.migrate),)
+SCRIPTS: Sequence[tuple[int, str, Script]] = (
+    (1, "positions are those of logs", m0001_positions.migrate),
+    (2, "a link's delivery, and a breaker, is one row", m0002_deliveries.migrate),
+)
 """Every script, by its number, with what it does."""
 
 

@@ -218,6 +218,24 @@ def test_the_room_counts_what_is_under_way() -> None:
     assert travelling_time.run(story()) == [5, 5, 6, 5]
 
 
+def test_more_room_comes_when_it_is_said_to_come() -> None:
+    async def story() -> list[tuple[float, int]]:
+        caller, found = Caller(), list[tuple[float, int]]()
+        async with caller.rate_limiter.slot():
+            for calls in (5, 6):
+                found.append((caller.rate_limiter.free_in(calls), calls))
+                await caller.rest(found[-1][0])
+                assert caller.rate_limiter.slots() == calls
+            caller.rate_limiter.lower(30.0, began=0.0)
+            found.append((caller.rate_limiter.free_in(2), 2))
+            await caller.rest(found[-1][0])
+            assert caller.rate_limiter.slots() == 2
+            assert caller.rate_limiter.free_in(9) == float("inf")
+        return found
+
+    assert travelling_time.run(story()) == [(0.0, 5), (0.1, 6), (30.0, 2)]
+
+
 def test_a_caller_who_gives_up_takes_no_other_callers_turn() -> None:
     async def story() -> Caller:
         caller = Caller(RateLimits(calls_per_second=1.0, calls_at_once=1))

@@ -1,6 +1,7 @@
 """The stepped services of one account, as its people see them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -38,7 +39,7 @@ from services.decider.read_models import LinkRow
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Withdrawn
 from services.projector.outcomes import Outcomes
-from services.projector.read_models import StartedAttempt, to_delivery
+from services.projector.read_models import DeliveryRow, to_delivery
 from services.projector.roster import Freshness
 from services.projector.scans import RosterScan, Scans
 from services.runtime.context import Assignment
@@ -208,11 +209,14 @@ class Fleet:
     def answer(self, target: Target, decision: Decision, answer: Answer | Withdrawn) -> None:
         """The target answers a decision so."""
         attempt = Attempt(driver=(ACME, PortalDriverId(decision.driver)), delivery=to_delivery(decision))
+        known = self.reports[target].select(DeliveryRow, {"account": ACME, "driver": decision.driver})
+        row = known[0] if known else DeliveryRow(account=ACME, driver=decision.driver)
+        version, unit, breakers = decision.originator_version, Unit(), self._breakers(target)
         started = Unit()
-        started.keep([StartedAttempt(account=ACME, driver=decision.driver, body=attempt.delivery.to_json())])
+        started.keep([replace(row, version=version, body=attempt.delivery.to_json(), started=version)])
         self.reports[target].commit(started)
-        outcomes = Outcomes(self.reports[target], target, self.clock, self._breakers(target), Freshness())
-        outcomes.store([(attempt, answer)])
+        Outcomes(self.reports[target], target, self.clock, breakers, Freshness()).add(unit, [(attempt, answer)])
+        breakers.commit(unit)
         self.decide()
 
     def judge(self, target: Target, verdict: type[DeletesJudged] = DeletesApproved) -> HeldSet:

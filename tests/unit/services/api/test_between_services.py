@@ -10,7 +10,7 @@ from domain.store import Position, Store, Unit
 from services.api.backlog import Waiting, waiting
 from services.api.driver_states import DriverState
 from services.api.explanations import explain
-from services.projector.read_models import NewestDecision, to_delivery
+from services.projector.read_models import DeliveryRow, to_delivery
 from services.runtime.consumer import PartitionOf
 from services.runtime.context import CHANGES
 from tests.support.stated import whole
@@ -41,7 +41,10 @@ def take_over(projector: Store, fleet: Fleet, target: Target) -> None:
     unit = Unit()
     for decision in fleet.pending(target):
         body = to_delivery(decision).to_json()
-        unit.keep([NewestDecision(account=ACME, driver=decision.driver, is_open=True, body=body)])
+        version = decision.originator_version
+        known = projector.select(DeliveryRow, {"account": ACME, "driver": decision.driver})
+        row = known[0] if known else DeliveryRow(account=ACME, driver=decision.driver)
+        unit.keep([replace(row, version=version, body=body)])
     projector.commit(unit)
 
 

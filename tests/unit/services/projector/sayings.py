@@ -6,7 +6,7 @@ from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parke
 from domain.identity import AccountId, Target
 from domain.outcomes import CallAnswered
 from domain.store import Event, Unit
-from services.projector.read_models import DueDelivery, NewestDecision, StartedAttempt
+from services.projector.read_models import DeliveryRow
 from tests.support.stepped_services import ACME, SteppedServices, logged
 
 JANE = {"first_name": "Jane", "last_name": "Doe"}
@@ -67,5 +67,12 @@ def effects(fleet: SteppedServices, target: Target = Target.DRIVERI, account: Ac
 def waiting(fleet: SteppedServices, target: Target = Target.DRIVERI) -> dict[str, int]:
     """How many rows of work are in hand, and how many deliveries are open."""
     store = fleet.projector_stores[target]
-    started, tasks = (sum(store.count(row).values()) for row in (StartedAttempt, DueDelivery))
-    return {"started": started, "due": tasks, "open": sum(store.count(NewestDecision, {"is_open": True}).values())}
+    rows = store.select(DeliveryRow)
+    return {
+        name: sum(map(bool, column))
+        for name, column in (
+            ("started", (row.started for row in rows)),
+            ("due", (row.due for row in rows)),
+            ("open", (row.body for row in rows)),
+        )
+    }

@@ -130,7 +130,8 @@ def test_no_more_calls_are_started_than_there_is_room(fleet: SteppedServices) ->
 def test_accounts_take_turns(fleet: SteppedServices) -> None:
     for number in range(20):
         say(fleet, CreateDecided, f"p{number}", desired_key=f"D{number}")
-    say(fleet, CreateDecided, "p1", account=SECOND)
+    for number in range(2):
+        say(fleet, CreateDecided, f"p{number}", account=SECOND, desired_key=f"D{number}")
     served = {attempt.driver[0] for attempt in fleet.start(Target.DRIVERI, 2)}
     assert served == {ACME, SECOND}
     assert [fleet.start(Target.DRIVERI, 1)[0].driver[0] for _ in range(2)] == [ACME, SECOND]

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from domain.driver_link import CreateDecided
 from domain.identity import AccountId, Target
-from domain.store import Unit
-from services.projector.calls import Driver
-from services.projector.deliveries import MOST_ACCOUNTS, RESERVED_SLOTS
-from services.projector.read_models import DueDelivery
+from domain.store import FILLED, Unit
+from services.projector.deliveries import MOST_ACCOUNTS
+from services.projector.read_models import DeliveryRow, Driver
+from services.projector.turns import RESERVED_SLOTS
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -41,7 +41,7 @@ def by_account(drivers: list[Driver]) -> dict[AccountId, int]:
 
 
 def is_held_up(fleet: SteppedServices) -> bool:
-    return fleet.projectors[Target.DRIVERI]._due_deliveries.is_held_up
+    return fleet.projectors[Target.DRIVERI]._deliveries.is_held_up
 
 
 def test_no_more_calls_of_an_account_are_started_than_its_target_has_room_for(fleet: SteppedServices) -> None:
@@ -68,7 +68,7 @@ def test_an_account_whose_tasks_are_for_later_takes_no_place(fleet: SteppedServi
     store = fleet.projector_stores[Target.DRIVERI]
     later = (fleet.now + timedelta(hours=1)).isoformat()
     unit = Unit()
-    unit.keep(replace(task, not_before=later) for task in store.select(DueDelivery, {"account": str(ACME)}))
+    unit.keep(replace(row, due=later) for row in store.select(DeliveryRow, {"account": str(ACME), "due": FILLED}))
     store.commit(unit)
     assert by_account(started(fleet, places=6 + RESERVED_SLOTS)) == {SECOND: 6}
     assert not is_held_up(fleet)

@@ -8,10 +8,10 @@ from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import BreakerOpened, CallAnswered, DriverLookedUp, RosterScanFailed
 from domain.ports import TargetDrivers
-from domain.store import StoreFailed
+from domain.store import FILLED, StoreFailed
 from services.projector.breaker import FAILURES_TO_OPEN
 from services.projector.calls import Connected
-from services.projector.read_models import BreakerRow, Probe, StartedAttempt
+from services.projector.read_models import BreakerRow, DeliveryRow
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.support.unstorable import UNSTORABLE, uncleaned
@@ -45,7 +45,7 @@ def test_a_driver_shown_with_what_cannot_be_stored_is_set_aside_alone(fleet: Ste
     say(fleet, CreateDecided, "p2", desired_key="D2")
     fleet.call(DRIVERI)
     assert ("p2", 1, "confirmed") in answered(fleet)
-    assert not fleet.projector_stores[DRIVERI].select(StartedAttempt)
+    assert not fleet.projector_stores[DRIVERI].select(DeliveryRow, {"started": FILLED})
 
 
 def test_a_scan_that_fails_with_words_that_cannot_be_stored_is_reported_in_others(
@@ -75,9 +75,8 @@ def test_a_probe_that_fails_with_words_that_cannot_be_stored_is_put_off(
     twin.down = "before", uncleaned(Rejected(reason=Reason.CREDENTIALS, detail=UNSTORABLE))
     fleet.wait(seconds=600)
     assert fleet.probe(DRIVERI) == 0
-    (probe,) = fleet.projector_stores[DRIVERI].select(Probe)
-    assert probe.not_before > fleet.now.isoformat()
     (row,) = fleet.projector_stores[DRIVERI].select(BreakerRow, {"is_open": True})
+    assert row.probe_at > fleet.now.isoformat()
     assert row.account == ACME
 
 

@@ -12,7 +12,7 @@ from domain.identity import Key, Target
 from domain.ports import Answer
 from domain.profile import Profile
 from domain.store import Unit
-from services.projector.read_models import NewestDecision, ScanRow
+from services.projector.read_models import DeliveryRow, ScanRow
 from services.projector.service import LONGEST_ATTEMPT
 from services.runtime.serving import CALLS_END
 from tests.support import travelling_time
@@ -126,11 +126,13 @@ async def test_a_call_that_was_started_before_a_kill_is_settled_at_start(fleet: 
     put(fleet, twin)
     say(fleet, CreateDecided)
     fleet.start(Target.DRIVERI)
-    running = asyncio.create_task(fleet.projectors[Target.DRIVERI].run())
+    again = fleet.reopened()
+    running = asyncio.create_task(again.projectors[Target.DRIVERI].run())
     await twin.has_begun.wait()
     await ended(running)
     assert twin.called == ["find D1", "create D1"]
-    assert answered(fleet) == [("p1", 1, "confirmed")]
+    assert answered(again) == [("p1", 1, "confirmed")]
+    again.close()
 
 
 async def test_a_decision_during_a_call_waits_for_its_answer(fleet: SteppedServices) -> None:
@@ -142,7 +144,7 @@ async def test_a_decision_during_a_call_waits_for_its_answer(fleet: SteppedServi
     app = fleet.projectors[Target.DRIVERI]
     say(fleet, CreateDecided, desired_key="D2", is_followed=False)
     await app.service.call(app.service.step)
-    assert [row.body["desired_key"] for row in fleet.projector_stores[Target.DRIVERI].select(NewestDecision)] == ["D2"]
+    assert [row.body["desired_key"] for row in fleet.projector_stores[Target.DRIVERI].select(DeliveryRow)] == ["D2"]
     twin.may_end.set()
     await ended(running)
     assert twin.called == ["create D1"]

@@ -75,7 +75,7 @@ class Watched:
 class Run:
     """The whole way of some changes, with a copy of everything at each moment that a kill could hit."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, starts_at_once: bool) -> None:
         self.moments: list[Killed] = []
         self._root = root
         self._numbers = count()
@@ -84,8 +84,12 @@ class Run:
         for twin in self.twins.values():
             twin.touched = self._touched
         self._clock: Clock = lambda: BEGIN
-        self.services = SteppedServices(folder(root / "live"), self.twins, wrapping=self._watched)
+        self.services = SteppedServices(
+            folder(root / "live"), self.twins, wrapping=self._watched, starts_at_once=starts_at_once
+        )
         self._clock = self.services.clock
+        for app in self.services.projectors.values():
+            app._deliveries.resume()
         for self._phase, phase in enumerate(PHASES):
             phase(self.services)
             rest(self.services)
@@ -130,7 +134,7 @@ def recovered(killed: Killed) -> SteppedServices:
     """Everybody starts again; the Portal repeats what was not accepted, and goes on."""
     services = SteppedServices(killed.folder, killed.twins, now=killed.now)
     for app in services.projectors.values():
-        app._desired_drivers.resume()
+        app._deliveries.resume()
     for phase in PHASES[killed.phase :]:
         phase(services)
         rest(services)
@@ -153,10 +157,10 @@ def agreed(services: SteppedServices, target: Target) -> list[ObservedDriver]:
     return services.twins[ACME, target].drivers.scan()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """An undisturbed run."""
-    run = Run(tmp_path_factory.mktemp("run"))
+@pytest.fixture(scope="module", params=[False, True], ids=["started apart", "started with decisions"])
+def run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Run]:
+    """An undisturbed run, in which the starts of calls are stored apart, or with their decisions."""
+    run = Run(tmp_path_factory.mktemp("run"), starts_at_once=request.param)
     yield run
     run.services.close()
 

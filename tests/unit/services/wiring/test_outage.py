@@ -14,8 +14,9 @@ from domain.account import Mode
 from domain.failures import CallFailure, Reason, Unavailable
 from domain.identity import Key, Target
 from domain.outcomes import BreakerClosed, BreakerOpened
-from services.projector.read_models import DueDelivery
-from services.projector.service import MOST_CALLS
+from domain.store import FILLED
+from services.projector.deliveries import MOST_CALLS
+from services.projector.read_models import DeliveryRow
 from services.wiring import registry
 from tests.support import travelling_time
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
@@ -142,4 +143,4 @@ def test_an_hour_of_outage_under_load_piles_nothing_up_and_costs_one_call_for_ea
     assert Counter(call for call in calls if call.startswith("update")) == Counter(twin.effects)
     shown = {number: twin.drivers.shown(Key(f"D{number}")) for number in outage.desired}
     assert {number: each and each.profile["last_name"] for number, each in shown.items()} == outage.desired
-    assert store.count(DueDelivery) == {(): 0}
+    assert store.count(DeliveryRow, {"due": FILLED}) == {(): 0}
