@@ -10,6 +10,7 @@ from socket import socket
 from typing import Annotated
 
 import typer
+import uvloop
 
 from domain.identity import Target
 from services.api.app import to_app
@@ -42,7 +43,7 @@ def up(
         driverlink up
         driverlink up --data /var/lib/driverlink
     """
-    asyncio.run(_up(read_settings(EmbeddedSettings, data=data), is_idle=no_services))
+    uvloop.run(_up(read_settings(EmbeddedSettings, data=data), is_idle=no_services))
 
 
 async def _up(settings: EmbeddedSettings, *, is_idle: bool) -> None:
@@ -74,9 +75,9 @@ def serve(
     """
     spec = SERVICES.get(f"{service}-{target}" if target else service)
     if service == "api" and target is None:
-        asyncio.run(_serve_api(read_settings(DistributedSettings)))
+        uvloop.run(_serve_api(read_settings(DistributedSettings)))
     elif spec:
-        asyncio.run(_serve(spec, read_settings(DistributedSettings)))
+        uvloop.run(_serve(spec, read_settings(DistributedSettings)))
     else:
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
 
