@@ -132,6 +132,12 @@ class Log:
         await self._producer.start()
         await self._listening.execute(f"LISTEN {self._name}".encode())
 
+    async def close(self) -> None:
+        """Let go of Kafka and the database."""
+        await self._producer.stop()
+        for connection in (self._connection, self._reading, self._listening):
+            await connection.close()
+
     async def store(self, facts: Sequence[Addressed]) -> None:
         """Commit these facts."""
         keys, states = [key for key, _ in facts], [encode(state) for _, state in facts]
@@ -178,12 +184,15 @@ async def _consumed(settings: Settings, group: str, *names: str) -> AsyncIterato
         auto_offset_reset="earliest",
     )
     await consumer.start()
-    while not consumer.assignment():
-        await consumer.getmany(timeout_ms=100)
-    yield []
-    while True:
-        found = await consumer.getmany(timeout_ms=1000, max_records=_MOST)
-        yield [decode(message.value) for messages in found.values() for message in messages]
+    try:
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=100)
+        yield []
+        while True:
+            found = await consumer.getmany(timeout_ms=1000, max_records=_MOST)
+            yield [decode(message.value) for messages in found.values() for message in messages]
+    finally:
+        await consumer.stop()
 
 
 async def _decide(settings: Settings, log: Log, ready: Callable[[], None]) -> None:
@@ -251,6 +260,8 @@ async def _work(role: str, settings: Settings) -> None:
         task.result()
     for task in working:
         task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+    await log.close()
 
 
 if __name__ == "__main__":
