@@ -122,7 +122,7 @@ def left_to_do(
         store, delivers = stores[each.name], each.target is not None
         consumed = (logs[name] for name in each.consumes if in_place)
         left[delivers] += sum(log.end() - store.position(log.name) for log in consumed)
-        left[delivers] += sum(store.count(row, where).get((), 0) for row, where in each.to_do.items())
+        left[delivers] += sum(store.count(row, where).get((), 0) for row, where in each.to_do)
         if each.target:
             # The rosters that have to be read now, of accounts for which calls are made.
             stopped = {row.account for row in store.select(BreakerRow, {"is_open": True})}

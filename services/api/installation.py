@@ -107,7 +107,7 @@ class Registered(Protocol):
         ...
 
     @property
-    def to_do(self) -> Mapping[type[Row], Where]:
+    def to_do(self) -> Collection[tuple[type[Row], Where]]:
         """What it has still to do: each of the rows that these conditions find."""
         ...
 

@@ -17,7 +17,7 @@ import structlog
 
 from domain.account import Account, Mode, ReconciliationRequested
 from domain.driver_link import DeleteDecided, LinkEvent
-from domain.failures import Reason, Rejected
+from domain.failures import MOST_TRIES, Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
 from domain.store import FILLED, Event, Store, StoreConflict, StoreFailed, Unit
@@ -193,7 +193,7 @@ class Deliveries:
         held, now, unit = self._assignment.held, self._now(), Unit()
         for row in self._database.select(DeliveryRow, {"started": FILLED}):
             if not row.due and row.place not in self.under_way and self._assignment.has(row.account):
-                unit.keep([replace(row, due=FIRST_OF_ALL)])
+                unit.keep([replace(row, due=FIRST_OF_ALL, tries=row.tries % MOST_TRIES)])
         if unit.rows:
             self._store.commit(unit)
         self._make_due(after=self._clock() + _LONGEST_WAIT)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from domain.driver_link import RenameDecided
-from domain.failures import CLASSES, CallFailure, FailureClass, Park, Retry, after_failure
+from domain.failures import CLASSES, MOST_TRIES, CallFailure, FailureClass, Park, Retry, after_failure
 from domain.identity import Target, delivery_stream, link_stream
 from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Done, Exists, Missing
@@ -101,7 +101,8 @@ class Outcomes:
         outcome = replace(self._confirmed(row, attempt), reason=str(failure.reason))
         match after_failure(failure, tries, link_stream(account, self._target, driver), is_alone=is_alone):
             case Park(detail=detail):
-                return replace(row, due="", tries=0), replace(outcome, outcome=str(Outcome.REFUSED), detail=detail)
+                row = replace(row, due="", tries=MOST_TRIES if row.started else 0)
+                return row, replace(outcome, outcome=str(Outcome.REFUSED), detail=detail)
             case Retry(after=after, tries=following):
                 moment = (self._clock() + timedelta(seconds=after)).isoformat()
                 row = replace(row, due=moment, tries=following)

@@ -11,6 +11,7 @@ from json import JSONEncoder
 from typing import Any, ClassVar, Final, TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
+from domain.failures import MOST_TRIES
 from domain.identity import AccountId, Key, PortalDriverId
 from domain.outcomes import (
     BreakerClosed,
@@ -25,7 +26,7 @@ from domain.outcomes import (
 )
 from domain.profile import Profile
 from domain.situations import Situation
-from domain.store import Row
+from domain.store import FILLED, Row, Where
 
 Driver = tuple[AccountId, PortalDriverId]
 """A link, on the projector's own target."""
@@ -94,9 +95,9 @@ class DeliveryRow(Row):
     fact which says so. `reports` counts what was reported of the link, `answers` the reports that ended a delivery.
 
     Work in hand: from when the newest decision is `due`: a moment (ISO 8601), or by `at_once`; empty while nothing is
-    to be started. `tries` of it have failed, its step on the backoff schedule. `started` is the decision of a call that
-    was started and has no outcome, so that it is not known whether it took effect; 0 where there is none. It is in
-    `started_body`, unless it is the newest one.
+    to be started. `tries` of it have failed, its step on the backoff schedule; all of `MOST_TRIES` where it was given
+    up and the outcome is unknown. `started` is the decision of a call that was started and has no outcome, so that it
+    is not known whether it took effect; 0 where there is none. It is in `started_body`, unless it is the newest one.
     """
 
     TABLE: ClassVar[str] = "deliveries"
@@ -198,6 +199,10 @@ class LookUp(Row):
     driver: str
     request: int
     keys: list[str]
+
+
+UNDER_WAY: Final[Where] = {"started": FILLED, "due": "", "tries": list(range(MOST_TRIES))}
+"""The links with a call under way; one that was given up though its outcome is unknown has had all its tries."""
 
 
 class BreakerState(StrEnum):

@@ -6,7 +6,7 @@ what the API says of services and of what they have left to do follow from `SERV
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
 
@@ -114,7 +114,7 @@ class ServiceSpec:
     cached: tuple[type[Row], ...] = ()
     cached_groups: tuple[type[Row], ...] = ()
     work: tuple[type[Row], ...] = ()
-    to_do: Mapping[type[Row], Where] = field(default_factory=dict)
+    to_do: tuple[tuple[type[Row], Where], ...] = ()
     target: Target | None = None
 
     @property
@@ -300,7 +300,7 @@ _DECIDER = ServiceSpec(
     cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
     cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
     work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
-    to_do={decider.Look: {}, decider.RunningReconciliation: {}, decider.RetryRow: {}},
+    to_do=((decider.Look, {}), (decider.RunningReconciliation, {}), (decider.RetryRow, {})),
 )
 
 
@@ -316,7 +316,11 @@ def _projector_of(target: Target) -> ServiceSpec:
         read_models=read_models_of(target),
         cached=(AccountRow, projector.DeliveryRow, projector.RosterRow),
         work=(projector.ScanProgress, projector.LookUp),
-        to_do={projector.DeliveryRow: {"due": FILLED}, projector.LookUp: {}},
+        to_do=(
+            (projector.DeliveryRow, {"due": FILLED}),
+            (projector.DeliveryRow, projector.UNDER_WAY),
+            (projector.LookUp, {}),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.driver_link import CreateDecided, Parked, RenameDecided, UpdateDecided
-from domain.failures import Reason, Unavailable
+from domain.failures import MOST_TRIES, Reason, Unavailable
 from domain.identity import AccountId, Target
 from domain.store import FILLED, Store, StoreConflict, Unit
 from services.accounts.handlers import AccountRow
@@ -14,6 +14,7 @@ from services.projector.calls import Attempt
 from services.projector.deliveries import MOST_CALLS
 from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow
 from services.projector.turns import RESERVED_SLOTS
+from services.wiring.registry import SERVICES
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
 from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.sayings import JANE, answered, effects, end, say, set_aside, waiting
@@ -257,6 +258,24 @@ def test_what_was_decided_before_the_process_had_its_partitions_is_left_to_its_s
     assert calling.begun == []
     calling.deliveries.turn([])
     assert drivers(calling) == ["p1", "p2"]
+
+
+def left(calling: Calling) -> int:
+    store = calling.fleet.projector_stores[DRIVERI]
+    return sum(store.count(row, where)[()] for row, where in SERVICES[f"projector-{DRIVERI}"].to_do)
+
+
+def test_a_call_under_way_is_left_to_do_and_one_that_was_given_up_is_not(calling: Calling) -> None:
+    twin = calling.fleet.twins[ACME, DRIVERI]
+    twin.down = "before", NO_ANSWER
+    say(calling.fleet, CreateDecided)
+    for _ in range(MOST_TRIES):
+        assert left(calling) == 1
+        calling.answer()
+        calling.fleet.wait(hours=27)
+        calling.deliveries.turn([])
+    assert answered(calling.fleet)[-1] == ("p1", 1, "refused")
+    assert (left(calling), waiting(calling.fleet)["started"]) == (0, 1)
 
 
 def test_a_link_that_ended_has_nothing_in_hand(calling: Calling) -> None:
