@@ -16,7 +16,7 @@ from services.api.installation import Installation, Installed
 from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, ResponseBody
 from services.runtime.service import Service
 
-_NAME = re.compile(r"([a-z-]+)/([A-Za-z0-9_-]+/[A-Za-z0-9._-]+/[0-9]+)/([0-9]{1,19})")
+_NAME = re.compile(r"([a-z-]+)/((?:[A-Za-z0-9_-]+/)?[A-Za-z0-9._-]+/[0-9]+)/([0-9]{1,19})")
 _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DEEPEST = 30
 """How far a body may be nested and still be shown as JSON."""
@@ -46,7 +46,10 @@ class LetterName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The name that is written so: service/epoch/log/partition/position. Raises `BadName`."""
+        """The name that is written so: service/epoch/log/partition/position; a data folder has no epoch.
+
+        Raises `BadName`.
+        """
         found = _NAME.fullmatch(text)
         if found is None or int(found[3]) > LARGEST_INTEGER:
             raise BadName(text)

@@ -59,7 +59,7 @@ ALLOWED: Final[Sequence[tuple[str, str, str]]] = (
     ("services", "SELECT key, COUNT(*) FROM links", "counts who is unmanaged, once for each reconciliation"),
     ("services", "SELECT identifier, COUNT(*) FROM roster", "counts who is unmanaged, once for each reconciliation"),
     ("services", "SELECT COUNT(*) FROM roster WHERE account = %s AND is_there", "compares a whole scan, once for each"),
-    ("services", "SELECT COUNT(*) FROM newest_decisions WHERE account = %s", "asked once for each scan"),
+    ("services", "SELECT COUNT(*) FROM deliveries WHERE account = %s", "asked once for each scan"),
     ("services", "COUNT(*) FROM links WHERE account = ANY(%b) AND target = ANY(%b) AND is_live", "the guard's limit"),
     (
         "services",

@@ -42,7 +42,13 @@ async def test_a_letter_is_listed_with_its_place_and_reason_and_without_what_it_
 
 
 async def test_letters_come_by_service_stream_and_position(stand: ApiStand) -> None:
-    stand.keep(letter(10), letter(9), letter(2, stream=OUTCOMES), letter(1, stream="2/accounts.v1/0"))
+    stand.keep(
+        letter(10),
+        letter(9),
+        letter(2, stream=OUTCOMES),
+        letter(1, stream="2/accounts.v1/0"),
+        letter(3, stream="accounts.v1/0"),
+    )
     stand.keep(letter(1), service="projector-motive")
     stand.keep(letter(1), service="projector-driveri")
     expected = [
@@ -50,6 +56,7 @@ async def test_letters_come_by_service_stream_and_position(stand: ApiStand) -> N
         name(10),
         name(2, OUTCOMES),
         name(1, "2/accounts.v1/0"),
+        name(3, "accounts.v1/0"),
         name(1, service="projector-driveri"),
         name(1, service="projector-motive"),
     ]
