@@ -104,7 +104,7 @@ class TargetDrivers(Protocol):
         ...
 
     def free_in(self, calls: int) -> float:
-        """Seconds until so many calls may be under way, if none of those under way ends; infinite where one has to."""
+        """Seconds until this many calls may be under way, if none of them ends first; infinite where one has to."""
         ...
 
     def close(self) -> Coroutine[Any, Any, None]:

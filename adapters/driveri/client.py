@@ -224,7 +224,7 @@ class DriveriClient:
         return self._sender.slots()
 
     def free_in(self, calls: int) -> float:
-        """In how many seconds so many calls may be under way; see `RateLimiter.free_in`."""
+        """In how many seconds this many calls may be under way; see `RateLimiter.free_in`."""
         return self._sender.free_in(calls)
 
     async def close(self) -> None:

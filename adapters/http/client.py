@@ -137,7 +137,7 @@ class Sender:
         return self._rate_limiter.slots()
 
     def free_in(self, calls: int) -> float:
-        """In how many seconds so many calls may be under way; see `RateLimiter.free_in`."""
+        """In how many seconds this many calls may be under way; see `RateLimiter.free_in`."""
         return self._rate_limiter.free_in(calls)
 
     async def close(self) -> None:

@@ -186,7 +186,7 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class OAuthGrant:
     """What an account's company granted to an OAuth application at a target, as the account stated it.
 
     `refresh_token` is the one that was stated; the newest tokens that came of it are with the keeper.
@@ -233,7 +233,7 @@ class GrantTokens(SharedToken):
     They are not renewed by the API, so the API's rate limit does not count there.
     """
 
-    def __init__(self, grant: Grant, **options: Unpack[SenderOptions]) -> None:
+    def __init__(self, grant: OAuthGrant, **options: Unpack[SenderOptions]) -> None:
         super().__init__(self._obtain_token, options.get("clock", time.time))
         self._grant = grant
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=options.get("transport") or Transport())

@@ -75,7 +75,7 @@ class RateLimiter:
         return min(int(self._at_once), self._under_way + int(self._level_at(now)))
 
     def free_in(self, calls: int) -> float:
-        """Seconds until so many calls may be under way, if none of those under way ends; infinite where one has to."""
+        """Seconds until this many calls may be under way, if none of them ends first; infinite where one has to."""
         lacking = calls - self._under_way
         if calls > int(self._at_once) or lacking > self._size:
             return math.inf

@@ -137,7 +137,7 @@ class MotiveDrivers:
         return self._client.slots()
 
     def free_in(self, calls: int) -> float:
-        """In how many seconds so many calls may be under way; see `TargetDrivers.free_in`."""
+        """In how many seconds this many calls may be under way; see `TargetDrivers.free_in`."""
         return self._client.free_in(calls)
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http.oauth import Grant
+from adapters.http.oauth import OAuthGrant
 from adapters.http.response import Lines, UnexpectedForm, parsed_if, read_one
 from domain.cleaning import LONGEST_ID, clean
 from domain.geography import to_iana, to_rails
@@ -168,7 +168,7 @@ class MotiveAccess:
 
     base_url: str
     api_key: str = field(default="", repr=False)
-    grant: Grant | None = None
+    grant: OAuthGrant | None = None
     portal_integration: str = "gps_portal"
     driveri_integration: str = "driveri"
 

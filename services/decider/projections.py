@@ -90,7 +90,7 @@ def _by_unit(unit_of: Callable[[Iterable[ReportEvent]], Unit]) -> Project:
     return lambda events, rows: rows.take(unit_of(_of_kind(events, ReportEvent)))
 
 
-class Links:
+class LinkProjection:
     """Every link, what it claims, and the deletes that the guard counts, from the events of links in their order."""
 
     def __init__(self, store: Store) -> None:
@@ -173,12 +173,13 @@ class _Claims:
             self._put(identifier)
 
     def give(self, identifier: str) -> None:
+        """Give it to the driver of the link, also if another one has it."""
         row = self._row(identifier)
         if row is None or row.driver != self._driver:
             self._put(identifier)
 
     def release(self, identifier: str) -> None:
-        """Give it to nobody, where the driver of the link has it."""
+        """Take it back from the driver of the link, if that one has it."""
         row = self._row(identifier)
         if row is not None and row.driver == self._driver:
             self._rows.remove(ClaimRow, self._account, self._target, identifier)
@@ -206,7 +207,7 @@ def _of_kind(events: Events, kind: type[E]) -> list[E]:
 
 
 def _links(store: Store) -> Mapping[str, Project]:
-    return {DECISIONS: Links(store).project}
+    return {DECISIONS: LinkProjection(store).project}
 
 
 def _of_reports(project: Project) -> Callable[[Store], Mapping[str, Project]]:

@@ -67,7 +67,7 @@ class Connected:
         return 1 if isinstance(drivers, Rejected) else drivers.slots()
 
     def free_in(self, account: AccountId, calls: int) -> float:
-        """Seconds until so many calls of this account may be under way, if none ends; infinite where one has to."""
+        """Seconds until this many calls of this account may be under way, if none ends; infinite where one has to."""
         drivers = self._reached.get(account)
         return drivers.free_in(calls) if drivers else inf
 

@@ -362,7 +362,7 @@ class Deliveries:
         return room
 
     def _room(self, account: AccountId, busy: int) -> int:
-        """How many more calls of an account may be started, of which so many are under way."""
+        """How many more calls of an account may be started, given how many are under way."""
         is_limited = self._limited.get(account, "") > self._now()
         if is_limited or account in self._breakers.open_accounts() or not self._assignment.has(account):
             return 0

@@ -13,7 +13,7 @@ from adapters.credentials import (
 )
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
-from adapters.http.oauth import Grant
+from adapters.http.oauth import OAuthGrant
 from adapters.http.rate_limit import RateLimiter, RateLimits
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
@@ -158,10 +158,10 @@ def to_motive_access(
 
 def to_motive_grant(
     settings: TargetSettings, account: AccountId, known: MotiveGrantCredentials, keeper: TokensKeeper
-) -> Grant:
+) -> OAuthGrant:
     """What an account's company granted, and where access tokens come for it."""
     token_url = settings.motive_token_url or f"{str(settings.motive_url).rstrip('/')}/oauth/token"
-    return Grant(
+    return OAuthGrant(
         account=account,
         target=Target.MOTIVE,
         token_url=str(token_url),

@@ -179,7 +179,7 @@ def main(
     processors: Annotated[float, typer.Option("--processors", help="Of a cell, for all that runs in it.")] = 2.0,
     most: Annotated[int, typer.Option("--most", help="The drivers of a cell, at most.")] = 1_000_000,
 ) -> None:
-    """Simulate how many cells carry so many drivers, and what they do in a day."""
+    """Simulate how many cells carry a number of drivers, and what they do in a day."""
     measured = json.loads(path.read_text("utf-8"))["installations"]["wide"]
     costs = costs_of(measured)
     world = World(drivers=drivers, usual=usual, changes=changes, processors=processors, most=most)

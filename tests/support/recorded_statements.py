@@ -160,7 +160,7 @@ FROM pg_attribute LEFT JOIN pg_index ON indrelid = attrelid AND indisprimary
 WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND NOT (attname = 'notification_id' AND atthasdef)
 ORDER BY attnum
 """
-"""Name, type, and whether it is part of the key, of each column that has no value by itself."""
+"""Name, type, and whether it is part of the key, of each column that a statement gives a value."""
 
 
 def _copied(

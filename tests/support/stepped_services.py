@@ -42,7 +42,7 @@ Wrapping = Callable[[str, Store], Store]
 class SteppedServices:
     """Time passes by a second with every step. `twins` are the targets of each account; others cannot be reached.
 
-    Calls are started by `start`, and with `starts_at_once` also as their decisions are taken over.
+    Calls are started by `start`, and with `starts_at_once` also when their decisions are consumed.
     """
 
     def __init__(

@@ -129,7 +129,7 @@ class TargetTwin:
         return self.places
 
     def free_in(self, calls: int) -> float:
-        """In how many seconds so many calls may be under way: a twin's room changes only by hand."""
+        """In how many seconds this many calls may be under way: a twin's room changes only by hand."""
         return 0.0 if calls <= self.places else inf
 
     async def close(self) -> None:

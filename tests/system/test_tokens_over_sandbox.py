@@ -10,7 +10,7 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
-from adapters.http.oauth import Grant
+from adapters.http.oauth import OAuthGrant
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from domain.failures import Reason, Rejected
@@ -118,7 +118,7 @@ def to_driveri(tenant: Watched, clock: Clock) -> DriveriDrivers:
 
 
 def to_motive(company: Watched, clock: Clock, keeper: CredentialsFile) -> MotiveDrivers:
-    grant = Grant(
+    grant = OAuthGrant(
         target=Target.MOTIVE,
         account="acme",
         token_url="http://motive.test/oauth/token",

@@ -1,4 +1,4 @@
-"""The data folder of an earlier version opens, upgrades by itself, and ends where that version would have."""
+"""The data folder of an earlier version opens, is upgraded at start, and ends where that version would have."""
 
 import asyncio
 import signal

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from adapters.credentials import CredentialsFile
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
-from adapters.http.oauth import Grant
+from adapters.http.oauth import OAuthGrant
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from domain.identity import Target
@@ -210,7 +210,7 @@ class GrantedCompany(Company):
     def reconnected(self) -> MotiveDrivers:
         """The same drivers by an adapter that knows nothing yet but what is stored."""
         token_url = f"{self.way.base_url}/oauth/token"
-        grant = Grant(
+        grant = OAuthGrant(
             target=Target.MOTIVE,
             account="acme",
             token_url=token_url,

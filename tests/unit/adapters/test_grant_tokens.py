@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from adapters.credentials import CredentialsFile
-from adapters.http.oauth import DELAYS, LOOKS, RENEW_AGAIN, Grant, GrantTokens
+from adapters.http.oauth import DELAYS, LOOKS, RENEW_AGAIN, GrantTokens, OAuthGrant
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target
 from domain.ports import CredentialsUnreadable, RenewableTokens
@@ -77,7 +77,7 @@ def vendor_with(*answers: Answer) -> Vendor:
 
 
 def tokens(vendor: Vendor, keeper: Keeper, clock: Clock) -> GrantTokens:
-    grant = Grant(
+    grant = OAuthGrant(
         target=Target.MOTIVE,
         account="acme",
         token_url="https://motive.test/oauth/token",
@@ -344,7 +344,7 @@ async def test_closing_is_not_kept_from_ending_by_a_keeper_that_does_not_work(ke
 
 
 def test_tokens_never_show_their_secrets(keeper: Keeper) -> None:
-    grant = Grant(
+    grant = OAuthGrant(
         target=Target.MOTIVE,
         account="acme",
         token_url="https://motive.test/oauth/token",

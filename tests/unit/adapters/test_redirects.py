@@ -8,7 +8,7 @@ import pytest
 from adapters.credentials import CredentialsFile
 from adapters.http.client import Call, Sender
 from adapters.http.failures import Intent
-from adapters.http.oauth import Grant, GrantTokens
+from adapters.http.oauth import GrantTokens, OAuthGrant
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from adapters.portal.api import PortalAccess, PortalApiDrivers
@@ -154,7 +154,7 @@ async def test_an_address_for_renewing_tokens_that_has_moved_gets_no_secret(tmp_
     keeper = CredentialsFile(tmp_path / "credentials")
     keeper.keep("acme", Target.MOTIVE, stated)
     vendor = _everywhere(to("https://other.test/oauth/token?client_secret=hush-app", 307))
-    grant = Grant(
+    grant = OAuthGrant(
         target=Target.MOTIVE,
         account="acme",
         token_url="https://vendor.test/oauth/token",

@@ -208,7 +208,7 @@ def play(fleets: Fleets) -> None:
     reconcile = decider_of(fleets).reconcile
     assert reconcile()
 
-    # Decided and taken over, decided only, and stated only.
+    # Decided and consumed, decided only, and stated only.
     fleets.state("p13", person(13, last_name="Later"), A)
     fleets.state("q7", person(107, last_name="Later"), B)
     fleets.consume()

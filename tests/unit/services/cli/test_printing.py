@@ -9,7 +9,7 @@ ROWS = [("acme", 7, None), ("north", 12, "[x]")]
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """Somebody looks at a terminal of so many columns."""
+    """Somebody looks at a terminal of this many columns."""
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr(printing, "out", Console(force_terminal=True))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from adapters.credentials import CredentialsFile, MotiveGrantCredentials
-from adapters.http.oauth import Grant
+from adapters.http.oauth import OAuthGrant
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import RenewableTokens
@@ -27,7 +27,7 @@ def settings(**stated: str) -> EmbeddedSettings:
     return EmbeddedSettings.model_validate({"motive_url": "http://127.0.0.1:9/motive", **stated})
 
 
-def grant_of(credentials: CredentialsFile, **stated: str) -> Grant:
+def grant_of(credentials: CredentialsFile, **stated: str) -> OAuthGrant:
     return to_motive_grant(settings(**stated), ACME, MotiveGrantCredentials.model_validate(GRANT), credentials)
 
 

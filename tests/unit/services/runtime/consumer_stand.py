@@ -127,7 +127,7 @@ class FollowingStand:
 
     @property
     def watermark(self) -> int:
-        """The place in the log up to which everything was taken over."""
+        """The place in the log up to which everything was consumed."""
         return self.store.position("upstream.v1/0")
 
     @property
