@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 from domain.account import Account, Mode, Tier
 from domain.identity import PORTAL, AccountId, Connectable, Target
 from services.accounts.handlers import AccountChange, accounts_in
-from services.api.installation import Installation, Installed, KnownAccount
+from services.api.installation import Installation
+from services.api.installed import Installed, KnownAccount
 from services.api.schema import ByPerson, Named, NamedOrBlank, RequestBody, ResponseBody
 from services.intake.polling import forget
 

@@ -9,7 +9,7 @@ from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
-from services.api.installation import Installed, KnownAccount
+from services.api.installed import Installed, KnownAccount
 from services.api.schema import ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow

@@ -12,7 +12,8 @@ from fastapi import APIRouter
 
 from domain.failures import ClearFailure
 from domain.store import DeadLetter, Resubmission, Store, Unit
-from services.api.installation import Installation, Installed
+from services.api.installation import Installation
+from services.api.installed import Installed
 from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, ResponseBody
 from services.runtime.service import Service
 

@@ -14,7 +14,7 @@ from domain.identity import AccountId, PortalDriverId
 from domain.portal import RefusedLine
 from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
-from services.api.installation import Installed, KnownAccount
+from services.api.installed import Installed, KnownAccount
 from services.api.schema import Malformed, Named, RequestBody, ResponseBody, Storable
 from services.intake.handlers import Intake, UnknownDriver, new_snapshot
 from services.intake.rekeying import Reviewed

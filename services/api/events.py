@@ -18,7 +18,7 @@ from domain.identity import Target
 from domain.profile import SPECS
 from domain.store import Event, Record, Stream
 from services.accounts.handlers import account_of, did_you_mean
-from services.api.installation import Installed
+from services.api.installed import Installed
 from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
 from services.api.schema import Malformed, Moment, ResponseBody
 from services.runtime.context import utc_now

@@ -25,7 +25,7 @@ from services.api.explanation_text import (
     name_of,
     named,
 )
-from services.api.installation import Installed, KnownAccount
+from services.api.installed import Installed, KnownAccount
 from services.api.naming import Candidate, find_drivers, find_stated, unknown_driver
 from services.api.readiness import Readiness, readiness_of
 from services.api.schema import Moment, ResponseBody

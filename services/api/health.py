@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.api.installation import Installed
+from services.api.installed import Installed
 from services.api.schema import ResponseBody
 
 router = APIRouter(tags=["health"])

@@ -1,18 +1,15 @@
-"""Everything that the API needs of an installation, in either deployment, and how a route gets hold of it."""
+"""Everything that the API needs of an installation, in either deployment."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Annotated, Protocol, cast
+from typing import Protocol
 
-from fastapi import Depends, Request
-
-from domain.account import Account
 from domain.failures import ClearFailure
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store, Stream, Where
-from services.accounts.handlers import Accounts, account_of
+from services.accounts.handlers import Accounts
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling
@@ -219,19 +216,3 @@ class Installation:
         self.readers.close()
         for service in reversed(self.services):
             service.close()
-
-
-async def _installation_of(request: Request) -> Installation:
-    return cast("Installation", request.app.state.installation)
-
-
-Installed = Annotated[Installation, Depends(_installation_of)]
-"""The installation that the application serves."""
-
-
-async def _known_account(account: str, installation: Installed) -> Account:
-    return await installation.readers.call(account_of, installation.readers.accounts, account)
-
-
-KnownAccount = Annotated[Account, Depends(_known_account)]
-"""The account that the path names, in any letter case. An unknown one is answered with 404."""

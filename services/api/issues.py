@@ -18,7 +18,7 @@ from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Targ
 from domain.store import FILLED, Row, Store, Where
 from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, named
-from services.api.installation import Installed, KnownAccount
+from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
 from services.api.schema import ByPerson, Malformed, Moment, Named, ResponseBody

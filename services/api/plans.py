@@ -15,7 +15,8 @@ from domain.identity import PortalDriverId, Target
 from domain.reconciliation import Plan, PlanPart
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
-from services.api.installation import Installation, Installed, KnownAccount
+from services.api.installation import Installation
+from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedTarget, find_stated, only_one
 from services.api.planner import (
     DryRunProgress,

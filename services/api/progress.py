@@ -9,7 +9,8 @@ from domain.identity import AccountId, PortalDriverId, Target, scan_stream
 from domain.outcomes import DriverLookedUp
 from domain.store import Store, Where
 from services.api.explanation_text import named
-from services.api.installation import PATIENCE, Installation, Installed, KnownAccount, RunningServices
+from services.api.installation import PATIENCE, Installation, RunningServices
+from services.api.installed import Installed, KnownAccount
 from services.api.naming import number_named, target_named
 from services.api.readiness import Hindrance, advice_on, hindrance_of_reconciliation, readiness_of
 from services.api.reconciliations import FoundDriver, ReconciliationReport, looked_up, reconciliation_for

@@ -11,7 +11,8 @@ from domain.driver_link import DriftFound, DriverLink, Explained
 from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of, found_by
 from domain.store import Store, Where
-from services.api.installation import Installation, Installed, KnownAccount
+from services.api.installation import Installation
+from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedTarget, driver_named, number_named, target_named
 from services.api.readiness import hindrance_of_reconciliation, readiness_of
 from services.api.schema import ByPerson, Moment, Named, ResponseBody

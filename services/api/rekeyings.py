@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.api.installation import Installed, KnownAccount
+from services.api.installed import Installed, KnownAccount
 from services.api.schema import ByPerson, ResponseBody
 from services.intake.rekeying import ReKeyings, digest_of
 from services.runtime.context import utc_now

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from domain.store import DeadLetter, Resubmission, Store, Unit
 from services.api.dead_letters import LetterFilter, LetterName, letter_named, letter_of, page_of
-from services.api.installation import Installed
+from services.api.installed import Installed
 from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, ResponseBody, parse
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])

@@ -13,7 +13,7 @@ from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
 from services.accounts.handlers import AccountRow, account_of, to_account
 from services.api.backlog import LeftToDo, left_to_do, waiting
-from services.api.installation import Installed, KnownAccount
+from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
 from services.api.schema import Moment, ResponseBody

@@ -30,7 +30,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Operations": {
         "up": ("run", "Run all services in this process, on a data folder, until Ctrl-C."),
-        "serve": ("run", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),
+        "serve": ("serve", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),
         "database": ("maintenance", "Create the schemas and tables of a distributed deployment."),
         "topics": ("maintenance", "Create the topics of a distributed deployment."),
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),

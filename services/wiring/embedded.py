@@ -12,7 +12,6 @@ import structlog
 from adapters.credentials import CredentialsFile
 from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
-from services.api.app import to_app
 from services.api.installation import Installation, Readers
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
@@ -84,6 +83,8 @@ async def serving(
     Only the user who runs the process can connect to the socket. `is_idle`: no service will be run.
     Raises `FolderUnusable`, `StoreFailed`.
     """
+    from services.api.app import to_app  # noqa: PLC0415 - a rebuild opens a folder, too, and serves nothing
+
     with DataFolder(settings.data) as folder:
         installation = open_embedded(settings, clock, is_idle=is_idle)
         mask = os.umask(0o177)

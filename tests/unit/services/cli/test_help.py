@@ -70,6 +70,12 @@ def test_every_module_is_loaded_only_when_it_is_used() -> None:
     assert heavy & set(shown.rsplit("\n", 2)[-2].split()) == set()
 
 
+def test_only_what_serves_the_api_loads_it() -> None:
+    program = "import sys; from services.cli import maintenance, serve; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert {"fastapi", "services.api.app"} & set(shown.split()) == set()
+
+
 @pytest.mark.parametrize("words", [("reconcile",), ("drivers", "import"), ("dead-letters",)], ids=" ".join)
 def test_the_short_option_shows_help_of_every_command(words: tuple[str, ...]) -> None:
     ended = command({}, *words, "-h")
