@@ -7,9 +7,10 @@ answers is certain only once the commit that follows from it has worked; no call
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import product
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_origin
 from uuid import UUID
 
 from domain.store import FILLED, Event, Record, Row, Store, Stored, Stream, Unit, Value, Where
@@ -23,8 +24,11 @@ Values = tuple[Value, ...]
 MOST: Final = 20_000
 """Lookups that are remembered of each row type; the one that was asked for longest ago is forgotten first."""
 
-MOST_STATES: Final = 10_000
-"""Folded histories that are remembered, likewise."""
+WIDE: Final = 3
+"""A row that carries a profile is six times as large as others: this part of them is remembered."""
+
+MOST_STATES: Final = 5_000
+"""Folded histories that are remembered, likewise; with six kilobytes each is larger than any row."""
 
 _MOST_COMBINATIONS: Final = 5_000
 """Combinations of values that one condition may stand for; beyond that the store is asked."""
@@ -258,7 +262,8 @@ class _Known:
         self.entries: OrderedDict[Values, tuple[Row, ...]] = OrderedDict()
         self._is_whole_key = self.columns == kind.KEY
         self._key_of = attrgetter(*kind.KEY)
-        self._most = most
+        is_wide = any(get_origin(column.type) is dict for column in fields(kind))
+        self._most = most // WIDE if is_wide else most
         get: Callable[[Row], Any] = attrgetter(*columns)
         self.values_of: Callable[[Row], Values] = get if len(columns) > 1 else lambda row: (get(row),)
         """What a row is looked up by."""

@@ -67,7 +67,7 @@ SCAN_REQUESTS: Final = Budget(Bound.AT_MOST, 1.0)
 """Requests of a scan: to the pages of the roster."""
 
 FIRST_LOAD: Final = Budget(Bound.AT_LEAST, 0.75)
-"""Drivers a second of a large fleet: to those of a small one."""
+"""Drivers a second of the fleet that loads slowest, be it a small or a large one: to those of the quickest."""
 
 MEMORY: Final = Budget(Bound.UNDER, 300.0, "MB")
 """Of any process, 100,000 drivers in one account."""

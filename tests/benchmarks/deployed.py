@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,8 @@ PROFILE = ".profile"
 """How the names of files end that tell where a process's time went."""
 
 _PAUSE = 0.25
+_SHARE = 20
+"""How many times as long as a look the pause behind it is at least: counting millions of links takes time, too."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,13 +88,12 @@ class Deployed:
 
     def until_reconciled(self, reconciliations: int, done: Done) -> None:
         """Wait until as many accounts on a target have been reconciled at a person's request."""
-        store, found = self.installation.decider_service.store, 0
-        while found < reconciliations:
-            answered = store.count(ReconciliationRow, by=["answered"])
-            found = sum(rows for (request,), rows in answered.items() if request)
-            done(found)
-            check(self.servings)
-            sleep(_PAUSE)
+        store = self.installation.decider_service.store
+
+        def answered() -> int:
+            return sum(rows for (request,), rows in store.count(ReconciliationRow, by=["answered"]).items() if request)
+
+        self._until(answered, reconciliations, done)
 
     def restart(self) -> float:
         """End all processes in good order and start them again; the seconds until they hold their partitions."""
@@ -118,12 +119,19 @@ class Deployed:
 
     def until(self, state: str, links: int, done: Done) -> None:
         """Wait until this many links are in this state."""
-        store, found = self.installation.decider_service.store, 0
-        while found < links:
-            found = store.count(LinkRow, {"state": state}).get((), 0)
+        store = self.installation.decider_service.store
+        self._until(lambda: store.count(LinkRow, {"state": state}).get((), 0), links, done)
+
+    def _until(self, count: Callable[[], int], wanted: int, done: Done) -> None:
+        found = 0
+        while found < wanted:
+            began = perf_counter()
+            found = count()
+            took = perf_counter() - began
             done(found)
             check(self.servings)
-            sleep(_PAUSE)
+            if found < wanted:
+                sleep(max(_PAUSE, _SHARE * took))
 
     def profile(self) -> None:
         """Reset the counts of the profiled processes."""

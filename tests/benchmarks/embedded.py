@@ -1,23 +1,27 @@
 """The latency of the embedded deployment beside that of the distributed one, at 100 changes a second, in turns.
 
-`driverlink up` on a data folder takes each change at its API, as everybody's changes come to it, from several clients,
-so that none waits for the answer to the change before. When intake committed a change is in its log: the moment is
-taken right before the transaction, which counts against us.
+`driverlink up` on a data folder takes each change at its API, as everybody's changes come to it, over several
+connections that stay, so that no change waits for the answer to the one before. When intake committed a change is in
+its log: the moment is taken right before the transaction, which counts against us.
 """
 
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import reduce
+from http.client import HTTPConnection
 from pathlib import Path
+from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
+from typing import Any
 
-import httpx
+from msgspec.json import decode, encode
 
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
@@ -27,10 +31,9 @@ from services.wiring.data_folder import DataFolder
 from tests.benchmarks.budgets import EMBEDDED
 from tests.benchmarks.findings import Finding
 from tests.benchmarks.fleet import MASTER_USER, Fleet, edition_of, many_fleets, number_of, profile
-from tests.benchmarks.latency import ours
+from tests.benchmarks.latency import Both
 from tests.benchmarks.load import ACCOUNTS, DRIVERS, Load, Run
 from tests.benchmarks.processes import seconds_of
-from tests.benchmarks.servers import Servers
 from tests.benchmarks.stand_in import Targets, credentials, standing_in
 from tests.benchmarks.telling import Done, Telling
 from tests.support.unhurried import UNHURRIED
@@ -39,7 +42,7 @@ RATE, SECONDS = 100, 8.0
 TURNS = ("distributed", "embedded", "embedded", "distributed")
 
 CLIENTS = 8
-"""Changes that may be sent and not answered at the same time."""
+"""Connections, and so changes that may be sent and not answered at the same time."""
 
 COMMAND = (sys.executable, "-m", "services.cli")
 
@@ -48,10 +51,49 @@ _PAUSE = 0.25
 _TOGETHER = 500
 
 
+class _Connection(HTTPConnection):
+    """A connection to the socket of a data folder, which costs the machine that is measured next to nothing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("driverlink", timeout=60.0)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect with the first request."""
+        self.sock = socket(AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _Client:
+    """The API of a running `driverlink up`; each thread that asks has a connection of its own, which stays."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = DataFolder(data).socket
+        self._own = threading.local()
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+        """What it answers."""
+        return decode(self._ask("GET", path))
+
+    def post(self, path: str, body: bytes) -> None:
+        """Let it do something."""
+        self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        connection = self._own.__dict__.setdefault("connection", _Connection(self._path))
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer: bytes = response.read()
+        if response.status >= 400:
+            raise AssertionError(f"{method} {path}: {response.status} {answer.decode()}")
+        return answer
+
+
 class Embedded:
     """A running `driverlink up`, seen from its API."""
 
-    def __init__(self, process: int, client: httpx.Client, sending: ThreadPoolExecutor) -> None:
+    def __init__(self, process: int, client: _Client, sending: ThreadPoolExecutor) -> None:
         self._process = process
         self._client = client
         self._sending = sending
@@ -59,7 +101,7 @@ class Embedded:
 
     def commit(self, fleet: Fleet, number: int, edition: int) -> None:
         """Let it commit one change, and do not wait for the answer."""
-        self._sent.append(self._sending.submit(self._state, fleet, [number], edition))
+        self._sent.append(self._sending.submit(self._client.post, *_stated(fleet, [number], edition)))
 
     def seconds(self) -> dict[str, float]:
         """The processor time that it has used, once everything that was sent has been answered. Raises what failed."""
@@ -76,37 +118,35 @@ class Embedded:
             self._post(f"/accounts/{fleet.account}/credentials", {"target": target, "values": values})
         numbers = [*fleet.numbers]
         for start in range(0, len(numbers), _TOGETHER):
-            self._state(fleet, numbers[start : start + _TOGETHER], 1)
+            self._client.post(*_stated(fleet, numbers[start : start + _TOGETHER], 1))
         self._post(f"/accounts/{fleet.account}/sync", {"by": MASTER_USER, "on": True})
 
     def until_in_sync(self, links: int, done: Done) -> None:
         """Wait until this many links are in sync."""
         found = 0
         while found < links:
-            progress = self._client.get("/progress").raise_for_status().json()
+            progress = self._client.get("/progress")
             found = sum(progress["in_sync"].values())
             done(found)
             sleep(_PAUSE)
 
-    def _state(self, fleet: Fleet, numbers: Sequence[int], edition: int) -> None:
-        lines = [
-            {"line": place, "driver": fleet.driver(number), "profile": profile(number, edition=edition)}
-            for place, number in enumerate(numbers, 1)
-        ]
-        self._post(f"/accounts/{fleet.account}/lists", {"lines": lines})
-
-    def _post(self, path: str, body: object) -> None:
-        self._client.post(path, json=body).raise_for_status()
+    def _post(self, path: str, body: Mapping[str, object]) -> None:
+        self._client.post(path, encode(body))
 
 
-def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
+def _stated(fleet: Fleet, numbers: Sequence[int], edition: int) -> tuple[str, bytes]:
+    """The request that states these drivers of an account: its path and its body."""
+    lines = [
+        {"line": place, "driver": fleet.driver(number), "profile": profile(number, edition=edition)}
+        for place, number in enumerate(numbers, 1)
+    ]
+    return f"/accounts/{fleet.account}/lists", encode({"lines": lines})
+
+
+def measure(both: Both, telling: Telling) -> Sequence[Finding]:
     """Both medians, and the one by the other."""
-    with (
-        TemporaryDirectory(prefix="driverlink-") as folder,
-        ours(servers, telling, Path(folder)) as (_, distributed),
-        _embedded(telling) as embedded,
-    ):
-        done, loads = telling("embedded", len(TURNS)), {"distributed": distributed, "embedded": embedded}
+    with _embedded(telling) as embedded:
+        done, loads = telling("embedded", len(TURNS)), {"distributed": both.ours, "embedded": embedded}
         runs: list[tuple[str, Run]] = []
         for turn in TURNS:
             runs.append((turn, loads[turn].run(RATE, SECONDS)))
@@ -137,10 +177,9 @@ def _embedded(telling: Telling) -> Iterator[Load]:
         standing_in(DRIVERS) as targets,
         TemporaryDirectory(prefix="dl-") as parent,
         running_up(Path(parent) / "data", targets) as process,
-        _client(Path(parent) / "data") as client,
         ThreadPoolExecutor(CLIENTS) as sending,
     ):
-        up = Embedded(process, client, sending)
+        up = Embedded(process, _Client(Path(parent) / "data"), sending)
         for fleet in fleets:
             up.opt_in(fleet)
         up.until_in_sync(links, telling("linking, embedded", links))
@@ -182,10 +221,3 @@ def running_up(data: Path, targets: Targets | None = None) -> Iterator[int]:
     finally:
         up.terminate()
         up.wait()
-
-
-@contextmanager
-def _client(data: Path) -> Iterator[httpx.Client]:
-    transport = httpx.HTTPTransport(uds=str(DataFolder(data).socket))
-    with httpx.Client(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
-        yield client

@@ -6,6 +6,7 @@ own, and are measured in turns, so that neither finds a warmer machine than the 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,15 +34,31 @@ PROFILED_RATE = 20
 _IDLE = 3.0
 
 
-def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Both:
+    """Both pipelines while they run, and what the processes of each use when there is nothing to do.
+
+    `idle` is in milliseconds of processor time a second, by what it is.
+    """
+
+    ours: Load
+    bare: Load
+    idle: Mapping[str, float]
+
+    @property
+    def loads(self) -> Mapping[str, Load]:
+        """Their load generators, by name."""
+        return {"ours": self.ours, "bare": self.bare}
+
+
+def measure(both: Both, telling: Telling) -> Sequence[Finding]:
     """Median, 99th percentile and processor time at each rate."""
-    with both(servers, telling) as (loads, idle):
-        done, runs = telling("latency", len(TURNS) * len(SECONDS)), dict[int, list[tuple[str, Run]]]()
-        for rate, seconds in SECONDS.items():
-            for turn in TURNS:
-                runs.setdefault(rate, []).append((turn, loads[turn].run(rate, seconds)))
-                done(sum(map(len, runs.values())))
-    return [finding for rate, made in runs.items() for finding in _to_findings(rate, made, idle)]
+    done, runs = telling("latency", len(TURNS) * len(SECONDS)), dict[int, list[tuple[str, Run]]]()
+    for rate, seconds in SECONDS.items():
+        for turn in TURNS:
+            runs.setdefault(rate, []).append((turn, both.loads[turn].run(rate, seconds)))
+            done(sum(map(len, runs.values())))
+    return [finding for rate, made in runs.items() for finding in _to_findings(rate, made, both.idle)]
 
 
 def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
@@ -55,11 +72,8 @@ def profiles(servers: Servers, telling: Telling) -> Mapping[str, str]:
 
 
 @contextmanager
-def both(servers: Servers, telling: Telling) -> Iterator[tuple[Mapping[str, Load], Mapping[str, float]]]:
-    """While this lasts, both pipelines run; and what the processes of each use when there is nothing to do.
-
-    In milliseconds of processor time a second.
-    """
+def running_both(servers: Servers, telling: Telling) -> Iterator[Both]:
+    """While this lasts, both pipelines run."""
     fleets = many_fleets(ACCOUNTS, DRIVERS)
     with (
         TemporaryDirectory(prefix="driverlink-") as folder,
@@ -74,7 +88,7 @@ def both(servers: Servers, telling: Telling) -> Iterator[tuple[Mapping[str, Load
             f"{name}: ms of processor time a second, idle": 1000 * (sum(each.seconds().values()) - before[name]) / _IDLE
             for name, each in pipelines.items()
         }
-        yield {"ours": load, "bare": Load(bare, targets, fleets)}, idle
+        yield Both(ours=load, bare=Load(bare, targets, fleets), idle=idle)
 
 
 @contextmanager

@@ -3,16 +3,17 @@
 `python -m tests.benchmarks.scale` loads each installation, reconciles everybody, lets changes come, starts all
 processes again, and writes what that cost to a file of JSON after every step. Where the servers outlive it, as those
 that `python -m tests.support.servers` starts in another terminal, a run with the same folder goes on where the last one
-was. There is one small account besides, because the first load of the large one is judged beside it.
+was. There are two smaller accounts besides, because the first load of the large one is judged beside theirs.
 """
 
 import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Annotated, Any, Final
@@ -23,19 +24,30 @@ import typer
 from psycopg.sql import SQL, Identifier
 
 from domain.identity import Target
-from tests.benchmarks.budgets import FIRST_LOAD, MEMORY
+from tests.benchmarks.budgets import MEMORY
 from tests.benchmarks.deployed import Deployed, deployed
 from tests.benchmarks.findings import Finding, to_json
-from tests.benchmarks.fleet import many_fleets
+from tests.benchmarks.first_load import to_finding
+from tests.benchmarks.fleet import Fleet, many_fleets
 from tests.benchmarks.load import Load
 from tests.benchmarks.processes import seconds_of_machine
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.stand_in import Targets, standing_in
-from tests.benchmarks.telling import Telling, bars, print_findings, write_json
+from tests.benchmarks.telling import Done, Telling, bars, print_findings, write_json
 from tests.support.servers import Unavailable
 
-OF_LARGE: Final = 50
-"""How many times the large account is as large as the small one."""
+
+class Installation(StrEnum):
+    """What is measured: one account each with few, more and very many drivers, and very many accounts."""
+
+    SMALL = "small"
+    MIDDLE = "middle"
+    LARGE = "large"
+    WIDE = "wide"
+
+
+_PARTS: Final = {Installation.SMALL: 50, Installation.MIDDLE: 5, Installation.LARGE: 1}
+"""The installations of one account; the large account is so many times as large as each of them."""
 
 IDLE: Final = 20.0
 RATES: Final = (10, 50)
@@ -84,15 +96,15 @@ class Measured:
         write_json(self._file, self.content)
 
     @contextmanager
-    def step(self, name: str, running: Deployed) -> Iterator[None]:
-        """Add what a step takes to what it took before it was interrupted, if it was.
+    def step(self, name: str, running: Deployed) -> Iterator[Json]:
+        """Add what a step takes to what it took before it was interrupted, if it was; what is kept of it.
 
         That is seconds, and seconds of processor time: of each process of ours, and of the whole machine.
         """
         before, before_all, began = running.seconds(), seconds_of_machine(), perf_counter()
         figures = self.content["steps"].setdefault(name, {"seconds": 0.0, "used": {}, "machine": 0.0})
         try:
-            yield
+            yield figures
             figures["is_done"] = True
         finally:
             figures["seconds"] += perf_counter() - began
@@ -137,10 +149,8 @@ def measure(shape: Shape, folder: Path, ours: Servers, telling: Telling) -> Json
 def _load(shape: Shape, measured: Measured, running: Deployed, telling: Telling) -> None:
     """State the drivers of each account and turn Sync Drivers on, and wait until all links are in sync."""
     done, links = telling(f"{shape.name}: opting in", shape.accounts), shape.everybody * len(Target)
-    with measured.step("first load", running):
-        for number, fleet in enumerate(many_fleets(shape.accounts, shape.drivers), 1):
-            running.opt_in(fleet)
-            done(number)
+    with measured.step("first load", running) as kept:
+        _each(shape, kept, running.opt_in, done)
         running.until("in_sync", links, telling(f"{shape.name}: links in sync", links))
 
 
@@ -148,11 +158,17 @@ def _reconcile(shape: Shape, measured: Measured, running: Deployed, telling: Tel
     """Request a reconciliation of everybody, and wait until all are over."""
     done = telling(f"{shape.name}: requesting reconciliations", shape.accounts)
     reconciliations = shape.accounts * len(Target)
-    with measured.step("reconciliation", running):
-        for number, fleet in enumerate(many_fleets(shape.accounts, shape.drivers), 1):
-            running.reconcile(fleet)
-            done(number)
+    with measured.step("reconciliation", running) as kept:
+        _each(shape, kept, running.reconcile, done)
         running.until_reconciled(reconciliations, telling(f"{shape.name}: reconciling", reconciliations))
+
+
+def _each(shape: Shape, kept: Json, work: Callable[[Fleet], None], done: Done) -> None:
+    """Do something for each account, from where an interrupted run has come to."""
+    for fleet in many_fleets(shape.accounts, shape.drivers)[kept.get("accounts", 0) :]:
+        work(fleet)
+        kept["accounts"] = kept.get("accounts", 0) + 1
+        done(kept["accounts"])
 
 
 def _idle(running: Deployed) -> Json:
@@ -204,18 +220,13 @@ def _create(url: str, name: str) -> bool:
     return is_new
 
 
-def findings(small: Json, large: Json) -> Sequence[Finding]:
-    """The budgets of one large account."""
+def findings(of_one: Sequence[Json]) -> Sequence[Finding]:
+    """The budgets of one account, from the smallest to the largest installation."""
+    rates = {each["drivers"]: each["drivers"] / each["steps"]["first load"]["seconds"] for each in of_one}
+    large = of_one[-1]
     peaks = peaks_of(large)
-    rates = [each["drivers"] / each["steps"]["first load"]["seconds"] for each in (large, small)]
     return [
-        Finding(
-            what=f"first load: {large['drivers']:,} drivers to {small['drivers']:,}",
-            ours=rates[0],
-            unit="drivers a second",
-            budget=FIRST_LOAD,
-            beside=rates[1],
-        ),
+        to_finding(rates, {f"{drivers:,} drivers: drivers a second": rate for drivers, rate in rates.items()}),
         Finding(
             what=f"memory: of any process, {large['drivers']:,} drivers in one account",
             ours=max(peaks.values()),
@@ -240,23 +251,25 @@ def main(
     accounts: Annotated[int, typer.Option("--accounts", help="Accounts of the wide installation.")] = 10_000,
     drivers: Annotated[int, typer.Option("--drivers", help="Drivers of each of its accounts.")] = 100,
     large: Annotated[int, typer.Option("--large", help="Drivers of the one large account.")] = 100_000,
+    only: Annotated[
+        list[Installation] | None, typer.Option("--only", help="Only this installation; may come again.")
+    ] = None,
     folder: Annotated[Path, typer.Option("--folder", help="Where what is known is kept.")] = Path("build/scale"),
     path: Annotated[Path, typer.Option("--json", help="The file for all figures.")] = Path("build/scale.json"),
 ) -> None:
     """Measure large installations on a real Kafka and PostgreSQL. Exit status 1: a budget is missed."""
-    shapes = {
-        "small": Shape(accounts=1, drivers=large // OF_LARGE),
-        "large": Shape(accounts=1, drivers=large),
-        "wide": Shape(accounts=accounts, drivers=drivers),
-    }
+    shapes = {name: Shape(accounts=1, drivers=large // part) for name, part in _PARTS.items()}
+    shapes[Installation.WIDE] = Shape(accounts=accounts, drivers=drivers)
+    wanted = only or [*Installation]
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process of ours outlives a run
     try:
         with servers() as ours, bars() as telling:
-            measured = {name: measure(shape, folder, ours, telling) for name, shape in shapes.items()}
+            measured = {name: measure(shapes[name], folder, ours, telling) for name in wanted}
     except Unavailable as reason:
         sys.exit(str(reason))
-    found = findings(measured["small"], measured["large"])
+    of_one = [measured[name] for name in _PARTS if name in measured]
+    found = findings(of_one) if len(of_one) == len(_PARTS) else []
     print_findings(found)
     write_json(path, {**to_json(found), "installations": measured})
     raise typer.Exit(0 if all(each.is_met for each in found) else 1)

@@ -11,9 +11,8 @@ from typing import Final
 
 from tests.benchmarks.budgets import HIGHEST_RATE, TAIL
 from tests.benchmarks.findings import Finding
-from tests.benchmarks.latency import both
+from tests.benchmarks.latency import Both
 from tests.benchmarks.load import Load, Run
-from tests.benchmarks.servers import Servers
 from tests.benchmarks.telling import Telling
 
 FIRST: Final = 80.0
@@ -76,22 +75,21 @@ def is_steady(run: Run) -> bool:
     return run.rate >= _HELD * run.asked and growth <= max(_ALWAYS, _GROWTH * run.asked * half)
 
 
-def measure(servers: Servers, telling: Telling) -> Sequence[Finding]:
+def measure(both: Both, telling: Telling) -> Sequence[Finding]:
     """Both highest rates, and the tail at 80 % of ours."""
-    with both(servers, telling) as (loads, idle):
-        searches = {name: Search(load) for name, load in loads.items()}
-        done = telling("highest steady rate", 2 * _MOST_TRIALS + 1)
-        while not all(each.is_over for each in searches.values()):
-            for search in searches.values():
-                if not search.is_over:
-                    search.step()
-                done(sum(each.trials for each in searches.values()))
-        own, bare = (searches[name].steady for name in ("ours", "bare"))
-        if not own or not bare:
-            raise AssertionError(f"there is no steady rate at all: ours {own:.0f}, bare {bare:.0f} changes a second")
-        run = loads["ours"].run(OF_HIGHEST * own, _TAIL_SECONDS)
-        done(2 * _MOST_TRIALS + 1)
-    return [*_to_findings(own, bare, run, idle)]
+    searches = {name: Search(load) for name, load in both.loads.items()}
+    done = telling("highest steady rate", 2 * _MOST_TRIALS + 1)
+    while not all(each.is_over for each in searches.values()):
+        for search in searches.values():
+            if not search.is_over:
+                search.step()
+            done(sum(each.trials for each in searches.values()))
+    own, bare = (searches[name].steady for name in ("ours", "bare"))
+    if not own or not bare:
+        raise AssertionError(f"there is no steady rate at all: ours {own:.0f}, bare {bare:.0f} changes a second")
+    run = both.ours.run(OF_HIGHEST * own, _TAIL_SECONDS)
+    done(2 * _MOST_TRIALS + 1)
+    return [*_to_findings(own, bare, run, both.idle)]
 
 
 def _to_findings(own: float, bare: float, run: Run, idle: Mapping[str, float]) -> Iterator[Finding]:

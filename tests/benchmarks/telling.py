@@ -55,6 +55,13 @@ def print_findings(findings: Sequence[Finding]) -> None:
             out.print(f"  {_shown(figure):>10}  {name}", markup=False)
 
 
+def print_minutes(minutes: Mapping[str, float]) -> None:
+    """How long each part has taken, and all of them."""
+    out.print(f"\n{sum(minutes.values()):.0f} minutes", style="bold")
+    for what, each in minutes.items():
+        out.print(f"  {each:>10.1f}  {what}", markup=False)
+
+
 def write_json(path: Path, content: object) -> None:
     """The same for scripts, in a file."""
     path.parent.mkdir(parents=True, exist_ok=True)

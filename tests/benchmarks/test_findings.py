@@ -2,6 +2,7 @@ import pytest
 
 from tests.benchmarks.budgets import Bound, Budget
 from tests.benchmarks.findings import Finding, to_json
+from tests.benchmarks.first_load import to_finding
 
 
 def finding(ours: float, bound: Bound, beside: float | None = None) -> Finding:
@@ -34,3 +35,20 @@ def test_one_missed_budget_is_visible_to_scripts() -> None:
     told = to_json([met, missed])
     assert told["met"] is False
     assert [each["met"] for each in told["findings"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("rates", "is_met"),
+    [
+        ({2_000: 100.0, 20_000: 76.0}, True),
+        ({2_000: 100.0, 20_000: 74.0}, False),
+        ({2_000: 74.0, 20_000: 100.0}, False),
+        ({2_000: 100.0, 20_000: 130.0, 100_000: 80.0}, False),
+    ],
+    ids=["alike", "large is slow", "small is slow", "one of three is slow"],
+)
+def test_a_first_load_is_as_quick_for_each_driver_however_many_there_are(
+    rates: dict[int, float],
+    is_met: bool,  # noqa: FBT001 - what is told apart
+) -> None:
+    assert to_finding(rates, {}).is_met is is_met

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.store.sqlite import SqliteStore
 from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, Value, Where
-from services.runtime.caching import CachingStore, OwnedCachingStore
+from services.runtime.caching import WIDE, CachingStore, OwnedCachingStore
 from tests.contract.stands import Entry, Tick, entry, fact, unit
 from tests.support.examples import examples
 
@@ -201,8 +201,8 @@ def test_what_does_not_name_the_key_is_asked_of_the_store(
     assert behind.asked == 4
 
 
-def test_only_so_many_lookups_are_remembered(behind: AskedStore) -> None:
-    store = caching(behind, most=2)
+def test_only_so_many_lookups_are_remembered_and_fewer_of_rows_with_a_profile(behind: AskedStore) -> None:
+    store = caching(behind, most=2 * WIDE)
     store.commit(unit(rows=[entry("a"), entry("b")]))
     store.select(Entry, by_key("a"))
     store.commit(unit(rows=[entry("c")]))
