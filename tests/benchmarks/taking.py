@@ -1,4 +1,4 @@
-"""A topic of Kafka, and how long it takes until a service's process has taken it over."""
+"""A topic of Kafka, and how long it takes until a service's process has taken all of it."""
 
 import asyncio
 import gc
@@ -17,7 +17,6 @@ from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
 from domain.store import Event, Stream
 from services.runtime.consumer import BATCH
-from services.runtime.partitions import OwnedStore
 
 Step = Callable[[], int]
 """Takes what there is, at most a batch; how many records."""
@@ -46,9 +45,9 @@ class Topic:
         await publisher.close()
         self._records = len(records)
 
-    async def taken_over(self, store: OwnedStore, following: Following) -> float:
-        """The seconds from when the partition is ours until all of it is taken."""
-        taking = _Taking(store, following, self._records)
+    async def taken(self, following: Following) -> float:
+        """The seconds from when the partition is assigned until all of it is taken."""
+        taking = _Taking(following, self._records)
         subscription = TopicSubscription(topics=[self.name], partitions=1, group=Group(name=f"{self.name}.followers"))
         member = asyncio.create_task(KafkaConsumer(self._access, subscription, taking).run())
         try:
@@ -65,11 +64,10 @@ class Topic:
 
 
 class _Taking:
-    """What a process does with its partition: it takes the partition over, then its records, in a thread."""
+    """What a process does with a partition of a topic: it takes its records, in a thread."""
 
-    def __init__(self, store: OwnedStore, following: Following, records: int) -> None:
+    def __init__(self, following: Following, records: int) -> None:
         self.seconds: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._store = store
         self._following = following
         self._records = records
         self._arrived = Signal()
@@ -78,8 +76,7 @@ class _Taking:
 
     async def assigned(self, streams: Sequence[KafkaStream]) -> Mapping[str, int]:
         """The partition is ours."""
-        await asyncio.to_thread(self._store.own, [0])
-        self._work = asyncio.create_task(self._take_over(self._following(streams[0])))
+        self._work = asyncio.create_task(self._take(self._following(streams[0])))
         return {streams[0].name: 0}
 
     async def begins(self, positions: Mapping[str, int]) -> None:
@@ -89,7 +86,6 @@ class _Taking:
         """It is ours no more."""
         if self._work:
             await self._work
-        self._store.disown([0])
 
     def arrived(self) -> None:
         """There is something to read."""
@@ -100,7 +96,7 @@ class _Taking:
         self._is_over = True
         self._arrived.set()
 
-    async def _take_over(self, step: Step) -> None:
+    async def _take(self, step: Step) -> None:
         self.seconds.set_result(await asyncio.to_thread(self._timed, step))
 
     def _timed(self, step: Step) -> float:
