@@ -280,6 +280,10 @@ class StoreConflict(Exception):
     """Another process stored into the same histories first: load them again, and decide again."""
 
 
+Commit = Callable[[], bool]
+"""A unit that is being stored: waits for the end of that, and then returns or raises what `Store.commit` does."""
+
+
 class Stream(Protocol):
     """An ordered log of records, read from a position on."""
 
@@ -315,6 +319,13 @@ class Store(Protocol):
         Raises `StoreConflict` when a version is taken, `StoreFailed` when the store cannot work, `ValueError` when a
         value cannot be stored (no Unicode, or not of its column's type) or an event is longer than `LONGEST_EVENT`,
         because nothing is stored that cannot be relayed: each time nothing of the unit is.
+        """
+        ...
+
+    def begin(self, unit: Unit) -> Commit:
+        """Begin to store a unit, which has to be awaited before another begins; until then reading may not show it.
+
+        Raises what `commit` raises, as far as that is known already.
         """
         ...
 

@@ -4,8 +4,8 @@ Its schemas and tables are made by `migrate`, and checked before they are used.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import islice
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
@@ -166,11 +166,14 @@ class _PostgresRecorder(PostgresProcessRecorder):
         self.channel_name = channel(datastore.schema)
         self._assignment = assignment
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:  # noqa: ANN401 - the library's
+    @contextmanager
+    def sent(self, stored_events: Sequence[StoredEvent], unit: Unit) -> Iterator[None]:
+        """Send a unit; its end is awaited at the end of this, and the server works meanwhile."""
         with self.datastore.get_connection() as connection:
             try:
                 with connection.pipeline():
-                    self._send_unit(connection, kwargs["unit"], stored_events)
+                    self._send_unit(connection, unit, stored_events)
+                    yield
             except errors.DivisionByZero:
                 connection.rollback()
                 with connection.cursor(row_factory=tuple_row) as cursor:
@@ -241,10 +244,12 @@ class PostgresStore(RelationalStore):
         """Let go of the connections."""
         self._datastore.close()
 
-    def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
+    def _send(self, stored: Sequence[StoredEvent], unit: Unit) -> Callable[[], None]:
         self._reach()
-        with failures():
-            self._recorder.insert_events(stored, unit=unit)
+        with ExitStack() as sending:
+            sending.enter_context(failures())
+            sending.enter_context(self._recorder.sent(stored, unit))
+            return sending.pop_all().close
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         try:

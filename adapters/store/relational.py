@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,6 +15,7 @@ from adapters.events import again, new_mapper, to_event, to_record
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, shape, table_of
 from domain.store import (
     LONGEST_EVENT,
+    Commit,
     Event,
     EventTooLong,
     ReadModelVersion,
@@ -86,12 +88,27 @@ class RelationalStore(ABC):
 
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False when one of its positions was stored already."""
+        return self.begin(unit)()
+
+    def begin(self, unit: Unit) -> Commit:
+        """Send a unit, and await its end later."""
         stored = [self._mapper.to_stored_event(event) for event in unit.events]
         for each in stored:
             if len(each.state) > LONGEST_EVENT:
                 raise EventTooLong(each.topic, len(each.state))
         try:
-            self._insert(stored, unit)
+            end = self._send(stored, unit)
+        except (IntegrityError, AnswerLost) as failure:
+            known = failure
+
+            def end() -> None:
+                raise known
+
+        return partial(self._ended, unit, end)
+
+    def _ended(self, unit: Unit, end: Callable[[], None]) -> bool:
+        try:
+            end()
         except (IntegrityError, AnswerLost) as failure:
             if any(self.position(each.name) >= each.at for each in unit.positions):
                 return False
@@ -271,10 +288,10 @@ class RelationalStore(ABC):
         """Let go of the database."""
 
     @abstractmethod
-    def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
-        """Store all of it in one transaction.
+    def _send(self, stored: Sequence[StoredEvent], unit: Unit) -> Callable[[], None]:
+        """Begin to store all of it in one transaction; what is returned ends that.
 
-        Raises the library's `IntegrityError` when a version or a position is taken, and what `commit` raises.
+        That raises the library's `IntegrityError` when a version or a position is taken, and what `commit` raises.
         """
 
     @abstractmethod

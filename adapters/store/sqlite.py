@@ -1,7 +1,7 @@
 """A store in one SQLite file, by the recorders of the eventsourcing library."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -128,11 +128,15 @@ class SqliteStore(RelationalStore):
         """Let go of the file."""
         self._datastore.close()
 
-    def _insert(self, stored: Sequence[StoredEvent], unit: Unit) -> None:
+    def _send(self, stored: Sequence[StoredEvent], unit: Unit) -> Callable[[], None]:
         if self._is_reader:
             raise StoreFailed("this store is only read")
-        with sqlite_failures():
-            self._recorder.insert_events(stored, unit=unit)
+
+        def store() -> None:
+            with sqlite_failures():
+                self._recorder.insert_events(stored, unit=unit)
+
+        return store
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         with sqlite_failures(), self._datastore.transaction(commit=False) as cursor:

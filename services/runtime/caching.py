@@ -7,13 +7,15 @@ answers is certain only once the commit that follows from it has worked; no call
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import fields
 from itertools import product
 from operator import attrgetter
 from typing import Any, Final, TypeVar, get_origin
 from uuid import UUID
 
-from domain.store import FILLED, Event, Record, Row, Store, Stored, Stream, Unit, Value, Where
+from domain.store import FILLED, Commit, Event, Record, Row, Store, StoreConflict, Stored, Stream, Unit, Value, Where
 from services.runtime.partitions import OwnedStore
 
 R = TypeVar("R", bound=Row)
@@ -59,12 +61,15 @@ class CachingStore:
             **{kind: _Known(kind, kind.KEY, most) for kind in kinds},
             **{kind: _Known(kind, kind.KEY[:-1], most) for kind in groups},
         }
+        self._under_way: Commit | None = None
+        self._uncertain: set[type] = set()
         self.generation = 0
         """How often everything was forgotten: what else was derived from this store is void with each time."""
 
     @property
     def behind(self) -> Store:
-        """The store itself: what may not be answered from memory is asked of it."""
+        """The store itself, with all that was stored: what may not be answered from memory is asked of it."""
+        self._await()
         return self._store
 
     def forget(self) -> None:
@@ -77,30 +82,86 @@ class CachingStore:
     @property
     def log(self) -> Stream:
         """Everything that was stored as an event, in the order of commits."""
-        return self._store.log
+        return self.behind.log
 
     def commit(self, unit: Unit) -> bool:
         """Store a unit, and know its rows from then on; everything is forgotten when it is not stored."""
+        self._await()
         is_stored = False
         try:
             is_stored = self._store.commit(unit)
         finally:
             if is_stored:
                 self._take(unit)
+                self._trim()
             else:
                 self.forget()
         return is_stored
 
-    def _take(self, unit: Unit) -> None:
+    def begin(self, unit: Unit) -> Commit:
+        """Begin to store a unit, and know its rows already; everything is forgotten when it is not stored.
+
+        What is known is not trimmed until its end. What memory does not answer is asked at once where the unit cannot
+        have changed it, and else when its end is known.
+        """
+        self._await()
+        try:
+            commit = self._store.begin(unit)
+        except BaseException:
+            self.forget()
+            raise
+        self._uncertain = self._take(unit)
+        outcome = Future[bool]()
+
+        def end() -> bool:
+            if not outcome.done():
+                self._under_way, self._uncertain = None, set()
+                try:
+                    outcome.set_result(commit())
+                except BaseException as failure:  # noqa: BLE001 - raised below, every time
+                    outcome.set_exception(failure)
+                if outcome.exception() is None and outcome.result():
+                    self._trim()
+                else:
+                    self.forget()
+            return outcome.result()
+
+        self._under_way = end
+        return end
+
+    def _await(self) -> None:
+        """Wait until nothing is under way. Raises `StoreConflict` when it was not stored."""
+        if self._under_way is None:
+            return
+        is_stored = False
+        with suppress(Exception):
+            is_stored = self._under_way()
+        if not is_stored:
+            raise StoreConflict("what this follows from is not stored")
+
+    def _take(self, unit: Unit) -> set[type]:
+        """Know what the unit stores; where that is not known in full, the types of the rows, and `Event`."""
+        uncertain = set[type]()
         for event in unit.events:
             self._states.pop(event.originator_id, None)
+            if event.originator_id not in unit.states:
+                uncertain.add(Event)
         self._remember(unit.states)
         for kind, where in unit.removed:
-            if known := self._known.get(kind):
-                known.remove(where)
+            known = self._known.get(kind)
+            if known is None or not known.remove(where):
+                uncertain.add(kind)
         for row in unit.rows.values():
-            if known := self._known.get(type(row)):
-                known.keep(row)
+            known = self._known.get(type(row))
+            if known is None or not known.keep(row):
+                uncertain.add(type(row))
+        return uncertain
+
+    def _trim(self) -> None:
+        while len(self._states) > self._most_states:
+            self._states.popitem(last=False)
+        for known in self._known.values():
+            known.trim()
 
     def select(
         self,
@@ -115,7 +176,7 @@ class CachingStore:
         known, asked = self._known.get(row), where or {}
         wanted = known.combinations(asked) if known and not order_by and after is None and limit is None else None
         if known is None or wanted is None:
-            return self._store.select(row, where, order_by=order_by, after=after, limit=limit)
+            return self.behind.select(row, where, order_by=order_by, after=after, limit=limit)
         return self._found(row, known, wanted, _rest(asked, known.columns))
 
     def among(
@@ -124,7 +185,7 @@ class CachingStore:
         """The rows that match; from memory where these columns are what they are known by."""
         known = self._known.get(row)
         if known is None or sorted(columns) != sorted(known.columns):
-            return self._store.among(row, columns, values, where)
+            return self.behind.among(row, columns, values, where)
         if tuple(columns) != known.columns:
             places = [columns.index(column) for column in known.columns]
             values = [tuple(each[place] for place in places) for each in values]
@@ -141,26 +202,32 @@ class CachingStore:
             for values, rows in asked.items():
                 found[values] = tuple(rows)
                 known.put(values, tuple(rows))
+            if self._under_way is None:
+                known.trim()
         rows_found: list[Any] = [each for rows in found.values() if rows for each in rows]
         return [each for each in rows_found if _matches(each, where)] if where else rows_found
 
     def _read(self, row: type[R], columns: Sequence[str], missing: Sequence[Values]) -> list[R]:
+        if row in self._uncertain:
+            self._await()
         if len(missing) == 1:
             return self._store.select(row, dict(zip(columns, missing[0], strict=True)))
         return self._store.among(row, columns, missing)
 
     def position(self, name: str) -> int:
         """How far the stream of this name has been consumed."""
-        return self._store.position(name)
+        return self.behind.position(name)
 
     def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
         """The events of each of these histories, in order."""
-        return self._store.histories(ids)
+        return self.behind.histories(ids)
 
     def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
         """What each of these histories comes to; those that are not known are asked for together."""
         found: dict[UUID, S] = {id: self._states[id] for id in start if id in self._states}  # noqa: A001 - the event's word
         if unknown := {id: state for id, state in start.items() if id not in found}:  # noqa: A001 - the same
+            if Event in self._uncertain:
+                self._await()
             found.update(self._store.folded(unknown, apply))
         self._remember(found)
         return found
@@ -169,69 +236,69 @@ class CachingStore:
         for id, state in states.items():  # noqa: A001 - the event's word
             self._states[id] = state
             self._states.move_to_end(id)
-        while len(self._states) > self._most_states:
-            self._states.popitem(last=False)
+        if self._under_way is None:
+            self._trim()
 
     def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
         """The ids of the histories behind this one, in the order of ids."""
-        return self._store.ids(after, limit)
+        return self.behind.ids(after, limit)
 
     def first(self, row: type[R], column: str, most: Mapping[str, int], *, order_by: str) -> list[R]:
         """For each of these values of a column its first rows."""
-        return self._store.first(row, column, most, order_by=order_by)
+        return self.behind.first(row, column, most, order_by=order_by)
 
     def count(self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()) -> Mapping[Values, int]:
         """How many rows match, for each combination of the columns in `by`."""
-        return self._store.count(row, where, by=by)
+        return self.behind.count(row, where, by=by)
 
     def least(
         self, row: type[Row], column: str, where: Where | None = None, *, by: Sequence[str]
     ) -> Mapping[Values, Value]:
         """The least value of a column in the rows that match, for each combination of the columns in `by`."""
-        return self._store.least(row, column, where, by=by)
+        return self.behind.least(row, column, where, by=by)
 
     def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
         """The same histories as the log has them."""
-        return self._store.records(ids)
+        return self.behind.records(ids)
 
     def scan(self, row: type[Row]) -> Iterator[Stored]:
         """All rows as they are stored, in the order of their keys."""
-        return self._store.scan(row)
+        return self.behind.scan(row)
 
     def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
         """Those of these whose tables have other columns, or another key."""
-        return self._store.unlike(rows)
+        return self.behind.unlike(rows)
 
     def begin_beside(self, rows: Collection[type[Row]]) -> None:
         """Make an empty table beside the table of each of these."""
-        self._store.begin_beside(rows)
+        self.behind.begin_beside(rows)
 
     def put_beside(self, row: type[Row], rows: Mapping[Values, Row | None], *, is_first: bool) -> None:
         """Put these rows into the table beside."""
-        self._store.put_beside(row, rows, is_first=is_first)
+        self.behind.put_beside(row, rows, is_first=is_first)
 
     def among_beside(self, row: type[R], keys: Collection[Values]) -> list[R]:
         """The rows of these keys in the table beside."""
-        return self._store.among_beside(row, keys)
+        return self.behind.among_beside(row, keys)
 
     def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
         """All rows of the table beside."""
-        return self._store.scan_beside(row)
+        return self.behind.scan_beside(row)
 
     def end_beside(self, versions: Mapping[type[Row], str]) -> None:
         """Let the tables beside take the place of these tables."""
         try:
-            self._store.end_beside(versions)
+            self.behind.end_beside(versions)
         finally:
             self.forget()
 
     def drop_beside(self, rows: Collection[type[Row]]) -> None:
         """Remove the tables beside."""
-        self._store.drop_beside(rows)
+        self.behind.drop_beside(rows)
 
     def close(self) -> None:
         """Let go of the store."""
-        self._store.close()
+        self.behind.close()
 
 
 class OwnedCachingStore(CachingStore):
@@ -279,25 +346,34 @@ class _Known:
         """These are all rows of these values."""
         self.entries[values] = rows
         self.entries.move_to_end(values)
-        if len(self.entries) > self._most:
+
+    def trim(self) -> None:
+        """Forget what was not asked for longest, where there is too much."""
+        while len(self.entries) > self._most:
             self.entries.popitem(last=False)
 
-    def keep(self, row: Row) -> None:
-        """A row was stored; that there are no others of a group is only known where the group was."""
+    def keep(self, row: Row) -> bool:
+        """A row was stored; whether all rows of its values are known. Of a group they are only where they were."""
         values = self.values_of(row)
         if self._is_whole_key:
             self.put(values, (row,))
         elif (known := self.entries.get(values)) is not None:
             key = self._key_of(row)
-            self.entries[values] = (*(each for each in known if self._key_of(each) != key), row)
+            self.put(values, (*(each for each in known if self._key_of(each) != key), row))
+        else:
+            return False
+        return True
 
-    def remove(self, where: Where) -> None:
-        """The rows that match were removed."""
+    def remove(self, where: Where) -> bool:
+        """The rows that match were removed; whether all rows are known that have the values of those."""
         wanted = self.combinations(where)
         rest = where if wanted is None else _rest(where, self.columns)
         for values in [*self.entries] if wanted is None else wanted:
-            if known := self.entries.get(values):
-                self.entries[values] = tuple(row for row in known if not _matches(row, rest))
+            if not rest:
+                self.put(values, ())
+            elif known := self.entries.get(values):
+                self.put(values, tuple(row for row in known if not _matches(row, rest)))
+        return wanted is not None and all(values in self.entries for values in wanted)
 
     def combinations(self, where: Where) -> list[Values] | None:
         """The values of the lookups that a condition stands for; None where it does not name them, or too many."""

@@ -5,6 +5,7 @@ What follows from a batch is one transaction, and a bad record stops nothing els
 
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,6 +13,7 @@ import structlog
 
 from domain.cleaning import storable
 from domain.store import (
+    Commit,
     DeadLetter,
     Event,
     MendedRecord,
@@ -38,6 +40,9 @@ OnStored = Callable[[Unit], None]
 def ignore(_: Unit) -> None:
     """Nothing follows."""
 
+
+MOST_AHEAD = 4 * BATCH
+"""Records that are consumed at a time where there are as many: then the other work of a service has its turn."""
 
 LONGEST_REASON = 2000
 LONGEST_NAME = 500
@@ -68,6 +73,15 @@ class Arrived:
     record: Record
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """A batch, what follows from it, and the commit that is under way."""
+
+    batch: Sequence[Arrived]
+    unit: Unit
+    commit: Commit
+
+
 class Consumer:
     """Consumes the streams of one log into a store: what follows from a batch commits with the positions behind it.
 
@@ -77,11 +91,22 @@ class Consumer:
     read in place.
     """
 
-    def __init__(self, subscription: Subscription, store: Store, clock: Clock, *, on_stored: OnStored = ignore) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        store: Store,
+        clock: Clock,
+        *,
+        on_stored: OnStored = ignore,
+        is_ahead: bool = False,
+    ) -> None:
+        """One that `is_ahead` handles a batch while the whole one before it is being stored."""
         self._subscription = subscription
         self._store = store
         self._clock = clock
         self._on_stored = on_stored
+        self._is_ahead = is_ahead
+        self._under_way: _Begun | None = None
         self._streams: dict[str, Stream] = {}
         self._at: dict[str, int] = {}
         self._watermarks: dict[str, int] = {}
@@ -104,15 +129,53 @@ class Consumer:
         self._forget([name])
 
     def step(self) -> int:
-        """Consume the next batch; how many records it had. Raises `StoreFailed`."""
+        """Consume the next batch, or more while each is a whole one; how many records. Raises `StoreFailed`."""
         batch = self._read()
+        taken = len(batch)
         try:
             if batch:
                 self._consume(batch)
+            while self._under_way and taken < MOST_AHEAD and (batch := self._read()):
+                taken += len(batch)
+                self._consume(batch)
+            self._await()
         except StoreConflict:
-            self._forget([*self._at])
+            self._let_go()
             _log.info("batch is decided again", streams=sorted({each.stream for each in batch}))
-        return len(batch)
+        except StoreFailed:
+            self._let_go()
+            raise
+        return taken
+
+    def _await(self) -> None:
+        """Wait until nothing is under way. Raises `StoreConflict` when it is not stored: what followed is void."""
+        begun = self._under_way
+        if begun is None:
+            return
+        is_stored, failure = False, None
+        try:
+            is_stored = begun.commit()
+        except Exception as raised:  # noqa: BLE001 - whatever a record does, it must not stop the others
+            failure = raised
+        if not is_stored:
+            self._forget([*self._at])
+        self._under_way = None
+        if is_stored:
+            self._on_stored(begun.unit)
+            return
+        if isinstance(failure, StoreFailed | StoreConflict):
+            raise failure
+        if failure is not None:
+            for name in self._streams:
+                self._recall(name)
+            self._consume_each(begun.batch, failure)
+        raise StoreConflict("the batch before is not stored as it was")
+
+    def _let_go(self) -> None:
+        """Begin again behind what is stored."""
+        with suppress(StoreFailed, StoreConflict):
+            self._await()
+        self._forget([*self._at])
 
     def settle(self) -> None:
         """Store the positions behind records from which nothing followed. Raises `StoreFailed`."""
@@ -124,7 +187,7 @@ class Consumer:
 
     def has_reached(self, stream: str, position: int) -> bool:
         """Whether everything up to this position of a stream is known to be consumed."""
-        return stream in self._at and self._at[stream] >= position
+        return self._under_way is None and stream in self._at and self._at[stream] >= position
 
     def lag(self) -> int:
         """How far we are behind the streams; 0 when everything is consumed."""
@@ -235,17 +298,21 @@ class Consumer:
         reached = {each.stream: each.record.position for each in batch}
         fresh, watermarks = self._fresh(batch)
         try:
-            self._commit(self._handled(fresh), watermarks, reached)
+            self._commit(self._handled(fresh), watermarks, reached, batch)
         except (StoreFailed, StoreConflict):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a record does, it must not stop the others
-            if len(batch) > 1:
-                for each in batch:
-                    self._consume([each])
-                return
-            unit = Unit()
-            unit.keep([self._dead_letter(batch[0], f"{type(failure).__name__}: {failure}")])
-            self._commit(unit, {}, reached)
+            self._consume_each(batch, failure)
+
+    def _consume_each(self, batch: Sequence[Arrived], failure: Exception) -> None:
+        """Handle and store the records of a batch that failed alone; one that was alone becomes a dead letter."""
+        if len(batch) > 1:
+            for each in batch:
+                self._consume([each])
+            return
+        unit = Unit()
+        unit.keep([self._dead_letter(batch[0], f"{type(failure).__name__}: {failure}")])
+        self._commit(unit, {}, {batch[0].stream: batch[0].record.position})
 
     def _fresh(self, batch: Sequence[Arrived]) -> tuple[list[Arrived], dict[str, int]]:
         """The records that are for us and above the watermark, and what the watermarks are behind them.
@@ -288,14 +355,23 @@ class Consumer:
         )
         return unit
 
-    def _commit(self, unit: Unit, watermarks: Mapping[str, int], reached: Mapping[str, int]) -> None:
+    def _commit(
+        self,
+        unit: Unit,
+        watermarks: Mapping[str, int],
+        reached: Mapping[str, int],
+        batch: Sequence[Arrived] = (),
+    ) -> None:
         """Store a unit with the positions; where there is nothing else, they wait for the next unit, or `settle`."""
         positions = {**self._unsettled, **watermarks, **reached}
         has_more = bool(unit.events or unit.rows or unit.removed)
         is_stored = has_more or not (watermarks or reached)
         if is_stored:
             unit.positions = [Position(name=name, at=position) for name, position in sorted(positions.items())]
-            if not self._store.commit(unit):
+            self._await()
+            if self._is_ahead and len(batch) >= BATCH:
+                self._under_way = _Begun(batch=batch, unit=unit, commit=self._store.begin(unit))
+            elif not self._store.commit(unit):
                 self._forget([*self._at])
                 return
         self._unsettled = {} if is_stored else positions
@@ -304,7 +380,7 @@ class Consumer:
         for row in unit.rows.values():
             if isinstance(row, DeadLetter):
                 self._note(row.stream, row.id)
-        if has_more:
+        if has_more and not self._under_way:
             self._on_stored(unit)
 
     def _dead_letter(self, arrived: Arrived, reason: str) -> DeadLetter:

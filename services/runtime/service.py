@@ -164,7 +164,11 @@ class Service:
             log = log_of(stream.name)
             if log not in self._consumers:
                 self._consumers[log] = Consumer(
-                    self._subscriptions[log], self.store, self._clock, on_stored=self._stored
+                    self._subscriptions[log],
+                    self.store,
+                    self._clock,
+                    on_stored=self._stored,
+                    is_ahead=self._on_stored is ignore,
                 )
             self._consumers[log].follow(stream)
         self._consumers = {log: self._consumers[log] for log in self._subscriptions if log in self._consumers}

@@ -154,6 +154,26 @@ class Committing:
         assert not isinstance(failure.value, StoreConflict)
         assert stored(store) == ([], [], 0)
 
+    def test_what_has_begun_is_stored_at_its_end(self, store: Store) -> None:
+        store.commit(unit(rows=[entry("b")]))
+        commit = store.begin(unit(fact(), rows=[entry("a")], at=7))
+        assert store.select(Entry, {"name": "b"}) == [entry("b")]
+        assert commit() is True
+        assert stored(store) == ([fact()], [repr(entry("a")), repr(entry("b"))], 7)
+
+    def test_the_end_says_that_a_position_is_reached_already(self, store: Store) -> None:
+        store.commit(unit(at=7))
+        assert store.begin(unit(fact(), rows=[entry("a")], at=7))() is False
+        assert stored(store) == ([], [], 7)
+
+    def test_the_end_says_that_a_version_is_taken(self, store: Store) -> None:
+        store.commit(unit(fact(), at=7))
+        commit = store.begin(unit(renamed(fact(), "Joan"), rows=[entry("a")], at=8))
+        with pytest.raises(StoreConflict):
+            commit()
+        assert stored(store) == ([fact()], [], 7)
+        assert store.commit(unit(fact(version=2), at=8)) is True
+
     def test_a_store_goes_on_after_what_it_refused(self, store: Store) -> None:
         store.commit(unit(fact(), at=7))
         with pytest.raises(StoreConflict):

@@ -369,3 +369,51 @@ def test_it_answers_as_the_store_behind_it(steps: list[tuple[object, ...]], most
         store = caching(behind, most)
         for step in steps:
             assert answer(store, step) == answer(plain, step)
+
+
+@examples(60, many=600)
+@given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=st.sampled_from([1, 3, 100]))
+def test_it_answers_as_if_what_has_begun_were_stored(steps: list[tuple[object, ...]], most: int) -> None:
+    class Beginning(CachingStore):
+        """Begins what it is to commit; the store behind it stores that as late as it may."""
+
+        def commit(self, unit: Unit) -> bool:
+            self.begin(unit)
+            return True
+
+    with (
+        TemporaryDirectory() as folder,
+        closing(AskedStore(Path(folder) / "behind.sqlite")) as behind,
+        closing(AskedStore(Path(folder) / "plain.sqlite")) as plain,
+    ):
+        store = Beginning(behind, kinds=[Entry], groups=[Tick], most=most)
+        for step in steps:
+            stored = (*step[:3], False) if step[0] == "commit" else step
+            assert answer(store, stored) == answer(plain, stored)
+
+
+def test_a_history_that_has_begun_is_folded_with_its_new_event(store: CachingStore) -> None:
+    store.begin(unit(fact("a")))
+    assert versions(store, "a") == {"a": 1}
+    known = unit(fact("a", version=2))
+    known.states[fact("a").originator_id] = 2
+    store.begin(known)
+    assert versions(store, "a") == {"a": 2}
+
+
+def test_what_has_begun_is_forgotten_when_it_is_not_stored(behind: AskedStore, store: CachingStore) -> None:
+    store.commit(unit(fact("a"), at=7))
+    commit = store.begin(unit(rows=[entry("a")], at=7))
+    key: Where = {"account": "acme", "name": "a"}
+    assert store.select(Entry, key) == [entry("a")]
+    assert [commit(), commit()] == [False, False]
+    assert store.select(Entry, key) == []
+
+
+def test_what_follows_from_what_was_not_stored_is_a_conflict(store: CachingStore) -> None:
+    store.commit(unit(fact("a"), at=7))
+    commit = store.begin(unit(rows=[entry("a")], at=7))
+    with pytest.raises(StoreConflict):
+        store.select(Entry)
+    assert commit() is False
+    assert store.select(Entry) == []

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.store.sqlite import SqliteStore
 from domain.store import Position, StoreConflict, Unit
-from services.runtime.consumer import BATCH
+from services.runtime.consumer import MOST_AHEAD
 from services.runtime.context import ACCOUNTS, CHANGES, Assignment
 from services.runtime.partitions import Partitions
 from services.runtime.service import Notifier, Service
@@ -111,7 +111,7 @@ def test_no_work_begins_before_everything_is_consumed(stand: Stand) -> None:
         return [*held, stand.held]
 
     stand.assign(3)
-    for _ in range(BATCH + 1):
+    for _ in range(MOST_AHEAD + 1):
         stand.streams[1].put_record("x", b"{}")
     assert run(watch()) == [[], [], [3]]
 
