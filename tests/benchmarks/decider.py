@@ -5,8 +5,8 @@ import; then, when the targets have them, that all of them are updated. In each 
 more by the library alone.
 
 As in a service's process, the partition is taken over once, before anything: what was decided, and what the targets
-answered, is still in memory when the updates come. How fast updates are decided right after a start, when nothing is,
-stands beside that without a budget.
+answered, is still in memory when the updates come, because these are fewer drivers than a decider remembers. How fast
+updates are decided right after a start, when nothing is in memory, stands beside that without a budget.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from tests.benchmarks.taking import Step, Topic
 from tests.benchmarks.telling import Telling
 
 LAPS = 3
-DRIVERS = 3_000
+DRIVERS = 2_000
 
 _SCHEMA = "decider"
 _EDITIONS = {"creates": 1, "updates": 2}

@@ -401,7 +401,7 @@ def test_a_history_that_has_begun_is_folded_with_its_new_event(store: CachingSto
     assert versions(store, "a") == {"a": 2}
 
 
-def test_what_has_begun_is_forgotten_when_it_is_not_stored(behind: AskedStore, store: CachingStore) -> None:
+def test_what_has_begun_is_forgotten_when_it_is_not_stored(store: CachingStore) -> None:
     store.commit(unit(fact("a"), at=7))
     commit = store.begin(unit(rows=[entry("a")], at=7))
     key: Where = {"account": "acme", "name": "a"}
