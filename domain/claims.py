@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from domain.driver_link import (
     DriverLink,
@@ -78,11 +78,49 @@ class Conflict:
         return evidence
 
 
+class Claimants(Protocol):
+    """The portal driver that has claimed an identifier, for each identifier of one account on one target."""
+
+    def get(self, identifier: str, /) -> PortalDriverId | None:
+        """The driver that has it; None where there is none."""
+        ...
+
+    def __setitem__(self, identifier: str, driver: PortalDriverId, /) -> None: ...
+
+    def __delitem__(self, identifier: str, /) -> None: ...
+
+
+def move_claims(claimants: Claimants, before: DriverLink, after: DriverLink) -> tuple[set[str], set[PortalDriverId]]:
+    """Bring claims to what they are after a change of a link.
+
+    An identifier is claimed by the first driver that desires it, a key always by the driver whose link has it. What
+    the target has confirmed counts more than what others only desire: it shows who has a value.
+    Returns the identifiers that came free, or went to this driver with its key, and the drivers that lost one to what
+    is confirmed.
+    """
+    driver, losers = after.driver, set[PortalDriverId]()
+    moved = {identifier for identifier in before.claims - after.claims if claimants.get(identifier) == driver}
+    for identifier in moved:
+        del claimants[identifier]
+    is_confirmed = after.confirmed is not before.confirmed and after.confirmed is not None
+    proven = claims(after.target, None, after.confirmed or {}) if is_confirmed else frozenset()
+    for identifier in after.claims:
+        holder = claimants.get(identifier)
+        if holder is None or (holder != driver and identifier in proven):
+            claimants[identifier] = driver
+            losers.update({holder} if holder else ())
+    if after.key is not None:
+        identifier = key_identifier(after.target, after.key)
+        if claimants.get(identifier) != driver:
+            claimants[identifier] = driver
+            moved.add(identifier)
+    return moved, losers
+
+
 class Batch:
     """The links of one account on one target that are decided together, with everything that they are decided by.
 
-    That is who has claimed which identifier, who waits for one, what the roster shows, and how far the guard is. An
-    identifier is claimed by the first driver that desires it, a key always by the driver whose link has it.
+    That is who has claimed which identifier, who waits for one, what the roster shows, and how far the guard is.
     `linked` maps the identifier of each linked key to its portal driver. `wanted` are the portal drivers that the
     Portal has now, among those whose external id a target driver carries.
 
@@ -184,15 +222,10 @@ class Batch:
             return False
         return self.holder(identifier) in (None, link.driver)
 
-    def record(self, before: DriverLink, after: DriverLink, events: Iterable[LinkEvent]) -> frozenset[str]:
+    def record(self, before: DriverLink, after: DriverLink, events: Iterable[LinkEvent]) -> set[str]:
         """Apply what was decided on a link; returns the identifiers that came free by it, or went to another driver."""
-        gone, claimed = before.claims - after.claims, self._claimed
-        freed = frozenset(identifier for identifier in gone if claimed.get(identifier) == before.driver)
-        for identifier in freed:
-            del claimed[identifier]
-        for identifier in after.claims:
-            claimed.setdefault(identifier, after.driver)
-        self._record_confirmed(before, after)
+        freed, losers = move_claims(self._claimed, before, after)
+        self.dispossessed |= losers
         freed |= self._record_key(before, after)
         self._waiting.pop(after.driver, None)
         if after.parked and after.parked.waits_for:
@@ -200,31 +233,23 @@ class Batch:
         self.guard = self.guard.after(before, after, events)
         return freed
 
-    def _record_confirmed(self, before: DriverLink, after: DriverLink) -> None:
-        """What the target has confirmed counts more than what others only desire: it shows who has a value."""
-        if after.confirmed is before.confirmed or after.confirmed is None:
-            return
-        for identifier in claims(after.target, None, after.confirmed):
-            if (holder := self._claimed[identifier]) != after.driver:
-                self.dispossessed.add(holder)
-                self._claimed[identifier] = after.driver
-
     def _record_key(self, before: DriverLink, after: DriverLink) -> frozenset[str]:
-        """A key goes to the link that has it; returns its identifier where others may wait for that."""
+        """Note which link has a key; returns its identifier where the driver was there before us.
+
+        Links of other portal drivers may wait for it that matched it too.
+        """
         if before.key is not None:
             self._linked.pop(key_identifier(self.target, before.key), None)
         if after.key is None:
             return frozenset()
         identifier = key_identifier(self.target, after.key)
-        is_moved = self._claimed.get(identifier) != after.driver
-        # For a driver who was there before us, links of other portal drivers may wait that matched it too.
+        self._linked[identifier] = after.driver
         is_adopted = (
             before.key != after.key
             and isinstance(before.pending, LinkDecided | ReinstateDecided)
             and not SPECS[self.target].is_key_desired
         )
-        self._linked[identifier] = self._claimed[identifier] = after.driver
-        return frozenset({identifier}) if is_moved or is_adopted else frozenset()
+        return frozenset({identifier}) if is_adopted else frozenset()
 
 
 Decide = Callable[[DriverLink, Batch], tuple[LinkEvent, ...]]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from domain.claims import Batch, Decide
-from domain.driver_link import DeleteDecided, DriverLink, apply
+from domain.driver_link import DriverLink, apply
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
@@ -24,7 +24,7 @@ from services.decider.read_models import (
     Place,
     RosterIdentifier,
     rows_among,
-    to_delete_row,
+    to_delete_rows,
     to_link_row,
     to_observed_driver,
 )
@@ -38,7 +38,7 @@ def decide_batch(
     unit: Unit,
     decisions: Iterable[tuple[DesiredDriver, Decide]],
     now: datetime,
-    rosters: Mapping[Place, RosterChanges] | None = None,
+    rosters: RosterChanges | None = None,
 ) -> dict[Place, Batch]:
     """Decide these in their order, each on its driver's link and the desired state as it stood then.
 
@@ -49,7 +49,7 @@ def decide_batch(
     for desired, decide in decisions:
         by_place.setdefault((desired.account, desired.target), []).append((desired, decide))
     stated = {place: [desired for desired, _ in each] for place, each in by_place.items()}
-    batches = _load(store, stated, rosters or {}, now)
+    batches = _load(store, stated, rosters, now)
     for place, each in by_place.items():
         for desired, decide in each:
             batches[place].decide(desired, decide)
@@ -73,7 +73,7 @@ def load_links(store: Store, drivers: Iterable[tuple[AccountId, Target, PortalDr
 def _load(
     store: Store,
     stated: Mapping[Place, list[DesiredDriver]],
-    changes: Mapping[Place, RosterChanges],
+    changes: RosterChanges | None,
     now: datetime,
 ) -> dict[Place, Batch]:
     links = load_links(store, ((*place, desired.driver) for place, each in stated.items() for desired in each))
@@ -121,7 +121,7 @@ def _identifiers(target: Target, stated: Iterable[DesiredDriver], links: Links) 
 
 
 def _load_rosters(
-    store: Store, identifiers: Mapping[Place, set[str]], changes: Mapping[Place, RosterChanges]
+    store: Store, identifiers: Mapping[Place, set[str]], changes: RosterChanges | None
 ) -> dict[Place, Roster]:
     """The drivers of each roster that have one of the identifiers."""
     others = {
@@ -133,7 +133,7 @@ def _load_rosters(
         place: (each - others[place]).union(row.driver for row in having[place]) for place, each in identifiers.items()
     }
     stored = rows_among(store, ObservedRow, "identifier", keys)
-    rows = {place: changes[place].over(stored[place]) if place in changes else stored[place] for place in identifiers}
+    rows = {place: changes.over(place, stored[place]) if changes else stored[place] for place in identifiers}
     return {place: Roster(place[1], map(to_observed_driver, each)) for place, each in rows.items()}
 
 
@@ -234,7 +234,7 @@ def _store(store: Store, batches: Mapping[Place, Batch], unit: Unit) -> None:
         unit.keep(
             ClaimRow(**place, identifier=identifier, driver=holder) for identifier, holder in holders.items() if holder
         )
-        unit.keep(to_delete_row(event) for event in batch.events if isinstance(event, DeleteDecided) and event.key)
+        unit.keep(to_delete_rows(batch.events))
         freed_for = {row.driver for row in waiting[account, target]} | {str(driver) for driver in batch.dispossessed}
         freed_for |= {str(link.driver) for link in batch.links.values() if link.waits_for in batch.freed}
         unit.keep(Look(**place, driver=driver) for driver in sorted(freed_for))

@@ -16,12 +16,12 @@ from domain.guard import has_expired
 from domain.identity import AccountId, Target
 from domain.matching import DesiredDriver
 from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
-from domain.portal import Change
 from domain.situations import Trigger
 from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
 from services.decider.batch import decide_batch
+from services.decider.projections import project_desired_drivers
 from services.decider.read_models import (
     DesiredRow,
     LinkRow,
@@ -31,11 +31,11 @@ from services.decider.read_models import (
     RosterScanRow,
     RunningReconciliation,
     desired_of,
-    to_desired_row,
 )
-from services.decider.rosters import RosterChanges, keep_outages, keep_scans, looks_at_claimants, roster_changes
+from services.decider.rosters import RosterChanges, looks_at_claimants, project_outages, project_scans
 from services.runtime.context import Assignment, Clock
 from services.runtime.isolation import Backoff
+from services.runtime.read_models import kept_rows, projected, to_unit
 
 Work = TypeVar("Work", Look, RunningReconciliation, RetryRow)
 
@@ -80,17 +80,9 @@ class Decider:
 
         Nothing follows from a change whose sequence is not above the last one of its driver.
         """
-        unit, now = Unit(), self._clock()
-        changes = [(position, event) for position, event in events if isinstance(event, Change)]
-        known = self._desired_drivers((change.account, change.driver) for _, change in changes)
-        last = {(row.account, row.driver): row.sequence for row in known}
-        rows: list[DesiredRow] = []
-        for position, change in changes:
-            driver = change.account, change.driver
-            if change.sequence > last.get(driver, 0):
-                last[driver] = change.sequence
-                rows.append(to_desired_row(change, position))
-        unit.keep(rows)
+        now, known = self._clock(), kept_rows(self._store)
+        rows = project_desired_drivers(events, known)
+        unit = to_unit(known.changes())
         accounts = accounts_of(self._store, (row.account for row in rows))
         ready = self._ready(accounts)
         decisions = [
@@ -110,14 +102,17 @@ class Decider:
         """Store what the targets showed; record each answer on its link, and decide again."""
         now = self._clock()
         reports = [event for _, event in events if isinstance(event, ReportEvent)]
-        unit, rosters = keep_scans(reports), roster_changes(self._store, reports)
-        for place, changes in rosters.items():
-            changes.store(unit, *place)
-        unit.add(keep_outages(reports))
+        rosters = RosterChanges(self._store, events)
+        unit = rosters.unit
+        unit.add(projected(self._store, project_scans, events))
+        unit.add(projected(self._store, project_outages, events))
         unit.keep(reconciliations.begun(self._store, reports))
         unit.keep(retries(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
-        unit.keep(looks_at_claimants(self._store, roster_changes(self._store, answers)))
+        answered = (
+            rosters if len(answers) == len(events) else RosterChanges(self._store, [(0, each) for each in answers])
+        )
+        unit.keep(looks_at_claimants(self._store, answered))
         looked_up = (
             self._again(
                 [(AccountId(event.account), Target(event.target), event.driver)],
@@ -331,7 +326,7 @@ class Decider:
         unit: Unit,
         decisions: Iterable[LinkDecision],
         now: datetime,
-        rosters: Mapping[Place, RosterChanges] | None = None,
+        rosters: RosterChanges | None = None,
     ) -> Mapping[Place, Batch]:
         """Decide these as one batch, and remember the work that the unit adds."""
         batches = decide_batch(self._store, unit, decisions, now, rosters)

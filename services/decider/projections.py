@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 from uuid import UUID
 
-from domain.driver_link import DeleteDecided, DriverLink, LinkEvent, apply
+from domain.claims import move_claims
+from domain.driver_link import DriverLink, LinkEvent, apply
 from domain.identity import AccountId, PortalDriverId, Target
-from domain.matching import claims, key_identifier
-from domain.outcomes import ReportEvent
 from domain.portal import Change
-from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
-from domain.store import Store, Unit
+from domain.store import Store
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.decider.read_models import (
     ClaimRow,
@@ -25,13 +23,12 @@ from services.decider.read_models import (
     RosterScanRow,
     ScanFailureRow,
     UnreadableRow,
-    to_delete_row,
+    to_delete_rows,
     to_desired_row,
     to_link_row,
-    to_roster_identifiers,
 )
-from services.decider.reconciliations import reconciliation_after
-from services.decider.rosters import identifiers_reported, keep_outages, keep_scans, row_after
+from services.decider.reconciliations import project_reconciliations
+from services.decider.rosters import project_outages, project_rosters, project_scans
 from services.runtime.context import CHANGES, DECISIONS, OUTCOMES
 from services.runtime.read_models import Events, Project, ReadModel, Rows
 
@@ -41,53 +38,20 @@ MOST_LINKS: Final = 20_000
 E = TypeVar("E")
 
 
-def project_desired_drivers(events: Events, rows: Rows) -> None:
-    """The last change of each driver."""
-    last = {(event.account, event.driver): (at, event) for at, event in events if isinstance(event, Change)}
-    for at, event in last.values():
-        rows.put(to_desired_row(event, at))
+def project_desired_drivers(events: Events, rows: Rows) -> list[DesiredRow]:
+    """The last change of each driver; returns what each change states that says something new.
 
-
-def project_reconciliations(events: Events, rows: Rows) -> None:
-    """The last reconciliation of each account on a target."""
-    for _, fact in events:
-        if not isinstance(fact, ReconciliationCompleted | ReconciliationRefused):
-            continue
-        last = rows.get(ReconciliationRow, fact.account, fact.target)
-        rows.put(reconciliation_after(last, fact))
-
-
-def project_rosters(events: Events, rows: Rows) -> None:
-    """The target drivers as they were last seen, and their identifiers."""
-    reported: dict[tuple[str, str, str], ReportEvent] = {}
-    for report in _of_kind(events, ReportEvent):
-        for identifier in identifiers_reported(report):
-            reported[report.account, report.target, identifier] = report
-    rows.load(ObservedRow, reported)
-    for (account, target, identifier), report in reported.items():
-        before, after = rows.get(ObservedRow, account, target, identifier), row_after(identifier, report)
-        if before == after:
-            continue
-        if after is None:
-            rows.remove(ObservedRow, account, target, identifier)
-        else:
-            rows.put(after)
-        if before is None or after is None or (before.key, before.profile) != (after.key, after.profile):
-            _identify(before, after, rows)
-
-
-def _identify(before: ObservedRow | None, after: ObservedRow | None, rows: Rows) -> None:
-    """The identifiers of a target driver who was so before."""
-    kept = {row.identifier: row for row in to_roster_identifiers(after)} if after else {}
-    for row in to_roster_identifiers(before) if before else ():
-        if row.identifier not in kept:
-            rows.remove(RosterIdentifier, row.account, row.target, row.identifier, row.driver)
-    for row in kept.values():
-        rows.put(row)
-
-
-def _by_unit(unit_of: Callable[[Iterable[ReportEvent]], Unit]) -> Project:
-    return lambda events, rows: rows.take(unit_of(_of_kind(events, ReportEvent)))
+    Nothing follows from a change whose sequence is not above the last one of its driver.
+    """
+    changes = [(at, event) for at, event in events if isinstance(event, Change)]
+    rows.load(DesiredRow, ((change.account, change.driver) for _, change in changes))
+    stated: list[DesiredRow] = []
+    for at, change in changes:
+        last = rows.get(DesiredRow, change.account, change.driver)
+        if last is None or change.sequence > last.sequence:
+            stated.append(to_desired_row(change, at))
+            rows.put(stated[-1])
+    return stated
 
 
 class LinkProjection:
@@ -109,11 +73,11 @@ class LinkProjection:
         for fact in facts:
             before = self._known[fact.originator_id]
             after = apply(before, fact)
-            self._claim(before, after, rows)
+            move_claims(_Claimants(rows, after), before, after)
             self._known[fact.originator_id] = after
             changed[fact.originator_id] = None
-            if isinstance(fact, DeleteDecided) and fact.key:
-                rows.put(to_delete_row(fact))
+        for row in to_delete_rows(facts):
+            rows.put(row)
         for each in changed:
             self._known.move_to_end(each)
             rows.put(to_link_row(self._known[each]))
@@ -121,21 +85,6 @@ class LinkProjection:
             self._known.popitem(last=False)
             self._has_forgotten = True
         self._end = events[-1][0] if events else self._end
-
-    def _claim(self, before: DriverLink, after: DriverLink, rows: Rows) -> None:
-        """Bring who has claimed which identifier to what it is after a change of a link, as `Batch.record` does."""
-        if _has_same_claims(before, after):
-            return
-        claimed = _Claims(rows, after)
-        for identifier in before.claims - after.claims:
-            claimed.release(identifier)
-        for identifier in after.claims:
-            claimed.keep(identifier)
-        if after.confirmed is not before.confirmed and after.confirmed is not None:
-            for identifier in claims(after.target, None, after.confirmed):
-                claimed.give(identifier)
-        if after.key is not None:
-            claimed.give(key_identifier(after.target, after.key))
 
     def _claims_of(self, facts: Iterable[LinkEvent]) -> Iterator[tuple[str, str, str]]:
         """The claims that these facts may change."""
@@ -160,46 +109,22 @@ class LinkProjection:
                         self._known[originator] = apply(self._known[originator], record.event)
 
 
-class _Claims:
+class _Claimants:
     """Who has claimed which identifier, of the account and target of a link, as rows."""
 
     def __init__(self, rows: Rows, link: DriverLink) -> None:
         self._rows = rows
-        self._account, self._target, self._driver = str(link.account), str(link.target), str(link.driver)
+        self._account, self._target = str(link.account), str(link.target)
 
-    def keep(self, identifier: str) -> None:
-        """Give it to the driver of the link, unless another one has it."""
-        if self._row(identifier) is None:
-            self._put(identifier)
+    def get(self, identifier: str, /) -> PortalDriverId | None:
+        row = self._rows.get(ClaimRow, self._account, self._target, identifier)
+        return PortalDriverId(row.driver) if row else None
 
-    def give(self, identifier: str) -> None:
-        """Give it to the driver of the link, also if another one has it."""
-        row = self._row(identifier)
-        if row is None or row.driver != self._driver:
-            self._put(identifier)
+    def __setitem__(self, identifier: str, driver: PortalDriverId, /) -> None:
+        self._rows.put(ClaimRow(account=self._account, target=self._target, identifier=identifier, driver=driver))
 
-    def release(self, identifier: str) -> None:
-        """Take it back from the driver of the link, if that one has it."""
-        row = self._row(identifier)
-        if row is not None and row.driver == self._driver:
-            self._rows.remove(ClaimRow, self._account, self._target, identifier)
-
-    def _row(self, identifier: str) -> ClaimRow | None:
-        return self._rows.get(ClaimRow, self._account, self._target, identifier)
-
-    def _put(self, identifier: str) -> None:
-        self._rows.put(ClaimRow(account=self._account, target=self._target, identifier=identifier, driver=self._driver))
-
-
-def _has_same_claims(before: DriverLink, after: DriverLink) -> bool:
-    """Whether nothing has changed from which the claims of a link follow."""
-    return (
-        before.confirmed is after.confirmed
-        and before.key == after.key
-        and before.pending is after.pending
-        and before.refused is after.refused
-        and before.unanswered == after.unanswered
-    )
+    def __delitem__(self, identifier: str, /) -> None:
+        self._rows.remove(ClaimRow, self._account, self._target, identifier)
 
 
 def _of_kind(events: Events, kind: type[E]) -> list[E]:
@@ -218,9 +143,9 @@ READ_MODELS = (
     *ACCOUNT_MODELS,
     ReadModel(tables=(DesiredRow,), projections=lambda _: {CHANGES: project_desired_drivers}),
     ReadModel(tables=(ObservedRow, RosterIdentifier), projections=_of_reports(project_rosters)),
-    ReadModel(tables=(RosterScanRow, ScanFailureRow, UnreadableRow), projections=_of_reports(_by_unit(keep_scans))),
-    ReadModel(tables=(OutageRow,), projections=_of_reports(_by_unit(keep_outages))),
-    ReadModel(tables=(LinkRow, ClaimRow, DeleteRow), projections=_links),
+    ReadModel(tables=(RosterScanRow, ScanFailureRow, UnreadableRow), projections=_of_reports(project_scans)),
+    ReadModel(tables=(OutageRow,), projections=_of_reports(project_outages)),
+    ReadModel(tables=(LinkRow, ClaimRow, DeleteRow), projections=_links, version=2),
     ReadModel(tables=(ReconciliationRow,), projections=lambda _: {DECISIONS: project_reconciliations}),
 )
 """What the decider keeps of the logs."""

@@ -1,11 +1,11 @@
 """What the decider knows: the Portal's desired states, the targets' rosters, and the state of every link."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar, cast
 
-from domain.driver_link import REFUSED, DeleteDecided, DriverLink
+from domain.driver_link import REFUSED, DeleteDecided, DriverLink, LinkEvent
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, claims, key_identifier, to_desired
 from domain.portal import Change, DriverDeleted
@@ -370,6 +370,8 @@ def parked_for(link: DriverLink) -> str:
     return (link.refusal if link.parked.reason == REFUSED else "") or link.parked.reason
 
 
-def to_delete_row(decided: DeleteDecided) -> DeleteRow:
-    """A delete, as the guard counts it."""
-    return DeleteRow(account=decided.account, target=decided.target, driver=decided.driver, at=decided.at.isoformat())
+def to_delete_rows(events: Iterable[LinkEvent]) -> Iterator[DeleteRow]:
+    """The deletes among these facts, as the guard counts them."""
+    for fact in events:
+        if isinstance(fact, DeleteDecided) and fact.key:
+            yield DeleteRow(account=fact.account, target=fact.target, driver=fact.driver, at=fact.at.isoformat())

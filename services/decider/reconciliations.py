@@ -16,6 +16,7 @@ from services.accounts.handlers import accounts_of
 from services.decider.batch import Links
 from services.decider.read_models import DesiredRow, ReconciliationRow, RunningReconciliation
 from services.decider.rosters import unmanaged_identifiers
+from services.runtime.read_models import Events, Rows, projected
 
 
 class ReconciliationOrigin(TypedDict):
@@ -173,33 +174,32 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _ended(store: Store, work: RunningReconciliation, fact: ReconciliationCompleted | ReconciliationRefused) -> Unit:
-    place = {"account": work.account, "target": work.target}
-    last = next(iter(store.select(ReconciliationRow, place)), None)
-    unit = Unit()
+    unit = projected(store, project_reconciliations, [(0, fact)])
     unit.events.append(fact)
-    unit.remove(RunningReconciliation, place)
-    unit.keep([reconciliation_after(last, fact)])
+    unit.remove(RunningReconciliation, {"account": work.account, "target": work.target})
     return unit
 
 
-def reconciliation_after(
-    last: ReconciliationRow | None, fact: ReconciliationCompleted | ReconciliationRefused
-) -> ReconciliationRow:
-    """The row of the last reconciliation after this fact about one; `last` is the one before."""
-    row = ReconciliationRow(
-        account=fact.account,
-        target=fact.target,
-        version=fact.originator_version,
-        scan=fact.scan,
-        request=fact.request,
-        answered=max(fact.request, last.answered if last else 0),
-        at=fact.at.isoformat(),
-        is_refused=isinstance(fact, ReconciliationRefused),
-        drivers=0,
-        found={},
-        drifted={},
-        at_odds={},
-    )
-    if isinstance(fact, ReconciliationRefused):
-        return row
-    return replace(row, drivers=fact.drivers, found=fact.found, drifted=fact.drifted, at_odds=fact.at_odds)
+def project_reconciliations(events: Events, rows: Rows) -> None:
+    """The last reconciliation of each account on a target."""
+    for _, fact in events:
+        if not isinstance(fact, ReconciliationCompleted | ReconciliationRefused):
+            continue
+        last = rows.get(ReconciliationRow, fact.account, fact.target)
+        row = ReconciliationRow(
+            account=fact.account,
+            target=fact.target,
+            version=fact.originator_version,
+            scan=fact.scan,
+            request=fact.request,
+            answered=max(fact.request, last.answered if last else 0),
+            at=fact.at.isoformat(),
+            is_refused=isinstance(fact, ReconciliationRefused),
+            drivers=0,
+            found={},
+            drifted={},
+            at_odds={},
+        )
+        if isinstance(fact, ReconciliationCompleted):
+            row = replace(row, drivers=fact.drivers, found=fact.found, drifted=fact.drifted, at_odds=fact.at_odds)
+        rows.put(row)

@@ -1,8 +1,8 @@
 """What the targets' reports say of rosters, scans and outages, and which target drivers are unmanaged."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver, key_identifier
@@ -16,7 +16,7 @@ from domain.outcomes import (
     RosterScanFailed,
     RosterScanned,
 )
-from domain.store import Store, Unit, Where
+from domain.store import Row, Store, Where
 from services.decider.read_models import (
     ClaimRow,
     LinkRow,
@@ -32,112 +32,105 @@ from services.decider.read_models import (
     to_roster_identifiers,
     to_roster_row,
 )
+from services.runtime.read_models import Events, Rows, Values, kept_rows, to_unit
+
+
+def project_rosters(events: Events, rows: Rows) -> None:
+    """The target drivers as they were last seen, and their identifiers."""
+    reported: dict[tuple[str, str, str], ReportEvent] = {}
+    for _, report in events:
+        if isinstance(report, ReportEvent):
+            for identifier in _identifiers_reported(report):
+                reported[report.account, report.target, identifier] = report
+    rows.load(ObservedRow, reported)
+    for (account, target, identifier), report in reported.items():
+        before, after = rows.get(ObservedRow, account, target, identifier), _row_after(identifier, report)
+        if before == after:
+            continue
+        if after is None:
+            rows.remove(ObservedRow, account, target, identifier)
+        else:
+            rows.put(after)
+        if before is None or after is None or (before.key, before.profile) != (after.key, after.profile):
+            _identify(before, after, rows)
+
+
+def _identify(before: ObservedRow | None, after: ObservedRow | None, rows: Rows) -> None:
+    """The identifiers of a target driver who was so before."""
+    kept = {row.identifier: row for row in to_roster_identifiers(after)} if after else {}
+    for row in to_roster_identifiers(before) if before else ():
+        if row.identifier not in kept:
+            rows.remove(RosterIdentifier, row.account, row.target, row.identifier, row.driver)
+    for row in kept.values():
+        rows.put(row)
 
 
 class RosterChanges:
-    """What the batch in hand has learnt of one roster, before it is stored."""
+    """What the reports of the batch in hand change in rosters, before it is stored."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, ObservedRow | None] = {}
-        """What is known now of each reported target driver, by the identifier of its key; None: it is gone."""
-        self.before: Sequence[ObservedRow] = ()
-        """What was known of them before, as far as anything was."""
-
-    def take(self, report: ReportEvent) -> None:
-        """Add what a report says of the roster."""
-        self.rows.update((identifier, row_after(identifier, report)) for identifier in identifiers_reported(report))
-
-    def over(self, stored: Iterable[ObservedRow]) -> list[ObservedRow]:
-        """The stored rows, with the changes in their place."""
-        current = [row for row in stored if row.identifier not in self.rows]
-        return [*current, *(row for row in self.rows.values() if row)]
-
-    @property
-    def given_up(self) -> set[RosterIdentifier]:
+    def __init__(self, store: Store, events: Events) -> None:
+        """Raises `StoreFailed`."""
+        rows = kept_rows(store)
+        project_rosters(events, rows)
+        changed: dict[type[Row], Mapping[Values, Any]] = dict(rows.changes())
+        self.unit = to_unit(changed.items())
+        """The rows that change."""
+        self.given_up: dict[Place, set[str]] = defaultdict(set)
         """The identifiers that target drivers had before, and have no longer."""
-        return _all_identifiers(self.before) - _all_identifiers(self.rows.values())
+        for (account, target, identifier, _), row in changed.get(RosterIdentifier, {}).items():
+            if row is None:
+                self.given_up[AccountId(str(account)), Target(str(target))].add(str(identifier))
+        self._drivers: dict[Place, dict[str, ObservedRow | None]] = defaultdict(dict)
+        for (account, target, identifier), each in changed.get(ObservedRow, {}).items():
+            self._drivers[AccountId(str(account)), Target(str(target))][str(identifier)] = each
 
-    def store(self, unit: Unit, account: AccountId, target: Target) -> None:
-        """Put the changes into the unit: only rows that change."""
-        place = {"account": str(account), "target": str(target)}
-        for gone in sorted(row.identifier for row in self.before if self.rows[row.identifier] is None):
-            unit.remove(ObservedRow, {**place, "identifier": gone})
-        for each in _in_order(self.given_up):
-            unit.remove(RosterIdentifier, {**place, "identifier": each.identifier, "driver": each.driver})
-        unit.keep(filter(None, self.rows.values()))
-        unit.keep(_in_order(_all_identifiers(self.rows.values()) - _all_identifiers(self.before)))
-
-
-def _all_identifiers(rows: Iterable[ObservedRow | None]) -> set[RosterIdentifier]:
-    return {each for row in rows if row for each in to_roster_identifiers(row)}
+    def over(self, place: Place, stored: Iterable[ObservedRow]) -> list[ObservedRow]:
+        """The stored rows of a roster, with the changes in their place."""
+        changed = self._drivers[place]
+        current = [row for row in stored if row.identifier not in changed]
+        return [*current, *(row for row in changed.values() if row)]
 
 
-def _in_order(identifiers: Iterable[RosterIdentifier]) -> list[RosterIdentifier]:
-    return sorted(identifiers, key=attrgetter("driver", "identifier"))
-
-
-def roster_changes(store: Store, reports: Iterable[ReportEvent]) -> dict[Place, RosterChanges]:
-    """What these reports change in each roster; every account and target in them has an entry. Raises `StoreFailed`."""
-    changes: dict[Place, RosterChanges] = {}
-    for report in reports:
-        place = AccountId(report.account), Target(report.target)
-        changes.setdefault(place, RosterChanges()).take(report)
-    before = rows_among(store, ObservedRow, "identifier", {place: each.rows.keys() for place, each in changes.items()})
-    for place, each in changes.items():
-        each.before = before[place]
-    return changes
-
-
-def looks_at_claimants(store: Store, rosters: Mapping[Place, RosterChanges]) -> list[Look]:
+def looks_at_claimants(store: Store, changes: RosterChanges) -> list[Look]:
     """Looks at the claimants of identifiers that target drivers give up by these changes, which are not stored yet.
 
     The target may have refused such an identifier to its claimant so far. Raises `StoreFailed`.
     """
-    given_up = {place: {row.identifier for row in each.given_up} for place, each in rosters.items()}
     return [
         Look(account=row.account, target=row.target, driver=row.driver)
-        for rows in rows_among(store, ClaimRow, "identifier", given_up).values()
+        for rows in rows_among(store, ClaimRow, "identifier", changes.given_up).values()
         for row in rows
     ]
 
 
-def keep_scans(reports: Iterable[ReportEvent]) -> Unit:
-    """The rows of the last scans after these reports: a complete one ends a failure, and what was unreadable before."""
-    unit = Unit()
-    last: dict[tuple[str, str], RosterScanned | RosterScanFailed] = {}
-    scanned: dict[tuple[str, str], RosterScanned] = {}
-    for report in reports:
-        if isinstance(report, RosterScanned | RosterScanFailed):
-            last[report.account, report.target] = report
-        if isinstance(report, RosterScanned):
-            scanned[report.account, report.target] = report
-    for report in last.values():
+def project_scans(events: Events, rows: Rows) -> None:
+    """The last scans: a complete one ends a failure, and what was unreadable before."""
+    for _, report in events:
+        if not isinstance(report, RosterScanned | RosterScanFailed):
+            continue
         place, at = {"account": report.account, "target": report.target}, report.at.isoformat()
-        unit.remove(ScanFailureRow, place)
         if isinstance(report, RosterScanFailed):
-            unit.keep([ScanFailureRow(**place, at=at, failure=f"{report.reason}: {report.detail}")])
-    for scan in scanned.values():
-        place, at = {"account": scan.account, "target": scan.target}, scan.at.isoformat()
-        unit.keep([RosterScanRow(**place, policy_generation=scan.policy_generation, drivers=scan.drivers, at=at)])
-        unit.remove(UnreadableRow, place)
-        if scan.unreadable:
-            unit.keep([UnreadableRow(**place, at=at, total=scan.unreadable, records=scan.unreadable_records)])
-    return unit
+            rows.put(ScanFailureRow(**place, at=at, failure=f"{report.reason}: {report.detail}"))
+            continue
+        rows.remove(ScanFailureRow, report.account, report.target)
+        rows.put(RosterScanRow(**place, policy_generation=report.policy_generation, drivers=report.drivers, at=at))
+        if report.unreadable:
+            rows.put(UnreadableRow(**place, at=at, total=report.unreadable, records=report.unreadable_records))
+        else:
+            rows.remove(UnreadableRow, report.account, report.target)
 
 
-def keep_outages(reports: Iterable[ReportEvent]) -> Unit:
-    """The rows of the outages after these reports: one begins when a breaker opens, and is over when it closes."""
-    unit = Unit()
-    breakers = (report for report in reports if isinstance(report, BreakerOpened | BreakerClosed))
-    for report in {(report.account, report.target): report for report in breakers}.values():
-        place, at = {"account": report.account, "target": report.target}, report.at.isoformat()
-        unit.remove(OutageRow, place)
+def project_outages(events: Events, rows: Rows) -> None:
+    """The outages: one begins when a breaker opens, and is over when it closes."""
+    for _, report in events:
         if isinstance(report, BreakerOpened):
-            unit.keep([OutageRow(**place, at=at, reason=report.reason, detail=report.detail)])
-    return unit
+            place, at = {"account": report.account, "target": report.target}, report.at.isoformat()
+            rows.put(OutageRow(**place, at=at, reason=report.reason, detail=report.detail))
+        elif isinstance(report, BreakerClosed):
+            rows.remove(OutageRow, report.account, report.target)
 
 
-def identifiers_reported(report: ReportEvent) -> Iterator[str]:
+def _identifiers_reported(report: ReportEvent) -> Iterator[str]:
     """The target drivers that a report is about, by the identifiers of their keys."""
     target = Target(report.target)
     if isinstance(report, CallAnswered) and report.left:
@@ -146,7 +139,7 @@ def identifiers_reported(report: ReportEvent) -> Iterator[str]:
         yield key_identifier(target, Key(report.key))
 
 
-def row_after(identifier: str, report: ReportEvent) -> ObservedRow | None:
+def _row_after(identifier: str, report: ReportEvent) -> ObservedRow | None:
     """The target driver with this identifier after a report about it; None: it is gone."""
     target = Target(report.target)
     if not isinstance(report, CallAnswered | ObservedDriverSeen) or not report.key:

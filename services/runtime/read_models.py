@@ -14,13 +14,17 @@ from domain.store import Event, ReadModelVersion, Row, Store, Unit, Value
 
 R = TypeVar("R", bound=Row)
 
-Key = tuple[Value, ...]
+Values = tuple[Value, ...]
+"""Those of the columns in the key of a row, in their order."""
 
 Events = Sequence[tuple[int, Event]]
 """Events of one log in its order, each with its position there."""
 
-Project = Callable[[Events, "Rows"], None]
-"""Brings rows to what they are after these events. It must not depend on how events are divided into batches."""
+Project = Callable[[Events, "Rows"], object]
+"""Brings rows to what they are after these events. It must not depend on how events are divided into batches.
+
+What it returns is for its service only, which decides something by it as the events come.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +62,12 @@ class Rows:
 
     is_whole = False
 
-    def __init__(self, read: Callable[[type[Any], Collection[Key]], Iterable[Row]]) -> None:
+    def __init__(self, read: Callable[[type[Any], Collection[Values]], Iterable[Row]]) -> None:
         self._read = read
-        self._known: dict[type[Row], dict[Key, Row | None]] = defaultdict(dict)
-        self._changed: dict[type[Row], set[Key]] = defaultdict(set)
+        self._known: dict[type[Row], dict[Values, Row | None]] = defaultdict(dict)
+        self._changed: dict[type[Row], set[Values]] = defaultdict(set)
 
-    def load(self, kind: type[Row], keys: Iterable[Key]) -> None:
+    def load(self, kind: type[Row], keys: Iterable[Values]) -> None:
         """Read the rows of these keys that are not in memory, by one query."""
         if self.is_whole:
             return
@@ -76,7 +80,7 @@ class Rows:
 
     def get(self, kind: type[R], *key: Value) -> R | None:
         """The row of this key, if there is one."""
-        known: dict[Key, Any] = self._known[kind]
+        known: dict[Values, Any] = self._known[kind]
         if key not in known and not self.is_whole:
             self.load(kind, [key])
         found: R | None = known.get(key)
@@ -92,20 +96,12 @@ class Rows:
         """Keep no row of this key."""
         self._change(kind, key, None)
 
-    def take(self, unit: Unit) -> None:
-        """Change what this unit would: it removes rows by their whole keys only."""
-        for kind, where in unit.removed:
-            key: Any = (where[column] for column in kind.KEY)
-            self.remove(kind, *key)
-        for row in unit.rows.values():
-            self.put(row)
-
-    def _change(self, kind: type[Row], key: Key, row: Row | None) -> None:
+    def _change(self, kind: type[Row], key: Values, row: Row | None) -> None:
         self._known[kind][key] = row
         if not self.is_whole:
             self._changed[kind].add(key)
 
-    def changes(self) -> Iterator[tuple[type[Row], Mapping[Key, Row | None]]]:
+    def changes(self) -> Iterator[tuple[type[Row], Mapping[Values, Row | None]]]:
         """By table the rows that were changed since the last time, by their keys; None: it is there no more."""
         if self.is_whole:
             yield from self._known.items()
@@ -124,27 +120,32 @@ class Rows:
         self._known.clear()
 
 
-_KEYS: dict[type[Row], Callable[[Row], Key]] = {}
+_KEYS: dict[type[Row], Callable[[Row], Values]] = {}
 
 
-def _key_of(kind: type[Row]) -> Callable[[Row], Key]:
+def _key_of(kind: type[Row]) -> Callable[[Row], Values]:
     if kind not in _KEYS:
         get: Callable[[Row], Any] = attrgetter(*kind.KEY)
         _KEYS[kind] = (lambda row: (get(row),)) if len(kind.KEY) == 1 else get
     return _KEYS[kind]
 
 
+def kept_rows(store: Store) -> Rows:
+    """The rows of a store, to be changed live: `to_unit` has what was changed."""
+    return Rows(lambda kind, keys: store.among(kind, kind.KEY, keys))
+
+
 def projected(store: Store, project: Project, events: Events) -> Unit:
     """What follows live from these events for the rows of a store."""
-    rows = Rows(lambda kind, keys: store.among(kind, kind.KEY, keys))
+    rows = kept_rows(store)
     project(events, rows)
-    return to_unit(rows)
+    return to_unit(rows.changes())
 
 
-def to_unit(rows: Rows) -> Unit:
-    """The changes of these rows, to be stored."""
+def to_unit(changes: Iterable[tuple[type[Row], Mapping[Values, Row | None]]]) -> Unit:
+    """Changes of rows by table and key, to be stored; None: a row is there no more."""
     unit = Unit()
-    for kind, changed in rows.changes():
+    for kind, changed in changes:
         for key, row in changed.items():
             if row is None:
                 unit.remove(kind, dict(zip(kind.KEY, key, strict=True)))
@@ -168,7 +169,7 @@ class RowsBeside(Rows):
         self._filled: set[type[Row]] = set()
         store.begin_beside(tables)
 
-    def _found(self, kind: type[Any], keys: Collection[Key]) -> Iterable[Row]:
+    def _found(self, kind: type[Any], keys: Collection[Values]) -> Iterable[Row]:
         return self._store.among_beside(kind, keys) if kind in self._filled else ()
 
     def store_some(self) -> None:

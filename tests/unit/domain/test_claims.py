@@ -53,6 +53,16 @@ def test_the_first_driver_that_claims_an_identifier_keeps_it_until_it_comes_free
     assert batch.holder("key:d-7") is None
 
 
+def test_an_identifier_that_came_free_is_claimed_with_the_next_fact_of_a_driver_who_desires_it() -> None:
+    batch, bob = Batch(Target.DRIVERI, claimed={"key:d-7": BOB}), replace(_link(CREATED), driver=BOB)
+    jane = _link(CREATED)
+    batch.record(DRIVERI.nothing, jane, ())
+    batch.record(bob, replace(DRIVERI.nothing, driver=BOB), ())
+    assert batch.holder("key:d-7") is None
+    batch.record(jane, replace(jane, version=jane.version + 1), ())
+    assert batch.holder("key:d-7") == DRIVERI.driver
+
+
 def test_a_key_goes_to_the_link_that_has_it_and_those_who_wait_for_it_look_again() -> None:
     batch = Batch(Target.DRIVERI, claimed={"key:d-7": BOB})
     confirmed = _link(CREATED, DRIVERI.fact(Confirmed, decision=1, key="D-7", profile={}))

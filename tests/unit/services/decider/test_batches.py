@@ -16,9 +16,11 @@ from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import PortalLine
 from domain.store import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
+from services.decider.projections import project_desired_drivers
 from services.decider.read_models import ClaimRow, DeleteRow, DesiredRow, LinkRow
 from services.intake.handlers import UnknownDriver
 from services.runtime.context import Assignment
+from services.runtime.read_models import Rows, to_unit
 from tests.support.examples import examples
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
@@ -170,6 +172,9 @@ def test_a_change_that_comes_again_or_late_adds_nothing(fleet: SteppedServices) 
     (desired,) = store.select(DesiredRow)
     assert (desired.sequence, desired.profile["last_name"], desired.position) == (3, "Poe", stated[2][0])
     assert [getattr(event, "sequence", 0) for event in fleet.decided(Target.DRIVERI)] == [1, 3]
+    rebuilt = Rows(lambda *_: ())
+    project_desired_drivers([stated[0], stated[0], stated[2], stated[1]], rebuilt)
+    assert [*to_unit(rebuilt.changes()).rows.values()] == [desired], "a rebuild makes the same of them"
 
 
 def test_a_report_that_cannot_be_handled_stops_no_other(fleet: SteppedServices) -> None:
