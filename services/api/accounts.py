@@ -2,18 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
 from domain.account import Account, Mode, Tier
 from domain.identity import PORTAL, AccountId, Connectable, Target
 from services.accounts.handlers import AccountChange, accounts_in
 from services.api.installation import Installation
-from services.api.installed import Installed, KnownAccount
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Named, NamedOrBlank, RequestBody, ResponseBody
 from services.intake.polling import forget
 
-router = APIRouter(prefix="/accounts", tags=["accounts"])
+router = new_router("accounts", prefix="/accounts")
 
 
 class AddAccount(RequestBody):

@@ -33,7 +33,7 @@ from services.api import (
     status,
 )
 from services.api.installation import Installation, ServiceDown
-from services.api.schema import Malformed, Refusal, describe_errors
+from services.api.schema import Malformed, describe_errors
 from services.intake.handlers import SnapshotRefused, UnknownDriver
 from services.intake.rekeying import ReKeyingHeld
 
@@ -123,13 +123,10 @@ def to_app(installation: Installation) -> FastAPI:
         version=version("driverlink"),
         docs_url=None,
         redoc_url=None,
-        responses={"default": {"model": Refusal, "description": "Refused; the line says why, and what to do."}},
-        generate_unique_id_function=lambda route: route.name,
+        routes=[route for resource in _RESOURCES for route in resource.router.routes],
     )
     app.add_middleware(Edge)
     app.state.installation = installation
-    for resource in _RESOURCES:
-        app.include_router(resource.router)
     for kind in _STATUS:
         app.add_exception_handler(kind, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_malformed)

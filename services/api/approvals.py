@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 
-from fastapi import APIRouter
-
 from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
-from services.api.installed import Installed, KnownAccount
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
 
-router = APIRouter(prefix="/accounts/{account}/approvals", tags=["approvals"])
+router = new_router("approvals", prefix="/accounts/{account}/approvals")
 
 
 class Judge(ByPerson):

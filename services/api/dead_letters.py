@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from fastapi import APIRouter
-
 from domain.failures import ClearFailure
 from domain.store import DeadLetter, Resubmission, Store, Unit
 from services.api.installation import Installation
-from services.api.installed import Installed
+from services.api.routing import Installed, new_router
 from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, ResponseBody
 from services.runtime.service import Service
 
@@ -227,7 +225,7 @@ def _is_shallow(value: object, deepest: int) -> bool:
     return deepest > 0 and all(_is_shallow(each, deepest - 1) for each in below)
 
 
-router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+router = new_router("dead letters", prefix="/dead-letters")
 
 _PAGE = 100
 """Dead letters that one request looks at, so that a rare reason does not block other requests."""

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
@@ -14,7 +13,7 @@ from domain.identity import AccountId, PortalDriverId
 from domain.portal import RefusedLine
 from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
-from services.api.installed import Installed, KnownAccount
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Named, RequestBody, ResponseBody, Storable
 from services.intake.handlers import Intake, UnknownDriver, new_snapshot
 from services.intake.rekeying import Reviewed
@@ -23,7 +22,7 @@ from services.runtime.context import utc_now
 _COMMAND = "command line"
 
 
-router = APIRouter(prefix="/accounts/{account}", tags=["drivers"])
+router = new_router("drivers", prefix="/accounts/{account}")
 
 
 class StatedLine(RequestBody):

@@ -11,15 +11,15 @@ from itertools import islice
 from json import dumps, loads
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
 from domain.identity import Target
 from domain.profile import SPECS
 from domain.store import Event, Record, Stream
 from services.accounts.handlers import account_of, did_you_mean
-from services.api.installed import Installed
 from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
+from services.api.routing import Installed, new_router
 from services.api.schema import Malformed, Moment, ResponseBody
 from services.runtime.context import utc_now
 
@@ -227,7 +227,7 @@ def _decoded(cursor: str, streams: Mapping[str, Stream]) -> dict[str, int]:
     return positions
 
 
-router = APIRouter(tags=["events"])
+router = new_router("events")
 
 _MOST_EVENTS = 1000
 _UNDER_WAY = timedelta(seconds=10)

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from fastapi import APIRouter
-
 from domain.account import DeletesJudged, ReconciliationRequested, RetryRequested
 from domain.driver_link import Decision, DeleteHeld, DriverLink, HoldJudged, LinkEvent, Parked
 from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
@@ -25,9 +23,9 @@ from services.api.explanation_text import (
     name_of,
     named,
 )
-from services.api.installed import Installed, KnownAccount
 from services.api.naming import Candidate, find_drivers, find_stated, unknown_driver
 from services.api.readiness import Readiness, readiness_of
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
 from services.decider.read_models import DesiredRow
 
@@ -241,7 +239,7 @@ def explain(
     )
 
 
-router = APIRouter(prefix="/accounts/{account}/explanation", tags=["explanations"])
+router = new_router("explanations", prefix="/accounts/{account}/explanation")
 
 
 class ExplainedDriver(ResponseBody):

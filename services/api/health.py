@@ -1,11 +1,9 @@
 """`/live` and `/ready`: whether the API answers, can read every store, and which services do not run."""
 
-from fastapi import APIRouter
-
-from services.api.installed import Installed
+from services.api.routing import Installed, new_router
 from services.api.schema import ResponseBody
 
-router = APIRouter(tags=["health"])
+router = new_router("health")
 
 
 class Live(ResponseBody):

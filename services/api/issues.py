@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from domain.driver_link import UNSETTLED
 from domain.failures import Reason
@@ -18,9 +18,9 @@ from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Targ
 from domain.store import FILLED, Row, Store, Where
 from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, named
-from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Malformed, Moment, Named, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import (
@@ -260,7 +260,7 @@ class NothingToRetry(Exception):
     """Nothing can be retried; the message says why, and what would help."""
 
 
-router = APIRouter(tags=["issues"])
+router = new_router("issues")
 
 
 class RequestRetry(ByPerson):

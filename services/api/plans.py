@@ -5,7 +5,6 @@ from contextlib import aclosing
 from typing import Any
 
 import structlog
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -16,7 +15,6 @@ from domain.reconciliation import Plan, PlanPart
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
 from services.api.installation import Installation
-from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedTarget, find_stated, only_one
 from services.api.planner import (
     DryRunProgress,
@@ -27,6 +25,7 @@ from services.api.planner import (
     unsaid,
     with_sync_on,
 )
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, ResponseBody
 from services.decider.read_models import ReconciliationRow
 from services.runtime.context import utc_now
@@ -42,7 +41,7 @@ _REFUSALS = (NotPermitted, PlanChanged, RosterUnreadable, StoreConflict, StoreFa
 """Failures whose message is the last line of a response that has begun."""
 
 
-router = APIRouter(prefix="/accounts/{account}/plan", tags=["plans"])
+router = new_router("plans", prefix="/accounts/{account}/plan")
 
 
 class ApplyPlan(ByPerson):

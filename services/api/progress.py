@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fastapi import APIRouter
-
 from domain.identity import AccountId, PortalDriverId, Target, scan_stream
 from domain.outcomes import DriverLookedUp
 from domain.store import Store, Where
 from services.api.explanation_text import named
 from services.api.installation import PATIENCE, Installation, RunningServices
-from services.api.installed import Installed, KnownAccount
 from services.api.naming import number_named, target_named
 from services.api.readiness import Hindrance, advice_on, hindrance_of_reconciliation, readiness_of
 from services.api.reconciliations import FoundDriver, ReconciliationReport, looked_up, reconciliation_for
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import LARGEST_INTEGER, ResponseBody
 from services.decider.read_models import DesiredRow, ReconciliationRow, RosterScanRow, RunningReconciliation
 from services.projector.read_models import LookUp, ScanProgress
@@ -79,7 +77,7 @@ class Requested:
         )
 
 
-router = APIRouter(prefix="/accounts/{account}/reconciliations/progress", tags=["reconciliations"])
+router = new_router("reconciliations", prefix="/accounts/{account}/reconciliations/progress")
 
 
 @router.get("")

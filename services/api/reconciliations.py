@@ -4,17 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Self, assert_never
 
-from fastapi import APIRouter
-
 from domain.account import ReconciliationRequested
 from domain.driver_link import DriftFound, DriverLink, Explained
 from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of, found_by
 from domain.store import Store, Where
 from services.api.installation import Installation
-from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedTarget, driver_named, number_named, target_named
 from services.api.readiness import hindrance_of_reconciliation, readiness_of
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Moment, Named, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import (
@@ -193,7 +191,7 @@ class NothingToReconcile(Exception):
     """No reconciliation can be made now; the message says why, and what would help."""
 
 
-router = APIRouter(prefix="/accounts/{account}/reconciliations", tags=["reconciliations"])
+router = new_router("reconciliations", prefix="/accounts/{account}/reconciliations")
 
 
 class RequestReconciliation(ByPerson):

@@ -1,13 +1,11 @@
 """`/accounts/{account}/rekeyings`: the drivers to which the Portal's API would give other identifiers."""
 
-from fastapi import APIRouter
-
-from services.api.installed import Installed, KnownAccount
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, ResponseBody
 from services.intake.rekeying import ReKeyings, digest_of
 from services.runtime.context import utc_now
 
-router = APIRouter(prefix="/accounts/{account}/rekeyings", tags=["rekeyings"])
+router = new_router("rekeyings", prefix="/accounts/{account}/rekeyings")
 
 
 class ApproveReKeyings(ByPerson):

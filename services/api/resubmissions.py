@@ -7,15 +7,14 @@ from dataclasses import replace
 from typing import Annotated, Self
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from domain.store import DeadLetter, Resubmission, Store, Unit
 from services.api.dead_letters import LetterFilter, LetterName, letter_named, letter_of, page_of
-from services.api.installed import Installed
+from services.api.routing import Installed, new_router
 from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, ResponseBody, parse
 
-router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+router = new_router("dead letters", prefix="/dead-letters")
 
 
 class Resubmit(RequestBody):

@@ -5,24 +5,22 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from fastapi import APIRouter
-
 from domain.account import Mode
 from domain.identity import Key, Target
 from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
 from services.accounts.handlers import AccountRow, account_of, to_account
 from services.api.backlog import LeftToDo, left_to_do, waiting
-from services.api.installed import Installed, KnownAccount
 from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
+from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
 from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, RunningReconciliation
 from services.decider.rosters import unmanaged_by_place, unmanaged_identifiers
 from services.intake.read_models import ReadingRow
 from services.runtime.context import utc_now
 
-router = APIRouter(tags=["status"])
+router = new_router("status")
 
 _PAGE = 500
 _BY_STATE = ("account", "target", "state", "reason")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,13 +80,13 @@ class Look:
     blocks: int
     returned: int
     asked: int
-    explained: str
+    root: Mapping[str, Any]
 
     def __str__(self) -> str:
         return (
             f"{self.statement}\n  {self.plan}: looked at {self.rows:,} rows and {self.blocks:,} blocks, returned "
-            f"{self.returned:,}, was asked for {self.asked:,}\n{self.explained}"
-        )
+            f"{self.returned:,}, was asked for {self.asked:,}\n"
+        ) + "\n".join(_lines(self.root, 1))
 
 
 def asked_for(parameters: Sequence[Any]) -> int:
@@ -102,36 +103,41 @@ def _length(value: Any) -> int:  # noqa: ANN401 - any parameter
     return len(value) if isinstance(value, list) else 1
 
 
-def looks(connection: Connection[TupleRow], statement: Statement, parameters: Sequence[Any]) -> Iterator[Look]:
-    """What a call looks at by each kind of plan; nothing that it stores remains."""
+def looks(connection: Connection[TupleRow], statement: Statement, calls: Sequence[Sequence[Any]]) -> Iterator[Look]:
+    """What each call of a statement looks at by each kind of plan; nothing that it stores remains."""
     numbers = iter(range(1, 1000))
     sql = _PLACEHOLDER.sub(lambda _: f"${next(numbers)}", statement.sql)
     connection.execute(SQL("SET search_path TO {}").format(Identifier(statement.schema)))
     connection.execute(f"PREPARE asked AS {sql}".encode())
-    given = SQL(", ").join(map(Literal, parameters))
-    call = SQL("EXECUTE asked({})").format(given) if parameters else SQL("EXECUTE asked")
     for plan in PLANS:
         connection.execute(f"SET plan_cache_mode = {plan}".encode())
-        try:
-            with connection.transaction(force_rollback=True):
-                ((found,),) = connection.execute(
-                    SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF, FORMAT JSON) {}").format(call)
-                ).fetchall()
-        except errors.UniqueViolation:
-            continue  # a new event is stored a second time: nothing is looked at for it
-        root = (found if isinstance(found, list) else json.loads(found))[0]["Plan"]
-        yield Look(
-            statement=statement,
-            plan=plan,
-            rows=sum(
-                _looked_at(node) for node in _nodes(root) if "Relation Name" in node and "Scan" in node["Node Type"]
-            ),
-            blocks=root["Shared Hit Blocks"] + root["Shared Read Blocks"],
-            returned=_returned(root),
-            asked=asked_for(parameters),
-            explained="\n".join(_lines(root, 1)),
-        )
+        for parameters in calls:
+            try:
+                root = _explained(connection, statement, parameters)
+            except errors.UniqueViolation:
+                continue  # a new event is stored a second time: nothing is looked at for it
+            yield Look(
+                statement=statement,
+                plan=plan,
+                rows=sum(
+                    _looked_at(node) for node in _nodes(root) if "Relation Name" in node and "Scan" in node["Node Type"]
+                ),
+                blocks=root["Shared Hit Blocks"] + root["Shared Read Blocks"],
+                returned=_returned(root),
+                asked=asked_for(parameters),
+                root=root,
+            )
     connection.execute(b"DEALLOCATE asked")
+
+
+def _explained(connection: Connection[TupleRow], statement: Statement, parameters: Sequence[Any]) -> Mapping[str, Any]:
+    """How the database carries the prepared call out. Raises `UniqueViolation`."""
+    given = SQL("({})").format(SQL(", ").join(map(Literal, parameters))) if parameters else SQL("")
+    explain = SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF, FORMAT JSON) EXECUTE asked{}").format(given)
+    with nullcontext() if statement.sql.startswith("SELECT") else connection.transaction(force_rollback=True):
+        ((found,),) = connection.execute(explain).fetchall()
+    root: Mapping[str, Any] = (found if isinstance(found, list) else json.loads(found))[0]["Plan"]
+    return root
 
 
 def multiply(connection: Connection[TupleRow], schema: str, table: str, rows: int) -> int:
@@ -144,7 +150,12 @@ def multiply(connection: Connection[TupleRow], schema: str, table: str, rows: in
     ((found,),) = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()  # noqa: S608 - our own names
     if found:
         columns = connection.execute(_COLUMNS, [f"{schema}.{table}"]).fetchall()
-        copied = [_copied(connection, table, name, kind, is_key=is_key, rows=found) for name, kind, is_key in columns]
+        counted = ", ".join(f"count(DISTINCT {name}::text)" for name, _, _ in columns)
+        (distinct,) = connection.execute(f"SELECT {counted} FROM {table}".encode()).fetchall()  # noqa: S608 - our own names
+        copied = [
+            _copied(name, kind, is_own=name not in _WHICH_ACCOUNT and (is_key or different == found > 1))
+            for (name, kind, is_key), different in zip(columns, distinct, strict=True)
+        ]
         names = ", ".join(name for name, _ in copied)
         values = ", ".join(value for _, value in copied)
         source = (
@@ -163,11 +174,7 @@ ORDER BY attnum
 """Name, type, and whether it is part of the key, of each column that a statement gives a value."""
 
 
-def _copied(
-    connection: Connection[TupleRow], table: str, name: str, kind: str, *, is_key: bool, rows: int
-) -> tuple[str, str]:
-    ((distinct,),) = connection.execute(f"SELECT count(DISTINCT {name}::text) FROM {table}".encode()).fetchall()  # noqa: S608 - our own names
-    is_own = (is_key or distinct == rows > 1) and name not in _WHICH_ACCOUNT
+def _copied(name: str, kind: str, *, is_own: bool) -> tuple[str, str]:
     match kind if is_own else "":
         case "text":
             return name, f"{name} || '-' || copy"

@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 from domain.driver_link import REFUSED, UNSETTLED, DriverLink
-from domain.identity import PortalDriverId, Target
-from domain.matching import DesiredDriver
+from domain.identity import Key, PortalDriverId, Target
+from domain.matching import DesiredDriver, former_driver, speaks_against
 from domain.profile import differing, to_change, unreadable
 from tests.support.simulation import Simulation
 
@@ -43,20 +43,32 @@ def _is_true(simulation: Simulation, desired: DesiredDriver, link: DriverLink) -
         case "unkeyed":
             return desired.is_unkeyed
         case "conflict":
-            return _is_in_conflict(simulation, link)
+            return _is_in_conflict(simulation, desired, link)
         case reason if reason == REFUSED:
             return link.refused is not None and link.refused.sequence <= desired.sequence
         case reason:
             return reason == UNSETTLED
 
 
-def _is_in_conflict(simulation: Simulation, link: DriverLink) -> bool:
+def _is_in_conflict(simulation: Simulation, desired: DesiredDriver, link: DriverLink) -> bool:
     assert link.parked is not None
     identifier, holder = link.parked.waits_for, PortalDriverId(link.parked.holder)
-    if holder:
-        return holder != link.driver and identifier in simulation.decider.links[holder].claims
-    match = simulation.decider.batch.roster.match([identifier])
-    return match is not None and len(match.candidates) > 1
+    if not holder:
+        match = simulation.decider.batch.roster.match([identifier])
+        return match is not None and len(match.candidates) > 1
+    known = simulation.decider.links.get(holder)
+    if known is not None and identifier in known.claims:
+        return holder != link.driver
+    return _is_another(simulation, desired, identifier, former=holder)
+
+
+def _is_another(simulation: Simulation, desired: DesiredDriver, identifier: str, *, former: PortalDriverId) -> bool:
+    """Whether the target driver of this key was the other portal driver, and may not be this one."""
+    shown = simulation.target.truth(Key(identifier.removeprefix("key:")))
+    if shown is None or former_driver(desired, shown) != former:
+        return False
+    wanted = [driver for driver, each in simulation.decider.desired_drivers.items() if each.is_wanted]
+    return speaks_against(desired, shown, wanted) != ""
 
 
 def _differing(simulation: Simulation, desired: DesiredDriver, link: DriverLink, *, is_watched: bool) -> list[str]:

@@ -16,7 +16,7 @@ from domain.matching import ObservedDriver, key_identifier
 from tests.support.decider_in_memory import ACCOUNT, DeciderInMemory
 from tests.support.happenings import BY_HAND, IN_THE_PORTAL, LOST_ANSWERS, NEW_TERMS, ON_THE_WAY, Happening, happenings
 from tests.support.simulation import Simulation
-from tests.support.standing import standing
+from tests.support.standing import Standing, standing
 
 CROSSING = (*IN_THE_PORTAL, *ON_THE_WAY)
 TARGETS = pytest.mark.parametrize("target", Target)
@@ -80,6 +80,20 @@ def test_crossing_calls_and_lost_answers_end_in_step(target: Target, data: st.Da
     simulation = _run(target, data.draw(happenings(*CROSSING, *LOST_ANSWERS)))
     _demand_that_all_is_true(simulation)
     assert [simulation.target.truth(unmanaged.key) for unmanaged in UNMANAGED] == UNMANAGED
+
+
+def test_a_driver_stands_aside_from_the_user_of_a_deleted_one_that_it_may_not_be() -> None:
+    """Two drivers want one RefID; the first is deleted while it is created. The e-mails differ."""
+    simulation, (first, second) = _begin(Target.MOTIVE), (PortalDriverId("p2"), PortalDriverId("p1"))
+    simulation.state(first, {"ref_id": "R-1", "email": "first@fleet.example"})
+    simulation.state(second, {"ref_id": "R-1", "email": "second@fleet.example"})
+    simulation.start()
+    simulation.delete(first)
+    simulation.settle()
+    assert [standing(simulation, driver) for driver in (first, second)] == [Standing.GONE, Standing.PARKED]
+    parked = simulation.decider.links[second].parked
+    assert parked
+    assert (parked.reason, parked.holder, parked.waits_for) == ("conflict", first, "key:903")
 
 
 @TARGETS

@@ -1,12 +1,13 @@
-"""How a route gets hold of the installation, and of the account that its path names."""
+"""What every route is made with: its router, the installation, and the account that its path names."""
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 
 from domain.account import Account
 from services.accounts.handlers import account_of
 from services.api.installation import Installation
+from services.api.schema import Refusal
 
 
 async def _installation_of(request: Request) -> Installation:
@@ -23,3 +24,13 @@ async def _known_account(account: str, installation: Installed) -> Account:
 
 KnownAccount = Annotated[Account, Depends(_known_account)]
 """The account that the path names, in any letter case. An unknown one is answered with 404."""
+
+
+def new_router(tag: str, *, prefix: str = "") -> APIRouter:
+    """For the routes of one resource. They are complete, so that every application has the same ones as they are."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        responses={"default": {"model": Refusal, "description": "Refused; the line says why, and what to do."}},
+        generate_unique_id_function=lambda route: route.name,
+    )
