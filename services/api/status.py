@@ -1,7 +1,7 @@
 """`/status`, `/progress` and `/accounts/{account}/links`: how accounts stand with their targets, and what waits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,8 +24,8 @@ router = new_router("status")
 
 _PAGE = 500
 _BY_STATE = ("account", "target", "state", "reason")
-_MOST_NAMED = 1000
-"""Accounts that one query names; where there are more, all are read."""
+_TOGETHER = 20_000
+"""Drivers whose keys are held at a time; of an account with more, those of one target."""
 
 
 class TargetStatus(ResponseBody):
@@ -94,7 +94,8 @@ class AccountStatus(ResponseBody):
 def status(decider: Store, accounts: Iterable[str] | None = None) -> list[AccountStatus]:
     """How these accounts stand, or all that are known, in the order of ids; unknown ones are left out.
 
-    The number of queries does not grow with the accounts. Raises `StoreFailed`.
+    The number of queries does not grow with the accounts, only by a few with every 20,000 drivers; the keys of no more
+    drivers than these are held at a time. Raises `StoreFailed`.
     """
     where: Where = {} if accounts is None else {"account": sorted(set(accounts))}
     rows = decider.select(AccountRow, where, order_by="account")
@@ -146,9 +147,34 @@ def _figures(decider: Store, where: Where) -> _Figures:
         undecided=_undecided(
             decider, {account: sum(counts.values()) for account, counts in desired_drivers.items()}, states
         ),
-        unmanaged=unmanaged_by_place(decider, where),
+        unmanaged=_unmanaged_by_place(decider, where),
         reconciling={(row.account, row.target) for row in decider.select(RunningReconciliation, where)},
     )
+
+
+def _unmanaged_by_place(decider: Store, where: Where) -> Counter[tuple[str, str]]:
+    shown = decider.count(ObservedRow, {**where, "active": True}, by=["account"])
+    found = Counter[tuple[str, str]]()
+    for part in _parts({str(account): drivers for (account,), drivers in shown.items()}):
+        found += unmanaged_by_place(decider, part)
+    return found
+
+
+def _parts(drivers: Mapping[str, int]) -> Iterator[Where]:
+    """Conditions that name all of these accounts, each for as many as have few enough drivers together."""
+    together: list[str] = []
+    room = _TOGETHER
+    for account, many in drivers.items():
+        if many > _TOGETHER:
+            yield from ({"account": account, "target": str(target)} for target in Target)
+            continue
+        if many > room:
+            yield {"account": together}
+            together, room = [], _TOGETHER
+        together.append(account)
+        room -= many
+    if together:
+        yield {"account": together}
 
 
 def _undecided(
@@ -156,25 +182,25 @@ def _undecided(
 ) -> Counter[tuple[str, str]]:
     """The wanted drivers without a link. Every link has a desired state, so mostly the numbers alone show them."""
     links = {place: sum(counts.values()) for place, counts in states.items()}
-    places = {
+    lacking = {
         (account, str(target))
         for account in desired_drivers
         for target in Target
         if links.get((account, str(target)), 0) != desired_drivers[account]
     }
-    if not places:
-        return Counter()
-    # Of as many accounts as these may be, a list of names would not fit into one query.
-    names = sorted({account for account, _ in places})
-    where: Where = {"account": names} if len(names) <= _MOST_NAMED else {}
-    linked = {tuple(map(str, each)) for each in decider.count(LinkRow, where, by=["account", "target", "driver"])}
-    wanted = decider.count(DesiredRow, {**where, "is_wanted": True}, by=["account", "driver"])
-    return Counter(
-        (str(account), target)
-        for account, driver in wanted
-        for target in map(str, Target)
-        if (account, target) in places and (account, target, driver) not in linked
-    )
+    found = Counter[tuple[str, str]]()
+    for part in _parts({account: desired_drivers[account] for account, _ in sorted(lacking)}):
+        linked = decider.count(LinkRow, part, by=["account", "target", "driver"]).keys()
+        of_part = {column: wanted for column, wanted in part.items() if column != "target"}
+        wanted = decider.count(DesiredRow, {**of_part, "is_wanted": True}, by=["account", "driver"])
+        targets = [str(part["target"])] if "target" in part else [*map(str, Target)]
+        found.update(
+            (str(account), target)
+            for account, driver in wanted
+            for target in targets
+            if (str(account), target) in lacking and (account, target, driver) not in linked
+        )
+    return found
 
 
 def _target_status(readiness: Readiness, figures: _Figures) -> TargetStatus:

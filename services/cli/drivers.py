@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
+from sys import intern
 from typing import Annotated
 
 import typer
@@ -29,6 +31,34 @@ SetOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A driver that the file changes. A file may have 100,000, most of them with the same fields: these are shared."""
+
+    driver: str
+    change: str
+    fields: tuple[str, ...]
+    before: Json
+    after: Json
+    is_new: bool
+    is_rekeying: bool
+
+    @classmethod
+    def from_json(cls, answer: Json) -> "Difference":
+        """The difference that the services have answered."""
+        return cls(**{**answer, "change": intern(answer["change"]), "fields": _shared(*answer["fields"])})
+
+    def to_json(self) -> Json:
+        """The difference for scripts: the names of fields, but values of identifiers only."""
+        names = ("driver", "change", "fields", "before", "after", "is_rekeying")
+        return {name: getattr(self, name) for name in names}
+
+
+@cache
+def _shared(*names: str) -> tuple[str, ...]:
+    return names
+
+
 @dataclass(slots=True, kw_only=True)
 class Import:
     """What an import of a file did, or would do."""
@@ -47,7 +77,7 @@ class Import:
     present: list[Json] = field(default_factory=list)
     has_unnamed: bool = False
     snapshot: str = "not asked for"
-    differences: list[Json] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
     superseded: set[int] = field(default_factory=set)
     held: Json | None = None
@@ -55,10 +85,10 @@ class Import:
     @property
     def reviewed(self) -> Json:
         """What the review of all rows has found, for the services to judge."""
-        rekeyed = {each["driver"]: each["after"] for each in self.differences if each["is_rekeying"]}
+        rekeyed = {each.driver: each.after for each in self.differences if each.is_rekeying}
         return {
             "rekeyed": [{"driver": driver, "after": after} for driver, after in rekeyed.items()],
-            "new": sorted({each["driver"] for each in self.differences if each["is_new"]}),
+            "new": sorted({each.driver for each in self.differences if each.is_new}),
             "shown": sorted(self.shown),
             "refused": self.present,
             "complete": self.is_complete and not self.has_unnamed,
@@ -87,9 +117,7 @@ class Import:
             },
         }
         if self.is_dry or self.held:
-            # The names of fields, but values of identifiers only.
-            names = ("driver", "change", "fields", "before", "after", "is_rekeying")
-            drivers = [{name: each[name] for name in names} for each in self.differences]
+            drivers = [each.to_json() for each in self.differences]
             summary |= {"dry_run": self.is_dry, "held": self.held, "drivers": drivers}
         return summary
 
@@ -181,7 +209,7 @@ async def _judge(services: Services, account: str, done: Import) -> str | None:
         done.held = judged
     if done.is_dry and done.is_complete:
         done.changes.update(absent["changes"])
-        done.differences += absent["differences"]
+        done.differences += map(Difference.from_json, absent["differences"])
         done.snapshot = _DOUBTFUL if done.has_unnamed else _absences(absent)
     return snapshot if done.is_complete else None
 
@@ -229,7 +257,7 @@ async def _send(
         {"row": each["line"], "column": each["column"], "reason": each["reason"]} for each in answer["refused"]
     ]
     if is_review:
-        done.differences += answer["differences"]
+        done.differences += map(Difference.from_json, answer["differences"])
         done.shown.update(answer["shown"])
     for refused in (line for line in batch if isinstance(line, RefusedRow)):
         done.refused.append({"row": refused.line, "column": refused.column or "", "reason": refused.reason})
@@ -293,15 +321,16 @@ def _print_counts(done: Import) -> None:
 
 def _print_differences(done: Import) -> None:
     """The drivers that the file changes; re-keyed ones come first."""
-    differences = sorted(done.differences, key=lambda each: not each["is_rekeying"])
+    differences = sorted(done.differences, key=lambda each: not each.is_rekeying)
     if done.held and not done.is_dry:
-        differences = [each for each in differences if each["is_rekeying"] or each["is_new"]]
+        differences = [each for each in differences if each.is_rekeying or each.is_new]
     rows = []
     for each in differences[:_MOST_SHOWN]:
-        before, after, change = each["before"], each["after"], each["change"]
+        before, after = each.before, each.after
         names = [name for name in ("driveri_driver_id", "ref_id") if before.get(name) != after.get(name)]
         identifiers = [f"{name}: {before.get(name, '')} -> {after.get(name, '')}" for name in names]
-        rows.append((each["driver"], _WORDS.get(change, change), ", ".join(each["fields"]), "; ".join(identifiers)))
+        change = _WORDS.get(each.change, each.change)
+        rows.append((each.driver, change, ", ".join(each.fields), "; ".join(identifiers)))
     if rows:
         print_table(("driver", "change", "fields", "identifiers"), rows, title="Would change")
     _print_more(len(differences))

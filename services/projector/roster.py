@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from domain.account import Mode
 from domain.failures import CallFailure, Reason, Rejected
@@ -53,21 +53,24 @@ class Freshness:
     """All reads that are under way; one that is given up is forgotten with its `Newer`."""
 
     def __init__(self) -> None:
-        self._reads: dict[str, WeakSet[Newer]] = {}
+        self._reads: WeakKeyDictionary[Newer, str] = WeakKeyDictionary()
 
     def begin(self, account: str) -> Newer:
         """A read of this account begins."""
         newer = Newer()
-        self._reads.setdefault(account, WeakSet()).add(newer)
+        self._reads[newer] = account
         return newer
 
     def note(self, events: Iterable[Event], by: Newer | None = None) -> None:
         """These events are about to be stored; `by` is the read that they come from, if any."""
-        for event in events:
+        reads: dict[str, list[Newer]] = {}
+        for newer, account in self._reads.items():
+            if newer is not by:
+                reads.setdefault(account, []).append(newer)
+        for event in events if reads else ():
             if isinstance(event, DriverReport):
-                for newer in list(self._reads.get(event.account, ())):
-                    if newer is not by:
-                        newer.add(keys_of(event))
+                for newer in reads.get(event.account, ()):
+                    newer.add(keys_of(event))
 
 
 class RosterReports:

@@ -1,4 +1,4 @@
-"""However many accounts there are, asking how they stand takes the same number of queries."""
+"""However many accounts there are, asking how they stand takes the same number of queries, and bounded memory."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +13,7 @@ from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
+from services.api import status as module
 from services.api.status import status
 from services.decider.read_models import DesiredRow, LinkRow, ObservedRow
 from services.runtime.context import DECISIONS
@@ -20,13 +21,16 @@ from services.wiring import registry
 
 
 class CountingStore(SqliteStore):
-    """A store that counts its queries."""
+    """A store that counts its queries, and the rows of the longest answer."""
 
     queries = 0
+    longest = 0
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         self.queries += 1
-        return super()._fetch(sql, parameters)
+        found = super()._fetch(sql, parameters)
+        self.longest = max(self.longest, len(found))
+        return found
 
 
 ACCOUNT = AccountRow(
@@ -87,6 +91,32 @@ def test_the_number_of_queries_does_not_grow_with_the_accounts(tmp_path: Path, a
         store.queries = 0
         assert status(store)[0] == alone[0]
         assert store.queries <= needed <= 15
+
+
+def test_no_more_drivers_are_held_at_a_time_than_are_read_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [f"fleet-{number}" for number in range(100)]
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)) as store:
+        add(store, *accounts)
+        at_once = status(store)
+        assert store.longest == 3 * len(accounts)
+        store.longest = 0
+        monkeypatch.setattr(module, "_TOGETHER", 30)
+        assert status(store) == at_once
+        assert store.longest == len(accounts)
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 4])
+def test_the_figures_are_the_same_however_many_drivers_are_read_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    with closing(CountingStore(tmp_path / "decider.sqlite", log_name=DECISIONS, rows=registry.DECIDER_ROWS)) as store:
+        add(store, "acme", "bolt", "cargo")
+        at_once = status(store)
+        monkeypatch.setattr(module, "_TOGETHER", together)
+        assert status(store) == at_once
+        assert [(each.undecided, each.unmanaged) for each in at_once[0].targets] == [(1, 1), (3, 0)]
 
 
 def test_the_figures_are_each_accounts_own(tmp_path: Path) -> None:
