@@ -24,10 +24,10 @@ from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
 from domain.store import DeciderEvent, Event
+from services.api import PREFIX
 from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
-    PREFIX,
     ApiSettings,
     DistributedSettings,
     EnvironmentSettings,

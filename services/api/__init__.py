@@ -2,3 +2,9 @@
 
 API_HEADER = "driverlink-api"
 """The header of every response."""
+
+ADDRESS = r"^(https?://[^/].*|/.+)?$"
+"""What the address of the API can be: an address of HTTP, the path of a local socket, or empty."""
+
+PREFIX = "DRIVERLINK_"
+"""How the name of each setting begins in the environment."""

@@ -64,6 +64,12 @@ class LazyGroup(TyperGroup):
             for name, (_, help_line) in entries.items():
                 self.commands[name] = TyperCommand(name, help=help_line, rich_help_panel=panel)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the library's own click
+        """The overview, panel by panel; plain, because what would draw boxes takes longer to load than all the rest."""
+        for panel, entries in _COMMANDS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name, help_line) for name, (_, help_line) in entries.items()])
+
     def load(self, name: str) -> TyperCommand | TyperGroup:
         """The command itself, with its options and its whole help."""
         module, help_line = next(entries[name] for entries in _COMMANDS.values() if name in entries)
@@ -109,6 +115,7 @@ app = typer.Typer(
     epilog="Run `driverlink COMMAND --help` for the options and examples of a command.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

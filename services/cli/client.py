@@ -18,10 +18,9 @@ from rich.prompt import Confirm
 
 from domain.failures import ClearFailure
 from domain.identity import Target
-from services.api import API_HEADER
+from services.api import ADDRESS, API_HEADER, PREFIX
 from services.cli.printing import err, print_note
-from services.wiring.data_folder import DataFolder
-from services.wiring.settings import PREFIX, ApiSettings, read_settings
+from services.wiring.data_folder import DEFAULT_FOLDER, DataFolder
 
 Json = dict[str, Any]
 
@@ -129,14 +128,31 @@ def _encodable() -> Iterator[None]:
         raise CommandRefused("an argument is not UTF-8 text") from None
 
 
+def _settings(data: Path | None) -> tuple[Path, str]:
+    """The data folder and the address of the API. Raises `WrongSettings`.
+
+    What checks settings takes longer to load than the rest of a command, so it is left out where there is nothing that
+    it could say.
+    """
+    own = [f"{PREFIX}DATA", f"{PREFIX}API_URL"]
+    folder, url = (os.environ.get(name, default) for name, default in zip(own, (DEFAULT_FOLDER, ""), strict=True))
+    has_others = any(name.upper().startswith(PREFIX) and name not in own for name in os.environ)
+    if folder and re.fullmatch(ADDRESS, url) and not has_others:
+        return data or Path(folder), url
+    from services.wiring.settings import ApiSettings, read_settings
+
+    settings = read_settings(ApiSettings, data=data)
+    return settings.data, settings.api_url
+
+
 @asynccontextmanager
 async def reached(data: Path | None) -> AsyncIterator[Services]:
     """The services of an installation. Raises `WrongSettings`, `CommandRefused`.
 
     A data folder that is named goes before `DRIVERLINK_API_URL`, and that before `DRIVERLINK_DATA`.
     """
-    settings = read_settings(ApiSettings, data=data)
-    folder, url, data_folder = settings.data, settings.api_url, None
+    folder, url = _settings(data)
+    data_folder = None
     # What is printed of an address is without a password.
     shown = re.sub(r"//[^/]*@", "//", url)
     if data is None and url:

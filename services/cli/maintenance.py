@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from services.api import PREFIX
 from services.api.installation import Installation
 from services.cli.client import JsonOption, OwnedFolderOption
 from services.cli.printing import out, print_json, progress_bar
@@ -18,7 +19,6 @@ from services.wiring.embedded import open_embedded
 from services.wiring.rebuild import Difference, Step, differences
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import (
-    PREFIX,
     DistributedSettings,
     EmbeddedSettings,
     KafkaSettings,

@@ -12,6 +12,8 @@ from domain.identity import Target
 STORES = ("accounts", "intake", "decider", *(f"projector-{target}" for target in Target))
 """The services whose stores are the SQLite files of a data folder."""
 
+DEFAULT_FOLDER = "driverlink-data"
+
 _LONGEST_SOCKET_PATH = 100
 """Bytes that a local socket's path may have; systems allow little more."""
 

@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from domain.failures import ClearFailure
-
-PREFIX = "DRIVERLINK_"
+from services.api import ADDRESS, PREFIX
+from services.wiring.data_folder import DEFAULT_FOLDER
 
 S = TypeVar("S", bound="EnvironmentSettings")
 
@@ -116,7 +116,7 @@ class FolderSettings(EnvironmentSettings):
     """One process, one data folder."""
 
     data: Path = Field(
-        default=Path("driverlink-data"),
+        default=Path(DEFAULT_FOLDER),
         description="The data folder: one SQLite file for each service, the credentials, the local socket.",
     )
 
@@ -134,7 +134,7 @@ class ApiSettings(FolderSettings):
 
     api_url: str = Field(
         default="",
-        pattern=r"^(https?://[^/].*|/.+)?$",
+        pattern=ADDRESS,
         description="Where commands reach the API: `http://host:port`, or the path of a local socket.",
     )
 

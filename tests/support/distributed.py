@@ -14,8 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from services.api import PREFIX
 from services.sandbox.demo import RunningSandboxes
-from services.wiring.settings import PREFIX, DistributedSettings
+from services.wiring.settings import DistributedSettings
 from tests.support.servers.addresses import free_port
 from tests.support.unhurried import UNHURRIED
 

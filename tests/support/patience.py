@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from services.api import PREFIX
 from services.api.app import to_app
 from services.api.installation import Installation
 from services.runtime.serving import listening, tcp_socket
 from services.wiring.distributed import Distributed
-from services.wiring.settings import PREFIX, DistributedSettings
+from services.wiring.settings import DistributedSettings
 
 _DONE_ALREADY = (400, 403, 404, 409)
 _STORE_FAILED = 503
