@@ -228,7 +228,7 @@ class Transport(httpx.AsyncBaseTransport):
         limits: AnswerLimits = OF_A_TARGET,
     ) -> None:
         self._limits = limits
-        self._connect = connect or _connection
+        self._connect = connect or _Connecting()
         self._clock = clock
         self._pause = pause
         self._idle: deque[tuple[float, Connection]] = deque()
@@ -278,12 +278,21 @@ def _has_surplus(connection: Any) -> bool:  # noqa: ANN401 - httpcore keeps to i
     return False
 
 
-def _connection(url: httpx.URL) -> Connection:
-    """Raises `httpx.ProxyError` where the environment names an unusable proxy."""
-    try:
-        return httpx.AsyncHTTPTransport(verify=_certificates(), limits=_ONE, proxy=_proxy(url))
-    except (ImportError, ValueError, httpx.InvalidURL) as failure:
-        raise httpx.ProxyError("the proxy that the environment names cannot be used") from failure
+class _Connecting:
+    """Makes connections; the proxy of a host is looked up once, as that goes through the whole environment."""
+
+    def __init__(self) -> None:
+        self._proxies: dict[tuple[str, bytes], str | None] = {}
+
+    def __call__(self, url: httpx.URL) -> Connection:
+        """Raises `httpx.ProxyError` where the environment names an unusable proxy."""
+        host = url.scheme, url.netloc
+        try:
+            if host not in self._proxies:
+                self._proxies[host] = _proxy(url)
+            return httpx.AsyncHTTPTransport(verify=_certificates(), limits=_ONE, proxy=self._proxies[host])
+        except (ImportError, ValueError, httpx.InvalidURL) as failure:
+            raise httpx.ProxyError("the proxy that the environment names cannot be used") from failure
 
 
 def _proxy(url: httpx.URL) -> str | None:

@@ -328,9 +328,7 @@ class Deliveries:
             return []
         due: dict[AccountId, list[DeliveryRow]] = {account: [] for account in room}
         later: dict[AccountId, str] = {}
-        # One more of each, to know when the next one is due.
-        most = {str(account): free + busy[account] + 1 for account, free in room.items()}
-        for row in self._database.first(DeliveryRow, "account", most, order_by="due"):
+        for row in self._first_due(room, busy):
             account = AccountId(row.account)
             if row.due > now:
                 later.setdefault(account, row.due)
@@ -347,6 +345,16 @@ class Deliveries:
                 # 0: the account has slots left, so only the end of another call lets it go on.
                 self._free_in = min(self._free_in, wait or inf)
         return chosen
+
+    def _first_due(self, room: Mapping[AccountId, int], busy: Mapping[AccountId, int]) -> list[DeliveryRow]:
+        """What is due first of each account: what it has room for, and one more, to know when the next one is due."""
+        most = {str(account): free + 1 for account, free in room.items()}
+        found = self._database.first(DeliveryRow, "account", most, order_by="due")
+        if any(row.place in self.under_way for row in found):
+            # Hardly ever: what is due and under way hides what is behind it.
+            most = {str(account): free + busy[account] + 1 for account, free in room.items()}
+            found = self._database.first(DeliveryRow, "account", most, order_by="due")
+        return found
 
     def _rooms(self, slots: int, busy: Mapping[AccountId, int]) -> dict[AccountId, int]:
         """The accounts that have their turn now, each with how many of its calls may be started."""

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from domain.driver_link import RenameDecided
 from domain.failures import CLASSES, MOST_TRIES, CallFailure, FailureClass, Park, Retry, after_failure
-from domain.identity import Target, delivery_stream, link_stream
+from domain.identity import Key, Target, delivery_stream, link_stream
+from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Done, Exists, Missing
 from domain.store import Store, Unit
@@ -67,22 +68,20 @@ class Outcomes:
 
     def _end(self, row: DeliveryRow, attempt: Attempt, result: Result) -> tuple[DeliveryRow, CallAnswered | None]:
         """The outcome of an attempt that did not fail; None: what was started had no effect, and is not due."""
-        row = replace(row, started=0, started_body={})
         if result is None:
-            return replace(row, due=FIRST_OF_ALL if row.body else ""), None
-        row = replace(row, due="", tries=0)
-        outcome, delivery = self._confirmed(row, attempt), attempt.delivery
+            return replace(row, started=0, started_body={}, due=FIRST_OF_ALL if row.body else ""), None
+        row, delivery = replace(row, started=0, started_body={}, due="", tries=0), attempt.delivery
         match result:
             case Done(seen=seen, is_shown=is_shown):
                 is_rename = delivery.fact == RenameDecided.TOPIC and delivery.key != seen.key
-                outcome = replace(outcome, left=delivery.key if is_rename else None, is_shown=is_shown)
+                left = delivery.key if is_rename else None
+                return row, self._answered(row, attempt, Outcome.CONFIRMED, seen, left=left, is_shown=is_shown)
             case Exists(seen=seen):
-                outcome = replace(outcome, outcome=str(Outcome.EXISTS))
+                return row, self._answered(row, attempt, Outcome.EXISTS, seen)
             case Missing(key=key):
-                return row, replace(outcome, outcome=str(Outcome.MISSING), left=key)
+                return row, self._answered(row, attempt, Outcome.MISSING, left=key)
             case _:
-                return row, outcome
-        return row, replace(outcome, key=seen.key, active=seen.active, profile=dict(seen.profile))
+                return row, self._answered(row, attempt, Outcome.CONFIRMED)
 
     def _fail(
         self, row: DeliveryRow, attempt: Attempt, failure: CallFailure, *, is_unknown: bool
@@ -98,19 +97,29 @@ class Outcomes:
         if is_alone:
             detail = f"refused for this driver only, while other calls are answered: {failure.detail}"
             failure = replace(failure, detail=detail)
-        outcome = replace(self._confirmed(row, attempt), reason=str(failure.reason))
         match after_failure(failure, tries, link_stream(account, self._target, driver), is_alone=is_alone):
             case Park(detail=detail):
                 row = replace(row, due="", tries=MOST_TRIES if row.started else 0)
-                return row, replace(outcome, outcome=str(Outcome.REFUSED), detail=detail)
+                return row, self._answered(row, attempt, Outcome.REFUSED, reason=failure.reason, detail=detail)
             case Retry(after=after, tries=following):
                 moment = (self._clock() + timedelta(seconds=after)).isoformat()
                 row = replace(row, due=moment, tries=following)
         if tries or CLASSES[failure.reason] is FailureClass.RATE_LIMITED:
             return row, None
-        return row, replace(outcome, outcome=str(Outcome.DEFERRED), detail=failure.detail)
+        return row, self._answered(row, attempt, Outcome.DEFERRED, reason=failure.reason, detail=failure.detail)
 
-    def _confirmed(self, row: DeliveryRow, attempt: Attempt) -> CallAnswered:
+    def _answered(
+        self,
+        row: DeliveryRow,
+        attempt: Attempt,
+        outcome: Outcome,
+        seen: ObservedDriver | None = None,
+        *,
+        left: Key | None = None,
+        is_shown: bool = True,
+        reason: str = "",
+        detail: str = "",
+    ) -> CallAnswered:
         account, driver = attempt.driver
         return CallAnswered(
             originator_id=delivery_stream(account, self._target, driver),
@@ -120,13 +129,14 @@ class Outcomes:
             target=str(self._target),
             driver=driver,
             decision=attempt.delivery.decision,
-            outcome=str(Outcome.CONFIRMED),
-            key=None,
-            active=False,
-            profile={},
-            left=None,
-            reason="",
-            detail="",
+            outcome=str(outcome),
+            key=seen.key if seen else None,
+            active=seen.active if seen else False,
+            profile=dict(seen.profile) if seen else {},
+            left=left,
+            reason=str(reason),
+            detail=detail,
+            is_shown=is_shown,
         )
 
     def _keep_roster(self, unit: Unit) -> None:

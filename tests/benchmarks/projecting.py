@@ -77,8 +77,10 @@ class Projecting:
         migrate(database, "", {schema: registry.PROJECTOR_ROWS})
         self._target = target
         self._url = url
-        self._store = PostgresStore(
-            database, "", schema=schema, log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS
+        spec = next(spec for spec in registry.SERVICES.values() if spec.target is target)
+        # With what a process keeps in memory.
+        self._store = spec.caching(
+            PostgresStore(database, "", schema=schema, log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS)
         )
         self._rate_limiters: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
