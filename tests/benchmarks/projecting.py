@@ -23,6 +23,7 @@ from services.accounts.handlers import keep_accounts
 from services.projector.calls import Connecting
 from services.projector.deliveries import MOST_CALLS
 from services.projector.read_models import DeliveryRow, ScanRow, at_once, decided
+from services.runtime.caching import CachingStore
 from services.runtime.context import Assignment, outcomes_of, utc_now
 from services.runtime.service import Notifier
 from services.wiring import registry
@@ -69,6 +70,18 @@ class Counting(RateLimiter):
             yield began
 
 
+class CountingStore(CachingStore):
+    """A store as a projector's process has it; it counts the answers, so that no query is needed to know the end."""
+
+    answers = 0
+
+    def commit(self, unit: Unit) -> bool:
+        """Store a unit."""
+        is_stored = super().commit(unit)
+        self.answers += is_stored and sum(isinstance(event, CallAnswered) for event in unit.events)
+        return is_stored
+
+
 class Projecting:
     """A projector, and accounts without drivers at its target."""
 
@@ -78,10 +91,10 @@ class Projecting:
         self._target = target
         self._url = url
         spec = next(spec for spec in registry.SERVICES.values() if spec.target is target)
-        # With what a process keeps in memory.
-        self._store = spec.caching(
-            PostgresStore(database, "", schema=schema, log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS)
+        database_store = PostgresStore(
+            database, "", schema=schema, log_name=outcomes_of(target), rows=registry.PROJECTOR_ROWS
         )
+        self._store = CountingStore(database_store, spec.cached, spec.cached_groups)
         self._rate_limiters: list[Counting] = []
         self._reached: dict[AccountId, TargetDrivers] = {}
         for fleet in fleets(target):
@@ -129,8 +142,9 @@ class Projecting:
             new = DeliveryRow(account=decision.account, driver=decision.driver)
             unit.keep([replace(decided(known.get(new.place, new), decision), due=at_once(at))])
         self._store.commit(unit)
+        answers = self._store.answers + len(decisions)
         with settled_memory():
-            return await self._run_until(lambda: not self._in_hand())
+            return await self._run_until(lambda: self._store.answers >= answers and not self._in_hand())
 
     async def _run_until(self, is_done: Callable[[], bool]) -> float:
         """Run the projector; the seconds until then."""

@@ -3,10 +3,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from gzip import compress
 
+import httpcore
 import httpx
 import pytest
 
-from adapters.http.client import KEPT, Transport
+from adapters.http.transport import KEPT, DirectConnection, Transport
 
 pytestmark = pytest.mark.anyio
 
@@ -253,3 +254,47 @@ async def test_what_comes_behind_an_answer_is_never_taken_for_another(
             assert reply.text == wanted
         await transport.aclose()
     assert connections == 1 + bool(surplus)
+
+
+class Wire(httpcore.AsyncMockStream):
+    """A connection on which an answer has come already; it keeps what is sent, or takes nothing."""
+
+    def __init__(self, answer: bytes, *, is_deaf: bool = False) -> None:
+        super().__init__([answer])
+        self._is_deaf = is_deaf
+        self.sent: list[bytes] = []
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
+        if self._is_deaf:
+            raise httpcore.WriteError
+        self.sent.append(buffer)
+        await super().write(buffer, timeout)
+
+
+class Network(httpcore.AsyncMockBackend):
+    """Leads to one connection."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__([])
+        self._wire = wire
+
+    async def connect_tcp(self, *_: object, **__: object) -> Wire:
+        return self._wire
+
+
+async def put(wire: Wire) -> httpx.Response:
+    transport = Transport(lambda _: DirectConnection(Network(wire)))
+    return await transport.handle_async_request(httpx.Request("PUT", "http://vendor.test/", json={"name": "Ann"}))
+
+
+async def test_head_and_body_of_a_request_are_sent_at_once() -> None:
+    wire = Wire(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert (await put(wire)).status_code == httpx.codes.NO_CONTENT
+    (sent,) = wire.sent
+    assert sent.startswith(b"PUT / HTTP/1.1\r\n")
+    assert sent.endswith(b'\r\n\r\n{"name":"Ann"}')
+
+
+async def test_an_answer_to_a_request_that_is_not_taken_whole_is_heard() -> None:
+    wire = Wire(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", is_deaf=True)
+    assert (await put(wire)).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
