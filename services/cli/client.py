@@ -1,18 +1,20 @@
 """How a command reaches the API: at `DRIVERLINK_API_URL`, else at the local socket of a data folder."""
 
-import asyncio
 import json
 import os
 import re
-import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from errno import EACCES
+import socket
+from base64 import b64encode
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
+from select import select
 from shlex import quote
 from typing import Annotated, Any, TypeVar
+from urllib import parse
 
-import httpx
 import typer
 from rich.prompt import Confirm
 
@@ -24,11 +26,14 @@ from services.wiring.data_folder import DEFAULT_FOLDER, DataFolder
 
 Json = dict[str, Any]
 
-_ANY_HOST = "http://driverlink"
+_ANY_HOST = "driverlink"
 """What a request to a local socket names as its host."""
 
-_PATIENCE = httpx.Timeout(600.0, connect=10.0)
-"""Seconds to wait for an answer, and for a connection."""
+_CONNECTING = 10.0
+"""Seconds to wait for a connection."""
+
+_PATIENCE = 600.0
+"""Seconds to wait for an answer, and for each part of a long one."""
 
 _SILENCE = 10.0
 """Seconds without an answer after which a person is told that the command still waits."""
@@ -48,84 +53,160 @@ class CommandRefused(ClearFailure):
     """The services refused what the command asked; the message says why and what to do."""
 
 
-class Services:
-    """The services, as a command asks them."""
+class _LocalConnection(HTTPConnection):
+    """A connection to a local socket."""
 
-    def __init__(self, client: httpx.AsyncClient, where: str) -> None:
-        self._client = client
-        self._where = where
-        self.has_answered = False
+    def __init__(self, path: str, *, timeout: float) -> None:
+        super().__init__(_ANY_HOST, timeout=timeout)
+        self._path = path
 
-    async def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
-        """What is there. Raises `CommandRefused`."""
-        given = {name: value for name, value in query.items() if value is not None}
-        with _encodable(), _noting_silence():
-            response = await self._client.get(path, params=given)
-        return self._answer(response)
-
-    async def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        """Ask for something to be done. Raises `CommandRefused`."""
-        with _encodable(), _noting_silence():
-            response = await self._client.post(path, json=body)
-        return self._answer(response)
-
-    async def lines(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        """A long answer, line by line. Raises `CommandRefused`."""
-        given = {name: value for name, value in query.items() if value is not None}
-        with _encodable():
-            request = self._client.build_request(method, path, json=body, params=given)
-            with _noting_silence():
-                response = await self._client.send(request, stream=True)
-            async with aclosing(response):
-                self._check_whose(response)
-                if not response.is_success:
-                    await response.aread()
-                    self._answer(response)
-                async for text in response.aiter_lines():
-                    line = json.loads(text)
-                    if "error" in line:
-                        raise CommandRefused(str(line["error"]))
-                    yield line
-
-    def _answer(self, response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-        self._check_whose(response)
-        if response.is_success:
-            return response.json()
+    def connect(self) -> None:
+        """Connect."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self.timeout)
         try:
-            raise CommandRefused(str(response.json()["error"]))
-        except (ValueError, KeyError, TypeError):
-            raise CommandRefused(f"the services answered {response.status_code}; see their log") from None
+            sock.connect(self._path)
+        except BaseException:
+            sock.close()
+            raise
+        self.sock = sock
 
-    def _check_whose(self, response: httpx.Response) -> None:
-        if API_HEADER not in response.headers:
+
+class Services:
+    """The services, as a command asks them, at a URL or the path of a socket: each question has its own connection.
+
+    `explain` makes a refusal of what went wrong where nothing has answered yet.
+    """
+
+    def __init__(self, address: str, explain: Callable[[Exception], CommandRefused]) -> None:
+        self._explain = explain
+        self._has_answered = False
+        self._headers = {"Connection": "close"}
+        self._connect: Callable[[], HTTPConnection]
+        self._base = ""
+        self._where = address
+        if "://" not in address:
+            self._connect = partial(_LocalConnection, address, timeout=_CONNECTING)
+            return
+        try:
+            url = parse.urlsplit(address)
+            kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+            self._connect = partial(kind, url.hostname or "", url.port, timeout=_CONNECTING)
+        except ValueError as wrong:
+            raise explain(wrong) from None
+        self._base, self._where = url.path.rstrip("/"), without_password(address)
+        if url.username or url.password:
+            self._headers["Authorization"] = _basic(url.username or "", url.password or "")
+
+    def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
+        """What is there. Raises `CommandRefused`."""
+        return self._ask("GET", path, query=query)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Ask for something to be done. Raises `CommandRefused`."""
+        return self._ask("POST", path, body)
+
+    def lines(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
+    ) -> Generator[dict[str, Any], None, None]:
+        """A long answer, line by line. Raises `CommandRefused`."""
+        with closing(self._connect()) as connection:
+            response = self._send(connection, method, path, body, query)
+            if not _is_success(response):
+                self._read(response)
+            for text in self._lines(response):
+                line = json.loads(text)
+                if "error" in line:
+                    raise CommandRefused(str(line["error"]))
+                yield line
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - JSON
+        with closing(self._connect()) as connection:
+            return self._read(self._send(connection, method, path, body, query or {}))
+
+    def _send(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, Any],
+    ) -> HTTPResponse:
+        """The beginning of the answer."""
+        given = {name: value for name, value in query.items() if value is not None}
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        try:
+            whole = self._base + parse.quote(path) + (f"?{parse.urlencode(given, doseq=True)}" if given else "")
+            content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:
+            raise CommandRefused("an argument is not UTF-8 text") from None
+        try:
+            connection.connect()
+            connection.sock.settimeout(_PATIENCE)
+            connection.request(method, whole, content, headers)
+            if not select([connection.sock], [], [], min(_SILENCE, _PATIENCE))[0]:
+                print_note("the services have not answered yet; Ctrl-C ends the command, and not what they do")
+            response = connection.getresponse()
+        except (OSError, HTTPException, UnicodeError) as failure:
+            raise self._failed(failure, connection) from None
+        if response.headers[API_HEADER] is None:
             raise CommandRefused(
-                f"what answers at {self._where} ({response.status_code}) is not the API of this version of Driver "
-                f"Sync: restart what runs the services, or set {PREFIX}API_URL to the address that `driverlink serve "
-                "api` prints"
+                f"what answers at {self._where} ({response.status}) is not the API of this version of Driver Sync: "
+                f"restart what runs the services, or set {PREFIX}API_URL to the address that `driverlink serve api` "
+                "prints"
             )
-        self.has_answered = True
+        self._has_answered = True
+        return response
+
+    def _read(self, response: HTTPResponse) -> Any:  # noqa: ANN401 - JSON
+        try:
+            answer = response.read()
+        except (OSError, HTTPException) as failure:
+            raise self._failed(failure) from None
+        if _is_success(response):
+            return json.loads(answer)
+        try:
+            raise CommandRefused(str(json.loads(answer)["error"]))
+        except (ValueError, KeyError, TypeError):
+            raise CommandRefused(f"the services answered {response.status}; see their log") from None
+
+    def _lines(self, response: HTTPResponse) -> Iterator[bytes]:
+        """What comes, line by line; a response that is cut off is a failure, and not its end."""
+        rest = b""
+        while True:
+            try:
+                # Its own lines would end where the connection does.
+                some = response.read1()
+            except (OSError, HTTPException) as failure:
+                raise self._failed(failure) from None
+            *whole, rest = (rest + some).split(b"\n")
+            yield from whole
+            if not some:
+                yield from [rest] if rest else []
+                return
+
+    def _failed(self, failure: Exception, connection: HTTPConnection | None = None) -> CommandRefused:
+        """What is said where there is no answer, or no whole one."""
+        is_connected = connection is None or connection.sock is not None
+        if isinstance(failure, TimeoutError) and is_connected:
+            return CommandRefused(_SILENT)
+        return CommandRefused(_ENDED) if self._has_answered else self._explain(failure)
 
 
-@contextmanager
-def _noting_silence() -> Iterator[None]:
-    """Tell a person who waits that nothing has answered yet."""
-    words = "the services have not answered yet; Ctrl-C ends the command, and not what they do"
-    noting = asyncio.get_running_loop().call_later(_SILENCE, print_note, words)
-    try:
-        yield
-    finally:
-        noting.cancel()
+def _is_success(response: HTTPResponse) -> bool:
+    return response.status // 100 == 2
 
 
-@contextmanager
-def _encodable() -> Iterator[None]:
-    """Text that is not Unicode, such as an argument in another encoding, cannot be sent."""
-    try:
-        yield
-    except UnicodeEncodeError:
-        raise CommandRefused("an argument is not UTF-8 text") from None
+def _basic(name: str, password: str) -> str:
+    given = f"{parse.unquote(name)}:{parse.unquote(password)}"
+    return f"Basic {b64encode(given.encode()).decode()}"
+
+
+def without_password(address: str) -> str:
+    """What is printed of an address."""
+    return re.sub(r"//[^/]*@", "//", address)
 
 
 def _settings(data: Path | None) -> tuple[Path, str]:
@@ -145,54 +226,41 @@ def _settings(data: Path | None) -> tuple[Path, str]:
     return settings.data, settings.api_url
 
 
-@asynccontextmanager
-async def reached(data: Path | None) -> AsyncIterator[Services]:
+def reached(data: Path | None) -> Services:
     """The services of an installation. Raises `WrongSettings`, `CommandRefused`.
 
     A data folder that is named goes before `DRIVERLINK_API_URL`, and that before `DRIVERLINK_DATA`.
     """
     folder, url = _settings(data)
-    data_folder = None
-    # What is printed of an address is without a password.
-    shown = re.sub(r"//[^/]*@", "//", url)
     if data is None and url:
-        socket = url if url.startswith("/") else None
         advice = (
-            f"the API at {shown} does not answer: start it by `driverlink serve api` (or `driverlink up` on a data "
-            f"folder), or set another {PREFIX}API_URL"
+            f"the API at {without_password(url)} does not answer: start it by `driverlink serve api` (or "
+            f"`driverlink up` on a data folder), or set another {PREFIX}API_URL"
         )
-    elif data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
+        return Services(url, lambda failure: _refused(failure, url, advice))
+    if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         raise CommandRefused(
             f"{PREFIX}API_URL is not set: commands do not open the database of {PREFIX}DATABASE_URL, they reach the "
             "API that `driverlink serve api` serves; set it to the address that this prints"
         )
-    else:
-        data_folder = DataFolder(folder)
-        socket = str(data_folder.socket)
-        advice = (
-            f"nothing runs on the data folder {folder}, or it does not answer: start it by "
-            f"`driverlink up --data {quote(str(folder))}`"
-        )
-    services = None
-    try:
-        async with httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket) if socket else None,
-            base_url=_ANY_HOST if socket else url,
-            timeout=_PATIENCE,
-            trust_env=False,
-        ) as client:
-            services = Services(client, socket or shown)
-            yield services
-    except httpx.ReadTimeout:
-        raise CommandRefused(_SILENT) from None
-    except (httpx.RequestError, httpx.InvalidURL) as failure:
-        if services and services.has_answered:
-            raise CommandRefused(_ENDED) from None
-        if os.strerror(EACCES) in str(failure):
-            raise CommandRefused(f"{socket} can be used only by the user who runs `driverlink up`") from None
-        if data_folder is not None and data_folder.is_foreign():
-            raise CommandRefused(f"{folder} is not a data folder of driverlink: name another with --data") from None
-        raise CommandRefused(advice) from None
+    data_folder = DataFolder(folder)
+    advice = (
+        f"nothing runs on the data folder {folder}, or it does not answer: start it by "
+        f"`driverlink up --data {quote(str(folder))}`"
+    )
+
+    def explain(failure: Exception) -> CommandRefused:
+        if not isinstance(failure, PermissionError) and data_folder.is_foreign():
+            return CommandRefused(f"{folder} is not a data folder of driverlink: name another with --data")
+        return _refused(failure, str(data_folder.socket), advice)
+
+    return Services(str(data_folder.socket), explain)
+
+
+def _refused(failure: Exception, where: str, advice: str) -> CommandRefused:
+    if isinstance(failure, PermissionError):
+        return CommandRefused(f"{where} can be used only by the user who runs `driverlink up`")
+    return CommandRefused(advice)
 
 
 T = TypeVar("T")
@@ -243,25 +311,14 @@ OneDriverOption = Annotated[
 PersonOption = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking, by their Portal user name.")]
 
 
-def ask(data: Path | None, asking: Callable[[Services], Awaitable[T]]) -> T:
+def ask(data: Path | None, asking: Callable[[Services], T]) -> T:
     """Ask the services something. Raises what `main` turns into one line."""
-
-    async def run() -> T:
-        async with reached(data) as services:
-            return await asking(services)
-
-    return asyncio.run(run())
+    return asking(reached(data))
 
 
 def is_confirmed(question: str) -> bool:
-    """Whether a person says yes; the end of the input is a no, and Ctrl-C ends the command.
-
-    An event loop that runs would only cancel its task at the first Ctrl-C, which here can do nothing about it.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Whether a person says yes; the end of the input is a no."""
     try:
         return Confirm.ask(question, console=err, default=False)
     except EOFError:
         return False
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,9 +1,9 @@
 """`driverlink dead-letters`: records that a service could not handle."""
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -195,50 +195,47 @@ def discard(
         out.print(f"{answer['discarded']} is discarded", markup=False)
 
 
-async def _list(services: Services, wanted: Wanted, after: str | None, limit: int) -> Json:
+def _list(services: Services, wanted: Wanted, after: str | None, limit: int) -> Json:
     letters: list[Json] = []
-    async for page in _pages(lambda behind: services.get("/dead-letters", **wanted, after=behind), after):
+    for page in _pages(lambda behind: services.get("/dead-letters", **wanted, after=behind), after):
         letters += page["letters"]
         if len(letters) > limit:
             break
     behind = letters[limit - 1]["name"] if len(letters) > limit else None
-    total = (await services.get("/dead-letters/count"))["letters"]
+    total = (services.get("/dead-letters/count"))["letters"]
     return {"letters": letters[:limit], "next": behind, "total": total}
 
 
-async def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -> Json:
-    await services.post("/dead-letters/resubmission", body)
+def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -> Json:
+    services.post("/dead-letters/resubmission", body)
     path, query = "/dead-letters/outcome", {"name": body["name"]}
-    return await _wait_for(services, path, query, lambda answer: bool(answer["became"] == "waiting"), wait)
+    return _wait_for(services, path, query, lambda answer: bool(answer["became"] == "waiting"), wait)
 
 
-async def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
+def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
     pages = _pages(lambda behind: services.post("/dead-letters/resubmissions", {**wanted, "after": behind}))
-    submitted = sum([page["submitted"] async for page in pages])
+    submitted = sum([page["submitted"] for page in pages])
     path, query = "/dead-letters/count", {"service": wanted["service"]}
-    counts = await _wait_for(services, path, query, lambda answer: answer["waiting"] > 0, wait)
+    counts = _wait_for(services, path, query, lambda answer: answer["waiting"] > 0, wait)
     return {"submitted": submitted, **counts}
 
 
-async def _pages(ask_behind: Callable[[str | None], Awaitable[Json]], after: str | None = None) -> AsyncIterator[Json]:
+def _pages(ask_behind: Callable[[str | None], Json], after: str | None = None) -> Iterator[Json]:
     while True:
-        page = await ask_behind(after)
+        page = ask_behind(after)
         yield page
         after = page["next"]
         if after is None:
             return
 
 
-async def _wait_for(
-    services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], wait: float
-) -> Json:
+def _wait_for(services: Services, path: str, query: Wanted, is_waiting: Callable[[Json], bool], wait: float) -> Json:
     """The answer once nothing waits, or after `wait` seconds."""
-    clock = asyncio.get_running_loop().time
-    end = clock() + wait
-    answer: Json = await services.get(path, **query)
-    while is_waiting(answer) and clock() < end:
-        await asyncio.sleep(_LOOK_EVERY)
-        answer = await services.get(path, **query)
+    end = time.monotonic() + wait
+    answer: Json = services.get(path, **query)
+    while is_waiting(answer) and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY)
+        answer = services.get(path, **query)
     return answer
 
 

@@ -176,34 +176,34 @@ def import_file(
         raise typer.Exit(2)
 
 
-async def _import(services: Services, file: Path, account: str, done: Import, *, is_quiet: bool) -> None:
-    await services.get(f"/accounts/{account}")
+def _import(services: Services, file: Path, account: str, done: Import, *, is_quiet: bool) -> None:
+    services.get(f"/accounts/{account}")
     header = read_export(file).header
     done.header_line, done.ignored_columns, done.missing_columns = header.line, header.ignored, header.missing
     with progress_bar(is_quiet=is_quiet) as progress:
         _find_superseded(file, done, progress)
         for batch in _batches(file, "review" if done.is_dry else "check", progress):
-            await _send(services, account, batch, done, is_review=True)
-        snapshot = await _judge(services, account, done)
+            _send(services, account, batch, done, is_review=True)
+        snapshot = _judge(services, account, done)
         if done.is_dry:
             return
         done.forget_counts()
         if done.held:
             return
         for batch in _batches(file, "import", progress):
-            await _send(services, account, batch, done, snapshot=snapshot)
+            _send(services, account, batch, done, snapshot=snapshot)
     if done.is_complete and not done.has_unnamed:
         body = {"snapshot": snapshot, "refused": done.present, "may_lack_many": done.may_lack_many}
-        missed = await services.post(f"/accounts/{account}/snapshots", body)
+        missed = services.post(f"/accounts/{account}/snapshots", body)
         done.changes.update(missed["changes"])
         done.snapshot = _absences(missed)
     elif done.is_complete:
         done.snapshot = _DOUBTFUL
 
 
-async def _judge(services: Services, account: str, done: Import) -> str | None:
+def _judge(services: Services, account: str, done: Import) -> str | None:
     """Have the review of the whole file judged; answers the name of the full snapshot that it is, if it is one."""
-    judged = await services.post(f"/accounts/{account}/lists/judgement", done.reviewed)
+    judged = services.post(f"/accounts/{account}/lists/judgement", done.reviewed)
     absent, snapshot = judged.pop("absent"), str(judged.pop("snapshot"))
     if judged.pop("is_held"):
         done.held = judged
@@ -236,7 +236,7 @@ def _batches(file: Path, verb: str, progress: Progress) -> Iterator[list[ExportL
     progress.update(bar, completed=lines.total_bytes)
 
 
-async def _send(
+def _send(
     services: Services,
     account: str,
     batch: list[ExportLine],
@@ -249,7 +249,7 @@ async def _send(
     good = [line for line in batch if isinstance(line, ExportRow) and line.line not in done.superseded]
     lines = [{"line": line.line, "driver": line.driver, "profile": line.profile.fields} for line in good]
     body = {"lines": lines, "snapshot": snapshot, "review": is_review}
-    answer = await services.post(f"/accounts/{account}/lists", body)
+    answer = services.post(f"/accounts/{account}/lists", body)
     done.rows += len(batch)
     done.changes.update(answer["changes"])
     done.notes += [{"row": line.line, "note": note} for line in good for note in line.notes]

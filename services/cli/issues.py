@@ -98,12 +98,12 @@ def retry(
         print_note(f"not on {name}: {sentence}")
 
 
-async def _every_issue(services: Services, **wanted: str | None) -> list[Json]:
+def _every_issue(services: Services, **wanted: str | None) -> list[Json]:
     """The issues of all pages."""
     found: list[Json] = []
     behind: Mapping[str, list[str]] | None = {}
     while behind is not None:
-        page = await services.get("/issues", **wanted, **behind)
+        page = services.get("/issues", **wanted, **behind)
         found += page["issues"]
         behind = page["next"]
     return found

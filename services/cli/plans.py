@@ -3,11 +3,11 @@
 A plan is printed with a bar while it is made, then tables by target and action, and its hash at the end.
 """
 
-import asyncio
 import re
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -167,10 +167,10 @@ class PlanPrinter:
             )
 
 
-async def print_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
+def print_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
     """Print a plan as it is made; its summary. Raises `CommandRefused`."""
     summary: Json = {}
-    async for line in followed(services, "GET", account, query=query):
+    for line in followed(services, "GET", account, query=query):
         if "steps" in line:
             printer.take(line["steps"])
         summary = line.get("plan", summary)
@@ -178,30 +178,29 @@ async def print_plan(services: Services, account: str, query: Query, printer: Pl
     return summary
 
 
-async def gather_plan(services: Services, account: str, query: Query) -> Json:
+def gather_plan(services: Services, account: str, query: Query) -> Json:
     """A plan with all its steps, for scripts. Raises `CommandRefused`."""
     summary: Json = {}
     steps: list[Json] = []
-    async for line in followed(services, "GET", account, query=query):
+    for line in followed(services, "GET", account, query=query):
         steps += line.get("steps", [])
         summary = line.get("plan", summary)
     return {**summary, "steps": steps}
 
 
-async def followed(
+def followed(
     services: Services, method: str, account: str, *, body: Mapping[str, Any] | None = None, query: Query | None = None
-) -> AsyncIterator[Json]:
+) -> Iterator[Json]:
     """The lines of a dry run, apart from its progress: a bar shows that. Raises `CommandRefused`."""
     path = f"/accounts/{account}/plan"
-    with bar() as shown:
-        async with aclosing(services.lines(method, path, body, **(query or {}))) as lines:
-            async for line in lines:
-                progress = line.get("progress")
-                if progress:
-                    shown.show(f"{progress['doing']} {progress['target']}", progress["done"], progress["total"])
-                else:
-                    shown.end()
-                    yield line
+    with bar() as shown, closing(services.lines(method, path, body, **(query or {}))) as lines:
+        for line in lines:
+            progress = line.get("progress")
+            if progress:
+                shown.show(f"{progress['doing']} {progress['target']}", progress["done"], progress["total"])
+            else:
+                shown.end()
+                yield line
 
 
 def _sentences(summary: Json) -> Iterator[str]:
@@ -244,24 +243,24 @@ def print_applied(applied: Json) -> None:
         print_table(("target", "found", "drivers"), rows)
 
 
-async def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Json:
+def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Json:
     """Request what a plan says; with `waits`, wait for its end. Raises `CommandRefused`.
 
     Answers `account`, `requested` (by target, the version of the request) and `found` (by target, what was found).
     """
     requested: dict[str, int] = {}
-    async for line in followed(services, "POST", account, body=body):
+    for line in followed(services, "POST", account, body=body):
         requested = line.get("requested", requested)
     found: dict[str, Mapping[str, int]] = {}
     path = f"/accounts/{account}/reconciliations/progress"
     with bar() as shown:
         for target, request in requested.items() if waits else ():
             while True:
-                progress = await services.get(path, target=target, request=request, by_plan="true")
+                progress = services.get(path, target=target, request=request, by_plan="true")
                 if progress["stage"] not in _DOING:
                     break
                 shown.show(f"{_DOING[progress['stage']]} {target}", progress["done"], progress["of"])
-                await asyncio.sleep(_LOOK_EVERY)
+                time.sleep(_LOOK_EVERY)
             report = progress["report"]
             if report is None or report["request"] != request or report["is_refused"]:
                 raise CommandRefused(refusal(account, target, request, progress))
@@ -269,13 +268,13 @@ async def apply_plan(services: Services, account: str, body: Mapping[str, Any], 
     return {"account": account, "requested": requested, "found": found}
 
 
-async def opt_in(services: Services, account: str, person: str) -> Json:
+def opt_in(services: Services, account: str, person: str) -> Json:
     """Show what turning sync on would do, ask, and apply it. Raises `CommandRefused`; `typer.Exit` after a no."""
-    summary = await print_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
+    summary = print_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
     if not is_confirmed("Turn Sync Drivers on, and apply exactly this plan?"):
         print_note("Sync Drivers stays off")
         raise typer.Exit(1)
-    return await apply_plan(services, account, {"by": person, "plan": summary["digest"]}, waits=True)
+    return apply_plan(services, account, {"by": person, "plan": summary["digest"]}, waits=True)
 
 
 def refusal(account: str, target: str, request: int, progress: Json) -> str:

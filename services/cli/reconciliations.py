@@ -1,7 +1,7 @@
 """`driverlink reconcile` and `driverlink reconciliations`: start and wait for them, print their reports."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -64,11 +64,11 @@ def reconcile(
         raise CommandRefused(" ".join(result["stopped"].values()))
 
 
-async def _reconcile(services: Services, account: str, body: Json, *, waits: bool, is_quiet: bool) -> Json:
+def _reconcile(services: Services, account: str, body: Json, *, waits: bool, is_quiet: bool) -> Json:
     """What was requested and, after waiting, its results."""
-    asked = await services.post(f"/accounts/{account}/reconciliations", body)
+    asked = services.post(f"/accounts/{account}/reconciliations", body)
     ended = (
-        await wait_for_reconciliations(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
+        wait_for_reconciliations(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
         if waits
         else []
     )
@@ -129,15 +129,15 @@ def reconciliations(
     ask(data, lambda services: _print_all(services, account, query, has_details=details))
 
 
-async def _documents(services: Services, account: str, query: Mapping[str, Any]) -> Json:
-    reports = await _reports(services, account, query)
-    drivers = [each for name in _targets(reports) async for page in _pages(services, account, name) for each in page]
-    unmanaged = [each for name in _targets(reports) for each in await _unmanaged(services, account, name)]
+def _documents(services: Services, account: str, query: Mapping[str, Any]) -> Json:
+    reports = _reports(services, account, query)
+    drivers = [each for name in _targets(reports) for page in _pages(services, account, name) for each in page]
+    unmanaged = [each for name in _targets(reports) for each in _unmanaged(services, account, name)]
     return {"reconciliations": reports, "drivers": drivers, "unmanaged": unmanaged}
 
 
-async def _print_all(services: Services, account: str, query: Mapping[str, Any], *, has_details: bool) -> None:
-    reports = await _reports(services, account, query)
+def _print_all(services: Services, account: str, query: Mapping[str, Any], *, has_details: bool) -> None:
+    reports = _reports(services, account, query)
     if not reports:
         print_note(
             f"no reconciliation of {account} has finished yet; start one: `driverlink reconcile {account} --as PERSON`"
@@ -145,28 +145,28 @@ async def _print_all(services: Services, account: str, query: Mapping[str, Any],
         return
     _print_reports(reports)
     for name in _targets(reports) if has_details else ():
-        async for page in _pages(services, account, name):
+        for page in _pages(services, account, name):
             print_table(DRIVER_COLUMNS, map(driver_row, page))
-        unmanaged = await _unmanaged(services, account, name)
+        unmanaged = _unmanaged(services, account, name)
         print_table(("target", "unmanaged"), [(each["target"], each["key"]) for each in unmanaged])
 
 
-async def _reports(services: Services, account: str, query: Mapping[str, Any]) -> list[Json]:
-    return list(await services.get(f"/accounts/{account}/reconciliations", **query))
+def _reports(services: Services, account: str, query: Mapping[str, Any]) -> list[Json]:
+    return list(services.get(f"/accounts/{account}/reconciliations", **query))
 
 
-async def _pages(services: Services, account: str, target: str) -> AsyncIterator[list[Json]]:
+def _pages(services: Services, account: str, target: str) -> Iterator[list[Json]]:
     """The drivers that the last reconciliation of a target did not find in sync, page by page."""
     after: str | None = ""
     while after is not None:
-        page = await services.get(f"/accounts/{account}/reconciliations/drivers", target=target, after=after)
+        page = services.get(f"/accounts/{account}/reconciliations/drivers", target=target, after=after)
         if page["drivers"]:
             yield page["drivers"]
         after = page["next"]
 
 
-async def _unmanaged(services: Services, account: str, target: str) -> list[Json]:
-    found = await services.get(f"/accounts/{account}/links", state="unmanaged", target=target)
+def _unmanaged(services: Services, account: str, target: str) -> list[Json]:
+    found = services.get(f"/accounts/{account}/links", state="unmanaged", target=target)
     return [{"target": each["target"], "key": each["key"]} for each in found]
 
 
@@ -196,7 +196,7 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-async def wait_for_reconciliations(
+def wait_for_reconciliations(
     services: Services, account: str, requests: Sequence[Json], *, driver: str | None = None, is_quiet: bool
 ) -> list[Json]:
     """The results of these requests (target, request), in their order, once each is done or cannot go on.
@@ -208,14 +208,13 @@ async def wait_for_reconciliations(
         bars = [progress.add_task(_described(each["target"], "waiting"), total=None, note="") for each in requests]
         while True:
             found = [
-                await services.get(path, target=each["target"], request=each["request"], driver=driver)
-                for each in requests
+                services.get(path, target=each["target"], request=each["request"], driver=driver) for each in requests
             ]
             for bar, each in zip(bars, found, strict=True):
                 _show(progress, bar, each)
             if all(each["stage"] in _OVER for each in found):
                 return found
-            await asyncio.sleep(_LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
 
 
 def _show(progress: Progress, bar: TaskID, found: Json) -> None:

@@ -76,12 +76,12 @@ def status(
         print_note(note)
 
 
-async def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], list[str]]:
+def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], list[str]]:
     """The state of the accounts, and a line for dead letters and for each service that does not run."""
-    found = await services.get("/status", account=account)
-    letters = (await services.get("/dead-letters/count"))["letters"]
+    found = services.get("/status", account=account)
+    letters = (services.get("/dead-letters/count"))["letters"]
     dead = f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`"
-    return found, [*([dead] if letters else []), *(await services.get("/ready"))["down"]]
+    return found, [*([dead] if letters else []), *(services.get("/ready"))["down"]]
 
 
 def _list_state(account: str, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:

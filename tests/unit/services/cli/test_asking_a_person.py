@@ -1,4 +1,4 @@
-"""A question to a person at the keyboard, while an event loop runs, as every command has one."""
+"""A question to a person at the keyboard."""
 
 import signal
 import sys
@@ -6,15 +6,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-_ASKING = """
-import asyncio
-from services.cli.client import is_confirmed
-
-async def ask():
-    print(is_confirmed("all of it?"))
-
-asyncio.run(ask())
-"""
+_ASKING = "from services.cli.client import is_confirmed; print(is_confirmed('all of it?'))"
 
 
 def asked() -> Popen[str]:

@@ -170,9 +170,9 @@ async def last_words(*answers: bytes) -> str:
     """What is said at last to a command that asks as often as something answers, and once more."""
 
     async def ask(folder: Path) -> None:
-        async with reached(folder) as services:
-            for _ in range(len(answers) + 1):
-                await services.get("/accounts")
+        services = reached(folder)
+        for _ in range(len(answers) + 1):
+            await asyncio.to_thread(services.get, "/accounts")
 
     async with answering(*answers) as folder:
         with pytest.raises(CommandRefused) as failure:
@@ -190,11 +190,24 @@ async def test_services_that_never_answer_are_named_by_their_folder() -> None:
     assert (await last_words()).startswith("nothing runs on the data folder /")
 
 
+_CUT_OFF = b"HTTP/1.1 200 OK\r\nDriverlink-Api: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("rest", [b"", b'9\r\n{"a": 1}\n\r\n', b'40\r\n{"a": 1}\n'], ids=repr)
+async def test_a_long_answer_that_is_cut_off_is_not_taken_for_a_whole_one(rest: bytes) -> None:
+    async with answering(_CUT_OFF + rest) as folder:
+        lines = reached(folder).lines("GET", "/accounts/acme/plan")
+        with pytest.raises(CommandRefused, match="has ended meanwhile"):
+            await asyncio.to_thread(list, lines)
+
+
 _OTHERS = {
     "a page": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
     "another API": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
     "the health of a service": b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nNot Found",
     "nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "something in another encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx",
     "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
 }
 
@@ -231,7 +244,7 @@ def test_a_server_that_is_not_the_api_is_named(arguments: tuple[str, ...], answe
 
 
 def test_an_answer_that_cannot_be_decoded_is_one_line() -> None:
-    with another_server(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx") as url:
+    with another_server(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
         assert refused(command({"DRIVERLINK_API_URL": url}, "status")).startswith(f"the API at {url} does not answer")
 
 
@@ -249,8 +262,8 @@ async def test_a_person_who_waits_long_is_told(
 
     with TemporaryDirectory(prefix="dl-") as folder:
         server = await asyncio.start_unix_server(answer, Path(folder) / "control.sock")
-        async with server, reached(Path(folder)) as services:
-            assert await services.get("/accounts") == {}
+        async with server:
+            assert await asyncio.to_thread(reached(Path(folder)).get, "/accounts") == {}
     assert "have not answered yet" in capsys.readouterr().err
 
 
@@ -271,8 +284,7 @@ async def test_services_that_are_silent_for_very_long_are_not_said_to_have_ended
         server = await asyncio.start_unix_server(answer, Path(folder) / "control.sock")
         async with server:
             with pytest.raises(CommandRefused, match="may be done all the same"):
-                async with reached(Path(folder)) as services:
-                    await services.get("/accounts")
+                await asyncio.to_thread(reached(Path(folder)).get, "/accounts")
             await has_closed.wait()
 
 
