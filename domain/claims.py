@@ -167,7 +167,9 @@ class Batch:
     @property
     def moved(self) -> Set[str]:
         """The identifiers whose holder is not the one at first, be it another driver or none."""
-        return {identifier for identifier, _ in self._claimed.items() ^ self._claimed_before.items()}
+        before, now = self._claimed_before, self._claimed
+        given = {identifier for identifier, holder in now.items() if before.get(identifier) != holder}
+        return given | (before.keys() - now.keys())
 
     def holder(self, identifier: str) -> PortalDriverId | None:
         """The portal driver that has this identifier for itself."""
@@ -179,10 +181,10 @@ class Batch:
 
     def conflict(self, desired: DesiredDriver, found: ObservedDriver | None) -> Conflict | None:
         """The first identifier of the desired state, or of the driver found for it, that another driver holds."""
+        ours = (None, desired.driver)
         wanted = (*desired.identifiers, *((key_identifier(self.target, found.key),) if found else ()))
         for identifier in wanted:
-            holder = self.holder(identifier)
-            if holder not in (None, desired.driver):
+            if (holder := self._claimed.get(identifier)) not in ours:
                 return Conflict(identifier=identifier, holder=holder)
         return None
 
@@ -192,8 +194,9 @@ class Batch:
         A deactivated target driver without a link has nothing for itself: it is made to give the value up.
         """
         identifier = desired.dispensable_identifier
-        shown = self.roster.match([identifier])
-        carriers = shown.candidates if shown is not None else ()
+        if not identifier:
+            return desired
+        carriers = self.roster.having(identifier)
         is_shown = any(
             carrier != ours and (carrier.active or key_identifier(self.target, carrier.key) in self._linked)
             for carrier in carriers
@@ -216,8 +219,7 @@ class Batch:
 
     def is_free(self, link: DriverLink, identifier: str) -> bool:
         """Whether no other target driver has this identifier, and no other portal driver has claimed it."""
-        shown = self.roster.match([identifier])
-        others = [each for each in shown.candidates if each.key != link.key] if shown is not None else []
+        others = [each for each in self.roster.having(identifier) if each.key != link.key]
         if any(each.active or SPECS[self.target].deleted_keep_identifiers for each in others):
             return False
         return self.holder(identifier) in (None, link.driver)

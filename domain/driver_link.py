@@ -268,16 +268,18 @@ class DriverLink:
 
         What was withdrawn may be on its way, too.
         """
-        newest = self.pending or self.refused
-        on_their_way = (*([newest] if newest else []), *self.withdrawn)
-        return self.confirmed_claims.union(*(decided.claims for decided in on_their_way))
+        confirmed, newest = self.confirmed_claims, self.pending or self.refused
+        if newest is None:
+            return confirmed
+        on_their_way = newest.claims.union(*(decided.claims for decided in self.withdrawn))
+        return confirmed if on_their_way <= confirmed else confirmed | on_their_way
 
     @property
     def claimable(self) -> frozenset[str]:
         """Every identifier that it has, or will have once an outcome is recorded: what a batch must load for it."""
         return self.claims.union(*(decided.claims for decided in self.unanswered))
 
-    @property
+    @cached_property
     def confirmed_claims(self) -> frozenset[str]:
         """The identifiers that the target has confirmed."""
         return claims(self.target, self.key, self.confirmed) if self.confirmed is not None else frozenset()
@@ -336,10 +338,21 @@ class DriverLink:
 def _after(link: DriverLink, **changed: object) -> DriverLink:
     """The link with these fields changed; `dataclasses.replace` would take ten times as long for as many fields."""
     after = object.__new__(DriverLink)
-    vars(after).update(vars(link), **changed)
-    for of_former in ("claims", "is_aside"):
-        vars(after).pop(of_former, None)
+    fields = vars(after)
+    fields.update(vars(link), **changed)
+    fields.pop("claims", None)
+    if "confirmed" in changed or "key" in changed:
+        fields.pop("confirmed_claims", None)
+        fields.pop("is_aside", None)
     return after
+
+
+_UNLINKED = DriverLink(account=AccountId(""), target=Target.DRIVERI, driver=PortalDriverId(""))
+
+
+def unlinked(account: AccountId, target: Target, driver: PortalDriverId) -> DriverLink:
+    """The link of a driver before anything was decided about it."""
+    return _after(_UNLINKED, account=account, target=target, driver=driver)
 
 
 def apply(link: DriverLink, event: Event) -> DriverLink:

@@ -92,21 +92,18 @@ class Roster:
     def __init__(self, target: Target, shown: Iterable[ObservedDriver] = ()) -> None:
         self._target = target
         self._by_identifier: dict[str, dict[Key, ObservedDriver]] = {}
+        carried = set[str]()
         for driver in shown:
+            carried.add(driver.profile.get("portal_driver_id", ""))
             for identifier in claims(target, driver.key, driver.profile):
                 self._by_identifier.setdefault(identifier, {})[driver.key] = driver
+        self.portal_drivers = frozenset(PortalDriverId(each) for each in carried if each)
+        """The portal drivers whose external ids a driver in it carries."""
 
     @property
     def identifiers(self) -> Set[str]:
         """Every identifier that a driver in it has."""
         return self._by_identifier.keys()
-
-    @property
-    def portal_drivers(self) -> frozenset[PortalDriverId]:
-        """The portal drivers whose external ids a driver in it carries."""
-        drivers = (driver for found in self._by_identifier.values() for driver in found.values())
-        carried = (driver.profile.get("portal_driver_id") for driver in drivers)
-        return frozenset(PortalDriverId(each) for each in carried if each)
 
     def shown(self, key: Key | None) -> ObservedDriver | None:
         """The target driver of this key, if the target showed one."""
@@ -114,6 +111,10 @@ class Roster:
             self._by_identifier.get(key_identifier(self._target, key), {}) if key else {}
         )
         return next(iter(found.values()), None)
+
+    def having(self, identifier: str) -> Collection[ObservedDriver]:
+        """The drivers that have this identifier."""
+        return self._by_identifier.get(identifier, {}).values()
 
     def match(self, desired: Iterable[str]) -> Match | None:
         """The drivers with the first of these identifiers that any driver has."""
@@ -164,10 +165,10 @@ def to_desired(
 ) -> DesiredDriver:
     """The desired state that a portal driver's profile means for one target."""
     spec, stated = SPECS[target], {**profile, "portal_driver_id": driver}
-    text = next((profile[field] for field in spec.key_fields if profile.get(field)), None)
+    text = next(filter(None, map(profile.get, spec.key_fields)), None)
     key = Key(text) if text else None
     owned = chosen(stated, spec.owned)
-    if not all(field in owned for field in spec.written_together):
+    if not owned.keys() >= spec.written_together:
         owned = {field: text for field, text in owned.items() if field not in spec.written_together}
     return DesiredDriver(
         account=account,
@@ -182,6 +183,7 @@ def to_desired(
     )
 
 
+@lru_cache(maxsize=8192)
 def key_identifier(target: Target, key: Key) -> str:
     """The identifier that the key itself is; one that people write is compared cleaned and without regard to case."""
     return f"{_KEY}{folded(key) if SPECS[target].is_key_desired else key}"
@@ -205,7 +207,7 @@ def temporary_values(target: Target, temporary: str) -> dict[str, str]:
 
 def temporary_fields(target: Target, profile: Profile, temporary: str) -> tuple[str, ...]:
     """The fields of the profile that hold a temporary value."""
-    if not any(temporary in profile.get(kind.field, "") for kind in SPECS[target].matched_by if kind.temporary):
+    if not any(temporary in profile.get(field, "") for field in _WITH_TEMPORARY[target]):
         return ()
     values = temporary_values(target, temporary)
     return tuple(field for field, text in values.items() if profile.get(field) == text)
@@ -219,18 +221,19 @@ def identifier_in(target: Target, profile: Profile, field: str) -> str:
 
 def identifiers(target: Target, key: Key | None, profile: Profile) -> tuple[str, ...]:
     """The identifiers by which a driver with this key and profile is recognised, the strongest first."""
-    return _identifiers(target, key, *map(profile.get, _IDENTIFYING[target])).recognised_by
+    carried = _identifiers(target, *map(profile.get, _IDENTIFYING[target])).recognised_by
+    return (key_identifier(target, key), *carried) if key else carried
 
 
 def dispensable_identifier(target: Target, profile: Profile) -> str:
     """The identifier that must be unique on the target, but does not identify a driver; empty if there is none."""
-    unique = SPECS[target].unique
-    return unique.identifier(profile) if unique else ""
+    return _identifiers(target, *map(profile.get, _IDENTIFYING[target])).dispensable
 
 
 def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
     """Every identifier that one portal driver has for itself while a target shows, or is to show, this."""
-    return _identifiers(target, key, *map(profile.get, _IDENTIFYING[target])).claimed
+    carried = _identifiers(target, *map(profile.get, _IDENTIFYING[target])).claimed
+    return carried | {key_identifier(target, key)} if key else carried
 
 
 _IDENTIFYING: Mapping[Target, tuple[str, ...]] = {
@@ -241,23 +244,29 @@ _IDENTIFYING: Mapping[Target, tuple[str, ...]] = {
 }
 """The fields of a profile that identifiers come from."""
 
+_WITH_TEMPORARY: Mapping[Target, tuple[str, ...]] = {
+    target: tuple(kind.field for kind in spec.matched_by if kind.temporary) for target, spec in SPECS.items()
+}
+"""The fields of a profile that can have a temporary value."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Identifiers:
-    """What `identifiers` and `claims` say of a key and a profile."""
+    """What `identifiers`, `dispensable_identifier` and `claims` say of a profile."""
 
     recognised_by: tuple[str, ...]
+    dispensable: str
     claimed: frozenset[str]
 
 
 @lru_cache(maxsize=8192)
-def _identifiers(target: Target, key: Key | None, *texts: str | None) -> _Identifiers:
+def _identifiers(target: Target, *texts: str | None) -> _Identifiers:
     """Worked out once for the same texts, which one decision after another asks about."""
     spec, profile = SPECS[target], {field: text or "" for field, text in zip(_IDENTIFYING[target], texts, strict=True)}
-    carried = filter(None, (kind.identifier(profile) for kind in spec.matched_by))
-    recognised_by = (*((key_identifier(target, key),) if key else ()), *carried)
-    unique = spec.unique.identifier(profile) if spec.unique else ""
-    return _Identifiers(recognised_by=recognised_by, claimed=frozenset((*recognised_by, *([unique] if unique else []))))
+    recognised_by = tuple(filter(None, (kind.identifier(profile) for kind in spec.matched_by)))
+    dispensable = spec.unique.identifier(profile) if spec.unique else ""
+    claimed = frozenset(filter(None, (*recognised_by, dispensable)))
+    return _Identifiers(recognised_by=recognised_by, dispensable=dispensable, claimed=claimed)
 
 
 STILL_THERE = "the Portal still has that driver"

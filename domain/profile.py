@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from domain.cleaning import LONGEST, clean
+from domain.cleaning import LONGEST, are_clean, clean
 from domain.geography import canonical_state, is_same_state
 from domain.identity import PORTAL, Target
 
@@ -45,7 +45,10 @@ FIELD_WORDS: Mapping[str, str] = {
 
 def tidy(values: Mapping[str, str | None]) -> dict[str, str]:
     """The same profile in the order of `FIELDS`: cleaned, without blanks, and nothing that is not in `FIELDS`."""
-    return {field: text for field in FIELDS if (value := values.get(field)) and (text := clean(value, LONGEST[field]))}
+    stated = {field: value for field in FIELDS if (value := values.get(field))}
+    if are_clean(stated.values()):
+        return stated
+    return {field: text for field, value in stated.items() if (text := clean(value, LONGEST[field]))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def differing(desired: Profile, shown: Profile, unreadable: Iterable[str] = ()) 
         sorted(
             field
             for field, text in desired.items()
-            if field not in unreadable and not _is_same(field, text, shown.get(field, ""))
+            if text != (other := shown.get(field, "")) and field not in unreadable and not _is_same(field, text, other)
         )
     )
 
@@ -109,8 +112,6 @@ def _bare(text: str) -> str:
 
 
 def _is_same(field: str, text: str, other: str) -> bool:
-    if text == other:
-        return True
     if field == "phone":
         return _is_same_phone(text, other)
     if field == "licence_state":
@@ -172,7 +173,7 @@ class IdentifierKind:
 def _licence(profile: Profile) -> str:
     """Number and state, in whichever spelling; spaces and hyphens in a number do not make another licence."""
     number, state = profile.get("licence_number", ""), canonical_state(profile.get("licence_state", ""))
-    bare = "".join(filter(str.isalnum, number)) or number
+    bare = number if number.isalnum() else "".join(filter(str.isalnum, number)) or number
     return f"{bare}/{state}" if number and state else ""
 
 
@@ -226,7 +227,7 @@ class TargetSpec:
     owned: tuple[str, ...]
     unreadable: frozenset[str] = frozenset()
     removable: frozenset[str] = frozenset()
-    written_together: tuple[str, ...] = ()
+    written_together: frozenset[str] = frozenset()
     matched_by: tuple[IdentifierKind, ...] = ()
     unique: IdentifierKind | None = None
     deleted_keep_identifiers: bool
@@ -265,7 +266,7 @@ SPECS: Final[Mapping[Target, TargetSpec]] = {
             "licence_country",
         ),
         unreadable=frozenset({"phone"}),
-        written_together=("licence_number", "licence_state", "licence_country"),
+        written_together=frozenset({"licence_number", "licence_state", "licence_country"}),
         deleted_keep_identifiers=True,
         delete_verb="delete",
         deleted_words="deleted",
@@ -288,7 +289,7 @@ SPECS: Final[Mapping[Target, TargetSpec]] = {
             "driveri_driver_id",
         ),
         removable=frozenset({"driveri_driver_id"}),
-        written_together=("licence_number", "licence_state"),
+        written_together=frozenset({"licence_number", "licence_state"}),
         matched_by=(EXTERNAL_ID, REF_ID, EMAIL, LICENCE),
         unique=DRIVER_ID,
         deleted_keep_identifiers=False,
@@ -317,15 +318,18 @@ IDENTIFIER_WORDS: Final[Mapping[str, str]] = {
 def to_change(target: Target, desired: Profile, shown: Profile) -> tuple[str, ...]:
     """The sorted names of the fields that a target which shows this has to change, as far as they can be read back."""
     spec = SPECS[target]
-    surplus = spec.removable & (shown.keys() - desired.keys())
-    return tuple(sorted({*differing(desired, shown, spec.unreadable), *surplus}))
+    return _with_surplus(spec, differing(desired, shown, spec.unreadable), desired, shown)
 
 
 def to_restate(target: Target, desired: Profile, stated: Profile) -> tuple[str, ...]:
     """The sorted names of the fields that we last stated otherwise, even if only by letter case."""
-    removable = SPECS[target].removable
-    surplus = removable & (stated.keys() - desired.keys()) if removable else ()
-    return tuple(sorted({*changed(desired, stated), *surplus}))
+    return _with_surplus(SPECS[target], changed(desired, stated), desired, stated)
+
+
+def _with_surplus(spec: TargetSpec, fields: tuple[str, ...], desired: Profile, shown: Profile) -> tuple[str, ...]:
+    """These sorted names, and those of the fields that are to be taken away."""
+    surplus = spec.removable & (shown.keys() - desired.keys()) if spec.removable else ()
+    return tuple(sorted({*fields, *surplus})) if surplus else fields
 
 
 def unreadable(target: Target, desired: Profile) -> tuple[str, ...]:

@@ -162,7 +162,8 @@ class Table(Generic[R]):
         """A row as the parameters of `upsert`."""
         values = list(self.values(row))
         for place in self.json_places:
-            values[place] = _to_json(values[place])
+            value = values[place]
+            values[place] = "[]" if value == [] else _to_json(value)
         return tuple(values)
 
     def delete(self, where: Where) -> SqlStatement:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from domain.claims import Batch, Decide
-from domain.driver_link import DriverLink, apply
+from domain.driver_link import DriverLink, apply, unlinked
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
@@ -59,11 +59,7 @@ def decide_batch(
 
 def load_links(store: Store, drivers: Iterable[tuple[AccountId, Target, PortalDriverId]]) -> dict[Place, Links]:
     """The links of these drivers on these targets, by one query, and never all of their histories in memory."""
-    wanted = {link_stream(*each): each for each in dict.fromkeys(drivers)}
-    start = {
-        history: DriverLink(account=account, target=target, driver=driver)
-        for history, (account, target, driver) in wanted.items()
-    }
+    start = {link_stream(*each): unlinked(*each) for each in dict.fromkeys(drivers)}
     found: dict[Place, Links] = defaultdict(dict)
     for link in store.folded(start, apply).values():
         found[link.account, link.target][link.driver] = link

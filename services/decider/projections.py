@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from domain.claims import move_claims
-from domain.driver_link import DriverLink, LinkEvent, apply
+from domain.driver_link import DriverLink, LinkEvent, apply, unlinked
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.portal import Change
 from domain.store import Store
@@ -98,8 +98,8 @@ class LinkProjection:
         """Know these links as they were before this page: those that are not kept are folded from the log."""
         unknown = [fact for fact in facts if fact.originator_id not in self._known]
         for fact in unknown:
-            self._known[fact.originator_id] = DriverLink(
-                account=AccountId(fact.account), target=Target(fact.target), driver=PortalDriverId(fact.driver)
+            self._known[fact.originator_id] = unlinked(
+                AccountId(fact.account), Target(fact.target), PortalDriverId(fact.driver)
             )
         if self._has_forgotten:
             again = [fact.originator_id for fact in unknown if fact.originator_version > 1]

@@ -281,7 +281,7 @@ def rows_among(
     where: Where | None = None,
 ) -> dict[Place, list[PlacedRow]]:
     """The rows of each place that have one of its wanted values in this column, by one query."""
-    values = [(name, target, value) for (name, target), each in sorted(wanted.items()) for value in sorted(each)]
+    values = [(name, target, value) for (name, target), each in wanted.items() for value in each]
     found: dict[Place, list[PlacedRow]] = defaultdict(list)
     for row in store.among(kind, ("account", "target", column), values, where) if values else ():
         found[AccountId(row.account), cast("Target", row.target)].append(row)

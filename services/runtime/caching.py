@@ -143,8 +143,8 @@ class CachingStore:
         """Know what the unit stores; where that is not known in full, the types of the rows, and `Event`."""
         uncertain = set[type]()
         for event in unit.events:
-            self._states.pop(event.originator_id, None)
             if event.originator_id not in unit.states:
+                self._states.pop(event.originator_id, None)
                 uncertain.add(Event)
         self._remember(unit.states)
         for kind, where in unit.removed:
@@ -193,8 +193,11 @@ class CachingStore:
 
     def _found(self, row: type[R], known: "_Known", wanted: Iterable[Values], where: Where) -> list[R]:
         """The rows of these lookups that match; what is not known yet is asked for by one query."""
-        found = {values: known.get(values) for values in wanted}
-        missing = [values for values, rows in found.items() if rows is None]
+        found, missing = dict[Values, tuple[Row, ...] | None](), list[Values]()
+        for values in wanted:
+            found[values] = rows_known = known.get(values)
+            if rows_known is None:
+                missing.append(values)
         if missing:
             asked: dict[Values, list[Row]] = {values: [] for values in missing}
             for each in self._read(row, known.columns, missing):
@@ -224,12 +227,20 @@ class CachingStore:
 
     def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
         """What each of these histories comes to; those that are not known are asked for together."""
-        found: dict[UUID, S] = {id: self._states[id] for id in start if id in self._states}  # noqa: A001 - the event's word
-        if unknown := {id: state for id, state in start.items() if id not in found}:  # noqa: A001 - the same
+        found, unknown = dict[UUID, S](), dict[UUID, S]()
+        for id, state in start.items():  # noqa: A001 - the event's word
+            known = self._states.get(id)
+            if known is None:
+                unknown[id] = state
+            else:
+                found[id] = known
+                self._states.move_to_end(id)
+        if unknown:
             if Event in self._uncertain:
                 self._await()
-            found.update(self._store.folded(unknown, apply))
-        self._remember(found)
+            folded = self._store.folded(unknown, apply)
+            self._remember(folded)
+            found.update(folded)
         return found
 
     def _remember(self, states: Mapping[UUID, object]) -> None:

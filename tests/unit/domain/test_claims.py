@@ -4,7 +4,16 @@ from dataclasses import replace
 
 from domain.account import Mode
 from domain.claims import Batch
-from domain.driver_link import Confirmed, CreateDecided, DeleteDecided, DriverLink, LinkEvent, in_sequence, replay
+from domain.driver_link import (
+    Confirmed,
+    CreateDecided,
+    DeleteDecided,
+    DriverLink,
+    LinkEvent,
+    in_sequence,
+    replay,
+    unlinked,
+)
 from domain.identity import Key, PortalDriverId, Target
 from domain.matching import ObservedDriver, Roster
 from tests.support.scenario import BOB, CAROL, DRIVERI, JANE, MOTIVE, why
@@ -15,6 +24,13 @@ MOVED = DRIVERI.said(CreateDecided, why("ABSENT"), profile={**JANE, "driveri_dri
 
 def _link(*facts: LinkEvent) -> DriverLink:
     return replay(DRIVERI.nothing, in_sequence(DRIVERI.nothing, facts))
+
+
+def test_a_driver_of_whom_nothing_was_decided_claims_nothing() -> None:
+    link = unlinked(DRIVERI.nothing.account, Target.DRIVERI, DRIVERI.driver)
+    assert link == DRIVERI.nothing
+    assert link.claims == frozenset()
+    assert replay(link, DRIVERI.linked()).id == DRIVERI.nothing.id
 
 
 def test_a_link_claims_what_is_on_its_way_and_what_is_confirmed() -> None:
