@@ -1,12 +1,17 @@
 """`/status`, `/progress` and `/accounts/{account}/links`: how accounts stand with their targets, and what waits."""
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query
 
 from domain.account import Mode
 from domain.identity import Key, Target
+from domain.matching import key_identifier
 from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
 from services.accounts.handlers import AccountRow, account_of, to_account
@@ -24,6 +29,9 @@ router = new_router("status")
 
 _PAGE = 500
 _BY_STATE = ("account", "target", "state", "reason")
+MOST_LINKS = 5_000
+"""Links in one response; ask for more behind the last of them."""
+
 _TOGETHER = 20_000
 """Drivers whose keys are held at a time; of an account with more, those of one target."""
 
@@ -113,12 +121,13 @@ def status(decider: Store, accounts: Iterable[str] | None = None) -> list[Accoun
     ]
 
 
-def unmanaged(decider: Store, account: str, target: Target) -> list[Key]:
-    """The active target drivers that no link has as its key, in the order of their identifiers."""
+def unmanaged(decider: Store, account: str, target: Target, after: str = "", limit: int | None = None) -> list[Key]:
+    """The active target drivers that no link has as its key, in the order of their identifiers, behind this key."""
     found = sorted(unmanaged_identifiers(decider, account, target))
-    keys: list[Key] = []
-    for start in range(0, len(found), _PAGE):
-        where: Where = {"account": account, "target": str(target), "identifier": found[start : start + _PAGE]}
+    start = bisect_right(found, key_identifier(target, Key(after))) if after else 0
+    wanted, keys = found[start : None if limit is None else start + limit], list[Key]()
+    for place in range(0, len(wanted), _PAGE):
+        where: Where = {"account": account, "target": str(target), "identifier": wanted[place : place + _PAGE]}
         keys += (Key(row.key) for row in decider.select(ObservedRow, where, order_by="identifier"))
     return keys
 
@@ -310,16 +319,28 @@ async def show_status(installation: Installed, account: str | None = None) -> li
 
 @router.get("/accounts/{account}/links")
 async def list_links(
-    known: KnownAccount, installation: Installed, target: NamedTarget | None = None, state: str | None = None
+    known: KnownAccount,
+    installation: Installed,
+    target: NamedTarget | None = None,
+    state: str | None = None,
+    after: Annotated[str, Query(description="A target and a driver, or key, with a slash between them.")] = "",
 ) -> list[LinkRow] | list[UnmanagedDriver]:
-    """List the links of an account, or the unmanaged drivers of its targets."""
-    readers = installation.readers
-    if state == "unmanaged":
-        return [
-            UnmanagedDriver(target=str(each), key=key)
-            for each in ([target] if target else [*Target])
-            for key in await readers.call(unmanaged, readers.decider, known.account, each)
-        ]
-    wanted = {"target": target and str(target), "state": state}
-    where = {column: value for column, value in wanted.items() if value is not None}
-    return await readers.call(readers.decider.select, LinkRow, {"account": known.account, **where})
+    """List the links of an account, or the unmanaged drivers of its targets: the next 5,000, target by target."""
+    found: list[LinkRow] = []
+    unlinked: list[UnmanagedDriver] = []
+    readers, (begun, _, last) = installation.readers, after.partition("/")
+    for each in sorted([target] if target else Target):
+        behind, room = last if each == begun else "", MOST_LINKS - len(found) - len(unlinked)
+        if each < begun or not room:
+            continue
+        if state == "unmanaged":
+            keys = await readers.call(
+                lambda *asked: [*unmanaged(*asked)], readers.decider, known.account, each, behind, room
+            )
+            unlinked += (UnmanagedDriver(target=str(each), key=key) for key in keys)
+        else:
+            where: Where = {"account": known.account, "target": str(each), **({"state": state} if state else {})}
+            found += await readers.call(
+                readers.decider.select, LinkRow, where, order_by="driver", after=behind, limit=room
+            )
+    return unlinked or found

@@ -67,6 +67,15 @@ def print_json(answer: Any) -> None:  # noqa: ANN401 - JSON
     sys.stdout.write(to_json(answer) + "\n")
 
 
+def print_json_pages(pages: Iterable[Sequence[Any]]) -> None:
+    """One JSON list on one line, of which no more than a page is held."""
+    before = "["
+    for page in pages:
+        sys.stdout.write(before + to_json(page)[1:-1])
+        before = ", "
+    sys.stdout.write("[]\n" if before == "[" else "]\n")
+
+
 def to_json(answer: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - JSON
     """The same as text: with escapes where the output is not UTF-8, or a text holds half of a character."""
     text = json.dumps(answer, ensure_ascii=not _is_unicode(out), indent=indent)

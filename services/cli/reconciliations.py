@@ -21,6 +21,7 @@ from services.cli.client import (
     ask,
 )
 from services.cli.printing import moment, out, print_json, print_note, print_table, progress_bar
+from services.cli.status import link_pages
 
 _INTERRUPTED = 130
 
@@ -166,8 +167,8 @@ def _pages(services: Services, account: str, target: str) -> Iterator[list[Json]
 
 
 def _unmanaged(services: Services, account: str, target: str) -> list[Json]:
-    found = services.get(f"/accounts/{account}/links", state="unmanaged", target=target)
-    return [{"target": each["target"], "key": each["key"]} for each in found]
+    pages = link_pages(services, account, "unmanaged", target)
+    return [{"target": each["target"], "key": each["key"]} for page in pages for each in page]
 
 
 def _targets(reports: Sequence[Json]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 
 from domain.identity import Target
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
-from services.cli.printing import moment, out, print_json, print_note, print_table
+from services.cli.printing import moment, out, print_json, print_json_pages, print_note, print_table
 
 _PAGE = 500
 _FOLLOW_EVERY = 1.0
@@ -84,15 +84,28 @@ def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], 
     return found, [*([dead] if letters else []), *(services.get("/ready"))["down"]]
 
 
+def link_pages(services: Services, account: str, state: str, target: str | None) -> Iterator[list[Json]]:
+    """The drivers of an account that are in a state on a target, or on any, page by page."""
+    after = ""
+    while page := services.get(f"/accounts/{account}/links", state=state, target=target, after=after):
+        yield page
+        after = f"{page[-1]['target']}/{page[-1]['driver'] or page[-1]['key']}"
+
+
 def _list_state(account: str, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:
-    found = ask(data, lambda services: services.get(f"/accounts/{account}/links", state=state, target=target))
-    if as_json:
-        print_json(found)
-    elif not found:
-        print_note(f"no driver of {account} is {state}" + (f" on {target}" if target else ""))
-    else:
-        columns = ("target", "driver", "key", "state", "reason", "detail")
-        print_table(columns, [[each[column] for column in columns] for each in found])
+    def show(services: Services) -> None:
+        pages, is_any = link_pages(services, account, state, target), False
+        if as_json:
+            print_json_pages(pages)
+            return
+        for page in pages:
+            is_any = True
+            columns = ("target", "driver", "key", "state", "reason", "detail")
+            print_table(columns, [[each[column] for column in columns] for each in page])
+        if not is_any:
+            print_note(f"no driver of {account} is {state}" + (f" on {target}" if target else ""))
+
+    ask(data, show)
 
 
 def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:

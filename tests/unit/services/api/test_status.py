@@ -117,6 +117,14 @@ def test_unmanaged_are_the_active_drivers_whom_no_link_has(
     assert [each.unmanaged for each in status(fleet.decider)[0].targets] == [2, 0]
 
 
+def test_unmanaged_drivers_come_behind_a_key_in_whatever_letters_and_not_more_than_are_wanted(fleet: Fleet) -> None:
+    for key in ("X1", "x2", "X3", "x4"):
+        fleet.targets[DRIVERI].put(ObservedDriver(key=Key(key), active=True, profile={}))
+    fleet.start("1")
+    assert unmanaged(fleet.decider, ACME, DRIVERI, "x1", 2) == ["x2", "X3"]
+    assert unmanaged(fleet.decider, ACME, DRIVERI, "x4", 2) == []
+
+
 def test_a_linked_driver_whose_id_is_shown_in_other_letters_is_not_unmanaged(fleet: Fleet) -> None:
     fleet.start("1")
     known = fleet.targets[DRIVERI].shown(Key("D1"))
