@@ -243,8 +243,17 @@ async def until_ready(servings: Sequence[Serving]) -> None:
 
 
 async def rolled(servings: Sequence[Serving]) -> None:
-    """End each process in good order, and start it again, one after the other, as a new version is rolled out."""
-    for serving in servings:
+    """End each process in good order, and start it again, as a new version is rolled out.
+
+    That happens to all services at once, and to the processes of each one after the other.
+    """
+    async with asyncio.TaskGroup() as rolling:
+        for group in _by_service(servings):
+            rolling.create_task(_rolled(group))
+
+
+async def _rolled(group: Sequence[Serving]) -> None:
+    for serving in group:
         serving.tell(signal.SIGTERM)
         assert await asyncio.to_thread(serving.ended) == 0, serving.last_words
         serving.start()
@@ -256,11 +265,15 @@ async def until_shared_out(servings: Sequence[Serving], partitions: int) -> None
 
     Fails with the last words of those that have ended by themselves.
     """
-    for service in {tuple(serving.service) for serving in servings}:
-        group = [serving for serving in servings if tuple(serving.service) == service]
+    for group in _by_service(servings):
         while not _is_shared_out([await serving.progress() for serving in group], partitions):
             check(group)
             await asyncio.sleep(0.2)
+
+
+def _by_service(servings: Sequence[Serving]) -> list[list[Serving]]:
+    services = dict.fromkeys(tuple(serving.service) for serving in servings)
+    return [[serving for serving in servings if tuple(serving.service) == service] for service in services]
 
 
 def _is_shared_out(told: Sequence[Json | None], partitions: int) -> bool:

@@ -81,11 +81,19 @@ def test_a_second_start_makes_nothing_again(folder: Path) -> None:
         assert rows(stores) == first
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list[Stored]]:
+    """Every row after an upgrade without a kill."""
+    other = tmp_path_factory.mktemp("other") / "data"
+    unpack(other)
+    with opened(other) as stores:
+        return rows(stores)
+
+
 @pytest.mark.parametrize("moment", [1, 4, 9, 17, 24, 26])
-def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(folder: Path, tmp_path: Path, moment: int) -> None:
-    unpack(tmp_path / "other")
-    with opened(tmp_path / "other") as stores:
-        expected = rows(stores)
+def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(
+    folder: Path, expected: dict[tuple[str, str], list[Stored]], moment: int
+) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tests.upgrade.killed_upgrade", str(moment), folder], check=False, capture_output=True
     )

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,23 @@ def test_processes_of_the_earlier_version_have_to_end_first(earlier: str, tmp_pa
     assert migrate_database(settings) == stale
 
 
+@pytest.fixture(scope="module")
+def expected(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], list[Stored]]]:
+    """Every row after an upgrade without a kill."""
+    other = postgres.database()
+    load(other)
+    settings = deployment(other, tmp_path_factory.mktemp("other"), _NOWHERE).settings
+    migrate_database(settings)
+    Distributed(settings).upgrade()
+    yield rows(Distributed(settings))
+    postgres.drop(other)
+
+
 @pytest.mark.parametrize("moment", [2, 13, 25])
 def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(
-    earlier: str, postgres: Postgres, tmp_path: Path, moment: int
+    earlier: str, expected: dict[tuple[str, str], list[Stored]], tmp_path: Path, moment: int
 ) -> None:
     shape = deployment(earlier, tmp_path, _NOWHERE)
     migrate_database(shape.settings)
@@ -119,10 +134,4 @@ def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(
     )
     assert run.returncode == -signal.SIGKILL, run.stderr
     Distributed(shape.settings).upgrade()
-    other = postgres.database()
-    load(other)
-    expected = Distributed(deployment(other, tmp_path, _NOWHERE).settings)
-    migrate_database(deployment(other, tmp_path, _NOWHERE).settings)
-    expected.upgrade()
-    assert rows(Distributed(shape.settings)) == rows(expected)
-    postgres.drop(other)
+    assert rows(Distributed(shape.settings)) == expected
