@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from domain.account import Mode
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
 from domain.matching import claims, is_key_identifier, temporary_fields
+from domain.once import once
 from domain.profile import SPECS, Profile, chosen
 from domain.store import DeciderEvent, Event
 
@@ -252,17 +253,17 @@ class DriverLink:
     reconciled: Explained | None = None
     drift: DriftFound | None = None
 
-    @cached_property
+    @once
     def id(self) -> UUID:
         """The id of this link's history."""
         return link_stream(self.account, self.target, self.driver)
 
-    @cached_property
+    @once
     def temporary_key(self) -> Key:
         """The key that the driver has while others of a circle move."""
         return Key(temporary_id(self.account, self.target, self.driver))
 
-    @cached_property
+    @once
     def claims(self) -> frozenset[str]:
         """Every identifier that it has for its portal driver: what the target confirmed, and what is on its way.
 
@@ -279,7 +280,7 @@ class DriverLink:
         """Every identifier that it has, or will have once an outcome is recorded: what a batch must load for it."""
         return self.claims.union(*(decided.claims for decided in self.unanswered))
 
-    @cached_property
+    @once
     def confirmed_claims(self) -> frozenset[str]:
         """The identifiers that the target has confirmed."""
         return claims(self.target, self.key, self.confirmed) if self.confirmed is not None else frozenset()
@@ -293,7 +294,7 @@ class DriverLink:
         """Whether a decision gives the driver a temporary key or value."""
         return decided.desired_key == self.temporary_key or self._has_temporary_value(decided.profile)
 
-    @cached_property
+    @once
     def is_aside(self) -> bool:
         """Whether the driver has a temporary key or value now, because it changes places with others."""
         return self.key == self.temporary_key or self._has_temporary_value(self.confirmed or {})

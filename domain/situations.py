@@ -29,13 +29,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, assert_never
 
 from domain.account import Mode
 from domain.claims import Batch, Conflict, OwnValues, own_values
 from domain.driver_link import DriverLink, Rationale
 from domain.matching import DesiredDriver, ObservedDriver, former_driver, key_identifier, speaks_against
+from domain.once import once
 from domain.profile import is_own_form, to_change, to_restate
 
 
@@ -191,7 +191,7 @@ class Case:
     found: ObservedDriver | None
     conflict: Conflict | None
 
-    @cached_property
+    @once
     def row(self) -> SituationRow:
         """The row of the table."""
         portal = PortalState.WANTS if self.desired.is_wanted else PortalState.DELETED
@@ -202,19 +202,19 @@ class Case:
         """Whether the target shows the linked driver as an active one."""
         return self.linked is not None and self.linked.active
 
-    @cached_property
+    @once
     def own(self) -> OwnValues | None:
         """What the driver gets of its own in place of a temporary key or value."""
         return own_values(self.desired, self.link, self.batch)
 
-    @cached_property
+    @once
     def restated(self) -> frozenset[str]:
         """The fields that we last stated otherwise: to the target's knowledge, or in a decision on its way."""
         target, desired, pending = self.desired.target, self.desired.profile, self.link.pending
         on_its_way = to_restate(target, desired, pending.profile) if pending else ()
         return frozenset((*to_restate(target, desired, self.link.confirmed or {}), *on_its_way))
 
-    @cached_property
+    @once
     def drifted(self) -> tuple[str, ...]:
         """The fields that the target shows otherwise than desired, less those that it always shows in its own way.
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from operator import attrgetter
 from typing import ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
 from domain.failures import ClearFailure
+from domain.once import once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ class Record:
     headers: tuple[tuple[str, bytes], ...] = ()
     key: bytes | None = None
 
-    @cached_property
+    @once
     def _decoded(self) -> tuple[Event | None, str]:
         return self.decode()
 

@@ -8,7 +8,7 @@ import uvloop
 
 from services.cli.client import OwnedFolderOption
 from services.cli.printing import err
-from services.runtime.serving import stopping_on_signals
+from services.runtime.serving import collect_rarely, stopping_on_signals
 from services.wiring.embedded import run, serving
 from services.wiring.settings import EmbeddedSettings, read_settings
 
@@ -29,6 +29,7 @@ def up(
         driverlink up
         driverlink up --data /var/lib/driverlink
     """
+    collect_rarely()
     uvloop.run(_up(read_settings(EmbeddedSettings, data=data), is_idle=no_services))
 
 

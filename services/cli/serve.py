@@ -16,7 +16,7 @@ from domain.identity import Target
 from services.cli.client import CommandRefused
 from services.cli.printing import err
 from services.runtime.process import Health, Runnable, Stuck, run_process
-from services.runtime.serving import PortUnusable, listening, stopping_on_signals, tcp_socket
+from services.runtime.serving import PortUnusable, collect_rarely, listening, stopping_on_signals, tcp_socket
 from services.wiring.distributed import Distributed
 from services.wiring.registry import KINDS, SERVICES, ServiceSpec
 from services.wiring.settings import DistributedSettings, read_settings
@@ -47,6 +47,7 @@ def serve(
     if service == "api" and target is None:
         uvloop.run(_serve_api(read_settings(DistributedSettings)))
     elif spec:
+        collect_rarely()
         uvloop.run(_serve(spec, read_settings(DistributedSettings)))
     else:
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")

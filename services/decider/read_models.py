@@ -284,7 +284,7 @@ def rows_among(
     values = [(name, target, value) for (name, target), each in wanted.items() for value in each]
     found: dict[Place, list[PlacedRow]] = defaultdict(list)
     for row in store.among(kind, ("account", "target", column), values, where) if values else ():
-        found[AccountId(row.account), cast("Target", row.target)].append(row)
+        found[cast("Place", (row.account, row.target))].append(row)
     return found
 
 
@@ -338,9 +338,7 @@ def to_roster_identifiers(row: ObservedRow) -> Iterable[RosterIdentifier]:
 
 def to_link_row(link: DriverLink) -> LinkRow:
     """The state of a link, as a row."""
-    parked, states = link.parked, {"parked": link.parked, "held": link.held, "pending": link.pending}
-    at_rest = ("kept" if link.let_stay else "in_sync") if link.is_live else "ended"
-    state = next((name for name, fact in states.items() if fact is not None), at_rest)
+    parked = link.parked
     reconciliation = link.reconciled.rationale["reconciliation"] if link.reconciled else 0
     drift = link.drift if link.drift and link.drift.reconciliation == reconciliation else None
     return LinkRow(
@@ -348,7 +346,7 @@ def to_link_row(link: DriverLink) -> LinkRow:
         target=link.target,
         driver=link.driver,
         version=link.version,
-        state=state,
+        state=_state_of(link),
         key=link.key or "",
         is_live=link.is_live,
         is_deleting=isinstance(link.pending, DeleteDecided),
@@ -361,6 +359,15 @@ def to_link_row(link: DriverLink) -> LinkRow:
         drifted=list(drift.fields) if drift else [],
         at_odds=list(drift.at_odds) if drift else [],
     )
+
+
+def _state_of(link: DriverLink) -> str:
+    for name, fact in (("parked", link.parked), ("held", link.held), ("pending", link.pending)):
+        if fact is not None:
+            return name
+    if not link.is_live:
+        return "ended"
+    return "kept" if link.let_stay else "in_sync"
 
 
 def parked_for(link: DriverLink) -> str:

@@ -194,10 +194,13 @@ class CachingStore:
     def _found(self, row: type[R], known: "_Known", wanted: Iterable[Values], where: Where) -> list[R]:
         """The rows of these lookups that match; what is not known yet is asked for by one query."""
         found, missing = dict[Values, tuple[Row, ...] | None](), list[Values]()
+        entries = known.entries
         for values in wanted:
-            found[values] = rows_known = known.get(values)
+            found[values] = rows_known = entries.get(values)
             if rows_known is None:
                 missing.append(values)
+            else:
+                entries.move_to_end(values)
         if missing:
             asked: dict[Values, list[Row]] = {values: [] for values in missing}
             for each in self._read(row, known.columns, missing):
@@ -345,13 +348,6 @@ class _Known:
         get: Callable[[Row], Any] = attrgetter(*columns)
         self.values_of: Callable[[Row], Values] = get if len(columns) > 1 else lambda row: (get(row),)
         """What a row is looked up by."""
-
-    def get(self, values: Values) -> tuple[Row, ...] | None:
-        """The rows of these values; None where that is not known."""
-        found = self.entries.get(values)
-        if found is not None:
-            self.entries.move_to_end(values)
-        return found
 
     def put(self, values: Values, rows: tuple[Row, ...]) -> None:
         """These are all rows of these values."""

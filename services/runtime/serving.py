@@ -1,6 +1,7 @@
 """Web applications beside the work of a process, and its end: in bounded time, whatever a target does meanwhile."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,19 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from domain.store import StoreFailed
+
+_GARBAGE: Final = (50_000, 20, 20)
+"""New objects after which Python looks for garbage, and how often it does before it looks at older ones too."""
+
+
+def collect_rarely() -> None:
+    """Let Python look for garbage rarely; what a process has loaded is none, and what it works with forms no circles.
+
+    By itself Python would look through all that a service remembers, for every few hundred new values.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 class PortUnusable(StoreFailed):

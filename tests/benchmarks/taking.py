@@ -17,6 +17,7 @@ from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
 from domain.store import Event, Stream
 from services.runtime.consumer import BATCH
+from services.runtime.serving import collect_rarely
 
 Step = Callable[[], int]
 """Takes what there is, at most a batch; how many records."""
@@ -100,9 +101,9 @@ class _Taking:
         self.seconds.set_result(await asyncio.to_thread(self._timed, step))
 
     def _timed(self, step: Step) -> float:
-        # A service's process does not hold all of a fleet, for its garbage collector to look through.
-        gc.collect()
-        gc.freeze()
+        # As a service's process does, which does not hold all of a fleet to look through, either.
+        threshold = gc.get_threshold()
+        collect_rarely()
         began, taken = perf_counter(), 0
         while taken < self._records and not self._is_over:
             self._arrived.clear()
@@ -112,4 +113,5 @@ class _Taking:
                 self._arrived.wait()
         seconds = perf_counter() - began
         gc.unfreeze()
+        gc.set_threshold(*threshold)
         return seconds
