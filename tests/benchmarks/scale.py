@@ -150,7 +150,7 @@ def _load(shape: Shape, measured: Measured, running: Deployed, telling: Telling)
     """State the drivers of each account and turn Sync Drivers on, and wait until all links are in sync."""
     done, links = telling(f"{shape.name}: opting in", shape.accounts), shape.everybody * len(Target)
     with measured.step("first load", running) as kept:
-        _each(shape, kept, running.opt_in, done)
+        for_each_account(shape, kept, running.opt_in, done)
         running.until("in_sync", links, telling(f"{shape.name}: links in sync", links))
 
 
@@ -159,11 +159,11 @@ def _reconcile(shape: Shape, measured: Measured, running: Deployed, telling: Tel
     done = telling(f"{shape.name}: requesting reconciliations", shape.accounts)
     reconciliations = shape.accounts * len(Target)
     with measured.step("reconciliation", running) as kept:
-        _each(shape, kept, running.reconcile, done)
+        for_each_account(shape, kept, running.reconcile, done)
         running.until_reconciled(reconciliations, telling(f"{shape.name}: reconciling", reconciliations))
 
 
-def _each(shape: Shape, kept: Json, work: Callable[[Fleet], None], done: Done) -> None:
+def for_each_account(shape: Shape, kept: Json, work: Callable[[Fleet], None], done: Done) -> None:
     """Do something for each account, from where an interrupted run has come to."""
     for fleet in many_fleets(shape.accounts, shape.drivers)[kept.get("accounts", 0) :]:
         work(fleet)
@@ -270,7 +270,8 @@ def main(
         sys.exit(str(reason))
     of_one = [measured[name] for name in _PARTS if name in measured]
     found = findings(of_one) if len(of_one) == len(_PARTS) else []
-    print_findings(found)
+    if found:
+        print_findings(found)
     write_json(path, {**to_json(found), "installations": measured})
     raise typer.Exit(0 if all(each.is_met for each in found) else 1)
 
