@@ -396,41 +396,6 @@ class Store(Protocol):
         """All rows as they are stored, in the order of their keys, a page at a time. Raises `StoreFailed`."""
         ...
 
-    def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
-        """Those of these whose tables have other columns, or another key. Raises `StoreFailed`."""
-        ...
-
-    def begin_beside(self, rows: Collection[type[Row]]) -> None:
-        """Make an empty table beside the table of each of these, without its indexes. Raises `StoreFailed`."""
-        ...
-
-    def put_beside(self, row: type[Row], rows: Mapping[tuple[Value, ...], Row | None], *, is_first: bool) -> None:
-        """Put these rows, by their keys, into the table beside; None: remove it. `is_first`: that table is empty.
-
-        Raises `StoreFailed`.
-        """
-        ...
-
-    def among_beside(self, row: type[R], keys: Collection[tuple[Value, ...]]) -> list[R]:
-        """The rows of these keys in the table beside. Raises `StoreFailed`."""
-        ...
-
-    def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
-        """All rows of the table beside, as `scan` gives them. Raises `StoreFailed`."""
-        ...
-
-    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
-        """Let the tables beside take the place of these tables, as of this version each, in one transaction.
-
-        Columns of `WORK` stay as they are in the old table, where it has them. Raises `StoreFailed`; then everything is
-        as it was.
-        """
-        ...
-
-    def drop_beside(self, rows: Collection[type[Row]]) -> None:
-        """Remove the tables beside. Raises `StoreFailed`."""
-        ...
-
     def close(self) -> None:
         """Let go of the file or the connections."""
         ...

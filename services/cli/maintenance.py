@@ -3,20 +3,20 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from services.api import PREFIX
-from services.api.installation import Installation
 from services.cli.client import JsonOption, OwnedFolderOption
 from services.cli.printing import out, print_json, progress_bar
+from services.runtime.consumer import PartitionOf
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
-from services.wiring.embedded import open_embedded
-from services.wiring.rebuild import Difference, Step, differences
+from services.wiring.embedded import open_stores
+from services.wiring.rebuild import Difference, Step, Stores, differences
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import (
     DistributedSettings,
@@ -42,8 +42,7 @@ def rebuild(
         driverlink rebuild --check
         driverlink rebuild
     """
-    with _alone(data) as installation, progress_bar(is_quiet=as_json) as progress:
-        stores = {service.name: service.store for service in installation.services}
+    with _alone(data) as (stores, partition_of), progress_bar(is_quiet=as_json) as progress:
         bars = {name: progress.add_task(name, total=None, note="") for name in stores}
 
         def on_step(step: Step) -> None:
@@ -51,9 +50,9 @@ def rebuild(
 
         found: dict[str, Difference | None] = {}
         if check:
-            found = differences(stores, partition_of=installation.partition_of, on_step=on_step)
+            found = differences(stores, partition_of=partition_of, on_step=on_step)
         else:
-            rebuilding(stores, partition_of=installation.partition_of, on_step=on_step)
+            rebuilding(stores, partition_of=partition_of, on_step=on_step)
     differing = [difference for difference in found.values() if difference]
     if as_json:
         print_json({"checked" if check else "rebuilt": list(stores), "differences": [str(each) for each in differing]})
@@ -65,19 +64,18 @@ def rebuild(
 
 
 @contextmanager
-def _alone(data: Path | None) -> Iterator[Installation]:
-    """An installation that no other process uses."""
+def _alone(data: Path | None) -> Iterator[tuple[Stores, PartitionOf | None]]:
+    """The stores of an installation that no other process uses, and how accounts are partitioned there."""
     if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         shape = Distributed(read_settings(DistributedSettings))
         shape.upgrade()
-        with shape.instance_lock(is_exclusive=True), closing(shape.installation()) as installation:
-            yield installation
+        with shape.instance_lock(is_exclusive=True), shape.stores() as stores:
+            yield stores, shape.partition_of
         return
-    settings = read_settings(EmbeddedSettings, data=data)
-    folder = DataFolder(settings.data)
+    folder = DataFolder(read_settings(EmbeddedSettings, data=data).data)
     folder.check_whole()
-    with folder, closing(open_embedded(settings)) as installation:
-        yield installation
+    with folder, ExitStack() as opened:
+        yield {name: opened.enter_context(closing(each)) for name, each in open_stores(folder.path).items()}, None
 
 
 topics = typer.Typer(no_args_is_help=True)

@@ -279,37 +279,6 @@ class CachingStore:
         """All rows as they are stored, in the order of their keys."""
         return self.behind.scan(row)
 
-    def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
-        """Those of these whose tables have other columns, or another key."""
-        return self.behind.unlike(rows)
-
-    def begin_beside(self, rows: Collection[type[Row]]) -> None:
-        """Make an empty table beside the table of each of these."""
-        self.behind.begin_beside(rows)
-
-    def put_beside(self, row: type[Row], rows: Mapping[Values, Row | None], *, is_first: bool) -> None:
-        """Put these rows into the table beside."""
-        self.behind.put_beside(row, rows, is_first=is_first)
-
-    def among_beside(self, row: type[R], keys: Collection[Values]) -> list[R]:
-        """The rows of these keys in the table beside."""
-        return self.behind.among_beside(row, keys)
-
-    def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
-        """All rows of the table beside."""
-        return self.behind.scan_beside(row)
-
-    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
-        """Let the tables beside take the place of these tables."""
-        try:
-            self.behind.end_beside(versions)
-        finally:
-            self.forget()
-
-    def drop_beside(self, rows: Collection[type[Row]]) -> None:
-        """Remove the tables beside."""
-        self.behind.drop_beside(rows)
-
     def close(self) -> None:
         """Let go of the store."""
         self.behind.close()

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from domain.store import Event, ReadModelVersion, Row, Store, Unit, Value
+from domain.store import Event, ReadModelVersion, Row, Store, Stored, Unit, Value
 
 R = TypeVar("R", bound=Row)
 
@@ -45,7 +45,46 @@ class ReadModel:
         return f"{self.version}: {columns}; by {', '.join(row.KEY)}"
 
 
-def stale(store: Store, models: Sequence[ReadModel]) -> list[ReadModel]:
+class RebuildableStore(Store, Protocol):
+    """A store whose read models can be made again: beside the old tables, until they take the place of these."""
+
+    def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:
+        """Those of these whose tables have other columns, or another key. Raises `StoreFailed`."""
+        ...
+
+    def begin_beside(self, rows: Collection[type[Row]]) -> None:
+        """Make an empty table beside the table of each of these, without its indexes. Raises `StoreFailed`."""
+        ...
+
+    def put_beside(self, row: type[Row], rows: Mapping[Values, Row | None], *, is_first: bool) -> None:
+        """Put these rows, by their keys, into the table beside; None: remove it. `is_first`: that table is empty.
+
+        Raises `StoreFailed`.
+        """
+        ...
+
+    def among_beside(self, row: type[R], keys: Collection[Values]) -> list[R]:
+        """The rows of these keys in the table beside. Raises `StoreFailed`."""
+        ...
+
+    def scan_beside(self, row: type[Row]) -> Iterator[Stored]:
+        """All rows of the table beside, as `scan` gives them. Raises `StoreFailed`."""
+        ...
+
+    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
+        """Let the tables beside take the place of these tables, as of this version each, in one transaction.
+
+        Columns of `WORK` stay as they are in the old table, where it has them. Raises `StoreFailed`; then everything is
+        as it was.
+        """
+        ...
+
+    def drop_beside(self, rows: Collection[type[Row]]) -> None:
+        """Remove the tables beside. Raises `StoreFailed`."""
+        ...
+
+
+def stale(store: RebuildableStore, models: Sequence[ReadModel]) -> list[ReadModel]:
     """The read models that this store does not hold in their version. Raises `StoreFailed`."""
     stored = {row.name: row.version for row in store.select(ReadModelVersion)}
     for row in store.unlike([row for model in models for row in model.tables]):
@@ -161,7 +200,7 @@ MOST_ROWS: Final = 60_000
 class RowsBeside(Rows):
     """The rows of read models that are made beside the old ones: stored when there are many, and at the end."""
 
-    def __init__(self, store: Store, tables: Collection[type[Row]]) -> None:
+    def __init__(self, store: RebuildableStore, tables: Collection[type[Row]]) -> None:
         """Begins with empty tables. Raises `StoreFailed`."""
         super().__init__(self._found)
         self.is_whole = True

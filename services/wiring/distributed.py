@@ -47,7 +47,7 @@ class Distributed:
         self._tables = InstallationTables(self._url, self._password, self._schema(_INSTALLATION))
 
     def installation(self) -> Installation:
-        """Every service on its store, for the API or a rebuild; none of them consumes. Raises `StoreFailed`."""
+        """Every service on its store, for the API; none of them consumes. Raises `StoreFailed`."""
         with _Opening() as opened:
             stores = {name: self._store(spec, opened) for name, spec in SERVICES.items()}
             if self._settings.installation:
@@ -62,7 +62,7 @@ class Distributed:
             credentials=credentials,
             readers=Readers(stores=stores),
             running=self._running,
-            partition_of=self._partition_of,
+            partition_of=self.partition_of,
         )
 
     @contextmanager
@@ -81,14 +81,16 @@ class Distributed:
             yield lock
 
     @contextmanager
-    def _stores(self) -> Iterator[Mapping[str, PostgresStore]]:
-        """Every service's store, whatever version its read models are of."""
+    def stores(self) -> Iterator[Mapping[str, PostgresStore]]:
+        """Every service's store, whatever version its read models are of. Raises `StoreFailed`."""
+        if self._settings.installation:
+            self._tables.check(self._settings.installation)
         with ExitStack() as opened:
             yield {name: self._store(spec, opened, rows=spec.work) for name, spec in SERVICES.items()}
 
     def stale_tables(self) -> Sequence[str]:
         """The tables of read models that are of another version, as schema.table. Raises `StoreFailed`."""
-        with self._stores() as stores:
+        with self.stores() as stores:
             if not any(store.log.end() for store in stores.values()):
                 return ()
             models = stale_models(stores)
@@ -107,11 +109,11 @@ class Distributed:
         """
         with closing(UpgradeLock(self._url, self._password, self._settings.database_prefix)) as lock:
             lock.acquire()
-            with self._stores() as stores:
+            with self.stores() as stores:
                 if models := stale_models(stores):
                     with closing(self._lock_of(*(SERVICES[name] for name in models))) as alone:
                         alone.acquire_exclusive()
-                        upgrade(stores, self._partition_of)
+                        upgrade(stores, self.partition_of)
 
     async def process(self, spec: ServiceSpec) -> Process:
         """A process of a service, once its topics and those that it consumes are found as expected.
@@ -127,7 +129,8 @@ class Distributed:
             stack.pop_all()
         return process
 
-    def _partition_of(self, account: str) -> int:
+    def partition_of(self, account: str) -> int:
+        """The partition of an account."""
         return partition_of(account, self._settings.kafka_partitions)
 
     def _running(self) -> Collection[str]:
@@ -156,7 +159,7 @@ class Distributed:
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
             store = spec.caching_owned(self._store(spec, opened))
-            assignment = Assignment(self._partition_of, held=())
+            assignment = Assignment(self.partition_of, held=())
             given = self._dependencies(credentials, leader_lock, assignment)
             built = spec.build(store, given)
             partitions = Partitions(built.service, store, assignment, resume=built.resume, drain=built.drain)

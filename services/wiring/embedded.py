@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -39,11 +39,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         clock=clock,
         notifier=Notifier(),
     )
-    with ExitStack() as opened:
-        files = {name: DataFolder(settings.data).file(name) for name in SERVICES}
-        migrate({name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None)
-    stores = {name: _store(settings.data, spec) for name, spec in SERVICES.items()}
-    upgrade(stores, partition_of=None)
+    stores = open_stores(settings.data)
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
@@ -59,6 +55,16 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         command="driverlink up",
         polling=built["intake"].polling,
     )
+
+
+def open_stores(folder: Path) -> Mapping[str, SqliteStore]:
+    """Every service's store in the data folder, brought to this version. Raises `StoreFailed`."""
+    with ExitStack() as opened:
+        files = {name: DataFolder(folder).file(name) for name in SERVICES}
+        migrate({name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None)
+    stores = {name: _store(folder, spec) for name, spec in SERVICES.items()}
+    upgrade(stores, partition_of=None)
+    return stores
 
 
 def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False) -> SqliteStore:

@@ -15,11 +15,14 @@ from typing import Any
 from domain.store import DeadLetter, MendedRecord, Record, Row, Store, Stored
 from services.runtime.consumer import Consumed, PartitionOf, to_resubmission
 from services.runtime.context import log_of
-from services.runtime.read_models import Events, Project, ReadModel, RowsBeside
+from services.runtime.read_models import Events, Project, ReadModel, RebuildableStore, RowsBeside
 from services.wiring.registry import SERVICES
 
 _PAGE = 10_000
 """Events that are read, and brought to every read model, at a time."""
+
+Stores = Mapping[str, RebuildableStore]
+"""The stores themselves, with nothing in front of them that keeps rows in memory, by service."""
 
 Models = Mapping[str, Sequence[ReadModel]]
 """Read models, by the service that keeps them."""
@@ -59,7 +62,7 @@ ALL: Models = {name: spec.read_models for name, spec in SERVICES.items()}
 
 
 def rebuild(
-    stores: Mapping[str, Store],
+    stores: Stores,
     models: Models = ALL,
     *,
     partition_of: PartitionOf | None,
@@ -72,7 +75,7 @@ def rebuild(
 
 
 def differences(
-    stores: Mapping[str, Store], *, partition_of: PartitionOf | None, on_step: Callable[[Step], None] = lambda _: None
+    stores: Stores, *, partition_of: PartitionOf | None, on_step: Callable[[Step], None] = lambda _: None
 ) -> dict[str, Difference | None]:
     """By service the first difference between its read models and what the logs make of them. Raises `StoreFailed`."""
     _make(stores, ALL, on_step, partition_of)
@@ -85,9 +88,7 @@ def differences(
     return found
 
 
-def _make(
-    stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
-) -> None:
+def _make(stores: Stores, models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None) -> None:
     """Make these read models beside the old ones."""
     with _without_collector():
         _read_logs(stores, models, on_step, partition_of)
@@ -106,7 +107,7 @@ def _without_collector() -> Iterator[None]:
 
 
 def _read_logs(
-    stores: Mapping[str, Store], models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
+    stores: Stores, models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
 ) -> None:
     made = {name: _Beside(stores[name], own) for name, own in models.items() if own}
     for spec in SERVICES.values():
@@ -130,7 +131,7 @@ def _read_logs(
 class _Beside:
     """The read models of one service while they are made, and by log what makes them."""
 
-    def __init__(self, store: Store, models: Sequence[ReadModel]) -> None:
+    def __init__(self, store: RebuildableStore, models: Sequence[ReadModel]) -> None:
         self.store = store
         self.rows = RowsBeside(store, [row for model in models for row in model.tables])
         self.projects: dict[str, list[Project]] = {}

@@ -1,6 +1,6 @@
 """How an installation is upgraded: read models of another version are made again before any service consumes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
@@ -9,7 +9,7 @@ import structlog
 from domain.store import ReadModelVersion, Store, Unit
 from services.runtime.consumer import PartitionOf
 from services.runtime.read_models import ReadModel, stale
-from services.wiring.rebuild import Models, Step, rebuild
+from services.wiring.rebuild import Models, Step, Stores, rebuild
 from services.wiring.registry import SERVICES
 
 _BETWEEN: Final = 2.0
@@ -18,13 +18,13 @@ _BETWEEN: Final = 2.0
 _log = structlog.get_logger()
 
 
-def stale_models(stores: Mapping[str, Store]) -> Models:
+def stale_models(stores: Stores) -> Models:
     """By service the read models that are to be made again. Raises `StoreFailed`."""
     found = {name: stale(stores[name], spec.read_models) for name, spec in SERVICES.items()}
     return {name: models for name, models in found.items() if models}
 
 
-def upgrade(stores: Mapping[str, Store], partition_of: PartitionOf | None) -> Models:
+def upgrade(stores: Stores, partition_of: PartitionOf | None) -> Models:
     """Bring every read model to this version; which were made again. Raises `StoreFailed`.
 
     No process works on these stores meanwhile. After a kill it begins again: until the new tables take their place,

@@ -9,10 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 from domain.identity import AccountId
 from services.api.installation import Installation
 from services.decider.read_models import LinkRow
+from services.runtime.caching import CachingStore
 from services.sandbox.demo import RunningSandboxes
 from services.wiring.distributed import Distributed, migrate_database
 from services.wiring.embedded import open_embedded
@@ -90,7 +92,8 @@ def _read(installation: Installation) -> int:
 
 
 def _rebuild(installation: Installation) -> int:
-    stores = {service.name: service.store for service in installation.services}
+    kept = {service.name: service.store for service in installation.services}
+    stores: Any = {name: store.behind if isinstance(store, CachingStore) else store for name, store in kept.items()}
     rebuild(stores, partition_of=installation.partition_of)
     links = installation.decider_service.store.count(LinkRow, {"state": "in_sync"})
     if links != {(): DRIVERS * 2}:

@@ -21,6 +21,7 @@ from domain.store import (
     Stream,
     Unit,
 )
+from services.runtime.read_models import RebuildableStore
 
 SOURCE = "1/upstream.v1/0"
 """The stream whose positions the suites keep."""
@@ -131,6 +132,15 @@ class StoreStand(Protocol):
 
     def full_disk(self) -> AbstractContextManager[None]:
         """While this lasts, the store cannot grow."""
+        ...
+
+
+class RebuildableStand(Protocol):
+    """A store of which read models can be made again."""
+
+    @property
+    def store(self) -> RebuildableStore:
+        """The store; empty at first."""
         ...
 
 

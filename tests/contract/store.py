@@ -3,8 +3,8 @@
 from tests.contract.committing import Committing
 from tests.contract.histories import Histories
 from tests.contract.lasting import Lasting
-from tests.contract.tables import Tables
+from tests.contract.tables import Tables, TablesBeside
 
 
-class StoreContract(Committing, Histories, Tables, Lasting):
-    """Inherit it, and give a fixture `stand` that is a `StoreStand`."""
+class StoreContract(Committing, Histories, Tables, TablesBeside, Lasting):
+    """Inherit it, and give a fixture `stand` that is a `StoreStand` and a `RebuildableStand`."""

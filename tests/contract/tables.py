@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from domain.store import FILLED, ReadModelVersion, Row, Store, Value, Where
-from tests.contract.stands import Chore, Entry, StoreStand, Tick, entry, unit
+from services.runtime.read_models import RebuildableStore
+from tests.contract.stands import Chore, Entry, RebuildableStand, StoreStand, Tick, entry, unit
 
 ODD_TEXTS = (
     "",
@@ -259,42 +260,50 @@ class Tables:
         assert least == {("acme",): "1", ("other",): "2"}
         assert [row.name for row in chores.select(Chore, {"due": FILLED}, order_by="due", after="1")] == ["d", "a"]
 
-    def test_a_table_beside_takes_the_place_of_another_with_its_version(self, stand: StoreStand) -> None:
-        stand.store.commit(unit(rows=[*named(a=1, b=2)]))
+
+class TablesBeside:
+    """The tables that are made beside others, and take their place."""
+
+    @pytest.fixture
+    def rebuildable(self, stand: RebuildableStand) -> RebuildableStore:
+        return stand.store
+
+    def test_a_table_beside_takes_the_place_of_another_with_its_version(self, rebuildable: RebuildableStore) -> None:
+        rebuildable.commit(unit(rows=[*named(a=1, b=2)]))
         made = [
             replace(entry("é\\t\t\n", first_name="Zoë\\n\n"), is_seen=True, weight=1e300, note="\\N"),
             replace(entry("A", size=-(2**63)), is_there=False),
             entry("gone"),
         ]
         rows: dict[tuple[Value, ...], Row | None] = {(each.account, each.name): each for each in made}
-        stand.store.begin_beside([Entry])
-        stand.store.put_beside(Entry, rows, is_first=True)
+        rebuildable.begin_beside([Entry])
+        rebuildable.put_beside(Entry, rows, is_first=True)
         later = replace(made[1], size=7)
-        stand.store.put_beside(Entry, {("acme", "A"): later, ("acme", "gone"): None}, is_first=False)
-        assert stand.store.among_beside(Entry, [("acme", "A"), ("acme", "gone")]) == [later]
-        assert [row.name for row in stand.store.select(Entry, order_by="name")] == ["a", "b"]
-        beside = [*stand.store.scan_beside(Entry)]
-        stand.store.end_beside({Entry: "2"})
-        assert stand.store.select(Entry, order_by="name") == [later, made[0]]
-        assert [*stand.store.scan(Entry)] == beside
-        assert stand.store.select(Entry, {"account": "acme", "size": 7}) == [later]
-        assert stand.store.select(ReadModelVersion) == [ReadModelVersion(name=Entry.TABLE, version="2")]
+        rebuildable.put_beside(Entry, {("acme", "A"): later, ("acme", "gone"): None}, is_first=False)
+        assert rebuildable.among_beside(Entry, [("acme", "A"), ("acme", "gone")]) == [later]
+        assert [row.name for row in rebuildable.select(Entry, order_by="name")] == ["a", "b"]
+        beside = [*rebuildable.scan_beside(Entry)]
+        rebuildable.end_beside({Entry: "2"})
+        assert rebuildable.select(Entry, order_by="name") == [later, made[0]]
+        assert [*rebuildable.scan(Entry)] == beside
+        assert rebuildable.select(Entry, {"account": "acme", "size": 7}) == [later]
+        assert rebuildable.select(ReadModelVersion) == [ReadModelVersion(name=Entry.TABLE, version="2")]
 
-    def test_what_was_made_beside_begins_from_nothing_and_can_be_dropped(self, stand: StoreStand) -> None:
-        stand.store.commit(unit(rows=[*named(a=1)]))
+    def test_what_was_made_beside_begins_from_nothing_and_can_be_dropped(self, rebuildable: RebuildableStore) -> None:
+        rebuildable.commit(unit(rows=[*named(a=1)]))
         for _ in range(2):
-            stand.store.begin_beside([Entry])
-            stand.store.put_beside(Entry, {("acme", "b"): entry("b")}, is_first=True)
-        stand.store.drop_beside([Entry])
-        assert [row.name for row in stand.store.select(Entry)] == ["a"]
+            rebuildable.begin_beside([Entry])
+            rebuildable.put_beside(Entry, {("acme", "b"): entry("b")}, is_first=True)
+        rebuildable.drop_beside([Entry])
+        assert [row.name for row in rebuildable.select(Entry)] == ["a"]
 
-    def test_columns_that_hold_work_are_taken_from_the_old_table(self, stand: StoreStand) -> None:
+    def test_columns_that_hold_work_are_taken_from_the_old_table(self, rebuildable: RebuildableStore) -> None:
         chore = Chore(account="acme", name="a", due="7", begun=0)
-        stand.store.commit(unit(rows=[chore]))
+        rebuildable.commit(unit(rows=[chore]))
         made: dict[tuple[Value, ...], Row | None] = {
             (each.account, each.name): each for each in (replace(chore, due="", begun=3), replace(chore, name="b"))
         }
-        stand.store.begin_beside([Chore])
-        stand.store.put_beside(Chore, made, is_first=True)
-        stand.store.end_beside({Chore: "2"})
-        assert stand.store.select(Chore, order_by="name") == [replace(chore, begun=3), replace(chore, name="b")]
+        rebuildable.begin_beside([Chore])
+        rebuildable.put_beside(Chore, made, is_first=True)
+        rebuildable.end_beside({Chore: "2"})
+        assert rebuildable.select(Chore, order_by="name") == [replace(chore, begun=3), replace(chore, name="b")]

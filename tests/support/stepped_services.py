@@ -13,8 +13,8 @@ from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
 from domain.profile import Profile
-from domain.store import Event, Row, Store
-from services.accounts.handlers import AccountRow, Accounts
+from domain.store import Event, Store
+from services.accounts.handlers import Accounts
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.intake.handlers import Intake
@@ -23,10 +23,9 @@ from services.projector.deliveries import MOST_CALLS
 from services.projector.read_models import Driver
 from services.projector.scanning import MOST_LOOK_UPS
 from services.projector.service import ProjectorApp
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, Assignment, log_of, outcomes_of
+from services.runtime.context import Assignment, log_of
 from services.runtime.service import Notifier, Service
 from services.wiring import registry
-from services.wiring.registry import INTAKE_ROWS
 from services.wiring.upgrade import upgrade
 from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
@@ -61,27 +60,17 @@ class SteppedServices:
         self._starts_at_once = starts_at_once
         self._begun: dict[Target, list[Attempt]] = {target: [] for target in Target}
         notifier = Notifier()
-        open_store = partial(_open, folder, wrapping)
-        self.accounts_store = open_store("accounts", ACCOUNTS, (AccountRow,))
-        self.intake_store = open_store("intake", CHANGES, INTAKE_ROWS)
-        self.decider_store = registry.SERVICES["decider"].caching(
-            open_store("decider", DECISIONS, registry.DECIDER_ROWS)
-        )
-        self.projector_stores = {
-            target: registry.SERVICES[f"projector-{target}"].caching(
-                open_store(f"projector-{target}", outcomes_of(target), registry.PROJECTOR_ROWS)
-            )
-            for target in Target
+        opened = {
+            name: SqliteStore(folder / f"{name}.sqlite", log_name=spec.log, rows=spec.rows)
+            for name, spec in registry.SERVICES.items()
         }
-        upgrade(
-            {
-                "accounts": self.accounts_store,
-                "intake": self.intake_store,
-                "decider": self.decider_store,
-                **{f"projector-{target}": store for target, store in self.projector_stores.items()},
-            },
-            partition_of=None,
-        )
+        upgrade(opened, partition_of=None)
+        stores = {name: wrapping(name, store) for name, store in opened.items()}
+        self.accounts_store, self.intake_store = stores["accounts"], stores["intake"]
+        self.decider_store = registry.SERVICES["decider"].caching(stores["decider"])
+        self.projector_stores = {
+            target: registry.SERVICES[f"projector-{target}"].caching(stores[f"projector-{target}"]) for target in Target
+        }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
         self.decider = registry.build_decider(
@@ -99,8 +88,7 @@ class SteppedServices:
             )
             for target, store in self.projector_stores.items()
         }
-        stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
-        logs = {log_of(store.log.name): store.log for store in stores}
+        logs = {log_of(store.log.name): store.log for store in stores.values()}
         for service in self.services.values():
             service.follow(logs[name] for name in service.consumes)
 
@@ -296,7 +284,3 @@ def logged(store: Store) -> list[Event]:
 
 async def _made(app: ProjectorApp, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
     return [await app._make_safely(attempt, app._deliveries._connected.to(attempt.driver[0])) for attempt in attempts]
-
-
-def _open(folder: Path, wrapping: Wrapping, name: str, log: str, rows: tuple[type[Row], ...]) -> Store:
-    return wrapping(name, SqliteStore(folder / f"{name}.sqlite", log_name=log, rows=rows))

@@ -4,23 +4,19 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.store import Store, Stored
-from services.api.installation import Installation
 from services.sandbox.demo import sandboxes
-from services.wiring.embedded import open_embedded
 from services.wiring.registry import SERVICES
-from services.wiring.settings import EmbeddedSettings
 from services.wiring.upgrade import stale_models
 from tests.support import exactly_once
 from tests.support.processes import Up, outliving_client
-from tests.unit.services.wiring.rebuilt import checked
+from tests.unit.services.wiring.rebuilt import checked, opened_stores
 from tests.upgrade.fixtures import ACCOUNT, TARGETS, unpack
 from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike
 
@@ -29,16 +25,6 @@ from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, un
 def folder(tmp_path: Path) -> Path:
     unpack(tmp_path / "data")
     return tmp_path / "data"
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[Mapping[str, Store]]:
-    with closing(open_embedded(EmbeddedSettings(data=folder))) as installation:
-        yield stores_of(installation)
-
-
-def stores_of(installation: Installation) -> dict[str, Store]:
-    return {service.name: service.store for service in installation.services}
 
 
 def rows(stores: Mapping[str, Store]) -> dict[tuple[str, str], list[Stored]]:
@@ -72,11 +58,11 @@ def test_it_ends_where_the_earlier_version_would_have(folder: Path) -> None:
 
 
 def test_a_second_start_makes_nothing_again(folder: Path) -> None:
-    with opened(folder) as stores:
+    with opened_stores(folder) as stores:
         first = rows(stores)
         assert first["decider", "links"]
         assert stale_models(stores) == {}
-    with opened(folder) as stores:
+    with opened_stores(folder) as stores:
         assert stale_models(stores) == {}
         assert rows(stores) == first
 
@@ -86,7 +72,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     """Every row after an upgrade without a kill."""
     other = tmp_path_factory.mktemp("other") / "data"
     unpack(other)
-    with opened(other) as stores:
+    with opened_stores(other) as stores:
         return rows(stores)
 
 
@@ -98,6 +84,6 @@ def test_a_kill_while_it_upgrades_changes_nothing_in_the_end(
         [sys.executable, "-m", "tests.upgrade.killed_upgrade", str(moment), folder], check=False, capture_output=True
     )
     assert run.returncode == -signal.SIGKILL, run.stderr
-    with opened(folder) as stores:
+    with opened_stores(folder) as stores:
         assert rows(stores) == expected
     assert checked(folder) == []

@@ -238,13 +238,6 @@ def test_everything_is_forgotten_when_the_store_fails(
     assert (store.select(Entry, by_key("a")), behind.asked, store.generation) == ([entry("a")], 1, 1)
 
 
-def test_everything_is_forgotten_when_tables_are_replaced(store: CachingStore) -> None:
-    store.commit(unit(rows=[entry("a")]))
-    store.begin_beside([Entry])
-    store.end_beside({Entry: "2"})
-    assert (store.select(Entry, by_key("a")), store.generation) == ([], 1)
-
-
 def test_everything_is_forgotten_when_partitions_come_and_go(behind: AskedStore) -> None:
     store = OwnedCachingStore(behind, kinds=[Entry])
     steps: list[Callable[[], None]] = [lambda: store.own([1, 2]), lambda: store.disown([2])]

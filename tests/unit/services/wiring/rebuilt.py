@@ -1,12 +1,12 @@
 """The rebuilt read models of a data folder."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from services.api.installation import Installation
-from services.wiring.embedded import open_embedded
-from services.wiring.rebuild import Difference, Step, differences, rebuild
+from services.wiring.embedded import open_embedded, open_stores
+from services.wiring.rebuild import Difference, Step, Stores, differences, rebuild
 from services.wiring.settings import EmbeddedSettings
 
 
@@ -22,12 +22,18 @@ def put_in_place(folder: Path) -> None:
 
 def run(folder: Path, *, is_check: bool, steps: list[Step] | None = None) -> dict[str, Difference | None]:
     seen = [] if steps is None else steps
-    with opened(folder) as embedded:
-        stores = {service.name: service.store for service in embedded.services}
+    with opened_stores(folder) as stores:
         if is_check:
             return differences(stores, partition_of=None, on_step=seen.append)
         rebuild(stores, partition_of=None, on_step=seen.append)
         return {}
+
+
+@contextmanager
+def opened_stores(folder: Path) -> Iterator[Stores]:
+    """The stores of a folder, without services."""
+    with ExitStack() as opened:
+        yield {name: opened.enter_context(closing(each)) for name, each in open_stores(folder).items()}
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from services.projector import read_models as projector
 from services.wiring import registry
 from services.wiring.rebuild import Step
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
-from tests.unit.services.wiring.rebuilt import checked, opened, put_in_place, run
+from tests.unit.services.wiring.rebuilt import checked, opened, opened_stores, put_in_place, run
 
 R = TypeVar("R", bound=Row)
 
@@ -210,8 +210,8 @@ def test_dead_letters_have_no_part_in_read_models(folder: Path) -> None:
 
 
 def test_the_tables_beside_are_gone_afterwards_and_so_are_leftovers(folder: Path) -> None:
-    with opened(folder) as embedded:
-        store = embedded.decider_service.store
+    with opened_stores(folder) as stores:
+        store = stores["decider"]
         store.begin_beside([decider.LinkRow])
         row = min(store.select(decider.LinkRow), key=attrgetter(*decider.LinkRow.KEY))
         store.put_beside(decider.LinkRow, {(row.account, row.target, row.driver): row}, is_first=True)

@@ -9,7 +9,7 @@ from services.runtime.read_models import ReadModel, stale
 from services.wiring.registry import SERVICES
 from services.wiring.upgrade import stale_models
 from tests.support.stepped_services import SteppedServices, both_targets
-from tests.unit.services.wiring.rebuilt import checked, opened
+from tests.unit.services.wiring.rebuilt import checked, opened, opened_stores
 
 
 def tampered(folder: Path, *, older: tuple[str, ...]) -> None:
@@ -25,11 +25,11 @@ def tampered(folder: Path, *, older: tuple[str, ...]) -> None:
 
 def test_only_what_is_of_another_version_is_made_again(folder: Path) -> None:
     tampered(folder, older=("links",))
-    with opened(folder) as embedded:
-        store = embedded.decider_service.store
+    with opened_stores(folder) as stores:
+        store = stores["decider"]
         assert store.count(LinkRow, {"detail": "tampered"}) == {(): 0}
         assert [row.sequence for row in store.select(DesiredRow, {"driver": "p4"})] == [99]
-        assert stale_models({service.name: service.store for service in embedded.services}) == {}
+        assert stale_models(stores) == {}
 
 
 def test_nothing_is_made_again_when_every_version_is_the_same(folder: Path) -> None:
@@ -49,13 +49,13 @@ def test_work_goes_on_after_what_was_made_again(folder: Path) -> None:
 
 
 def test_a_new_installation_is_of_this_version(tmp_path: Path) -> None:
-    with opened(tmp_path) as embedded:
-        assert stale_models({service.name: service.store for service in embedded.services}) == {}
+    with opened_stores(tmp_path) as stores:
+        assert stale_models(stores) == {}
 
 
 def test_a_model_with_a_higher_version_or_other_columns_is_stale(folder: Path) -> None:
-    with opened(folder) as embedded:
-        store = embedded.decider_service.store
+    with opened_stores(folder) as stores:
+        store = stores["decider"]
         (model,) = (each for each in SERVICES["decider"].read_models if LinkRow in each.tables)
         assert stale(store, [model]) == []
         later = replace(model, version=model.version + 1)
