@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -137,7 +138,7 @@ class RelationalStore(ABC):
 
     def _events(self, ids: Collection[UUID]) -> Iterator[Event]:
         """The events of these histories, one history after the other and each in order, a page at a time."""
-        wanted = {self._dialect.from_uuid(each): each for each in sorted(ids)}
+        wanted = {self._dialect.from_uuid(each): each for each in sorted(ids, key=attrgetter("int"))}
         placeholder, behind = self._dialect.placeholder, ""
         last: Values = ()
         while wanted:
