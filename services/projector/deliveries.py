@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import chain
 from math import inf
+from operator import attrgetter
 from typing import Final
 
 import structlog
 
 from domain.account import Account, Mode, ReconciliationRequested
-from domain.driver_link import DeleteDecided, LinkEvent
+from domain.driver_link import DeleteDecided
 from domain.failures import MOST_TRIES, Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
@@ -25,10 +26,12 @@ from services.accounts.handlers import accounts_of, keep_accounts
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Connected, Result
 from services.projector.outcomes import Outcomes
-from services.projector.read_models import FIRST_OF_ALL, DeliveryRow, Driver, LookUp, at_once, decided
+from services.projector.projections import project_decisions
+from services.projector.read_models import FIRST_OF_ALL, DeliveryRow, Driver, LookUp, at_once
 from services.projector.turns import RESERVED_SLOTS, Turns, fill_slots
 from services.runtime.context import Assignment, Clock
 from services.runtime.isolation import own_trouble
+from services.runtime.read_models import kept_rows, to_unit
 
 MOST_CALLS = 256
 """Calls under way at a time, over all accounts."""
@@ -140,19 +143,11 @@ class Deliveries:
 
     def on_decisions(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep the newest decision of each link, and that its call starts, as far as slots are free."""
-        facts = [(at, event) for at, event in events if isinstance(event, LinkEvent) and event.target == self.target]
-        known = self._store.among(DeliveryRow, DeliveryRow.KEY, {(fact.account, fact.driver) for _, fact in facts})
-        before = {row.place: row for row in known}
-        rows, changed = dict(before), dict[Driver, DeliveryRow]()
-        for at, fact in facts:
-            row = DeliveryRow(account=fact.account, driver=fact.driver)
-            row = rows.get(row.place) or row
-            after = decided(row, fact)
-            if after is not row:
-                rows[row.place] = changed[row.place] = self._due_after(after, at)
-        unit = Unit()
-        unit.keep(changed.values())
-        self._start_at_once(unit, changed.values())
+        rows = kept_rows(self._store)
+        project_decisions(self.target, events, rows, self._due_after)
+        unit = to_unit(rows.changes())
+        changed = [row for row in unit.rows.values() if isinstance(row, DeliveryRow)]
+        self._start_at_once(unit, sorted(changed, key=attrgetter("due")))
         return unit
 
     def on_stored(self, unit: Unit) -> None:

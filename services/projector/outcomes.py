@@ -13,17 +13,11 @@ from domain.ports import Done, Exists, Missing
 from domain.store import Store, Unit
 from services.projector.breaker import Breakers, EndedCall
 from services.projector.calls import Attempt, OutcomeUnknown, Result, Withdrawn, failure_of
-from services.projector.read_models import (
-    FIRST_OF_ALL,
-    DeliveryRow,
-    RosterRow,
-    keys_of,
-    reported,
-    shown_after,
-    unseen,
-)
+from services.projector.projections import project_roster
+from services.projector.read_models import FIRST_OF_ALL, DeliveryRow, reported
 from services.projector.roster import Freshness
 from services.runtime.context import Clock
+from services.runtime.read_models import projected
 
 
 class Outcomes:
@@ -62,7 +56,7 @@ class Outcomes:
                 unit.events.append(outcome)
                 row = reported(row, outcome)
             unit.keep([row])
-        self._keep_roster(unit)
+        unit.add(projected(self._store, project_roster, [(0, event) for event in unit.events]))
         self._breakers.record(unit, ended)
         self._freshness.note(unit.events)
 
@@ -138,14 +132,3 @@ class Outcomes:
             detail=detail,
             is_shown=is_shown,
         )
-
-    def _keep_roster(self, unit: Unit) -> None:
-        """Keep what the outcomes show of the target's drivers."""
-        outcomes = [event for event in unit.events if isinstance(event, CallAnswered)]
-        shown = [(outcome.account, key, outcome) for outcome in outcomes for key in keys_of(outcome)]
-        places = {(account, key) for account, key, _ in shown}
-        known = self._store.among(RosterRow, RosterRow.KEY, places) if places else ()
-        rows = {(row.account, row.key): row for row in known}
-        for account, key, outcome in shown:
-            rows[account, key] = shown_after(rows.get((account, key)) or unseen(account, key), outcome)
-        unit.keep(rows.values())

@@ -1,5 +1,8 @@
 """What a projector's read models are after the events of each log: the rows that its handlers store live."""
 
+from collections.abc import Callable
+from functools import partial
+
 from domain.driver_link import LinkEvent
 from domain.identity import Target
 from domain.outcomes import (
@@ -27,22 +30,24 @@ from services.projector.read_models import (
     unseen,
 )
 from services.runtime.context import DECISIONS, outcomes_of
-from services.runtime.read_models import Events, Project, ReadModel, Rows
+from services.runtime.read_models import Events, ReadModel, Rows
 
 
-def _decisions_for(target: Target) -> Project:
-    def project(events: Events, rows: Rows) -> None:
-        """What there is to deliver for each link."""
-        facts = [event for _, event in events if isinstance(event, LinkEvent) and event.target == target]
-        rows.load(DeliveryRow, ((fact.account, fact.driver) for fact in facts))
-        for fact in facts:
-            known = rows.get(DeliveryRow, fact.account, fact.driver)
-            before = known or DeliveryRow(account=fact.account, driver=fact.driver)
-            after = decided(before, fact)
-            if after is not before:
-                rows.put(after)
-
-    return project
+def project_decisions(
+    target: Target,
+    events: Events,
+    rows: Rows,
+    when_changed: Callable[[DeliveryRow, int], DeliveryRow] = lambda row, _: row,
+) -> None:
+    """What there is to deliver for each link; `when_changed` adds the work that follows live from a change there."""
+    facts = [(at, event) for at, event in events if isinstance(event, LinkEvent) and event.target == target]
+    rows.load(DeliveryRow, ((fact.account, fact.driver) for _, fact in facts))
+    for at, fact in facts:
+        known = rows.get(DeliveryRow, fact.account, fact.driver)
+        before = known or DeliveryRow(account=fact.account, driver=fact.driver)
+        after = decided(before, fact)
+        if after is not before:
+            rows.put(when_changed(after, at))
 
 
 def _project_answers(events: Events, rows: Rows) -> None:
@@ -54,7 +59,7 @@ def _project_answers(events: Events, rows: Rows) -> None:
         rows.put(reported(known or DeliveryRow(account=answer.account, driver=answer.driver), answer))
 
 
-def _project_roster(events: Events, rows: Rows) -> None:
+def project_roster(events: Events, rows: Rows) -> None:
     """The target drivers as we last saw them."""
     reports = [event for _, event in events if isinstance(event, DriverReport)]
     rows.load(RosterRow, ((report.account, key) for report in reports for key in keys_of(report)))
@@ -85,9 +90,9 @@ def read_models_of(target: Target) -> tuple[ReadModel, ...]:
         *ACCOUNT_MODELS,
         ReadModel(
             tables=(DeliveryRow,),
-            projections=lambda _: {DECISIONS: _decisions_for(target), outcomes: _project_answers},
+            projections=lambda _: {DECISIONS: partial(project_decisions, target), outcomes: _project_answers},
         ),
-        ReadModel(tables=(RosterRow,), projections=lambda _: {outcomes: _project_roster}),
+        ReadModel(tables=(RosterRow,), projections=lambda _: {outcomes: project_roster}),
         ReadModel(tables=(ScanRow,), projections=lambda _: {outcomes: _project_scans}),
         ReadModel(tables=(BreakerRow,), projections=lambda _: {outcomes: _project_breakers}),
     )
