@@ -9,6 +9,8 @@ from typing import Final
 import h11
 import httpx
 
+from services.sandbox.demo import NO_TLS
+
 _CHUNK: Final = 65_536
 _PASSED_ON: Final = frozenset({"content-type", "authorization", "x-api-key", "accept", "accept-language"})
 
@@ -55,7 +57,7 @@ def passed_back(reply: httpx.Response) -> bytes:
 async def proxy(upstream: str, treat: Treatment) -> AsyncIterator[str]:
     """Serve on a free loopback port; the base address."""
     serving: set[asyncio.Task[None]] = set()
-    async with httpx.AsyncClient(base_url=upstream, timeout=30.0) as client:
+    async with httpx.AsyncClient(base_url=upstream, timeout=30.0, verify=NO_TLS) as client:
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             each = asyncio.ensure_future(_serve(reader, writer, client, treat))

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from services.api import PREFIX
-from services.sandbox.demo import RunningSandboxes
+from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.wiring.settings import DistributedSettings
 from tests.support.servers.addresses import free_port
 from tests.support.unhurried import UNHURRIED
@@ -159,7 +159,7 @@ class Serving:
 
     async def progress(self) -> Json | None:
         """What it tells of itself, if it answers and is ready."""
-        async with httpx.AsyncClient(timeout=_ANSWER) as client:
+        async with httpx.AsyncClient(timeout=_ANSWER, verify=NO_TLS) as client:
             try:
                 answer = await client.get(f"http://127.0.0.1:{self.port}/ready")
             except httpx.TransportError:

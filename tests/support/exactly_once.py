@@ -11,6 +11,7 @@ from domain.driver_link import Confirmed, CreateDecided, Decision, DeleteHeld, D
 from domain.identity import Target
 from domain.portal import Change
 from domain.store import Event, Stream
+from services.sandbox.demo import NO_TLS
 
 Json = dict[str, Any]
 
@@ -107,7 +108,7 @@ def repeated_effects(journal: Sequence[Json]) -> list[tuple[str, ...]]:
 async def journal_of(address: str) -> list[Json]:
     """Every write that reached a sandbox."""
     entries: list[Json] = []
-    async with httpx.AsyncClient(timeout=30.0) as client:
+    async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
         while True:
             after = entries[-1]["number"] if entries else 0
             answer = await client.get(f"{address}/sandbox/journal", params={"after": after, "limit": 1000})

@@ -11,7 +11,7 @@ import httpx
 from adapters.portal.csv_export import ExportRow, read_export
 from domain.profile import Profile
 from services.sandbox.comparison import TargetsState, to_shown
-from services.sandbox.demo import RunningSandboxes
+from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.sandbox.sample import SAMPLE
 from services.sandbox.story import desired_id
 
@@ -47,7 +47,7 @@ class PartOfFleet:
 
     async def shown(self, targets: RunningSandboxes) -> TargetsState:
         """Everything that both sandboxes hold of this account now."""
-        async with httpx.AsyncClient(timeout=30.0) as client:
+        async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
             driveri = (await client.get(f"{targets.driveri}/sandbox/state")).json()
             motive = (await client.get(f"{targets.motive}/sandbox/state")).json()
         tenants = [each for each in driveri["tenants"] if each["tenant"] == self.tenant["tenant"]]
@@ -75,7 +75,7 @@ def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
 
 async def seed(parts: Sequence[PartOfFleet], targets: RunningSandboxes) -> None:
     """Let the sandboxes hold these accounts, and nothing else."""
-    async with httpx.AsyncClient(timeout=30.0) as client:
+    async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
         driveri = {"tenants": [part.tenant for part in parts]}
         motive = {"companies": [part.company for part in parts]}
         for address, document in ((targets.driveri, driveri), (targets.motive, motive)):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from services.sandbox.demo import RunningSandboxes
+from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.wiring.data_folder import DataFolder
 from tests.support.unhurried import UNHURRIED
 from tests.support.up_ahead import AHEAD
@@ -81,7 +81,7 @@ class Up:
         return self._process.returncode or 0
 
     async def _answers(self) -> bool:
-        transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
+        transport = httpx.AsyncHTTPTransport(uds=str(self.socket), verify=NO_TLS)
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=1.0) as client:
             try:
                 return (await client.get("/accounts")).is_success
@@ -93,7 +93,7 @@ class OutlivingTransport(httpx.AsyncBaseTransport):
     """Asks again until there is an answer. What a lost answer had done already, the next one may refuse to do twice."""
 
     def __init__(self, socket: Path) -> None:
-        self._transport = httpx.AsyncHTTPTransport(uds=str(socket))
+        self._transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=NO_TLS)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request as often as it takes."""
