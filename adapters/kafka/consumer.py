@@ -32,7 +32,7 @@ _BATCH = 500
 _POLL = 1_000
 """Milliseconds for which something fetched is waited for at once."""
 
-_ANSWER = 100
+_ANSWER = 500
 """Milliseconds after which a broker answers that there is nothing new; a resumed partition is fetched after that."""
 
 _METADATA = 30_000

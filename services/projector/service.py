@@ -141,7 +141,7 @@ class ProjectorApp:
                 self._results += [result for result in results if result[0].driver not in gone]
                 return _LOOK
         if results:
-            self.service.notify()
+            self.service.announce()
         return wait
 
     def _begin(self, calls: Sequence[tuple[Attempt, TargetDrivers | Rejected]]) -> None:

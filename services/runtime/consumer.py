@@ -112,6 +112,8 @@ class Consumer:
         self._watermarks: dict[str, int] = {}
         self._unsettled: dict[str, int] = {}
         self._letters: dict[str, set[tuple[str, str]]] | None = None
+        self.has_more = False
+        """Whether the last step may have left something, so that another one has to follow at once."""
 
     @property
     def streams(self) -> Sequence[str]:
@@ -145,6 +147,8 @@ class Consumer:
         except StoreFailed:
             self._let_go()
             raise
+        # What had to be forgotten is read once more.
+        self.has_more = taken >= BATCH or (taken > 0 and self._at.keys() < self._streams.keys())
         return taken
 
     def _await(self) -> None:

@@ -101,21 +101,23 @@ class Relay:
         _log.info("relay begins", topic=self._topic)
         try:
             position = await self._worker.call(self._store.position, self._name)
+            records = await self._worker.call(self._store.log.read, position, BATCH)
             while True:
-                records = await self._worker.call(self._next, position)
                 position = await self._send(publisher, records, position)
+                records = await self._worker.call(self._next, position, has_more=len(records) == BATCH)
         finally:
             self._sent_up_to = None
             await publisher.close()
             await self._worker.call(self._leader_lock.close)
 
-    def _next(self, position: int) -> Sequence[Record]:
-        """The records behind this position, which are waited for a while; none where none have come."""
-        records = self._store.log.read(position, BATCH)
-        if not records:
+    def _next(self, position: int, *, has_more: bool) -> Sequence[Record]:
+        """The records behind this position, which are waited for a while; none where none have come.
+
+        What is stored while we send notifies the lock's connection, where that waits for us.
+        """
+        if not has_more:
             self._leader_lock.wait(REST)
-            records = self._store.log.read(position, BATCH)
-        return records
+        return self._store.log.read(position, BATCH)
 
     async def _send(self, publisher: Publisher, records: Sequence[Record], position: int) -> int:
         """Send these records; how far everything is sent, which is stored now and then."""

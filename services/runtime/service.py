@@ -67,10 +67,11 @@ class Notifier:
         self._waiters.add(event)
         return event
 
-    def notify(self) -> None:
-        """Wake everything that waits."""
+    def notify(self, *, but: asyncio.Event | None = None) -> None:
+        """Wake everything that waits, or all but one."""
         for event in self._waiters:
-            event.set()
+            if event is not but:
+                event.set()
 
 
 async def notified(waiter: asyncio.Event, seconds: float) -> bool:
@@ -136,12 +137,15 @@ class Service:
         self._rest = rest
         self._worker = Worker(name)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Event | None = None
+        self._has_more = False
         self.taken = 0
 
     async def run(self) -> None:
         """Work until cancelled. Raises `StoreFailed` when the store cannot work."""
         self._loop = asyncio.get_running_loop()
-        waiter, clock = self._notifier.waiter(), self._loop.time
+        self._waiter = waiter = self._notifier.waiter()
+        clock = self._loop.time
         rested_at = clock() - self._rest
         while True:
             waiter.clear()
@@ -149,8 +153,8 @@ class Service:
                 rested_at = clock()
                 await self.call(self._catch_up)
             if await self.call(self._hurry):
-                self._notifier.notify()
-            else:
+                self.announce()
+            if not self._has_more:
                 await notified(waiter, self._rest)
 
     @property
@@ -195,9 +199,12 @@ class Service:
         return self._submissions()
 
     def _hurry(self) -> int:
-        done = sum(consumer.step() for consumer in self._consumers.values()) + sum(chore() for chore in self._chores)
-        self.taken += done
-        return done
+        done = sum(consumer.step() for consumer in self._consumers.values())
+        chores_done = sum(chore() for chore in self._chores)
+        # What comes after this look notifies us, so another one is only needed where this one left something.
+        self._has_more = chores_done > 0 or any(consumer.has_more for consumer in self._consumers.values())
+        self.taken += done + chores_done
+        return done + chores_done
 
     def lag(self) -> int:
         """How far this service is behind its streams."""
@@ -218,10 +225,14 @@ class Service:
         """Notify that there is something new."""
         self._notifier.notify()
 
+    def announce(self) -> None:
+        """Notify all others that there is something new, as in our own log; this service itself need not look."""
+        self._notifier.notify(but=self._waiter)
+
     def _stored(self, unit: Unit) -> None:
         """Wake those who read our log at once, and not only when everything else is done."""
         if unit.events and self._loop:
-            self._loop.call_soon_threadsafe(self._notifier.notify)
+            self._loop.call_soon_threadsafe(self.announce)
         self._on_stored(unit)
 
     def _take_again(self) -> int:

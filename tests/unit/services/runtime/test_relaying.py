@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.store.sqlite import SqliteStore
-from domain.store import Misconfigured, Record, StoreFailed
+from domain.store import Misconfigured, Record, Resubmission, StoreFailed, Stream
 from services.runtime.outbox import Relay
 from tests.contract.stands import fact, unit
 from tests.support.travelling_time import run
@@ -104,3 +104,46 @@ def test_a_log_that_does_not_get_out_is_stuck_until_it_does(store: SqliteStore) 
     assert seen[:30] == [None] * 30
     assert seen[-1] == "x.v1 has not been relayed for 39 seconds"
     assert relaying.stuck() is None
+
+
+class Counted:
+    """A log that counts how often it is read."""
+
+    def __init__(self, log: Stream) -> None:
+        self._log = log
+        self.name = log.name
+        self.reads = 0
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        self.reads += 1
+        return self._log.read(after, limit)
+
+    def end(self) -> int:
+        return self._log.end()
+
+    def again(self, resubmission: Resubmission) -> Record:
+        return self._log.again(resubmission)
+
+
+class Notified(Mine):
+    """Something is stored each time that is waited for it, until that is enough."""
+
+    def __init__(self, store: SqliteStore, *versions: int) -> None:
+        self._store = store
+        self._versions = list(versions)
+
+    def wait(self, seconds: float) -> None:
+        assert seconds > 0
+        if not self._versions:
+            raise Enough
+        self._store.commit(unit(fact(version=self._versions.pop(0))))
+
+
+def test_a_log_is_read_once_each_time_that_something_was_stored(store: SqliteStore) -> None:
+    topic, log = Topic(), Counted(store.log)
+    store.log = log  # type: ignore[assignment] # as good as its own
+    relaying = Relay(store, "x.v1", epoch="1", leader_lock=Notified(store, 3, 4, 5), opening=lambda: topic)
+    with pytest.raises(Enough):
+        run(relaying.run())
+    assert topic.taken == [1, 2, 3, 4, 5]
+    assert log.reads == 1 + 3

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.store import Position, StoreConflict, StoreFailed, Unit
+from services.runtime.consumer import BATCH
 from services.runtime.service import Notifier, Service, WorkerClosed
 from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Heard, raising
 
@@ -28,6 +29,11 @@ class Looks:
         self._loop.call_soon_threadsafe(self._on_look)
         self._loop.call_soon_threadsafe(self._seen.put_nowait, threading.current_thread().name)
         return 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there was no look since the last one that was waited for."""
+        return self._seen.empty()
 
     async def next(self) -> str:
         """Wait for the next look; in which thread it was."""
@@ -94,6 +100,34 @@ async def test_a_fact_that_is_stored_wakes_others_before_the_chores_are_done(sta
         await told.wait()
         assert stand.heard == ["a"]
         may_end.set()
+
+
+async def test_a_service_looks_once_at_what_has_come(stand: FollowingStand) -> None:
+    looks: list[int] = []
+
+    def look() -> int:
+        looks.append(len(looks))
+        return 0
+
+    work = service(stand, Notifier(), look)
+    stand.put("a")
+    async with running(work):
+        while stand.heard != ["a"]:
+            await work.call(lambda: None)
+        for _ in range(20):
+            await work.call(lambda: None)
+    assert looks == [0]
+
+
+async def test_a_service_goes_on_at_once_while_something_is_left(stand: FollowingStand) -> None:
+    drivers = [f"{number:04}" for number in range(2 * BATCH + 1)]
+    stand.put(*drivers)
+    stand.store.before = [raising(StoreConflict("another process was first"))]
+    work = service(stand, Notifier())
+    async with running(work):
+        while len(stand.heard) < len(drivers):
+            await work.call(lambda: None)
+    assert stand.store.before == []
 
 
 async def test_a_notification_wakes_a_service_that_rests(stand: FollowingStand) -> None:
@@ -208,6 +242,19 @@ async def test_a_notification_reaches_all_who_wait() -> None:
     waiters = [notifier.waiter() for _ in range(3)]
     notifier.notify()
     assert [waiter.is_set() for waiter in waiters] == [True, True, True]
+
+
+async def test_a_service_that_announces_wakes_all_but_itself(stand: FollowingStand) -> None:
+    notifier, looks = Notifier(), Looks()
+    work, other = service(stand, notifier, looks), notifier.waiter()
+    async with running(work):
+        await looks.next()
+        other.clear()
+        work.announce()
+        for _ in range(20):
+            await work.call(lambda: None)
+        assert other.is_set()
+        assert looks.is_over
 
 
 async def test_a_notification_before_the_waiting_is_not_lost() -> None:
