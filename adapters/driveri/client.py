@@ -11,7 +11,7 @@ behind it, and a page without new drivers right behind another one ends the list
 import asyncio
 import time
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import MappingProxyType
@@ -262,7 +262,7 @@ def _quoted(part: str) -> str:
     return _DOTS.get(part) or quote(part, safe="")
 
 
-Paging = Callable[[Mapping[str, str]], Awaitable[DriversPage]]
+Paging = Callable[[Mapping[str, str]], Coroutine[None, None, DriversPage]]
 """Reads the page of this query."""
 
 OVERLAP: Final = 5
@@ -283,15 +283,17 @@ class _ListMoved(Exception):
     """A page does not begin where the one before ended."""
 
 
-async def everybody(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
-    """Every driver of a list once, page by page.
+async def everybody(
+    paging: Paging, query: Mapping[str, str], *, is_ahead: bool = False
+) -> AsyncGenerator[Sequence[DriverRow], None]:
+    """Every driver of a list once, page by page; with `is_ahead` the next page is asked for while one is looked at.
 
     Raises `TargetFailed` when a page cannot be read, or the list does not hold still.
     """
     seen: set[str] = set()
     for _ in range(MOST_READINGS):
         try:
-            async with aclosing(_reading(paging, query)) as pages:
+            async with aclosing(_reading(paging, query, is_ahead=is_ahead)) as pages:
                 async for rows in pages:
                     fresh = {row.driver_id: row for row in rows if row.driver_id not in seen}
                     seen.update(fresh)
@@ -302,28 +304,52 @@ async def everybody(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[
     raise TargetFailed(down(f"the list of drivers moved each of the {MOST_READINGS} times that it was read"))
 
 
-async def _reading(paging: Paging, query: Mapping[str, str]) -> AsyncGenerator[Sequence[DriverRow], None]:
-    asked: list[Mapping[str, str]] = []
+async def _reading(
+    paging: Paging, query: Mapping[str, str], *, is_ahead: bool
+) -> AsyncGenerator[Sequence[DriverRow], None]:
+    asked = [query]
     ending: Sequence[str] = ()
     shown: set[str] = set()
-    while query not in asked and len(asked) < MOST_PAGES:
-        asked.append(query)
-        page = await paging(query)
-        rows = page.drivers
-        if _ids(rows[: len(ending)]) != ending:
-            raise _ListMoved
-        yield rows
-        following = _following(page, query)
-        is_last = shown.issuperset(_ids(rows)) and len(rows) == len(ending)
-        if following is None or is_last:
-            return
-        shown.update(_ids(rows))
-        # Where the next page is the one right behind these rows, it has to begin with the last of them.
-        is_next = _number(following, "offset") == _number(query, "offset") + len(rows)
-        overlap = min(OVERLAP, len(rows) // 2) if is_next else 0
-        ending = _ids(rows[len(rows) - overlap :])
-        query = {**following, "offset": str(_number(following, "offset") - overlap)} if overlap else following
-    raise TargetFailed(down("the pages of the roster go round in a circle"))
+    coming = asyncio.ensure_future(paging(query))
+    try:
+        while True:
+            page = await coming
+            rows = page.drivers
+            if _ids(rows[: len(ending)]) != ending:
+                raise _ListMoved
+            following = _following(page, query)
+            is_last = shown.issuperset(_ids(rows)) and len(rows) == len(ending)
+            if following is None or is_last:
+                yield rows
+                return
+            shown.update(_ids(rows))
+            query, ending = _overlapping(following, query, rows)
+            if query in asked or len(asked) == MOST_PAGES:
+                yield rows
+                raise TargetFailed(down("the pages of the roster go round in a circle"))
+            asked.append(query)
+            if is_ahead:
+                coming = asyncio.ensure_future(paging(query))
+            yield rows
+            if not is_ahead:
+                coming = asyncio.ensure_future(paging(query))
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+def _overlapping(
+    following: Mapping[str, str], query: Mapping[str, str], rows: Sequence[DriverRow]
+) -> tuple[Mapping[str, str], Sequence[str]]:
+    """The query for the page behind these rows, and the rows with which it has to begin: the last ones of these.
+
+    That is only where it is the one right behind them.
+    """
+    is_next = _number(following, "offset") == _number(query, "offset") + len(rows)
+    overlap = min(OVERLAP, len(rows) // 2) if is_next else 0
+    if not overlap:
+        return following, ()
+    return {**following, "offset": str(_number(following, "offset") - overlap)}, _ids(rows[len(rows) - overlap :])
 
 
 def _following(page: DriversPage, query: Mapping[str, str]) -> Mapping[str, str] | None:

@@ -67,7 +67,8 @@ class DriveriDrivers:
         codes = await retrying_limited(self._codes, self._pause)()
         self._client.has_left_out = False
         page = partial(self._client.page, unreadable=unreadable)
-        async with aclosing(everybody(retrying_limited(_total().of(page), self._pause), FIRST_PAGE)) as pages:
+        paging = retrying_limited(_total().of(page), self._pause)
+        async with aclosing(everybody(paging, FIRST_PAGE, is_ahead=True)) as pages:
             async for rows in pages:
                 yield tuple(to_driver(row, codes) for row in rows)
 

@@ -17,6 +17,9 @@ from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
 from tests.support.processes import Up, outliving_client
 
+_PATIENCE = 300.0
+"""Seconds in which everything has come to rest."""
+
 
 class Door:
     """In front of Driveri: holds up the first create, before or behind the target, and then keeps what is called."""
@@ -70,7 +73,8 @@ def test_a_create_whose_process_was_killed_is_read_back_before_it_is_repeated(
 ) -> None:
     async def scene() -> tuple[Door, list[Json]]:
         door = Door(is_behind=is_behind)
-        return door, await killed_at_a_create(tmp_path / "data", door)
+        async with asyncio.timeout(_PATIENCE):
+            return door, await killed_at_a_create(tmp_path / "data", door)
 
     door, journal = asyncio.run(scene())
     calls = door.calls_about_the_driver()

@@ -1,5 +1,5 @@
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import httpx
 import pytest
@@ -60,6 +60,27 @@ def pages(*starts: str, offset: int = 200) -> list[Answer]:
     """A page of 200 drivers, and the next one, which begins with these; they overlap by five."""
     first = [row(f"D{number}") for number in range(200)]
     return [listed(*first, following=f"?offset={offset}"), listed(*(row(start) for start in starts))]
+
+
+async def test_the_next_page_is_asked_for_while_one_is_looked_at() -> None:
+    vendor = tenant()
+    vendor.on(LIST, *(listed(row(name), following=f"?offset={name}") for name in "123"), listed(row("4")))
+    scan = drivers(vendor).scan()
+    asked: list[int] = []
+    async for _ in scan:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        asked.append(len(vendor.queries(LIST)))
+    assert asked == [2, 3, 4, 4]
+
+
+async def test_a_scan_that_is_given_up_leaves_no_page_coming() -> None:
+    vendor = tenant()
+    vendor.on(LIST, listed(row("A1"), following="?offset=200"), listed(row("B2")))
+    before = asyncio.all_tasks()
+    async with aclosing(drivers(vendor).scan()) as scan:
+        await anext(scan)
+    assert asyncio.all_tasks() == before
 
 
 ENDING = [f"D{number}" for number in range(195, 200)]
