@@ -45,6 +45,9 @@ PROCESSOR_TIME: Final = {
 EMBEDDED: Final = Budget(Bound.AT_MOST, 0.5)
 """Median latency: to the distributed deployment's."""
 
+REACHED: Final = Budget(Bound.AT_LEAST, 0.95)
+"""Changes a second that were taken: to those that were sent, without which a latency at that rate says nothing."""
+
 HIGHEST_RATE: Final = Budget(Bound.AT_LEAST, 0.7)
 """Changes a second, end to end, at which the backlog does not grow: to the bare pipeline's."""
 

@@ -6,7 +6,7 @@ to is written to standard output as JSON.
 
 import asyncio
 import json
-import resource
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -29,6 +29,7 @@ from services.runtime.consumer import BATCH, Handler
 from services.runtime.context import Assignment, outcomes_of
 from services.wiring import registry
 from tests.benchmarks.fleet import AT, MASTER_USER, Fleet, confirmed
+from tests.benchmarks.processes import peak_of
 from tests.benchmarks.projecting import Counting, run_until, to_drivers
 from tests.benchmarks.rosters import ACCOUNT
 
@@ -76,7 +77,7 @@ class Scanning:
             seconds=seconds,
             requests=self._rate_limiter.requests - requests,
             events=self._store.log.end() - before,
-            peak=_peak(),
+            peak=peak_of(os.getpid()),
         )
 
     async def _scan(self, end: int) -> float:
@@ -111,7 +112,7 @@ class Deciding:
         self._take(self._decider.on_reports, [self._scan(2, requested[-1].originator_version)])
         self._chores()
         seconds = perf_counter() - began
-        return Reconciled(seconds=seconds, requests=0, events=self._store.log.end() - before, peak=_peak())
+        return Reconciled(seconds=seconds, requests=0, events=self._store.log.end() - before, peak=peak_of(os.getpid()))
 
     def _link(self, fleet: Fleet) -> None:
         changes = fleet.changes(edition=1)
@@ -161,11 +162,6 @@ def _account(events: Sequence[AccountEvent]) -> Account:
 
 def _now() -> datetime:
     return AT
-
-
-def _peak() -> float:
-    """The most memory that this process has had, in megabytes. Source: getrusage(2), ru_maxrss in kilobytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main(target: Target, url: str, drivers: int, database: str) -> Reconciled:
