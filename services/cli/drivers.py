@@ -32,7 +32,7 @@ SetOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ChangedDriver:
     """A driver that the file changes. A file may have 100,000, most of them with the same fields: these are shared."""
 
     driver: str
@@ -44,12 +44,12 @@ class Difference:
     is_rekeying: bool
 
     @classmethod
-    def from_json(cls, answer: Json) -> "Difference":
-        """The difference that the services have answered."""
+    def from_json(cls, answer: Json) -> "ChangedDriver":
+        """As the services have answered it."""
         return cls(**{**answer, "change": intern(answer["change"]), "fields": _shared(*answer["fields"])})
 
     def to_json(self) -> Json:
-        """The difference for scripts: the names of fields, but values of identifiers only."""
+        """For scripts: the names of fields, but values of identifiers only."""
         names = ("driver", "change", "fields", "before", "after", "is_rekeying")
         return {name: getattr(self, name) for name in names}
 
@@ -77,7 +77,7 @@ class Import:
     present: list[Json] = field(default_factory=list)
     has_unnamed: bool = False
     snapshot: str = "not asked for"
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[ChangedDriver] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
     superseded: set[int] = field(default_factory=set)
     held: Json | None = None
@@ -209,7 +209,7 @@ def _judge(services: Services, account: str, done: Import) -> str | None:
         done.held = judged
     if done.is_dry and done.is_complete:
         done.changes.update(absent["changes"])
-        done.differences += map(Difference.from_json, absent["differences"])
+        done.differences += map(ChangedDriver.from_json, absent["differences"])
         done.snapshot = _DOUBTFUL if done.has_unnamed else _absences(absent)
     return snapshot if done.is_complete else None
 
@@ -257,7 +257,7 @@ def _send(
         {"row": each["line"], "column": each["column"], "reason": each["reason"]} for each in answer["refused"]
     ]
     if is_review:
-        done.differences += map(Difference.from_json, answer["differences"])
+        done.differences += map(ChangedDriver.from_json, answer["differences"])
         done.shown.update(answer["shown"])
     for refused in (line for line in batch if isinstance(line, RefusedRow)):
         done.refused.append({"row": refused.line, "column": refused.column or "", "reason": refused.reason})

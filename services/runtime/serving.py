@@ -24,7 +24,7 @@ _GARBAGE: Final = (50_000, 20, 20)
 def collect_rarely() -> None:
     """Let Python look for garbage rarely; what a process has loaded is none, and what it works with forms no circles.
 
-    By itself Python would look through all that a service remembers, for every few hundred new values.
+    Python would otherwise look through all that a service remembers, for every few hundred new values.
     """
     gc.collect()
     gc.freeze()

@@ -4,7 +4,7 @@ One account, Sync Drivers on for both targets, a change for each driver: that al
 import; then, when the targets have them, that all of them are updated. In each lap the same decisions are stored once
 more by the library alone.
 
-As in a service's process, the partition is taken over once, before anything: what was decided, and what the targets
+As in a service's process, the partition is owned once, before anything: what was decided, and what the targets
 answered, is still in memory when the updates come, because these are fewer drivers than a decider remembers. How fast
 updates are decided right after a start, when nothing is in memory, stands beside that without a budget.
 """

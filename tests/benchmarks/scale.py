@@ -47,7 +47,7 @@ class Installation(StrEnum):
 
 
 _PARTS: Final = {Installation.SMALL: 50, Installation.MIDDLE: 5, Installation.LARGE: 1}
-"""The installations of one account; the large account is so many times as large as each of them."""
+"""The installations of one account; how many times as large as each of them the large account is."""
 
 IDLE: Final = 20.0
 RATES: Final = (10, 50)

@@ -86,7 +86,7 @@ def measure(both: Both, telling: Telling) -> Sequence[Finding]:
             done(sum(each.trials for each in searches.values()))
     own, bare = (searches[name].steady for name in ("ours", "bare"))
     if not own or not bare:
-        raise AssertionError(f"there is no steady rate at all: ours {own:.0f}, bare {bare:.0f} changes a second")
+        raise AssertionError(f"no steady rate was found: ours {own:.0f}, bare {bare:.0f} changes a second")
     run = both.ours.run(OF_HIGHEST * own, _TAIL_SECONDS)
     done(2 * _MOST_TRIALS + 1)
     return [*_to_findings(own, bare, run, both.idle)]
