@@ -6,7 +6,7 @@ import re
 import socket
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -110,8 +110,7 @@ class Services:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
     ) -> Generator[dict[str, Any], None, None]:
         """A long answer, line by line. Raises `CommandRefused`."""
-        with closing(self._connect()) as connection:
-            response = self._send(connection, method, path, body, query)
+        with self._sent(method, path, body, query) as response:
             if not _is_success(response):
                 self._read(response)
             for text in self._lines(response):
@@ -123,8 +122,26 @@ class Services:
     def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
     ) -> Any:  # noqa: ANN401 - JSON
-        with closing(self._connect()) as connection:
-            return self._read(self._send(connection, method, path, body, query or {}))
+        with self._sent(method, path, body, query or {}) as response:
+            return self._read(response)
+
+    @contextmanager
+    def _sent(
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, Any]
+    ) -> Iterator[HTTPResponse]:
+        """The answer of the API, which has the connection, and may be left before its end."""
+        with (
+            closing(self._connect()) as connection,
+            closing(self._send(connection, method, path, body, query)) as response,
+        ):
+            if response.headers[API_HEADER] is None:
+                raise CommandRefused(
+                    f"what answers at {self._where} ({response.status}) is not the API of this version of Driver Sync: "
+                    f"restart what runs the services, or set {PREFIX}API_URL to the address that "
+                    "`driverlink serve api` prints"
+                )
+            self._has_answered = True
+            yield response
 
     def _send(
         self,
@@ -148,17 +165,9 @@ class Services:
             connection.request(method, whole, content, headers)
             if not select([connection.sock], [], [], min(_SILENCE, _PATIENCE))[0]:
                 print_note("the services have not answered yet; Ctrl-C ends the command, and not what they do")
-            response = connection.getresponse()
+            return connection.getresponse()
         except (OSError, HTTPException, UnicodeError) as failure:
             raise self._failed(failure, connection) from None
-        if response.headers[API_HEADER] is None:
-            raise CommandRefused(
-                f"what answers at {self._where} ({response.status}) is not the API of this version of Driver Sync: "
-                f"restart what runs the services, or set {PREFIX}API_URL to the address that `driverlink serve api` "
-                "prints"
-            )
-        self._has_answered = True
-        return response
 
     def _read(self, response: HTTPResponse) -> Any:  # noqa: ANN401 - JSON
         try:
