@@ -368,8 +368,8 @@ class Consumer:
     ) -> None:
         """Store a unit with the positions; where there is nothing else, they wait for the next unit, or `settle`."""
         positions = {**self._unsettled, **watermarks, **reached}
-        has_more = bool(unit.events or unit.rows or unit.removed)
-        is_stored = has_more or not (watermarks or reached)
+        is_more_than_positions = bool(unit.events or unit.rows or unit.removed)
+        is_stored = is_more_than_positions or not (watermarks or reached)
         if is_stored:
             unit.positions = [Position(name=name, at=position) for name, position in sorted(positions.items())]
             self._await()
@@ -384,7 +384,7 @@ class Consumer:
         for row in unit.rows.values():
             if isinstance(row, DeadLetter):
                 self._note(row.stream, row.id)
-        if has_more and not self._under_way:
+        if is_more_than_positions and not self._under_way:
             self._on_stored(unit)
 
     def _dead_letter(self, arrived: Arrived, reason: str) -> DeadLetter:
