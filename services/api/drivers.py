@@ -191,7 +191,7 @@ async def finish_snapshot(body: FinishSnapshot, known: KnownAccount, installatio
     return ListResult.model_validate(taken, from_attributes=True)
 
 
-@router.post("/changes")
+@router.post("/drivers")
 async def state_driver(body: StateDriver, known: KnownAccount, installation: Installed) -> StatedChange:
     """State one driver."""
     driver = PortalDriverId(normal_form("driver", body.driver))

@@ -404,7 +404,7 @@ def _state(
     if wrong := next((name for name, sign, _ in pairs if not sign), None):
         raise typer.BadParameter(f"--set needs FIELD=TEXT, not {wrong!r}")
     body = {"action": action, "driver": driver, "profile": {name.strip(): text for name, _, text in pairs}}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/changes", body))
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/drivers", body))
     if as_json:
         print_json(answer)
     else:

@@ -132,7 +132,7 @@ class Stage:
     async def announce(self, change: Announcement) -> None:
         """The Portal announces one change."""
         body = {"action": change.action, "driver": change.driver, "profile": dict(change.profile)}
-        await self.post(f"/accounts/{ACCOUNT}/changes", body)
+        await self.post(f"/accounts/{ACCOUNT}/drivers", body)
 
     async def approve_all(self) -> list[Json]:
         """The Master User approves exactly the sets that are held now."""

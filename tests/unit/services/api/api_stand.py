@@ -103,7 +103,7 @@ class ApiStand:
         for driver, mail in {"1": "a@fleet.test", "2": "b@fleet.test", "3": "a@fleet.test"}.items():
             ids = {"ref_id": "R3"} if driver == "3" else {}
             profile = {"first_name": "Jane", "last_name": "Doe", "email": mail, **ids}
-            await self.post(f"/accounts/{account}/changes", {"action": "create", "driver": driver, "profile": profile})
+            await self.post(f"/accounts/{account}/drivers", {"action": "create", "driver": driver, "profile": profile})
         while self.step():
             pass
 

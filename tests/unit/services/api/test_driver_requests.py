@@ -18,7 +18,7 @@ async def stand(tmp_path_factory: pytest.TempPathFactory) -> ApiStand:
 
 async def stated(stand: ApiStand, action: str, driver: str, **profile: str) -> tuple[int, Json]:
     body = {"action": action, "driver": driver, "profile": profile}
-    answer = await stand.post("/accounts/acme/changes", body)
+    answer = await stand.post("/accounts/acme/drivers", body)
     return answer.status_code, answer.json()
 
 

@@ -105,7 +105,7 @@ async def test_an_id_that_several_drivers_have_is_refused_with_their_ids(stand: 
     for driver in ("7", "8"):
         profile = {"first_name": "Jane", "last_name": "Doe", "driveri_driver_id": "D7"}
         body = {"action": "create", "driver": driver, "profile": profile}
-        await stand.post("/accounts/acme/changes", body)
+        await stand.post("/accounts/acme/drivers", body)
     stand.step()
     answer = await stand.post("/accounts/acme/retry", {"by": "jane", "driver": "D7"})
     assert (answer.status_code, answer.json()["error"]) == (

@@ -40,7 +40,7 @@ async def add(stand: ApiStand) -> None:
     await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
     for driver in ("1", "2"):
         profile = {"first_name": "Jane", "last_name": "Doe", "driveri_driver_id": f"D{driver}"}
-        await stand.post("/accounts/acme/changes", {"action": "create", "driver": driver, "profile": profile})
+        await stand.post("/accounts/acme/drivers", {"action": "create", "driver": driver, "profile": profile})
 
 
 def told(answer: httpx.Response) -> list[Json]:
@@ -243,7 +243,7 @@ async def test_a_plan_names_the_matching_fields_that_no_driver_has(stand: ApiSta
     _, summary = await plan(stand)
     assert summary["unsaid"] == {"motive": ["ref_id", "email", "licence_number", "licence_state"]}
     said = {"ref_id": "R1", "email": "jane@fleet.test", "licence_number": "L1", "licence_state": "CO"}
-    await stand.post("/accounts/acme/changes", {"action": "update", "driver": "2", "profile": said})
+    await stand.post("/accounts/acme/drivers", {"action": "update", "driver": "2", "profile": said})
     assert (await plan(stand))[1]["unsaid"] == {}
 
 

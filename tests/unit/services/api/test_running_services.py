@@ -124,7 +124,7 @@ async def test_a_reconciliation_that_is_being_decided_needs_only_the_decider(sta
 async def test_an_explanation_of_what_waits_names_the_service_that_does_not_run(stand: ApiStand) -> None:
     await stand.set_some_aside()
     profile = {"first_name": "Joan"}
-    await stand.post("/accounts/acme/changes", {"action": "update", "driver": "1", "profile": profile})
+    await stand.post("/accounts/acme/drivers", {"action": "update", "driver": "1", "profile": profile})
     processes = Processes()
     processes.end("decider")
     stand.look_at(processes.seen())
