@@ -11,9 +11,8 @@ from domain.account import Mode
 from domain.failures import is_final
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, temporary_id
 from domain.matching import claims, is_key_identifier, temporary_fields
-from domain.once import once
 from domain.profile import SPECS, Profile, chosen
-from domain.store import DeciderEvent, Event
+from domain.store import DeciderEvent, Event, once
 
 EXISTS = "exists"
 MISSING = "missing"

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from domain.cleaning import LONGEST, are_clean, clean
-from domain.geography import canonical_state, is_same_state
+from domain.cleaning import LONGEST, are_clean, canonical_state, clean, is_same_state
 from domain.identity import PORTAL, Target
 
 Profile = Mapping[str, str]

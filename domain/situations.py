@@ -35,8 +35,8 @@ from domain.account import Mode
 from domain.claims import Batch, Conflict, OwnValues, own_values
 from domain.driver_link import DriverLink, Rationale
 from domain.matching import DesiredDriver, ObservedDriver, former_driver, key_identifier, speaks_against
-from domain.once import once
 from domain.profile import is_own_form, to_change, to_restate
+from domain.store import once
 
 
 class PortalState(StrEnum):

@@ -17,9 +17,8 @@ from pydantic.dataclasses import dataclass as wire_dataclass
 
 from adapters.http.failures import REFUSED, down
 from adapters.http.response import IF_LEGIBLE, Lines, UnexpectedForm, legible, parsed, parsed_if, parsed_python
-from domain.cleaning import LONGEST_ID, clean, folded
+from domain.cleaning import LONGEST_ID, clean, folded, spellings
 from domain.failures import Reason, Rejected, TargetFailed
-from domain.geography import spellings
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.profile import FIELDS, SPECS, Profile, chosen, differing, tidy

@@ -14,8 +14,7 @@ from pydantic.dataclasses import dataclass as wire_dataclass
 
 from adapters.http.oauth import OAuthGrant
 from adapters.http.response import Lines, UnexpectedForm, parsed_if, read_one
-from domain.cleaning import LONGEST_ID, clean
-from domain.geography import to_iana, to_rails
+from domain.cleaning import LONGEST_ID, clean, to_iana, to_rails
 from domain.identity import Key
 from domain.matching import ObservedDriver
 from domain.profile import FIELDS, Profile, tidy

@@ -32,9 +32,8 @@ from adapters.http.response import (
     parsed_if,
     parsed_python,
 )
-from domain.cleaning import flaw, is_shortened, normal_form, text_of
+from domain.cleaning import flaw, is_shortened, normal_form, text_of, to_iana
 from domain.failures import Reason, Rejected, TargetFailed
-from domain.geography import to_iana
 from domain.identity import PortalDriverId
 from domain.ports import NO_ID, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile

@@ -17,9 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple, TextIO
 
-from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form
+from domain.cleaning import LINE_BREAK, clean, flaw, folded, is_shortened, normal_form, to_iana
 from domain.failures import ClearFailure
-from domain.geography import to_iana
 from domain.identity import PortalDriverId
 from domain.profile import FIELDS, StatedProfile
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from domain.cleaning import LONGEST_ID, clean, flaw, normal_form
-from domain.geography import to_iana
+from domain.cleaning import LONGEST_ID, clean, flaw, normal_form, to_iana
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import RefusedLine
 from domain.ports import NO_ID, PortalLine

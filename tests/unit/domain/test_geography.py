@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from domain import geography
-from domain.geography import canonical_state, is_same_state, spellings, to_iana, to_rails
+from domain import cleaning
+from domain.cleaning import canonical_state, is_same_state, spellings, to_iana, to_rails
 from domain.identity import Key, Target
 from domain.matching import identifiers
 from domain.profile import differing
@@ -94,7 +94,7 @@ def test_what_names_no_zone_is_unknown(written: str) -> None:
 
 
 def test_every_rails_name_stands_for_one_zone_and_that_zone_has_one_of_its_names() -> None:
-    for name, iana in geography._BY_RAILS_NAME.items():
+    for name, iana in cleaning._BY_RAILS_NAME.items():
         assert to_iana(name) == iana
         assert to_iana(to_rails(iana) or "") == iana
 
@@ -135,5 +135,5 @@ def test_a_zone_without_a_name_goes_by_the_one_that_keeps_the_same_time(iana: st
 
 
 def test_every_answer_of_the_tables_is_a_zone() -> None:
-    answers = {*geography._BY_RAILS_NAME.values(), *geography._BY_ALIAS.values(), *geography._SAME_TIME}
+    answers = {*cleaning._BY_RAILS_NAME.values(), *cleaning._BY_ALIAS.values(), *cleaning._SAME_TIME}
     assert {to_iana(answer) for answer in answers} == answers

@@ -1,6 +1,6 @@
 """What is worked out when it is first asked for."""
 
-from domain.once import once
+from domain.store import once
 
 
 class Sum:
