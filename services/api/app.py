@@ -16,9 +16,11 @@ from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
 from services.api import (
     API_HEADER,
+    account_history,
     accounts,
     approvals,
     dead_letters,
+    driver_details,
     drivers,
     events,
     explanations,
@@ -45,7 +47,9 @@ _TOO_LARGE = f"a request has at most {LARGEST_BODY // 2**20} MB: send it in part
 _RESOURCES = (
     health,
     accounts,
+    account_history,
     drivers,
+    driver_details,
     approvals,
     issues,
     rekeyings,

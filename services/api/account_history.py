@@ -1,0 +1,156 @@
+"""`/accounts/{account}/history`: settings, verdicts, requests and reconciliations of an account in one timeline."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+
+from domain.account import (
+    AccountAdded,
+    AccountEvent,
+    DeletesApproved,
+    DeletesJudged,
+    ModeSet,
+    ReconciliationRequested,
+    ReconciliationTimeSet,
+    RetryRequested,
+    SyncAllowed,
+    SyncTurnedOff,
+    SyncTurnedOn,
+)
+from domain.identity import AccountId, Target, account_stream
+from domain.store import Store
+from services.api.explanation_text import describe_account, named, person
+from services.api.reconciliations import ReconciliationReport, past_reconciliations
+from services.api.routing import Installed, KnownAccount, new_router
+from services.api.schema import Malformed, Moment, ResponseBody
+
+router = new_router("accounts", prefix="/accounts/{account}/history")
+
+MOST = 100
+"""Entries in one response."""
+
+_MOST_RECONCILIATIONS = 1000
+
+_KINDS: Mapping[type[AccountEvent], str] = {
+    AccountAdded: "setting",
+    SyncAllowed: "setting",
+    SyncTurnedOn: "sync",
+    SyncTurnedOff: "sync",
+    ModeSet: "setting",
+    ReconciliationTimeSet: "setting",
+    DeletesJudged: "verdict",
+    RetryRequested: "request",
+    ReconciliationRequested: "request",
+}
+
+
+class AccountEntry(ResponseBody):
+    """One entry of an account's timeline: a `setting`, `sync`, `verdict`, `request` or `reconciliation`.
+
+    `by` is who did it, empty for a daily reconciliation; `report` is what a reconciliation found.
+    """
+
+    at: Moment
+    kind: str
+    type: str
+    by: str
+    role: str
+    target: str
+    fact: str
+    place: str
+    report: ReconciliationReport | None = None
+
+
+class AccountHistory(ResponseBody):
+    """Some of the entries, the newest first. `next` is the `after` of the next page, None at the end."""
+
+    entries: tuple[AccountEntry, ...] = Field(max_length=MOST)
+    next: str | None
+
+
+def account_history(
+    accounts: Store, decider: Store, account: AccountId, after: str, kinds: frozenset[str]
+) -> AccountHistory:
+    """The entries of these kinds, or of all, older than the one of this place. Raises `StoreFailed`, `Malformed`."""
+    stream = account_stream(account)
+    facts = [fact for fact in accounts.histories([stream]).get(stream, ()) if isinstance(fact, AccountEvent)]
+    entries = [_to_entry(fact) for fact in facts]
+    reports = past_reconciliations(decider, accounts, account, [*Target], _MOST_RECONCILIATIONS)
+    entries += [_of_reconciliation(report) for report in reports]
+    entries.sort(key=lambda entry: (entry.at, entry.place), reverse=True)
+    wanted = [entry for entry in entries if not kinds or entry.kind in kinds]
+    start = 0
+    if after:
+        start = next((place for place, entry in enumerate(wanted, 1) if entry.place == after), 0)
+        if not start:
+            raise Malformed("this cursor is not one of this history: start without one")
+    page = wanted[start : start + MOST]
+    return AccountHistory(entries=tuple(page), next=page[-1].place if start + MOST < len(wanted) else None)
+
+
+def _to_entry(fact: AccountEvent) -> AccountEntry:
+    return AccountEntry(
+        at=fact.at,
+        kind=next(kind for known, kind in _KINDS.items() if isinstance(fact, known)),
+        type=type(fact).__name__,
+        by=fact.by,
+        role=fact.role,
+        target=getattr(fact, "target", ""),
+        fact=_describe(fact),
+        place=f"account/{fact.originator_version:09}",
+    )
+
+
+def _describe(fact: AccountEvent) -> str:
+    who = person(fact.by, fact.role)
+    match fact:
+        case AccountAdded():
+            modes = ", ".join(f"{named(target)} {mode}" for target, mode in sorted(fact.modes.items()))
+            return f"The account was added on the {fact.tier} tier, with the modes {modes or 'off'}."
+        case ReconciliationTimeSet():
+            when = f"{fact.reconcile_at} UTC" if fact.reconcile_at else "a time of the account's own"
+            return f"{who} set the time of daily reconciliations to {when}."
+        case DeletesJudged():
+            verb = "approved" if isinstance(fact, DeletesApproved) else "rejected"
+            return f"{who} {verb} {len(fact.holds)} held deletes on {named(fact.target)} (set {fact.digest})."
+    return describe_account(fact)
+
+
+def _of_reconciliation(report: ReconciliationReport) -> AccountEntry:
+    name = named(report.target)
+    if report.is_refused:
+        fact = (
+            f"A reconciliation of {name} was refused: it would have done {report.would_be}, not the plan {report.plan}."
+        )
+    else:
+        found = ", ".join(_found(report)) or "nothing to decide"
+        fact = f"Reconciliation {report.number} of {name} looked at {report.drivers} drivers: {found}."
+    return AccountEntry(
+        at=report.at,
+        kind="reconciliation",
+        type="ReconciliationRefused" if report.is_refused else "ReconciliationCompleted",
+        by=report.by,
+        role="",
+        target=report.target,
+        fact=fact,
+        place=f"{report.target}/{report.number:09}",
+        report=report,
+    )
+
+
+def _found(report: ReconciliationReport) -> Iterator[str]:
+    for finding, drivers in sorted(report.found.items()):
+        if drivers:
+            yield f"{drivers} {finding.replace('_', ' ')}"
+
+
+@router.get("")
+async def show_account_history(
+    known: KnownAccount, installation: Installed, after: str = "", kind: str = ""
+) -> AccountHistory:
+    """Show what happened to an account, the newest first: who changed what, and what reconciliations found."""
+    readers = installation.readers
+    kinds = frozenset(filter(None, kind.split(",")))
+    if unknown := kinds - {*_KINDS.values(), "reconciliation"}:
+        raise Malformed(f"there is no kind {min(unknown)!r}")
+    return await readers.call(account_history, readers.accounts, readers.decider, known.account, after, kinds)

@@ -1,0 +1,253 @@
+"""`/accounts/{account}/drivers/{driver}`: one driver whole, as the Portal and each target show it, with its history."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from domain.cleaning import LONGEST, clean
+from domain.driver_link import Decision, DeleteDecided, DriftFound, LinkEvent
+from domain.identity import AccountId, Key, PortalDriverId, Target
+from domain.matching import key_identifier
+from domain.portal import Change, DriverDeleted, PortalDriver, apply
+from domain.profile import FIELDS, SPECS, Profile, to_change
+from domain.store import Event, Store
+from services.api.driver_search import router
+from services.api.driver_states import DriverState
+from services.api.explanation_text import Past, field_name, name_of
+from services.api.explanations import DriverHistory, Entry, load
+from services.api.naming import unknown_driver
+from services.api.routing import Installed, KnownAccount
+from services.api.schema import Moment, ResponseBody
+from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, desired_of
+from services.projector.read_models import DeliveryRow
+
+_KEY_WORDS = {target: spec.key_words for target, spec in SPECS.items()}
+
+
+class FieldChange(ResponseBody):
+    """A field before and after a fact; `before` is None where that is not known."""
+
+    field: str
+    before: str | None
+    after: str
+
+
+class FieldState(ResponseBody):
+    """A field that we own on a target: what is desired, and what was seen last.
+
+    `observed` is None where the target never shows it, or nothing was seen; `differs` counts only what is compared.
+    """
+
+    field: str
+    desired: str
+    observed: str | None
+    differs: bool
+
+
+class PendingAttempt(ResponseBody):
+    """A delivery that is due: at once, or at a moment after `tries` that failed. `is_started`: a call is under way."""
+
+    due: Moment | None
+    tries: int
+    is_started: bool
+
+
+class DriverOnTarget(DriverState):
+    """A driver on one target, whole: desired against observed, and the next attempt if one is pending."""
+
+    key: str
+    key_words: str
+    is_live: bool
+    is_there: bool
+    seen_at: Moment | None
+    fields: tuple[FieldState, ...]
+    attempt: PendingAttempt | None
+
+
+class DetailedEntry(Entry):
+    """An entry of a history with what it changed, and the event itself as plain JSON: personal data included."""
+
+    type: str
+    changes: tuple[FieldChange, ...] = ()
+    data: Mapping[str, Any] = {}
+
+
+class DriverDetails(ResponseBody):
+    """Everything about one driver, for people who may see its name. The history has its newest entry first."""
+
+    account: str
+    driver: str
+    name: str
+    is_there: bool
+    stated_at: Moment
+    source: str
+    profile: tuple[tuple[str, str], ...]
+    targets: tuple[DriverOnTarget, ...]
+    history: tuple[DetailedEntry, ...]
+
+
+_ORDER = ("portal", "account", *map(str, Target))
+"""The order of things that happened at the same moment."""
+
+
+def describe(
+    history: DriverHistory, *, decider: Store, projectors: Mapping[Target, Store], down: list[str]
+) -> DriverDetails:
+    """The driver of this history, whole; the Portal has stated it. Raises `StoreFailed`."""
+    change = history.last_change
+    assert change is not None  # noqa: S101 - the caller has looked
+    rows = decider.select(DesiredRow, {"account": history.account, "driver": history.driver})
+    links = decider.select(LinkRow, {"account": history.account, "driver": history.driver})
+    of_target = {link.target: link for link in links}
+    desired = rows[0] if rows else None
+    details = _details_of(history)
+    entries = sorted(history.entries(), key=lambda entry: (entry.at, _ORDER.index(entry.where), entry.version))
+    return DriverDetails(
+        account=history.account,
+        driver=history.driver,
+        name=name_of(change.profile),
+        is_there=not isinstance(change, DriverDeleted),
+        stated_at=change.at,
+        source=change.source,
+        profile=tuple((field_name(field), change.profile.get(field, "")) for field in FIELDS),
+        targets=tuple(
+            _on_target(state, desired, of_target.get(state.target), decider, projectors[Target(state.target)])
+            for state in history.states(projectors, down)
+        ),
+        history=tuple(
+            DetailedEntry(**dict(entry), **details[entry.where, entry.version]) for entry in reversed(entries)
+        ),
+    )
+
+
+def _on_target(
+    state: DriverState, desired: DesiredRow | None, link: LinkRow | None, decider: Store, projector: Store
+) -> DriverOnTarget:
+    target, spec = Target(state.target), SPECS[Target(state.target)]
+    key = link.key if link else ""
+    observed: ObservedRow | None = None
+    attempt: PendingAttempt | None = None
+    if link and key:
+        place = {"account": link.account, "target": link.target, "identifier": key_identifier(target, Key(key))}
+        observed = next(iter(decider.select(ObservedRow, place)), None)
+    if link:
+        deliveries = projector.select(DeliveryRow, {"account": link.account, "driver": link.driver})
+        attempt = next((_to_attempt(row) for row in deliveries if row.due or row.started), None)
+    wanted: Profile = desired_of(desired, target).profile if desired and desired.is_wanted else {}
+    shown: Profile = observed.profile if observed else {}
+    differing = to_change(target, wanted, shown) if wanted and observed else ()
+    return DriverOnTarget(
+        **dict(state),
+        key=key,
+        key_words=spec.key_words,
+        is_live=link is not None and link.is_live,
+        is_there=observed is not None and observed.active,
+        seen_at=datetime.fromisoformat(observed.seen_at) if observed and observed.seen_at else None,
+        fields=tuple(
+            FieldState(
+                field=field_name(field),
+                desired=wanted.get(field, ""),
+                observed=shown.get(field, "") if observed and field not in spec.unreadable else None,
+                differs=field in differing,
+            )
+            for field in spec.owned
+        ),
+        attempt=attempt,
+    )
+
+
+def _to_attempt(row: DeliveryRow) -> PendingAttempt:
+    # What is due at once is in the order of the log, and has no moment.
+    due = None if not row.due or row.due.isdecimal() else datetime.fromisoformat(row.due)
+    return PendingAttempt(due=due, tries=row.tries, is_started=row.started > 0)
+
+
+_Details = dict[tuple[str, int], dict[str, Any]]
+"""What a detailed entry has beyond an entry, by where and version."""
+
+
+def _details_of(history: DriverHistory) -> _Details:
+    found: _Details = {}
+    known = history.unstated
+    for fact in history.of_portal:
+        found["portal", fact.originator_version] = _detail(fact, _changes_of_portal(known, fact))
+        known = apply(known, fact)
+    for event in history.of_account:
+        found["account", event.originator_version] = _detail(event, ())
+    for target, facts in history.of_links.items():
+        past = history.start(target)
+        for step in facts:
+            found[str(target), step.originator_version] = _detail(step, _changes_of_link(past, step))
+            past = past.after(step)
+    return found
+
+
+def _detail(event: Event, changes: Iterator[FieldChange] | tuple[FieldChange, ...]) -> dict[str, Any]:
+    shown = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    return {"type": type(event).__name__, "changes": tuple(changes), "data": shown}
+
+
+def _changes_of_portal(known: PortalDriver, fact: Event) -> Iterator[FieldChange]:
+    if isinstance(fact, Change) and not isinstance(fact, DriverDeleted):
+        before = known.profile or {}
+        for field in FIELDS:
+            if before.get(field, "") != fact.profile.get(field, ""):
+                yield _change(field, before.get(field, ""), fact.profile.get(field, ""))
+
+
+def _changes_of_link(past: Past, fact: LinkEvent) -> Iterator[FieldChange]:
+    """What a decision is to change, from what the target confirmed last; of drift, what it shows instead."""
+    confirmed = past.link.confirmed
+    if isinstance(fact, DriftFound):
+        for field in fact.fields:
+            yield _change(
+                field, confirmed.get(field, "") if confirmed is not None else None, fact.profile.get(field, "")
+            )
+    elif isinstance(fact, Decision) and not isinstance(fact, DeleteDecided):
+        words = _KEY_WORDS[Target(fact.target)]
+        if fact.desired_key and fact.key != fact.desired_key:
+            yield FieldChange(field=words, before=fact.key or "", after=fact.desired_key)
+        for field in fact.fields or ([*fact.profile] if confirmed is None else ()):
+            yield _change(
+                field, confirmed.get(field, "") if confirmed is not None else None, fact.profile.get(field, "")
+            )
+
+
+def _change(field: str, before: str | None, after: str) -> FieldChange:
+    return FieldChange(field=field_name(field), before=before, after=after)
+
+
+def details(
+    account: AccountId,
+    driver: PortalDriverId,
+    *,
+    accounts: Store,
+    intake: Store,
+    decider: Store,
+    projectors: Mapping[Target, Store],
+    down: list[str],
+) -> DriverDetails | None:
+    """The driver whole; None where the Portal never stated it. Raises `StoreFailed`."""
+    history = load(account, driver, accounts=accounts, intake=intake, decider=decider)
+    if history.last_change is None:
+        return None
+    return describe(history, decider=decider, projectors=projectors, down=down)
+
+
+@router.get("/{driver}")
+async def show_driver(driver: str, known: KnownAccount, installation: Installed) -> DriverDetails:
+    """Show one driver whole, by the Portal's id."""
+    readers = installation.readers
+    found = await readers.call(
+        details,
+        known.account,
+        PortalDriverId(clean(driver, LONGEST["driver"])),
+        accounts=readers.accounts,
+        intake=readers.intake,
+        decider=readers.decider,
+        projectors=readers.projectors,
+        down=await readers.call(installation.running.down),
+    )
+    if found is None:
+        raise await readers.call(unknown_driver, readers.intake, known.account, driver)
+    return found
